@@ -1,0 +1,32 @@
+# `make` lists the targets. All but `help` first set up $(VENV), which takes no time once it is done.
+# ARGS="..." reaches train_sac.py or pytest; PYTHON=, TORCH=cpu|cuda and VENV= reach the set-up (.ci/setup).
+VENV ?= .venv
+ARGS ?=
+python := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train test test-slow check bench
+
+help: ## this list
+	@echo 'make TARGET [ARGS="..."] [PYTHON=python3.12] [TORCH=cpu|cuda] [VENV=.venv]'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## the virtual environment with everything pinned; a second call installs nothing
+	@.ci/setup
+
+train: setup ## the main job, quick form: SAC with FIRE on h1-walk (10 minutes on two cores)
+	$(python) train_sac.py --env h1-walk --reinit fire --preset quick $(ARGS)
+
+test: setup ## the tests, under 8 minutes on two cores
+	$(python) -m pytest $(ARGS)
+
+test-slow: setup ## the long tests, which `make test` leaves out
+	$(python) -m pytest -m slow --timeout 3600 $(ARGS)
+
+check: setup ## ruff and mypy
+	$(python) -m ruff check
+	$(python) -m ruff format --check
+	$(python) -m mypy
+
+bench: setup ## every benchmark in benchmarks/, one after the other
+	@for script in benchmarks/*.py; do echo "== $$script"; PYTHONPATH=. $(python) $$script || exit 1; done
