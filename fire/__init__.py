@@ -1,0 +1,45 @@
+"""FIRE and its rivals for any torch model: projections, measures, interventions and the manager that applies them on schedule."""
+
+from .interventions import INTERVENTIONS, Fire, Intervention, NoIntervention, Reinitialization, Reset, ShrinkPerturb
+from .manager import Event, NetworkReport, PlasticityManager
+from .matrices import Inventory, Matrix, take_inventory
+from .measures import deviation_from_isometry, singular_values, squared_frobenius_error
+from .network import Companion, Network
+from .polar import SOLVERS, polar_factor
+from .projection import FireReport, MatrixReport, fire_
+from .schedule import At, Every, Never, Position, Schedule
+from .spelling import describe_interventions, parse_intervention, spell
+
+__all__ = [
+    "INTERVENTIONS",
+    "SOLVERS",
+    "At",
+    "Companion",
+    "Event",
+    "Every",
+    "Fire",
+    "FireReport",
+    "Intervention",
+    "Inventory",
+    "Matrix",
+    "MatrixReport",
+    "Network",
+    "NetworkReport",
+    "Never",
+    "NoIntervention",
+    "PlasticityManager",
+    "Position",
+    "Reinitialization",
+    "Reset",
+    "Schedule",
+    "ShrinkPerturb",
+    "describe_interventions",
+    "deviation_from_isometry",
+    "fire_",
+    "parse_intervention",
+    "polar_factor",
+    "singular_values",
+    "spell",
+    "squared_frobenius_error",
+    "take_inventory",
+]

@@ -1,0 +1,17 @@
+"""Ways of giving a network its plasticity back, one file each."""
+
+from .fire import Fire
+from .intervention import Intervention
+from .none import NoIntervention
+from .reinitialization import Reinitialization
+from .reset import Reset
+from .shrink_perturb import ShrinkPerturb
+
+INTERVENTIONS: dict[str, type[Intervention]] = {
+    "none": NoIntervention,
+    "reset": Reset,
+    "shrink-perturb": ShrinkPerturb,
+    "fire": Fire,
+}
+
+__all__ = ["INTERVENTIONS", "Fire", "Intervention", "NoIntervention", "Reinitialization", "Reset", "ShrinkPerturb"]

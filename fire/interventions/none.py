@@ -1,0 +1,10 @@
+"""No intervention: the control of every experiment. An event changes nothing, but its record measures the networks."""
+
+from dataclasses import dataclass
+
+from .intervention import Intervention
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoIntervention(Intervention):
+    """Change nothing."""

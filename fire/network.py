@@ -1,0 +1,86 @@
+"""A network as an agent hands it over: what has to change together when its weights are rewritten, and how, always in place.
+
+Captured graphs hold addresses, so parameters, targets and optimizer states keep theirs: copy_ and zero_, never a new tensor.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+# Optimizers whose state is all zeros before their first step, so that zeroing it makes them new.
+ZERO_START = tuple(
+    getattr(torch.optim, name)
+    for name in ("Adam", "AdamW", "Adamax", "RAdam", "RMSprop", "Adadelta", "SGD", "Muon")
+    if hasattr(torch.optim, name)
+)
+
+
+@dataclass(frozen=True)
+class Companion:
+    """Parameters that live beside a network and start anew with it, as SAC's temperature does."""
+
+    name: str
+    parameters: tuple[Tensor, ...]
+    initial: tuple[Tensor, ...]
+    optimizer: Optimizer | None = None
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network with all that belongs to it. `initial` is the run's own initial state_dict, cloned; prefixes name encoder and head modules."""
+
+    name: str
+    module: nn.Module
+    initial: Mapping[str, Tensor]
+    optimizer: Optimizer | None = None
+    target: nn.Module | None = None
+    companions: tuple[Companion, ...] = ()
+    encoder: tuple[str, ...] = ()
+    head: tuple[str, ...] = ()
+    activations: Callable[..., Mapping[str, Tensor]] | None = None
+
+    def part(self, scope: str) -> tuple[str, ...]:
+        """The prefixes of a scope; () for all."""
+        return {"all": (), "encoder": self.encoder, "head": self.head}[scope]
+
+
+def within(name: str, prefixes: tuple[str, ...]) -> bool:
+    """Whether a parameter lies in one of the modules; no prefixes mean the whole network."""
+    return not prefixes or any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
+
+
+@torch.no_grad()
+def restore_(module: nn.Module, initial: Mapping[str, Tensor], touches: Callable[[str], bool]) -> None:
+    """Initial values back into every parameter and buffer that `touches` says yes to."""
+    for name, value in module.state_dict().items():
+        if touches(name):
+            value.copy_(initial[name])
+
+
+@torch.no_grad()
+def renew_(optimizer: Optimizer) -> None:
+    """Make the optimizer what a new one would be: its moments and step counts. Learning rates stay what a schedule has made of them."""
+    refuse_unknown(optimizer)
+    for state in optimizer.state.values():
+        for value in state.values():
+            if isinstance(value, Tensor):
+                value.zero_()
+
+
+def refuse_unknown(optimizer: Optimizer) -> None:
+    if not isinstance(optimizer, ZERO_START):
+        names = ", ".join(kind.__name__ for kind in ZERO_START)
+        raise ValueError(f"optimizer {type(optimizer).__name__} cannot be renewed in place; known are {names}; or choose optimizer=keep")
+    if any(group.get("dampening") for group in optimizer.param_groups):
+        raise ValueError("SGD with dampening cannot be renewed in place: its first step differs from all others; choose optimizer=keep")
+
+
+@torch.no_grad()
+def renew_companion_(companion: Companion) -> None:
+    for parameter, value in zip(companion.parameters, companion.initial, strict=True):
+        parameter.copy_(value)
+    if companion.optimizer is not None:
+        renew_(companion.optimizer)

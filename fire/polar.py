@@ -1,0 +1,127 @@
+"""The polar factor of a matrix: the nearest (semi-)orthogonal one, by three solvers.
+
+W = U P with U'U = I on the smaller side and P positive semidefinite; U = W (W'W)^(-1/2). FIRE (arXiv 2602.08040) puts U in W's place.
+Solvers: the published Newton-Schulz iteration; an exact one; optimal polynomials as in Polar Express (arXiv 2505.16932).
+"""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+Solver = Literal["newton-schulz", "exact", "polar-express"]
+SOLVERS: tuple[str, ...] = get_args(Solver)
+DEFAULT_STEPS = {"newton-schulz": 10, "polar-express": 8}
+
+# Odd quintics a x + b x^3 + c x^5, each with the least largest error from 1 over what the one before leaves of [1e-4, 1]; every interval's upper
+# end is widened by a thousandth, so that rounding cannot push a singular value out. Derived anew in tests/test_fire_polynomial.py.
+OPTIMAL_QUINTICS = (
+    (8.501389, -25.188682, 18.660096),
+    (4.245345, -3.145545, 0.582967),
+    (4.221004, -3.128732, 0.581055),
+    (4.121257, -3.059569, 0.573194),
+    (3.756491, -2.802639, 0.544017),
+    (2.858202, -2.132006, 0.468443),
+    (2.021438, -1.403092, 0.389583),
+)
+PLAIN_QUINTIC = (1.875, -1.25, 0.375)  # Newton-Schulz of fifth order: the finish, for singular values near 1
+STEPS_PER_GRAM = 4  # steps on a Gram matrix in float32 before rounding in its null directions would matter
+
+# Squared singular values are eigenvalues of the Gram matrix, known to about 1e-16 of the largest one. Down to this ratio their inverse roots
+# keep ten digits; below it (condition above 1e4, rank loss, dead rows) only a singular value decomposition of the matrix itself will do.
+GRAM_CONDITION = 1e-8
+
+
+@torch.no_grad()
+def polar_factor(matrix: Tensor, solver: Solver = "newton-schulz", steps: int | None = None) -> Tensor:
+    """The polar factor of each (d_out, d_in) matrix in the last two dimensions; shape, dtype and device come back as they went in.
+
+    `steps` belongs to the iterative solvers (None: newton-schulz 10, as published, polar-express 8); `exact` needs none.
+    """
+    if solver not in SOLVERS:
+        raise ValueError(f"solver={solver!r} is unknown; known are {', '.join(SOLVERS)}")
+    if steps is not None and steps < 1:
+        raise ValueError(f"steps={steps} must be at least 1")
+    if matrix.ndim < 2 or not matrix.is_floating_point():
+        raise ValueError(f"a polar factor needs real matrices of two or more dimensions, not {matrix.dtype} of shape {tuple(matrix.shape)}")
+    if matrix.numel() == 0:
+        return matrix.clone()
+    if not torch.isfinite(matrix).all():
+        raise ValueError(f"the matrix of shape {tuple(matrix.shape)} holds NaN or infinity")
+    wide = matrix.shape[-2] < matrix.shape[-1]
+    stack = matrix.mT if wide else matrix
+    stack = stack.reshape(-1, *stack.shape[-2:])
+    if solver == "exact":
+        factor = exact(double(stack))
+    else:
+        iterate = newton_schulz if solver == "newton-schulz" else polar_express
+        factor = iterate(stack.float() if stack.element_size() < 4 else stack, steps or DEFAULT_STEPS[solver])
+    factor = factor.to(matrix)
+    return (factor.mT if wide else factor).reshape(matrix.shape)
+
+
+def newton_schulz(stack: Tensor, steps: int) -> Tensor:
+    """X <- 1.5 X - 0.5 X X'X, which moves every singular value in (0, sqrt 3) towards 1 and leaves 0 where it is."""
+    factor = normalise(stack)
+    for _ in range(steps):
+        factor = torch.baddbmm(factor, factor, factor.mT @ factor, beta=1.5, alpha=-0.5)
+    return factor
+
+
+def polar_express(stack: Tensor, steps: int) -> Tensor:
+    """X <- X (a + b X'X + c (X'X)^2) with the optimal quintics, then plain ones.
+
+    A tall X multiplies the small symmetric matrices of several steps first and itself only once: the Gram form (Zhang, Amsel, Chen, Dao 2026).
+    """
+    factor = normalise(stack)
+    quintics = (OPTIMAL_QUINTICS + (PLAIN_QUINTIC,) * steps)[:steps]
+    run = STEPS_PER_GRAM if stack.shape[-2] >= 2 * stack.shape[-1] else 1
+    for start in range(0, steps, run):
+        gram = factor.mT @ factor
+        if start == 0:
+            # The root of the Gram matrix's norm is a closer bound of the largest singular value than the norm of X.
+            bound = torch.linalg.matrix_norm(gram, keepdim=True).clamp_min(torch.finfo(gram.dtype).tiny)
+            factor, gram = factor / bound.sqrt(), gram / bound
+        product = quintic(gram, *quintics[start])
+        step = product
+        for coefficients in quintics[start + 1 : start + run]:
+            gram = step @ gram @ step
+            step = quintic(gram, *coefficients)
+            product = product @ step
+        factor = factor @ product
+    return factor
+
+
+def quintic(gram: Tensor, a: float, b: float, c: float) -> Tensor:
+    """a I + b G + c G^2, which takes a singular value s with s^2 in G to a s + b s^3 + c s^5."""
+    step = torch.baddbmm(b * gram, gram, gram, alpha=c)
+    step.diagonal(dim1=-2, dim2=-1).add_(a)
+    return step
+
+
+def exact(stack: Tensor) -> Tensor:
+    """The isometry X V L^(-1/2) V' from X'X = V L V' where that is well conditioned, from a singular value decomposition elsewhere."""
+    stack = normalise(stack)
+    values, vectors = torch.linalg.eigh(stack.mT @ stack)
+    sound = values[:, 0] > GRAM_CONDITION * values[:, -1]
+    roots = torch.where(sound[:, None], values, 1.0).rsqrt()
+    factor = stack @ (vectors * roots[:, None, :] @ vectors.mT)
+    for index in (~sound).nonzero().flatten().tolist():
+        # Householder's basis is complete whatever the rank, and the singular vectors of the small triangle are too: so is their product.
+        basis, triangle = torch.linalg.qr(stack[index])
+        left, _, right = torch.linalg.svd(triangle)
+        factor[index] = basis @ (left @ right)
+    return factor
+
+
+def normalise(matrix: Tensor) -> Tensor:
+    """Divide by the Frobenius norm; by the largest entry first, so that nothing overflows or vanishes. Zero stays zero."""
+    largest = matrix.abs().amax((-2, -1), keepdim=True)
+    matrix = matrix / torch.where(largest > 0, largest, 1.0)
+    norm = torch.linalg.matrix_norm(matrix, keepdim=True)
+    return matrix / torch.where(norm > 0, norm, 1.0)
+
+
+def double(tensor: Tensor) -> Tensor:
+    """In float64, on the same device where that has it (Apple's GPUs do not)."""
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()

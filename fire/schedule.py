@@ -1,0 +1,65 @@
+"""When a method acts: every N gradient updates, at given environment steps, never. Schedules keep no state; a position is all they need."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, order=True)
+class Position:
+    """How far a run is: gradient updates done, environment steps done."""
+
+    updates: int
+    environment_steps: int
+
+
+class Schedule(Protocol):
+    def crossed(self, before: Position, after: Position) -> bool:
+        """Whether an event lies after `before` and not after `after`."""
+
+    def next_update(self, position: Position) -> int | None:
+        """The next update with an event right after it, so that a block of updates can be split there; None where updates do not decide."""
+
+
+@dataclass(frozen=True)
+class Every:
+    """After every `updates` gradient updates."""
+
+    updates: int
+
+    def __post_init__(self) -> None:
+        if self.updates < 1:
+            raise ValueError(f"every {self.updates} updates: must be at least 1")
+
+    def crossed(self, before: Position, after: Position) -> bool:
+        return after.updates // self.updates > before.updates // self.updates
+
+    def next_update(self, position: Position) -> int | None:
+        return (position.updates // self.updates + 1) * self.updates
+
+
+@dataclass(frozen=True)
+class At:
+    """When the run reaches one of the environment steps."""
+
+    environment_steps: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.environment_steps or min(self.environment_steps) < 1:
+            raise ValueError(f"at environment steps {self.environment_steps}: one or more are needed, each at least 1")
+
+    def crossed(self, before: Position, after: Position) -> bool:
+        return any(before.environment_steps < step <= after.environment_steps for step in self.environment_steps)
+
+    def next_update(self, position: Position) -> int | None:
+        return None
+
+
+@dataclass(frozen=True)
+class Never:
+    """Never."""
+
+    def crossed(self, before: Position, after: Position) -> bool:
+        return False
+
+    def next_update(self, position: Position) -> int | None:
+        return None
