@@ -1,0 +1,26 @@
+"""AdamW whose state exists from the first day, so that saving, loading and renewing it are plain copies."""
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+
+def adamw(parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
+    """A fused AdamW (betas 0.9 and 0.999, epsilon 1e-8) with its moments and step counts at zero."""
+    optimizer = torch.optim.AdamW(parameters, learning_rate, weight_decay=weight_decay, fused=True)
+    for parameter in optimizer.param_groups[0]["params"]:
+        optimizer.state[parameter] = {
+            "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
+            "exp_avg": torch.zeros_like(parameter),
+            "exp_avg_sq": torch.zeros_like(parameter),
+        }
+    return optimizer
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Iterable[str]) -> Iterator[tuple[str, Tensor]]:
+    """Name and tensor of every piece of an optimizer's state; `names` are its parameters' in order."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for name, parameter in zip(names, parameters, strict=True):
+        for key, value in optimizer.state[parameter].items():
+            yield f"{key}.{name}", value

@@ -1,0 +1,284 @@
+"""Soft actor-critic with SimBa networks, in the published order: actor, temperature, critic, target.
+
+Haarnoja et al. 2018, "Soft Actor-Critic Algorithms and Applications"; Lee et al. 2025, "SimBa"; settings and order
+as in the experiments of "FIRE: Frobenius-Isometry Reinitialization" (ICLR 2026).
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fire import Companion, Fire, Intervention, Network, NoIntervention, PlasticityManager, Reset, ShrinkPerturb
+from replay import Batch
+
+from .networks import Actor, Critic, squashed_sample
+from .optimizers import adamw, optimizer_tensors
+from .statistics import RunningStatistics
+
+METRICS = ("actor_loss", "critic_loss", "temperature", "entropy", "action_value")
+
+# What the publication does with this agent: everything projected or put back, optimizers and temperature anew.
+PUBLISHED_INTERVENTIONS: dict[str, Intervention] = {
+    "none": NoIntervention(),
+    "reset": Reset(),
+    "shrink-perturb": ShrinkPerturb(),
+    "fire": Fire(),
+}
+
+
+@dataclass(frozen=True)
+class SACSettings:
+    """Soft actor-critic's hyper-parameters; the defaults are the published ones."""
+
+    critic_width: int = 512
+    """Units of the critic's residual stream; its blocks are four times as wide inside."""
+    critic_blocks: int = 2
+    """Residual blocks of each critic."""
+    critics: int = 2
+    """Critics in the ensemble; targets and the actor use their minimum."""
+    actor_width: int = 128
+    """Units of the actor's residual stream; its blocks are four times as wide inside."""
+    actor_blocks: int = 1
+    """Residual blocks of the actor."""
+    learning_rate: float = 1e-4
+    """AdamW's learning rate for actor, critic and temperature, per gradient update."""
+    weight_decay: float = 1e-2
+    """AdamW's decoupled weight decay on every actor and critic parameter (none on the temperature)."""
+    batch_size: int = 256
+    """Transitions in the batch of one gradient update."""
+    gamma: float | None = None
+    """Discount per decision; unset: (L/5 - 1) / (L/5) within [0.95, 0.995], L the episode's decisions."""
+    target_rate: float = 0.005
+    """Share of the critic that moves into the target critic after each update (tau)."""
+    initial_temperature: float = 0.01
+    """Entropy temperature (alpha) at the start and after a renewal."""
+    target_entropy_scale: float = -0.5
+    """Target entropy as a multiple of the action's dimensions, in nats."""
+    normalize_observations: bool = True
+    """Normalise observations by running mean and variance, frozen in evaluation."""
+
+    def discount(self, episode_decisions: float | None) -> float:
+        """The discount, by the published rule where none is set; 0.99 where the episode's length is unknown."""
+        if self.gamma is not None:
+            return self.gamma
+        if episode_decisions is None:
+            return 0.99
+        return max(min(1 - 5 / episode_decisions, 0.995), 0.95)
+
+
+class SAC:
+    """An actor, an ensemble of critics as one batched product, their target, and a temperature."""
+
+    def __init__(
+        self,
+        observation_size: int,
+        action_size: int,
+        settings: SACSettings,
+        *,
+        seed: np.random.SeedSequence,
+        gamma: float = 0.99,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.settings, self.gamma, self.device = settings, gamma, torch.device(device)
+        self.action_size = action_size
+        self.target_entropy = settings.target_entropy_scale * action_size
+        weights_seed, acting_seed, update_seed = (int(child.generate_state(1, np.uint64)[0]) for child in seed.spawn(3))
+        self.acting_generator = torch.Generator(self.device).manual_seed(acting_seed)
+        self.update_generator = torch.Generator(self.device).manual_seed(update_seed)
+
+        # Drawn on the CPU, so that every device starts from the same weights.
+        generator = torch.Generator().manual_seed(weights_seed)
+        actor = Actor(observation_size, action_size, settings.actor_width, settings.actor_blocks)
+        critic = Critic(
+            observation_size, action_size, settings.critic_width, settings.critic_blocks, settings.critics
+        )
+        actor.initialise(generator)
+        critic.initialise(generator)
+        self.actor, self.critic = actor.to(self.device), critic.to(self.device)
+        self.target_critic = Critic(
+            observation_size, action_size, settings.critic_width, settings.critic_blocks, settings.critics
+        ).to(self.device)
+        self.target_critic.load_state_dict(self.critic.state_dict())
+        self.target_critic.requires_grad_(False)
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(settings.initial_temperature), device=self.device))
+        self.statistics = RunningStatistics(observation_size).to(self.device)
+
+        self.actor_parameters = list(self.actor.parameters())
+        self.critic_parameters = list(self.critic.parameters())
+        self.target_parameters = list(self.target_critic.parameters())
+        rate, decay = settings.learning_rate, settings.weight_decay
+        self.actor_optimizer = adamw(self.actor_parameters, rate, decay)
+        self.critic_optimizer = adamw(self.critic_parameters, rate, decay)
+        self.temperature_optimizer = adamw([self.log_temperature], rate, 0.0)
+        self.initial = {
+            name: {key: value.detach().clone() for key, value in module.state_dict().items()}
+            for name, module in (("actor", self.actor), ("critic", self.critic))
+        }
+        self.initial_log_temperature = self.log_temperature.detach().clone()
+
+    # Acting
+
+    def observe(self, observations: np.ndarray) -> None:
+        if self.settings.normalize_observations:
+            self.statistics.update(torch.as_tensor(observations, device=self.device))
+
+    @torch.no_grad()
+    def act(self, observations: np.ndarray, explore: bool) -> np.ndarray:
+        mean, log_std = self.actor(self._normalise(torch.as_tensor(observations, device=self.device)))
+        if explore:
+            noise = torch.randn(mean.shape, generator=self.acting_generator, device=self.device)
+            mean = mean + log_std.exp() * noise
+        return torch.tanh(mean).cpu().numpy()
+
+    def random_actions(self, count: int) -> np.ndarray:
+        uniform = torch.rand(count, self.action_size, generator=self.acting_generator, device=self.device)
+        return (2 * uniform - 1).cpu().numpy()
+
+    def _normalise(self, observations: Tensor) -> Tensor:
+        return self.statistics.normalise(observations) if self.settings.normalize_observations else observations.float()
+
+    # Learning
+
+    def noise(self, updates: int, batch_size: int) -> Tensor:
+        """Unit normal noise of K updates, for the actor's and the target's samples: (K, 2, batch, action)."""
+        shape = (updates, 2, batch_size, self.action_size)
+        return torch.randn(shape, generator=self.update_generator, device=self.device)
+
+    def update(self, batches: Batch, plasticity: PlasticityManager | None = None) -> dict[str, Tensor]:
+        updates, batch_size = batches.rewards.shape
+        noise = self.noise(updates, batch_size)
+        with torch.no_grad():
+            observations = self._normalise(batches.observations)
+            next_observations = self._normalise(batches.next_observations)
+        total = torch.zeros(len(METRICS), device=self.device)
+        for k in range(updates):
+            total += self.gradient_step(
+                Batch(observations[k], batches.actions[k], batches.rewards[k], next_observations[k], batches.terminated[k]),
+                noise[k],
+                plasticity,
+            )
+        return dict(zip(METRICS, (total / updates).unbind(), strict=True))
+
+    def gradient_step(self, batch: Batch, noise: Tensor, plasticity: PlasticityManager | None = None) -> Tensor:
+        """One published update on normalised observations, noise (2, batch, action); the METRICS as one tensor."""
+        actor_loss, log_density = self.actor_loss(batch.observations, noise[0])
+        self._step("actor", actor_loss, self.actor_parameters, self.actor_optimizer, plasticity)
+
+        entropy = -log_density.detach().mean()
+        temperature_loss = self.log_temperature.exp() * (entropy - self.target_entropy)
+        self._step("temperature", temperature_loss, [self.log_temperature], self.temperature_optimizer, None)
+
+        targets = self.critic_targets(batch, noise[1])
+        critic_loss, values = self.critic_loss(batch, targets)
+        self._step("critic", critic_loss, self.critic_parameters, self.critic_optimizer, plasticity)
+
+        with torch.no_grad():
+            torch._foreach_lerp_(self.target_parameters, self.critic_parameters, self.settings.target_rate)
+            temperature = self.log_temperature.exp()
+            return torch.stack((actor_loss.detach(), critic_loss.detach(), temperature, entropy, values.detach().mean()))
+
+    def actor_loss(self, observations: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """mean(alpha log pi - min Q) with the critic and alpha as they are; and log pi."""
+        actions, log_density = squashed_sample(*self.actor(observations), noise)
+        values = self.critic(observations, actions).amin(0)
+        return (self.log_temperature.detach().exp() * log_density - values).mean(), log_density
+
+    @torch.no_grad()
+    def critic_targets(self, batch: Batch, noise: Tensor) -> Tensor:
+        """r + gamma (1 - terminated) (min Q' - alpha log pi'); a truncated episode goes on in its value."""
+        actions, log_density = squashed_sample(*self.actor(batch.next_observations), noise)
+        values = self.target_critic(batch.next_observations, actions).amin(0)
+        soft_values = values - self.log_temperature.exp() * log_density
+        return batch.rewards + self.gamma * (1 - batch.terminated) * soft_values
+
+    def critic_loss(self, batch: Batch, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Squared errors, a mean over the batch and a sum over the members; and the members' values."""
+        values = self.critic(batch.observations, batch.actions)
+        return (values - targets).square().mean(1).sum(), values
+
+    def _step(
+        self,
+        name: str,
+        loss: Tensor,
+        parameters: list[nn.Parameter],
+        optimizer: torch.optim.Optimizer,
+        plasticity: PlasticityManager | None,
+    ) -> None:
+        if plasticity is not None and (penalty := plasticity.penalty(name)) is not None:
+            loss = loss + penalty
+        optimizer.zero_grad()
+        # Naming the inputs keeps autograd from computing weight gradients for the critic in the actor's step.
+        loss.backward(inputs=parameters)
+        optimizer.step()
+        if plasticity is not None and plasticity.acts_every_step:
+            plasticity.after_step(name)
+
+    # Plasticity and state
+
+    def plastic(self) -> tuple[Network, ...]:
+        temperature = Companion(
+            "temperature", (self.log_temperature,), (self.initial_log_temperature,), self.temperature_optimizer
+        )
+        return (
+            Network(
+                "actor",
+                self.actor,
+                self.initial["actor"],
+                self.actor_optimizer,
+                companions=(temperature,),
+                encoder=("encoder",),
+                head=("mean", "log_std"),
+            ),
+            Network(
+                "critic",
+                self.critic,
+                self.initial["critic"],
+                self.critic_optimizer,
+                target=self.target_critic,
+                encoder=("encoder",),
+                head=("value",),
+            ),
+        )
+
+    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
+        modules = {
+            "actor": self.actor,
+            "critic": self.critic,
+            "target_critic": self.target_critic,
+            "statistics": self.statistics,
+        }
+        for prefix, module in modules.items():
+            yield from ((f"{prefix}.{name}", value) for name, value in module.state_dict().items())
+        for prefix, values in self.initial.items():
+            yield from ((f"initial.{prefix}.{name}", value) for name, value in values.items())
+        yield "log_temperature", self.log_temperature.detach()
+        optimizers = (
+            ("actor", self.actor_optimizer, [name for name, _ in self.actor.named_parameters()]),
+            ("critic", self.critic_optimizer, [name for name, _ in self.critic.named_parameters()]),
+            ("temperature", self.temperature_optimizer, ["log_temperature"]),
+        )
+        for prefix, optimizer, names in optimizers:
+            yield from ((f"optimizer.{prefix}.{name}", value) for name, value in optimizer_tensors(optimizer, names))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        state = dict(self._tensors())
+        state["generator.acting"] = self.acting_generator.get_state()
+        state["generator.update"] = self.update_generator.get_state()
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        own = dict(self._tensors())
+        if missing := sorted(own.keys() - state.keys()):
+            raise ValueError(f"the saved agent lacks {missing[0]!r} and {len(missing) - 1} more; was it another size?")
+        for name, value in own.items():
+            if value.shape != state[name].shape:
+                raise ValueError(
+                    f"the saved agent's {name!r} has shape {tuple(state[name].shape)}, this one's {tuple(value.shape)}"
+                )
+            value.copy_(state[name])
+        self.acting_generator.set_state(state["generator.acting"].cpu())
+        self.update_generator.set_state(state["generator.update"].cpu())

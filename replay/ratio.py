@@ -1,0 +1,30 @@
+"""Gradient updates owed for transitions stored: the replay ratio without drift."""
+
+from fractions import Fraction
+
+
+class ReplayRatio:
+    """Hands out floor(ratio x transitions) updates in all, whatever the block sizes; exact for any decimal ratio.
+
+    Count only transitions decided on after learning began: the warm-up owes nothing.
+    """
+
+    def __init__(self, ratio: float) -> None:
+        if not 0 < ratio < float("inf"):
+            raise ValueError(f"replay ratio {ratio:g} given; allowed is a number above 0, such as 0.25, 1 or 2")
+        self.ratio = Fraction(str(ratio))
+        self.transitions = 0
+        self.updates = 0
+
+    def owed(self, transitions: int) -> int:
+        """How many updates to do now, for this many further transitions."""
+        self.transitions += transitions
+        due = int(self.ratio * self.transitions) - self.updates
+        self.updates += due
+        return due
+
+    def state_dict(self) -> dict[str, int]:
+        return {"transitions": self.transitions, "updates": self.updates}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.transitions, self.updates = state["transitions"], state["updates"]

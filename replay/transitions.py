@@ -1,0 +1,114 @@
+"""A ring of transitions with flat observations, one packed row each.
+
+A row is [observation | action | reward | next observation | terminated] in float32, so that adding is one copy and
+sampling K batches of B is one gather. The next observation is the true one, at truncation too.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .batch import Batch
+from .segments import Segment, read_segment, write_segment
+
+SEGMENT_ROWS = 65_536
+SHARE_OF_FREE_MEMORY = 0.8  # the rest is the learner's
+
+
+class TransitionReplay:
+    """The last `capacity` transitions, in memory allocated once."""
+
+    def __init__(
+        self, capacity: int, observation_size: int, action_size: int, device: torch.device | str = "cpu"
+    ) -> None:
+        self.capacity = capacity
+        self.widths = (observation_size, action_size, 1, observation_size, 1)
+        self.rows = torch.empty(capacity, sum(self.widths), dtype=torch.float32, device=device)
+        self.added = 0  # transitions ever added; row i of the ring holds the newest with index % capacity == i
+
+    def __len__(self) -> int:
+        return min(self.added, self.capacity)
+
+    def add(
+        self,
+        observations: np.ndarray,
+        actions: np.ndarray,
+        rewards: np.ndarray,
+        next_observations: np.ndarray,
+        terminated: np.ndarray,
+    ) -> None:
+        """One step of N environments; `next_observations` are the true ones, not those after a reset."""
+        columns = (observations, actions, rewards[:, None], next_observations, terminated[:, None])
+        rows = torch.from_numpy(np.concatenate(columns, axis=1, dtype=np.float32, casting="unsafe"))
+        self._write(rows, self.added)
+        self.added += len(rows)
+
+    def _write(self, rows: Tensor, index: int) -> None:
+        while len(rows):
+            start = index % self.capacity
+            count = min(len(rows), self.capacity - start)
+            self.rows[start : start + count].copy_(rows[:count], non_blocking=True)
+            rows, index = rows[count:], index + count
+
+    def sample(self, updates: int, batch_size: int, generator: torch.Generator) -> Batch:
+        """K batches of B, uniform with replacement over what is held, in one gather."""
+        if not self.added:
+            raise ValueError("the replay is empty: add transitions before sampling")
+        indices = torch.randint(len(self), (updates * batch_size,), generator=generator, device=generator.device)
+        rows = self.rows.index_select(0, indices.to(self.rows.device)).view(updates, batch_size, -1)
+        observations, actions, rewards, next_observations, terminated = rows.split(self.widths, dim=-1)
+        return Batch(observations, actions, rewards.squeeze(-1), next_observations, terminated.squeeze(-1))
+
+    def save(self, folder: Path, known: Sequence[Segment] = ()) -> list[Segment]:
+        """Write what no known segment holds as new files; the segments that make up the whole, in order."""
+        oldest = self.added - len(self)
+        kept = [segment for segment in known if segment.stop > oldest]
+        start = max(oldest, kept[-1].stop if kept else 0)
+        for first in range(start, self.added, SEGMENT_ROWS):
+            last = min(first + SEGMENT_ROWS, self.added)
+            indices = torch.arange(first, last, device=self.rows.device) % self.capacity
+            rows = self.rows.index_select(0, indices).cpu()
+            kept.append(write_segment(folder, first, {"rows": rows}, last - first))
+        return kept
+
+    def load(self, folder: Path, segments: Sequence[Segment], added: int) -> None:
+        """Put back what `save` wrote, when `added` transitions had been added."""
+        oldest = max(0, added - self.capacity)
+        for segment in segments:
+            rows = read_segment(folder, segment)["rows"]
+            if rows.shape[1] != self.rows.shape[1]:
+                raise ValueError(
+                    f"{segment.file} holds rows of {rows.shape[1]} numbers, this replay's have {self.rows.shape[1]}"
+                )
+            skipped = max(0, oldest - segment.start)
+            self._write(rows[skipped:], segment.start + skipped)
+        self.added = added
+
+
+def place_replay(needed: int, device: torch.device) -> tuple[torch.device, str]:
+    """Where a replay of so many bytes can live, the learner's device first, and a sentence that says so."""
+    size = f"{needed / 1e9:.2f} GB"
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if needed < SHARE_OF_FREE_MEMORY * free:
+            return device, f"replay: {size} on {device}"
+    free = available_memory()
+    if needed > SHARE_OF_FREE_MEMORY * free:
+        raise ValueError(
+            f"the replay needs {size} of memory and {free / 1e9:.2f} GB are free: lower --replay-capacity"
+        )
+    reason = "" if device.type == "cpu" else f" ({device} has too little memory left)"
+    return torch.device("cpu"), f"replay: {size} on the CPU{reason}"
+
+
+def available_memory() -> int:
+    """Bytes that can be taken without swapping, caches the system would give up included."""
+    try:
+        fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError):
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

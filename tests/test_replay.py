@@ -1,0 +1,150 @@
+"""The replay gives back what was stored, owes what it should, and survives on disk."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from replay import ReplayRatio, TransitionReplay
+from replay.segments import DamagedSegment, write_segment
+
+
+def transition(index: int, members: int = 1) -> tuple[np.ndarray, ...]:
+    """A recognisable step of `members` environments: every number says where it belongs."""
+    numbers = np.arange(index, index + members, dtype=np.float64)
+    return (
+        np.stack((numbers, numbers + 0.1, numbers + 0.2), axis=1),
+        np.stack((numbers + 0.3, numbers + 0.4), axis=1).astype(np.float32),
+        numbers + 0.5,
+        np.stack((numbers + 0.6, numbers + 0.7, numbers + 0.8), axis=1),
+        numbers % 3 == 0,
+    )
+
+
+def filled(capacity: int, count: int, members: int = 1) -> TransitionReplay:
+    replay = TransitionReplay(capacity, 3, 2)
+    for index in range(0, count, members):
+        replay.add(*transition(index, members))
+    return replay
+
+
+def test_sampled_transitions_are_the_stored_ones():
+    replay = filled(capacity=50, count=40)
+    batch = replay.sample(3, 64, torch.Generator().manual_seed(0))
+    assert batch.observations.shape == (3, 64, 3)
+    assert batch.rewards.shape == batch.terminated.shape == (3, 64)
+    first = batch.observations[..., 0]
+    assert set(first.unique().tolist()) <= set(range(40))
+    torch.testing.assert_close(batch.observations[..., 2], first + 0.2)
+    torch.testing.assert_close(batch.actions[..., 1], first + 0.4)
+    torch.testing.assert_close(batch.rewards, first + 0.5)
+    torch.testing.assert_close(batch.next_observations[..., 2], first + 0.8)
+    assert torch.equal(batch.terminated, (first % 3 == 0).float())
+
+
+@given(capacity=st.integers(1, 30), steps=st.integers(1, 40), members=st.integers(1, 4))
+@settings(deadline=None, max_examples=60)
+def test_the_ring_holds_the_newest(capacity: int, steps: int, members: int):
+    replay = TransitionReplay(capacity, 3, 2)
+    for step in range(steps):
+        replay.add(*transition(step * members, members))
+    count = steps * members
+    held = sorted(replay.rows[: len(replay), 0].tolist())
+    assert held == list(range(max(0, count - capacity), count))
+
+
+def test_sampling_is_uniform_over_what_is_held():
+    replay = filled(capacity=10, count=4)
+    first = replay.sample(10, 1000, torch.Generator().manual_seed(1)).observations[..., 0]
+    counts = torch.bincount(first.flatten().long(), minlength=4)
+    assert ((counts - 2500).abs() < 5 * (10_000 * 0.25 * 0.75) ** 0.5).all()
+
+
+def test_sampling_nothing_is_refused():
+    with pytest.raises(ValueError, match="empty"):
+        TransitionReplay(5, 3, 2).sample(1, 1, torch.Generator())
+
+
+def test_only_new_transitions_are_written_and_all_come_back(tmp_path: Path):
+    replay = filled(capacity=20, count=12)
+    first = replay.save(tmp_path)
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    for index in range(12, 33):
+        replay.add(*transition(index))
+    second = replay.save(tmp_path, first)
+    assert all(path.stat().st_mtime_ns == time for path, time in written.items())
+    assert first[0] not in second, "a segment wholly overwritten in the ring is no longer named"
+
+    copy = TransitionReplay(20, 3, 2)
+    copy.load(tmp_path, second, replay.added)
+    assert torch.equal(copy.rows, replay.rows)
+    assert copy.added == replay.added
+
+
+@given(capacity=st.integers(1, 12), pieces=st.lists(st.integers(0, 9), min_size=1, max_size=6))
+@settings(deadline=None, max_examples=40)
+def test_a_replay_saved_in_any_pieces_is_restored_whole(tmp_path_factory, capacity: int, pieces: list[int]):
+    folder = tmp_path_factory.mktemp("replay")
+    replay = TransitionReplay(capacity, 3, 2)
+    segments, index = [], 0
+    for piece in pieces:
+        for _ in range(piece):
+            replay.add(*transition(index))
+            index += 1
+        segments = replay.save(folder, segments)
+    copy = TransitionReplay(capacity, 3, 2)
+    copy.load(folder, segments, replay.added)
+    assert torch.equal(copy.rows[: len(replay)], replay.rows[: len(replay)])
+
+
+@pytest.mark.parametrize("damage", ["cut", "altered", "missing"])
+def test_a_damaged_segment_is_recognised(tmp_path: Path, damage: str):
+    replay = filled(capacity=20, count=12)
+    segments = replay.save(tmp_path)
+    path = tmp_path / segments[0].file
+    content = bytearray(path.read_bytes())
+    if damage == "missing":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(content[:-5])
+    else:
+        content[-3] ^= 1
+        path.write_bytes(content)
+    with pytest.raises(DamagedSegment, match=r"\.safetensors"):
+        TransitionReplay(20, 3, 2).load(tmp_path, segments, 12)
+
+
+def test_different_content_never_shares_a_file(tmp_path: Path):
+    one = write_segment(tmp_path, 0, {"rows": torch.zeros(2, 3)}, 2)
+    other = write_segment(tmp_path, 0, {"rows": torch.ones(2, 3)}, 2)
+    assert one.file != other.file
+    assert len(list(tmp_path.iterdir())) == 2, "and no temporary file is left"
+
+
+@given(
+    ratio=st.sampled_from([0.1, 0.25, 0.3, 1.0, 2.0, 2.5, 3.7, 16.0]),
+    blocks=st.lists(st.integers(1, 9), min_size=1, max_size=200),
+)
+def test_the_replay_ratio_does_not_drift(ratio: float, blocks: list[int]):
+    debt = ReplayRatio(ratio)
+    given_out = sum(debt.owed(block) for block in blocks)
+    tenths = round(ratio * 100)
+    assert given_out == sum(blocks) * tenths // 100
+
+
+def test_the_replay_ratio_continues_where_it_was():
+    whole, first = ReplayRatio(0.3), ReplayRatio(0.3)
+    expected = [whole.owed(1) for _ in range(20)]
+    owed = [first.owed(1) for _ in range(7)]
+    second = ReplayRatio(0.3)
+    second.load_state_dict(first.state_dict())
+    assert owed + [second.owed(1) for _ in range(13)] == expected
+
+
+@pytest.mark.parametrize("ratio", [0, -1.0, float("inf"), float("nan")])
+def test_a_senseless_ratio_is_refused(ratio: float):
+    with pytest.raises(ValueError, match="replay ratio"):
+        ReplayRatio(ratio)

@@ -1,0 +1,36 @@
+"""Train soft actor-critic on a continuous task, with or without a remedy for lost plasticity."""
+
+from collections.abc import Sequence
+
+from agents import SACSettings
+from training.build import SACRun
+from training.command_line import main, read_command_line
+from training.session import run
+from training.settings import RunSettings
+
+PRESETS = {
+    "paper": SACRun(),
+    "quick": SACRun(
+        RunSettings(
+            steps=60_000,
+            learning_starts=1_000,
+            replay_ratio=2.0,
+            eval_every=3_000,
+            log_every=600,
+            checkpoint_every=15_000,
+        ),
+        SACSettings(critic_width=128, actor_width=64, learning_rate=3e-4),
+    ),
+}
+DESCRIPTION = """Train SAC with SimBa networks. With no preset this is the published setting of the FIRE paper;
+--preset quick is the same in narrower networks and takes minutes on two CPU cores.
+--steps, --eval-every, --checkpoint-every, --reinit-at and @STEP count environment steps; --reinit-every counts
+gradient updates; --learning-starts and --replay-capacity count decisions (environment steps / --action-repeat)."""
+
+
+def train(arguments: Sequence[str]) -> int:
+    return run(read_command_line(arguments, PRESETS, "train_sac.py", DESCRIPTION))
+
+
+if __name__ == "__main__":
+    main(train)

@@ -1,0 +1,124 @@
+"""The three ways a run begins: anew, as the rest of one that stopped, as a branch of another."""
+
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .build import SACRun
+from .checkpoint import link_checkpoint, read_checkpoint, steps_of
+from .policy import checked_step, read_config, split_run
+from .settings import flag
+
+PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "safetensors")
+OF_THE_TRUNK = ("seed", "env", "num_envs", "action_repeat", "replay_capacity", "learning_starts")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for."""
+
+    config: SACRun
+    given: Mapping[str, Any]  # the settings that were given explicitly, by name
+    run_dir: Path | None = None
+    resume: Path | None = None
+    branch_from: str | None = None
+
+
+def resumed_config(request: Request, folder: Path) -> SACRun:
+    """The run's own settings; only its length may change."""
+    config = read_config(folder)
+    if others := sorted(set(request.given) - {"steps"}):
+        raise ValueError(f"{flag(others[0])} given with --resume; a resumed run keeps its settings but for --steps")
+    if "steps" not in request.given:
+        return config
+    steps, reached = request.given["steps"], max(steps_of(folder), default=0)
+    if steps < reached:
+        raise ValueError(f"--steps {steps} given; {folder} is already at step {reached}")
+    return replace(config, run=replace(config.run, steps=steps))
+
+
+def branched_config(request: Request, source: str) -> SACRun:
+    """The trunk's settings under those given explicitly, and one event of the method at the branch point."""
+    trunk, step = branch_point(source)
+    config = read_config(trunk)
+    names = {field.name for field in fields(config.run)}
+    if foreign := sorted(set(request.given) - names):
+        raise ValueError(f"{flag(foreign[0])} given with --branch-from; a branch keeps its trunk's agent")
+    if fixed := [name for name in OF_THE_TRUNK if request.given.get(name, getattr(config.run, name)) != getattr(config.run, name)]:
+        raise ValueError(f"{flag(fixed[0])} given with --branch-from; a branch keeps its trunk's {fixed[0]}")
+    changes = {name: value for name, value in request.given.items() if name in names}
+    method = changes.get("reinit", "none")
+    at = changes.get("reinit_at", config.run.reinit_at if config.run.reinit != "none" else ())
+    if method == "none":
+        changes |= {"reinit": "none", "reinit_every": None, "reinit_at": ()}
+    else:
+        changes |= {"reinit": method, "reinit_at": (step, *(later for later in at if later > step))}
+    return replace(config, run=replace(config.run, **changes))
+
+
+def branch_point(source: str) -> tuple[Path, int]:
+    """`RUN@STEP`, or `RUN` for its newest checkpoint."""
+    trunk, step = split_run(source)
+    read_config(trunk)
+    steps = steps_of(trunk)
+    return trunk, checked_step(trunk, step if step is not None else max(steps, default=0))
+
+
+def start_branch(source: str, folder: Path) -> None:
+    """Link the trunk's checkpoint and copy its history up to there."""
+    trunk, step = branch_point(source)
+    sizes = read_checkpoint(trunk, step).values["file_sizes"]
+    for name in sizes:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(trunk / name, folder / name)
+    link_checkpoint(trunk, step, folder)
+
+
+def default_folder(config: SACRun) -> Path:
+    """`runs/<environment>-<method>-seed<N>-<time>`, not there yet."""
+    settings = config.run
+    name = f"{settings.env}-{settings.reinit}-seed{settings.seed}-{datetime.now():%Y%m%d-%H%M%S}"
+    return Path("runs") / "".join(letter if letter.isalnum() or letter in "-_.=" else "_" for letter in name)
+
+
+def describe(config: SACRun, branch_from: str | None) -> dict[str, Any]:
+    """What `config.json` holds: every value, and what the run was made with."""
+    return {
+        "algorithm": "sac",
+        "run": asdict(config.run),
+        "agent": asdict(config.agent),
+        "branch_from": branch_from,
+        "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
+        "commit": commit(),
+        "processor": processor(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "command": sys.argv,
+    }
+
+
+def commit() -> str | None:
+    """The checkout's commit, marked where files differ from it."""
+    try:
+        root = Path(__file__).parent
+        call = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+        return subprocess.run(call, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def processor() -> str:
+    """The processor's name where the system says it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()

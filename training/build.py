@@ -1,0 +1,145 @@
+"""From settings to the parts of a run: environments, agent, replay, plasticity manager."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from gymnasium.vector import VectorEnv
+from numpy.typing import NDArray
+
+import envs
+from agents import SAC, Agent, SACSettings
+from agents.sac import PUBLISHED_INTERVENTIONS
+from fire import PlasticityManager, parse_intervention
+from replay import TransitionReplay
+from replay.transitions import place_replay
+
+from .settings import RunSettings, from_json
+
+
+@dataclass(frozen=True)
+class SACRun:
+    """Every setting of a SAC run: what the command line takes and the run's config keeps."""
+
+    run: RunSettings = RunSettings()
+    agent: SACSettings = SACSettings()
+
+
+@dataclass(frozen=True)
+class Streams:
+    """The run's independent random streams, spawned from its one seed."""
+
+    agent: np.random.SeedSequence
+    environment: int
+    replay: int
+    evaluation: tuple[int, ...]
+
+    @classmethod
+    def spawn(cls, seed: int, eval_episodes: int) -> "Streams":
+        agent, environment, replay, evaluation = np.random.SeedSequence(seed).spawn(4)
+        numbers = [int(child.generate_state(1, np.uint64)[0]) for child in (environment, replay, evaluation)]
+        return cls(agent, numbers[0], numbers[1], tuple(envs.spawn_seeds(numbers[2], eval_episodes)))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the loop drives."""
+
+    settings: RunSettings
+    agent: Agent
+    environment: VectorEnv
+    evaluation_environment: VectorEnv
+    evaluation_seeds: tuple[int, ...]
+    replay: TransitionReplay
+    batch_size: int
+    replay_generator: torch.Generator
+    manager: PlasticityManager
+    to_environment: Callable[[NDArray[Any]], NDArray[Any]]
+    notes: tuple[str, ...]  # sentences for the start of the run
+
+
+def build(config: SACRun) -> Parts:
+    """Everything a run needs, from its settings alone; raises ValueError with one line where they cannot be met."""
+    settings = config.run
+    settings.check()
+    schedule = settings.schedule()
+    intervention = parse_intervention(settings.reinit, presets=PUBLISHED_INTERVENTIONS)
+    device = choose_device(settings.device)
+    streams = Streams.spawn(settings.seed, settings.eval_episodes)
+    environment = envs.make_vec(
+        settings.env, settings.num_envs, seed=streams.environment, action_repeat=settings.action_repeat
+    )
+    observation_size, action_size = flat_sizes(environment, settings.env)
+    evaluation_environment = envs.make_vec(
+        settings.env, settings.eval_episodes, seed=0, action_repeat=settings.action_repeat
+    )
+    agent = build_agent(config, environment, streams.agent, device)
+    row_bytes = 4 * (2 * observation_size + action_size + 2)
+    held = min(settings.replay_capacity, settings.steps // settings.action_repeat + settings.num_envs)
+    replay_device, note = place_replay(row_bytes * held, device)
+    replay = TransitionReplay(settings.replay_capacity, observation_size, action_size, replay_device)
+    return Parts(
+        settings,
+        agent,
+        environment,
+        evaluation_environment,
+        streams.evaluation,
+        replay,
+        config.agent.batch_size,
+        torch.Generator(replay_device).manual_seed(streams.replay),
+        PlasticityManager(agent.plastic(), intervention, schedule),
+        action_scaling(environment.single_action_space),
+        (note,),
+    )
+
+
+def build_agent(
+    config: SACRun, environment: VectorEnv, seed: np.random.SeedSequence, device: torch.device | str
+) -> SAC:
+    """The agent alone, for an environment's sizes and episode length."""
+    observation_size, action_size = flat_sizes(environment, config.run.env)
+    limit = environment.spec.max_episode_steps if environment.spec else None
+    gamma = config.agent.discount(limit / config.run.action_repeat if limit else None)
+    return SAC(observation_size, action_size, config.agent, seed=seed, gamma=gamma, device=device)
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` is a GPU where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"--device {name!r} given; allowed are auto, cpu, cuda and cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"--device {name!r} given; allowed are auto, cpu, cuda and cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"--device {name!r} given; this machine has {torch.cuda.device_count()} CUDA devices")
+    return device
+
+
+def flat_sizes(environment: VectorEnv, name: str) -> tuple[int, int]:
+    """Sizes of observation and action; SAC works on flat, bounded boxes."""
+    observation, action = environment.single_observation_space, environment.single_action_space
+    if not (isinstance(observation, spaces.Box) and len(observation.shape) == 1):
+        raise ValueError(f"{name}: SAC needs flat vector observations, this environment's are {observation}")
+    if not (isinstance(action, spaces.Box) and len(action.shape) == 1 and np.isfinite([action.low, action.high]).all()):
+        raise ValueError(f"{name}: SAC needs bounded continuous actions, this environment's are {action}")
+    return observation.shape[0], action.shape[0]
+
+
+def action_scaling(space: spaces.Space[Any]) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """From the agent's [-1, 1] to the environment's bounds."""
+    assert isinstance(space, spaces.Box)  # checked by flat_sizes
+    low, high, dtype = space.low, space.high, space.dtype
+    if (low == -1).all() and (high == 1).all():
+        return lambda actions: actions
+    return lambda actions: np.clip(low + (actions + 1) / 2 * (high - low), low, high).astype(dtype)
+
+
+def config_from_json(value: Mapping[str, Any]) -> SACRun:
+    """The settings kept in a run's `config.json`."""
+    return SACRun(from_json(RunSettings, value["run"]), from_json(SACSettings, value["agent"]))

@@ -1,0 +1,123 @@
+"""Checkpoints: safetensors and JSON under a manifest of checksums, in a folder that is whole or absent.
+
+    RUN/checkpoints/000000500000/   agent.safetensors  state.safetensors  state.json  manifest.json
+    RUN/replay/                     immutable segments, named by content, shared by all checkpoints (and branches)
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from replay import Segment
+from replay.durable import flush_folder, write_durably
+
+from .files import read_json
+
+KEPT = 2  # newest checkpoints; requested ones are kept besides
+
+
+class DamagedCheckpoint(ValueError):
+    """A checkpoint that is incomplete or not what was written."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything a run continues from: the agent's tensors, other tensors, plain values, the replay's segments."""
+
+    agent: Mapping[str, Tensor]
+    tensors: Mapping[str, Tensor]
+    values: Mapping[str, Any]
+    segments: tuple[Segment, ...]
+
+
+def folder_of(run: Path, step: int) -> Path:
+    return run / "checkpoints" / f"{step:012d}"
+
+
+def write_checkpoint(run: Path, step: int, checkpoint: Checkpoint) -> None:
+    """Write `checkpoint` for environment step `step`; its segments are already on the disk."""
+    final = folder_of(run, step)
+    temporary = final.with_name(f".{final.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    contents = {
+        "agent.safetensors": safetensors.torch.save(dict(checkpoint.agent)),
+        "state.safetensors": safetensors.torch.save(dict(checkpoint.tensors)),
+        "state.json": json.dumps(checkpoint.values, indent=1).encode(),
+    }
+    for name, content in contents.items():
+        write_durably(temporary / name, content)
+    manifest = {
+        "step": step,
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
+        "segments": [asdict(segment) for segment in checkpoint.segments],
+    }
+    write_durably(temporary / "manifest.json", json.dumps(manifest, indent=1).encode())
+    flush_folder(temporary)
+    if final.exists():  # a damaged one, or one from before a resume
+        shutil.rmtree(final)
+    temporary.rename(final)
+    flush_folder(final.parent)
+
+
+def read_checkpoint(run: Path, step: int) -> Checkpoint:
+    """Read a checkpoint whole, every file against its checksum."""
+    folder = folder_of(run, step)
+    try:
+        manifest = read_json(folder / "manifest.json")
+        contents = {name: (folder / name).read_bytes() for name in manifest["files"]}
+        damaged = [n for n, c in contents.items() if hashlib.sha256(c).hexdigest() != manifest["files"][n]]
+        if damaged:
+            raise DamagedCheckpoint(f"{folder / damaged[0]} is cut short or altered")
+        return Checkpoint(
+            safetensors.torch.load(contents["agent.safetensors"]),
+            safetensors.torch.load(contents["state.safetensors"]),
+            json.loads(contents["state.json"]),
+            tuple(Segment(**segment) for segment in manifest["segments"]),
+        )
+    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise DamagedCheckpoint(f"{folder}: {error}") from error
+
+
+def steps_of(run: Path) -> list[int]:
+    """The environment steps that have a checkpoint, whole or damaged, oldest first."""
+    return sorted(int(path.name) for path in (run / "checkpoints").glob("[0-9]*") if path.name.isdigit())
+
+
+def prune(run: Path, requested: Iterable[int]) -> None:
+    """Delete all but the newest and the requested checkpoints, then the segments that no manifest names."""
+    steps = steps_of(run)
+    for step in set(steps[:-KEPT]) - set(requested):
+        # The manifest goes first: a folder left half deleted by a kill is then no checkpoint.
+        (folder_of(run, step) / "manifest.json").unlink(missing_ok=True)
+        shutil.rmtree(folder_of(run, step))
+    named = set()
+    for step in steps_of(run):
+        try:
+            named |= {segment["file"] for segment in read_json(folder_of(run, step) / "manifest.json")["segments"]}
+        except (OSError, ValueError, KeyError):
+            return  # an unreadable manifest may name any of them
+    for path in (run / "replay").glob("*.safetensors"):
+        if path.name not in named:
+            path.unlink()
+
+
+def link_checkpoint(trunk: Path, step: int, branch: Path) -> None:
+    """Give `branch` the trunk's checkpoint without copying: hard links, or copies across file systems."""
+    segments = read_json(folder_of(trunk, step) / "manifest.json")["segments"]
+    pairs = [(trunk / "replay" / segment["file"], branch / "replay" / segment["file"]) for segment in segments]
+    pairs += [(path, folder_of(branch, step) / path.name) for path in folder_of(trunk, step).iterdir()]
+    for source, destination in pairs:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source, destination)
+        except OSError:
+            shutil.copy2(source, destination)

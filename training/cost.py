@@ -1,0 +1,65 @@
+"""What a run will cost on this machine, measured before it starts."""
+
+import time
+
+import numpy as np
+import torch
+
+import envs
+from replay import Batch
+
+from .build import Parts, SACRun, Streams, build_agent
+
+WORTH_SAYING = 20 * 60  # seconds
+
+
+def say_what_it_costs(config: SACRun, parts: Parts, steps_left: int) -> None:
+    """On a CPU, one line with the time a long run will take, from rates measured now on parts of no use to it."""
+    settings = config.run
+    if getattr(parts.agent, "device", torch.device("cpu")).type != "cpu" or steps_left * settings.replay_ratio < 50_000:
+        return
+    updates = settings.replay_ratio * steps_left / settings.action_repeat
+    update_rate, step_rate = update_rate_of(config, parts), step_rate_of(parts)
+    seconds = updates / update_rate + steps_left / step_rate
+    if seconds > WORTH_SAYING:
+        print(
+            f"on this CPU: {update_rate:.1f} updates/s and {step_rate:,.0f} environment steps/s, "
+            f"so about {spoken(seconds)} for {updates:,.0f} updates; for a result in minutes: --preset quick"
+        )
+
+
+def update_rate_of(config: SACRun, parts: Parts) -> float:
+    """Updates per second of an agent of the same size on made-up batches."""
+    agent = build_agent(config, parts.environment, Streams.spawn(config.run.seed, 1).agent, "cpu")
+    observation_size, action_size = agent.actor.encoder.embed.d_in, agent.action_size
+    lead = (3, config.agent.batch_size)
+    observations, actions = torch.zeros(*lead, observation_size), torch.zeros(*lead, action_size)
+    batch = Batch(observations, actions, torch.zeros(lead), observations, torch.zeros(lead))
+    agent.update(Batch(*(tensor[:1] for tensor in batch)))
+    start = time.perf_counter()
+    agent.update(batch)
+    return 3 / (time.perf_counter() - start)
+
+
+def step_rate_of(parts: Parts) -> float:
+    """Environment steps per second under random actions, in environments like the run's own."""
+    settings = parts.settings
+    environment = envs.make_vec(settings.env, settings.num_envs, seed=0, action_repeat=settings.action_repeat)
+    environment.reset(seed=0)
+    random = np.random.default_rng(0)
+    calls = max(1, 200 // environment.num_envs)
+    shape = environment.action_space.shape
+    assert shape is not None
+    start = time.perf_counter()
+    for _ in range(calls):
+        environment.step(parts.to_environment(random.uniform(-1, 1, shape).astype(np.float32)))
+    elapsed = time.perf_counter() - start
+    environment.close()
+    return calls * environment.num_envs * settings.action_repeat / elapsed
+
+
+def spoken(seconds: float) -> str:
+    """A duration as one would say it."""
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.0f} hours" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"

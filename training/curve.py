@@ -1,0 +1,56 @@
+"""The learning curve of one run, drawn from its metrics."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
+
+from replay.durable import write_durably
+
+from .files import read_lines
+
+
+def draw_curve(folder: Path, title: str) -> Path:
+    """Write `curve.png`: the evaluations' mean and spread, the training episodes behind, events as dashed lines."""
+    lines = read_lines(folder / "metrics.jsonl")
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    episodes = [line for line in lines if line["kind"] == "episode"]
+    axes.plot(
+        [line["environment_steps"] for line in episodes],
+        [line["return"] for line in episodes],
+        ".", color="0.75", markersize=3, label="training episodes", rasterized=True,
+    )  # fmt: skip
+    _draw_evaluations(axes, [line for line in lines if line["kind"] == "evaluation"])
+    for index, event in enumerate(line for line in lines if line["kind"] == "event"):
+        label = f"event: {event['method']}" if index == 0 else None
+        axes.axvline(event["environment_steps"], color="tab:red", linestyle="--", linewidth=1.2, label=label)
+    axes.set(xlabel="environment steps", ylabel="return", title=title)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.margins(x=0.01)
+    axes.grid(alpha=0.25)
+    axes.legend(loc="upper left", frameon=False)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=130)
+    write_durably(folder / "curve.png", content.getvalue())
+    return folder / "curve.png"
+
+
+def _draw_evaluations(axes: Any, evaluations: Sequence[dict[str, Any]]) -> None:
+    if not evaluations:
+        return
+    steps = np.array([line["environment_steps"] for line in evaluations])
+    returns = np.array([line["returns"] for line in evaluations], dtype=float)
+    low, mean, high = np.quantile(returns, 0.25, axis=1), returns.mean(1), np.quantile(returns, 0.75, axis=1)
+    axes.fill_between(steps, low, high, alpha=0.2, color="tab:blue", linewidth=0, label="evaluation, middle half")
+    axes.plot(steps, mean, "o-", color="tab:blue", markersize=4, label="evaluation, mean")

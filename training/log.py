@@ -1,0 +1,56 @@
+"""What a run writes as it goes: metrics as JSON lines, TensorBoard events, both cut back on resuming."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from .files import Lines
+
+# Figures of the clock, left out when two runs are compared.
+CLOCK_FIELDS = ("seconds", "steps_per_second", "updates_per_second", "event_seconds")
+
+
+class RunLog:
+    """`metrics.jsonl` and `tensorboard/` of one run; x is environment steps."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lines = Lines(folder / "metrics.jsonl")
+        self._tensorboard = SummaryWriter(str(folder / "tensorboard"))
+
+    def write(self, kind: str, position: Mapping[str, int], values: Mapping[str, Any]) -> None:
+        """One line with the run's position; its numbers become TensorBoard scalars `kind/name`."""
+        self._lines.append({"kind": kind, **position, **values})
+        for name, value in values.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                self._tensorboard.add_scalar(f"{kind}/{name}", value, position["environment_steps"])
+
+    def histogram(self, name: str, values: Tensor, environment_steps: int) -> None:
+        self._tensorboard.add_histogram(name, values, environment_steps)
+
+    def sizes(self) -> dict[str, int]:
+        """Length of each file now, all flushed: what a checkpoint remembers."""
+        self._lines.sync()
+        self._tensorboard.flush()
+        files = [self.folder / "metrics.jsonl", *(self.folder / "tensorboard").glob("events.*")]
+        return {str(path.relative_to(self.folder)): path.stat().st_size for path in sorted(files)}
+
+    def close(self) -> None:
+        self._lines.close()
+        self._tensorboard.close()
+
+
+def cut_back(folder: Path, sizes: Mapping[str, int]) -> None:
+    """Undo everything logged after a checkpoint that remembered `sizes`."""
+    for path in [folder / "metrics.jsonl", *(folder / "tensorboard").glob("events.*")]:
+        size = sizes.get(str(path.relative_to(folder)), 0)
+        if not path.exists():
+            continue
+        if size:
+            os.truncate(path, min(size, path.stat().st_size))
+        else:
+            path.unlink()

@@ -1,0 +1,283 @@
+"""The only training loop: act, enqueue the updates owed, step the environments, store what happened.
+
+At each boundary between two decisions, in this order: checkpoint, log, evaluation, event. A checkpoint holds the state
+before the rest of its boundary, so that a run resumed there, or branched, does that rest itself.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+import envs
+from fire import Event, Position
+from replay import ReplayRatio, Segment
+
+from .build import Parts
+from .checkpoint import Checkpoint, prune, write_checkpoint
+from .curve import draw_curve
+from .evaluate import evaluate
+from .log import RunLog
+
+BEFORE_START = Position(updates=0, environment_steps=-1)
+
+
+class Stopped(Exception):
+    """The run was asked to stop; its checkpoint is written."""
+
+
+@dataclass
+class Progress:
+    """Where a run is."""
+
+    decisions: int = 0
+    updates: int = 0
+    episodes: int = 0
+    environment_steps: int = 0
+    handled: Position = BEFORE_START  # the last boundary that was gone through
+    seconds: float = 0.0  # spent so far, interruptions left out
+    returns: list[float] = field(default_factory=list)  # of the open episodes
+    lengths: list[int] = field(default_factory=list)
+    last_evaluation: float | None = None
+
+    @property
+    def position(self) -> Position:
+        return Position(updates=self.updates, environment_steps=self.environment_steps)
+
+    def counts(self) -> dict[str, int]:
+        names = ("decisions", "environment_steps", "updates", "episodes")
+        return {name: getattr(self, name) for name in names}
+
+
+class Loop:
+    """Drives the parts of one run from wherever they are to the end."""
+
+    def __init__(self, folder: Path, parts: Parts, title: str) -> None:
+        self.folder, self.parts, self.settings, self.title = folder, parts, parts.settings, title
+        self.progress = Progress(returns=[0.0] * parts.environment.num_envs, lengths=[0] * parts.environment.num_envs)
+        self.ratio = ReplayRatio(parts.settings.replay_ratio)
+        self.segments: tuple[Segment, ...] = ()
+        self.sums: dict[str, Tensor] = {}  # training metrics since the last log line, on the device
+        self.summed_updates = 0
+        self.observations: np.ndarray | None = None
+        self.stop_requested: Callable[[], bool] = lambda: False
+        self.log: RunLog
+
+    def train(self) -> None:
+        """Run to the end of `--steps`; raises Stopped after a checkpoint when asked to stop."""
+        self.log = RunLog(self.folder)
+        progress, total = self.progress, self.settings.steps
+        if self.observations is None:
+            self._open_episodes()
+        self._clock = time.perf_counter() - progress.seconds
+        self._logged = (time.perf_counter(), progress.environment_steps, progress.updates)
+        with tqdm(
+            total=total, initial=progress.environment_steps, unit="step", unit_scale=True, dynamic_ncols=True,
+            mininterval=0.5, smoothing=0.05, desc=self.title,
+        ) as self.bar:  # fmt: skip
+            try:
+                while progress.environment_steps < total:
+                    self._boundary()
+                    self._decide()
+                self._boundary(last=True)
+            finally:
+                self.log.close()
+
+    def _open_episodes(self) -> None:
+        """First observations; after a resume without saved environments, open episodes end here as truncated."""
+        environment, steps = self.parts.environment, self.progress.environment_steps
+        seeds = envs.spawn_seeds(self.settings.seed + steps, environment.num_envs) if steps else None
+        self.observations, _ = environment.reset(seed=seeds)
+        for member, length in enumerate(self.progress.lengths):
+            if length:
+                self._end_episode(member, "truncated")
+
+    def _decide(self) -> None:
+        """One decision of every environment, and the updates owed for it."""
+        parts, progress = self.parts, self.progress
+        count = parts.environment.num_envs
+        observations = self.observations
+        assert observations is not None
+        parts.agent.observe(observations)
+        learning = progress.decisions >= self.settings.learning_starts
+        actions = parts.agent.act(observations, explore=True) if learning else parts.agent.random_actions(count)
+        if learning and len(parts.replay):
+            self._update(self.ratio.owed(count))
+        following, rewards, terminated, truncated, infos = parts.environment.step(parts.to_environment(actions))
+        parts.replay.add(observations, actions, rewards, envs.next_observations(following, infos), terminated)
+        self.observations = following
+        progress.decisions += count
+        progress.environment_steps += count * self.settings.action_repeat
+        self._count_episodes(rewards, terminated, truncated)
+        self.bar.update(min(count * self.settings.action_repeat, self.settings.steps - self.bar.n))
+
+    def _update(self, owed: int) -> None:
+        """The gradient updates owed, in blocks that end where an event is due."""
+        progress = self.progress
+        while owed:
+            until_event = self.parts.manager.updates_until_event(progress.position)
+            block = owed if until_event is None else min(owed, until_event)
+            batches = self.parts.replay.sample(block, self.parts.batch_size, self.parts.replay_generator)
+            metrics = self.parts.agent.update(batches, self.parts.manager)
+            for name, value in metrics.items():
+                self.sums[name] = self.sums.get(name, 0) + value * block
+            self.summed_updates += block
+            before = progress.position
+            progress.updates += block
+            owed -= block
+            if block == until_event and self.parts.manager.due(before, progress.position):
+                self._event(progress.position)
+                progress.handled = replace(progress.handled, updates=progress.updates)
+
+    def _count_episodes(self, rewards: np.ndarray, terminated: np.ndarray, truncated: np.ndarray) -> None:
+        progress = self.progress
+        for member, reward in enumerate(rewards.tolist()):
+            progress.returns[member] += reward
+            progress.lengths[member] += 1
+            if terminated[member] or truncated[member]:
+                self._end_episode(member, "terminated" if terminated[member] else "truncated")
+
+    def _end_episode(self, member: int, ending: str) -> None:
+        progress = self.progress
+        progress.episodes += 1
+        values = {"return": progress.returns[member], "length": progress.lengths[member], "ending": ending}
+        self.log.write("episode", progress.counts(), values)
+        progress.returns[member], progress.lengths[member] = 0.0, 0
+
+    # Boundaries
+
+    def _boundary(self, last: bool = False) -> None:
+        """Everything due between two decisions."""
+        progress, settings = self.progress, self.settings
+        before, now = progress.handled, progress.position
+        stopping = self.stop_requested()
+        requested = any(before.environment_steps < step <= now.environment_steps for step in settings.checkpoint_at)
+        if last or requested or stopping or (now.environment_steps and self._passed(settings.checkpoint_every)):
+            self.save()
+        if stopping and not last:
+            raise Stopped
+        if last or (now.environment_steps and self._passed(settings.log_every)):
+            self._log_training()
+        event = not last and self.parts.manager.due(before, now)
+        if event:
+            self._event(now)
+        elif last or self._passed(settings.eval_every):
+            self._evaluate("scheduled")
+        progress.handled = now
+
+    def _passed(self, every: int) -> bool:
+        before, now = self.progress.handled.environment_steps, self.progress.environment_steps
+        return before // every < now // every
+
+    def _event(self, position: Position) -> None:
+        """Evaluate, act on the networks, evaluate again: the cost and the dip are both on record."""
+        self._evaluate("before event")
+        event = self.parts.manager.act(position)
+        self._record(event)
+        self._evaluate("after event")
+
+    def _record(self, event: Event) -> None:
+        steps = self.progress.environment_steps
+        self.log.write("event", self.progress.counts(), event.to_json())
+        for network in event.networks:
+            for name, (before, after) in network.singular_values.items():
+                self.log.histogram(f"singular values {network.name}/{name}/before", before, steps)
+                self.log.histogram(f"singular values {network.name}/{name}/after", after, steps)
+        matrices = [matrix for network in event.networks for matrix in network.matrices]
+        before, after = (sum(getattr(m, f"deviation_{when}") for m in matrices) for when in ("before", "after"))
+        self.bar.write(
+            f"step {steps:,}: {event.method} on {len(matrices)} weight matrices in {event.seconds:.2f} s, "
+            f"deviation from isometry {before:.4g} -> {after:.4g} (sum over matrices)"
+        )
+
+    def _evaluate(self, occasion: str) -> None:
+        parts = self.parts
+
+        def act(observations: np.ndarray) -> np.ndarray:
+            return parts.to_environment(parts.agent.act(observations, explore=False))
+
+        returns, lengths = evaluate(act, parts.evaluation_environment, parts.evaluation_seeds)
+        mean = float(returns.mean())
+        values = {"return": mean, "returns": returns.tolist(), "lengths": lengths.tolist(), "occasion": occasion}
+        self.log.write("evaluation", self.progress.counts(), values)
+        self.progress.last_evaluation = mean
+        self._show()
+        draw_curve(self.folder, self.title)
+
+    def _log_training(self) -> None:
+        values: dict[str, Any] = {}
+        if self.summed_updates:
+            names = list(self.sums)
+            means = torch.stack([self.sums[name] for name in names]) / self.summed_updates
+            values = dict(zip(names, means.tolist(), strict=True))  # the one place that waits for the device
+        now, progress = time.perf_counter(), self.progress
+        then, steps, updates = self._logged
+        elapsed = max(now - then, 1e-9)
+        self._rates = (progress.updates - updates) / elapsed
+        values |= {
+            "seconds": now - self._clock,
+            "steps_per_second": (progress.environment_steps - steps) / elapsed,
+            "updates_per_second": self._rates,
+        }
+        self.log.write("train", progress.counts(), values)
+        self.sums, self.summed_updates = {}, 0
+        self._logged = (now, progress.environment_steps, progress.updates)
+        self._show()
+
+    _rates = 0.0
+
+    def _show(self) -> None:
+        last = self.progress.last_evaluation
+        evaluation = "" if last is None else f", last evaluation {last:.1f}"
+        self.bar.set_postfix_str(f"{self._rates:.1f} updates/s{evaluation}", refresh=False)
+
+    # State
+
+    def save(self) -> None:
+        """Write a checkpoint of this moment and delete those no longer kept."""
+        parts, progress = self.parts, self.progress
+        progress.seconds = time.perf_counter() - self._clock
+        self.segments = tuple(parts.replay.save(self.folder / "replay", self.segments))
+        tensors = {f"sums.{name}": value for name, value in self.sums.items()}
+        tensors["generator.replay"] = parts.replay_generator.get_state()
+        if hasattr(parts.environment, "get_state"):
+            state = parts.environment.get_state()
+            tensors |= {f"environment.{name}": torch.from_numpy(np.asarray(value)) for name, value in state.items()}
+            tensors["observations"] = torch.from_numpy(self.observations)
+        values = {
+            "progress": asdict(progress),
+            "ratio": self.ratio.state_dict(),
+            "manager": parts.manager.state_dict(),
+            "summed_updates": self.summed_updates,
+            "replay_added": parts.replay.added,
+            "file_sizes": self.log.sizes(),
+        }
+        checkpoint = Checkpoint(parts.agent.state_dict(), tensors, values, self.segments)
+        write_checkpoint(self.folder, progress.environment_steps, checkpoint)
+        prune(self.folder, self.settings.checkpoint_at)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Put a checkpoint's state into the parts; the log's files were cut back before."""
+        parts, values, tensors = self.parts, checkpoint.values, checkpoint.tensors
+        parts.agent.load_state_dict(checkpoint.agent)
+        parts.replay.load(self.folder / "replay", checkpoint.segments, values["replay_added"])
+        parts.replay_generator.set_state(tensors["generator.replay"])
+        parts.manager.load_state_dict(values["manager"])
+        self.ratio.load_state_dict(values["ratio"])
+        saved = dict(values["progress"])
+        self.progress = Progress(**saved | {"handled": Position(**saved["handled"])})
+        self.segments, self.summed_updates = checkpoint.segments, values["summed_updates"]
+        device = getattr(parts.agent, "device", "cpu")
+        self.sums = {n.removeprefix("sums."): v.to(device) for n, v in tensors.items() if n.startswith("sums.")}
+        if "observations" in tensors:
+            prefix = "environment."
+            state = {n.removeprefix(prefix): v.numpy() for n, v in tensors.items() if n.startswith(prefix)}
+            parts.environment.reset()
+            parts.environment.set_state(**state)
+            self.observations = tensors["observations"].numpy()

@@ -1,0 +1,73 @@
+"""A trained policy for people who want to use it: `load_policy(RUN).act(observation)`."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import envs
+
+from .build import SACRun, Streams, action_scaling, build_agent, config_from_json
+from .checkpoint import DamagedCheckpoint, read_checkpoint, steps_of
+from .files import read_json
+
+
+class Policy:
+    """The deterministic policy of one checkpoint, in the environment's own action bounds."""
+
+    def __init__(self, run: Path, step: int, config: SACRun) -> None:
+        self.run, self.step, self.config = run, step, config
+        environment = envs.make_vec(config.run.env, 1, seed=0, action_repeat=config.run.action_repeat)
+        self._agent = build_agent(config, environment, Streams.spawn(config.run.seed, 1).agent, "cpu")
+        self._scale = action_scaling(environment.single_action_space)
+        environment.close()
+        self._agent.load_state_dict(read_checkpoint(run, step).agent)
+
+    def act(self, observation: NDArray[Any]) -> NDArray[Any]:
+        """The action for one observation, or the actions for a batch of them."""
+        observations = np.atleast_2d(observation)
+        actions = self._scale(self._agent.act(observations, explore=False))
+        return actions if np.ndim(observation) > 1 else actions[0]
+
+
+def load_policy(run: str | Path, step: int | None = None) -> Policy:
+    """The policy of a run's checkpoint at environment step `step`, or of its newest whole one."""
+    run = Path(run)
+    config = read_config(run)
+    if step is not None:
+        return Policy(run, checked_step(run, step), config)
+    for newest in reversed(steps_of(run)):
+        try:
+            return Policy(run, newest, config)
+        except DamagedCheckpoint:
+            continue
+    raise ValueError(f"{run} has no whole checkpoint yet")
+
+
+def read_config(run: Path) -> SACRun:
+    """A run's settings; one line where the folder is not a run."""
+    try:
+        return config_from_json(read_json(run / "config.json"))
+    except (OSError, KeyError, TypeError) as error:
+        raise ValueError(f"{run} is not a run: it has no readable config.json") from error
+
+
+def checked_step(run: Path, step: int) -> int:
+    """`step` if it has a checkpoint, or one line with those that there are."""
+    steps = steps_of(run)
+    if step in steps:
+        return step
+    there = ", ".join(map(str, steps)) or "none"
+    raise ValueError(f"{run} has no checkpoint at step {step}; there are: {there}")
+
+
+def split_run(text: str) -> tuple[Path, int | None]:
+    """`RUN` or `RUN@STEP`."""
+    run, separator, step = text.rpartition("@")
+    if not separator:
+        return Path(text), None
+    try:
+        return Path(run), int(step.replace("_", "").replace(",", ""))
+    except ValueError:
+        raise ValueError(f"{text!r} given; allowed is RUN or RUN@STEP, such as runs/walk@500000") from None

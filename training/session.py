@@ -1,0 +1,125 @@
+"""From a request to a finished run: build, restore, train, stop cleanly, say what to do next."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+import torch
+
+from replay.segments import DamagedSegment
+
+from .beginning import Request, branched_config, default_folder, describe, resumed_config, start_branch
+from .build import Parts, SACRun, build
+from .checkpoint import DamagedCheckpoint, read_checkpoint, steps_of
+from .cost import say_what_it_costs
+from .files import FolderLock, read_lines, write_json
+from .log import cut_back
+from .loop import Loop, Stopped
+from .memory import keep_large_blocks
+
+
+def run(request: Request) -> int:
+    """Carry out a request; the process's exit code."""
+    keep_large_blocks()
+    if request.resume is not None:
+        config = resumed_config(request, request.resume)
+    elif request.branch_from is not None:
+        config = branched_config(request, request.branch_from)
+    else:
+        config = request.config
+    config = replace(config, run=replace(config.run.resolved(), threads=config.run.threads or os.cpu_count() or 1))
+    folder = request.resume or request.run_dir or default_folder(config)
+    if request.resume is None and folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty: continue it with --resume {folder}, or choose another --run-dir")
+    torch.set_num_threads(config.run.threads)
+    parts = build(config)  # nothing is written before this has worked
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FolderLock(folder)
+    try:
+        if request.resume is None:
+            if request.branch_from is not None:
+                start_branch(request.branch_from, folder)
+            write_json(folder / "config.json", describe(config, request.branch_from))
+        elif "steps" in request.given:
+            write_json(folder / "config.json", describe(config, None))
+        return train(folder, config, parts)
+    finally:
+        lock.release()
+
+
+def train(folder: Path, config: SACRun, parts: Parts) -> int:
+    """Restore the newest whole checkpoint, if there is one, and run the loop to its end."""
+    settings = config.run
+    loop = Loop(folder, parts, f"{settings.env} {settings.reinit} seed {settings.seed}")
+    step = restore_newest(folder, loop)
+    print(f"{folder}: " + (f"continuing at step {step:,}" if step is not None else "a new run"))
+    for note in parts.notes:
+        print(note)
+    for warning in settings.warnings():
+        print(f"warning: {warning}", file=sys.stderr)
+    say_what_it_costs(config, parts, settings.steps - loop.progress.environment_steps)
+    try:
+        with stop_signals() as stop_requested:
+            loop.stop_requested = stop_requested
+            loop.train()
+    except Stopped:
+        print(f"stopped at step {loop.progress.environment_steps:,} with a checkpoint; continue with")
+        print(f"    python train_sac.py --resume {folder}")
+        return 130
+    say_where_things_are(folder, config)
+    return 0
+
+
+def restore_newest(folder: Path, loop: Loop) -> int | None:
+    """Load the newest checkpoint that is whole into the loop, with a warning for each that is not."""
+    for step in reversed(steps_of(folder)):
+        try:
+            checkpoint = read_checkpoint(folder, step)
+            loop.restore(checkpoint)
+        except (DamagedCheckpoint, DamagedSegment) as error:
+            print(f"warning: checkpoint at step {step:,} is damaged ({error}); using the one before", file=sys.stderr)
+            continue
+        cut_back(folder, checkpoint.values["file_sizes"])
+        return step
+    cut_back(folder, {})
+    return None
+
+
+@contextmanager
+def stop_signals() -> Iterator[Callable[[], bool]]:
+    """The first SIGINT or SIGTERM asks for a checkpoint and a clean stop; a second SIGINT stops at once."""
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def say_where_things_are(folder: Path, config: SACRun) -> None:
+    """The last lines: the result, the files, what to try next."""
+    evaluations = [line for line in read_lines(folder / "metrics.jsonl") if line["kind"] == "evaluation"]
+    tail = [line for line in evaluations if line["environment_steps"] >= 0.9 * config.run.steps]
+    mean = sum(line["return"] for line in tail) / max(len(tail), 1)
+    print(f"\nfinal return {mean:.1f}: mean of the {len(tail)} evaluations in the last tenth of the run")
+    print(f"  curve         {folder / 'curve.png'}")
+    print(f"  metrics       {folder / 'metrics.jsonl'} (one JSON line each; events have kind \"event\")")
+    print(f"  checkpoints   {folder / 'checkpoints'}")
+    print(f"  TensorBoard   tensorboard --logdir {folder}")
+    print("try next")
+    print(f"  evaluate      python evaluate.py {folder} --episodes 100")
+    print(f"  go on         python train_sac.py --resume {folder} --steps {2 * config.run.steps}")
+    steps = steps_of(folder)
+    print(f"  branch        python train_sac.py --branch-from {folder}@{steps[0]} --reinit shrink-perturb")

@@ -1,0 +1,123 @@
+"""The settings every run has, whatever its agent: one frozen dataclass that is the command line and the config file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+from fire import At, Every, Never, Position, Schedule
+
+Settings = TypeVar("Settings")
+
+
+@dataclass(frozen=True)
+class Either:
+    """Whenever one of several schedules says so."""
+
+    schedules: tuple[Schedule, ...]
+
+    def crossed(self, before: Position, after: Position) -> bool:
+        return any(schedule.crossed(before, after) for schedule in self.schedules)
+
+    def next_update(self, position: Position) -> int | None:
+        nexts = [schedule.next_update(position) for schedule in self.schedules]
+        return min((update for update in nexts if update is not None), default=None)
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What is run, for how long, and what is kept of it."""
+
+    env: str = "h1-walk"
+    """Environment: h1-walk, h1-stand, h1-run, h1-crawl, h1-balance_simple, any Gymnasium id, or module:id."""
+    reinit: str = "none"
+    """Plasticity method, with options as METHOD:field=value,...; see the list below."""
+    reinit_every: int | None = None
+    """Gradient updates between two events; unset, with no --reinit-at: one event at half the run."""
+    reinit_at: tuple[int, ...] = ()
+    """Environment steps at which an event happens."""
+    steps: int = 1_000_000
+    """Length of the run in environment steps (an H1 step is 20 ms)."""
+    num_envs: int = 1
+    """Environments stepped together; a decision is one action of one of them."""
+    action_repeat: int = 2
+    """Environment steps each action is held for; a decision counts as that many."""
+    replay_ratio: float = 2.0
+    """Gradient updates per decision; fractions such as 0.25 are kept exactly."""
+    replay_capacity: int = 1_000_000
+    """Transitions (decisions) the replay holds before it forgets the oldest."""
+    learning_starts: int = 5_000
+    """Decisions with random actions before learning starts; they owe no updates."""
+    seed: int = 0
+    """Seed of every random stream; one seed is one result, bit by bit on a CPU."""
+    threads: int = 0
+    """CPU threads of the learner (part of the result's last bits); 0: every core."""
+    device: str = "auto"
+    """Learner's device: auto (a GPU where there is one), cpu, cuda or cuda:N."""
+    eval_every: int = 20_000
+    """Environment steps between evaluations; one also happens just before and after each event."""
+    eval_episodes: int = 10
+    """Episodes of each evaluation, deterministic actions, the same starts every time."""
+    log_every: int = 1_000
+    """Environment steps between two lines of training metrics."""
+    checkpoint_every: int = 50_000
+    """Environment steps between checkpoints; the last two are kept, and one at the end."""
+    checkpoint_at: tuple[int, ...] = ()
+    """Environment steps whose checkpoints are kept for good, to branch from."""
+
+    def check(self) -> None:
+        """Raise ValueError, in one line, where a value makes no sense."""
+        positive = ("steps", "num_envs", "action_repeat", "replay_capacity", "eval_every", "eval_episodes")
+        for name in (*positive, "log_every", "checkpoint_every", "replay_ratio"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{flag(name)} {getattr(self, name)} given; allowed is a number above 0")
+        for name in ("learning_starts", "seed", "threads"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{flag(name)} {getattr(self, name)} given; allowed is 0 or above")
+        if self.reinit_every is not None and self.reinit_every <= 0:
+            raise ValueError(f"--reinit-every {self.reinit_every} given; allowed is a number of updates above 0")
+        for name in ("reinit_at", "checkpoint_at"):
+            if any(step <= 0 for step in getattr(self, name)):
+                raise ValueError(f"{flag(name)} {min(getattr(self, name))} given; allowed are environment steps above 0")
+        if self.reinit == "none" and (self.reinit_every is not None or self.reinit_at):
+            raise ValueError("--reinit-every and --reinit-at need a method: give --reinit fire, for example")
+
+    def resolved(self) -> "RunSettings":
+        """The same settings with the default schedule spelled out, so that a longer --steps moves no event."""
+        if self.reinit == "none" or self.reinit_every is not None or self.reinit_at:
+            return self
+        return replace(self, reinit_at=(self.steps // 2,))
+
+    def schedule(self) -> Schedule:
+        """When events happen."""
+        parts: list[Schedule] = []
+        if self.reinit_every is not None:
+            parts.append(Every(updates=self.reinit_every))
+        if self.reinit_at:
+            parts.append(At(environment_steps=self.reinit_at))
+        return Either(tuple(parts)) if len(parts) > 1 else parts[0] if parts else Never()
+
+    def warnings(self) -> list[str]:
+        """What is allowed and probably not meant."""
+        found = []
+        late = [step for step in self.reinit_at if step > 0.9 * self.steps]
+        if late:
+            found.append(f"the event at step {late[0]:,} falls in the last tenth of the run: little time to recover")
+        total = int(self.replay_ratio * max(0, self.steps // self.action_repeat - self.learning_starts))
+        if self.reinit_every is not None and self.reinit_every > total:
+            found.append(f"no event will happen: --reinit-every {self.reinit_every:,} and {total:,} updates in all")
+        if self.steps // self.action_repeat <= self.learning_starts:
+            found.append(f"nothing will be learned: --learning-starts {self.learning_starts:,} decisions is the whole run")
+        return found
+
+
+def flag(name: str) -> str:
+    """The command-line spelling of a field."""
+    return "--" + name.replace("_", "-")
+
+
+def from_json(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
+    """A settings dataclass from its JSON form (lists become tuples); unknown names are refused."""
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    if unknown := sorted(set(values) - known):
+        raise ValueError(f"unknown setting {unknown[0]!r} in the run's config: was it written by another version?")
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
