@@ -1,0 +1,9 @@
+"""Worlds by name, as Gymnasium environments and vector environments: native H1 tasks and every Gymnasium id."""
+
+from .observations import next_observations
+from .randomness import spawn_seeds
+from .registry import make, make_vec, names, register
+
+register()
+
+__all__ = ["make", "make_vec", "names", "next_observations", "spawn_seeds"]

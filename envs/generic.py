@@ -1,0 +1,95 @@
+"""Any environment that Gymnasium knows, with the same promises as the native ones: seeds, repeats, autoreset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import gymnasium as gym
+from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+
+from .randomness import spawn_seeds
+
+Built = TypeVar("Built")
+
+
+class ActionRepeat(gym.Wrapper[Any, Any, Any, Any]):
+    """Repeats each action, sums the rewards, stops when the episode is over."""
+
+    def __init__(self, env: gym.Env[Any, Any], times: int) -> None:
+        super().__init__(env)
+        self.times = times
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """One decision."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        total = float(reward)
+        for _ in range(self.times - 1):
+            if terminated or truncated:
+                break
+            observation, reward, terminated, truncated, info = self.env.step(action)
+            total += float(reward)
+        return observation, total, terminated, truncated, info
+
+
+class FirstSeed(gym.Wrapper[Any, Any, Any, Any]):
+    """Uses a given seed for the first reset that names none."""
+
+    def __init__(self, env: gym.Env[Any, Any], seed: int) -> None:
+        super().__init__(env)
+        self._pending: int | None = seed
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begins an episode."""
+        seed = self._pending if seed is None else seed
+        self._pending = None
+        return self.env.reset(seed=seed, options=options)
+
+
+class SpreadSeeds(VectorWrapper):
+    """Spreads one seed over all environments by `spawn_seeds`, where Gymnasium would take seed + i."""
+
+    def __init__(self, env: VectorEnv[Any, Any, Any], seed: int | None) -> None:
+        super().__init__(env)
+        self._pending = seed
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Begins an episode in every environment."""
+        seed = self._pending if seed is None else seed
+        self._pending = None
+        seeds = spawn_seeds(seed, self.num_envs) if isinstance(seed, int) else seed
+        return self.env.reset(seed=seeds, options=options)  # type: ignore[arg-type]
+
+
+def make_generic(name: str, seed: int | None, action_repeat: int, render_mode: str | None) -> gym.Env[Any, Any]:
+    """One environment by its Gymnasium id."""
+    env: gym.Env[Any, Any] = _built(name, lambda: gym.make(name, render_mode=render_mode))
+    if action_repeat > 1:
+        env = ActionRepeat(env, action_repeat)
+    return env if seed is None else FirstSeed(env, seed)
+
+
+def make_generic_vector(name: str, num_envs: int, seed: int | None, action_repeat: int) -> VectorEnv[Any, Any, Any]:
+    """Several environments by their Gymnasium id, stepped one after the other."""
+    wrappers = [lambda env: ActionRepeat(env, action_repeat)] if action_repeat > 1 else []
+    vector = _built(
+        name,
+        lambda: gym.make_vec(
+            name,
+            num_envs=num_envs,
+            vectorization_mode="sync",
+            vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
+            wrappers=wrappers,
+        ),
+    )
+    return SpreadSeeds(vector, seed)
+
+
+def _built(name: str, build: Callable[[], Built]) -> Built:
+    try:
+        return build()
+    except (ImportError, gym.error.Error) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"environment {name!r} cannot be made here: {reason}") from error

@@ -1,0 +1,8 @@
+"""HumanoidBench's tasks of the H1 robot, built natively on current MuJoCo."""
+
+from .single import HumanoidEnv
+from .task import EPISODE_STEPS, Task
+from .tasks import TASKS
+from .vector import HumanoidVectorEnv
+
+__all__ = ["EPISODE_STEPS", "TASKS", "HumanoidEnv", "HumanoidVectorEnv", "Task"]

@@ -1,0 +1,130 @@
+"""Many robots of one scene, stepped together by MuJoCo's native threads, with their physical quantities by name.
+
+A robot's whole state is (time, qpos, qvel): the solver's warm start is zeroed at the beginning of every environment
+step. So a saved state continues exactly, and it does not matter which thread or how many stepped it.
+"""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+from mujoco.rollout import Rollout
+from numpy.typing import NDArray
+
+from .scene import PHYSICS_STEPS
+from .sensors import ROBOT_SENSORS
+
+Array = NDArray[np.float64]
+
+FULL_STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS
+
+
+class Physics:
+    """`count` robots: their states as arrays (count, ...), advanced together, and what their sensors read."""
+
+    def __init__(self, model: mujoco.MjModel, count: int, threads: int) -> None:
+        self.model = model
+        self.count = count
+        self.datas = [mujoco.MjData(model) for _ in range(threads)]
+        self._rollout = Rollout(nthread=threads if threads > 1 else 0)  # 0: on the calling thread
+        self._models = [model] * count
+        self._states = np.zeros((count, mujoco.mj_stateSize(model, FULL_STATE)))
+        if self._states.shape[1] != 1 + model.nq + model.nv:
+            raise ValueError("this scene has state beyond time, positions and velocities, which nothing here saves")
+        self._controls = np.zeros((count, PHYSICS_STEPS, model.nu))
+        self._trajectories = np.zeros((count, PHYSICS_STEPS, self._states.shape[1]))
+        self._readings = np.zeros((count, PHYSICS_STEPS, model.nsensordata))
+        self._warm_start = np.zeros((count, model.nv))
+        self._addresses = {model.sensor(i).name: int(model.sensor_adr[i]) for i in range(model.nsensor)}
+        self._first_force = self._addresses[ROBOT_SENSORS[-model.nu].name]
+
+        self.time = self._states[:, 0]
+        self.qpos = self._states[:, 1 : 1 + model.nq]
+        self.qvel = self._states[:, 1 + model.nq :]
+        self.state = self._states[:, 1:]  # positions, then velocities: the observation
+        self.last_readings = self._readings[:, -1]
+
+    def step(self, controls: NDArray[np.float32]) -> None:
+        """Advances every robot by one environment step, ten physics steps, holding its controls (count, nu)."""
+        self._controls[:] = controls[:, None]
+        self._advance(self._models, self._states, self._warm_start, self._controls, self._trajectories, self._readings)
+        self._states[:] = self._trajectories[:, -1]
+
+    def step_some(self, controls: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
+        """As `step`, for the robots in `rows` alone; `controls` are those of all."""
+        held = np.repeat(controls[rows, None].astype(np.float64), PHYSICS_STEPS, axis=1)
+        trajectories, readings = self._trajectories[rows], self._readings[rows]
+        self._advance(
+            self._models[: len(rows)], self._states[rows], self._warm_start[rows], held, trajectories, readings
+        )
+        self._states[rows], self._readings[rows] = trajectories[:, -1], readings
+
+    def _advance(self, models: list[mujoco.MjModel], states: Array, warm_start: Array, controls: Array,
+                 trajectories: Array, readings: Array) -> None:  # fmt: skip
+        self._rollout.rollout(
+            models,
+            self.datas,
+            states,
+            controls,
+            nstep=PHYSICS_STEPS,
+            initial_warmstart=warm_start,
+            state=trajectories,
+            sensordata=readings,
+            skip_checks=True,  # the arrays are ours: shapes and types are known
+        )
+
+    def read_data(self) -> None:
+        """Takes the only robot's state from its `MjData`, where a user may have changed it."""
+        mujoco.mj_getState(self.model, self.datas[0], self._states[0], FULL_STATE)
+
+    def write_data(self) -> None:
+        """Puts the only robot's state into its `MjData`, with all that MuJoCo derives from it."""
+        mujoco.mj_resetData(self.model, self.datas[0])
+        mujoco.mj_setState(self.model, self.datas[0], self._states[0], FULL_STATE)
+        mujoco.mj_forward(self.model, self.datas[0])
+
+    def close(self) -> None:
+        """Stops the threads."""
+        self._rollout.close()
+
+    # Quantities, one number or vector per robot, as of the last physics step.
+
+    def reading(self, sensor: str, width: int = 1) -> Array:
+        """What a declared sensor reads: (count,), or (count, width) of a vector."""
+        start = self._addresses[sensor]
+        return self.last_readings[:, start] if width == 1 else self.last_readings[:, start : start + width]
+
+    @property
+    def head_height(self) -> Array:
+        """Height of the head's site, metres."""
+        return self.last_readings[:, self._addresses["head_position"] + 2]
+
+    @property
+    def imu_position(self) -> Array:
+        """Position of the inertial unit in the torso, metres, (count, 3)."""
+        return self.reading("imu_position", 3)
+
+    @property
+    def torso_upright(self) -> Array:
+        """Cosine of the angle between the torso's axis and the vertical."""
+        return self.last_readings[:, self._addresses["torso_z_axis"] + 2]
+
+    @property
+    def pelvis_orientation(self) -> Array:
+        """The pelvis's unit quaternion, (count, 4)."""
+        return self.reading("pelvis_orientation", 4)
+
+    @property
+    def center_of_mass_velocity(self) -> Array:
+        """Velocity of the whole robot's centre of mass, m/s, (count, 3)."""
+        return self.reading("center_of_mass_velocity", 3)
+
+    @property
+    def actuator_forces(self) -> Array:
+        """Torques of the motors, N m, (count, 19)."""
+        return self.last_readings[:, self._first_force : self._first_force + self.model.nu]
+
+    @property
+    def pelvis_height(self) -> Array:
+        """Height of the pelvis after the step, metres."""
+        return self.qpos[:, 2]

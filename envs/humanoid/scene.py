@@ -1,0 +1,110 @@
+"""The world an H1 task happens in: physics options, floor, light, cameras, the robot, then the task's own objects.
+
+Everything is written through `mujoco.MjSpec`. Numbers: HumanoidBench (Sferrazza et al., 2024, arXiv:2403.10506).
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import mujoco
+
+from .robot import LINKS, Vector, add_robot
+from .sensors import Sensor, add_sensors
+
+PHYSICS_TIMESTEP = 0.002  # seconds; ten of them make an environment step
+PHYSICS_STEPS = 10
+CAMERA = "follow"
+
+# The pose an episode starts from: knees bent, everything else straight.
+BENT = {"hip_pitch": -0.4, "knee": 0.8, "ankle": -0.4}
+
+OBJECT_DENSITY = 1000.0  # kg / m^3, of everything that is not the robot
+GREY = (0.7, 0.7, 0.7, 1.0)
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Follows the robot's centre of mass: place relative to the pelvis, the picture's axes in world coordinates."""
+
+    position: Vector
+    right: Vector
+    up: Vector
+
+
+def start_position(pelvis: Vector) -> tuple[float, ...]:
+    """The robot's 26 generalised positions at the start: pelvis, its quaternion, the joints in order."""
+    joints = (BENT.get(link.name.removeprefix("left_").removeprefix("right_"), 0.0) for link in LINKS)
+    return (*pelvis, 1.0, 0.0, 0.0, 0.0, *joints)
+
+
+def compile_scene(
+    start: tuple[float, ...],
+    furnish: Callable[[mujoco.MjSpec], None],
+    sensors: tuple[Sensor, ...],
+    camera: Camera,
+) -> mujoco.MjModel:
+    """A new model of the robot in its scene; `start` becomes keyframe 0, `furnish` adds the task's objects."""
+    # A copy takes 30 ms, the robot's meshes most of a second: so they are compiled once per scene and process.
+    return copy.copy(_compiled(start, furnish, sensors, camera))
+
+
+@functools.cache
+def _compiled(
+    start: tuple[float, ...],
+    furnish: Callable[[mujoco.MjSpec], None],
+    sensors: tuple[Sensor, ...],
+    camera: Camera,
+) -> mujoco.MjModel:
+    spec = mujoco.MjSpec()
+    _set_options(spec)
+    _add_surroundings(spec)
+    add_robot(spec)
+    _add_camera(spec.body("pelvis"), camera)
+    furnish(spec)
+    add_sensors(spec, sensors)
+    spec.add_key(name="start", qpos=start)
+    return spec.compile()
+
+
+def _set_options(spec: mujoco.MjSpec) -> None:
+    spec.modelname = "h1"
+    spec.compiler.degree = False
+    spec.option.timestep = PHYSICS_TIMESTEP
+    spec.option.solver = mujoco.mjtSolver.mjSOL_NEWTON
+    spec.option.iterations = 100
+    spec.option.ls_iterations = 50
+    spec.visual.headlight.diffuse = (0.6, 0.6, 0.6)
+    spec.visual.headlight.ambient = (0.3, 0.3, 0.3)
+    spec.visual.headlight.specular = (0, 0, 0)
+    spec.visual.global_.offwidth = 1280
+    spec.visual.global_.offheight = 960
+
+
+def _add_surroundings(spec: mujoco.MjSpec) -> None:
+    spec.add_texture(
+        name="sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX, builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
+        rgb1=(0.9, 0.9, 0.9), rgb2=(0.9, 0.9, 0.9), width=100, height=100,
+    )  # fmt: skip
+    spec.add_texture(
+        name="tiles", type=mujoco.mjtTexture.mjTEXTURE_2D, builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER,
+        mark=mujoco.mjtMark.mjMARK_EDGE, markrgb=(0.7, 0.7, 0.7),
+        rgb1=(0.9, 0.9, 0.9), rgb2=(0.9, 0.9, 0.9), width=100, height=100,
+    )  # fmt: skip
+    tiles = spec.add_material(name="tiles", texrepeat=(20, 20), shininess=1)
+    tiles.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "tiles"
+    world = spec.worldbody
+    world.add_light(
+        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, pos=(0, 0, 10), dir=(0, 0, -1),
+        ambient=(0.1, 0.1, 0.1), diffuse=(0.5, 0.5, 0.5), specular=(0.3, 0.3, 0.3),
+    )  # fmt: skip
+    world.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=(20, 20, 1), material="tiles")
+
+
+def _add_camera(pelvis: mujoco.MjsBody, camera: Camera) -> None:
+    added = pelvis.add_camera(name=CAMERA, mode=mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM, pos=camera.position)
+    added.alt.type = mujoco.mjtOrientation.mjORIENTATION_XYAXES
+    added.alt.xyaxes = (*camera.right, *camera.up)

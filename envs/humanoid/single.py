@@ -1,0 +1,96 @@
+"""One robot in one task as a Gymnasium environment, with `model`, `data` and `set_state` as `MujocoEnv` has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..randomness import new_generator
+from .physics import Array
+from .picture import Picture
+from .spaces import METADATA, action_space, observation_space
+from .task import Task
+from .world import State, World
+
+Info = dict[str, Any]
+
+
+class HumanoidEnv(gym.Env[Array, NDArray[np.float32]]):
+    """One robot. `data` is the truth: what is written there between two steps counts."""
+
+    metadata = METADATA
+
+    def __init__(self, task: Task, seed: int | None, action_repeat: int, render_mode: str | None) -> None:
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(f"render_mode {render_mode!r} is not known; allowed are None and 'rgb_array'")
+        self._world = World(task, [new_generator(seed)], action_repeat, threads=1)
+        self.model: mujoco.MjModel = self._world.physics.model
+        self.data: mujoco.MjData = self._world.physics.datas[0]
+        self.observation_space = observation_space(self._world.physics)
+        self.action_space = action_space(self._world.physics)
+        self.render_mode = render_mode
+        self._picture: Picture | None = None
+        self._begun = False
+        self._np_random = self._world.generators[0]
+        self._np_random_seed = seed
+        self._show()
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, Info]:
+        """Begins an episode: the keyframe with noise on every position, at rest."""
+        super().reset(seed=seed)
+        self._world.generators[0] = self.np_random
+        self._world.reset(0)
+        self._show()
+        self._begun = True
+        return self._world.observations()[0], {}
+
+    def step(self, action: ArrayLike) -> tuple[Array, float, bool, bool, Info]:
+        """Ten physics steps per repeat, holding the action."""
+        if not self._begun:
+            raise gym.error.ResetNeeded("call reset() or set_state() before the first step()")
+        self._world.physics.read_data()
+        outcome = self._world.step(np.asarray(action)[None])
+        info = {name: float(values[0]) for name, values in outcome.parts.items()}
+        return (
+            self._world.observations()[0],
+            float(outcome.rewards[0]),
+            bool(outcome.terminated[0]),
+            bool(outcome.truncated[0]),
+            info,
+        )
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """The task's camera's picture of the present state, (height, width, 3)."""
+        if self.render_mode is None:
+            return None
+        if self._picture is None:
+            self._picture = Picture(self.model)
+        return self._picture.of(self.data)
+
+    def get_state(self) -> State:
+        """Everything that decides the future; `set_state(**state)` restores it exactly."""
+        self._world.physics.read_data()
+        return {name: values[0] for name, values in self._world.get_state().items()}
+
+    def set_state(self, qpos: ArrayLike, qvel: ArrayLike, **rest: ArrayLike) -> None:
+        """Positions (nq,) and velocities (nv,), and what else `get_state` gives."""
+        self._world.physics.read_data()
+        batched = {name: np.asarray(values)[None] for name, values in {"qpos": qpos, "qvel": qvel, **rest}.items()}
+        self._world.set_state(**batched)
+        self._np_random = self._world.generators[0]
+        self._show()
+        self._begun = True
+
+    def _show(self) -> None:
+        self._world.physics.write_data()
+
+    def close(self) -> None:
+        """Frees the renderer."""
+        if self._picture is not None:
+            self._picture.close()
+            self._picture = None
+        self._world.physics.close()

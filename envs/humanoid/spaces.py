@@ -1,0 +1,24 @@
+"""What the single and the vector environment say about themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box, Space
+from numpy.typing import NDArray
+
+from .physics import Array, Physics
+from .scene import PHYSICS_STEPS, PHYSICS_TIMESTEP
+
+METADATA: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": round(1 / (PHYSICS_STEPS * PHYSICS_TIMESTEP))}
+
+
+def observation_space(physics: Physics) -> Space[Array]:
+    """Positions and velocities, unbounded; float64, as in the original."""
+    return Box(-np.inf, np.inf, shape=(physics.state.shape[1],), dtype=np.float64)
+
+
+def action_space(physics: Physics) -> Space[NDArray[np.float32]]:
+    """One number per motor, from one end of its range to the other."""
+    return Box(-1, 1, shape=(physics.model.nu,), dtype=np.float32)

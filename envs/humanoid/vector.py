@@ -1,0 +1,90 @@
+"""Several robots in one task as a Gymnasium vector environment, stepped by MuJoCo's native threads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import ArrayLike, NDArray
+
+from ..randomness import new_generator, spawn_seeds
+from .physics import Array
+from .spaces import METADATA, action_space, observation_space
+from .task import Task
+from .world import State, World
+
+
+class HumanoidVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
+    """`num_envs` robots; an episode that ends begins anew in the same step, its true end in `final_obs`."""
+
+    def __init__(self, task: Task, num_envs: int, seed: int | None, action_repeat: int, threads: int) -> None:
+        self.metadata = {**METADATA, "autoreset_mode": AutoresetMode.SAME_STEP}
+        self.num_envs = num_envs
+        seeds: Sequence[int | None] = [None] * num_envs if seed is None else spawn_seeds(seed, num_envs)
+        self.world = World(task, [new_generator(one) for one in seeds], action_repeat, threads)
+        self.single_observation_space = observation_space(self.world.physics)
+        self.single_action_space = action_space(self.world.physics)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._everyone = np.ones(num_envs, dtype=np.bool_)
+        self._everyone.flags.writeable = False  # shared by all info dictionaries
+        self._begun = False
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Array, dict[str, Any]]:
+        """Begins an episode in every environment; one seed is spread over them, a list gives each its own."""
+        if seed is not None:
+            seeds = spawn_seeds(int(seed), self.num_envs) if isinstance(seed, (int, np.integer)) else list(seed)
+            if len(seeds) != self.num_envs:
+                raise ValueError(f"{len(seeds)} seeds were given to {self.num_envs} environments; give one each")
+            for row, one in enumerate(seeds):
+                if one is not None:
+                    self.world.generators[row] = new_generator(int(one))
+        for row in range(self.num_envs):
+            self.world.reset(row)
+        self._begun = True
+        return self.world.observations(), {}
+
+    def step(self, actions: ArrayLike) -> tuple[Array, Array, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """One action for each environment."""
+        if not self._begun:
+            raise gym.error.ResetNeeded("call reset() or set_state() before the first step()")
+        outcome = self.world.step(actions)
+        over = outcome.terminated | outcome.truncated
+        if not over.any():
+            infos: dict[str, Any] = dict(outcome.parts)
+            for name in outcome.parts:
+                infos["_" + name] = self._everyone
+        else:
+            infos = self._end_episodes(outcome.parts, over)
+        return self.world.observations(), outcome.rewards, outcome.terminated, outcome.truncated, infos
+
+    def _end_episodes(self, parts: dict[str, Array], over: NDArray[np.bool_]) -> dict[str, Any]:
+        final_info: dict[str, Any] = {}
+        infos: dict[str, Any] = {
+            "final_obs": self.world.observations(), "_final_obs": over, "final_info": final_info, "_final_info": over,
+        }  # fmt: skip
+        for name, values in parts.items():
+            final_info[name], final_info["_" + name] = values, over
+            infos[name], infos["_" + name] = np.where(over, 0.0, values), ~over
+        for row in np.flatnonzero(over):
+            self.world.reset(int(row))
+        return infos
+
+    def get_state(self) -> State:
+        """Everything that decides the future, one row per environment; `set_state(**state)` restores it exactly."""
+        return self.world.get_state()
+
+    def set_state(self, qpos: ArrayLike, qvel: ArrayLike, **rest: ArrayLike) -> None:
+        """Positions and velocities of every environment, (num_envs, ...), and what else `get_state` gives."""
+        self.world.set_state(qpos, qvel, **rest)
+        self._begun = True
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Stops the native threads."""
+        self.world.physics.close()

@@ -1,0 +1,117 @@
+"""Environments by name: the H1 tasks that are native here, and every id that Gymnasium knows."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.vector import VectorEnv
+
+from .generic import make_generic, make_generic_vector
+from .humanoid import EPISODE_STEPS, TASKS, HumanoidEnv, HumanoidVectorEnv
+
+NAMESPACE = "fire_rl"
+NATIVE = {f"h1-{name}": task for name, task in TASKS.items()}
+
+
+def make(
+    name: str, seed: int | None = None, action_repeat: int = 1, render_mode: str | None = None
+) -> gym.Env[Any, Any]:
+    """One environment; its first `reset()` without a seed uses `seed`."""
+    _require_positive("action_repeat", action_repeat)
+    native = native_name(name)
+    if native is None:
+        _require_known(name)
+        return make_generic(name, seed, action_repeat, render_mode)
+    env = HumanoidEnv(NATIVE[native], seed, action_repeat, render_mode)
+    env.spec = _spec(native, action_repeat=action_repeat, render_mode=render_mode)
+    return env
+
+
+def make_vec(
+    name: str, num_envs: int, seed: int | None = None, action_repeat: int = 1, threads: int | None = None
+) -> VectorEnv[Any, Any, Any]:
+    """Several environments with same-step autoreset; the first `reset()` without a seed spreads `seed` over them.
+
+    `threads` step native environments; by default as many as there are processors, one per environment at most.
+    """
+    _require_positive("num_envs", num_envs)
+    _require_positive("action_repeat", action_repeat)
+    native = native_name(name)
+    if native is None:
+        _require_known(name)
+        return make_generic_vector(name, num_envs, seed, action_repeat)
+    threads = min(num_envs, len(os.sched_getaffinity(0)) if threads is None else threads)
+    _require_positive("threads", threads)
+    env = HumanoidVectorEnv(NATIVE[native], num_envs, seed, action_repeat, threads)
+    env.spec = _spec(native, action_repeat=action_repeat)
+    return env
+
+
+def native_name(name: str) -> str | None:
+    """`h1-walk` for `h1-walk`, `h1-walk-v0` and `fire_rl/h1-walk-v0`; None where the name is not one of ours."""
+    bare = name.removeprefix(f"{NAMESPACE}/").removesuffix("-v0")
+    return bare if bare in NATIVE else None
+
+
+def names() -> list[str]:
+    """The native names, then Gymnasium's ids."""
+    return [*NATIVE, *(name for name in gym.registry if not name.startswith(f"{NAMESPACE}/"))]
+
+
+def register() -> None:
+    """Makes the native tasks known to Gymnasium as `fire_rl/h1-<task>-v0`; the bare names belong to the original."""
+    for name in NATIVE:
+        identifier = f"{NAMESPACE}/{name}-v0"
+        if identifier not in gym.registry:  # both import names of this package may be in use
+            gym.register(
+                identifier,
+                entry_point=f"{__name__}:make_registered",
+                vector_entry_point=f"{__name__}:make_registered_vector",
+                max_episode_steps=EPISODE_STEPS,
+                kwargs={"name": name},
+            )
+
+
+def make_registered(name: str, render_mode: str | None = None, action_repeat: int = 1) -> gym.Env[Any, Any]:
+    """What `gym.make("fire_rl/...")` calls."""
+    return make(name, action_repeat=action_repeat, render_mode=render_mode)
+
+
+def make_registered_vector(
+    num_envs: int,
+    name: str,
+    action_repeat: int = 1,
+    render_mode: str | None = None,
+    max_episode_steps: int | None = EPISODE_STEPS,
+) -> VectorEnv[Any, Any, Any]:
+    """What `gym.make_vec("fire_rl/...")` calls."""
+    if render_mode is not None:
+        raise ValueError(f"render_mode is {render_mode!r}; a vector of {name} draws no pictures, one environment does")
+    if max_episode_steps not in (None, EPISODE_STEPS):
+        raise ValueError(f"max_episode_steps is {max_episode_steps}; episodes of {name} take {EPISODE_STEPS} steps")
+    return make_vec(name, num_envs, action_repeat=action_repeat)
+
+
+def _spec(native: str, **settings: Any) -> EnvSpec:
+    spec = gym.spec(f"{NAMESPACE}/{native}-v0")
+    spec.kwargs = {**spec.kwargs, **settings}
+    return spec
+
+
+def _require_positive(what: str, value: int) -> None:
+    if value < 1:
+        raise ValueError(f"{what} is {value}; allowed are whole numbers from 1 on")
+
+
+def _require_known(name: str) -> None:
+    if ":" in name:
+        return  # the module registers it when imported
+    try:
+        gym.spec(name)
+    except gym.error.Error:
+        near = difflib.get_close_matches(name, names(), n=3, cutoff=0.4) or sorted(NATIVE)[:3]
+        raise ValueError(f"no environment is called {name!r}; the nearest names are {', '.join(near)}") from None
