@@ -77,18 +77,16 @@ class Encoder(nn.Module):
     def __init__(self, d_in: int, width: int, blocks: int, members: int | None = None) -> None:
         super().__init__()
         self.embed = Linear(d_in, width, members)
-        self.blocks = nn.ModuleList(ResidualBlock(width, members) for _ in range(blocks))
+        self.blocks = nn.Sequential(*(ResidualBlock(width, members) for _ in range(blocks)))
         self.norm = LayerNorm(width, members)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        hidden = self.embed(inputs)
-        for block in self.blocks:
-            hidden = block(hidden)
-        return self.norm(hidden)
+        return self.norm(self.blocks(self.embed(inputs)))
 
     def initialise(self, generator: torch.Generator) -> None:
         orthogonal(self.embed, generator)
         for block in self.blocks:
+            assert isinstance(block, ResidualBlock)
             he_normal(block.expand, generator)
             he_normal(block.contract, generator)
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
-def adamw(parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
+def adamw(parameters: Iterable[Tensor], learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
     """A fused AdamW (betas 0.9 and 0.999, epsilon 1e-8) with its moments and step counts at zero."""
     optimizer = torch.optim.AdamW(parameters, learning_rate, weight_decay=weight_decay, fused=True)
     for parameter in optimizer.param_groups[0]["params"]:

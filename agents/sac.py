@@ -93,9 +93,7 @@ class SAC:
         # Drawn on the CPU, so that every device starts from the same weights.
         generator = torch.Generator().manual_seed(weights_seed)
         actor = Actor(observation_size, action_size, settings.actor_width, settings.actor_blocks)
-        critic = Critic(
-            observation_size, action_size, settings.critic_width, settings.critic_blocks, settings.critics
-        )
+        critic = Critic(observation_size, action_size, settings.critic_width, settings.critic_blocks, settings.critics)
         actor.initialise(generator)
         critic.initialise(generator)
         self.actor, self.critic = actor.to(self.device), critic.to(self.device)
@@ -107,9 +105,9 @@ class SAC:
         self.log_temperature = nn.Parameter(torch.tensor(math.log(settings.initial_temperature), device=self.device))
         self.statistics = RunningStatistics(observation_size).to(self.device)
 
-        self.actor_parameters = list(self.actor.parameters())
-        self.critic_parameters = list(self.critic.parameters())
-        self.target_parameters = list(self.target_critic.parameters())
+        self.actor_parameters: list[Tensor] = list(self.actor.parameters())
+        self.critic_parameters: list[Tensor] = list(self.critic.parameters())
+        self.target_parameters: list[Tensor] = list(self.target_critic.parameters())
         rate, decay = settings.learning_rate, settings.weight_decay
         self.actor_optimizer = adamw(self.actor_parameters, rate, decay)
         self.critic_optimizer = adamw(self.critic_parameters, rate, decay)
@@ -157,7 +155,9 @@ class SAC:
         total = torch.zeros(len(METRICS), device=self.device)
         for k in range(updates):
             total += self.gradient_step(
-                Batch(observations[k], batches.actions[k], batches.rewards[k], next_observations[k], batches.terminated[k]),
+                Batch(
+                    observations[k], batches.actions[k], batches.rewards[k], next_observations[k], batches.terminated[k]
+                ),
                 noise[k],
                 plasticity,
             )
@@ -179,18 +179,22 @@ class SAC:
         with torch.no_grad():
             torch._foreach_lerp_(self.target_parameters, self.critic_parameters, self.settings.target_rate)
             temperature = self.log_temperature.exp()
-            return torch.stack((actor_loss.detach(), critic_loss.detach(), temperature, entropy, values.detach().mean()))
+            return torch.stack(
+                (actor_loss.detach(), critic_loss.detach(), temperature, entropy, values.detach().mean())
+            )
 
     def actor_loss(self, observations: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """mean(alpha log pi - min Q) with the critic and alpha as they are; and log pi."""
-        actions, log_density = squashed_sample(*self.actor(observations), noise)
+        mean, log_std = self.actor(observations)
+        actions, log_density = squashed_sample(mean, log_std, noise)
         values = self.critic(observations, actions).amin(0)
         return (self.log_temperature.detach().exp() * log_density - values).mean(), log_density
 
     @torch.no_grad()
     def critic_targets(self, batch: Batch, noise: Tensor) -> Tensor:
         """r + gamma (1 - terminated) (min Q' - alpha log pi'); a truncated episode goes on in its value."""
-        actions, log_density = squashed_sample(*self.actor(batch.next_observations), noise)
+        mean, log_std = self.actor(batch.next_observations)
+        actions, log_density = squashed_sample(mean, log_std, noise)
         values = self.target_critic(batch.next_observations, actions).amin(0)
         soft_values = values - self.log_temperature.exp() * log_density
         return batch.rewards + self.gamma * (1 - batch.terminated) * soft_values
@@ -204,7 +208,7 @@ class SAC:
         self,
         name: str,
         loss: Tensor,
-        parameters: list[nn.Parameter],
+        parameters: list[Tensor],
         optimizer: torch.optim.Optimizer,
         plasticity: PlasticityManager | None,
     ) -> None:

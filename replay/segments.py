@@ -29,7 +29,9 @@ def write_segment(folder: Path, start: int, tensors: Mapping[str, Tensor], lengt
     """Write one segment; its name carries its checksum, so that different content never shares a name."""
     content = safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()})
     checksum = hashlib.sha256(content).hexdigest()
-    segment = Segment(f"{start:012d}-{start + length:012d}-{checksum[:12]}.safetensors", start, start + length, checksum)
+    segment = Segment(
+        f"{start:012d}-{start + length:012d}-{checksum[:12]}.safetensors", start, start + length, checksum
+    )
     if not (folder / segment.file).exists():
         folder.mkdir(parents=True, exist_ok=True)
         write_durably(folder / segment.file, content)

@@ -98,9 +98,7 @@ def place_replay(needed: int, device: torch.device) -> tuple[torch.device, str]:
             return device, f"replay: {size} on {device}"
     free = available_memory()
     if needed > SHARE_OF_FREE_MEMORY * free:
-        raise ValueError(
-            f"the replay needs {size} of memory and {free / 1e9:.2f} GB are free: lower --replay-capacity"
-        )
+        raise ValueError(f"the replay needs {size} of memory and {free / 1e9:.2f} GB are free: lower --replay-capacity")
     reason = "" if device.type == "cpu" else f" ({device} has too little memory left)"
     return torch.device("cpu"), f"replay: {size} on the CPU{reason}"
 

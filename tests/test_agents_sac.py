@@ -14,7 +14,9 @@ from agents.statistics import RunningStatistics
 from replay import Batch
 
 OBSERVATION, ACTION, BATCH = 7, 3, 32
-SMALL = SACSettings(critic_width=24, critic_blocks=2, actor_width=16, actor_blocks=1, batch_size=BATCH, learning_rate=1e-2)
+SMALL = SACSettings(
+    critic_width=24, critic_blocks=2, actor_width=16, actor_blocks=1, batch_size=BATCH, learning_rate=1e-2
+)
 
 
 def make_agent(seed: int = 0, settings: SACSettings = SMALL, gamma: float = 0.97) -> SAC:
@@ -125,9 +127,15 @@ def test_whole_updates_equal_an_independent_float64_computation():
         assert metrics[0].item() == pytest.approx(expected["actor_loss"], rel=1e-4, abs=1e-4)
         assert metrics[1].item() == pytest.approx(expected["critic_loss"], rel=1e-4)
         assert metrics[3].item() == pytest.approx(expected["entropy"], rel=1e-4, abs=1e-4)
-    for module, values in ((agent.actor, reference.actor), (agent.critic, reference.critic), (agent.target_critic, reference.target)):
+    for module, values in (
+        (agent.actor, reference.actor),
+        (agent.critic, reference.critic),
+        (agent.target_critic, reference.target),
+    ):
         for name, parameter in module.named_parameters():
-            torch.testing.assert_close(parameter.double(), values[name].detach(), rtol=2e-4, atol=2e-4, msg=lambda m, n=name: f"{n}: {m}")
+            torch.testing.assert_close(
+                parameter.double(), values[name].detach(), rtol=2e-4, atol=2e-4, msg=lambda m, n=name: f"{n}: {m}"
+            )
     assert agent.log_temperature.item() == pytest.approx(reference.log_alpha["log_alpha"].item(), abs=1e-5)
 
 
@@ -163,7 +171,9 @@ def test_the_actor_step_computes_no_weight_gradients_of_the_critic():
     with FlopCounterMode(display=False) as counter:
         loss.backward(inputs=agent.actor_parameters)
     weights = sum(p.numel() for n, p in agent.critic.named_parameters() if n.endswith("weight") and "norm" not in n)
-    actor_weights = sum(p.numel() for n, p in agent.actor.named_parameters() if n.endswith("weight") and "norm" not in n)
+    actor_weights = sum(
+        p.numel() for n, p in agent.actor.named_parameters() if n.endswith("weight") and "norm" not in n
+    )
     through_the_critic = 2 * BATCH * weights  # one product per layer: gradients of inputs, not of weights
     assert counter.get_total_flops() <= through_the_critic + 4 * BATCH * actor_weights
     assert all(parameter.grad is None for parameter in agent.critic_parameters)
@@ -203,7 +213,10 @@ def test_a_loaded_agent_goes_on_bit_by_bit():
         each.update(make_batch(updates=2, seed=2))
         each.update(make_batch(updates=1, seed=3))
     assert np.array_equal(agent.act(observations, explore=True), other.act(observations, explore=True))
-    assert all(torch.equal(left, right) for left, right in zip(agent.state_dict().values(), other.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(left, right)
+        for left, right in zip(agent.state_dict().values(), other.state_dict().values(), strict=True)
+    )
     assert addresses == [parameter.data_ptr() for parameter in other.critic_parameters], "loading is in place"
 
 
@@ -230,7 +243,9 @@ def test_the_squashed_density_is_that_of_the_transformed_distribution():
     raw = mean + log_std.exp() * noise
     expected = normal.log_prob(raw) - torch.distributions.TanhTransform().log_abs_det_jacobian(raw, actions)
     torch.testing.assert_close(log_density, expected.sum(-1))
-    torch.testing.assert_close(squashed.log_prob(actions.clamp(-1 + 1e-9, 1 - 1e-9)).sum(-1)[:5], log_density[:5], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        squashed.log_prob(actions.clamp(-1 + 1e-9, 1 - 1e-9)).sum(-1)[:5], log_density[:5], rtol=1e-3, atol=1e-3
+    )
 
 
 def test_networks_have_the_published_sizes_and_initial_values():
@@ -238,7 +253,9 @@ def test_networks_have_the_published_sizes_and_initial_values():
     critic, actor = Critic(51, 19, 512, 2, 2), Actor(51, 19, 128, 1)
     critic.initialise(generator)
     actor.initialise(generator)
-    count = {name: sum(p.numel() for p in module.parameters()) for name, module in (("critic", critic), ("actor", actor))}
+    count = {
+        name: sum(p.numel() for p in module.parameters()) for name, module in (("critic", critic), ("actor", actor))
+    }
     assert count["critic"] == pytest.approx(8.48e6, rel=2e-3)
     assert count["actor"] == pytest.approx(0.144e6, rel=2e-2)
     embed = critic.encoder.embed.weight

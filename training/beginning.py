@@ -53,7 +53,9 @@ def branched_config(request: Request, source: str) -> SACRun:
     names = {field.name for field in fields(config.run)}
     if foreign := sorted(set(request.given) - names):
         raise ValueError(f"{flag(foreign[0])} given with --branch-from; a branch keeps its trunk's agent")
-    if fixed := [name for name in OF_THE_TRUNK if request.given.get(name, getattr(config.run, name)) != getattr(config.run, name)]:
+    if fixed := [
+        name for name in OF_THE_TRUNK if request.given.get(name, getattr(config.run, name)) != getattr(config.run, name)
+    ]:
         raise ValueError(f"{flag(fixed[0])} given with --branch-from; a branch keeps its trunk's {fixed[0]}")
     changes = {name: value for name, value in request.given.items() if name in names}
     method = changes.get("reinit", "none")

@@ -1,7 +1,7 @@
 """From settings to the parts of a run: environments, agent, replay, plasticity manager."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,8 @@ from .settings import RunSettings, from_json
 class SACRun:
     """Every setting of a SAC run: what the command line takes and the run's config keeps."""
 
-    run: RunSettings = RunSettings()
-    agent: SACSettings = SACSettings()
+    run: RunSettings = field(default_factory=RunSettings)
+    agent: SACSettings = field(default_factory=SACSettings)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Checkpoints: safetensors and JSON under a manifest of checksums, in a folder that is whole or absent.
 
-    RUN/checkpoints/000000500000/   agent.safetensors  state.safetensors  state.json  manifest.json
-    RUN/replay/                     immutable segments, named by content, shared by all checkpoints (and branches)
+RUN/checkpoints/000000500000/   agent.safetensors  state.safetensors  state.json  manifest.json
+RUN/replay/                     immutable segments, named by content, shared by all checkpoints (and branches)
 """
 
 import hashlib

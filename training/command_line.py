@@ -25,7 +25,7 @@ class Where:
     """Where a run lives and how it begins."""
 
     preset: Literal["paper", "quick"] = "paper"
-    """paper: the published setting; quick: narrower networks and a short run, minutes on two CPU cores. Flags given explicitly win."""
+    """paper: the published setting. quick: narrower networks, a short run, minutes on two CPU cores. Other flags win."""
     run_dir: Path | None = None
     """Folder of the new run; unset: runs/<env>-<method>-seed<N>-<time>."""
     resume: Path | None = None
@@ -58,12 +58,16 @@ def read_command_line(
     )
     given = {name.removeprefix("--").partition("=")[0].replace("-", "_") for name, _ in split(arguments)}
     given -= {field.name for field in fields(Where)}
-    settings = {field: getattr(part, field) for part in (parsed.config.run, parsed.config.agent) for field in vars(part)}
+    settings = {
+        field: getattr(part, field) for part in (parsed.config.run, parsed.config.agent) for field in vars(part)
+    }
     where = parsed.where
     if where.resume is not None and (where.branch_from is not None or where.run_dir is not None):
         raise ValueError("--resume goes with neither --branch-from nor --run-dir")
     parsed.config.run.check()
-    return Request(parsed.config, {name: settings[name] for name in given}, where.run_dir, where.resume, where.branch_from)
+    return Request(
+        parsed.config, {name: settings[name] for name in given}, where.run_dir, where.resume, where.branch_from
+    )
 
 
 def main(body: Callable[[Sequence[str]], int]) -> NoReturn:
@@ -109,7 +113,9 @@ def check_flags(arguments: Sequence[str], default: CommandLine) -> None:
             continue
         if name not in known:
             near = difflib.get_close_matches(name, known, 2)
-            raise ValueError(f"unknown flag {name}; " + (f"did you mean {' or '.join(near)}?" if near else "see --help"))
+            raise ValueError(
+                f"unknown flag {name}; " + (f"did you mean {' or '.join(near)}?" if near else "see --help")
+            )
         values = [attached] if equals else values
         try:
             with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):

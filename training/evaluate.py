@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 Act = Callable[[NDArray[np.float64]], NDArray[np.float32]]
 
 
-def evaluate(
-    act: Act, environment: VectorEnv, seeds: Sequence[int]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def evaluate(act: Act, environment: VectorEnv, seeds: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Returns and lengths (in environment calls) of one episode per seed; each member plays its first episode only."""
     if len(seeds) % environment.num_envs:
         raise ValueError(f"{len(seeds)} episodes do not divide among {environment.num_envs} environments")
@@ -26,7 +24,7 @@ def evaluate(
 def _first_episodes(
     act: Act, environment: VectorEnv, seeds: Sequence[int]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    observations, _ = environment.reset(seed=list(seeds))
+    observations, _ = environment.reset(seed=list(seeds))  # type: ignore[arg-type]  # Gymnasium allows a list
     running = np.ones(environment.num_envs, dtype=bool)
     returns = np.zeros(environment.num_envs)
     lengths = np.zeros(environment.num_envs, dtype=np.int64)

@@ -4,6 +4,7 @@ At each boundary between two decisions, in this order: checkpoint, log, evaluati
 before the rest of its boundary, so that a run resumed there, or branched, does that rest itself.
 """
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -79,7 +80,7 @@ class Loop:
         self._logged = (time.perf_counter(), progress.environment_steps, progress.updates)
         with tqdm(
             total=total, initial=progress.environment_steps, unit="step", unit_scale=True, dynamic_ncols=True,
-            mininterval=0.5, smoothing=0.05, desc=self.title,
+            mininterval=0.5 if sys.stderr.isatty() else 30, smoothing=0.05, desc=self.title,
         ) as self.bar:  # fmt: skip
             try:
                 while progress.environment_steps < total:
@@ -93,7 +94,7 @@ class Loop:
         """First observations; after a resume without saved environments, open episodes end here as truncated."""
         environment, steps = self.parts.environment, self.progress.environment_steps
         seeds = envs.spawn_seeds(self.settings.seed + steps, environment.num_envs) if steps else None
-        self.observations, _ = environment.reset(seed=seeds)
+        self.observations, _ = environment.reset(seed=seeds)  # type: ignore[arg-type]  # Gymnasium allows a list
         for member, length in enumerate(self.progress.lengths):
             if length:
                 self._end_episode(member, "truncated")
@@ -279,5 +280,5 @@ class Loop:
             prefix = "environment."
             state = {n.removeprefix(prefix): v.numpy() for n, v in tensors.items() if n.startswith(prefix)}
             parts.environment.reset()
-            parts.environment.set_state(**state)
+            parts.environment.set_state(**state)  # type: ignore[attr-defined]  # saved only where there is one
             self.observations = tensors["observations"].numpy()

@@ -115,7 +115,7 @@ def say_where_things_are(folder: Path, config: SACRun) -> None:
     mean = sum(line["return"] for line in tail) / max(len(tail), 1)
     print(f"\nfinal return {mean:.1f}: mean of the {len(tail)} evaluations in the last tenth of the run")
     print(f"  curve         {folder / 'curve.png'}")
-    print(f"  metrics       {folder / 'metrics.jsonl'} (one JSON line each; events have kind \"event\")")
+    print(f'  metrics       {folder / "metrics.jsonl"} (one JSON line each; events have kind "event")')
     print(f"  checkpoints   {folder / 'checkpoints'}")
     print(f"  TensorBoard   tensorboard --logdir {folder}")
     print("try next")

@@ -77,7 +77,9 @@ class RunSettings:
             raise ValueError(f"--reinit-every {self.reinit_every} given; allowed is a number of updates above 0")
         for name in ("reinit_at", "checkpoint_at"):
             if any(step <= 0 for step in getattr(self, name)):
-                raise ValueError(f"{flag(name)} {min(getattr(self, name))} given; allowed are environment steps above 0")
+                raise ValueError(
+                    f"{flag(name)} {min(getattr(self, name))} given; allowed are environment steps above 0"
+                )
         if self.reinit == "none" and (self.reinit_every is not None or self.reinit_at):
             raise ValueError("--reinit-every and --reinit-at need a method: give --reinit fire, for example")
 
@@ -106,7 +108,9 @@ class RunSettings:
         if self.reinit_every is not None and self.reinit_every > total:
             found.append(f"no event will happen: --reinit-every {self.reinit_every:,} and {total:,} updates in all")
         if self.steps // self.action_repeat <= self.learning_starts:
-            found.append(f"nothing will be learned: --learning-starts {self.learning_starts:,} decisions is the whole run")
+            found.append(
+                f"nothing will be learned: --learning-starts {self.learning_starts:,} decisions is the whole run"
+            )
         return found
 
 
