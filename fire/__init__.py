@@ -1,4 +1,4 @@
-"""FIRE and its rivals for any torch model: projections, measures, interventions and the manager that applies them on schedule."""
+"""FIRE and its rivals for any torch model: projection, measures, methods, schedules and the manager that joins them."""
 
 from .interventions import INTERVENTIONS, Fire, Intervention, NoIntervention, Reinitialization, Reset, ShrinkPerturb
 from .manager import Event, NetworkReport, PlasticityManager
@@ -6,7 +6,8 @@ from .matrices import Inventory, Matrix, take_inventory
 from .measures import deviation_from_isometry, singular_values, squared_frobenius_error
 from .network import Companion, Network
 from .polar import SOLVERS, polar_factor
-from .projection import FireReport, MatrixReport, fire_
+from .projection import FireReport, fire_
+from .report import MatrixReport
 from .schedule import At, Every, Never, Position, Schedule
 from .spelling import describe_interventions, parse_intervention, spell
 

@@ -1,4 +1,4 @@
-"""The plasticity manager: which networks, which method, when, and the record of what each event did."""
+"""The plasticity manager: which networks, which method, when; and the record of what each event did."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,14 @@ from .interventions import INTERVENTIONS, Intervention
 from .matrices import take_inventory
 from .measures import singular_values
 from .network import Network
-from .projection import MatrixReport, Snapshot, clock, table
+from .report import MatrixReport, Snapshot, clock, table
 from .schedule import Position, Schedule
 from .spelling import parse_intervention, spell
 
 
 @dataclass(frozen=True)
 class NetworkReport:
-    """What an event did to one network. Singular values (before, after) are for histograms and not part of the stored record."""
+    """What an event did to one network. Singular values (before, after) are for histograms and not stored."""
 
     name: str
     matrices: tuple[MatrixReport, ...]
@@ -29,7 +29,7 @@ class NetworkReport:
 
 @dataclass(frozen=True)
 class Event:
-    """One event of a run: when, by which method, and what it did to each network."""
+    """One event of a run. Print it, or store it with `to_json`."""
 
     position: Position
     method: str
@@ -37,32 +37,38 @@ class Event:
     seconds: float
 
     def __str__(self) -> str:
-        head = f"{self.method} after {self.position.updates:,} updates, {self.position.environment_steps:,} environment steps ({self.seconds:.2f} s)"
-        return "\n".join([head, *(f"{report.name}\n" + "\n".join(table(report.matrices)) for report in self.networks)])
+        where = f"{self.position.updates:,} updates, {self.position.environment_steps:,} environment steps"
+        tables = [f"{report.name}\n{table(report.matrices)}" for report in self.networks]
+        return "\n".join([f"{self.method} after {where} ({self.seconds:.2f} s)", *tables])
 
     def to_json(self) -> dict[str, Any]:
+        """Strict JSON: what is not finite becomes null."""
         networks = [
-            {"name": report.name, "matrices": [_jsonable(asdict(matrix)) for matrix in report.matrices], "seconds": report.seconds}
+            {
+                "name": report.name,
+                "matrices": [_to_strict(asdict(matrix)) for matrix in report.matrices],
+                "seconds": report.seconds,
+            }
             for report in self.networks
         ]
         return {"position": asdict(self.position), "method": self.method, "networks": networks, "seconds": self.seconds}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> "Event":
-        networks = tuple(
-            NetworkReport(report["name"], tuple(MatrixReport(**matrix) for matrix in report["matrices"]), report["seconds"])
+        networks = [
+            NetworkReport(report["name"], tuple(map(_from_strict, report["matrices"])), report["seconds"])
             for report in record["networks"]
-        )
-        return cls(Position(**record["position"]), record["method"], networks, record["seconds"])
+        ]
+        return cls(Position(**record["position"]), record["method"], tuple(networks), record["seconds"])
 
 
 class PlasticityManager:
-    """Applies one method to a set of networks when its schedule says so, and keeps the events."""
+    """Applies one method to some networks when its schedule says so, and keeps the events."""
 
     def __init__(self, networks: Sequence[Network], intervention: Intervention, schedule: Schedule) -> None:
         self.networks = {network.name: network for network in networks}
         if len(self.networks) < len(networks):
-            raise ValueError(f"networks need names of their own, not {', '.join(network.name for network in networks)}")
+            raise ValueError(f"two networks have one name: {', '.join(network.name for network in networks)}")
         for network in networks:
             intervention.check(network)
         self.intervention = intervention
@@ -75,11 +81,12 @@ class PlasticityManager:
         return self.schedule.crossed(before, after)
 
     def updates_until_event(self, position: Position) -> int | None:
-        """How many updates may be done at once before the next event; None: as many as wanted."""
+        """How many updates may be done before the next event; None: as many as one likes."""
         update = self.schedule.next_update(position)
         return None if update is None else update - position.updates
 
     def act(self, position: Position) -> Event:
+        """Apply the method to every network now, and record it."""
         reports = tuple(self._act_on(network) for network in self.networks.values())
         event = Event(position, spell(self.intervention), reports, sum(report.seconds for report in reports))
         self.events.append(event)
@@ -87,16 +94,16 @@ class PlasticityManager:
 
     @torch.no_grad()
     def _act_on(self, network: Network) -> NetworkReport:
-        before = {matrix.name: (Snapshot.of(matrix), singular_values(matrix)) for matrix in take_inventory(network.module).matrices}
+        before = {matrix.name: Snapshot.of(matrix) for matrix in take_inventory(network.module).matrices}
         probe = next(network.module.parameters())
         started = clock(probe)
         self.intervention.restructure(network)
         self.intervention.act(network)
         seconds = clock(probe) - started
         kept = [matrix for matrix in take_inventory(network.module).matrices if matrix.name in before]
-        reports = tuple(before[matrix.name][0].compare(matrix) for matrix in kept)
-        values = {matrix.name: (before[matrix.name][1], singular_values(matrix)) for matrix in kept}
-        return NetworkReport(network.name, reports, seconds, values)
+        values = {matrix.name: (before[matrix.name].singular_values, singular_values(matrix)) for matrix in kept}
+        rows = tuple(before[matrix.name].compare(matrix, values[matrix.name][1]) for matrix in kept)
+        return NetworkReport(network.name, rows, seconds, values)
 
     def after_step(self, network_name: str) -> None:
         if self.acts_every_step:
@@ -109,21 +116,25 @@ class PlasticityManager:
         return {"events": [event.to_json() for event in self.events]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over the events so far; networks whose structure they changed are changed likewise, before their tensors are loaded."""
+        """Take over the events so far, before tensors are loaded: structure that they changed is changed again."""
         self.events = [Event.from_json(record) for record in state["events"]]
         for event in self.events:
-            method = self._recorded(event.method)
             for report in event.networks:
-                method.restructure(self.networks[report.name])
+                self._recorded(event.method).restructure(self.networks[report.name])
 
     def _recorded(self, spelling: str) -> Intervention:
-        """The method of a recorded event. A file must not be able to name code to import, so only this run's own and built-in ones count."""
+        """An event's method: this run's or a built-in one. No file may name code that is then imported."""
         if spelling == spell(self.intervention):
             return self.intervention
-        if spelling.partition(":")[0] in INTERVENTIONS:
-            return parse_intervention(spelling)
-        raise ValueError(f"the record names the method {spelling!r}, which is not built in and not this run's own")
+        if spelling.partition(":")[0] not in INTERVENTIONS:
+            raise ValueError(f"the record names method {spelling!r}, which is neither built in nor this run's own")
+        return parse_intervention(spelling)
 
 
-def _jsonable(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in record.items()}
+def _to_strict(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
+
+
+def _from_strict(row: Mapping[str, Any]) -> MatrixReport:
+    values: dict[str, Any] = {key: math.nan if value is None else value for key, value in row.items()}
+    return MatrixReport(**values)

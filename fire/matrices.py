@@ -1,8 +1,8 @@
 """Which weight matrices a module holds, and the scale each is given when it is made an isometry.
 
-Known are torch's linear layers, convolutions and attention; any other module declares its matrices with a method
-`plastic_matrices(self) -> Iterable[Matrix]`, names relative to itself. Nothing is guessed from a shape: a wrong guess inverts the scale.
-Scale, as published: sqrt(d_out / d_in), for a convolution divided by its number of kernel positions (arXiv 2602.08040).
+Known are torch's linear layers, convolutions and attention. Any other module declares its matrices with a method
+`plastic_matrices(self) -> Iterable[Matrix]`, names relative to itself: guessing from a shape can invert the scale.
+Scale, as published (arXiv 2602.08040): sqrt(d_out / d_in), over the number of kernel positions for a convolution.
 """
 
 import math
@@ -10,13 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import is_lazy
 
-Patterns = str | Sequence[str]
+Patterns = str | Sequence[str] | None
 
 # Layers whose parameters are no matrices in FIRE's sense, whatever their shape: left as they are, and listed.
 LEFT_ALONE = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, _NormBase, nn.PReLU)
@@ -24,9 +25,9 @@ LEFT_ALONE = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm, nn.GroupN
 
 @dataclass(frozen=True)
 class Matrix:
-    """One matrix, or a stack of alike ones (kernel positions, groups, ensemble members) in the leading dimensions of `view`.
+    """One matrix, or a stack of alike ones (kernel positions, groups, members) in the view's leading dimensions.
 
-    `view` is a writable view of a parameter with shape (..., d_out, d_in): a weight stored as (in, out) is declared as `weight.mT`.
+    `view` is a writable view (..., d_out, d_in) of a parameter; of a weight stored as (in, out) it is `weight.mT`.
     """
 
     name: str
@@ -37,18 +38,27 @@ class Matrix:
 
     def __post_init__(self) -> None:
         if self.view.shape[-2:] != (self.d_out, self.d_in):
+            shape, wanted = tuple(self.view.shape), (self.d_out, self.d_in)
             raise ValueError(
-                f"matrix {self.name!r}: its view has shape {tuple(self.view.shape)}, which does not end in (d_out, d_in) = {self.d_out, self.d_in}"
+                f"matrix {self.name!r}: its view of shape {shape} does not end in (d_out, d_in) = {wanted}"
             )
+        object.__setattr__(self, "view", self.view.detach())
 
     @property
     def scale(self) -> float:
         return math.sqrt(self.d_out / self.d_in) / self.kernel_positions
 
 
+@runtime_checkable
+class DeclaresMatrices(Protocol):
+    """A module that speaks for its own parameters: those it does not yield are left as they are."""
+
+    def plastic_matrices(self) -> Iterable[Matrix]: ...
+
+
 @dataclass(frozen=True)
 class Inventory:
-    """What a module holds: matrices to work on, names of what is left as it is, and of weights that nobody has declared."""
+    """What a module holds: matrices to work on, names of what is left as it is, and of weights nobody has declared."""
 
     matrices: tuple[Matrix, ...]
     left: tuple[str, ...]
@@ -59,57 +69,75 @@ class Inventory:
         if self.undeclared:
             name = self.undeclared[0]
             raise ValueError(
-                f"weight {name!r} belongs to a module whose matrices are unknown: give the module a method plastic_matrices() "
-                f"that yields fire.Matrix records, or leave the weight as it is with exclude={name!r}"
+                f"weight {name!r}: its module does not say what matrices it holds; give the module a method "
+                f"plastic_matrices() that yields fire.Matrix records, or leave the weight as it is: exclude={name!r}"
             )
         return self
 
 
 def take_inventory(
-    module: nn.Module, include: Patterns = (), exclude: Patterns = (), split: Mapping[str, int] | None = None
+    module: nn.Module, include: Patterns = None, exclude: Patterns = None, split: Mapping[str, int] | None = None
 ) -> Inventory:
-    """Every matrix of `module` once, under its first name, also where a weight is shared.
+    """Every matrix of `module`, once also where a weight is shared.
 
-    Patterns are shell-style (`*`, `?`) full names of matrices, parameters or modules; a module stands for all it contains: "encoder", "*.query".
-    `split` gives the number of equal projections fused in a linear layer's outputs: {"*.c_attn": 3}.
+    Patterns are full names of matrices, parameters or modules, with shell's `*` and `?`; a module stands for all that
+    it contains: "encoder", "*.query". `split` says how many equal projections a linear layer fuses: {"*.c_attn": 3}.
     """
+    include, exclude = _as_tuple(include), _as_tuple(exclude)
     names: dict[int, list[str]] = {}
     for name, parameter in module.named_parameters(remove_duplicate=False):
         names.setdefault(id(parameter), []).append(name)
-    split = dict(split or {})
-    found: list[tuple[Matrix, int]] = []
-    claimed: set[int] = set()
-    settled: set[int] = set()
-    for prefix, child in module.named_modules():
-        parts = next((count for pattern, count in split.items() if _matches(pattern, prefix)), 1)
-        here = [(replace(matrix, name=_join(prefix, matrix.name)), _owner(matrix, module)) for matrix in _matrices_of(child, prefix, parts)]
-        found += [(matrix, owner) for matrix, owner in here if owner not in claimed]
-        claimed.update(owner for _, owner in here)
-        if hasattr(child, "plastic_matrices") or isinstance(child, LEFT_ALONE):
-            settled.update(id(parameter) for parameter in child.parameters(recurse=False))
+    found, settled = _find(module, split or {})
+    known = [matrix.name for matrix, _ in found] + [name for aliases in names.values() for name in aliases]
+    for pattern in (*include, *exclude):
+        _check_pattern(pattern, known)
 
     def chosen(*aliases: str) -> bool:
-        included = not include or any(_matches(pattern, alias) for pattern in _tuple(include) for alias in aliases)
-        return included and not any(_matches(pattern, alias) for pattern in _tuple(exclude) for alias in aliases)
+        return (not include or _any_matches(include, aliases)) and not _any_matches(exclude, aliases)
 
-    every_name = [name for aliases in names.values() for name in aliases] + [matrix.name for matrix, _ in found]
-    _check_patterns(_tuple(include) + _tuple(exclude), every_name)
-    _check_patterns(tuple(split), [prefix for prefix, child in module.named_modules() if isinstance(child, nn.Linear)])
-    matrices = [(matrix, owner) for matrix, owner in found if chosen(matrix.name, *names[owner])]
-    skipped = [matrix.name for matrix, owner in found if not chosen(matrix.name, *names[owner])]
-    unclaimed = [(names[id(parameter)], parameter) for parameter in module.parameters() if id(parameter) not in claimed]
-    undeclared = [aliases[0] for aliases, parameter in unclaimed if parameter.ndim > 1 and id(parameter) not in settled and chosen(*aliases)]
-    left = skipped + [aliases[0] for aliases, _ in unclaimed if aliases[0] not in undeclared]
-    return Inventory(tuple(matrix for matrix, _ in matrices), tuple(left), tuple(undeclared))
+    matrices, left, undeclared = [], [], []
+    for matrix, owner in found:
+        if chosen(matrix.name, *names[owner]):
+            matrices.append(matrix)
+        else:
+            left.append(matrix.name)
+    claimed = {owner for _, owner in found}
+    for parameter in module.parameters():
+        aliases = names[id(parameter)]
+        if id(parameter) in claimed:
+            continue
+        if parameter.ndim > 1 and id(parameter) not in settled and chosen(*aliases):
+            undeclared.append(aliases[0])
+        else:
+            left.append(aliases[0])
+    return Inventory(tuple(matrices), tuple(left), tuple(undeclared))
 
 
-def _matrices_of(module: nn.Module, name: str, parts: int) -> Iterator[Matrix]:
+def _find(module: nn.Module, split: Mapping[str, int]) -> tuple[list[tuple[Matrix, int]], set[int]]:
+    """Every matrix with the id of its parameter; and the ids of parameters known to be something else."""
+    linear = [name for name, child in module.named_modules() if isinstance(child, nn.Linear)]
+    for pattern in split:
+        _check_pattern(pattern, linear)
+    found: list[tuple[Matrix, int]] = []
+    settled: set[int] = set()
+    for name, child in module.named_modules():
+        parts = next((count for pattern, count in split.items() if _matches(pattern, name)), 1)
+        named = [replace(matrix, name=f"{name}.{matrix.name}".lstrip(".")) for matrix in _own(child, name, parts)]
+        claimed = {owner for _, owner in found}
+        pairs = [(matrix, _owner(matrix, module)) for matrix in named]
+        found += [(matrix, owner) for matrix, owner in pairs if owner not in claimed]
+        if isinstance(child, LEFT_ALONE) or hasattr(child, "plastic_matrices"):
+            settled.update(id(parameter) for parameter in child.parameters(recurse=False))
+    return found, settled
+
+
+def _own(module: nn.Module, name: str, parts: int) -> Iterator[Matrix]:
     """The matrices of one module, without its children's."""
     parameters = dict(module.named_parameters(recurse=False))
     if any(is_lazy(parameter) for parameter in parameters.values()):
         raise ValueError(f"module {name!r} has no weights yet: call it once on a batch first")
     weight = parameters.get("weight")
-    if hasattr(module, "plastic_matrices"):
+    if isinstance(module, DeclaresMatrices):
         yield from module.plastic_matrices()
     elif isinstance(module, nn.MultiheadAttention):
         yield from _attention(parameters)
@@ -123,54 +151,54 @@ def _linear(weight: Tensor, name: str, parts: int) -> Iterator[Matrix]:
     d_out, d_in = weight.shape
     if parts < 1 or d_out % parts:
         raise ValueError(f"split: the {d_out} outputs of {name!r} do not divide into {parts} equal parts")
-    for index, part in enumerate(weight.detach().chunk(parts)):
+    for index, part in enumerate(weight.chunk(parts)):
         yield Matrix(f"weight.{index}" if parts > 1 else "weight", part, d_out // parts, d_in)
 
 
-def _attention(parameters: dict[str, nn.Parameter]) -> Iterator[Matrix]:
-    """Query, key and value are separate matrices, however they are stored."""
+def _attention(parameters: Mapping[str, Tensor]) -> Iterator[Matrix]:
+    """Query, key and value are three matrices, however torch stores them."""
     for index, part in enumerate(("query", "key", "value")):
         if "in_proj_weight" in parameters:
-            view = parameters["in_proj_weight"].detach().chunk(3)[index]
-            yield Matrix(f"in_proj_weight.{part}", view, *view.shape)
+            name, view = f"in_proj_weight.{part}", parameters["in_proj_weight"].chunk(3)[index]
         else:
-            view = parameters[f"{part[0]}_proj_weight"].detach()
-            yield Matrix(f"{part[0]}_proj_weight", view, *view.shape)
+            name = f"{part[0]}_proj_weight"
+            view = parameters[name]
+        yield Matrix(name, view, *view.shape)
 
 
 def _convolution(weight: Tensor, groups: int, transposed: bool) -> Matrix:
-    """One (d_out, d_in) matrix per kernel position and group: view of shape (*kernel, groups, d_out, d_in)."""
+    """One (d_out, d_in) matrix per kernel position and group, in a view of shape (*kernel, groups, d_out, d_in)."""
     first, second, *kernel = weight.shape
-    blocks = weight.detach().unflatten(0, (groups, first // groups)).movedim((0, 1, 2), (-3, -2, -1))
-    view = blocks.mT if transposed else blocks
-    return Matrix("weight", view, *view.shape[-2:], kernel_positions=math.prod(kernel))
+    view = weight.view(groups, first // groups, second, *kernel).movedim((0, 1, 2), (-3, -2, -1))
+    view = view.mT if transposed else view
+    return Matrix("weight", view, view.shape[-2], view.shape[-1], kernel_positions=math.prod(kernel))
 
 
 def _owner(matrix: Matrix, module: nn.Module) -> int:
-    """The parameter whose memory the view lies in."""
+    """The id of the parameter in whose memory the view lies."""
     address = matrix.view.data_ptr()
     for parameter in module.parameters():
-        if parameter.data_ptr() <= address < parameter.data_ptr() + parameter.numel() * parameter.element_size():
+        start = parameter.data_ptr()
+        if start <= address < start + parameter.numel() * parameter.element_size():
             return id(parameter)
-    raise ValueError(f"matrix {matrix.name!r} is not a view of one of the module's parameters, so nothing written to it would stay")
+    raise ValueError(f"matrix {matrix.name!r} is no view of a parameter: nothing written to it would stay")
 
 
 def _matches(pattern: str, name: str) -> bool:
-    """Whether the pattern is the full name of the parameter or of a module around it."""
-    steps = name.split(".")
-    return any(fnmatchcase(".".join(steps[:length]), pattern) for length in range(1, len(steps) + 1))
+    """Whether the pattern is the name of the parameter, or of a module around it."""
+    path = name.split(".")
+    return any(fnmatchcase(".".join(path[: end + 1]), pattern) for end in range(len(path)))
 
 
-def _check_patterns(patterns: Iterable[str], names: Sequence[str]) -> None:
-    for pattern in patterns:
-        if not any(_matches(pattern, name) for name in names):
-            nearest = get_close_matches(pattern, names, n=3, cutoff=0.0)
-            raise ValueError(f"pattern {pattern!r} matches nothing here; nearest are {', '.join(nearest) or 'none'}")
+def _any_matches(patterns: Iterable[str], names: Iterable[str]) -> bool:
+    return any(_matches(pattern, name) for pattern in patterns for name in names)
 
 
-def _tuple(patterns: Patterns) -> tuple[str, ...]:
+def _check_pattern(pattern: str, names: Sequence[str]) -> None:
+    if not _any_matches((pattern,), names):
+        nearest = get_close_matches(pattern, dict.fromkeys(names), n=3, cutoff=0.0)
+        raise ValueError(f"pattern {pattern!r} matches nothing; nearest are {', '.join(nearest) or 'none'}")
+
+
+def _as_tuple(patterns: Patterns) -> tuple[str, ...]:
     return (patterns,) if isinstance(patterns, str) else tuple(patterns or ())
-
-
-def _join(prefix: str, name: str) -> str:
-    return f"{prefix}.{name}" if prefix else name

@@ -1,6 +1,6 @@
-"""A network as an agent hands it over: what has to change together when its weights are rewritten, and how, always in place.
+"""A network as an agent hands it over: everything that changes together when its weights are rewritten, in place.
 
-Captured graphs hold addresses, so parameters, targets and optimizer states keep theirs: copy_ and zero_, never a new tensor.
+Captured graphs hold addresses, so parameters, targets and optimizer states keep theirs: copy_ and zero_, no new tensor.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ ZERO_START = tuple(
 
 @dataclass(frozen=True)
 class Companion:
-    """Parameters that live beside a network and start anew with it, as SAC's temperature does."""
+    """Parameters beside a network that start anew with it, as SAC's temperature does."""
 
     name: str
     parameters: tuple[Tensor, ...]
@@ -30,7 +30,11 @@ class Companion:
 
 @dataclass(frozen=True)
 class Network:
-    """One network with all that belongs to it. `initial` is the run's own initial state_dict, cloned; prefixes name encoder and head modules."""
+    """One network and all that belongs to it.
+
+    `initial` is the run's own initial state_dict, cloned; `encoder` and `head` are name prefixes of modules;
+    `activations` runs the module and returns what its units did, by name.
+    """
 
     name: str
     module: nn.Module
@@ -42,14 +46,10 @@ class Network:
     head: tuple[str, ...] = ()
     activations: Callable[..., Mapping[str, Tensor]] | None = None
 
-    def part(self, scope: str) -> tuple[str, ...]:
-        """The prefixes of a scope; () for all."""
-        return {"all": (), "encoder": self.encoder, "head": self.head}[scope]
-
 
 def within(name: str, prefixes: tuple[str, ...]) -> bool:
-    """Whether a parameter lies in one of the modules; no prefixes mean the whole network."""
-    return not prefixes or any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
+    """Whether a parameter or matrix lies in one of the modules."""
+    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
 
 
 @torch.no_grad()
@@ -62,7 +62,7 @@ def restore_(module: nn.Module, initial: Mapping[str, Tensor], touches: Callable
 
 @torch.no_grad()
 def renew_(optimizer: Optimizer) -> None:
-    """Make the optimizer what a new one would be: its moments and step counts. Learning rates stay what a schedule has made of them."""
+    """Make it what a new optimizer would be: moments and step counts. A learning rate stays as its schedule set it."""
     refuse_unknown(optimizer)
     for state in optimizer.state.values():
         for value in state.values():
@@ -71,11 +71,12 @@ def renew_(optimizer: Optimizer) -> None:
 
 
 def refuse_unknown(optimizer: Optimizer) -> None:
+    kind = type(optimizer).__name__
     if not isinstance(optimizer, ZERO_START):
-        names = ", ".join(kind.__name__ for kind in ZERO_START)
-        raise ValueError(f"optimizer {type(optimizer).__name__} cannot be renewed in place; known are {names}; or choose optimizer=keep")
+        known = ", ".join(kind.__name__ for kind in ZERO_START)
+        raise ValueError(f"optimizer {kind} cannot be renewed in place; known are {known}; or choose optimizer=keep")
     if any(group.get("dampening") for group in optimizer.param_groups):
-        raise ValueError("SGD with dampening cannot be renewed in place: its first step differs from all others; choose optimizer=keep")
+        raise ValueError(f"optimizer {kind} with dampening cannot be renewed in place; choose optimizer=keep")
 
 
 @torch.no_grad()

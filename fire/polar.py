@@ -1,7 +1,7 @@
 """The polar factor of a matrix: the nearest (semi-)orthogonal one, by three solvers.
 
-W = U P with U'U = I on the smaller side and P positive semidefinite; U = W (W'W)^(-1/2). FIRE (arXiv 2602.08040) puts U in W's place.
-Solvers: the published Newton-Schulz iteration; an exact one; optimal polynomials as in Polar Express (arXiv 2505.16932).
+W = U P, with U'U = I on the smaller side and P positive semidefinite; U = W (W'W)^(-1/2).
+Sources: FIRE (arXiv 2602.08040) for the Newton-Schulz steps, Polar Express (arXiv 2505.16932) for optimal polynomials.
 """
 
 from typing import Literal, get_args
@@ -11,10 +11,10 @@ from torch import Tensor
 
 Solver = Literal["newton-schulz", "exact", "polar-express"]
 SOLVERS: tuple[str, ...] = get_args(Solver)
-DEFAULT_STEPS = {"newton-schulz": 10, "polar-express": 8}
+DEFAULT_STEPS = {"newton-schulz": 10, "polar-express": 9}
 
-# Odd quintics a x + b x^3 + c x^5, each with the least largest error from 1 over what the one before leaves of [1e-4, 1]; every interval's upper
-# end is widened by a thousandth, so that rounding cannot push a singular value out. Derived anew in tests/test_fire_polynomial.py.
+# Odd quintics a x + b x^3 + c x^5. Each has the least largest distance from 1 over the interval that those before it
+# make of [1e-4, 1], widened by a thousandth above so that rounding pushes nothing out (docs/method.md; tested there).
 OPTIMAL_QUINTICS = (
     (8.501389, -25.188682, 18.660096),
     (4.245345, -3.145545, 0.582967),
@@ -24,26 +24,23 @@ OPTIMAL_QUINTICS = (
     (2.858202, -2.132006, 0.468443),
     (2.021438, -1.403092, 0.389583),
 )
-PLAIN_QUINTIC = (1.875, -1.25, 0.375)  # Newton-Schulz of fifth order: the finish, for singular values near 1
-STEPS_PER_GRAM = 4  # steps on a Gram matrix in float32 before rounding in its null directions would matter
-
-# Squared singular values are eigenvalues of the Gram matrix, known to about 1e-16 of the largest one. Down to this ratio their inverse roots
-# keep ten digits; below it (condition above 1e4, rank loss, dead rows) only a singular value decomposition of the matrix itself will do.
-GRAM_CONDITION = 1e-8
+PLAIN_QUINTIC = (1.875, -1.25, 0.375)  # Newton-Schulz of fifth order, the finish near 1
+STEPS_PER_GRAM = 3  # more steps on one float32 Gram matrix, and rounding in its null directions grows too large
 
 
 @torch.no_grad()
 def polar_factor(matrix: Tensor, solver: Solver = "newton-schulz", steps: int | None = None) -> Tensor:
-    """The polar factor of each (d_out, d_in) matrix in the last two dimensions; shape, dtype and device come back as they went in.
+    """The polar factor of each (d_out, d_in) matrix in the last two dimensions; shape, dtype and device come back.
 
-    `steps` belongs to the iterative solvers (None: newton-schulz 10, as published, polar-express 8); `exact` needs none.
+    `steps` is for the iterative solvers (None: newton-schulz 10, as published; polar-express 9); `exact` needs none.
+    Half precision is computed in float32, `exact` always in float64.
     """
     if solver not in SOLVERS:
         raise ValueError(f"solver={solver!r} is unknown; known are {', '.join(SOLVERS)}")
     if steps is not None and steps < 1:
         raise ValueError(f"steps={steps} must be at least 1")
     if matrix.ndim < 2 or not matrix.is_floating_point():
-        raise ValueError(f"a polar factor needs real matrices of two or more dimensions, not {matrix.dtype} of shape {tuple(matrix.shape)}")
+        raise ValueError(f"{matrix.dtype} of shape {tuple(matrix.shape)} is not a real matrix nor a stack of them")
     if matrix.numel() == 0:
         return matrix.clone()
     if not torch.isfinite(matrix).all():
@@ -52,7 +49,7 @@ def polar_factor(matrix: Tensor, solver: Solver = "newton-schulz", steps: int | 
     stack = matrix.mT if wide else matrix
     stack = stack.reshape(-1, *stack.shape[-2:])
     if solver == "exact":
-        factor = exact(double(stack))
+        factor = exact(double(stack), torch.finfo(matrix.dtype).eps)
     else:
         iterate = newton_schulz if solver == "newton-schulz" else polar_express
         factor = iterate(stack.float() if stack.element_size() < 4 else stack, steps or DEFAULT_STEPS[solver])
@@ -69,9 +66,9 @@ def newton_schulz(stack: Tensor, steps: int) -> Tensor:
 
 
 def polar_express(stack: Tensor, steps: int) -> Tensor:
-    """X <- X (a + b X'X + c (X'X)^2) with the optimal quintics, then plain ones.
+    """X <- X (a I + b X'X + c (X'X)^2) with the optimal quintics, then plain ones; 0 stays 0.
 
-    A tall X multiplies the small symmetric matrices of several steps first and itself only once: the Gram form (Zhang, Amsel, Chen, Dao 2026).
+    For a tall X the small symmetric factors of several steps are multiplied first: the Gram form (Zhang et al. 2026).
     """
     factor = normalise(stack)
     quintics = (OPTIMAL_QUINTICS + (PLAIN_QUINTIC,) * steps)[:steps]
@@ -79,11 +76,10 @@ def polar_express(stack: Tensor, steps: int) -> Tensor:
     for start in range(0, steps, run):
         gram = factor.mT @ factor
         if start == 0:
-            # The root of the Gram matrix's norm is a closer bound of the largest singular value than the norm of X.
+            # The root of the Gram matrix's norm bounds the largest singular value more closely than the norm of X.
             bound = torch.linalg.matrix_norm(gram, keepdim=True).clamp_min(torch.finfo(gram.dtype).tiny)
             factor, gram = factor / bound.sqrt(), gram / bound
-        product = quintic(gram, *quintics[start])
-        step = product
+        step = product = quintic(gram, *quintics[start])
         for coefficients in quintics[start + 1 : start + run]:
             gram = step @ gram @ step
             step = quintic(gram, *coefficients)
@@ -93,21 +89,25 @@ def polar_express(stack: Tensor, steps: int) -> Tensor:
 
 
 def quintic(gram: Tensor, a: float, b: float, c: float) -> Tensor:
-    """a I + b G + c G^2, which takes a singular value s with s^2 in G to a s + b s^3 + c s^5."""
+    """a I + b G + c G^2, which takes a singular value s, with s^2 in G, to a s + b s^3 + c s^5."""
     step = torch.baddbmm(b * gram, gram, gram, alpha=c)
     step.diagonal(dim1=-2, dim2=-1).add_(a)
     return step
 
 
-def exact(stack: Tensor) -> Tensor:
-    """The isometry X V L^(-1/2) V' from X'X = V L V' where that is well conditioned, from a singular value decomposition elsewhere."""
+def exact(stack: Tensor, precision: float) -> Tensor:
+    """X V L^(-1/2) V' from X'X = V L V' in float64; a singular value decomposition where that would lose `precision`.
+
+    An isometry whatever the rank: directions the matrix does not have are completed, the same way each time.
+    """
     stack = normalise(stack)
     values, vectors = torch.linalg.eigh(stack.mT @ stack)
-    sound = values[:, 0] > GRAM_CONDITION * values[:, -1]
+    # An eigenvalue is known to float64's precision times the largest one: enough while this quotient is.
+    sound = values[:, 0] * precision > values[:, -1] * torch.finfo(values.dtype).eps
     roots = torch.where(sound[:, None], values, 1.0).rsqrt()
     factor = stack @ (vectors * roots[:, None, :] @ vectors.mT)
     for index in (~sound).nonzero().flatten().tolist():
-        # Householder's basis is complete whatever the rank, and the singular vectors of the small triangle are too: so is their product.
+        # Householder's basis is complete whatever the rank, so are the singular vectors of the small triangle.
         basis, triangle = torch.linalg.qr(stack[index])
         left, _, right = torch.linalg.svd(triangle)
         factor[index] = basis @ (left @ right)
@@ -115,7 +115,7 @@ def exact(stack: Tensor) -> Tensor:
 
 
 def normalise(matrix: Tensor) -> Tensor:
-    """Divide by the Frobenius norm; by the largest entry first, so that nothing overflows or vanishes. Zero stays zero."""
+    """Over the Frobenius norm; over the largest entry first, so that nothing overflows or vanishes. Zero stays zero."""
     largest = matrix.abs().amax((-2, -1), keepdim=True)
     matrix = matrix / torch.where(largest > 0, largest, 1.0)
     norm = torch.linalg.matrix_norm(matrix, keepdim=True)

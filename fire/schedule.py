@@ -1,28 +1,30 @@
-"""When a method acts: every N gradient updates, at given environment steps, never. Schedules keep no state; a position is all they need."""
+"""When a method acts: every N gradient updates, at given environment steps, never. A schedule keeps no state."""
 
 from dataclasses import dataclass
 from typing import Protocol
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Position:
-    """How far a run is: gradient updates done, environment steps done."""
+    """How far a run is."""
 
     updates: int
     environment_steps: int
 
 
 class Schedule(Protocol):
+    """Anything that can say these two things."""
+
     def crossed(self, before: Position, after: Position) -> bool:
-        """Whether an event lies after `before` and not after `after`."""
+        """Whether an event is due that was not due at `before`."""
 
     def next_update(self, position: Position) -> int | None:
-        """The next update with an event right after it, so that a block of updates can be split there; None where updates do not decide."""
+        """The next update that an event follows, so that a block of updates can stop there; None: no update does."""
 
 
 @dataclass(frozen=True)
 class Every:
-    """After every `updates` gradient updates."""
+    """After every so many gradient updates."""
 
     updates: int
 
@@ -39,13 +41,13 @@ class Every:
 
 @dataclass(frozen=True)
 class At:
-    """When the run reaches one of the environment steps."""
+    """When the run reaches each of these environment steps."""
 
     environment_steps: tuple[int, ...]
 
     def __post_init__(self) -> None:
         if not self.environment_steps or min(self.environment_steps) < 1:
-            raise ValueError(f"at environment steps {self.environment_steps}: one or more are needed, each at least 1")
+            raise ValueError(f"at environment steps {self.environment_steps}: at least one, and each at least 1")
 
     def crossed(self, before: Position, after: Position) -> bool:
         return any(before.environment_steps < step <= after.environment_steps for step in self.environment_steps)

@@ -3,8 +3,7 @@
 Source: "FIRE: Frobenius-Isometry Reinitialization", ICLR 2026, arXiv 2602.08040.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import nn
 
@@ -12,22 +11,34 @@ from ..matrices import Matrix, take_inventory
 from ..network import Network
 from ..polar import Solver
 from ..projection import project_, refuse_nonfinite
-from .reinitialization import Reinitialization
+from .reinitialization import Reinitialization, Touches
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fire(Reinitialization):
     """Project each weight matrix to the nearest isometry: W <- scale W (W'W)^(-1/2)."""
 
-    solver: Solver = field(default="newton-schulz", metadata={"help": "published iteration, exact, or optimal polynomials"})
-    steps: int | None = field(default=None, metadata={"help": "of the iterative solvers; none: newton-schulz 10, polar-express 8"})
+    solver: Solver = field(default="newton-schulz", metadata={"help": "the published one, or one that gets there"})
+    steps: int | None = field(default=None, metadata={"help": "none: newton-schulz 10, polar-express 9; not for exact"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.steps is not None and (self.steps < 1 or self.solver == "exact"):
+            raise ValueError(
+                f"steps={self.steps}: at least 1, and only for the solvers newton-schulz and polar-express"
+            )
 
     def check(self, network: Network) -> None:
         super().check(network)
-        take_inventory(network.module, include=network.part(self.scope)).declared()
+        self._matrices(network.module, self.touches(network))
 
-    def rewrite(self, module: nn.Module, network: Network, touches: Callable[[str], bool]) -> None:
-        matrices: list[Matrix] = [matrix for matrix in take_inventory(module).matrices if touches(matrix.name)]
+    def rewrite(self, module: nn.Module, network: Network, touches: Touches) -> None:
+        matrices = self._matrices(module, touches)
         refuse_nonfinite(matrices)
         for matrix in matrices:
             project_(matrix, self.solver, self.steps)
+
+    def _matrices(self, module: nn.Module, touches: Touches) -> list[Matrix]:
+        inventory = take_inventory(module)
+        inventory = replace(inventory, undeclared=tuple(filter(touches, inventory.undeclared)))
+        return [matrix for matrix in inventory.declared().matrices if touches(matrix.name)]

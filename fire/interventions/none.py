@@ -1,4 +1,4 @@
-"""No intervention: the control of every experiment. An event changes nothing, but its record measures the networks."""
+"""No intervention, the control of every experiment. An event changes nothing, but its record measures the networks."""
 
 from dataclasses import dataclass
 

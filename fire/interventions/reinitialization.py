@@ -1,6 +1,6 @@
 """What the methods share that rewrite weights at an event: where they act, and what starts anew with the weights."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,26 +11,28 @@ from torch import nn
 from ..network import Network, refuse_unknown, renew_, renew_companion_, restore_, within
 from .intervention import Intervention
 
+Touches = Callable[[str], bool]
+
 
 @dataclass(frozen=True, kw_only=True)
-class Reinitialization(Intervention):
-    """Rewrites weights. The defaults are what is published for SAC: the whole network, optimizer and companions new, target a copy."""
+class Reinitialization(Intervention, ABC):
+    """Rewrite weights. Defaults as published for SAC: everywhere, optimizer and companions new, target a copy."""
 
-    scope: Literal["all", "encoder", "head"] = field(default="all", metadata={"help": "the part of the network it acts on"})
-    outside: Literal["keep", "reset"] = field(default="keep", metadata={"help": "the rest of the network: kept, or initial values"})
-    optimizer: Literal["renew", "keep"] = field(default="renew", metadata={"help": "the network's optimizer state"})
-    companions: Literal["renew", "keep"] = field(default="renew", metadata={"help": "SAC's temperature and its optimizer"})
+    scope: Literal["all", "encoder", "head"] = field(default="all", metadata={"help": "where it acts"})
+    outside: Literal["keep", "reset"] = field(default="keep", metadata={"help": "the rest: kept, or initial values"})
+    optimizer: Literal["renew", "keep"] = field(default="renew", metadata={"help": "its moments and step counts"})
+    companions: Literal["renew", "keep"] = field(default="renew", metadata={"help": "as SAC's temperature"})
     target: Literal["copy", "same", "keep"] = field(
-        default="copy", metadata={"help": "the target network: a copy of the new one, the same done to it, or kept"}
+        default="copy", metadata={"help": "the target network: a copy, the same done to it, or kept"}
     )
 
     @abstractmethod
-    def rewrite(self, module: nn.Module, network: Network, touches: Callable[[str], bool]) -> None:
-        """Rewrite, in place, what `touches` names in the module, which is the network's own or its target's."""
+    def rewrite(self, module: nn.Module, network: Network, touches: Touches) -> None:
+        """Rewrite, in place, what `touches` names of the module: the network's own, or its target."""
 
     def check(self, network: Network) -> None:
-        if self.scope != "all" and not network.part(self.scope):
-            raise ValueError(f"scope={self.scope}: network {network.name!r} does not say which modules that is; use scope=all")
+        if self.scope != "all" and not self._prefixes(network):
+            raise ValueError(f"scope={self.scope}: network {network.name!r} names no such part; choose scope=all")
         if self.optimizer == "renew" and network.optimizer is not None:
             refuse_unknown(network.optimizer)
         missing = network.module.state_dict().keys() - network.initial.keys()
@@ -39,19 +41,26 @@ class Reinitialization(Intervention):
 
     @torch.no_grad()
     def act(self, network: Network) -> None:
-        prefixes = network.part(self.scope)
-        self._rewrite_all(network.module, network, prefixes)
+        self._rewrite_and_reset(network.module, network)
         if network.target is not None and self.target == "copy":
             network.target.load_state_dict(network.module.state_dict())
-        elif network.target is not None and self.target == "same":
-            self._rewrite_all(network.target, network, prefixes)
+        if network.target is not None and self.target == "same":
+            self._rewrite_and_reset(network.target, network)
         if network.optimizer is not None and self.optimizer == "renew":
             renew_(network.optimizer)
         if self.companions == "renew":
             for companion in network.companions:
                 renew_companion_(companion)
 
-    def _rewrite_all(self, module: nn.Module, network: Network, prefixes: tuple[str, ...]) -> None:
-        self.rewrite(module, network, lambda name: within(name, prefixes))
+    def touches(self, network: Network) -> Touches:
+        """Which names the method's scope holds."""
+        return lambda name: self.scope == "all" or within(name, self._prefixes(network))
+
+    def _rewrite_and_reset(self, module: nn.Module, network: Network) -> None:
+        touches = self.touches(network)
+        self.rewrite(module, network, touches)
         if self.outside == "reset":
-            restore_(module, network.initial, lambda name: not within(name, prefixes))
+            restore_(module, network.initial, lambda name: not touches(name))
+
+    def _prefixes(self, network: Network) -> tuple[str, ...]:
+        return network.head if self.scope == "head" else network.encoder

@@ -1,15 +1,15 @@
-"""Shrink and perturb: W <- keep W + (1 - keep) W_0 for every parameter, biases and norms too, with the run's own initial weights W_0.
+"""Shrink and perturb: W <- keep W + (1 - keep) W_0, of every parameter, W_0 the run's own initial one.
 
-Source: Ash & Adams, "On Warm-Starting Neural Network Training", NeurIPS 2020, arXiv 1910.08475; keep = 0.2 as in FIRE's SAC and DQN experiments.
+Source: "On Warm-Starting Neural Network Training", Ash and Adams, NeurIPS 2020, arXiv 1910.08475;
+keep = 0.2, biases and norms included, as in the experiments of FIRE (arXiv 2602.08040).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from torch import nn
 
 from ..network import Network
-from .reinitialization import Reinitialization
+from .reinitialization import Reinitialization, Touches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class ShrinkPerturb(Reinitialization):
         if not 0.0 <= self.keep <= 1.0:
             raise ValueError(f"keep={self.keep} must lie between 0 and 1")
 
-    def rewrite(self, module: nn.Module, network: Network, touches: Callable[[str], bool]) -> None:
+    def rewrite(self, module: nn.Module, network: Network, touches: Touches) -> None:
         for name, parameter in module.named_parameters():
             if touches(name):
                 parameter.mul_(self.keep).add_(network.initial[name], alpha=1.0 - self.keep)

@@ -1,0 +1,92 @@
+"""What became of a matrix: its record, the snapshot it is compared with, and the table it is printed in."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .matrices import Matrix
+from .measures import singular_values, squared_frobenius_error
+
+NULL_DIRECTION = 0.01  # an isometry's singular values are 1; below this, a solver has not reached the direction at all
+
+
+@dataclass(frozen=True)
+class MatrixReport:
+    """One matrix, before and after. Of a stack: DfI and smallest singular value of the worst, the rest of all together.
+
+    `seconds` is NaN where the matrix was not timed alone.
+    """
+
+    name: str
+    d_out: int
+    d_in: int
+    stack: int
+    scale: float
+    squared_frobenius_error: float
+    deviation_before: float
+    deviation_after: float
+    smallest_singular_value: float
+    null_directions: int
+    seconds: float = math.nan
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A matrix as it was."""
+
+    weight: Tensor
+    singular_values: Tensor
+
+    @classmethod
+    def of(cls, matrix: Matrix) -> "Snapshot":
+        return cls(matrix.view.clone(), singular_values(matrix))
+
+    def compare(self, matrix: Matrix, values: Tensor, seconds: float = math.nan) -> MatrixReport:
+        """With what the matrix is now; `values` are its singular values."""
+        return MatrixReport(
+            name=matrix.name,
+            d_out=matrix.d_out,
+            d_in=matrix.d_in,
+            stack=values.shape[0],
+            scale=matrix.scale,
+            squared_frobenius_error=squared_frobenius_error(self.weight, matrix.view),
+            deviation_before=_worst_deviation(self.singular_values),
+            deviation_after=_worst_deviation(values),
+            smallest_singular_value=float(values.amin()),
+            null_directions=int((values < NULL_DIRECTION).sum()),
+            seconds=seconds,
+        )
+
+
+def _worst_deviation(values: Tensor) -> float:
+    """||W'W - I||_F^2 is the sum of (s^2 - 1)^2 over the singular values."""
+    return float((values.square() - 1.0).square().sum(-1).amax())
+
+
+def table(reports: Sequence[MatrixReport]) -> str:
+    """A line per matrix, and one more where null directions are left."""
+    width = max([len(report.name) for report in reports] + [6])
+    lines = [f"{'matrix':<{width}} {'d_out x d_in':>18} {'SFE':>9} {'DfI before':>11} {'DfI after':>10} {'seconds':>8}"]
+    for report in reports:
+        shape = (f"{report.stack} x " if report.stack > 1 else "") + f"{report.d_out} x {report.d_in}"
+        measures = (
+            f"{report.squared_frobenius_error:>9.3g} {report.deviation_before:>11.3g} {report.deviation_after:>10.3g}"
+        )
+        seconds = "" if math.isnan(report.seconds) else f"{report.seconds:>9.4f}"
+        lines.append(f"{report.name:<{width}} {shape:>18} {measures}{seconds}")
+    null = {report.name: report.null_directions for report in reports if report.null_directions}
+    if null:
+        counts = ", ".join(f"{name} {count}" for name, count in null.items())
+        lines.append(f"null directions (singular values below {NULL_DIRECTION}): {counts}; solver=exact completes them")
+    return "\n".join(lines)
+
+
+def clock(tensor: Tensor) -> float:
+    """Seconds, once the tensor's device has finished what it was given."""
+    if tensor.is_cuda:
+        torch.cuda.synchronize(tensor.device)
+    return time.perf_counter()
