@@ -23,8 +23,10 @@ class ReplayRatio:
         self.updates += due
         return due
 
-    def state_dict(self) -> dict[str, int]:
-        return {"transitions": self.transitions, "updates": self.updates}
+    def state_dict(self) -> dict[str, int | str]:
+        return {"ratio": str(self.ratio), "transitions": self.transitions, "updates": self.updates}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        self.transitions, self.updates = state["transitions"], state["updates"]
+    def load_state_dict(self, state: dict[str, int | str]) -> None:
+        """Continue the count; another ratio counts from here, so that no debt of the old one falls due."""
+        if Fraction(state["ratio"]) == self.ratio:
+            self.transitions, self.updates = int(state["transitions"]), int(state["updates"])

@@ -144,6 +144,13 @@ def test_the_replay_ratio_continues_where_it_was():
     assert owed + [second.owed(1) for _ in range(13)] == expected
 
 
+def test_another_ratio_counts_from_where_it_is_loaded():
+    before, after = ReplayRatio(2), ReplayRatio(0.5)
+    before.owed(100)
+    after.load_state_dict(before.state_dict())
+    assert [after.owed(1) for _ in range(4)] == [0, 1, 0, 1]
+
+
 @pytest.mark.parametrize("ratio", [0, -1.0, float("inf"), float("nan")])
 def test_a_senseless_ratio_is_refused(ratio: float):
     with pytest.raises(ValueError, match="replay ratio"):

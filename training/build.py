@@ -77,6 +77,11 @@ def build(config: SACRun) -> Parts:
         settings.env, settings.eval_episodes, seed=0, action_repeat=settings.action_repeat
     )
     agent = build_agent(config, environment, streams.agent, device)
+    notes = []
+    if not hasattr(environment, "get_state"):
+        notes.append(
+            f"{settings.env} has no saved state: on resuming, open episodes count as truncated and new ones start"
+        )
     row_bytes = 4 * (2 * observation_size + action_size + 2)
     held = min(settings.replay_capacity, settings.steps // settings.action_repeat + settings.num_envs)
     replay_device, note = place_replay(row_bytes * held, device)
@@ -92,7 +97,7 @@ def build(config: SACRun) -> Parts:
         torch.Generator(replay_device).manual_seed(streams.replay),
         PlasticityManager(agent.plastic(), intervention, schedule),
         action_scaling(environment.single_action_space),
-        (note,),
+        (note, *notes),
     )
 
 

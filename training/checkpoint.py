@@ -19,7 +19,7 @@ from torch import Tensor
 from replay import Segment
 from replay.durable import flush_folder, write_durably
 
-from .files import read_json
+from .files import read_json, write_json
 
 KEPT = 2  # newest checkpoints; requested ones are kept besides
 
@@ -60,7 +60,7 @@ def write_checkpoint(run: Path, step: int, checkpoint: Checkpoint) -> None:
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
         "segments": [asdict(segment) for segment in checkpoint.segments],
     }
-    write_durably(temporary / "manifest.json", json.dumps(manifest, indent=1).encode())
+    write_json(temporary / "manifest.json", manifest | {"checksum": checksum_of(manifest)})
     flush_folder(temporary)
     if final.exists():  # a damaged one, or one from before a resume
         shutil.rmtree(final)
@@ -72,7 +72,7 @@ def read_checkpoint(run: Path, step: int) -> Checkpoint:
     """Read a checkpoint whole, every file against its checksum."""
     folder = folder_of(run, step)
     try:
-        manifest = read_json(folder / "manifest.json")
+        manifest = read_manifest(run, step)
         contents = {name: (folder / name).read_bytes() for name in manifest["files"]}
         damaged = [n for n, c in contents.items() if hashlib.sha256(c).hexdigest() != manifest["files"][n]]
         if damaged:
@@ -83,8 +83,25 @@ def read_checkpoint(run: Path, step: int) -> Checkpoint:
             json.loads(contents["state.json"]),
             tuple(Segment(**segment) for segment in manifest["segments"]),
         )
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise DamagedCheckpoint(f"{folder}: {error}") from error
+
+
+def read_manifest(run: Path, step: int) -> dict[str, Any]:
+    """The manifest alone, against its own checksum."""
+    path = folder_of(run, step) / "manifest.json"
+    try:
+        manifest: dict[str, Any] = read_json(path)
+        checksum = manifest.pop("checksum")
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise DamagedCheckpoint(f"{path}: {error}") from error
+    if checksum != checksum_of(manifest):
+        raise DamagedCheckpoint(f"{path} is altered")
+    return manifest
+
+
+def checksum_of(manifest: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def steps_of(run: Path) -> list[int]:
@@ -102,8 +119,8 @@ def prune(run: Path, requested: Iterable[int]) -> None:
     named = set()
     for step in steps_of(run):
         try:
-            named |= {segment["file"] for segment in read_json(folder_of(run, step) / "manifest.json")["segments"]}
-        except (OSError, ValueError, KeyError):
+            named |= {segment["file"] for segment in read_manifest(run, step)["segments"]}
+        except DamagedCheckpoint:
             return  # an unreadable manifest may name any of them
     for path in (run / "replay").glob("*.safetensors"):
         if path.name not in named:
@@ -112,7 +129,7 @@ def prune(run: Path, requested: Iterable[int]) -> None:
 
 def link_checkpoint(trunk: Path, step: int, branch: Path) -> None:
     """Give `branch` the trunk's checkpoint without copying: hard links, or copies across file systems."""
-    segments = read_json(folder_of(trunk, step) / "manifest.json")["segments"]
+    segments = read_manifest(trunk, step)["segments"]
     pairs = [(trunk / "replay" / segment["file"], branch / "replay" / segment["file"]) for segment in segments]
     pairs += [(path, folder_of(branch, step) / path.name) for path in folder_of(trunk, step).iterdir()]
     for source, destination in pairs:

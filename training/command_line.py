@@ -25,7 +25,7 @@ class Where:
     """Where a run lives and how it begins."""
 
     preset: Literal["paper", "quick"] = "paper"
-    """paper: the published setting. quick: narrower networks, a short run, minutes on two CPU cores. Other flags win."""
+    """paper: the published setting. quick: narrower networks and minutes on two CPU cores. Flags given besides win."""
     run_dir: Path | None = None
     """Folder of the new run; unset: runs/<env>-<method>-seed<N>-<time>."""
     resume: Path | None = None

@@ -10,9 +10,6 @@ from torch.utils.tensorboard import SummaryWriter
 
 from .files import Lines
 
-# Figures of the clock, left out when two runs are compared.
-CLOCK_FIELDS = ("seconds", "steps_per_second", "updates_per_second", "event_seconds")
-
 
 class RunLog:
     """`metrics.jsonl` and `tensorboard/` of one run; x is environment steps."""

@@ -1,0 +1,105 @@
+"""A branch starts from another run's checkpoint, one method acting once, there; the trunk stays what it was."""
+
+import contextlib
+import io
+from pathlib import Path
+
+import pytest
+import torch
+
+from train_sac import train
+from training.checkpoint import folder_of, read_checkpoint, steps_of
+from training.differences import differences
+from training.files import read_json, read_lines
+
+TINY = [
+    *("--env", "h1-walk", "--steps", "400", "--learning-starts", "40", "--seed", "3"),
+    *("--critic-width", "8", "--actor-width", "8", "--batch-size", "16", "--replay-capacity", "150"),
+    *("--eval-every", "200", "--eval-episodes", "2", "--log-every", "50", "--checkpoint-every", "120"),
+    *("--checkpoint-at", "200", "--threads", "1", "--device", "cpu"),
+]
+
+
+def quietly(*arguments: str) -> str:
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        assert train(arguments) == 0, output.getvalue()
+    return output.getvalue()
+
+
+@pytest.fixture(scope="module")
+def trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "trunk"
+    quietly(*TINY, "--run-dir", str(folder))
+    return folder
+
+
+def test_requested_checkpoints_are_kept(trunk: Path):
+    assert steps_of(trunk) == [200, 360, 400]
+
+
+def test_a_branch_without_a_method_is_the_trunk_continued(trunk: Path, tmp_path: Path):
+    quietly("--branch-from", f"{trunk}@200", "--reinit", "none", "--run-dir", str(tmp_path / "branch"))
+    assert differences(trunk, tmp_path / "branch") == []
+
+
+@pytest.mark.parametrize("method", ["fire", "reset", "shrink-perturb"])
+def test_the_method_acts_once_at_the_branch_point(trunk: Path, tmp_path: Path, method: str):
+    before = {path: path.stat().st_mtime_ns for path in trunk.rglob("*") if path.is_file() and path.name != "lock"}
+    folder = tmp_path / "branch"
+    quietly("--branch-from", f"{trunk}@200", "--reinit", method, "--run-dir", str(folder))
+    events = [line for line in read_lines(folder / "metrics.jsonl") if line["kind"] == "event"]
+    assert [(event["environment_steps"], event["method"].partition(":")[0]) for event in events] == [(200, method)]
+    assert read_json(folder / "config.json")["run"]["steps"] == 400
+    shared = set(path.name for path in (trunk / "replay").iterdir()) & {p.name for p in (folder / "replay").iterdir()}
+    assert shared, "the trunk's segments are shared"
+    assert all((trunk / "replay" / name).samefile(folder / "replay" / name) for name in shared)
+    assert before == {path: path.stat().st_mtime_ns for path in before}, "the trunk is untouched"
+
+
+def test_a_branch_resumes_without_acting_again(trunk: Path, tmp_path: Path):
+    folder, whole = tmp_path / "branch", tmp_path / "whole"
+    quietly("--branch-from", f"{trunk}@200", "--reinit", "fire", "--run-dir", str(whole), "--steps", "460")
+    quietly("--branch-from", f"{trunk}@200", "--reinit", "fire", "--run-dir", str(folder))
+    quietly("--resume", str(folder), "--steps", "460")
+    assert differences(folder, whole) == []
+
+
+def test_a_full_reset_puts_the_first_day_back(trunk: Path, tmp_path: Path):
+    folder = tmp_path / "branch"
+    arguments = ("--branch-from", f"{trunk}@200", "--reinit", "reset", "--steps", "202", "--replay-ratio", "0.001")
+    quietly(*arguments, "--run-dir", str(folder))
+    first = read_checkpoint(trunk, 200).agent
+    then = read_checkpoint(folder, steps_of(folder)[-1]).agent
+    for name, value in then.items():
+        if name.startswith("initial."):
+            assert torch.equal(value, first[name])
+            assert torch.equal(then[name.removeprefix("initial.")], value)
+        if name.startswith("optimizer."):
+            assert not value.any()
+    assert torch.equal(then["target_critic.value.weight"], then["critic.value.weight"])
+    assert then["log_temperature"].exp().item() == pytest.approx(0.01)
+    assert then["statistics.count"] > 100, "statistics are kept"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--reinit", "fire", "--branch-from", "{trunk}@210"], "there are: 200, 360, 400"),
+        (["--reinit", "fire", "--branch-from", "{trunk}x@200"], "is not a run"),
+        (["--reinit", "fire", "--branch-from", "{trunk}@abc"], "RUN@STEP"),
+        (["--branch-from", "{trunk}@200", "--seed", "9"], "keeps its trunk's"),
+        (["--branch-from", "{trunk}@200", "--critic-width", "9"], "keeps its trunk's"),
+        (["--resume", "{trunk}", "--seed", "9"], "but for --steps"),
+        (["--resume", "{trunk}", "--steps", "100"], "already at step 400"),
+        (["--resume", "{trunk}x"], "is not a run"),
+        (["--run-dir", "{trunk}"], "--resume"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_leaves_nothing(trunk: Path, arguments: list[str], complaint: str):
+    there = sorted(path.name for path in trunk.parent.iterdir())
+    with pytest.raises(ValueError, match=complaint) as caught:
+        train([argument.format(trunk=trunk) for argument in arguments])
+    assert "\n" not in str(caught.value)
+    assert sorted(path.name for path in trunk.parent.iterdir()) == there
+    assert folder_of(trunk, 200).exists()

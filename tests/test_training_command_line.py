@@ -1,0 +1,121 @@
+"""Flags are a documented dataclass; mistakes end in one line with the nearest valid name."""
+
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from agents import SACSettings
+from train_sac import PRESETS, train
+from training.beginning import Request
+from training.command_line import read_command_line
+from training.settings import RunSettings, flag
+
+ROOT = Path(__file__).parent.parent
+
+
+def read(*arguments: str) -> Request:
+    return read_command_line(arguments, PRESETS, "train_sac.py", "")
+
+
+def test_no_preset_is_the_published_setting():
+    request = read("--env", "h1-walk", "--reinit", "fire")
+    run, agent = request.config.run, request.config.agent
+    assert (run.steps, run.action_repeat, run.replay_ratio, run.num_envs) == (1_000_000, 2, 2.0, 1)
+    assert (run.learning_starts, run.replay_capacity) == (5_000, 1_000_000)
+    assert (agent.critic_width, agent.critic_blocks, agent.actor_width, agent.actor_blocks) == (512, 2, 128, 1)
+    assert (agent.batch_size, agent.learning_rate, agent.weight_decay, agent.target_rate) == (256, 1e-4, 1e-2, 0.005)
+    assert run.resolved().reinit_at == (500_000,), "once, at half the run"
+    assert dict(request.given) == {"env": "h1-walk", "reinit": "fire"}
+
+
+def test_explicit_flags_beat_the_preset_wherever_they_stand():
+    assert read("--steps", "777", "--preset", "quick").config.run.steps == 777
+    assert read("--preset=quick", "--critic_width=99").config.agent.critic_width == 99
+    assert read("--preset", "quick").config == PRESETS["quick"]
+
+
+def test_several_values_and_options_of_a_method():
+    request = read("--reinit", "fire:solver=exact", "--reinit-at", "100", "200", "--normalize-observations", "False")
+    assert request.config.run.reinit_at == (100, 200)
+    assert request.config.run.reinit == "fire:solver=exact"
+    assert request.config.agent.normalize_observations is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--replay-ration", "2"], "unknown flag --replay-ration; did you mean --replay-ratio"),
+        (["--steps", "many"], "--steps 'many' given; allowed is a whole number"),
+        (["--steps"], "--steps '' given; allowed is a whole number"),
+        (["--steps", "0"], "--steps 0 given; allowed is a number above 0"),
+        (["--preset", "quik"], "allowed is one of paper, quick; did you mean quick"),
+        (["--reinit-at", "5", "x"], "a whole number, or several"),
+        (["--replay-ratio", "-1"], "--replay-ratio -1"),
+        (["--reinit", "fir", "--run-dir", "{}"], "fire"),
+        (["--reinit", "fire:solver=exakt", "--run-dir", "{}"], "exact"),
+        (["--reinit", "fire:sover=exact", "--run-dir", "{}"], "solver"),
+        (["--env", "h1-wakl", "--run-dir", "{}"], "h1-walk"),
+        (["--env", "CartPole-v1", "--run-dir", "{}"], "continuous actions"),
+        (["--device", "gpu", "--run-dir", "{}"], "auto, cpu, cuda"),
+        (["--device", "cuda:99", "--run-dir", "{}"], "CUDA devices"),
+        (["--replay-capacity", "900000000000", "--steps", "9000000000000", "--run-dir", "{}"], "--replay-capacity"),
+        (["--reinit-every", "5"], "need a method"),
+        (["h1-walk"], "flags begin with --"),
+    ],
+)
+def test_a_mistake_is_one_line_and_creates_nothing(arguments: list[str], complaint: str, tmp_path: Path):
+    folder = tmp_path / "run"
+    with pytest.raises(ValueError, match=complaint.replace("(", r"\(")) as caught:
+        train([argument.format(folder) for argument in arguments])
+    assert "\n" not in str(caught.value)
+    assert not folder.exists()
+
+
+def test_a_mistake_exits_with_code_2_and_one_line():
+    done = subprocess.run([sys.executable, "train_sac.py", "--sed", "1"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "train_sac.py: unknown flag --sed; did you mean --seed or --steps?\n"
+    assert done.stdout == ""
+
+
+def test_help_explains_every_flag_and_every_method():
+    done = subprocess.run([sys.executable, "train_sac.py", "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0
+    for kind in (RunSettings, SACSettings):
+        for field in fields(kind):
+            assert flag(field.name) in done.stdout
+    for method in ("none", "reset", "shrink-perturb", "fire", "solver"):
+        assert method in done.stdout
+    words = " ".join(done.stdout.replace("│", " ").split())
+    for explained in ("environment steps", "gradient updates", "decisions", "Units of the critic's residual stream"):
+        assert explained in words
+
+
+def test_every_setting_is_documented_where_it_is_defined():
+    import inspect
+
+    for kind in (RunSettings, SACSettings):
+        source = inspect.getsource(kind)
+        for field in fields(kind):
+            declared = source.index(f"    {field.name}: ")
+            following = source[declared:].split("\n")[1]
+            assert following.strip().startswith('"""'), f"{kind.__name__}.{field.name} has no explanation"
+
+
+@pytest.mark.parametrize(
+    ("settings", "warning"),
+    [
+        (RunSettings(reinit="fire", reinit_at=(950_000,)), "last tenth"),
+        (RunSettings(reinit="fire", reinit_every=10**9), "no event will happen"),
+        (RunSettings(steps=2_000), "nothing will be learned"),
+    ],
+)
+def test_what_is_probably_not_meant_draws_a_warning(settings: RunSettings, warning: str):
+    assert any(warning in text for text in settings.warnings())
+
+
+def test_sensible_settings_draw_no_warning():
+    assert RunSettings(reinit="fire").resolved().warnings() == []

@@ -1,0 +1,148 @@
+"""A trained policy can be loaded and evaluated; what a run says at its start and end is true."""
+
+import contextlib
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import envs
+import evaluate as evaluate_script
+from train_sac import train
+from training import load_policy
+from training.build import SACRun, action_scaling, build
+from training.checkpoint import folder_of
+from training.cost import say_what_it_costs, spoken
+from training.evaluate import evaluate
+from training.files import read_lines
+from training.settings import RunSettings
+
+TINY = [
+    *("--steps", "200", "--learning-starts", "40", "--critic-width", "8", "--actor-width", "8", "--batch-size", "16"),
+    *("--eval-every", "100", "--eval-episodes", "2", "--log-every", "50", "--checkpoint-every", "100"),
+    *("--threads", "1", "--device", "cpu", "--replay-capacity", "1000"),
+]
+
+
+def output_of(body, arguments: list[str]) -> str:
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(io.StringIO()):
+        assert body(arguments) == 0
+    return output.getvalue()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "walk"
+    output_of(train, [*TINY, "--run-dir", str(folder)])
+    return folder
+
+
+def test_a_loaded_policy_repeats_the_run_s_last_evaluation(run: Path):
+    last = [line for line in read_lines(run / "metrics.jsonl") if line["kind"] == "evaluation"][-1]
+    policy = load_policy(run)
+    parts = build(policy.config)
+    returns, lengths = evaluate(policy.act, parts.evaluation_environment, parts.evaluation_seeds)
+    assert returns.tolist() == last["returns"]
+    assert lengths.tolist() == last["lengths"]
+
+
+def test_a_policy_acts_on_one_observation_or_many(run: Path):
+    policy = load_policy(run, step=100)
+    assert policy.step == 100
+    environment = envs.make("h1-walk", seed=0)
+    observation, _ = environment.reset()
+    action = policy.act(observation)
+    assert environment.action_space.contains(action)
+    many = policy.act(np.stack((observation, observation)))
+    assert many.shape == (2, 19)
+    np.testing.assert_allclose(many[1], action, rtol=1e-5, atol=1e-6)
+
+
+def test_a_policy_of_a_damaged_newest_checkpoint_comes_from_the_one_before(run: Path, tmp_path: Path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    (folder_of(copy, 200) / "agent.safetensors").write_bytes(b"nothing")
+    assert load_policy(copy).step == 100
+
+
+@pytest.mark.parametrize(("where", "complaint"), [("nowhere", "is not a run"), ("{run}@7", "there are: 100, 200")])
+def test_no_policy_where_there_is_none(run: Path, where: str, complaint: str):
+    with pytest.raises(ValueError, match=complaint):
+        evaluate_script.body([where.format(run=run)])
+
+
+def test_a_checkpoint_is_evaluated_from_the_command_line(run: Path):
+    said = output_of(evaluate_script.body, [f"{run}@100", "--episodes", "3"])
+    assert "checkpoint at step 100: 3 episodes" in said
+    assert "standard error" in said
+
+
+def test_the_last_lines_say_where_things_are(tmp_path: Path):
+    folder = tmp_path / "run"
+    said = output_of(train, [*TINY, "--run-dir", str(folder)])
+    for place in ("curve.png", "metrics.jsonl", "checkpoints", "tensorboard --logdir", "--resume", "--branch-from"):
+        assert place in said
+    assert "replay: 0.00 GB on the CPU" in said
+
+
+def test_actions_reach_the_environment_in_its_own_bounds():
+    space = envs.make("Pendulum-v1").action_space
+    scale = action_scaling(space)
+    scaled = scale(np.array([[-1.0], [0.0], [1.0]], dtype=np.float32))
+    np.testing.assert_allclose(scaled, [[-2], [0], [2]])
+    assert space.contains(scaled[0])
+
+
+def test_replay_holds_true_next_observations_at_truncation(tmp_path: Path):
+    tiny = [*TINY, "--env", "Pendulum-v1", "--action-repeat", "1", "--run-dir", str(tmp_path / "run")]
+    tiny[tiny.index("200")] = "201"
+    output_of(train, tiny)
+    from training.loop import Loop
+    from training.policy import read_config
+    from training.session import restore_newest
+
+    config = read_config(tmp_path / "run")
+    parts = build(config)
+    restore_newest(tmp_path / "run", Loop(tmp_path / "run", parts, ""))
+    observations, _, _, following, terminated = parts.replay.rows[:201].split(parts.replay.widths, dim=1)
+    assert not terminated.any(), "a time limit is no termination"
+    torch.testing.assert_close(following[:199], observations[1:200])
+    jump = (following[199] - observations[200]).abs().max()
+    assert jump > 1e-3, "what follows the last step is not the next episode's first observation"
+    # Pendulum's own dynamics: one step changes the angular velocity by at most 1.2 and keeps the angle's norm.
+    assert following[199, :2].norm().item() == pytest.approx(1.0, abs=1e-5)
+    assert (following[199, 2] - observations[199, 2]).abs() <= 1.2 + 1e-4
+
+
+def test_the_published_setting_on_a_cpu_says_what_it_costs(capsys: pytest.CaptureFixture[str]):
+    config = SACRun(RunSettings(threads=1, device="cpu", eval_episodes=1))
+    say_what_it_costs(config, build(config), 1_000_000)
+    said = capsys.readouterr().out
+    assert "updates/s" in said
+    assert "--preset quick" in said
+
+
+def test_a_short_run_says_nothing_of_cost(capsys: pytest.CaptureFixture[str]):
+    config = SACRun(RunSettings(threads=1, device="cpu", eval_episodes=1))
+    say_what_it_costs(config, build(config), 1_000)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(1500, "25 minutes"), (36_000, "10 hours"), (432_000, "5.0 days")])
+def test_durations_are_said_as_one_would(seconds: float, words: str):
+    assert spoken(seconds) == words
+
+
+def test_the_warm_up_has_no_updates_and_learning_has_as_many_as_asked(tmp_path: Path):
+    folder = tmp_path / "run"
+    arguments = [*TINY, "--run-dir", str(folder), "--replay-ratio", "0.5", "--num-envs", "3"]
+    output_of(train, arguments)
+    for line in read_lines(folder / "metrics.jsonl"):
+        if line["kind"] == "train":
+            # Learning begins at the first step of all environments that finds 40 decisions made: the 42nd.
+            assert line["updates"] == max(0, line["decisions"] - 42) // 2

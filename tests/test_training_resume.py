@@ -1,0 +1,177 @@
+"""A run that was killed, anywhere, and resumed is the run that was not."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from training.checkpoint import folder_of, steps_of
+from training.differences import differences
+from training.files import read_lines
+
+ROOT = Path(__file__).parent.parent
+TINY = [
+    *("--env", "h1-walk", "--steps", "480", "--learning-starts", "40", "--reinit", "fire", "--reinit-every", "151"),
+    *("--critic-width", "8", "--actor-width", "8", "--batch-size", "16", "--replay-capacity", "150"),
+    *("--eval-every", "160", "--eval-episodes", "2", "--log-every", "50", "--checkpoint-every", "110"),
+    *("--threads", "1", "--device", "cpu"),
+]
+# Dies by SIGKILL at its n-th flush to the disk: between any two writes of a checkpoint, a curve or the metrics.
+DYING = """
+import os, signal, sys
+flush, left = os.fsync, int(sys.argv.pop(1))
+def dying(descriptor):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    flush(descriptor)
+os.fsync = dying
+sys.argv[0] = "train_sac.py"
+from training.command_line import main
+from train_sac import train
+main(train)
+"""
+
+
+def train(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    return start(sys.executable, "train_sac.py", *arguments, code=code)
+
+
+def start(*command: str, code: int) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=250)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The uninterrupted run."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    train(*TINY, "--run-dir", str(folder))
+    return folder
+
+
+def test_the_run_leaves_what_it_promises(whole: Path):
+    assert (whole / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert (whole / "config.json").exists()
+    assert list((whole / "tensorboard").glob("events.*"))
+    assert steps_of(whole) == [440, 480], "the last two checkpoints"
+    kinds = [line["kind"] for line in read_lines(whole / "metrics.jsonl")]
+    assert kinds.count("event") == 2
+    assert not list(whole.rglob("*.tmp"))
+
+
+def test_events_happen_at_their_exact_update_between_two_evaluations(whole: Path):
+    lines = read_lines(whole / "metrics.jsonl")
+    for index, line in enumerate(lines):
+        if line["kind"] == "event":
+            assert line["updates"] % 151 == 0
+            assert (lines[index - 1]["kind"], lines[index - 1]["occasion"]) == ("evaluation", "before event")
+            assert (lines[index + 1]["kind"], lines[index + 1]["occasion"]) == ("evaluation", "after event")
+
+
+def test_every_count_in_the_metrics_has_its_one_meaning(whole: Path):
+    for line in read_lines(whole / "metrics.jsonl"):
+        assert line["environment_steps"] == 2 * line["decisions"]
+    last = [line for line in read_lines(whole / "metrics.jsonl") if line["kind"] == "train"][-1]
+    assert last["updates"] == 2 * (last["decisions"] - 40), "the warm-up owes nothing"
+
+
+def kill_and_resume(folder: Path, flushes: list[int]) -> None:
+    start(sys.executable, "-c", DYING, str(flushes[0]), *TINY, "--run-dir", str(folder), code=-signal.SIGKILL)
+    for flush in flushes[1:]:
+        start(sys.executable, "-c", DYING, str(flush), "--resume", str(folder), code=-signal.SIGKILL)
+    train("--resume", str(folder))
+
+
+def test_a_killed_and_resumed_run_equals_the_uninterrupted_one(whole: Path, tmp_path: Path):
+    kill_and_resume(tmp_path / "run", [3, 33, 17])
+    assert differences(whole, tmp_path / "run") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(1, 16))
+def test_a_run_killed_at_any_flush_equals_the_uninterrupted_one(whole: Path, tmp_path: Path, first: int):
+    kill_and_resume(tmp_path / "run", [16 + first, 2 * first, 5 + first])
+    assert differences(whole, tmp_path / "run") == []
+
+
+def test_sigterm_stops_cleanly_and_resuming_completes_the_run(whole: Path, tmp_path: Path):
+    folder = tmp_path / "run"
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "train_sac.py", *TINY, "--run-dir", str(folder)]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (folder / "metrics.jsonl").exists() or (folder / "metrics.jsonl").stat().st_size < 600:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=120)
+    if process.returncode == 0:
+        pytest.skip("the run ended before the signal arrived")
+    assert process.returncode == 130
+    assert f"--resume {folder}" in output
+    assert steps_of(folder)
+    train("--resume", str(folder))
+    assert differences(whole, folder) == []
+
+
+def test_a_longer_run_goes_on_as_if_it_had_been_longer_from_the_start(whole: Path, tmp_path: Path):
+    folder = tmp_path / "run"
+    shorter = [*TINY, "--run-dir", str(folder)]
+    shorter[shorter.index("480")] = "300"
+    train(*shorter)
+    train("--resume", str(folder), "--steps", "480")
+    assert differences(whole, folder) == []
+
+
+@pytest.mark.parametrize("damage", ["agent.safetensors", "manifest.json", "segment"])
+def test_a_damaged_checkpoint_is_passed_over(whole: Path, tmp_path: Path, damage: str):
+    folder = tmp_path / "run"
+    subprocess.run(["cp", "-r", str(whole), str(folder)], check=True)
+    if damage == "segment":
+        path = max((folder / "replay").glob("*.safetensors"))
+    else:
+        path = folder_of(folder, 480) / damage
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    done = train("--resume", str(folder))
+    assert "checkpoint at step 480 is damaged" in done.stderr
+    assert "continuing" in done.stdout
+    assert "at step 440" in done.stdout
+    assert differences(whole, folder) == []
+
+
+def test_resuming_an_open_run_is_refused(whole: Path, tmp_path: Path):
+    folder = tmp_path / "run"
+    subprocess.run(["cp", "-r", str(whole), str(folder)], check=True)
+    from training.files import FolderLock
+
+    lock = FolderLock(folder)
+    done = train("--resume", str(folder), code=2)
+    assert "in use by another process" in done.stderr
+    lock.release()
+
+
+def test_an_environment_without_saved_state_starts_a_new_episode(tmp_path: Path):
+    folder = tmp_path / "run"
+    tiny = [*TINY, "--action-repeat", "1", "--eval-episodes", "1"]
+    tiny[tiny.index("h1-walk")] = "Pendulum-v1"
+    tiny[tiny.index("480")] = "230"
+    train(*tiny, "--run-dir", str(folder))
+    done = train("--resume", str(folder), "--steps", "460")
+    assert "Pendulum-v1 has no saved state" in done.stdout
+    episodes = [line for line in read_lines(folder / "metrics.jsonl") if line["kind"] == "episode"]
+    assert [(line["length"], line["ending"]) for line in episodes] == [
+        (200, "truncated"),
+        (30, "truncated"),
+        (200, "truncated"),
+    ]
