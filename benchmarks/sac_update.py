@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,7 @@ def product_ways(shape: Shape, device: torch.device) -> list[Callable[[], Any]]:
         torch.randn(members, inner, columns, device=device),
         torch.randn(members, columns, inner, device=device).mT,
     )
-    return [lambda left=left, right=right: torch.bmm(left, right, out=out) for left in lefts for right in rights]
+    return [partial(torch.bmm, left, right, out=out) for left in lefts for right in rights]
 
 
 def main(options: Options) -> None:

@@ -45,7 +45,7 @@ class Reference:
         self.actor, self.critic, self.target = map(doubles, (agent.actor, agent.critic, agent.target_critic))
         self.log_alpha = {"log_alpha": agent.log_temperature.detach().double().requires_grad_()}
         self.gamma, self.settings = agent.gamma, agent.settings
-        self.moments = {}
+        self.moments: dict[int, dict[str, tuple]] = {}
 
     def trunk(self, p, x, blocks, member=None):
         def get(name):
@@ -133,9 +133,7 @@ def test_whole_updates_equal_an_independent_float64_computation():
         (agent.target_critic, reference.target),
     ):
         for name, parameter in module.named_parameters():
-            torch.testing.assert_close(
-                parameter.double(), values[name].detach(), rtol=2e-4, atol=2e-4, msg=lambda m, n=name: f"{n}: {m}"
-            )
+            torch.testing.assert_close(parameter.double(), values[name].detach(), rtol=2e-4, atol=2e-4)
     assert agent.log_temperature.item() == pytest.approx(reference.log_alpha["log_alpha"].item(), abs=1e-5)
 
 
@@ -150,6 +148,7 @@ def test_one_critic_gradient_equals_the_reference_closely():
     expected = ((q1 - targets.double()) ** 2 + (q2 - targets.double()) ** 2).mean()
     gradients = torch.autograd.grad(expected, list(reference.critic.values()))
     for parameter, gradient in zip(agent.critic_parameters, gradients, strict=True):
+        assert parameter.grad is not None
         torch.testing.assert_close(parameter.grad.double(), gradient, rtol=1e-3, atol=1e-5)
 
 
@@ -258,11 +257,11 @@ def test_networks_have_the_published_sizes_and_initial_values():
     }
     assert count["critic"] == pytest.approx(8.48e6, rel=2e-3)
     assert count["actor"] == pytest.approx(0.144e6, rel=2e-2)
-    embed = critic.encoder.embed.weight
+    embed = critic.get_parameter("encoder.embed.weight")
     for member in range(2):
         torch.testing.assert_close(embed[member] @ embed[member].T, torch.eye(70), rtol=0, atol=1e-5)
     assert not torch.equal(embed[0], embed[1])
-    block = critic.encoder.blocks[0].expand.weight
+    block = critic.get_parameter("encoder.blocks.0.expand.weight")
     sigma = math.sqrt(2 / 512)
     assert block.std().item() == pytest.approx(sigma, rel=0.01)
     assert block.abs().max().item() <= 2 * sigma / 0.87962566 + 1e-6

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replay import ReplayRatio, TransitionReplay
+from replay import ReplayRatio, Segment, TransitionReplay
 from replay.segments import DamagedSegment, write_segment
 
 
@@ -89,7 +89,8 @@ def test_only_new_transitions_are_written_and_all_come_back(tmp_path: Path):
 def test_a_replay_saved_in_any_pieces_is_restored_whole(tmp_path_factory, capacity: int, pieces: list[int]):
     folder = tmp_path_factory.mktemp("replay")
     replay = TransitionReplay(capacity, 3, 2)
-    segments, index = [], 0
+    segments: list[Segment] = []
+    index = 0
     for piece in pieces:
         for _ in range(piece):
             replay.add(*transition(index))

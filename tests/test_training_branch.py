@@ -51,7 +51,7 @@ def test_the_method_acts_once_at_the_branch_point(trunk: Path, tmp_path: Path, m
     events = [line for line in read_lines(folder / "metrics.jsonl") if line["kind"] == "event"]
     assert [(event["environment_steps"], event["method"].partition(":")[0]) for event in events] == [(200, method)]
     assert read_json(folder / "config.json")["run"]["steps"] == 400
-    shared = set(path.name for path in (trunk / "replay").iterdir()) & {p.name for p in (folder / "replay").iterdir()}
+    shared = {path.name for path in (trunk / "replay").iterdir()} & {p.name for p in (folder / "replay").iterdir()}
     assert shared, "the trunk's segments are shared"
     assert all((trunk / "replay" / name).samefile(folder / "replay" / name) for name in shared)
     assert before == {path: path.stat().st_mtime_ns for path in before}, "the trunk is untouched"
