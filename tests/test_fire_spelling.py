@@ -1,0 +1,143 @@
+"""How methods are written, read, and listed."""
+
+import sys
+import types
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fire import (
+    Fire,
+    Intervention,
+    NoIntervention,
+    Reset,
+    ShrinkPerturb,
+    describe_interventions,
+    parse_intervention,
+    spell,
+)
+
+PRESETS = {
+    "fire": Fire(scope="encoder", outside="reset", optimizer="keep"),
+    "sr-dqn": ShrinkPerturb(scope="encoder", outside="reset", optimizer="keep"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise(Intervention):
+    """Add noise to the weights."""
+
+    strength: float = field(metadata={"help": "standard deviation"})
+    repeat: int = 1
+    centred: bool = False
+    name: str = "noise"
+
+
+@pytest.fixture(autouse=True)
+def importable_module(monkeypatch):
+    module: Any = types.ModuleType("my_methods")
+    module.Noise, module.NotAMethod = Noise, dict
+    monkeypatch.setitem(sys.modules, "my_methods", module)
+    monkeypatch.setattr(Noise, "__module__", "my_methods")
+
+
+@pytest.mark.parametrize(
+    ("text", "method"),
+    [
+        ("none", NoIntervention()),
+        ("reset", Reset()),
+        ("reset:scope=head", Reset(scope="head")),
+        ("shrink-perturb:keep=0.5", ShrinkPerturb(keep=0.5)),
+        ("fire", Fire()),
+        ("fire:solver=exact,scope=encoder", Fire(solver="exact", scope="encoder")),
+        (" fire: steps = 5 , target = keep ", Fire(steps=5, target="keep")),
+        ("fire:steps=none", Fire()),
+        ("my_methods:Noise:strength=0.1", Noise(strength=0.1)),
+        (
+            "my_methods:Noise:strength=2,repeat=3,centred=true,name=x",
+            Noise(strength=2.0, repeat=3, centred=True, name="x"),
+        ),
+    ],
+)
+def test_methods_are_read_from_text_and_written_back(text, method):
+    assert parse_intervention(text) == method
+    assert parse_intervention(spell(method)) == method
+
+
+def test_spelling_names_only_what_differs():
+    assert spell(Fire()) == "fire"
+    assert spell(Fire(solver="exact", scope="encoder")) == "fire:scope=encoder,solver=exact"
+    assert spell(Noise(strength=0.1, centred=True)) == "my_methods:Noise:strength=0.1,centred=true"
+
+
+methods = st.one_of(
+    st.builds(
+        Fire,
+        solver=st.sampled_from(["newton-schulz", "polar-express"]),
+        steps=st.none() | st.integers(1, 20),
+        scope=st.sampled_from(["all", "head"]),
+    ),
+    st.builds(
+        ShrinkPerturb,
+        keep=st.floats(0, 1),
+        outside=st.sampled_from(["keep", "reset"]),
+        scope=st.sampled_from(["all", "encoder"]),
+    ),
+    st.builds(Reset, optimizer=st.sampled_from(["renew", "keep"]), target=st.sampled_from(["copy", "same", "keep"])),
+)
+
+
+@given(methods, st.sampled_from([None, PRESETS]))
+def test_reading_undoes_spelling_with_and_without_presets(method, presets):
+    assert parse_intervention(spell(method, presets), presets) == method
+
+
+def test_presets_are_names_for_field_values():
+    assert parse_intervention("fire", PRESETS) == PRESETS["fire"]
+    assert parse_intervention("fire:solver=exact", PRESETS) == Fire(
+        scope="encoder", outside="reset", optimizer="keep", solver="exact"
+    )
+    assert parse_intervention("sr-dqn", PRESETS) == PRESETS["sr-dqn"]
+    assert spell(PRESETS["sr-dqn"], PRESETS) == "sr-dqn"
+    assert spell(PRESETS["fire"]) == "fire:scope=encoder,outside=reset,optimizer=keep"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fir", r"method 'fir' is unknown; known are none, reset, shrink-perturb, fire, module:Class; nearest is fire"),
+        ("rest:scope=head", "nearest is reset"),
+        ("", "method '' is unknown"),
+        ("fire:sover=exact", "Fire has no field 'sover'.*nearest is solver"),
+        ("none:scope=all", "NoIntervention has no field 'scope'; it has none"),
+        ("fire:exact", "'exact' is not of the form field=value"),
+        ("fire:solver=exat", "solver=exat is not one of newton-schulz, exact, polar-express; nearest is exact"),
+        ("fire:steps=ten", "steps=ten is not of type int"),
+        ("shrink-perturb:keep=much", "keep=much is not of type float"),
+        ("my_methods:Noise:strength=1,centred=perhaps", "centred=perhaps is not of type bool"),
+        ("my_methods:Noise", "strength"),
+        ("my_methods:NotAMethod", "not a subclass of fire.Intervention"),
+        ("my_methods:Missing", "cannot be imported"),
+        ("no_such_module:Thing", "cannot be imported"),
+    ],
+)
+def test_mistakes_end_in_one_line_that_helps(text, message):
+    with pytest.raises(ValueError, match=message) as error:
+        parse_intervention(text)
+    assert "\n" not in str(error.value)
+
+
+def test_help_lists_every_method_field_and_preset():
+    text = describe_interventions(PRESETS)
+    for wanted in [
+        "shrink-perturb: Mix",
+        "keep=0.2: share",
+        "solver=newton-schulz",
+        "scope=all: where it acts (all, encoder, head)",
+    ]:
+        assert wanted in text
+    assert "sr-dqn: Mix with initial values" in text
+    assert "Here shrink-perturb:scope=encoder,outside=reset,optimizer=keep." in text
