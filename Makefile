@@ -29,4 +29,6 @@ check: setup ## ruff and mypy
 	$(python) -m mypy
 
 bench: setup ## every benchmark in benchmarks/, one after the other
-	@for script in benchmarks/*.py; do echo "== $$script"; PYTHONPATH=. $(python) $$script || exit 1; done
+	@for name in $(notdir $(basename $(wildcard benchmarks/[a-z]*.py))); do \
+	  echo "== benchmarks/$$name.py"; $(python) -m benchmarks.$$name || exit 1; \
+	done
