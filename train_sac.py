@@ -12,14 +12,13 @@ PRESETS = {
     "paper": SACRun(),
     "quick": SACRun(
         RunSettings(
-            steps=60_000,
+            steps=40_000,
             learning_starts=1_000,
-            replay_ratio=2.0,
-            eval_every=3_000,
-            log_every=600,
-            checkpoint_every=15_000,
+            eval_every=2_000,
+            log_every=500,
+            checkpoint_every=10_000,
         ),
-        SACSettings(critic_width=128, actor_width=64, learning_rate=3e-4),
+        SACSettings(critic_width=128, actor_width=64, batch_size=128, learning_rate=3e-4),
     ),
 }
 DESCRIPTION = """Train SAC with SimBa networks. With no preset this is the published setting of the FIRE paper;

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from fire import Network, PlasticityManager
@@ -12,6 +13,8 @@ from replay import Batch
 
 class Agent(Protocol):
     """Few verbs. Nothing behind them reads a clock, a file, an environment or the command line."""
+
+    device: torch.device
 
     def observe(self, observations: np.ndarray) -> None:
         """Take the observations about to be acted on into the running statistics."""

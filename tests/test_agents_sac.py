@@ -1,6 +1,7 @@
 """SAC does the published update, checked against a computation in float64 that shares no code with it."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ class Reference:
         self.actor, self.critic, self.target = map(doubles, (agent.actor, agent.critic, agent.target_critic))
         self.log_alpha = {"log_alpha": agent.log_temperature.detach().double().requires_grad_()}
         self.gamma, self.settings = agent.gamma, agent.settings
-        self.moments: dict[int, dict[str, tuple]] = {}
+        self.moments: dict[int, dict[str, tuple[Any, Any, int]]] = {}
 
     def trunk(self, p, x, blocks, member=None):
         def get(name):

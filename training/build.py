@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 import envs
 from agents import SAC, Agent, SACSettings
 from agents.sac import PUBLISHED_INTERVENTIONS
-from fire import PlasticityManager, parse_intervention
+from fire import Intervention, PlasticityManager, parse_intervention
 from replay import TransitionReplay
 from replay.transitions import place_replay
 
@@ -62,42 +63,44 @@ class Parts:
 
 
 def build(config: SACRun) -> Parts:
-    """Everything a run needs, from its settings alone; raises ValueError with one line where they cannot be met."""
-    settings = config.run
+    """The parts of a SAC run, from its settings alone; raises ValueError, in one line, where they cannot be met."""
+    return assemble(config.run, partial(build_agent, config), config.agent.batch_size, PUBLISHED_INTERVENTIONS)
+
+
+def assemble(
+    settings: RunSettings,
+    make_agent: Callable[[VectorEnv, np.random.SeedSequence, torch.device], Agent],
+    batch_size: int,
+    presets: Mapping[str, Intervention] | None = None,
+) -> Parts:
+    """The parts of a run of any agent on flat observations and bounded actions."""
     settings.check()
     schedule = settings.schedule()
-    intervention = parse_intervention(settings.reinit, presets=PUBLISHED_INTERVENTIONS)
+    intervention = parse_intervention(settings.reinit, presets=presets or {})
     device = choose_device(settings.device)
     streams = Streams.spawn(settings.seed, settings.eval_episodes)
-    environment = envs.make_vec(
-        settings.env, settings.num_envs, seed=streams.environment, action_repeat=settings.action_repeat
-    )
+    make = partial(envs.make_vec, settings.env, action_repeat=settings.action_repeat)
+    environment = make(settings.num_envs, seed=streams.environment)
     observation_size, action_size = flat_sizes(environment, settings.env)
-    evaluation_environment = envs.make_vec(
-        settings.env, settings.eval_episodes, seed=0, action_repeat=settings.action_repeat
-    )
-    agent = build_agent(config, environment, streams.agent, device)
-    notes = []
-    if not hasattr(environment, "get_state"):
-        notes.append(
-            f"{settings.env} has no saved state: on resuming, open episodes count as truncated and new ones start"
-        )
+    agent = make_agent(environment, streams.agent, device)
     row_bytes = 4 * (2 * observation_size + action_size + 2)
     held = min(settings.replay_capacity, settings.steps // settings.action_repeat + settings.num_envs)
     replay_device, note = place_replay(row_bytes * held, device)
-    replay = TransitionReplay(settings.replay_capacity, observation_size, action_size, replay_device)
+    notes = [note]
+    if not hasattr(environment, "get_state"):
+        notes.append(f"{settings.env} has no saved state: on resuming, open episodes end as truncated, new ones start")
     return Parts(
         settings,
         agent,
         environment,
-        evaluation_environment,
-        streams.evaluation,
-        replay,
-        config.agent.batch_size,
-        torch.Generator(replay_device).manual_seed(streams.replay),
-        PlasticityManager(agent.plastic(), intervention, schedule),
-        action_scaling(environment.single_action_space),
-        (note, *notes),
+        evaluation_environment=make(settings.eval_episodes, seed=0),
+        evaluation_seeds=streams.evaluation,
+        replay=TransitionReplay(settings.replay_capacity, observation_size, action_size, replay_device),
+        batch_size=batch_size,
+        replay_generator=torch.Generator(replay_device).manual_seed(streams.replay),
+        manager=PlasticityManager(agent.plastic(), intervention, schedule),
+        to_environment=action_scaling(environment.single_action_space),
+        notes=tuple(notes),
     )
 
 

@@ -274,8 +274,9 @@ class Loop:
         saved = dict(values["progress"])
         self.progress = Progress(**saved | {"handled": Position(**saved["handled"])})
         self.segments, self.summed_updates = checkpoint.segments, values["summed_updates"]
-        device = getattr(parts.agent, "device", "cpu")
-        self.sums = {n.removeprefix("sums."): v.to(device) for n, v in tensors.items() if n.startswith("sums.")}
+        self.sums = {
+            n.removeprefix("sums."): v.to(parts.agent.device) for n, v in tensors.items() if n.startswith("sums.")
+        }
         if "observations" in tensors:
             prefix = "environment."
             state = {n.removeprefix(prefix): v.numpy() for n, v in tensors.items() if n.startswith(prefix)}

@@ -110,10 +110,8 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
 
 def say_where_things_are(folder: Path, config: SACRun) -> None:
     """The last lines: the result, the files, what to try next."""
-    evaluations = [line for line in read_lines(folder / "metrics.jsonl") if line["kind"] == "evaluation"]
-    tail = [line for line in evaluations if line["environment_steps"] >= 0.9 * config.run.steps]
-    mean = sum(line["return"] for line in tail) / max(len(tail), 1)
-    print(f"\nfinal return {mean:.1f}: mean of the {len(tail)} evaluations in the last tenth of the run")
+    mean, count = final_return(folder)
+    print(f"\nfinal return {mean:.1f}: mean of the {count} evaluations in the last tenth of the run")
     print(f"  curve         {folder / 'curve.png'}")
     print(f'  metrics       {folder / "metrics.jsonl"} (one JSON line each; events have kind "event")')
     print(f"  checkpoints   {folder / 'checkpoints'}")
@@ -123,3 +121,11 @@ def say_where_things_are(folder: Path, config: SACRun) -> None:
     print(f"  go on         python train_sac.py --resume {folder} --steps {2 * config.run.steps}")
     steps = steps_of(folder)
     print(f"  branch        python train_sac.py --branch-from {folder}@{steps[0]} --reinit shrink-perturb")
+
+
+def final_return(folder: Path) -> tuple[float, int]:
+    """Mean return of the evaluations in the last tenth of the steps run, and how many those are."""
+    evaluations = [line for line in read_lines(folder / "metrics.jsonl") if line["kind"] == "evaluation"]
+    last = evaluations[-1]["environment_steps"]
+    returns = [line["return"] for line in evaluations if line["environment_steps"] >= 0.9 * last]
+    return sum(returns) / len(returns), len(returns)

@@ -1,0 +1,98 @@
+"""What the quick preset reaches: seeds 0, 1, 2 beside a random policy, and the same run killed five times and resumed.
+
+    python -m benchmarks.quick_preset [--seeds 0 1 2] [--kills 5]
+
+Leaves the runs in runs/quick-preset/ and prints a table; exits with 1 where a claim of the README does not hold.
+"""
+
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+import envs
+from training.differences import differences
+from training.evaluate import evaluate
+from training.files import read_lines
+from training.session import final_return
+
+FOLDER = Path("runs/quick-preset")
+COMMAND = [sys.executable, "train_sac.py", "--env", "h1-walk", "--reinit", "fire", "--preset", "quick"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which parts to run."""
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds of the uninterrupted runs."""
+    kills: int = 5
+    """How often the first seed's second run is killed (SIGKILL, after random times); 0: no such run."""
+    random_episodes: int = 400
+    """Episodes of the random policy."""
+
+
+def random_returns(episodes: int) -> np.ndarray:
+    """Returns of uniformly random actions, each held for two steps as in training."""
+    environment = envs.make_vec("h1-walk", 16, seed=0, action_repeat=2)
+    generator = np.random.default_rng(0)
+
+    def act(observations: np.ndarray) -> np.ndarray:
+        return generator.uniform(-1, 1, (len(observations), 19)).astype(np.float32)
+
+    returns, _ = evaluate(act, environment, envs.spawn_seeds(0, episodes // 16 * 16))
+    return returns
+
+
+def killed_run(folder: Path, seed: int, kills: int, duration: float) -> int:
+    """A run killed at random moments spread over its length, resumed each time; how many kills struck."""
+    generator, struck = np.random.default_rng(seed), 0
+    command = [*COMMAND, "--seed", str(seed), "--run-dir", str(folder)]
+    while True:
+        limit = generator.uniform(0.5, 1.5) * duration / (kills + 1) if struck < kills else None
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            if process.wait(limit) != 0:
+                raise RuntimeError(f"{' '.join(command)} failed")
+            return struck
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            struck += 1
+            if (folder / "config.json").exists():
+                command = [sys.executable, "train_sac.py", "--resume", str(folder)]
+
+
+def main(options: Options) -> int:
+    chance = random_returns(options.random_episodes)
+    bar = float(np.quantile(chance, 0.95))
+    print(f"random policy, {len(chance)} episodes: mean {chance.mean():.2f}, 95th percentile {bar:.2f}", flush=True)
+    finals, duration = [], 0.0
+    for seed in options.seeds:
+        folder = FOLDER / f"seed{seed}"
+        start = time.perf_counter()
+        subprocess.run([*COMMAND, "--seed", str(seed), "--run-dir", str(folder)], check=True, stdout=subprocess.DEVNULL)
+        duration = time.perf_counter() - start
+        finals.append(final_return(folder)[0])
+        dips = [line["return"] for line in read_lines(folder / "metrics.jsonl") if "event" in line.get("occasion", "")]
+        text = " -> ".join(f"{dip:.1f}" for dip in dips)
+        print(f"seed {seed}: final return {finals[-1]:.1f}, event {text}, {duration / 60:.1f} minutes", flush=True)
+    ratio = float(np.mean(finals)) / float(chance.mean())
+    print(f"mean final return {np.mean(finals):.1f}, {ratio:.1f} times the random policy's")
+    holds = ratio >= 3 and min(finals) > bar
+    if options.kills:
+        whole, killed = FOLDER / f"seed{options.seeds[0]}", FOLDER / "killed"
+        struck = killed_run(killed, options.seeds[0], options.kills, duration)
+        found = differences(whole, killed)
+        print(f"killed {struck} times and resumed: {len(found)} differences", *found[:5], sep="\n  ")
+        holds = holds and not found
+    return 0 if holds else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(tyro.cli(Options, description=__doc__)))

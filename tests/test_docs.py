@@ -1,0 +1,87 @@
+"""The examples people read are the examples that run."""
+
+import contextlib
+import io
+import os
+import re
+import sys
+import types
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parent.parent
+PAGES = ["README.md", *(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").glob("*.md")))]
+
+
+def blocks(page: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
+def test_the_examples_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for number, block in enumerate(blocks(page)):
+        if named := re.match(r"# (\w+)\.py\n", block):
+            (tmp_path / f"{named[1]}.py").write_text(block)
+            monkeypatch.syspath_prepend(tmp_path)
+        module = types.ModuleType(f"example_{number}")
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            exec(compile(block, f"{page}, example {number + 1}", "exec"), module.__dict__)
+    torch.set_num_threads(threads)
+
+
+def test_a_method_of_one_s_own_runs_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from train_sac import train
+    from training.files import read_lines
+
+    example = next(block for block in blocks("docs/extending.md") if block.startswith("# noisy.py"))
+    (tmp_path / "noisy.py").write_text(example)
+    monkeypatch.syspath_prepend(tmp_path)
+    arguments = "--preset quick --reinit noisy:Noisy:amount=0.2 --steps 120 --learning-starts 20 --eval-every 60"
+    sizes = "--eval-episodes 1 --critic-width 8 --actor-width 8 --batch-size 8 --threads 1 --device cpu"
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        train([*arguments.split(), *sizes.split(), "--run-dir", str(tmp_path / "run")])
+    events = [line for line in read_lines(tmp_path / "run" / "metrics.jsonl") if line["kind"] == "event"]
+    assert len(events) == 1
+    assert "amount=0.2" in events[0]["method"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_to_files_lead_somewhere(page: str):
+    for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", (ROOT / page).read_text()):
+        assert (ROOT / page).parent.joinpath(target).exists(), f"{page} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_of_the_docs_name_flags_that_exist(page: str):
+    from training.command_line import CommandLine, flags_of
+
+    for line in (ROOT / page).read_text().splitlines():
+        if "python train_sac.py" in line:
+            for flag in re.findall(r"(--[a-z][a-z-]*)", line.partition("train_sac.py")[2]):
+                assert flag in flags_of(CommandLine) or flag == "--help", f"{page}: {flag}"
+
+
+def test_nothing_that_is_loaded_can_execute_code():
+    for path in (
+        path for room in ("agents", "envs", "fire", "replay", "training") for path in (ROOT / room).rglob("*.py")
+    ):
+        assert not re.search(
+            r"^\s*(import pickle|from pickle)|(?<!safetensors\.)torch\.load\(|allow_pickle", path.read_text(), re.MULTILINE
+        ), path
+
+
+def test_imports_point_down():
+    """Ground rooms import no other room; agents only ground rooms; nothing imports the scripts."""
+    rooms = ("agents", "envs", "fire", "replay", "training")
+    allowed = {"fire": set(), "replay": set(), "envs": set(), "agents": {"fire", "replay"}, "training": set(rooms)}
+    for room in rooms:
+        for path in (ROOT / room).rglob("*.py"):
+            for other in re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), re.MULTILINE):
+                if other in rooms or other in ("train_sac", "evaluate"):
+                    assert other in allowed[room], f"{os.fspath(path.relative_to(ROOT))} imports {other}"
