@@ -5,7 +5,7 @@ from .manager import Event, NetworkReport, PlasticityManager
 from .matrices import Inventory, Matrix, take_inventory
 from .measures import deviation_from_isometry, singular_values, squared_frobenius_error
 from .network import Companion, Network
-from .polar import SOLVERS, polar_factor
+from .polar import SOLVERS, Solver, polar_factor
 from .projection import FireReport, fire_
 from .report import MatrixReport
 from .schedule import At, Every, Never, Position, Schedule
@@ -34,6 +34,7 @@ __all__ = [
     "Reset",
     "Schedule",
     "ShrinkPerturb",
+    "Solver",
     "describe_interventions",
     "deviation_from_isometry",
     "fire_",

@@ -8,7 +8,6 @@ Scale, as published (arXiv 2602.08040): sqrt(d_out / d_in), over the number of k
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Protocol, runtime_checkable
 
@@ -16,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import is_lazy
+
+from .nearest import nearest
 
 Patterns = str | Sequence[str] | None
 
@@ -196,8 +197,7 @@ def _any_matches(patterns: Iterable[str], names: Iterable[str]) -> bool:
 
 def _check_pattern(pattern: str, names: Sequence[str]) -> None:
     if not _any_matches((pattern,), names):
-        nearest = get_close_matches(pattern, dict.fromkeys(names), n=3, cutoff=0.0)
-        raise ValueError(f"pattern {pattern!r} matches nothing; nearest are {', '.join(nearest) or 'none'}")
+        raise ValueError(f"pattern {pattern!r} matches no name in the module; nearest is {nearest(pattern, names)}")
 
 
 def _as_tuple(patterns: Patterns) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from .nearest import nearest
+
 Solver = Literal["newton-schulz", "exact", "polar-express"]
 SOLVERS: tuple[str, ...] = get_args(Solver)
 DEFAULT_STEPS = {"newton-schulz": 10, "polar-express": 9}
@@ -36,7 +38,8 @@ def polar_factor(matrix: Tensor, solver: Solver = "newton-schulz", steps: int | 
     Half precision is computed in float32, `exact` always in float64.
     """
     if solver not in SOLVERS:
-        raise ValueError(f"solver={solver!r} is unknown; known are {', '.join(SOLVERS)}")
+        known = ", ".join(SOLVERS)
+        raise ValueError(f"solver={solver} is unknown; known are {known}; nearest is {nearest(solver, SOLVERS)}")
     if steps is not None and steps < 1:
         raise ValueError(f"steps={steps} must be at least 1")
     if matrix.ndim < 2 or not matrix.is_floating_point():
@@ -49,7 +52,7 @@ def polar_factor(matrix: Tensor, solver: Solver = "newton-schulz", steps: int | 
     stack = matrix.mT if wide else matrix
     stack = stack.reshape(-1, *stack.shape[-2:])
     if solver == "exact":
-        factor = exact(double(stack), torch.finfo(matrix.dtype).eps)
+        factor = exact(double(stack), precision=min(torch.finfo(dtype).eps for dtype in (matrix.dtype, torch.float32)))
     else:
         iterate = newton_schulz if solver == "newton-schulz" else polar_express
         factor = iterate(stack.float() if stack.element_size() < 4 else stack, steps or DEFAULT_STEPS[solver])

@@ -81,7 +81,7 @@ def table(reports: Sequence[MatrixReport]) -> str:
     null = {report.name: report.null_directions for report in reports if report.null_directions}
     if null:
         counts = ", ".join(f"{name} {count}" for name, count in null.items())
-        lines.append(f"null directions (singular values below {NULL_DIRECTION}): {counts}; solver=exact completes them")
+        lines.append(f"null directions (singular values below {NULL_DIRECTION}; solver exact leaves none): {counts}")
     return "\n".join(lines)
 
 

@@ -5,13 +5,13 @@ Fields, their types and their defaults are read from the method's dataclass.
 """
 
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import Field, fields, replace
-from difflib import get_close_matches
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from .interventions import INTERVENTIONS, Intervention, Reinitialization
+from .nearest import nearest
 
 Presets = Mapping[str, Intervention]
 
@@ -24,9 +24,9 @@ def parse_intervention(text: str, presets: Presets | None = None) -> Interventio
         return replace(known[name], **_values(type(known[name]), rest))
     class_name, _, rest = rest.partition(":")
     if not class_name or "=" in class_name:
-        nearest = _nearest(name, known)
+        names = ", ".join(known)
         raise ValueError(
-            f"method {name!r} is unknown; known are {', '.join(known)}, module:Class; nearest is {nearest}"
+            f"method {name!r} is unknown; known are {names}, module:Class; nearest is {nearest(name, known)}"
         )
     kind = _imported(name, class_name)
     try:
@@ -92,7 +92,7 @@ def _values(kind: type[Intervention], text: str) -> dict[str, Any]:
         if not equals:
             raise ValueError(f"{item!r} is not of the form field=value")
         if key not in names:
-            has = f"it has {', '.join(names)}; nearest is {_nearest(key, names)}" if names else "it has none"
+            has = f"it has {', '.join(names)}; nearest is {nearest(key, names)}" if names else "it has none"
             raise ValueError(f"{kind.__name__} has no field {key!r}; {has}")
         values[key] = _value(key, value, hints[key])
     return values
@@ -118,7 +118,3 @@ def _value(key: str, text: str, hint: Any) -> Any:
 
 def _text(value: Any) -> str:
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
-
-
-def _nearest(name: str, names: Iterable[str]) -> str:
-    return get_close_matches(name, list(names), n=1, cutoff=0.0)[0]

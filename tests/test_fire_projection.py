@@ -127,7 +127,9 @@ def test_the_report_says_where_the_published_solver_left_null_directions():
         module[1].weight[4] = 0.0
     published = fire.fire_(module)
     assert [row.null_directions for row in published.matrices] == [4 * 3, 1]
-    assert "null directions (singular values below 0.01): 0.weight 12, 1.weight 1; solver=exact" in str(published)
+    assert "null directions (singular values below 0.01; solver exact leaves none): 0.weight 12, 1.weight 1" in str(
+        published
+    )
     completed = fire.fire_(module, "exact")
     assert [row.null_directions for row in completed.matrices] == [0, 0]
     assert "null" not in str(completed)

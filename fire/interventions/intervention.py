@@ -1,11 +1,11 @@
 """What a method may do, and when it is asked to. A method overrides what it needs; the rest does and costs nothing."""
 
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from typing import ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from torch import Tensor
 
+from ..nearest import nearest
 from ..network import Network
 
 
@@ -22,8 +22,8 @@ class Intervention:
             value = getattr(self, field.name)
             if get_origin(hints[field.name]) is Literal and value not in get_args(hints[field.name]):
                 allowed = [str(choice) for choice in get_args(hints[field.name])]
-                nearest = get_close_matches(str(value), allowed, n=1, cutoff=0.0)[0]
-                raise ValueError(f"{field.name}={value} is not one of {', '.join(allowed)}; nearest is {nearest}")
+                close = nearest(str(value), allowed)
+                raise ValueError(f"{field.name}={value} is not one of {', '.join(allowed)}; nearest is {close}")
 
     def check(self, network: Network) -> None:
         """Raise ValueError where the method could not act on the network: asked when a run starts."""
