@@ -1,34 +1,70 @@
 """The shape of the H1's foot that touches the ground, one for both sides, in the ankle's frame.
 
-HumanoidBench's foot differs from the one in the mesh package, and contact sees only its convex hull. These points
-were measured on that hull: the side view, kept for |y| <= 12 mm, a flat face at |y| = 15 mm, and a narrower knuckle.
+HumanoidBench's foot differs from the one in the mesh package, and contact sees only its convex hull, measured here: a
+sole and a narrower knuckle with this side view, both with rounded edges, and the flat faces at |y| = 15 mm.
+Within 0.3 mm and 0.01% of volume of the original's hull of 918 points.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
-MILLIMETRE = 1e-3
-SOLE_HALF_WIDTH = 12.0
-FACE_HALF_WIDTH = 15.0
-KNUCKLE_HALF_WIDTH = 10.2
+Points = NDArray[np.float64]
 
-# (x, z) in mm, going round.
-SOLE = (
+MILLIMETRE = 1e-3
+
+# (x, z) in mm, going round counter-clockwise from the heel.
+SOLE_TO_INSTEP = (
     (-94.7, -70), (194.4, -70), (196.9, -69.3), (198.9, -68.2), (199.8, -66.9), (200, -65.9), (200, -61.7),
-    (199.6, -60.2), (198.5, -59.1), (175.9, -46.1), (174.6, -45.5), (-98.9, -59.4), (-99.8, -60.7), (-100, -61.7),
-    (-100, -66.5), (-99.6, -68), (-98.6, -69.1), (-97.6, -69.5),
+    (199.6, -60.2), (198.5, -59.1), (175.9, -46.1), (174.6, -45.5),
 )  # fmt: skip
 KNUCKLE = ((2.8, 10.6), (1, 11), (-1, 11), (-2.8, 10.6), (-6.3, 9))
+HEEL = (
+    (-98.9, -59.4), (-99.8, -60.7), (-100, -61.7), (-100, -66.5), (-99.6, -68), (-98.6, -69.1), (-97.6, -69.5),
+)  # fmt: skip
 FACE = (
     (-94.8, -67.5), (194.6, -67.5), (197.5, -66.3), (197.5, -61.5), (172.8, -47.5), (-73.4, -47.5),
     (-97.4, -61.4), (-97.5, -66.8),
 )  # fmt: skip
 
+# Half widths of the full outline, and the radii by which the edges are rounded outside of it; mm.
+SOLE_HALF_WIDTH, SOLE_EDGE = 12.0, 3.0
+KNUCKLE_HALF_WIDTH, KNUCKLE_EDGE = 10.0, 1.0
 
-def foot_points() -> NDArray[np.float64]:
-    """62 points in metres, (62, 3), whose convex hull is the foot."""
-    sections = ((SOLE, SOLE_HALF_WIDTH), (FACE, FACE_HALF_WIDTH), (KNUCKLE, KNUCKLE_HALF_WIDTH))
-    points = [(x, side * half_width, z) for outline, half_width in sections for x, z in outline for side in (-1, 1)]
-    return np.array(points, dtype=np.float64) * MILLIMETRE
+
+def foot_points() -> Points:
+    """154 points in metres, (154, 3), whose convex hull is the foot."""
+    outline = np.array(SOLE_TO_INSTEP + KNUCKLE + HEEL, dtype=np.float64)
+    is_knuckle = np.isin(np.arange(len(outline)), len(SOLE_TO_INSTEP) + np.arange(len(KNUCKLE)))
+    sole = _rounded(outline, ~is_knuckle, SOLE_HALF_WIDTH, SOLE_EDGE, angles=(0, 30, 60))
+    knuckle = _rounded(outline, is_knuckle, KNUCKLE_HALF_WIDTH, KNUCKLE_EDGE, angles=(0, 45, 90))
+    faces = _both_sides(np.array(FACE), SOLE_HALF_WIDTH + SOLE_EDGE)
+    return np.concatenate((*sole, *knuckle, faces)) * MILLIMETRE
+
+
+def _rounded(
+    outline: Points, chosen: NDArray[np.bool_], half_width: float, radius: float, angles: Iterable[float]
+) -> list[Points]:
+    """The chosen part of the outline along a quarter circle: drawn in as y goes out."""
+    rows = []
+    for angle in np.radians(list(angles)):
+        row = _drawn_in(outline, radius * (1 - np.cos(angle)))[chosen]
+        rows.append(_both_sides(row, half_width + radius * np.sin(angle)))
+    return rows
+
+
+def _drawn_in(outline: Points, distance: float) -> Points:
+    """Every edge moved inwards by the distance; corners are where the moved edges meet."""
+    edges = np.roll(outline, -1, axis=0) - outline
+    inwards = np.stack((-edges[:, 1], edges[:, 0]), axis=1) / np.linalg.norm(edges, axis=1, keepdims=True)
+    before = np.roll(inwards, 1, axis=0)
+    return outline + distance * (inwards + before) / (1 + (inwards * before).sum(axis=1, keepdims=True))
+
+
+def _both_sides(side_view: Points, half_width: float) -> Points:
+    x, z = side_view.T
+    y = np.full_like(x, half_width)
+    return np.concatenate((np.stack((x, y, z), axis=1), np.stack((x, -y, z), axis=1)))

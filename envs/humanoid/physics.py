@@ -51,7 +51,7 @@ class Physics:
         self._states[:] = self._trajectories[:, -1]
 
     def step_some(self, controls: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
-        """As `step`, for the robots in `rows` alone; `controls` are those of all."""
+        """As `step`, for the robots in `rows` alone, while the others rest; `controls` are those of all."""
         held = np.repeat(controls[rows, None].astype(np.float64), PHYSICS_STEPS, axis=1)
         trajectories, readings = self._trajectories[rows], self._readings[rows]
         self._advance(
@@ -100,24 +100,19 @@ class Physics:
         return self.last_readings[:, self._addresses["head_position"] + 2]
 
     @property
-    def imu_position(self) -> Array:
-        """Position of the inertial unit in the torso, metres, (count, 3)."""
-        return self.reading("imu_position", 3)
-
-    @property
     def torso_upright(self) -> Array:
         """Cosine of the angle between the torso's axis and the vertical."""
         return self.last_readings[:, self._addresses["torso_z_axis"] + 2]
 
     @property
-    def pelvis_orientation(self) -> Array:
-        """The pelvis's unit quaternion, (count, 4)."""
-        return self.reading("pelvis_orientation", 4)
-
-    @property
     def center_of_mass_velocity(self) -> Array:
         """Velocity of the whole robot's centre of mass, m/s, (count, 3)."""
         return self.reading("center_of_mass_velocity", 3)
+
+    @property
+    def forward_velocity(self) -> Array:
+        """Velocity of the whole robot's centre of mass along x, m/s."""
+        return self.last_readings[:, self._addresses["center_of_mass_velocity"]]
 
     @property
     def actuator_forces(self) -> Array:
@@ -128,3 +123,13 @@ class Physics:
     def pelvis_height(self) -> Array:
         """Height of the pelvis after the step, metres."""
         return self.qpos[:, 2]
+
+    @property
+    def imu_position(self) -> Array:
+        """Position of the inertial unit in the torso, metres, (count, 3); needs `IMU_POSITION`."""
+        return self.reading("imu_position", 3)
+
+    @property
+    def pelvis_orientation(self) -> Array:
+        """The pelvis's unit quaternion, (count, 4); needs `PELVIS_ORIENTATION`."""
+        return self.reading("pelvis_orientation", 4)

@@ -80,6 +80,7 @@ def _set_options(spec: mujoco.MjSpec) -> None:
     spec.visual.headlight.diffuse = (0.6, 0.6, 0.6)
     spec.visual.headlight.ambient = (0.3, 0.3, 0.3)
     spec.visual.headlight.specular = (0, 0, 0)
+    spec.stat.extent = 2  # metres; shadows are computed within it, so a long tunnel must not stretch it
     spec.visual.global_.offwidth = 1280
     spec.visual.global_.offheight = 960
 

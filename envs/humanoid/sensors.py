@@ -30,14 +30,17 @@ class Sensor:
     other: str | None = None
 
 
+# What every task reads.
 ROBOT_SENSORS: tuple[Sensor, ...] = (
     Sensor("head_position", mujoco.mjtSensor.mjSENS_FRAMEPOS, SITE, "head"),
-    Sensor("imu_position", mujoco.mjtSensor.mjSENS_FRAMEPOS, SITE, "imu"),
     Sensor("torso_z_axis", mujoco.mjtSensor.mjSENS_FRAMEZAXIS, LINK_FRAME, "torso_link"),
-    Sensor("pelvis_orientation", mujoco.mjtSensor.mjSENS_FRAMEQUAT, LINK_FRAME, "pelvis"),
     Sensor("center_of_mass_velocity", mujoco.mjtSensor.mjSENS_SUBTREELINVEL, BODY, "pelvis"),
     *(Sensor(f"{link.name}_force", mujoco.mjtSensor.mjSENS_ACTUATORFRC, ACTUATOR, link.name) for link in LINKS),
 )
+
+# What some tasks add to it; each sensor costs its evaluation in every physics step.
+IMU_POSITION = Sensor("imu_position", mujoco.mjtSensor.mjSENS_FRAMEPOS, SITE, "imu")
+PELVIS_ORIENTATION = Sensor("pelvis_orientation", mujoco.mjtSensor.mjSENS_FRAMEQUAT, LINK_FRAME, "pelvis")
 
 
 def contacts(name: str, geom: str, other: str | None = None) -> Sensor:

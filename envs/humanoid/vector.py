@@ -30,8 +30,9 @@ class HumanoidVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         self.single_action_space = action_space(self.world.physics)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._everyone = np.ones(num_envs, dtype=np.bool_)
-        self._everyone.flags.writeable = False  # shared by all info dictionaries
+        everyone = np.ones(num_envs, dtype=np.bool_)
+        everyone.flags.writeable = False  # shared by all info dictionaries
+        self._masks = {"_" + part: everyone for part in self.world.judge().parts}
         self._begun = False
 
     def reset(
@@ -56,12 +57,10 @@ class HumanoidVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
             raise gym.error.ResetNeeded("call reset() or set_state() before the first step()")
         outcome = self.world.step(actions)
         over = outcome.terminated | outcome.truncated
-        if not over.any():
-            infos: dict[str, Any] = dict(outcome.parts)
-            for name in outcome.parts:
-                infos["_" + name] = self._everyone
-        else:
+        if np.count_nonzero(over):
             infos = self._end_episodes(outcome.parts, over)
+        else:
+            infos = {**outcome.parts, **self._masks}
         return self.world.observations(), outcome.rewards, outcome.terminated, outcome.truncated, infos
 
     def _end_episodes(self, parts: dict[str, Array], over: NDArray[np.bool_]) -> dict[str, Any]:

@@ -5,20 +5,24 @@ Knows no automatic reset: whoever holds a world says which robots begin again. S
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..randomness import generator_from_words, generator_words
+from ..randomness import GENERATOR_WORDS, generator_from_words, generator_words
 from .physics import Array, Physics
 from .task import EPISODE_STEPS, START_NOISE, Parts, Task
+
+# Constants are arrays without dimensions, see `tolerances`.
+ONE = np.array(1, dtype=np.float32)
+ONE_STEP, LAST_STEP = np.array(1), np.array(EPISODE_STEPS)
 
 State = dict[str, NDArray[np.generic]]
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What one decision led to, one entry per robot; rewards are summed over repeats, parts are the last step's."""
 
     rewards: Array
@@ -39,7 +43,9 @@ class World:
         self.elapsed = np.zeros(len(generators), dtype=np.int64)
         self._start = model.key_qpos[0].copy()
         low, high = model.actuator_ctrlrange.T.astype(np.float32)
-        self._low, self._span = low, high - low
+        self._low, self._half_span = low, (high - low) / 2
+        self._action_shape = (len(generators), model.nu)
+        self._everyone = np.arange(len(generators))
         for row in range(len(generators)):
             self._place(row, self._start)
 
@@ -56,32 +62,41 @@ class World:
 
     def step(self, actions: ArrayLike) -> Outcome:
         """Carries out one action in [-1, 1] per robot, `action_repeat` times or until its episode is over."""
-        # In float32, as in the original: in float64 a step differs from it by up to 3e-5.
-        controls = (np.asarray(actions, dtype=np.float32) + 1) / 2 * self._span + self._low
-        if not np.isfinite(controls.sum()):
-            raise ValueError("an action holds NaN or infinity; allowed are numbers from -1 to 1")
-        self.physics.step(controls)
-        self.elapsed += 1
-        outcome = self._judge()
+        controls = self._controls(actions)
+        outcome = self._advance(controls, self._everyone)
         for _ in range(self.action_repeat - 1):
-            rows = np.flatnonzero(~(outcome.terminated | outcome.truncated))
-            if not len(rows):
+            running = np.flatnonzero(~(outcome.terminated | outcome.truncated))
+            if not len(running):
                 break
-            outcome = self._repeat(controls, rows, outcome)
+            before, outcome = outcome.rewards, self._advance(controls, running)
+            # Those whose episode is over rest: judged again from unchanged numbers, only their reward must not count.
+            before[running] += outcome.rewards[running]
+            outcome = outcome._replace(rewards=before)
         return outcome
 
-    def _judge(self) -> Outcome:
-        rewards, parts = self.task.reward(self.physics)
-        return Outcome(rewards, self.task.terminated(self.physics), self.elapsed >= EPISODE_STEPS, parts)
+    def _controls(self, actions: ArrayLike) -> NDArray[np.float32]:
+        # In float32, as in the original: in float64 a step differs from it by up to 3e-5.
+        actions = np.asarray(actions, dtype=np.float32)
+        if actions.shape != self._action_shape:
+            raise ValueError(f"actions have shape {actions.shape}, {self._action_shape} is needed: one row per robot")
+        controls = (actions + ONE) * self._half_span + self._low
+        if not math.isfinite(np.vdot(controls, controls)):
+            raise ValueError("an action holds NaN or infinity; allowed are numbers from -1 to 1")
+        return controls
 
-    def _repeat(self, controls: NDArray[np.float32], rows: NDArray[np.int64], before: Outcome) -> Outcome:
-        self.physics.step_some(controls, rows)
-        self.elapsed[rows] += 1
-        after = self._judge()
-        rewards = before.rewards.copy()
-        rewards[rows] += after.rewards[rows]
-        # Robots at rest are judged again from unchanged numbers: the same termination, truncation and parts.
-        return Outcome(rewards, after.terminated, after.truncated, after.parts)
+    def _advance(self, controls: NDArray[np.float32], running: NDArray[np.int64]) -> Outcome:
+        if len(running) == self.physics.count:
+            self.physics.step(controls)
+            self.elapsed += ONE_STEP
+        else:
+            self.physics.step_some(controls, running)
+            self.elapsed[running] += ONE_STEP
+        return self.judge()
+
+    def judge(self) -> Outcome:
+        """What the last step was worth, and whose episode is over."""
+        rewards, parts = self.task.reward(self.physics)
+        return Outcome(rewards, self.task.terminated(self.physics), self.elapsed >= LAST_STEP, parts)
 
     def observations(self) -> Array:
         """Positions, then velocities of every robot, a new array."""
@@ -113,7 +128,8 @@ class World:
         if elapsed_steps is not None:
             _assign("elapsed_steps", self.elapsed, elapsed_steps)
         if random_generator is not None:
-            words = np.asarray(random_generator, dtype=np.uint64)
+            words = np.zeros((self.physics.count, GENERATOR_WORDS), dtype=np.uint64)
+            _assign("random_generator", words, random_generator)
             self.generators[:] = [generator_from_words(row) for row in words]
 
 

@@ -7,17 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..physics import Array, Physics
-from ..rewards import small_control, still, tall, upright
+from ..rewards import small_control, still
 from ..robot import Vector
 from ..scene import GREY, OBJECT_DENSITY
 from ..sensors import contacts
 from ..task import Parts, Task
+from ..tolerances import at_least, gaussian, linear
 
 BOARD_HALF_SIZES: Vector = (0.15, 0.55, 0.03)  # metres
 BOARD_HEIGHT = 0.37
 BALL_RADIUS = 0.17
 STAND_HEIGHT = 1.65  # of the head above the board's centre, metres
-FALLEN = 0.8  # height of the pelvis below which the episode ends
+FALLEN = np.array(0.8)  # height of the pelvis below which the episode ends
 
 SENSORS = (
     contacts("ball_contacts", "ball"),
@@ -26,16 +27,18 @@ SENSORS = (
     contacts("floor_contacts", "floor"),
 )
 
+tall = at_least(STAND_HEIGHT + BOARD_HEIGHT, gaussian(margin=STAND_HEIGHT / 4))
+straight = at_least(0.9, linear(margin=1.9))  # the torso's axis, as a cosine with the vertical
+
 
 def balance(physics: Physics) -> tuple[Array, Parts]:
     """Little effort, tall and upright on the board, not moving."""
-    standing = tall(physics, STAND_HEIGHT + BOARD_HEIGHT, margin=STAND_HEIGHT / 4)
-    straight = upright(physics, 0.9)
+    standing, upright = tall(physics.head_height), straight(physics.torso_upright)
     parts = {
         "small_control": small_control(physics),
-        "stand_reward": standing * straight,
+        "stand_reward": standing * upright,
         "standing": standing,
-        "upright": straight,
+        "upright": upright,
         "dont_move": still(physics),
     }
     return parts["small_control"] * parts["stand_reward"] * parts["dont_move"], parts

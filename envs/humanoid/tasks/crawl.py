@@ -6,12 +6,12 @@ import mujoco
 import numpy as np
 
 from ..physics import Array, Physics
-from ..rewards import moving, near_zero, small_control, within
+from ..rewards import moving, small_control
+from ..sensors import IMU_POSITION, PELVIS_ORIENTATION
 from ..task import Parts, Task
+from ..tolerances import gaussian, within
 
-LOW, HIGH = 0.6, 1.0  # of the head and the torso's inertial unit, metres
-CRAWL_SPEED = 1.0  # metres per second
-CRAWLING_ORIENTATION = (0.75, 0.0, 0.65, 0.0)  # of the pelvis, as a quaternion
+CRAWLING_ORIENTATION = np.array([0.75, 0.0, 0.65, 0.0])  # of the pelvis, as a quaternion
 TUNNEL_HALF_WIDTH = 1.0  # the reward is paid inside alone
 
 # Centre and half sizes of the tunnel's boxes, metres.
@@ -21,17 +21,20 @@ TUNNEL = {
     "ceiling": ((10.2, 0, 1.35), (8, 1.15, 0.2)),
 }
 
+low = within(0.6, 1.0, gaussian(margin=1))  # a height, metres
+leaning_forward = gaussian(margin=1)  # of the distance from the crawling orientation
+move = moving(speed=1.0)  # metres per second
+
 
 def crawl(physics: Physics) -> tuple[Array, Parts]:
     """A weighted sum of little effort, low head and torso, speed and orientation, inside the tunnel's width."""
-    turned_away = np.sqrt(((physics.pelvis_orientation - CRAWLING_ORIENTATION) ** 2).sum(axis=-1))
-    imu = physics.imu_position
+    turn, imu = physics.pelvis_orientation - CRAWLING_ORIENTATION, physics.imu_position
     parts = {
         "small_control": small_control(physics),
-        "crawling": within(imu[:, 2], LOW, HIGH, margin=1),
-        "crawling_head": within(physics.head_height, LOW, HIGH, margin=1),
-        "move": moving(physics, CRAWL_SPEED),
-        "orientation": near_zero(turned_away, margin=1),
+        "crawling": low(imu[:, 2]),
+        "crawling_head": low(physics.head_height),
+        "move": move(physics),
+        "orientation": leaning_forward(np.sqrt(np.add.reduce(np.square(turn), axis=-1))),
         "in_tunnel": (np.abs(imu[:, 1]) <= TUNNEL_HALF_WIDTH).astype(np.float64),
     }
     reward = (
@@ -52,4 +55,4 @@ def add_tunnel(spec: mujoco.MjSpec) -> None:
         )
 
 
-TASKS = (Task("crawl", reward=crawl, furnish=add_tunnel, success_bar=700),)
+TASKS = (Task("crawl", reward=crawl, furnish=add_tunnel, sensors=(IMU_POSITION, PELVIS_ORIENTATION), success_bar=700),)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..physics import Array, Physics
-from ..rewards import moving, small_control, still, tall, upright
+from ..rewards import moving, small_control, still
 from ..task import Parts, Task
+from ..tolerances import at_least, gaussian, linear
 
 STAND_HEIGHT = 1.65  # of the head, metres
 WALK_SPEED = 1.0  # metres per second
 RUN_SPEED = 5.0
-FALLEN = 0.2  # height of the pelvis below which the episode ends
+FALLEN = np.array(0.2)  # height of the pelvis below which the episode ends
+
+tall = at_least(STAND_HEIGHT, gaussian(margin=STAND_HEIGHT / 4))
+straight = at_least(0.9, linear(margin=1.9))  # the torso's axis, as a cosine with the vertical
 
 
 def stand(physics: Physics) -> tuple[Array, Parts]:
@@ -24,11 +28,16 @@ def stand(physics: Physics) -> tuple[Array, Parts]:
     return parts["small_control"] * parts["stand_reward"] * parts["dont_move"], parts
 
 
-def go(physics: Physics, speed: float) -> tuple[Array, Parts]:
+def go(speed: float) -> Callable[[Physics], tuple[Array, Parts]]:
     """Little effort, tall and upright, at the wanted speed."""
-    parts = _posture(physics)
-    parts["move"] = moving(physics, speed)
-    return parts["small_control"] * parts["stand_reward"] * parts["move"], parts
+    move = moving(speed)
+
+    def reward(physics: Physics) -> tuple[Array, Parts]:
+        parts = _posture(physics)
+        parts["move"] = move(physics)
+        return parts["small_control"] * parts["stand_reward"] * parts["move"], parts
+
+    return reward
 
 
 def fallen(physics: Physics) -> NDArray[np.bool_]:
@@ -37,18 +46,17 @@ def fallen(physics: Physics) -> NDArray[np.bool_]:
 
 
 def _posture(physics: Physics) -> Parts:
-    standing = tall(physics, STAND_HEIGHT, margin=STAND_HEIGHT / 4)
-    straight = upright(physics, 0.9)
+    standing, upright = tall(physics.head_height), straight(physics.torso_upright)
     return {
         "small_control": small_control(physics),
-        "stand_reward": standing * straight,
+        "stand_reward": standing * upright,
         "standing": standing,
-        "upright": straight,
+        "upright": upright,
     }
 
 
 TASKS = (
     Task("stand", reward=stand, terminated=fallen, success_bar=800),
-    Task("walk", reward=functools.partial(go, speed=WALK_SPEED), terminated=fallen, success_bar=700),
-    Task("run", reward=functools.partial(go, speed=RUN_SPEED), terminated=fallen, success_bar=700),
+    Task("walk", reward=go(WALK_SPEED), terminated=fallen, success_bar=700),
+    Task("run", reward=go(RUN_SPEED), terminated=fallen, success_bar=700),
 )
