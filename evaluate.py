@@ -1,24 +1,25 @@
-"""Evaluate a checkpoint: deterministic episodes with fresh starts, the mean return and its spread."""
+"""Evaluate a checkpoint: deterministic episodes with starts of their own, the mean return and its spread.
+
+python evaluate.py RUN              the newest checkpoint
+python evaluate.py RUN@STEP         the one at an environment step
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import tyro
 
 import envs
 from training import load_policy
-from training.command_line import main
+from training.command_line import main, read_flags
 from training.evaluate import evaluate
 from training.policy import split_run
 
 
 @dataclass(frozen=True)
 class Options:
-    """Which checkpoint, and on how many episodes."""
+    """How to evaluate."""
 
-    run: tyro.conf.Positional[str]
-    """RUN for its newest checkpoint, RUN@STEP for the one at an environment step."""
     episodes: int = 100
     """Episodes, each from a start of its own."""
     seed: int = 1_000
@@ -26,18 +27,21 @@ class Options:
 
 
 def body(arguments: Sequence[str]) -> int:
-    options = tyro.cli(Options, args=arguments, prog="evaluate.py", description=__doc__)
-    if options.episodes < 1:
-        raise ValueError(f"--episodes {options.episodes} given; allowed is 1 or more")
-    policy = load_policy(*split_run(options.run))
+    run = [arguments[0]] if arguments and not arguments[0].startswith("-") else []
+    options = read_flags(Options(), arguments[len(run) :], "evaluate.py RUN[@STEP]", __doc__)
+    if not run:
+        raise ValueError("no run given: python evaluate.py RUN, or RUN@STEP")
+    if options.episodes < 1 or options.seed < 0:
+        raise ValueError(f"--episodes {options.episodes} --seed {options.seed} given; allowed are 1 and 0, or above")
+    policy = load_policy(*split_run(run[0]))
     settings = policy.config.run
-    members = max(n for n in range(1, 17) if options.episodes % n == 0)
+    members = max(count for count in range(1, 17) if options.episodes % count == 0)
     environment = envs.make_vec(settings.env, members, seed=0, action_repeat=settings.action_repeat)
     returns, lengths = evaluate(policy.act, environment, envs.spawn_seeds(options.seed, options.episodes))
-    error = returns.std(ddof=1) / np.sqrt(len(returns)) if len(returns) > 1 else float("nan")
+    spread = f" (standard error {returns.std(ddof=1) / np.sqrt(len(returns)):.1f})" if len(returns) > 1 else ""
     quartiles = ", ".join(f"{value:.1f}" for value in np.quantile(returns, (0, 0.25, 0.5, 0.75, 1)))
     print(f"{settings.env}, checkpoint at step {policy.step:,}: {len(returns)} episodes")
-    print(f"  return   {returns.mean():.1f} (standard error {error:.1f}); minimum, quartiles, maximum: {quartiles}")
+    print(f"  return   {returns.mean():.1f}{spread}; minimum, quartiles, maximum: {quartiles}")
     print(f"  length   {lengths.mean() * settings.action_repeat:.0f} environment steps on average")
     return 0
 

@@ -146,3 +146,18 @@ def test_the_warm_up_has_no_updates_and_learning_has_as_many_as_asked(tmp_path: 
         if line["kind"] == "train":
             # Learning begins at the first step of all environments that finds 40 decisions made: the 42nd.
             assert line["updates"] == max(0, line["decisions"] - 42) // 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "no run given"),
+        (["{run}", "--episode", "3"], "did you mean --episodes"),
+        (["{run}", "--episodes", "0"], "--episodes 0"),
+        (["{run}", "--episodes", "many"], "a whole number"),
+    ],
+)
+def test_a_wrong_evaluation_is_one_line(run: Path, arguments: list[str], complaint: str):
+    with pytest.raises(ValueError, match=complaint) as caught:
+        evaluate_script.body([argument.format(run=run) for argument in arguments])
+    assert "\n" not in str(caught.value)

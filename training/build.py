@@ -150,4 +150,6 @@ def action_scaling(space: spaces.Space[Any]) -> Callable[[NDArray[Any]], NDArray
 
 def config_from_json(value: Mapping[str, Any]) -> SACRun:
     """The settings kept in a run's `config.json`."""
+    if value["algorithm"] != "sac":
+        raise ValueError(f"the run was made with {value['algorithm']!r}; this is SAC")
     return SACRun(from_json(RunSettings, value["run"]), from_json(SACSettings, value["agent"]))

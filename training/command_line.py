@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 
@@ -18,6 +18,7 @@ from .build import SACRun
 from .settings import flag
 
 MARKERS = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff)
+Options = TypeVar("Options")
 
 
 @dataclass(frozen=True)
@@ -42,34 +43,6 @@ class CommandLine:
     config: SACRun
 
 
-def read_command_line(
-    arguments: Sequence[str], presets: Mapping[str, SACRun], program: str, description: str
-) -> Request:
-    """The request behind a command line; exits with code 2 and one line where it cannot be understood."""
-    default = CommandLine(Where(), preset_of(arguments, presets))
-    check_flags(arguments, default)
-    parsed = tyro.cli(
-        CommandLine,
-        default=default,
-        args=arguments,
-        prog=program,
-        description=f"{description}\n\n{describe_interventions()}",
-        config=MARKERS,
-    )
-    given = {name.removeprefix("--").partition("=")[0].replace("-", "_") for name, _ in split(arguments)}
-    given -= {field.name for field in fields(Where)}
-    settings = {
-        field: getattr(part, field) for part in (parsed.config.run, parsed.config.agent) for field in vars(part)
-    }
-    where = parsed.where
-    if where.resume is not None and (where.branch_from is not None or where.run_dir is not None):
-        raise ValueError("--resume goes with neither --branch-from nor --run-dir")
-    parsed.config.run.check()
-    return Request(
-        parsed.config, {name: settings[name] for name in given}, where.run_dir, where.resume, where.branch_from
-    )
-
-
 def main(body: Callable[[Sequence[str]], int]) -> NoReturn:
     """Run a script's body on its arguments; a ValueError is the user's mistake and is said in one line."""
     try:
@@ -82,47 +55,75 @@ def main(body: Callable[[Sequence[str]], int]) -> NoReturn:
     raise SystemExit(code)
 
 
-def split(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """Flags, each with the words that follow it."""
-    parts: list[tuple[str, list[str]]] = []
-    for word in arguments:
-        if word.startswith("--"):
-            parts.append((word, []))
-        elif parts:
-            parts[-1][1].append(word)
-        elif word != "-h":
-            raise ValueError(f"{word!r} given; flags begin with --, such as --env h1-walk (--help lists them)")
-    return parts
+def read_command_line(
+    arguments: Sequence[str], presets: Mapping[str, SACRun], program: str, description: str
+) -> Request:
+    """The request behind a training script's command line."""
+    words = [word for name, values in split(arguments) for word in (name, *values)]
+    preset = words[words.index("--preset") + 1 :][:1] if "--preset" in words else ["paper"]
+    default = CommandLine(Where(), presets.get("".join(preset), presets["paper"]))  # a wrong name is refused below
+    parsed = read_flags(default, arguments, program, f"{description}\n\n{describe_interventions()}")
+    where, config = parsed.where, parsed.config
+    config.run.check()
+    given = {name.removeprefix("--").replace("-", "_") for name, _ in split(arguments)}
+    if where.resume and (where.branch_from or where.run_dir):
+        raise ValueError("--resume goes with neither --branch-from nor --run-dir: a run stays in its folder")
+    if (where.resume or where.branch_from) and "preset" in given:
+        raise ValueError("--preset goes with neither --resume nor --branch-from: their settings are the earlier run's")
+    settings = {**vars(config.run), **vars(config.agent)}
+    explicit = {name: value for name, value in settings.items() if name in given}
+    return Request(config, explicit, where.run_dir, where.resume, where.branch_from)
 
 
-def flags_of(kind: type) -> dict[str, Any]:
-    """Every flag of a dataclass of dataclasses, with its type."""
-    found: dict[str, Any] = {}
-    for name, hint in get_type_hints(kind).items():
-        found |= flags_of(hint) if is_dataclass(hint) else {flag(name): hint}  # type: ignore[arg-type]
-    return found
-
-
-def check_flags(arguments: Sequence[str], default: CommandLine) -> None:
-    """Refuse unknown flags by their nearest names, and wrong values by what is allowed."""
-    known = flags_of(CommandLine)
-    for word, values in split(arguments):
-        name, equals, attached = word.partition("=")
-        name = name.replace("_", "-")
-        if name == "--help":
+def read_flags(default: Options, arguments: Sequence[str], program: str, description: str | None) -> Options:
+    """Flags on top of a dataclass of defaults; unknown ones are refused by their nearest names, wrong values too."""
+    known = flags_of(type(default))
+    for name, values in split(arguments):
+        if name in ("-h", "--help"):
             continue
         if name not in known:
             near = difflib.get_close_matches(name, known, 2)
             raise ValueError(
                 f"unknown flag {name}; " + (f"did you mean {' or '.join(near)}?" if near else "see --help")
             )
-        values = [attached] if equals else values
-        try:
-            with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-                tyro.cli(CommandLine, default=default, args=[name, *values], config=MARKERS)
-        except SystemExit:
+        # Each flag alone: tyro's own messages fill a box and do not name the flag to mend.
+        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+            try:
+                tyro.cli(type(default), default=default, args=[name, *values], config=MARKERS)
+                wrong = False
+            except SystemExit:
+                wrong = True
+        if wrong:
             given = " ".join(values)
-            raise ValueError(f"{name} {given!r} given; allowed is {spoken(known[name], given)}") from None
+            raise ValueError(f"{name} {given!r} given; allowed is {spoken(known[name], given)}")
+    return tyro.cli(
+        type(default), default=default, args=arguments, prog=program, description=description, config=MARKERS
+    )
+
+
+def split(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Flags as they are spelled in --help, each with the values given to it."""
+    parts: list[tuple[str, list[str]]] = []
+    for word in arguments:
+        if word.startswith("--"):
+            name, equals, attached = word.partition("=")
+            parts.append((name.replace("_", "-"), [attached] if equals else []))
+        elif word == "-h":
+            parts.append((word, []))
+        elif parts:
+            parts[-1][1].append(word)
+        else:
+            raise ValueError(f"{word!r} given; flags begin with --, such as --env h1-walk (--help lists them)")
+    return parts
+
+
+def flags_of(kind: type) -> dict[str, Any]:
+    """Every flag of a dataclass, those of dataclasses inside it included, with its type."""
+    found: dict[str, Any] = {}
+    for name, hint in get_type_hints(kind).items():
+        if name in {field.name for field in fields(kind)}:
+            found |= flags_of(hint) if is_dataclass(hint) else {flag(name): hint}  # type: ignore[arg-type]
+    return found
 
 
 def spoken(hint: Any, given: str) -> str:
@@ -134,13 +135,3 @@ def spoken(hint: Any, given: str) -> str:
     words = {int: "a whole number", float: "a number", bool: "True or False", str: "a word", Path: "a path"}
     kinds = [kind for kind in (get_args(hint) or (hint,)) if kind is not type(None) and kind is not Ellipsis]
     return words.get(kinds[0], str(kinds[0])) + (", or several" if get_origin(hint) is tuple else "")
-
-
-def preset_of(arguments: Sequence[str], presets: Mapping[str, SACRun]) -> SACRun:
-    """The values behind --preset, read before the other flags, which go on top of them."""
-    name = "paper"
-    for word, values in split(arguments):
-        flag_name, equals, attached = word.partition("=")
-        if flag_name == "--preset":
-            name = attached if equals else " ".join(values)
-    return presets.get(name, presets["paper"])  # a wrong name is refused with the other flags

@@ -66,6 +66,7 @@ class Loop:
         self.segments: tuple[Segment, ...] = ()
         self.sums: dict[str, Tensor] = {}  # training metrics since the last log line, on the device
         self.summed_updates = 0
+        self._update_rate = 0.0  # updates per second since the log line before
         self.observations: np.ndarray | None = None
         self.stop_requested: Callable[[], bool] = lambda: False
         self.log: RunLog
@@ -93,7 +94,8 @@ class Loop:
     def _open_episodes(self) -> None:
         """First observations; after a resume without saved environments, open episodes end here as truncated."""
         environment, steps = self.parts.environment, self.progress.environment_steps
-        seeds = envs.spawn_seeds(self.settings.seed + steps, environment.num_envs) if steps else None
+        anew = np.random.SeedSequence([self.settings.seed, steps]).generate_state(1)
+        seeds = envs.spawn_seeds(int(anew[0]), environment.num_envs) if steps else None
         self.observations, _ = environment.reset(seed=seeds)  # type: ignore[arg-type]  # Gymnasium allows a list
         for member, length in enumerate(self.progress.lengths):
             if length:
@@ -220,23 +222,21 @@ class Loop:
         now, progress = time.perf_counter(), self.progress
         then, steps, updates = self._logged
         elapsed = max(now - then, 1e-9)
-        self._rates = (progress.updates - updates) / elapsed
+        self._update_rate = (progress.updates - updates) / elapsed
         values |= {
             "seconds": now - self._clock,
             "steps_per_second": (progress.environment_steps - steps) / elapsed,
-            "updates_per_second": self._rates,
+            "updates_per_second": self._update_rate,
         }
         self.log.write("train", progress.counts(), values)
         self.sums, self.summed_updates = {}, 0
         self._logged = (now, progress.environment_steps, progress.updates)
         self._show()
 
-    _rates = 0.0
-
     def _show(self) -> None:
         last = self.progress.last_evaluation
         evaluation = "" if last is None else f", last evaluation {last:.1f}"
-        self.bar.set_postfix_str(f"{self._rates:.1f} updates/s{evaluation}", refresh=False)
+        self.bar.set_postfix_str(f"{self._update_rate:.1f} updates/s{evaluation}", refresh=False)
 
     # State
 
@@ -266,10 +266,10 @@ class Loop:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Put a checkpoint's state into the parts; the log's files were cut back before."""
         parts, values, tensors = self.parts, checkpoint.values, checkpoint.tensors
+        parts.manager.load_state_dict(values["manager"])  # first: it restores the networks' structure
         parts.agent.load_state_dict(checkpoint.agent)
         parts.replay.load(self.folder / "replay", checkpoint.segments, values["replay_added"])
         parts.replay_generator.set_state(tensors["generator.replay"])
-        parts.manager.load_state_dict(values["manager"])
         self.ratio.load_state_dict(values["ratio"])
         saved = dict(values["progress"])
         self.progress = Progress(**saved | {"handled": Position(**saved["handled"])})

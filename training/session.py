@@ -32,7 +32,9 @@ def run(request: Request) -> int:
         config = branched_config(request, request.branch_from)
     else:
         config = request.config
-    config = replace(config, run=replace(config.run.resolved(), threads=config.run.threads or os.cpu_count() or 1))
+    config = replace(
+        config, run=replace(config.run.resolved(), threads=config.run.threads or len(os.sched_getaffinity(0)))
+    )
     folder = request.resume or request.run_dir or default_folder(config)
     if request.resume is None and folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty: continue it with --resume {folder}, or choose another --run-dir")
