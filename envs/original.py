@@ -23,8 +23,8 @@ def original_available() -> bool:
     return find_spec("humanoid_bench") is not None
 
 
-def make_original(task: str) -> gym.Env[Any, Any]:
-    """The original's own environment of an H1 task, without Gymnasium's checks and time limit around it."""
+def make_original(task: str) -> Any:
+    """The original's own environment of an H1 task (a `MujocoEnv`), without time limit and checks around it."""
     if not original_available():
         raise ValueError(
             f"humanoid_bench is not importable; clone {REPOSITORY}, add the clone to PYTHONPATH and "

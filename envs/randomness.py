@@ -7,7 +7,6 @@ from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
 WORD = 2**64
-GENERATOR_WORDS = 6
 
 
 def spawn_seeds(seed: int, count: int) -> list[int]:

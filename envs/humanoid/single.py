@@ -27,36 +27,39 @@ class HumanoidEnv(gym.Env[Array, NDArray[np.float32]]):
     def __init__(self, task: Task, seed: int | None, action_repeat: int, render_mode: str | None) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"render_mode {render_mode!r} is not known; allowed are None and 'rgb_array'")
-        self._world = World(task, [new_generator(seed)], action_repeat, threads=1)
-        self.model: mujoco.MjModel = self._world.physics.model
-        self.data: mujoco.MjData = self._world.physics.datas[0]
-        self.observation_space = observation_space(self._world.physics)
-        self.action_space = action_space(self._world.physics)
+        self.world = World(task, [new_generator(seed)], action_repeat, threads=1)
+        self.model: mujoco.MjModel = self.world.physics.model
+        self.data: mujoco.MjData = self.world.physics.datas[0]
+        self.observation_space = observation_space(self.world.physics)
+        self.action_space = action_space(self.world.physics)
         self.render_mode = render_mode
         self._picture: Picture | None = None
         self._begun = False
-        self._np_random = self._world.generators[0]
+        self._np_random = self.world.generators[0]
         self._np_random_seed = seed
         self._show()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, Info]:
         """Begins an episode: the keyframe with noise on every position, at rest."""
         super().reset(seed=seed)
-        self._world.generators[0] = self.np_random
-        self._world.reset(0)
+        self.world.generators[0] = self.np_random
+        self.world.reset(0)
         self._show()
         self._begun = True
-        return self._world.observations()[0], {}
+        return self.world.observations()[0], {}
 
     def step(self, action: ArrayLike) -> tuple[Array, float, bool, bool, Info]:
         """Ten physics steps per repeat, holding the action."""
         if not self._begun:
             raise gym.error.ResetNeeded("call reset() or set_state() before the first step()")
-        self._world.physics.read_data()
-        outcome = self._world.step(np.asarray(action)[None])
+        action = np.asarray(action)
+        if action.shape != self.action_space.shape:
+            raise ValueError(f"the action has shape {action.shape}, {self.action_space.shape} is needed")
+        self.world.physics.read_data()
+        outcome = self.world.step(action[None])
         info = {name: float(values[0]) for name, values in outcome.parts.items()}
         return (
-            self._world.observations()[0],
+            self.world.observations()[0],
             float(outcome.rewards[0]),
             bool(outcome.terminated[0]),
             bool(outcome.truncated[0]),
@@ -73,24 +76,24 @@ class HumanoidEnv(gym.Env[Array, NDArray[np.float32]]):
 
     def get_state(self) -> State:
         """Everything that decides the future; `set_state(**state)` restores it exactly."""
-        self._world.physics.read_data()
-        return {name: values[0] for name, values in self._world.get_state().items()}
+        self.world.physics.read_data()
+        return {name: np.asarray(values[0]) for name, values in self.world.get_state().items()}
 
     def set_state(self, qpos: ArrayLike, qvel: ArrayLike, **rest: ArrayLike) -> None:
         """Positions (nq,) and velocities (nv,), and what else `get_state` gives."""
-        self._world.physics.read_data()
+        self.world.physics.read_data()
         batched = {name: np.asarray(values)[None] for name, values in {"qpos": qpos, "qvel": qvel, **rest}.items()}
-        self._world.set_state(**batched)
-        self._np_random = self._world.generators[0]
+        self.world.set_state(**batched)
+        self._np_random = self.world.generators[0]
         self._show()
         self._begun = True
 
     def _show(self) -> None:
-        self._world.physics.write_data()
+        self.world.physics.write_data()
 
     def close(self) -> None:
         """Frees the renderer."""
         if self._picture is not None:
             self._picture.close()
             self._picture = None
-        self._world.physics.close()
+        self.world.physics.close()

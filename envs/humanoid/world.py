@@ -6,12 +6,12 @@ Knows no automatic reset: whoever holds a world says which robots begin again. S
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..randomness import GENERATOR_WORDS, generator_from_words, generator_words
+from ..randomness import generator_from_words, generator_words
 from .physics import Array, Physics
 from .task import EPISODE_STEPS, START_NOISE, Parts, Task
 
@@ -19,7 +19,7 @@ from .task import EPISODE_STEPS, START_NOISE, Parts, Task
 ONE = np.array(1, dtype=np.float32)
 ONE_STEP, LAST_STEP = np.array(1), np.array(EPISODE_STEPS)
 
-State = dict[str, NDArray[np.generic]]
+State = dict[str, NDArray[Any]]
 
 
 class Outcome(NamedTuple):
@@ -78,7 +78,7 @@ class World:
         # In float32, as in the original: in float64 a step differs from it by up to 3e-5.
         actions = np.asarray(actions, dtype=np.float32)
         if actions.shape != self._action_shape:
-            raise ValueError(f"actions have shape {actions.shape}, {self._action_shape} is needed: one row per robot")
+            raise ValueError(f"the actions have shape {actions.shape}, {self._action_shape} is needed")
         controls = (actions + ONE) * self._half_span + self._low
         if not math.isfinite(np.vdot(controls, controls)):
             raise ValueError("an action holds NaN or infinity; allowed are numbers from -1 to 1")
@@ -121,20 +121,24 @@ class World:
         random_generator: ArrayLike | None = None,
     ) -> None:
         """Puts every robot where `get_state` saw it; positions and velocities alone leave the rest as it is."""
-        _assign("qpos", self.physics.qpos, qpos)
-        _assign("qvel", self.physics.qvel, qvel)
-        if time is not None:
-            _assign("time", self.physics.time, time)
-        if elapsed_steps is not None:
-            _assign("elapsed_steps", self.elapsed, elapsed_steps)
-        if random_generator is not None:
-            words = np.zeros((self.physics.count, GENERATOR_WORDS), dtype=np.uint64)
-            _assign("random_generator", words, random_generator)
-            self.generators[:] = [generator_from_words(row) for row in words]
+        wanted = {
+            "qpos": qpos,
+            "qvel": qvel,
+            "time": time,
+            "elapsed_steps": elapsed_steps,
+            "random_generator": random_generator,
+        }
+        state = self.get_state()
+        for name, value in wanted.items():
+            if value is not None:
+                state[name] = _like(name, value, state[name])
+        self.physics.qpos[:], self.physics.qvel[:] = state["qpos"], state["qvel"]
+        self.physics.time[:], self.elapsed[:] = state["time"], state["elapsed_steps"]
+        self.generators[:] = [generator_from_words(words) for words in state["random_generator"]]
 
 
-def _assign(name: str, target: NDArray[np.generic], value: ArrayLike) -> None:
-    values = np.asarray(value)
-    if values.shape != target.shape:
-        raise ValueError(f"{name} has shape {values.shape}, this environment needs {target.shape}")
-    target[...] = values
+def _like(name: str, value: ArrayLike, present: NDArray[Any]) -> NDArray[Any]:
+    array = np.asarray(value, dtype=present.dtype)
+    if array.shape != present.shape:
+        raise ValueError(f"{name} has shape {array.shape}, {present.shape} is needed: one row per robot")
+    return array

@@ -14,11 +14,12 @@ from ..tolerances import gaussian, within
 CRAWLING_ORIENTATION = np.array([0.75, 0.0, 0.65, 0.0])  # of the pelvis, as a quaternion
 TUNNEL_HALF_WIDTH = 1.0  # the reward is paid inside alone
 
-# Centre and half sizes of the tunnel's boxes, metres.
+TUNNEL_START = (2.2, 0.0, 0.0)
+# Centre, from the start, and half sizes of the tunnel's boxes, metres.
 TUNNEL = {
-    "left_wall": ((10.2, -1.35, 0.775), (8, 0.2, 0.775)),
-    "right_wall": ((10.2, 1.35, 0.775), (8, 0.2, 0.775)),
-    "ceiling": ((10.2, 0, 1.35), (8, 1.15, 0.2)),
+    "left_wall": ((8, -1.35, 0.775), (8, 0.2, 0.775)),
+    "right_wall": ((8, 1.35, 0.775), (8, 0.2, 0.775)),
+    "ceiling": ((8, 0, 1.35), (8, 1.15, 0.2)),
 }
 
 low = within(0.6, 1.0, gaussian(margin=1))  # a height, metres
@@ -48,7 +49,7 @@ def crawl(physics: Physics) -> tuple[Array, Parts]:
 
 def add_tunnel(spec: mujoco.MjSpec) -> None:
     """Two walls and a ceiling, half transparent."""
-    tunnel = spec.worldbody.add_body(name="tunnel")
+    tunnel = spec.worldbody.add_body(name="tunnel", pos=TUNNEL_START)
     for name, (center, half_sizes) in TUNNEL.items():
         tunnel.add_geom(
             name=name, type=mujoco.mjtGeom.mjGEOM_BOX, pos=center, size=half_sizes, rgba=(0.5, 0.5, 0.5, 0.3)

@@ -1,0 +1,126 @@
+"""Environments by name: native ones, Gymnasium's, a module's, and what a wrong name is answered."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import envs
+from envs.generic import ActionRepeat
+from envs.humanoid import TASKS, HumanoidEnv, HumanoidVectorEnv, meshes
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("spelling", ["h1-{}", "h1-{}-v0", "fire_rl/h1-{}-v0"])
+def test_native_tasks_answer_to_their_names(task, spelling):
+    name = spelling.format(task)
+    assert isinstance(envs.make(name), HumanoidEnv)
+    assert isinstance(envs.make_vec(name, 1), HumanoidVectorEnv)
+    assert f"h1-{task}" in envs.names()
+    assert f"fire_rl/h1-{task}-v0" in gym.registry
+    assert f"h1-{task}-v0" not in gym.registry, "the bare name is the original's"
+
+
+def test_a_native_environment_can_be_made_again_from_its_spec():
+    spec = envs.make("h1-walk", action_repeat=2).spec
+    assert spec is not None
+    again: Any = gym.make(spec)
+    assert isinstance(again.unwrapped, HumanoidEnv)
+    assert again.unwrapped.world.action_repeat == 2
+    assert gym.envs.registration.EnvSpec.from_json(spec.to_json()) == spec
+
+
+@pytest.mark.parametrize("make", [envs.make, lambda name: envs.make_vec(name, 2)])
+@pytest.mark.parametrize(
+    ("wrong", "nearest"),
+    [("h1-wlak", "h1-walk"), ("h1-walk-v3", "h1-walk"), ("CartPol-v1", "CartPole-v1"), ("walk", "h1-walk")],
+)
+def test_a_wrong_name_is_answered_in_one_line_with_the_nearest(make, wrong, nearest):
+    with pytest.raises(ValueError, match=wrong) as error:
+        make(wrong)
+    message = str(error.value)
+    assert nearest in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("wrong", ["no_such_module:Task-v0", "gymnasium:no_such_task-v0"])
+def test_a_module_that_does_not_offer_the_environment_is_named(wrong):
+    with pytest.raises(ValueError, match=wrong.split(":")[1] + "|" + wrong.split(":")[0]) as error:
+        envs.make(wrong)
+    assert "\n" not in str(error.value)
+
+
+def test_a_module_registers_its_environment_when_named(tmp_path, monkeypatch):
+    (tmp_path / "their_module.py").write_text(
+        "import gymnasium\n"
+        "from gymnasium.envs.classic_control import PendulumEnv\n"
+        "gymnasium.register('Theirs-v0', entry_point=PendulumEnv, max_episode_steps=7)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    vector: Any = envs.make_vec("their_module:Theirs-v0", 2, seed=0)
+    assert vector.spec.max_episode_steps == 7
+    vector.reset()
+    assert [vector.step(np.zeros((2, 1)))[3].all() for _ in range(7)] == [False] * 6 + [True]
+    assert envs.make("their_module:Theirs-v0").spec.id == "Theirs-v0"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_envs": 0}, "num_envs is 0"),
+        ({"num_envs": 2, "action_repeat": 0}, "action_repeat is 0"),
+        ({"num_envs": 2, "threads": 0}, "threads is 0"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        envs.make_vec("h1-walk", **arguments)
+
+
+def test_an_unknown_render_mode_is_refused():
+    with pytest.raises(ValueError, match="human"):
+        envs.make("h1-walk", render_mode="human")
+
+
+def test_a_repeated_action_sums_rewards_until_the_episode_is_over():
+    env: Any = ActionRepeat(gym.make("Pendulum-v1"), 3)
+    plain: Any = gym.make("Pendulum-v1")
+    env.reset(seed=0)
+    plain.reset(seed=0)
+    action = np.ones(1, dtype=np.float32)
+    for _ in range(66):  # 198 of 200 steps
+        total = sum(float(plain.step(action)[1]) for _ in range(3))
+        _, reward, _, truncated, _ = env.step(action)
+        assert reward == pytest.approx(total)
+        assert not truncated
+    assert env.step(action)[3], "two steps were left"
+
+
+def test_missing_meshes_are_answered_with_what_to_install(monkeypatch):
+    monkeypatch.setattr(meshes, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="pip install robosuite-models"):
+        meshes.mesh_file("pelvis")
+
+
+def test_both_import_names_can_be_used_in_one_process(tmp_path):
+    (tmp_path / "fire_rl").symlink_to(ROOT / "envs")  # any other name of the package will do
+    program = (
+        "import warnings; warnings.simplefilter('error')\n"
+        "import envs, fire_rl, gymnasium\n"
+        "assert fire_rl.make is not envs.make\n"
+        "print(fire_rl.make('h1-walk').spec.id, gymnasium.make('fire_rl/h1-walk-v0').spec.id)\n"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": f"{ROOT}:{tmp_path}"},
+    )
+    assert output.stdout.split() == ["fire_rl/h1-walk-v0"] * 2

@@ -1,0 +1,170 @@
+"""Agreement with the original HumanoidBench, by figures recorded of it: models, rewards, single steps, random returns.
+
+`tests/fixtures/humanoid_record.py` recorded them. Where the original is importable, it is compared live too (slow).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+import pytest
+
+import envs
+from envs.original import make_original, original_available
+
+RECORD = np.load(Path(__file__).parent / "fixtures" / "humanoid_original.npz", allow_pickle=False)
+TASKS = ("walk", "stand", "run", "crawl", "balance_simple")
+QUANTITIES = ("head_height", "torso_upright", "center_of_mass_velocity", "actuator_forces")
+CRAWL_QUANTITIES = ("imu_position", "pelvis_orientation")
+
+make: Any = envs.make
+make_vec: Any = envs.make_vec
+
+
+def recorded(task: str, group: str) -> dict[str, Any]:
+    prefix = f"{task}/{group}/"
+    return {name.removeprefix(prefix): RECORD[name] for name in RECORD.files if name.startswith(prefix)}
+
+
+def rows(arrays):
+    names = list(arrays)
+    return [dict(zip(names, values, strict=True)) for values in zip(*arrays.values(), strict=True)]
+
+
+def judged_at(env, sample):
+    """Quantities, reward and end of the episode in a state, nothing moving on."""
+    physics, task = env.world.physics, env.world.task
+    env.set_state(sample["qpos"], sample["qvel"])
+    low, high = env.model.actuator_ctrlrange.T.astype(np.float32)
+    env.data.ctrl[:] = (sample["action"] + 1) / 2 * (high - low) + low
+    mujoco.mj_forward(env.model, env.data)
+    physics.last_readings[0] = env.data.sensordata
+    rewards, parts = task.reward(physics)
+    return physics, rewards[0], task.terminated(physics)[0], {name: values[0] for name, values in parts.items()}
+
+
+def assert_model_agrees(task: str, model: mujoco.MjModel, figures: dict[str, Any]) -> None:
+    """Every recorded figure of the compiled model; of the feet, all but their measured shape."""
+    moving = [body for body in range(1, model.nbody) if model.body_mass[body] > 0 and model.body_dofnum[body] > 0]
+    colliding = [geom for geom in range(model.ngeom) if model.geom_contype[geom]]
+    feet = [index for index, geom in enumerate(colliding) if "ankle" in model.body(int(model.geom_bodyid[geom])).name]
+    assert len(feet) == 2
+    for name, expected in figures.items():
+        kind, field = name.split("_", 1)
+        if name == "body_tensor":
+            continue  # below
+        ours = getattr(model.opt, field) if kind == "opt" else getattr(model, name)
+        if kind == "body":
+            ours = ours[moving[1:] if field == "pos" else moving]
+        if kind == "geom":
+            ours, expected = ours[colliding].copy(), expected.copy()
+            if field in ("pos", "quat", "size"):
+                ours[feet] = expected[feet] = 0
+        assert np.asarray(ours) == pytest.approx(expected, rel=1e-12, abs=1e-12), f"{task}: {name}"
+    tensors = []
+    for body in moving:
+        turn = np.zeros(9)
+        mujoco.mju_quat2Mat(turn, model.body_iquat[body])
+        axes = turn.reshape(3, 3)
+        tensors.append(axes @ np.diag(model.body_inertia[body]) @ axes.T)
+    assert np.array(tensors) == pytest.approx(figures["body_tensor"], rel=1e-12, abs=1e-15)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_compiled_model_has_the_originals_figures(task):
+    assert_model_agrees(task, make(f"h1-{task}").model, recorded(task, "model"))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_rewards_from_equal_states_are_equal(task):
+    env = make(f"h1-{task}")
+    samples = rows(recorded(task, "samples"))
+    assert np.ptp([sample["reward"] for sample in samples]) > 0.1, "the recorded states must be worth something"
+    for sample in samples:
+        physics, reward, terminated, parts = judged_at(env, sample)
+        for name in QUANTITIES + (CRAWL_QUANTITIES if task == "crawl" else ()):
+            assert getattr(physics, name)[0] == pytest.approx(sample[name], rel=1e-9, abs=1e-9)
+        assert reward == pytest.approx(sample["reward"], abs=1e-9)
+        assert terminated == sample["terminated"]
+        shared = [name for name in sample if name.startswith("part_")]
+        assert len(shared) >= 5
+        for name in shared:
+            assert parts[name.removeprefix("part_")] == pytest.approx(sample[name], abs=1e-9)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_one_step_leads_as_close_as_contact_allows(task):
+    """Without foot contact the step is the same up to rounding; with it, the measured foot makes a small difference."""
+    env = make(f"h1-{task}")
+    position_errors, reward_errors, ends = [], [], []
+    for sample in rows(recorded(task, "samples")):
+        env.set_state(sample["qpos"], sample["qvel"], time=0.0)
+        observation, reward, terminated, *_ = env.step(sample["action"])
+        position_errors.append(np.abs(observation - sample["next_observation"])[: env.model.nq].max())
+        reward_errors.append(abs(reward - sample["next_reward"]))
+        ends.append(terminated == sample["next_terminated"])
+    on_the_board = task == "balance_simple"  # both feet touch it nearly always
+    quarter, half, most = np.percentile(position_errors, [25, 50, 90])
+    assert quarter < 1e-12
+    assert half < (1e-3 if on_the_board else 1e-4)
+    assert most < (2e-2 if on_the_board else 3e-3)
+    assert np.percentile(reward_errors, 90) < 1e-3
+    assert all(ends)
+
+
+def random_returns(task: str, seeds: range) -> tuple[Any, Any]:
+    """Returns and lengths of one episode per seed, all side by side, each with its own stream of actions."""
+    vector = make_vec(f"h1-{task}", len(seeds))
+    streams = [np.random.default_rng(seed) for seed in seeds]
+    vector.reset(seed=list(seeds))
+    returns, lengths, running = np.zeros(len(seeds)), np.zeros(len(seeds), dtype=int), np.ones(len(seeds), dtype=bool)
+    while running.any():
+        actions = np.stack([stream.uniform(-1, 1, 19).astype(np.float32) for stream in streams])
+        _, rewards, terminated, truncated, _ = vector.step(actions)
+        returns += np.where(running, rewards, 0)
+        lengths += running
+        running &= ~(terminated | truncated)
+    vector.close()
+    return returns, lengths
+
+
+def standard_errors_apart(first, second) -> float:
+    combined = np.sqrt(first.var(ddof=1) / len(first) + second.var(ddof=1) / len(second))
+    return float(abs(first.mean() - second.mean()) / combined)
+
+
+@pytest.mark.parametrize(
+    "task", [task if task == "walk" else pytest.param(task, marks=pytest.mark.slow) for task in TASKS]
+)
+def test_a_random_policy_earns_what_it_earns_in_the_original(task):
+    """Over 100 episodes; where these differ by more than 4 standard errors, 400 new ones decide."""
+    original = recorded(task, "random")
+    for chosen, seeds in ((slice(0, 100), range(1000, 1100)), (slice(100, 500), range(2000, 2400))):
+        returns, lengths = random_returns(task, seeds)
+        apart = standard_errors_apart(returns, original["returns"][chosen])
+        if apart <= 4:
+            break
+    assert apart <= 4
+    if task != "crawl":  # which never ends early
+        assert standard_errors_apart(lengths, original["lengths"][chosen]) <= 4
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not original_available(), reason="the package humanoid_bench is not importable")
+@pytest.mark.parametrize("task", TASKS)
+def test_the_original_itself_agrees(task):
+    """200 random steps, each begun in both from the original's state: rewards and ends from equal states."""
+    original, env = make_original(task), make(f"h1-{task}")
+    generator = np.random.default_rng(0)
+    original.reset(seed=0)
+    for _ in range(200):
+        action = generator.uniform(-1, 1, 19).astype(np.float32)
+        state = {"qpos": original.data.qpos.copy(), "qvel": original.data.qvel.copy(), "action": action}
+        original.data.ctrl[:] = original.task.unnormalize_action(action)
+        mujoco.mj_forward(original.model, original.data)
+        _, reward, terminated, _ = judged_at(env, state)
+        assert reward == pytest.approx(original.task.get_reward()[0], abs=1e-9)
+        assert terminated == original.task.get_terminated()[0]
+        if original.step(action)[2]:
+            original.reset()

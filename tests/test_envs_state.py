@@ -1,0 +1,130 @@
+"""A saved state continues exactly: in the middle of an episode, across its end, single and vector."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import envs
+
+make: Any = envs.make
+make_vec: Any = envs.make_vec
+
+TASKS = ["h1-walk", "h1-crawl", "h1-balance_simple"]
+KINDS = {"single": None, "vector": 3}
+
+
+def build(name, kind, seed):
+    return make(name, seed=seed) if kind == "single" else make_vec(name, KINDS[kind], seed=seed, threads=2)
+
+
+def advance(env, kind, actions):
+    """Steps on, beginning a new episode by hand where the environment does not."""
+    results = []
+    for action in actions:
+        result = env.step(action[0] if kind == "single" else action)
+        results += [np.asarray(part) for part in result[:4]]
+        if kind == "single" and (result[2] or result[3]):
+            results.append(env.reset()[0])
+    return results
+
+
+def actions(count, seed=0):
+    return np.random.default_rng(seed).uniform(-1, 1, (count, 3, 19)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", TASKS)
+def test_a_restored_environment_continues_bit_by_bit_across_episode_ends(name, kind):
+    env = build(name, kind, seed=0)
+    env.reset()
+    advance(env, kind, actions(15))
+    state = {key: value.copy() for key, value in env.get_state().items()}
+    expected = advance(env, kind, actions(120, seed=1))
+
+    other = build(name, kind, seed=99)  # never reset: the state is enough
+    other.set_state(**state)
+    assert all(np.array_equal(a, b) for a, b in zip(advance(other, kind, actions(120, seed=1)), expected, strict=True))
+
+    env.set_state(**state)  # going back in the same environment
+    assert all(np.array_equal(a, b) for a, b in zip(advance(env, kind, actions(120, seed=1)), expected, strict=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_state_saved_before_the_first_reset_keeps_the_seed(kind):
+    env, other = build("h1-walk", kind, seed=5), build("h1-walk", kind, seed=6)
+    other.set_state(**env.get_state())
+    assert np.array_equal(env.reset()[0], other.reset()[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_states_are_plain_arrays_that_nothing_writes_to(kind):
+    env = build("h1-walk", kind, seed=0)
+    env.reset()
+    state = env.get_state()
+    copies = {key: value.copy() for key, value in state.items()}
+    advance(env, kind, actions(5))
+    assert {key: str(value.dtype) for key, value in state.items()} == {
+        "time": "float64",
+        "qpos": "float64",
+        "qvel": "float64",
+        "elapsed_steps": "int64",
+        "random_generator": "uint64",
+    }
+    assert all(isinstance(value, np.ndarray) and np.array_equal(value, copies[key]) for key, value in state.items())
+    count = () if kind == "single" else (3,)
+    assert {key: value.shape for key, value in state.items()} == {
+        "time": count,
+        "qpos": (*count, 26),
+        "qvel": (*count, 25),
+        "elapsed_steps": count,
+        "random_generator": (*count, 6),
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_positions_and_velocities_alone_leave_the_rest(kind):
+    env = build("h1-walk", kind, seed=0)
+    env.reset()
+    advance(env, kind, actions(5))
+    before = env.get_state()
+    env.set_state(before["qpos"] + 0.1, before["qvel"])
+    after = env.get_state()
+    assert np.array_equal(after["qpos"], before["qpos"] + 0.1)
+    for name in ("time", "elapsed_steps", "random_generator"):
+        assert np.array_equal(after[name], before[name])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_state_of_the_wrong_shape_is_refused(kind):
+    env = build("h1-walk", kind, seed=0)
+    state = env.get_state()
+    for name in state:
+        with pytest.raises(ValueError, match=name):
+            env.set_state(**{**state, name: np.zeros(7)})
+        assert all(np.array_equal(value, env.get_state()[key]) for key, value in state.items()), "nothing was changed"
+
+
+def test_threads_do_not_change_a_result():
+    runs = []
+    for threads in (1, 2, 3):
+        vector = make_vec("h1-walk", 5, seed=0, threads=threads)
+        vector.reset()
+        chosen = np.random.default_rng(0).uniform(-1, 1, (80, 5, 19)).astype(np.float32)
+        runs.append(np.concatenate([np.c_[vector.step(action)[0], vector.get_state()["time"]] for action in chosen]))
+        vector.close()
+    assert np.array_equal(runs[0], runs[1])
+    assert np.array_equal(runs[0], runs[2])
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 16, 33])
+def test_a_robots_fate_does_not_depend_on_how_many_others_there_are(count):
+    alone, many = make_vec("h1-walk", 1), make_vec("h1-walk", count)
+    seeds = list(range(count))
+    alone.reset(seed=[0])
+    many.reset(seed=seeds)
+    for action in np.random.default_rng(0).uniform(-1, 1, (40, count, 19)).astype(np.float32):
+        first, second = alone.step(action[:1]), many.step(action)
+        assert all(np.array_equal(a[0], b[0]) for a, b in zip(first[:4], second[:4], strict=True))
+        parts = [name for name in second[4] if name.lstrip("_") in ("standing", "upright", "move", "small_control")]
+        assert all(first[4][name][0] == second[4][name][0] for name in parts)
