@@ -1,20 +1,18 @@
 """Each solver on the weights of SAC and of ResNet-18: seconds, deviation from isometry, distance to the polar factor.
 
-Run from the root: `python benchmarks/fire.py [--threads N] [--repeats N]`. Weights are Gaussian. Times are the best of
-the repeats, in which the solvers take turns, so that a slow moment of the machine hits all of them alike.
+Run from the root: `python benchmarks/fire.py [--threads N] [--repeats N]`. Weights are Gaussian.
 """
 
 import argparse
-import copy
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the library, when run as a script
 
@@ -64,54 +62,50 @@ def resnet_18() -> nn.Module:
     return nn.ModuleList([*layers, nn.Linear(512, 1000)])
 
 
-@torch.no_grad()
-def published_loop(module: nn.Module) -> None:
+def published(matrix: Tensor) -> Tensor:
     """The published formula, one matrix after another as the published code does it."""
-    for matrix in fire.take_inventory(module).matrices:
-        for view in matrix.view.reshape(-1, matrix.d_out, matrix.d_in):
-            factor = view.mT if matrix.d_out < matrix.d_in else view
-            factor = factor / factor.norm()
-            for _ in range(10):
-                factor = 1.5 * factor - 0.5 * factor @ (factor.mT @ factor)
+    factors = []
+    for one in matrix.reshape(-1, *matrix.shape[-2:]):
+        factor = one.mT if one.shape[0] < one.shape[1] else one
+        factor = factor / factor.norm()
+        for _ in range(10):
+            factor = 1.5 * factor - 0.5 * factor @ (factor.mT @ factor)
+        factors.append(factor.mT if one.shape[0] < one.shape[1] else factor)
+    return torch.stack(factors).reshape(matrix.shape)
 
 
-@dataclass
-class Row:
-    """What a solver makes of one network."""
-
-    name: str
-    seconds: float = float("inf")
-    numbers: str = ""
+SOLVERS: dict[str, Callable[[Tensor], Tensor]] = {"published loop": published}
+SOLVERS |= {name: partial(fire.polar_factor, solver=cast(fire.Solver, name)) for name in fire.SOLVERS}
 
 
-@torch.no_grad()
-def distance(module: nn.Module, original: nn.Module) -> float:
-    """The largest relative distance to a true polar factor, over the directions that the original matrix has."""
-    distances = []
-    inventories = fire.take_inventory(module), fire.take_inventory(original)
-    for matrix, before in zip(*(inventory.matrices for inventory in inventories), strict=True):
-        left, values, right = torch.linalg.svd(before.view.double(), full_matrices=False)
-        present = (values > 1e-10 * values[..., :1])[..., None, :]
-        reached = matrix.view.double() / matrix.scale @ (right.mT * present)
-        distances.append((reached - left * present).norm() / (left * present).norm())
-    return float(torch.stack(distances).amax())
-
-
-def measure(module: nn.Module, repeats: int) -> list[Row]:
-    loop, solvers = Row("published loop"), [Row(name) for name in fire.SOLVERS]
+def time_each(matrices: list[Tensor], repeats: int) -> dict[str, float]:
+    """The best time of each solver; they take turns, so that a slow moment of the machine hits all of them alike."""
+    seconds = dict.fromkeys(SOLVERS, float("inf"))
     for _ in range(repeats):
-        started = perf_counter()
-        published_loop(module)
-        loop.seconds = min(loop.seconds, perf_counter() - started)
-        for row in solvers:
-            projected = copy.deepcopy(module)
-            matrices = fire.fire_(projected, cast(fire.Solver, row.name)).matrices
-            row.seconds = min(row.seconds, sum(matrix.seconds for matrix in matrices))
-            if not row.numbers:
-                deviation = max(matrix.deviation_after for matrix in matrices)
-                null_directions = sum(matrix.null_directions for matrix in matrices)
-                row.numbers = f"{deviation:>12.2g}{distance(projected, module):>16.2g}{null_directions:>17}"
-    return [loop, *solvers]
+        for name, solve in SOLVERS.items():
+            started = perf_counter()
+            for matrix in matrices:
+                solve(matrix)
+            seconds[name] = min(seconds[name], perf_counter() - started)
+    return seconds
+
+
+def measure_each(matrices: list[Tensor]) -> dict[str, tuple[float, float, int]]:
+    """Of each solver the worst DfI, the largest relative distance to the polar factor and the null directions left.
+
+    The distance is over the directions that a matrix has: in the others no factor is nearer than another.
+    """
+    measures = dict.fromkeys(SOLVERS, (0.0, 0.0, 0))
+    for matrix in matrices:
+        left, values, right = torch.linalg.svd(matrix.double(), full_matrices=False)
+        present = (values > 1e-10 * values[..., :1])[..., None, :]
+        for name, (deviation, distance, null) in measures.items():
+            factor = SOLVERS[name](matrix)
+            apart = (factor.double() @ (right.mT * present) - left * present).norm() / (left * present).norm()
+            lost = int((torch.linalg.svdvals(factor) < 0.01).sum())
+            deviation = max(deviation, fire.deviation_from_isometry(factor))
+            measures[name] = (deviation, max(distance, float(apart)), null + lost)
+    return measures
 
 
 def main() -> None:
@@ -122,12 +116,13 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     for build in (sac_networks, sac_networks_with_dead_units, resnet_18):
         torch.manual_seed(0)
-        module = build()
-        count = sum(parameter.numel() for parameter in module.parameters()) / 1e6
+        matrices = [matrix.view for matrix in fire.take_inventory(build()).matrices]
+        count = sum(matrix.numel() for matrix in matrices) / 1e6
         print(f"\n{build.__name__.replace('_', ' ')}: {count:.2f} M weights, {torch.get_num_threads()} threads")
         print(f"{'solver':<16}{'seconds':>9}{'worst DfI':>12}{'worst distance':>16}{'null directions':>17}")
-        for row in measure(module, arguments.repeats):
-            print(f"{row.name:<16}{row.seconds:>9.3f}{row.numbers}", flush=True)
+        seconds = time_each(matrices, arguments.repeats)
+        for name, (deviation, distance, null) in measure_each(matrices).items():
+            print(f"{name:<16}{seconds[name]:>9.3f}{deviation:>12.2g}{distance:>16.2g}{null:>17}", flush=True)
 
 
 if __name__ == "__main__":

@@ -99,22 +99,30 @@ def quintic(gram: Tensor, a: float, b: float, c: float) -> Tensor:
 
 
 def exact(stack: Tensor, precision: float) -> Tensor:
-    """X V L^(-1/2) V' from X'X = V L V' in float64; a singular value decomposition where that would lose `precision`.
-
-    An isometry whatever the rank: directions the matrix does not have are completed, the same way each time.
-    """
+    """X V L^(-1/2) V' from X'X = V L V' in float64, where that keeps `precision`; elsewhere see `complete`."""
     stack = normalise(stack)
     values, vectors = torch.linalg.eigh(stack.mT @ stack)
-    # An eigenvalue is known to float64's precision times the largest one: enough while this quotient is.
-    sound = values[:, 0] * precision > values[:, -1] * torch.finfo(values.dtype).eps
-    roots = torch.where(sound[:, None], values, 1.0).rsqrt()
+    # An eigenvalue is known to float64's precision times the largest one, and they come in ascending order.
+    sound = values * precision > values[:, -1:] * torch.finfo(values.dtype).eps
+    roots = torch.where(sound, values, 1.0).rsqrt()
     factor = stack @ (vectors * roots[:, None, :] @ vectors.mT)
-    for index in (~sound).nonzero().flatten().tolist():
-        # Householder's basis is complete whatever the rank, so are the singular vectors of the small triangle.
-        basis, triangle = torch.linalg.qr(stack[index])
-        left, _, right = torch.linalg.svd(triangle)
-        factor[index] = basis @ (left @ right)
+    for index, count in enumerate((~sound).sum(-1).tolist()):
+        if count:
+            factor[index] = complete(stack[index] @ vectors[index], roots[index], vectors[index], count)
     return factor
+
+
+def complete(images: Tensor, roots: Tensor, vectors: Tensor, count: int) -> Tensor:
+    """An isometry whatever the rank: the first `count` directions, too small for their eigenvalues, done with care.
+
+    Householder's basis is orthogonal to the images of all other directions and complete even where these here are zero;
+    the singular vectors of the small images in it are complete too. Directions that are not there come out the same
+    way each time.
+    """
+    others = images[:, count:] * roots[count:]
+    basis = torch.linalg.qr(torch.cat([others, images[:, :count]], dim=1))[0][:, -count:]
+    left, _, right = torch.linalg.svd(basis.mT @ images[:, :count])
+    return torch.cat([basis @ (left @ right), others], dim=1) @ vectors.mT
 
 
 def normalise(matrix: Tensor) -> Tensor:
