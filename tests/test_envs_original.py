@@ -61,7 +61,9 @@ def assert_model_agrees(task: str, model: mujoco.MjModel, figures: dict[str, Any
             ours, expected = ours[colliding].copy(), expected.copy()
             if field in ("pos", "quat", "size"):
                 ours[feet] = expected[feet] = 0
-        assert np.asarray(ours) == pytest.approx(expected, rel=1e-12, abs=1e-12), f"{task}: {name}"
+        # How a mesh is centred and turned is computed by MuJoCo, with digits that change between its versions.
+        precision = 1e-6 if kind == "geom" else 1e-12
+        assert np.asarray(ours) == pytest.approx(expected, rel=precision, abs=precision), f"{task}: {name}"
     tensors = []
     for body in moving:
         turn = np.zeros(9)

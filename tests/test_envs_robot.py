@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import envs
 from envs.humanoid.foot import foot_points
 from envs.humanoid.robot import LINKS, PITCH, mirrored
-from envs.humanoid.tolerances import at_least, gaussian, linear, quadratic, within
+from envs.humanoid.tolerances import at_least, near_zero, rising, within
 
 
 @pytest.fixture(scope="module")
@@ -89,26 +89,23 @@ margins = st.floats(0.01, 100)
 
 @given(quantity=finite, bound=finite, margin=margins)
 def test_at_least_is_one_from_the_bound_on(quantity, bound, margin):
-    for falloff, at_margin in ((gaussian, 0.1), (linear, 0.0), (quadratic, 0.0)):
-        tolerance = at_least(bound, falloff(margin))
-        value = float(tolerance(np.array([quantity]))[0])
-        assert 0 <= value <= 1
-        assert value == 1 or quantity < bound
-        assert tolerance(np.array([bound - margin]))[0] == pytest.approx(at_margin, abs=1e-9)
+    tolerance = at_least(bound, margin)
+    value = float(tolerance(np.array([quantity]))[0])
+    assert 0 <= value <= 1
+    assert value == 1 or quantity < bound
+    assert tolerance(np.array([bound - margin]))[0] == pytest.approx(0.1)
 
 
 @given(quantity=finite, low=finite, width=st.floats(0, 50), margin=margins)
-def test_within_is_one_between_the_bounds_and_symmetric(quantity, low, width, margin):
-    tolerance = within(low, low + width, gaussian(margin))
+def test_within_is_a_gaussian_outside_its_bounds(quantity, low, width, margin):
     distance = max(low - quantity, quantity - (low + width), 0)
     expected = math.exp(-0.5 * (distance / margin * math.sqrt(-2 * math.log(0.1))) ** 2)
-    assert tolerance(np.array([quantity]))[0] == pytest.approx(expected, abs=1e-12)
-    mirrored_quantity = 2 * low + width - quantity
-    assert tolerance(np.array([mirrored_quantity]))[0] == pytest.approx(expected, rel=1e-6, abs=1e-9)
+    assert within(low, low + width, margin)(np.array([quantity]))[0] == pytest.approx(expected, abs=1e-12)
+    if low == -width == 0:
+        assert near_zero(margin)(np.array([quantity]))[0] == pytest.approx(expected, abs=1e-12)
 
 
-@given(quantity=finite, margin=margins)
-def test_falloffs_have_their_shapes(quantity, margin):
-    x = quantity / margin
-    assert quadratic(margin)(np.array([quantity]))[0] == pytest.approx(max(1 - x * x, 0), abs=1e-9)
-    assert linear(margin)(np.array([abs(quantity)]))[0] == pytest.approx(max(1 - abs(x), 0), abs=1e-9)
+@given(quantity=finite, high=finite, margin=margins)
+def test_rising_is_the_linear_tolerance(quantity, high, margin):
+    expected = max(1 - max(high - quantity, 0) / margin, 0)
+    assert rising(high - margin, high)(np.array([quantity]))[0] == pytest.approx(expected, abs=1e-9)

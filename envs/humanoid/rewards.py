@@ -8,20 +8,23 @@ import numpy as np
 
 from .physics import Array, Physics
 from .robot import LINKS
-from .tolerances import at_least, gaussian, linear, quadratic
+from .tolerances import ONE, near_zero, rising
+
+STRAINED = 10.0  # N m: a motor's torque from which its effort counts in full
 
 # As constants, see `tolerances`.
-CONTROL_WEIGHT, CONTROL_FLOOR = np.array(1 / (5 * len(LINKS))), np.array(4 / 5)
+FULL_EFFORT, EFFORT_WEIGHT = np.array(STRAINED**2), np.array(1 / (5 * len(LINKS) * STRAINED**2))
 MOVE_WEIGHT, MOVE_FLOOR = np.array(5 / 6), np.array(1 / 6)
 HALF = np.array(0.5)
 
-motor_at_rest = quadratic(margin=10)  # of a torque, N m
-calm = gaussian(margin=2)  # of a speed, m/s
+calm = near_zero(margin=2)  # a speed, m/s
 
 
 def small_control(physics: Physics) -> Array:
-    """(4 + the mean over the motors of how much each is at rest) / 5."""
-    return np.add.reduce(motor_at_rest(physics.actuator_forces), axis=-1) * CONTROL_WEIGHT + CONTROL_FLOOR
+    """1 - e / 5, where e is the mean over the motors of min(torque / 10, 1)^2."""
+    torques = physics.actuator_forces
+    effort = np.add.reduce(np.minimum(torques * torques, FULL_EFFORT), axis=-1)
+    return ONE - effort * EFFORT_WEIGHT
 
 
 def still(physics: Physics) -> Array:
@@ -31,6 +34,6 @@ def still(physics: Physics) -> Array:
 
 
 def moving(speed: float) -> Callable[[Physics], Array]:
-    """(1 + 5 times how nearly the centre of mass moves at `speed` along x) / 6."""
-    fast_enough = at_least(speed, linear(margin=speed))
+    """(1 + 5 m) / 6, where m rises to 1 as the centre of mass reaches the speed along x."""
+    fast_enough = rising(0, speed)
     return lambda physics: fast_enough(physics.forward_velocity) * MOVE_WEIGHT + MOVE_FLOOR

@@ -1,7 +1,6 @@
-"""Tolerances: functions that are 1 where a quantity is as wanted and fall off to 0 with its distance from there.
+"""Tolerances: functions of arrays, 1 where a quantity is as wanted, falling to 0 with its distance from there.
 
-After dm_control's `tolerance` (Tassa et al., 2018, arXiv:1801.00690). A falloff says how: a Gaussian reaches 0.1 at the
-margin, `linear` and `quadratic` reach 0 there. `at_least(1.65, gaussian(margin=0.4))` is a function of arrays.
+After dm_control's `tolerance` (Tassa et al., 2018, arXiv:1801.00690): as a Gaussian, 0.1 at the margin, or linearly.
 """
 
 from __future__ import annotations
@@ -20,31 +19,25 @@ ZERO, ONE = np.array(0.0), np.array(1.0)
 LOG_VALUE_AT_MARGIN = math.log(0.1)
 
 
-def gaussian(margin: float) -> Tolerance:
-    """1 at zero, 0.1 at the margin."""
+def near_zero(margin: float) -> Tolerance:
+    """1 at zero, 0.1 at the margin on either side."""
     rate = np.array(LOG_VALUE_AT_MARGIN / margin**2)
-    return lambda distance: np.exp(distance * distance * rate)
+    return lambda quantity: np.exp(quantity * quantity * rate)
 
 
-def linear(margin: float) -> Tolerance:
-    """1 at zero, 0 from the margin on; of distances, not of signed values."""
-    slope = np.array(1 / margin)
-    return lambda distance: np.maximum(ONE - distance * slope, ZERO)
-
-
-def quadratic(margin: float) -> Tolerance:
-    """1 at zero, 0 from the margin on."""
-    rate = np.array(1 / margin**2)
-    return lambda distance: np.maximum(ONE - distance * distance * rate, ZERO)
-
-
-def at_least(bound: float, falloff: Tolerance) -> Tolerance:
-    """1 where the quantity reaches the bound."""
-    wanted = np.array(bound)
+def at_least(bound: float, margin: float) -> Tolerance:
+    """1 from the bound on, 0.1 at the margin below it."""
+    wanted, falloff = np.array(bound), near_zero(margin)
     return lambda quantity: falloff(np.maximum(wanted - quantity, ZERO))
 
 
-def within(low: float, high: float, falloff: Tolerance) -> Tolerance:
-    """1 between the bounds."""
-    lowest, highest = np.array(low), np.array(high)
+def within(low: float, high: float, margin: float) -> Tolerance:
+    """1 between the bounds, 0.1 at the margin outside of them."""
+    lowest, highest, falloff = np.array(low), np.array(high), near_zero(margin)
     return lambda quantity: falloff(np.maximum(np.maximum(lowest - quantity, quantity - highest), ZERO))
+
+
+def rising(low: float, high: float) -> Tolerance:
+    """0 up to `low`, 1 from `high` on, linear between: dm_control's linear tolerance of margin high - low."""
+    slope, offset = np.array(1 / (high - low)), np.array(-low / (high - low))
+    return lambda quantity: np.minimum(np.maximum(quantity * slope + offset, ZERO), ONE)

@@ -12,7 +12,7 @@ from ..robot import Vector
 from ..scene import GREY, OBJECT_DENSITY
 from ..sensors import contacts
 from ..task import Parts, Task
-from ..tolerances import at_least, gaussian, linear
+from ..tolerances import at_least, rising
 
 BOARD_HALF_SIZES: Vector = (0.15, 0.55, 0.03)  # metres
 BOARD_HEIGHT = 0.37
@@ -27,8 +27,8 @@ SENSORS = (
     contacts("floor_contacts", "floor"),
 )
 
-tall = at_least(STAND_HEIGHT + BOARD_HEIGHT, gaussian(margin=STAND_HEIGHT / 4))
-straight = at_least(0.9, linear(margin=1.9))  # the torso's axis, as a cosine with the vertical
+tall = at_least(STAND_HEIGHT + BOARD_HEIGHT, margin=STAND_HEIGHT / 4)
+straight = rising(-1.0, 0.9)  # the torso's axis, as a cosine with the vertical
 
 
 def balance(physics: Physics) -> tuple[Array, Parts]:

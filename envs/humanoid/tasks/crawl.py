@@ -9,7 +9,7 @@ from ..physics import Array, Physics
 from ..rewards import moving, small_control
 from ..sensors import IMU_POSITION, PELVIS_ORIENTATION
 from ..task import Parts, Task
-from ..tolerances import gaussian, within
+from ..tolerances import near_zero, within
 
 CRAWLING_ORIENTATION = np.array([0.75, 0.0, 0.65, 0.0])  # of the pelvis, as a quaternion
 TUNNEL_HALF_WIDTH = 1.0  # the reward is paid inside alone
@@ -22,8 +22,8 @@ TUNNEL = {
     "ceiling": ((8, 0, 1.35), (8, 1.15, 0.2)),
 }
 
-low = within(0.6, 1.0, gaussian(margin=1))  # a height, metres
-leaning_forward = gaussian(margin=1)  # of the distance from the crawling orientation
+low = within(0.6, 1.0, margin=1)  # a height, metres
+leaning_forward = near_zero(margin=1)  # of the distance from the crawling orientation
 move = moving(speed=1.0)  # metres per second
 
 

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from ..physics import Array, Physics
 from ..rewards import moving, small_control, still
 from ..task import Parts, Task
-from ..tolerances import at_least, gaussian, linear
+from ..tolerances import at_least, rising
 
 STAND_HEIGHT = 1.65  # of the head, metres
 WALK_SPEED = 1.0  # metres per second
 RUN_SPEED = 5.0
 FALLEN = np.array(0.2)  # height of the pelvis below which the episode ends
 
-tall = at_least(STAND_HEIGHT, gaussian(margin=STAND_HEIGHT / 4))
-straight = at_least(0.9, linear(margin=1.9))  # the torso's axis, as a cosine with the vertical
+tall = at_least(STAND_HEIGHT, margin=STAND_HEIGHT / 4)
+straight = rising(-1.0, 0.9)  # the torso's axis, as a cosine with the vertical
 
 
 def stand(physics: Physics) -> tuple[Array, Parts]:
