@@ -32,9 +32,8 @@ def write_segment(folder: Path, start: int, tensors: Mapping[str, Tensor], lengt
     segment = Segment(
         f"{start:012d}-{start + length:012d}-{checksum[:12]}.safetensors", start, start + length, checksum
     )
-    if not (folder / segment.file).exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_durably(folder / segment.file, content)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_durably(folder / segment.file, content)  # over a damaged file of that name too
     return segment
 
 
