@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from .randomness import spawn_seeds
@@ -59,7 +60,7 @@ class SpreadSeeds(VectorWrapper):
         """Begins an episode in every environment."""
         seed = self._pending if seed is None else seed
         self._pending = None
-        seeds = spawn_seeds(seed, self.num_envs) if isinstance(seed, int) else seed
+        seeds = spawn_seeds(int(seed), self.num_envs) if isinstance(seed, (int, np.integer)) else seed
         return self.env.reset(seed=seeds, options=options)  # type: ignore[arg-type]
 
 
@@ -90,6 +91,7 @@ def make_generic_vector(name: str, num_envs: int, seed: int | None, action_repea
 def _built(name: str, build: Callable[[], Built]) -> Built:
     try:
         return build()
+    except ModuleNotFoundError as error:
+        raise ValueError(f"environment {name!r} needs the Python module {error.name!r}, which is missing") from error
     except (ImportError, gym.error.Error) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"environment {name!r} cannot be made here: {reason}") from error
+        raise ValueError(f"environment {name!r} cannot be made here: {' '.join(str(error).split())}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import os
 from typing import Any
@@ -64,7 +65,7 @@ def names() -> list[str]:
 
 def register() -> None:
     """Makes the native tasks known to Gymnasium as `fire_rl/h1-<task>-v0`; the bare names belong to the original."""
-    for name in NATIVE:
+    for name, task in NATIVE.items():
         identifier = f"{NAMESPACE}/{name}-v0"
         if identifier not in gym.registry:  # both import names of this package may be in use
             gym.register(
@@ -72,6 +73,7 @@ def register() -> None:
                 entry_point=f"{__name__}:make_registered",
                 vector_entry_point=f"{__name__}:make_registered_vector",
                 max_episode_steps=EPISODE_STEPS,
+                reward_threshold=task.success_bar,
                 kwargs={"name": name},
             )
 
@@ -97,8 +99,8 @@ def make_registered_vector(
 
 
 def _spec(native: str, **settings: Any) -> EnvSpec:
-    spec = gym.spec(f"{NAMESPACE}/{native}-v0")
-    spec.kwargs = {**spec.kwargs, **settings}
+    spec = copy.deepcopy(gym.spec(f"{NAMESPACE}/{native}-v0"))
+    spec.kwargs |= settings
     return spec
 
 

@@ -34,6 +34,23 @@ def test_a_native_environment_can_be_made_again_from_its_spec():
     assert isinstance(again.unwrapped, HumanoidEnv)
     assert again.unwrapped.world.action_repeat == 2
     assert gym.envs.registration.EnvSpec.from_json(spec.to_json()) == spec
+    fresh: Any = gym.make("fire_rl/h1-walk-v0")
+    assert fresh.unwrapped.world.action_repeat == 1, "what one was made with must not reach the others"
+
+
+def test_spec_tells_the_return_that_counts_as_success():
+    assert {task: envs.make(f"h1-{task}").spec.reward_threshold for task in TASKS} == {  # type: ignore[union-attr]
+        "stand": 800, "walk": 700, "run": 700, "crawl": 700, "balance_simple": 800,
+    }  # fmt: skip
+
+
+def test_a_missing_dependency_is_named(monkeypatch):
+    def without_it(*arguments, **settings):
+        raise ModuleNotFoundError("No module named 'swig'", name="swig")
+
+    monkeypatch.setattr(gym, "make", without_it)
+    with pytest.raises(ValueError, match=r"Pendulum-v1.*'swig'"):
+        envs.make("Pendulum-v1")
 
 
 @pytest.mark.parametrize("make", [envs.make, lambda name: envs.make_vec(name, 2)])

@@ -79,7 +79,7 @@ def test_equal_seeds_give_equal_runs_and_others_do_not(name):
 
 def test_seed_of_reset_means_what_seed_of_make_does(name):
     made, reset = make_vec(name, 2, seed=7), make_vec(name, 2)
-    assert np.array_equal(made.reset()[0], reset.reset(seed=7)[0])
+    assert np.array_equal(made.reset()[0], reset.reset(seed=np.int64(7))[0])
     assert np.array_equal(made.reset()[0], reset.reset()[0]), "the second episode goes on with the same stream"
 
 
