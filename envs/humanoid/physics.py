@@ -11,8 +11,8 @@ import numpy as np
 from mujoco.rollout import Rollout
 from numpy.typing import NDArray
 
+from .robot import LINKS
 from .scene import PHYSICS_STEPS
-from .sensors import ROBOT_SENSORS
 
 Array = NDArray[np.float64]
 
@@ -36,7 +36,7 @@ class Physics:
         self._readings = np.zeros((count, PHYSICS_STEPS, model.nsensordata))
         self._warm_start = np.zeros((count, model.nv))
         self._addresses = {model.sensor(i).name: int(model.sensor_adr[i]) for i in range(model.nsensor)}
-        self._first_force = self._addresses[ROBOT_SENSORS[-model.nu].name]
+        self._first_force = self._addresses[f"{LINKS[0].name}_force"]  # the others follow in order
 
         self.time = self._states[:, 0]
         self.qpos = self._states[:, 1 : 1 + model.nq]
