@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from time import perf_counter
 from typing import Any, cast
 
 import numpy as np
@@ -193,3 +194,17 @@ def test_wrong_arguments_are_refused():
 
 def test_a_matrix_without_entries_comes_back():
     assert fire.polar_factor(torch.zeros(0, 4)).shape == (0, 4)
+
+
+@pytest.mark.slow
+def test_exact_takes_no_longer_than_the_published_steps_on_the_sac_networks():
+    shapes = [(2, 512, 70), *[(2, 2048, 512), (2, 512, 2048)] * 2, (2, 1, 512)]
+    stacks = [gaussian(*shape, seed=seed) for seed, shape in enumerate(shapes)]
+    seconds: dict[str, list[float]] = {"newton-schulz": [], "exact": []}
+    for _ in range(5):
+        for solver, times in seconds.items():
+            started = perf_counter()
+            for stack in stacks:
+                fire.polar_factor(stack, cast(Any, solver))
+            times.append(perf_counter() - started)
+    assert min(seconds["exact"]) < min(seconds["newton-schulz"])
