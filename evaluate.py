@@ -35,8 +35,7 @@ def body(arguments: Sequence[str]) -> int:
         raise ValueError(f"--episodes {options.episodes} --seed {options.seed} given; allowed are 1 and 0, or above")
     policy = load_policy(*split_run(run[0]))
     settings = policy.config.run
-    members = max(count for count in range(1, 17) if options.episodes % count == 0)
-    environment = envs.make_vec(settings.env, members, seed=0, action_repeat=settings.action_repeat)
+    environment = envs.make_vec(settings.env, min(16, options.episodes), seed=0, action_repeat=settings.action_repeat)
     returns, lengths = evaluate(policy.act, environment, envs.spawn_seeds(options.seed, options.episodes))
     spread = f" (standard error {returns.std(ddof=1) / np.sqrt(len(returns)):.1f})" if len(returns) > 1 else ""
     quartiles = ", ".join(f"{value:.1f}" for value in np.quantile(returns, (0, 0.25, 0.5, 0.75, 1)))

@@ -1,14 +1,24 @@
 """AdamW whose state exists from the first day, so that saving, loading and renewing it are plain copies."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 
-def adamw(parameters: Iterable[Tensor], learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
-    """A fused AdamW (betas 0.9 and 0.999, epsilon 1e-8) with its moments and step counts at zero."""
-    optimizer = torch.optim.AdamW(parameters, learning_rate, weight_decay=weight_decay, fused=True)
+def adamw(
+    parameters: Sequence[Tensor], learning_rate: float, betas: tuple[float, float], epsilon: float, weight_decay: float
+) -> torch.optim.AdamW:
+    """A fused AdamW with its moments and step counts at zero; on a GPU one that a captured graph may hold."""
+    optimizer = torch.optim.AdamW(
+        parameters,
+        learning_rate,
+        betas,
+        epsilon,
+        weight_decay,
+        fused=True,
+        capturable=parameters[0].is_cuda,
+    )
     for parameter in optimizer.param_groups[0]["params"]:
         optimizer.state[parameter] = {
             "step": torch.zeros((), dtype=torch.float32, device=parameter.device),

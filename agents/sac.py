@@ -6,7 +6,6 @@ as in the experiments of "FIRE: Frobenius-Isometry Reinitialization" (ICLR 2026)
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,6 +16,8 @@ from replay import Batch
 
 from .networks import Actor, Critic, squashed_sample
 from .optimizers import adamw, optimizer_tensors
+from .randomness import restore_generator
+from .sac_settings import SACSettings
 from .statistics import RunningStatistics
 
 METRICS = ("actor_loss", "critic_loss", "temperature", "entropy", "action_value")
@@ -24,50 +25,10 @@ METRICS = ("actor_loss", "critic_loss", "temperature", "entropy", "action_value"
 # What the publication does with this agent: everything projected or put back, optimizers and temperature anew.
 PUBLISHED_INTERVENTIONS: dict[str, Intervention] = {
     "none": NoIntervention(),
-    "reset": Reset(),
-    "shrink-perturb": ShrinkPerturb(),
-    "fire": Fire(),
+    "reset": Reset(scope="all", optimizer="renew", companions="renew", target="copy"),
+    "shrink-perturb": ShrinkPerturb(keep=0.2, scope="all", optimizer="renew", companions="renew", target="copy"),
+    "fire": Fire(solver="newton-schulz", scope="all", optimizer="renew", companions="renew", target="copy"),
 }
-
-
-@dataclass(frozen=True)
-class SACSettings:
-    """Soft actor-critic's hyper-parameters; the defaults are the published ones."""
-
-    critic_width: int = 512
-    """Units of the critic's residual stream; its blocks are four times as wide inside."""
-    critic_blocks: int = 2
-    """Residual blocks of each critic."""
-    critics: int = 2
-    """Critics in the ensemble; targets and the actor use their minimum."""
-    actor_width: int = 128
-    """Units of the actor's residual stream; its blocks are four times as wide inside."""
-    actor_blocks: int = 1
-    """Residual blocks of the actor."""
-    learning_rate: float = 1e-4
-    """AdamW's learning rate for actor, critic and temperature, per gradient update."""
-    weight_decay: float = 1e-2
-    """AdamW's decoupled weight decay on every actor and critic parameter (none on the temperature)."""
-    batch_size: int = 256
-    """Transitions in the batch of one gradient update."""
-    gamma: float | None = None
-    """Discount per decision; unset: (L/5 - 1) / (L/5) within [0.95, 0.995], L the episode's decisions."""
-    target_rate: float = 0.005
-    """Share of the critic that moves into the target critic after each update (tau)."""
-    initial_temperature: float = 0.01
-    """Entropy temperature (alpha) at the start and after a renewal."""
-    target_entropy_scale: float = -0.5
-    """Target entropy as a multiple of the action's dimensions, in nats."""
-    normalize_observations: bool = True
-    """Normalise observations by running mean and variance, frozen in evaluation."""
-
-    def discount(self, episode_decisions: float | None) -> float:
-        """The discount, by the published rule where none is set; 0.99 where the episode's length is unknown."""
-        if self.gamma is not None:
-            return self.gamma
-        if episode_decisions is None:
-            return 0.99
-        return max(min(1 - 5 / episode_decisions, 0.995), 0.95)
 
 
 class SAC:
@@ -108,10 +69,10 @@ class SAC:
         self.actor_parameters: list[Tensor] = list(self.actor.parameters())
         self.critic_parameters: list[Tensor] = list(self.critic.parameters())
         self.target_parameters: list[Tensor] = list(self.target_critic.parameters())
-        rate, decay = settings.learning_rate, settings.weight_decay
-        self.actor_optimizer = adamw(self.actor_parameters, rate, decay)
-        self.critic_optimizer = adamw(self.critic_parameters, rate, decay)
-        self.temperature_optimizer = adamw([self.log_temperature], rate, 0.0)
+        adam = (settings.learning_rate, (settings.beta1, settings.beta2), settings.epsilon)
+        self.actor_optimizer = adamw(self.actor_parameters, *adam, settings.weight_decay)
+        self.critic_optimizer = adamw(self.critic_parameters, *adam, settings.weight_decay)
+        self.temperature_optimizer = adamw([self.log_temperature], *adam, 0.0)
         self.initial = {
             name: {key: value.detach().clone() for key, value in module.state_dict().items()}
             for name, module in (("actor", self.actor), ("critic", self.critic))
@@ -284,5 +245,5 @@ class SAC:
                     f"the saved agent's {name!r} has shape {tuple(state[name].shape)}, this one's {tuple(value.shape)}"
                 )
             value.copy_(state[name])
-        self.acting_generator.set_state(state["generator.acting"].cpu())
-        self.update_generator.set_state(state["generator.update"].cpu())
+        restore_generator(self.acting_generator, state["generator.acting"])
+        restore_generator(self.update_generator, state["generator.update"])

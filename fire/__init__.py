@@ -8,7 +8,7 @@ from .network import Companion, Network
 from .polar import SOLVERS, Solver, polar_factor
 from .projection import FireReport, fire_
 from .report import MatrixReport
-from .schedule import At, Every, Never, Position, Schedule
+from .schedule import At, Either, Every, Never, Position, Schedule
 from .spelling import describe_interventions, parse_intervention, spell
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "SOLVERS",
     "At",
     "Companion",
+    "Either",
     "Event",
     "Every",
     "Fire",

@@ -65,3 +65,17 @@ class Never:
 
     def next_update(self, position: Position) -> int | None:
         return None
+
+
+@dataclass(frozen=True)
+class Either:
+    """Whenever one of several schedules says so."""
+
+    schedules: tuple[Schedule, ...]
+
+    def crossed(self, before: Position, after: Position) -> bool:
+        return any(schedule.crossed(before, after) for schedule in self.schedules)
+
+    def next_update(self, position: Position) -> int | None:
+        updates = [schedule.next_update(position) for schedule in self.schedules]
+        return min((update for update in updates if update is not None), default=None)

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,42 @@ def trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_requested_checkpoints_are_kept(trunk: Path):
     assert steps_of(trunk) == [200, 360, 400]
+
+
+def test_a_checkpoint_between_two_decisions_is_the_next_one(tmp_path: Path):
+    folder = tmp_path / "run"
+    quietly(*TINY, "--checkpoint-at", "61", "--run-dir", str(folder))
+    assert 62 in steps_of(folder)
+    quietly(
+        "--branch-from", f"{folder}@61", "--reinit", "reset", "--steps", "80", "--run-dir", str(tmp_path / "branch")
+    )
+    events = [line for line in read_lines(tmp_path / "branch" / "metrics.jsonl") if line["kind"] == "event"]
+    assert [event["environment_steps"] for event in events] == [62]
+
+
+@pytest.mark.parametrize("damage", ["agent.safetensors", "segment", "missing segment"])
+def test_a_branch_of_a_damaged_trunk_is_refused_and_leaves_nothing(trunk: Path, tmp_path: Path, damage: str):
+    copy, folder = tmp_path / "trunk", tmp_path / "branch"
+    shutil.copytree(trunk, copy)
+    if damage == "agent.safetensors":
+        (folder_of(copy, 200) / damage).write_bytes(b"nothing")
+    elif damage == "segment":
+        min((copy / "replay").iterdir()).write_bytes(b"nothing")
+    else:
+        min((copy / "replay").iterdir()).unlink()
+    with pytest.raises(ValueError, match=r"cut short or altered|No such file") as caught:
+        train(["--branch-from", f"{copy}@200", "--reinit", "fire", "--run-dir", str(folder)])
+    assert "\n" not in str(caught.value)
+    assert not folder.exists()
+
+
+def test_a_branch_reaches_across_file_systems(trunk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*arguments: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr("os.link", refuse)
+    quietly("--branch-from", f"{trunk}@200", "--reinit", "none", "--run-dir", str(tmp_path / "branch"))
+    assert differences(trunk, tmp_path / "branch") == []
 
 
 def test_a_branch_without_a_method_is_the_trunk_continued(trunk: Path, tmp_path: Path):
@@ -90,6 +127,10 @@ def test_a_full_reset_puts_the_first_day_back(trunk: Path, tmp_path: Path):
         (["--reinit", "fire", "--branch-from", "{trunk}@abc"], "RUN@STEP"),
         (["--branch-from", "{trunk}@200", "--seed", "9"], "keeps its trunk's"),
         (["--branch-from", "{trunk}@200", "--critic-width", "9"], "keeps its trunk's"),
+        (["--branch-from", "{trunk}@400", "--reinit", "fire"], "give a longer --steps"),
+        (["--branch-from", "{trunk}@200", "--preset", "quick"], "--preset goes with neither"),
+        (["--resume", "{trunk}", "--run-dir", "x"], "stays in its folder"),
+        (["--run-dir", "{trunk}/config.json"], "is a file"),
         (["--resume", "{trunk}", "--seed", "9"], "but for --steps"),
         (["--resume", "{trunk}", "--steps", "100"], "already at step 400"),
         (["--resume", "{trunk}x"], "is not a run"),

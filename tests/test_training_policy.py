@@ -46,7 +46,7 @@ def test_a_loaded_policy_repeats_the_run_s_last_evaluation(run: Path):
     parts = build(policy.config)
     returns, lengths = evaluate(policy.act, parts.evaluation_environment, parts.evaluation_seeds)
     assert returns.tolist() == last["returns"]
-    assert lengths.tolist() == last["lengths"]
+    assert (2 * lengths).tolist() == last["lengths"], "lengths are logged in environment steps"
 
 
 def test_a_policy_acts_on_one_observation_or_many(run: Path):
@@ -67,7 +67,18 @@ def test_a_policy_of_a_damaged_newest_checkpoint_comes_from_the_one_before(run: 
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
     (folder_of(copy, 200) / "agent.safetensors").write_bytes(b"nothing")
-    assert load_policy(copy).step == 100
+    with pytest.warns(UserWarning, match="step 200 is damaged"):
+        assert load_policy(copy).step == 100
+
+
+def test_a_policy_trained_on_a_gpu_acts_on_a_cpu(run: Path):
+    policy = load_policy(run)
+    state = policy._agent.state_dict()
+    state["generator.acting"] = torch.arange(16, dtype=torch.uint8)  # the size of a CUDA stream's state
+    policy._agent.load_state_dict(state)
+    first = policy._agent.random_actions(2)
+    policy._agent.load_state_dict(state)
+    assert np.array_equal(first, policy._agent.random_actions(2)), "the new stream is the same each time"
 
 
 @pytest.mark.parametrize(("where", "complaint"), [("nowhere", "is not a run"), ("{run}@7", "there are: 100, 200")])

@@ -20,17 +20,21 @@ TINY = [
     *("--eval-every", "160", "--eval-episodes", "2", "--log-every", "50", "--checkpoint-every", "110"),
     *("--threads", "1", "--device", "cpu"),
 ]
-# Dies by SIGKILL at its n-th flush to the disk: between any two writes of a checkpoint, a curve or the metrics.
+# Dies by SIGKILL just before its n-th change of the disk: any flush, rename, deletion or link.
 DYING = """
 import os, signal, sys
-flush, left = os.fsync, int(sys.argv.pop(1))
-def dying(descriptor):
-    global left
-    left -= 1
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    flush(descriptor)
-os.fsync = dying
+left = int(sys.argv.pop(1))
+def dying(name):
+    change = getattr(os, name)
+    def changed(*arguments, **options):
+        global left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return change(*arguments, **options)
+    setattr(os, name, changed)
+for name in ("fsync", "rename", "replace", "unlink", "rmdir", "mkdir", "link", "truncate"):
+    dying(name)
 sys.argv[0] = "train_sac.py"
 from training.command_line import main
 from train_sac import train
@@ -88,18 +92,59 @@ def kill_and_resume(folder: Path, flushes: list[int]) -> None:
     for flush in flushes[1:]:
         start(sys.executable, "-c", DYING, str(flush), "--resume", str(folder), code=-signal.SIGKILL)
     train("--resume", str(folder))
+    assert not [path for path in folder.rglob(".*") if path.is_file()], "half-written files are swept away"
 
 
 def test_a_killed_and_resumed_run_equals_the_uninterrupted_one(whole: Path, tmp_path: Path):
-    kill_and_resume(tmp_path / "run", [3, 33, 17])
+    kill_and_resume(tmp_path / "run", [33, 62, 41])
     assert differences(whole, tmp_path / "run") == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(1, 16))
-def test_a_run_killed_at_any_flush_equals_the_uninterrupted_one(whole: Path, tmp_path: Path, first: int):
-    kill_and_resume(tmp_path / "run", [16 + first, 2 * first, 5 + first])
+@pytest.mark.parametrize("first", range(24, 44))
+def test_a_run_killed_at_any_change_of_the_disk_equals_the_uninterrupted_one(whole: Path, tmp_path: Path, first: int):
+    kill_and_resume(tmp_path / "run", [first, first + 21, first + 9])
     assert differences(whole, tmp_path / "run") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(2, 30))
+def test_a_start_killed_at_any_change_of_the_disk_can_be_begun_again(whole: Path, tmp_path: Path, first: int):
+    folder = tmp_path / "run"
+    start(sys.executable, "-c", DYING, str(first), *TINY, "--run-dir", str(folder), code=-signal.SIGKILL)
+    if (folder / "config.json").exists():
+        train("--resume", str(folder))
+    else:
+        train(*TINY, "--run-dir", str(folder))
+    assert differences(whole, folder) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(2, 34))
+def test_a_branch_killed_at_any_change_of_the_disk_goes_on(whole: Path, tmp_path: Path, first: int):
+    folder, undisturbed = tmp_path / "branch", tmp_path / "undisturbed"
+    branch = ["--branch-from", f"{whole}@440", "--reinit", "reset", "--steps", "600"]
+    train(*branch, "--run-dir", str(undisturbed))
+    start(sys.executable, "-c", DYING, str(first), *branch, "--run-dir", str(folder), code=-signal.SIGKILL)
+    if (folder / "config.json").exists():
+        train("--resume", str(folder))
+    else:
+        train(*branch, "--run-dir", str(folder))
+    assert differences(undisturbed, folder) == []
+
+
+def test_several_environments_and_a_fractional_ratio_resume_exactly(tmp_path: Path):
+    several = [*TINY, "--num-envs", "3", "--replay-ratio", "0.7", "--reinit-at", "200"]
+    several[several.index("151")] = "40"
+    train(*several, "--run-dir", str(tmp_path / "whole"))
+    killed = [sys.executable, "-c", DYING, "45", *several, "--run-dir", str(tmp_path / "killed")]
+    start(*killed, code=-signal.SIGKILL)
+    assert steps_of(tmp_path / "killed")
+    train("--resume", str(tmp_path / "killed"))
+    assert differences(tmp_path / "whole", tmp_path / "killed") == []
+    events = [line for line in read_lines(tmp_path / "whole" / "metrics.jsonl") if line["kind"] == "event"]
+    assert [event["updates"] for event in events if event["updates"] % 40 == 0] == [40, 80, 120]
+    assert len(events) == 4, "and one at step 200"
 
 
 def test_sigterm_stops_cleanly_and_resuming_completes_the_run(whole: Path, tmp_path: Path):
@@ -148,6 +193,16 @@ def test_a_damaged_checkpoint_is_passed_over(whole: Path, tmp_path: Path, damage
     assert "continuing" in done.stdout
     assert "at step 440" in done.stdout
     assert differences(whole, folder) == []
+
+
+def test_a_run_with_no_whole_checkpoint_is_left_alone(whole: Path, tmp_path: Path):
+    folder = tmp_path / "run"
+    subprocess.run(["cp", "-r", str(whole), str(folder)], check=True)
+    for step in steps_of(folder):
+        (folder_of(folder, step) / "agent.safetensors").write_bytes(b"")
+    done = train("--resume", str(folder), code=2)
+    assert "no checkpoint is whole" in done.stderr
+    assert (folder / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
 
 
 def test_resuming_an_open_run_is_refused(whole: Path, tmp_path: Path):

@@ -14,11 +14,12 @@ from typing import Any
 import torch
 
 from .build import SACRun
-from .checkpoint import link_checkpoint, read_checkpoint, steps_of
+from .checkpoint import link_checkpoint, read_checkpoint, steps_of, verify
 from .policy import checked_step, read_config, split_run
 from .settings import flag
 
 PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "safetensors")
+BEGINNINGS = ("lock", "metrics.jsonl", "tensorboard", "checkpoints", "replay")  # there before config.json makes a run
 OF_THE_TRUNK = ("seed", "env", "num_envs", "action_repeat", "replay_capacity", "learning_starts")
 
 
@@ -49,6 +50,7 @@ def resumed_config(request: Request, folder: Path) -> SACRun:
 def branched_config(request: Request, source: str) -> SACRun:
     """The trunk's settings under those given explicitly, and one event of the method at the branch point."""
     trunk, step = branch_point(source)
+    verify(trunk, step)  # before anything is written
     config = read_config(trunk)
     names = {field.name for field in fields(config.run)}
     if foreign := sorted(set(request.given) - names):
@@ -59,12 +61,15 @@ def branched_config(request: Request, source: str) -> SACRun:
         raise ValueError(f"{flag(fixed[0])} given with --branch-from; a branch keeps its trunk's {fixed[0]}")
     changes = {name: value for name, value in request.given.items() if name in names}
     method = changes.get("reinit", "none")
-    at = changes.get("reinit_at", config.run.reinit_at if config.run.reinit != "none" else ())
+    at = changes.get("reinit_at", config.run.reinit_at)
     if method == "none":
         changes |= {"reinit": "none", "reinit_every": None, "reinit_at": ()}
     else:
         changes |= {"reinit": method, "reinit_at": (step, *(later for later in at if later > step))}
-    return replace(config, run=replace(config.run, **changes))
+    settings = replace(config.run, **changes)
+    if step >= settings.steps:
+        raise ValueError(f"a branch at step {step} of {settings.steps} would end at once: give a longer --steps")
+    return replace(config, run=settings)
 
 
 def branch_point(source: str) -> tuple[Path, int]:
@@ -76,13 +81,29 @@ def branch_point(source: str) -> tuple[Path, int]:
 
 
 def start_branch(source: str, folder: Path) -> None:
-    """Link the trunk's checkpoint and copy its history up to there."""
+    """Copy the trunk's history and link its checkpoint, which makes the folder a run that can be resumed."""
     trunk, step = branch_point(source)
-    sizes = read_checkpoint(trunk, step).values["file_sizes"]
-    for name in sizes:
+    for name in read_checkpoint(trunk, step).values["file_sizes"]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(trunk / name, folder / name)
     link_checkpoint(trunk, step, folder)
+
+
+def check_vacant(folder: Path) -> None:
+    """Refuse a folder with anything in it but what a start that was killed left behind."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file: choose another --run-dir")
+    if folder.exists() and any(path.name not in BEGINNINGS for path in folder.iterdir() if path.suffix != ".tmp"):
+        raise ValueError(f"{folder} is not empty: continue it with --resume {folder}, or choose another --run-dir")
+
+
+def clear(folder: Path) -> None:
+    """Remove what a start that was killed left behind; the lock is ours."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != "lock":
+            path.unlink()
 
 
 def default_folder(config: SACRun) -> Path:

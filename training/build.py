@@ -18,6 +18,7 @@ from fire import Intervention, PlasticityManager, parse_intervention
 from replay import TransitionReplay
 from replay.transitions import place_replay
 
+from .evaluate import LIMIT
 from .settings import RunSettings, from_json
 
 
@@ -52,6 +53,7 @@ class Parts:
     settings: RunSettings
     agent: Agent
     environment: VectorEnv
+    resumable: bool  # the environment's state can be saved
     evaluation_environment: VectorEnv
     evaluation_seeds: tuple[int, ...]
     replay: TransitionReplay
@@ -64,6 +66,7 @@ class Parts:
 
 def build(config: SACRun) -> Parts:
     """The parts of a SAC run, from its settings alone; raises ValueError, in one line, where they cannot be met."""
+    config.agent.check()
     return assemble(config.run, partial(build_agent, config), config.agent.batch_size, PUBLISHED_INTERVENTIONS)
 
 
@@ -84,18 +87,23 @@ def assemble(
     observation_size, action_size = flat_sizes(environment, settings.env)
     agent = make_agent(environment, streams.agent, device)
     row_bytes = 4 * (2 * observation_size + action_size + 2)
+    # No larger than the run can fill; a longer --steps later only adds room, since the ring has not wrapped.
     held = min(settings.replay_capacity, settings.steps // settings.action_repeat + settings.num_envs)
     replay_device, note = place_replay(row_bytes * held, device)
     notes = [note]
-    if not hasattr(environment, "get_state"):
+    resumable = hasattr(environment, "get_state")
+    if not resumable:
         notes.append(f"{settings.env} has no saved state: on resuming, open episodes end as truncated, new ones start")
+    if environment.spec is None or environment.spec.max_episode_steps is None:
+        notes.append(f"{settings.env} has no time limit: evaluation stops at {LIMIT:,} decisions")
     return Parts(
         settings,
         agent,
         environment,
+        resumable,
         evaluation_environment=make(settings.eval_episodes, seed=0),
         evaluation_seeds=streams.evaluation,
-        replay=TransitionReplay(settings.replay_capacity, observation_size, action_size, replay_device),
+        replay=TransitionReplay(held, observation_size, action_size, replay_device),
         batch_size=batch_size,
         replay_generator=torch.Generator(replay_device).manual_seed(streams.replay),
         manager=PlasticityManager(agent.plastic(), intervention, schedule),

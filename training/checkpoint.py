@@ -18,6 +18,7 @@ from torch import Tensor
 
 from replay import Segment
 from replay.durable import flush_folder, write_durably
+from replay.segments import DamagedSegment, read_segment
 
 from .files import read_json, write_json
 
@@ -62,8 +63,8 @@ def write_checkpoint(run: Path, step: int, checkpoint: Checkpoint) -> None:
     }
     write_json(temporary / "manifest.json", manifest | {"checksum": checksum_of(manifest)})
     flush_folder(temporary)
-    if final.exists():  # a damaged one, or one from before a resume
-        shutil.rmtree(final)
+    if final.exists():
+        set_aside(run, step)
     temporary.rename(final)
     flush_folder(final.parent)
 
@@ -109,6 +110,34 @@ def steps_of(run: Path) -> list[int]:
     return sorted(int(path.name) for path in (run / "checkpoints").glob("[0-9]*") if path.name.isdigit())
 
 
+def set_aside(run: Path, step: int) -> None:
+    """Take a damaged checkpoint out of the way, kept for whoever wants to look at it."""
+    folder = folder_of(run, step)
+    aside = folder.with_name(f"damaged-{folder.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    folder.rename(aside)
+
+
+def verify(run: Path, step: int) -> Checkpoint:
+    """A checkpoint whose files and replay segments are all whole; raises DamagedCheckpoint, in one line, otherwise."""
+    checkpoint = read_checkpoint(run, step)
+    try:
+        for segment in checkpoint.segments:
+            read_segment(run / "replay", segment)
+    except DamagedSegment as error:
+        raise DamagedCheckpoint(str(error)) from error
+    return checkpoint
+
+
+def sweep(run: Path) -> None:
+    """Delete what a kill left half written."""
+    for path in [*run.glob(".*.tmp"), *(run / "checkpoints").glob(".*.tmp"), *(run / "replay").glob(".*.tmp")]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
 def prune(run: Path, requested: Iterable[int]) -> None:
     """Delete all but the newest and the requested checkpoints, then the segments that no manifest names."""
     steps = steps_of(run)
@@ -131,7 +160,8 @@ def link_checkpoint(trunk: Path, step: int, branch: Path) -> None:
     """Give `branch` the trunk's checkpoint without copying: hard links, or copies across file systems."""
     segments = read_manifest(trunk, step)["segments"]
     pairs = [(trunk / "replay" / segment["file"], branch / "replay" / segment["file"]) for segment in segments]
-    pairs += [(path, folder_of(branch, step) / path.name) for path in folder_of(trunk, step).iterdir()]
+    names = ("agent.safetensors", "state.safetensors", "state.json", "manifest.json")  # the manifest last
+    pairs += [(folder_of(trunk, step) / name, folder_of(branch, step) / name) for name in names]
     for source, destination in pairs:
         destination.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -16,9 +16,9 @@ WORTH_SAYING = 20 * 60  # seconds
 def say_what_it_costs(config: SACRun, parts: Parts, steps_left: int) -> None:
     """On a CPU, one line with the time a long run will take, from rates measured now on parts of no use to it."""
     settings = config.run
-    if parts.agent.device.type != "cpu" or steps_left * settings.replay_ratio < 50_000:
-        return
     updates = settings.replay_ratio * steps_left / settings.action_repeat
+    if parts.agent.device.type != "cpu" or updates < 10_000:
+        return
     update_rate, step_rate = update_rate_of(config, parts), step_rate_of(parts)
     seconds = updates / update_rate + steps_left / step_rate
     if seconds > WORTH_SAYING:
@@ -31,7 +31,7 @@ def say_what_it_costs(config: SACRun, parts: Parts, steps_left: int) -> None:
 def update_rate_of(config: SACRun, parts: Parts) -> float:
     """Updates per second of an agent of the same size on made-up batches."""
     agent = build_agent(config, parts.environment, Streams.spawn(config.run.seed, 1).agent, "cpu")
-    observation_size, action_size = agent.actor.encoder.embed.d_in, agent.action_size
+    observation_size, action_size = parts.replay.widths[:2]
     lead = (3, config.agent.batch_size)
     observations, actions = torch.zeros(*lead, observation_size), torch.zeros(*lead, action_size)
     batch = Batch(observations, actions, torch.zeros(lead), observations, torch.zeros(lead))

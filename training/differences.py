@@ -1,5 +1,6 @@
 """What differs between two runs, clocks left out: nothing, for one seed and for a run that was killed and resumed."""
 
+import json
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
@@ -11,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from replay.segments import read_segment
 
 from .checkpoint import Checkpoint, read_checkpoint, steps_of
-from .files import read_lines
+from .files import read_json, read_lines
 
 CLOCKS = ("seconds", "steps_per_second", "updates_per_second")
 
@@ -23,7 +24,7 @@ def differences(left: Path, right: Path) -> list[str]:
         for number, (one, other) in enumerate(zip_longest(_metrics(left), _metrics(right)), 1)
         if one != other
     ]
-    one, other = _scalars(left), _scalars(right)
+    one, other = _tensorboard(left), _tensorboard(right)
     found += [f"TensorBoard {tag}" for tag in sorted(one.keys() | other.keys()) if one.get(tag) != other.get(tag)]
     if steps_of(left)[-1:] != steps_of(right)[-1:]:
         return [*found, f"newest checkpoints at steps {steps_of(left)[-1:]} and {steps_of(right)[-1:]}"]
@@ -31,8 +32,9 @@ def differences(left: Path, right: Path) -> list[str]:
     return found + list(_in_checkpoints(left, right, read_checkpoint(left, step), read_checkpoint(right, step)))
 
 
-def _metrics(run: Path) -> list[Any]:
-    return [without_clocks(line) for line in read_lines(run / "metrics.jsonl")]
+def _metrics(run: Path) -> list[str]:
+    # As text, in which NaN equals NaN.
+    return [json.dumps(without_clocks(line), sort_keys=True) for line in read_lines(run / "metrics.jsonl")]
 
 
 def without_clocks(value: Any) -> Any:
@@ -42,11 +44,17 @@ def without_clocks(value: Any) -> Any:
     return [without_clocks(item) for item in value] if isinstance(value, list) else value
 
 
-def _scalars(run: Path) -> dict[str, list[tuple[int, float]]]:
-    events = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0})
+def _tensorboard(run: Path) -> dict[str, str]:
+    """Everything in TensorBoard, as text by tag."""
+    events = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0, "histograms": 0})
     events.Reload()
     tags = [tag for tag in events.Tags()["scalars"] if tag.rpartition("/")[2] not in CLOCKS]
-    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in tags}
+    scalars = {tag: str([(event.step, event.value) for event in events.Scalars(tag)]) for tag in tags}
+    histograms = {
+        tag: str([(event.step, event.histogram_value) for event in events.Histograms(tag)])
+        for tag in events.Tags()["histograms"]
+    }
+    return scalars | histograms
 
 
 def _in_checkpoints(left: Path, right: Path, one: Checkpoint, other: Checkpoint) -> Iterator[str]:
@@ -59,10 +67,12 @@ def _in_checkpoints(left: Path, right: Path, one: Checkpoint, other: Checkpoint)
         # Sizes of files differ with the digits of their clocks.
         if name != "file_sizes" and without_clocks(one.values.get(name)) != without_clocks(other.values.get(name)):
             yield f"checkpoint: {name}"
-    rows = [
-        torch.cat([read_segment(run / "replay", segment)["rows"] for segment in checkpoint.segments])
-        for run, checkpoint in ((left, one), (right, other))
-        if checkpoint.segments
-    ]
-    if rows and not torch.equal(rows[0], rows[-1]):
+    if not torch.equal(_replay(left, one), _replay(right, other)):
         yield "replay"
+
+
+def _replay(run: Path, checkpoint: Checkpoint) -> torch.Tensor:
+    """The rows a run would go on with; its segments may begin before them."""
+    pieces = [read_segment(run / "replay", segment)["rows"] for segment in checkpoint.segments]
+    held = min(checkpoint.values["replay_added"], read_json(run / "config.json")["run"]["replay_capacity"])
+    return torch.cat([torch.empty(0, pieces[0].shape[1] if pieces else 0), *pieces])[-held:]

@@ -18,7 +18,7 @@ def read_json(path: Path) -> Any:
 
 
 class Lines:
-    """A file of JSON lines that can say how long it is and be cut back to that."""
+    """A file of JSON lines that only grows; each line is handed to the system at once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

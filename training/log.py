@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
+
+from fire import NetworkReport
 
 from .files import Lines
 
@@ -26,8 +27,15 @@ class RunLog:
             if isinstance(value, int | float) and not isinstance(value, bool):
                 self._tensorboard.add_scalar(f"{kind}/{name}", value, position["environment_steps"])
 
-    def histogram(self, name: str, values: Tensor, environment_steps: int) -> None:
-        self._tensorboard.add_histogram(name, values, environment_steps)
+    def network_report(self, report: NetworkReport, environment_steps: int) -> None:
+        """What an event did to one network, matrix by matrix, for TensorBoard."""
+        for matrix in report.matrices:
+            name = f"event {report.name}/{matrix.name}"
+            for figure in ("squared_frobenius_error", "deviation_before", "deviation_after", "null_directions"):
+                self._tensorboard.add_scalar(f"{name}/{figure}", getattr(matrix, figure), environment_steps)
+        for name, (before, after) in report.singular_values.items():
+            self._tensorboard.add_histogram(f"singular values {report.name}/{name}/before", before, environment_steps)
+            self._tensorboard.add_histogram(f"singular values {report.name}/{name}/after", after, environment_steps)
 
     def sizes(self) -> dict[str, int]:
         """Length of each file now, all flushed: what a checkpoint remembers."""

@@ -7,7 +7,7 @@ before the rest of its boundary, so that a run resumed there, or branched, does 
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 import envs
+from agents.randomness import restore_generator
 from fire import Event, Position
 from replay import ReplayRatio, Segment
 
@@ -25,35 +26,11 @@ from .checkpoint import Checkpoint, prune, write_checkpoint
 from .curve import draw_curve
 from .evaluate import evaluate
 from .log import RunLog
-
-BEFORE_START = Position(updates=0, environment_steps=-1)
+from .progress import Progress
 
 
 class Stopped(Exception):
     """The run was asked to stop; its checkpoint is written."""
-
-
-@dataclass
-class Progress:
-    """Where a run is."""
-
-    decisions: int = 0
-    updates: int = 0
-    episodes: int = 0
-    environment_steps: int = 0
-    handled: Position = BEFORE_START  # the last boundary that was gone through
-    seconds: float = 0.0  # spent so far, interruptions left out
-    returns: list[float] = field(default_factory=list)  # of the open episodes
-    lengths: list[int] = field(default_factory=list)
-    last_evaluation: float | None = None
-
-    @property
-    def position(self) -> Position:
-        return Position(updates=self.updates, environment_steps=self.environment_steps)
-
-    def counts(self) -> dict[str, int]:
-        names = ("decisions", "environment_steps", "updates", "episodes")
-        return {name: getattr(self, name) for name in names}
 
 
 class Loop:
@@ -64,6 +41,7 @@ class Loop:
         self.progress = Progress(returns=[0.0] * parts.environment.num_envs, lengths=[0] * parts.environment.num_envs)
         self.ratio = ReplayRatio(parts.settings.replay_ratio)
         self.segments: tuple[Segment, ...] = ()
+        self.saved_at: int | None = None  # the environment step of the newest checkpoint
         self.sums: dict[str, Tensor] = {}  # training metrics since the last log line, on the device
         self.summed_updates = 0
         self._update_rate = 0.0  # updates per second since the log line before
@@ -142,7 +120,7 @@ class Loop:
         progress = self.progress
         for member, reward in enumerate(rewards.tolist()):
             progress.returns[member] += reward
-            progress.lengths[member] += 1
+            progress.lengths[member] += self.settings.action_repeat
             if terminated[member] or truncated[member]:
                 self._end_episode(member, "terminated" if terminated[member] else "truncated")
 
@@ -161,22 +139,19 @@ class Loop:
         before, now = progress.handled, progress.position
         stopping = self.stop_requested()
         requested = any(before.environment_steps < step <= now.environment_steps for step in settings.checkpoint_at)
-        if last or requested or stopping or (now.environment_steps and self._passed(settings.checkpoint_every)):
+        due = last or requested or stopping or (now.environment_steps and progress.passed(settings.checkpoint_every))
+        if due and self.saved_at != now.environment_steps:
             self.save()
         if stopping and not last:
             raise Stopped
-        if last or (now.environment_steps and self._passed(settings.log_every)):
+        if last or (now.environment_steps and progress.passed(settings.log_every)):
             self._log_training()
         event = not last and self.parts.manager.due(before, now)
         if event:
             self._event(now)
-        elif last or self._passed(settings.eval_every):
+        elif last or progress.passed(settings.eval_every):
             self._evaluate("scheduled")
         progress.handled = now
-
-    def _passed(self, every: int) -> bool:
-        before, now = self.progress.handled.environment_steps, self.progress.environment_steps
-        return before // every < now // every
 
     def _event(self, position: Position) -> None:
         """Evaluate, act on the networks, evaluate again: the cost and the dip are both on record."""
@@ -189,9 +164,7 @@ class Loop:
         steps = self.progress.environment_steps
         self.log.write("event", self.progress.counts(), event.to_json())
         for network in event.networks:
-            for name, (before, after) in network.singular_values.items():
-                self.log.histogram(f"singular values {network.name}/{name}/before", before, steps)
-                self.log.histogram(f"singular values {network.name}/{name}/after", after, steps)
+            self.log.network_report(network, steps)
         matrices = [matrix for network in event.networks for matrix in network.matrices]
         before, after = (sum(getattr(m, f"deviation_{when}") for m in matrices) for when in ("before", "after"))
         self.bar.write(
@@ -207,7 +180,8 @@ class Loop:
 
         returns, lengths = evaluate(act, parts.evaluation_environment, parts.evaluation_seeds)
         mean = float(returns.mean())
-        values = {"return": mean, "returns": returns.tolist(), "lengths": lengths.tolist(), "occasion": occasion}
+        steps = (lengths * self.settings.action_repeat).tolist()
+        values = {"return": mean, "returns": returns.tolist(), "lengths": steps, "occasion": occasion}
         self.log.write("evaluation", self.progress.counts(), values)
         self.progress.last_evaluation = mean
         self._show()
@@ -247,12 +221,12 @@ class Loop:
         self.segments = tuple(parts.replay.save(self.folder / "replay", self.segments))
         tensors = {f"sums.{name}": value for name, value in self.sums.items()}
         tensors["generator.replay"] = parts.replay_generator.get_state()
-        if hasattr(parts.environment, "get_state"):
-            state = parts.environment.get_state()
+        if parts.resumable:
+            state = parts.environment.get_state()  # type: ignore[attr-defined]
             tensors |= {f"environment.{name}": torch.from_numpy(np.asarray(value)) for name, value in state.items()}
             tensors["observations"] = torch.from_numpy(self.observations)
         values = {
-            "progress": asdict(progress),
+            "progress": progress.to_json(),
             "ratio": self.ratio.state_dict(),
             "manager": parts.manager.state_dict(),
             "summed_updates": self.summed_updates,
@@ -261,23 +235,25 @@ class Loop:
         }
         checkpoint = Checkpoint(parts.agent.state_dict(), tensors, values, self.segments)
         write_checkpoint(self.folder, progress.environment_steps, checkpoint)
-        prune(self.folder, self.settings.checkpoint_at)
+        self.saved_at = progress.environment_steps
+        prune(self.folder, [self.settings.reached(step) for step in self.settings.checkpoint_at])
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Put a checkpoint's state into the parts; the log's files were cut back before."""
+        """Put a checkpoint's state into the parts; the log's files are the caller's to cut back."""
         parts, values, tensors = self.parts, checkpoint.values, checkpoint.tensors
-        parts.manager.load_state_dict(values["manager"])  # first: it restores the networks' structure
-        parts.agent.load_state_dict(checkpoint.agent)
+        # First what may turn out damaged, then the structure of the networks, then their tensors.
         parts.replay.load(self.folder / "replay", checkpoint.segments, values["replay_added"])
-        parts.replay_generator.set_state(tensors["generator.replay"])
+        parts.manager.load_state_dict(values["manager"])
+        parts.agent.load_state_dict(checkpoint.agent)
+        restore_generator(parts.replay_generator, tensors["generator.replay"])
         self.ratio.load_state_dict(values["ratio"])
-        saved = dict(values["progress"])
-        self.progress = Progress(**saved | {"handled": Position(**saved["handled"])})
+        self.progress = Progress.from_json(values["progress"])
+        self.saved_at = self.progress.environment_steps
         self.segments, self.summed_updates = checkpoint.segments, values["summed_updates"]
         self.sums = {
             n.removeprefix("sums."): v.to(parts.agent.device) for n, v in tensors.items() if n.startswith("sums.")
         }
-        if "observations" in tensors:
+        if parts.resumable:
             prefix = "environment."
             state = {n.removeprefix(prefix): v.numpy() for n, v in tensors.items() if n.startswith(prefix)}
             parts.environment.reset()

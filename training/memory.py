@@ -15,6 +15,5 @@ def keep_large_blocks() -> None:
     if not sys.platform.startswith("linux"):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, LARGEST)
+    if mallopt is not None and mallopt(M_MMAP_THRESHOLD, LARGEST):
         mallopt(M_TRIM_THRESHOLD, LARGEST)

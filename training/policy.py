@@ -1,5 +1,7 @@
 """A trained policy for people who want to use it: `load_policy(RUN).act(observation)`."""
 
+import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +42,8 @@ def load_policy(run: str | Path, step: int | None = None) -> Policy:
     for newest in reversed(steps_of(run)):
         try:
             return Policy(run, newest, config)
-        except DamagedCheckpoint:
-            continue
+        except DamagedCheckpoint as error:
+            warnings.warn(f"checkpoint at step {newest:,} is damaged ({error}); using the one before", stacklevel=2)
     raise ValueError(f"{run} has no whole checkpoint yet")
 
 
@@ -49,13 +51,14 @@ def read_config(run: Path) -> SACRun:
     """A run's settings; one line where the folder is not a run."""
     try:
         return config_from_json(read_json(run / "config.json"))
-    except (OSError, KeyError, TypeError) as error:
+    except (OSError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{run} is not a run: it has no readable config.json") from error
 
 
 def checked_step(run: Path, step: int) -> int:
     """`step` if it has a checkpoint, or one line with those that there are."""
     steps = steps_of(run)
+    step = read_config(run).run.reached(step)
     if step in steps:
         return step
     there = ", ".join(map(str, steps)) or "none"

@@ -13,11 +13,20 @@ import torch
 
 from replay.segments import DamagedSegment
 
-from .beginning import Request, branched_config, default_folder, describe, resumed_config, start_branch
+from .beginning import (
+    Request,
+    branched_config,
+    check_vacant,
+    clear,
+    default_folder,
+    describe,
+    resumed_config,
+    start_branch,
+)
 from .build import Parts, SACRun, build
-from .checkpoint import DamagedCheckpoint, read_checkpoint, steps_of
+from .checkpoint import DamagedCheckpoint, read_checkpoint, set_aside, steps_of, sweep
 from .cost import say_what_it_costs
-from .files import FolderLock, read_lines, write_json
+from .files import FolderLock, read_json, read_lines, write_json
 from .log import cut_back
 from .loop import Loop, Stopped
 from .memory import keep_large_blocks
@@ -36,19 +45,25 @@ def run(request: Request) -> int:
         config, run=replace(config.run.resolved(), threads=config.run.threads or len(os.sched_getaffinity(0)))
     )
     folder = request.resume or request.run_dir or default_folder(config)
-    if request.resume is None and folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"{folder} is not empty: continue it with --resume {folder}, or choose another --run-dir")
+    if request.resume is None:
+        check_vacant(folder)
     torch.set_num_threads(config.run.threads)
     parts = build(config)  # nothing is written before this has worked
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FolderLock(folder)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FolderLock(folder)
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be written to: {error.strerror}") from error
+    try:
+        sweep(folder)
         if request.resume is None:
+            clear(folder)
             if request.branch_from is not None:
                 start_branch(request.branch_from, folder)
-            write_json(folder / "config.json", describe(config, request.branch_from))
+            write_json(folder / "config.json", describe(config, request.branch_from))  # last: now it is a run
         elif "steps" in request.given:
-            write_json(folder / "config.json", describe(config, None))
+            kept = read_json(folder / "config.json")
+            write_json(folder / "config.json", kept | {"run": kept["run"] | {"steps": config.run.steps}})
         return train(folder, config, parts)
     finally:
         lock.release()
@@ -69,6 +84,8 @@ def train(folder: Path, config: SACRun, parts: Parts) -> int:
         with stop_signals() as stop_requested:
             loop.stop_requested = stop_requested
             loop.train()
+    except ValueError as error:  # not the command line's fault any more: show where it comes from
+        raise RuntimeError(f"failed at step {loop.progress.environment_steps:,} of {folder}") from error
     except Stopped:
         print(f"stopped at step {loop.progress.environment_steps:,} with a checkpoint; continue with")
         print(f"    python train_sac.py --resume {folder}")
@@ -79,15 +96,20 @@ def train(folder: Path, config: SACRun, parts: Parts) -> int:
 
 def restore_newest(folder: Path, loop: Loop) -> int | None:
     """Load the newest checkpoint that is whole into the loop, with a warning for each that is not."""
-    for step in reversed(steps_of(folder)):
+    steps = steps_of(folder)
+    for step in reversed(steps):
         try:
             checkpoint = read_checkpoint(folder, step)
             loop.restore(checkpoint)
         except (DamagedCheckpoint, DamagedSegment) as error:
             print(f"warning: checkpoint at step {step:,} is damaged ({error}); using the one before", file=sys.stderr)
             continue
+        for newer in steps[steps.index(step) + 1 :]:
+            set_aside(folder, newer)
         cut_back(folder, checkpoint.values["file_sizes"])
         return step
+    if steps:
+        raise ValueError(f"{folder}: no checkpoint is whole, of those at steps {steps}; nothing was changed")
     cut_back(folder, {})
     return None
 
@@ -121,8 +143,8 @@ def say_where_things_are(folder: Path, config: SACRun) -> None:
     print("try next")
     print(f"  evaluate      python evaluate.py {folder} --episodes 100")
     print(f"  go on         python train_sac.py --resume {folder} --steps {2 * config.run.steps}")
-    steps = steps_of(folder)
-    print(f"  branch        python train_sac.py --branch-from {folder}@{steps[0]} --reinit shrink-perturb")
+    for step in [step for step in steps_of(folder) if step < config.run.steps][:1]:
+        print(f"  branch        python train_sac.py --branch-from {folder}@{step} --reinit shrink-perturb")
 
 
 def final_return(folder: Path) -> tuple[float, int]:

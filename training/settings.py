@@ -1,26 +1,13 @@
 """The settings every run has, whatever its agent: one frozen dataclass that is the command line and the config file."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
-from fire import At, Every, Never, Position, Schedule
+from fire import At, Either, Every, Never, Schedule
 
 Settings = TypeVar("Settings")
-
-
-@dataclass(frozen=True)
-class Either:
-    """Whenever one of several schedules says so."""
-
-    schedules: tuple[Schedule, ...]
-
-    def crossed(self, before: Position, after: Position) -> bool:
-        return any(schedule.crossed(before, after) for schedule in self.schedules)
-
-    def next_update(self, position: Position) -> int | None:
-        nexts = [schedule.next_update(position) for schedule in self.schedules]
-        return min((update for update in nexts if update is not None), default=None)
 
 
 @dataclass(frozen=True)
@@ -68,7 +55,7 @@ class RunSettings:
         """Raise ValueError, in one line, where a value makes no sense."""
         positive = ("steps", "num_envs", "action_repeat", "replay_capacity", "eval_every", "eval_episodes")
         for name in (*positive, "log_every", "checkpoint_every", "replay_ratio"):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{flag(name)} {getattr(self, name)} given; allowed is a number above 0")
         for name in ("learning_starts", "seed", "threads"):
             if getattr(self, name) < 0:
@@ -87,7 +74,12 @@ class RunSettings:
         """The same settings with the default schedule spelled out, so that a longer --steps moves no event."""
         if self.reinit == "none" or self.reinit_every is not None or self.reinit_at:
             return self
-        return replace(self, reinit_at=(self.steps // 2,))
+        return replace(self, reinit_at=(max(1, self.steps // 2),))
+
+    def reached(self, step: int) -> int:
+        """The environment step, a whole number of decisions of all environments, at which `step` is first reached."""
+        stride = self.num_envs * self.action_repeat
+        return -(-step // stride) * stride
 
     def schedule(self) -> Schedule:
         """When events happen."""
@@ -101,9 +93,13 @@ class RunSettings:
     def warnings(self) -> list[str]:
         """What is allowed and probably not meant."""
         found = []
-        late = [step for step in self.reinit_at if step > 0.9 * self.steps]
-        if late:
-            found.append(f"the event at step {late[0]:,} falls in the last tenth of the run: little time to recover")
+        for step in self.reinit_at:
+            if step >= self.steps:
+                found.append(f"the event at step {step:,} will never happen: the run ends at {self.steps:,}")
+            elif step > 0.9 * self.steps:
+                found.append(f"the event at step {step:,} falls in the last tenth of the run: little time to recover")
+        beyond = [step for step in self.checkpoint_at if step > self.steps]
+        found += [f"no checkpoint at step {step:,}: the run ends at {self.steps:,}" for step in beyond]
         total = int(self.replay_ratio * max(0, self.steps // self.action_repeat - self.learning_starts))
         if self.reinit_every is not None and self.reinit_every > total:
             found.append(f"no event will happen: --reinit-every {self.reinit_every:,} and {total:,} updates in all")

@@ -1,0 +1,42 @@
+"""Where a run is: the counts that every log line holds and every checkpoint keeps."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from fire import Position
+
+BEFORE_START = Position(updates=0, environment_steps=-1)
+
+
+@dataclass
+class Progress:
+    """Counts, the open episodes, and the last boundary that was gone through."""
+
+    decisions: int = 0
+    updates: int = 0
+    episodes: int = 0
+    environment_steps: int = 0
+    handled: Position = BEFORE_START
+    seconds: float = 0.0  # spent so far, interruptions left out
+    returns: list[float] = field(default_factory=list)  # of the open episodes
+    lengths: list[int] = field(default_factory=list)  # of the open episodes, in environment steps
+    last_evaluation: float | None = None
+
+    @property
+    def position(self) -> Position:
+        return Position(updates=self.updates, environment_steps=self.environment_steps)
+
+    def counts(self) -> dict[str, int]:
+        names = ("decisions", "environment_steps", "updates", "episodes")
+        return {name: getattr(self, name) for name in names}
+
+    def passed(self, every: int) -> bool:
+        """Whether a multiple of `every` environment steps lies between the last boundary and now."""
+        return self.handled.environment_steps // every < self.environment_steps // every
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Progress":
+        return cls(**value | {"handled": Position(**value["handled"])})
