@@ -2,7 +2,7 @@
 
     python -m benchmarks.quick_preset [--seeds 0 1 2] [--kills 5]
 
-Leaves the runs in runs/quick-preset/ and prints a table; exits with 1 where a claim of the README does not hold.
+Leaves the runs in runs/quick-preset-<time>/ and prints a table; exits with 1 where a claim of the README does not hold.
 """
 
 import signal
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from training.evaluate import evaluate
 from training.files import read_lines
 from training.session import final_return
 
-FOLDER = Path("runs/quick-preset")
+FOLDER = Path("runs") / f"quick-preset-{datetime.now():%Y%m%d-%H%M%S}"
 COMMAND = [sys.executable, "train_sac.py", "--env", "h1-walk", "--reinit", "fire", "--preset", "quick"]
 
 
@@ -55,7 +56,7 @@ def killed_run(folder: Path, seed: int, kills: int, duration: float) -> int:
     command = [*COMMAND, "--seed", str(seed), "--run-dir", str(folder)]
     while True:
         limit = generator.uniform(0.5, 1.5) * duration / (kills + 1) if struck < kills else None
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             if process.wait(limit) != 0:
                 raise RuntimeError(f"{' '.join(command)} failed")
