@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from agents import SACSettings
-from training.build import SACRun
 from training.command_line import main, read_command_line
+from training.sac import SACRun
 from training.session import run
 from training.settings import RunSettings
 

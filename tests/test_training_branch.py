@@ -66,6 +66,16 @@ def test_a_branch_of_a_damaged_trunk_is_refused_and_leaves_nothing(trunk: Path, 
     assert not folder.exists()
 
 
+def test_a_folder_with_anything_of_somebody_s_in_it_is_left_alone(tmp_path: Path):
+    for name in ("checkpoints", "metrics.jsonl", "notes"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / name).write_text("precious")
+        with pytest.raises(ValueError, match="is not empty"):
+            train([*TINY, "--run-dir", str(folder)])
+        assert (folder / name).read_text() == "precious"
+
+
 def test_a_branch_reaches_across_file_systems(trunk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def refuse(*arguments: object) -> None:
         raise OSError(18, "Invalid cross-device link")

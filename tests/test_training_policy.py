@@ -12,11 +12,12 @@ import envs
 import evaluate as evaluate_script
 from train_sac import train
 from training import load_policy
-from training.build import SACRun, action_scaling, build
+from training.build import action_scaling
 from training.checkpoint import folder_of
 from training.cost import say_what_it_costs, spoken
 from training.evaluate import evaluate
 from training.files import read_lines
+from training.sac import SACRun, build
 from training.settings import RunSettings
 
 TINY = [

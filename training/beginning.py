@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -13,13 +13,14 @@ from typing import Any
 
 import torch
 
-from .build import SACRun
+from .algorithms import Config, config_to_json
 from .checkpoint import link_checkpoint, read_checkpoint, steps_of, verify
+from .files import read_json, write_json
 from .policy import checked_step, read_config, split_run
 from .settings import flag
 
 PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "safetensors")
-BEGINNINGS = ("lock", "metrics.jsonl", "tensorboard", "checkpoints", "replay")  # there before config.json makes a run
+STARTING = "starting"  # a file that is there until config.json makes the folder a run
 OF_THE_TRUNK = ("seed", "env", "num_envs", "action_repeat", "replay_capacity", "learning_starts")
 
 
@@ -27,14 +28,14 @@ OF_THE_TRUNK = ("seed", "env", "num_envs", "action_repeat", "replay_capacity", "
 class Request:
     """What the command line asks for."""
 
-    config: SACRun
+    config: Config
     given: Mapping[str, Any]  # the settings that were given explicitly, by name
     run_dir: Path | None = None
     resume: Path | None = None
     branch_from: str | None = None
 
 
-def resumed_config(request: Request, folder: Path) -> SACRun:
+def resumed_config(request: Request, folder: Path) -> Config:
     """The run's own settings; only its length may change."""
     config = read_config(folder)
     if others := sorted(set(request.given) - {"steps"}):
@@ -47,7 +48,7 @@ def resumed_config(request: Request, folder: Path) -> SACRun:
     return replace(config, run=replace(config.run, steps=steps))
 
 
-def branched_config(request: Request, source: str) -> SACRun:
+def branched_config(request: Request, source: str) -> Config:
     """The trunk's settings under those given explicitly, and one event of the method at the branch point."""
     trunk, step = branch_point(source)
     verify(trunk, step)  # before anything is written
@@ -93,32 +94,42 @@ def check_vacant(folder: Path) -> None:
     """Refuse a folder with anything in it but what a start that was killed left behind."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file: choose another --run-dir")
-    if folder.exists() and any(path.name not in BEGINNINGS for path in folder.iterdir() if path.suffix != ".tmp"):
+    names = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    begun = STARTING in names and "config.json" not in names
+    if names - {"lock"} and not begun:
         raise ValueError(f"{folder} is not empty: continue it with --resume {folder}, or choose another --run-dir")
 
 
-def clear(folder: Path) -> None:
-    """Remove what a start that was killed left behind; the lock is ours."""
+def begin(request: Request, config: Config, folder: Path) -> None:
+    """Make a vacant folder a run; killed in between, it can be begun again."""
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.name != "lock":
+        elif path.name not in ("lock", STARTING):
             path.unlink()
+    (folder / STARTING).touch()
+    if request.branch_from is not None:
+        start_branch(request.branch_from, folder)
+    write_json(folder / "config.json", describe(config, request.branch_from))
+    (folder / STARTING).unlink()
 
 
-def default_folder(config: SACRun) -> Path:
+def lengthen(folder: Path, steps: int) -> None:
+    """Give a run more steps; whatever else its config tells stays."""
+    kept = read_json(folder / "config.json")
+    write_json(folder / "config.json", kept | {"run": kept["run"] | {"steps": steps}})
+
+
+def default_folder(config: Config) -> Path:
     """`runs/<environment>-<method>-seed<N>-<time>`, not there yet."""
     settings = config.run
     name = f"{settings.env}-{settings.reinit}-seed{settings.seed}-{datetime.now():%Y%m%d-%H%M%S}"
     return Path("runs") / "".join(letter if letter.isalnum() or letter in "-_.=" else "_" for letter in name)
 
 
-def describe(config: SACRun, branch_from: str | None) -> dict[str, Any]:
+def describe(config: Config, branch_from: str | None) -> dict[str, Any]:
     """What `config.json` holds: every value, and what the run was made with."""
-    return {
-        "algorithm": "sac",
-        "run": asdict(config.run),
-        "agent": asdict(config.agent),
+    return config_to_json(config) | {
         "branch_from": branch_from,
         "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
         "commit": commit(),

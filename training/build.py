@@ -1,7 +1,7 @@
 """From settings to the parts of a run: environments, agent, replay, plasticity manager."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,22 +12,13 @@ from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 import envs
-from agents import SAC, Agent, SACSettings
-from agents.sac import PUBLISHED_INTERVENTIONS
+from agents import Agent
 from fire import Intervention, PlasticityManager, parse_intervention
 from replay import TransitionReplay
 from replay.transitions import place_replay
 
 from .evaluate import LIMIT
-from .settings import RunSettings, from_json
-
-
-@dataclass(frozen=True)
-class SACRun:
-    """Every setting of a SAC run: what the command line takes and the run's config keeps."""
-
-    run: RunSettings = field(default_factory=RunSettings)
-    agent: SACSettings = field(default_factory=SACSettings)
+from .settings import RunSettings
 
 
 @dataclass(frozen=True)
@@ -62,12 +53,6 @@ class Parts:
     manager: PlasticityManager
     to_environment: Callable[[NDArray[Any]], NDArray[Any]]
     notes: tuple[str, ...]  # sentences for the start of the run
-
-
-def build(config: SACRun) -> Parts:
-    """The parts of a SAC run, from its settings alone; raises ValueError, in one line, where they cannot be met."""
-    config.agent.check()
-    return assemble(config.run, partial(build_agent, config), config.agent.batch_size, PUBLISHED_INTERVENTIONS)
 
 
 def assemble(
@@ -112,16 +97,6 @@ def assemble(
     )
 
 
-def build_agent(
-    config: SACRun, environment: VectorEnv, seed: np.random.SeedSequence, device: torch.device | str
-) -> SAC:
-    """The agent alone, for an environment's sizes and episode length."""
-    observation_size, action_size = flat_sizes(environment, config.run.env)
-    limit = environment.spec.max_episode_steps if environment.spec else None
-    gamma = config.agent.discount(limit / config.run.action_repeat if limit else None)
-    return SAC(observation_size, action_size, config.agent, seed=seed, gamma=gamma, device=device)
-
-
 def choose_device(name: str) -> torch.device:
     """`auto` is a GPU where there is one."""
     if name == "auto":
@@ -154,10 +129,3 @@ def action_scaling(space: spaces.Space[Any]) -> Callable[[NDArray[Any]], NDArray
     if (low == -1).all() and (high == 1).all():
         return lambda actions: actions
     return lambda actions: np.clip(low + (actions + 1) / 2 * (high - low), low, high).astype(dtype)
-
-
-def config_from_json(value: Mapping[str, Any]) -> SACRun:
-    """The settings kept in a run's `config.json`."""
-    if value["algorithm"] != "sac":
-        raise ValueError(f"the run was made with {value['algorithm']!r}; this is SAC")
-    return SACRun(from_json(RunSettings, value["run"]), from_json(SACSettings, value["agent"]))

@@ -13,8 +13,8 @@ import tyro
 
 from fire import describe_interventions
 
+from .algorithms import Config
 from .beginning import Request
-from .build import SACRun
 from .settings import flag
 
 MARKERS = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff)
@@ -37,10 +37,10 @@ class Where:
 
 @dataclass(frozen=True)
 class CommandLine:
-    """All flags of a training script."""
+    """All flags of a SAC script."""
 
     where: Where
-    config: SACRun
+    config: Config
 
 
 def main(body: Callable[[Sequence[str]], int]) -> NoReturn:
@@ -56,7 +56,7 @@ def main(body: Callable[[Sequence[str]], int]) -> NoReturn:
 
 
 def read_command_line(
-    arguments: Sequence[str], presets: Mapping[str, SACRun], program: str, description: str
+    arguments: Sequence[str], presets: Mapping[str, Config], program: str, description: str
 ) -> Request:
     """The request behind a training script's command line."""
     words = [word for name, values in split(arguments) for word in (name, *values)]

@@ -8,12 +8,13 @@ import torch
 import envs
 from replay import Batch
 
-from .build import Parts, SACRun, Streams, build_agent
+from .algorithms import Config, algorithm_of
+from .build import Parts, Streams
 
 WORTH_SAYING = 20 * 60  # seconds
 
 
-def say_what_it_costs(config: SACRun, parts: Parts, steps_left: int) -> None:
+def say_what_it_costs(config: Config, parts: Parts, steps_left: int) -> None:
     """On a CPU, one line with the time a long run will take, from rates measured now on parts of no use to it."""
     settings = config.run
     updates = settings.replay_ratio * steps_left / settings.action_repeat
@@ -28,9 +29,9 @@ def say_what_it_costs(config: SACRun, parts: Parts, steps_left: int) -> None:
         )
 
 
-def update_rate_of(config: SACRun, parts: Parts) -> float:
+def update_rate_of(config: Config, parts: Parts) -> float:
     """Updates per second of an agent of the same size on made-up batches."""
-    agent = build_agent(config, parts.environment, Streams.spawn(config.run.seed, 1).agent, "cpu")
+    agent = algorithm_of(config).build_agent(config, parts.environment, Streams.spawn(config.run.seed, 1).agent, "cpu")
     observation_size, action_size = parts.replay.widths[:2]
     lead = (3, config.agent.batch_size)
     observations, actions = torch.zeros(*lead, observation_size), torch.zeros(*lead, action_size)

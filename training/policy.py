@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 import envs
 
-from .build import SACRun, Streams, action_scaling, build_agent, config_from_json
+from .algorithms import Config, algorithm_of, config_from_json
+from .build import Streams, action_scaling
 from .checkpoint import DamagedCheckpoint, read_checkpoint, steps_of
 from .files import read_json
 
@@ -18,10 +19,12 @@ from .files import read_json
 class Policy:
     """The deterministic policy of one checkpoint, in the environment's own action bounds."""
 
-    def __init__(self, run: Path, step: int, config: SACRun) -> None:
+    def __init__(self, run: Path, step: int, config: Config) -> None:
         self.run, self.step, self.config = run, step, config
         environment = envs.make_vec(config.run.env, 1, seed=0, action_repeat=config.run.action_repeat)
-        self._agent = build_agent(config, environment, Streams.spawn(config.run.seed, 1).agent, "cpu")
+        self._agent = algorithm_of(config).build_agent(
+            config, environment, Streams.spawn(config.run.seed, 1).agent, "cpu"
+        )
         self._scale = action_scaling(environment.single_action_space)
         environment.close()
         self._agent.load_state_dict(read_checkpoint(run, step).agent)
@@ -47,7 +50,7 @@ def load_policy(run: str | Path, step: int | None = None) -> Policy:
     raise ValueError(f"{run} has no whole checkpoint yet")
 
 
-def read_config(run: Path) -> SACRun:
+def read_config(run: Path) -> Config:
     """A run's settings; one line where the folder is not a run."""
     try:
         return config_from_json(read_json(run / "config.json"))

@@ -13,20 +13,12 @@ import torch
 
 from replay.segments import DamagedSegment
 
-from .beginning import (
-    Request,
-    branched_config,
-    check_vacant,
-    clear,
-    default_folder,
-    describe,
-    resumed_config,
-    start_branch,
-)
-from .build import Parts, SACRun, build
+from .algorithms import Config, algorithm_of
+from .beginning import Request, begin, branched_config, check_vacant, default_folder, lengthen, resumed_config
+from .build import Parts
 from .checkpoint import DamagedCheckpoint, read_checkpoint, set_aside, steps_of, sweep
 from .cost import say_what_it_costs
-from .files import FolderLock, read_json, read_lines, write_json
+from .files import FolderLock, read_lines
 from .log import cut_back
 from .loop import Loop, Stopped
 from .memory import keep_large_blocks
@@ -48,7 +40,7 @@ def run(request: Request) -> int:
     if request.resume is None:
         check_vacant(folder)
     torch.set_num_threads(config.run.threads)
-    parts = build(config)  # nothing is written before this has worked
+    parts = algorithm_of(config).build(config)  # nothing is written before this has worked
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FolderLock(folder)
@@ -57,19 +49,15 @@ def run(request: Request) -> int:
     try:
         sweep(folder)
         if request.resume is None:
-            clear(folder)
-            if request.branch_from is not None:
-                start_branch(request.branch_from, folder)
-            write_json(folder / "config.json", describe(config, request.branch_from))  # last: now it is a run
+            begin(request, config, folder)
         elif "steps" in request.given:
-            kept = read_json(folder / "config.json")
-            write_json(folder / "config.json", kept | {"run": kept["run"] | {"steps": config.run.steps}})
+            lengthen(folder, config.run.steps)
         return train(folder, config, parts)
     finally:
         lock.release()
 
 
-def train(folder: Path, config: SACRun, parts: Parts) -> int:
+def train(folder: Path, config: Config, parts: Parts) -> int:
     """Restore the newest whole checkpoint, if there is one, and run the loop to its end."""
     settings = config.run
     loop = Loop(folder, parts, f"{settings.env} {settings.reinit} seed {settings.seed}")
@@ -88,7 +76,7 @@ def train(folder: Path, config: SACRun, parts: Parts) -> int:
         raise RuntimeError(f"failed at step {loop.progress.environment_steps:,} of {folder}") from error
     except Stopped:
         print(f"stopped at step {loop.progress.environment_steps:,} with a checkpoint; continue with")
-        print(f"    python train_sac.py --resume {folder}")
+        print(f"    python {algorithm_of(config).script} --resume {folder}")
         return 130
     say_where_things_are(folder, config)
     return 0
@@ -132,9 +120,10 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def say_where_things_are(folder: Path, config: SACRun) -> None:
+def say_where_things_are(folder: Path, config: Config) -> None:
     """The last lines: the result, the files, what to try next."""
     mean, count = final_return(folder)
+    script = algorithm_of(config).script
     print(f"\nfinal return {mean:.1f}: mean of the {count} evaluations in the last tenth of the run")
     print(f"  curve         {folder / 'curve.png'}")
     print(f'  metrics       {folder / "metrics.jsonl"} (one JSON line each; events have kind "event")')
@@ -142,9 +131,9 @@ def say_where_things_are(folder: Path, config: SACRun) -> None:
     print(f"  TensorBoard   tensorboard --logdir {folder}")
     print("try next")
     print(f"  evaluate      python evaluate.py {folder} --episodes 100")
-    print(f"  go on         python train_sac.py --resume {folder} --steps {2 * config.run.steps}")
+    print(f"  go on         python {script} --resume {folder} --steps {2 * config.run.steps}")
     for step in [step for step in steps_of(folder) if step < config.run.steps][:1]:
-        print(f"  branch        python train_sac.py --branch-from {folder}@{step} --reinit shrink-perturb")
+        print(f"  branch        python {script} --branch-from {folder}@{step} --reinit shrink-perturb")
 
 
 def final_return(folder: Path) -> tuple[float, int]:
