@@ -1,6 +1,6 @@
 """Environment steps per second of an H1 task: ours, the physics alone in the same run, and the original's.
 
-`python benchmarks/env_step.py [--task walk] [--seconds 8]`. Physics alone is MuJoCo's rollout of the same model, called
+`python -m benchmarks.env_step [--task walk] [--seconds 8]`. Physics alone is MuJoCo's rollout of the same model, called
 once per step of all environments. Both go through the same states and controls, a random policy's, in turn, in blocks.
 """
 

@@ -1,6 +1,6 @@
 """Each solver on the weights of SAC and of ResNet-18: seconds, deviation from isometry, distance to the polar factor.
 
-Run from the root: `python benchmarks/fire.py [--threads N] [--repeats N]`. Weights are Gaussian.
+Run from the root: `python -m benchmarks.fire [--threads N] [--repeats N]`. Weights are Gaussian.
 """
 
 import argparse
