@@ -12,11 +12,11 @@ PRESETS = {
     "paper": SACRun(),
     "quick": SACRun(
         RunSettings(
-            steps=40_000,
+            steps=30_000,
             learning_starts=1_000,
             eval_every=2_000,
             log_every=500,
-            checkpoint_every=10_000,
+            checkpoint_every=7_500,
         ),
         SACSettings(critic_width=128, actor_width=64, batch_size=128, learning_rate=3e-4),
     ),
