@@ -92,6 +92,7 @@ def _built(name: str, build: Callable[[], Built]) -> Built:
     try:
         return build()
     except ModuleNotFoundError as error:
-        raise ValueError(f"environment {name!r} needs the Python module {error.name!r}, which is missing") from error
+        missing = error.name or getattr(error.__cause__, "name", None) or name.partition(":")[0]
+        raise ValueError(f"environment {name!r} needs the Python module {missing!r}, which is missing") from error
     except (ImportError, gym.error.Error) as error:
         raise ValueError(f"environment {name!r} cannot be made here: {' '.join(str(error).split())}") from error

@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
@@ -105,12 +106,14 @@ def _spec(native: str, **settings: Any) -> EnvSpec:
 
 
 def _require_positive(what: str, value: int) -> None:
-    if value < 1:
+    if not isinstance(value, (int, np.integer)) or value < 1:
         raise ValueError(f"{what} is {value}; allowed are whole numbers from 1 on")
 
 
 def _require_known(name: str) -> None:
     if ":" in name:
+        if name.count(":") > 1 or not all(name.split(":")):
+            raise ValueError(f"environment {name!r} is not of the form module:id, such as my_package:Task-v0")
         return  # the module registers it when imported
     try:
         gym.spec(name)

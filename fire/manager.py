@@ -86,7 +86,12 @@ class PlasticityManager:
         return None if update is None else update - position.updates
 
     def act(self, position: Position) -> Event:
-        """Apply the method to every network now, and record it."""
+        """Apply the method to every network now, and record it; where one is not ready, none is touched."""
+        for network in self.networks.values():
+            try:
+                self.intervention.ready(network)
+            except ValueError as error:
+                raise ValueError(f"network {network.name!r}: {error}") from error
         reports = tuple(self._act_on(network) for network in self.networks.values())
         event = Event(position, spell(self.intervention), reports, sum(report.seconds for report in reports))
         self.events.append(event)

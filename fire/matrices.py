@@ -19,6 +19,7 @@ from torch.nn.parameter import is_lazy
 from .nearest import nearest
 
 Patterns = str | Sequence[str] | None
+Split = Mapping[str, int] | None
 
 # Layers whose parameters are no matrices in FIRE's sense, whatever their shape: left as they are, and listed.
 LEFT_ALONE = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, _NormBase, nn.PReLU)
@@ -71,13 +72,13 @@ class Inventory:
             name = self.undeclared[0]
             raise ValueError(
                 f"weight {name!r}: its module does not say what matrices it holds; give the module a method "
-                f"plastic_matrices() that yields fire.Matrix records, or leave the weight as it is: exclude={name!r}"
+                f"plastic_matrices() that yields fire.Matrix records, or leave the weight out (fire_: exclude={name!r})"
             )
         return self
 
 
 def take_inventory(
-    module: nn.Module, include: Patterns = None, exclude: Patterns = None, split: Mapping[str, int] | None = None
+    module: nn.Module, include: Patterns = None, exclude: Patterns = None, split: Split = None
 ) -> Inventory:
     """Every matrix of `module`, once also where a weight is shared.
 
@@ -107,7 +108,7 @@ def take_inventory(
         aliases = names[id(parameter)]
         if id(parameter) in claimed:
             continue
-        if parameter.ndim > 1 and id(parameter) not in settled and chosen(*aliases):
+        if parameter.ndim > 1 and parameter.numel() and id(parameter) not in settled and chosen(*aliases):
             undeclared.append(aliases[0])
         else:
             left.append(aliases[0])
@@ -125,9 +126,9 @@ def _find(module: nn.Module, split: Mapping[str, int]) -> tuple[list[tuple[Matri
         parts = next((count for pattern, count in split.items() if _matches(pattern, name)), 1)
         named = [replace(matrix, name=f"{name}.{matrix.name}".lstrip(".")) for matrix in _own(child, name, parts)]
         claimed = {owner for _, owner in found}
-        pairs = [(matrix, _owner(matrix, module)) for matrix in named]
+        pairs = [(matrix, _owner(matrix, module)) for matrix in named if matrix.view.numel()]
         found += [(matrix, owner) for matrix, owner in pairs if owner not in claimed]
-        if isinstance(child, LEFT_ALONE) or hasattr(child, "plastic_matrices"):
+        if isinstance(child, (*LEFT_ALONE, nn.MultiheadAttention)) or hasattr(child, "plastic_matrices"):
             settled.update(id(parameter) for parameter in child.parameters(recurse=False))
     return found, settled
 

@@ -9,25 +9,41 @@ from typing import overload
 import torch
 from torch import Tensor, nn
 
-from .matrices import Matrix, take_inventory
+from .matrices import Matrix, Patterns, Split, take_inventory
 from .polar import double
 
 
 @overload
-def deviation_from_isometry(matrix_or_module: Tensor) -> float: ...
+def deviation_from_isometry(matrix_or_module: Tensor | Matrix) -> float: ...
 @overload
-def deviation_from_isometry(matrix_or_module: nn.Module) -> dict[str, float]: ...
-def deviation_from_isometry(matrix_or_module: Tensor | nn.Module) -> float | dict[str, float]:
-    """DfI of a plain matrix as it is, or by name of each matrix of a module, over its published scale.
+def deviation_from_isometry(
+    matrix_or_module: nn.Module, include: Patterns = None, exclude: Patterns = None, split: Split = None
+) -> dict[str, float]: ...
+def deviation_from_isometry(
+    matrix_or_module: Tensor | Matrix | nn.Module,
+    include: Patterns = None,
+    exclude: Patterns = None,
+    split: Split = None,
+) -> float | dict[str, float]:
+    """DfI over the published scale, by name, of each matrix of a module or of a `Matrix`; of a bare tensor as it is.
 
-    A stack (kernel positions, groups, ensemble members) counts as its worst matrix.
+    A stack (kernel positions, groups, ensemble members) counts as its worst matrix. Pass modules where you can: a
+    bare tensor does not say its scale, so what FIRE leaves there has sqrt(d_out / d_in) in place of 1.
     """
     if isinstance(matrix_or_module, nn.Module):
-        matrices = take_inventory(matrix_or_module).declared().matrices
-        return {matrix.name: deviation_from_isometry(double(matrix.view) / matrix.scale) for matrix in matrices}
-    if matrix_or_module.ndim < 2:
-        raise ValueError(f"a tensor of shape {tuple(matrix_or_module.shape)} is not a matrix")
-    gram = _gram(double(matrix_or_module.detach()))
+        inventory = take_inventory(matrix_or_module, include, exclude, split).declared()
+        return {matrix.name: deviation_from_isometry(matrix) for matrix in inventory.matrices}
+    if isinstance(matrix_or_module, Matrix):
+        return _deviation(double(matrix_or_module.view) / matrix_or_module.scale)
+    if matrix_or_module.ndim not in (2, 3):
+        shape = tuple(matrix_or_module.shape)
+        raise ValueError(f"a tensor of shape {shape} is no matrix nor a stack of them; pass the module that holds it")
+    return _deviation(double(matrix_or_module.detach()))
+
+
+@torch.no_grad()
+def _deviation(stack: Tensor) -> float:
+    gram = _gram(stack)
     gram.diagonal(dim1=-2, dim2=-1).sub_(1.0)
     return float(gram.square().sum((-2, -1)).amax())
 

@@ -72,7 +72,7 @@ def renew_(optimizer: Optimizer) -> None:
 
 def refuse_unknown(optimizer: Optimizer) -> None:
     kind = type(optimizer).__name__
-    if not isinstance(optimizer, ZERO_START):
+    if type(optimizer) not in ZERO_START:  # a subclass may keep state that does not start at zero
         known = ", ".join(kind.__name__ for kind in ZERO_START)
         raise ValueError(f"optimizer {kind} cannot be renewed in place; known are {known}; or choose optimizer=keep")
     if any(group.get("dampening") for group in optimizer.param_groups):

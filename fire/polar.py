@@ -48,14 +48,18 @@ def polar_factor(matrix: Tensor, solver: Solver = "newton-schulz", steps: int | 
         return matrix.clone()
     if not torch.isfinite(matrix).all():
         raise ValueError(f"the matrix of shape {tuple(matrix.shape)} holds NaN or infinity")
+    if steps is not None and solver == "exact":
+        raise ValueError(f"steps={steps}: solver exact has no steps; leave it out")
     wide = matrix.shape[-2] < matrix.shape[-1]
     stack = matrix.mT if wide else matrix
     stack = stack.reshape(-1, *stack.shape[-2:])
-    if solver == "exact":
-        factor = exact(double(stack), precision=min(torch.finfo(dtype).eps for dtype in (matrix.dtype, torch.float32)))
-    else:
-        iterate = newton_schulz if solver == "newton-schulz" else polar_express
-        factor = iterate(stack.float() if stack.element_size() < 4 else stack, steps or DEFAULT_STEPS[solver])
+    with torch.autocast(matrix.device.type, enabled=False):  # mixed precision around the call would cost the isometry
+        if solver == "exact":
+            kinds = (matrix.dtype, torch.float32)
+            factor = exact(double(stack), precision=min(torch.finfo(kind).eps for kind in kinds))
+        else:
+            iterate = newton_schulz if solver == "newton-schulz" else polar_express
+            factor = iterate(stack.float() if stack.element_size() < 4 else stack, steps or DEFAULT_STEPS[solver])
     factor = factor.to(matrix)
     return (factor.mT if wide else factor).reshape(matrix.shape)
 

@@ -4,13 +4,13 @@ W <- scale W (W'W)^(-1/2): of all weights without deviation from isometry, those
 Source: "FIRE: Frobenius-Isometry Reinitialization", ICLR 2026, arXiv 2602.08040.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from .matrices import Matrix, Patterns, take_inventory
+from .matrices import Matrix, Patterns, Split, take_inventory
 from .measures import singular_values
 from .polar import Solver, polar_factor
 from .report import MatrixReport, Snapshot, clock, table
@@ -34,7 +34,7 @@ def fire_(
     steps: int | None = None,
     include: Patterns = None,
     exclude: Patterns = None,
-    split: Mapping[str, int] | None = None,
+    split: Split = None,
 ) -> FireReport:
     """Project every weight matrix of `module` in place; biases, norms and embeddings stay as they are.
 

@@ -70,7 +70,8 @@ def _worst_deviation(values: Tensor) -> float:
 def table(reports: Sequence[MatrixReport]) -> str:
     """A line per matrix, and one more where null directions are left."""
     width = max([len(report.name) for report in reports] + [6])
-    lines = [f"{'matrix':<{width}} {'d_out x d_in':>18} {'SFE':>9} {'DfI before':>11} {'DfI after':>10} {'seconds':>8}"]
+    timed = "" if all(math.isnan(report.seconds) for report in reports) else f" {'seconds':>8}"
+    lines = [f"{'matrix':<{width}} {'d_out x d_in':>18} {'SFE':>9} {'DfI before':>11} {'DfI after':>10}{timed}"]
     for report in reports:
         shape = (f"{report.stack} x " if report.stack > 1 else "") + f"{report.d_out} x {report.d_in}"
         measures = (

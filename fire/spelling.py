@@ -76,7 +76,7 @@ def _known(presets: Presets | None) -> dict[str, Intervention]:
 def _imported(module: str, class_name: str) -> type[Intervention]:
     try:
         kind = getattr(importlib.import_module(module), class_name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"method {module}:{class_name} cannot be imported: {error}") from error
     if not (isinstance(kind, type) and issubclass(kind, Intervention)):
         raise ValueError(f"{module}:{class_name} is not a subclass of fire.Intervention")
@@ -94,6 +94,8 @@ def _values(kind: type[Intervention], text: str) -> dict[str, Any]:
         if key not in names:
             has = f"it has {', '.join(names)}; nearest is {nearest(key, names)}" if names else "it has none"
             raise ValueError(f"{kind.__name__} has no field {key!r}; {has}")
+        if key in values:
+            raise ValueError(f"{kind.__name__}: field {key!r} was given twice")
         values[key] = _value(key, value, hints[key])
     return values
 

@@ -83,3 +83,8 @@ def test_imports_point_down():
             for other in re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), re.MULTILINE):
                 if other in rooms or other in ("train_sac", "evaluate"):
                     assert other in allowed[room], f"{os.fspath(path.relative_to(ROOT))} imports {other}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_figure_is_missing(page: str):
+    assert not re.search(r"@[A-Z0-9_]+@|MEASURED", (ROOT / page).read_text())

@@ -14,6 +14,8 @@ make_vec: Any = envs.make_vec
 
 NAMES = [
     "h1-walk",
+    "h1-stand",
+    "h1-run",
     "h1-balance_simple",
     "h1-crawl",
     "fire_rl/h1-stand-v0",
@@ -21,7 +23,8 @@ NAMES = [
     "Pendulum-v1",
     "envs:fire_rl/h1-run-v0",
 ]
-SHORT = ["h1-walk", "h1-balance_simple", "CartPole-v1", "Pendulum-v1"]  # episodes end within 300 random steps
+# Episodes of these end within 300 random steps.
+SHORT = ["h1-walk", "h1-stand", "h1-run", "h1-balance_simple", "CartPole-v1", "Pendulum-v1"]
 
 
 def random_steps(vector, count, seed=0):

@@ -185,3 +185,14 @@ def test_structure_is_changed_again_before_a_checkpoints_tensors_are_loaded():
     resumed.module.load_state_dict(network.module.state_dict())
     with pytest.raises(ValueError, match="neither built in nor this run's own"):
         PlasticityManager([make_network()], Fire(), Never()).load_state_dict(manager.state_dict())
+
+
+def test_where_one_network_is_not_ready_none_is_touched():
+    healthy, diverged = make_network("actor"), make_network("critic")
+    with torch.no_grad():
+        diverged.module[0].weight.fill_(math.nan)
+    before = healthy.module[0].weight.clone()
+    manager = PlasticityManager([healthy, diverged], Fire(solver="exact"), Every(10))
+    with pytest.raises(ValueError, match=r"network 'critic': '0.weight' holds NaN .* nothing was changed"):
+        manager.act(Position(10, 5))
+    assert torch.equal(healthy.module[0].weight, before)

@@ -180,3 +180,19 @@ def test_singular_values_are_those_of_the_scaled_matrix():
     with torch.no_grad():
         module.weight.fill_(math.nan)
     assert fire.singular_values(matrix).isnan().all()
+
+
+def test_deviation_takes_what_fire_takes():
+    layer = nn.Linear(16, 64)
+    fire.fire_(layer, solver="exact")
+    (matrix,) = fire.take_inventory(layer).matrices
+    assert fire.deviation_from_isometry(matrix) < 1e-6
+    assert fire.deviation_from_isometry(layer, exclude="bias")["weight"] < 1e-6
+    assert fire.deviation_from_isometry(layer.weight) > 100, "a bare tensor is not divided by its scale"
+    with pytest.raises(ValueError, match="pass the module"):
+        fire.deviation_from_isometry(torch.zeros(4, 3, 3, 3))
+
+
+def test_attention_with_added_biases_is_known_to_the_end():
+    report = fire.fire_(nn.MultiheadAttention(8, 2, add_bias_kv=True), solver="exact")
+    assert "bias_k" in report.left

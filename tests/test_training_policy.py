@@ -10,6 +10,7 @@ import torch
 
 import envs
 import evaluate as evaluate_script
+from fire import Every, Network, PlasticityManager, Position, Reset
 from train_sac import train
 from training import load_policy
 from training.build import action_scaling
@@ -17,6 +18,7 @@ from training.checkpoint import folder_of
 from training.cost import say_what_it_costs, spoken
 from training.evaluate import evaluate
 from training.files import read_lines
+from training.log import RunLog
 from training.sac import SACRun, build
 from training.settings import RunSettings
 
@@ -173,3 +175,15 @@ def test_a_wrong_evaluation_is_one_line(run: Path, arguments: list[str], complai
     with pytest.raises(ValueError, match=complaint) as caught:
         evaluate_script.body([argument.format(run=run) for argument in arguments])
     assert "\n" not in str(caught.value)
+
+
+def test_an_event_on_a_diverged_network_is_logged(tmp_path: Path):
+    network = Network("critic", torch.nn.Linear(4, 3), torch.nn.Linear(4, 3).state_dict())
+    with torch.no_grad():
+        network.module.weight.fill_(float("nan"))
+    event = PlasticityManager([network], Reset(), Every(1)).act(Position(1, 1))
+    log = RunLog(tmp_path)
+    log.write("event", {"environment_steps": 1}, event.to_json())
+    log.network_report(event.networks[0], 1)
+    log.close()
+    assert read_lines(tmp_path / "metrics.jsonl")[0]["method"] == "reset"

@@ -33,9 +33,11 @@ class RunLog:
             name = f"event {report.name}/{matrix.name}"
             for figure in ("squared_frobenius_error", "deviation_before", "deviation_after", "null_directions"):
                 self._tensorboard.add_scalar(f"{name}/{figure}", getattr(matrix, figure), environment_steps)
-        for name, (before, after) in report.singular_values.items():
-            self._tensorboard.add_histogram(f"singular values {report.name}/{name}/before", before, environment_steps)
-            self._tensorboard.add_histogram(f"singular values {report.name}/{name}/after", after, environment_steps)
+        for name, values in report.singular_values.items():
+            for when, singular_values in zip(("before", "after"), values, strict=True):
+                if singular_values.isfinite().all():  # a diverged network has none to draw
+                    tag = f"singular values {report.name}/{name}/{when}"
+                    self._tensorboard.add_histogram(tag, singular_values, environment_steps)
 
     def sizes(self) -> dict[str, int]:
         """Length of each file now, all flushed: what a checkpoint remembers."""

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..randomness import new_generator
 from .physics import Array
 from .picture import Picture
-from .spaces import METADATA, action_space, observation_space
+from .spaces import METADATA, action_space, metadata, observation_space
 from .task import Task
 from .world import State, World
 
@@ -33,6 +33,7 @@ class HumanoidEnv(gym.Env[Array, NDArray[np.float32]]):
         self.observation_space = observation_space(self.world.physics)
         self.action_space = action_space(self.world.physics)
         self.render_mode = render_mode
+        self.metadata = metadata(action_repeat)
         self._picture: Picture | None = None
         self._begun = False
         self._np_random = self.world.generators[0]

@@ -14,6 +14,11 @@ from .scene import PHYSICS_STEPS, PHYSICS_TIMESTEP
 METADATA: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": round(1 / (PHYSICS_STEPS * PHYSICS_TIMESTEP))}
 
 
+def metadata(action_repeat: int) -> dict[str, Any]:
+    """With the pictures a second that are real time, one after each decision."""
+    return METADATA | {"render_fps": METADATA["render_fps"] / action_repeat}
+
+
 def observation_space(physics: Physics) -> Space[Array]:
     """Positions and velocities, unbounded; float64, as in the original."""
     return Box(-np.inf, np.inf, shape=(physics.state.shape[1],), dtype=np.float64)

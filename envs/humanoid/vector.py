@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..randomness import new_generator, spawn_seeds
 from .physics import Array
-from .spaces import METADATA, action_space, observation_space
+from .spaces import action_space, metadata, observation_space
 from .task import Task
 from .world import State, World
 
@@ -22,7 +22,7 @@ class HumanoidVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
     """`num_envs` robots; an episode that ends begins anew in the same step, its true end in `final_obs`."""
 
     def __init__(self, task: Task, num_envs: int, seed: int | None, action_repeat: int, threads: int) -> None:
-        self.metadata = {**METADATA, "autoreset_mode": AutoresetMode.SAME_STEP}
+        self.metadata = {**metadata(action_repeat), "autoreset_mode": AutoresetMode.SAME_STEP}
         self.num_envs = num_envs
         seeds: Sequence[int | None] = [None] * num_envs if seed is None else spawn_seeds(seed, num_envs)
         self.world = World(task, [new_generator(one) for one in seeds], action_repeat, threads)

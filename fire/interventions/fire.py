@@ -32,10 +32,13 @@ class Fire(Reinitialization):
         super().check(network)
         self._matrices(network.module, self.touches(network))
 
+    def ready(self, network: Network) -> None:
+        refuse_nonfinite(self._matrices(network.module, self.touches(network)))
+        if network.target is not None and self.target == "same":
+            refuse_nonfinite(self._matrices(network.target, self.touches(network)))
+
     def rewrite(self, module: nn.Module, network: Network, touches: Touches) -> None:
-        matrices = self._matrices(module, touches)
-        refuse_nonfinite(matrices)
-        for matrix in matrices:
+        for matrix in self._matrices(module, touches):
             project_(matrix, self.solver, self.steps)
 
     def _matrices(self, module: nn.Module, touches: Touches) -> list[Matrix]:

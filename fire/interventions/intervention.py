@@ -28,6 +28,9 @@ class Intervention:
     def check(self, network: Network) -> None:
         """Raise ValueError where the method could not act on the network: asked when a run starts."""
 
+    def ready(self, network: Network) -> None:
+        """Raise ValueError where it cannot act on the network as it is now: asked of all before one is written to."""
+
     def restructure(self, network: Network) -> None:
         """Change the network's structure: asked before `act`, and before a checkpoint's tensors are loaded."""
 
