@@ -178,9 +178,10 @@ def test_a_wrong_evaluation_is_one_line(run: Path, arguments: list[str], complai
 
 
 def test_an_event_on_a_diverged_network_is_logged(tmp_path: Path):
-    network = Network("critic", torch.nn.Linear(4, 3), torch.nn.Linear(4, 3).state_dict())
+    layer = torch.nn.Linear(4, 3)
+    network = Network("critic", layer, torch.nn.Linear(4, 3).state_dict())
     with torch.no_grad():
-        network.module.weight.fill_(float("nan"))
+        layer.weight.fill_(float("nan"))
     event = PlasticityManager([network], Reset(), Every(1)).act(Position(1, 1))
     log = RunLog(tmp_path)
     log.write("event", {"environment_steps": 1}, event.to_json())
