@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import io
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ def read_command_line(
     words = [word for name, values in split(arguments) for word in (name, *values)]
     preset = words[words.index("--preset") + 1 :][:1] if "--preset" in words else ["paper"]
     default = CommandLine(Where(), presets.get("".join(preset), presets["paper"]))  # a wrong name is refused below
-    parsed = read_flags(default, arguments, program, f"{description}\n\n{describe_interventions()}")
+    parsed = read_flags(default, arguments, program, f"{description}\n\n{methods()}")
     where, config = parsed.where, parsed.config
     config.run.check()
     given = {name.removeprefix("--").replace("-", "_") for name, _ in split(arguments)}
@@ -73,6 +74,13 @@ def read_command_line(
     settings = {**vars(config.run), **vars(config.agent)}
     explicit = {name: value for name, value in settings.items() if name in given}
     return Request(config, explicit, where.run_dir, where.resume, where.branch_from)
+
+
+def methods() -> str:
+    """The methods of --reinit, for --help; indented, since tyro joins lines that begin at the margin."""
+    return "Methods of --reinit, as METHOD or METHOD:field=value,...\n" + textwrap.indent(
+        describe_interventions(), "  "
+    )
 
 
 def read_flags(default: Options, arguments: Sequence[str], program: str, description: str | None) -> Options:

@@ -17,7 +17,7 @@ class RunSettings:
     env: str = "h1-walk"
     """Environment: h1-walk, h1-stand, h1-run, h1-crawl, h1-balance_simple, any Gymnasium id, or module:id."""
     reinit: str = "none"
-    """Plasticity method, with options as METHOD:field=value,...; see the list below."""
+    """Plasticity method, with options as METHOD:field=value,...; listed above."""
     reinit_every: int | None = None
     """Gradient updates between two events; unset, with no --reinit-at: one event at half the run."""
     reinit_at: tuple[int, ...] = ()
