@@ -94,6 +94,7 @@ def test_help_explains_every_flag_and_every_method():
             assert flag(field.name) in done.stdout
     for method in ("none", "reset", "shrink-perturb", "fire", "solver"):
         assert method in done.stdout
+    assert "\n  fire: Project" in done.stdout, "a line for each method"
     words = " ".join(done.stdout.replace("│", " ").split())
     for explained in ("environment steps", "gradient updates", "decisions", "Units of the critic's residual stream"):
         assert explained in words
