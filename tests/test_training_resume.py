@@ -95,6 +95,15 @@ def kill_and_resume(folder: Path, flushes: list[int]) -> None:
     assert not [path for path in folder.rglob(".*") if path.is_file()], "half-written files are swept away"
 
 
+def kill_and_go_on(change: int, arguments: list[str], folder: Path) -> None:
+    """Kill a beginning; then resume it if it had become a run, or begin it again."""
+    start(sys.executable, "-c", DYING, str(change), *arguments, "--run-dir", str(folder), code=-signal.SIGKILL)
+    if (folder / "config.json").exists():
+        train("--resume", str(folder))
+    else:
+        train(*arguments, "--run-dir", str(folder))
+
+
 def test_a_killed_and_resumed_run_equals_the_uninterrupted_one(whole: Path, tmp_path: Path):
     kill_and_resume(tmp_path / "run", [33, 62, 41])
     assert differences(whole, tmp_path / "run") == []
@@ -110,13 +119,8 @@ def test_a_run_killed_at_any_change_of_the_disk_equals_the_uninterrupted_one(who
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(2, 30, 3))
 def test_a_start_killed_at_any_change_of_the_disk_can_be_begun_again(whole: Path, tmp_path: Path, first: int):
-    folder = tmp_path / "run"
-    start(sys.executable, "-c", DYING, str(first), *TINY, "--run-dir", str(folder), code=-signal.SIGKILL)
-    if (folder / "config.json").exists():
-        train("--resume", str(folder))
-    else:
-        train(*TINY, "--run-dir", str(folder))
-    assert differences(whole, folder) == []
+    kill_and_go_on(first, TINY, tmp_path / "run")
+    assert differences(whole, tmp_path / "run") == []
 
 
 @pytest.mark.slow
@@ -125,11 +129,7 @@ def test_a_branch_killed_at_any_change_of_the_disk_goes_on(whole: Path, tmp_path
     folder, undisturbed = tmp_path / "branch", tmp_path / "undisturbed"
     branch = ["--branch-from", f"{whole}@440", "--reinit", "reset", "--steps", "600"]
     train(*branch, "--run-dir", str(undisturbed))
-    start(sys.executable, "-c", DYING, str(first), *branch, "--run-dir", str(folder), code=-signal.SIGKILL)
-    if (folder / "config.json").exists():
-        train("--resume", str(folder))
-    else:
-        train(*branch, "--run-dir", str(folder))
+    kill_and_go_on(first, branch, folder)
     assert differences(undisturbed, folder) == []
 
 
