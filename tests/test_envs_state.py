@@ -10,7 +10,7 @@ import envs
 make: Any = envs.make
 make_vec: Any = envs.make_vec
 
-TASKS = ["h1-walk", "h1-crawl", "h1-balance_simple"]
+TASKS = ["h1-walk", "h1-crawl", "h1-balance_hard", "h1-reach", "h1-maze", "h1-sit_hard"]
 KINDS = {"single": None, "vector": 3}
 
 
@@ -68,6 +68,7 @@ def test_states_are_plain_arrays_that_nothing_writes_to(kind):
         "time": "float64",
         "qpos": "float64",
         "qvel": "float64",
+        "readings": "float64",
         "elapsed_steps": "int64",
         "random_generator": "uint64",
     }
@@ -77,6 +78,7 @@ def test_states_are_plain_arrays_that_nothing_writes_to(kind):
         "time": count,
         "qpos": (*count, 26),
         "qvel": (*count, 25),
+        "readings": (*count, 28),
         "elapsed_steps": count,
         "random_generator": (*count, 6),
     }
@@ -103,6 +105,12 @@ def test_a_state_of_the_wrong_shape_is_refused(kind):
         with pytest.raises(ValueError, match=name):
             env.set_state(**{**state, name: np.zeros(7)})
         assert all(np.array_equal(value, env.get_state()[key]) for key, value in state.items()), "nothing was changed"
+
+
+def test_an_unknown_part_of_a_state_is_refused():
+    env = make("h1-walk")
+    with pytest.raises(ValueError, match=r"'stage' is not part of the state; its parts are time, qpos"):
+        env.set_state(**env.get_state(), stage=1)
 
 
 def test_threads_do_not_change_a_result():

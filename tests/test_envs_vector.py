@@ -18,13 +18,16 @@ NAMES = [
     "h1-run",
     "h1-balance_simple",
     "h1-crawl",
+    "h1-reach",
+    "h1-maze",
+    "h1-sit_hard",
     "fire_rl/h1-stand-v0",
     "CartPole-v1",
     "Pendulum-v1",
     "envs:fire_rl/h1-run-v0",
 ]
 # Episodes of these end within 300 random steps.
-SHORT = ["h1-walk", "h1-stand", "h1-run", "h1-balance_simple", "CartPole-v1", "Pendulum-v1"]
+SHORT = ["h1-walk", "h1-maze", "h1-sit_hard", "h1-balance_simple", "CartPole-v1", "Pendulum-v1"]
 
 
 def random_steps(vector, count, seed=0):

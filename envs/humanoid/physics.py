@@ -1,10 +1,13 @@
 """Many robots of one scene, stepped together by MuJoCo's native threads, with their physical quantities by name.
 
-A robot's whole state is (time, qpos, qvel): the solver's warm start is zeroed at the beginning of every environment
-step. So a saved state continues exactly, and it does not matter which thread or how many stepped it.
+What decides a robot's future is (time, qpos, qvel) and what its task keeps of it: the solver's warm start is zeroed
+at the beginning of every environment step. So a saved state continues exactly, and it does not matter which thread or
+how many stepped it.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import mujoco
 import numpy as np
@@ -22,7 +25,9 @@ FULL_STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS
 class Physics:
     """`count` robots: their states as arrays (count, ...), advanced together, and what their sensors read."""
 
-    def __init__(self, model: mujoco.MjModel, count: int, threads: int) -> None:
+    def __init__(
+        self, model: mujoco.MjModel, count: int, threads: int, memory: Mapping[str, tuple[int, ...]] | None = None
+    ) -> None:
         self.model = model
         self.count = count
         self.datas = [mujoco.MjData(model) for _ in range(threads)]
@@ -43,6 +48,8 @@ class Physics:
         self.qvel = self._states[:, 1 + model.nq :]
         self.state = self._states[:, 1:]  # positions, then velocities: the observation
         self.last_readings = self._readings[:, -1]
+        # What the task keeps of each robot between steps, such as a goal, (count, ...); zero when an episode begins.
+        self.memory = {name: np.zeros((count, *shape)) for name, shape in (memory or {}).items()}
 
     def step(self, controls: NDArray[np.float32]) -> None:
         """Advances every robot by one environment step, ten physics steps, holding its controls (count, nu)."""
@@ -77,21 +84,27 @@ class Physics:
         """Takes the only robot's state from its `MjData`, where a user may have changed it."""
         mujoco.mj_getState(self.model, self.datas[0], self._states[0], FULL_STATE)
 
-    def write_data(self) -> None:
-        """Puts the only robot's state into its `MjData`, with all that MuJoCo derives from it."""
-        mujoco.mj_resetData(self.model, self.datas[0])
-        mujoco.mj_setState(self.model, self.datas[0], self._states[0], FULL_STATE)
-        mujoco.mj_forward(self.model, self.datas[0])
+    def settle(self, row: int) -> None:
+        """Derives from a robot's state what its sensors read there, in the first `MjData`: a single robot's own."""
+        data = self.datas[0]
+        mujoco.mj_resetData(self.model, data)
+        mujoco.mj_setState(self.model, data, self._states[row], FULL_STATE)
+        mujoco.mj_forward(self.model, data)
+        self.last_readings[row] = data.sensordata
 
     def close(self) -> None:
         """Stops the threads."""
         self._rollout.close()
 
+    def address(self, sensor: str) -> int:
+        """The column at which a declared sensor's readings begin."""
+        return self._addresses[sensor]
+
     # Quantities, one number or vector per robot, as of the last physics step.
 
     def reading(self, sensor: str, width: int = 1) -> Array:
         """What a declared sensor reads: (count,), or (count, width) of a vector."""
-        start = self._addresses[sensor]
+        start = self.address(sensor)
         return self.last_readings[:, start] if width == 1 else self.last_readings[:, start : start + width]
 
     @property
@@ -123,13 +136,3 @@ class Physics:
     def pelvis_height(self) -> Array:
         """Height of the pelvis after the step, metres."""
         return self.qpos[:, 2]
-
-    @property
-    def imu_position(self) -> Array:
-        """Position of the inertial unit in the torso, metres, (count, 3); needs `IMU_POSITION`."""
-        return self.reading("imu_position", 3)
-
-    @property
-    def pelvis_orientation(self) -> Array:
-        """The pelvis's unit quaternion, (count, 4); needs `PELVIS_ORIENTATION`."""
-        return self.reading("pelvis_orientation", 4)

@@ -1,4 +1,4 @@
-"""The parts of a reward that most H1 tasks share, each in [0, 1]."""
+"""The parts of a reward that many H1 tasks share, each in [0, 1]."""
 
 from __future__ import annotations
 
@@ -8,16 +8,21 @@ import numpy as np
 
 from .physics import Array, Physics
 from .robot import LINKS
-from .tolerances import ONE, near_zero, rising
+from .task import Parts
+from .tolerances import ONE, Tolerance, at_least, near_zero, rising
 
+STAND_HEIGHT = 1.65  # of the head, metres
 STRAINED = 10.0  # N m: a motor's torque from which its effort counts in full
 
 # As constants, see `tolerances`.
+COLLIDED = np.array(0.1)
 FULL_EFFORT, EFFORT_WEIGHT = np.array(STRAINED**2), np.array(1 / (5 * len(LINKS) * STRAINED**2))
 MOVE_WEIGHT, MOVE_FLOOR = np.array(5 / 6), np.array(1 / 6)
 HALF = np.array(0.5)
 
 calm = near_zero(margin=2)  # a speed, m/s
+tall = at_least(STAND_HEIGHT, margin=STAND_HEIGHT / 4)
+straight = rising(-1.0, 0.9)  # the torso's axis, as a cosine with the vertical
 
 
 def small_control(physics: Physics) -> Array:
@@ -37,3 +42,19 @@ def moving(speed: float) -> Callable[[Physics], Array]:
     """(1 + 5 m) / 6, where m rises to 1 as the centre of mass reaches the speed along x."""
     fast_enough = rising(0, speed)
     return lambda physics: fast_enough(physics.forward_velocity) * MOVE_WEIGHT + MOVE_FLOOR
+
+
+def posture(physics: Physics, straight: Tolerance = straight, tall: Tolerance = tall) -> Parts:
+    """Little effort, and standing: tall and upright."""
+    standing, upright = tall(physics.head_height), straight(physics.torso_upright)
+    return {
+        "small_control": small_control(physics),
+        "stand_reward": standing * upright,
+        "standing": standing,
+        "upright": upright,
+    }
+
+
+def discount(contacts: Array) -> Array:
+    """0.1 where there is any contact, else 1."""
+    return np.where(contacts, COLLIDED, ONE)

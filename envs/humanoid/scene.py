@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import mujoco
@@ -23,7 +23,18 @@ CAMERA = "follow"
 BENT = {"hip_pitch": -0.4, "knee": 0.8, "ankle": -0.4}
 
 OBJECT_DENSITY = 1000.0  # kg / m^3, of everything that is not the robot
-GREY = (0.7, 0.7, 0.7, 1.0)
+HIDDEN_GROUP = 3  # geoms of groups 0 to 2 are drawn by default
+
+Color = tuple[float, float, float, float]
+GREY: Color = (0.7, 0.7, 0.7, 1.0)
+DARK_GREY: Color = (0.3, 0.3, 0.3, 1.0)
+BLACK: Color = (0.0, 0.0, 0.0, 1.0)
+GLASS: Color = (0.5, 0.5, 0.5, 0.3)
+WOOD: Color = (0.76, 0.6, 0.42, 1.0)
+RED: Color = (0.8, 0.28, 0.28, 1.0)
+GREEN: Color = (0.3, 0.7, 0.3, 1.0)
+
+Boxes = Sequence[tuple[Vector, Vector]]  # centre and half sizes, metres
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,12 @@ class Camera:
     position: Vector
     right: Vector
     up: Vector
+
+
+def add_boxes(body: mujoco.MjsBody, boxes: Boxes, color: Color, **attributes: object) -> None:
+    """Boxes of one colour, in order."""
+    for center, half_sizes in boxes:
+        body.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, pos=center, size=half_sizes, rgba=color, **attributes)
 
 
 def start_position(pelvis: Vector) -> tuple[float, ...]:

@@ -38,14 +38,31 @@ ROBOT_SENSORS: tuple[Sensor, ...] = (
     *(Sensor(f"{link.name}_force", mujoco.mjtSensor.mjSENS_ACTUATORFRC, ACTUATOR, link.name) for link in LINKS),
 )
 
+
 # What some tasks add to it; each sensor costs its evaluation in every physics step.
-IMU_POSITION = Sensor("imu_position", mujoco.mjtSensor.mjSENS_FRAMEPOS, SITE, "imu")
+def site_position(site: str) -> Sensor:
+    """`<site>_position`: where a site is, metres."""
+    return Sensor(f"{site}_position", mujoco.mjtSensor.mjSENS_FRAMEPOS, SITE, site)
+
+
+def body_position(body: str) -> Sensor:
+    """`<body>_position`: where a body's frame is, metres."""
+    return Sensor(f"{body}_position", mujoco.mjtSensor.mjSENS_FRAMEPOS, LINK_FRAME, body)
+
+
+IMU_POSITION = site_position("imu")
 PELVIS_ORIENTATION = Sensor("pelvis_orientation", mujoco.mjtSensor.mjSENS_FRAMEQUAT, LINK_FRAME, "pelvis")
+PELVIS_Z_AXIS = Sensor("pelvis_z_axis", mujoco.mjtSensor.mjSENS_FRAMEZAXIS, LINK_FRAME, "pelvis")
 
 
-def contacts(name: str, geom: str, other: str | None = None) -> Sensor:
+def geom_contacts(name: str, geom: str, other: str | None = None) -> Sensor:
     """How many contacts the geom has: with the other geom, or with anything."""
     return Sensor(name, mujoco.mjtSensor.mjSENS_CONTACT, GEOM, geom, other)
+
+
+def body_contacts(name: str, body: str) -> Sensor:
+    """How many contacts the geoms of a body have, with anything."""
+    return Sensor(name, mujoco.mjtSensor.mjSENS_CONTACT, BODY, body)
 
 
 def add_sensors(spec: mujoco.MjSpec, sensors: tuple[Sensor, ...]) -> None:

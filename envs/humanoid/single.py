@@ -30,7 +30,7 @@ class HumanoidEnv(gym.Env[Array, NDArray[np.float32]]):
         self.world = World(task, [new_generator(seed)], action_repeat, threads=1)
         self.model: mujoco.MjModel = self.world.physics.model
         self.data: mujoco.MjData = self.world.physics.datas[0]
-        self.observation_space = observation_space(self.world.physics)
+        self.observation_space = observation_space(self.world)
         self.action_space = action_space(self.world.physics)
         self.render_mode = render_mode
         self.metadata = metadata(action_repeat)
@@ -38,14 +38,12 @@ class HumanoidEnv(gym.Env[Array, NDArray[np.float32]]):
         self._begun = False
         self._np_random = self.world.generators[0]
         self._np_random_seed = seed
-        self._show()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, Info]:
         """Begins an episode: the keyframe with noise on every position, at rest."""
         super().reset(seed=seed)
         self.world.generators[0] = self.np_random
         self.world.reset(0)
-        self._show()
         self._begun = True
         return self.world.observations()[0], {}
 
@@ -73,7 +71,7 @@ class HumanoidEnv(gym.Env[Array, NDArray[np.float32]]):
             return None
         if self._picture is None:
             self._picture = Picture(self.model)
-        return self._picture.of(self.data)
+        return self._picture.of(self.data, self.world.task.markers(self.world.physics))
 
     def get_state(self) -> State:
         """Everything that decides the future; `set_state(**state)` restores it exactly."""
@@ -86,11 +84,7 @@ class HumanoidEnv(gym.Env[Array, NDArray[np.float32]]):
         batched = {name: np.asarray(values)[None] for name, values in {"qpos": qpos, "qvel": qvel, **rest}.items()}
         self.world.set_state(**batched)
         self._np_random = self.world.generators[0]
-        self._show()
         self._begun = True
-
-    def _show(self) -> None:
-        self.world.physics.write_data()
 
     def close(self) -> None:
         """Frees the renderer."""

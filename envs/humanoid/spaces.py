@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .physics import Array, Physics
 from .scene import PHYSICS_STEPS, PHYSICS_TIMESTEP
+from .world import World
 
 METADATA: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": round(1 / (PHYSICS_STEPS * PHYSICS_TIMESTEP))}
 
@@ -19,9 +20,9 @@ def metadata(action_repeat: int) -> dict[str, Any]:
     return METADATA | {"render_fps": METADATA["render_fps"] / action_repeat}
 
 
-def observation_space(physics: Physics) -> Space[Array]:
-    """Positions and velocities, unbounded; float64, as in the original."""
-    return Box(-np.inf, np.inf, shape=(physics.state.shape[1],), dtype=np.float64)
+def observation_space(world: World) -> Space[Array]:
+    """What the task shows, unbounded; float64, as in the original."""
+    return Box(-np.inf, np.inf, shape=world.observations().shape[1:], dtype=np.float64)
 
 
 def action_space(physics: Physics) -> Space[NDArray[np.float32]]:

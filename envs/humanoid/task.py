@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from .physics import Array, Physics
+from .picture import Marker
 from .robot import Vector
 from .scene import Camera, compile_scene, start_position
 from .sensors import ROBOT_SENSORS, Sensor
@@ -32,6 +33,24 @@ def never(physics: Physics) -> NDArray[np.bool_]:
     return np.zeros(physics.count, dtype=np.bool_)
 
 
+def as_placed(physics: Physics, row: int, generator: np.random.Generator) -> None:
+    """Begins an episode as the keyframe and its noise left the robot."""
+
+
+def nothing_to_keep(physics: Physics, rows: NDArray[np.int64]) -> None:
+    """Keeps nothing between steps."""
+
+
+def positions_and_velocities(physics: Physics) -> Array:
+    """Everything that moves: all positions, then all velocities."""
+    return physics.state.copy()
+
+
+def no_markers(physics: Physics) -> tuple[Marker, ...]:
+    """Draws the scene alone."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Task:
     """One task of the H1; everything in it works on arrays over robots, so one definition serves any number."""
@@ -39,12 +58,18 @@ class Task:
     name: str
     reward: Callable[[Physics], tuple[Array, Parts]]
     success_bar: float  # the return HumanoidBench counts as a success
+    random_return: float  # of a random policy, as published; with the success bar it normalises scores
     terminated: Callable[[Physics], NDArray[np.bool_]] = never
     furnish: Callable[[mujoco.MjSpec], None] = empty
     sensors: tuple[Sensor, ...] = ()
     pelvis: Vector = STANDING_PELVIS
     objects: tuple[float, ...] = ()  # generalised positions of free objects at the start, after the robot's
     camera: Camera = SIDE_CAMERA
+    memory: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # shapes of what is kept between steps
+    place: Callable[[Physics, int, np.random.Generator], None] = as_placed  # the task's own changes to a new start
+    keep: Callable[[Physics, NDArray[np.int64]], None] = nothing_to_keep  # renews the memory of robots that stepped
+    observe: Callable[[Physics], Array] = positions_and_velocities
+    markers: Callable[[Physics], tuple[Marker, ...]] = no_markers  # drawn into pictures of the first robot
 
     def compile(self) -> mujoco.MjModel:
         """A new model of the task's scene."""

@@ -41,3 +41,9 @@ def rising(low: float, high: float) -> Tolerance:
     """0 up to `low`, 1 from `high` on, linear between: dm_control's linear tolerance of margin high - low."""
     slope, offset = np.array(1 / (high - low)), np.array(-low / (high - low))
     return lambda quantity: np.minimum(np.maximum(quantity * slope + offset, ZERO), ONE)
+
+
+def peak(margin: float) -> Tolerance:
+    """1 at zero alone, falling linearly to 0 at the margin on either side."""
+    slope = np.array(1 / margin)
+    return lambda quantity: np.maximum(ONE - np.abs(quantity) * slope, ZERO)

@@ -26,7 +26,7 @@ class HumanoidVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         self.num_envs = num_envs
         seeds: Sequence[int | None] = [None] * num_envs if seed is None else spawn_seeds(seed, num_envs)
         self.world = World(task, [new_generator(one) for one in seeds], action_repeat, threads)
-        self.single_observation_space = observation_space(self.world.physics)
+        self.single_observation_space = observation_space(self.world)
         self.single_action_space = action_space(self.world.physics)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)

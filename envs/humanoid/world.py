@@ -39,7 +39,7 @@ class World:
         self.generators = generators
         self.action_repeat = action_repeat
         model = task.compile()
-        self.physics = Physics(model, len(generators), threads)
+        self.physics = Physics(model, len(generators), threads, task.memory)
         self.elapsed = np.zeros(len(generators), dtype=np.int64)
         self._start = model.key_qpos[0].copy()
         low, high = model.actuator_ctrlrange.T.astype(np.float32)
@@ -48,16 +48,21 @@ class World:
         self._everyone = np.arange(len(generators))
         for row in range(len(generators)):
             self._place(row, self._start)
+            self.physics.settle(row)
 
     def reset(self, row: int) -> None:
-        """Begins a new episode: the keyframe with noise on every position, at rest."""
-        noise = self.generators[row].uniform(-START_NOISE, START_NOISE, size=len(self._start))
-        self._place(row, self._start + noise)
+        """Begins a new episode: the keyframe with noise on every position, at rest, then the task's own changes."""
+        generator = self.generators[row]
+        self._place(row, self._start + generator.uniform(-START_NOISE, START_NOISE, size=len(self._start)))
+        self.task.place(self.physics, row, generator)
+        self.physics.settle(row)
 
     def _place(self, row: int, qpos: Array) -> None:
         self.physics.time[row] = 0
         self.physics.qpos[row] = qpos
         self.physics.qvel[row] = 0
+        for kept in self.physics.memory.values():
+            kept[row] = 0
         self.elapsed[row] = 0
 
     def step(self, actions: ArrayLike) -> Outcome:
@@ -91,6 +96,7 @@ class World:
         else:
             self.physics.step_some(controls, running)
             self.elapsed[running] += ONE_STEP
+        self.task.keep(self.physics, running)
         return self.judge()
 
     def judge(self) -> Outcome:
@@ -99,42 +105,44 @@ class World:
         return Outcome(rewards, self.task.terminated(self.physics), self.elapsed >= LAST_STEP, parts)
 
     def observations(self) -> Array:
-        """Positions, then velocities of every robot, a new array."""
-        return self.physics.state.copy()
+        """What the task shows of every robot, a new array."""
+        return self.task.observe(self.physics)
 
     def get_state(self) -> State:
-        """Everything that decides the future, as plain arrays with one row per robot."""
-        return {
-            "time": self.physics.time.copy(),
-            "qpos": self.physics.qpos.copy(),
-            "qvel": self.physics.qvel.copy(),
-            "elapsed_steps": self.elapsed.copy(),
-            "random_generator": np.stack([generator_words(generator) for generator in self.generators]),
+        """Everything that decides the future and the present observation, as arrays with one row per robot."""
+        return {name: values.copy() for name, values in self._arrays().items()} | {
+            "random_generator": np.stack([generator_words(generator) for generator in self.generators])
         }
 
-    def set_state(
-        self,
-        qpos: ArrayLike,
-        qvel: ArrayLike,
-        time: ArrayLike | None = None,
-        elapsed_steps: ArrayLike | None = None,
-        random_generator: ArrayLike | None = None,
-    ) -> None:
+    def set_state(self, qpos: ArrayLike, qvel: ArrayLike, **rest: ArrayLike) -> None:
         """Puts every robot where `get_state` saw it; positions and velocities alone leave the rest as it is."""
+        present = self.get_state()
+        if unknown := sorted(set(rest) - set(present)):
+            raise ValueError(f"{unknown[0]!r} is not part of the state; its parts are {', '.join(present)}")
         wanted = {
-            "qpos": qpos,
-            "qvel": qvel,
-            "time": time,
-            "elapsed_steps": elapsed_steps,
-            "random_generator": random_generator,
+            name: _like(name, value, present[name]) for name, value in {"qpos": qpos, "qvel": qvel, **rest}.items()
         }
-        state = self.get_state()
-        for name, value in wanted.items():
-            if value is not None:
-                state[name] = _like(name, value, state[name])
-        self.physics.qpos[:], self.physics.qvel[:] = state["qpos"], state["qvel"]
-        self.physics.time[:], self.elapsed[:] = state["time"], state["elapsed_steps"]
-        self.generators[:] = [generator_from_words(words) for words in state["random_generator"]]
+        if "random_generator" in wanted:
+            self.generators[:] = [generator_from_words(words) for words in wanted.pop("random_generator")]
+        readings = wanted.pop("readings", None)
+        arrays = self._arrays()
+        for name, values in wanted.items():
+            arrays[name][:] = values
+        for row in range(len(self.generators)):
+            self.physics.settle(row)
+        if readings is not None:  # those of the last step, which some observations show, are one physics step older
+            self.physics.last_readings[:] = readings
+
+    def _arrays(self) -> State:
+        physics = self.physics
+        return {
+            "time": physics.time,
+            "qpos": physics.qpos,
+            "qvel": physics.qvel,
+            "readings": physics.last_readings,
+            "elapsed_steps": self.elapsed,
+            **physics.memory,
+        }
 
 
 def _like(name: str, value: ArrayLike, present: NDArray[Any]) -> NDArray[Any]:

@@ -1,8 +1,9 @@
-"""The H1's tasks by name; one file per family."""
+"""The H1's fourteen tasks by name; one file per family."""
 
 from __future__ import annotations
 
 from ..task import Task
-from . import balance, crawl, locomotion
+from . import balance, climb, crawl, locomotion, maze, obstacles, reach, sit
 
-TASKS: dict[str, Task] = {task.name: task for family in (locomotion, crawl, balance) for task in family.TASKS}
+FAMILIES = (locomotion, reach, obstacles, crawl, maze, sit, balance, climb)
+TASKS: dict[str, Task] = {task.name: task for family in FAMILIES for task in family.TASKS}

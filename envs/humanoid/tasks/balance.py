@@ -1,4 +1,4 @@
-"""Balance: stand on a board that lies on a ball, without moving."""
+"""Balance: stand on a board that lies on a ball, without moving; in the hard form the ball may roll."""
 
 from __future__ import annotations
 
@@ -7,40 +7,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..physics import Array, Physics
-from ..rewards import small_control, still
+from ..rewards import STAND_HEIGHT, posture, still
 from ..robot import Vector
-from ..scene import GREY, OBJECT_DENSITY
-from ..sensors import contacts
+from ..scene import DARK_GREY, GREY, OBJECT_DENSITY
+from ..sensors import geom_contacts
 from ..task import Parts, Task
-from ..tolerances import at_least, rising
+from ..tolerances import at_least
 
 BOARD_HALF_SIZES: Vector = (0.15, 0.55, 0.03)  # metres
 BOARD_HEIGHT = 0.37
 BALL_RADIUS = 0.17
-STAND_HEIGHT = 1.65  # of the head above the board's centre, metres
 FALLEN = np.array(0.8)  # height of the pelvis below which the episode ends
 
 SENSORS = (
-    contacts("ball_contacts", "ball"),
-    contacts("ball_floor_contacts", "ball", "floor"),
-    contacts("ball_board_contacts", "ball", "board"),
-    contacts("floor_contacts", "floor"),
+    geom_contacts("ball_contacts", "ball"),
+    geom_contacts("ball_floor_contacts", "ball", "floor"),
+    geom_contacts("ball_board_contacts", "ball", "board"),
+    geom_contacts("floor_contacts", "floor"),
 )
 
-tall = at_least(STAND_HEIGHT + BOARD_HEIGHT, margin=STAND_HEIGHT / 4)
-straight = rising(-1.0, 0.9)  # the torso's axis, as a cosine with the vertical
+tall_on_the_board = at_least(STAND_HEIGHT + BOARD_HEIGHT, margin=STAND_HEIGHT / 4)
 
 
 def balance(physics: Physics) -> tuple[Array, Parts]:
     """Little effort, tall and upright on the board, not moving."""
-    standing, upright = tall(physics.head_height), straight(physics.torso_upright)
-    parts = {
-        "small_control": small_control(physics),
-        "stand_reward": standing * upright,
-        "standing": standing,
-        "upright": upright,
-        "dont_move": still(physics),
-    }
+    parts = posture(physics, tall=tall_on_the_board)
+    parts["dont_move"] = still(physics)
     return parts["small_control"] * parts["stand_reward"] * parts["dont_move"], parts
 
 
@@ -52,10 +44,16 @@ def lost(physics: Physics) -> NDArray[np.bool_]:
     return (physics.pelvis_height < FALLEN) | ball_elsewhere | floor_elsewhere
 
 
-def add_fixed_board(spec: mujoco.MjSpec) -> None:
+def add_fixed_ball(spec: mujoco.MjSpec) -> None:
     """A free board on a ball that stays where it is."""
     _add_board(spec)
-    _add_ball(spec.worldbody.add_body(name="ball", pos=(0, 0, BALL_RADIUS)))
+    _add_ball(spec)
+
+
+def add_free_ball(spec: mujoco.MjSpec) -> None:
+    """A free board on a free ball."""
+    _add_board(spec)
+    _add_ball(spec).add_freejoint(name="ball")
 
 
 def _add_board(spec: mujoco.MjSpec) -> None:
@@ -66,25 +64,28 @@ def _add_board(spec: mujoco.MjSpec) -> None:
     )
 
 
-def _add_ball(ball: mujoco.MjsBody) -> None:
+def _add_ball(spec: mujoco.MjSpec) -> mujoco.MjsBody:
+    ball = spec.worldbody.add_body(name="ball", pos=(0, 0, BALL_RADIUS))
     ball.add_geom(
         name="ball",
         type=mujoco.mjtGeom.mjGEOM_SPHERE,
         size=(BALL_RADIUS, 0, 0),
         density=OBJECT_DENSITY,
-        rgba=(0.3, 0.3, 0.3, 1),
+        rgba=DARK_GREY,
     )
+    return ball
 
+
+ON_THE_BOARD: Vector = (-0.1, 0.0, 1.38)
+BOARD, BALL = (0.0, 0.0, BOARD_HEIGHT, 1.0, 0.0, 0.0, 0.0), (0.0, 0.0, BALL_RADIUS, 1.0, 0.0, 0.0, 0.0)
 
 TASKS = (
     Task(
-        "balance_simple",
-        reward=balance,
-        terminated=lost,
-        furnish=add_fixed_board,
-        sensors=SENSORS,
-        pelvis=(-0.1, 0.0, 1.38),
-        objects=(0.0, 0.0, BOARD_HEIGHT, 1.0, 0.0, 0.0, 0.0),
-        success_bar=800,
+        "balance_simple", reward=balance, terminated=lost, furnish=add_fixed_ball, sensors=SENSORS,
+        pelvis=ON_THE_BOARD, objects=BOARD, success_bar=800, random_return=9.391,
     ),
-)
+    Task(
+        "balance_hard", reward=balance, terminated=lost, furnish=add_free_ball, sensors=SENSORS,
+        pelvis=ON_THE_BOARD, objects=BOARD + BALL, success_bar=800, random_return=9.044,
+    ),
+)  # fmt: skip

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..physics import Array, Physics
 from ..rewards import moving, small_control
+from ..scene import GLASS, add_boxes
 from ..sensors import IMU_POSITION, PELVIS_ORIENTATION
 from ..task import Parts, Task
 from ..tolerances import near_zero, within
@@ -16,11 +17,11 @@ TUNNEL_HALF_WIDTH = 1.0  # the reward is paid inside alone
 
 TUNNEL_START = (2.2, 0.0, 0.0)
 # Centre, from the start, and half sizes of the tunnel's boxes, metres.
-TUNNEL = {
-    "left_wall": ((8, -1.35, 0.775), (8, 0.2, 0.775)),
-    "right_wall": ((8, 1.35, 0.775), (8, 0.2, 0.775)),
-    "ceiling": ((8, 0, 1.35), (8, 1.15, 0.2)),
-}
+TUNNEL = (
+    ((8, -1.35, 0.775), (8, 0.2, 0.775)),
+    ((8, 1.35, 0.775), (8, 0.2, 0.775)),
+    ((8, 0, 1.35), (8, 1.15, 0.2)),
+)
 
 low = within(0.6, 1.0, margin=1)  # a height, metres
 leaning_forward = near_zero(margin=1)  # of the distance from the crawling orientation
@@ -29,7 +30,8 @@ move = moving(speed=1.0)  # metres per second
 
 def crawl(physics: Physics) -> tuple[Array, Parts]:
     """A weighted sum of little effort, low head and torso, speed and orientation, inside the tunnel's width."""
-    turn, imu = physics.pelvis_orientation - CRAWLING_ORIENTATION, physics.imu_position
+    imu = physics.reading("imu_position", 3)
+    turn = physics.reading("pelvis_orientation", 4) - CRAWLING_ORIENTATION
     parts = {
         "small_control": small_control(physics),
         "crawling": low(imu[:, 2]),
@@ -49,11 +51,16 @@ def crawl(physics: Physics) -> tuple[Array, Parts]:
 
 def add_tunnel(spec: mujoco.MjSpec) -> None:
     """Two walls and a ceiling, half transparent."""
-    tunnel = spec.worldbody.add_body(name="tunnel", pos=TUNNEL_START)
-    for name, (center, half_sizes) in TUNNEL.items():
-        tunnel.add_geom(
-            name=name, type=mujoco.mjtGeom.mjGEOM_BOX, pos=center, size=half_sizes, rgba=(0.5, 0.5, 0.5, 0.3)
-        )
+    add_boxes(spec.worldbody.add_body(name="tunnel", pos=TUNNEL_START), TUNNEL, GLASS)
 
 
-TASKS = (Task("crawl", reward=crawl, furnish=add_tunnel, sensors=(IMU_POSITION, PELVIS_ORIENTATION), success_bar=700),)
+TASKS = (
+    Task(
+        "crawl",
+        reward=crawl,
+        furnish=add_tunnel,
+        sensors=(IMU_POSITION, PELVIS_ORIENTATION),
+        success_bar=700,
+        random_return=272.658,
+    ),
+)

@@ -1,0 +1,96 @@
+"""Stair and slide: walk up and down, over steps or over smooth ramps."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from ..physics import Array, Physics
+from ..rewards import moving, small_control
+from ..scene import GLASS, GREY, add_boxes
+from ..sensors import site_position
+from ..task import Parts, Task
+from ..tolerances import at_least, rising
+from .locomotion import WALK_SPEED
+
+# Centre and half sizes, metres; a staircase is five boxes on top of each other, each shorter than the one below.
+STAIRS = tuple(
+    ((3.2 + 6 * flight, 0.0, 0.09 + 0.18 * layer), (2.7 - 0.6 * layer, 5.0, 0.09))
+    for flight in range(4)
+    for layer in range(5)
+)
+STAIR_WALLS = (
+    ((13.5, -5.05, 2.0), (15.5, 0.1, 2.0)),
+    ((13.5, 5.05, 2.0), (15.5, 0.1, 2.0)),
+    ((-2.1, 0.0, 2.0), (0.1, 7.25, 2.0)),
+)
+# A wedge in side view, (x, z), from edge to edge of the way; nine of them, one each ten metres.
+WEDGE = ((0.3, 0.0), (5.3, 1.75), (10.3, 0.0))
+WEDGE_HALF_WIDTH = 5.0
+WEDGES = tuple(range(0, 90, 10))
+SLIDE_WALLS = (
+    ((48.85, -5.15, 4.0), (53.0, 0.15, 4.0)),
+    ((48.85, 5.15, 4.0), (53.0, 0.15, 4.0)),
+    ((-4.0, 0.0, 4.0), (0.15, 5.15, 4.0)),
+)
+TOPPLED = np.array(0.1)  # cosine of the torso's axis with the vertical below which the episode ends
+
+legs_stretched = at_least(1.2, margin=0.45)  # height of the head above a foot, metres
+leaning = rising(-1.4, 0.5)  # the torso's axis, as a cosine with the vertical
+move = moving(WALK_SPEED)
+
+
+def climb(physics: Physics) -> tuple[Array, Parts]:
+    """Little effort, head high above both feet, upright enough, at walking speed."""
+    head, left, right = (
+        physics.head_height,
+        physics.address("left_foot_position"),
+        physics.address("right_foot_position"),
+    )
+    readings = physics.last_readings
+    standing = legs_stretched(head - readings[:, left + 2]) * legs_stretched(head - readings[:, right + 2])
+    upright = leaning(physics.torso_upright)
+    parts = {
+        "stand_reward": standing * upright,
+        "small_control": small_control(physics),
+        "move": move(physics),
+        "standing": standing,
+        "upright": upright,
+    }
+    return parts["stand_reward"] * parts["small_control"] * parts["move"], parts
+
+
+def toppled(physics: Physics) -> NDArray[np.bool_]:
+    """The torso lies nearly flat."""
+    return physics.torso_upright < TOPPLED
+
+
+def add_stairs(spec: mujoco.MjSpec) -> None:
+    """Four flights up and down between three walls."""
+    add_boxes(spec.worldbody, STAIR_WALLS, GLASS)
+    add_boxes(spec.worldbody.add_body(name="stairs"), STAIRS, GREY)
+
+
+def add_slides(spec: mujoco.MjSpec) -> None:
+    """Nine ramps up and down between three walls."""
+    add_boxes(spec.worldbody, SLIDE_WALLS, GLASS)
+    edges = [(x, y, z) for x, z in WEDGE for y in (WEDGE_HALF_WIDTH, -WEDGE_HALF_WIDTH)]
+    spec.add_mesh(name="wedge", uservert=np.array(edges).ravel())
+    slides = spec.worldbody.add_body(name="slides")
+    for x in WEDGES:
+        slides.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname="wedge", pos=(x, 0, 0), rgba=GREY)
+
+
+FEET = (site_position("left_foot"), site_position("right_foot"))
+
+TASKS = (
+    Task(
+        "stair", reward=climb, terminated=toppled, furnish=add_stairs, sensors=FEET,
+        success_bar=700, random_return=3.112,
+    ),
+    Task(
+        "slide", reward=climb, terminated=toppled, furnish=add_slides, sensors=FEET,
+        success_bar=700, random_return=3.191,
+    ),
+)  # fmt: skip
