@@ -1,5 +1,6 @@
 """Worlds by name, as Gymnasium environments and vector environments: native H1 tasks and every Gymnasium id."""
 
+from . import graphics as graphics  # first: it gets MuJoCo imported whatever MUJOCO_GL says
 from .observations import next_observations
 from .randomness import spawn_seeds
 from .registry import make, make_vec, names, register

@@ -200,31 +200,6 @@ def test_stepping_before_the_first_reset_is_refused(env):
         env.step(env.action_space.sample())
 
 
-def test_draws_pictures_where_a_graphics_library_is_found():
-    env = make("h1-walk", seed=0, render_mode="rgb_array")
-    env.reset()
-    try:
-        picture = env.render()
-    except RuntimeError as error:
-        pytest.skip(str(error))
-    assert picture.shape == (360, 480, 3)
-    assert picture.dtype == np.uint8
-    assert picture.min() < 60 < 200 < picture.max(), "a dark robot on a bright floor"
-    env.close()
-    env.close()  # a second time does no harm
-
-
-def test_says_what_to_install_where_no_picture_can_be_drawn(monkeypatch):
-    def no_library(*arguments):
-        raise AttributeError("no attribute 'glGetError'")
-
-    monkeypatch.setattr(mujoco, "Renderer", no_library)
-    env = make("h1-walk", seed=0, render_mode="rgb_array")
-    env.reset()
-    with pytest.raises(RuntimeError, match=r"libosmesa6.*MUJOCO_GL"):
-        env.render()
-
-
 def test_without_a_render_mode_nothing_is_drawn():
     env = make("h1-walk")
     env.reset()
