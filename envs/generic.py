@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
+from . import graphics
 from .randomness import spawn_seeds
 
 Built = TypeVar("Built")
@@ -20,6 +21,8 @@ class ActionRepeat(gym.Wrapper[Any, Any, Any, Any]):
     def __init__(self, env: gym.Env[Any, Any], times: int) -> None:
         super().__init__(env)
         self.times = times
+        if "render_fps" in env.metadata:
+            self.metadata = env.metadata | {"render_fps": env.metadata["render_fps"] / times}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """One decision."""
@@ -66,6 +69,8 @@ class SpreadSeeds(VectorWrapper):
 
 def make_generic(name: str, seed: int | None, action_repeat: int, render_mode: str | None) -> gym.Env[Any, Any]:
     """One environment by its Gymnasium id."""
+    if render_mode is not None:
+        graphics.announce()
     env: gym.Env[Any, Any] = _built(name, lambda: gym.make(name, render_mode=render_mode))
     if action_repeat > 1:
         env = ActionRepeat(env, action_repeat)

@@ -38,3 +38,22 @@ def generator_from_words(words: NDArray[np.uint64]) -> np.random.Generator:
         "uinteger": uinteger,
     }
     return np.random.Generator(bits)
+
+
+def seed_legacy_generator(generator: np.random.RandomState, seed: int | None) -> None:
+    """Begins anew as `RandomState(seed)`, which takes 32 bits at a time; from the system's entropy without a seed."""
+    generator.seed(seed if seed is None or seed < 2**32 else [seed % 2**32, seed // 2**32])
+
+
+def legacy_generator_words(generator: np.random.RandomState) -> NDArray[np.uint64]:
+    """A Mersenne twister's whole state, the second half of a pair of normal numbers included."""
+    _, key, position, has_normal, normal = generator.get_state()
+    words = np.empty(len(key) + 3, dtype=np.uint64)
+    words[:-3], words[-3:-1], words[-1:] = key, (position, has_normal), np.array([normal]).view(np.uint64)
+    return words
+
+
+def restore_legacy_generator(generator: np.random.RandomState, words: NDArray[np.uint64]) -> None:
+    """Puts the generator where `legacy_generator_words` saw it."""
+    position, has_normal, normal = int(words[-3]), int(words[-2]), float(words[-1:].view(np.float64)[0])
+    generator.set_state(("MT19937", words[:-3].astype(np.uint32), position, has_normal, normal))

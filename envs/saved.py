@@ -1,0 +1,148 @@
+"""Vectors of other packages' environments whose state can be saved as plain arrays, and then continues bit by bit.
+
+Only where all that decides the future is known: Gymnasium's MuJoCo tasks, its pendulum, and environments that say it
+themselves. A class derived from Gymnasium's may keep more, and is left alone.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+from gymnasium.vector import SyncVectorEnv, VectorEnv, VectorWrapper
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
+from numpy.typing import ArrayLike, NDArray
+
+from .generic import ActionRepeat
+from .randomness import generator_from_words, generator_words
+
+State = dict[str, NDArray[Any]]
+
+WITHOUT_STATE = (ActionRepeat, OrderEnforcing, PassiveEnvChecker)
+INTEGRATION = mujoco.mjtState.mjSTATE_INTEGRATION  # time, positions, velocities, activations, controls, warm start, ...
+# Where bodies were before the last physics step: Ant and Humanoid reward the way from there.
+STALE = ("xpos", "xipos")
+
+
+class SavableEnv(gym.Env[Any, Any], ABC):
+    """An environment that gives everything that decides its future, the same names and shapes at all times."""
+
+    @abstractmethod
+    def get_state(self) -> State:
+        """New arrays, by name."""
+
+    @abstractmethod
+    def set_state(self, **state: ArrayLike) -> None:
+        """Goes on from what `get_state` gave."""
+
+
+class SavedVector(VectorWrapper):
+    """Adds `get_state` and `set_state` to a vector, one row per environment."""
+
+    env: VectorEnv[Any, Any, Any]
+
+    def __init__(self, env: VectorEnv[Any, Any, Any], members: Sequence[gym.Env[Any, Any]]) -> None:
+        super().__init__(env)
+        self._members = members
+        self._begun = False
+
+    def reset(self, **settings: Any) -> tuple[Any, dict[str, Any]]:
+        """Begins an episode in every environment."""
+        self._begun = True
+        return self.env.reset(**settings)
+
+    def get_state(self) -> State:
+        """Everything that decides the future; `set_state(**state)` restores it exactly."""
+        if not self._begun:
+            raise gym.error.ResetNeeded("call reset() or set_state() before get_state()")
+        rows = [_state_of(member) for member in self._members]
+        return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+    def set_state(self, **state: ArrayLike) -> None:
+        """Goes on from what `get_state` gave."""
+        if not self._begun:
+            self.reset()
+        whole = checked_state(state, self.get_state())
+        for row, member in enumerate(self._members):
+            _restore(member, {name: values[row] for name, values in whole.items()})
+
+
+def with_state(vector: VectorEnv[Any, Any, Any]) -> VectorEnv[Any, Any, Any]:
+    """The vector, with `get_state` and `set_state` where they can be exact."""
+    inner: Any = vector.unwrapped
+    exact = isinstance(inner, SyncVectorEnv) and all(_is_known(member) for member in inner.envs)
+    return SavedVector(vector, inner.envs) if exact else vector
+
+
+def checked_state(given: Mapping[str, ArrayLike], present: State) -> State:
+    """The given state as arrays; refused where a name or a shape is not that of the present one."""
+    if wrong := sorted(given.keys() ^ present.keys()):
+        raise ValueError(
+            f"a state holds {', '.join(present)}; {wrong[0]} is {'missing' if wrong[0] in present else 'no part'}"
+        )
+    state = {name: np.asarray(given[name], dtype=values.dtype) for name, values in present.items()}
+    for name, values in state.items():
+        if values.shape != present[name].shape:
+            raise ValueError(f"{name} has shape {values.shape}, {present[name].shape} is needed")
+    return state
+
+
+def _is_known(env: gym.Env[Any, Any]) -> bool:
+    inner = env.unwrapped
+    wrappers = _wrappers(env)
+    return all(isinstance(wrapper, (TimeLimit, *WITHOUT_STATE)) for wrapper in wrappers) and (
+        isinstance(inner, SavableEnv) or _is_mujoco(inner) or _is_pendulum(inner)
+    )
+
+
+def _is_mujoco(env: gym.Env[Any, Any]) -> bool:
+    return type(env).__module__.startswith("gymnasium.envs.mujoco.")
+
+
+def _is_pendulum(env: gym.Env[Any, Any]) -> bool:
+    return type(env).__module__ == "gymnasium.envs.classic_control.pendulum"
+
+
+def _wrappers(env: gym.Env[Any, Any]) -> list[gym.Wrapper[Any, Any, Any, Any]]:
+    found = []
+    while isinstance(env, gym.Wrapper):
+        found.append(env)
+        env = env.env
+    return found
+
+
+def _state_of(env: gym.Env[Any, Any]) -> State:
+    inner: Any = env.unwrapped
+    if isinstance(inner, SavableEnv):
+        return inner.get_state()
+    state = {"random_generator": generator_words(inner.np_random)}
+    for limit in [wrapper for wrapper in _wrappers(env) if isinstance(wrapper, TimeLimit)]:
+        state["elapsed_steps"] = np.array(limit._elapsed_steps, dtype=np.int64)
+    if _is_pendulum(inner):
+        return state | {"angle": np.array(inner.state, dtype=np.float64)}
+    physics = np.empty(mujoco.mj_stateSize(inner.model, INTEGRATION))
+    mujoco.mj_getState(inner.model, inner.data, physics, INTEGRATION)
+    return state | {"physics": physics} | {name: getattr(inner.data, name).copy() for name in STALE}
+
+
+def _restore(env: gym.Env[Any, Any], state: State) -> None:
+    inner: Any = env.unwrapped
+    if isinstance(inner, SavableEnv):
+        inner.set_state(**state)
+        return
+    env.reset()
+    inner.np_random = generator_from_words(state["random_generator"])
+    for limit in [wrapper for wrapper in _wrappers(env) if isinstance(wrapper, TimeLimit)]:
+        limit._elapsed_steps = int(state["elapsed_steps"])  # type: ignore[assignment]
+    if _is_pendulum(inner):
+        inner.state = state["angle"].copy()
+        return
+    mujoco.mj_setState(inner.model, inner.data, state["physics"], INTEGRATION)
+    mujoco.mj_forward(inner.model, inner.data)  # for whoever looks before the next step; it moves the warm start
+    mujoco.mj_setState(inner.model, inner.data, state["physics"], INTEGRATION)
+    for name in STALE:
+        getattr(inner.data, name)[:] = state[name]

@@ -1,0 +1,159 @@
+"""The DeepMind Control suite (Tassa et al. 2018, arXiv:1801.00690) by name, `dmc:humanoid-walk`, if installed.
+
+Everything comes from the package dm_control: models, rewards, starts, time limits. An episode of seed s is that of
+`suite.load(domain, task, task_kwargs={"random": s})`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+import gymnasium as gym
+import mujoco
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+
+from .generic import ActionRepeat, SpreadSeeds
+from .randomness import spawn_seeds
+from .saved import with_state
+from .suite_env import SuiteEnv
+
+PREFIX = "dmc:"
+BENCHMARK = {  # the suite's own benchmark; further tasks (quadruped, dog, ...) work too, `task_names` has them all
+    "acrobot": "swingup swingup_sparse",
+    "ball_in_cup": "catch",
+    "cartpole": "balance balance_sparse swingup swingup_sparse",
+    "cheetah": "run",
+    "finger": "spin turn_easy turn_hard",
+    "fish": "upright swim",
+    "hopper": "stand hop",
+    "humanoid": "stand walk run",
+    "manipulator": "bring_ball",
+    "pendulum": "swingup",
+    "point_mass": "easy",
+    "reacher": "easy hard",
+    "swimmer": "swimmer6 swimmer15",
+    "walker": "stand walk run",
+}
+# On 3.13 the extra leaves dm_control itself out: its dependency labmaze, which the suite never imports, has no wheel.
+INSTALL = "`make setup` in a checkout, elsewhere `pip install 'fire-rl[dmc]'`" + (
+    " and `pip install --no-deps dm_control`" if sys.version_info >= (3, 13) else ""
+)
+
+
+def make_suite(name: str, seed: int | None, action_repeat: int, render_mode: str | None) -> gym.Env[Any, Any]:
+    """One environment of the suite."""
+    domain, task = _domain_and_task(name)
+    load = functools.partial(_load, domain, task)
+    env: gym.Env[Any, Any] = SuiteEnv(load, seed, render_mode)
+    env.spec = EnvSpec(
+        f"{PREFIX}{domain}-{task}",
+        entry_point=f"{__name__}:make_suite",
+        max_episode_steps=env.unwrapped.step_limit,  # type: ignore[attr-defined]
+        order_enforce=False,
+        disable_env_checker=True,
+        kwargs={"name": name, "seed": seed, "action_repeat": 1, "render_mode": render_mode},
+    )
+    return ActionRepeat(env, action_repeat) if action_repeat > 1 else env
+
+
+def make_suite_vector(name: str, num_envs: int, seed: int | None, action_repeat: int) -> VectorEnv[Any, Any, Any]:
+    """Several environments of the suite, stepped one after the other."""
+    seeds = [None] * num_envs if seed is None else spawn_seeds(seed, num_envs)
+    functions = [functools.partial(make_suite, name, one, action_repeat, None) for one in seeds]
+    vector = SyncVectorEnv(functions, autoreset_mode=AutoresetMode.SAME_STEP)
+    vector.spec = vector.envs[0].spec
+    return with_state(SpreadSeeds(vector, None))
+
+
+def benchmark_names() -> list[str]:
+    """The suite's benchmark where dm_control is installed, without importing it, which takes half a second."""
+    if find_spec("dm_control") is None:
+        return []
+    return [f"{PREFIX}{domain}-{task}" for domain, tasks in BENCHMARK.items() for task in tasks.split()]
+
+
+def task_names() -> list[str]:
+    """Every task of the installed suite."""
+    return [f"{PREFIX}{domain}-{task}" for domain, task in _suite().ALL_TASKS]
+
+
+def _domain_and_task(name: str) -> tuple[str, str]:
+    known = task_names()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or [f"{PREFIX}humanoid-walk"]
+        raise ValueError(
+            f"no task of the Control suite is called {name!r} ({PREFIX}DOMAIN-TASK); "
+            f"the nearest names are {', '.join(near)}"
+        )
+    domain, _, task = name.removeprefix(PREFIX).partition("-")
+    return domain, task
+
+
+def _load(domain: str, task: str) -> Any:
+    # One seed for all: the springs of lqr are drawn when it is made, and a vector's environments have one model.
+    with _quiet():
+        return _suite().load(domain, task, task_kwargs={"random": 0})
+
+
+@functools.cache
+def _suite() -> Any:
+    try:
+        with _quiet():
+            suite = _import_without_drawing("dm_control.suite")
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{PREFIX} tasks need the module {error.name!r}, which is missing: {INSTALL}") from error
+    sizes = importlib.import_module("dm_control.mujoco.wrapper.mjbindings.sizes")
+    _forget_vanished_fields(sizes.array_sizes)
+    return suite
+
+
+def _import_without_drawing(module: str) -> Any:
+    """dm_control loads the library that MUJOCO_GL names; if that fails it should cost pictures, not training."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError:
+        raise
+    except Exception:
+        if (wanted := os.environ.get("MUJOCO_GL")) is None:
+            raise
+        os.environ["MUJOCO_GL"] = "disable"
+        try:
+            return importlib.import_module(module)
+        finally:
+            os.environ["MUJOCO_GL"] = wanted
+
+
+def _forget_vanished_fields(array_sizes: dict[str, dict[str, Any]]) -> None:
+    """dm_control 1.0.50 lists array fields that MuJoCo 4.0 no longer has, and reads all it lists."""
+    model = mujoco.MjModel.from_xml_string("<mujoco/>")
+    for table, owner in (("mjmodel", model), ("mjdata", mujoco.MjData(model))):
+        for field in [field for field in array_sizes[table] if not hasattr(owner, field)]:
+            del array_sizes[table][field]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without GLFW's complaint that there is no screen, and the compiler's about settings of the suite's own files."""
+    logger = logging.getLogger("absl")
+    logger.addFilter(_is_error)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.removeFilter(_is_error)
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR

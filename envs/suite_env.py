@@ -1,0 +1,112 @@
+"""A task of the DeepMind Control suite as a Gymnasium environment whose state can be saved."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+from gymnasium.spaces import Box
+from numpy.typing import ArrayLike, NDArray
+
+from .humanoid.picture import Picture
+from .randomness import legacy_generator_words, restore_legacy_generator, seed_legacy_generator
+from .saved import INTEGRATION, SavableEnv, State, checked_state
+
+Array = NDArray[np.float64]
+Info = dict[str, Any]
+
+# What tasks draw anew for an episode and keep in the model: targets, receptacles, gains, terrain.
+DRAWN = ("body_pos", "body_quat", "geom_pos", "hfield_data", "light_pos", "site_pos", "wrap_prm")
+
+
+class SuiteEnv(SavableEnv):
+    """One task. Observations are its own, in its own order, as one flat array."""
+
+    def __init__(self, load: Callable[[], Any], seed: int | None, render_mode: str | None) -> None:
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"render_mode {render_mode!r} is not known; allowed are None and 'rgb_array'")
+        self.environment = load()  # a dm_control.rl.control.Environment
+        self.task, self.physics = self.environment.task, self.environment.physics
+        if self.physics.model.nhfield:
+            # quadruped-escape would open a rendering context at every reset, which fails where there is no screen.
+            self.physics.__class__ = type("ScreenlessPhysics", (type(self.physics),), {"contexts": None})
+        seed_legacy_generator(self.task.random, seed)
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": 1 / self.environment.control_timestep()}
+        self.render_mode = render_mode
+        size = sum(math.prod(part.shape) for part in self.environment.observation_spec().values())
+        self.observation_space = Box(-np.inf, np.inf, shape=(size,), dtype=np.float64)
+        action = self.environment.action_spec()
+        low, high = (np.broadcast_to(bound, action.shape) for bound in (action.minimum, action.maximum))
+        self.action_space = Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
+        limit = self.environment._step_limit
+        self.step_limit = math.ceil(limit) if math.isfinite(limit) else None
+        self._picture: Picture | None = None
+
+    def reset(self, *, seed: int | None = None, options: Mapping[str, Any] | None = None) -> tuple[Array, Info]:
+        """Begins an episode; without a seed it goes on with the task's own generator."""
+        super().reset(seed=seed)
+        if seed is not None:
+            seed_legacy_generator(self.task.random, seed)
+        observation = _flat(self.environment.reset().observation)
+        if self.physics.model.nhfield:
+            self.close()  # a picture keeps the terrain it began with
+        return observation, {}
+
+    def step(self, action: ArrayLike) -> tuple[Array, float, bool, bool, Info]:
+        """One control step. The suite's last discount tells an end, 0, from the time limit, 1."""
+        if self.environment._reset_next_step:
+            raise gym.error.ResetNeeded("call reset() before the first step() and after an episode's last")
+        action = np.asarray(action)
+        if action.shape != self.action_space.shape:
+            raise ValueError(f"the action has shape {action.shape}, {self.action_space.shape} is needed")
+        if not np.isfinite(action).all():
+            raise ValueError("an action holds NaN or infinity; allowed are numbers within the action space")
+        result = self.environment.step(action)
+        terminated = result.last() and result.discount == 0
+        return _flat(result.observation), float(result.reward), terminated, result.last() and not terminated, {}
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """What the task's first camera sees, (height, width, 3)."""
+        if self.render_mode is None:
+            return None
+        if self._picture is None:
+            model = self.physics.model.ptr
+            self._picture = Picture(model, model.camera(0).name)
+        return self._picture.of(self.physics.data.ptr)
+
+    def get_state(self) -> State:
+        """Everything that decides the future; `set_state(**state)` restores it exactly."""
+        drawn = {f"model_{name}": getattr(self.physics.model, name).copy() for name in DRAWN}
+        return {
+            "physics": self.physics.get_state(INTEGRATION),
+            "elapsed_steps": np.array(self.environment._step_count),
+            "awaits_reset": np.array(self.environment._reset_next_step),
+            "random_generator": legacy_generator_words(self.task.random),
+        } | {name: values for name, values in drawn.items() if values.size}
+
+    def set_state(self, **state: ArrayLike) -> None:
+        """Goes on from what `get_state` gave."""
+        whole = checked_state(state, self.get_state())
+        self.environment.reset()  # for what tasks set to the same values at the beginning of each episode
+        for name in DRAWN:
+            if (values := whole.get(f"model_{name}")) is not None:
+                getattr(self.physics.model, name)[:] = values
+        self.physics.set_state(whole["physics"], INTEGRATION)
+        mujoco.mj_step1(self.physics.model.ptr, self.physics.data.ptr)  # what the next step relies on having been done
+        restore_legacy_generator(self.task.random, whole["random_generator"])
+        self.environment._step_count = int(whole["elapsed_steps"])
+        self.environment._reset_next_step = bool(whole["awaits_reset"])
+
+    def close(self) -> None:
+        """Frees the picture."""
+        if self._picture is not None:
+            self._picture.close()
+            self._picture = None
+
+
+def _flat(observation: Mapping[str, Any]) -> Array:
+    return np.concatenate([np.ravel(part) for part in observation.values()])
