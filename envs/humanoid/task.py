@@ -22,6 +22,7 @@ STANDING_PELVIS: Vector = (0.0, 0.0, 0.98)
 SIDE_CAMERA = Camera(position=(2, 3, 0.8), right=(-1, 0.5, 0), up=(-0.2, -0.2, 1))
 
 Parts = dict[str, Array]
+Rows = NDArray[np.int64] | slice  # which robots; all of them as a slice, which is quicker
 
 
 def empty(spec: mujoco.MjSpec) -> None:
@@ -37,7 +38,7 @@ def as_placed(physics: Physics, row: int, generator: np.random.Generator) -> Non
     """Begins an episode as the keyframe and its noise left the robot."""
 
 
-def nothing_to_keep(physics: Physics, rows: NDArray[np.int64]) -> None:
+def nothing_to_keep(physics: Physics, rows: Rows) -> None:
     """Keeps nothing between steps."""
 
 
@@ -67,7 +68,7 @@ class Task:
     camera: Camera = SIDE_CAMERA
     memory: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # shapes of what is kept between steps
     place: Callable[[Physics, int, np.random.Generator], None] = as_placed  # the task's own changes to a new start
-    keep: Callable[[Physics, NDArray[np.int64]], None] = nothing_to_keep  # renews the memory of robots that stepped
+    keep: Callable[[Physics, Rows], None] = nothing_to_keep  # renews the memory of robots that stepped
     observe: Callable[[Physics], Array] = positions_and_velocities
     markers: Callable[[Physics], tuple[Marker, ...]] = no_markers  # drawn into pictures of the first robot
 

@@ -25,6 +25,12 @@ def near_zero(margin: float) -> Tolerance:
     return lambda quantity: np.exp(quantity * quantity * rate)
 
 
+def near_zero_squared(margin: float) -> Tolerance:
+    """`near_zero` of a quantity whose square is known, such as a distance."""
+    rate = np.array(LOG_VALUE_AT_MARGIN / margin**2)
+    return lambda square: np.exp(square * rate)
+
+
 def at_least(bound: float, margin: float) -> Tolerance:
     """1 from the bound on, 0.1 at the margin below it."""
     wanted, falloff = np.array(bound), near_zero(margin)

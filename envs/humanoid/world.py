@@ -19,6 +19,8 @@ from .task import EPISODE_STEPS, START_NOISE, Parts, Task
 ONE = np.array(1, dtype=np.float32)
 ONE_STEP, LAST_STEP = np.array(1), np.array(EPISODE_STEPS)
 
+EVERYONE = slice(None)
+
 State = dict[str, NDArray[Any]]
 
 
@@ -93,10 +95,11 @@ class World:
         if len(running) == self.physics.count:
             self.physics.step(controls)
             self.elapsed += ONE_STEP
+            self.task.keep(self.physics, EVERYONE)
         else:
             self.physics.step_some(controls, running)
             self.elapsed[running] += ONE_STEP
-        self.task.keep(self.physics, running)
+            self.task.keep(self.physics, running)
         return self.judge()
 
     def judge(self) -> Outcome:

@@ -10,7 +10,7 @@ from ..rewards import moving, small_control
 from ..scene import GLASS, add_boxes
 from ..sensors import IMU_POSITION, PELVIS_ORIENTATION
 from ..task import Parts, Task
-from ..tolerances import near_zero, within
+from ..tolerances import near_zero_squared, within
 
 CRAWLING_ORIENTATION = np.array([0.75, 0.0, 0.65, 0.0])  # of the pelvis, as a quaternion
 TUNNEL_HALF_WIDTH = 1.0  # the reward is paid inside alone
@@ -24,7 +24,7 @@ TUNNEL = (
 )
 
 low = within(0.6, 1.0, margin=1)  # a height, metres
-leaning_forward = near_zero(margin=1)  # of the distance from the crawling orientation
+leaning_forward = near_zero_squared(margin=1)  # of the squared distance from the crawling orientation
 move = moving(speed=1.0)  # metres per second
 
 
@@ -37,7 +37,7 @@ def crawl(physics: Physics) -> tuple[Array, Parts]:
         "crawling": low(imu[:, 2]),
         "crawling_head": low(physics.head_height),
         "move": move(physics),
-        "orientation": leaning_forward(np.sqrt(np.add.reduce(np.square(turn), axis=-1))),
+        "orientation": leaning_forward(np.add.reduce(turn * turn, axis=-1)),
         "in_tunnel": (np.abs(imu[:, 1]) <= TUNNEL_HALF_WIDTH).astype(np.float64),
     }
     reward = (

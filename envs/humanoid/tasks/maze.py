@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import mujoco
 import numpy as np
-from numpy.typing import NDArray
 
 from ..physics import Array, Physics
 from ..picture import Marker
 from ..rewards import MOVE_FLOOR, MOVE_WEIGHT, discount, posture
 from ..scene import BLACK, GLASS, GREEN, RED, Camera, add_boxes
 from ..sensors import IMU_POSITION, body_contacts, body_position
-from ..task import Parts, Task
-from ..tolerances import ONE, near_zero, peak
+from ..task import Parts, Rows, Task
+from ..tolerances import ONE, near_zero_squared, peak
 from .locomotion import fallen
 
-# Per stage: the checkpoint to reach, and the velocity wanted on the way there. In the last one nothing is left to reach.
+# Per stage: the checkpoint to reach, and the velocity wanted on the way; in the last one nothing is left to reach.
 CHECKPOINTS = np.array([(0.0, 0.0), (3.0, 0.0), (3.0, 6.0), (6.0, 6.0), (6.0, 6.0)])  # metres
 VELOCITIES = 2.0 * np.array([(1.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 0.0), (0.0, 1.0)])  # metres per second
 LAST_STAGE = np.array(len(CHECKPOINTS) - 1)
-NEAR = np.array(0.4)  # metres from a checkpoint that reach it
+NEAR_SQUARED = np.array(0.4**2)  # this near a checkpoint, in metres, it is reached
 STAGE_BONUS = np.array(100.0)  # times the stage that is reached
 
 BLOCK = 1.5  # metres, the side of a block; the map's first row lies at the largest y
@@ -39,23 +38,23 @@ FROM_THE_SIDE = Camera(position=(3, 3, 3), right=(-0.5, 0.5, 0), up=(-0.4, -0.4,
 STAND_WEIGHT, MOVE_SHARE, NEAR_WEIGHT = np.array(0.2), np.array(0.4), np.array(0.4)
 
 as_wanted = peak(margin=1)  # of a difference of speeds, metres per second
-close = near_zero(margin=1)  # metres
+close = near_zero_squared(margin=1)  # of a squared distance, metres
 
 
 def maze(physics: Physics) -> tuple[Array, Parts]:
     """Standing, the velocity wanted and the checkpoint's nearness, weighted; off the blocks; a bonus per stage."""
     stage = physics.memory["stage"].astype(np.int64)
     parts = posture(physics)
-    speeds = as_wanted(physics.center_of_mass_velocity[:, :2] - VELOCITIES[stage])
+    speeds = as_wanted(physics.center_of_mass_velocity[:, :2] - VELOCITIES.take(stage, axis=0))
     move = np.where(stage == LAST_STAGE, ONE, speeds[:, 0] * speeds[:, 1])
-    way = CHECKPOINTS[stage] - physics.reading("imu_position", 3)[:, :2]
+    way = CHECKPOINTS.take(stage, axis=0) - physics.reading("imu_position", 2)
     parts = {
         "stand_reward": parts["stand_reward"],
         "small_control": parts["small_control"],
         "move": move * MOVE_WEIGHT + MOVE_FLOOR,
         "wall_collision_discount": discount(physics.reading("block_contacts")),
         "stage_convert_reward": physics.memory["bonus"].copy(),
-        "checkpoint_proximity_reward": close(np.sqrt(np.add.reduce(way * way, axis=-1))),
+        "checkpoint_proximity_reward": close(np.add.reduce(way * way, axis=-1)),
         "success_subtasks": physics.memory["stage"].copy(),
     }
     reward = (
@@ -66,14 +65,13 @@ def maze(physics: Physics) -> tuple[Array, Parts]:
     return reward + parts["stage_convert_reward"], parts
 
 
-def count_stages(physics: Physics, rows: NDArray[np.int64]) -> None:
+def count_stages(physics: Physics, rows: Rows) -> None:
     """Robots whose pelvis is near their checkpoint go on to the next stage, once per step, and earn its bonus."""
     stage = physics.memory["stage"][rows]
-    way = physics.reading("pelvis_position", 3)[rows, :2] - CHECKPOINTS[stage.astype(np.int64)]
-    reached = (np.sqrt(np.add.reduce(way * way, axis=-1)) < NEAR) & (stage < LAST_STAGE)
-    stage += reached
-    physics.memory["stage"][rows] = stage
-    physics.memory["bonus"][rows] = reached * stage * STAGE_BONUS
+    way = physics.reading("pelvis_position", 2)[rows] - CHECKPOINTS.take(stage.astype(np.int64), axis=0)
+    reached = (np.add.reduce(way * way, axis=-1) < NEAR_SQUARED) & (stage < LAST_STAGE)
+    physics.memory["stage"][rows] = stage + reached
+    physics.memory["bonus"][rows] = reached * (stage + reached) * STAGE_BONUS
 
 
 def show_checkpoints(physics: Physics) -> tuple[Marker, ...]:
