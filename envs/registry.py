@@ -14,6 +14,11 @@ from gymnasium.vector import VectorEnv
 
 from .generic import make_generic, make_generic_vector
 from .humanoid import EPISODE_STEPS, TASKS, HumanoidEnv, HumanoidVectorEnv
+from .original import PREFIX as ORIGINAL
+from .original import OriginalEnv, OriginalVectorEnv
+from .saved import with_state
+from .suite import PREFIX as SUITE
+from .suite import benchmark_names, make_suite, make_suite_vector
 
 NAMESPACE = "fire_rl"
 NATIVE = {f"h1-{name}": task for name, task in TASKS.items()}
@@ -24,6 +29,10 @@ def make(
 ) -> gym.Env[Any, Any]:
     """One environment; its first `reset()` without a seed uses `seed`."""
     _require_positive("action_repeat", action_repeat)
+    if name.startswith(SUITE):
+        return make_suite(name, seed, action_repeat, render_mode)
+    if name.startswith(ORIGINAL):
+        return OriginalEnv(name, seed, action_repeat, render_mode)
     native = native_name(name)
     if native is None:
         _require_known(name)
@@ -42,12 +51,16 @@ def make_vec(
     """
     _require_positive("num_envs", num_envs)
     _require_positive("action_repeat", action_repeat)
-    native = native_name(name)
-    if native is None:
+    if name.startswith(SUITE):
+        return make_suite_vector(name, num_envs, seed, action_repeat)
+    native, original = native_name(name), name.startswith(ORIGINAL)
+    if native is None and not original:
         _require_known(name)
-        return make_generic_vector(name, num_envs, seed, action_repeat)
+        return with_state(make_generic_vector(name, num_envs, seed, action_repeat))
     threads = min(num_envs, len(os.sched_getaffinity(0)) if threads is None else threads)
     _require_positive("threads", threads)
+    if native is None:
+        return OriginalVectorEnv(name, num_envs, seed, action_repeat, threads)
     env = HumanoidVectorEnv(NATIVE[native], num_envs, seed, action_repeat, threads)
     env.spec = _spec(native, action_repeat=action_repeat)
     return env
@@ -60,8 +73,8 @@ def native_name(name: str) -> str | None:
 
 
 def names() -> list[str]:
-    """The native names, then Gymnasium's ids."""
-    return [*NATIVE, *(name for name in gym.registry if not name.startswith(f"{NAMESPACE}/"))]
+    """The native names, then the Control suite's where it is installed, then Gymnasium's ids."""
+    return [*NATIVE, *benchmark_names(), *(name for name in gym.registry if not name.startswith(f"{NAMESPACE}/"))]
 
 
 def register() -> None:
