@@ -46,6 +46,27 @@ def test_spec_tells_the_return_that_counts_as_success():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["h1-walk", "h1-walk-v0", "fire_rl/h1-walk-v0", "humanoid_bench:h1-walk-v0"])
+def test_scores_are_normalised_between_a_random_policy_and_success(name):
+    assert envs.references(name) == (2.377, 700)
+    assert envs.normalised_score(name, 2.377) == 0
+    assert envs.normalised_score(name, 700) == 1
+    assert envs.normalised_score(name, 351.1885) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("name", ["Pendulum-v1", "humanoid_bench:h1hand-walk-v0", "dmc:walker-walk", "walk"])
+def test_without_published_references_there_is_no_score(name):
+    assert envs.normalised_score(name, 100.0) is None
+
+
+def test_published_random_returns_are_near_those_measured_here():
+    """With the original on current MuJoCo: fixtures/humanoid_original.npz. The published ones may repeat actions."""
+    record = np.load(ROOT / "tests" / "fixtures" / "humanoid_original.npz", allow_pickle=False)
+    for task in set(TASKS) - {"reach"}:  # whose returns spread by hundreds
+        returns = record[f"{task}/random/returns"]
+        assert 0.5 < TASKS[task].random_return / returns.mean() < 1.5
+
+
 def test_a_missing_dependency_is_named(monkeypatch):
     def without_it(*arguments, **settings):
         raise ModuleNotFoundError("No module named 'swig'", name="swig")

@@ -187,7 +187,7 @@ def test_a_random_policy_earns_what_it_earns_in_the_original(task):
         if apart <= 4:
             break
     assert apart <= 4
-    if task != "crawl":  # which never ends early
+    if task not in ("crawl", "reach"):  # which never end early
         assert standard_errors_apart(lengths, original["lengths"][chosen]) <= 4
 
 

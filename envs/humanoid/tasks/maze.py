@@ -70,8 +70,9 @@ def count_stages(physics: Physics, rows: Rows) -> None:
     stage = physics.memory["stage"][rows]
     way = physics.reading("pelvis_position", 2)[rows] - CHECKPOINTS.take(stage.astype(np.int64), axis=0)
     reached = (np.add.reduce(way * way, axis=-1) < NEAR_SQUARED) & (stage < LAST_STAGE)
-    physics.memory["stage"][rows] = stage + reached
-    physics.memory["bonus"][rows] = reached * (stage + reached) * STAGE_BONUS
+    following = stage + reached
+    physics.memory["stage"][rows] = following
+    physics.memory["bonus"][rows] = reached * following * STAGE_BONUS
 
 
 def show_checkpoints(physics: Physics) -> tuple[Marker, ...]:

@@ -1,0 +1,32 @@
+"""Every H1 task can be trained: a run starts, evaluates, and goes on after a stop as if there had been none."""
+
+from pathlib import Path
+
+import pytest
+
+from envs.humanoid import TASKS
+from train_sac import train
+from training.differences import differences
+from training.files import read_lines
+
+TINY = [
+    *("--preset", "quick", "--reinit", "fire", "--reinit-at", "60", "--learning-starts", "20", "--replay-ratio", "0.5"),
+    *("--critic-width", "8", "--actor-width", "8", "--batch-size", "8", "--eval-every", "100", "--eval-episodes", "1"),
+    *("--checkpoint-every", "100", "--threads", "1", "--device", "cpu"),
+]
+# Their memory, goals and own starts are what a checkpoint must not lose.
+SPECIAL = ("reach", "maze", "sit_hard", "balance_hard")
+
+
+@pytest.mark.parametrize(
+    "task", [task if task in SPECIAL else pytest.param(task, marks=pytest.mark.slow) for task in TASKS]
+)
+def test_a_run_that_went_on_equals_the_one_that_was_never_stopped(task: str, tmp_path: Path):
+    name, whole, parts = f"h1-{task}", tmp_path / "whole", tmp_path / "parts"
+    assert train(["--env", name, *TINY, "--steps", "240", "--run-dir", str(whole)]) == 0
+    assert train(["--env", name, *TINY, "--steps", "100", "--run-dir", str(parts)]) == 0
+    assert train(["--resume", str(parts), "--steps", "240"]) == 0
+    assert differences(whole, parts) == []
+    kinds = [line["kind"] for line in read_lines(whole / "metrics.jsonl")]
+    assert kinds.count("event") == 1
+    assert kinds.count("evaluation") == 6
