@@ -1,0 +1,172 @@
+"""The original HumanoidBench package as a private copy: imported, bridged to current packages, asked for its tasks.
+
+github.com/carlosferrazza/humanoid-bench. It was written for MuJoCo 3.1 and Gymnasium 0.29. Its files stay as they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import difflib
+import functools
+import importlib
+import io
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import gymnasium as gym
+import mujoco
+from gymnasium.envs.registration import EnvSpec
+
+PREFIX = "humanoid_bench:"
+PACKAGE = "humanoid_bench"
+# A clone, since what pip builds of it lacks the scenes; without dependencies, since it pins versions of 2024.
+INSTALL = (
+    "pip install --no-deps dm_control imageio "
+    '--editable "git+https://github.com/carlosferrazza/humanoid-bench#egg=humanoid_bench"'
+)
+JAX = ("jax", "jax.numpy")  # imported at the top, used for policies of hierarchical control alone
+
+
+@dataclass(frozen=True)
+class Package:
+    """One copy of the package's modules, and what it registers."""
+
+    modules: dict[str, ModuleType]
+    specs: dict[str, EnvSpec]
+
+
+def original_available() -> bool:
+    """Whether the package can be found."""
+    return find_spec(PACKAGE) is not None
+
+
+def spec_of(name: str) -> EnvSpec:
+    """The registration behind `humanoid_bench:h1-walk-v0`; the nearest names where there is none."""
+    package = _package(name)
+    bare = name.removeprefix(PREFIX)
+    spec = package.specs.get(bare) or package.specs.get(f"{bare}-v0")
+    if spec is None:
+        playable = [one.id for one in _playable(package)]
+        near = difflib.get_close_matches(bare, playable, n=3, cutoff=0.4) or playable[:3]
+        raise ValueError(
+            f"HumanoidBench has no task {name!r}; the nearest names are {', '.join(PREFIX + one for one in near)}"
+        )
+    return spec
+
+
+def build(spec: EnvSpec, model: mujoco.MjModel | None = None) -> Any:
+    """The original's bare environment, without pictures; given a compiled model, with a copy of that."""
+    package = _package(spec.id, spec.kwargs["robot"])
+    if not (scene := _scene(package, spec)).exists():
+        robot, task = spec.kwargs["robot"], spec.kwargs["task"]
+        others = [one.kwargs["robot"] for one in _playable(package) if one.kwargs["task"] == task]
+        raise ValueError(
+            f"HumanoidBench has no {task} for {robot} ({scene.name} is not among its scenes); "
+            f"it has it for {', '.join(others) or 'no robot'}"
+        )
+    module, _, attribute = str(spec.entry_point).partition(":")
+    kind = getattr(package.modules[module], attribute)
+
+    def simulation(env: Any) -> tuple[mujoco.MjModel, mujoco.MjData]:
+        own = mujoco.MjModel.from_xml_path(env.fullpath, _mended(package)) if model is None else copy.copy(model)
+        return own, mujoco.MjData(own)
+
+    try:
+        return type(kind.__name__, (kind,), {"_initialize_simulation": simulation})(**spec.kwargs, render_mode=None)
+    except (ValueError, AssertionError, KeyError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{PREFIX}{spec.id} cannot be made here: {reason}") from error
+
+
+def _mended(package: Package) -> dict[str, bytes]:
+    """MuJoCo 4 knows one outermost class of defaults; the kettle of the kitchen has another beside it."""
+    kettle = _assets(package) / "kitchen/adept_models/kitchen/assets/kettle_asset.xml"
+    if not kettle.exists():
+        return {}
+    before, opening, rest = kettle.read_bytes().partition(b'<default class="kettle">')
+    if not opening:
+        return {}
+    inside, closing, after = rest.rpartition(b"</default>")
+    return {str(kettle): before + b"<default>" + opening + inside + closing + b"</default>" + after}
+
+
+def _assets(package: Package) -> Path:
+    return Path(package.modules[PACKAGE].__path__[0]) / "assets"
+
+
+def _playable(package: Package) -> list[EnvSpec]:
+    return [spec for spec in package.specs.values() if _scene(package, spec).exists()]
+
+
+def _scene(package: Package, spec: EnvSpec) -> Path:
+    """Where it looks for a scene: it registers every robot with every task, and has scenes for half of them."""
+    settings = spec.kwargs
+    name = f"{settings['robot']}_{settings['control']}_{settings['task']}.xml"
+    return _assets(package) / "envs" / name
+
+
+def _package(name: str, robot: str | None = None) -> Package:
+    found = find_spec(PACKAGE)
+    if found is None:
+        raise ValueError(f"{name} needs the package {PACKAGE}, which cannot be imported; install it with: {INSTALL}")
+    try:
+        return _import(str(found.origin), robot)
+    except ImportError as error:
+        raise ValueError(f"{name}: {PACKAGE} cannot be imported ({error}); install what it needs: {INSTALL}") from error
+
+
+@functools.cache
+def _import(origin: str, robot: str | None) -> Package:
+    """A copy for each robot: making a G1 lowers heights in the modules' globals, for every robot and for good."""
+    with _out_of_sight() as package:
+        with warnings.catch_warnings(action="ignore"), contextlib.redirect_stdout(io.StringIO()):
+            importlib.import_module(PACKAGE)
+        package.modules.update({name: module for name, module in sys.modules.items() if _inside(name)})
+    for module in package.modules.values():
+        vars(module)["print"] = _say_nothing  # it prints when environments are made, and in the middle of episodes
+    _forget_vanished_fields(package.modules[f"{PACKAGE}.dmc_deps.dmc_sizes"].array_sizes)
+    return package
+
+
+@contextlib.contextmanager
+def _out_of_sight() -> Iterator[Package]:
+    """Imports inside leave no module behind and no name in Gymnasium's registry, where nothing would bridge them."""
+    absent = [] if find_spec("jax") else JAX
+    theirs = {name: module for name, module in sys.modules.items() if _inside(name)}
+    registered = dict(gym.registry)
+    package = Package({}, {})
+    for name in theirs:
+        del sys.modules[name]
+    sys.modules.update({name: ModuleType(name) for name in absent})
+    try:
+        yield package
+        package.specs.update({name: spec for name, spec in gym.registry.items() if registered.get(name) is not spec})
+    finally:
+        for name in [name for name in sys.modules if _inside(name) or name in absent]:
+            del sys.modules[name]
+        sys.modules.update(theirs)
+        gym.registry.clear()
+        gym.registry.update(registered)
+
+
+def _inside(name: str) -> bool:
+    return name == PACKAGE or name.startswith(f"{PACKAGE}.")
+
+
+def _say_nothing(*words: Any, **settings: Any) -> None:
+    """What `print` is in the package."""
+
+
+def _forget_vanished_fields(tables: dict[str, dict[str, Any]]) -> None:
+    """Its table of MuJoCo's array fields names some that later versions no longer have, and reads them all."""
+    model = mujoco.MjModel.from_xml_string("<mujoco/>")
+    for table, owner in (("mjmodel", model), ("mjdata", mujoco.MjData(model))):
+        for field in [field for field in tables[table] if not hasattr(owner, field)]:
+            del tables[table][field]

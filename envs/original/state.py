@@ -1,0 +1,63 @@
+"""What a task of the original remembers: its attributes and what it writes into the model, as plain arrays."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+PARTS = ("_env", "robot", "unwrapped")  # what a task is connected to, not what it remembers
+WRITTEN = ("body_pos", "body_quat", "geom_rgba")  # the model's fields that tasks write: goals, targets, colours
+
+
+def remembered(task: Any) -> NDArray[np.uint8]:
+    """Every attribute of a task (stages, goals, counters, lists of packages), as bytes of JSON."""
+    attributes = {name: _encoded(name, value) for name, value in vars(task).items() if name not in PARTS}
+    return np.frombuffer(json.dumps(attributes).encode(), dtype=np.uint8).copy()
+
+
+def remember(task: Any, memory: NDArray[np.uint8]) -> None:
+    """Gives a task the attributes that `remembered` saw, no others."""
+    attributes = {name: _decoded(value) for name, value in json.loads(memory.tobytes()).items()}
+    for name in vars(task).keys() - attributes.keys() - set(PARTS):
+        delattr(task, name)
+    vars(task).update(attributes)
+
+
+def written(model: mujoco.MjModel) -> NDArray[np.float64]:
+    """The model's fields that tasks write, one after the other."""
+    return np.concatenate([getattr(model, field).ravel() for field in WRITTEN], dtype=np.float64)
+
+
+def write(model: mujoco.MjModel, values: NDArray[np.float64]) -> None:
+    """The inverse of `written`."""
+    for field in WRITTEN:
+        present = getattr(model, field)
+        present[:], values = values[: present.size].reshape(present.shape), values[present.size :]
+
+
+def _encoded(name: str, value: Any) -> Any:
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biuf":
+        kind = "array" if isinstance(value, np.ndarray) else "number"
+        return {"kind": kind, "type": value.dtype.str, "shape": value.shape, "values": value.ravel().tolist()}
+    if type(value) in (list, tuple):
+        return {"kind": type(value).__name__, "values": [_encoded(name, one) for one in value]}
+    if type(value) is dict:
+        return {"kind": "dict", "values": [[_encoded(name, part) for part in item] for item in value.items()]}
+    raise TypeError(f"the task's attribute {name!r} is a {type(value).__name__}, of which no state can be saved")
+
+
+def _decoded(value: Any) -> Any:
+    if type(value) is not dict:
+        return value
+    kind, values = value["kind"], value["values"]
+    if kind in ("array", "number"):
+        array = np.array(values, dtype=value["type"]).reshape(value["shape"])
+        return array if kind == "array" else array[()]
+    decoded = [tuple(map(_decoded, one)) if kind == "dict" else _decoded(one) for one in values]
+    return {"list": list, "tuple": tuple, "dict": dict}[kind](decoded)

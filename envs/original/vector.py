@@ -1,0 +1,114 @@
+"""Several environments of the original HumanoidBench as a Gymnasium vector environment, stepped by threads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import ArrayLike, NDArray
+
+from ..randomness import spawn_seeds
+from .single import Array, Info, OriginalEnv, State
+
+BLANK = ord(" ")  # JSON may end with blanks
+
+
+class OriginalVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
+    """An episode that ends begins anew in the same step, its true end in `final_obs`. MuJoCo steps without the GIL."""
+
+    def __init__(self, name: str, num_envs: int, seed: int | None, action_repeat: int, threads: int) -> None:
+        seeds: Sequence[int | None] = [None] * num_envs if seed is None else spawn_seeds(seed, num_envs)
+        first = OriginalEnv(name, seeds[0], action_repeat)
+        others = [OriginalEnv(name, one, action_repeat, model=first.model) for one in seeds[1:]]
+        self.members = [first, *others]
+        self.num_envs = num_envs
+        self.spec = first.spec
+        self.metadata = {**first.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}
+        self.single_observation_space, self.single_action_space = first.observation_space, first.action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._begun = False
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: Info | None = None
+    ) -> tuple[Array, Info]:
+        """Begins an episode in every environment; one seed is spread over them, a list gives each its own."""
+        seeds: Sequence[int | None] = [None] * self.num_envs
+        if seed is not None:
+            seeds = spawn_seeds(int(seed), self.num_envs) if isinstance(seed, (int, np.integer)) else list(seed)
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"{len(seeds)} seeds were given to {self.num_envs} environments; give one each")
+        begun = [member.reset(seed=one, options=options)[0] for member, one in zip(self.members, seeds, strict=True)]
+        self._begun = True
+        return np.stack(begun), {}
+
+    def step(self, actions: ArrayLike) -> tuple[Array, Array, NDArray[np.bool_], NDArray[np.bool_], Info]:
+        """One action for each environment."""
+        if not self._begun:
+            raise gym.error.ResetNeeded("call reset() or set_state() before the first step()")
+        actions = np.asarray(actions, dtype=np.float32)
+        if actions.shape != self.action_space.shape:
+            raise ValueError(f"the actions have shape {actions.shape}, {self.action_space.shape} is needed")
+        if not np.isfinite(actions).all():
+            raise ValueError("an action holds NaN or infinity; allowed are numbers from -1 to 1")
+        along = map if self._pool is None else self._pool.map
+        observations, rewards, terminated, truncated, parts = zip(
+            *along(OriginalEnv.step, self.members, actions), strict=True
+        )
+        following, ended, cut = np.stack(observations), np.array(terminated), np.array(truncated)
+        infos = _gathered(parts)
+        if (over := ended | cut).any():
+            infos = self._end_episodes(following, infos, over)
+        return following, np.array(rewards), ended, cut, infos
+
+    def _end_episodes(self, observations: Array, parts: Info, over: NDArray[np.bool_]) -> Info:
+        """Begins those that are over anew, in the observations too; what they ended with goes into the info."""
+        final_info: Info = {}
+        infos: Info = {
+            "final_obs": observations.copy(), "_final_obs": over, "final_info": final_info, "_final_info": over,
+        }  # fmt: skip
+        for name in [name for name in parts if "_" + name in parts]:
+            values, present = parts[name], parts["_" + name]
+            final_info[name], final_info["_" + name] = values, over & present
+            infos[name], infos["_" + name] = np.where(over, 0.0, values), ~over & present
+        for row in np.flatnonzero(over):
+            observations[row] = self.members[row].reset()[0]
+        return infos
+
+    def get_state(self) -> State:
+        """Everything that decides the future, one row per environment; `set_state(**state)` restores it exactly."""
+        states = [member.get_state() for member in self.members]
+        width = max(len(state["task"]) for state in states)
+        for state in states:
+            state["task"] = np.pad(state["task"], (0, width - len(state["task"])), constant_values=BLANK)
+        return {name: np.stack([state[name] for state in states]) for name in states[0]}
+
+    def set_state(self, **state: ArrayLike) -> None:
+        """Goes on from what `get_state` gave."""
+        rows = {name: np.asarray(values) for name, values in state.items()}
+        for name, values in rows.items():
+            if len(values) != self.num_envs:
+                raise ValueError(f"{name} has {len(values)} rows, {self.num_envs} are needed: one per environment")
+        for row, member in enumerate(self.members):
+            member.set_state(**{name: values[row] for name, values in rows.items()})
+        self._begun = True
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Stops the threads."""
+        if self._pool is not None:
+            self._pool.shutdown()
+        for member in self.members:
+            member.close()
+
+
+def _gathered(parts: Sequence[Info]) -> Info:
+    """One array per name, and a mask of who has it: some tasks name a part in some stages only."""
+    names = dict.fromkeys(name for one in parts for name in one)
+    infos: Info = {name: np.array([one.get(name, 0.0) for one in parts]) for name in names}
+    return infos | {"_" + name: np.array([name in one for one in parts]) for name in names}
