@@ -13,7 +13,7 @@ import pytest
 import envs
 from envs.humanoid import TASKS as OUR_TASKS
 from envs.original import make_original, original_available
-from tests.fixtures import humanoid_record
+from tests.fixtures import humanoid_compare, humanoid_record
 
 RECORD = np.load(Path(__file__).parent / "fixtures" / "humanoid_original.npz", allow_pickle=False)
 TASKS = tuple(OUR_TASKS)
@@ -215,3 +215,14 @@ def test_the_original_itself_agrees(task):
         humanoid_record.recall(original, kept)
         if original.step(action)[2]:
             original.reset()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not original_available(), reason="the package humanoid_bench is not importable")
+@pytest.mark.parametrize("task", TASKS)
+def test_with_the_originals_foot_a_step_leads_where_it_leads_there(task):
+    """So nothing but the foot's measured shape makes the difference."""
+    _, _, measured, original = humanoid_compare.differences(task)
+    assert np.median(original) < 1e-8
+    assert np.percentile(original, 75) < np.percentile(measured, 75) / 100
+    assert make(f"h1-{task}").model.mesh("left_ankle_link").vertnum == 154, "and ours is back in its place"

@@ -69,6 +69,11 @@ def compile_scene(
     return copy.copy(_compiled(start, furnish, sensors, camera))
 
 
+def forget_compiled() -> None:
+    """Compiles anew what is asked for next, after a change of the robot's or a scene's description."""
+    _compiled.cache_clear()
+
+
 @functools.cache
 def _compiled(
     start: tuple[float, ...],
