@@ -51,10 +51,12 @@ class SuiteEnv(SavableEnv):
         super().reset(seed=seed)
         if seed is not None:
             seed_legacy_generator(self.task.random, seed)
-        observation = _flat(self.environment.reset().observation)
+        return _flat(self._begin().observation), {}
+
+    def _begin(self) -> Any:
         if self.physics.model.nhfield:
             self.close()  # a picture keeps the terrain it began with
-        return observation, {}
+        return self.environment.reset()
 
     def step(self, action: ArrayLike) -> tuple[Array, float, bool, bool, Info]:
         """One control step. The suite's last discount tells an end, 0, from the time limit, 1."""
@@ -91,7 +93,7 @@ class SuiteEnv(SavableEnv):
     def set_state(self, **state: ArrayLike) -> None:
         """Goes on from what `get_state` gave."""
         whole = checked_state(state, self.get_state())
-        self.environment.reset()  # for what tasks set to the same values at the beginning of each episode
+        self._begin()  # for what tasks set to the same values at the beginning of each episode
         for name in DRAWN:
             if (values := whole.get(f"model_{name}")) is not None:
                 getattr(self.physics.model, name)[:] = values

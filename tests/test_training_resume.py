@@ -219,11 +219,11 @@ def test_resuming_an_open_run_is_refused(whole: Path, tmp_path: Path):
 def test_an_environment_without_saved_state_starts_a_new_episode(tmp_path: Path):
     folder = tmp_path / "run"
     tiny = [*TINY, "--action-repeat", "1", "--eval-episodes", "1"]
-    tiny[tiny.index("h1-walk")] = "Pendulum-v1"
+    tiny[tiny.index("h1-walk")] = "tests.fixtures.another_pendulum:AnotherPendulum-v0"
     tiny[tiny.index("480")] = "230"
     train(*tiny, "--run-dir", str(folder))
     done = train("--resume", str(folder), "--steps", "460")
-    assert "Pendulum-v1 has no saved state" in done.stdout
+    assert "AnotherPendulum-v0 has no saved state" in done.stdout
     episodes = [line for line in read_lines(folder / "metrics.jsonl") if line["kind"] == "episode"]
     assert [(line["length"], line["ending"]) for line in episodes] == [
         (200, "truncated"),

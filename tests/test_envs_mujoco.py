@@ -1,0 +1,156 @@
+"""Gymnasium's MuJoCo tasks by id: what they are, and that a vector's saved state continues exactly."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.envs.mujoco.half_cheetah_v5 import HalfCheetahEnv
+from gymnasium.utils.env_checker import check_env
+
+import envs
+from envs import graphics
+
+make: Any = envs.make
+make_vec: Any = envs.make_vec
+
+TASKS = [
+    "Ant-v5",
+    "HalfCheetah-v5",
+    "Hopper-v5",
+    "Humanoid-v5",
+    "HumanoidStandup-v5",
+    "InvertedDoublePendulum-v5",
+    "InvertedPendulum-v5",
+    "Pusher-v5",
+    "Reacher-v5",
+    "Swimmer-v5",
+    "Walker2d-v5",
+]
+
+
+def actions(vector, count, seed=0):
+    space = vector.action_space
+    return np.random.default_rng(seed).uniform(space.low, space.high, (count, *space.shape)).astype(np.float32)
+
+
+def advance(vector, chosen):
+    results = []
+    for action in chosen:
+        observations, rewards, terminated, truncated, infos = vector.step(action)
+        results += [observations, rewards, terminated, truncated, envs.next_observations(observations, infos)]
+    return results
+
+
+def equal(ours, others):
+    return len(ours) == len(others) and all(np.array_equal(a, b) for a, b in zip(ours, others, strict=True))
+
+
+def test_the_list_is_gymnasiums():
+    offered = [
+        name for name, spec in gym.registry.items() if str(spec.entry_point).startswith("gymnasium.envs.mujoco.")
+    ]
+    assert {name for name in offered if name.endswith("-v5")} == set(TASKS)
+    assert set(TASKS) <= set(envs.names())
+
+
+@pytest.mark.parametrize("name", [*TASKS, "Pendulum-v1"])
+def test_a_restored_vector_continues_bit_by_bit_across_the_ends_of_episodes(name):
+    vector, other = make_vec(name, 2, seed=0), make_vec(name, 2, seed=99)
+    vector.reset()
+    for lead in (0, 5):  # just begun, and in the middle
+        advance(vector, actions(vector, lead))
+        vector.unwrapped.envs[0]._elapsed_steps = vector.spec.max_episode_steps - 8
+        state = vector.get_state()
+        expected = advance(vector, actions(vector, 25, seed=1))
+        assert np.any(expected[2::5]) or np.any(expected[3::5]), "an episode ended"
+        other.set_state(**state)  # never reset before: the state is enough
+        assert equal(advance(other, actions(vector, 25, seed=1)), expected)
+        vector.set_state(**state)  # going back in the same vector
+        assert equal(advance(vector, actions(vector, 25, seed=1)), expected)
+
+
+@pytest.mark.parametrize("name", ["HalfCheetah-v5", "Reacher-v4"])
+def test_saving_and_restoring_changes_nothing(name):
+    vector, undisturbed = (make_vec(name, 2, seed=0, action_repeat=2) for _ in range(2))
+    assert np.array_equal(vector.reset()[0], undisturbed.reset()[0])
+    for action in actions(vector, 30):
+        vector.set_state(**vector.get_state())
+        assert equal(advance(vector, [action]), advance(undisturbed, [action]))
+
+
+def test_a_vector_is_gymnasiums_own_environments_in_double_precision():
+    vector: Any = make_vec("HalfCheetah-v5", 2, seed=1)
+    singles: list[Any] = [gym.make("HalfCheetah-v5") for _ in range(2)]
+    observations, _ = vector.reset()
+    assert observations.dtype == vector.observation_space.dtype == np.float64
+    seeds = envs.spawn_seeds(1, 2)
+    assert np.array_equal(observations, [one.reset(seed=seed)[0] for one, seed in zip(singles, seeds, strict=True)])
+    for action in actions(vector, 20):
+        observations, rewards, _, _, _ = vector.step(action)
+        wanted = [one.step(part) for one, part in zip(singles, action, strict=True)]
+        assert np.array_equal(observations, [one[0] for one in wanted])
+        assert np.array_equal(rewards, [one[1] for one in wanted])
+
+
+def test_gymnasiums_checker_passes():
+    check_env(make("HalfCheetah-v5").unwrapped, skip_render_check=True)
+
+
+def test_states_are_plain_arrays_with_a_row_per_environment_and_wrong_ones_are_refused():
+    vector = make_vec("HalfCheetah-v5", 3, seed=0)
+    with pytest.raises(gym.error.ResetNeeded):
+        vector.get_state()
+    vector.reset()
+    state = vector.get_state()
+    copies = {name: value.copy() for name, value in state.items()}
+    advance(vector, actions(vector, 3))
+    assert all(len(value) == 3 and np.array_equal(value, copies[name]) for name, value in state.items())
+    assert {str(value.dtype) for value in state.values()} == {"float64", "int64", "uint64"}
+    now = vector.get_state()
+    for name in state:
+        with pytest.raises(ValueError, match=name):
+            vector.set_state(**(state | {name: np.zeros((7, 7))}))
+    with pytest.raises(ValueError, match="physics is missing"):
+        vector.set_state(elapsed_steps=state["elapsed_steps"])
+    assert all(np.array_equal(value, now[name]) for name, value in vector.get_state().items()), "nothing was changed"
+
+
+class AnotherCheetah(HalfCheetahEnv):
+    """Somebody's task, which may keep more than Gymnasium's does."""
+
+
+class Memory(gym.Wrapper[Any, Any, Any, Any]):
+    """A wrapper that may keep anything."""
+
+
+@pytest.mark.parametrize(
+    ("entry_point", "wrappers"),
+    [(AnotherCheetah, ()), (HalfCheetahEnv, (gym.envs.registration.WrapperSpec("Memory", f"{__name__}:Memory", {}),))],
+)
+def test_what_may_keep_more_than_is_known_has_no_state(entry_point, wrappers, monkeypatch):
+    spec = gym.envs.registration.EnvSpec("Another-v0", entry_point=entry_point, additional_wrappers=wrappers)
+    monkeypatch.setitem(gym.registry, "Another-v0", spec)
+    vector = make_vec("Another-v0", 2, seed=0)
+    vector.reset()
+    assert not hasattr(vector, "get_state")
+    assert hasattr(make_vec("HalfCheetah-v5", 2), "get_state")
+
+
+def draws() -> bool:
+    try:
+        graphics.library()
+    except RuntimeError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not draws(), reason="no graphics library works here")
+def test_pictures_are_gymnasiums_own():
+    env = make("HalfCheetah-v5", seed=0, action_repeat=2, render_mode="rgb_array")
+    env.reset()
+    picture = env.render()
+    assert (picture.shape, picture.dtype) == ((480, 480, 3), np.uint8)
+    assert picture.std() > 5
+    assert env.metadata["render_fps"] == gym.make("HalfCheetah-v5").metadata["render_fps"] / 2
+    env.close()

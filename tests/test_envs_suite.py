@@ -1,0 +1,341 @@
+"""The DeepMind Control suite by name: what dm_control itself does, and states that continue exactly."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+import envs
+from envs import graphics, suite
+from envs.randomness import legacy_generator_words, restore_legacy_generator, seed_legacy_generator
+
+ROOT = Path(__file__).parents[1]
+make: Any = envs.make
+make_vec: Any = envs.make_vec
+
+BENCHMARK = suite.benchmark_names()
+if not BENCHMARK:
+    pytest.skip("dm_control is not installed", allow_module_level=True)
+# Tasks that draw every kind of thing that a model keeps: targets, receptacles, gains, lights.
+DRAWING = [
+    "dmc:finger-turn_hard",
+    "dmc:fish-swim",
+    "dmc:manipulator-insert_peg",
+    "dmc:point_mass-hard",
+    "dmc:reacher-easy",
+    "dmc:stacker-stack_2",
+    "dmc:swimmer-swimmer6",
+]
+
+
+def theirs(name, seed):
+    """dm_control's own environment."""
+    from dm_control import suite as original
+
+    domain, _, task = name.removeprefix("dmc:").partition("-")
+    return original.load(domain, task, task_kwargs={"random": seed})
+
+
+def flat(timestep):
+    return np.concatenate([np.ravel(part) for part in timestep.observation.values()])
+
+
+def actions(env, count, seed=0):
+    low, high = np.maximum(env.action_space.low, -1), np.minimum(env.action_space.high, 1)
+    return np.random.default_rng(seed).uniform(low, high, (count, *low.shape)).astype(np.float32)
+
+
+def advance(env, chosen):
+    results = []
+    for action in chosen:
+        step = env.step(action)
+        results += [np.asarray(part) for part in step[:4]]
+        if step[2] or step[3]:
+            results.append(env.reset()[0])
+    return results
+
+
+def equal(ours, others):
+    return len(ours) == len(others) and all(np.array_equal(a, b) for a, b in zip(ours, others, strict=True))
+
+
+@pytest.mark.parametrize("name", BENCHMARK)
+def test_every_task_of_the_benchmark_is_the_original_number_by_number(name):
+    env, original = make(name, seed=7), theirs(name, 7)
+    for _ in range(2):
+        observation, info = env.reset()
+        assert np.array_equal(observation, flat(original.reset()))
+        assert (observation.dtype, info) == (np.float64, {})
+        assert observation.shape == env.observation_space.shape
+        for action in actions(env, 12):
+            timestep = original.step(action)
+            observation, reward, terminated, truncated, _ = env.step(action)
+            assert np.array_equal(observation, flat(timestep))
+            assert reward == timestep.reward
+            assert (terminated, truncated) == (False, False)
+    spec = original.action_spec()
+    assert np.array_equal(env.action_space.low, spec.minimum.astype(np.float32))
+    assert np.array_equal(env.action_space.high, spec.maximum.astype(np.float32))
+    assert (env.spec.id, env.spec.max_episode_steps, env.spec.reward_threshold) == (name, 1000, None)
+
+
+def test_the_benchmark_is_the_suites():
+    from dm_control import suite as original
+
+    assert [f"dmc:{domain}-{task}" for domain, task in original.BENCHMARKING] == BENCHMARK
+    assert set(BENCHMARK) <= set(envs.names())
+
+
+def test_the_time_limit_truncates_and_only_it():
+    env, original = make("dmc:pendulum-swingup", seed=0), theirs("dmc:pendulum-swingup", 0)
+    env.reset()
+    original.reset()
+    for step, action in enumerate(actions(env, 1000), 1):
+        _, reward, terminated, truncated, _ = env.step(action)
+        timestep = original.step(action)
+        assert (reward, terminated, truncated) == (timestep.reward, False, step == 1000)
+        assert truncated == timestep.last()
+    with pytest.raises(gym.error.ResetNeeded):
+        env.step(action)
+
+
+def test_a_task_that_is_done_terminates():
+    env = make("dmc:lqr-lqr_2_1", seed=0)
+    env.reset()
+    assert env.spec.max_episode_steps is None
+    assert not env.step(np.zeros(1))[2]
+    env.physics.data.qpos[:] = env.physics.data.qvel[:] = 0
+    env.physics.forward()
+    assert env.step(np.zeros(1))[2:4] == (True, False)
+
+
+@pytest.mark.parametrize("name", ["dmc:humanoid-walk", "dmc:reacher-hard"])
+def test_gymnasiums_checker_passes(name):
+    check_env(make(name), skip_render_check=True)
+
+
+def test_seeds_reproduce_episodes():
+    first, second = make("dmc:reacher-easy", seed=5), make("dmc:reacher-easy", seed=6)
+    episodes = [[env.reset(seed=seed)[0], *advance(env, actions(env, 5)), env.reset()[0]]
+                for env, seed in ((first, 11), (second, 11), (first, 12), (second, 11 + 2**40))]  # fmt: skip
+    assert equal(episodes[0], episodes[1])
+    assert not np.array_equal(episodes[0][0], episodes[2][0])
+    assert not np.array_equal(episodes[0][0], episodes[3][0]), "seeds have 63 bits, all of which count"
+    assert np.array_equal(make("dmc:reacher-easy", seed=11).reset()[0], episodes[0][0])
+
+
+@pytest.mark.parametrize("name", ["dmc:acrobot-swingup", "dmc:cheetah-run", "dmc:humanoid-walk", *DRAWING])
+def test_a_restored_task_continues_bit_by_bit_across_the_end_of_an_episode(name):
+    env, other = make(name, seed=0), make(name, seed=99)  # the other is never reset: the state is enough
+    env.reset()
+    for lead in (0, 7):
+        advance(env, actions(env, lead))
+        env.environment._step_count = 1000 - 6
+        state = env.get_state()
+        expected = advance(env, actions(env, 20, seed=1))
+        other.set_state(**state)
+        assert equal(advance(other, actions(env, 20, seed=1)), expected)
+        env.set_state(**state)  # going back in the same environment
+        assert equal(advance(env, actions(env, 20, seed=1)), expected)
+
+
+def model_arrays(env):
+    model = env.physics.model.ptr
+    values = {name: getattr(model, name) for name in dir(model) if not name.startswith("_")}
+    return {name: value.copy() for name, value in values.items() if isinstance(value, np.ndarray)}
+
+
+@pytest.mark.parametrize("name", [*DRAWING, "dmc:walker-run", "dmc:ball_in_cup-catch"])
+def test_nothing_that_a_task_changes_in_its_model_is_left_out_of_its_state(name):
+    env, other = make(name, seed=0), make(name, seed=1)
+    env.reset()
+    other.reset()
+    before, wanted = model_arrays(other), model_arrays(env)
+    drawn = [field for field in wanted if not np.array_equal(before[field], wanted[field])]
+    assert bool(drawn) == (name in DRAWING)
+    other.set_state(**env.get_state())
+    after = model_arrays(other)
+    assert [field for field in wanted if not np.array_equal(after[field], wanted[field])] == []
+
+
+@pytest.mark.slow
+def test_every_task_that_the_package_has_continues_exactly():
+    wrong = []
+    for name in suite.task_names():
+        env, other = make(name, seed=0), make(name, seed=99)
+        env.reset()
+        advance(env, actions(env, 9))
+        other.set_state(**env.get_state())
+        chosen = actions(env, 40, seed=1)
+        wanted, after = model_arrays(env), model_arrays(other)
+        same_model = all(np.array_equal(after[field], wanted[field]) for field in wanted)
+        if not (equal(advance(other, chosen), advance(env, chosen)) and same_model):
+            wrong.append(name)
+    assert wrong == []
+
+
+def test_a_state_saved_before_the_first_reset_keeps_the_seed():
+    env, other = make("dmc:walker-walk", seed=5), make("dmc:walker-walk", seed=6)
+    other.set_state(**env.get_state())
+    assert np.array_equal(env.reset()[0], other.reset()[0])
+
+
+def test_states_are_plain_arrays_and_wrong_ones_are_refused():
+    env = make("dmc:reacher-easy", seed=0)
+    env.reset()
+    state = env.get_state()
+    copies = {name: value.copy() for name, value in state.items()}
+    advance(env, actions(env, 3))
+    assert all(isinstance(value, np.ndarray) and np.array_equal(value, copies[name]) for name, value in state.items())
+    now = env.get_state()
+    for name in state:
+        with pytest.raises(ValueError, match=name):
+            env.set_state(**(state | {name: np.zeros((7, 7))}))
+        with pytest.raises(ValueError, match=f"{name} is missing"):
+            env.set_state(**{other: value for other, value in state.items() if other != name})
+    with pytest.raises(ValueError, match="qpos is no part"):
+        env.set_state(**state, qpos=np.zeros(2))
+    assert all(np.array_equal(value, now[name]) for name, value in env.get_state().items()), "nothing was changed"
+
+
+def test_a_vectors_members_are_single_environments_with_spread_seeds_and_begin_anew_in_the_same_step():
+    vector = make_vec("dmc:reacher-hard", 3, seed=4, action_repeat=2)
+    singles = [make("dmc:reacher-hard", seed=seed, action_repeat=2) for seed in envs.spawn_seeds(4, 3)]
+    observations = [vector.reset()[0]]
+    assert np.array_equal(observations[0], [env.reset()[0] for env in singles])
+    for one in (vector.unwrapped.envs[1], singles[1]):
+        one.unwrapped.environment._step_count = 1000 - 5
+    for step, chosen in enumerate(np.random.default_rng(0).uniform(-1, 1, (6, 3, 2)).astype(np.float32)):
+        found, rewards, terminated, truncated, infos = vector.step(chosen)
+        wanted = [env.step(action) for env, action in zip(singles, chosen, strict=True)]
+        assert np.array_equal(envs.next_observations(found, infos), [one[0] for one in wanted])
+        assert np.array_equal(rewards, [one[1] for one in wanted])
+        assert (terminated.any(), truncated.tolist()) == (False, [False, step == 2, False])
+        if step == 2:
+            assert np.array_equal(found[1], singles[1].reset()[0])
+    assert vector.spec.max_episode_steps == 1000
+
+
+def test_a_vectors_reset_spreads_one_seed_and_takes_a_list():
+    vector = make_vec("dmc:walker-walk", 2)
+    spread, given = vector.reset(seed=3)[0], vector.reset(seed=envs.spawn_seeds(3, 2))[0]
+    assert np.array_equal(spread, given)
+    assert not np.array_equal(spread[0], spread[1])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "nearest"),
+    [
+        ("dmc:humanoid-wlak", "dmc:humanoid-walk"),
+        ("dmc:cartpole_swingup", "dmc:cartpole-swingup"),
+        ("dmc:cheetah", "dmc:cheetah-run"),
+        ("dmc:", "dmc:"),
+        ("humanoid-walk", "dmc:humanoid-walk"),
+    ],
+)
+@pytest.mark.parametrize("call", [make, lambda name: make_vec(name, 2)])
+def test_a_wrong_name_is_answered_in_one_line_with_the_nearest(call, wrong, nearest):
+    with pytest.raises(ValueError, match=wrong) as error:
+        call(wrong)
+    assert nearest in str(error.value).partition("nearest")[2]
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("action", [np.zeros(5), np.full(6, np.nan), np.float32(0)])
+def test_actions_that_make_no_sense_are_refused(action):
+    env = make("dmc:walker-walk", seed=0)
+    env.reset()
+    with pytest.raises(ValueError, match=r"\(6,\) is needed|NaN"):
+        env.step(action)
+
+
+def test_a_step_before_the_first_reset_is_refused():
+    with pytest.raises(gym.error.ResetNeeded):
+        make("dmc:walker-walk").step(np.zeros(6))
+
+
+def test_an_environment_can_be_made_again_from_its_spec():
+    env = make("dmc:walker-walk", seed=3)
+    again: Any = gym.make(env.spec)
+    assert np.array_equal(again.reset()[0], env.reset()[0])
+
+
+def test_the_package_is_imported_only_when_a_task_is_made():
+    program = "import sys, envs; envs.names(); assert 'dm_control' not in sys.modules; envs.make('dmc:walker-walk')"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == "", "and without a word, where there is no screen"
+
+
+@pytest.mark.parametrize("missing", ["dm_control", "lxml"])
+def test_a_missing_package_is_answered_with_what_to_install(missing, monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == missing]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    if missing == "lxml":
+        for name in [name for name in sys.modules if name.partition(".")[0] == "dm_control"]:
+            monkeypatch.delitem(sys.modules, name)
+    suite._suite.cache_clear()
+    with pytest.raises(ValueError, match=missing) as error:
+        make("dmc:walker-walk")
+    assert "make setup" in str(error.value)
+    assert "pip install 'fire-rl[dmc]'" in str(error.value)
+    assert "\n" not in str(error.value)
+    suite._suite.cache_clear()
+
+
+def test_a_graphics_library_that_is_missing_costs_no_training(monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "dm_control"]:
+        monkeypatch.delitem(sys.modules, name)
+    suite._suite.cache_clear()
+    monkeypatch.setenv("MUJOCO_GL", "no_such_library")
+    assert make("dmc:walker-walk").reset()[0].shape == (24,)
+    suite._suite.cache_clear()
+
+
+def draws() -> bool:
+    try:
+        graphics.library()
+    except RuntimeError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not draws(), reason="no graphics library works here")
+@pytest.mark.parametrize("name", ["dmc:humanoid-walk", "dmc:quadruped-escape"])
+def test_pictures_show_the_tasks_first_camera(name):
+    env = make(name, seed=0, render_mode="rgb_array", action_repeat=2)
+    assert env.metadata["render_fps"] == pytest.approx(0.5 / env.unwrapped.environment.control_timestep())
+    env.reset()
+    first = env.render()
+    assert (first.shape, first.dtype) == ((360, 480, 3), np.uint8)
+    assert first.std() > 5
+    env.reset()
+    second = env.render()
+    assert not np.array_equal(first, second)
+    other = make(name, seed=1, render_mode="rgb_array")
+    other.reset()
+    other.render()
+    other.set_state(**env.unwrapped.get_state())
+    assert np.abs(other.render() - second.astype(float)).mean() < 1, "terrain and targets of the second episode"
+    env.close()
+    other.close()
+
+
+def test_an_unknown_render_mode_is_refused():
+    with pytest.raises(ValueError, match="human"):
+        make("dmc:walker-walk", render_mode="human")
+
+
+def test_a_legacy_generators_words_restore_it_between_the_two_numbers_of_a_pair():
+    generator, other = np.random.RandomState(0), np.random.RandomState(1)
+    generator.standard_normal(3)
+    restore_legacy_generator(other, legacy_generator_words(generator))
+    assert np.array_equal(other.standard_normal(5), generator.standard_normal(5))
+    assert np.array_equal(other.uniform(size=700), generator.uniform(size=700))
+    seed_legacy_generator(other, 4)
+    assert np.array_equal(other.uniform(size=3), np.random.RandomState(4).uniform(size=3))
