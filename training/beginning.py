@@ -36,16 +36,16 @@ class Request:
 
 
 def resumed_config(request: Request, folder: Path) -> Config:
-    """The run's own settings; only its length may change."""
+    """The run's own settings; only its length, and whether it is filmed, may change."""
     config = read_config(folder)
-    if others := sorted(set(request.given) - {"steps"}):
-        raise ValueError(f"{flag(others[0])} given with --resume; a resumed run keeps its settings but for --steps")
-    if "steps" not in request.given:
-        return config
-    steps, reached = request.given["steps"], max(steps_of(folder), default=0)
-    if steps < reached:
+    if others := sorted(set(request.given) - {"steps", "video"}):
+        raise ValueError(
+            f"{flag(others[0])} given with --resume; a resumed run keeps its settings but for --steps and --video"
+        )
+    steps, reached = request.given.get("steps"), max(steps_of(folder), default=0)
+    if steps is not None and steps < reached:
         raise ValueError(f"--steps {steps} given; {folder} is already at step {reached}")
-    return replace(config, run=replace(config.run, steps=steps))
+    return replace(config, run=replace(config.run, **request.given))
 
 
 def branched_config(request: Request, source: str) -> Config:
@@ -114,10 +114,10 @@ def begin(request: Request, config: Config, folder: Path) -> None:
     (folder / STARTING).unlink()
 
 
-def lengthen(folder: Path, steps: int) -> None:
-    """Give a run more steps; whatever else its config tells stays."""
+def keep_changes(folder: Path, changes: Mapping[str, Any]) -> None:
+    """What a resumed run does differently from now on; whatever else its config tells stays."""
     kept = read_json(folder / "config.json")
-    write_json(folder / "config.json", kept | {"run": kept["run"] | {"steps": steps}})
+    write_json(folder / "config.json", kept | {"run": kept["run"] | changes})
 
 
 def default_folder(config: Config) -> Path:

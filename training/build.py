@@ -18,6 +18,7 @@ from replay import TransitionReplay
 from replay.transitions import place_replay
 
 from .evaluate import LIMIT
+from .film import EvaluationFilm
 from .settings import RunSettings
 
 
@@ -53,6 +54,7 @@ class Parts:
     manager: PlasticityManager
     to_environment: Callable[[NDArray[Any]], NDArray[Any]]
     notes: tuple[str, ...]  # sentences for the start of the run
+    film: EvaluationFilm | None  # makes the videos of evaluations
 
 
 def assemble(
@@ -94,6 +96,7 @@ def assemble(
         manager=PlasticityManager(agent.plastic(), intervention, schedule),
         to_environment=action_scaling(environment.single_action_space),
         notes=tuple(notes),
+        film=EvaluationFilm(settings.env, settings.action_repeat, settings.eval_episodes) if settings.video else None,
     )
 
 

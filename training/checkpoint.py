@@ -131,7 +131,7 @@ def verify(run: Path, step: int) -> Checkpoint:
 
 def sweep(run: Path) -> None:
     """Delete what a kill left half written."""
-    for path in [*run.glob(".*.tmp"), *(run / "checkpoints").glob(".*.tmp"), *(run / "replay").glob(".*.tmp")]:
+    for path in [path for folder in ("", "checkpoints", "replay", "videos") for path in (run / folder).glob(".*.tmp")]:
         if path.is_dir():
             shutil.rmtree(path)
         else:

@@ -86,7 +86,10 @@ def methods() -> str:
 def read_flags(default: Options, arguments: Sequence[str], program: str, description: str | None) -> Options:
     """Flags on top of a dataclass of defaults; unknown ones are refused by their nearest names, wrong values too."""
     known = flags_of(type(default))
-    for name, values in split(arguments):
+    flags = [
+        (name, ["True"] if known.get(name) is bool and not values else values) for name, values in split(arguments)
+    ]
+    for name, values in flags:
         if name in ("-h", "--help"):
             continue
         if name not in known:
@@ -104,9 +107,8 @@ def read_flags(default: Options, arguments: Sequence[str], program: str, descrip
         if wrong:
             given = " ".join(values)
             raise ValueError(f"{name} {given!r} given; allowed is {spoken(known[name], given)}")
-    return tyro.cli(
-        type(default), default=default, args=arguments, prog=program, description=description, config=MARKERS
-    )
+    words = [word for name, values in flags for word in (name, *values)]
+    return tyro.cli(type(default), default=default, args=words, prog=program, description=description, config=MARKERS)
 
 
 def split(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:

@@ -24,7 +24,8 @@ from replay import ReplayRatio, Segment
 from .build import Parts
 from .checkpoint import Checkpoint, prune, write_checkpoint
 from .curve import draw_curve
-from .evaluate import evaluate
+from .evaluate import Act, evaluate
+from .film import EvaluationFilm, evaluation_video
 from .log import RunLog
 from .progress import Progress
 
@@ -186,6 +187,15 @@ class Loop:
         self.progress.last_evaluation = mean
         self._show()
         draw_curve(self.folder, self.title)
+        if parts.film is not None:
+            self._film(parts.film, act, evaluation_video(self.folder, self.progress.environment_steps, occasion))
+
+    def _film(self, film: EvaluationFilm, act: Act, path: Path) -> None:
+        """A video of the evaluation just made; one that fails must not end the run."""
+        try:
+            film.record(act, self.parts.evaluation_seeds[0], path)
+        except Exception as error:  # graphics libraries and disks fail in ways of their own
+            self.bar.write(f"warning: no {path.name} ({type(error).__name__}: {error}); going on", file=sys.stderr)
 
     def _log_training(self) -> None:
         values: dict[str, Any] = {}

@@ -14,11 +14,12 @@ import torch
 from replay.segments import DamagedSegment
 
 from .algorithms import Config, algorithm_of
-from .beginning import Request, begin, branched_config, check_vacant, default_folder, lengthen, resumed_config
+from .beginning import Request, begin, branched_config, check_vacant, default_folder, keep_changes, resumed_config
 from .build import Parts
 from .checkpoint import DamagedCheckpoint, read_checkpoint, set_aside, steps_of, sweep
 from .cost import say_what_it_costs
 from .files import FolderLock, read_lines
+from .film import forget_videos
 from .log import cut_back
 from .loop import Loop, Stopped
 from .memory import keep_large_blocks
@@ -50,8 +51,8 @@ def run(request: Request) -> int:
         sweep(folder)
         if request.resume is None:
             begin(request, config, folder)
-        elif "steps" in request.given:
-            lengthen(folder, config.run.steps)
+        elif request.given:
+            keep_changes(folder, request.given)
         return train(folder, config, parts)
     finally:
         lock.release()
@@ -95,10 +96,12 @@ def restore_newest(folder: Path, loop: Loop) -> int | None:
         for newer in steps[steps.index(step) + 1 :]:
             set_aside(folder, newer)
         cut_back(folder, checkpoint.values["file_sizes"])
+        forget_videos(folder, step)
         return step
     if steps:
         raise ValueError(f"{folder}: no checkpoint is whole, of those at steps {steps}; nothing was changed")
     cut_back(folder, {})
+    forget_videos(folder, 0)
     return None
 
 
@@ -129,8 +132,11 @@ def say_where_things_are(folder: Path, config: Config) -> None:
     print(f'  metrics       {folder / "metrics.jsonl"} (one JSON line each; events have kind "event")')
     print(f"  checkpoints   {folder / 'checkpoints'}")
     print(f"  TensorBoard   tensorboard --logdir {folder}")
+    if config.run.video:
+        print(f"  videos        {folder / 'videos'}")
     print("try next")
     print(f"  evaluate      python evaluate.py {folder} --episodes 100")
+    print(f"  watch         python watch.py {folder}")
     print(f"  go on         python {script} --resume {folder} --steps {2 * config.run.steps}")
     for step in [step for step in steps_of(folder) if step < config.run.steps][:1]:
         print(f"  branch        python {script} --branch-from {folder}@{step} --reinit shrink-perturb")

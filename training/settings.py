@@ -50,6 +50,8 @@ class RunSettings:
     """Environment steps between checkpoints; the last two are kept, and one at the end."""
     checkpoint_at: tuple[int, ...] = ()
     """Environment steps whose checkpoints are kept for good, to branch from."""
+    video: bool = False
+    """Film each evaluation's first episode: RUN/videos/step-N.mp4; up to a minute each without a graphics card."""
 
     def check(self) -> None:
         """Raise ValueError, in one line, where a value makes no sense."""

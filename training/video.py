@@ -1,0 +1,112 @@
+"""Pictures as videos: MP4 (H.264, plays in browsers) by PyAV, GIF by Pillow."""
+
+import importlib
+import io
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Pixels = NDArray[np.uint8]
+
+GIF_WIDTH = 320  # pixels at most
+GIF_RATE = 12.5  # pictures a second at most
+GIF_COLORS = 64
+GIF_BYTES = 5_000_000
+MOST_HELD = 600  # pictures of a GIF in memory
+
+
+class Recorder(Protocol):
+    """Takes pictures one by one and makes a file's content of them."""
+
+    def add(self, picture: Pixels) -> None: ...
+
+    def content(self) -> bytes: ...
+
+
+class Mp4:
+    """H.264 in the 4:2:0 format that browsers play, which needs even sizes: odd ones get their last line twice."""
+
+    def __init__(self, rate: float) -> None:
+        self._av = require_av()
+        self._file = io.BytesIO()
+        self._container = self._av.open(self._file, "w", format="mp4")
+        self._stream = self._container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001))
+        self._stream.pix_fmt = "yuv420p"
+        self._begun = False
+
+    def add(self, picture: Pixels) -> None:
+        height, width = picture.shape[:2]
+        if height % 2 or width % 2:
+            picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        if not self._begun:
+            self._stream.height, self._stream.width = picture.shape[:2]
+            self._begun = True
+        frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        self._container.mux(self._stream.encode(frame))
+
+    def content(self) -> bytes:
+        self._container.mux(self._stream.encode())
+        self._container.close()
+        return self._file.getvalue()
+
+
+class Gif:
+    """Small: few colours, reduced size and rate, and fewer pictures still where the file would pass GIF_BYTES."""
+
+    def __init__(self, rate: float) -> None:
+        self._seconds = 1 / rate  # between two pictures given
+        self._stride = math.ceil(rate / GIF_RATE)  # every so many of them are kept
+        self._given = 0
+        self._kept: list[Image.Image] = []
+
+    def add(self, picture: Pixels) -> None:
+        if self._given % self._stride == 0:
+            image = Image.fromarray(picture)
+            if image.width > GIF_WIDTH:
+                image = image.resize((GIF_WIDTH, round(image.height * GIF_WIDTH / image.width)), Image.Resampling.BOX)
+            self._kept.append(image)
+        self._given += 1
+        if len(self._kept) > MOST_HELD:
+            self._thin_out()
+
+    def content(self) -> bytes:
+        while True:
+            content = self._encoded()
+            if len(content) <= GIF_BYTES or len(self._kept) < 3:
+                return content
+            self._thin_out()
+
+    def _thin_out(self) -> None:
+        self._kept = self._kept[::2]
+        self._stride *= 2
+
+    def _encoded(self) -> bytes:
+        # One palette, of pictures from the whole episode: with one for each picture nothing would stay the same.
+        sample = self._kept[:: max(1, len(self._kept) // 16)]
+        strip = np.vstack([np.asarray(image) for image in sample])
+        palette = Image.fromarray(strip).quantize(GIF_COLORS, method=Image.Quantize.MEDIANCUT)
+        first, *others = (image.quantize(palette=palette, dither=Image.Dither.NONE) for image in self._kept)
+        file = io.BytesIO()
+        first.save(file, "GIF", save_all=True, append_images=others, duration=self._durations(), loop=0)
+        return file.getvalue()
+
+    def _durations(self) -> list[int]:
+        """Milliseconds of each picture, in the format's steps of ten, without drifting from real time."""
+        ends = [10 * round(100 * self._seconds * self._stride * (1 + number)) for number in range(len(self._kept))]
+        return [end - start for start, end in zip([0, *ends], ends, strict=False)]
+
+
+RECORDERS: dict[str, Callable[[float], Recorder]] = {".mp4": Mp4, ".gif": Gif}
+
+
+def require_av() -> Any:
+    """PyAV, or one line on how to get it."""
+    try:
+        return importlib.import_module("av")
+    except ImportError as error:
+        raise ValueError("MP4 videos need the Python module av, which is missing: pip install av") from error

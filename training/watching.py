@@ -1,0 +1,94 @@
+"""One episode chosen, filmed and written: what `watch.py` does."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import gymnasium as gym
+from tqdm import tqdm
+
+import envs
+from replay.durable import write_durably
+
+from .evaluate import Act
+from .film import decisions_at_most, film, make_filmed, play, timing
+from .policy import Policy, load_policy, split_run
+from .video import RECORDERS, require_av
+
+
+def watch(name: str, seed: int, episodes: int, choose: str, steps: int | None, output: Path | None) -> None:
+    """Films one of `episodes` episodes of a run's policy, or of random actions in an environment, and says where."""
+    for flag, value, least in (("--seed", seed, 0), ("--episodes", episodes, 1), ("--steps", steps, 1)):
+        if value is not None and value < least:
+            raise ValueError(f"{flag} {value} given; allowed are whole numbers from {least} on")
+    run, step = split_run(name)
+    policy = load_policy(run, step) if run.exists() or step is not None else None
+    title, stem = _names(name, policy)
+    files = _files(stem if output is None else output, chosen=output is not None)
+    env, repeat = _environment(name, policy)
+    limit = decisions_at_most(env, repeat)
+    if steps is not None:
+        limit = min(limit, -(-steps // repeat))
+
+    def episode(seed: int) -> Iterator[float]:
+        return play(policy.act if policy else _random(env, seed), env, seed, limit)
+
+    chosen, which = _choose(episode, envs.spawn_seeds(seed, episodes), choose)
+    every, rate = timing(env)
+    recorders = [RECORDERS[path.suffix](rate) for path in files]
+    with tqdm(
+        episode(chosen), total=limit + 1, unit="step", desc=title, dynamic_ncols=True,
+        mininterval=0.5 if sys.stderr.isatty() else 30,
+    ) as bar:  # fmt: skip
+        total = film(bar, env, recorders)
+        decisions = bar.n - 1
+    env.close()
+    print(
+        f"{title}{which}: return {total:.1f}, {decisions * repeat} environment steps, {decisions / every / rate:.1f} s"
+    )
+    for path, recorder in zip(files, recorders, strict=True):
+        content = recorder.content()
+        write_durably(path, content)
+        print(f"  {path} ({len(content) / 1e6:.1f} MB)")
+
+
+def _names(name: str, policy: Policy | None) -> tuple[str, Path]:
+    """What the episode is called, and the files that show it, without their endings."""
+    if policy is None:
+        plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)
+        return f"{name}, random actions", Path(f"video-{plain}")
+    return f"{policy.config.run.env}, checkpoint at step {policy.step:,}", policy.run / f"video-{policy.step}"
+
+
+def _files(stem: Path, chosen: bool) -> list[Path]:
+    """The files to write; what they need, and their folder, are there."""
+    files = [stem] if chosen and stem.suffix in RECORDERS else [stem.with_name(stem.name + kind) for kind in RECORDERS]
+    if not stem.parent.is_dir():
+        raise ValueError(f"--output {stem} given; there is no folder {stem.parent}")
+    if ".mp4" in [path.suffix for path in files]:
+        require_av()
+    return files
+
+
+def _environment(name: str, policy: Policy | None) -> tuple[gym.Env, int]:
+    """The environment to film, and its action repeat."""
+    if policy is not None:
+        return make_filmed(policy.config.run.env, policy.config.run.action_repeat), policy.config.run.action_repeat
+    try:
+        return make_filmed(name, action_repeat=1), 1
+    except ValueError as error:
+        raise ValueError(f"{name} is no run's folder; as an environment: {error}") from error
+
+
+def _random(env: gym.Env, seed: int) -> Act:
+    env.action_space.seed(seed)
+    return lambda observation: env.action_space.sample()
+
+
+def _choose(episode: Callable[[int], Iterator[float]], seeds: Sequence[int], choose: str) -> tuple[int, str]:
+    """The seed of the best or the median episode, and the words for it."""
+    if len(seeds) == 1:
+        return seeds[0], ""
+    bar = tqdm(seeds, unit="episode", desc=f"choosing the {choose}", dynamic_ncols=True, leave=False)
+    ranked = sorted((sum(episode(seed)), seed) for seed in bar)
+    return ranked[-1 if choose == "best" else len(ranked) // 2][1], f", the {choose} of {len(seeds)}"

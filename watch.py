@@ -1,0 +1,43 @@
+"""Watch an episode: a video, MP4 and GIF, of a checkpoint's deterministic policy or of a random one.
+
+python watch.py RUN                 the newest checkpoint: RUN/video-STEP.mp4 and .gif
+python watch.py RUN@STEP            the one at an environment step
+python watch.py h1-walk             an environment under random actions: video-h1-walk.mp4 and .gif
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from training.command_line import main, read_flags
+from training.watching import watch
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to film."""
+
+    seed: int = 1_000
+    """Seed of the episodes' starts, the same that evaluate.py takes."""
+    episodes: int = 1
+    """Episodes to choose from."""
+    choose: Literal["best", "median"] = "median"
+    """Which of the episodes is filmed, by its return."""
+    steps: int | None = None
+    """Environment steps filmed at most; unset: the whole episode."""
+    output: Path | None = None
+    """File to write, ending in .mp4 or .gif; a name without such an ending gets both."""
+
+
+def body(arguments: Sequence[str]) -> int:
+    subject = [arguments[0]] if arguments and not arguments[0].startswith("-") else []
+    options = read_flags(Options(), arguments[len(subject) :], "watch.py RUN[@STEP]|ENVIRONMENT", __doc__)
+    if not subject:
+        raise ValueError("nothing to watch given: python watch.py RUN, RUN@STEP or an environment such as h1-walk")
+    watch(subject[0], options.seed, options.episodes, options.choose, options.steps, options.output)
+    return 0
+
+
+if __name__ == "__main__":
+    main(body)
