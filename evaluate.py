@@ -41,6 +41,9 @@ def body(arguments: Sequence[str]) -> int:
     quartiles = ", ".join(f"{value:.1f}" for value in np.quantile(returns, (0, 0.25, 0.5, 0.75, 1)))
     print(f"{settings.env}, checkpoint at step {policy.step:,}: {len(returns)} episodes")
     print(f"  return   {returns.mean():.1f}{spread}; minimum, quartiles, maximum: {quartiles}")
+    score = envs.normalised_score(settings.env, float(returns.mean()))
+    if score is not None:
+        print(f"  score    {score:.3f} (0 is a random policy's published return, 1 counts as success)")
     print(f"  length   {lengths.mean() * settings.action_repeat:.0f} environment steps on average")
     return 0
 

@@ -27,6 +27,7 @@ HIDDEN_GROUP = 3  # geoms of groups 0 to 2 are drawn by default
 
 Color = tuple[float, float, float, float]
 GREY: Color = (0.7, 0.7, 0.7, 1.0)
+PALE: Color = (0.85, 0.85, 0.87, 1.0)
 DARK_GREY: Color = (0.3, 0.3, 0.3, 1.0)
 BLACK: Color = (0.0, 0.0, 0.0, 1.0)
 GLASS: Color = (0.5, 0.5, 0.5, 0.3)

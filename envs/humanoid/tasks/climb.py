@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..physics import Array, Physics
 from ..rewards import moving, small_control
-from ..scene import GLASS, GREY, add_boxes
+from ..scene import GLASS, GREY, PALE, add_boxes
 from ..sensors import site_position
 from ..task import Parts, Task
 from ..tolerances import at_least, rising
@@ -69,7 +69,9 @@ def toppled(physics: Physics) -> NDArray[np.bool_]:
 def add_stairs(spec: mujoco.MjSpec) -> None:
     """Four flights up and down between three walls."""
     add_boxes(spec.worldbody, STAIR_WALLS, GLASS)
-    add_boxes(spec.worldbody.add_body(name="stairs"), STAIRS, GREY)
+    stairs = spec.worldbody.add_body(name="stairs")
+    for number, step in enumerate(STAIRS):
+        add_boxes(stairs, [step], PALE if number % 2 else GREY)
 
 
 def add_slides(spec: mujoco.MjSpec) -> None:
