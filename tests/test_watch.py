@@ -242,13 +242,13 @@ def test_a_run_with_videos_equals_one_without(run: Path, tmp_path: Path):
 def test_what_is_filmed_of_a_native_task_is_the_evaluated_episode_bit_by_bit(
     repeat: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    parts = build(SACRun(RunSettings(env="h1-walk", eval_episodes=3, action_repeat=repeat, threads=1, device="cpu")))
+    parts = build(SACRun(RunSettings(env="h1-walk", eval_episodes=5, action_repeat=repeat, threads=1, device="cpu")))
 
     def act(observations: np.ndarray) -> np.ndarray:
         return parts.to_environment(parts.agent.act(observations, explore=False))
 
     monkeypatch.setattr("training.film.picture_of", lambda env: np.zeros((8, 8, 3), dtype=np.uint8))
-    film = EvaluationFilm("h1-walk", repeat, evaluated_at_once=3)
+    film = EvaluationFilm("h1-walk", repeat, evaluated_at_once=5)
     returns, lengths = evaluate(act, parts.evaluation_environment, parts.evaluation_seeds)
     assert film.record(act, parts.evaluation_seeds[0], tmp_path / "film.mp4") == returns[0]
     assert lengths[0] > 20
