@@ -3,9 +3,18 @@
 from . import graphics as graphics  # first: it gets MuJoCo imported whatever MUJOCO_GL says
 from .observations import next_observations
 from .randomness import spawn_seeds
-from .registry import make, make_vec, names, register
+from .registry import describe_names, make, make_vec, names, register
 from .scores import normalised_score, references
 
 register()
 
-__all__ = ["make", "make_vec", "names", "next_observations", "normalised_score", "references", "spawn_seeds"]
+__all__ = [
+    "describe_names",
+    "make",
+    "make_vec",
+    "names",
+    "next_observations",
+    "normalised_score",
+    "references",
+    "spawn_seeds",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import os
+import textwrap
 from typing import Any
 
 import gymnasium as gym
@@ -75,6 +76,21 @@ def native_name(name: str) -> str | None:
 def names() -> list[str]:
     """The native names, then the Control suite's where it is installed, then Gymnasium's ids."""
     return [*NATIVE, *benchmark_names(), *(name for name in gym.registry if not name.startswith(f"{NAMESPACE}/"))]
+
+
+def describe_names() -> str:
+    """What kinds of names there are, a line each, for people."""
+    tasks = textwrap.wrap(", ".join(TASKS), width=70)
+    return "\n".join(
+        (
+            "h1-TASK: HumanoidBench's fourteen tasks of the H1, native. TASK is",
+            *(f"  {line}" for line in tasks),
+            f"{SUITE}DOMAIN-TASK: the DeepMind Control suite, such as {SUITE}humanoid-walk",
+            f"{ORIGINAL}ID: the original package's robots and tasks, where it is installed,",
+            f"  such as {ORIGINAL}h1hand-walk-v0",
+            "ID: whatever Gymnasium knows, such as HalfCheetah-v5; module:ID: what a module registers",
+        )
+    )
 
 
 def register() -> None:

@@ -95,6 +95,8 @@ def test_help_explains_every_flag_and_every_method():
     for method in ("none", "reset", "shrink-perturb", "fire", "solver"):
         assert method in done.stdout
     assert "\n  fire: Project" in done.stdout, "a line for each method"
+    for kind_of_name in ("h1-TASK", "balance_simple", "dmc:humanoid-walk", "humanoid_bench:h1hand", "module:ID"):
+        assert kind_of_name in done.stdout
     words = " ".join(done.stdout.replace("│", " ").split())
     for explained in ("environment steps", "gradient updates", "decisions", "Units of the critic's residual stream"):
         assert explained in words

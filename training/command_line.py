@@ -12,6 +12,7 @@ from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_ty
 
 import tyro
 
+import envs
 from fire import describe_interventions
 
 from .algorithms import Config
@@ -63,7 +64,7 @@ def read_command_line(
     words = [word for name, values in split(arguments) for word in (name, *values)]
     preset = words[words.index("--preset") + 1 :][:1] if "--preset" in words else ["paper"]
     default = CommandLine(Where(), presets.get("".join(preset), presets["paper"]))  # a wrong name is refused below
-    parsed = read_flags(default, arguments, program, f"{description}\n\n{methods()}")
+    parsed = read_flags(default, arguments, program, f"{description}\n\n{environments()}\n\n{methods()}")
     where, config = parsed.where, parsed.config
     config.run.check()
     given = {name.removeprefix("--").replace("-", "_") for name, _ in split(arguments)}
@@ -74,6 +75,11 @@ def read_command_line(
     settings = {**vars(config.run), **vars(config.agent)}
     explicit = {name: value for name, value in settings.items() if name in given}
     return Request(config, explicit, where.run_dir, where.resume, where.branch_from)
+
+
+def environments() -> str:
+    """The environments of --env, for --help; indented as the methods are."""
+    return "Environments of --env\n" + textwrap.indent(envs.describe_names(), "  ")
 
 
 def methods() -> str:

@@ -183,6 +183,9 @@ class Loop:
         mean = float(returns.mean())
         steps = (lengths * self.settings.action_repeat).tolist()
         values = {"return": mean, "returns": returns.tolist(), "lengths": steps, "occasion": occasion}
+        score = envs.normalised_score(self.settings.env, mean)
+        if score is not None:
+            values["score"] = score
         self.log.write("evaluation", self.progress.counts(), values)
         self.progress.last_evaluation = mean
         self._show()

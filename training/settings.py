@@ -15,7 +15,7 @@ class RunSettings:
     """What is run, for how long, and what is kept of it."""
 
     env: str = "h1-walk"
-    """Environment: h1-walk, h1-stand, h1-run, h1-crawl, h1-balance_simple, any Gymnasium id, or module:id."""
+    """Environment, by name: h1-TASK, dmc:DOMAIN-TASK, any Gymnasium id, ...; listed above."""
     reinit: str = "none"
     """Plasticity method, with options as METHOD:field=value,...; listed above."""
     reinit_every: int | None = None
