@@ -50,6 +50,7 @@ def test_it_leaves_no_trace_and_says_nothing(capfd):
     episode(make("h1-maze", seed=0), 0)
     assert not [name for name in sys.modules if name.split(".")[0] in ("humanoid_bench", "jax")]
     assert dict(gym.registry) == registered
+    assert "h1-maze-v0" not in registered
     assert capfd.readouterr() == ("", "")
 
 

@@ -71,6 +71,18 @@ def test_an_episode_is_its_seed(stand_in, task):
     assert_an_episode_is_its_seed(f"h1-{task}")
 
 
+def test_what_a_task_wrote_into_the_model_begins_anew(stand_in):
+    env = make("h1-maze", seed=0)
+    env.reset()
+    colour, gate = env.model.geom_rgba[0].copy(), env.model.body_pos[-1].copy()
+    for action in actions(env, 8):
+        env.step(action)
+    assert not same(env.model.geom_rgba[0], colour)
+    env.reset(seed=0)
+    assert same(env.model.geom_rgba[0], colour)
+    assert same(env.model.body_pos[-1], gate)
+
+
 @pytest.mark.parametrize("task", ["reach", "sit_hard", "maze"])
 def test_it_draws_neither_from_the_global_generator_nor_into_it(stand_in, task):
     np.random.seed(3)  # noqa: NPY002
@@ -122,6 +134,7 @@ def test_a_part_that_only_some_have_is_masked(stand_in):
     assert same(final["_terminated_reason"], ended[0]["_final_obs"])
     assert same(final["terminated_reason"], ended[0]["_final_obs"].astype(float))
     assert not ended[0]["_terminated_reason"].any()
+    assert not ended[0]["terminated_reason"].any()
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -168,8 +168,7 @@ class OriginalEnv(gym.Env[Array, NDArray[np.float32]]):
                 raise ValueError(f"{name} has shape {given.shape}, {(needed[name],)} is needed: another task's state?")
         write(self.model, fields)
         mujoco.mj_setState(self.model, self.data, state, INTEGRATION)
-        mujoco.mj_forward(self.model, self.data)  # for pictures
-        mujoco.mj_setState(self.model, self.data, state, INTEGRATION)  # once more for the warm start
+        mujoco.mj_forward(self.model, self.data)  # for pictures; it leaves the warm start alone
         remember(self.original.task, np.asarray(task, dtype=np.uint8))
         self._elapsed = int(np.asarray(elapsed_steps))
         self.np_random = generator_from_words(np.asarray(random_generator, dtype=np.uint64))
