@@ -1,9 +1,4 @@
-"""Watch an episode: a video, MP4 and GIF, of a checkpoint's deterministic policy or of a random one.
-
-python watch.py RUN                 the newest checkpoint: RUN/video-STEP.mp4 and .gif
-python watch.py RUN@STEP            the one at an environment step
-python watch.py h1-walk             an environment under random actions: video-h1-walk.mp4 and .gif
-"""
+"""Watch an episode: a video, MP4 and GIF, of a checkpoint's deterministic policy or of random actions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +7,13 @@ from typing import Literal
 
 from training.command_line import main, read_flags
 from training.watching import watch
+
+# Indented, since --help joins lines that begin at the margin.
+USAGE = """
+  python watch.py RUN                 the newest checkpoint: RUN/video-STEP.mp4 and .gif
+  python watch.py RUN@STEP            the one at an environment step
+  python watch.py h1-walk             an environment under random actions: video-h1-walk.mp4 and .gif
+"""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Options:
 
 def body(arguments: Sequence[str]) -> int:
     subject = [arguments[0]] if arguments and not arguments[0].startswith("-") else []
-    options = read_flags(Options(), arguments[len(subject) :], "watch.py RUN[@STEP]|ENVIRONMENT", __doc__)
+    options = read_flags(Options(), arguments[len(subject) :], "watch.py RUN[@STEP]|ENVIRONMENT", f"{__doc__}\n{USAGE}")
     if not subject:
         raise ValueError("nothing to watch given: python watch.py RUN, RUN@STEP or an environment such as h1-walk")
     watch(subject[0], options.seed, options.episodes, options.choose, options.steps, options.output)
