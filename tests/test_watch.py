@@ -3,9 +3,11 @@
 import contextlib
 import io
 import itertools
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -188,7 +190,8 @@ def test_without_av_one_line_says_so_and_a_gif_needs_none(run: Path, tmp_path: P
             body(arguments)
     assert not (tmp_path / "run").exists()
     said(watch_script.body, run, "--output", tmp_path / "film.gif")
-    assert Image.open(tmp_path / "film.gif").n_frames > 1
+    gif: Any = Image.open(tmp_path / "film.gif")
+    assert gif.n_frames > 1
 
 
 def test_a_gif_keeps_real_time_and_a_size_limit():
@@ -198,7 +201,7 @@ def test_a_gif_keeps_real_time_and_a_size_limit():
         gif.add(random.integers(0, 255, (90, 160, 3), dtype=np.uint8))  # as incompressible as pictures can be
     content = gif.content()
     assert GIF_BYTES / 3 < len(content) <= GIF_BYTES
-    image = Image.open(io.BytesIO(content))
+    image: Any = Image.open(io.BytesIO(content))
     seconds = 0.0
     for number in range(image.n_frames):
         image.seek(number)
@@ -273,8 +276,6 @@ def test_where_nothing_can_be_filmed_a_run_does_not_begin(
 
 
 def test_a_machine_without_graphics_gets_one_line_and_code_2():
-    import os
-
     done = subprocess.run(
         [sys.executable, "watch.py", "h1-walk"],
         cwd=ROOT,
