@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import gymnasium as gym
+import mujoco
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
@@ -13,6 +16,7 @@ from . import graphics
 from .randomness import spawn_seeds
 
 Built = TypeVar("Built")
+_said: set[str] = set()  # warnings, in this process
 
 
 class ActionRepeat(gym.Wrapper[Any, Any, Any, Any]):
@@ -95,9 +99,31 @@ def make_generic_vector(name: str, num_envs: int, seed: int | None, action_repea
 
 def _built(name: str, build: Callable[[], Built]) -> Built:
     try:
-        return build()
+        with _each_warning_once():
+            return build()
     except ModuleNotFoundError as error:
         missing = error.name or getattr(error.__cause__, "name", None) or name.partition(":")[0]
         raise ValueError(f"environment {name!r} needs the Python module {missing!r}, which is missing") from error
     except (ImportError, gym.error.Error) as error:
         raise ValueError(f"environment {name!r} cannot be made here: {' '.join(str(error).split())}") from error
+
+
+@contextmanager
+def _each_warning_once() -> Iterator[None]:
+    """What MuJoCo's compiler says of a model, said once for all environments that are made of it."""
+    previous = mujoco.get_mju_user_warning()
+
+    def say(text: str) -> None:
+        if text in _said:
+            return
+        _said.add(text)
+        if previous is None:
+            print(f"warning: MuJoCo: {text}", file=sys.stderr)
+        else:
+            previous(text)
+
+    mujoco.set_mju_user_warning(say)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(previous)

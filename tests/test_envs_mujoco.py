@@ -3,13 +3,14 @@
 from typing import Any
 
 import gymnasium as gym
+import mujoco
 import numpy as np
 import pytest
 from gymnasium.envs.mujoco.half_cheetah_v5 import HalfCheetahEnv
 from gymnasium.utils.env_checker import check_env
 
 import envs
-from envs import graphics
+from envs import generic, graphics
 
 make: Any = envs.make
 make_vec: Any = envs.make_vec
@@ -135,6 +136,20 @@ def test_what_may_keep_more_than_is_known_has_no_state(entry_point, wrappers, mo
     vector.reset()
     assert not hasattr(vector, "get_state")
     assert hasattr(make_vec("HalfCheetah-v5", 2), "get_state")
+
+
+@pytest.mark.parametrize("handled", [False, True])
+def test_what_mujoco_says_of_a_model_is_said_once(handled, monkeypatch, capsys):
+    heard: list[str] = []
+    handlers: list[Any] = [heard.append if handled else None]
+    monkeypatch.setattr(generic, "_said", set())
+    monkeypatch.setattr(mujoco, "get_mju_user_warning", lambda: handlers[0])
+    monkeypatch.setattr(mujoco, "set_mju_user_warning", handlers.append)
+    for _ in range(3):
+        generic._built("Any-v0", lambda: handlers[-1]("a mass is zero"))
+    printed = capsys.readouterr().err.splitlines()
+    assert (heard, printed) == ((["a mass is zero"], []) if handled else ([], ["warning: MuJoCo: a mass is zero"]))
+    assert handlers[-1] is handlers[0], "and afterwards all is as before"
 
 
 def draws() -> bool:
