@@ -1,4 +1,4 @@
-"""Draws `h1-tasks.png`: every native task just after its start, as its own camera sees it.
+"""Draws `h1-tasks.png`: every native task as its own camera sees it, the robot among the task's objects.
 
 Run from the checkout's root: python -m docs.images.make_tasks
 """
@@ -18,7 +18,17 @@ LABEL = 20  # the line with its name
 GAP = 4
 SMOOTH = 3  # drawn this much larger and reduced, for smooth edges
 STEPS = 15  # environment steps of holding the pose: 0.3 s
-COLORS = 128
+COLORS = 256
+# Metres from the start to where there is something to see.
+PLACES = {
+    "h1-hurdle": (6.3, 0.0, 0.0),
+    "h1-crawl": (3.2, 0.0, -0.42),
+    "h1-maze": (1.2, 0.0, 0.0),
+    "h1-stair": (2.05, 0.0, 0.54),
+    "h1-slide": (2.6, 0.0, 0.86),
+    "h1-pole": (0.45, 0.0, 0.0),
+}
+LEANING = {"h1-crawl": (0.77, 0.0, 0.64, 0.0)}  # quaternions; the others stand
 TARGET = Path(__file__).parent / "h1-tasks.png"
 
 
@@ -32,7 +42,7 @@ def main() -> None:
         left, top = column * (WIDTH + GAP), row * (HEIGHT + LABEL + GAP)
         sheet.paste(drawn(name), (left, top + LABEL))
         pen.text((left + WIDTH // 2, top + LABEL // 2), name, fill="black", font=font, anchor="mm")
-    sheet.quantize(COLORS, dither=Image.Dither.NONE).save(TARGET, optimize=True)
+    sheet.quantize(COLORS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(TARGET, optimize=True)
     print(f"{TARGET}: {len(names)} tasks, {TARGET.stat().st_size / 1000:.0f} kB")
 
 
@@ -40,6 +50,10 @@ def drawn(name: str) -> Image.Image:
     """The task's picture, the robot having held its start's pose for a moment."""
     env: Any = envs.make(name, seed=0)
     env.reset()
+    qpos = env.data.qpos.copy()
+    qpos[:3] += PLACES.get(name, (0.0, 0.0, 0.0))
+    qpos[3:7] = LEANING.get(name, qpos[3:7])
+    env.set_state(qpos, np.zeros(env.model.nv))
     for _ in range(STEPS):
         env.step(holding(env.model))
     picture = Picture(env.model, width=SMOOTH * WIDTH, height=SMOOTH * HEIGHT)
