@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import gymnasium as gym
@@ -114,13 +114,10 @@ def _each_warning_once() -> Iterator[None]:
     previous = mujoco.get_mju_user_warning()
 
     def say(text: str) -> None:
-        if text in _said:
-            return
-        _said.add(text)
-        if previous is None:
-            print(f"warning: MuJoCo: {text}", file=sys.stderr)
-        else:
-            previous(text)
+        if text not in _said:
+            _said.add(text)
+            with suppress(Exception):  # which would end the process, not only this call
+                print(f"warning: MuJoCo: {text}", file=sys.stderr)
 
     mujoco.set_mju_user_warning(say)
     try:

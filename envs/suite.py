@@ -112,7 +112,8 @@ def _suite() -> Any:
         with _quiet():
             suite = _import_without_drawing("dm_control.suite")
     except ModuleNotFoundError as error:
-        raise ValueError(f"{PREFIX} tasks need the module {error.name!r}, which is missing: {INSTALL}") from error
+        module = (error.name or "dm_control").partition(".")[0]
+        raise ValueError(f"{PREFIX} tasks need the module {module!r}, which is missing: {INSTALL}") from error
     sizes = importlib.import_module("dm_control.mujoco.wrapper.mjbindings.sizes")
     _forget_vanished_fields(sizes.array_sizes)
     return suite
