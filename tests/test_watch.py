@@ -27,54 +27,12 @@ from training.video import GIF_BYTES, Gif, Mp4
 
 av = pytest.importorskip("av")
 ROOT = Path(__file__).parent.parent
+SLIDING, DARK = (f"tests.fixtures.sliding:{name}-v0" for name in ("Sliding", "Dark"))
 TINY = [
-    *("--env", "sliding:Sliding-v0", "--steps", "120", "--action-repeat", "1", "--learning-starts", "20"),
+    *("--env", SLIDING, "--steps", "120", "--action-repeat", "1", "--learning-starts", "20"),
     *("--critic-width", "8", "--actor-width", "8", "--batch-size", "8", "--replay-capacity", "500"),
     *("--eval-every", "40", "--eval-episodes", "3", "--checkpoint-every", "60", "--threads", "1", "--device", "cpu"),
 ]
-# An environment that draws without a graphics library: a dark bar on white, at an odd size.
-SLIDING = """
-import gymnasium as gym
-import numpy as np
-
-class Sliding(gym.Env):
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
-    observation_space = gym.spaces.Box(-9, 9, (1,))
-    action_space = gym.spaces.Box(-1, 1, (1,))
-
-    def __init__(self, render_mode=None):
-        self.render_mode = render_mode
-
-    def reset(self, seed=None, options=None):
-        super().reset(seed=seed)
-        self.place = self.np_random.uniform(-1, 1, 1).astype(np.float32)
-        return self.place.copy(), {}
-
-    def step(self, action):
-        self.place = np.clip(self.place + 0.1 * action, -2, 2).astype(np.float32)
-        return self.place.copy(), -float(abs(self.place[0])), False, False, {}
-
-    def render(self):
-        picture = np.full((61, 81, 3), 255, dtype=np.uint8)
-        middle = 40 + round(19 * float(self.place[0]))
-        picture[:, middle - 2 : middle + 3] = (200, 30, 30)
-        return picture
-
-class Dark(Sliding):
-    metadata = {"render_modes": []}
-
-gym.register("Sliding-v0", entry_point=Sliding, max_episode_steps=24)
-gym.register("Dark-v0", entry_point=Dark, max_episode_steps=24)
-"""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def sliding(tmp_path_factory: pytest.TempPathFactory):
-    folder = tmp_path_factory.mktemp("modules")
-    (folder / "sliding.py").write_text(SLIDING)
-    sys.path.insert(0, str(folder))
-    yield
-    sys.path.remove(str(folder))
 
 
 def said(body, *arguments: object) -> tuple[str, str]:
@@ -110,7 +68,7 @@ def test_a_run_is_watched(run: Path):
         stream = container.streams.video[0]
         assert stream.average_rate == 20
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
-    policy, env = load_policy(run), envs.make("sliding:Sliding-v0")
+    policy, env = load_policy(run), envs.make(SLIDING)
     rewards = list(play(policy.act, env, envs.spawn_seeds(5, 1)[0], 24))
     # The reward tells the place, the picture shows it.
     assert np.allclose(
@@ -124,7 +82,7 @@ def test_a_run_is_watched(run: Path):
 
 
 def test_one_of_several_episodes_is_chosen(run: Path, tmp_path: Path):
-    environment = envs.make_vec("sliding:Sliding-v0", 5, seed=0)
+    environment = envs.make_vec(SLIDING, 5, seed=0)
     returns, _ = evaluate(load_policy(run, 60).act, environment, envs.spawn_seeds(5, 5))
     for choice, expected in (("best", returns.max()), ("median", np.median(returns))):
         film = tmp_path / f"{choice}.gif"
@@ -137,16 +95,16 @@ def test_one_of_several_episodes_is_chosen(run: Path, tmp_path: Path):
 
 def test_an_environment_is_watched_under_random_actions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    output, _ = said(watch_script.body, "sliding:Sliding-v0", "--steps", 10)
-    assert "sliding:Sliding-v0, random actions: return" in output
+    output, _ = said(watch_script.body, SLIDING, "--steps", 10)
+    assert f"{SLIDING}, random actions: return" in output
     assert "10 environment steps, 0.5 s" in output
     assert {path.name for path in tmp_path.iterdir()} == {
-        "video-sliding_Sliding-v0.mp4",
-        "video-sliding_Sliding-v0.gif",
+        f"video-{SLIDING.replace(':', '_')}.mp4",
+        f"video-{SLIDING.replace(':', '_')}.gif",
     }
-    shown = pictures(tmp_path / "video-sliding_Sliding-v0.mp4")
+    shown = pictures(tmp_path / f"video-{SLIDING.replace(':', '_')}.mp4")
     assert len(shown) == 11
-    said(watch_script.body, "sliding:Sliding-v0", "--steps", 10, "--output", tmp_path / "again.mp4")
+    said(watch_script.body, SLIDING, "--steps", 10, "--output", tmp_path / "again.mp4")
     assert all(map(np.array_equal, shown, pictures(tmp_path / "again.mp4"))), "one seed, one video"
 
 
@@ -171,7 +129,7 @@ def test_a_native_task_is_watched_at_25_pictures_a_second(tmp_path: Path):
         (["{run}", "--steps", "0"], "--steps 0"),
         (["{run}", "--choose", "beast"], "did you mean best"),
         (["{run}", "--output", "no/such/film.mp4"], "there is no folder no/such"),
-        (["sliding:Dark-v0"], "sliding:Dark-v0 cannot be filmed"),
+        ([DARK], "sliding:Dark-v0 cannot be filmed"),
     ],
 )
 def test_a_wrong_wish_is_one_line(run: Path, arguments: list[str], complaint: str):
@@ -210,8 +168,8 @@ def test_a_gif_keeps_real_time_and_a_size_limit():
 
 
 def test_fast_environments_are_drawn_less_often():
-    assert timing(make_filmed("sliding:Sliding-v0", 1)) == (1, 20)
-    assert timing(make_filmed("sliding:Sliding-v0", 2)) == (1, 10)
+    assert timing(make_filmed(SLIDING, 1)) == (1, 20)
+    assert timing(make_filmed(SLIDING, 2)) == (1, 10)
     assert timing(envs.make("h1-walk")) == (2, 25)
     assert timing(envs.make("h1-walk", action_repeat=2)) == (1, 25)
 
@@ -260,7 +218,7 @@ def test_what_is_filmed_of_a_native_task_is_the_evaluated_episode_bit_by_bit(
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"env": "sliding:Dark-v0"}, "sliding:Dark-v0 cannot be filmed"),
+        ({"env": DARK}, "sliding:Dark-v0 cannot be filmed"),
         ({"env": "h1-walk"}, "h1-walk cannot be filmed: MUJOCO_GL=disable switches pictures off"),
     ],
 )

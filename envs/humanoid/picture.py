@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import graphics
-from ..graphics import ADVICE as ADVICE
 from .scene import CAMERA
 
 WIDTH, HEIGHT = 480, 360
