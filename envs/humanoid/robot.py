@@ -24,7 +24,7 @@ PITCH: Vector = (0.0, 1.0, 0.0)
 JOINT_DAMPING = 1.0  # N m s / rad, every hinge
 JOINT_ARMATURE = 0.1  # kg m^2, every hinge: the rotor's inertia
 VISIBLE_GROUP = 2  # geoms of groups 0 to 2 are drawn by default
-INK = (0.1, 0.1, 0.1, 1.0)
+INK = (0.25, 0.25, 0.27, 1.0)
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,7 @@ def _compiled(
     _set_options(spec)
     _add_surroundings(spec)
     add_robot(spec)
+    _add_light(spec.body("pelvis"))
     _add_camera(spec.body("pelvis"), camera)
     furnish(spec)
     add_sensors(spec, sensors)
@@ -100,9 +101,9 @@ def _set_options(spec: mujoco.MjSpec) -> None:
     spec.option.solver = mujoco.mjtSolver.mjSOL_NEWTON
     spec.option.iterations = 100
     spec.option.ls_iterations = 50
-    spec.visual.headlight.diffuse = (0.6, 0.6, 0.6)
-    spec.visual.headlight.ambient = (0.3, 0.3, 0.3)
-    spec.visual.headlight.specular = (0, 0, 0)
+    spec.visual.headlight.diffuse = (0.4, 0.4, 0.4)
+    spec.visual.headlight.ambient = (0.25, 0.25, 0.25)
+    spec.visual.headlight.specular = (0.2, 0.2, 0.2)
     spec.stat.extent = 2  # metres; shadows are computed within it, so a long tunnel must not stretch it
     spec.visual.global_.offwidth = 1280
     spec.visual.global_.offheight = 960
@@ -120,12 +121,15 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
     )  # fmt: skip
     tiles = spec.add_material(name="tiles", texrepeat=(20, 20), shininess=1)
     tiles.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "tiles"
-    world = spec.worldbody
-    world.add_light(
-        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, pos=(0, 0, 10), dir=(0, 0, -1),
-        ambient=(0.1, 0.1, 0.1), diffuse=(0.5, 0.5, 0.5), specular=(0.3, 0.3, 0.3),
+    spec.worldbody.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=(20, 20, 1), material="tiles")
+
+
+def _add_light(pelvis: mujoco.MjsBody) -> None:
+    """From straight above, following the robot, since shadows are computed near the light only."""
+    pelvis.add_light(
+        mode=mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM, type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, pos=(0, 0, 9),
+        dir=(0, 0, -1), ambient=(0.1, 0.1, 0.1), diffuse=(0.5, 0.5, 0.5), specular=(0.3, 0.3, 0.3),
     )  # fmt: skip
-    world.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=(20, 20, 1), material="tiles")
 
 
 def _add_camera(pelvis: mujoco.MjsBody, camera: Camera) -> None:
