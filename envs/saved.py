@@ -92,11 +92,10 @@ def checked_state(given: Mapping[str, ArrayLike], present: State) -> State:
 
 
 def _is_known(env: gym.Env[Any, Any]) -> bool:
-    inner = env.unwrapped
-    wrappers = _wrappers(env)
-    return all(isinstance(wrapper, (TimeLimit, *WITHOUT_STATE)) for wrapper in wrappers) and (
-        isinstance(inner, SavableEnv) or _is_mujoco(inner) or _is_pendulum(inner)
-    )
+    inner, limit = env.unwrapped, _time_limit(env)
+    if not all(wrapper is limit or type(wrapper) in WITHOUT_STATE for wrapper in _wrappers(env)):
+        return False
+    return isinstance(inner, SavableEnv) or _is_mujoco(inner) or _is_pendulum(inner)
 
 
 def _is_mujoco(env: gym.Env[Any, Any]) -> bool:
@@ -115,31 +114,36 @@ def _wrappers(env: gym.Env[Any, Any]) -> list[gym.Wrapper[Any, Any, Any, Any]]:
     return found
 
 
+def _time_limit(env: gym.Env[Any, Any]) -> Any:
+    return next((wrapper for wrapper in _wrappers(env) if type(wrapper) is TimeLimit), None)
+
+
 def _state_of(env: gym.Env[Any, Any]) -> State:
     inner: Any = env.unwrapped
+    state: State = {}
+    if (limit := _time_limit(env)) is not None:
+        state["limit_steps"] = np.array(limit._elapsed_steps, dtype=np.int64)
     if isinstance(inner, SavableEnv):
-        return inner.get_state()
-    state = {"random_generator": generator_words(inner.np_random)}
-    for limit in [wrapper for wrapper in _wrappers(env) if isinstance(wrapper, TimeLimit)]:
-        state["elapsed_steps"] = np.array(limit._elapsed_steps, dtype=np.int64)
+        return state | inner.get_state()
+    state["random_generator"] = generator_words(inner.np_random)
     if _is_pendulum(inner):
-        return state | {"angle": np.array(inner.state, dtype=np.float64)}
+        return state | {"angle_and_speed": np.array(inner.state, dtype=np.float64)}
     physics = np.empty(mujoco.mj_stateSize(inner.model, INTEGRATION))
     mujoco.mj_getState(inner.model, inner.data, physics, INTEGRATION)
     return state | {"physics": physics} | {name: getattr(inner.data, name).copy() for name in STALE}
 
 
 def _restore(env: gym.Env[Any, Any], state: State) -> None:
+    env.reset()
+    if (limit := _time_limit(env)) is not None:
+        limit._elapsed_steps = int(state.pop("limit_steps"))
     inner: Any = env.unwrapped
     if isinstance(inner, SavableEnv):
         inner.set_state(**state)
         return
-    env.reset()
     inner.np_random = generator_from_words(state["random_generator"])
-    for limit in [wrapper for wrapper in _wrappers(env) if isinstance(wrapper, TimeLimit)]:
-        limit._elapsed_steps = int(state["elapsed_steps"])  # type: ignore[assignment]
     if _is_pendulum(inner):
-        inner.state = state["angle"].copy()
+        inner.state = state["angle_and_speed"].copy()
         return
     mujoco.mj_setState(inner.model, inner.data, state["physics"], INTEGRATION)
     mujoco.mj_forward(inner.model, inner.data)  # for whoever looks before the next step; it moves the warm start

@@ -13,6 +13,8 @@ from gymnasium.utils.env_checker import check_env
 
 import envs
 from envs import generic, graphics
+from envs.randomness import generator_from_words, generator_words
+from envs.saved import SavableEnv
 
 make: Any = envs.make
 make_vec: Any = envs.make_vec
@@ -115,8 +117,44 @@ def test_states_are_plain_arrays_with_a_row_per_environment_and_wrong_ones_are_r
         with pytest.raises(ValueError, match=name):
             vector.set_state(**(state | {name: np.zeros((7, 7))}))
     with pytest.raises(ValueError, match="physics is missing"):
-        vector.set_state(elapsed_steps=state["elapsed_steps"])
+        vector.set_state(limit_steps=state["limit_steps"])
     assert all(np.array_equal(value, now[name]) for name, value in vector.get_state().items()), "nothing was changed"
+
+
+class Walk(SavableEnv):
+    """A random walk that says itself what decides its future."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (1,), np.float64)
+    action_space = gym.spaces.Box(-1, 1, (1,), np.float32)
+    place = 0.0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.place = self.np_random.uniform()
+        return np.array([self.place]), {}
+
+    def step(self, action):
+        self.place += float(action[0]) + self.np_random.normal()
+        return np.array([self.place]), self.place, False, False, {}
+
+    def get_state(self):
+        return {"place": np.array(self.place), "generator": generator_words(self.np_random)}
+
+    def set_state(self, **state):
+        self.place = float(state["place"])
+        self.np_random = generator_from_words(state["generator"])
+
+
+def test_an_environment_of_ones_own_can_be_saved_too_with_its_time_limit(monkeypatch):
+    spec = gym.envs.registration.EnvSpec("Walk-v0", entry_point=f"{__name__}:Walk", max_episode_steps=9)
+    monkeypatch.setitem(gym.registry, "Walk-v0", spec)
+    vector, other = make_vec("Walk-v0", 2, seed=0), make_vec("Walk-v0", 2, seed=1)
+    vector.reset()
+    advance(vector, actions(vector, 13))
+    other.set_state(**vector.get_state())
+    expected = advance(vector, actions(vector, 20))
+    assert np.array_equal([bool(truncated.any()) for truncated in expected[3::5]], np.arange(20) % 9 == 4)
+    assert equal(advance(other, actions(vector, 20)), expected)
 
 
 class AnotherCheetah(HalfCheetahEnv):
