@@ -266,7 +266,7 @@ class Loop:
         self.sums = {
             n.removeprefix("sums."): v.to(parts.agent.device) for n, v in tensors.items() if n.startswith("sums.")
         }
-        if parts.resumable:
+        if parts.resumable and "observations" in tensors:  # not in checkpoints of versions that did not save these
             prefix = "environment."
             state = {n.removeprefix(prefix): v.numpy() for n, v in tensors.items() if n.startswith(prefix)}
             parts.environment.reset()
