@@ -2,7 +2,7 @@
 
 `python -m benchmarks.env_step [--task walk] [--seconds 8]` shows one task on several threads, `--task all` a line for
 each. Physics alone is MuJoCo's rollout of the same model, called once per step of all environments. Both go through the
-same states and controls, a random policy's, in turn, in blocks.
+same states and controls, a random policy's; all take turns, a block each.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from envs.humanoid.scene import PHYSICS_STEPS
 from envs.original import make_original, original_available
 
 SETTINGS = ((1, 1), (8, 1), (8, 2))  # environments, threads
-BLOCK = 480  # environment steps
+BLOCK = 240  # environment steps
 
 Array = NDArray[Any]
 
@@ -55,53 +56,70 @@ class PhysicsAlone:
         return time.perf_counter() - begin
 
 
-def measure(task: str, num_envs: int, threads: int, seconds: float) -> tuple[float, float, float]:
-    """Rates of the environment and of physics alone, and the median of their ratios, block by block."""
-    vector = envs.make_vec(f"h1-{task}", num_envs, seed=0, threads=threads)
-    assert isinstance(vector, HumanoidVectorEnv)
-    model = vector.world.physics.model
-    low, high = model.actuator_ctrlrange.T.astype(np.float32)
-    alone = PhysicsAlone(model, num_envs, threads)
-    vector.reset()
-    generator = np.random.default_rng(0)
-    ours: list[float] = []
-    physics: list[float] = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(ours) < 3:
-        actions = generator.uniform(-1, 1, (BLOCK // num_envs, num_envs, len(low))).astype(np.float32)
-        before = vector.get_state()
-        states = []
+class Ours:
+    """A vector of environments under a random policy, timed in blocks."""
+
+    def __init__(self, task: str, num_envs: int, threads: int) -> None:
+        vector = envs.make_vec(f"h1-{task}", num_envs, seed=0, threads=threads)
+        assert isinstance(vector, HumanoidVectorEnv)
+        self.vector, self.num_envs = vector, num_envs
+        self.model = vector.world.physics.model
+        self.alone = PhysicsAlone(self.model, num_envs, threads)
+        self.generator = np.random.default_rng(0)
+        vector.reset()
+
+    def block(self) -> tuple[float, float]:
+        """Seconds of a block, and of physics alone from the same states with the same controls."""
+        low, high = self.model.actuator_ctrlrange.T.astype(np.float32)
+        shape = (BLOCK // self.num_envs, self.num_envs, len(low))
+        actions = self.generator.uniform(-1, 1, shape).astype(np.float32)
+        before, states = self.vector.get_state(), []
         for action in actions:
-            state = vector.get_state()
+            state = self.vector.get_state()
             states.append(np.concatenate((state["time"][:, None], state["qpos"], state["qvel"]), axis=1))
-            vector.step(action)
-        vector.set_state(**before)
+            self.vector.step(action)
+        self.vector.set_state(**before)
         begin = time.perf_counter()
         for action in actions:
-            vector.step(action)
-        ours.append(time.perf_counter() - begin)
-        controls = (actions + 1) / 2 * (high - low) + low
-        physics.append(alone.seconds(np.array(states), controls))
-    vector.close()
-    ratio = float(np.median(np.array(physics) / np.array(ours)))
-    return BLOCK / float(np.median(ours)), BLOCK / float(np.median(physics)), ratio
+            self.vector.step(action)
+        ours = time.perf_counter() - begin
+        return ours, self.alone.seconds(np.array(states), (actions + 1) / 2 * (high - low) + low)
 
 
-def measure_original(task: str, seconds: float) -> float:
-    """The original's rate, one environment under a random policy, beginning anew where an episode ends."""
-    env = make_original(task)
-    generator = np.random.default_rng(0)
-    env.reset(seed=0)
-    rates: list[float] = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(rates) < 3:
-        actions = generator.uniform(-1, 1, (BLOCK, env.model.nu)).astype(np.float32)
+class Original:
+    """The original's one environment under a random policy, beginning anew where an episode ends."""
+
+    def __init__(self, task: str) -> None:
+        self.env = make_original(task)
+        self.generator = np.random.default_rng(0)
+        self.env.reset(seed=0)
+
+    def block(self) -> float:
+        """Seconds of a block."""
+        actions = self.generator.uniform(-1, 1, (BLOCK, self.env.model.nu)).astype(np.float32)
         begin = time.perf_counter()
         for action in actions:
-            if env.step(action)[2]:
-                env.reset()
-        rates.append(BLOCK / (time.perf_counter() - begin))
-    return float(np.median(rates))
+            if self.env.step(action)[2]:
+                self.env.reset()
+        return time.perf_counter() - begin
+
+
+def measure(task: str, settings: Sequence[tuple[int, int]], seconds: float) -> tuple[Array, Array]:
+    """Seconds per block: ours and physics alone (round, setting, 2), and the original's (round,), NaN without it.
+
+    In turn, a block each per round, so that whatever else the machine does falls on all of them.
+    """
+    ours = [Ours(task, num_envs, threads) for num_envs, threads in settings]
+    original = Original(task) if original_available() else None
+    times: list[list[tuple[float, float]]] = []
+    original_times: list[float] = []
+    end = time.perf_counter() + seconds * (len(settings) + 1)
+    while time.perf_counter() < end or len(times) < 3:
+        times.append([one.block() for one in ours])
+        original_times.append(original.block() if original else float("nan"))
+    for one in ours:
+        one.vector.close()
+    return np.array(times), np.array(original_times)
 
 
 def loading(task: str) -> tuple[float, float]:
@@ -126,15 +144,21 @@ def resetting(task: str) -> float:
     return (time.perf_counter() - begin) / 400
 
 
+def rate(seconds: Array) -> float:
+    """Environment steps per second, of the median block."""
+    return float(BLOCK / np.median(seconds))
+
+
 def show_one(task: str, seconds: float) -> None:
     """A line per number of environments and threads."""
-    print(f"h1-{task}, MuJoCo {mujoco.__version__}, environment steps per second (medians)")
-    print(f"{'environments':>12} {'threads':>8} {'environment':>12} {'physics alone':>14} {'ratio':>6}")
-    for num_envs, threads in SETTINGS:
-        rate, physics, ratio = measure(task, num_envs, threads, seconds)
-        print(f"{num_envs:>12} {threads:>8} {rate:>12.0f} {physics:>14.0f} {ratio:>6.2f}", flush=True)
+    print(f"h1-{task}, MuJoCo {mujoco.__version__}, environment steps per second (medians of blocks in turn)")
+    print("| environments | threads | environment | physics alone | ratio |\n|---|---|---|---|---|")
+    times, original = measure(task, SETTINGS, seconds)
+    for (num_envs, threads), ours, physics in zip(SETTINGS, times[..., 0].T, times[..., 1].T, strict=True):
+        ratio = np.median(physics / ours)
+        print(f"| {num_envs} | {threads} | {rate(ours):,.0f} | {rate(physics):,.0f} | {ratio:.2f} |")
     if original_available():
-        print(f"{'original':>12} {1:>8} {measure_original(task, seconds):>12.0f}")
+        print(f"| the original | 1 | {rate(original):,.0f} | | |")
     else:
         print("the original's rate is printed where the package humanoid_bench is importable")
     first, second = loading(task)
@@ -143,24 +167,24 @@ def show_one(task: str, seconds: float) -> None:
 
 def show_all(seconds: float) -> None:
     """A line per task, as a table for the documentation."""
-    print(f"MuJoCo {mujoco.__version__}, environment steps per second (medians), share of physics alone, loading time")
+    print(f"MuJoCo {mujoco.__version__}, environment steps per second (medians of blocks in turn)")
     print(
-        "| task | 1 environment | of physics | 8 environments, 2 threads | of physics | original | ratios | loading |"
+        "| task | 1 environment | of physics | 8 environments, 2 threads | of physics | the original "
+        "| ratio, 1 environment | ratio, 8 | loading |\n|---|---|---|---|---|---|---|---|---|"
     )
-    print("|---|---|---|---|---|---|---|---|")
     ratios = []
     for task in TASKS:
-        one, _, one_share = measure(task, 1, 1, seconds)
-        original = measure_original(task, seconds) if original_available() else float("nan")
-        many, _, many_share = measure(task, 8, 2, seconds)
-        ratios.append((one / original, many / original))
+        times, original = measure(task, ((1, 1), (8, 2)), seconds)
+        ours, physics = times[..., 0].T, times[..., 1].T
+        one, many = np.median(physics / ours, axis=1)
+        ratios.append(np.median(original / ours, axis=1))
         print(
-            f"| {task} | {one:,.0f} | {one_share:.2f} | {many:,.0f} | {many_share:.2f} | {original:,.0f} "
-            f"| {ratios[-1][0]:.2f}, {ratios[-1][1]:.2f} | {loading(task)[0]:.2f} s |",
+            f"| {task} | {rate(ours[0]):,.0f} | {one:.2f} | {rate(ours[1]):,.0f} | {many:.2f} | {rate(original):,.0f} "
+            f"| {ratios[-1][0]:.2f} | {ratios[-1][1]:.2f} | {loading(task)[0]:.2f} s |",
             flush=True,
         )
-    medians = np.median(np.array(ratios), axis=0)
-    print(f"ratio to the original, median: {medians[0]:.2f} with one environment, {medians[1]:.2f} with eight")
+    one, many = np.median(ratios, axis=0)
+    print(f"ratio to the original, median over tasks: {one:.2f} with one environment, {many:.2f} with eight")
 
 
 def main() -> None:

@@ -17,7 +17,6 @@ STRAINED = 10.0  # N m: a motor's torque from which its effort counts in full
 # As constants, see `tolerances`.
 COLLIDED = np.array(0.1)
 FULL_EFFORT, EFFORT_WEIGHT = np.array(STRAINED**2), np.array(1 / (5 * len(LINKS) * STRAINED**2))
-MOVE_WEIGHT, MOVE_FLOOR = np.array(5 / 6), np.array(1 / 6)
 HALF = np.array(0.5)
 
 calm = near_zero(margin=2)  # a speed, m/s
@@ -40,8 +39,8 @@ def still(physics: Physics) -> Array:
 
 def moving(speed: float) -> Callable[[Physics], Array]:
     """(1 + 5 m) / 6, where m rises to 1 as the centre of mass reaches the speed along x."""
-    fast_enough = rising(0, speed)
-    return lambda physics: fast_enough(physics.forward_velocity) * MOVE_WEIGHT + MOVE_FLOOR
+    fast_enough = rising(0, speed, floor=1 / 6)
+    return lambda physics: fast_enough(physics.forward_velocity)
 
 
 def posture(physics: Physics, straight: Tolerance = straight, tall: Tolerance = tall) -> Parts:

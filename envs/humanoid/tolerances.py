@@ -40,13 +40,14 @@ def at_least(bound: float, margin: float) -> Tolerance:
 def within(low: float, high: float, margin: float) -> Tolerance:
     """1 between the bounds, 0.1 at the margin outside of them."""
     lowest, highest, falloff = np.array(low), np.array(high), near_zero(margin)
-    return lambda quantity: falloff(np.maximum(np.maximum(lowest - quantity, quantity - highest), ZERO))
+    return lambda quantity: falloff(quantity - np.minimum(np.maximum(quantity, lowest), highest))
 
 
-def rising(low: float, high: float) -> Tolerance:
-    """0 up to `low`, 1 from `high` on, linear between: dm_control's linear tolerance of margin high - low."""
-    slope, offset = np.array(1 / (high - low)), np.array(-low / (high - low))
-    return lambda quantity: np.minimum(np.maximum(quantity * slope + offset, ZERO), ONE)
+def rising(low: float, high: float, floor: float = 0.0) -> Tolerance:
+    """`floor` up to `low`, 1 from `high` on, linear between: dm_control's linear tolerance of margin high - low."""
+    rise = (1 - floor) / (high - low)
+    slope, offset, lowest = np.array(rise), np.array(floor - low * rise), np.array(floor)
+    return lambda quantity: np.minimum(np.maximum(quantity * slope + offset, lowest), ONE)
 
 
 def peak(margin: float) -> Tolerance:

@@ -10,10 +10,10 @@ from ..rewards import moving, small_control
 from ..scene import GLASS, add_boxes
 from ..sensors import IMU_POSITION, PELVIS_ORIENTATION
 from ..task import Parts, Task
-from ..tolerances import near_zero_squared, within
+from ..tolerances import ONE, near_zero_squared, within
 
 CRAWLING_ORIENTATION = np.array([0.75, 0.0, 0.65, 0.0])  # of the pelvis, as a quaternion
-TUNNEL_HALF_WIDTH = 1.0  # the reward is paid inside alone
+TUNNEL_HALF_WIDTH = np.array(1.0)  # metres; the reward is paid inside alone
 
 TUNNEL_START = (2.2, 0.0, 0.0)
 # Centre, from the start, and half sizes of the tunnel's boxes, metres.
@@ -22,6 +22,8 @@ TUNNEL = (
     ((8, 1.35, 0.775), (8, 0.2, 0.775)),
     ((8, 0, 1.35), (8, 1.15, 0.2)),
 )
+
+EFFORT_WEIGHT, HEIGHT_WEIGHT, MOVE_WEIGHT, TURN_WEIGHT = np.array(0.1), np.array(0.25), np.array(0.4), np.array(0.25)
 
 low = within(0.6, 1.0, margin=1)  # a height, metres
 leaning_forward = near_zero_squared(margin=1)  # of the squared distance from the crawling orientation
@@ -38,13 +40,13 @@ def crawl(physics: Physics) -> tuple[Array, Parts]:
         "crawling_head": low(physics.head_height),
         "move": move(physics),
         "orientation": leaning_forward(np.add.reduce(turn * turn, axis=-1)),
-        "in_tunnel": (np.abs(imu[:, 1]) <= TUNNEL_HALF_WIDTH).astype(np.float64),
+        "in_tunnel": (np.abs(imu[:, 1]) <= TUNNEL_HALF_WIDTH) * ONE,
     }
     reward = (
-        0.1 * parts["small_control"]
-        + 0.25 * np.minimum(parts["crawling"], parts["crawling_head"])
-        + 0.4 * parts["move"]
-        + 0.25 * parts["orientation"]
+        EFFORT_WEIGHT * parts["small_control"]
+        + HEIGHT_WEIGHT * np.minimum(parts["crawling"], parts["crawling_head"])
+        + MOVE_WEIGHT * parts["move"]
+        + TURN_WEIGHT * parts["orientation"]
     ) * parts["in_tunnel"]
     return reward, parts
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..physics import Array, Physics
 from ..picture import Marker
-from ..rewards import MOVE_FLOOR, MOVE_WEIGHT, discount, posture
+from ..rewards import discount, posture
 from ..scene import BLACK, GLASS, GREEN, RED, Camera, add_boxes
 from ..sensors import IMU_POSITION, body_contacts, body_position
 from ..task import Parts, Rows, Task
@@ -35,7 +35,8 @@ FIRST_BLOCK = (-1.5, 7.5)  # centre of the map's first block, metres
 BLOCK_HALF_SIZES = (0.75, 0.75, 0.6)
 
 FROM_THE_SIDE = Camera(position=(3, 3, 3), right=(-0.5, 0.5, 0), up=(-0.4, -0.4, 1))
-STAND_WEIGHT, MOVE_SHARE, NEAR_WEIGHT = np.array(0.2), np.array(0.4), np.array(0.4)
+MOVE_FLOOR, MOVE_RISE = np.array(1 / 6), np.array(5 / 6)
+STAND_WEIGHT, MOVE_WEIGHT, NEAR_WEIGHT = np.array(0.2), np.array(0.4), np.array(0.4)
 
 as_wanted = peak(margin=1)  # of a difference of speeds, metres per second
 close = near_zero_squared(margin=1)  # of a squared distance, metres
@@ -51,7 +52,7 @@ def maze(physics: Physics) -> tuple[Array, Parts]:
     parts = {
         "stand_reward": parts["stand_reward"],
         "small_control": parts["small_control"],
-        "move": move * MOVE_WEIGHT + MOVE_FLOOR,
+        "move": move * MOVE_RISE + MOVE_FLOOR,
         "wall_collision_discount": discount(physics.reading("block_contacts")),
         "stage_convert_reward": physics.memory["bonus"].copy(),
         "checkpoint_proximity_reward": close(np.add.reduce(way * way, axis=-1)),
@@ -59,7 +60,7 @@ def maze(physics: Physics) -> tuple[Array, Parts]:
     }
     reward = (
         STAND_WEIGHT * (parts["stand_reward"] * parts["small_control"])
-        + MOVE_SHARE * parts["move"]
+        + MOVE_WEIGHT * parts["move"]
         + NEAR_WEIGHT * parts["checkpoint_proximity_reward"]
     ) * parts["wall_collision_discount"]
     return reward + parts["stage_convert_reward"], parts
