@@ -19,7 +19,6 @@ from importlib.util import find_spec
 from typing import Any
 
 import gymnasium as gym
-import mujoco
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
@@ -27,6 +26,7 @@ from .generic import ActionRepeat, SpreadSeeds
 from .randomness import spawn_seeds
 from .saved import with_state
 from .suite_env import SuiteEnv
+from .vanished import forget_vanished_fields
 
 PREFIX = "dmc:"
 BENCHMARK = {  # the suite's own benchmark; further tasks (quadruped, dog, ...) work too, `task_names` has them all
@@ -115,7 +115,7 @@ def _suite() -> Any:
         module = (error.name or "dm_control").partition(".")[0]
         raise ValueError(f"{PREFIX} tasks need the module {module!r}, which is missing: {INSTALL}") from error
     sizes = importlib.import_module("dm_control.mujoco.wrapper.mjbindings.sizes")
-    _forget_vanished_fields(sizes.array_sizes)
+    forget_vanished_fields(sizes.array_sizes)
     return suite
 
 
@@ -133,14 +133,6 @@ def _import_without_drawing(module: str) -> Any:
             return importlib.import_module(module)
         finally:
             os.environ["MUJOCO_GL"] = wanted
-
-
-def _forget_vanished_fields(array_sizes: dict[str, dict[str, Any]]) -> None:
-    """dm_control 1.0.50 lists array fields that MuJoCo 4.0 no longer has, and reads all it lists."""
-    model = mujoco.MjModel.from_xml_string("<mujoco/>")
-    for table, owner in (("mjmodel", model), ("mjdata", mujoco.MjData(model))):
-        for field in [field for field in array_sizes[table] if not hasattr(owner, field)]:
-            del array_sizes[table][field]
 
 
 @contextmanager

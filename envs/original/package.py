@@ -24,6 +24,8 @@ import gymnasium as gym
 import mujoco
 from gymnasium.envs.registration import EnvSpec
 
+from ..vanished import forget_vanished_fields
+
 PREFIX = "humanoid_bench:"
 PACKAGE = "humanoid_bench"
 # A clone, since what pip builds of it lacks the scenes; without dependencies, since it pins versions of 2024.
@@ -131,7 +133,7 @@ def _import(origin: str, robot: str | None) -> Package:
         package.modules.update({name: module for name, module in sys.modules.items() if _inside(name)})
     for module in package.modules.values():
         vars(module)["print"] = _say_nothing  # it prints when environments are made, and in the middle of episodes
-    _forget_vanished_fields(package.modules[f"{PACKAGE}.dmc_deps.dmc_sizes"].array_sizes)
+    forget_vanished_fields(package.modules[f"{PACKAGE}.dmc_deps.dmc_sizes"].array_sizes)
     return package
 
 
@@ -162,11 +164,3 @@ def _inside(name: str) -> bool:
 
 def _say_nothing(*words: Any, **settings: Any) -> None:
     """What `print` is in the package."""
-
-
-def _forget_vanished_fields(tables: dict[str, dict[str, Any]]) -> None:
-    """Its table of MuJoCo's array fields names some that later versions no longer have, and reads them all."""
-    model = mujoco.MjModel.from_xml_string("<mujoco/>")
-    for table, owner in (("mjmodel", model), ("mjdata", mujoco.MjData(model))):
-        for field in [field for field in tables[table] if not hasattr(owner, field)]:
-            del tables[table][field]
