@@ -128,7 +128,8 @@ def loading(task: str) -> tuple[float, float]:
         "import time, envs; begin = time.perf_counter(); envs.make('h1-{0}'); middle = time.perf_counter();"
         "envs.make('h1-{0}'); print(middle - begin, time.perf_counter() - middle)"
     )
-    done = subprocess.run([sys.executable, "-c", program.format(task)], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", program.format(task)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True)
     first, second = done.stdout.split()
     return float(first), float(second)
 
@@ -190,7 +191,13 @@ def show_all(seconds: float) -> None:
 def main() -> None:
     """Prints one task, or all."""
     parser = argparse.ArgumentParser(description="Environment steps per second of an H1 task.")
-    parser.add_argument("--task", default="walk", choices=[*TASKS, "all"], help="an H1 task without its h1-")
+    parser.add_argument(
+        "--task",
+        default="walk",
+        type=lambda name: name.removeprefix("h1-"),
+        choices=[*TASKS, "all"],
+        help="an H1 task, or all",
+    )
     parser.add_argument("--seconds", type=float, default=8.0, help="how long each rate is measured")
     options = parser.parse_args()
     if options.task == "all":

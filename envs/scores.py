@@ -1,7 +1,7 @@
 """Returns as shares of the way from a random policy to success, so that tasks can be compared and averaged.
 
-Of HumanoidBench's tasks: success as its authors set it, random returns as published with SimbaV2 (Lee et al., 2025,
-arXiv:2502.15280; its code lists them).
+Of HumanoidBench's locomotion tasks: success as its authors set it, random returns as published with SimbaV2 (Lee et
+al., 2025, arXiv:2502.15280; its code lists them), of the plain H1 with its task, of the H1 with hands here.
 """
 
 from __future__ import annotations
@@ -9,8 +9,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .humanoid import TASKS
+from .original import PREFIX as ORIGINAL
 
-ORIGINAL = "humanoid_bench:"
+WITH_HANDS = {
+    "walk": 2.505, "stand": 11.973, "run": 1.927, "reach": -50.024, "hurdle": 2.371, "crawl": 278.868, "maze": 106.233,
+    "sit_simple": 10.768, "sit_hard": 2.477, "balance_simple": 10.17, "balance_hard": 10.032, "stair": 3.161,
+    "slide": 3.142, "pole": 19.721,
+}  # fmt: skip
 
 
 class References(NamedTuple):
@@ -21,13 +26,19 @@ class References(NamedTuple):
 
 
 def references(name: str) -> References | None:
-    """Of an environment, native or the original's; None where none are published."""
-    bare = name.removeprefix(ORIGINAL).removeprefix("fire_rl/").removesuffix("-v0")
-    task = TASKS.get(bare.removeprefix("h1-")) if bare.startswith("h1-") else None
-    return None if task is None else References(task.random_return, task.success_bar)
+    """Of an environment, native or the original's; None for all others."""
+    bare = name.removeprefix(ORIGINAL) if name.startswith(ORIGINAL) else name.removeprefix("fire_rl/")
+    robot, _, task = bare.removesuffix("-v0").partition("-")
+    if task not in TASKS:
+        return None
+    if robot == "h1":
+        return References(TASKS[task].random_return, TASKS[task].success_bar)
+    if robot == "h1hand" and name.startswith(ORIGINAL):
+        return References(WITH_HANDS[task], TASKS[task].success_bar)
+    return None
 
 
 def normalised_score(name: str, value: float) -> float | None:
-    """0 for the return of a random policy, 1 for success; None where no references are published."""
+    """0 for the return of a random policy, 1 for success; None without references."""
     found = references(name)
     return None if found is None else (value - found.random) / (found.success - found.random)

@@ -12,6 +12,7 @@ import pytest
 import envs
 from envs.generic import ActionRepeat
 from envs.humanoid import TASKS, HumanoidEnv, HumanoidVectorEnv, meshes
+from envs.scores import WITH_HANDS
 
 ROOT = Path(__file__).parents[1]
 
@@ -54,15 +55,25 @@ def test_scores_are_normalised_between_a_random_policy_and_success(name):
     assert envs.normalised_score(name, 351.1885) == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("name", ["Pendulum-v1", "humanoid_bench:h1hand-walk-v0", "dmc:walker-walk", "walk"])
-def test_without_published_references_there_is_no_score(name):
+def test_the_robot_with_hands_has_references_of_its_own():
+    assert envs.references("humanoid_bench:h1hand-reach-v0") == (-50.024, 12000)
+    assert set(WITH_HANDS) == set(TASKS)
+
+
+@pytest.mark.parametrize(
+    "name", ["Pendulum-v1", "humanoid_bench:g1-walk-v0", "h1hand-walk", "dmc:walker-walk", "walk", "h1-wlak"]
+)
+def test_without_references_there_is_no_score(name):
     assert envs.normalised_score(name, 100.0) is None
 
 
 def test_published_random_returns_are_near_those_measured_here():
-    """With the original on current MuJoCo: fixtures/humanoid_original.npz. The published ones may repeat actions."""
+    """With the original on current MuJoCo, fixtures/humanoid_original.npz.
+
+    Not of reach, whose 260 is far from the -2.5 of 500 episodes measured here: see docs/humanoid.md.
+    """
     record = np.load(ROOT / "tests" / "fixtures" / "humanoid_original.npz", allow_pickle=False)
-    for task in set(TASKS) - {"reach"}:  # whose returns spread by hundreds
+    for task in set(TASKS) - {"reach"}:
         returns = record[f"{task}/random/returns"]
         assert 0.5 < TASKS[task].random_return / returns.mean() < 1.5
 

@@ -113,6 +113,41 @@ def test_an_unknown_part_of_a_state_is_refused():
         env.set_state(**env.get_state(), stage=1)
 
 
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("qpos", np.full(26, np.nan)), ("qvel", np.full(25, np.inf)), ("elapsed_steps", 1.7), ("stage", 7), ("stage", -1),
+     ("stage", 1.5)],
+)  # fmt: skip
+def test_a_state_of_impossible_numbers_is_refused(part, value):
+    env = make("h1-maze", seed=0)
+    env.reset()
+    state = env.get_state()
+    with pytest.raises(ValueError, match=part):
+        env.set_state(**{**state, part: value})
+    assert all(np.array_equal(value, env.get_state()[key]) for key, value in state.items()), "nothing was changed"
+
+
+def test_a_state_saved_after_writing_into_data_fits_together():
+    env, other = make("h1-reach", seed=0), make("h1-reach", seed=1)
+    env.reset()
+    env.step(np.zeros(19))
+    env.data.qpos[0] += 3
+    other.set_state(**env.get_state())
+    assert other.world.observations()[0, 51:54] == pytest.approx(other.data.site("left_hand").xpos, abs=1e-12)
+
+
+def test_a_robot_whose_physics_diverges_is_put_where_the_original_puts_it():
+    """MuJoCo does that: into the model's reference pose, high in the air."""
+    vector = make_vec("h1-reach", 2, seed=0)
+    vector.reset()
+    state = vector.get_state()
+    state["qvel"][0, 10] = 1e11
+    vector.set_state(**state)
+    observations = vector.step(np.zeros((2, 19)))[0]
+    assert observations[0, :3] == pytest.approx([0, 0, 2.7], abs=0.1)
+    assert observations[1, 2] == pytest.approx(0.98, abs=0.1), "the other one goes on"
+
+
 def test_threads_do_not_change_a_result():
     runs = []
     for threads in (1, 2, 3):

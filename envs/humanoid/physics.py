@@ -84,6 +84,12 @@ class Physics:
         """Takes the only robot's state from its `MjData`, where a user may have changed it."""
         mujoco.mj_getState(self.model, self.datas[0], self._states[0], FULL_STATE)
 
+    def data_differs(self) -> bool:
+        """Whether the only robot's `MjData` holds another state than the last one taken from it."""
+        state = np.empty_like(self._states[0])
+        mujoco.mj_getState(self.model, self.datas[0], state, FULL_STATE)
+        return not np.array_equal(state, self._states[0])
+
     def settle(self, row: int) -> None:
         """Derives from a robot's state what its sensors read there, in the first `MjData`: a single robot's own."""
         data = self.datas[0]

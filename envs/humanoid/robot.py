@@ -23,6 +23,7 @@ PITCH: Vector = (0.0, 1.0, 0.0)
 
 JOINT_DAMPING = 1.0  # N m s / rad, every hinge
 JOINT_ARMATURE = 0.1  # kg m^2, every hinge: the rotor's inertia
+REFERENCE_HEIGHT = 2.7  # metres
 VISIBLE_GROUP = 2  # geoms of groups 0 to 2 are drawn by default
 INK = (0.25, 0.25, 0.27, 1.0)
 
@@ -171,8 +172,8 @@ SITES: dict[str, tuple[str, Vector]] = {  # name: (body, position)
 
 
 def add_robot(spec: mujoco.MjSpec) -> None:
-    """Adds the robot, its motors and its sites to a scene; the pelvis starts at the world's origin."""
-    pelvis = spec.worldbody.add_body(name="pelvis")
+    """Adds the robot, its motors and its sites to a scene, in the air, which is where MuJoCo puts it if it diverges."""
+    pelvis = spec.worldbody.add_body(name="pelvis", pos=(0, 0, REFERENCE_HEIGHT))
     pelvis.add_freejoint(name="root")
     _weigh(pelvis, PELVIS)
     _add_mesh(spec, pelvis, "pelvis")

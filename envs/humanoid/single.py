@@ -75,7 +75,9 @@ class HumanoidEnv(gym.Env[Array, NDArray[np.float32]]):
 
     def get_state(self) -> State:
         """Everything that decides the future; `set_state(**state)` restores it exactly."""
-        self.world.physics.read_data()
+        if self.world.physics.data_differs():
+            self.world.physics.read_data()
+            self.world.physics.settle(0)  # what the sensors read where the user has put the robot
         return {name: np.asarray(values[0]) for name, values in self.world.get_state().items()}
 
     def set_state(self, qpos: ArrayLike, qvel: ArrayLike, **rest: ArrayLike) -> None:

@@ -41,7 +41,9 @@ class World:
         self.generators = generators
         self.action_repeat = action_repeat
         model = task.compile()
-        self.physics = Physics(model, len(generators), threads, task.memory)
+        self.physics = Physics(
+            model, len(generators), threads, {name: kept.shape for name, kept in task.memory.items()}
+        )
         self.elapsed = np.zeros(len(generators), dtype=np.int64)
         self._start = model.key_qpos[0].copy()
         low, high = model.actuator_ctrlrange.T.astype(np.float32)
@@ -87,7 +89,7 @@ class World:
         if actions.shape != self._action_shape:
             raise ValueError(f"the actions have shape {actions.shape}, {self._action_shape} is needed")
         controls = (actions + ONE) * self._half_span + self._low
-        if not math.isfinite(np.vdot(controls, controls)):
+        if not math.isfinite(np.vdot(controls, controls)) and not np.isfinite(controls).all():  # the quick test first
             raise ValueError("an action holds NaN or infinity; allowed are numbers from -1 to 1")
         return controls
 
@@ -125,6 +127,8 @@ class World:
         wanted = {
             name: _like(name, value, present[name]) for name, value in {"qpos": qpos, "qvel": qvel, **rest}.items()
         }
+        for name, kept in self.task.memory.items():
+            _require_count(name, wanted.get(name), kept.highest)
         if "random_generator" in wanted:
             self.generators[:] = [generator_from_words(words) for words in wanted.pop("random_generator")]
         readings = wanted.pop("readings", None)
@@ -149,7 +153,16 @@ class World:
 
 
 def _like(name: str, value: ArrayLike, present: NDArray[Any]) -> NDArray[Any]:
-    array = np.asarray(value, dtype=present.dtype)
-    if array.shape != present.shape:
-        raise ValueError(f"{name} has shape {array.shape}, {present.shape} is needed: one row per robot")
-    return array
+    given = np.asarray(value)
+    if given.shape != present.shape:
+        raise ValueError(
+            f"{name} has shape {given.shape}, {present.shape} is needed: one row per robot, of the same task's state"
+        )
+    if not np.isfinite(given).all() or (present.dtype.kind != "f" and not np.array_equal(given, np.floor(given))):
+        raise ValueError(f"{name} holds a number that is not finite, or not whole where whole ones are needed")
+    return given.astype(present.dtype)
+
+
+def _require_count(name: str, values: NDArray[Any] | None, highest: int | None) -> None:
+    if values is not None and highest is not None and not np.isin(values, np.arange(highest + 1)).all():
+        raise ValueError(f"{name} is {values.tolist()}; allowed are whole numbers from 0 to {highest}")

@@ -11,6 +11,7 @@ from ..scene import GLASS, add_boxes
 from ..sensors import IMU_POSITION, PELVIS_ORIENTATION
 from ..task import Parts, Task
 from ..tolerances import ONE, near_zero_squared, within
+from .locomotion import WALK_SPEED
 
 CRAWLING_ORIENTATION = np.array([0.75, 0.0, 0.65, 0.0])  # of the pelvis, as a quaternion
 TUNNEL_HALF_WIDTH = np.array(1.0)  # metres; the reward is paid inside alone
@@ -27,7 +28,7 @@ EFFORT_WEIGHT, HEIGHT_WEIGHT, MOVE_WEIGHT, TURN_WEIGHT = np.array(0.1), np.array
 
 low = within(0.6, 1.0, margin=1)  # a height, metres
 leaning_forward = near_zero_squared(margin=1)  # of the squared distance from the crawling orientation
-move = moving(speed=1.0)  # metres per second
+move = moving(WALK_SPEED)
 
 
 def crawl(physics: Physics) -> tuple[Array, Parts]:
@@ -39,14 +40,13 @@ def crawl(physics: Physics) -> tuple[Array, Parts]:
         "crawling": low(imu[:, 2]),
         "crawling_head": low(physics.head_height),
         "move": move(physics),
-        "orientation": leaning_forward(np.add.reduce(turn * turn, axis=-1)),
         "in_tunnel": (np.abs(imu[:, 1]) <= TUNNEL_HALF_WIDTH) * ONE,
     }
     reward = (
         EFFORT_WEIGHT * parts["small_control"]
         + HEIGHT_WEIGHT * np.minimum(parts["crawling"], parts["crawling_head"])
         + MOVE_WEIGHT * parts["move"]
-        + TURN_WEIGHT * parts["orientation"]
+        + TURN_WEIGHT * leaning_forward(np.add.reduce(turn * turn, axis=-1))
     ) * parts["in_tunnel"]
     return reward, parts
 

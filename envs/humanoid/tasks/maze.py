@@ -10,7 +10,7 @@ from ..picture import Marker
 from ..rewards import discount, posture
 from ..scene import BLACK, GLASS, GREEN, RED, Camera, add_boxes
 from ..sensors import IMU_POSITION, body_contacts, body_position
-from ..task import Parts, Rows, Task
+from ..task import Kept, Parts, Rows, Task
 from ..tolerances import ONE, near_zero_squared, peak
 from .locomotion import fallen
 
@@ -79,10 +79,9 @@ def count_stages(physics: Physics, rows: Rows) -> None:
 def show_checkpoints(physics: Physics) -> tuple[Marker, ...]:
     """Green where the robot has been, red where it is to go, black beyond."""
     stage = int(physics.memory["stage"][0])
-    colors = [GREEN if number < stage else RED if number == stage else BLACK for number in range(LAST_STAGE)]
     return tuple(
-        Marker((x, y, 1.0), radius=0.05, rgba=color)
-        for (x, y), color in zip(CHECKPOINTS.tolist(), colors, strict=False)
+        Marker((x, y, 1.0), radius=0.05, rgba=GREEN if number < stage else RED if number == stage else BLACK)
+        for number, (x, y) in enumerate(CHECKPOINTS[:-1].tolist())
     )
 
 
@@ -106,7 +105,7 @@ TASKS = (
         furnish=add_maze,
         sensors=(IMU_POSITION, body_position("pelvis"), body_contacts("block_contacts", "maze")),
         camera=FROM_THE_SIDE,
-        memory={"stage": (), "bonus": ()},
+        memory={"stage": Kept(highest=len(CHECKPOINTS) - 1), "bonus": Kept()},
         keep=count_stages,
         markers=show_checkpoints,
         success_bar=1200,

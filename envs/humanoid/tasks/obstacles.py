@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..physics import Array, Physics
-from ..rewards import discount, moving, posture
+from ..rewards import HALF, discount, moving, posture
 from ..scene import GLASS, GREY, Camera, add_boxes
 from ..sensors import body_contacts
 from ..task import Parts, Task
@@ -33,7 +33,6 @@ POLE_ROWS = 41
 FROM_BEHIND = Camera(position=(-3, 3, 3), right=(-0.5, -0.5, 0), up=(0.4, -0.4, 1))
 POLE_SPEED = 0.5  # metres per second
 STUMBLED = np.array(0.5)  # height of the pelvis below which an episode of pole ends
-HALF = np.array(0.5)
 
 leaning = rising(-1.1, 0.8)  # hurdle's torso may lean a little more than walk's
 run, stroll = moving(RUN_SPEED), moving(POLE_SPEED)

@@ -8,7 +8,7 @@ from ..physics import Array, Physics
 from ..picture import Marker
 from ..scene import RED
 from ..sensors import PELVIS_Z_AXIS, site_position
-from ..task import Parts, Task
+from ..task import Kept, Parts, Task
 
 LOWEST_GOAL, HIGHEST_GOAL = (-2.0, -2.0, 0.2), (2.0, 2.0, 2.0)  # corners of the box of goals, metres
 CLOSE, REACHED = np.array(1.0), np.array(0.05)  # metres from the goal
@@ -52,7 +52,7 @@ TASKS = (
         "reach",
         reward=reach,
         sensors=(site_position("left_hand"), PELVIS_Z_AXIS),
-        memory={"goal": (3,)},
+        memory={"goal": Kept((3,))},
         place=draw_goal,
         observe=with_hand_and_goal,
         markers=show_goal,
