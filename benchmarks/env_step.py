@@ -168,24 +168,22 @@ def show_one(task: str, seconds: float) -> None:
 
 def show_all(seconds: float) -> None:
     """A line per task, as a table for the documentation."""
-    print(f"MuJoCo {mujoco.__version__}, environment steps per second (medians of blocks in turn)")
-    print(
-        "| task | 1 environment | of physics | 8 environments, 2 threads | of physics | the original "
-        "| ratio, 1 environment | ratio, 8 | loading |\n|---|---|---|---|---|---|---|---|---|"
-    )
+    print(f"MuJoCo {mujoco.__version__}, environment steps per second (medians of blocks in turn), of physics alone")
+    settings = [f"{num_envs} on {threads}" for num_envs, threads in SETTINGS]
+    columns = ["task", *settings, *(f"of physics, {one}" for one in settings), "the original",
+               *(f"ratio, {one}" for one in settings), "loading"]  # fmt: skip
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     ratios = []
     for task in TASKS:
-        times, original = measure(task, ((1, 1), (8, 2)), seconds)
+        times, original = measure(task, SETTINGS, seconds)
         ours, physics = times[..., 0].T, times[..., 1].T
-        one, many = np.median(physics / ours, axis=1)
         ratios.append(np.median(original / ours, axis=1))
-        print(
-            f"| {task} | {rate(ours[0]):,.0f} | {one:.2f} | {rate(ours[1]):,.0f} | {many:.2f} | {rate(original):,.0f} "
-            f"| {ratios[-1][0]:.2f} | {ratios[-1][1]:.2f} | {loading(task)[0]:.2f} s |",
-            flush=True,
-        )
-    one, many = np.median(ratios, axis=0)
-    print(f"ratio to the original, median over tasks: {one:.2f} with one environment, {many:.2f} with eight")
+        cells = [f"{rate(one):,.0f}" for one in ours]
+        cells += [f"{share:.2f}" for share in np.median(physics / ours, axis=1)]
+        cells += [f"{rate(original):,.0f}", *(f"{ratio:.2f}" for ratio in ratios[-1]), f"{loading(task)[0]:.2f} s"]
+        print(f"| {task} | {' | '.join(cells)} |", flush=True)
+    medians = ", ".join(f"{value:.2f}" for value in np.median(ratios, axis=0))
+    print(f"ratio to the original, medians over tasks: {medians} ({', '.join(settings)})")
 
 
 def main() -> None:
