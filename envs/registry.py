@@ -30,6 +30,7 @@ def make(
 ) -> gym.Env[Any, Any]:
     """One environment; its first `reset()` without a seed uses `seed`."""
     _require_positive("action_repeat", action_repeat)
+    seed = _seed(seed)
     if name.startswith(SUITE):
         return make_suite(name, seed, action_repeat, render_mode)
     if name.startswith(ORIGINAL):
@@ -52,6 +53,7 @@ def make_vec(
     """
     _require_positive("num_envs", num_envs)
     _require_positive("action_repeat", action_repeat)
+    seed = _seed(seed)
     if name.startswith(SUITE):
         return make_suite_vector(name, num_envs, seed, action_repeat)
     native, original = native_name(name), name.startswith(ORIGINAL)
@@ -137,6 +139,13 @@ def _spec(native: str, **settings: Any) -> EnvSpec:
 def _require_positive(what: str, value: int) -> None:
     if not isinstance(value, (int, np.integer)) or value < 1:
         raise ValueError(f"{what} is {value}; allowed are whole numbers from 1 on")
+
+
+def _seed(seed: int | None) -> int | None:
+    """As Python's own number, whatever package it comes from."""
+    if seed is not None and (not isinstance(seed, (int, np.integer)) or seed < 0):
+        raise ValueError(f"seed is {seed}; allowed are None and whole numbers from 0 on")
+    return None if seed is None else int(seed)
 
 
 def _require_known(name: str) -> None:

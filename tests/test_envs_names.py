@@ -140,6 +140,18 @@ def test_numbers_that_make_no_sense_are_refused(arguments, message):
         envs.make_vec("h1-walk", **arguments)
 
 
+@pytest.mark.parametrize("name", ["h1-walk", "Pendulum-v1"])
+def test_seeds_of_numpys_types_are_seeds_and_others_are_refused(name):
+    one, other = envs.make(name, seed=np.int64(3)), envs.make(name, seed=3)  # type: ignore[arg-type]
+    assert np.array_equal(one.reset()[0], other.reset()[0])
+    wrong_seeds: list[Any] = [-1, 2.5]
+    for wrong in wrong_seeds:
+        with pytest.raises(ValueError, match=f"seed is {wrong}; allowed"):
+            envs.make(name, seed=wrong)
+        with pytest.raises(ValueError, match=f"seed is {wrong}; allowed"):
+            envs.make_vec(name, 2, seed=wrong)
+
+
 def test_an_unknown_render_mode_is_refused():
     with pytest.raises(ValueError, match="human"):
         envs.make("h1-walk", render_mode="human")
