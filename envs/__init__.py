@@ -1,4 +1,4 @@
-"""Worlds by name, as Gymnasium environments and vector environments: native H1 tasks and every Gymnasium id."""
+"""Worlds by name, as Gymnasium environments and vector environments; `describe_names` says which."""
 
 from . import graphics as graphics  # first: it gets MuJoCo imported whatever MUJOCO_GL says
 from .observations import next_observations

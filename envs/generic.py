@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -40,6 +41,17 @@ class ActionRepeat(gym.Wrapper[Any, Any, Any, Any]):
         return observation, total, terminated, truncated, info
 
 
+class CurrentViewer(gym.Wrapper[Any, Any, Any, Any]):
+    """Draws in its own OpenGL context: Gymnasium's renderer chooses it once, and would draw in the last one opened."""
+
+    def render(self) -> Any:
+        """The picture."""
+        viewer = self.env.unwrapped.mujoco_renderer.viewer  # type: ignore[attr-defined]
+        if viewer is not None and hasattr(viewer, "make_context_current"):
+            viewer.make_context_current()
+        return self.env.render()
+
+
 class FirstSeed(gym.Wrapper[Any, Any, Any, Any]):
     """Uses a given seed for the first reset that names none."""
 
@@ -75,7 +87,11 @@ def make_generic(name: str, seed: int | None, action_repeat: int, render_mode: s
     """One environment by its Gymnasium id."""
     if render_mode is not None:
         graphics.announce()
+        if own_renderer := _has_mujocos_renderer(name):
+            _require_graphics(name)
     env: gym.Env[Any, Any] = _built(name, lambda: gym.make(name, render_mode=render_mode))
+    if render_mode is not None and own_renderer:
+        env = CurrentViewer(env)
     if action_repeat > 1:
         env = ActionRepeat(env, action_repeat)
     return env if seed is None else FirstSeed(env, seed)
@@ -95,6 +111,23 @@ def make_generic_vector(name: str, num_envs: int, seed: int | None, action_repea
         ),
     )
     return SpreadSeeds(vector, seed)
+
+
+def _has_mujocos_renderer(name: str) -> bool:
+    spec = gym.registry.get(name)
+    return spec is not None and str(spec.entry_point).startswith("gymnasium.envs.mujoco")
+
+
+@functools.cache
+def _require_graphics(name: str) -> None:
+    """Gymnasium's own renderer fails in many lines where nothing draws; this in one."""
+    try:
+        context, canvas = graphics.open_canvas(mujoco.MjModel.from_xml_string("<mujoco/>"), 16, 16)
+    except RuntimeError as error:
+        raise ValueError(f"environment {name!r} cannot be drawn: {error}") from error
+    with graphics.current(context):
+        canvas.free()
+    context.free()
 
 
 def _built(name: str, build: Callable[[], Built]) -> Built:

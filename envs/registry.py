@@ -1,4 +1,4 @@
-"""Environments by name: the H1 tasks that are native here, and every id that Gymnasium knows."""
+"""Environments by name: native H1 tasks, the original's, the Control suite's, and every id that Gymnasium knows."""
 
 from __future__ import annotations
 

@@ -146,7 +146,6 @@ def _restore(env: gym.Env[Any, Any], state: State) -> None:
         inner.state = state["angle_and_speed"].copy()
         return
     mujoco.mj_setState(inner.model, inner.data, state["physics"], INTEGRATION)
-    mujoco.mj_forward(inner.model, inner.data)  # for whoever looks before the next step; it moves the warm start
-    mujoco.mj_setState(inner.model, inner.data, state["physics"], INTEGRATION)
+    mujoco.mj_forward(inner.model, inner.data)  # for whoever looks before the next step; the warm start stays
     for name in STALE:
         getattr(inner.data, name)[:] = state[name]

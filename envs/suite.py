@@ -46,7 +46,7 @@ BENCHMARK = {  # the suite's own benchmark; further tasks (quadruped, dog, ...) 
     "walker": "stand walk run",
 }
 # On 3.13 the extra leaves dm_control itself out: its dependency labmaze, which the suite never imports, has no wheel.
-INSTALL = "`make setup` in a checkout, elsewhere `pip install 'fire-rl[dmc]'`" + (
+INSTALL = "`make setup`, or `pip install '.[dmc]'` from the checkout" + (
     " and `pip install --no-deps dm_control`" if sys.version_info >= (3, 13) else ""
 )
 

@@ -1,7 +1,10 @@
 """The original HumanoidBench by name, on a stand-in package with its interface and quirks: names, types, pictures."""
 
+import os
+import subprocess
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -166,3 +169,20 @@ def test_without_the_package_one_line_says_how_to_install_it(monkeypatch, tmp_pa
     with pytest.raises(ValueError, match=r"'a_module_that_is_missing'.* pip install --no-deps"):
         make("h1-walk")
     assert "humanoid_bench" not in sys.modules
+
+
+@pytest.mark.parametrize("content", ["", "raise AttributeError('no np.float_')"])
+def test_another_package_of_that_name_is_answered_with_the_install_command(tmp_path, content):
+    (tmp_path / "humanoid_bench").mkdir()
+    (tmp_path / "humanoid_bench" / "__init__.py").write_text(content)
+    program = "import envs; envs.make('humanoid_bench:h1-walk-v0')"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[1]}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr.splitlines()[-1].startswith(
+        "ValueError: humanoid_bench:h1-walk-v0: humanoid_bench cannot be imported"
+    )
+    assert "pip install --no-deps" in done.stderr.splitlines()[-1]

@@ -182,3 +182,27 @@ def test_other_packages_renderers_are_told_what_works(monkeypatch: pytest.Monkey
     monkeypatch.setenv("MUJOCO_GL", "osmesa")
     announce()
     assert os.environ["MUJOCO_GL"] == "osmesa", "a choice made stays"
+
+
+def test_pictures_of_several_packages_do_not_disturb_each_other(graphics):
+    cheetah, walk = (
+        envs.make("HalfCheetah-v5", seed=0, render_mode="rgb_array"),
+        envs.make("h1-walk", render_mode="rgb_array"),
+    )
+    cheetah.reset()
+    walk.reset(seed=0)
+    first: Any = cheetah.render()
+    assert first.max() > 0
+    assert walk.render() is not None
+    assert np.array_equal(np.asarray(cheetah.render()), first)
+    walk.close()
+    assert np.array_equal(np.asarray(cheetah.render()), first)
+
+
+def test_gymnasiums_tasks_say_in_one_line_that_nothing_draws(monkeypatch):
+    monkeypatch.setenv("MUJOCO_GL", "disable")
+    with pytest.raises(
+        ValueError, match="'Hopper-v5' cannot be drawn: MUJOCO_GL=disable switches pictures off"
+    ) as caught:
+        envs.make("Hopper-v5", render_mode="rgb_array")
+    assert "\n" not in str(caught.value)

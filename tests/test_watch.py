@@ -105,7 +105,10 @@ def test_an_environment_is_watched_under_random_actions(tmp_path: Path, monkeypa
     shown = pictures(tmp_path / f"video-{SLIDING.replace(':', '_')}.mp4")
     assert len(shown) == 11
     said(watch_script.body, SLIDING, "--steps", 10, "--output", tmp_path / "again.mp4")
-    assert all(map(np.array_equal, shown, pictures(tmp_path / "again.mp4"))), "one seed, one video"
+    # Where the bar is, and not every pixel: two encodings of the same pictures were seen to differ a little.
+    again = pictures(tmp_path / "again.mp4")
+    assert [bar(picture) for picture in again] == pytest.approx([bar(picture) for picture in shown], abs=0.2)
+    assert len({round(bar(picture)) for picture in shown}) > 1, "the bar moves"
 
 
 @pytest.mark.usefixtures("graphics")
@@ -129,6 +132,9 @@ def test_a_native_task_is_watched_at_25_pictures_a_second(tmp_path: Path):
         (["{run}", "--steps", "0"], "--steps 0"),
         (["{run}", "--choose", "beast"], "did you mean best"),
         (["{run}", "--output", "no/such/film.mp4"], "there is no folder no/such"),
+        (["{run}", "--output", "{run}"], "a folder; allowed is a file"),
+        (["{run}", "--output", "film.avi"], "allowed endings are .mp4 and .gif"),
+        (["{run}", "--output", "/proc/film.mp4"], "/proc cannot be written to"),
         ([DARK], "sliding:Dark-v0 cannot be filmed"),
     ],
 )
@@ -261,8 +267,11 @@ def test_a_resumed_run_has_no_stale_videos_and_may_film_no_more(tmp_path: Path):
     said(train, *TINY, "--video", "--run-dir", folder)
     for stale in ("step-120.mp4", "step-130.mp4", "step-120-after-event.mp4"):
         (folder / "videos" / stale).write_bytes(b"stale")
+    (folder / "videos" / "step-best.mp4").write_bytes(b"the user's own")
     said(train, "--resume", folder, "--steps", 170, "--video", "False")
-    assert {path.name for path in (folder / "videos").iterdir()} == {"step-0.mp4", "step-40.mp4", "step-80.mp4"}
+    assert {path.name for path in (folder / "videos").iterdir()} == {
+        "step-0.mp4", "step-40.mp4", "step-80.mp4", "step-best.mp4",
+    }  # fmt: skip
     assert read_json(folder / "config.json")["run"]["video"] is False
     said(train, "--resume", folder, "--steps", 190, "--video")
     assert "step-190.mp4" in {path.name for path in (folder / "videos").iterdir()}

@@ -1,6 +1,7 @@
 """Episodes filmed at the speed of the real thing: an environment plays and draws itself, recorders take it down."""
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -110,5 +111,6 @@ def evaluation_video(folder: Path, environment_steps: int, occasion: str) -> Pat
 def forget_videos(folder: Path, environment_steps: int) -> None:
     """Deletes the videos of evaluations from a step on, which a run resumed there does again."""
     for path in (folder / "videos").glob("step-*.mp4"):
-        if int(path.stem.split("-")[1]) >= environment_steps:
+        named = re.fullmatch(r"step-(\d+)(-before-event|-after-event)?", path.stem)
+        if named and int(named[1]) >= environment_steps:  # a file of the user's own stays
             path.unlink()

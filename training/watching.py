@@ -1,6 +1,7 @@
 """One episode chosen, filmed and written: what `watch.py` does."""
 
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -62,9 +63,18 @@ def _names(name: str, policy: Policy | None) -> tuple[str, Path]:
 
 def _files(stem: Path, chosen: bool) -> list[Path]:
     """The files to write; what they need, and their folder, are there."""
+    if chosen and (stem.is_dir() or not stem.name):
+        raise ValueError(f"--output {stem} given, a folder; allowed is a file, such as {stem / 'video.mp4'}")
+    if chosen and stem.suffix not in ("", *RECORDERS):
+        raise ValueError(f"--output {stem} given; allowed endings are {' and '.join(RECORDERS)}, or none for both")
     files = [stem] if chosen and stem.suffix in RECORDERS else [stem.with_name(stem.name + kind) for kind in RECORDERS]
     if not stem.parent.is_dir():
         raise ValueError(f"--output {stem} given; there is no folder {stem.parent}")
+    try:
+        with tempfile.TemporaryFile(dir=stem.parent):
+            pass  # before an episode is filmed for nothing
+    except OSError as error:
+        raise ValueError(f"{stem.parent} cannot be written to: {error.strerror}") from error
     if ".mp4" in [path.suffix for path in files]:
         require_av()
     return files

@@ -119,9 +119,15 @@ def _package(name: str, robot: str | None = None) -> Package:
     if found is None:
         raise ValueError(f"{name} needs the package {PACKAGE}, which cannot be imported; install it with: {INSTALL}")
     try:
-        return _import(str(found.origin), robot)
-    except ImportError as error:
-        raise ValueError(f"{name}: {PACKAGE} cannot be imported ({error}); install what it needs: {INSTALL}") from error
+        package = _import(str(found.origin), robot)
+    except Exception as error:  # another package of that name, or an environment it does not know
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(
+            f"{name}: {PACKAGE} cannot be imported ({reason}); install what it needs: {INSTALL}"
+        ) from error
+    if not _playable(package):
+        raise ValueError(f"{name}: the installed {PACKAGE} lacks its scenes; install a clone of it: {INSTALL}")
+    return package
 
 
 @functools.cache

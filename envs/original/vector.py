@@ -22,6 +22,8 @@ class OriginalVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
     """An episode that ends begins anew in the same step, its true end in `final_obs`. MuJoCo steps without the GIL."""
 
     def __init__(self, name: str, num_envs: int, seed: int | None, action_repeat: int, threads: int) -> None:
+        self.members: list[OriginalEnv] = []  # for `close`, should what follows fail
+        self._pool: ThreadPoolExecutor | None = None
         seeds: Sequence[int | None] = [None] * num_envs if seed is None else spawn_seeds(seed, num_envs)
         first = OriginalEnv(name, seeds[0], action_repeat)
         others = [OriginalEnv(name, one, action_repeat, model=first.model) for one in seeds[1:]]
