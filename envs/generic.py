@@ -85,12 +85,13 @@ class SpreadSeeds(VectorWrapper):
 
 def make_generic(name: str, seed: int | None, action_repeat: int, render_mode: str | None) -> gym.Env[Any, Any]:
     """One environment by its Gymnasium id."""
+    own_renderer = render_mode is not None and _has_mujocos_renderer(name)
     if render_mode is not None:
         graphics.announce()
-        if own_renderer := _has_mujocos_renderer(name):
-            _require_graphics(name)
+    if own_renderer:
+        _require_graphics(name)
     env: gym.Env[Any, Any] = _built(name, lambda: gym.make(name, render_mode=render_mode))
-    if render_mode is not None and own_renderer:
+    if own_renderer:
         env = CurrentViewer(env)
     if action_repeat > 1:
         env = ActionRepeat(env, action_repeat)

@@ -12,7 +12,7 @@ from gymnasium.envs.mujoco.half_cheetah_v5 import HalfCheetahEnv
 from gymnasium.utils.env_checker import check_env
 
 import envs
-from envs import generic, graphics
+from envs import generic
 from envs.randomness import generator_from_words, generator_words
 from envs.saved import SavableEnv
 
@@ -196,15 +196,7 @@ def test_a_closed_error_stream_ends_nothing(monkeypatch):
     assert make_vec("HalfCheetah-v5", 1).num_envs == 1  # about which MuJoCo 4.0 has something to say
 
 
-def draws() -> bool:
-    try:
-        graphics.library()
-    except RuntimeError:
-        return False
-    return True
-
-
-@pytest.mark.skipif(not draws(), reason="no graphics library works here")
+@pytest.mark.usefixtures("graphics")
 def test_pictures_are_gymnasiums_own():
     env = make("HalfCheetah-v5", seed=0, action_repeat=2, render_mode="rgb_array")
     env.reset()

@@ -12,7 +12,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import envs
-from envs import graphics, suite
+from envs import suite
 from envs.randomness import legacy_generator_words, restore_legacy_generator, seed_legacy_generator
 
 ROOT = Path(__file__).parents[1]
@@ -304,15 +304,7 @@ def test_a_graphics_library_that_is_missing_costs_no_training():
     assert "(24,)" in in_a_new_process(f"import os; os.environ['MUJOCO_GL'] = 'no_such_library'\n{program}")
 
 
-def draws() -> bool:
-    try:
-        graphics.library()
-    except RuntimeError:
-        return False
-    return True
-
-
-@pytest.mark.skipif(not draws(), reason="no graphics library works here")
+@pytest.mark.usefixtures("graphics")
 @pytest.mark.parametrize("name", ["dmc:humanoid-walk", "dmc:quadruped-escape"])
 def test_pictures_show_the_tasks_first_camera(name):
     env = make(name, seed=0, render_mode="rgb_array", action_repeat=2)

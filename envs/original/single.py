@@ -22,6 +22,7 @@ from ..randomness import (
     restore_legacy_generator,
     seed_legacy_generator,
 )
+from ..saved import INTEGRATION
 from .drawing import Drawing
 from .package import PREFIX, build, spec_of
 from .state import remember, remembered, write, written
@@ -30,7 +31,6 @@ Array = NDArray[np.float64]
 Info = dict[str, Any]
 State = dict[str, NDArray[Any]]
 
-INTEGRATION = mujoco.mjtState.mjSTATE_INTEGRATION  # time, positions, velocities, controls, warm start: all there is
 METADATA: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 50}
 ONE_AT_A_TIME = threading.RLock()
 
