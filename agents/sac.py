@@ -111,17 +111,13 @@ class SAC:
         updates, batch_size = batches.rewards.shape
         noise = self.noise(updates, batch_size)
         with torch.no_grad():
-            observations = self._normalise(batches.observations)
-            next_observations = self._normalise(batches.next_observations)
+            batches = batches._replace(
+                observations=self._normalise(batches.observations),
+                next_observations=self._normalise(batches.next_observations),
+            )
         total = torch.zeros(len(METRICS), device=self.device)
         for k in range(updates):
-            total += self.gradient_step(
-                Batch(
-                    observations[k], batches.actions[k], batches.rewards[k], next_observations[k], batches.terminated[k]
-                ),
-                noise[k],
-                plasticity,
-            )
+            total += self.gradient_step(Batch(*(tensor[k] for tensor in batches)), noise[k], plasticity)
         return dict(zip(METRICS, (total / updates).unbind(), strict=True))
 
     def gradient_step(self, batch: Batch, noise: Tensor, plasticity: PlasticityManager | None = None) -> Tensor:

@@ -102,6 +102,7 @@ def main(options: Options) -> None:
         torch.rand(lead, device=device),
         torch.randn(*lead, 51, device=device),
         torch.zeros(lead, device=device),
+        torch.ones(lead, device=device),
     )
     agent.update(batches)
     with RecordProducts() as record:

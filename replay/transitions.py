@@ -61,7 +61,14 @@ class TransitionReplay:
         indices = torch.randint(len(self), (updates * batch_size,), generator=generator, device=generator.device)
         rows = self.rows.index_select(0, indices.to(self.rows.device)).view(updates, batch_size, -1)
         observations, actions, rewards, next_observations, terminated = rows.split(self.widths, dim=-1)
-        return Batch(observations, actions, rewards.squeeze(-1), next_observations, terminated.squeeze(-1))
+        return Batch(
+            observations,
+            actions,
+            rewards.squeeze(-1),
+            next_observations,
+            terminated.squeeze(-1),
+            rows.new_ones(()).expand(updates, batch_size),
+        )
 
     def save(self, folder: Path, known: Sequence[Segment] = ()) -> list[Segment]:
         """Write what no known segment holds as new files; the segments that make up the whole, in order."""

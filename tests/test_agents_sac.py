@@ -33,6 +33,7 @@ def make_batch(updates: int = 1, seed: int = 0) -> Batch:
         torch.randn(lead, generator=random),
         torch.randn(*lead, OBSERVATION, generator=random) * 2 + 1,
         (torch.rand(lead, generator=random) < 0.3).float(),
+        torch.ones(lead),
     )
 
 

@@ -35,7 +35,7 @@ def update_rate_of(config: Config, parts: Parts) -> float:
     observation_size, action_size = parts.replay.widths[:2]
     lead = (3, config.agent.batch_size)
     observations, actions = torch.zeros(*lead, observation_size), torch.zeros(*lead, action_size)
-    batch = Batch(observations, actions, torch.zeros(lead), observations, torch.zeros(lead))
+    batch = Batch(observations, actions, torch.zeros(lead), observations, torch.zeros(lead), torch.ones(lead))
     agent.update(Batch(*(tensor[:1] for tensor in batch)))
     start = time.perf_counter()
     agent.update(batch)
