@@ -92,7 +92,7 @@ class Reference:
                 value -= rate * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
 
     def step(self, batch: Batch, noise: torch.Tensor) -> dict[str, float]:
-        o, a, r, n, d = (tensor.double() for tensor in batch)
+        o, a, r, n, d, _ = (tensor.double() for tensor in batch)
         noise = noise.double()
         action, log_pi = self.policy(o, noise[0])
         alpha = self.log_alpha["log_alpha"].exp()
