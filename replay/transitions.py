@@ -40,12 +40,19 @@ class TransitionReplay:
         rewards: np.ndarray,
         next_observations: np.ndarray,
         terminated: np.ndarray,
+        truncated: np.ndarray,
     ) -> None:
-        """One step of N environments; `next_observations` are the true ones, not those after a reset."""
+        """One step of N environments; `next_observations` are the true ones, not those after a reset.
+
+        Truncation needs no mark here: each row holds the observation that its value goes on from.
+        """
         columns = (observations, actions, rewards[:, None], next_observations, terminated[:, None])
         rows = torch.from_numpy(np.concatenate(columns, axis=1, dtype=np.float32, casting="unsafe"))
         self._write(rows, self.added)
         self.added += len(rows)
+
+    def cut(self) -> None:
+        """The open episodes end here, as truncated: nothing changes, each row being whole by itself."""
 
     def _write(self, rows: Tensor, index: int) -> None:
         while len(rows):

@@ -21,6 +21,7 @@ def transition(index: int, members: int = 1) -> tuple[np.ndarray, ...]:
         numbers + 0.5,
         np.stack((numbers + 0.6, numbers + 0.7, numbers + 0.8), axis=1),
         numbers % 3 == 0,
+        numbers % 4 == 0,
     )
 
 

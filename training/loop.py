@@ -92,7 +92,8 @@ class Loop:
         if learning and len(parts.replay):
             self._update(self.ratio.owed(count))
         following, rewards, terminated, truncated, infos = parts.environment.step(parts.to_environment(actions))
-        parts.replay.add(observations, actions, rewards, envs.next_observations(following, infos), terminated)
+        true_next = envs.next_observations(following, infos)
+        parts.replay.add(observations, actions, rewards, true_next, terminated, truncated)
         self.observations = following
         progress.decisions += count
         progress.environment_steps += count * self.settings.action_repeat
