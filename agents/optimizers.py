@@ -1,9 +1,20 @@
-"""AdamW whose state exists from the first day, so that saving, loading and renewing it are plain copies."""
+"""Adam and AdamW whose state exists from the first day, so that saving, loading and renewing it are plain copies."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
+
+
+def adam(
+    parameters: Sequence[Tensor], learning_rate: float, betas: tuple[float, float], epsilon: float
+) -> torch.optim.Adam:
+    """A fused Adam with its moments and step counts at zero; on a GPU one that a captured graph may hold."""
+    optimizer = torch.optim.Adam(
+        parameters, learning_rate, betas, epsilon, fused=True, capturable=parameters[0].is_cuda
+    )
+    begin_at_zero(optimizer)
+    return optimizer
 
 
 def adamw(
@@ -19,13 +30,18 @@ def adamw(
         fused=True,
         capturable=parameters[0].is_cuda,
     )
+    begin_at_zero(optimizer)
+    return optimizer
+
+
+def begin_at_zero(optimizer: torch.optim.Optimizer) -> None:
+    """The state that Adam and AdamW would make at their first step."""
     for parameter in optimizer.param_groups[0]["params"]:
         optimizer.state[parameter] = {
             "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
             "exp_avg": torch.zeros_like(parameter),
             "exp_avg_sq": torch.zeros_like(parameter),
         }
-    return optimizer
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Iterable[str]) -> Iterator[tuple[str, Tensor]]:

@@ -1,0 +1,196 @@
+"""DQN: a network of action values, a target that is copied from it now and then, and exploration that falls linearly.
+
+Mnih et al. 2015, "Human-level control through deep reinforcement learning"; settings as in the experiments of
+"FIRE: Frobenius-Isometry Reinitialization" (ICLR 2026): Adam, a smooth-L1 loss without clipping, Xavier weights.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from fire import Fire, Intervention, Network, NoIntervention, PlasticityManager, Reset, ShrinkPerturb
+from replay import Batch
+
+from .dqn_settings import DQNSettings
+from .optimizers import adam, optimizer_tensors
+from .q_network import make_network
+from .randomness import restore_generator
+
+METRICS = ("loss", "action_value", "td_error")
+
+# What the publication does with this agent: convolutions rewritten, linear layers put back, Adam's state kept.
+PUBLISHED_INTERVENTIONS: dict[str, Intervention] = {
+    "none": NoIntervention(),
+    "reset": Reset(scope="all", optimizer="keep", target="copy"),
+    "shrink-perturb": ShrinkPerturb(keep=0.2, scope="encoder", outside="reset", optimizer="keep", target="same"),
+    "fire": Fire(solver="newton-schulz", scope="encoder", outside="reset", optimizer="keep", target="copy"),
+}
+
+
+class DQN:
+    """One network of action values, its target, and a count of decisions that exploration falls with.
+
+    An event may give the network another head and the optimizer other tensors: nothing here keeps lists of either.
+    """
+
+    def __init__(
+        self,
+        observation_shape: tuple[int, ...],
+        actions: int,
+        settings: DQNSettings,
+        *,
+        seed: np.random.SeedSequence,
+        gamma: float = 0.99,
+        scale: float = 1.0,
+        exploration_decisions: int = 250_000,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.settings, self.gamma, self.device = settings, gamma, torch.device(device)
+        self.actions, self.exploration_decisions = actions, exploration_decisions
+        weights_seed, acting_seed = (int(child.generate_state(1, np.uint64)[0]) for child in seed.spawn(2))
+        # On the CPU wherever the networks are: who explores is known without waiting for the device.
+        self.acting_generator = torch.Generator().manual_seed(acting_seed)
+        self.decisions = self.updates = 0
+
+        # Drawn on the CPU, so that every device starts from the same weights.
+        size = (settings.network, observation_shape, actions, settings.hidden_width, scale)
+        network = make_network(*size)
+        network.initialise(torch.Generator().manual_seed(weights_seed))
+        self.network = network.to(self.device)
+        self.target_network = make_network(*size).to(self.device)
+        self.target_network.load_state_dict(self.network.state_dict())
+        self.target_network.requires_grad_(False)
+        self.optimizer = adam(
+            list(self.network.parameters()),
+            settings.learning_rate,
+            (settings.beta1, settings.beta2),
+            settings.adam_epsilon,
+        )
+        self.initial = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+
+    # Acting
+
+    def observe(self, observations: np.ndarray) -> None:
+        """Pixels and states go in as they are: there are no running statistics."""
+
+    def act(self, observations: np.ndarray, explore: bool) -> np.ndarray:
+        if not explore:
+            return self.greedy_actions(observations)
+        # As many draws whatever they turn out to be: one seed, one stream.
+        draws = torch.rand(1 if self.settings.explore_together else len(observations), generator=self.acting_generator)
+        random_actions = self.random_actions(len(observations))
+        explores = (draws < self.exploration).numpy()
+        self.decisions += len(observations)
+        if explores.all():
+            return random_actions
+        return np.where(explores, random_actions, self.greedy_actions(observations))
+
+    def random_actions(self, count: int) -> np.ndarray:
+        return torch.randint(self.actions, (count,), generator=self.acting_generator).numpy()
+
+    @torch.no_grad()
+    def greedy_actions(self, observations: np.ndarray) -> np.ndarray:
+        return self.network(torch.as_tensor(observations, device=self.device)).argmax(1).cpu().numpy()
+
+    @property
+    def exploration(self) -> float:
+        """Probability of a random action, after as many decisions as were explored with so far."""
+        initial, final = self.settings.initial_exploration, self.settings.final_exploration
+        if self.decisions >= self.exploration_decisions:
+            return final
+        return initial + (final - initial) * self.decisions / self.exploration_decisions
+
+    # Learning
+
+    def update(self, batches: Batch, plasticity: PlasticityManager | None = None) -> dict[str, Tensor]:
+        total = torch.zeros(len(METRICS), device=self.device)
+        updates = len(batches.rewards)
+        for k in range(updates):
+            total += self.gradient_step(Batch(*(tensor[k] for tensor in batches)), plasticity)
+            self.updates += 1
+            if self.updates % self.settings.target_every == 0:
+                self.copy_into_target()
+        metrics = dict(zip(METRICS, (total / updates).unbind(), strict=True))
+        return metrics | {"exploration": torch.full((), self.exploration, device=self.device)}
+
+    def gradient_step(self, batch: Batch, plasticity: PlasticityManager | None = None) -> Tensor:
+        """One published update on one batch; the METRICS as one tensor."""
+        targets = self.targets(batch)
+        values = self.network(batch.observations).gather(1, batch.actions.unsqueeze(1)).squeeze(1)
+        loss = functional.smooth_l1_loss(values, targets)
+        self._step(loss, plasticity)
+        with torch.no_grad():
+            return torch.stack((loss, values.mean(), (values - targets).abs().mean()))
+
+    @torch.no_grad()
+    def targets(self, batch: Batch) -> Tensor:
+        """r + gamma^n (1 - terminated) max Q'; a truncated episode goes on in its value."""
+        values = self.target_network(batch.next_observations)
+        if self.settings.double:
+            chosen = self.network(batch.next_observations).argmax(1, keepdim=True)
+            following = values.gather(1, chosen).squeeze(1)
+        else:
+            following = values.amax(1)
+        return batch.rewards + self.gamma**batch.steps * (1 - batch.terminated) * following
+
+    def _step(self, loss: Tensor, plasticity: PlasticityManager | None) -> None:
+        if plasticity is not None and (penalty := plasticity.penalty("q")) is not None:
+            loss = loss + penalty
+        self.optimizer.zero_grad()
+        loss.backward(inputs=self.optimizer.param_groups[0]["params"])
+        self.optimizer.step()
+        if plasticity is not None and plasticity.acts_every_step:
+            plasticity.after_step("q")
+
+    @torch.no_grad()
+    def copy_into_target(self) -> None:
+        """The target becomes the network, in place."""
+        torch._foreach_copy_(list(self.target_network.parameters()), list(self.network.parameters()))
+
+    # Plasticity and state
+
+    def plastic(self) -> tuple[Network, ...]:
+        return (
+            Network(
+                "q",
+                self.network,
+                self.initial,
+                self.optimizer,
+                target=self.target_network,
+                encoder=("encoder",),
+                head=("head",),
+            ),
+        )
+
+    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
+        for prefix, values in (
+            ("q", self.network.state_dict()),
+            ("target_q", self.target_network.state_dict()),
+            ("initial.q", self.initial),
+        ):
+            yield from ((f"{prefix}.{name}", value) for name, value in values.items())
+        trained = [name for name, parameter in self.network.named_parameters() if parameter.requires_grad]
+        yield from ((f"optimizer.q.{name}", value) for name, value in optimizer_tensors(self.optimizer, trained))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        state = dict(self._tensors())
+        state["generator.acting"] = self.acting_generator.get_state()
+        state["counts"] = torch.tensor([self.decisions, self.updates])
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        own = dict(self._tensors())
+        if missing := sorted(own.keys() - state.keys()):
+            raise ValueError(f"the saved agent lacks {missing[0]!r} and {len(missing) - 1} more; was it another size?")
+        for name, value in own.items():
+            if value.shape != state[name].shape:
+                raise ValueError(
+                    f"the saved agent's {name!r} has shape {tuple(state[name].shape)}, this one's {tuple(value.shape)}"
+                )
+        for name, value in own.items():
+            value.copy_(state[name])
+        self.decisions, self.updates = (int(count) for count in state["counts"])
+        restore_generator(self.acting_generator, state["generator.acting"])

@@ -1,0 +1,95 @@
+"""Networks of action values: an encoder of the observation, and a head of two linear layers.
+
+nature: Mnih et al. 2015, "Human-level control through deep reinforcement learning"; minatar: Young and Tian 2019,
+"MinAtar"; initial values as in the FIRE paper's experiments: Xavier-uniform weights, zero biases.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from fire.nearest import nearest
+
+WIDTHS = {"nature": 512, "minatar": 128, "mlp": 256}
+SMALLEST = {"nature": 36, "minatar": 3}  # pixels on a side that leave the last convolution one position
+
+
+class QNetwork(nn.Module):
+    """(batch, *observation) -> (batch, actions). The head is one module, so that it can be replaced as a whole."""
+
+    def __init__(self, encoder: nn.Module, features: int, width: int, actions: int, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+        self.encoder = encoder
+        self.head: nn.Module = nn.Sequential(nn.Linear(features, width), nn.ReLU(), nn.Linear(width, actions))
+
+    def forward(self, observations: Tensor) -> Tensor:
+        return self.head(self.encoder(observations.float() * self.scale))
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Xavier-uniform weights, zero biases."""
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.xavier_uniform_(layer.weight, generator=generator)
+                assert layer.bias is not None
+                nn.init.zeros_(layer.bias)
+
+
+def make_network(
+    kind: str, observation_shape: tuple[int, ...], actions: int, width: int | None = None, scale: float = 1.0
+) -> QNetwork:
+    """A network of the named kind, or of the kind that fits the observation's shape; its values are not set yet."""
+    kind = kind_for(observation_shape) if kind == "auto" else kind
+    if kind not in WIDTHS:
+        known = ["auto", *WIDTHS]
+        raise ValueError(f"network {kind!r} given; allowed are {', '.join(known)}; nearest is {nearest(kind, known)}")
+    if not fits(kind, observation_shape):
+        raise ValueError(
+            f"network {kind!r} cannot take observations of shape {observation_shape}; "
+            f"nature takes images of {SMALLEST['nature']} pixels and more, minatar {SMALLEST['minatar']}, mlp flat vectors"
+        )
+    width = width or WIDTHS[kind]
+    if kind == "nature":
+        encoder, features = nature_encoder(*observation_shape)
+    elif kind == "minatar":
+        encoder, features = minatar_encoder(*observation_shape)
+    else:
+        encoder, features = nn.Sequential(nn.Linear(observation_shape[0], width), nn.ReLU()), width
+    return QNetwork(encoder, features, width, actions, scale)
+
+
+def kind_for(observation_shape: tuple[int, ...]) -> str:
+    """Which network `auto` means."""
+    for kind in WIDTHS:
+        if fits(kind, observation_shape):
+            return kind
+    raise ValueError(
+        f"observations of shape {observation_shape} given; DQN takes flat vectors, (n,), and images, "
+        f"(channels, height, width), of at least {SMALLEST['minatar']} pixels on a side"
+    )
+
+
+def fits(kind: str, observation_shape: tuple[int, ...]) -> bool:
+    if kind == "mlp":
+        return len(observation_shape) == 1
+    return len(observation_shape) == 3 and min(observation_shape[1:]) >= SMALLEST[kind]
+
+
+def nature_encoder(channels: int, height: int, width: int) -> tuple[nn.Module, int]:
+    """Three convolutions; how many features come out of them."""
+    layers = nn.Sequential(
+        nn.Conv2d(channels, 32, 8, stride=4),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, 4, stride=2),
+        nn.ReLU(),
+        nn.Conv2d(64, 64, 3),
+        nn.ReLU(),
+        nn.Flatten(),
+    )
+    return layers, 64 * math.prod((((side - 8) // 4 + 1 - 4) // 2 + 1) - 2 for side in (height, width))
+
+
+def minatar_encoder(channels: int, height: int, width: int) -> tuple[nn.Module, int]:
+    """One convolution; how many features come out of it."""
+    return nn.Sequential(nn.Conv2d(channels, 16, 3), nn.ReLU(), nn.Flatten()), 16 * (height - 2) * (width - 2)
