@@ -47,7 +47,7 @@ def make_network(
     if not fits(kind, observation_shape):
         raise ValueError(
             f"network {kind!r} cannot take observations of shape {observation_shape}; "
-            f"nature takes images of {SMALLEST['nature']} pixels and more, minatar {SMALLEST['minatar']}, mlp flat vectors"
+            f"nature takes images of {SMALLEST['nature']} pixels and more, minatar {SMALLEST['minatar']}, mlp vectors"
         )
     width = width or WIDTHS[kind]
     if kind == "nature":
