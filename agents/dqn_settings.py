@@ -35,8 +35,8 @@ class DQNSettings:
     """Probability of a random action when learning starts."""
     final_exploration: float = 0.01
     """Probability of a random action once it has fallen."""
-    exploration_fraction: float = 0.1
-    """Share of the run's steps over which it falls, linearly, from the start of learning on."""
+    exploration_steps: int | None = None
+    """Environment steps over which it falls, linearly, from the start of learning on; unset: a tenth of the run's."""
     explore_together: bool = True
     """As published: one draw per step decides for all environments; otherwise each has its own."""
     evaluation_exploration: float = 0.001
@@ -46,7 +46,7 @@ class DQNSettings:
 
     def check(self) -> None:
         """Raise ValueError, in one line, where a value makes no sense."""
-        limits = dict.fromkeys(("hidden_width", "batch_size", "target_every", "n_steps"), (1.0, math.inf)) | {
+        limits = dict.fromkeys(("hidden_width", "batch_size", "target_every", "n_steps", "exploration_steps"), (1.0, math.inf)) | {
             "learning_rate": (0.0, math.inf),
             "beta1": (0.0, 1.0),
             "beta2": (0.0, 1.0),
@@ -54,7 +54,6 @@ class DQNSettings:
             "gamma": (0.0, 1.0),
             "initial_exploration": (0.0, 1.0),
             "final_exploration": (0.0, 1.0),
-            "exploration_fraction": (0.0, 1.0),
             "evaluation_exploration": (0.0, 1.0),
         }
         for name, (low, high) in limits.items():
