@@ -6,6 +6,7 @@ as in the experiments of "FIRE: Frobenius-Isometry Reinitialization" (ICLR 2026)
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import cast
 
 import numpy as np
 import torch
@@ -32,7 +33,10 @@ PUBLISHED_INTERVENTIONS: dict[str, Intervention] = {
 
 
 class SAC:
-    """An actor, an ensemble of critics as one batched product, their target, and a temperature."""
+    """An actor, an ensemble of critics as one batched product, their target, and a temperature.
+
+    An event may give a network another head and its optimizer other tensors: nothing here keeps lists of either.
+    """
 
     def __init__(
         self,
@@ -66,12 +70,9 @@ class SAC:
         self.log_temperature = nn.Parameter(torch.tensor(math.log(settings.initial_temperature), device=self.device))
         self.statistics = RunningStatistics(observation_size).to(self.device)
 
-        self.actor_parameters: list[Tensor] = list(self.actor.parameters())
-        self.critic_parameters: list[Tensor] = list(self.critic.parameters())
-        self.target_parameters: list[Tensor] = list(self.target_critic.parameters())
         adam = (settings.learning_rate, (settings.beta1, settings.beta2), settings.epsilon)
-        self.actor_optimizer = adamw(self.actor_parameters, *adam, settings.weight_decay)
-        self.critic_optimizer = adamw(self.critic_parameters, *adam, settings.weight_decay)
+        self.actor_optimizer = adamw(list(self.actor.parameters()), *adam, settings.weight_decay)
+        self.critic_optimizer = adamw(list(self.critic.parameters()), *adam, settings.weight_decay)
         self.temperature_optimizer = adamw([self.log_temperature], *adam, 0.0)
         self.initial = {
             name: {key: value.detach().clone() for key, value in module.state_dict().items()}
@@ -120,6 +121,16 @@ class SAC:
             total += self.gradient_step(Batch(*(tensor[k] for tensor in batches)), noise[k], plasticity)
         return dict(zip(METRICS, (total / updates).unbind(), strict=True))
 
+    @property
+    def actor_parameters(self) -> list[Tensor]:
+        """What is trained of the actor, in its optimizer's order."""
+        return cast(list[Tensor], self.actor_optimizer.param_groups[0]["params"])
+
+    @property
+    def critic_parameters(self) -> list[Tensor]:
+        """What is trained of the critic, in its optimizer's order."""
+        return cast(list[Tensor], self.critic_optimizer.param_groups[0]["params"])
+
     def gradient_step(self, batch: Batch, noise: Tensor, plasticity: PlasticityManager | None = None) -> Tensor:
         """One published update on normalised observations, noise (2, batch, action); the METRICS as one tensor."""
         actor_loss, log_density = self.actor_loss(batch.observations, noise[0])
@@ -133,12 +144,18 @@ class SAC:
         critic_loss, values = self.critic_loss(batch, targets)
         self._step("critic", critic_loss, self.critic_parameters, self.critic_optimizer, plasticity)
 
+        self.move_target()
         with torch.no_grad():
-            torch._foreach_lerp_(self.target_parameters, self.critic_parameters, self.settings.target_rate)
             temperature = self.log_temperature.exp()
             return torch.stack(
                 (actor_loss.detach(), critic_loss.detach(), temperature, entropy, values.detach().mean())
             )
+
+    @torch.no_grad()
+    def move_target(self) -> None:
+        """The target towards the critic, frozen parameters too: an injected target's old head becomes the critic's."""
+        targets: list[Tensor] = list(self.target_critic.parameters())
+        torch._foreach_lerp_(targets, list[Tensor](self.critic.parameters()), self.settings.target_rate)
 
     def actor_loss(self, observations: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """mean(alpha log pi - min Q) with the critic and alpha as they are; and log pi."""
@@ -218,8 +235,8 @@ class SAC:
             yield from ((f"initial.{prefix}.{name}", value) for name, value in values.items())
         yield "log_temperature", self.log_temperature.detach()
         optimizers = (
-            ("actor", self.actor_optimizer, [name for name, _ in self.actor.named_parameters()]),
-            ("critic", self.critic_optimizer, [name for name, _ in self.critic.named_parameters()]),
+            ("actor", self.actor_optimizer, trained_names(self.actor)),
+            ("critic", self.critic_optimizer, trained_names(self.critic)),
             ("temperature", self.temperature_optimizer, ["log_temperature"]),
         )
         for prefix, optimizer, names in optimizers:
@@ -243,3 +260,8 @@ class SAC:
             value.copy_(state[name])
         restore_generator(self.acting_generator, state["generator.acting"])
         restore_generator(self.update_generator, state["generator.update"])
+
+
+def trained_names(module: nn.Module) -> list[str]:
+    """Names of the parameters an optimizer holds, in its order: frozen ones have no state."""
+    return [name for name, parameter in module.named_parameters() if parameter.requires_grad]

@@ -1,6 +1,16 @@
 """FIRE and its rivals for any torch model: projection, measures, methods, schedules and the manager that joins them."""
 
-from .interventions import INTERVENTIONS, Fire, Intervention, NoIntervention, Reinitialization, Reset, ShrinkPerturb
+from .interventions import (
+    INTERVENTIONS,
+    Fire,
+    Injected,
+    Injection,
+    Intervention,
+    NoIntervention,
+    Reinitialization,
+    Reset,
+    ShrinkPerturb,
+)
 from .manager import Event, NetworkReport, PlasticityManager
 from .matrices import Inventory, Matrix, take_inventory
 from .measures import deviation_from_isometry, singular_values, squared_frobenius_error
@@ -21,6 +31,8 @@ __all__ = [
     "Every",
     "Fire",
     "FireReport",
+    "Injected",
+    "Injection",
     "Intervention",
     "Inventory",
     "Matrix",

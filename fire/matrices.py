@@ -2,6 +2,7 @@
 
 Known are torch's linear layers, convolutions and attention. Any other module declares its matrices with a method
 `plastic_matrices(self) -> Iterable[Matrix]`, names relative to itself: guessing from a shape can invert the scale.
+Children that a module names in `constant_parts` are no weights to work on, and left (`Injected` keeps old heads so).
 Scale, as published (arXiv 2602.08040): sqrt(d_out / d_in), over the number of kernel positions for a convolution.
 """
 
@@ -121,8 +122,11 @@ def _find(module: nn.Module, split: Mapping[str, int]) -> tuple[list[tuple[Matri
     for pattern in split:
         _check_pattern(pattern, linear)
     found: list[tuple[Matrix, int]] = []
-    settled: set[int] = set()
+    constant = _constants(module)
+    settled = {id(parameter) for child in constant for parameter in child.parameters()}
     for name, child in module.named_modules():
+        if child in constant:
+            continue
         parts = next((count for pattern, count in split.items() if _matches(pattern, name)), 1)
         named = [replace(matrix, name=f"{name}.{matrix.name}".lstrip(".")) for matrix in _own(child, name, parts)]
         claimed = {owner for _, owner in found}
@@ -131,6 +135,16 @@ def _find(module: nn.Module, split: Mapping[str, int]) -> tuple[list[tuple[Matri
         if isinstance(child, (*LEFT_ALONE, nn.MultiheadAttention)) or hasattr(child, "plastic_matrices"):
             settled.update(id(parameter) for parameter in child.parameters(recurse=False))
     return found, settled
+
+
+def _constants(module: nn.Module) -> set[nn.Module]:
+    """Every module within what some module says is constant."""
+    return {
+        inner
+        for child in module.modules()
+        for part in getattr(child, "constant_parts", ())
+        for inner in child.get_submodule(part).modules()
+    }
 
 
 def _own(module: nn.Module, name: str, parts: int) -> Iterator[Matrix]:

@@ -1,9 +1,10 @@
 """A network as an agent hands it over: everything that changes together when its weights are rewritten, in place.
 
 Captured graphs hold addresses, so parameters, targets and optimizer states keep theirs: copy_ and zero_, no new tensor.
+Only a method that changes structure exchanges tensors; a graph must be captured anew after it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 
 import torch
@@ -32,13 +33,13 @@ class Companion:
 class Network:
     """One network and all that belongs to it.
 
-    `initial` is the run's own initial state_dict, cloned; `encoder` and `head` are name prefixes of modules;
-    `activations` runs the module and returns what its units did, by name.
+    `initial` is the run's own initial state_dict, cloned, in a dict that grows with the structure; `encoder` and `head`
+    are name prefixes of modules; `activations` runs the module and returns what its units did, by name.
     """
 
     name: str
     module: nn.Module
-    initial: Mapping[str, Tensor]
+    initial: MutableMapping[str, Tensor]
     optimizer: Optimizer | None = None
     target: nn.Module | None = None
     companions: tuple[Companion, ...] = ()
@@ -70,13 +71,38 @@ def renew_(optimizer: Optimizer) -> None:
                 value.zero_()
 
 
-def refuse_unknown(optimizer: Optimizer) -> None:
+@torch.no_grad()
+def exchange_(optimizer: Optimizer, before: Iterable[Tensor], after: Iterable[Tensor]) -> None:
+    """Other parameters in the places of some, in the same lists, with state of the same kind that is new."""
+    new = {id(parameter): other for parameter, other in zip(before, after, strict=True)}
+    for group in optimizer.param_groups:
+        parameters = group["params"]
+        for index, parameter in enumerate(parameters):
+            if id(parameter) in new:
+                parameters[index] = new[id(parameter)]
+                if parameter in optimizer.state:
+                    state = optimizer.state.pop(parameter)
+                    optimizer.state[parameters[index]] = {key: _zero(value) for key, value in state.items()}
+
+
+def _zero(value: object) -> object:
+    return torch.zeros_like(value) if isinstance(value, Tensor) else value
+
+
+def refuse_unknown(optimizer: Optimizer, advice: str = "; or choose optimizer=keep") -> None:
+    """Only zeroing the state of a known kind is known to make it new."""
     kind = type(optimizer).__name__
     if type(optimizer) not in ZERO_START:  # a subclass may keep state that does not start at zero
         known = ", ".join(kind.__name__ for kind in ZERO_START)
-        raise ValueError(f"optimizer {kind} cannot be renewed in place; known are {known}; or choose optimizer=keep")
+        raise ValueError(f"optimizer {kind} cannot be renewed in place; known are {known}{advice}")
     if any(group.get("dampening") for group in optimizer.param_groups):
-        raise ValueError(f"optimizer {kind} with dampening cannot be renewed in place; choose optimizer=keep")
+        raise ValueError(f"optimizer {kind} with dampening cannot be renewed in place{advice}")
+
+
+def refuse_missing_initial(network: Network) -> None:
+    missing = network.module.state_dict().keys() - network.initial.keys()
+    if missing:
+        raise ValueError(f"network {network.name!r} has no initial value of {min(missing)!r}")
 
 
 @torch.no_grad()

@@ -57,7 +57,8 @@ def describe_interventions(presets: Presets | None = None) -> str:
         spelled = "" if spell(method) == name else f" Here {spell(method)}."
         lines.append(f"{name}: {(type(method).__doc__ or '').strip().splitlines()[0]}{spelled}")
         lines += [_describe(type(method), field) for field in fields(method) if field not in fields(Reinitialization)]
-    lines.append("all but none also take")
+    takers = [name for name, method in _known(presets).items() if isinstance(method, Reinitialization)]
+    lines.append(f"{', '.join(takers)} also take")
     lines += [_describe(Reinitialization, field) for field in fields(Reinitialization)]
     lines.append("module:Class[:field=value,...]: a method of your own, a subclass of fire.Intervention")
     return "\n".join(lines)

@@ -1,6 +1,7 @@
 """Ways of giving a network its plasticity back, one file each."""
 
 from .fire import Fire
+from .injection import Injected, Injection
 from .intervention import Intervention
 from .none import NoIntervention
 from .reinitialization import Reinitialization
@@ -12,6 +13,17 @@ INTERVENTIONS: dict[str, type[Intervention]] = {
     "reset": Reset,
     "shrink-perturb": ShrinkPerturb,
     "fire": Fire,
+    "injection": Injection,
 }
 
-__all__ = ["INTERVENTIONS", "Fire", "Intervention", "NoIntervention", "Reinitialization", "Reset", "ShrinkPerturb"]
+__all__ = [
+    "INTERVENTIONS",
+    "Fire",
+    "Injected",
+    "Injection",
+    "Intervention",
+    "NoIntervention",
+    "Reinitialization",
+    "Reset",
+    "ShrinkPerturb",
+]

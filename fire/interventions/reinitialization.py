@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from ..network import Network, refuse_unknown, renew_, renew_companion_, restore_, within
+from ..network import Network, refuse_missing_initial, refuse_unknown, renew_, renew_companion_, restore_, within
 from .intervention import Intervention
 
 Touches = Callable[[str], bool]
@@ -35,9 +35,7 @@ class Reinitialization(Intervention, ABC):
             raise ValueError(f"scope={self.scope}: network {network.name!r} names no such part; choose scope=all")
         if self.optimizer == "renew" and network.optimizer is not None:
             refuse_unknown(network.optimizer)
-        missing = network.module.state_dict().keys() - network.initial.keys()
-        if missing:
-            raise ValueError(f"network {network.name!r} has no initial value of {min(missing)!r}")
+        refuse_missing_initial(network)
 
     @torch.no_grad()
     def act(self, network: Network) -> None:
