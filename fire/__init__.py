@@ -11,7 +11,7 @@ from .interventions import (
     Reset,
     ShrinkPerturb,
 )
-from .manager import Event, NetworkReport, PlasticityManager
+from .manager import Event, NetworkReport, PlasticityManager, restore_structure
 from .matrices import Inventory, Matrix, take_inventory
 from .measures import deviation_from_isometry, singular_values, squared_frobenius_error
 from .network import Companion, Network
@@ -53,6 +53,7 @@ __all__ = [
     "fire_",
     "parse_intervention",
     "polar_factor",
+    "restore_structure",
     "singular_values",
     "spell",
     "squared_frobenius_error",

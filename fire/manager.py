@@ -136,6 +136,18 @@ class PlasticityManager:
         return parse_intervention(spelling)
 
 
+def restore_structure(networks: Sequence[Network], state: Mapping[str, Any]) -> None:
+    """The structure that a manager's saved state records, for who loads a run's tensors but not its method.
+
+    Methods of one's own are passed over: no file may name code that is then imported.
+    """
+    named = {network.name: network for network in networks}
+    for event in map(Event.from_json, state["events"]):
+        if event.method.partition(":")[0] in INTERVENTIONS:
+            for report in event.networks:
+                parse_intervention(event.method).restructure(named[report.name])
+
+
 def _to_strict(row: Mapping[str, Any]) -> dict[str, Any]:
     return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
 

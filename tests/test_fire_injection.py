@@ -24,12 +24,12 @@ from fire import (
     ShrinkPerturb,
     fire_,
     parse_intervention,
+    restore_structure,
     spell,
     take_inventory,
 )
 
 FRAMES = torch.randn(16, 2, 6, 6, generator=torch.Generator().manual_seed(1))
-Trained = tuple[Network, nn.Module]
 
 
 class QNetwork(nn.Module):
@@ -52,8 +52,8 @@ def make_network(optimizer: Callable[..., Any] = torch.optim.Adam, seed: int = 0
     initial = {name: value.clone() for name, value in module.state_dict().items()}
     temperature = nn.Parameter(torch.tensor(-4.6))
     companion = Companion("temperature", (temperature,), (torch.tensor(-4.6),), torch.optim.Adam([temperature], 0.1))
-    optimizer = optimizer(module.parameters(), lr=1e-2)
-    return Network("q", module, initial, optimizer, target, (companion,), encoder=("encoder",), head=("head",))
+    new = optimizer(module.parameters(), lr=1e-2)
+    return Network("q", module, initial, new, target, (companion,), encoder=("encoder",), head=("head",))
 
 
 def train(network: Network, steps: int = 3, seed: int = 0) -> None:
@@ -84,11 +84,25 @@ def trained_network(optimizer: Callable[..., Any] = torch.optim.Adam) -> Network
     return network
 
 
+def injected(*methods: Intervention) -> Network:
+    """A trained network, injected, and trained again; then the methods act."""
+    network = trained_network()
+    act(network, Injection())
+    train(network)
+    act(network, *methods)
+    return network
+
+
+def first_head() -> nn.Module:
+    return make_network().module.get_submodule("head")
+
+
 def act(network: Network, *methods: Intervention) -> PlasticityManager:
-    """One event of each method, as a run's manager makes it."""
+    """One event of each method, and a manager that has them all on record."""
+    manager = PlasticityManager([network], NoIntervention(), Never())
     for number, method in enumerate(methods):
-        manager = PlasticityManager([network], method, Never())
-        manager.act(Position(number + 1, number + 1))
+        one = PlasticityManager([network], method, Never())
+        manager.events.append(one.act(Position(number + 1, number + 1)))
     return manager
 
 
@@ -96,19 +110,369 @@ def values(module: nn.Module) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in module.state_dict().items()}
 
 
-def first_day(network: Network) -> nn.Module:
-    """The network of the first day, injected as often or not at all."""
-    del network
-    return make_network().module
-
-
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_outputs_of_network_and_target_are_the_same_bit_by_bit(times):
-    network = trained_network()
+    network: Any = trained_network()
     for _ in range(times):
         train(network)
         before = network.module(FRAMES), network.target(FRAMES)
+        assert not torch.equal(*before), "the target is another network"
         act(network, Injection())
         assert torch.equal(network.module(FRAMES), before[0])
         assert torch.equal(network.target(FRAMES), before[1])
-        assert not torch.equal(before[0], before[1]), "the target has its own old head"
+
+
+def test_the_head_is_its_old_self_frozen_and_two_copies_of_its_first_day_of_which_one_learns():
+    network: Any = trained_network()
+    before, target_before = values(network.module), values(network.target)
+    act(network, Injection())
+    first = make_network().initial
+    for module, own in ((network.module, before), (network.target, target_before)):
+        for name, value in module.state_dict().items():
+            part = name.removeprefix("head.").partition(".")[0]
+            key = name.replace(f".{part}.", ".", 1)
+            wanted = own[name] if name.startswith("encoder") else own[key] if part == "old" else first[key]
+            assert torch.equal(value, wanted), name
+    learning = {name for name, parameter in network.module.named_parameters() if parameter.requires_grad}
+    assert learning == {name for name in values(network.module) if name.startswith(("encoder.", "head.trained."))}
+    assert not any(parameter.requires_grad for parameter in network.target.parameters())
+    addresses = [value.data_ptr() for module in (network.module, network.target) for value in module.parameters()]
+    assert len(set(addresses)) == len(addresses), "no tensor is shared"
+
+
+def test_what_is_frozen_stays_while_the_rest_learns():
+    network: Any = trained_network()
+    act(network, Injection())
+    before = values(network.module)
+    train(network)
+    for name, value in network.module.state_dict().items():
+        assert torch.equal(value, before[name]) == name.startswith(("head.old.", "head.frozen.")), name
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        torch.optim.Adam,
+        lambda parameters, lr: torch.optim.AdamW(parameters, lr, fused=True, weight_decay=0.1),
+        lambda parameters, lr: torch.optim.SGD(parameters, lr, momentum=0.9),
+        lambda parameters, lr: torch.optim.RMSprop(parameters, lr, centered=True),
+        lambda parameters, lr: torch.optim.Adam(parameters, lr, amsgrad=True),
+    ],
+)
+@pytest.mark.parametrize("times", [1, 2])
+def test_the_optimizer_becomes_a_new_one_of_what_learns(kind: Callable[..., Any], times: int):
+    network: Any = trained_network(kind)
+    lists = [group["params"] for group in network.optimizer.param_groups]
+    for _ in range(times):
+        train(network)
+        act(network, Injection())
+    assert all(group["params"] is held for group, held in zip(network.optimizer.param_groups, lists, strict=True))
+    twin = copy.deepcopy(network)
+    learning = [parameter for parameter in twin.module.parameters() if parameter.requires_grad]
+    object.__setattr__(twin, "optimizer", kind(learning, lr=1e-2))
+    train(network, seed=5)
+    train(twin, seed=5)
+    for name, value in network.module.state_dict().items():
+        assert torch.equal(value, twin.module.state_dict()[name]), name
+    held = {id(parameter) for parameter in network.optimizer.param_groups[0]["params"]}
+    assert {id(parameter) for parameter in network.optimizer.state} == held, "nothing is left of the old head"
+
+
+def test_the_learning_copy_takes_the_place_of_the_old_head_in_its_group():
+    network: Any = make_network()
+    groups = [{"params": network.module.head.parameters(), "lr": 0.5}, {"params": network.module.encoder.parameters()}]
+    network = copy.copy(network)
+    object.__setattr__(network, "optimizer", torch.optim.SGD(groups, lr=0.1))
+    act(network, Injection())
+    head, encoder = network.optimizer.param_groups
+    assert [id(p) for p in head["params"]] == [id(p) for p in network.module.head.trained.parameters()]
+    assert [id(p) for p in encoder["params"]] == [id(p) for p in network.module.encoder.parameters()]
+    assert head["lr"] == 0.5
+
+
+def test_a_kept_optimizer_goes_on_for_the_encoder_and_starts_anew_for_the_head():
+    network: Any = trained_network()
+    before = copy.deepcopy([network.optimizer.state[parameter] for parameter in network.module.encoder.parameters()])
+    act(network, Injection(optimizer="keep"))
+    for parameter, state in zip(network.module.encoder.parameters(), before, strict=True):
+        assert all(torch.equal(network.optimizer.state[parameter][key], value) for key, value in state.items())
+        assert state["step"] == 3
+    for parameter in network.module.head.trained.parameters():
+        state = network.optimizer.state[parameter]
+        assert sorted(state) == ["exp_avg", "exp_avg_sq", "step"]
+        assert not any(value.any() for value in state.values())
+
+
+def test_companions_go_on_unless_asked_otherwise():
+    network: Any = trained_network()
+    before = network.companions[0].parameters[0].clone()
+    act(network, Injection())
+    assert torch.equal(network.companions[0].parameters[0], before)
+    act(network, Injection(companions="renew"))
+    assert network.companions[0].parameters[0].item() == pytest.approx(-4.6)
+    assert not any(value.any() for value in network.companions[0].optimizer.state.popitem()[1].values())
+
+
+class Published(nn.Module):
+    """The published form, written from its equation: q = old + trained - frozen on an encoder that goes on learning."""
+
+    def __init__(self, module: QNetwork, first: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.convolution = copy.deepcopy(module.encoder[0])
+        self.heads = nn.ModuleDict({name: copy.deepcopy(module.head) for name in ("old", "trained", "frozen")})
+        for name in ("trained", "frozen"):
+            self.heads[name].load_state_dict({key.removeprefix("head."): first[key] for key in first if "head" in key})
+
+    def forward(self, frames: Tensor) -> Tensor:
+        features = torch.relu(self.convolution(frames)).flatten(1)
+        return self.heads["old"](features) + self.heads["trained"](features) - self.heads["frozen"](features)
+
+    def learning(self) -> list[Tensor]:
+        return [*self.convolution.parameters(), *self.heads["trained"].parameters()]
+
+    def renamed(self) -> dict[str, Tensor]:
+        names = {"convolution": "encoder.0", "heads": "head"}
+        return {name.replace(key := name.partition(".")[0], names[key]): v for name, v in self.state_dict().items()}
+
+
+class PlainAdam:
+    """Adam from its equations (Kingma and Ba 2015)."""
+
+    def __init__(self, parameters: list[Tensor], rate: float) -> None:
+        self.parameters, self.rate, self.step = parameters, rate, 0
+        self.first = [torch.zeros_like(parameter) for parameter in parameters]
+        self.second = [torch.zeros_like(parameter) for parameter in parameters]
+
+    @torch.no_grad()
+    def update(self, gradients: tuple[Tensor, ...]) -> None:
+        self.step += 1
+        for parameter, gradient, first, second in zip(self.parameters, gradients, self.first, self.second, strict=True):
+            first += 0.1 * (gradient - first)
+            second += 0.001 * (gradient**2 - second)
+            ahead = first / (1 - 0.9**self.step)
+            parameter -= self.rate * ahead / ((second / (1 - 0.999**self.step)).sqrt() + 1e-8)
+
+
+def test_updates_after_it_are_those_of_the_published_form():
+    network: Any = trained_network()
+    for module in (network.module, network.target):
+        module.double()
+    network.initial.update({name: value.double() for name, value in network.initial.items()})
+    network.optimizer.state.clear()
+    published, target = (Published(module, network.initial) for module in (network.module, network.target))
+    adam = PlainAdam(published.learning(), rate=1e-2)
+    act(network, Injection())
+    generator = torch.Generator().manual_seed(3)
+    for step in range(8):
+        frames, following = torch.randn(2, 16, 2, 6, 6, generator=generator, dtype=torch.float64)
+        rewards, actions = torch.randn(16, generator=generator), torch.randint(3, (16, 1), generator=generator)
+        network.optimizer.zero_grad()
+        q_loss(network.module(frames), actions, rewards, network.target(following)).backward()
+        network.optimizer.step()
+        with torch.no_grad():
+            values_behind = target(following)
+        loss = q_loss(published(frames), actions, rewards, values_behind)
+        adam.update(torch.autograd.grad(loss, published.learning()))
+        if step == 4:  # the periodic copy
+            network.target.load_state_dict(network.module.state_dict())
+            target.load_state_dict(published.state_dict())
+        for module, reference in ((network.module, published), (network.target, target)):
+            for name, value in reference.renamed().items():
+                torch.testing.assert_close(module.state_dict()[name], value, rtol=1e-9, atol=1e-12)
+
+
+def q_loss(q: Tensor, actions: Tensor, rewards: Tensor, following: Tensor) -> Tensor:
+    return nn.functional.smooth_l1_loss(q.gather(1, actions).squeeze(1), rewards + 0.99 * following.amax(1))
+
+
+def test_the_second_injection_freezes_the_first_as_a_whole():
+    network: Any = injected()
+    before, target_before = values(network.module.head), values(network.target.head)
+    act(network, Injection())
+    first = make_network().initial
+    for module, own in ((network.module, before), (network.target, target_before)):
+        assert isinstance(module.head, Injected)
+        assert isinstance(module.head.old, Injected)
+        assert all(torch.equal(value, own[name]) for name, value in module.head.old.state_dict().items())
+        assert not any(parameter.requires_grad for parameter in module.head.old.parameters())
+        for part in (module.head.trained, module.head.frozen):
+            assert all(torch.equal(value, first[f"head.{name}"]) for name, value in part.state_dict().items())
+    assert network.initial.keys() == network.module.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    "methods", [[Injection()], [Injection(), Injection()], [Fire(), Injection(), Reset(), Injection(optimizer="keep")]]
+)
+def test_a_resumed_network_has_the_structure_before_its_tensors_are_loaded(methods):
+    network: Any = trained_network()
+    manager = act(network, *methods)
+    train(network)
+    resumed: Any = make_network(seed=7)
+    PlasticityManager([resumed], Fire(), Never()).load_state_dict(manager.state_dict())
+    resumed.module.load_state_dict(network.module.state_dict())
+    resumed.target.load_state_dict(network.target.state_dict())
+    resumed.optimizer.load_state_dict(copy.deepcopy(network.optimizer.state_dict()))
+    assert list(resumed.initial) == list(network.initial)
+    for key, value in resumed.initial.items():
+        value.copy_(network.initial[key])
+    for one in (network, resumed):
+        train(one, seed=9)
+        act(one, Injection(), ShrinkPerturb())
+        train(one, seed=10)
+    for one, other in ((network.module, resumed.module), (network.target, resumed.target)):
+        assert all(torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())
+
+
+def test_a_policy_takes_the_recorded_structure_without_a_method_of_somebody_s_own():
+    network: Any = trained_network()
+    manager = act(network, Injection(), Injection())
+    state = manager.state_dict()
+    state["events"].insert(1, state["events"][0] | {"method": "somewhere:Unknown"})
+    policy: Any = make_network(seed=7)
+    restore_structure([policy], state)
+    policy.module.load_state_dict(network.module.state_dict())
+    assert torch.equal(policy.module(FRAMES), network.module(FRAMES))
+
+
+# Other methods on a network that was injected: a branch of an injected trunk
+
+
+@pytest.mark.parametrize("again", [[], [Injection()]])
+def test_a_full_reset_gives_the_function_of_the_first_day(again):
+    network: Any = injected(*again, Reset())
+    wanted = make_network().module(FRAMES)
+    assert torch.equal(network.module(FRAMES), wanted)
+    assert torch.equal(network.target(FRAMES), wanted)
+
+
+def test_a_reset_of_the_head_gives_the_head_of_the_first_day():
+    network: Any = injected()
+    encoder = values(network.module.encoder)
+    act(network, Reset(scope="head"))
+    features = network.module.encoder(FRAMES)
+    assert torch.equal(network.module.head(features), first_head()(features))
+    assert all(torch.equal(value, encoder[name]) for name, value in network.module.encoder.state_dict().items())
+
+
+def test_shrink_and_perturb_mixes_old_and_learning_head_and_leaves_the_frozen_copy():
+    network: Any = injected()
+    before = values(network.module)
+    act(network, ShrinkPerturb(keep=0.5))
+    for name, value in network.module.state_dict().items():
+        torch.testing.assert_close(value, (before[name] + network.initial[name]) / 2)
+        if name.startswith("head.frozen."):
+            torch.testing.assert_close(value, before[name])
+
+
+@pytest.mark.parametrize("again", [[], [Injection()]])
+def test_fire_projects_what_learns_and_leaves_what_is_frozen(again):
+    network: Any = injected(*again)
+    before = values(network.module)
+    event = act(network, Fire(solver="exact")).events[0]
+    changed = {name for name, value in network.module.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"encoder.0.weight", "head.trained.0.weight", "head.trained.2.weight"}
+    assert {row.name for row in event.networks[0].matrices} == changed
+    assert all(row.deviation_after < 1e-6 for row in event.networks[0].matrices)
+    assert torch.equal(network.target(FRAMES), network.module(FRAMES))
+
+
+def test_parts_of_the_head_lie_within_the_head():
+    network: Any = injected()
+    before = values(network.module)
+    act(network, Fire(scope="head"))
+    changed = {name for name, value in network.module.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"head.trained.0.weight", "head.trained.2.weight"}
+    act(network, Fire(scope="encoder", outside="reset"))
+    assert torch.equal(network.module.head(torch.ones(1, 64)), first_head()(torch.ones(1, 64)))
+
+
+def test_fire_alone_lists_the_frozen_parts_as_left():
+    network: Any = injected()
+    report = fire_(network.module)
+    assert {"head.old.0.weight", "head.frozen.2.weight", "head.trained.0.bias"} < set(report.left)
+    assert [matrix.name for matrix in report.matrices] == ["encoder.0.weight", *trained_matrices()]
+
+
+def trained_matrices() -> list[str]:
+    return ["head.trained.0.weight", "head.trained.2.weight"]
+
+
+def test_a_module_that_declares_its_matrices_declares_them_within_an_injected_head():
+    module = nn.ModuleDict({"encoder": nn.Linear(4, 6), "value": Linear(6, 1, members=2)})
+    for parameter in module["value"].parameters():
+        nn.init.normal_(parameter)
+    initial = {name: value.clone() for name, value in module.state_dict().items()}
+    network = Network("critic", module, initial, head=("value",))
+    act(network, Injection())
+    inventory = take_inventory(module).declared()
+    assert [(matrix.name, matrix.d_out, matrix.d_in) for matrix in inventory.matrices] == [
+        ("encoder.weight", 6, 4),
+        ("value.trained.weight", 1, 6),
+    ]
+    act(network, Fire(solver="exact"), Reset())
+    head: Any = module["value"]
+    assert torch.equal(head.trained.weight, initial["value.old.weight"])
+
+
+def test_the_record_holds_the_matrices_that_keep_their_name():
+    network: Any = trained_network()
+    first, second = act(network, Injection(), Injection()).events
+    assert first.method == second.method == "injection"
+    assert [row.name for row in first.networks[0].matrices] == ["encoder.0.weight"]
+    assert [row.name for row in second.networks[0].matrices] == ["encoder.0.weight", *trained_matrices()]
+    for event in (first, second):
+        assert all(row.squared_frobenius_error == 0.0 for row in event.networks[0].matrices)
+        assert all(row.deviation_after == row.deviation_before for row in event.networks[0].matrices)
+
+
+# What cannot be injected, and how it is written
+
+
+class Unknown(torch.optim.Adam):
+    """An optimizer whose state may start anywhere."""
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"head": ()}, "injection: network 'q' names no head"),
+        ({"head": ("haed",)}, "injection: network 'q' has no module 'haed'; nearest is head"),
+        ({"initial": {}}, "network 'q' has no initial value of 'encoder.0.bias'"),
+        ({"optimizer": Unknown}, "optimizer Unknown cannot be renewed in place; known are Adam,"),
+        ({"tied": True}, "injection: head 'head.2' of network 'q' shares a weight with 'encoder.3.weight'"),
+    ],
+)
+def test_what_cannot_be_injected_is_refused_in_one_line_before_the_run(change, message):
+    network: Any = make_network(change.get("optimizer", torch.optim.Adam))
+    if "tied" in change:
+        network.module.encoder.append(nn.Linear(8, 3))
+        network.module.encoder[3].weight = network.module.head[2].weight
+        change = {"head": ("head.2",)}
+    for name, value in change.items():
+        if name != "optimizer":
+            object.__setattr__(network, name, value)
+    for method in (Injection(), Injection(optimizer="keep")):
+        with pytest.raises(ValueError, match=message) as caught:
+            PlasticityManager([network], method, Never())
+        assert "\n" not in str(caught.value)
+        assert "choose optimizer" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "method"),
+    [
+        ("injection", Injection()),
+        ("injection:optimizer=keep", Injection(optimizer="keep")),
+        ("injection:companions=renew", Injection(companions="renew")),
+    ],
+)
+def test_it_is_spelled_like_every_method(text, method):
+    assert parse_intervention(text) == method
+    assert spell(method) == text
+
+
+@pytest.mark.parametrize("text", ["injection:optimizer=kep", "injection:scope=head", "injektion"])
+def test_wrong_spellings_end_in_one_line(text):
+    with pytest.raises(ValueError, match=r"nearest is") as caught:
+        parse_intervention(text)
+    assert "\n" not in str(caught.value)
