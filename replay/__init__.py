@@ -1,8 +1,9 @@
 """Experience, and how often it is reused."""
 
 from .batch import Batch
+from .frames import FrameReplay, frame_replay_bytes
 from .ratio import ReplayRatio
 from .segments import Segment
 from .transitions import TransitionReplay
 
-__all__ = ["Batch", "ReplayRatio", "Segment", "TransitionReplay"]
+__all__ = ["Batch", "FrameReplay", "ReplayRatio", "Segment", "TransitionReplay", "frame_replay_bytes"]

@@ -1,0 +1,277 @@
+"""Observations put together from single frames are those the environment showed."""
+
+from collections import deque
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from replay import Batch, FrameReplay, frame_replay_bytes
+from replay.frames import First
+
+GAMMA = 0.9
+EVENTS = ("go on", "go on", "go on", "go on", "some end", "some end", "all end", "cut", "sample")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a replay and a game are made for."""
+
+    capacity: int = 12
+    members: int = 2
+    stack: int = 3
+    frame_shape: tuple[int, ...] = (1, 2, 2)
+    dtype: torch.dtype = torch.uint8
+    first: First = "repeat"
+    n_steps: int = 1
+
+    def replay(self, capacity: int | None = None) -> FrameReplay:
+        return FrameReplay(
+            capacity or self.capacity,
+            self.members,
+            self.frame_shape,
+            stack=self.stack,
+            dtype=self.dtype,
+            first=self.first,
+            n_steps=self.n_steps,
+            gamma=GAMMA,
+        )
+
+
+class Step(NamedTuple):
+    """One step of all environments, whole; the actions number the transitions from the first one on."""
+
+    observations: NDArray[np.generic]
+    actions: NDArray[np.int64]
+    rewards: NDArray[np.float64]
+    next_observations: NDArray[np.generic]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+
+
+class Game:
+    """Environments that show noise, stack it themselves and end when told to; it remembers every step whole."""
+
+    def __init__(self, setting: Setting, seed: int = 0) -> None:
+        self.setting, self.generator = setting, np.random.default_rng(seed)
+        self.recent: list[deque[NDArray[np.generic]]] = [deque(maxlen=setting.stack) for _ in range(setting.members)]
+        self.history: list[Step] = []
+        self.reset(range(setting.members))
+
+    def reset(self, members: range | list[int]) -> None:
+        for member in members:
+            frame = self.frame()
+            before = frame if self.setting.first == "repeat" else frame * 0
+            self.recent[member].extend([before] * (self.setting.stack - 1) + [frame])
+
+    def frame(self) -> NDArray[np.generic]:
+        noise = self.generator.integers(1, 256, self.setting.frame_shape)
+        return noise.astype(str(self.setting.dtype).removeprefix("torch."))
+
+    def observations(self) -> NDArray[np.generic]:
+        return np.stack([np.concatenate(frames) for frames in self.recent])
+
+    def step(self, event: str) -> Step:
+        members = self.setting.members
+        share = {"some end": 0.5, "all end": 1.0}.get(event, 0.0)
+        ended = self.generator.random(members) < share
+        terminated = ended & (self.generator.random(members) < 0.5)
+        truncated = ended & ~(terminated & (self.generator.random(members) < 0.7))  # now and then both
+        before = self.observations()
+        for frames in self.recent:
+            frames.append(self.frame())
+        numbers = len(self.history) * members + np.arange(members)
+        step = Step(before, numbers, self.generator.normal(size=members), self.observations(), terminated, truncated)
+        self.history.append(step)
+        self.reset(np.flatnonzero(ended).tolist())
+        return step
+
+    def cut(self) -> None:
+        """All begin anew, and the newest transitions are truncated where they ended nothing."""
+        if self.history:
+            newest = self.history[-1]
+            self.history[-1] = newest._replace(truncated=newest.truncated | ~newest.terminated)
+        self.reset(range(self.setting.members))
+
+    def transition(self, number: int) -> tuple[NDArray[np.generic], float, NDArray[np.generic], bool, int]:
+        """Observation, n-step reward, the observation after it, whether it ended there, and how many were summed."""
+        begin, member = divmod(number, self.setting.members)
+        reward = np.float32(0)
+        for count in range(self.setting.n_steps):
+            step = self.history[begin + count]
+            reward += np.float32(GAMMA**count) * np.float32(step.rewards[member])
+            if step.terminated[member] or step.truncated[member] or step is self.history[-1]:
+                break
+        before = self.history[begin].observations[member]
+        return before, float(reward), step.next_observations[member], bool(step.terminated[member]), count + 1
+
+
+def play(replay: FrameReplay, game: Game, event: str) -> None:
+    """The same happens in both."""
+    if event == "cut":
+        replay.cut()
+        game.cut()
+    elif event == "sample":
+        compare(replay, game)
+    else:
+        replay.add(*game.step(event))
+
+
+def compare(replay: FrameReplay, game: Game, seed: int = 0) -> None:
+    """Everything that can be sampled is what the game showed."""
+    if not len(replay):
+        return
+    batch = replay.sample(4, 3 * len(replay), torch.Generator().manual_seed(seed))
+    numbers = batch.actions.flatten().tolist()
+    expected = [game.transition(number) for number in numbers]
+    observations, rewards, next_observations, terminated, steps = zip(*expected, strict=True)
+    assert torch.equal(batch.observations.flatten(0, 1), torch.from_numpy(np.stack(observations)))
+    assert torch.equal(batch.next_observations.flatten(0, 1), torch.from_numpy(np.stack(next_observations)))
+    assert batch.observations.dtype == batch.next_observations.dtype == game.setting.dtype
+    assert torch.equal(batch.terminated.flatten(), torch.tensor(terminated, dtype=torch.float32))
+    assert torch.equal(batch.steps.flatten(), torch.tensor(steps, dtype=torch.float32))
+    torch.testing.assert_close(batch.rewards.flatten(), torch.tensor(rewards), rtol=1e-6, atol=1e-6)
+
+
+def make_setting(
+    capacity: int, members: int, stack: int, frames: tuple[tuple[int, ...], torch.dtype], first: First, n_steps: int
+) -> Setting:
+    return Setting(capacity, members, stack, *frames, first=first, n_steps=n_steps)
+
+
+SETTINGS = st.builds(
+    make_setting,
+    capacity=st.integers(1, 20),
+    members=st.integers(1, 3),
+    stack=st.integers(1, 4),
+    frames=st.sampled_from([((1, 2, 2), torch.uint8), ((2, 3), torch.uint8), ((2,), torch.float32)]),
+    first=st.sampled_from(["repeat", "zeros"]),
+    n_steps=st.integers(1, 4),
+)
+
+
+@given(setting=SETTINGS, events=st.lists(st.sampled_from(EVENTS), max_size=40), seed=st.integers(0, 1000))
+@settings(max_examples=150)
+def test_sampled_observations_are_those_the_environments_showed(setting: Setting, events: list[str], seed: int):
+    replay, game = setting.replay(), Game(setting, seed)
+    for event in events:
+        play(replay, game, event)
+    compare(replay, game, seed)
+
+
+@given(capacity=st.integers(1, 20), members=st.integers(1, 4), events=st.lists(st.sampled_from(EVENTS[:7]), min_size=1))
+@settings(max_examples=60)
+def test_exactly_the_newest_are_held_and_each_can_be_sampled(capacity: int, members: int, events: list[str]):
+    setting = Setting(capacity, members)
+    replay, game = setting.replay(), Game(setting)
+    for event in events:
+        play(replay, game, event)
+    held = -(-capacity // members) * members
+    assert replay.capacity == held
+    assert replay.added == len(events) * members
+    assert len(replay) == min(held, replay.added)
+    numbers = replay.sample(1, 40 * len(replay), torch.Generator().manual_seed(0)).actions
+    assert set(numbers.flatten().tolist()) == set(range(replay.added - len(replay), replay.added))
+
+
+def test_sampling_is_uniform_over_what_is_held():
+    setting = Setting(capacity=10)
+    replay, game = setting.replay(), Game(setting)
+    for _ in range(12):
+        play(replay, game, "some end")
+    numbers = replay.sample(10, 1000, torch.Generator().manual_seed(1)).actions.flatten()
+    counts = torch.bincount(numbers - 14)
+    assert len(counts) == 10
+    assert ((counts - 1000).abs() < 5 * (10_000 * 0.1 * 0.9) ** 0.5).all()
+
+
+def test_batches_have_the_shapes_and_types_that_learners_expect():
+    setting = Setting()
+    replay, game = setting.replay(), Game(setting)
+    play(replay, game, "go on")
+    batch = replay.sample(5, 7, torch.Generator())
+    assert isinstance(batch, Batch)
+    assert batch.observations.shape == batch.next_observations.shape == (5, 7, 3, 2, 2)
+    assert batch.actions.dtype == torch.int64
+    for name in ("actions", "rewards", "terminated", "steps"):
+        assert getattr(batch, name).shape == (5, 7)
+    assert batch.rewards.dtype == batch.terminated.dtype == batch.steps.dtype == torch.float32
+    assert batch.observations.is_contiguous()
+
+
+def test_the_first_frame_of_an_episode_stands_for_those_before_it():
+    firsts: list[tuple[First, int]] = [("repeat", 7), ("zeros", 0)]
+    for first, before in firsts:
+        replay = FrameReplay(10, 1, (1,), stack=3, first=first)
+        shown = np.array([[before, before, 7]], np.uint8), np.array([[before, 7, 9]], np.uint8)
+        yes, no = np.array([True]), np.array([False])
+        replay.add(shown[0], np.array([1]), np.array([0.5]), shown[1], yes, no)
+        batch = replay.sample(1, 1, torch.Generator())
+        assert batch.observations.tolist() == [[[before, before, 7]]]
+        assert batch.next_observations.tolist() == [[[before, 7, 9]]]
+        assert batch.terminated.item() == 1
+
+
+def test_final_frames_make_room_for_any_number_of_short_episodes():
+    setting = Setting(capacity=600, members=3)
+    replay, game = setting.replay(), Game(setting)
+    rooms = [len(replay.final.frames)]
+    for _ in range(450):
+        play(replay, game, "all end")
+        rooms.append(len(replay.final.frames))
+    compare(replay, game)
+    assert rooms[0] < rooms[-1] == 1024, "600 are needed, and a room is doubled"
+    assert all(later in (room, 2 * room) for room, later in pairwise(rooms))
+
+
+def test_final_frames_no_longer_needed_give_way():
+    setting = Setting(capacity=64, members=1)
+    replay, game = setting.replay(), Game(setting)
+    for _ in range(200):
+        play(replay, game, "all end")
+    compare(replay, game)
+    assert len(replay.final.frames) == 64
+
+
+def test_sampling_an_empty_replay_is_refused():
+    with pytest.raises(ValueError, match="empty"):
+        Setting().replay().sample(1, 1, torch.Generator())
+
+
+def test_cutting_an_empty_replay_changes_nothing():
+    replay = Setting().replay()
+    replay.cut()
+    assert len(replay) == 0
+
+
+@pytest.mark.parametrize(
+    ("frames", "dtype"), [((2, 3, 2, 3), "uint8"), ((1, 3, 2, 2), "uint8"), ((2, 3, 2, 2), "float32")]
+)
+def test_observations_of_another_kind_are_refused(frames: tuple[int, ...], dtype: str):
+    replay, none = Setting().replay(), np.zeros(2)
+    observations = np.zeros(frames, dtype)
+    with pytest.raises(ValueError, match=r"observations of shape .* given; this replay was made for \(2, 3, 2, 2\)"):
+        replay.add(observations, none, none, observations, none > 0, none > 0)
+    assert len(replay) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("capacity", 0), ("num_envs", 0), ("stack", 0), ("n_steps", 0), ("first", "last")]
+)
+def test_senseless_settings_are_refused(name: str, value: object):
+    arguments = {"capacity": 10, "num_envs": 1, "frame_shape": (1,)} | {name: value}
+    with pytest.raises(ValueError, match=f"{name} .*given; allowed"):
+        FrameReplay(**arguments)  # type: ignore[arg-type]
+
+
+def test_a_replay_takes_the_bytes_foretold():
+    replay = FrameReplay(1000, 4, (1, 20, 20), stack=4)
+    taken = replay.frames.nbytes + replay.notes.nbytes + replay.final.frames.nbytes
+    assert taken == frame_replay_bytes(1000, 4, (1, 20, 20), torch.uint8, 4)
+    assert frame_replay_bytes(1_000_000, 4, (1, 84, 84), torch.uint8, 4) < 7.3e9
