@@ -25,7 +25,7 @@ class TransitionReplay:
     def __init__(
         self, capacity: int, observation_size: int, action_size: int, device: torch.device | str = "cpu"
     ) -> None:
-        self.capacity = capacity
+        self.capacity, self.device = capacity, torch.device(device)
         self.widths = (observation_size, action_size, 1, observation_size, 1)
         self.rows = torch.empty(capacity, sum(self.widths), dtype=torch.float32, device=device)
         self.added = 0  # transitions ever added; row i of the ring holds the newest with index % capacity == i
