@@ -176,7 +176,7 @@ class DQN:
         yield from ((f"optimizer.q.{name}", value) for name, value in optimizer_tensors(self.optimizer, trained))
 
     def state_dict(self) -> dict[str, Tensor]:
-        state = dict(self._tensors())
+        state = {name: value.contiguous() for name, value in self._tensors()}  # convolutions keep channels innermost
         state["generator.acting"] = self.acting_generator.get_state()
         state["counts"] = torch.tensor([self.decisions, self.updates])
         return state

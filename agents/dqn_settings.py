@@ -46,7 +46,9 @@ class DQNSettings:
 
     def check(self) -> None:
         """Raise ValueError, in one line, where a value makes no sense."""
-        limits = dict.fromkeys(("hidden_width", "batch_size", "target_every", "n_steps", "exploration_steps"), (1.0, math.inf)) | {
+        limits = dict.fromkeys(
+            ("hidden_width", "batch_size", "target_every", "n_steps", "exploration_steps"), (1.0, math.inf)
+        ) | {
             "learning_rate": (0.0, math.inf),
             "beta1": (0.0, 1.0),
             "beta2": (0.0, 1.0),

@@ -22,18 +22,29 @@ class QNetwork(nn.Module):
         super().__init__()
         self.scale = scale
         self.encoder = encoder
-        self.head: nn.Module = nn.Sequential(nn.Linear(features, width), nn.ReLU(), nn.Linear(width, actions))
+        self.head: nn.Module = nn.Sequential(
+            nn.Linear(features, width), nn.ReLU(inplace=True), nn.Linear(width, actions)
+        )
 
     def forward(self, observations: Tensor) -> Tensor:
-        return self.head(self.encoder(observations.float() * self.scale))
+        images = observations.dim() == 4
+        inputs = pixels(observations, self.scale) if images else observations.float() * self.scale
+        return self.head(self.encoder(inputs))
 
+    @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:
         """Xavier-uniform weights, zero biases."""
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
-                nn.init.xavier_uniform_(layer.weight, generator=generator)
-                assert layer.bias is not None
-                nn.init.zeros_(layer.bias)
+                # Drawn in the order of the shape, whatever the order in memory.
+                layer.weight.copy_(nn.init.xavier_uniform_(torch.empty(layer.weight.shape), generator=generator))
+                layer.bias.zero_()  # type: ignore[union-attr]  # there always is one
+
+
+def pixels(images: Tensor, scale: float) -> Tensor:
+    """Scaled images with their channels innermost in memory, as convolutions are fastest on; stacking the channels
+    is five times as fast as `contiguous(memory_format=...)`, which moves bytes one at a time."""
+    return torch.stack(images.unbind(1), -1).float().mul_(scale).permute(0, 3, 1, 2)
 
 
 def make_network(
@@ -55,8 +66,10 @@ def make_network(
     elif kind == "minatar":
         encoder, features = minatar_encoder(*observation_shape)
     else:
-        encoder, features = nn.Sequential(nn.Linear(observation_shape[0], width), nn.ReLU()), width
-    return QNetwork(encoder, features, width, actions, scale)
+        encoder, features = nn.Sequential(nn.Linear(observation_shape[0], width), nn.ReLU(inplace=True)), width
+    network = QNetwork(encoder, features, width, actions, scale)
+    network.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the stubs lack it
+    return network
 
 
 def kind_for(observation_shape: tuple[int, ...]) -> str:
@@ -80,11 +93,11 @@ def nature_encoder(channels: int, height: int, width: int) -> tuple[nn.Module, i
     """Three convolutions; how many features come out of them."""
     layers = nn.Sequential(
         nn.Conv2d(channels, 32, 8, stride=4),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
         nn.Conv2d(32, 64, 4, stride=2),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
         nn.Conv2d(64, 64, 3),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
         nn.Flatten(),
     )
     return layers, 64 * math.prod((((side - 8) // 4 + 1 - 4) // 2 + 1) - 2 for side in (height, width))
@@ -92,4 +105,5 @@ def nature_encoder(channels: int, height: int, width: int) -> tuple[nn.Module, i
 
 def minatar_encoder(channels: int, height: int, width: int) -> tuple[nn.Module, int]:
     """One convolution; how many features come out of it."""
-    return nn.Sequential(nn.Conv2d(channels, 16, 3), nn.ReLU(), nn.Flatten()), 16 * (height - 2) * (width - 2)
+    layers = nn.Sequential(nn.Conv2d(channels, 16, 3), nn.ReLU(inplace=True), nn.Flatten())
+    return layers, 16 * (height - 2) * (width - 2)
