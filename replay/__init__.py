@@ -1,9 +1,18 @@
 """Experience, and how often it is reused."""
 
 from .batch import Batch
+from .contents import read_contents
 from .frames import FrameReplay, frame_replay_bytes
 from .ratio import ReplayRatio
 from .segments import Segment
 from .transitions import TransitionReplay
 
-__all__ = ["Batch", "FrameReplay", "ReplayRatio", "Segment", "TransitionReplay", "frame_replay_bytes"]
+__all__ = [
+    "Batch",
+    "FrameReplay",
+    "ReplayRatio",
+    "Segment",
+    "TransitionReplay",
+    "frame_replay_bytes",
+    "read_contents",
+]

@@ -1,6 +1,7 @@
 """The true last frames of ended episodes, which no later observation shows."""
 
 from collections import deque
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -20,14 +21,14 @@ class FinalFrames:
         self.first = self.stop = 0  # numbers [first, stop) are still needed
         self.counts: deque[tuple[int, int]] = deque()  # which step they belong to, and how many
 
-    def append(self, step: int, frames: Tensor) -> Tensor:
-        """Keep the last frames of episodes that ended at `step`; gives back their numbers."""
+    def append(self, counts: Iterable[tuple[int, int]], frames: Tensor) -> Tensor:
+        """Keep last frames, so many of episodes that ended at each of some steps; gives back their numbers."""
         numbers = torch.arange(self.stop, self.stop + len(frames), device=self.frames.device)
         while self.stop + len(frames) - self.first > len(self.frames):
             self._double()
         self.frames[numbers % len(self.frames)] = frames.to(self.frames.device, non_blocking=True)
         self.stop += len(frames)
-        self.counts.append((step, len(frames)))
+        self.counts.extend(counts)
         return (numbers % 2**31).to(torch.int32)
 
     def forget(self, oldest: int) -> None:

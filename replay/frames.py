@@ -7,6 +7,8 @@ than transitions are held: the older frames of the oldest stack, and what the ne
 """
 
 import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,10 +18,12 @@ from torch import Tensor
 
 from .batch import Batch
 from .final_frames import ROOM, FinalFrames
+from .frame_segments import CUT, TERMINATED, TRUNCATED, FrameSegment, kind, read_frame_segment
+from .segments import Segment
 
 ACTION, REWARD, ENDING, AGE, FINAL = range(5)  # a note: int32, the reward's bits as they are
 NOTE_BYTES = 5 * 4
-TERMINATED, TRUNCATED, CUT = 1, 2, 4  # bits of ENDING; CUT beside TRUNCATED where `cut` ended the episode
+SEGMENT_BYTES = 256_000_000
 DECISIONS_PER_EPISODE = 64  # for the memory figure: room for the final frames of episodes this short
 
 First = Literal["repeat", "zeros"]
@@ -44,6 +48,8 @@ class FrameReplay:
         for name, value in (("capacity", capacity), ("num_envs", num_envs), ("stack", stack), ("n_steps", n_steps)):
             if value < 1:
                 raise ValueError(f"{name} {value} given; allowed is 1 or more")
+        if stack > 256:
+            raise ValueError(f"stack {stack} given; allowed is 256 or less")
         if dtype not in (torch.uint8, torch.float32):
             raise ValueError(f"frames of {dtype} given; allowed are torch.uint8 and torch.float32")
         if first not in ("repeat", "zeros"):
@@ -57,13 +63,22 @@ class FrameReplay:
         self.frames = torch.empty(self.rows + 1, num_envs, *self.frame_shape, dtype=dtype, device=device)
         self.frames[self.rows] = 0
         self.notes = torch.zeros(self.rows, num_envs, 5, dtype=torch.int32, device=device)
-        self.final = FinalFrames(self.frame_shape, dtype, self.device)
-        self.steps = self.oldest = 0  # steps ever added, and the oldest held; step t lies in row t % rows
-        self.ages = np.zeros(num_envs, np.int32)  # of the next observations: decisions since the reset, up to stack - 1
-        self.endings = np.zeros(num_envs, np.int32)  # of the newest transitions
+        self._begin_at(0)
         self._lags = torch.arange(stack - 1, -1, -1, device=device)
         self._ahead = torch.arange(n_steps, device=device)
         self._discounts = (gamma ** torch.arange(n_steps, dtype=torch.float64)).to(torch.float32).to(device)
+
+    @property
+    def kind(self) -> str:
+        """What a segment must agree with, in words."""
+        return kind(self.num_envs, self.frame_shape, self.dtype, self.stack)
+
+    def _begin_at(self, step: int) -> None:
+        """Hold nothing, and expect this step next."""
+        self.final = FinalFrames(self.frame_shape, self.dtype, self.device)
+        self.steps = self.oldest = step  # steps ever added, and the oldest held; step t lies in row t % rows
+        self.ages = np.zeros(self.num_envs, np.int32)  # of the next observations: decisions since the reset, cut
+        self.endings = np.zeros(self.num_envs, np.int32)  # of the newest transitions
 
     @property
     def added(self) -> int:
@@ -95,25 +110,28 @@ class FrameReplay:
         self.notes[self.steps % self.rows].copy_(notes, non_blocking=True)
         if len(ended):
             self._keep_final(self.steps, ended, following[ended])
-        self.ages = np.where(self.endings, 0, np.minimum(self.ages + 1, self.stack - 1)).astype(np.int32)
+        self._go_on(self.ages)
         self.steps += 1
+
+    def _go_on(self, ages: NDArray[np.int32]) -> None:
+        """The ages of the next observations, from those of the newest transitions."""
+        self.ages = np.where(self.endings, 0, np.minimum(ages + 1, self.stack - 1)).astype(np.int32)
 
     def cut(self) -> None:
         """The open episodes end here, as truncated."""
         cut = np.flatnonzero(self.endings == 0) if self.steps else np.zeros(0, int)
         if len(cut):
-            self.end_newest(cut, self.frames[self.steps % self.rows, torch.from_numpy(cut)])
+            self._end_episodes(self.steps - 1, cut, self.frames[self.steps % self.rows, torch.from_numpy(cut)])
 
-    def end_newest(self, members: NDArray[np.intp], frames: Tensor) -> None:
-        """End these environments' episodes with their newest transitions, which `frames` conclude."""
-        step = self.steps - 1
+    def _end_episodes(self, step: int, members: NDArray[np.intp], frames: Tensor) -> None:
+        """End these environments' episodes with the newest step, which `frames` conclude."""
         self.endings[members] = TRUNCATED | CUT
         self.notes[step % self.rows, torch.from_numpy(members), ENDING] = TRUNCATED | CUT
         self._keep_final(step, members, frames)
         self.ages[members] = 0
 
     def _keep_final(self, step: int, members: NDArray[np.intp], frames: Tensor) -> None:
-        numbers = self.final.append(step, frames)
+        numbers = self.final.append([(step, len(members))], frames)
         self.notes[step % self.rows, torch.from_numpy(members).to(self.device), FINAL] = numbers
 
     def _newest_frames(self, observations: NDArray[np.generic]) -> Tensor:
@@ -165,6 +183,96 @@ class FrameReplay:
             (last[:, ENDING] & TERMINATED).float().view(lead),
             steps.float().view(lead),
         )
+
+    def save(self, folder: Path, known: Sequence[Segment] = ()) -> list[Segment]:
+        """Write what no known segment holds as new files; the segments that make up the whole, in order."""
+        kept = [segment for segment in known if segment.stop > self.oldest * self.num_envs]
+        begin = max(self.oldest, kept[-1].stop // self.num_envs if kept else 0)
+        frame_bytes = self.frames[0, 0].nbytes
+        steps = max(1, SEGMENT_BYTES // (2 * self.num_envs * (frame_bytes + NOTE_BYTES)))  # each might end an episode
+        ranges = [(start, min(start + steps, self.steps)) for start in range(begin, self.steps, steps)]
+        if not ranges and kept and kept[-1].start < kept[-1].stop and (self.endings & CUT).any():
+            ranges = [(self.steps, self.steps)]  # of no transitions: only the cut, which the last one may not hold
+        return kept + [self._segment(start, stop).write(folder) for start, stop in ranges]
+
+    def _segment(self, start: int, stop: int) -> FrameSegment:
+        """Steps [start, stop) with all that their observations need, the frames not copied."""
+        notes = self.notes[torch.arange(start, stop, device=self.device) % self.rows].cpu()
+        before = self.notes[(start - 1) % self.rows].cpu() if start > self.oldest else torch.zeros_like(self.notes[0])
+        cut = before[:, ENDING] & CUT != 0
+        final = torch.cat((before[cut, FINAL], notes[..., FINAL][notes[..., ENDING] != 0]))
+        return FrameSegment(
+            start,
+            self.stack,
+            list(self._slices(start - min(self.stack - 1, start), stop + 1)),
+            notes[..., ACTION],
+            notes[..., REWARD].view(torch.float32),
+            notes[..., ENDING],
+            notes[..., AGE],
+            cut,
+            self.final.take(final.to(self.device)),
+        )
+
+    def _slices(self, start: int, stop: int) -> Iterator[Tensor]:
+        """The frames of steps [start, stop), in the pieces in which the ring holds them."""
+        while start < stop:
+            row = start % self.rows
+            count = min(stop - start, self.rows - row)
+            yield self.frames[row : row + count]
+            start += count
+
+    def load(self, folder: Path, segments: Sequence[Segment], added: int) -> None:
+        """Put back what `save` wrote, when `added` transitions had been added."""
+        oldest = max(0, added // self.num_envs - self.steps_held)
+        self._begin_at(0)
+        for number, segment in enumerate(segments):
+            piece = read_frame_segment(folder, segment)
+            if piece.kind != self.kind:
+                raise ValueError(f"{segment.file} holds {piece.kind}; this replay was made for {self.kind}")
+            if not number:
+                self._begin_at(piece.start)
+                self.oldest = max(oldest, piece.start)
+            if piece.start != self.steps:
+                raise ValueError(f"{segment.file} does not follow on transition {self.added}")
+            self._restore(piece)
+        if self.added != added:
+            raise ValueError(f"the segments in {folder} end at transition {self.added}; {added} were to be loaded")
+
+    def _restore(self, piece: FrameSegment) -> None:
+        """Take over a segment that begins where the replay ends, but for what is older than the oldest to be held."""
+        self.steps = piece.stop
+        if self.steps <= self.oldest:
+            return
+        begin = piece.start - piece.context
+        wanted = max(begin, self.oldest - self.stack + 1)
+        frames = piece.frames[0][wanted - begin :]
+        for target in self._slices(wanted, wanted + len(frames)):
+            target.copy_(frames[: len(target)])
+            frames = frames[len(target) :]
+
+        final = piece.final_frames
+        if piece.cut.any() and piece.start > self.oldest:
+            again = torch.from_numpy(self.endings & CUT != 0)[piece.cut]
+            members = np.flatnonzero(piece.cut.numpy())[~again.numpy()]
+            if len(members):
+                self._end_episodes(piece.start - 1, members, final[: len(again)][~again])
+        if piece.stop == piece.start:
+            return
+
+        skipped = max(0, self.oldest - piece.start)
+        ended = piece.endings != 0
+        final = final[int(piece.cut.sum() + ended[:skipped].sum()) :]
+        ended = ended[skipped:]
+        counts = ended.sum(1).tolist()
+        columns = (piece.actions, piece.rewards.view(torch.int32), piece.endings.int(), piece.ages.int())
+        notes = torch.stack((*columns, torch.zeros_like(piece.actions)), dim=-1)[skipped:]
+        notes[..., FINAL][ended] = self.final.append(
+            [(step, count) for step, count in enumerate(counts, piece.start + skipped) if count], final
+        ).cpu()
+        steps = torch.arange(piece.start + skipped, piece.stop, device=self.device)
+        self.notes[steps % self.rows] = notes.to(self.device)
+        self.endings = piece.endings[-1].numpy().astype(np.int32)
+        self._go_on(piece.ages[-1].numpy())
 
     def _places(self, steps: Tensor, members: Tensor) -> Tensor:
         return steps % self.rows * self.num_envs + members

@@ -1,0 +1,81 @@
+"""What a saved replay holds, in a form that two runs share if they hold the same, however it was cut into segments."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .frame_segments import CUT, TERMINATED, TRUNCATED, FrameSegment, frame_segment
+from .segments import Segment, read_segment
+
+
+def read_contents(folder: Path, segments: Sequence[Segment], first: int) -> dict[str, Tensor]:
+    """The contents of any replay's segments from transition `first` on, by name.
+
+    A FrameReplay's count from the step of all environments that `first` belongs to, and frames are given as their
+    SHA-256, so that two replays of many gigabytes can be compared.
+    """
+    rows: list[Tensor] = []
+    frames = _FrameContents(first)
+    for segment in segments:
+        tensors = read_segment(folder, segment)
+        if "rows" in tensors:
+            rows.append(tensors["rows"][max(0, first - segment.start) :].clone())
+        else:
+            frames.add(frame_segment(segment, tensors))
+    return {"rows": torch.cat(rows)} if rows else frames.contents()
+
+
+class _FrameContents:
+    """Collects the segments of a FrameReplay, in order."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.parts: list[dict[str, Tensor]] = []
+        self.earlier = torch.empty(0)
+
+    def add(self, piece: FrameSegment) -> None:
+        final, cut = _digests(piece.final_frames, 1), int(piece.cut.sum())
+        if self.parts and cut:
+            self.parts[-1]["endings"][-1][piece.cut] = TRUNCATED | CUT
+            self.parts[-1]["next_frames"][-1][piece.cut] = final[:cut]
+        skipped = max(0, self.first // piece.num_envs - piece.start)
+        if piece.start + skipped >= piece.stop:
+            return
+        frames, begin = _digests(piece.frames[0], 2), piece.context + skipped
+        ended = piece.endings != 0
+        following = frames[piece.context + 1 :].clone()
+        following[ended] = final[cut:]
+        if not self.parts:
+            self.earlier = torch.zeros(piece.stack - 1, *frames.shape[1:], dtype=torch.uint8)
+            for lag in range(1, min(piece.stack - 1, begin) + 1):
+                shown = piece.ages[skipped] >= lag
+                self.earlier[-lag][shown] = frames[begin - lag][shown]
+        part = {
+            "actions": piece.actions,
+            "rewards": piece.rewards,
+            "endings": piece.endings,
+            "ages": piece.ages,
+            "frames": frames[piece.context : -1],
+            "next_frames": following,
+        }
+        self.parts.append({name: tensor[skipped:].clone() for name, tensor in part.items()})
+
+    def contents(self) -> dict[str, Tensor]:
+        if not self.parts:
+            return {}
+        whole = {name: torch.cat([part[name] for part in self.parts]) for name in self.parts[0]}
+        endings = whole.pop("endings")
+        whole |= {"terminated": endings & TERMINATED != 0, "truncated": endings & TRUNCATED != 0}
+        return whole | {"earlier_frames": self.earlier}
+
+
+def _digests(frames: Tensor, lead: int) -> Tensor:
+    """The SHA-256 of each frame, behind as many leading axes."""
+    single = frames.reshape(math.prod(frames.shape[:lead]), math.prod(frames.shape[lead:])).numpy()
+    digests = b"".join(hashlib.sha256(frame).digest() for frame in single)
+    return torch.from_numpy(np.frombuffer(digests, np.uint8).copy()).view(*frames.shape[:lead], 32)
