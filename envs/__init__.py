@@ -1,6 +1,8 @@
 """Worlds by name, as Gymnasium environments and vector environments; `describe_names` says which."""
 
 from . import graphics as graphics  # first: it gets MuJoCo imported whatever MUJOCO_GL says
+from .atari_names import is_atari
+from .atari_settings import PUBLISHED_ATARI, AtariSettings
 from .observations import next_observations
 from .randomness import spawn_seeds
 from .registry import describe_names, make, make_vec, names, register
@@ -9,7 +11,10 @@ from .scores import normalised_score, references
 register()
 
 __all__ = [
+    "PUBLISHED_ATARI",
+    "AtariSettings",
     "describe_names",
+    "is_atari",
     "make",
     "make_vec",
     "names",

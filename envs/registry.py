@@ -13,6 +13,9 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
+from .atari import AtariEnv, AtariVectorEnv
+from .atari_names import games, is_atari, require_no_other_spelling
+from .atari_settings import AtariSettings
 from .generic import make_generic, make_generic_vector
 from .humanoid import EPISODE_STEPS, TASKS, HumanoidEnv, HumanoidVectorEnv
 from .original import PREFIX as ORIGINAL
@@ -25,12 +28,22 @@ NAMESPACE = "fire_rl"
 NATIVE = {f"h1-{name}": task for name, task in TASKS.items()}
 
 
+STANDARD_ATARI = AtariSettings()
+
+
 def make(
-    name: str, seed: int | None = None, action_repeat: int = 1, render_mode: str | None = None
+    name: str,
+    seed: int | None = None,
+    action_repeat: int = 1,
+    render_mode: str | None = None,
+    atari: AtariSettings = STANDARD_ATARI,
 ) -> gym.Env[Any, Any]:
-    """One environment; its first `reset()` without a seed uses `seed`."""
+    """One environment; its first `reset()` without a seed uses `seed`. `atari` is for Atari games only."""
     _require_positive("action_repeat", action_repeat)
     seed = _seed(seed)
+    if is_atari(name):
+        _require_no_repeat(name, action_repeat)
+        return AtariEnv(name, seed, render_mode, atari)
     if name.startswith(SUITE):
         return make_suite(name, seed, action_repeat, render_mode)
     if name.startswith(ORIGINAL):
@@ -45,11 +58,17 @@ def make(
 
 
 def make_vec(
-    name: str, num_envs: int, seed: int | None = None, action_repeat: int = 1, threads: int | None = None
+    name: str,
+    num_envs: int,
+    seed: int | None = None,
+    action_repeat: int = 1,
+    threads: int | None = None,
+    atari: AtariSettings = STANDARD_ATARI,
 ) -> VectorEnv[Any, Any, Any]:
     """Several environments with same-step autoreset; the first `reset()` without a seed spreads `seed` over them.
 
-    `threads` step native environments; by default as many as there are processors, one per environment at most.
+    `threads` step native environments and Atari games; by default as many as there are processors, one per environment
+    at most. `atari` is for Atari games only.
     """
     _require_positive("num_envs", num_envs)
     _require_positive("action_repeat", action_repeat)
@@ -57,11 +76,14 @@ def make_vec(
     if name.startswith(SUITE):
         return make_suite_vector(name, num_envs, seed, action_repeat)
     native, original = native_name(name), name.startswith(ORIGINAL)
-    if native is None and not original:
+    if native is None and not original and not is_atari(name):
         _require_known(name)
         return with_state(make_generic_vector(name, num_envs, seed, action_repeat))
     threads = min(num_envs, len(os.sched_getaffinity(0)) if threads is None else threads)
     _require_positive("threads", threads)
+    if is_atari(name):
+        _require_no_repeat(name, action_repeat)
+        return AtariVectorEnv(name, num_envs, seed, atari, threads)
     if native is None:
         return OriginalVectorEnv(name, num_envs, seed, action_repeat, threads)
     env = HumanoidVectorEnv(NATIVE[native], num_envs, seed, action_repeat, threads)
@@ -76,8 +98,8 @@ def native_name(name: str) -> str | None:
 
 
 def names() -> list[str]:
-    """The native names, then the Control suite's where it is installed, then Gymnasium's ids."""
-    return [*NATIVE, *benchmark_names(), *(name for name in gym.registry if not name.startswith(f"{NAMESPACE}/"))]
+    """The native names, then the Control suite's where it is installed, Atari games, then Gymnasium's ids."""
+    return [*NATIVE, *benchmark_names(), *games(), *(name for name in gym.registry if not _has_another_name(name))]
 
 
 def describe_names() -> str:
@@ -88,6 +110,7 @@ def describe_names() -> str:
             "h1-TASK: HumanoidBench's fourteen tasks of the H1, native. TASK is",
             *(f"  {line}" for line in tasks),
             f"{SUITE}DOMAIN-TASK: the DeepMind Control suite, such as {SUITE}humanoid-walk",
+            "GAME: Atari games by their names in ale-py, such as Breakout or MsPacman",
             f"{ORIGINAL}ID: the original package's robots and tasks, where it is installed,",
             f"  such as {ORIGINAL}h1hand-walk-v0",
             "ID: whatever Gymnasium knows, such as HalfCheetah-v5; module:ID: what a module registers",
@@ -148,7 +171,18 @@ def _seed(seed: int | None) -> int | None:
     return None if seed is None else int(seed)
 
 
+def _has_another_name(identifier: str) -> bool:
+    """Ours, and those that ale-py registers when it is imported."""
+    return identifier.startswith(f"{NAMESPACE}/") or str(gym.registry[identifier].entry_point).startswith("ale_py")
+
+
+def _require_no_repeat(name: str, action_repeat: int) -> None:
+    if action_repeat != 1:
+        raise ValueError(f"action_repeat is {action_repeat}; {name} holds an action for --frame-skip emulator frames")
+
+
 def _require_known(name: str) -> None:
+    require_no_other_spelling(name)
     if ":" in name:
         if name.count(":") > 1 or not all(name.split(":")):
             raise ValueError(f"environment {name!r} is not of the form module:id, such as my_package:Task-v0")

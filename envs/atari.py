@@ -1,0 +1,228 @@
+"""Atari games as Gymnasium environments: a vector with same-step autoreset and saved states, and one that can be seen.
+
+The emulators have no state to save. What a member played since its last seeding is saved instead, and played again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.spaces import Box, Discrete
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import ArrayLike, NDArray
+
+from .atari_games import NOOP, AtariGames, Flags, Frames, Played
+from .atari_settings import FRAMES_PER_SECOND, AtariSettings
+from .randomness import spawn_seeds
+from .trace import State, Trace, random_seed, require_same, traces_from_state, traces_to_state
+
+Info = dict[str, Any]
+
+# Seeding an emulator takes 90 ms, as long as playing 250 decisions. So it is done at the first game that begins so many
+# decisions after the seeding before: 6% of the emulators' time at most, and a resumed run has that much more to replay.
+PATIENCE = 4_000
+SEED_END = 2**63
+
+
+class AtariVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
+    """Several emulators of one game. Rewards are the game's own points."""
+
+    def __init__(self, name: str, num_envs: int, seed: int | None, settings: AtariSettings, threads: int) -> None:
+        self._games = AtariGames(name, num_envs, settings, threads)
+        self._traces = _new_traces(seed, num_envs)
+        self._begun = False
+        self.num_envs = num_envs
+        self.settings = settings
+        self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
+        self.spec = atari_spec(name, settings)
+        self.single_observation_space, self.single_action_space = _spaces(self._games, settings)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[Frames, Info]:
+        """Begins a game in every member; one seed is spread over them."""
+        seeds = spawn_seeds(int(seed), self.num_envs) if isinstance(seed, (int, np.integer)) else seed
+        _begin_all(self._games, self._traces, seeds, self._begun)
+        self._begun = True
+        return self._games.observations, self._infos()
+
+    def step(self, actions: ArrayLike) -> tuple[Frames, NDArray[np.float64], Flags, Flags, Info]:
+        """One decision of each; where an episode ends, the next begins and `final_obs` holds the true observation."""
+        if not self._begun:
+            raise gym.error.ResetNeeded("call reset() or set_state() before step()")
+        played = _play(self._games, self._traces, np.asarray(actions))
+        ended = played.terminated | played.truncated
+        true_observations = self._games.observations
+        _go_on(self._games, self._traces, played)
+        infos = self._infos()
+        if ended.any():
+            infos |= {"final_obs": true_observations, "_final_obs": ended}
+        return self._games.observations, played.rewards, played.terminated, played.truncated, infos
+
+    def get_state(self) -> State:
+        """Everything that decides the future; `set_state(**state)` restores it exactly."""
+        if not self._begun:
+            raise gym.error.ResetNeeded("call reset() or set_state() before get_state()")
+        return traces_to_state(self._traces, self._games.observations, np.array(NOOP, dtype=np.int64))
+
+    def set_state(self, **state: ArrayLike) -> None:
+        """Goes on from what `get_state` gave: the members play again what they played since their last seeding."""
+        if not self._begun:
+            self.reset()
+        wanted, checksums = traces_from_state(state, self.get_state(), PATIENCE)
+        numbers = _replay(self._games, wanted)
+        episodes = [(number, trace.episode) for number, trace in zip(numbers, wanted, strict=True)]
+        try:
+            require_same(checksums, self._games.observations, episodes)
+        except ValueError:
+            self.reset()  # from a state that is nobody's
+            raise
+        self._traces = wanted
+
+    def close_extras(self, **settings: Any) -> None:
+        """Ends the emulators' threads."""
+        del self._games
+
+    def _infos(self) -> Info:
+        return {"lives": self._games.lives, "_lives": np.ones(self.num_envs, dtype=np.bool_)}
+
+
+class AtariEnv(gym.Env[Any, Any]):
+    """One emulator, bit by bit the member of a vector that has its seed; it can draw the console's own screen."""
+
+    def __init__(self, name: str, seed: int | None, render_mode: str | None, settings: AtariSettings) -> None:
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"render_mode {render_mode!r} is not known; allowed are None and 'rgb_array'")
+        self._games = AtariGames(name, 1, settings, 1, pictures=render_mode is not None)
+        self._traces = [Trace(random_seed() if seed is None else seed, PATIENCE)]
+        self._last: Played | None = None
+        self._begun = False
+        self.settings, self.render_mode = settings, render_mode
+        frames_per_second = FRAMES_PER_SECOND / settings.frame_skip
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": frames_per_second}
+        self.spec = atari_spec(name, settings, render_mode)
+        self.observation_space, self.action_space = _spaces(self._games, settings)
+
+    def reset(self, *, seed: int | None = None, options: Mapping[str, Any] | None = None) -> tuple[Frames, Info]:
+        """Begins an episode: the next game, or after a lost life that ended one, what is left of the game."""
+        super().reset(seed=seed)
+        if seed is None and self._last is not None and (self._last.over[0] or self._last.life_lost[0]):
+            _go_on(self._games, self._traces, self._last)
+        else:
+            _begin_all(self._games, self._traces, [seed], self._begun)
+        self._begun, self._last = True, None
+        return self._games.observations[0], {"lives": int(self._games.lives[0])}
+
+    def step(self, action: ArrayLike) -> tuple[Frames, float, bool, bool, Info]:
+        """One decision."""
+        if not self._begun or (self._last is not None and (self._last.terminated[0] or self._last.truncated[0])):
+            raise gym.error.ResetNeeded("call reset() before the first step() and after an episode's last")
+        self._last = played = _play(self._games, self._traces, np.asarray(action)[None])
+        info = {"lives": int(self._games.lives[0])}
+        observation = self._games.observations[0]
+        return observation, float(played.rewards[0]), bool(played.terminated[0]), bool(played.truncated[0]), info
+
+    def render(self) -> Frames | None:
+        """The screen, (height, width, 3)."""
+        if self.render_mode is None:
+            return None
+        if not self._begun:
+            raise gym.error.ResetNeeded("call reset() before render()")
+        return self._games.screen()
+
+
+def make_registered_atari(name: str, render_mode: str | None = None, **settings: Any) -> AtariEnv:
+    """What `gym.make(spec)` calls."""
+    return AtariEnv(name, None, render_mode, AtariSettings(**settings))
+
+
+def atari_spec(name: str, settings: AtariSettings, render_mode: str | None = None) -> EnvSpec:
+    """Of one environment: its limit counts decisions."""
+    return EnvSpec(
+        name,
+        entry_point=f"{__name__}:make_registered_atari",
+        max_episode_steps=settings.episode_decisions,
+        order_enforce=False,
+        disable_env_checker=True,
+        kwargs={"name": name, "render_mode": render_mode, **asdict(settings)},
+    )
+
+
+def _spaces(games: AtariGames, settings: AtariSettings) -> tuple[Box, Discrete]:
+    size = settings.screen_size
+    return Box(0, 255, (settings.stack, size, size), np.uint8), Discrete(games.action_count)
+
+
+def _new_traces(seed: int | None, count: int) -> list[Trace]:
+    seeds = [random_seed() for _ in range(count)] if seed is None else spawn_seeds(seed, count)
+    return [Trace(one, PATIENCE) for one in seeds]
+
+
+def _begin_all(games: AtariGames, traces: list[Trace], seeds: Sequence[int | None] | None, begun: bool) -> None:
+    """Games from seeds of the members, or where none is given the next ones, even if the present ones are not over."""
+    given = [None] * len(traces) if seeds is None else list(seeds)
+    if len(given) != len(traces):
+        raise ValueError(f"{len(given)} seeds are given; {len(traces)} are needed, one for each environment")
+    for seed in given:
+        if seed is not None and not 0 <= seed < SEED_END:
+            raise ValueError(f"seed is {seed}; allowed are None and whole numbers from 0 on, below 2**63")
+    first: list[int | None] = []
+    for member, seed in enumerate(given):
+        if seed is not None:
+            traces[member] = Trace(int(seed), PATIENCE)
+        elif begun:
+            first.append(traces[member].next_episode(over=False))
+            continue
+        first.append(traces[member].first())
+    games.begin(range(len(traces)), first)
+
+
+def _play(games: AtariGames, traces: Sequence[Trace], actions: NDArray[Any]) -> Played:
+    played = games.step(actions)
+    for trace, action in zip(traces, actions.tolist(), strict=True):
+        trace.actions.append(action)
+    return played
+
+
+def _go_on(games: AtariGames, traces: Sequence[Trace], played: Played) -> None:
+    """Begins what follows an episode's end: the next game, or the game's next life."""
+    if played.over.any():
+        members = np.flatnonzero(played.over).tolist()
+        games.begin(members, [traces[member].next_episode() for member in members])
+    if played.life_lost.any():
+        games.begin_stacks(played.life_lost)
+
+
+def _replay(games: AtariGames, traces: Sequence[Trace]) -> list[int]:
+    """Plays traces anew, all members together: each begins so late that all arrive at the same time.
+
+    The numbers of the episodes they arrive in; until then those who wait play anything.
+    """
+    waits = np.array([len(trace.actions) for trace in traces])
+    longest, numbers = int(waits.max()), [trace.seeded for trace in traces]
+    waits = longest - waits
+    games.begin(
+        range(len(traces)), [None if wait else trace.first() for trace, wait in zip(traces, waits, strict=True)]
+    )
+    for moment in range(longest + 1):
+        if moment and (starting := np.flatnonzero(waits == moment).tolist()):
+            games.begin(starting, [traces[member].first() for member in starting])
+        if moment == longest:
+            break
+        pairs = zip(traces, (moment - waits).tolist(), strict=True)
+        played = games.step(np.array([trace.actions[at] if at >= 0 else NOOP for trace, at in pairs], dtype=np.int64))
+        if over := np.flatnonzero(played.over).tolist():
+            for member in over:
+                numbers[member] += int(waits[member] <= moment)
+            games.begin(over, [None] * len(over))
+        if played.life_lost.any():
+            games.begin_stacks(played.life_lost)
+    return numbers

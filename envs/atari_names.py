@@ -1,0 +1,52 @@
+"""Atari games by name: `Breakout` for what ale-py calls `breakout`, `ALE/Breakout-v5`, `BreakoutNoFrameskip-v4`, ..."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+from .atari_scores import RANDOM_AND_HUMAN
+
+INSTALL = "`make setup`, or `pip install '.[atari]'` from the checkout"
+TWO_PLAYERS_ONLY = {"combat", "joust", "maze_craze", "warlords"}
+GYMNASIUMS_SPELLING = re.compile(r"(?:ALE/)?(?P<game>\w+?)(?:-ram)?(?:NoFrameskip|Deterministic)?-v\d+")
+
+
+@functools.cache
+def games() -> dict[str, str]:
+    """ROM names by the names that ale-py registers; without ale-py the games of the usual benchmark."""
+    spec = find_spec("ale_py")
+    if spec is None or not spec.submodule_search_locations:
+        return dict.fromkeys(RANDOM_AND_HUMAN, "")
+    listed = json.loads((Path(spec.submodule_search_locations[0]) / "roms" / "md5.json").read_text())
+    found = sorted(file.removesuffix(".bin") for file in listed)
+    return {rom.title().replace("_", ""): rom for rom in found if rom not in TWO_PLAYERS_ONLY}
+
+
+def is_atari(name: str) -> bool:
+    """Whether an environment of that name is an Atari game with the preprocessing of `AtariSettings`."""
+    return name in games()
+
+
+def require_no_other_spelling(name: str) -> None:
+    """Refuses ids that name an Atari game and a way of preprocessing at once, with the name to use."""
+    known = {game.lower(): game for game in games()}
+    match = GYMNASIUMS_SPELLING.fullmatch(name)
+    bare = match["game"] if match else name.removeprefix("ALE/")
+    if (match or name.startswith("ALE/")) and bare.lower() in known:
+        game = known[bare.lower()]
+        raise ValueError(f"environment {name!r} is called {game!r} here; flags such as --sticky-per choose its frames")
+    if name.startswith("ALE/"):
+        near = difflib.get_close_matches(bare, games(), n=3, cutoff=0.4) or ["Breakout"]
+        raise ValueError(f"no Atari game is called {bare!r}; the nearest names are {', '.join(near)}")
+
+
+def rom_of(name: str) -> str:
+    """ale-py's name of a game's ROM; a line that says what to install where ale-py is missing."""
+    if find_spec("ale_py") is None:
+        raise ValueError(f"the Atari game {name!r} needs the module 'ale_py', which is missing: {INSTALL}")
+    return games()[name]

@@ -1,0 +1,65 @@
+"""How an Atari game is shown to an agent: today's standard by default, the published FIRE and DQN choices by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+FRAMES_PER_SECOND = 60
+MOST_NO_OPS = 10_000
+
+
+@dataclass(frozen=True)
+class AtariSettings:
+    """Preprocessing of Atari games; the defaults are those of ALE's v5 environments (Machado et al. 2018)."""
+
+    frame_skip: int = 4
+    """Emulator frames an action is held for; from 2 on, each pixel shows the brighter of the last two."""
+    screen_size: int = 84
+    """Height and width of the picture in pixels, in shades of gray."""
+    stack: int = 4
+    """Pictures in an observation, the newest last."""
+    first_stack: Literal["repeat", "zeros"] = "repeat"
+    """Where an episode begins, the older pictures are its first one again, or black."""
+    sticky: float = 0.25
+    """Probability that the action before is repeated instead of the one chosen; 0: never."""
+    sticky_per: Literal["frame", "decision"] = "frame"
+    """What is repeated: one emulator frame (ALE v5), or a whole decision (the published FIRE and DQN code)."""
+    noop_max: int = 0
+    """An episode begins with 0 to so many emulator frames of doing nothing; 0: none."""
+    fire_reset: bool = False
+    """Hold FIRE for an episode's first emulator frame, in games that have it; it counts as one of the no-ops."""
+    full_actions: bool = False
+    """All 18 actions of the console instead of those that the game uses."""
+    terminal_on_life_loss: bool = False
+    """A lost life is an end to learn from, although the game goes on; for training, never for evaluation."""
+    episode_frames: int = 108_000
+    """Emulator frames after which a game is cut off; the published code's limit of 100,000 decisions is 400,000."""
+
+    def check(self) -> None:
+        """Raise ValueError, in one line, where a value makes no sense."""
+        for name, least in (
+            ("frame_skip", 1),
+            ("screen_size", 1),
+            ("stack", 1),
+            ("noop_max", 0),
+            ("episode_frames", 1),
+        ):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} is {value}; allowed are whole numbers from {least} on")
+        if self.noop_max > MOST_NO_OPS:
+            raise ValueError(f"noop_max is {self.noop_max}; allowed are whole numbers from 0 to {MOST_NO_OPS:,}")
+        if not 0 <= self.sticky < 1:
+            raise ValueError(f"sticky is {self.sticky}; allowed are probabilities from 0 on, below 1")
+        for name, allowed in (("first_stack", ("repeat", "zeros")), ("sticky_per", ("frame", "decision"))):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; allowed are {' and '.join(allowed)}")
+
+    @property
+    def episode_decisions(self) -> int:
+        """Decisions after which a game is cut off."""
+        return -(-self.episode_frames // self.frame_skip)
+
+
+PUBLISHED_ATARI = AtariSettings(sticky_per="decision", episode_frames=400_000)

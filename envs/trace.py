@@ -1,0 +1,116 @@
+"""States of worlds that save none, but are functions of a seed and of actions: those are saved, and replayed."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+State = dict[str, NDArray[Any]]
+
+
+@dataclass
+class Trace:
+    """What one member of a vector did since it was seeded last. Episodes count from 0 for each seed of the member.
+
+    An episode's seed is a child of the member's. Where seeding is slow, episodes that begin within `patience` actions
+    of it go on with the random numbers there are: they belong to the same trace.
+    """
+
+    seed: int
+    patience: int = 0
+    episode: int = 0  # being played
+    seeded: int = 0  # the episode that the last seeding began
+    actions: list[Any] = field(default_factory=list)
+
+    def first(self) -> int:
+        """The seed of the present episode, as a child of the member's."""
+        child = np.random.SeedSequence(self.seed, spawn_key=(self.seeded,))
+        return int(child.generate_state(1, np.uint64)[0] >> 1)
+
+    def next_episode(self, over: bool = True) -> int | None:
+        """Counts on; the seed to begin with, or None to go on without. Only an episode that is over needs none."""
+        self.episode += 1
+        if over and len(self.actions) < self.patience:
+            return None
+        self.seeded, self.actions = self.episode, []
+        return self.first()
+
+
+def random_seed() -> int:
+    """From the operating system's entropy."""
+    return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
+
+
+def checksum(observation: Any) -> int:
+    """Of the bytes of an observation, which may be a number or a tuple of arrays."""
+    parts = observation if isinstance(observation, tuple) else (observation,)
+    total = 0
+    for part in parts:
+        total = zlib.crc32(np.ascontiguousarray(part).tobytes(), total)
+    return total
+
+
+def traces_to_state(traces: Sequence[Trace], observations: Iterable[Any], like: NDArray[Any]) -> State:
+    """Plain arrays; `like` is one action. The observations are told by checksums, to notice what plays differently."""
+    lengths = np.array([len(trace.actions) for trace in traces], dtype=np.int64)
+    actions = np.zeros((len(traces), max(lengths), *like.shape), dtype=like.dtype)
+    for row, trace in zip(actions, traces, strict=True):
+        if trace.actions:
+            row[: len(trace.actions)] = trace.actions
+    return {
+        "seeds": np.array([trace.seed for trace in traces], dtype=np.int64),
+        "episodes": np.array([trace.episode for trace in traces], dtype=np.int64),
+        "seeded": np.array([trace.seeded for trace in traces], dtype=np.int64),
+        "lengths": lengths,
+        "actions": actions,
+        "checksums": np.array([checksum(observation) for observation in observations], dtype=np.int64),
+    }
+
+
+def traces_from_state(
+    given: Mapping[str, ArrayLike], present: State, patience: int = 0
+) -> tuple[list[Trace], NDArray[np.int64]]:
+    """Traces, and the checksums that their last observations must have; a state of the wrong form is refused.
+
+    `present` is any state of the vector that it is for.
+    """
+    if wrong := sorted(given.keys() ^ present.keys()):
+        raise ValueError(
+            f"a state holds {', '.join(present)}; {wrong[0]} is {'missing' if wrong[0] in present else 'no part'}"
+        )
+    state = {name: np.asarray(given[name]) for name in present}
+    for name, values in state.items():
+        wanted = present[name].shape
+        if name == "actions":
+            wanted = (*wanted[:1], int(np.max(state["lengths"], initial=0)), *wanted[2:])
+        if values.shape != wanted:
+            raise ValueError(f"{name} has shape {values.shape}, {wanted} is needed")
+        if values.dtype.kind != present[name].dtype.kind:
+            raise ValueError(f"{name} holds {values.dtype}, {present[name].dtype} is needed")
+        if name not in ("actions", "checksums") and (values < 0).any():
+            raise ValueError(f"{name} holds {values.min()}; allowed are whole numbers from 0 on")
+    if (state["seeded"] > state["episodes"]).any():
+        raise ValueError("seeded holds an episode that lies after the present one")
+    members = zip(*(state[name].tolist() for name in ("seeds", "episodes", "seeded", "lengths")), strict=True)
+    traces = [
+        Trace(seed, patience, episode, seeded, list(state["actions"][row, :length].astype(present["actions"].dtype)))
+        for row, (seed, episode, seeded, length) in enumerate(members)
+    ]
+    return traces, state["checksums"].astype(np.int64)
+
+
+def require_same(
+    checksums: NDArray[np.int64], observations: Iterable[Any], episodes: Sequence[tuple[int, int]]
+) -> None:
+    """Refuses a state whose replay ended elsewhere than what was saved; `episodes` are the numbers played and saved."""
+    for member, (wanted, observation, numbers) in enumerate(zip(checksums, observations, episodes, strict=True)):
+        if numbers[0] != numbers[1] or checksum(observation) != wanted:
+            raise ValueError(
+                f"the saved episode of environment {member} plays differently here: the state is damaged, "
+                "or was saved with other settings or another version of the game's package"
+            )
