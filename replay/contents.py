@@ -39,17 +39,14 @@ class _FrameContents:
         self.earlier = torch.empty(0)
 
     def add(self, piece: FrameSegment) -> None:
-        final, cut = _digests(piece.final_frames, 1), int(piece.cut.sum())
-        if self.parts and cut:
+        if self.parts:
             self.parts[-1]["endings"][-1][piece.cut] = TRUNCATED | CUT
-            self.parts[-1]["next_frames"][-1][piece.cut] = final[:cut]
         skipped = max(0, self.first // piece.num_envs - piece.start)
         if piece.start + skipped >= piece.stop:
             return
         frames, begin = _digests(piece.frames[0], 2), piece.context + skipped
-        ended = piece.endings != 0
         following = frames[piece.context + 1 :].clone()
-        following[ended] = final[cut:]
+        following[piece.endings != 0] = _digests(piece.final_frames, 1)
         if not self.parts:
             self.earlier = torch.zeros(piece.stack - 1, *frames.shape[1:], dtype=torch.uint8)
             for lag in range(1, min(piece.stack - 1, begin) + 1):

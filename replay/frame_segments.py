@@ -28,7 +28,7 @@ class FrameSegment:
     endings: Tensor
     ages: Tensor
     cut: Tensor  # environments whose episodes were cut right before `start`, which the segment before may not hold
-    final_frames: Tensor  # of those, then of the episodes that ended here, in order
+    final_frames: Tensor  # of the episodes that ended here, in order
 
     @property
     def num_envs(self) -> int:

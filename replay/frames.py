@@ -119,16 +119,17 @@ class FrameReplay:
 
     def cut(self) -> None:
         """The open episodes end here, as truncated."""
-        cut = np.flatnonzero(self.endings == 0) if self.steps else np.zeros(0, int)
-        if len(cut):
-            self._end_episodes(self.steps - 1, cut, self.frames[self.steps % self.rows, torch.from_numpy(cut)])
+        if self.steps:
+            self._cut(np.flatnonzero(self.endings == 0))
 
-    def _end_episodes(self, step: int, members: NDArray[np.intp], frames: Tensor) -> None:
-        """End these environments' episodes with the newest step, which `frames` conclude."""
-        self.endings[members] = TRUNCATED | CUT
-        self.notes[step % self.rows, torch.from_numpy(members), ENDING] = TRUNCATED | CUT
-        self._keep_final(step, members, frames)
-        self.ages[members] = 0
+    def _cut(self, members: NDArray[np.intp]) -> None:
+        """End these environments' episodes; their final frames are those that the next step would overwrite."""
+        if len(members):
+            row = (self.steps - 1) % self.rows, torch.from_numpy(members).to(self.device)
+            self.notes[(*row, ENDING)] = TRUNCATED | CUT
+            self._keep_final(self.steps - 1, members, self.frames[self.steps % self.rows, row[1]])
+            self.endings[members] = TRUNCATED | CUT
+            self.ages[members] = 0
 
     def _keep_final(self, step: int, members: NDArray[np.intp], frames: Tensor) -> None:
         numbers = self.final.append([(step, len(members))], frames)
@@ -199,8 +200,7 @@ class FrameReplay:
         """Steps [start, stop) with all that their observations need, the frames not copied."""
         notes = self.notes[torch.arange(start, stop, device=self.device) % self.rows].cpu()
         before = self.notes[(start - 1) % self.rows].cpu() if start > self.oldest else torch.zeros_like(self.notes[0])
-        cut = before[:, ENDING] & CUT != 0
-        final = torch.cat((before[cut, FINAL], notes[..., FINAL][notes[..., ENDING] != 0]))
+        final = notes[..., FINAL][notes[..., ENDING] != 0]
         return FrameSegment(
             start,
             self.stack,
@@ -209,7 +209,7 @@ class FrameReplay:
             notes[..., REWARD].view(torch.float32),
             notes[..., ENDING],
             notes[..., AGE],
-            cut,
+            before[:, ENDING] & CUT != 0,
             self.final.take(final.to(self.device)),
         )
 
@@ -240,8 +240,10 @@ class FrameReplay:
 
     def _restore(self, piece: FrameSegment) -> None:
         """Take over a segment that begins where the replay ends, but for what is older than the oldest to be held."""
+        if piece.start > self.oldest:
+            self._cut(np.flatnonzero(piece.cut))
         self.steps = piece.stop
-        if self.steps <= self.oldest:
+        if piece.stop <= self.oldest:
             return
         begin = piece.start - piece.context
         wanted = max(begin, self.oldest - self.stack + 1)
@@ -249,19 +251,12 @@ class FrameReplay:
         for target in self._slices(wanted, wanted + len(frames)):
             target.copy_(frames[: len(target)])
             frames = frames[len(target) :]
-
-        final = piece.final_frames
-        if piece.cut.any() and piece.start > self.oldest:
-            again = torch.from_numpy(self.endings & CUT != 0)[piece.cut]
-            members = np.flatnonzero(piece.cut.numpy())[~again.numpy()]
-            if len(members):
-                self._end_episodes(piece.start - 1, members, final[: len(again)][~again])
         if piece.stop == piece.start:
             return
 
         skipped = max(0, self.oldest - piece.start)
         ended = piece.endings != 0
-        final = final[int(piece.cut.sum() + ended[:skipped].sum()) :]
+        final = piece.final_frames[int(ended[:skipped].sum()) :]
         ended = ended[skipped:]
         counts = ended.sum(1).tolist()
         columns = (piece.actions, piece.rewards.view(torch.int32), piece.endings.int(), piece.ages.int())

@@ -3,7 +3,7 @@
 from collections import deque
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -47,10 +47,10 @@ class Setting:
 class Step(NamedTuple):
     """One step of all environments, whole; the actions number the transitions from the first one on."""
 
-    observations: NDArray[np.generic]
+    observations: NDArray[Any]
     actions: NDArray[np.int64]
     rewards: NDArray[np.float64]
-    next_observations: NDArray[np.generic]
+    next_observations: NDArray[Any]
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
 
@@ -219,14 +219,14 @@ def test_the_first_frame_of_an_episode_stands_for_those_before_it():
 
 
 def test_final_frames_make_room_for_any_number_of_short_episodes():
-    setting = Setting(capacity=600, members=3)
+    setting = Setting(capacity=513, members=3)
     replay, game = setting.replay(), Game(setting)
     rooms = [len(replay.final.frames)]
     for _ in range(450):
         play(replay, game, "all end")
         rooms.append(len(replay.final.frames))
     compare(replay, game)
-    assert rooms[0] < rooms[-1] == 1024, "600 are needed, and a room is doubled"
+    assert rooms[0] < rooms[-1] == 1024, "513 are needed, and a room is doubled"
     assert all(later in (room, 2 * room) for room, later in pairwise(rooms))
 
 

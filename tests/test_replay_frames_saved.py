@@ -44,7 +44,7 @@ def played(setting: Setting, events: int, seed: int = 0) -> tuple[FrameReplay, G
     seed=st.integers(0, 1000),
     segment_bytes=st.sampled_from([1, 500, 10**6]),
 )
-@settings(max_examples=100)
+@settings(max_examples=60)
 def test_a_resumed_replay_equals_the_one_that_went_on(
     tmp_path_factory, setting: Setting, events: list[str], room: int, seed: int, segment_bytes: int
 ):
@@ -238,6 +238,20 @@ def test_contents_tell_replays_apart_and_leave_out_what_is_not_held(tmp_path: Pa
             altered[-1] = 1 - altered[-1]
             other.add(*(step._replace(**{change: altered}) if number == 8 else step))
         assert not equal(contents, read_contents(tmp_path, other.save(tmp_path), 10)), change
+
+
+def test_contents_leave_out_frames_that_no_observation_held_shows(tmp_path: Path):
+    setting = Setting(capacity=8, frame_shape=(1, 1, 1))
+    for event, same in (("all end", True), ("go on", False)):
+        game, contents = Game(setting), []
+        for altered in (0, 1):
+            replay = setting.replay()
+            for number in range(9):
+                step = game.step(event if number == 4 else "go on") if not altered else game.history[number]
+                observations = step.observations + np.uint8(altered if number == 4 else 0)
+                replay.add(*step._replace(observations=observations))
+            contents.append(read_contents(tmp_path, replay.save(tmp_path), 10))
+        assert equal(*contents) == same
 
 
 def test_contents_of_flat_transitions_are_their_rows(tmp_path: Path):
