@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import gymnasium as gym
 import torch
 
 from agents import DQNSettings
@@ -54,6 +55,7 @@ def our_rate(steps: int, threads: int) -> float:
 
 def stable_baselines_model() -> Any:
     """Its Atari wrappers and its stack of four, in one process as it does by default."""
+    gym.register_envs(importlib.import_module("ale_py"))
     environment = importlib.import_module("stable_baselines3.common.env_util").make_atari_env(
         "BreakoutNoFrameskip-v4", n_envs=NUM_ENVS, seed=0
     )
