@@ -1,4 +1,4 @@
-"""Environments by name: native H1 tasks, the original's, the Control suite's, and every id that Gymnasium knows."""
+"""Environments by name: native H1 tasks, the original's, the Control suite's, Atari's, and all that Gymnasium knows."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import copy
 import difflib
 import os
 import textwrap
+from importlib.util import find_spec
 from typing import Any
 
 import gymnasium as gym
@@ -18,9 +19,11 @@ from .atari_names import games, is_atari, require_no_other_spelling
 from .atari_settings import AtariSettings
 from .generic import make_generic, make_generic_vector
 from .humanoid import EPISODE_STEPS, TASKS, HumanoidEnv, HumanoidVectorEnv
+from .minatar import PREFIX as MINATAR
+from .minatar import make_minatar, make_minatar_vector, minatar_names
 from .original import PREFIX as ORIGINAL
 from .original import OriginalEnv, OriginalVectorEnv
-from .saved import with_state
+from .saved import with_seeds, with_state
 from .suite import PREFIX as SUITE
 from .suite import benchmark_names, make_suite, make_suite_vector
 
@@ -46,12 +49,14 @@ def make(
         return AtariEnv(name, seed, render_mode, atari)
     if name.startswith(SUITE):
         return make_suite(name, seed, action_repeat, render_mode)
+    if name.startswith(MINATAR):
+        return make_minatar(name, seed, action_repeat, render_mode)
     if name.startswith(ORIGINAL):
         return OriginalEnv(name, seed, action_repeat, render_mode)
     native = native_name(name)
     if native is None:
         _require_known(name)
-        return make_generic(name, seed, action_repeat, render_mode)
+        return with_seeds(make_generic(name, None, action_repeat, render_mode), seed)
     env = HumanoidEnv(NATIVE[native], seed, action_repeat, render_mode)
     env.spec = _spec(native, action_repeat=action_repeat, render_mode=render_mode)
     return env
@@ -75,6 +80,8 @@ def make_vec(
     seed = _seed(seed)
     if name.startswith(SUITE):
         return make_suite_vector(name, num_envs, seed, action_repeat)
+    if name.startswith(MINATAR):
+        return make_minatar_vector(name, num_envs, seed, action_repeat)
     native, original = native_name(name), name.startswith(ORIGINAL)
     if native is None and not original and not is_atari(name):
         _require_known(name)
@@ -98,8 +105,9 @@ def native_name(name: str) -> str | None:
 
 
 def names() -> list[str]:
-    """The native names, then the Control suite's where it is installed, Atari games, then Gymnasium's ids."""
-    return [*NATIVE, *benchmark_names(), *games(), *(name for name in gym.registry if not _has_another_name(name))]
+    """The native names, the Control suite's, Atari's and MinAtar's where they are installed, then Gymnasium's ids."""
+    others = [*benchmark_names(), *(games() if find_spec("ale_py") else ()), *minatar_names()]
+    return [*NATIVE, *others, *(name for name in gym.registry if not _has_another_name(name))]
 
 
 def describe_names() -> str:
@@ -111,6 +119,7 @@ def describe_names() -> str:
             *(f"  {line}" for line in tasks),
             f"{SUITE}DOMAIN-TASK: the DeepMind Control suite, such as {SUITE}humanoid-walk",
             "GAME: Atari games by their names in ale-py, such as Breakout or MsPacman",
+            f"{MINATAR}GAME-v1: MinAtar's games on a grid, such as {MINATAR}Breakout-v1",
             f"{ORIGINAL}ID: the original package's robots and tasks, where it is installed,",
             f"  such as {ORIGINAL}h1hand-walk-v0",
             "ID: whatever Gymnasium knows, such as HalfCheetah-v5; module:ID: what a module registers",
@@ -172,8 +181,9 @@ def _seed(seed: int | None) -> int | None:
 
 
 def _has_another_name(identifier: str) -> bool:
-    """Ours, and those that ale-py registers when it is imported."""
-    return identifier.startswith(f"{NAMESPACE}/") or str(gym.registry[identifier].entry_point).startswith("ale_py")
+    """Ours, and those that ale-py and MinAtar register when they are imported."""
+    entry_point = str(gym.registry[identifier].entry_point)
+    return identifier.startswith(f"{NAMESPACE}/") or entry_point.startswith(("ale_py", "minatar"))
 
 
 def _require_no_repeat(name: str, action_repeat: int) -> None:
@@ -182,7 +192,8 @@ def _require_no_repeat(name: str, action_repeat: int) -> None:
 
 
 def _require_known(name: str) -> None:
-    require_no_other_spelling(name)
+    if name not in gym.registry or _has_another_name(name):
+        require_no_other_spelling(name)
     if ":" in name:
         if name.count(":") > 1 or not all(name.split(":")):
             raise ValueError(f"environment {name!r} is not of the form module:id, such as my_package:Task-v0")

@@ -1,7 +1,8 @@
 """Vectors of other packages' environments whose state can be saved as plain arrays, and then continues bit by bit.
 
-Only where all that decides the future is known: Gymnasium's MuJoCo tasks, its pendulum, and environments that say it
-themselves. A class derived from Gymnasium's may keep more, and is left alone.
+Only where all that decides the future is known: Gymnasium's MuJoCo tasks, its pendulum, environments that say it
+themselves, and the rest of Gymnasium's classic control and toy text, whose episodes are played again. A class derived
+from Gymnasium's may keep more, and is left alone.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from gymnasium.vector import SyncVectorEnv, VectorEnv, VectorWrapper
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import ArrayLike, NDArray
 
-from .generic import ActionRepeat
+from .generic import ActionRepeat, FirstSeed
 from .randomness import generator_from_words, generator_words
+from .retraced import Retraced, RetracedVector
 
 State = dict[str, NDArray[Any]]
 
+REPLAYABLE = ("gymnasium.envs.classic_control.", "gymnasium.envs.toy_text.")
 WITHOUT_STATE = (ActionRepeat, OrderEnforcing, PassiveEnvChecker)
 INTEGRATION = mujoco.mjtState.mjSTATE_INTEGRATION  # time, positions, velocities, activations, controls, warm start, ...
 # Where bodies were before the last physics step: Ant and Humanoid reward the way from there.
@@ -74,8 +77,22 @@ class SavedVector(VectorWrapper):
 def with_state(vector: VectorEnv[Any, Any, Any]) -> VectorEnv[Any, Any, Any]:
     """The vector, with `get_state` and `set_state` where they can be exact."""
     inner: Any = vector.unwrapped
-    exact = isinstance(inner, SyncVectorEnv) and all(_is_known(member) for member in inner.envs)
-    return SavedVector(vector, inner.envs) if exact else vector
+    if not isinstance(inner, SyncVectorEnv):
+        return vector
+    if all(_is_known(member) for member in inner.envs):
+        return SavedVector(vector, inner.envs)
+    if all(_is_replayable(member) for member in inner.envs):
+        members = [Retraced(member) for member in inner.envs]
+        inner.envs[:] = members
+        return RetracedVector(vector, members)
+    return vector
+
+
+def with_seeds(env: gym.Env[Any, Any], seed: int | None) -> gym.Env[Any, Any]:
+    """The environment, with the seeds that `with_state` gives to its episodes in a vector."""
+    if _is_replayable(env):
+        return Retraced(env, seed)
+    return env if seed is None else FirstSeed(env, seed)
 
 
 def checked_state(given: Mapping[str, ArrayLike], present: State) -> State:
@@ -92,10 +109,19 @@ def checked_state(given: Mapping[str, ArrayLike], present: State) -> State:
 
 
 def _is_known(env: gym.Env[Any, Any]) -> bool:
-    inner, limit = env.unwrapped, _time_limit(env)
-    if not all(wrapper is limit or type(wrapper) in WITHOUT_STATE for wrapper in _wrappers(env)):
-        return False
-    return isinstance(inner, SavableEnv) or _is_mujoco(inner) or _is_pendulum(inner)
+    inner = env.unwrapped
+    return _is_plain(env) and (isinstance(inner, SavableEnv) or _is_mujoco(inner) or _is_pendulum(inner))
+
+
+def _is_replayable(env: gym.Env[Any, Any]) -> bool:
+    """Whether a seed and the actions decide an episode, whatever was played before."""
+    inner = env.unwrapped
+    return _is_plain(env) and type(inner).__module__.startswith(REPLAYABLE) and not _is_pendulum(inner)
+
+
+def _is_plain(env: gym.Env[Any, Any]) -> bool:
+    limit = _time_limit(env)
+    return all(wrapper is limit or type(wrapper) in WITHOUT_STATE for wrapper in _wrappers(env))
 
 
 def _is_mujoco(env: gym.Env[Any, Any]) -> bool:

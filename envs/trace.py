@@ -17,8 +17,8 @@ State = dict[str, NDArray[Any]]
 class Trace:
     """What one member of a vector did since it was seeded last. Episodes count from 0 for each seed of the member.
 
-    An episode's seed is a child of the member's. Where seeding is slow, episodes that begin within `patience` actions
-    of it go on with the random numbers there are: they belong to the same trace.
+    The first episode is that of the seed itself, later ones those of its children. Where seeding is slow, episodes that
+    begin within `patience` actions of it go on with the random numbers there are: they belong to the same trace.
     """
 
     seed: int
@@ -28,7 +28,9 @@ class Trace:
     actions: list[Any] = field(default_factory=list)
 
     def first(self) -> int:
-        """The seed of the present episode, as a child of the member's."""
+        """The seed that this trace begins with."""
+        if not self.seeded:
+            return self.seed
         child = np.random.SeedSequence(self.seed, spawn_key=(self.seeded,))
         return int(child.generate_state(1, np.uint64)[0] >> 1)
 

@@ -1,0 +1,131 @@
+"""MinAtar's five games (Young and Tian 2019, arXiv:1903.03176) by their ids, `MinAtar/Breakout-v1`, if installed.
+
+The games, their stickiness (0.1) and their growing difficulty are the package's own. They know no time limit.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import logging
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.spaces import Box, Discrete
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from numpy.typing import ArrayLike, NDArray
+
+from .generic import ActionRepeat, SpreadSeeds
+from .randomness import seed_legacy_generator, spawn_seeds
+from .retraced import Retraced, RetracedVector
+
+PREFIX = "MinAtar/"
+GAMES = {"Asterix": "asterix", "Breakout": "breakout", "Freeway": "freeway", "Seaquest": "seaquest",
+         "SpaceInvaders": "space_invaders"}  # fmt: skip
+NAMES = tuple(f"{PREFIX}{game}-v{version}" for game in GAMES for version in (0, 1))
+INSTALL = "`make setup`, or `pip install --no-deps MinAtar`, which leaves out its plotting packages"
+FRAMES_PER_SECOND = 20  # as the package shows them
+PIXELS = 16  # of a picture for each cell
+
+Info = dict[str, Any]
+Cells = NDArray[np.uint8]
+
+
+class MinAtarEnv(gym.Env[Any, Any]):
+    """One game: a plane of ones and zeros per kind of object. v1 has the actions that the game uses, v0 all six."""
+
+    def __init__(self, name: str, render_mode: str | None = None) -> None:
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"render_mode {render_mode!r} is not known; allowed are None and 'rgb_array'")
+        game, _, version = _known(name).removeprefix(PREFIX).partition("-")
+        self.game = _minatar().Environment(GAMES[game])
+        self.game.seed(0)
+        self.actions = self.game.minimal_action_set() if version == "v1" else list(range(self.game.num_actions()))
+        height, width, channels = self.game.state_shape()
+        self.observation_space = Box(0, 1, (channels, height, width), np.uint8)
+        self.action_space = Discrete(len(self.actions))
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": FRAMES_PER_SECOND}
+        self.render_mode = render_mode
+        self.spec = EnvSpec(
+            name,
+            entry_point=f"{__name__}:MinAtarEnv",
+            order_enforce=False,
+            disable_env_checker=True,
+            kwargs={"name": name, "render_mode": render_mode},
+        )
+
+    def reset(self, *, seed: int | None = None, options: Mapping[str, Any] | None = None) -> tuple[Cells, Info]:
+        """Begins a game. A seed decides it: nothing of the game before is left, its last action neither."""
+        super().reset(seed=seed)
+        if seed is not None:
+            seed_legacy_generator(self.game.random, seed)
+        self.game.last_action = 0
+        self.game.reset()
+        return self._cells(), {}
+
+    def step(self, action: ArrayLike) -> tuple[Cells, float, bool, bool, Info]:
+        """One step."""
+        reward, terminated = self.game.act(self.actions[int(np.asarray(action))])
+        return self._cells(), float(reward), bool(terminated), False, {}
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """Each kind of object in a colour of its own, (160, 160, 3)."""
+        if self.render_mode is None:
+            return None
+        from matplotlib import colormaps
+
+        planes = self.game.state()
+        kinds = (planes * (1 + np.arange(planes.shape[2]))).max(axis=2)
+        colours = colormaps["cubehelix"](kinds / (planes.shape[2] + 1), bytes=True)[..., :3]
+        return np.ascontiguousarray(colours.repeat(PIXELS, axis=0).repeat(PIXELS, axis=1))
+
+    def _cells(self) -> Cells:
+        return np.ascontiguousarray(self.game.state().transpose(2, 0, 1), dtype=np.uint8)
+
+
+def make_minatar(name: str, seed: int | None, action_repeat: int, render_mode: str | None) -> Retraced:
+    """One game; a vector's member of the same seed plays the same."""
+    env: gym.Env[Any, Any] = MinAtarEnv(name, render_mode)
+    return Retraced(ActionRepeat(env, action_repeat) if action_repeat > 1 else env, seed)
+
+
+def make_minatar_vector(name: str, num_envs: int, seed: int | None, action_repeat: int) -> VectorEnv[Any, Any, Any]:
+    """Several games, stepped one after the other, whose states can be saved."""
+    seeds = [None] * num_envs if seed is None else spawn_seeds(seed, num_envs)
+    members = [make_minatar(name, one, action_repeat, None) for one in seeds]
+    functions = [functools.partial(_given, member) for member in members]
+    vector = SyncVectorEnv(functions, autoreset_mode=AutoresetMode.SAME_STEP)
+    vector.spec = members[0].env.unwrapped.spec
+    return RetracedVector(SpreadSeeds(vector, None), members)
+
+
+def minatar_names() -> list[str]:
+    """MinAtar's ids where it is installed."""
+    return list(NAMES) if find_spec("minatar") else []
+
+
+def _given(member: Retraced) -> Retraced:
+    return member
+
+
+def _known(name: str) -> str:
+    if name not in NAMES:
+        near = difflib.get_close_matches(name, NAMES, n=3, cutoff=0.4) or NAMES[:3]
+        raise ValueError(f"no MinAtar game is called {name!r}; the nearest names are {', '.join(near)}")
+    return name
+
+
+def _minatar() -> Any:
+    if find_spec("minatar") is None:
+        raise ValueError(f"{PREFIX} games need the module 'minatar', which is missing: {INSTALL}")
+    quiet = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # it misses seaborn, which it would only draw with
+    try:
+        return importlib.import_module("minatar")
+    finally:
+        logging.disable(quiet)

@@ -1,0 +1,95 @@
+"""Environments that are functions of a seed and of actions: each episode has a seed, and vectors save states."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import VectorEnv, VectorWrapper
+from numpy.typing import ArrayLike
+
+from .trace import State, Trace, random_seed, require_same, traces_from_state, traces_to_state
+
+
+class Retraced(gym.Wrapper[Any, Any, Any, Any]):
+    """Seeds every episode, the first one with the seed given, and remembers its actions."""
+
+    def __init__(self, env: gym.Env[Any, Any], seed: int | None = None) -> None:
+        super().__init__(env)
+        self.trace = Trace(random_seed() if seed is None else seed)
+        self.observation: Any = None  # of an episode that is seed and actions alone; else None
+        self._begun = False
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begins an episode: from a seed, or the next one."""
+        if seed is not None:
+            self.trace = Trace(int(seed))
+        elif self._begun:
+            self.trace.next_episode()
+        self._begun = True
+        observation, info = self.env.reset(seed=self.trace.first(), options=options)
+        self.observation = None if options else observation
+        return observation, info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """One step."""
+        result = self.env.step(action)
+        self.trace.actions.append(np.array(action))
+        if self.observation is not None:
+            self.observation = result[0]
+        return result
+
+    def replay(self, trace: Trace) -> None:
+        """Plays an episode anew, up to where its trace ends."""
+        self.trace, self._begun = trace, True
+        self.observation, _ = self.env.reset(seed=trace.first())
+        for done, action in enumerate(trace.actions, start=1):
+            self.observation, _, terminated, truncated, _ = self.env.step(action)
+            if terminated or truncated:
+                raise ValueError(f"a saved episode of {len(trace.actions)} actions ends after {done}: it is damaged")
+
+
+class RetracedVector(VectorWrapper):
+    """Adds `get_state` and `set_state` to a vector of `Retraced` members."""
+
+    env: VectorEnv[Any, Any, Any]
+
+    def __init__(self, env: VectorEnv[Any, Any, Any], members: Sequence[Retraced]) -> None:
+        super().__init__(env)
+        self._members = members
+        self._begun = False
+
+    def reset(self, **settings: Any) -> tuple[Any, dict[str, Any]]:
+        """Begins an episode in every environment."""
+        self._begun = True
+        return self.env.reset(**settings)
+
+    def get_state(self) -> State:
+        """Everything that decides the future; `set_state(**state)` restores it exactly."""
+        if not self._begun:
+            raise gym.error.ResetNeeded("call reset() or set_state() before get_state()")
+        if any(member.observation is None for member in self._members):
+            raise ValueError("an episode that was begun with options cannot be saved")
+        return self._as_state([member.observation for member in self._members])
+
+    def set_state(self, **state: ArrayLike) -> None:
+        """Goes on from what `get_state` gave."""
+        if not self._begun:
+            self.reset()
+        form = self._as_state([0] * len(self._members))
+        wanted, checksums = traces_from_state(state, form)
+        try:
+            for member, trace in zip(self._members, wanted, strict=True):
+                member.replay(trace)
+            numbers = [(trace.episode, trace.episode) for trace in wanted]
+            require_same(checksums, [member.observation for member in self._members], numbers)
+        except ValueError:
+            self.reset()  # from a state that is nobody's
+            raise
+
+    def _as_state(self, observations: Sequence[Any]) -> State:
+        space = self.env.single_action_space
+        like = np.zeros(space.shape or (), dtype=space.dtype)
+        return traces_to_state([member.trace for member in self._members], observations, like)
