@@ -12,7 +12,7 @@ import numpy as np
 import envs
 from training import load_policy
 from training.command_line import main, read_flags
-from training.evaluate import evaluate
+from training.evaluate import Evaluation
 from training.policy import split_run
 
 
@@ -35,8 +35,12 @@ def body(arguments: Sequence[str]) -> int:
         raise ValueError(f"--episodes {options.episodes} --seed {options.seed} given; allowed are 1 and 0, or above")
     policy = load_policy(*split_run(run[0]))
     settings = policy.config.run
-    environment = envs.make_vec(settings.env, min(16, options.episodes), seed=0, action_repeat=settings.action_repeat)
-    returns, lengths = evaluate(policy.act, environment, envs.spawn_seeds(options.seed, options.episodes))
+    evaluation = Evaluation(
+        policy.config.world.evaluated.vector(min(16, options.episodes)),
+        tuple(envs.spawn_seeds(options.seed, options.episodes)),
+        exploration=policy.config.evaluation_exploration,
+    )
+    returns, lengths = evaluation.run(policy.act)
     spread = f" (standard error {returns.std(ddof=1) / np.sqrt(len(returns)):.1f})" if len(returns) > 1 else ""
     quartiles = ", ".join(f"{value:.1f}" for value in np.quantile(returns, (0, 0.25, 0.5, 0.75, 1)))
     print(f"{settings.env}, checkpoint at step {policy.step:,}: {len(returns)} episodes")

@@ -3,22 +3,25 @@
 from collections.abc import Sequence
 
 from agents import SACSettings
-from training.command_line import main, read_command_line
+from training.command_line import Preset, main, read_command_line
 from training.sac import SACRun
 from training.session import run
 from training.settings import RunSettings
 
 PRESETS = {
-    "paper": SACRun(),
-    "quick": SACRun(
-        RunSettings(
-            steps=30_000,
-            learning_starts=1_000,
-            eval_every=2_000,
-            log_every=500,
-            checkpoint_every=7_500,
+    "paper": Preset(SACRun(), "the published setting"),
+    "quick": Preset(
+        SACRun(
+            RunSettings(
+                steps=30_000,
+                learning_starts=1_000,
+                eval_every=2_000,
+                log_every=500,
+                checkpoint_every=7_500,
+            ),
+            SACSettings(critic_width=128, actor_width=64, batch_size=128, learning_rate=3e-4),
         ),
-        SACSettings(critic_width=128, actor_width=64, batch_size=128, learning_rate=3e-4),
+        "narrower networks, minutes on two CPU cores",
     ),
 }
 DESCRIPTION = """Train SAC with SimBa networks. With no preset this is the published setting of the FIRE paper;

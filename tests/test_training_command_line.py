@@ -11,6 +11,7 @@ from agents import SACSettings
 from train_sac import PRESETS, train
 from training.beginning import Request
 from training.command_line import read_command_line
+from training.sac import SACRun
 from training.settings import RunSettings, flag
 
 ROOT = Path(__file__).parent.parent
@@ -20,9 +21,16 @@ def read(*arguments: str) -> Request:
     return read_command_line(arguments, PRESETS, "train_sac.py", "")
 
 
+def config_of(*arguments: str) -> SACRun:
+    config = read(*arguments).config
+    assert isinstance(config, SACRun)
+    return config
+
+
 def test_no_preset_is_the_published_setting():
     request = read("--env", "h1-walk", "--reinit", "fire")
-    run, agent = request.config.run, request.config.agent
+    config = config_of("--env", "h1-walk", "--reinit", "fire")
+    run, agent = config.run, config.agent
     assert (run.steps, run.action_repeat, run.replay_ratio, run.num_envs) == (1_000_000, 2, 2.0, 1)
     assert (run.learning_starts, run.replay_capacity) == (5_000, 1_000_000)
     assert (agent.critic_width, agent.critic_blocks, agent.actor_width, agent.actor_blocks) == (512, 2, 128, 1)
@@ -33,15 +41,17 @@ def test_no_preset_is_the_published_setting():
 
 def test_explicit_flags_beat_the_preset_wherever_they_stand():
     assert read("--steps", "777", "--preset", "quick").config.run.steps == 777
-    assert read("--preset=quick", "--critic_width=99").config.agent.critic_width == 99
-    assert read("--preset", "quick").config == PRESETS["quick"]
+    assert config_of("--preset=quick", "--critic_width=99").agent.critic_width == 99
+    assert read("--preset", "quick").config == PRESETS["quick"].config
 
 
 def test_several_values_and_options_of_a_method():
-    request = read("--reinit", "fire:solver=exact", "--reinit-at", "100", "200", "--normalize-observations", "False")
-    assert request.config.run.reinit_at == (100, 200)
-    assert request.config.run.reinit == "fire:solver=exact"
-    assert request.config.agent.normalize_observations is False
+    config = config_of(
+        "--reinit", "fire:solver=exact", "--reinit-at", "100", "200", "--normalize-observations", "False"
+    )
+    assert config.run.reinit_at == (100, 200)
+    assert config.run.reinit == "fire:solver=exact"
+    assert config.agent.normalize_observations is False
 
 
 @pytest.mark.parametrize(

@@ -11,16 +11,17 @@ import torch
 import envs
 import evaluate as evaluate_script
 from fire import Every, Network, PlasticityManager, Position, Reset
+from replay import TransitionReplay
 from train_sac import train
 from training import load_policy
-from training.build import action_scaling
+from training.algorithms import algorithm_of
 from training.checkpoint import folder_of
 from training.cost import say_what_it_costs, spoken
-from training.evaluate import evaluate
 from training.files import read_lines
 from training.log import RunLog
 from training.sac import SACRun, build
 from training.settings import RunSettings
+from training.world import to_environment
 
 TINY = [
     *("--steps", "200", "--learning-starts", "40", "--critic-width", "8", "--actor-width", "8", "--batch-size", "16"),
@@ -46,8 +47,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_loaded_policy_repeats_the_run_s_last_evaluation(run: Path):
     last = [line for line in read_lines(run / "metrics.jsonl") if line["kind"] == "evaluation"][-1]
     policy = load_policy(run)
-    parts = build(policy.config)
-    returns, lengths = evaluate(policy.act, parts.evaluation_environment, parts.evaluation_seeds)
+    parts = algorithm_of(policy.config).build(policy.config)
+    returns, lengths = parts.evaluation.run(policy.act)
     assert returns.tolist() == last["returns"]
     assert (2 * lengths).tolist() == last["lengths"], "lengths are logged in environment steps"
 
@@ -106,7 +107,7 @@ def test_the_last_lines_say_where_things_are(tmp_path: Path):
 
 def test_actions_reach_the_environment_in_its_own_bounds():
     space = envs.make("Pendulum-v1").action_space
-    scale = action_scaling(space)
+    scale = to_environment(space)
     scaled = scale(np.array([[-1.0], [0.0], [1.0]], dtype=np.float32))
     np.testing.assert_allclose(scaled, [[-2], [0], [2]])
     assert space.contains(scaled[0])
@@ -121,8 +122,9 @@ def test_replay_holds_true_next_observations_at_truncation(tmp_path: Path):
     from training.session import restore_newest
 
     config = read_config(tmp_path / "run")
-    parts = build(config)
+    parts = algorithm_of(config).build(config)
     restore_newest(tmp_path / "run", Loop(tmp_path / "run", parts, ""))
+    assert isinstance(parts.replay, TransitionReplay)
     observations, _, _, following, terminated = parts.replay.rows[:201].split(parts.replay.widths, dim=1)
     assert not terminated.any(), "a time limit is no termination"
     torch.testing.assert_close(following[:199], observations[1:200])

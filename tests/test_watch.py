@@ -24,6 +24,7 @@ from training.film import EvaluationFilm, make_filmed, play, timing
 from training.sac import SACRun, build
 from training.settings import RunSettings
 from training.video import GIF_BYTES, Gif, Mp4
+from training.world import World
 
 av = pytest.importorskip("av")
 ROOT = Path(__file__).parent.parent
@@ -174,8 +175,8 @@ def test_a_gif_keeps_real_time_and_a_size_limit():
 
 
 def test_fast_environments_are_drawn_less_often():
-    assert timing(make_filmed(SLIDING, 1)) == (1, 20)
-    assert timing(make_filmed(SLIDING, 2)) == (1, 10)
+    assert timing(make_filmed(World(SLIDING, 1))) == (1, 20)
+    assert timing(make_filmed(World(SLIDING, 2))) == (1, 10)
     assert timing(envs.make("h1-walk")) == (2, 25)
     assert timing(envs.make("h1-walk", action_repeat=2)) == (1, 25)
 
@@ -215,9 +216,9 @@ def test_what_is_filmed_of_a_native_task_is_the_evaluated_episode_bit_by_bit(
         return parts.to_environment(parts.agent.act(observations, explore=False))
 
     monkeypatch.setattr("training.film.picture_of", lambda env: np.zeros((8, 8, 3), dtype=np.uint8))
-    film = EvaluationFilm("h1-walk", repeat, evaluated_at_once=5)
-    returns, lengths = evaluate(act, parts.evaluation_environment, parts.evaluation_seeds)
-    assert film.record(act, parts.evaluation_seeds[0], tmp_path / "film.mp4") == returns[0]
+    film = EvaluationFilm(World("h1-walk", repeat), evaluated_at_once=5)
+    returns, lengths = parts.evaluation.run(act)
+    assert film.record(act, parts.evaluation.seeds[0], tmp_path / "film.mp4") == returns[0]
     assert lengths[0] > 20
 
 

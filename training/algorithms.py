@@ -1,7 +1,7 @@
 """The algorithms there are: the one place that tells sessions, checkpoints and policies of them apart."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeAlias, get_type_hints
 
 import numpy as np
@@ -9,12 +9,15 @@ import torch
 from gymnasium.vector import VectorEnv
 
 from agents import Agent
+from agents import dqn as dqn_agent
+from agents import sac as sac_agent
+from fire import Intervention
 
-from . import sac
+from . import dqn, sac
 from .build import Parts
-from .settings import RunSettings, from_json
+from .settings import from_json
 
-Config: TypeAlias = sac.SACRun  # every algorithm's settings: `run`, alike for all, and `agent`
+Config: TypeAlias = sac.SACRun | dqn.DQNRun  # every algorithm's settings: `run`, alike for all, `agent`, and its own
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,15 @@ class Algorithm:
 
     script: str  # the command that trains it
     config: type[Config]
-    build: Callable[[Config], Parts]
-    build_agent: Callable[[Config, VectorEnv, np.random.SeedSequence, torch.device | str], Agent]
+    build: Callable[[Any], Parts]
+    build_agent: Callable[[Any, VectorEnv, np.random.SeedSequence, torch.device | str], Agent]
+    interventions: Mapping[str, Intervention]  # what the publications do with this agent
 
 
-ALGORITHMS = {"sac": Algorithm("train_sac.py", sac.SACRun, sac.build, sac.build_agent)}
+ALGORITHMS = {
+    "sac": Algorithm("train_sac.py", sac.SACRun, sac.build, sac.build_agent, sac_agent.PUBLISHED_INTERVENTIONS),
+    "dqn": Algorithm("train_dqn.py", dqn.DQNRun, dqn.build, dqn.build_agent, dqn_agent.PUBLISHED_INTERVENTIONS),
+}
 
 
 def algorithm_of(config: Config) -> Algorithm:
@@ -39,7 +46,7 @@ def name_of(config: Config) -> str:
 
 
 def config_to_json(config: Config) -> dict[str, Any]:
-    return {"algorithm": name_of(config), "run": asdict(config.run), "agent": asdict(config.agent)}
+    return {"algorithm": name_of(config), **asdict(config)}
 
 
 def config_from_json(value: Mapping[str, Any]) -> Config:
@@ -47,4 +54,5 @@ def config_from_json(value: Mapping[str, Any]) -> Config:
     if value["algorithm"] not in ALGORITHMS:
         raise ValueError(f"algorithm {value['algorithm']!r} in the run's config; known are {', '.join(ALGORITHMS)}")
     kind = ALGORITHMS[value["algorithm"]].config
-    return kind(from_json(RunSettings, value["run"]), from_json(get_type_hints(kind)["agent"], value["agent"]))
+    hints = get_type_hints(kind)
+    return kind(**{field.name: from_json(hints[field.name], value[field.name]) for field in fields(kind)})

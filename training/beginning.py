@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from importlib import metadata
@@ -19,7 +20,7 @@ from .files import read_json, write_json
 from .policy import checked_step, read_config, split_run
 from .settings import flag
 
-PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "safetensors")
+PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "ale-py", "MinAtar", "safetensors")
 STARTING = "starting"  # a file that is there until config.json makes the folder a run
 OF_THE_TRUNK = ("seed", "env", "num_envs", "action_repeat", "replay_capacity", "learning_starts")
 
@@ -131,12 +132,21 @@ def describe(config: Config, branch_from: str | None) -> dict[str, Any]:
     """What `config.json` holds: every value, and what the run was made with."""
     return config_to_json(config) | {
         "branch_from": branch_from,
-        "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version()} | versions(),
         "commit": commit(),
         "processor": processor(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "command": sys.argv,
     }
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that have a part in the result, as far as they are installed."""
+    found = {}
+    for name in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def commit() -> str | None:

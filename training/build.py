@@ -1,25 +1,30 @@
 """From settings to the parts of a run: environments, agent, replay, plasticity manager."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 import envs
 from agents import Agent
 from fire import Intervention, PlasticityManager, parse_intervention
-from replay import TransitionReplay
+from replay import FrameReplay, TransitionReplay
 from replay.transitions import place_replay
 
-from .evaluate import LIMIT
+from .evaluate import LIMIT, Evaluation
 from .film import EvaluationFilm
 from .settings import RunSettings
+from .world import World, to_environment
+
+Replay: TypeAlias = TransitionReplay | FrameReplay
+Array: TypeAlias = NDArray[Any]
+# From the environments, how many transitions the run can fill, and the learner's device; and a sentence about it.
+MakeReplay: TypeAlias = Callable[[VectorEnv, int, torch.device], tuple[Replay, str]]
 
 
 @dataclass(frozen=True)
@@ -32,10 +37,10 @@ class Streams:
     evaluation: tuple[int, ...]
 
     @classmethod
-    def spawn(cls, seed: int, eval_episodes: int) -> "Streams":
+    def spawn(cls, seed: int, evaluations: int) -> "Streams":
         agent, environment, replay, evaluation = np.random.SeedSequence(seed).spawn(4)
         numbers = [int(child.generate_state(1, np.uint64)[0]) for child in (environment, replay, evaluation)]
-        return cls(agent, numbers[0], numbers[1], tuple(envs.spawn_seeds(numbers[2], eval_episodes)))
+        return cls(agent, numbers[0], numbers[1], tuple(envs.spawn_seeds(numbers[2], evaluations)))
 
 
 @dataclass(frozen=True)
@@ -44,15 +49,16 @@ class Parts:
 
     settings: RunSettings
     agent: Agent
+    world: World
     environment: VectorEnv
     resumable: bool  # the environment's state can be saved
-    evaluation_environment: VectorEnv
-    evaluation_seeds: tuple[int, ...]
-    replay: TransitionReplay
+    evaluation: Evaluation
+    replay: Replay
     batch_size: int
     replay_generator: torch.Generator
     manager: PlasticityManager
-    to_environment: Callable[[NDArray[Any]], NDArray[Any]]
+    to_environment: Callable[[Array], Array]
+    learned_rewards: Callable[[Array], Array]  # from the environment's, which are the ones that are logged
     notes: tuple[str, ...]  # sentences for the start of the run
     film: EvaluationFilm | None  # makes the videos of evaluations
 
@@ -62,21 +68,25 @@ def assemble(
     make_agent: Callable[[VectorEnv, np.random.SeedSequence, torch.device], Agent],
     batch_size: int,
     presets: Mapping[str, Intervention] | None = None,
+    *,
+    world: World | None = None,
+    make_replay: MakeReplay | None = None,
+    learned_rewards: Callable[[Array], Array] = np.asarray,
+    evaluation_exploration: float = 0.0,
 ) -> Parts:
-    """The parts of a run of any agent on flat observations and bounded actions."""
+    """The parts of a run of any agent; without `make_replay` on flat observations and bounded actions."""
     settings.check()
     schedule = settings.schedule()
     intervention = parse_intervention(settings.reinit, presets=presets or {})
     device = choose_device(settings.device)
-    streams = Streams.spawn(settings.seed, settings.eval_episodes)
-    make = partial(envs.make_vec, settings.env, action_repeat=settings.action_repeat)
-    environment = make(settings.num_envs, seed=streams.environment)
-    observation_size, action_size = flat_sizes(environment, settings.env)
+    evaluated = settings.eval_episodes if settings.eval_steps is None else settings.num_envs
+    streams = Streams.spawn(settings.seed, evaluated)
+    world = world or World(settings.env, settings.action_repeat)
+    environment = world.vector(settings.num_envs, streams.environment)
     agent = make_agent(environment, streams.agent, device)
-    row_bytes = 4 * (2 * observation_size + action_size + 2)
     # No larger than the run can fill; a longer --steps later only adds room, since the ring has not wrapped.
     held = min(settings.replay_capacity, settings.steps // settings.action_repeat + settings.num_envs)
-    replay_device, note = place_replay(row_bytes * held, device)
+    replay, note = (make_replay or flat_replay)(environment, held, device)
     notes = [note]
     resumable = hasattr(environment, "get_state")
     if not resumable:
@@ -86,18 +96,32 @@ def assemble(
     return Parts(
         settings,
         agent,
+        world,
         environment,
         resumable,
-        evaluation_environment=make(settings.eval_episodes, seed=0),
-        evaluation_seeds=streams.evaluation,
-        replay=TransitionReplay(held, observation_size, action_size, replay_device),
+        evaluation=Evaluation(
+            world.evaluated.vector(evaluated),
+            streams.evaluation,
+            None if settings.eval_steps is None else settings.eval_steps // settings.action_repeat,
+            evaluation_exploration,
+        ),
+        replay=replay,
         batch_size=batch_size,
-        replay_generator=torch.Generator(replay_device).manual_seed(streams.replay),
+        replay_generator=torch.Generator(replay.device).manual_seed(streams.replay),
         manager=PlasticityManager(agent.plastic(), intervention, schedule),
-        to_environment=action_scaling(environment.single_action_space),
+        to_environment=to_environment(environment.single_action_space),
+        learned_rewards=learned_rewards,
         notes=tuple(notes),
-        film=EvaluationFilm(settings.env, settings.action_repeat, settings.eval_episodes) if settings.video else None,
+        film=EvaluationFilm(world.evaluated, evaluated) if settings.video else None,
     )
+
+
+def flat_replay(environment: VectorEnv, held: int, device: torch.device) -> tuple[Replay, str]:
+    """Whole transitions of vectors."""
+    spaces = environment.single_observation_space, environment.single_action_space
+    observation_size, action_size = (math.prod(space.shape or ()) for space in spaces)
+    place, note = place_replay(4 * (2 * observation_size + action_size + 2) * held, device)
+    return TransitionReplay(held, observation_size, action_size, place), note
 
 
 def choose_device(name: str) -> torch.device:
@@ -113,22 +137,3 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"--device {name!r} given; this machine has {torch.cuda.device_count()} CUDA devices")
     return device
-
-
-def flat_sizes(environment: VectorEnv, name: str) -> tuple[int, int]:
-    """Sizes of observation and action; SAC works on flat, bounded boxes."""
-    observation, action = environment.single_observation_space, environment.single_action_space
-    if not (isinstance(observation, spaces.Box) and len(observation.shape) == 1):
-        raise ValueError(f"{name}: SAC needs flat vector observations, this environment's are {observation}")
-    if not (isinstance(action, spaces.Box) and len(action.shape) == 1 and np.isfinite([action.low, action.high]).all()):
-        raise ValueError(f"{name}: SAC needs bounded continuous actions, this environment's are {action}")
-    return observation.shape[0], action.shape[0]
-
-
-def action_scaling(space: spaces.Space[Any]) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """From the agent's [-1, 1] to the environment's bounds."""
-    assert isinstance(space, spaces.Box)  # checked by flat_sizes
-    low, high, dtype = space.low, space.high, space.dtype
-    if (low == -1).all() and (high == 1).all():
-        return lambda actions: actions
-    return lambda actions: np.clip(low + (actions + 1) / 2 * (high - low), low, high).astype(dtype)

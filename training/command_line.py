@@ -6,7 +6,7 @@ import io
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, make_dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
@@ -15,7 +15,7 @@ import tyro
 import envs
 from fire import describe_interventions
 
-from .algorithms import Config
+from .algorithms import Config, algorithm_of
 from .beginning import Request
 from .settings import flag
 
@@ -27,8 +27,8 @@ Options = TypeVar("Options")
 class Where:
     """Where a run lives and how it begins."""
 
-    preset: Literal["paper", "quick"] = "paper"
-    """paper: the published setting. quick: narrower networks and minutes on two CPU cores. Flags given besides win."""
+    preset: str = "paper"
+    """Values to start from, by name; listed above. Flags given besides win."""
     run_dir: Path | None = None
     """Folder of the new run; unset: runs/<env>-<method>-seed<N>-<time>."""
     resume: Path | None = None
@@ -38,11 +38,11 @@ class Where:
 
 
 @dataclass(frozen=True)
-class CommandLine:
-    """All flags of a SAC script."""
+class Preset:
+    """Settings under a name."""
 
-    where: Where
     config: Config
+    meaning: str
 
 
 def main(body: Callable[[Sequence[str]], int]) -> NoReturn:
@@ -58,13 +58,18 @@ def main(body: Callable[[Sequence[str]], int]) -> NoReturn:
 
 
 def read_command_line(
-    arguments: Sequence[str], presets: Mapping[str, Config], program: str, description: str
+    arguments: Sequence[str], presets: Mapping[str, Preset], program: str, description: str
 ) -> Request:
-    """The request behind a training script's command line."""
+    """The request behind a training script's command line; the first preset is the one where none is named."""
     words = [word for name, values in split(arguments) for word in (name, *values)]
-    preset = words[words.index("--preset") + 1 :][:1] if "--preset" in words else ["paper"]
-    default = CommandLine(Where(), presets.get("".join(preset), presets["paper"]))  # a wrong name is refused below
-    parsed = read_flags(default, arguments, program, f"{description}\n\n{environments()}\n\n{methods()}")
+    name = ([*words[words.index("--preset") + 1 :], ""] if "--preset" in words else list(presets))[0]
+    if name not in presets:
+        near = difflib.get_close_matches(name, presets, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"--preset {name!r} given; allowed is one of {', '.join(presets)}{hint}")
+    parts = (description, preset_names(presets), environments(), methods(presets[name].config))
+    default = command_line(type(presets[name].config))(Where(name), presets[name].config)
+    parsed = read_flags(default, arguments, program, "\n\n".join(parts))
     where, config = parsed.where, parsed.config
     config.run.check()
     given = {name.removeprefix("--").replace("-", "_") for name, _ in split(arguments)}
@@ -72,9 +77,22 @@ def read_command_line(
         raise ValueError("--resume goes with neither --branch-from nor --run-dir: a run stays in its folder")
     if (where.resume or where.branch_from) and "preset" in given:
         raise ValueError("--preset goes with neither --resume nor --branch-from: their settings are the earlier run's")
-    settings = {**vars(config.run), **vars(config.agent)}
+    settings = {name: value for field in fields(config) for name, value in vars(getattr(config, field.name)).items()}
     explicit = {name: value for name, value in settings.items() if name in given}
     return Request(config, explicit, where.run_dir, where.resume, where.branch_from)
+
+
+def command_line(kind: type[Config]) -> type[Any]:
+    """All flags of a training script, for its algorithm's settings."""
+    made = make_dataclass("CommandLine", [("where", Where), ("config", kind)], frozen=True)
+    made.__doc__ = "All flags of a training script."
+    return made
+
+
+def preset_names(presets: Mapping[str, Preset]) -> str:
+    """The presets, for --help."""
+    lines = "\n".join(f"{name}: {preset.meaning}" for name, preset in presets.items())
+    return "Values of --preset; the first is the default\n" + textwrap.indent(lines, "  ")
 
 
 def environments() -> str:
@@ -82,10 +100,10 @@ def environments() -> str:
     return "Environments of --env\n" + textwrap.indent(envs.describe_names(), "  ")
 
 
-def methods() -> str:
+def methods(config: Config) -> str:
     """The methods of --reinit, for --help; indented, since tyro joins lines that begin at the margin."""
     return "Methods of --reinit, as METHOD or METHOD:field=value,...\n" + textwrap.indent(
-        describe_interventions(), "  "
+        describe_interventions(algorithm_of(config).interventions), "  "
     )
 
 

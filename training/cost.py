@@ -5,7 +5,6 @@ import time
 import numpy as np
 import torch
 
-import envs
 from replay import Batch
 
 from .algorithms import Config, algorithm_of
@@ -32,9 +31,9 @@ def say_what_it_costs(config: Config, parts: Parts, steps_left: int) -> None:
 def update_rate_of(config: Config, parts: Parts) -> float:
     """Updates per second of an agent of the same size on made-up batches."""
     agent = algorithm_of(config).build_agent(config, parts.environment, Streams.spawn(config.run.seed, 1).agent, "cpu")
-    observation_size, action_size = parts.replay.widths[:2]
     lead = (3, config.agent.batch_size)
-    observations, actions = torch.zeros(*lead, observation_size), torch.zeros(*lead, action_size)
+    spaces = parts.environment.single_observation_space, parts.environment.single_action_space
+    observations, actions = (torch.from_numpy(np.zeros((*lead, *(space.shape or ())), space.dtype)) for space in spaces)
     batch = Batch(observations, actions, torch.zeros(lead), observations, torch.zeros(lead), torch.ones(lead))
     agent.update(Batch(*(tensor[:1] for tensor in batch)))
     start = time.perf_counter()
@@ -45,15 +44,13 @@ def update_rate_of(config: Config, parts: Parts) -> float:
 def step_rate_of(parts: Parts) -> float:
     """Environment steps per second under random actions, in environments like the run's own."""
     settings = parts.settings
-    environment = envs.make_vec(settings.env, settings.num_envs, seed=0, action_repeat=settings.action_repeat)
+    environment = parts.world.vector(settings.num_envs)
     environment.reset(seed=0)
-    random = np.random.default_rng(0)
+    environment.action_space.seed(0)
     calls = max(1, 200 // environment.num_envs)
-    shape = environment.action_space.shape
-    assert shape is not None
     start = time.perf_counter()
     for _ in range(calls):
-        environment.step(parts.to_environment(random.uniform(-1, 1, shape).astype(np.float32)))
+        environment.step(environment.action_space.sample())
     elapsed = time.perf_counter() - start
     environment.close()
     return calls * environment.num_envs * settings.action_repeat / elapsed

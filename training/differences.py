@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor
 
-from replay.segments import read_segment
+from replay import read_contents
 
 from .checkpoint import Checkpoint, read_checkpoint, steps_of
 from .files import read_json, read_lines
@@ -67,12 +68,13 @@ def _in_checkpoints(left: Path, right: Path, one: Checkpoint, other: Checkpoint)
         # Sizes of files differ with the digits of their clocks.
         if name != "file_sizes" and without_clocks(one.values.get(name)) != without_clocks(other.values.get(name)):
             yield f"checkpoint: {name}"
-    if not torch.equal(_replay(left, one), _replay(right, other)):
-        yield "replay"
+    mine, theirs = _replay(left, one), _replay(right, other)
+    for name in sorted(mine.keys() | theirs.keys()):
+        if name not in mine or name not in theirs or not torch.equal(mine[name], theirs[name]):
+            yield f"replay: {name}"
 
 
-def _replay(run: Path, checkpoint: Checkpoint) -> torch.Tensor:
-    """The rows a run would go on with; its segments may begin before them."""
-    pieces = [read_segment(run / "replay", segment)["rows"] for segment in checkpoint.segments]
-    held = min(checkpoint.values["replay_added"], read_json(run / "config.json")["run"]["replay_capacity"])
-    return torch.cat([torch.empty(0, pieces[0].shape[1] if pieces else 0), *pieces])[-held:]
+def _replay(run: Path, checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """What a run would go on with; its segments may begin before."""
+    capacity = read_json(run / "config.json")["run"]["replay_capacity"]
+    return read_contents(run / "replay", checkpoint.segments, max(0, checkpoint.values["replay_added"] - capacity))

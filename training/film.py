@@ -10,27 +10,27 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-import envs
 from replay.durable import write_durably
 
 from .evaluate import LIMIT, Act
 from .video import Mp4, Pixels, Recorder, require_av
+from .world import World
 
 PICTURES_PER_SECOND = 30.0  # at most, and for an environment that does not say how fast it is
 
 
-def make_filmed(name: str, action_repeat: int) -> gym.Env[Any, Any]:
+def make_filmed(world: World) -> gym.Env[Any, Any]:
     """One environment that draws itself; a ValueError of one line where it, or this machine, cannot."""
     env: gym.Env[Any, Any] | None = None
     try:
-        env = envs.make(name, action_repeat=action_repeat, render_mode="rgb_array")
+        env = world.single("rgb_array")
         env.reset(seed=0)
         picture_of(env)
     except Exception as error:  # environments fail in ways of their own
         if env is None and isinstance(error, ValueError):
             raise  # no such environment, or what it needs is missing: said already
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{name} cannot be filmed: {reason}") from error
+        raise ValueError(f"{world.name} cannot be filmed: {reason}") from error
     return env
 
 
@@ -82,10 +82,10 @@ def film(episode: Iterable[float], env: gym.Env[Any, Any], recorders: Sequence[R
 class EvaluationFilm:
     """Films the first episode of evaluations, in an environment of its own; made before training, to fail before it."""
 
-    def __init__(self, name: str, action_repeat: int, evaluated_at_once: int) -> None:
+    def __init__(self, world: World, evaluated_at_once: int) -> None:
         require_av()
-        self.env = make_filmed(name, action_repeat)
-        self.limit = decisions_at_most(self.env, action_repeat)
+        self.env = make_filmed(world)
+        self.limit = decisions_at_most(self.env, world.action_repeat)
         self.evaluated_at_once = evaluated_at_once
 
     def record(self, act: Act, seed: int, path: Path) -> float:

@@ -24,7 +24,7 @@ from replay import ReplayRatio, Segment
 from .build import Parts
 from .checkpoint import Checkpoint, prune, write_checkpoint
 from .curve import draw_curve
-from .evaluate import Act, evaluate
+from .evaluate import Act
 from .film import EvaluationFilm, evaluation_video
 from .log import RunLog
 from .progress import Progress
@@ -76,6 +76,7 @@ class Loop:
         anew = np.random.SeedSequence([self.settings.seed, steps]).generate_state(1)
         seeds = envs.spawn_seeds(int(anew[0]), environment.num_envs) if steps else None
         self.observations, _ = environment.reset(seed=seeds)  # type: ignore[arg-type]  # Gymnasium allows a list
+        self.parts.replay.cut()
         for member, length in enumerate(self.progress.lengths):
             if length:
                 self._end_episode(member, "truncated")
@@ -93,7 +94,8 @@ class Loop:
             self._update(self.ratio.owed(count))
         following, rewards, terminated, truncated, infos = parts.environment.step(parts.to_environment(actions))
         true_next = envs.next_observations(following, infos)
-        parts.replay.add(observations, actions, rewards, true_next, terminated, truncated)
+        learned = parts.learned_rewards(rewards)
+        parts.replay.add(observations, actions, learned, true_next, terminated, truncated)
         self.observations = following
         progress.decisions += count
         progress.environment_steps += count * self.settings.action_repeat
@@ -130,8 +132,13 @@ class Loop:
         progress = self.progress
         progress.episodes += 1
         values = {"return": progress.returns[member], "length": progress.lengths[member], "ending": ending}
-        self.log.write("episode", progress.counts(), values)
+        self.log.write("episode", self._counts(), values)
         progress.returns[member], progress.lengths[member] = 0.0, 0
+
+    def _counts(self) -> dict[str, int]:
+        """Where the run is, in every unit that people count in."""
+        frames = self.parts.world.frames_per_step
+        return self.progress.counts() | ({"frames": frames * self.progress.environment_steps} if frames else {})
 
     # Boundaries
 
@@ -164,7 +171,7 @@ class Loop:
 
     def _record(self, event: Event) -> None:
         steps = self.progress.environment_steps
-        self.log.write("event", self.progress.counts(), event.to_json())
+        self.log.write("event", self._counts(), event.to_json())
         for network in event.networks:
             self.log.network_report(network, steps)
         matrices = [matrix for network in event.networks for matrix in network.matrices]
@@ -180,14 +187,14 @@ class Loop:
         def act(observations: np.ndarray) -> np.ndarray:
             return parts.to_environment(parts.agent.act(observations, explore=False))
 
-        returns, lengths = evaluate(act, parts.evaluation_environment, parts.evaluation_seeds)
+        returns, lengths = parts.evaluation.run(act)
         mean = float(returns.mean())
         steps = (lengths * self.settings.action_repeat).tolist()
         values = {"return": mean, "returns": returns.tolist(), "lengths": steps, "occasion": occasion}
         score = envs.normalised_score(self.settings.env, mean)
         if score is not None:
             values["score"] = score
-        self.log.write("evaluation", self.progress.counts(), values)
+        self.log.write("evaluation", self._counts(), values)
         self.progress.last_evaluation = mean
         self._show()
         draw_curve(self.folder, self.title)
@@ -197,7 +204,7 @@ class Loop:
     def _film(self, film: EvaluationFilm, act: Act, path: Path) -> None:
         """A video of the evaluation just made; one that fails must not end the run."""
         try:
-            film.record(act, self.parts.evaluation_seeds[0], path)
+            film.record(act, self.parts.evaluation.seeds[0], path)
         except Exception as error:  # graphics libraries and disks fail in ways of their own
             self.bar.write(f"warning: no {path.name} ({type(error).__name__}: {error}); going on", file=sys.stderr)
 
@@ -216,7 +223,7 @@ class Loop:
             "steps_per_second": (progress.environment_steps - steps) / elapsed,
             "updates_per_second": self._update_rate,
         }
-        self.log.write("train", progress.counts(), values)
+        self.log.write("train", self._counts(), values)
         self.sums, self.summed_updates = {}, 0
         self._logged = (now, progress.environment_steps, progress.updates)
         self._show()

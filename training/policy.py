@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import envs
+from fire import restore_structure
 
 from .algorithms import Config, algorithm_of, config_from_json
-from .build import Streams, action_scaling
+from .build import Streams
 from .checkpoint import DamagedCheckpoint, read_checkpoint, steps_of
 from .files import read_json
+from .world import to_environment
 
 
 class Policy:
@@ -21,19 +22,21 @@ class Policy:
 
     def __init__(self, run: Path, step: int, config: Config) -> None:
         self.run, self.step, self.config = run, step, config
-        environment = envs.make_vec(config.run.env, 1, seed=0, action_repeat=config.run.action_repeat)
-        self._agent = algorithm_of(config).build_agent(
-            config, environment, Streams.spawn(config.run.seed, 1).agent, "cpu"
-        )
-        self._scale = action_scaling(environment.single_action_space)
+        environment, seed = config.world.vector(1), Streams.spawn(config.run.seed, 1).agent
+        self._agent = algorithm_of(config).build_agent(config, environment, seed, "cpu")
+        self._to_environment = to_environment(environment.single_action_space)
+        self._observation_shape = environment.single_observation_space.shape
         environment.close()
-        self._agent.load_state_dict(read_checkpoint(run, step).agent)
+        checkpoint = read_checkpoint(run, step)
+        restore_structure(self._agent.plastic(), checkpoint.values["manager"])  # so that the tensors fit
+        self._agent.load_state_dict(checkpoint.agent)
 
     def act(self, observation: NDArray[Any]) -> NDArray[Any]:
         """The action for one observation, or the actions for a batch of them."""
-        observations = np.atleast_2d(observation)
-        actions = self._scale(self._agent.act(observations, explore=False))
-        return actions if np.ndim(observation) > 1 else actions[0]
+        single = np.shape(observation) == self._observation_shape
+        observations = np.asarray(observation)[None] if single else np.asarray(observation)
+        actions = self._to_environment(self._agent.act(observations, explore=False))
+        return actions[0] if single else actions
 
 
 def load_policy(run: str | Path, step: int | None = None) -> Policy:

@@ -35,9 +35,9 @@ def run(request: Request) -> int:
         config = branched_config(request, request.branch_from)
     else:
         config = request.config
-    config = replace(
-        config, run=replace(config.run.resolved(), threads=config.run.threads or len(os.sched_getaffinity(0)))
-    )
+    config = config.resolved()
+    threads = config.run.threads or len(os.sched_getaffinity(0))
+    config = replace(config, run=replace(config.run, threads=threads))
     folder = request.resume or request.run_dir or default_folder(config)
     if request.resume is None:
         check_vacant(folder)

@@ -44,6 +44,8 @@ class RunSettings:
     """Environment steps between evaluations; one also happens just before and after each event."""
     eval_episodes: int = 10
     """Episodes of each evaluation, deterministic actions, the same starts every time."""
+    eval_steps: int | None = None
+    """Length of each evaluation in environment steps instead, --num-envs together; the episodes that end count."""
     log_every: int = 1_000
     """Environment steps between two lines of training metrics."""
     checkpoint_every: int = 50_000
@@ -62,6 +64,8 @@ class RunSettings:
         for name in ("learning_starts", "seed", "threads"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{flag(name)} {getattr(self, name)} given; allowed is 0 or above")
+        if self.eval_steps is not None and self.eval_steps <= 0:
+            raise ValueError(f"--eval-steps {self.eval_steps} given; allowed is a number of environment steps above 0")
         if self.reinit_every is not None and self.reinit_every <= 0:
             raise ValueError(f"--reinit-every {self.reinit_every} given; allowed is a number of updates above 0")
         for name in ("reinit_at", "checkpoint_at"):

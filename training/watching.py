@@ -15,6 +15,7 @@ from .evaluate import Act
 from .film import decisions_at_most, film, make_filmed, play, timing
 from .policy import Policy, load_policy, split_run
 from .video import RECORDERS, require_av
+from .world import World
 
 
 def watch(name: str, seed: int, episodes: int, choose: str, steps: int | None, output: Path | None) -> None:
@@ -83,9 +84,9 @@ def _files(stem: Path, chosen: bool) -> list[Path]:
 def _environment(name: str, policy: Policy | None) -> tuple[gym.Env, int]:
     """The environment to film, and its action repeat."""
     if policy is not None:
-        return make_filmed(policy.config.run.env, policy.config.run.action_repeat), policy.config.run.action_repeat
+        return make_filmed(policy.config.world.evaluated), policy.config.run.action_repeat
     try:
-        return make_filmed(name, action_repeat=1), 1
+        return make_filmed(World(name)), 1
     except ValueError as error:
         raise ValueError(f"{name} is no run's folder; as an environment: {error}") from error
 

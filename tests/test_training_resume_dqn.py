@@ -1,0 +1,99 @@
+"""DQN on Atari, MinAtar and CartPole: killed in the middle of episodes and resumed, runs are those that were not."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.test_training_resume import DYING, start
+from train_dqn import train
+from training.checkpoint import steps_of
+from training.differences import differences
+from training.files import read_lines
+
+TINY = [
+    *(
+        "--steps",
+        "600",
+        "--num-envs",
+        "2",
+        "--learning-starts",
+        "60",
+        "--replay-ratio",
+        "0.25",
+        "--replay-capacity",
+        "300",
+    ),
+    *("--batch-size", "4", "--hidden-width", "8", "--target-every", "20", "--reinit", "fire", "--reinit-every", "61"),
+    *("--log-every", "100", "--eval-every", "10000", "--eval-steps", "40", "--checkpoint-every", "130"),
+    *("--threads", "1", "--device", "cpu"),
+]
+TASKS = ["CartPole-v1", "MinAtar/Breakout-v1", "Breakout"]
+KILLED = DYING.replace("train_sac", "train_dqn")
+
+
+class Killed(BaseException):
+    """In place of a signal."""
+
+
+def interrupted(arguments: list[str], flushes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run in this process until just before the n-th flush to the disk."""
+    flush, left = os.fsync, flushes
+
+    def dying(descriptor: int) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Killed
+        flush(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", dying)
+        with pytest.raises(Killed):
+            train(arguments)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_an_interrupted_and_resumed_run_equals_the_uninterrupted_one(task, tmp_path, monkeypatch, capsys):
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    tiny = [*TINY, "--env", task]
+    assert train([*tiny, "--run-dir", str(whole)]) == 0
+    interrupted([*tiny, "--run-dir", str(folder)], 35, monkeypatch)
+    assert 0 < steps_of(folder)[-1] < 600
+    assert train(["--resume", str(folder)]) == 0
+    assert differences(whole, folder) == []
+    assert "no saved state" not in capsys.readouterr().out
+
+
+def test_an_injection_is_there_after_resuming(tmp_path, monkeypatch):
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    tiny = [*TINY, "--env", "CartPole-v1", "--reinit", "injection"]
+    assert train([*tiny, "--run-dir", str(whole)]) == 0
+    interrupted([*tiny, "--run-dir", str(folder)], 45, monkeypatch)
+    assert train(["--resume", str(folder)]) == 0
+    assert differences(whole, folder) == []
+    assert sum(line["kind"] == "event" for line in read_lines(whole / "metrics.jsonl")) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+def test_a_run_killed_five_times_equals_the_uninterrupted_one(task: str, tmp_path: Path):
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    tiny = [*TINY, "--env", task, "--steps", "1200"]
+    start(sys.executable, "train_dqn.py", *tiny, "--run-dir", str(whole), code=0)
+    command = [*tiny, "--run-dir", str(folder)]
+    for changes in (40, 31, 27, 33, 29):
+        start(sys.executable, "-c", KILLED, str(changes), *command, code=-signal.SIGKILL)
+        command = ["--resume", str(folder)]
+    start(sys.executable, "train_dqn.py", *command, code=0)
+    assert differences(whole, folder) == []
+
+
+@pytest.mark.slow
+def test_cartpole_is_solved(tmp_path: Path):
+    folder = tmp_path / "run"
+    assert train(["--env", "CartPole-v1", "--run-dir", str(folder)]) == 0
+    last = [line for line in read_lines(folder / "metrics.jsonl") if line["kind"] == "evaluation"][-1]
+    assert last["return"] >= 475, "the published bar of CartPole-v1"

@@ -1,0 +1,55 @@
+"""The environment of a run, by name and with its options; training, evaluation and films each make their own of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import VectorEnv
+from numpy.typing import NDArray
+
+import envs
+from envs import AtariSettings
+
+
+@dataclass(frozen=True)
+class World:
+    """An environment's name, and the options it is made with."""
+
+    name: str
+    action_repeat: int = 1
+    atari: AtariSettings | None = None
+
+    def vector(self, num_envs: int, seed: int = 0) -> VectorEnv[Any, Any, Any]:
+        return envs.make_vec(self.name, num_envs, seed=seed, **self._options())
+
+    def single(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
+        return envs.make(self.name, render_mode=render_mode, **self._options())
+
+    @property
+    def evaluated(self) -> "World":
+        """The same in evaluation, where a lost life ends nothing."""
+        return replace(self, atari=self.atari and replace(self.atari, terminal_on_life_loss=False))
+
+    @property
+    def frames_per_step(self) -> int | None:
+        """Emulator frames of an environment step, where there is an emulator."""
+        return self.atari.frame_skip if self.atari and envs.is_atari(self.name) else None
+
+    def _options(self) -> dict[str, Any]:
+        options: dict[str, Any] = {"action_repeat": self.action_repeat}
+        return options | ({"atari": self.atari} if self.atari else {})
+
+
+def to_environment(space: spaces.Space[Any]) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """From an agent's actions, in [-1, 1] or counted from 0, to the environment's own."""
+    if isinstance(space, spaces.Discrete):
+        start = int(space.start)
+        return (lambda actions: actions + start) if start else (lambda actions: actions)
+    assert isinstance(space, spaces.Box)  # agents have refused anything else
+    low, high, dtype = space.low, space.high, space.dtype
+    if (low == -1).all() and (high == 1).all():
+        return lambda actions: actions
+    return lambda actions: np.clip(low + (actions + 1) / 2 * (high - low), low, high).astype(dtype)
