@@ -50,7 +50,8 @@ def _draw_evaluations(axes: Any, evaluations: Sequence[dict[str, Any]]) -> None:
     if not evaluations:
         return
     steps = np.array([line["environment_steps"] for line in evaluations])
-    returns = np.array([line["returns"] for line in evaluations], dtype=float)
-    low, mean, high = np.quantile(returns, 0.25, axis=1), returns.mean(1), np.quantile(returns, 0.75, axis=1)
+    returns = [np.array(line["returns"], dtype=float) for line in evaluations]  # by steps, not always as many
+    low, high = np.array([np.quantile(row, (0.25, 0.75)) for row in returns]).T
+    mean = np.array([row.mean() for row in returns])
     axes.fill_between(steps, low, high, alpha=0.2, color="tab:blue", linewidth=0, label="evaluation, middle half")
     axes.plot(steps, mean, "o-", color="tab:blue", markersize=4, label="evaluation, mean")
