@@ -64,6 +64,9 @@ class FrameReplay:
         self.frames[self.rows] = 0
         self.notes = torch.zeros(self.rows, num_envs, 5, dtype=torch.int32, device=device)
         self._begin_at(0)
+        # The same memory, in words of 8 bytes where they fit, which are gathered and chosen faster than bytes.
+        word = torch.int64 if self.frames[0, 0].nbytes % 8 == 0 else dtype
+        self._words = self.frames.view((self.rows + 1) * num_envs, -1).view(word)
         self._lags = torch.arange(stack - 1, -1, -1, device=device)
         self._ahead = torch.arange(n_steps, device=device)
         self._discounts = (gamma ** torch.arange(n_steps, dtype=torch.float64)).to(torch.float32).to(device)
@@ -167,12 +170,11 @@ class FrameReplay:
         places = self._places(wanted, members[:, None])
         if self.first == "zeros":
             places = torch.where(self._lags <= ages, places, self.rows * self.num_envs)
-        frames = self.frames.flatten(0, 1).index_select(0, places.flatten())
-        frames = frames.view(2, count, self.stack, *self.frame_shape)
-        ended = (last[:, ENDING] != 0).view(count, *[1] * len(self.frame_shape))
-        frames[1, :, -1] = torch.where(ended, self.final.take(last[:, FINAL]), frames[1, :, -1])
+        frames = self._words.index_select(0, places.flatten()).view(2, count, self.stack, -1)
+        final = self.final.take(last[:, FINAL]).view(count, -1).view(frames.dtype)
+        frames[1, :, -1] = torch.where(last[:, ENDING, None] != 0, final, frames[1, :, -1])
 
-        observations, next_observations = frames.view(
+        observations, next_observations = frames.view(self.dtype).view(
             2, updates, batch_size, self.stack * self.frame_shape[0], *self.frame_shape[1:]
         )
         lead = (updates, batch_size)
