@@ -42,7 +42,7 @@ def require_no_other_spelling(name: str) -> None:
         raise ValueError(f"environment {name!r} is called {game!r} here; flags such as --sticky-per choose its frames")
     if name.startswith("ALE/"):
         near = difflib.get_close_matches(bare, games(), n=3, cutoff=0.4) or ["Breakout"]
-        raise ValueError(f"no Atari game is called {bare!r}; the nearest names are {', '.join(near)}")
+        raise ValueError(f"no Atari game is called {name!r}; the nearest names are {', '.join(near)}")
 
 
 def rom_of(name: str) -> str:

@@ -1,13 +1,15 @@
 """Returns as shares of the way from a random policy to success, so that tasks can be compared and averaged.
 
 Of HumanoidBench's locomotion tasks: success as its authors set it, random returns as published with SimbaV2 (Lee et
-al., 2025, arXiv:2502.15280; its code lists them), of the plain H1 with its task, of the H1 with hands here.
+al., 2025, arXiv:2502.15280; its code lists them), of the plain H1 with its task, of the H1 with hands here. Of Atari
+games: a human tester's score, in atari_scores.py.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from .atari_scores import RANDOM_AND_HUMAN
 from .humanoid import TASKS
 from .original import PREFIX as ORIGINAL
 
@@ -19,14 +21,16 @@ WITH_HANDS = {
 
 
 class References(NamedTuple):
-    """What a random policy earns, and the return that counts as success."""
+    """What a random policy earns, and the return that counts as success: in Atari games a human tester's."""
 
     random: float
     success: float
 
 
 def references(name: str) -> References | None:
-    """Of an environment, native or the original's; None for all others."""
+    """Of an H1 task, native or the original's, and of 57 Atari games; None for all others."""
+    if name in RANDOM_AND_HUMAN:
+        return References(*RANDOM_AND_HUMAN[name])
     bare = name.removeprefix(ORIGINAL) if name.startswith(ORIGINAL) else name.removeprefix("fire_rl/")
     robot, _, task = bare.removesuffix("-v0").partition("-")
     if task not in TASKS:
@@ -39,6 +43,6 @@ def references(name: str) -> References | None:
 
 
 def normalised_score(name: str, value: float) -> float | None:
-    """0 for the return of a random policy, 1 for success; None without references."""
+    """0 for the return of a random policy, 1 for success or a human's; None without references."""
     found = references(name)
     return None if found is None else (value - found.random) / (found.success - found.random)
