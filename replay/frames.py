@@ -8,6 +8,7 @@ than transitions are held: the older frames of the oldest stack, and what the ne
 
 import math
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +25,7 @@ from .segments import Segment
 ACTION, REWARD, ENDING, AGE, FINAL = range(5)  # a note: int32, the reward's bits as they are
 NOTE_BYTES = 5 * 4
 SEGMENT_BYTES = 256_000_000
+WRITERS = 2  # threads: one takes checksums while the other waits for the disk
 DECISIONS_PER_EPISODE = 64  # for the memory figure: room for the final frames of episodes this short
 
 First = Literal["repeat", "zeros"]
@@ -196,7 +198,8 @@ class FrameReplay:
         ranges = [(start, min(start + steps, self.steps)) for start in range(begin, self.steps, steps)]
         if not ranges and kept and kept[-1].start < kept[-1].stop and (self.endings & CUT).any():
             ranges = [(self.steps, self.steps)]  # of no transitions: only the cut, which the last one may not hold
-        return kept + [self._segment(start, stop).write(folder) for start, stop in ranges]
+        with ThreadPoolExecutor(WRITERS) as pool:
+            return kept + list(pool.map(lambda steps: self._segment(*steps).write(folder), ranges))
 
     def _segment(self, start: int, stop: int) -> FrameSegment:
         """Steps [start, stop) with all that their observations need, the frames not copied."""

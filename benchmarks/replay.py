@@ -1,0 +1,227 @@
+"""What a replay of Atari frames costs: bytes, adding, sampling, and its part of a checkpoint.
+
+    python -m benchmarks.replay [--capacity 1000000] [--threads 2]
+
+Sampling stands beside its floor, the bytes of a batch over the copy bandwidth measured in this run, and beside
+Stable-Baselines3's replay buffer (`pip install --no-deps stable-baselines3 pandas cloudpickle`) at one capacity in
+turns; saving stands beside plain writes of as many bytes, each file flushed to the disk.
+"""
+
+import importlib
+import importlib.util
+import itertools
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from replay import FrameReplay, Segment
+from training.memory import keep_large_blocks
+
+FRAME, STACK, BATCH = (1, 84, 84), 4, 32
+SHAPE = (STACK, *FRAME[1:])
+EPISODE = 500  # decisions
+MORE = 10_000  # transitions between two checkpoints
+
+Step = tuple[NDArray[Any], ...]
+
+
+@dataclass(frozen=True)
+class Options:
+    """A full replay of 84x84 frames, four stacked."""
+
+    capacity: int = 100_000
+    """Transitions; the documented run has 1,000,000 (7.2 GB)."""
+    num_envs: int = 4
+    """Environments."""
+    peer_capacity: int = 30_000
+    """Transitions at which Stable-Baselines3's buffer is compared; it takes 8 times the bytes."""
+    threads: int = 2
+    """CPU threads."""
+    device: str = "cpu"
+    """cpu or cuda."""
+    folder: Path = Path(tempfile.gettempdir())
+    """On the disk that checkpoints go to."""
+
+
+class Steps:
+    """Steps of several environments that show noise, for ever."""
+
+    def __init__(self, num_envs: int) -> None:
+        generator = np.random.default_rng(0)
+        self.frames = generator.integers(0, 256, (64 + STACK + 1, num_envs, *FRAME[1:]), np.uint8)
+        self.actions = generator.integers(0, 6, num_envs)
+        self.rewards = generator.normal(size=num_envs)
+        self.begin = np.arange(num_envs) * 97  # so that episodes end at different times
+        self.count = itertools.count()
+
+    def next(self) -> Step:
+        number = next(self.count)
+        frames = self.frames[number % 64 : number % 64 + STACK + 1].swapaxes(0, 1)
+        ended = (number + self.begin) % EPISODE == EPISODE - 1
+        return frames[:, :-1], self.actions, self.rewards, frames[:, 1:], ended, np.zeros_like(ended)
+
+
+def seconds(call: Callable[[], object], device: torch.device | None = None) -> float:
+    begin = time.perf_counter()
+    call()
+    if device is not None and device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - begin
+
+
+def fill(replay: FrameReplay, steps: Steps, count: int) -> float:
+    """Seconds that adding takes, without making the steps."""
+    total = 0.0
+    for _ in range(-(-count // replay.num_envs)):
+        step = steps.next()
+        total += seconds(lambda step=step: replay.add(*step))  # type: ignore[misc]
+    return total
+
+
+def copy_rate(device: torch.device) -> float:
+    """Bytes copied per second, from memory that is in no cache, the median of several."""
+    source, target = (torch.zeros(400_000_000, dtype=torch.uint8, device=device) for _ in range(2))
+    return source.nbytes / float(np.median([seconds(lambda: target.copy_(source), device) for _ in range(9)]))
+
+
+def show_sampling(replay: FrameReplay, device: torch.device) -> None:
+    generator = torch.Generator(replay.device).manual_seed(0)
+    rate = copy_rate(device)
+    print(f"sampling batches of {BATCH}; the floor is a copy at {rate / 1e9:.1f} GB/s")
+    print("| batches at once | ms per batch | floor | ratio |\n|---|---|---|---|")
+    for updates in (1, 4, 16):
+        times = [seconds(lambda: replay.sample(updates, BATCH, generator), device) for _ in range(200)]  # noqa: B023
+        batch, floor = float(np.median(times)) / updates, 2 * BATCH * np.prod(SHAPE) / rate
+        print(f"| {updates} | {1e3 * batch:.3f} | {1e3 * floor:.3f} | {floor / batch:.2f} |")
+
+
+def show_peer(options: Options, device: torch.device) -> None:
+    """Both at one capacity, in turns."""
+    if importlib.util.find_spec("stable_baselines3") is None:
+        print("beside Stable-Baselines3 after: pip install --no-deps stable-baselines3 pandas cloudpickle")
+        return
+    buffers = importlib.import_module("stable_baselines3.common.buffers")
+    box, discrete = spaces.Box(0, 255, SHAPE, np.uint8), spaces.Discrete(6)
+    peers = {
+        f"Stable-Baselines3{', optimize_memory_usage' if saving else ''}": buffers.ReplayBuffer(
+            options.peer_capacity, box, discrete, device, options.num_envs, saving, handle_timeout_termination=False
+        )
+        for saving in (False, True)
+    }
+    ours = FrameReplay(options.peer_capacity, options.num_envs, FRAME, stack=STACK, device=device)
+    steps, adding = Steps(options.num_envs), dict.fromkeys(("ours", *peers), 0.0)
+    for _ in range(ours.steps_held):
+        step = steps.next()
+        observations, actions, rewards, following, terminated, _ = step
+        adding["ours"] += seconds(lambda: ours.add(*step))  # noqa: B023
+        for name, peer in peers.items():
+            whole: tuple[Any, ...] = (
+                observations,
+                following,
+                actions[:, None],
+                rewards,
+                terminated,
+                [{}] * options.num_envs,
+            )
+            adding[name] += seconds(lambda: peer.add(*whole))  # noqa: B023
+    generator = torch.Generator(ours.device).manual_seed(0)
+    samplers: dict[str, Callable[[], object]] = {"ours": lambda: ours.sample(1, BATCH, generator)}
+    samplers |= {name: lambda peer=peer: peer.sample(BATCH) for name, peer in peers.items()}  # type: ignore[misc]
+    times = [[seconds(sampler, device) for sampler in samplers.values()] for _ in range(300)]
+    sizes = [taken(ours), *(observation_bytes(peer) for peer in peers.values())]
+    print(f"at a capacity of {options.peer_capacity:,}, in turns")
+    print("| replay | bytes per transition | added per second | ms per batch |\n|---|---|---|---|")
+    for name, size, duration in zip(samplers, sizes, np.median(times, axis=0), strict=True):
+        rate = len(ours) / adding[name]
+        print(f"| {name} | {size / len(ours):,.0f} | {rate:,.0f} | {1e3 * duration:.3f} |")
+
+
+def observation_bytes(peer: Any) -> int:
+    """The least that another replay takes."""
+    return int(peer.observations.nbytes) + (0 if peer.optimize_memory_usage else int(peer.next_observations.nbytes))
+
+
+def taken(replay: FrameReplay) -> int:
+    return replay.frames.nbytes + replay.notes.nbytes + replay.final.frames.nbytes
+
+
+def show_checkpoints(replay: FrameReplay, steps: Steps, parent: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=parent) as name:
+        folder, kept = Path(name), list[Segment]()
+        before = peak_memory(anew=True)
+        for title in ("the full replay", f"{MORE:,} transitions later"):
+            written = set(folder.glob("*.safetensors"))
+            duration = seconds(lambda: kept.__setitem__(slice(None), replay.save(folder, kept)))
+            sizes = [path.stat().st_size for path in set(folder.glob("*.safetensors")) - written]
+            plain = seconds(lambda: write_plainly(folder / "plain", sizes))  # noqa: B023
+            rates = f"{sum(sizes) / duration / 1e6:,.0f} MB/s; plain writes {sum(sizes) / plain / 1e6:,.0f} MB/s"
+            print(f"saving {title}: {duration:.2f} s, {sum(sizes) / 1e6:,.0f} MB in {len(sizes)} files ({rates})")
+            fill(replay, steps, MORE if not written else 0)
+        print(f"memory taken by saving and by plain writes, at most: {(peak_memory() - before) / 1e6:,.0f} MB")
+
+        branch = folder / "branch"
+        branch.mkdir()
+        duration = seconds(lambda: link(kept, folder, branch))
+        print(f"a branch: {1e3 * duration:.1f} ms for {len(kept)} hard links")
+        before = peak_memory(anew=True)
+        duration = seconds(lambda: replay.load(folder, kept, kept[-1].stop), replay.device)
+        rate, memory = len(replay) / duration, peak_memory() - before
+        print(f"loading: {duration:.2f} s ({rate:,.0f} transitions/s, from the system's cache if it holds the files); "
+              f"{memory / 1e6:,.0f} MB of memory")  # fmt: skip
+
+
+def link(segments: list[Segment], folder: Path, branch: Path) -> None:
+    for segment in segments:
+        os.link(folder / segment.file, branch / segment.file)
+
+
+def write_plainly(path: Path, sizes: list[int]) -> None:
+    """As many bytes in as many files, written and flushed."""
+    block = memoryview(np.random.default_rng(0).bytes(4_000_000))
+    for number, size in enumerate(sizes):
+        with path.with_name(f"{path.name}-{number}").open("wb") as file:
+            for begin in range(0, size, len(block)):
+                file.write(block[: size - begin])
+            file.flush()
+            os.fsync(file.fileno())
+    for number in range(len(sizes)):
+        path.with_name(f"{path.name}-{number}").unlink()
+
+
+def peak_memory(anew: bool = False) -> int:
+    """The most bytes of memory this process has had, from now on where counted anew."""
+    if anew:
+        Path("/proc/self/clear_refs").write_text("5")
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(fields["VmHWM"].split()[0]) * 1024
+
+
+def main(options: Options) -> None:
+    keep_large_blocks()
+    torch.set_num_threads(options.threads)
+    device = torch.device(options.device)
+    replay = FrameReplay(options.capacity, options.num_envs, FRAME, stack=STACK, device=device)
+    steps = Steps(options.num_envs)
+    duration = fill(replay, steps, options.capacity + 1000)
+    print(f"FrameReplay, {options.capacity:,} transitions, {options.num_envs} environments, {options.threads} threads, "
+          f"{options.device}")  # fmt: skip
+    print(f"{taken(replay) / len(replay):,.0f} bytes per transition, {taken(replay) / 1e9:.2f} GB")
+    print(f"adding: {(options.capacity + 1000) / duration:,.0f} transitions/s")
+    show_checkpoints(replay, steps, options.folder)  # first: what sampling leaves would hide the memory it takes
+    show_sampling(replay, device)
+    del replay
+    show_peer(options, device)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))
