@@ -82,7 +82,7 @@ class FrameReplay:
         """Hold nothing, and expect this step next."""
         self.final = FinalFrames(self.frame_shape, self.dtype, self.device)
         self.steps = self.oldest = step  # steps ever added, and the oldest held; step t lies in row t % rows
-        self.ages = np.zeros(self.num_envs, np.int32)  # of the next observations: decisions since the reset, cut
+        self.ages = np.zeros(self.num_envs, np.int32)  # of the next observations: decisions so far, to stack - 1
         self.endings = np.zeros(self.num_envs, np.int32)  # of the newest transitions
 
     @property

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from replay import Batch, FrameReplay, frame_replay_bytes
 from replay.frames import First
@@ -239,15 +240,36 @@ def test_final_frames_no_longer_needed_give_way():
     assert len(replay.final.frames) == 64
 
 
-def test_sampling_an_empty_replay_is_refused():
-    with pytest.raises(ValueError, match="empty"):
-        Setting().replay().sample(1, 1, torch.Generator())
+class RecordOperations(TorchDispatchMode):
+    """Notes what torch is asked to do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.append(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
 
 
-def test_cutting_an_empty_replay_changes_nothing():
+def test_sampling_never_waits_for_a_device_and_gathers_frames_once():
+    setting = Setting(n_steps=3, first="zeros")
+    replay, game = setting.replay(), Game(setting)
+    for _ in range(9):
+        play(replay, game, "some end")
+    with RecordOperations() as record:
+        replay.sample(2, 8, torch.Generator())
+    waiting = {"_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "unique"}
+    assert not waiting & set(record.names)
+    assert record.names.count("index_select") == 3, "notes, frames and final frames"
+
+
+def test_an_empty_replay_can_be_cut_but_not_sampled():
     replay = Setting().replay()
     replay.cut()
     assert len(replay) == 0
+    with pytest.raises(ValueError, match="empty"):
+        replay.sample(1, 1, torch.Generator())
 
 
 @pytest.mark.parametrize(
