@@ -5,7 +5,7 @@ The emulators have no state to save. What a member played since its last seeding
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -41,6 +41,7 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         self.settings = settings
         self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
         self.spec = atari_spec(name, settings)
+        self._world = f"{name} {settings.changed()}"
         self.single_observation_space, self.single_action_space = _spaces(self._games, settings)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
@@ -71,25 +72,26 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         """Everything that decides the future; `set_state(**state)` restores it exactly."""
         if not self._begun:
             raise gym.error.ResetNeeded("call reset() or set_state() before get_state()")
-        return traces_to_state(self._traces, self._games.observations, np.array(NOOP, dtype=np.int64))
+        return self._as_state(self._games.observations)
 
     def set_state(self, **state: ArrayLike) -> None:
         """Goes on from what `get_state` gave: the members play again what they played since their last seeding."""
-        if not self._begun:
-            self.reset()
-        wanted, checksums = traces_from_state(state, self.get_state(), PATIENCE)
+        wanted, checksums = traces_from_state(state, self._as_state([NOOP] * self.num_envs), PATIENCE)
         numbers = _replay(self._games, wanted)
         episodes = [(number, trace.episode) for number, trace in zip(numbers, wanted, strict=True)]
         try:
-            require_same(checksums, self._games.observations, episodes)
+            require_same(checksums, self._games.observations, episodes, self._world)
         except ValueError:
             self.reset()  # from a state that is nobody's
             raise
-        self._traces = wanted
+        self._traces, self._begun = wanted, True
 
     def close_extras(self, **settings: Any) -> None:
         """Ends the emulators' threads."""
         del self._games
+
+    def _as_state(self, observations: Iterable[Any]) -> State:
+        return traces_to_state(self._traces, observations, np.array(NOOP, dtype=np.int64), self._world)
 
     def _infos(self) -> Info:
         return {"lives": self._games.lives, "_lives": np.ones(self.num_envs, dtype=np.bool_)}

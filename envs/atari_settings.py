@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 FRAMES_PER_SECOND = 60
 MOST_NO_OPS = 10_000
@@ -55,6 +55,11 @@ class AtariSettings:
         for name, allowed in (("first_stack", ("repeat", "zeros")), ("sticky_per", ("frame", "decision"))):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; allowed are {' and '.join(allowed)}")
+
+    def changed(self) -> dict[str, Any]:
+        """The fields that are not the standard's."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value != getattr(AtariSettings, name)}
 
     @property
     def episode_decisions(self) -> int:

@@ -60,6 +60,7 @@ class RetracedVector(VectorWrapper):
         super().__init__(env)
         self._members = members
         self._begun = False
+        self._world = members[0].env.unwrapped.spec.id if members[0].env.unwrapped.spec else ""
 
     def reset(self, **settings: Any) -> tuple[Any, dict[str, Any]]:
         """Begins an episode in every environment."""
@@ -84,7 +85,7 @@ class RetracedVector(VectorWrapper):
             for member, trace in zip(self._members, wanted, strict=True):
                 member.replay(trace)
             numbers = [(trace.episode, trace.episode) for trace in wanted]
-            require_same(checksums, [member.observation for member in self._members], numbers)
+            require_same(checksums, [member.observation for member in self._members], numbers, self._world)
         except ValueError:
             self.reset()  # from a state that is nobody's
             raise
@@ -92,4 +93,4 @@ class RetracedVector(VectorWrapper):
     def _as_state(self, observations: Sequence[Any]) -> State:
         space = self.env.single_action_space
         like = np.zeros(space.shape or (), dtype=space.dtype)
-        return traces_to_state([member.trace for member in self._members], observations, like)
+        return traces_to_state([member.trace for member in self._members], observations, like, self._world)

@@ -48,17 +48,17 @@ def random_seed() -> int:
     return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
 
 
-def checksum(observation: Any) -> int:
-    """Of the bytes of an observation, which may be a number or a tuple of arrays."""
+def checksum(observation: Any, world: str) -> int:
+    """Of a world's name and the bytes of an observation, which may be a number or a tuple of arrays."""
     parts = observation if isinstance(observation, tuple) else (observation,)
-    total = 0
+    total = zlib.crc32(world.encode())
     for part in parts:
         total = zlib.crc32(np.ascontiguousarray(part).tobytes(), total)
     return total
 
 
-def traces_to_state(traces: Sequence[Trace], observations: Iterable[Any], like: NDArray[Any]) -> State:
-    """Plain arrays; `like` is one action. The observations are told by checksums, to notice what plays differently."""
+def traces_to_state(traces: Sequence[Trace], observations: Iterable[Any], like: NDArray[Any], world: str) -> State:
+    """Plain arrays; `like` is one action. World and observations leave checksums, to notice what plays differently."""
     lengths = np.array([len(trace.actions) for trace in traces], dtype=np.int64)
     actions = np.zeros((len(traces), max(lengths), *like.shape), dtype=like.dtype)
     for row, trace in zip(actions, traces, strict=True):
@@ -70,7 +70,7 @@ def traces_to_state(traces: Sequence[Trace], observations: Iterable[Any], like: 
         "seeded": np.array([trace.seeded for trace in traces], dtype=np.int64),
         "lengths": lengths,
         "actions": actions,
-        "checksums": np.array([checksum(observation) for observation in observations], dtype=np.int64),
+        "checksums": np.array([checksum(observation, world) for observation in observations], dtype=np.int64),
     }
 
 
@@ -107,11 +107,11 @@ def traces_from_state(
 
 
 def require_same(
-    checksums: NDArray[np.int64], observations: Iterable[Any], episodes: Sequence[tuple[int, int]]
+    checksums: NDArray[np.int64], observations: Iterable[Any], episodes: Sequence[tuple[int, int]], world: str
 ) -> None:
     """Refuses a state whose replay ended elsewhere than what was saved; `episodes` are the numbers played and saved."""
     for member, (wanted, observation, numbers) in enumerate(zip(checksums, observations, episodes, strict=True)):
-        if numbers[0] != numbers[1] or checksum(observation) != wanted:
+        if numbers[0] != numbers[1] or checksum(observation, world) != wanted:
             raise ValueError(
                 f"the saved episode of environment {member} plays differently here: the state is damaged, "
                 "or was saved with other settings or another version of the game's package"
