@@ -47,7 +47,7 @@ def body(arguments: Sequence[str]) -> int:
     print(f"  return   {returns.mean():.1f}{spread}; minimum, quartiles, maximum: {quartiles}")
     score = envs.normalised_score(settings.env, float(returns.mean()))
     if score is not None:
-        print(f"  score    {score:.3f} (0 is a random policy's published return, 1 counts as success)")
+        print(f"  score    {score:.3f} ({policy.config.world.score_meaning})")
     print(f"  length   {lengths.mean() * settings.action_repeat:.0f} environment steps on average")
     return 0
 

@@ -131,7 +131,7 @@ def say_where_things_are(folder: Path, config: Config) -> None:
     print(f"\nfinal return {mean:.1f}: mean of the {count} evaluations in the last tenth of the run")
     score = envs.normalised_score(config.run.env, mean)
     if score is not None:
-        print(f"  score         {score:.3f} (0 is a random policy's published return, 1 counts as success)")
+        print(f"  score         {score:.3f} ({config.world.score_meaning})")
     print(f"  curve         {folder / 'curve.png'}")
     print(f'  metrics       {folder / "metrics.jsonl"} (one JSON line each; events have kind "event")')
     print(f"  checkpoints   {folder / 'checkpoints'}")

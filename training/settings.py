@@ -23,7 +23,7 @@ class RunSettings:
     reinit_at: tuple[int, ...] = ()
     """Environment steps at which an event happens."""
     steps: int = 1_000_000
-    """Length of the run in environment steps (an H1 step is 20 ms)."""
+    """Length of the run in environment steps (an H1 step is 20 ms, an Atari step --frame-skip frames)."""
     num_envs: int = 1
     """Environments stepped together; a decision is one action of one of them."""
     action_repeat: int = 2

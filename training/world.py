@@ -38,6 +38,12 @@ class World:
         """Emulator frames of an environment step, where there is an emulator."""
         return self.atari.frame_skip if self.atari and envs.is_atari(self.name) else None
 
+    @property
+    def score_meaning(self) -> str:
+        """What a normalised score says, where there is one."""
+        one = "a human's" if envs.is_atari(self.name) else "counts as success"
+        return f"0 is a random policy's published return, 1 {one}"
+
     def _options(self) -> dict[str, Any]:
         options: dict[str, Any] = {"action_repeat": self.action_repeat}
         return options | ({"atari": self.atari} if self.atari else {})
