@@ -54,7 +54,7 @@ def stored(state):
 
 
 def kill_and_restore(build_one, stretches):
-    """After each stretch: what follows a state in a new vector is what followed in the old one, and the end is the same."""
+    """After each stretch a new vector takes over from a state; what follows is what followed without that."""
     uninterrupted, interrupted = build_one(0), build_one(0)
     uninterrupted.reset()
     interrupted.reset()
