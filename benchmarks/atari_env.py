@@ -1,8 +1,8 @@
 """Agent steps per second of four Atari games: ours, ale-py's bare C++ vector, and Stable-Baselines3's wrappers.
 
 `python -m benchmarks.atari_env [--game Breakout] [--seconds 10]`. All play the same random actions, hold each for four
-frames and show stacks of four 84 x 84 pictures; all take turns, a block each. The bare vector is the floor: it cannot be
-resumed, and at a time limit it keeps no true final observation.
+frames and show stacks of four 84 x 84 pictures; all take turns, a block each. The bare vector is the floor: it cannot
+be resumed, and at a time limit it keeps no true final observation.
 """
 
 from __future__ import annotations
