@@ -143,12 +143,14 @@ class FrameReplay:
     def _newest_frames(self, observations: NDArray[np.generic]) -> Tensor:
         shape = (self.num_envs, self.stack * self.frame_shape[0], *self.frame_shape[1:])
         dtype = str(self.dtype).removeprefix("torch.")
-        if observations.shape != shape or observations.dtype != dtype:
+        # Vectors of any kind of number become float32; bytes that are none would wrap.
+        if observations.shape != shape or (dtype == "uint8" and observations.dtype != dtype):
             raise ValueError(
                 f"observations of shape {observations.shape} and {observations.dtype} given; "
                 f"this replay was made for {shape} and {dtype}"
             )
-        return torch.from_numpy(np.array(observations[:, -self.frame_shape[0] :]))  # a copy: the caller's may be fixed
+        newest = observations[:, -self.frame_shape[0] :]
+        return torch.from_numpy(np.array(newest, dtype=dtype))  # a copy: the caller's may be fixed
 
     def sample(self, updates: int, batch_size: int, generator: torch.Generator) -> Batch:
         """K batches of B, uniform with replacement over what is held, in one gather of frames."""

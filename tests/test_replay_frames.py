@@ -297,3 +297,12 @@ def test_a_replay_takes_the_bytes_foretold():
     taken = replay.frames.nbytes + replay.notes.nbytes + replay.final.frames.nbytes
     assert taken == frame_replay_bytes(1000, 4, (1, 20, 20), torch.uint8, 4)
     assert frame_replay_bytes(1_000_000, 4, (1, 84, 84), torch.uint8, 4) < 7.3e9
+
+
+def test_vectors_of_doubles_are_held_in_single_precision():
+    replay = FrameReplay(4, 1, (2,), dtype=torch.float32)
+    ends = np.zeros(1, bool)
+    replay.add(np.array([[0.1, 3]]), np.zeros(1, int), np.zeros(1), np.array([[0.2, 4]]), ends, ends)
+    batch = replay.sample(1, 1, torch.Generator().manual_seed(0))
+    assert torch.equal(batch.observations, torch.tensor([[[0.1, 3]]]))
+    assert torch.equal(batch.next_observations, torch.tensor([[[0.2, 4]]]))
