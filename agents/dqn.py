@@ -15,9 +15,10 @@ from fire import Fire, Intervention, Network, NoIntervention, PlasticityManager,
 from replay import Batch
 
 from .dqn_settings import DQNSettings
-from .optimizers import adam, optimizer_tensors
+from .optimizers import adam, optimizer_tensors, trained_names
 from .q_network import make_network
 from .randomness import restore_generator
+from .saved import copy_saved_
 
 METRICS = ("loss", "action_value", "td_error")
 
@@ -172,8 +173,8 @@ class DQN:
             ("initial.q", self.initial),
         ):
             yield from ((f"{prefix}.{name}", value) for name, value in values.items())
-        trained = [name for name, parameter in self.network.named_parameters() if parameter.requires_grad]
-        yield from ((f"optimizer.q.{name}", value) for name, value in optimizer_tensors(self.optimizer, trained))
+        held = optimizer_tensors(self.optimizer, trained_names(self.network))
+        yield from ((f"optimizer.q.{name}", value) for name, value in held)
 
     def state_dict(self) -> dict[str, Tensor]:
         state = {name: value.contiguous() for name, value in self._tensors()}  # convolutions keep channels innermost
@@ -182,15 +183,6 @@ class DQN:
         return state
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        own = dict(self._tensors())
-        if missing := sorted(own.keys() - state.keys()):
-            raise ValueError(f"the saved agent lacks {missing[0]!r} and {len(missing) - 1} more; was it another size?")
-        for name, value in own.items():
-            if value.shape != state[name].shape:
-                raise ValueError(
-                    f"the saved agent's {name!r} has shape {tuple(state[name].shape)}, this one's {tuple(value.shape)}"
-                )
-        for name, value in own.items():
-            value.copy_(state[name])
+        copy_saved_(dict(self._tensors()), state)
         self.decisions, self.updates = (int(count) for count in state["counts"])
         restore_generator(self.acting_generator, state["generator.acting"])

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def adam(
@@ -50,3 +50,8 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Iterable[str]) ->
     for name, parameter in zip(names, parameters, strict=True):
         for key, value in optimizer.state[parameter].items():
             yield f"{key}.{name}", value
+
+
+def trained_names(module: nn.Module) -> list[str]:
+    """Names of the parameters an optimizer holds, in its order: frozen ones have no state."""
+    return [name for name, parameter in module.named_parameters() if parameter.requires_grad]

@@ -16,9 +16,10 @@ from fire import Companion, Fire, Intervention, Network, NoIntervention, Plastic
 from replay import Batch
 
 from .networks import Actor, Critic, squashed_sample
-from .optimizers import adamw, optimizer_tensors
+from .optimizers import adamw, optimizer_tensors, trained_names
 from .randomness import restore_generator
 from .sac_settings import SACSettings
+from .saved import copy_saved_
 from .statistics import RunningStatistics
 
 METRICS = ("actor_loss", "critic_loss", "temperature", "entropy", "action_value")
@@ -249,19 +250,6 @@ class SAC:
         return state
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        own = dict(self._tensors())
-        if missing := sorted(own.keys() - state.keys()):
-            raise ValueError(f"the saved agent lacks {missing[0]!r} and {len(missing) - 1} more; was it another size?")
-        for name, value in own.items():
-            if value.shape != state[name].shape:
-                raise ValueError(
-                    f"the saved agent's {name!r} has shape {tuple(state[name].shape)}, this one's {tuple(value.shape)}"
-                )
-            value.copy_(state[name])
+        copy_saved_(dict(self._tensors()), state)
         restore_generator(self.acting_generator, state["generator.acting"])
         restore_generator(self.update_generator, state["generator.update"])
-
-
-def trained_names(module: nn.Module) -> list[str]:
-    """Names of the parameters an optimizer holds, in its order: frozen ones have no state."""
-    return [name for name, parameter in module.named_parameters() if parameter.requires_grad]

@@ -1,6 +1,5 @@
 """DQN on Atari, MinAtar and CartPole: killed in the middle of episodes and resumed, runs are those that were not."""
 
-import os
 import signal
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.test_training_resume import DYING, start
+from tests.test_training_resume_suites import interrupted
 from train_dqn import train
 from training.checkpoint import steps_of
 from training.differences import differences
@@ -34,33 +34,12 @@ TASKS = ["CartPole-v1", "MinAtar/Breakout-v1", "Breakout"]
 KILLED = DYING.replace("train_sac", "train_dqn")
 
 
-class Killed(BaseException):
-    """In place of a signal."""
-
-
-def interrupted(arguments: list[str], flushes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run in this process until just before the n-th flush to the disk."""
-    flush, left = os.fsync, flushes
-
-    def dying(descriptor: int) -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            raise Killed
-        flush(descriptor)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", dying)
-        with pytest.raises(Killed):
-            train(arguments)
-
-
 @pytest.mark.parametrize("task", TASKS)
 def test_an_interrupted_and_resumed_run_equals_the_uninterrupted_one(task, tmp_path, monkeypatch, capsys):
     whole, folder = tmp_path / "whole", tmp_path / "run"
     tiny = [*TINY, "--env", task]
     assert train([*tiny, "--run-dir", str(whole)]) == 0
-    interrupted([*tiny, "--run-dir", str(folder)], 35, monkeypatch)
+    interrupted(train, [*tiny, "--run-dir", str(folder)], 35, monkeypatch)
     assert 0 < steps_of(folder)[-1] < 600
     assert train(["--resume", str(folder)]) == 0
     assert differences(whole, folder) == []
@@ -71,7 +50,7 @@ def test_an_injection_is_there_after_resuming(tmp_path, monkeypatch):
     whole, folder = tmp_path / "whole", tmp_path / "run"
     tiny = [*TINY, "--env", "CartPole-v1", "--reinit", "injection"]
     assert train([*tiny, "--run-dir", str(whole)]) == 0
-    interrupted([*tiny, "--run-dir", str(folder)], 45, monkeypatch)
+    interrupted(train, [*tiny, "--run-dir", str(folder)], 45, monkeypatch)
     assert train(["--resume", str(folder)]) == 0
     assert differences(whole, folder) == []
     assert sum(line["kind"] == "event" for line in read_lines(whole / "metrics.jsonl")) == 2

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,10 @@ class Killed(BaseException):
     """In place of a signal."""
 
 
-def interrupted(arguments: list[str], flushes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run in this process until just before the n-th flush to the disk."""
+def interrupted(
+    script: Callable[[list[str]], int], arguments: list[str], flushes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run a script in this process until just before the n-th flush to the disk."""
     flush, left = os.fsync, flushes
 
     def dying(descriptor: int) -> None:
@@ -51,14 +54,14 @@ def interrupted(arguments: list[str], flushes: int, monkeypatch: pytest.MonkeyPa
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", dying)
         with pytest.raises(Killed):
-            train_here(arguments)
+            script(arguments)
 
 
 @pytest.mark.parametrize("task", ["HalfCheetah-v5", *SUITE])
 def test_an_interrupted_and_resumed_run_equals_the_uninterrupted_one(task, tmp_path, monkeypatch, capsys):
     whole, folder = tmp_path / "whole", tmp_path / "run"
     assert train_here([*TINY, "--env", task, "--run-dir", str(whole)]) == 0
-    interrupted([*TINY, "--env", task, "--run-dir", str(folder)], 25, monkeypatch)
+    interrupted(train_here, [*TINY, "--env", task, "--run-dir", str(folder)], 25, monkeypatch)
     reached = steps_of(folder)
     assert reached
     assert reached[-1] < 400

@@ -33,6 +33,15 @@ def draw_curve(folder: Path, title: str) -> Path:
     for index, event in enumerate(line for line in lines if line["kind"] == "event"):
         label = f"event: {event['method']}" if index == 0 else None
         axes.axvline(event["environment_steps"], color="tab:red", linestyle="--", linewidth=1.2, label=label)
+    finish(axes, title)
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=130)
+    write_durably(folder / "curve.png", content.getvalue())
+    return folder / "curve.png"
+
+
+def finish(axes: Any, title: str) -> None:
+    """What every curve of returns has."""
     axes.set(xlabel="environment steps", ylabel="return", title=title)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.margins(x=0.01)
@@ -40,10 +49,6 @@ def draw_curve(folder: Path, title: str) -> Path:
     axes.legend(loc="upper left", frameon=False)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=130)
-    write_durably(folder / "curve.png", content.getvalue())
-    return folder / "curve.png"
 
 
 def _draw_evaluations(axes: Any, evaluations: Sequence[dict[str, Any]]) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
 
+from training.curve import finish
 from training.files import read_lines
 
 
@@ -31,13 +31,7 @@ def draw(output: Path, title: str, runs: list[Path]) -> None:
                 event, color="tab:red", linestyle="--", linewidth=1.2, label="event" if run == runs[0] else None
             )
     axes.plot(steps, np.mean(curves, axis=0), color="tab:blue", linewidth=2.2, label=f"mean of {len(runs)} seeds")
-    axes.set(xlabel="environment steps", ylabel="return", title=title)
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.margins(x=0.01)
-    axes.grid(alpha=0.25)
-    axes.legend(loc="upper left", frameon=False)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    finish(axes, title)
     figure.savefig(output, dpi=130)
 
 
