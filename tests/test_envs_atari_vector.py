@@ -230,15 +230,18 @@ def test_the_picture_and_the_stack_have_the_sizes_asked_for():
 
 
 def test_stickiness_per_decision_repeats_the_action_executed_before_for_a_whole_decision():
-    """The same pictures as without stickiness, when its repeats are chosen by hand."""
-    sticky, plain = (make("Breakout", seed=11, atari=replace(PUBLISHED_ATARI, sticky=p)) for p in (0.4, 0.0))
-    sticky.reset()
-    plain.reset()
+    """The pictures of a game without it, whose repeats are chosen by hand; before its first action is a NOOP."""
+    settings = replace(PUBLISHED_ATARI, episode_frames=40)
+    sticky, plain = (make_vec("Breakout", 1, atari=replace(settings, sticky=p)) for p in (0.4, 0.0))
+    sticky.reset(seed=[11])
+    plain.reset(seed=[11])
     generator, executed, repeats = np.random.default_rng(11), 0, 0
-    for action in np.random.default_rng(0).integers(0, 4, 120).tolist():
+    for decision, action in enumerate(np.random.default_rng(0).integers(2, 4, 120).tolist()):
+        executed = 0 if decision % 10 == 0 else executed
         repeated = generator.random() < 0.4
         executed, repeats = (executed, repeats + 1) if repeated else (action, repeats)
-        assert np.array_equal(sticky.step(action)[0], plain.step(executed)[0])
+        one, other = sticky.step(np.array([action])), plain.step(np.array([executed]))
+        assert np.array_equal(envs.next_observations(one[0], one[4]), envs.next_observations(other[0], other[4]))
     assert 30 < repeats < 66
 
 

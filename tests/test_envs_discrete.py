@@ -62,6 +62,20 @@ def test_an_episode_is_minatars_own_of_that_seed_whatever_was_played_before(game
 
 
 @needs_minatar
+def test_the_last_action_of_a_game_is_not_repeated_in_the_next_one():
+    """A fresh game that repeats its action does nothing; one in ten does so at its first step."""
+    env = make("MinAtar/Breakout-v1", seed=0)
+    paddles = []
+    for seed in range(40):
+        env.reset(seed=seed)
+        first = env.step(2)[0]
+        paddles.append(int(first[0, 9].argmax()))
+        while not env.step(1)[2]:
+            pass
+    assert set(paddles) == {4, 5}, "where it was, or one to the right"
+
+
+@needs_minatar
 def test_seeds_of_64_bits_are_seeds_too():
     first = [make("MinAtar/Seaquest-v1", seed=2**62 + k) for k in (0, 0, 1, 2**32)]
     runs = []
