@@ -88,9 +88,9 @@ def test_a_member_is_the_single_environment_of_its_seed_whatever_the_threads(set
     for threads in (1, 2):
         vector = make_vec("Asterix", 3, atari=settings, threads=threads)
         vector.reset(seed=[8, 9, 10])
-        results.append(steps(vector, random_actions(vector, 150)))
+        results.append(steps(vector, random_actions(vector, 110)))
     assert equal(*results)
-    single, actions = make("Asterix", seed=9, atari=settings), random_actions(vector, 150)[:, 1]
+    single, actions = make("Asterix", seed=9, atari=settings), random_actions(vector, 110)[:, 1]
     observation, _ = single.reset()
     for action, result in zip(actions, results[0], strict=True):
         one = single.step(action)
@@ -102,13 +102,13 @@ def test_a_member_is_the_single_environment_of_its_seed_whatever_the_threads(set
 
 def test_a_reset_without_a_seed_begins_another_episode_and_one_with_it_the_same_again():
     vector = make_vec("Breakout", 1, seed=4)
-    actions = random_actions(vector, 45)
+    actions = random_actions(vector, 40)
     runs = []
-    for settings in ({}, {}, {"seed": [7]}, {"seed": [None]}, {"seed": [7]}, {"seed": 4}, {"seed": 4}):
+    for settings in ({}, {}, {"seed": [7]}, {"seed": [None]}, {"seed": [7]}, {"seed": 4}):
         vector.reset(**settings)
         runs.append(np.array([result[0] for result in steps(vector, actions)]))
     same = [[bool(np.array_equal(one, other)) for other in runs] for one in runs]
-    assert [row.index(True) for row in same] == [0, 1, 2, 3, 2, 0, 0]
+    assert [row.index(True) for row in same] == [0, 1, 2, 3, 2, 0]
 
 
 @pytest.mark.parametrize("wrong", [[1], [1, 2, 3], [-1, 2], [2**63, 1]])
@@ -129,7 +129,7 @@ def test_impossible_actions_are_refused_and_nothing_hangs(wrong):
     vector.close()
 
 
-@pytest.mark.parametrize("decisions", [1, 2, 9])
+@pytest.mark.parametrize("decisions", [1, 9])
 def test_at_the_time_limit_the_final_observation_is_that_of_a_game_without_it(decisions):
     """Neither ale-py's vector nor Gymnasium's wrapper keep that: they leave out the last frame."""
     short, long = (
@@ -203,7 +203,7 @@ def test_no_ops_are_drawn_from_none_to_the_most_by_the_episodes_seed():
     for frame in range(1, 12):
         counted[env.step(0)[0].tobytes()] = frame
     vector = make_vec("Breakout", 1, atari=replace(STILL, frame_skip=1, stack=1, fire_reset=True, noop_max=3))
-    for seed in range(15):
+    for seed in range(10):
         observations, _ = vector.reset(seed=[seed])
         drawn.append(counted[observations[0].tobytes()])
     assert set(drawn) == set(range(3)), "the press of FIRE is the first of them"

@@ -74,12 +74,12 @@ def kill_and_restore(build_one, stretches):
     return episodes
 
 
-@pytest.mark.parametrize("kind", ATARI)
+@pytest.mark.parametrize("kind", ["standard", "lives", pytest.param("published", marks=pytest.mark.slow)])
 def test_an_atari_run_killed_five_times_is_the_uninterrupted_one(kind):
     """Also in Krull, whose later games begin with what the emulator's own random numbers have become."""
     game, count = {"standard": ("Breakout", 2), "published": ("Asterix", 1), "lives": ("Krull", 1)}[kind]
-    episodes = kill_and_restore(lambda seed: build(game, seed, count, atari=ATARI[kind]), [0, 1, 110, 70, 30])
-    assert episodes >= {"standard": 2, "published": 0, "lives": 1}[kind]
+    episodes = kill_and_restore(lambda seed: build(game, seed, count, atari=ATARI[kind]), [0, 1, 110, 50, 20])
+    assert episodes >= {"standard": 1, "published": 0, "lives": 1}[kind]
 
 
 def test_an_atari_run_killed_after_new_seedings_is_the_uninterrupted_one(monkeypatch):
@@ -91,7 +91,7 @@ def test_an_atari_run_killed_after_new_seedings_is_the_uninterrupted_one(monkeyp
         vectors.append(build("Breakout", seed, atari=settings))
         return vectors[-1]
 
-    assert kill_and_restore(built, [25, 26, 3]) > 3
+    assert kill_and_restore(built, [25, 26]) > 3
     state = vectors[0].get_state()
     assert (state["seeded"] > 0).all()
     assert (state["lengths"] < 50).all(), "what was played before a seeding is forgotten"
