@@ -88,7 +88,7 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
 
     def close_extras(self, **settings: Any) -> None:
         """Ends the emulators' threads."""
-        del self._games
+        self.__dict__.pop("_games", None)  # absent where making it failed
 
     def _as_state(self, observations: Iterable[Any]) -> State:
         return traces_to_state(self._traces, observations, np.array(NOOP, dtype=np.int64), self._world)
