@@ -20,14 +20,13 @@ from numpy.typing import ArrayLike, NDArray
 from .atari_games import NOOP, AtariGames, Flags, Frames, Played
 from .atari_settings import FRAMES_PER_SECOND, AtariSettings
 from .randomness import spawn_seeds
-from .trace import State, Trace, random_seed, require_same, traces_from_state, traces_to_state
+from .trace import SEED_END, State, Trace, random_seed, require_same, traces_from_state, traces_to_state
 
 Info = dict[str, Any]
 
 # Seeding an emulator takes 90 ms, as long as playing 250 decisions. So it is done at the first game that begins so many
 # decisions after the seeding before: 6% of the emulators' time at most, and a resumed run has that much more to replay.
 PATIENCE = 4_000
-SEED_END = 2**63
 
 
 class AtariVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
@@ -63,7 +62,8 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         ended = played.terminated | played.truncated
         true_observations = self._games.observations
         _go_on(self._games, self._traces, played)
-        infos = self._infos()
+        # With lost lives as ends to learn from, a game is still one game to whoever counts points.
+        infos = self._infos() | {"game_over": played.over, "_game_over": np.ones(self.num_envs, dtype=np.bool_)}
         if ended.any():
             infos |= {"final_obs": true_observations, "_final_obs": ended}
         return self._games.observations, played.rewards, played.terminated, played.truncated, infos
@@ -76,12 +76,14 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
 
     def set_state(self, **state: ArrayLike) -> None:
         """Goes on from what `get_state` gave: the members play again what they played since their last seeding."""
-        wanted, checksums = traces_from_state(state, self._as_state([NOOP] * self.num_envs), PATIENCE)
-        numbers = _replay(self._games, wanted)
-        episodes = [(number, trace.episode) for number, trace in zip(numbers, wanted, strict=True)]
+        wanted, checksums = traces_from_state(
+            state, self._as_state([NOOP] * self.num_envs), self.single_action_space, PATIENCE
+        )
         try:
+            numbers = _replay(self._games, wanted)
+            episodes = [(number, trace.episode) for number, trace in zip(numbers, wanted, strict=True)]
             require_same(checksums, self._games.observations, episodes, self._world)
-        except ValueError:
+        except Exception:
             self.reset()  # from a state that is nobody's
             raise
         self._traces, self._begun = wanted, True

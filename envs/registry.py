@@ -15,7 +15,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
 from .atari import AtariEnv, AtariVectorEnv
-from .atari_names import games, is_atari, require_no_other_spelling
+from .atari_names import INSTALL, games, is_atari, require_no_other_spelling
 from .atari_settings import AtariSettings
 from .generic import make_generic, make_generic_vector
 from .humanoid import EPISODE_STEPS, TASKS, HumanoidEnv, HumanoidVectorEnv
@@ -29,8 +29,6 @@ from .suite import benchmark_names, make_suite, make_suite_vector
 
 NAMESPACE = "fire_rl"
 NATIVE = {f"h1-{name}": task for name, task in TASKS.items()}
-
-
 STANDARD_ATARI = AtariSettings()
 
 
@@ -192,8 +190,11 @@ def _require_no_repeat(name: str, action_repeat: int) -> None:
 
 
 def _require_known(name: str) -> None:
-    if name not in gym.registry or _has_another_name(name):
-        require_no_other_spelling(name)
+    bare = name.removeprefix("ale_py:").removeprefix("minatar:")  # the modules that would register them
+    if bare not in gym.registry or _has_another_name(bare):
+        require_no_other_spelling(bare)
+    if bare != name and (is_atari(bare) or bare.startswith(MINATAR)):
+        raise ValueError(f"environment {name!r} is called {bare!r} here")
     if ":" in name:
         if name.count(":") > 1 or not all(name.split(":")):
             raise ValueError(f"environment {name!r} is not of the form module:id, such as my_package:Task-v0")
@@ -201,5 +202,8 @@ def _require_known(name: str) -> None:
     try:
         gym.spec(name)
     except gym.error.Error:
-        near = difflib.get_close_matches(name, names(), n=3, cutoff=0.4) or sorted(NATIVE)[:3]
-        raise ValueError(f"no environment is called {name!r}; the nearest names are {', '.join(near)}") from None
+        known = {known.lower(): known for known in [*games(), *names()]}
+        near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.4) or sorted(NATIVE)[:3]
+        nearest = ", ".join(known.get(close, close) for close in near)
+        missing = "" if find_spec("ale_py") else f"; Atari games need ale_py: {INSTALL}"
+        raise ValueError(f"no environment is called {name!r}; the nearest names are {nearest}{missing}") from None

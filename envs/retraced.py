@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv, VectorWrapper
 from numpy.typing import ArrayLike
 
-from .trace import State, Trace, random_seed, require_same, traces_from_state, traces_to_state
+from .trace import SEED_END, State, Trace, random_seed, require_same, traces_from_state, traces_to_state
 
 
 class Retraced(gym.Wrapper[Any, Any, Any, Any]):
@@ -25,6 +25,8 @@ class Retraced(gym.Wrapper[Any, Any, Any, Any]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begins an episode: from a seed, or the next one."""
         if seed is not None:
+            if not 0 <= seed < SEED_END:
+                raise ValueError(f"seed is {seed}; allowed are None and whole numbers from 0 on, below 2**63")
             self.trace = Trace(int(seed))
         elif self._begun:
             self.trace.next_episode()
@@ -80,13 +82,13 @@ class RetracedVector(VectorWrapper):
         if not self._begun:
             self.reset()
         form = self._as_state([0] * len(self._members))
-        wanted, checksums = traces_from_state(state, form)
+        wanted, checksums = traces_from_state(state, form, self.env.single_action_space)
         try:
             for member, trace in zip(self._members, wanted, strict=True):
                 member.replay(trace)
             numbers = [(trace.episode, trace.episode) for trace in wanted]
             require_same(checksums, [member.observation for member in self._members], numbers, self._world)
-        except ValueError:
+        except Exception:
             self.reset()  # from a state that is nobody's
             raise
 

@@ -7,10 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 State = dict[str, NDArray[Any]]
+
+SEED_END = 2**63  # seeds are saved as signed words
 
 
 @dataclass
@@ -75,11 +78,11 @@ def traces_to_state(traces: Sequence[Trace], observations: Iterable[Any], like: 
 
 
 def traces_from_state(
-    given: Mapping[str, ArrayLike], present: State, patience: int = 0
+    given: Mapping[str, ArrayLike], present: State, actions: gym.Space[Any], patience: int = 0
 ) -> tuple[list[Trace], NDArray[np.int64]]:
     """Traces, and the checksums that their last observations must have; a state of the wrong form is refused.
 
-    `present` is any state of the vector that it is for.
+    `present` is any state of the vector that it is for, `actions` the space of one member's.
     """
     if wrong := sorted(given.keys() ^ present.keys()):
         raise ValueError(
@@ -103,6 +106,9 @@ def traces_from_state(
         Trace(seed, patience, episode, seeded, list(state["actions"][row, :length].astype(present["actions"].dtype)))
         for row, (seed, episode, seeded, length) in enumerate(members)
     ]
+    for member, trace in enumerate(traces):
+        if not all(actions.contains(action) for action in trace.actions):
+            raise ValueError(f"actions of environment {member} hold one that is not in {actions}")
     return traces, state["checksums"].astype(np.int64)
 
 

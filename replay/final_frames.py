@@ -38,7 +38,7 @@ class FinalFrames:
 
     def _double(self) -> None:
         numbers = torch.arange(self.first, self.stop, device=self.frames.device)
-        larger = torch.zeros_like(self.frames).repeat(2, *[1] * (self.frames.dim() - 1))
+        larger = self.frames.new_zeros(2 * len(self.frames), *self.frames.shape[1:])
         larger[numbers % len(larger)] = self.frames[numbers % len(self.frames)]
         self.frames = larger
 

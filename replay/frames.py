@@ -248,7 +248,8 @@ class FrameReplay:
     def _restore(self, piece: FrameSegment) -> None:
         """Take over a segment that begins where the replay ends, but for what is older than the oldest to be held."""
         if piece.start > self.oldest:
-            self._cut(np.flatnonzero(piece.cut))
+            # Not what the segment before says already.
+            self._cut(np.flatnonzero(piece.cut.numpy() & (self.endings == 0)))
         self.steps = piece.stop
         if piece.stop <= self.oldest:
             return

@@ -267,3 +267,16 @@ def test_contents_of_flat_transitions_are_their_rows(tmp_path: Path):
     assert list(contents) == ["rows"]
     assert contents["rows"][:, 0].tolist() == [2, 3, 4, 5, 6]
     assert read_contents(tmp_path, [], 0) == {}
+
+
+def test_a_cut_before_a_segment_of_the_same_save_keeps_its_final_frame(tmp_path, monkeypatch):
+    monkeypatch.setattr("replay.frames.SEGMENT_BYTES", 1)  # a segment for each step
+    replay, loaded = FrameReplay(8, 1, (1,)), FrameReplay(8, 1, (1,))
+    none = np.zeros(1, bool)
+    replay.add(np.full((1, 1), 10, np.uint8), np.zeros(1, int), np.zeros(1), np.full((1, 1), 11, np.uint8), none, none)
+    replay.cut()
+    replay.add(np.full((1, 1), 50, np.uint8), np.ones(1, int), np.zeros(1), np.full((1, 1), 51, np.uint8), none, none)
+    loaded.load(tmp_path, replay.save(tmp_path), replay.added)
+    batch = loaded.sample(1, 50, torch.Generator().manual_seed(0))
+    pairs = zip(batch.actions.flatten().tolist(), batch.next_observations.flatten().tolist(), strict=True)
+    assert set(pairs) == {(0, 11), (1, 51)}

@@ -99,7 +99,7 @@ class Loop:
         self.observations = following
         progress.decisions += count
         progress.environment_steps += count * self.settings.action_repeat
-        self._count_episodes(rewards, terminated, truncated)
+        self._count_episodes(rewards, terminated, infos.get("game_over", terminated | truncated))
         self.bar.update(min(count * self.settings.action_repeat, self.settings.steps - self.bar.n))
 
     def _update(self, owed: int) -> None:
@@ -120,12 +120,13 @@ class Loop:
                 self._event(progress.position)
                 progress.handled = replace(progress.handled, updates=progress.updates)
 
-    def _count_episodes(self, rewards: np.ndarray, terminated: np.ndarray, truncated: np.ndarray) -> None:
+    def _count_episodes(self, rewards: np.ndarray, terminated: np.ndarray, over: np.ndarray) -> None:
+        """Whole ones: where a lost life ends an episode for learning, the game goes on for the log."""
         progress = self.progress
         for member, reward in enumerate(rewards.tolist()):
             progress.returns[member] += reward
             progress.lengths[member] += self.settings.action_repeat
-            if terminated[member] or truncated[member]:
+            if over[member]:
                 self._end_episode(member, "terminated" if terminated[member] else "truncated")
 
     def _end_episode(self, member: int, ending: str) -> None:
