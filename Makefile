@@ -30,6 +30,6 @@ check: setup ## ruff and mypy
 
 # quick_preset trains for about an hour; it is run by hand: python -m benchmarks.quick_preset
 bench: setup ## the benchmarks, all but quick_preset
-	@for name in $(filter-out quick_preset, $(notdir $(basename $(wildcard benchmarks/[a-z]*.py)))); do \
+	@for name in $(filter-out quick_preset dqn_loop dqn_peers, $(notdir $(basename $(wildcard benchmarks/[a-z]*.py)))); do \
 	  echo "== benchmarks/$$name.py"; $(python) -m benchmarks.$$name || exit 1; \
 	done

@@ -1,4 +1,4 @@
-"""Evaluate a checkpoint: deterministic episodes with starts of their own, the mean return and its spread.
+"""Evaluate a checkpoint: episodes with starts of their own, acting as in the run's evaluations; mean return and spread.
 
 python evaluate.py RUN              the newest checkpoint
 python evaluate.py RUN@STEP         the one at an environment step
@@ -15,6 +15,8 @@ from training.command_line import main, read_flags
 from training.evaluate import Evaluation
 from training.policy import split_run
 
+TOGETHER = 4  # environments of an evaluation by steps, as published
+
 
 @dataclass(frozen=True)
 class Options:
@@ -24,6 +26,8 @@ class Options:
     """Episodes, each from a start of its own."""
     seed: int = 1_000
     """Seed of the episodes' starts."""
+    steps: int | None = None
+    """Environment steps in all instead, of four environments; the episodes that end count (DQN's protocol)."""
 
 
 def body(arguments: Sequence[str]) -> int:
@@ -33,12 +37,16 @@ def body(arguments: Sequence[str]) -> int:
         raise ValueError("no run given: python evaluate.py RUN, or RUN@STEP")
     if options.episodes < 1 or options.seed < 0:
         raise ValueError(f"--episodes {options.episodes} --seed {options.seed} given; allowed are 1 and 0, or above")
+    if options.steps is not None and options.steps < 1:
+        raise ValueError(f"--steps {options.steps} given; allowed is a number of environment steps above 0")
     policy = load_policy(*split_run(run[0]))
     settings = policy.config.run
+    count = min(16, options.episodes) if options.steps is None else TOGETHER
     evaluation = Evaluation(
-        policy.config.world.evaluated.vector(min(16, options.episodes)),
-        tuple(envs.spawn_seeds(options.seed, options.episodes)),
-        exploration=policy.config.evaluation_exploration,
+        policy.config.world.evaluated.vector(count),
+        tuple(envs.spawn_seeds(options.seed, max(count, options.episodes))),
+        None if options.steps is None else -(-options.steps // settings.action_repeat),
+        policy.config.evaluation_exploration,
     )
     returns, lengths = evaluation.run(policy.act)
     spread = f" (standard error {returns.std(ddof=1) / np.sqrt(len(returns)):.1f})" if len(returns) > 1 else ""

@@ -44,9 +44,9 @@ PRESETS = {
                 checkpoint_every=10_000,
             ),
             DQNSettings(learning_rate=1e-4, double=True, n_steps=10, exploration_steps=5_000, explore_together=False),
-            AtariSettings(sticky=0.0, terminal_on_life_loss=True),
+            AtariSettings(sticky=0.0, noop_max=30, terminal_on_life_loss=True),
         ),
-        "100,000 steps, double Q-learning, 10-step returns, no sticky actions",
+        "100,000 steps, double Q-learning, 10-step returns; up to 30 no-ops, lost lives as ends, nothing sticky",
     ),
     "quick": Preset(
         DQNRun(
@@ -66,11 +66,12 @@ PRESETS = {
         "MinAtar/Breakout-v1, minutes on two CPU cores",
     ),
 }
-DESCRIPTION = """Train DQN. A game's name is enough, --env Breakout; with no preset this is the published agent of the
-FIRE paper on games as ALE v5 has them. --preset quick shows the whole in minutes on two CPU cores, on MinAtar.
-One environment step is one decision, --frame-skip frames of a game. --steps, --eval-every, --checkpoint-every,
---reinit-at, --exploration-steps and @STEP count environment steps of all environments together; --reinit-every and
---target-every count gradient updates. Higher replay ratios: --replay-ratio 2 up to 16."""
+DESCRIPTION = """Train DQN. A game's name is enough: --env Breakout.
+
+  With no preset this is the published agent of the FIRE paper on games as ALE v5 has them.
+  An Atari step is one decision, --frame-skip emulator frames. --steps, --eval-every, --checkpoint-every, --reinit-at,
+  --exploration-steps and @STEP count environment steps of all environments together; --reinit-every and
+  --target-every count gradient updates. Higher replay ratios: --replay-ratio 2 up to 16."""
 
 
 def train(arguments: Sequence[str]) -> int:

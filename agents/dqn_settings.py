@@ -50,8 +50,8 @@ class DQNSettings:
             ("hidden_width", "batch_size", "target_every", "n_steps", "exploration_steps"), (1.0, math.inf)
         ) | {
             "learning_rate": (0.0, math.inf),
-            "beta1": (0.0, 1.0),
-            "beta2": (0.0, 1.0),
+            "beta1": (0.0, 0.999999),
+            "beta2": (0.0, 0.999999),
             "adam_epsilon": (0.0, math.inf),
             "gamma": (0.0, 1.0),
             "initial_exploration": (0.0, 1.0),

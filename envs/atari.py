@@ -134,6 +134,10 @@ class AtariEnv(gym.Env[Any, Any]):
         observation = self._games.observations[0]
         return observation, float(played.rewards[0]), bool(played.terminated[0]), bool(played.truncated[0]), info
 
+    def close(self) -> None:
+        """Ends the emulators' threads."""
+        self.__dict__.pop("_games", None)
+
     def render(self) -> Frames | None:
         """The screen, (height, width, 3)."""
         if self.render_mode is None:

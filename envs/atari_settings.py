@@ -28,7 +28,7 @@ class AtariSettings:
     noop_max: int = 0
     """An episode begins with 0 to so many emulator frames of doing nothing; 0: none."""
     fire_reset: bool = False
-    """Press FIRE for an episode's first emulator frame, in games that have it; it counts as one of the no-ops."""
+    """Press FIRE for a game's first emulator frame, not after a lost life; it counts as one of the no-ops."""
     full_actions: bool = False
     """All 18 actions of the console instead of those that the game uses."""
     terminal_on_life_loss: bool = False

@@ -1,6 +1,7 @@
 """MinAtar's five games (Young and Tian 2019, arXiv:1903.03176) by their ids, `MinAtar/Breakout-v1`, if installed.
 
-The games, their stickiness (0.1) and their growing difficulty are the package's own. They know no time limit.
+The games, their stickiness (0.1) and their growing difficulty are the package's own. Only Freeway has a time
+limit, 2,500 steps, and reports it as an end like any other.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class MinAtarEnv(gym.Env[Any, Any]):
         game, _, version = _known(name).removeprefix(PREFIX).partition("-")
         self.game = _minatar().Environment(GAMES[game])
         self.game.seed(0)
+        self._begun = False
         self.actions = self.game.minimal_action_set() if version == "v1" else list(range(self.game.num_actions()))
         height, width, channels = self.game.state_shape()
         self.observation_space = Box(0, 1, (channels, height, width), np.uint8)
@@ -64,13 +66,21 @@ class MinAtarEnv(gym.Env[Any, Any]):
         super().reset(seed=seed)
         if seed is not None:
             seed_legacy_generator(self.game.random, seed)
+        self._begun = True
         self.game.last_action = 0
         self.game.reset()
         return self._cells(), {}
 
     def step(self, action: ArrayLike) -> tuple[Cells, float, bool, bool, Info]:
         """One step."""
-        reward, terminated = self.game.act(self.actions[int(np.asarray(action))])
+        if not self._begun:
+            raise gym.error.ResetNeeded("call reset() before step()")
+        chosen = np.asarray(action)
+        if chosen.shape or chosen.dtype.kind not in "iu" or not 0 <= chosen < len(self.actions):
+            raise ValueError(
+                f"the action is {chosen.tolist()}; allowed are whole numbers from 0 to {len(self.actions) - 1}"
+            )
+        reward, terminated = self.game.act(self.actions[int(chosen)])
         return self._cells(), float(reward), bool(terminated), False, {}
 
     def render(self) -> NDArray[np.uint8] | None:

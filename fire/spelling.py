@@ -21,7 +21,10 @@ def parse_intervention(text: str, presets: Presets | None = None) -> Interventio
     name, _, rest = text.strip().partition(":")
     known = _known(presets)
     if name in known:
-        return replace(known[name], **_values(type(known[name]), rest))
+        preset, values = known[name], _values(type(known[name]), rest)
+        if values.get("scope", getattr(preset, "scope", None)) != getattr(preset, "scope", None):
+            values.setdefault("outside", "keep")  # what a preset does to the rest belongs to its own scope
+        return replace(preset, **values)
     class_name, _, rest = rest.partition(":")
     if not class_name or "=" in class_name:
         names = ", ".join(known)
@@ -58,7 +61,7 @@ def describe_interventions(presets: Presets | None = None) -> str:
         lines.append(f"{name}: {(type(method).__doc__ or '').strip().splitlines()[0]}{spelled}")
         lines += [_describe(type(method), field) for field in fields(method) if field not in fields(Reinitialization)]
     takers = [name for name, method in _known(presets).items() if isinstance(method, Reinitialization)]
-    lines.append(f"{', '.join(takers)} also take")
+    lines.append(f"{', '.join(takers)} also take (where nothing else stands above)")
     lines += [_describe(Reinitialization, field) for field in fields(Reinitialization)]
     lines.append("module:Class[:field=value,...]: a method of your own, a subclass of fire.Intervention")
     return "\n".join(lines)

@@ -35,7 +35,7 @@ def test_minatars_games_have_planes_of_ones_and_zeros_and_their_actions(game, ve
     observations, _ = vector.reset()
     assert vector.observation_space.contains(observations)
     assert name in envs.names()
-    assert vector.spec.max_episode_steps is None, "MinAtar knows no time limit"
+    assert vector.spec.max_episode_steps is None, "MinAtar itself says when a game is over"
 
 
 @needs_minatar

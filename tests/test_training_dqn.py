@@ -130,6 +130,63 @@ def test_a_mistake_is_one_line_and_leaves_nothing(arguments, complaint, tmp_path
     assert not (tmp_path / "run").exists()
 
 
+def test_a_game_is_learned_by_sign_and_evaluated_whole_with_little_exploration():
+    parts = build(
+        read(
+            "--preset", "atari100k", "--env", "Asterix", "--eval-episodes", "2", "--steps", "2000", "--device", "cpu"
+        ).resolved()
+    )
+    assert parts.learned_rewards(np.array([7.0, -3.0, 0.0])).tolist() == [1, -1, 0]
+    assert parts.evaluation.exploration == 0.001
+    evaluated: Any = parts.evaluation.environment
+    training: Any = parts.environment
+    assert (training.settings.terminal_on_life_loss, evaluated.settings.terminal_on_life_loss) == (True, False)
+    observations, _ = evaluated.reset(seed=list(parts.evaluation.seeds))
+    assert not (observations[0] == observations[1]).all(), "no-ops make starts differ"
+
+
+def test_a_game_of_several_lives_is_one_episode_in_the_log(tmp_path):
+    folder = tmp_path / "run"
+    game = (
+        "--env",
+        "Breakout",
+        "--steps",
+        "400",
+        "--num-envs",
+        "1",
+        "--terminal-on-life-loss",
+        "True",
+        "--sticky",
+        "0",
+    )
+    quietly(train, *TINY, *game, "--learning-starts", "1000", "--eval-steps", "4", "--run-dir", str(folder))
+    parts, checkpoint = parts_of(folder), read_checkpoint(folder, 400)
+    parts.replay.load(folder / "replay", checkpoint.segments, checkpoint.values["replay_added"])
+    ends = parts.replay.sample(1, 5000, torch.Generator().manual_seed(0))
+    lost = len(torch.unique(ends.observations[ends.terminated == 1], dim=0))
+    games = lines_of(folder, "episode")
+    assert lost >= 5 * len(games) > 0, "five lives to a game"
+
+
+def test_episodes_asked_for_are_episodes_whatever_the_preset_has():
+    config = read("--preset", "paper", "--eval-episodes", "3")
+    assert (config.run.eval_steps, config.run.eval_episodes) == (None, 3)
+
+
+def test_flags_of_another_world_are_said_to_do_nothing():
+    parts = build(read("--env", "CartPole-v1", "--sticky", "0.5", "--steps", "100", "--device", "cpu").resolved())
+    assert parts.notes[-1] == "CartPole-v1 is no Atari game: --sticky does nothing here"
+
+
+def test_another_scope_leaves_the_rest_as_it_is(run, tmp_path):
+    folder = tmp_path / "head"
+    quietly(train, "--branch-from", f"{run}@400", "--reinit", "fire:scope=head", "--run-dir", str(folder))
+    (event,) = lines_of(folder, "event")
+    assert event["method"] == "fire:scope=head,optimizer=keep"
+    changed = {matrix["name"]: matrix["squared_frobenius_error"] > 0 for matrix in event["networks"][0]["matrices"]}
+    assert changed == {"encoder.0.weight": False, "head.0.weight": True, "head.2.weight": True}
+
+
 def test_sac_sends_users_of_countable_actions_here(tmp_path):
     with pytest.raises(ValueError, match=r"use train_dqn\.py"):
         train_sac(["--env", "CartPole-v1", "--run-dir", str(tmp_path / "run")])

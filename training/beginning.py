@@ -56,7 +56,9 @@ def branched_config(request: Request, source: str) -> Config:
     config = read_config(trunk)
     names = {field.name for field in fields(config.run)}
     if foreign := sorted(set(request.given) - names):
-        raise ValueError(f"{flag(foreign[0])} given with --branch-from; a branch keeps its trunk's agent")
+        raise ValueError(
+            f"{flag(foreign[0])} given with --branch-from; a branch keeps its trunk's agent and environment"
+        )
     if fixed := [
         name for name in OF_THE_TRUNK if request.given.get(name, getattr(config.run, name)) != getattr(config.run, name)
     ]:

@@ -93,18 +93,19 @@ def assemble(
         notes.append(f"{settings.env} has no saved state: on resuming, open episodes end as truncated, new ones start")
     if environment.spec is None or environment.spec.max_episode_steps is None:
         notes.append(f"{settings.env} has no time limit: evaluation stops at {LIMIT:,} decisions")
+    evaluation = Evaluation(
+        world.evaluated.vector(evaluated),
+        streams.evaluation,
+        None if settings.eval_steps is None else settings.eval_steps // settings.action_repeat,
+        evaluation_exploration,
+    )
     return Parts(
         settings,
         agent,
         world,
         environment,
         resumable,
-        evaluation=Evaluation(
-            world.evaluated.vector(evaluated),
-            streams.evaluation,
-            None if settings.eval_steps is None else settings.eval_steps // settings.action_repeat,
-            evaluation_exploration,
-        ),
+        evaluation=evaluation,
         replay=replay,
         batch_size=batch_size,
         replay_generator=torch.Generator(replay.device).manual_seed(streams.replay),
@@ -112,7 +113,7 @@ def assemble(
         to_environment=to_environment(environment.single_action_space),
         learned_rewards=learned_rewards,
         notes=tuple(notes),
-        film=EvaluationFilm(world.evaluated, evaluated) if settings.video else None,
+        film=EvaluationFilm(world.evaluated, evaluated, evaluation.longest) if settings.video else None,
     )
 
 

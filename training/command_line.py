@@ -6,7 +6,7 @@ import io
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, make_dataclass
+from dataclasses import dataclass, fields, is_dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
@@ -71,8 +71,10 @@ def read_command_line(
     default = command_line(type(presets[name].config))(Where(name), presets[name].config)
     parsed = read_flags(default, arguments, program, "\n\n".join(parts))
     where, config = parsed.where, parsed.config
-    config.run.check()
     given = {name.removeprefix("--").replace("-", "_") for name, _ in split(arguments)}
+    if "eval_episodes" in given and "eval_steps" not in given:
+        config = replace(config, run=replace(config.run, eval_steps=None))  # whatever the preset has
+    config.run.check()
     if where.resume and (where.branch_from or where.run_dir):
         raise ValueError("--resume goes with neither --branch-from nor --run-dir: a run stays in its folder")
     if (where.resume or where.branch_from) and "preset" in given:

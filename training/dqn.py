@@ -1,6 +1,6 @@
 """DQN as a run: its settings, and its parts made from them."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 
 import numpy as np
@@ -17,7 +17,7 @@ from replay.frames import frame_replay_bytes
 from replay.transitions import place_replay
 
 from .build import Parts, Replay, assemble
-from .settings import RunSettings
+from .settings import RunSettings, flag
 from .world import World
 
 
@@ -49,8 +49,9 @@ def build(config: DQNRun) -> Parts:
     """The parts of a DQN run, from its settings alone; raises ValueError, in one line, where they cannot be met."""
     config.agent.check()
     config.atari.check()
-    clip = envs.is_atari(config.run.env) if config.agent.clip_rewards is None else config.agent.clip_rewards
-    return assemble(
+    atari = envs.is_atari(config.run.env)
+    clip = atari if config.agent.clip_rewards is None else config.agent.clip_rewards
+    parts = assemble(
         config.run,
         partial(build_agent, config),
         config.agent.batch_size,
@@ -60,6 +61,13 @@ def build(config: DQNRun) -> Parts:
         learned_rewards=np.sign if clip else np.asarray,
         evaluation_exploration=config.evaluation_exploration,
     )
+    if atari or config.atari == AtariSettings():
+        return parts
+    changed = [flag(field.name) for field in fields(config.atari) if getattr(config.atari, field.name) != field.default]
+    note = (
+        f"{config.run.env} is no Atari game: {', '.join(changed)} {'do' if len(changed) > 1 else 'does'} nothing here"
+    )
+    return replace(parts, notes=(*parts.notes, note))
 
 
 def build_agent(
@@ -108,6 +116,8 @@ def spaces_of(environment: VectorEnv, name: str) -> tuple[spaces.Box, spaces.Dis
         raise ValueError(f"{name}: DQN needs countable actions, this environment's are continuous: use train_sac.py")
     if not isinstance(action, spaces.Discrete):
         raise ValueError(f"{name}: DQN needs countable actions, this environment's are {action}")
+    if isinstance(observation, spaces.Box) and len(observation.shape) == 3 and observation.shape[2] <= 4:
+        raise ValueError(f"{name}: pictures of shape {observation.shape}, channels last; DQN needs them first")
     if not (isinstance(observation, spaces.Box) and len(observation.shape) in (1, 3)):
         raise ValueError(f"{name}: DQN needs vectors or (channels, height, width), observations are {observation}")
     return observation, action

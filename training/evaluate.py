@@ -23,10 +23,20 @@ class Evaluation:
     decisions: int | None = None
     exploration: float = 0.0  # share of random actions, as DQN's published evaluations have it
 
+    def explored(self, act: Act) -> Act:
+        """How the policy acts in an evaluation, from its first decision on."""
+        if not self.exploration:
+            return act
+        return exploring(act, self.exploration, self.environment.single_action_space, self.seeds[0])
+
+    @property
+    def longest(self) -> int | None:
+        """Decisions after which an evaluation breaks off every episode."""
+        return None if self.decisions is None else -(-self.decisions // self.environment.num_envs)
+
     def run(self, act: Act) -> Returns:
         """Returns and lengths of the episodes, in decisions; the same episodes every time."""
-        if self.exploration:
-            act = exploring(act, self.exploration, self.environment.single_action_space, self.seeds[0])
+        act = self.explored(act)
         if self.decisions is None:
             return evaluate(act, self.environment, self.seeds)
         return evaluate_decisions(act, self.environment, self.seeds[: self.environment.num_envs], self.decisions)

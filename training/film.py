@@ -82,10 +82,11 @@ def film(episode: Iterable[float], env: gym.Env[Any, Any], recorders: Sequence[R
 class EvaluationFilm:
     """Films the first episode of evaluations, in an environment of its own; made before training, to fail before it."""
 
-    def __init__(self, world: World, evaluated_at_once: int) -> None:
+    def __init__(self, world: World, evaluated_at_once: int, longest: int | None = None) -> None:
         require_av()
         self.env = make_filmed(world)
-        self.limit = decisions_at_most(self.env, world.action_repeat)
+        limit = decisions_at_most(self.env, world.action_repeat)
+        self.limit = min(limit, longest or limit)
         self.evaluated_at_once = evaluated_at_once
 
     def record(self, act: Act, seed: int, path: Path) -> float:

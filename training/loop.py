@@ -200,7 +200,8 @@ class Loop:
         self._show()
         draw_curve(self.folder, self.title)
         if parts.film is not None:
-            self._film(parts.film, act, evaluation_video(self.folder, self.progress.environment_steps, occasion))
+            path = evaluation_video(self.folder, self.progress.environment_steps, occasion)
+            self._film(parts.film, parts.evaluation.explored(act), path)
 
     def _film(self, film: EvaluationFilm, act: Act, path: Path) -> None:
         """A video of the evaluation just made; one that fails must not end the run."""

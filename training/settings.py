@@ -15,7 +15,7 @@ class RunSettings:
     """What is run, for how long, and what is kept of it."""
 
     env: str = "h1-walk"
-    """Environment, by name: h1-TASK, dmc:DOMAIN-TASK, any Gymnasium id, ...; listed above."""
+    """Environment, by name; listed above."""
     reinit: str = "none"
     """Plasticity method, with options as METHOD:field=value,...; listed above."""
     reinit_every: int | None = None
@@ -43,7 +43,7 @@ class RunSettings:
     eval_every: int = 20_000
     """Environment steps between evaluations; one also happens just before and after each event."""
     eval_episodes: int = 10
-    """Episodes of each evaluation, deterministic actions, the same starts every time."""
+    """Episodes of each evaluation, the same starts every time; no exploration but DQN's --evaluation-exploration."""
     eval_steps: int | None = None
     """Length of each evaluation in environment steps instead, --num-envs together; the episodes that end count."""
     log_every: int = 1_000

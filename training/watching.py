@@ -11,7 +11,7 @@ from tqdm import tqdm
 import envs
 from replay.durable import write_durably
 
-from .evaluate import Act
+from .evaluate import Act, exploring
 from .film import decisions_at_most, film, make_filmed, play, timing
 from .policy import Policy, load_policy, split_run
 from .video import RECORDERS, require_av
@@ -33,7 +33,7 @@ def watch(name: str, seed: int, episodes: int, choose: str, steps: int | None, o
         limit = min(limit, -(-steps // repeat))
 
     def episode(seed: int) -> Iterator[float]:
-        return play(policy.act if policy else _random(env, seed), env, seed, limit)
+        return play(_acting(policy, env, seed) if policy else _random(env, seed), env, seed, limit)
 
     chosen, which = _choose(episode, envs.spawn_seeds(seed, episodes), choose)
     every, rate = timing(env)
@@ -89,6 +89,14 @@ def _environment(name: str, policy: Policy | None) -> tuple[gym.Env, int]:
         return make_filmed(World(name)), 1
     except ValueError as error:
         raise ValueError(f"{name} is no run's folder; as an environment: {error}") from error
+
+
+def _acting(policy: Policy, env: gym.Env, seed: int) -> Act:
+    """The policy as it is evaluated, with its share of random actions."""
+    if not (share := policy.config.evaluation_exploration):
+        return policy.act
+    act = exploring(policy.act, share, env.action_space, seed)
+    return lambda observation: act(observation[None])[0]
 
 
 def _random(env: gym.Env, seed: int) -> Act:
