@@ -49,6 +49,8 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         self, *, seed: int | Sequence[int | None] | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[Frames, Info]:
         """Begins a game in every member; one seed is spread over them."""
+        if options and "reset_mask" in options:
+            raise ValueError("options hold reset_mask; allowed are resets of all members, each goes on by itself")
         seeds = spawn_seeds(int(seed), self.num_envs) if isinstance(seed, (int, np.integer)) else seed
         _begin_all(self._games, self._traces, seeds, self._begun)
         self._begun = True

@@ -7,7 +7,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import ale_py
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ import envs
 from envs import PUBLISHED_ATARI, AtariSettings, atari_names
 from envs.atari_scores import RANDOM_AND_HUMAN
 
+ale_py = pytest.importorskip("ale_py")
 FIXTURES = Path(__file__).with_name("fixtures")
 REFERENCE = json.loads((FIXTURES / "atari_reference.json").read_text())
 KINDS = {"standard": AtariSettings(), "published": PUBLISHED_ATARI}

@@ -15,10 +15,13 @@ from PIL import Image
 
 import envs
 import watch as watch_script
+from agents import DQNSettings
 from train_sac import train
 from training import load_policy
 from training.differences import differences
-from training.evaluate import evaluate
+from training.dqn import DQNRun
+from training.dqn import build as build_dqn
+from training.evaluate import Act, evaluate
 from training.files import read_json, read_lines
 from training.film import EvaluationFilm, make_filmed, play, timing
 from training.sac import SACRun, build
@@ -278,3 +281,24 @@ def test_a_resumed_run_has_no_stale_videos_and_may_film_no_more(tmp_path: Path):
     assert "step-190.mp4" in {path.name for path in (folder / "videos").iterdir()}
     with pytest.raises(ValueError, match="keeps its settings but for --steps and --video"):
         train(["--resume", str(folder), "--seed", "3"])
+
+
+def test_what_is_filmed_of_a_game_is_the_evaluated_episode_with_its_random_actions(tmp_path):
+    pytest.importorskip("minatar")
+    run = RunSettings(env="MinAtar/Breakout-v1", action_repeat=1, steps=100, eval_episodes=3, device="cpu")
+    parts = build_dqn(DQNRun(run, DQNSettings(hidden_width=8, evaluation_exploration=0.5)).resolved())
+
+    def act(observations):
+        return parts.agent.act(observations, explore=False)
+
+    returns, lengths = parts.evaluation.run(act)
+    film = EvaluationFilm(parts.world.evaluated, 3, parts.evaluation.longest)
+    played = play_lengths(film, parts.evaluation.explored(act), parts.evaluation.seeds[0])
+    assert played == lengths[0]
+    assert film.record(parts.evaluation.explored(act), parts.evaluation.seeds[0], tmp_path / "film.mp4") == returns[0]
+
+
+def play_lengths(film: EvaluationFilm, act: Act, seed: int) -> int:
+    """Decisions of the episode that would be filmed."""
+    rewards = play(lambda seen: act(np.repeat(seen[None], 3, axis=0))[0], film.env, seed, film.limit)
+    return sum(1 for _ in rewards) - 1
