@@ -21,6 +21,7 @@ from .randomness import restore_generator
 from .saved import copy_saved_
 
 METRICS = ("loss", "action_value", "td_error")
+TARGETS_AT_ONCE = 4  # batches; more take memory and are no faster
 
 # What the publication does with this agent: convolutions rewritten, linear layers put back, Adam's state kept.
 PUBLISHED_INTERVENTIONS: dict[str, Intervention] = {
@@ -108,18 +109,27 @@ class DQN:
 
     def update(self, batches: Batch, plasticity: PlasticityManager | None = None) -> dict[str, Tensor]:
         total = torch.zeros(len(METRICS), device=self.device)
-        updates = len(batches.rewards)
-        for k in range(updates):
-            total += self.gradient_step(Batch(*(tensor[k] for tensor in batches)), plasticity)
-            self.updates += 1
+        updates, done = len(batches.rewards), 0
+        while done < updates:
+            stop = done + self._targets_at_once(plasticity)
+            block = Batch(*(tensor[done:stop] for tensor in batches))
+            for k, targets in enumerate(self.targets(block)):
+                total += self.gradient_step(Batch(*(tensor[k] for tensor in block)), targets, plasticity)
+                done += 1
+                self.updates += 1
             if self.updates % self.settings.target_every == 0:
                 self.copy_into_target()
         metrics = dict(zip(METRICS, (total / updates).unbind(), strict=True))
         return metrics | {"exploration": torch.full((), self.exploration, device=self.device)}
 
-    def gradient_step(self, batch: Batch, plasticity: PlasticityManager | None = None) -> Tensor:
+    def _targets_at_once(self, plasticity: PlasticityManager | None) -> int:
+        """Of how many updates the targets are known beforehand: one pass of the target network gives them all."""
+        if self.settings.double or (plasticity is not None and plasticity.acts_every_step):
+            return 1
+        return min(TARGETS_AT_ONCE, self.settings.target_every - self.updates % self.settings.target_every)
+
+    def gradient_step(self, batch: Batch, targets: Tensor, plasticity: PlasticityManager | None = None) -> Tensor:
         """One published update on one batch; the METRICS as one tensor."""
-        targets = self.targets(batch)
         values = self.network(batch.observations).gather(1, batch.actions.unsqueeze(1)).squeeze(1)
         loss = functional.smooth_l1_loss(values, targets)
         self._step(loss, plasticity)
@@ -128,14 +138,16 @@ class DQN:
 
     @torch.no_grad()
     def targets(self, batch: Batch) -> Tensor:
-        """r + gamma^n (1 - terminated) max Q'; a truncated episode goes on in its value."""
-        values = self.target_network(batch.next_observations)
+        """r + gamma^n (1 - terminated) max Q' of K batches; a truncated episode goes on in its value."""
+        next_observations = batch.next_observations.flatten(0, 1)
+        values = self.target_network(next_observations)
         if self.settings.double:
-            chosen = self.network(batch.next_observations).argmax(1, keepdim=True)
+            chosen = self.network(next_observations).argmax(1, keepdim=True)
             following = values.gather(1, chosen).squeeze(1)
         else:
             following = values.amax(1)
-        return batch.rewards + self.gamma**batch.steps * (1 - batch.terminated) * following
+        factors = self.gamma**batch.steps * (1 - batch.terminated)
+        return batch.rewards + factors * following.view_as(batch.rewards)
 
     def _step(self, loss: Tensor, plasticity: PlasticityManager | None) -> None:
         if plasticity is not None and (penalty := plasticity.penalty("q")) is not None:

@@ -102,16 +102,16 @@ def test_double_learning_values_the_networks_choice_with_the_target():
     with torch.no_grad():
         agent.target_network.get_parameter("head.2.bias").copy_(torch.tensor([0.0, 1.0, 2.0]) * 100)
         agent.network.get_parameter("head.2.bias").copy_(torch.tensor([2.0, 1.0, 0.0]) * 100)
-    batch = Batch(*(tensor[0] for tensor in make_batch()))._replace(terminated=torch.zeros(BATCH))
-    first = agent.target_network(batch.next_observations)[:, 0]
+    batch = make_batch()._replace(terminated=torch.zeros(1, BATCH))
+    first = agent.target_network(batch.next_observations[0])[:, 0]
     torch.testing.assert_close(agent.targets(batch), batch.rewards + 0.9**batch.steps * first)
 
 
 def test_termination_stops_the_bootstrap_and_truncation_does_not():
     agent = make_agent()
-    batch = Batch(*(tensor[0] for tensor in make_batch()))
-    assert torch.equal(agent.targets(batch._replace(terminated=torch.ones(BATCH))), batch.rewards)
-    assert (agent.targets(batch._replace(terminated=torch.zeros(BATCH))) != batch.rewards).all()
+    batch = make_batch()
+    assert torch.equal(agent.targets(batch._replace(terminated=torch.ones(1, BATCH))), batch.rewards)
+    assert (agent.targets(batch._replace(terminated=torch.zeros(1, BATCH))) != batch.rewards).all()
 
 
 def test_the_target_is_copied_at_its_exact_updates_also_inside_a_block():
