@@ -7,9 +7,10 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import VectorEnv, VectorWrapper
+from gymnasium.vector import VectorEnv
 from numpy.typing import ArrayLike
 
+from .stateful import StatefulVector
 from .trace import SEED_END, State, Trace, random_seed, require_same, traces_from_state, traces_to_state
 
 
@@ -53,34 +54,23 @@ class Retraced(gym.Wrapper[Any, Any, Any, Any]):
                 raise ValueError(f"a saved episode of {len(trace.actions)} actions ends after {done}: it is damaged")
 
 
-class RetracedVector(VectorWrapper):
+class RetracedVector(StatefulVector[Retraced]):
     """Adds `get_state` and `set_state` to a vector of `Retraced` members."""
 
-    env: VectorEnv[Any, Any, Any]
-
     def __init__(self, env: VectorEnv[Any, Any, Any], members: Sequence[Retraced]) -> None:
-        super().__init__(env)
-        self._members = members
-        self._begun = False
+        super().__init__(env, members)
         self._world = members[0].env.unwrapped.spec.id if members[0].env.unwrapped.spec else ""
-
-    def reset(self, **settings: Any) -> tuple[Any, dict[str, Any]]:
-        """Begins an episode in every environment."""
-        self._begun = True
-        return self.env.reset(**settings)
 
     def get_state(self) -> State:
         """Everything that decides the future; `set_state(**state)` restores it exactly."""
-        if not self._begun:
-            raise gym.error.ResetNeeded("call reset() or set_state() before get_state()")
+        self._require_begun()
         if any(member.observation is None for member in self._members):
             raise ValueError("an episode that was begun with options cannot be saved")
         return self._as_state([member.observation for member in self._members])
 
     def set_state(self, **state: ArrayLike) -> None:
         """Goes on from what `get_state` gave."""
-        if not self._begun:
-            self.reset()
+        self._begin()
         form = self._as_state([0] * len(self._members))
         wanted, checksums = traces_from_state(state, form, self.env.single_action_space)
         try:

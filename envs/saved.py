@@ -8,19 +8,20 @@ from Gymnasium's may keep more, and is left alone.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
 import mujoco
 import numpy as np
-from gymnasium.vector import SyncVectorEnv, VectorEnv, VectorWrapper
+from gymnasium.vector import SyncVectorEnv, VectorEnv
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import ArrayLike, NDArray
 
 from .generic import ActionRepeat, FirstSeed
 from .randomness import generator_from_words, generator_words
 from .retraced import Retraced, RetracedVector
+from .stateful import StatefulVector
 
 State = dict[str, NDArray[Any]]
 
@@ -43,32 +44,18 @@ class SavableEnv(gym.Env[Any, Any], ABC):
         """Goes on from what `get_state` gave."""
 
 
-class SavedVector(VectorWrapper):
+class SavedVector(StatefulVector[gym.Env[Any, Any]]):
     """Adds `get_state` and `set_state` to a vector, one row per environment."""
-
-    env: VectorEnv[Any, Any, Any]
-
-    def __init__(self, env: VectorEnv[Any, Any, Any], members: Sequence[gym.Env[Any, Any]]) -> None:
-        super().__init__(env)
-        self._members = members
-        self._begun = False
-
-    def reset(self, **settings: Any) -> tuple[Any, dict[str, Any]]:
-        """Begins an episode in every environment."""
-        self._begun = True
-        return self.env.reset(**settings)
 
     def get_state(self) -> State:
         """Everything that decides the future; `set_state(**state)` restores it exactly."""
-        if not self._begun:
-            raise gym.error.ResetNeeded("call reset() or set_state() before get_state()")
+        self._require_begun()
         rows = [_state_of(member) for member in self._members]
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
     def set_state(self, **state: ArrayLike) -> None:
         """Goes on from what `get_state` gave."""
-        if not self._begun:
-            self.reset()
+        self._begin()
         whole = checked_state(state, self.get_state())
         for row, member in enumerate(self._members):
             _restore(member, {name: values[row] for name, values in whole.items()})
