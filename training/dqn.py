@@ -1,6 +1,6 @@
 """DQN as a run: its settings, and its parts made from them."""
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -61,12 +61,10 @@ def build(config: DQNRun) -> Parts:
         learned_rewards=np.sign if clip else np.asarray,
         evaluation_exploration=config.evaluation_exploration,
     )
-    if atari or config.atari == AtariSettings():
+    idle = [] if atari else [flag(name) for name in config.atari.changed()]
+    if not idle:
         return parts
-    changed = [flag(field.name) for field in fields(config.atari) if getattr(config.atari, field.name) != field.default]
-    note = (
-        f"{config.run.env} is no Atari game: {', '.join(changed)} {'do' if len(changed) > 1 else 'does'} nothing here"
-    )
+    note = f"{config.run.env} is no Atari game: {', '.join(idle)} {'do' if len(idle) > 1 else 'does'} nothing here"
     return replace(parts, notes=(*parts.notes, note))
 
 
