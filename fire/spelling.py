@@ -6,7 +6,7 @@ Fields, their types and their defaults are read from the method's dataclass.
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import Field, fields, replace
+from dataclasses import Field, fields
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -21,10 +21,7 @@ def parse_intervention(text: str, presets: Presets | None = None) -> Interventio
     name, _, rest = text.strip().partition(":")
     known = _known(presets)
     if name in known:
-        preset, values = known[name], _values(type(known[name]), rest)
-        if values.get("scope", getattr(preset, "scope", None)) != getattr(preset, "scope", None):
-            values.setdefault("outside", "keep")  # what a preset does to the rest belongs to its own scope
-        return replace(preset, **values)
+        return known[name].altered(_values(type(known[name]), rest))
     class_name, _, rest = rest.partition(":")
     if not class_name or "=" in class_name:
         names = ", ".join(known)

@@ -1,7 +1,8 @@
 """What a method may do, and when it is asked to. A method overrides what it needs; the rest does and costs nothing."""
 
-from dataclasses import dataclass, fields
-from typing import ClassVar, Literal, get_args, get_origin, get_type_hints
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
 from torch import Tensor
 
@@ -24,6 +25,10 @@ class Intervention:
                 allowed = [str(choice) for choice in get_args(hints[field.name])]
                 close = nearest(str(value), allowed)
                 raise ValueError(f"{field.name}={value} is not one of {', '.join(allowed)}; nearest is {close}")
+
+    def altered(self, values: Mapping[str, Any]) -> Self:
+        """The same method but for some fields, as where a preset's name is followed by options."""
+        return replace(self, **values)
 
     def check(self, network: Network) -> None:
         """Raise ValueError where the method could not act on the network: asked when a run starts."""

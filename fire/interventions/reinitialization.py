@@ -1,9 +1,9 @@
 """What the methods share that rewrite weights at an event: where they act, and what starts anew with the weights."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import nn
@@ -29,6 +29,12 @@ class Reinitialization(Intervention, ABC):
     @abstractmethod
     def rewrite(self, module: nn.Module, network: Network, touches: Touches) -> None:
         """Rewrite, in place, what `touches` names of the module: the network's own, or its target."""
+
+    def altered(self, values: Mapping[str, Any]) -> Self:
+        """What is done to the rest belongs to the scope it was chosen for: with another, the rest is kept."""
+        if values.get("scope", self.scope) != self.scope:
+            values = {"outside": "keep", **values}
+        return super().altered(values)
 
     def check(self, network: Network) -> None:
         if self.scope != "all" and not self._prefixes(network):
