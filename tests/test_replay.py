@@ -102,11 +102,7 @@ def test_a_replay_saved_in_any_pieces_is_restored_whole(tmp_path_factory, capaci
     assert torch.equal(copy.rows[: len(replay)], replay.rows[: len(replay)])
 
 
-@pytest.mark.parametrize("damage", ["cut", "altered", "missing"])
-def test_a_damaged_segment_is_recognised(tmp_path: Path, damage: str):
-    replay = filled(capacity=20, count=12)
-    segments = replay.save(tmp_path)
-    path = tmp_path / segments[0].file
+def do_damage(path: Path, damage: str) -> None:
     content = bytearray(path.read_bytes())
     if damage == "missing":
         path.unlink()
@@ -115,6 +111,13 @@ def test_a_damaged_segment_is_recognised(tmp_path: Path, damage: str):
     else:
         content[-3] ^= 1
         path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", ["cut", "altered", "missing"])
+def test_a_damaged_segment_is_recognised(tmp_path: Path, damage: str):
+    replay = filled(capacity=20, count=12)
+    segments = replay.save(tmp_path)
+    do_damage(tmp_path / segments[0].file, damage)
     with pytest.raises(DamagedSegment, match=r"\.safetensors"):
         TransitionReplay(20, 3, 2).load(tmp_path, segments, 12)
 

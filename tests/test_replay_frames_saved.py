@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import replay.frames
 from replay import FrameReplay, Segment, TransitionReplay, read_contents
 from replay.segments import DamagedSegment, write_segment
+from tests.test_replay import do_damage
 from tests.test_replay_frames import EVENTS, SETTINGS, Game, Setting, compare, play
 
 SAVED_EVENTS = (*EVENTS, "save", "save", "resume", "resume and cut")
@@ -148,15 +149,7 @@ def test_no_memory_that_nothing_was_written_to_reaches_a_file(tmp_path: Path, mo
 def test_a_damaged_segment_is_recognised(tmp_path: Path, damage: str):
     replay, _ = played(Setting(), 5)
     segments = replay.save(tmp_path)
-    path = tmp_path / segments[0].file
-    content = bytearray(path.read_bytes())
-    if damage == "missing":
-        path.unlink()
-    elif damage == "cut":
-        path.write_bytes(content[:-5])
-    else:
-        content[-3] ^= 1
-        path.write_bytes(content)
+    do_damage(tmp_path / segments[0].file, damage)
     with pytest.raises(DamagedSegment, match=r"\.safetensors"):
         Setting().replay().load(tmp_path, segments, 10)
 
