@@ -111,7 +111,7 @@ class DQN:
         total = torch.zeros(len(METRICS), device=self.device)
         updates, done = len(batches.rewards), 0
         while done < updates:
-            stop = done + self._targets_at_once(plasticity)
+            stop = done + self._targets_at_once()
             block = Batch(*(tensor[done:stop] for tensor in batches))
             for k, targets in enumerate(self.targets(block)):
                 total += self.gradient_step(Batch(*(tensor[k] for tensor in block)), targets, plasticity)
@@ -122,9 +122,9 @@ class DQN:
         metrics = dict(zip(METRICS, (total / updates).unbind(), strict=True))
         return metrics | {"exploration": torch.full((), self.exploration, device=self.device)}
 
-    def _targets_at_once(self, plasticity: PlasticityManager | None) -> int:
+    def _targets_at_once(self) -> int:
         """Of how many updates the targets are known beforehand: one pass of the target network gives them all."""
-        if self.settings.double or (plasticity is not None and plasticity.acts_every_step):
+        if self.settings.double:
             return 1
         return min(TARGETS_AT_ONCE, self.settings.target_every - self.updates % self.settings.target_every)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fire import Matrix
+from fire import HiddenLayer, Matrix, Weights
 
 LAYER_NORM_EPSILON = 1e-6  # the published (Flax) value; torch's default is 1e-5
 TRUNCATED_DEVIATION = 0.87962566103423978  # standard deviation of a unit normal cut at two sigma
@@ -64,11 +64,30 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.norm = LayerNorm(width, members)
         self.expand = Linear(width, 4 * width, members)
+        self.activation = nn.ReLU(inplace=True)
         self.contract = Linear(4 * width, width, members)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        hidden = functional.relu(self.expand(self.norm(inputs)), inplace=True)
-        return inputs + self.contract(hidden)
+        return inputs + self.contract(self.activation(self.expand(self.norm(inputs))))
+
+    def plastic_units(self) -> Iterator[HiddenLayer]:
+        """Declare the units between the two layers to `fire`; each member's are its own."""
+        shape = (*self.expand.weight.shape[:-2], self.expand.d_out)
+        incoming = (Weights("expand.weight", _transposed), Weights("expand.bias", _by_member))
+        outgoing = (Weights("contract.weight", _as_it_is, "contract.bias"),)
+        yield HiddenLayer("activation", shape, incoming, outgoing, _transposed)
+
+
+def _transposed(values: Tensor) -> Tensor:
+    return values.mT
+
+
+def _as_it_is(values: Tensor) -> Tensor:
+    return values
+
+
+def _by_member(bias: Tensor) -> Tensor:
+    return bias.squeeze(-2) if bias.dim() > 1 else bias
 
 
 class Encoder(nn.Module):

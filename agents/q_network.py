@@ -5,11 +5,14 @@ nature: Mnih et al. 2015, "Human-level control through deep reinforcement learni
 """
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
+from fire import HiddenLayer
 from fire.nearest import nearest
+from fire.units import chain
 
 WIDTHS = {"nature": 512, "minatar": 128, "mlp": 256}
 SMALLEST = {"nature": 36, "minatar": 3}  # pixels on a side that leave the last convolution one position
@@ -30,6 +33,10 @@ class QNetwork(nn.Module):
         images = observations.dim() == 4
         inputs = pixels(observations, self.scale) if images else observations.float() * self.scale
         return self.head(self.encoder(inputs))
+
+    def plastic_units(self) -> Iterator[HiddenLayer]:
+        """Declare to `fire` that the head's first layer reads the encoder's last units."""
+        return chain((("encoder", self.encoder), ("head", self.head)))
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:

@@ -20,6 +20,7 @@ from .projection import FireReport, fire_
 from .report import MatrixReport
 from .schedule import At, Either, Every, Never, Position, Schedule
 from .spelling import describe_interventions, parse_intervention, spell
+from .units import HiddenLayer, Watch, Weights, hidden_layers, new_draw
 
 __all__ = [
     "INTERVENTIONS",
@@ -31,6 +32,7 @@ __all__ = [
     "Every",
     "Fire",
     "FireReport",
+    "HiddenLayer",
     "Injected",
     "Injection",
     "Intervention",
@@ -48,9 +50,13 @@ __all__ = [
     "Schedule",
     "ShrinkPerturb",
     "Solver",
+    "Watch",
+    "Weights",
     "describe_interventions",
     "deviation_from_isometry",
     "fire_",
+    "hidden_layers",
+    "new_draw",
     "parse_intervention",
     "polar_factor",
     "restore_structure",

@@ -1,9 +1,9 @@
 """The plasticity manager: which networks, which method, when; and the record of what each event did."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,6 +15,9 @@ from .network import Network
 from .report import MatrixReport, Snapshot, clock, table
 from .schedule import Position, Schedule
 from .spelling import parse_intervention, spell
+from .units import Watch, hidden_layers
+
+Losses: TypeAlias = Mapping[str, Callable[[], Tensor]]
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,12 @@ class NetworkReport:
     name: str
     matrices: tuple[MatrixReport, ...]
     seconds: float
+    figures: Mapping[str, float] = field(default_factory=dict)  # what the method itself says it did
     singular_values: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False, repr=False)
+
+    def said(self) -> str:
+        """The method's own figures as a last line, if it has any."""
+        return "\n" + ", ".join(f"{key}: {value:g}" for key, value in self.figures.items()) if self.figures else ""
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class Event:
 
     def __str__(self) -> str:
         where = f"{self.position.updates:,} updates, {self.position.environment_steps:,} environment steps"
-        tables = [f"{report.name}\n{table(report.matrices)}" for report in self.networks]
+        tables = [f"{report.name}\n{table(report.matrices)}{report.said()}" for report in self.networks]
         return "\n".join([f"{self.method} after {where} ({self.seconds:.2f} s)", *tables])
 
     def to_json(self) -> dict[str, Any]:
@@ -48,6 +56,7 @@ class Event:
                 "name": report.name,
                 "matrices": [_to_strict(asdict(matrix)) for matrix in report.matrices],
                 "seconds": report.seconds,
+                "figures": dict(report.figures),
             }
             for report in self.networks
         ]
@@ -56,26 +65,70 @@ class Event:
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> "Event":
         networks = [
-            NetworkReport(report["name"], tuple(map(_from_strict, report["matrices"])), report["seconds"])
+            NetworkReport(
+                report["name"],
+                tuple(map(_from_strict, report["matrices"])),
+                report["seconds"],
+                report.get("figures", {}),  # records of earlier versions have none
+            )
             for report in record["networks"]
         ]
         return cls(Position(**record["position"]), record["method"], tuple(networks), record["seconds"])
 
 
 class PlasticityManager:
-    """Applies one method to some networks when its schedule says so, and keeps the events."""
+    """Applies one method to some networks when its schedule says so, and keeps the events.
 
-    def __init__(self, networks: Sequence[Network], intervention: Intervention, schedule: Schedule) -> None:
+    Regularizers act besides, at every gradient step. `seed` is that of the methods' own random streams.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[Network],
+        intervention: Intervention,
+        schedule: Schedule,
+        regularizers: Sequence[Intervention] = (),
+        seed: int = 0,
+    ) -> None:
         self.networks = {network.name: network for network in networks}
         if len(self.networks) < len(networks):
             raise ValueError(f"two networks have one name: {', '.join(network.name for network in networks)}")
-        for network in networks:
-            intervention.check(network)
         self.intervention = intervention
+        self.regularizers = tuple(regularizers)
         self.schedule = schedule
-        self.acts_every_step = intervention.acts_every_step
-        self.has_penalty = intervention.has_penalty
+        self.seed = seed
+        self.acts_every_step = any(method.acts_every_step for method in self._methods)
+        self.has_penalty = any(method.has_penalty for method in self._methods)
         self.events: list[Event] = []
+        self.references: dict[str, dict[str, Tensor]] = {}  # the weights that each network had after its last event
+        for method in self._methods:
+            for network in networks:
+                method.check(network)
+        self._records: list[dict[str, Network]] = []
+        self._watches: list[Watch] = []
+        self._begin()
+
+    @property
+    def _methods(self) -> tuple[Intervention, ...]:
+        return (self.intervention, *self.regularizers)
+
+    def _begin(self) -> None:
+        """A record of each network for each method: memory, random stream, and eyes where it asks for them."""
+        for watch in self._watches:
+            watch.close()
+        self._records, self._watches = [], []
+        for method in self._methods:
+            records: dict[str, Network] = {}
+            for name, network in self.networks.items():
+                seed = self.seed + sum(map(len, self._records)) + len(records)
+                record = replace(network, memory={}, generator=torch.Generator().manual_seed(seed))
+                if method.watches_units:
+                    watch = Watch(network.module, hidden_layers(network.module))
+                    self._watches.append(watch)
+                    record = replace(record, activations=watch)
+                method.begin(record)
+                records[name] = record
+            self._records.append(records)
 
     def due(self, before: Position, after: Position) -> bool:
         return self.schedule.crossed(before, after)
@@ -85,17 +138,34 @@ class PlasticityManager:
         update = self.schedule.next_update(position)
         return None if update is None else update - position.updates
 
-    def act(self, position: Position) -> Event:
-        """Apply the method to every network now, and record it; where one is not ready, none is touched."""
-        for network in self.networks.values():
+    def act(self, position: Position, losses: Losses | None = None) -> Event:
+        """Apply the method to every network now, and record it; where one is not ready, none is touched.
+
+        `losses` are asked for by methods that look at activations or gradients: by network, a function that runs the
+        module on examples and returns its training loss.
+        """
+        records = [replace(record, loss=(losses or {}).get(name)) for name, record in self._records[0].items()]
+        for record in records:
             try:
-                self.intervention.ready(network)
+                if self.intervention.needs_loss and record.loss is None:
+                    raise ValueError(f"{spell(self.intervention)} looks at examples: give `act` the network's loss")
+                self.intervention.ready(record)
             except ValueError as error:
-                raise ValueError(f"network {network.name!r}: {error}") from error
-        reports = tuple(self._act_on(network) for network in self.networks.values())
+                raise ValueError(f"network {record.name!r}: {error}") from error
+        structure = self._structure()
+        reports = tuple(self._act_on(record) for record in records)
         event = Event(position, spell(self.intervention), reports, sum(report.seconds for report in reports))
         self.events.append(event)
+        for record in records:
+            self.references[record.name] = {
+                name: parameter.detach().clone() for name, parameter in record.module.named_parameters()
+            }
+        if self._structure() != structure:
+            self._begin()  # what methods knew of the old structure is no use, as after loading a checkpoint of the new
         return event
+
+    def _structure(self) -> list[str]:
+        return [f"{name}.{key}" for name, network in self.networks.items() for key in network.module.state_dict()]
 
     @torch.no_grad()
     def _act_on(self, network: Network) -> NetworkReport:
@@ -103,21 +173,38 @@ class PlasticityManager:
         probe = next(network.module.parameters())
         started = clock(probe)
         self.intervention.restructure(network)
-        self.intervention.act(network)
+        figures = self.intervention.act(network) or {}
         seconds = clock(probe) - started
         kept = [matrix for matrix in take_inventory(network.module).matrices if matrix.name in before]
         values = {matrix.name: (before[matrix.name].singular_values, singular_values(matrix)) for matrix in kept}
         rows = tuple(before[matrix.name].compare(matrix, values[matrix.name][1]) for matrix in kept)
-        return NetworkReport(network.name, rows, seconds, values)
+        return NetworkReport(network.name, rows, seconds, dict(figures), values)
 
     def after_step(self, network_name: str) -> None:
-        if self.acts_every_step:
-            self.intervention.after_step(self.networks[network_name])
+        for method, records in zip(self._methods, self._records, strict=True):
+            if method.acts_every_step:
+                method.after_step(records[network_name])
 
     def penalty(self, network_name: str) -> Tensor | None:
-        return self.intervention.penalty(self.networks[network_name]) if self.has_penalty else None
+        """What the methods add to the network's loss; None where they add nothing."""
+        total = None
+        for method, records in zip(self._methods, self._records, strict=True):
+            term = method.penalty(records[network_name]) if method.has_penalty else None
+            if term is not None:
+                total = term if total is None else total + term
+        return total
+
+    def figures(self) -> dict[str, float]:
+        """What the methods say has become of the networks so far, as `network/figure`."""
+        return {
+            f"{name}/{key}": float(value)
+            for method, records in zip(self._methods, self._records, strict=True)
+            for name, record in records.items()
+            for key, value in method.figures(record).items()
+        }
 
     def state_dict(self) -> dict[str, Any]:
+        """What is JSON of the state; `tensors` is the rest."""
         return {"events": [event.to_json() for event in self.events]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -126,6 +213,44 @@ class PlasticityManager:
         for event in self.events:
             for report in event.networks:
                 self._recorded(event.method).restructure(self.networks[report.name])
+        self._begin()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The state's tensors: methods' memories, random streams that have moved, the weights after the last event."""
+        found = {}
+        for prefix, record in self._prefixed():
+            found |= {f"{prefix}.memory.{key}": value for key, value in record.memory.items()}
+            assert record.generator is not None
+            stream = record.generator.get_state()
+            if not torch.equal(stream, torch.Generator().manual_seed(record.generator.initial_seed()).get_state()):
+                found[f"{prefix}.generator"] = stream
+        for name, reference in self.references.items():
+            found |= {f"reference.{name}.{key}": value for key, value in reference.items()}
+        return found
+
+    @torch.no_grad()
+    def load_tensors(self, saved: Mapping[str, Tensor]) -> None:
+        """Put them back, once the networks have theirs. A method that the saved run did not have begins here."""
+        for prefix, record in self._prefixed():
+            if not any(key.startswith(prefix) for key in saved):
+                continue
+            for key, value in record.memory.items():
+                value.copy_(saved[f"{prefix}.memory.{key}"])
+            if f"{prefix}.generator" in saved:
+                assert record.generator is not None
+                record.generator.set_state(saved[f"{prefix}.generator"])
+        self.references = {}
+        for name, network in self.networks.items():
+            parameters = dict(network.module.named_parameters())
+            values = {key: saved[f"reference.{name}.{key}"] for key in parameters if f"reference.{name}.{key}" in saved}
+            if values:
+                self.references[name] = {key: value.to(parameters[key].device) for key, value in values.items()}
+
+    def _prefixed(self) -> Iterator[tuple[str, Network]]:
+        """Every record, under the name that its state is saved by."""
+        for method, records in zip(self._methods, self._records, strict=True):
+            for name, record in records.items():
+                yield f"method.{spell(method)}.{name}", record
 
     def _recorded(self, spelling: str) -> Intervention:
         """An event's method: this run's or a built-in one. No file may name code that is then imported."""

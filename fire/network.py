@@ -5,7 +5,7 @@ Only a method that changes structure exchanges tensors; a graph must be captured
 """
 
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,10 @@ class Network:
     """One network and all that belongs to it.
 
     `initial` is the run's own initial state_dict, cloned, in a dict that grows with the structure; `encoder` and `head`
-    are name prefixes of modules; `activations` runs the module and returns what its units did, by name.
+    are name prefixes of modules. The rest is the manager's to fill, for the method it gives the record to: `loss` runs
+    the module on examples and returns its training loss, at events and measurements; `activations` is what hidden units
+    did in the last forward pass, by layer; `memory` and `generator` (on the CPU) are the method's own, saved with the
+    run.
     """
 
     name: str
@@ -45,7 +48,10 @@ class Network:
     companions: tuple[Companion, ...] = ()
     encoder: tuple[str, ...] = ()
     head: tuple[str, ...] = ()
-    activations: Callable[..., Mapping[str, Tensor]] | None = None
+    loss: Callable[[], Tensor] | None = None
+    activations: Mapping[str, Tensor] = field(default_factory=dict)
+    memory: MutableMapping[str, Tensor] = field(default_factory=dict)
+    generator: torch.Generator | None = None
 
 
 def within(name: str, prefixes: tuple[str, ...]) -> bool:

@@ -14,8 +14,11 @@ from ..network import Network
 class Intervention:
     """A method. Its fields are its hyper-parameters, spelled on the command line; Literal fields are checked."""
 
+    acts_at_events: ClassVar[bool] = True  # otherwise it needs no schedule
     acts_every_step: ClassVar[bool] = False
     has_penalty: ClassVar[bool] = False
+    needs_loss: ClassVar[bool] = False  # `act` runs network.loss
+    watches_units: ClassVar[bool] = False  # `after_step` looks at network.activations
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
@@ -33,18 +36,26 @@ class Intervention:
     def check(self, network: Network) -> None:
         """Raise ValueError where the method could not act on the network: asked when a run starts."""
 
+    def begin(self, network: Network) -> None:
+        """Put what the method keeps from step to step into network.memory: asked once the check has passed."""
+
     def ready(self, network: Network) -> None:
         """Raise ValueError where it cannot act on the network as it is now: asked of all before one is written to."""
 
     def restructure(self, network: Network) -> None:
         """Change the network's structure: asked before `act`, and before a checkpoint's tensors are loaded."""
 
-    def act(self, network: Network) -> None:
-        """At an event, in place."""
+    def act(self, network: Network) -> Mapping[str, float] | None:
+        """At an event, in place; what it returns stands in the event's record."""
+        return None
 
     def after_step(self, network: Network) -> None:
-        """After each gradient step, in place; asked where `acts_every_step`."""
+        """After each gradient step, in place, but not to the target; asked where `acts_every_step`."""
 
     def penalty(self, network: Network) -> Tensor | None:
         """A term of the network's loss; asked where `has_penalty`."""
         return None
+
+    def figures(self, network: Network) -> Mapping[str, float | Tensor]:
+        """What has become of the network so far, to be logged with the measures."""
+        return {}

@@ -1,0 +1,259 @@
+"""Hidden units: where each one's weights lie, what it last did, and new weights for it.
+
+A unit is one output of an activation module: a linear layer's, a convolution's channel, each ensemble member's own.
+Known are layers of torch that follow one another in `nn.Sequential`: weight, activation, the weights that read it. Any
+other module declares its units by a method `plastic_units(self) -> Iterable[HiddenLayer]`, names relative to itself.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _MaxPoolNd
+
+ByUnit = Callable[[Tensor], Tensor]
+
+# fmt: off
+ACTIVATIONS = (
+    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus,
+    nn.Tanh, nn.Hardtanh, nn.Sigmoid,
+)
+# What stands between weights and keeps units apart: a unit's values stay its own.
+BETWEEN = (
+    nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout2d, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, _NormBase,
+    _MaxPoolNd, _AvgPoolNd, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd,
+)
+# fmt: on
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A parameter, unit by unit: `by_unit` views it, its moments or its initial value as (*the layer's shape, ...).
+
+    `bias` is, of outgoing weights, the name of the bias in the layer that reads the units.
+    """
+
+    name: str
+    by_unit: ByUnit
+    bias: str | None = None
+
+
+@dataclass(frozen=True)
+class HiddenLayer:
+    """The units behind one activation module, whose name it bears: shape (units,), or (members, units).
+
+    `incoming` is the weight, then the bias if there is one; `outgoing` the weights of every layer that reads the units;
+    `by_unit` turns what the activation module returns into (*shape, samples), a sample for each position in an image.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    incoming: tuple[Weights, ...]
+    outgoing: tuple[Weights, ...]
+    by_unit: ByUnit
+
+
+@runtime_checkable
+class DeclaresUnits(Protocol):
+    """A module that speaks for the units inside it, its children's too."""
+
+    def plastic_units(self) -> Iterable[HiddenLayer]: ...
+
+
+def hidden_layers(module: nn.Module) -> tuple[HiddenLayer, ...]:
+    """Every hidden layer whose incoming and outgoing weights are known.
+
+    An activation module that stands in two places is left out: what its units did could not be told apart.
+    """
+    layers = tuple(_find("", module))
+    places = Counter(module.get_submodule(layer.name) for layer in layers)
+    return tuple(layer for layer in layers if places[module.get_submodule(layer.name)] == 1)
+
+
+def chain(parts: Iterable[tuple[str, nn.Module]]) -> Iterator[HiddenLayer]:
+    """Hidden layers of modules, by name, that run one after another: what a module may declare about its children.
+
+    Where an injected head stands (`constant_parts`), its frozen parts read the units before it too.
+    """
+    weight: tuple[str, nn.Module] | None = None  # the last one, whose units may be behind the next activation
+    activation: str | None = None
+    readers: list[tuple[str, nn.Module]] = []
+    for name, module in _unrolled(parts):
+        if constant := _constant_children(name, module):
+            readers += [reader for child in constant for reader in _first_weights(child)]
+        elif isinstance(module, nn.Linear | _ConvNd):
+            if weight and activation and (layer := _layer(*weight, activation, [*readers, (name, module)])):
+                yield layer
+            weight, activation, readers = (name, module), None, []
+        elif isinstance(module, ACTIVATIONS):
+            activation = name if weight and not activation else None
+            weight = weight if activation else None
+        elif not isinstance(module, BETWEEN):
+            weight, activation, readers = None, None, []
+            yield from _find(name, module)
+
+
+def _find(name: str, module: nn.Module) -> Iterator[HiddenLayer]:
+    if isinstance(module, DeclaresUnits):
+        yield from (within(name, layer) for layer in module.plastic_units())
+    elif isinstance(module, nn.Sequential):
+        yield from chain([(name, module)])
+    else:
+        constant = getattr(module, "constant_parts", ())
+        for child_name, child in module.named_children():
+            if child_name not in constant:
+                yield from _find(_join(name, child_name), child)
+
+
+def within(name: str, layer: HiddenLayer) -> HiddenLayer:
+    """A child's layer, named as its parent knows it."""
+
+    def renamed(weights: Weights) -> Weights:
+        return replace(weights, name=_join(name, weights.name), bias=weights.bias and _join(name, weights.bias))
+
+    incoming, outgoing = tuple(map(renamed, layer.incoming)), tuple(map(renamed, layer.outgoing))
+    return replace(layer, name=_join(name, layer.name), incoming=incoming, outgoing=outgoing)
+
+
+def _unrolled(parts: Iterable[tuple[str, nn.Module]]) -> Iterator[tuple[str, nn.Module]]:
+    """Modules in the order they run in, what `nn.Sequential` and injected heads contain in their places."""
+    for name, module in parts:
+        if isinstance(module, nn.Sequential):
+            # Not named_children, which passes over a module that stands in two places.
+            yield from _unrolled((_join(name, key), child) for key, child in module._modules.items() if child)
+            continue
+        yield name, module
+        if constant := getattr(module, "constant_parts", ()):
+            learning = [(key, child) for key, child in module.named_children() if key not in constant]
+            yield from _unrolled((_join(name, key), child) for key, child in learning)
+
+
+def _constant_children(name: str, module: nn.Module) -> list[tuple[str, nn.Module]]:
+    return [(_join(name, part), module.get_submodule(part)) for part in getattr(module, "constant_parts", ())]
+
+
+def _first_weights(part: tuple[str, nn.Module]) -> Iterator[tuple[str, nn.Module]]:
+    """The layers that read what a module is given."""
+    for name, module in _unrolled([part]):
+        if constant := _constant_children(name, module):
+            for child in constant:
+                yield from _first_weights(child)
+        elif not isinstance(module, BETWEEN):
+            if isinstance(module, nn.Linear | _ConvNd):
+                yield name, module
+            return
+
+
+def _layer(name: str, module: nn.Module, activation: str, readers: list[tuple[str, nn.Module]]) -> HiddenLayer | None:
+    """The units that `module` feeds; None where some weight is not told apart by unit, as in grouped convolutions."""
+    assert isinstance(module, nn.Linear | _ConvNd)
+    units = module.out_features if isinstance(module, nn.Linear) else module.out_channels
+    into = _incoming_view(module)
+    out_of = [_outgoing_view(reader, units) for _, reader in readers]
+    if into is None or None in out_of:
+        return None
+    incoming = [Weights(f"{name}.weight", into)]
+    if module.bias is not None:
+        incoming.append(Weights(f"{name}.bias", _as_it_is))
+    outgoing = tuple(
+        Weights(f"{reader_name}.weight", view, f"{reader_name}.bias" if reader.bias is not None else None)
+        for (reader_name, reader), view in zip(readers, out_of, strict=True)
+        if view is not None
+    )
+    by_unit = units_last if isinstance(module, nn.Linear) else units_second
+    return HiddenLayer(activation, (units,), tuple(incoming), outgoing, by_unit)
+
+
+def _incoming_view(module: nn.Linear | _ConvNd) -> ByUnit | None:
+    if isinstance(module, nn.Linear):
+        return _as_it_is
+    if module.groups > 1:
+        return None
+    return _inputs_first if module.transposed else _as_it_is
+
+
+def _outgoing_view(module: nn.Module, units: int) -> ByUnit | None:
+    if isinstance(module, nn.Linear):
+        positions, rest = divmod(module.in_features, units)
+        return None if rest else _inputs_first if positions == 1 else partial(_flattened, units=units)
+    assert isinstance(module, _ConvNd)
+    if module.groups > 1 or module.in_channels != units:
+        return None
+    return _as_it_is if module.transposed else _inputs_first
+
+
+def _as_it_is(weight: Tensor) -> Tensor:
+    return weight
+
+
+def _inputs_first(weight: Tensor) -> Tensor:
+    return weight.transpose(0, 1)
+
+
+def _flattened(weight: Tensor, units: int) -> Tensor:
+    """(out, units x positions) as (units, out, positions)."""
+    return weight.unflatten(1, (units, -1)).transpose(0, 1)
+
+
+def units_last(values: Tensor) -> Tensor:
+    """(..., units) as (units, samples)."""
+    return values.reshape(-1, values.shape[-1]).mT
+
+
+def units_second(values: Tensor) -> Tensor:
+    """(batch, units, *positions) as (units, samples)."""
+    return values.transpose(0, 1).flatten(1)
+
+
+def _join(first: str, second: str) -> str:
+    return f"{first}.{second}" if first and second else first or second
+
+
+class Watch(Mapping[str, Tensor]):
+    """What hidden layers did in the module's last forward pass: (*shape, samples) by the layer's name, detached."""
+
+    def __init__(self, module: nn.Module, layers: Sequence[HiddenLayer]) -> None:
+        self._layers = {layer.name: layer for layer in layers}
+        self._outputs: dict[str, Tensor] = {}
+        self._handles = [
+            module.get_submodule(name).register_forward_hook(partial(self._keep, name)) for name in self._layers
+        ]
+
+    def _keep(self, name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        self._outputs[name] = output.detach()
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._layers[name].by_unit(self._outputs[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._outputs)
+
+    def __len__(self) -> int:
+        return len(self._outputs)
+
+    def close(self) -> None:
+        """Look no longer, and forget."""
+        for handle in self._handles:
+            handle.remove()
+        self._outputs.clear()
+
+    def __enter__(self) -> "Watch":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def new_draw(initial: Tensor, shape: Sequence[int], generator: torch.Generator | None) -> Tensor:
+    """Values drawn from among initial ones: a new draw from their distribution, whatever it was.
+
+    Drawn on the CPU, so that every device gets the same.
+    """
+    chosen = torch.randint(initial.numel(), tuple(shape), generator=generator)
+    return initial.reshape(-1)[chosen.to(initial.device)]
