@@ -1,6 +1,6 @@
 """What the training loop asks of an agent, whatever its algorithm."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -27,6 +27,9 @@ class Agent(Protocol):
 
     def update(self, batches: Batch, plasticity: PlasticityManager | None = None) -> dict[str, Tensor]:
         """One gradient step on each of K batches; the mean metrics, still on the device."""
+
+    def losses(self, batch: Batch, seed: int) -> dict[str, Callable[[], Tensor]]:
+        """By network, a function that computes its training loss on one batch; nothing changes, no stream moves."""
 
     def plastic(self) -> tuple[Network, ...]:
         """The networks that plasticity methods may act on."""

@@ -4,7 +4,7 @@ Mnih et al. 2015, "Human-level control through deep reinforcement learning"; set
 "FIRE: Frobenius-Isometry Reinitialization" (ICLR 2026): Adam, a smooth-L1 loss without clipping, Xavier weights.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -130,11 +130,19 @@ class DQN:
 
     def gradient_step(self, batch: Batch, targets: Tensor, plasticity: PlasticityManager | None = None) -> Tensor:
         """One published update on one batch; the METRICS as one tensor."""
-        values = self.network(batch.observations).gather(1, batch.actions.unsqueeze(1)).squeeze(1)
+        values = self.chosen_values(batch)
         loss = functional.smooth_l1_loss(values, targets)
         self._step(loss, plasticity)
         with torch.no_grad():
             return torch.stack((loss, values.mean(), (values - targets).abs().mean()))
+
+    def chosen_values(self, batch: Batch) -> Tensor:
+        """Values of the actions that were taken."""
+        return self.network(batch.observations).gather(1, batch.actions.unsqueeze(1)).squeeze(1)
+
+    def losses(self, batch: Batch, seed: int) -> dict[str, Callable[[], Tensor]]:
+        targets = self.targets(Batch(*(tensor.unsqueeze(0) for tensor in batch)))[0]
+        return {"q": lambda: functional.smooth_l1_loss(self.chosen_values(batch), targets)}
 
     @torch.no_grad()
     def targets(self, batch: Batch) -> Tensor:

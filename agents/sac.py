@@ -5,7 +5,7 @@ as in the experiments of "FIRE: Frobenius-Isometry Reinitialization" (ICLR 2026)
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import cast
 
 import numpy as np
@@ -178,6 +178,21 @@ class SAC:
         """Squared errors, a mean over the batch and a sum over the members; and the members' values."""
         values = self.critic(batch.observations, batch.actions)
         return (values - targets).square().mean(1).sum(), values
+
+    def losses(self, batch: Batch, seed: int) -> dict[str, Callable[[], Tensor]]:
+        """Of the actor and the critic, on raw observations, with noise of the seed's own."""
+        generator = torch.Generator(self.device).manual_seed(seed)
+        noise = torch.randn((2, len(batch.rewards), self.action_size), generator=generator, device=self.device)
+        with torch.no_grad():
+            observations = self._normalise(batch.observations)
+            batch = batch._replace(
+                observations=observations, next_observations=self._normalise(batch.next_observations)
+            )
+        targets = self.critic_targets(batch, noise[1])
+        return {
+            "actor": lambda: self.actor_loss(observations, noise[0])[0],
+            "critic": lambda: self.critic_loss(batch, targets)[0],
+        }
 
     def _step(
         self,

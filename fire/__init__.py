@@ -1,5 +1,6 @@
 """FIRE and its rivals for any torch model: projection, measures, methods, schedules and the manager that joins them."""
 
+from .event import Event, NetworkReport
 from .interventions import (
     INTERVENTIONS,
     Fire,
@@ -11,7 +12,7 @@ from .interventions import (
     Reset,
     ShrinkPerturb,
 )
-from .manager import Event, NetworkReport, PlasticityManager, restore_structure
+from .manager import PlasticityManager, restore_structure
 from .matrices import Inventory, Matrix, take_inventory
 from .measures import deviation_from_isometry, singular_values, squared_frobenius_error
 from .network import Companion, Network
@@ -20,6 +21,7 @@ from .projection import FireReport, fire_
 from .report import MatrixReport
 from .schedule import At, Either, Every, Never, Position, Schedule
 from .spelling import describe_interventions, parse_intervention, spell
+from .trigger import Trigger, parse_trigger
 from .units import HiddenLayer, Watch, Weights, hidden_layers, new_draw
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "Schedule",
     "ShrinkPerturb",
     "Solver",
+    "Trigger",
     "Watch",
     "Weights",
     "describe_interventions",
@@ -58,6 +61,7 @@ __all__ = [
     "hidden_layers",
     "new_draw",
     "parse_intervention",
+    "parse_trigger",
     "polar_factor",
     "restore_structure",
     "singular_values",

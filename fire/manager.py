@@ -1,83 +1,29 @@
-"""The plasticity manager: which networks, which method, when; and the record of what each event did."""
+"""The plasticity manager: which networks, which method, when; it keeps the events' records and takes the measures."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
+from .event import Event, NetworkReport
 from .interventions import INTERVENTIONS, Intervention
 from .matrices import take_inventory
+from . import measures as all_measures
 from .measures import singular_values
 from .network import Network
-from .report import MatrixReport, Snapshot, clock, table
+from .report import Snapshot, clock
 from .schedule import Position, Schedule
 from .spelling import parse_intervention, spell
+from .trigger import Trigger
 from .units import Watch, hidden_layers
 
 Losses: TypeAlias = Mapping[str, Callable[[], Tensor]]
 
 
-@dataclass(frozen=True)
-class NetworkReport:
-    """What an event did to one network. Singular values (before, after) are for histograms and not stored."""
-
-    name: str
-    matrices: tuple[MatrixReport, ...]
-    seconds: float
-    figures: Mapping[str, float] = field(default_factory=dict)  # what the method itself says it did
-    singular_values: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False, repr=False)
-
-    def said(self) -> str:
-        """The method's own figures as a last line, if it has any."""
-        return "\n" + ", ".join(f"{key}: {value:g}" for key, value in self.figures.items()) if self.figures else ""
-
-
-@dataclass(frozen=True)
-class Event:
-    """One event of a run. Print it, or store it with `to_json`."""
-
-    position: Position
-    method: str
-    networks: tuple[NetworkReport, ...]
-    seconds: float
-
-    def __str__(self) -> str:
-        where = f"{self.position.updates:,} updates, {self.position.environment_steps:,} environment steps"
-        tables = [f"{report.name}\n{table(report.matrices)}{report.said()}" for report in self.networks]
-        return "\n".join([f"{self.method} after {where} ({self.seconds:.2f} s)", *tables])
-
-    def to_json(self) -> dict[str, Any]:
-        """Strict JSON: what is not finite becomes null."""
-        networks = [
-            {
-                "name": report.name,
-                "matrices": [_to_strict(asdict(matrix)) for matrix in report.matrices],
-                "seconds": report.seconds,
-                "figures": dict(report.figures),
-            }
-            for report in self.networks
-        ]
-        return {"position": asdict(self.position), "method": self.method, "networks": networks, "seconds": self.seconds}
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> "Event":
-        networks = [
-            NetworkReport(
-                report["name"],
-                tuple(map(_from_strict, report["matrices"])),
-                report["seconds"],
-                report.get("figures", {}),  # records of earlier versions have none
-            )
-            for report in record["networks"]
-        ]
-        return cls(Position(**record["position"]), record["method"], tuple(networks), record["seconds"])
-
-
 class PlasticityManager:
-    """Applies one method to some networks when its schedule says so, and keeps the events.
+    """Applies one method to some networks when its schedule or a trigger says so, and keeps the events.
 
     Regularizers act besides, at every gradient step. `seed` is that of the methods' own random streams.
     """
@@ -88,6 +34,7 @@ class PlasticityManager:
         intervention: Intervention,
         schedule: Schedule,
         regularizers: Sequence[Intervention] = (),
+        triggers: Sequence[Trigger] = (),
         seed: int = 0,
     ) -> None:
         self.networks = {network.name: network for network in networks}
@@ -96,6 +43,7 @@ class PlasticityManager:
         self.intervention = intervention
         self.regularizers = tuple(regularizers)
         self.schedule = schedule
+        self.triggers = tuple(triggers)
         self.seed = seed
         self.acts_every_step = any(method.acts_every_step for method in self._methods)
         self.has_penalty = any(method.has_penalty for method in self._methods)
@@ -132,6 +80,11 @@ class PlasticityManager:
 
     def due(self, before: Position, after: Position) -> bool:
         return self.schedule.crossed(before, after)
+
+    def triggered(self, measures: Mapping[str, float], position: Position) -> bool:
+        """Whether what `measure` has found makes an event due."""
+        since = position.updates - max((event.position.updates for event in self.events), default=0)
+        return any(trigger.met(measures, since) for trigger in self.triggers)
 
     def updates_until_event(self, position: Position) -> int | None:
         """How many updates may be done before the next event; None: as many as one likes."""
@@ -194,6 +147,15 @@ class PlasticityManager:
                 total = term if total is None else total + term
         return total
 
+    def measure(self, losses: Losses, hessian: bool = False) -> dict[str, float]:
+        """Measures of every network as `network/measure`, and what the methods say of it; changes nothing."""
+        found: dict[str, float] = {}
+        for name, network in self.networks.items():
+            record = replace(network, loss=losses.get(name))
+            values = all_measures.measure(record, self.references.get(name), hessian)
+            found |= {f"{name}/{key}": value for key, value in values.items()}
+        return found | self.figures()
+
     def figures(self) -> dict[str, float]:
         """What the methods say has become of the networks so far, as `network/figure`."""
         return {
@@ -217,7 +179,7 @@ class PlasticityManager:
 
     def tensors(self) -> dict[str, Tensor]:
         """The state's tensors: methods' memories, random streams that have moved, the weights after the last event."""
-        found = {}
+        found: dict[str, Tensor] = {}
         for prefix, record in self._prefixed():
             found |= {f"{prefix}.memory.{key}": value for key, value in record.memory.items()}
             assert record.generator is not None
@@ -271,12 +233,3 @@ def restore_structure(networks: Sequence[Network], state: Mapping[str, Any]) -> 
         if event.method.partition(":")[0] in INTERVENTIONS:
             for report in event.networks:
                 parse_intervention(event.method).restructure(named[report.name])
-
-
-def _to_strict(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
-
-
-def _from_strict(row: Mapping[str, Any]) -> MatrixReport:
-    values: dict[str, Any] = {key: math.nan if value is None else value for key, value in row.items()}
-    return MatrixReport(**values)

@@ -1,0 +1,76 @@
+"""The record of an event: what a method did to each network, matrix by matrix; printed, and kept as JSON."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from .report import MatrixReport, table
+from .schedule import Position
+
+
+@dataclass(frozen=True)
+class NetworkReport:
+    """What an event did to one network. Singular values (before, after) are for histograms and not stored."""
+
+    name: str
+    matrices: tuple[MatrixReport, ...]
+    seconds: float
+    figures: Mapping[str, float] = field(default_factory=dict)  # what the method itself says it did
+    singular_values: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False, repr=False)
+
+    def said(self) -> str:
+        """The method's own figures as a last line, if it has any."""
+        return "\n" + ", ".join(f"{key}: {value:g}" for key, value in self.figures.items()) if self.figures else ""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event of a run. Print it, or store it with `to_json`."""
+
+    position: Position
+    method: str
+    networks: tuple[NetworkReport, ...]
+    seconds: float
+
+    def __str__(self) -> str:
+        where = f"{self.position.updates:,} updates, {self.position.environment_steps:,} environment steps"
+        tables = [f"{report.name}\n{table(report.matrices)}{report.said()}" for report in self.networks]
+        return "\n".join([f"{self.method} after {where} ({self.seconds:.2f} s)", *tables])
+
+    def to_json(self) -> dict[str, Any]:
+        """Strict JSON: what is not finite becomes null."""
+        networks = [
+            {
+                "name": report.name,
+                "matrices": [_to_strict(asdict(matrix)) for matrix in report.matrices],
+                "seconds": report.seconds,
+                "figures": dict(report.figures),
+            }
+            for report in self.networks
+        ]
+        return {"position": asdict(self.position), "method": self.method, "networks": networks, "seconds": self.seconds}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> "Event":
+        networks = [
+            NetworkReport(
+                report["name"],
+                tuple(map(_from_strict, report["matrices"])),
+                report["seconds"],
+                report.get("figures", {}),  # records of earlier versions have none
+            )
+            for report in record["networks"]
+        ]
+        return cls(Position(**record["position"]), record["method"], tuple(networks), record["seconds"])
+
+
+def _to_strict(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
+
+
+def _from_strict(row: Mapping[str, Any]) -> MatrixReport:
+    values: dict[str, Any] = {key: math.nan if value is None else value for key, value in row.items()}
+    return MatrixReport(**values)

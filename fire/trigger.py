@@ -1,0 +1,70 @@
+"""When a network needs it: an event whenever a measure crosses a threshold, as in `dormant>0.25`, `critic.active<0.5`.
+
+A measure's name may go on to one layer or matrix: `critic.dormant/encoder.blocks.0.activation>0.5`.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from .nearest import nearest
+
+PATTERN = re.compile(r"(?:(?P<network>\w+)\.)?(?P<measure>\w+(?:/[\w.]+)?)\s*(?P<sign>[<>])\s*(?P<threshold>\S+)")
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """Asked after each measurement; `network` None: any of them. `cooldown` counts gradient updates.
+
+    It holds from an event, whatever caused it, and from the start of the run.
+    """
+
+    measure: str
+    sign: Literal["<", ">"]
+    threshold: float
+    network: str | None = None
+    cooldown: int = 10_000
+
+    def met(self, measures: Mapping[str, float], updates_since: int) -> bool:
+        """Whether an event is due; `measures` by `network/measure`. A measure that is NaN meets nothing."""
+        if updates_since < self.cooldown:
+            return False
+        for name, value in measures.items():
+            network, _, measure = name.partition("/")
+            crossed = value > self.threshold if self.sign == ">" else value < self.threshold
+            if crossed and measure == self.measure and self.network in (None, network):
+                return True
+        return False
+
+    def check(self, networks: Iterable[str], measures: Iterable[str]) -> None:
+        """Raise ValueError where the network or the measure does not exist."""
+        networks, measures = list(networks), list(measures)
+        if self.network is not None and self.network not in networks:
+            raise ValueError(
+                f"network {self.network!r} is unknown; known are {', '.join(networks)}; "
+                f"nearest is {nearest(self.network, networks)}"
+            )
+        name = self.measure.partition("/")[0]
+        if name not in measures:
+            raise ValueError(
+                f"measure {name!r} is unknown; known are {', '.join(measures)}; nearest is {nearest(name, measures)}"
+            )
+
+    def __str__(self) -> str:
+        network = f"{self.network}." if self.network else ""
+        return f"{network}{self.measure}{self.sign}{self.threshold:g}"
+
+
+def parse_trigger(text: str, cooldown: int = 10_000) -> Trigger:
+    """The trigger that `text` spells: [NETWORK.]MEASURE>NUMBER or <NUMBER."""
+    found = PATTERN.fullmatch(text.strip())
+    try:
+        threshold = float(found["threshold"]) if found else math.nan
+    except ValueError:
+        threshold = math.nan
+    if found is None or math.isnan(threshold):
+        raise ValueError(f"{text!r} given; allowed is [NETWORK.]MEASURE>NUMBER or <NUMBER, such as dormant>0.25")
+    sign = cast(Literal["<", ">"], found["sign"])
+    return Trigger(found["measure"], sign, threshold, found["network"], cooldown)
