@@ -1,16 +1,77 @@
-"""Numbers that say how far a network is from isometry and how much it was changed, accumulated in float64.
+"""Numbers that say how plastic a network is, how far from isometry, and how much it was changed, summed in float64.
 
 DfI(W) = ||W'W - I||_F^2 on the smaller side, of W over its published scale: 0 for what FIRE leaves (arXiv 2602.08040).
-SFE(W, W') = ||W - W'||_F^2 of the stored weights.
+SFE(W, W') = ||W - W'||_F^2 of the stored weights. `measure` asks for all there is: of units and features (activity.py),
+of singular values (spectra.py), of norms (weights.py) and of the loss's Hessian (curvature.py).
 """
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import overload
 
 import torch
 from torch import Tensor, nn
 
+from .activity import HeadInput, feature_measures, unit_measures
+from .curvature import top_eigenvalue
 from .matrices import Matrix, Patterns, Split, take_inventory
+from .network import Network
 from .polar import double
+from .spectra import gram, gram_measures
+from .units import Watch, hidden_layers
+from .weights import norms, weight_measures, weights_with_matrices
+
+
+def measure(network: Network, reference: Mapping[str, Tensor] | None = None, hessian: bool = False) -> dict[str, float]:
+    """Every measure of one network, by name, and of its layers, weights and matrices as `name/layer`.
+
+    Of the weights: `deviation`, `spread`, `weight_norm`, `effective_learning_rate` (the mean of its weights') and `sfe`
+    to the reference, by default the initial values. Of one pass forward and backward through `network.loss`:
+    `gradient_norm`; of hidden units that are known, `dormant`, `dead` and `active`; of what the head is given,
+    `effective_rank`, `stable_rank` and `feature_norm`. On request `hessian`, its top eigenvalue, which takes longer by
+    far. What cannot be asked of a network is absent. Nothing is changed: gradients, optimizer, random streams and
+    buffers stay as they were, and all values come from the device at once.
+    """
+    if hessian and network.loss is None:
+        raise ValueError(f"network {network.name!r} has no loss, whose Hessian was asked for")
+    matrices = take_inventory(network.module).matrices
+    trained = {name: weight for name, weight in network.module.named_parameters() if weight.requires_grad}
+    weights = weights_with_matrices(trained, matrices)
+    found = gram_measures(matrices) | weight_measures(network, trained, weights, reference)
+    top: dict[str, float] = {}
+    if network.loss is not None:
+        layers = hidden_layers(network.module)
+        with _undisturbed(network), Watch(network.module, layers) as watch, HeadInput(network) as head_input:
+            loss = network.loss()
+            found |= unit_measures({name: watch[name] for name in watch})
+            if head_input.latest is not None:
+                found |= feature_measures(head_input.latest)
+            if trained:
+                parameters = list(trained.values())
+                gradients = torch.autograd.grad(
+                    loss, parameters, create_graph=hessian, allow_unused=True, materialize_grads=True
+                )
+                found |= norms("gradient_norm", dict(zip(trained, gradients, strict=True)), weights)
+                if hessian:
+                    top["hessian"] = top_eigenvalue(gradients, parameters)
+    values = torch.stack([value.double() for value in found.values()]).tolist() if found else []
+    return dict(zip(found, values, strict=True)) | top
+
+
+@contextmanager
+def _undisturbed(network: Network) -> Iterator[None]:
+    """Random streams and buffers, such as running means, are afterwards what they were."""
+    modules = [module for module in (network.module, network.target) if module is not None]
+    buffers = [buffer for module in modules for buffer in module.buffers()]
+    before = [buffer.clone() for buffer in buffers]
+    devices = {weight.device for weight in network.module.parameters() if weight.is_cuda}
+    try:
+        with torch.random.fork_rng(list(devices)), torch.enable_grad():
+            yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in zip(buffers, before, strict=True):
+                buffer.copy_(value)
 
 
 @overload
@@ -43,9 +104,9 @@ def deviation_from_isometry(
 
 @torch.no_grad()
 def _deviation(stack: Tensor) -> float:
-    gram = _gram(stack)
-    gram.diagonal(dim1=-2, dim2=-1).sub_(1.0)
-    return float(gram.square().sum((-2, -1)).amax())
+    product = gram(stack)
+    product.diagonal(dim1=-2, dim2=-1).sub_(1.0)
+    return float(product.square().sum((-2, -1)).amax())
 
 
 def squared_frobenius_error(before: Tensor, after: Tensor) -> float:
@@ -65,9 +126,5 @@ def singular_values(matrix: Matrix) -> Tensor:
     if not torch.isfinite(stack).all():
         return torch.full((stack.shape[0], min(matrix.d_out, matrix.d_in)), torch.nan, dtype=torch.float64)
     largest = stack.abs().amax((-2, -1), keepdim=True).clamp_min(torch.finfo(stack.dtype).tiny)
-    eigenvalues = torch.linalg.eigvalsh(_gram(stack / largest))
+    eigenvalues = torch.linalg.eigvalsh(gram(stack / largest))
     return (eigenvalues.clamp_min(0.0).sqrt() * largest[..., 0]).cpu()
-
-
-def _gram(matrix: Tensor) -> Tensor:
-    return matrix @ matrix.mT if matrix.shape[-2] < matrix.shape[-1] else matrix.mT @ matrix

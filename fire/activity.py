@@ -1,0 +1,89 @@
+"""What hidden units did with a batch, and how many directions the features behind them span.
+
+Dormant at tau: mean |h| of a unit, over its layer's mean of that, is at most tau; tau = 0: the unit is silent on the
+whole batch. Sokar et al., "The Dormant Neuron Phenomenon in Deep Reinforcement Learning", ICML 2023, arXiv 2302.12902.
+Active: the share of pairs of unit and example (and position) with h > 0, as the public code of Ma et al. counts,
+"Revisiting Plasticity in Visual Reinforcement Learning", ICLR 2024, arXiv 2310.07418.
+Effective rank: how many singular values of the features, largest first, come to 99% of their sum, srank_0.01 of Kumar
+et al., "Implicit Under-Parameterization Inhibits Data-Efficient Deep RL", ICLR 2021, arXiv 2010.14498.
+Stable rank: ||F||_F^2 / ||F||_2^2, Rudelson and Vershynin, "Sampling from Large Matrices", J. ACM 2007, arXiv
+math/0503442.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from .network import Network
+from .spectra import eigenvalues, gram
+
+DORMANT = 0.1
+DELTA = 0.01
+
+
+@torch.no_grad()
+def unit_measures(activations: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`dormant`, `dead` and `active` of all layers together, and of each as `dormant/layer`; on the device.
+
+    Activations are (*shape, samples) by layer; of an ensemble's layer, (members, units), each member's is a layer of
+    its own. All together is all units, or all pairs, of all layers, as both public codes count.
+    """
+    found: dict[str, Tensor] = {}
+    scored = {layer: dormancy_scores(values) for layer, values in activations.items()}
+    for name in ("dormant", "dead", "active"):
+        counts = []
+        for layer, scores in scored.items():
+            values = activations[layer]
+            if name == "active":
+                share = (values > 0).mean(-1, dtype=torch.float64)
+            else:
+                share = (scores <= (DORMANT if name == "dormant" else 0.0)).double()
+            found[f"{name}/{layer}"] = torch.where(scores.isnan(), torch.nan, share).mean()
+            counts.append(values.numel() if name == "active" else scores.numel())
+        parts = [found[f"{name}/{layer}"] * count for layer, count in zip(scored, counts, strict=True)]
+        found |= {name: torch.stack(parts).sum() / sum(counts)} if parts else {}
+    return found
+
+
+def dormancy_scores(values: Tensor) -> Tensor:
+    """mean |h| of each unit over the mean of its layer, (*shape, samples) -> (*shape); NaN where that is not finite."""
+    means = values.abs().mean(-1)
+    return means / (means.mean(-1, keepdim=True) + 1e-9)  # the published guard: a layer all silent is all dead
+
+
+@torch.no_grad()
+def feature_measures(features: Tensor) -> dict[str, Tensor]:
+    """`effective_rank`, `stable_rank` and `feature_norm`, the examples' mean length; of members their mean.
+
+    Features are (examples, width), or (members, examples, width); of images (examples, ...), taken as they are flat.
+    """
+    stack = (features.flatten(1) if features.dim() > 3 else features).double()
+    values = eigenvalues(gram(stack)).flip(-1)
+    singular, largest = values.sqrt(), values[..., :1]
+    reached = singular.cumsum(-1) < (1 - DELTA) * singular.sum(-1, keepdim=True)
+    # NaN stays NaN, by the last term; features that are all zero span nothing.
+    effective = torch.where(largest == 0, 0.0, reached.sum(-1, keepdim=True) + 1 + 0 * largest)
+    stable = torch.where(largest == 0, 0.0, values.sum(-1, keepdim=True) / largest)
+    lengths = torch.linalg.vector_norm(stack, dim=-1)
+    return {"effective_rank": effective.mean(), "stable_rank": stable.mean(), "feature_norm": lengths.mean()}
+
+
+class HeadInput:
+    """What a network's head, the first of its modules, was given in the last pass that is differentiated."""
+
+    def __init__(self, network: Network) -> None:
+        self.latest: Tensor | None = None
+        heads = [network.module.get_submodule(name) for name in network.head[:1]]
+        self._handles = [head.register_forward_pre_hook(self._keep) for head in heads]
+
+    def _keep(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if torch.is_grad_enabled():  # not the passes that targets take
+            self.latest = inputs[0].detach().clone()  # the head may write over what it is given
+
+    def __enter__(self) -> "HeadInput":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for handle in self._handles:
+            handle.remove()

@@ -1,0 +1,71 @@
+"""How sharply the loss bends: the top eigenvalue of its Hessian, by Lanczos with Hessian-vector products.
+
+Each product is a second backward pass: Pearlmutter, "Fast Exact Multiplication by the Hessian", Neural Computation
+1994. Lanczos, "An Iteration Method for the Solution of the Eigenvalue Problem", 1950, in three terms without
+reorthogonalisation, whose copies of an eigenvalue once found do not move the largest one (Paige 1980).
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+STEPS = 40
+TOLERANCE = 1e-3
+
+
+def top_eigenvalue(
+    gradients: Sequence[Tensor], parameters: Sequence[Tensor], steps: int = STEPS, tolerance: float = TOLERANCE
+) -> float:
+    """The largest eigenvalue of the Hessian, the gradients' derivative, made with `create_graph=True`.
+
+    Stops once the residual shows that an eigenvalue is within the tolerance, relative, or after so many steps, with the
+    best from below. Starts from the same pseudo-random direction every time. Waits for the device at each step: it is
+    for now and then.
+    """
+    size = sum(parameter.numel() for parameter in parameters)
+    # A generator of its own, on the CPU: no stream of the run moves, and every device starts alike.
+    start = torch.randn(size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    direction = (start / start.norm()).to(parameters[0].device)
+    before, beta = torch.zeros_like(direction), 0.0
+    diagonal: list[float] = []
+    beside: list[float] = []
+    top = math.nan
+    for _ in range(min(steps, size)):
+        image = hessian_product(gradients, parameters, direction) - beta * before
+        diagonal.append(float(image @ direction))
+        image -= diagonal[-1] * direction
+        beta = float(image.norm())
+        if not (math.isfinite(diagonal[-1]) and math.isfinite(beta)):
+            return math.nan
+        values, vectors = torch.linalg.eigh(_tridiagonal(diagonal, beside))
+        top = float(values[-1])
+        if beta * abs(float(vectors[-1, -1])) <= tolerance * abs(top) or beta == 0.0:
+            break
+        beside.append(beta)
+        before, direction = direction, image / beta
+    return top
+
+
+def _tridiagonal(diagonal: Sequence[float], beside: Sequence[float]) -> Tensor:
+    upper = torch.tensor(beside, dtype=torch.float64).diag(1)
+    return torch.tensor(diagonal, dtype=torch.float64).diag() + upper + upper.mT
+
+
+def hessian_product(gradients: Sequence[Tensor], parameters: Sequence[Tensor], vector: Tensor) -> Tensor:
+    """H v in float64; zero where the gradient does not depend on a parameter."""
+    parts = vector.split([parameter.numel() for parameter in parameters])
+    along = [part.view_as(parameter).to(parameter.dtype) for part, parameter in zip(parts, parameters, strict=True)]
+    bent = [(gradient, part) for gradient, part in zip(gradients, along, strict=True) if gradient.requires_grad]
+    if not bent:
+        return torch.zeros_like(vector)
+    products = torch.autograd.grad(
+        [gradient for gradient, _ in bent],
+        parameters,
+        [part for _, part in bent],
+        retain_graph=True,
+        allow_unused=True,
+        materialize_grads=True,
+    )
+    return torch.cat([product.reshape(-1) for product in products]).double()

@@ -1,0 +1,71 @@
+"""What Gram matrices say, all matrices of one shape in one product and in float64: deviation from isometry and spread.
+
+DfI(W) = ||W'W - I||_F^2 on the smaller side, of W over its published scale (arXiv 2602.08040). Spread is the largest
+singular value over the smallest, the condition number: 1 for an isometry. A Gram matrix knows singular values to 1e-8
+of the largest, so a spread ends at 1e8: what has a null direction, or is zero, has that.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .matrices import Matrix
+
+LARGEST_SPREAD = 1e8
+
+
+def gram(matrix: Tensor) -> Tensor:
+    """The Gram matrix of the smaller side."""
+    return matrix @ matrix.mT if matrix.shape[-2] < matrix.shape[-1] else matrix.mT @ matrix
+
+
+def eigenvalues(grams: Tensor) -> Tensor:
+    """Of each, ascending and never negative; NaN, and no error, where an entry is not finite."""
+    finite = grams.isfinite().all(-1).all(-1)[..., None, None]
+    values = torch.linalg.eigvalsh(torch.where(finite, grams, torch.zeros_like(grams))).clamp_min(0.0)
+    return torch.where(finite[..., 0], values, torch.full_like(values, torch.nan))
+
+
+def spread(values: Tensor) -> Tensor:
+    """The square root of the largest eigenvalue over the smallest."""
+    smallest, largest = values[..., 0], values[..., -1]
+    ratio = torch.where(largest == 0, largest, smallest / largest)
+    return ratio.sqrt().clamp_min(1 / LARGEST_SPREAD).reciprocal()
+
+
+@torch.no_grad()
+def gram_measures(matrices: Sequence[Matrix]) -> dict[str, Tensor]:
+    """`deviation/matrix` and `spread/matrix`, each of the worst in a stack, and `deviation`, the sum, and `spread`,
+    the worst, of them all; on the device."""
+    alike: dict[tuple[int, int], list[Matrix]] = {}
+    for matrix in matrices:
+        short, long = sorted((matrix.d_out, matrix.d_in))
+        alike.setdefault((short, long), []).append(matrix)
+    found: dict[str, Tensor] = {}
+    for group in alike.values():
+        grams, sizes = _grams(group)
+        spreads = spread(eigenvalues(grams))
+        grams.diagonal(dim1=-2, dim2=-1).sub_(1.0)
+        deviations = grams.square().sum((-2, -1))
+        parts = zip(group, deviations.split(sizes), spreads.split(sizes), strict=True)
+        for matrix, own_deviations, own_spreads in parts:
+            found[f"deviation/{matrix.name}"] = own_deviations.amax()
+            found[f"spread/{matrix.name}"] = own_spreads.amax()
+    if found:
+        worst = {name: [found[f"{name}/{matrix.name}"] for matrix in matrices] for name in ("deviation", "spread")}
+        found["deviation"] = torch.stack(worst["deviation"]).sum()
+        found["spread"] = torch.stack(worst["spread"]).amax()
+    return found
+
+
+def _grams(alike: Sequence[Matrix]) -> tuple[Tensor, list[int]]:
+    """Gram matrices of matrices over their scales, and how many each stack holds."""
+    sizes = [matrix.view[..., 0, 0].numel() for matrix in alike]
+    first = alike[0]
+    short, long = sorted((first.d_out, first.d_in))
+    stack = torch.empty(sum(sizes), short, long, dtype=torch.float64, device=first.view.device)
+    for part, matrix in zip(stack.split(sizes), alike, strict=True):
+        view = matrix.view if matrix.d_out == short else matrix.view.mT
+        part.view(view.shape).copy_(view).div_(matrix.scale)
+    return stack @ stack.mT, sizes

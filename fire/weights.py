@@ -1,0 +1,63 @@
+"""What the weights themselves say: their lengths, how far they have moved, how much a step turns them.
+
+Effective learning rate: where a weight's length does not matter, as before a normalisation, a step turns it by as much
+as the learning rate over ||W||_F^2 under SGD, and over ||W||_F under Adam and its like, whose steps do not shrink with
+the gradient. Van Laarhoven, "L2 Regularization versus Batch and Weight Normalization", 2017, arXiv 1706.05350; Lyle et
+al., "Normalization and Effective Learning Rates in Reinforcement Learning", NeurIPS 2024, arXiv 2407.01800.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from .matrices import Matrix
+from .network import Network, within
+
+
+def weights_with_matrices(trained: Iterable[str], matrices: Sequence[Matrix]) -> list[str]:
+    """Which parameters hold matrices: one parameter may hold several, as query, key and value of an attention."""
+    return [name for name in trained if any(within(matrix.name, (name,)) for matrix in matrices)]
+
+
+@torch.no_grad()
+def weight_measures(
+    network: Network, trained: Mapping[str, Tensor], weights: Sequence[str], reference: Mapping[str, Tensor] | None
+) -> dict[str, Tensor]:
+    """`weight_norm`, `sfe` and `effective_learning_rate` of all that is trained together, and of each weight.
+
+    The last is of all weights their mean: each turns by itself. A stack counts as one weight.
+    """
+    found = norms("weight_norm", trained, weights) | _changes(network, trained, weights, reference)
+    if network.optimizer is None:
+        return found
+    power = 2 if isinstance(network.optimizer, torch.optim.SGD) else 1
+    rates = {id(weight): group["lr"] for group in network.optimizer.param_groups for weight in group["params"]}
+    each = {
+        f"effective_learning_rate/{name}": rates[id(trained[name])] / found[f"weight_norm/{name}"] ** power
+        for name in weights
+        if id(trained[name]) in rates
+    }
+    mean = {"effective_learning_rate": torch.stack(list(each.values())).mean()} if each else {}
+    return found | mean | each
+
+
+def _changes(
+    network: Network, trained: Mapping[str, Tensor], weights: Sequence[str], reference: Mapping[str, Tensor] | None
+) -> dict[str, Tensor]:
+    """Squared Frobenius errors; none where there is nothing to compare with."""
+    before = network.initial if reference is None else reference
+    missing = trained.keys() - before.keys()
+    if missing and reference is not None:
+        raise ValueError(f"network {network.name!r}: the reference has no value of {min(missing)!r}")
+    if missing:
+        return {}
+    changes = {name: weight.detach().double() - before[name].double() for name, weight in trained.items()}
+    return {name: value.square() for name, value in norms("sfe", changes, weights).items()}
+
+
+def norms(measure: str, tensors: Mapping[str, Tensor], weights: Sequence[str]) -> dict[str, Tensor]:
+    """The length of all tensors together, and of each that is a weight."""
+    lengths = {name: torch.linalg.vector_norm(tensor.detach(), dtype=torch.float64) for name, tensor in tensors.items()}
+    together = {measure: torch.linalg.vector_norm(torch.stack(list(lengths.values())))} if lengths else {}
+    return together | {f"{measure}/{name}": lengths[name] for name in weights}
