@@ -20,12 +20,13 @@ from .polar import SOLVERS, Solver, polar_factor
 from .projection import FireReport, fire_
 from .report import MatrixReport
 from .schedule import At, Either, Every, Never, Position, Schedule
-from .spelling import describe_interventions, parse_intervention, spell
-from .trigger import Trigger, parse_trigger
+from .spelling import describe_interventions, describe_regularizers, parse_intervention, parse_regularizer, spell
+from .trigger import MEASURES, Trigger, parse_trigger
 from .units import HiddenLayer, Watch, Weights, hidden_layers, new_draw
 
 __all__ = [
     "INTERVENTIONS",
+    "MEASURES",
     "SOLVERS",
     "At",
     "Companion",
@@ -56,11 +57,13 @@ __all__ = [
     "Watch",
     "Weights",
     "describe_interventions",
+    "describe_regularizers",
     "deviation_from_isometry",
     "fire_",
     "hidden_layers",
     "new_draw",
     "parse_intervention",
+    "parse_regularizer",
     "parse_trigger",
     "polar_factor",
     "restore_structure",

@@ -10,8 +10,7 @@ from torch import Tensor
 from .event import Event, NetworkReport
 from .interventions import INTERVENTIONS, Intervention
 from .matrices import take_inventory
-from . import measures as all_measures
-from .measures import singular_values
+from .measures import measure, singular_values
 from .network import Network
 from .report import Snapshot, clock
 from .schedule import Position, Schedule
@@ -52,6 +51,8 @@ class PlasticityManager:
         for method in self._methods:
             for network in networks:
                 method.check(network)
+        for trigger in self.triggers:
+            trigger.check(self.networks)
         self._records: list[dict[str, Network]] = []
         self._watches: list[Watch] = []
         self._begin()
@@ -81,10 +82,10 @@ class PlasticityManager:
     def due(self, before: Position, after: Position) -> bool:
         return self.schedule.crossed(before, after)
 
-    def triggered(self, measures: Mapping[str, float], position: Position) -> bool:
-        """Whether what `measure` has found makes an event due."""
+    def triggered(self, measures: Mapping[str, float], position: Position) -> Trigger | None:
+        """The trigger, if there is one, by which what `measure` has found makes an event due."""
         since = position.updates - max((event.position.updates for event in self.events), default=0)
-        return any(trigger.met(measures, since) for trigger in self.triggers)
+        return next((trigger for trigger in self.triggers if trigger.met(measures, since)), None)
 
     def updates_until_event(self, position: Position) -> int | None:
         """How many updates may be done before the next event; None: as many as one likes."""
@@ -152,7 +153,7 @@ class PlasticityManager:
         found: dict[str, float] = {}
         for name, network in self.networks.items():
             record = replace(network, loss=losses.get(name))
-            values = all_measures.measure(record, self.references.get(name), hessian)
+            values = measure(record, self.references.get(name), hessian)
             found |= {f"{name}/{key}": value for key, value in values.items()}
         return found | self.figures()
 

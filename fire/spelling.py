@@ -12,21 +12,39 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from .interventions import INTERVENTIONS, Intervention, Reinitialization
 from .nearest import nearest
+from .regularizers import REGULARIZERS
 
 Presets = Mapping[str, Intervention]
 
 
 def parse_intervention(text: str, presets: Presets | None = None) -> Intervention:
     """The method that `text` spells. A preset comes before the built-in method of its name."""
+    name = text.strip().partition(":")[0]
+    if name in REGULARIZERS:
+        raise ValueError(f"method {name!r} acts through every gradient step: give it as a regularizer (--regularize)")
+    return _parse(text, "method", _known(INTERVENTIONS, presets))
+
+
+def parse_regularizer(text: str) -> Intervention:
+    """The regularizer that `text` spells: what acts at every gradient step, beside any method."""
+    name = text.strip().partition(":")[0]
+    if name in INTERVENTIONS:
+        raise ValueError(f"regularizer {name!r} is a method: give it as such (--reinit)")
+    regularizer = _parse(text, "regularizer", _known(REGULARIZERS))
+    if regularizer.acts_at_events or not (regularizer.has_penalty or regularizer.acts_every_step):
+        raise ValueError(f"regularizer {name!r} acts at events: give it as a method (--reinit)")
+    return regularizer
+
+
+def _parse(text: str, what: str, known: Presets) -> Intervention:
     name, _, rest = text.strip().partition(":")
-    known = _known(presets)
     if name in known:
         return known[name].altered(_values(type(known[name]), rest))
     class_name, _, rest = rest.partition(":")
     if not class_name or "=" in class_name:
         names = ", ".join(known)
         raise ValueError(
-            f"method {name!r} is unknown; known are {names}, module:Class; nearest is {nearest(name, known)}"
+            f"{what} {name!r} is unknown; known are {names}, module:Class; nearest is {nearest(name, known)}"
         )
     kind = _imported(name, class_name)
     try:
@@ -37,7 +55,7 @@ def parse_intervention(text: str, presets: Presets | None = None) -> Interventio
 
 def spell(intervention: Intervention, presets: Presets | None = None) -> str:
     """What `parse_intervention`, with the same presets, turns into this method: a name, then the fields that differ."""
-    kind, known = type(intervention), _known(presets)
+    kind, known = type(intervention), _known({**INTERVENTIONS, **REGULARIZERS}, presets)
     name = f"{kind.__module__}:{kind.__qualname__}"
     usual: dict[str, Any] = {field.name: field.default for field in fields(kind)}
     for known_name, method in known.items():
@@ -53,14 +71,24 @@ def spell(intervention: Intervention, presets: Presets | None = None) -> str:
 def describe_interventions(presets: Presets | None = None) -> str:
     """For --help: what each method does, its fields with default and meaning."""
     lines = []
-    for name, method in _known(presets).items():
+    known = _known(INTERVENTIONS, presets)
+    for name, method in known.items():
         spelled = "" if spell(method) == name else f" Here {spell(method)}."
         lines.append(f"{name}: {(type(method).__doc__ or '').strip().splitlines()[0]}{spelled}")
         lines += [_describe(type(method), field) for field in fields(method) if field not in fields(Reinitialization)]
-    takers = [name for name, method in _known(presets).items() if isinstance(method, Reinitialization)]
+    takers = [name for name, method in known.items() if isinstance(method, Reinitialization)]
     lines.append(f"{', '.join(takers)} also take (where nothing else stands above)")
     lines += [_describe(Reinitialization, field) for field in fields(Reinitialization)]
     lines.append("module:Class[:field=value,...]: a method of your own, a subclass of fire.Intervention")
+    return "\n".join(lines)
+
+
+def describe_regularizers() -> str:
+    """For --help: what each regularizer does, its fields with default and meaning."""
+    lines = []
+    for name, method in _known(REGULARIZERS).items():
+        lines.append(f"{name}: {(type(method).__doc__ or '').strip().splitlines()[0]}")
+        lines += [_describe(type(method), field) for field in fields(method)]
     return "\n".join(lines)
 
 
@@ -70,8 +98,8 @@ def _describe(kind: type[Intervention], field: "Field[Any]") -> str:
     return f"  {field.name}={_text(field.default)}: {field.metadata.get('help', '')}{allowed}"
 
 
-def _known(presets: Presets | None) -> dict[str, Intervention]:
-    return {name: kind() for name, kind in INTERVENTIONS.items()} | dict(presets or {})
+def _known(kinds: Mapping[str, type[Intervention]], presets: Presets | None = None) -> dict[str, Intervention]:
+    return {name: kind() for name, kind in kinds.items()} | dict(presets or {})
 
 
 def _imported(module: str, class_name: str) -> type[Intervention]:

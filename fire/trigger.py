@@ -11,6 +11,22 @@ from typing import Literal, cast
 
 from .nearest import nearest
 
+MEASURES: dict[str, str] = {
+    "dormant": "share of units whose mean activation is at most a tenth of their layer's",
+    "dead": "share of units that no example made active",
+    "active": "share of units that are active, over examples",
+    "effective_rank": "of the features that the head reads: singular values that hold 99% of their sum",
+    "stable_rank": "of the same: the sum of squared singular values over the largest",
+    "feature_norm": "mean length of the features",
+    "weight_norm": "length of all trained weights",
+    "gradient_norm": "length of the loss's gradient",
+    "effective_learning_rate": "learning rate over the weights' length",
+    "deviation": "deviation from isometry, over the published scale, of all matrices",
+    "spread": "largest over smallest singular value of the worst matrix",
+    "sfe": "squared Frobenius error to the weights after the last event, or to the first ones",
+    "hessian": "the loss's sharpest curvature; with --measure-hessian",
+}
+
 PATTERN = re.compile(r"(?:(?P<network>\w+)\.)?(?P<measure>\w+(?:/[\w.]+)?)\s*(?P<sign>[<>])\s*(?P<threshold>\S+)")
 
 
@@ -38,18 +54,18 @@ class Trigger:
                 return True
         return False
 
-    def check(self, networks: Iterable[str], measures: Iterable[str]) -> None:
+    def check(self, networks: Iterable[str]) -> None:
         """Raise ValueError where the network or the measure does not exist."""
-        networks, measures = list(networks), list(measures)
+        networks = list(networks)
         if self.network is not None and self.network not in networks:
             raise ValueError(
                 f"network {self.network!r} is unknown; known are {', '.join(networks)}; "
                 f"nearest is {nearest(self.network, networks)}"
             )
         name = self.measure.partition("/")[0]
-        if name not in measures:
+        if name not in MEASURES:
             raise ValueError(
-                f"measure {name!r} is unknown; known are {', '.join(measures)}; nearest is {nearest(name, measures)}"
+                f"measure {name!r} is unknown; known are {', '.join(MEASURES)}; nearest is {nearest(name, MEASURES)}"
             )
 
     def __str__(self) -> str:

@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from fire import parse_intervention
+
 from .algorithms import Config, config_to_json
 from .checkpoint import link_checkpoint, read_checkpoint, steps_of, verify
 from .files import read_json, write_json
@@ -66,8 +68,8 @@ def branched_config(request: Request, source: str) -> Config:
     changes = {name: value for name, value in request.given.items() if name in names}
     method = changes.get("reinit", "none")
     at = changes.get("reinit_at", config.run.reinit_at)
-    if method == "none":
-        changes |= {"reinit": "none", "reinit_every": None, "reinit_at": ()}
+    if method == "none" or not parse_intervention(method).acts_at_events:
+        changes = {"reinit": method, "reinit_every": None, "reinit_at": (), "reinit_when": (), **changes}
     else:
         changes |= {"reinit": method, "reinit_at": (step, *(later for later in at if later > step))}
     settings = replace(config.run, **changes)
@@ -126,8 +128,8 @@ def keep_changes(folder: Path, changes: Mapping[str, Any]) -> None:
 def default_folder(config: Config) -> Path:
     """`runs/<environment>-<method>-seed<N>-<time>`, not there yet."""
     settings = config.run
-    name = f"{settings.env}-{settings.reinit}-seed{settings.seed}-{datetime.now():%Y%m%d-%H%M%S}"
-    return Path("runs") / "".join(letter if letter.isalnum() or letter in "-_.=" else "_" for letter in name)
+    name = f"{settings.env}-{settings.method}-seed{settings.seed}-{datetime.now():%Y%m%d-%H%M%S}"
+    return Path("runs") / "".join(letter if letter.isalnum() or letter in "-_.=+" else "_" for letter in name)
 
 
 def describe(config: Config, branch_from: str | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import envs
 from agents import Agent
-from fire import Intervention, PlasticityManager, parse_intervention
+from fire import Intervention, PlasticityManager, parse_intervention, parse_regularizer
 from replay import FrameReplay, TransitionReplay
 from replay.transitions import place_replay
 
@@ -35,12 +35,16 @@ class Streams:
     environment: int
     replay: int
     evaluation: tuple[int, ...]
+    methods: int  # of what methods draw
+    measures: int  # of the examples that networks are looked at on
 
     @classmethod
     def spawn(cls, seed: int, evaluations: int) -> "Streams":
-        agent, environment, replay, evaluation = np.random.SeedSequence(seed).spawn(4)
-        numbers = [int(child.generate_state(1, np.uint64)[0]) for child in (environment, replay, evaluation)]
-        return cls(agent, numbers[0], numbers[1], tuple(envs.spawn_seeds(numbers[2], evaluations)))
+        agent, *others = np.random.SeedSequence(seed).spawn(6)
+        environment, replay, evaluation, methods, measures = (
+            int(child.generate_state(1, np.uint64)[0]) for child in others
+        )
+        return cls(agent, environment, replay, tuple(envs.spawn_seeds(evaluation, evaluations)), methods, measures)
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class Parts:
     replay: Replay
     batch_size: int
     replay_generator: torch.Generator
+    measure_seed: int
     manager: PlasticityManager
     to_environment: Callable[[Array], Array]
     learned_rewards: Callable[[Array], Array]  # from the environment's, which are the ones that are logged
@@ -78,12 +83,16 @@ def assemble(
     settings.check()
     schedule = settings.schedule()
     intervention = parse_intervention(settings.reinit, presets=presets or {})
+    regularizers = [parse_regularizer(text) for text in settings.regularize]
     device = choose_device(settings.device)
     evaluated = settings.eval_episodes if settings.eval_steps is None else settings.num_envs
     streams = Streams.spawn(settings.seed, evaluated)
     world = world or World(settings.env, settings.action_repeat)
     environment = world.vector(settings.num_envs, streams.environment)
     agent = make_agent(environment, streams.agent, device)
+    manager = PlasticityManager(
+        agent.plastic(), intervention, schedule, regularizers, settings.triggers(), streams.methods
+    )
     # No larger than the run can fill; a longer --steps later only adds room, since the ring has not wrapped.
     held = min(settings.replay_capacity, settings.steps // settings.action_repeat + settings.num_envs)
     replay, note = (make_replay or flat_replay)(environment, held, device)
@@ -109,7 +118,8 @@ def assemble(
         replay=replay,
         batch_size=batch_size,
         replay_generator=torch.Generator(replay.device).manual_seed(streams.replay),
-        manager=PlasticityManager(agent.plastic(), intervention, schedule),
+        measure_seed=streams.measures,
+        manager=manager,
         to_environment=to_environment(environment.single_action_space),
         learned_rewards=learned_rewards,
         notes=tuple(notes),

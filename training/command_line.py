@@ -13,7 +13,7 @@ from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_ty
 import tyro
 
 import envs
-from fire import describe_interventions
+from fire import MEASURES, describe_interventions, describe_regularizers
 
 from .algorithms import Config, algorithm_of
 from .beginning import Request
@@ -67,9 +67,9 @@ def read_command_line(
         near = difflib.get_close_matches(name, presets, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise ValueError(f"--preset {name!r} given; allowed is one of {', '.join(presets)}{hint}")
-    parts = (description, preset_names(presets), environments(), methods(presets[name].config))
+    names = (environments(), methods(presets[name].config), regularizers(), measures())
     default = command_line(type(presets[name].config))(Where(name), presets[name].config)
-    parsed = read_flags(default, arguments, program, "\n\n".join(parts))
+    parsed = read_flags(default, arguments, program, "\n\n".join((description, preset_names(presets), *names)))
     where, config = parsed.where, parsed.config
     given = {name.removeprefix("--").replace("-", "_") for name, _ in split(arguments)}
     if "eval_episodes" in given and "eval_steps" not in given:
@@ -106,6 +106,20 @@ def methods(config: Config) -> str:
     """The methods of --reinit, for --help; indented, since tyro joins lines that begin at the margin."""
     return "Methods of --reinit, as METHOD or METHOD:field=value,...\n" + textwrap.indent(
         describe_interventions(algorithm_of(config).interventions), "  "
+    )
+
+
+def regularizers() -> str:
+    """The regularizers of --regularize, for --help."""
+    text = textwrap.indent(describe_regularizers(), "  ")
+    return f"Regularizers of --regularize, one or several, as NAME or NAME:field=value,...\n{text}"
+
+
+def measures() -> str:
+    """The measures of --reinit-when, for --help."""
+    lines = "\n".join(f"{name}: {meaning}" for name, meaning in MEASURES.items())
+    return "Measures, every --measure-every updates, of each network; for --reinit-when\n" + textwrap.indent(
+        lines, "  "
     )
 
 

@@ -1,12 +1,12 @@
 """The only training loop: act, enqueue the updates owed, step the environments, store what happened.
 
-At each boundary between two decisions, in this order: checkpoint, log, evaluation, event. A checkpoint holds the state
-before the rest of its boundary, so that a run resumed there, or branched, does that rest itself.
+At each boundary between two decisions, in this order: checkpoint, log, measures, evaluation, event. A checkpoint holds
+the state before the rest of its boundary, so that a run resumed there, or branched, does that rest itself.
 """
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from tqdm import tqdm
 import envs
 from agents.randomness import restore_generator
 from fire import Event, Position
-from replay import ReplayRatio, Segment
+from replay import Batch, ReplayRatio, Segment
 
 from .build import Parts
 from .checkpoint import Checkpoint, prune, write_checkpoint
@@ -28,6 +28,8 @@ from .evaluate import Act
 from .film import EvaluationFilm, evaluation_video
 from .log import RunLog
 from .progress import Progress
+
+EXAMPLES = 256  # that measures and methods look at networks on
 
 
 class Stopped(Exception):
@@ -157,30 +159,51 @@ class Loop:
         if last or (now.environment_steps and progress.passed(settings.log_every)):
             self._log_training()
         event = not last and self.parts.manager.due(before, now)
-        if event:
-            self._event(now)
+        trigger = self.parts.manager.triggered(self._measure(), now)
+        if event or (trigger and not last):
+            self._event(now, "schedule" if event else str(trigger))
         elif last or progress.passed(settings.eval_every):
             self._evaluate("scheduled")
         progress.handled = now
 
-    def _event(self, position: Position) -> None:
+    def _event(self, position: Position, cause: str = "schedule") -> None:
         """Evaluate, act on the networks, evaluate again: the cost and the dip are both on record."""
         self._evaluate("before event")
-        event = self.parts.manager.act(position)
-        self._record(event)
+        event = self.parts.manager.act(position, self._losses())
+        self._record(event, cause)
         self._evaluate("after event")
 
-    def _record(self, event: Event) -> None:
+    def _record(self, event: Event, cause: str) -> None:
         steps = self.progress.environment_steps
-        self.log.write("event", self._counts(), event.to_json())
+        self.log.write("event", self._counts(), event.to_json() | {"cause": cause})
         for network in event.networks:
             self.log.network_report(network, steps)
         matrices = [matrix for network in event.networks for matrix in network.matrices]
         before, after = (sum(getattr(m, f"deviation_{when}") for m in matrices) for when in ("before", "after"))
         self.bar.write(
-            f"step {steps:,}: {event.method} on {len(matrices)} weight matrices in {event.seconds:.2f} s, "
+            f"step {steps:,}: {event.method}{'' if cause == 'schedule' else f' because {cause}'} on {len(matrices)} weight matrices in {event.seconds:.2f} s, "
             f"deviation from isometry {before:.4g} -> {after:.4g} (sum over matrices)"
         )
+
+    def _measure(self) -> dict[str, float]:
+        """Plasticity measures, where a multiple of --measure-every updates has passed; triggers look at them."""
+        progress, every = self.progress, self.settings.measure_every
+        if not every or progress.updates // every == progress.measured // every:
+            return {}
+        progress.measured = progress.updates
+        values = self.parts.manager.measure(self._losses(), self.settings.measure_hessian)
+        self.log.write("measures", self._counts(), values)
+        return values
+
+    def _losses(self) -> dict[str, Callable[[], Tensor]]:
+        """The networks' losses on examples drawn by a stream of this moment's own: looking leaves the run as it is."""
+        parts = self.parts
+        if not len(parts.replay):
+            return {}
+        seeds = np.random.SeedSequence([parts.measure_seed, self.progress.updates]).generate_state(2, np.uint64)
+        generator = torch.Generator(parts.replay_generator.device).manual_seed(int(seeds[0]))
+        batch = parts.replay.sample(1, EXAMPLES, generator)
+        return parts.agent.losses(Batch(*(tensor[0] for tensor in batch)), int(seeds[1]))
 
     def _evaluate(self, occasion: str) -> None:
         parts = self.parts
@@ -244,6 +267,7 @@ class Loop:
         self.segments = tuple(parts.replay.save(self.folder / "replay", self.segments))
         tensors = {f"sums.{name}": value for name, value in self.sums.items()}
         tensors["generator.replay"] = parts.replay_generator.get_state()
+        tensors |= {f"manager.{name}": value for name, value in parts.manager.tensors().items()}
         if parts.resumable:
             state = parts.environment.get_state()  # type: ignore[attr-defined]
             tensors |= {f"environment.{name}": torch.from_numpy(np.asarray(value)) for name, value in state.items()}
@@ -268,17 +292,20 @@ class Loop:
         parts.replay.load(self.folder / "replay", checkpoint.segments, values["replay_added"])
         parts.manager.load_state_dict(values["manager"])
         parts.agent.load_state_dict(checkpoint.agent)
+        parts.manager.load_tensors(_named(tensors, "manager."))
         restore_generator(parts.replay_generator, tensors["generator.replay"])
         self.ratio.load_state_dict(values["ratio"])
         self.progress = Progress.from_json(values["progress"])
         self.saved_at = self.progress.environment_steps
         self.segments, self.summed_updates = checkpoint.segments, values["summed_updates"]
-        self.sums = {
-            n.removeprefix("sums."): v.to(parts.agent.device) for n, v in tensors.items() if n.startswith("sums.")
-        }
+        self.sums = {name: value.to(parts.agent.device) for name, value in _named(tensors, "sums.").items()}
         if parts.resumable and "observations" in tensors:  # not in checkpoints of versions that did not save these
-            prefix = "environment."
-            state = {n.removeprefix(prefix): v.numpy() for n, v in tensors.items() if n.startswith(prefix)}
+            state = {name: value.numpy() for name, value in _named(tensors, "environment.").items()}
             parts.environment.reset()
             parts.environment.set_state(**state)  # type: ignore[attr-defined]  # saved only where there is one
             self.observations = tensors["observations"].numpy()
+
+
+def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Those whose names begin with it, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

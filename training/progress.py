@@ -17,6 +17,7 @@ class Progress:
     episodes: int = 0
     environment_steps: int = 0
     handled: Position = BEFORE_START
+    measured: int = 0  # updates at the last measurement
     seconds: float = 0.0  # spent so far, interruptions left out
     returns: list[float] = field(default_factory=list)  # of the open episodes
     lengths: list[int] = field(default_factory=list)  # of the open episodes, in environment steps

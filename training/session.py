@@ -62,7 +62,7 @@ def run(request: Request) -> int:
 def train(folder: Path, config: Config, parts: Parts) -> int:
     """Restore the newest whole checkpoint, if there is one, and run the loop to its end."""
     settings = config.run
-    loop = Loop(folder, parts, f"{settings.env} {settings.reinit} seed {settings.seed}")
+    loop = Loop(folder, parts, f"{settings.env} {settings.method} seed {settings.seed}")
     step = restore_newest(folder, loop)
     print(f"{folder}: " + (f"continuing at step {step:,}" if step is not None else "a new run"))
     for note in parts.notes:

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
-from fire import At, Either, Every, Never, Schedule
+from fire import At, Either, Every, Never, Schedule, Trigger, parse_intervention, parse_trigger
+
+SCHEDULES = ("reinit_every", "reinit_at", "reinit_when")
 
 Settings = TypeVar("Settings")
 
@@ -19,9 +21,19 @@ class RunSettings:
     reinit: str = "none"
     """Plasticity method, with options as METHOD:field=value,...; listed above."""
     reinit_every: int | None = None
-    """Gradient updates between two events; unset, with no --reinit-at: one event at half the run."""
+    """Gradient updates between two events; with no --reinit-at or --reinit-when either: one event at half the run."""
     reinit_at: tuple[int, ...] = ()
     """Environment steps at which an event happens."""
+    reinit_when: tuple[str, ...] = ()
+    """An event whenever a measure crosses a threshold: "dormant>0.25", "critic.active<0.5"; measures listed above."""
+    reinit_cooldown: int = 10_000
+    """Gradient updates from the start, and from any event, in which --reinit-when waits."""
+    regularize: tuple[str, ...] = ()
+    """Regularizers, which act at every gradient step, with options as NAME:field=value,...; listed above."""
+    measure_every: int = 1_000
+    """Gradient updates between two lines of plasticity measures; 0: none."""
+    measure_hessian: bool = False
+    """Also the Hessian's largest eigenvalue, which takes as long as some tens of updates."""
     steps: int = 1_000_000
     """Length of the run in environment steps (an H1 step is 20 ms, an Atari step --frame-skip frames)."""
     num_envs: int = 1
@@ -61,7 +73,7 @@ class RunSettings:
         for name in (*positive, "log_every", "checkpoint_every", "replay_ratio"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{flag(name)} {getattr(self, name)} given; allowed is a number above 0")
-        for name in ("learning_starts", "seed", "threads"):
+        for name in ("learning_starts", "seed", "threads", "measure_every", "reinit_cooldown"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{flag(name)} {getattr(self, name)} given; allowed is 0 or above")
         if self.eval_steps is not None and self.eval_steps <= 0:
@@ -73,12 +85,29 @@ class RunSettings:
                 raise ValueError(
                     f"{flag(name)} {min(getattr(self, name))} given; allowed are environment steps above 0"
                 )
-        if self.reinit == "none" and (self.reinit_every is not None or self.reinit_at):
-            raise ValueError("--reinit-every and --reinit-at need a method: give --reinit fire, for example")
+        scheduled = [name for name in SCHEDULES if getattr(self, name)]
+        if scheduled and self.reinit == "none":
+            raise ValueError(f"{flag(scheduled[0])} needs a method: give --reinit fire, for example")
+        if scheduled and not self.has_events:
+            raise ValueError(f"{flag(scheduled[0])} given; {self.reinit} acts after every update and takes no schedule")
+        for name in (name for name in ("reinit_when", "measure_hessian") if getattr(self, name)):
+            if not self.measure_every:
+                raise ValueError(f"{flag(name)} given with --measure-every 0; allowed is a number above 0")
+        self.triggers()
+
+    @property
+    def has_events(self) -> bool:
+        """Whether the method acts at events: none does not, nor does one that acts after every update alone."""
+        return self.reinit != "none" and parse_intervention(self.reinit).acts_at_events
+
+    @property
+    def method(self) -> str:
+        """The method and the regularizers, for names and titles."""
+        return "+".join((self.reinit, *self.regularize))
 
     def resolved(self) -> "RunSettings":
         """The same settings with the default schedule spelled out, so that a longer --steps moves no event."""
-        if self.reinit == "none" or self.reinit_every is not None or self.reinit_at:
+        if not self.has_events or any(getattr(self, name) for name in SCHEDULES):
             return self
         return replace(self, reinit_at=(max(1, self.steps // 2),))
 
@@ -95,6 +124,10 @@ class RunSettings:
         if self.reinit_at:
             parts.append(At(environment_steps=self.reinit_at))
         return Either(tuple(parts)) if len(parts) > 1 else parts[0] if parts else Never()
+
+    def triggers(self) -> tuple[Trigger, ...]:
+        """When events happen because a measure says so."""
+        return tuple(parse_trigger(text, self.reinit_cooldown) for text in self.reinit_when)
 
     def warnings(self) -> list[str]:
         """What is allowed and probably not meant."""
