@@ -3,13 +3,16 @@
 from .event import Event, NetworkReport
 from .interventions import (
     INTERVENTIONS,
+    Dash,
     Fire,
     Injected,
     Injection,
     Intervention,
     NoIntervention,
+    Redo,
     Reinitialization,
     Reset,
+    ResetHead,
     ShrinkPerturb,
 )
 from .manager import PlasticityManager, restore_structure
@@ -30,6 +33,7 @@ __all__ = [
     "SOLVERS",
     "At",
     "Companion",
+    "Dash",
     "Either",
     "Event",
     "Every",
@@ -48,8 +52,10 @@ __all__ = [
     "NoIntervention",
     "PlasticityManager",
     "Position",
+    "Redo",
     "Reinitialization",
     "Reset",
+    "ResetHead",
     "Schedule",
     "ShrinkPerturb",
     "Solver",

@@ -1,11 +1,14 @@
 """Ways of giving a network its plasticity back, one file each."""
 
+from .dash import Dash
 from .fire import Fire
 from .injection import Injected, Injection
 from .intervention import Intervention
 from .none import NoIntervention
+from .redo import Redo
 from .reinitialization import Reinitialization
 from .reset import Reset
+from .reset_head import ResetHead
 from .shrink_perturb import ShrinkPerturb
 
 INTERVENTIONS: dict[str, type[Intervention]] = {
@@ -14,16 +17,22 @@ INTERVENTIONS: dict[str, type[Intervention]] = {
     "shrink-perturb": ShrinkPerturb,
     "fire": Fire,
     "injection": Injection,
+    "redo": Redo,
+    "dash": Dash,
+    "reset-head": ResetHead,
 }
 
 __all__ = [
     "INTERVENTIONS",
+    "Dash",
     "Fire",
     "Injected",
     "Injection",
     "Intervention",
     "NoIntervention",
+    "Redo",
     "Reinitialization",
     "Reset",
+    "ResetHead",
     "ShrinkPerturb",
 ]

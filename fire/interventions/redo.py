@@ -1,0 +1,113 @@
+"""ReDo: hidden units that do next to nothing begin anew. Unit i of a layer is dormant where s_i <= tau,
+
+    s_i = mean |h_i| / mean_k mean |h_k|,  over examples (and positions in an image), k over the layer's units.
+
+Its incoming weights become a new draw, its bias and its outgoing weights 0.
+
+Source: "The Dormant Neuron Phenomenon in Deep Reinforcement Learning", Sokar, Agarwal, Castro and Evci, ICML 2023,
+arXiv 2302.12902; tau is that of its experiments with an update per decision or more, 0.025 of those with one in four.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from ..network import Network, refuse_missing_initial
+from ..units import HiddenLayer, Watch, Weights, hidden_layers, new_draw
+from .intervention import Intervention
+
+SMALLEST_MEAN = 1e-9  # added to a layer's mean, as in the authors' code: all units of a silent layer are dormant
+
+
+@dataclass(frozen=True, kw_only=True)
+class Redo(Intervention):
+    """Begin dormant units anew: those with mean |h| <= tau of their layer's mean."""
+
+    needs_loss: ClassVar[bool] = True
+
+    tau: float = field(default=0.1, metadata={"help": "0: only units that are dead, so that no output changes"})
+    outgoing: Literal["zero", "draw"] = field(default="zero", metadata={"help": "their outgoing weights: 0, or a draw"})
+    step_count: Literal["keep", "renew"] = field(
+        default="keep", metadata={"help": "Adam's, of whole parameters with reset weights; moments of these start anew"}
+    )
+    target: Literal["keep", "same"] = field(
+        default="keep", metadata={"help": "the target network: kept, or given the same weights"}
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.tau >= 0.0:
+            raise ValueError(f"tau={self.tau} must be at least 0")
+
+    def check(self, network: Network) -> None:
+        if not hidden_layers(network.module):
+            raise ValueError(f"redo: network {network.name!r} has no hidden layer that is known; see plastic_units()")
+        refuse_missing_initial(network)
+
+    @torch.no_grad()
+    def act(self, network: Network) -> Mapping[str, float]:
+        dormant = self._dormant(network)
+        # First all that is drawn, then all that is zeroed: what leads from one dormant unit to another ends at zero.
+        for layer, units in dormant:
+            weight, *biases = layer.incoming
+            _write(network, weight, units, _drawn(network, weight, units))
+            for bias in biases:
+                _write(network, bias, units, 0.0)
+        for layer, units in dormant:
+            for weight in layer.outgoing:
+                _write(network, weight, units, 0.0 if self.outgoing == "zero" else _drawn(network, weight, units))
+        for weights, units in _rewritten(dormant):
+            self._renew_state(network, weights, units)
+            if network.target is not None and self.target == "same":
+                _copy(network, weights, units)
+        counts = {f"reset {layer.name}": float(units.sum()) for layer, units in dormant}
+        return counts | {f"units {layer.name}": float(units.numel()) for layer, units in dormant}
+
+    def _dormant(self, network: Network) -> list[tuple[HiddenLayer, Tensor]]:
+        """Which units are dormant, (*the layer's shape), in each layer that runs."""
+        layers = hidden_layers(network.module)
+        assert network.loss is not None, "the manager sees to it"
+        with Watch(network.module, layers) as watch:
+            network.loss()
+            return [(layer, scores(watch[layer.name]) <= self.tau) for layer in layers if layer.name in watch]
+
+    def _renew_state(self, network: Network, weights: Weights, units: Tensor) -> None:
+        """What the optimizer remembers of each weight that was written, and nothing of the others' moments."""
+        parameter = network.module.get_parameter(weights.name)
+        state = {} if network.optimizer is None else network.optimizer.state.get(parameter, {})
+        for key, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                weights.by_unit(value)[units] = 0.0
+            elif key == "step" and isinstance(value, Tensor) and self.step_count == "renew" and units.any():
+                value.zero_()
+
+
+def scores(activations: Tensor) -> Tensor:
+    """s of each unit: (..., units, samples) -> (..., units). Every member of an ensemble has a layer of its own."""
+    means = activations.abs().mean(-1)
+    return means / (means.mean(-1, keepdim=True) + SMALLEST_MEAN)
+
+
+def _drawn(network: Network, weights: Weights, units: Tensor) -> Tensor:
+    """New weights for some units, from among the initial ones of the same layer."""
+    shape = weights.by_unit(network.module.get_parameter(weights.name))[units].shape
+    return new_draw(network.initial[weights.name], shape, network.generator)
+
+
+def _write(network: Network, weights: Weights, units: Tensor, values: Tensor | float) -> None:
+    weights.by_unit(network.module.get_parameter(weights.name))[units] = values
+
+
+def _copy(network: Network, weights: Weights, units: Tensor) -> None:
+    assert network.target is not None
+    source = weights.by_unit(network.module.get_parameter(weights.name))
+    weights.by_unit(network.target.get_parameter(weights.name))[units] = source[units]
+
+
+def _rewritten(dormant: list[tuple[HiddenLayer, Tensor]]) -> Iterator[tuple[Weights, Tensor]]:
+    for layer, units in dormant:
+        for weights in (*layer.incoming, *layer.outgoing):
+            yield weights, units
