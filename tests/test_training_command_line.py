@@ -77,7 +77,7 @@ def test_several_values_and_options_of_a_method():
         (["--device", "gpu", "--run-dir", "{}"], "auto, cpu, cuda"),
         (["--device", "cuda:99", "--run-dir", "{}"], "CUDA devices"),
         (["--replay-capacity", "900000000000", "--steps", "9000000000000", "--run-dir", "{}"], "--replay-capacity"),
-        (["--reinit-every", "5"], "need a method"),
+        (["--reinit-every", "5"], "needs a method"),
         (["h1-walk"], "flags begin with --"),
     ],
 )

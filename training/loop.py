@@ -180,8 +180,9 @@ class Loop:
             self.log.network_report(network, steps)
         matrices = [matrix for network in event.networks for matrix in network.matrices]
         before, after = (sum(getattr(m, f"deviation_{when}") for m in matrices) for when in ("before", "after"))
+        because = "" if cause == "schedule" else f" because {cause}"
         self.bar.write(
-            f"step {steps:,}: {event.method}{'' if cause == 'schedule' else f' because {cause}'} on {len(matrices)} weight matrices in {event.seconds:.2f} s, "
+            f"step {steps:,}: {event.method}{because} on {len(matrices)} weight matrices in {event.seconds:.2f} s, "
             f"deviation from isometry {before:.4g} -> {after:.4g} (sum over matrices)"
         )
 
