@@ -1,0 +1,323 @@
+"""ReDo beside two reference implementations, and what it leaves alone: active units, bit by bit.
+
+The fixture holds figures of the authors' code (google/dopamine at 5873f54, labs/redo/weight_recyclers.py,
+NeuronRecycler.update_weights) and of the well-known one for PyTorch (timoklein/redo at 3c0e2a9, src/redo.py, run_redo),
+each on a small chain of two convolutions and two linear layers, with moments drawn at random and a step count of 7.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from agents.networks import Critic
+from agents.q_network import make_network
+from fire import Injection, Network, Never, PlasticityManager, Position, Redo, hidden_layers, parse_intervention
+from fire.interventions.redo import scores
+from fire.units import Watch
+
+REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "redo_reference.json").read_text())
+PLACES = {"conv1": "0", "conv2": "2", "fc1": "5", "q": "7"}
+
+
+def reference_network(which: str) -> tuple[Any, Any]:
+    """The reference's network before it was reset, its initial values being none of its weights."""
+    record = REFERENCE[which]
+    tensors = {
+        kind: {
+            renamed(name): torch.tensor(values).view(record["shapes"][name]) for name, values in record[kind].items()
+        }
+        for kind in ("weights", "exp_avg", "exp_avg_sq")
+    }
+    shapes = record["shapes"]
+    module = nn.Sequential(
+        nn.Conv2d(2, 4, 2), nn.ReLU(inplace=True), nn.Conv2d(4, 5, shapes["conv2.weight"][-1]), nn.ReLU(inplace=True),
+        nn.Flatten(), nn.Linear(shapes["fc1.weight"][1], 6), nn.ReLU(inplace=True), nn.Linear(6, 3),
+    )  # fmt: skip
+    module.load_state_dict(tensors["weights"])
+    optimizer = torch.optim.Adam(module.parameters())
+    for name, parameter in module.named_parameters():
+        moments = {key: tensors[key][name].clone() for key in ("exp_avg", "exp_avg_sq")}
+        optimizer.state[parameter] = {"step": torch.tensor(7.0), **moments}
+    inputs = torch.tensor(record["inputs"]).view(8, 2, 4, 4)
+    initial = {name: 100.0 + torch.rand_like(value) for name, value in module.state_dict().items()}
+    return network_of(module, lambda: module(inputs).square().mean(), initial, optimizer), record
+
+
+def renamed(name: str) -> str:
+    layer, kind = name.split(".")
+    return f"{PLACES[layer]}.{kind}"
+
+
+def network_of(module: nn.Module, loss: Any, initial: Any = None, optimizer: Any = None, **more: Any) -> Network:
+    initial = initial or {name: value.clone() for name, value in module.state_dict().items()}
+    return Network("q", module, initial, optimizer, loss=loss, generator=torch.Generator().manual_seed(1), **more)
+
+
+def values(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def trained(module: nn.Module, loss: Any) -> torch.optim.Optimizer:
+    """An optimizer that has seen gradients."""
+    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, fused=True)
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+    return optimizer
+
+
+def make_q_network() -> tuple[Any, Tensor]:
+    """One of ours, with dead units: channels 3 and 4, and units 0 and 7 of the linear layer."""
+    torch.manual_seed(0)
+    module = make_network("minatar", (2, 6, 6), actions=3, width=12)
+    module.initialise(torch.Generator().manual_seed(0))
+    observations = torch.rand(9, 2, 6, 6)
+    optimizer = trained(module, lambda: module(observations).square().mean())
+    with torch.no_grad():
+        for name, bias, dead in (("encoder.0.bias", 1.0, [3, 4]), ("head.0.bias", 50.0, [0, 7])):
+            module.get_parameter(name).fill_(bias)
+            module.get_parameter(name)[dead] = -50.0
+    initial = {name: 100.0 + torch.rand_like(value) for name, value in module.state_dict().items()}
+    target = make_network("minatar", (2, 6, 6), actions=3, width=12)
+    target.initialise(torch.Generator().manual_seed(3))
+    loss = lambda: module(observations).square().mean()  # noqa: E731
+    return network_of(
+        module, loss, initial, optimizer, target=target, encoder=("encoder",), head=("head",)
+    ), observations
+
+
+def make_critic() -> tuple[Any, tuple[Tensor, Tensor]]:
+    """Two members. The first has a dead unit, the second is a thousand times as loud, and has two."""
+    critic = Critic(5, 2, width=6, blocks=1, members=2)
+    critic.initialise(torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randn(16, 5, generator=generator), torch.randn(16, 2, generator=generator)
+    loss = lambda: critic(*inputs).square().mean()  # noqa: E731
+    optimizer = trained(critic, loss)
+    with torch.no_grad():
+        critic.get_parameter("encoder.blocks.0.expand.weight")[1] *= 1000.0
+        critic.get_parameter("encoder.blocks.0.expand.bias")[0, 0, 3] = -1e6
+        critic.get_parameter("encoder.blocks.0.expand.bias")[1, 0, [5, 20]] = -1e6
+    return network_of(critic, loss, None, optimizer), inputs
+
+
+def test_scores_and_resets_are_those_of_the_authors_code():
+    network, record = reference_network("dopamine")
+    layers = dict(zip(record["scores"], hidden_layers(network.module), strict=True))
+    with Watch(network.module, list(layers.values())) as watch:
+        network.loss()
+        for name, layer in layers.items():
+            torch.testing.assert_close(scores(watch[layer.name]), torch.tensor(record["scores"][name]))
+    before, after = values(network.module), record["after"]["0.1"]
+    figures = Redo(tau=0.1).act(network)
+    dormant = {name: torch.tensor(row) <= 0.1 for name, row in record["scores"].items()}
+    assert [figures[f"reset {layer.name}"] for layer in layers.values()] == [float(u.sum()) for u in dormant.values()]
+    assert [figures[f"units {layer.name}"] for layer in layers.values()] == [4, 5, 6]
+    for name, wanted in reference_tensors(after["weights"], record).items():
+        ours = network.module.get_parameter(renamed(name))
+        drawn = drawn_entries(name, wanted, dormant)
+        assert torch.equal(ours[~drawn], wanted[~drawn]), name
+        assert torch.isin(ours[drawn], network.initial[renamed(name)]).all(), name
+        assert not torch.equal(ours, before[renamed(name)]) or name == "q.bias", name
+    for key in ("exp_avg", "exp_avg_sq"):
+        for name, wanted in reference_tensors(after[key], record).items():
+            state = network.optimizer.state[network.module.get_parameter(renamed(name))]
+            if name.endswith("bias") and (layer := name.split(".")[0]) in dormant:
+                wanted[dormant[layer]] = 0.0  # there the moments of a bias that is set to 0 stay
+            assert torch.equal(state[key], wanted), name
+            assert state["step"] == after["count"]
+
+
+def test_resets_are_those_of_the_reimplementation_step_counts_too():
+    network, record = reference_network("timoklein")
+    layers, before, after = hidden_layers(network.module), values(network.module), record["after"]["0.1"]
+    with Watch(network.module, layers) as watch:
+        network.loss()
+        dormant = dict(zip(PLACES, (scores(watch[layer.name]) <= 0.1 for layer in layers), strict=False))
+    figures = Redo(tau=0.1, step_count="renew").act(network)
+    assert sum(value for key, value in figures.items() if key.startswith("reset")) == after["dormant"]
+    for name, wanted in reference_tensors(after["weights"], record).items():
+        ours = network.module.get_parameter(renamed(name))
+        layer = name.split(".")[0]
+        if layer in dormant:  # what it draws, it draws after it has zeroed outgoing weights
+            wanted, ours = wanted[~dormant[layer]], ours[~dormant[layer]]
+        assert torch.equal(ours, wanted), name
+    positions = record["shapes"]["fc1.weight"][1] // 5
+    flattened = dormant["conv2"].repeat_interleave(positions)
+    assert positions == 4
+    assert not network.module.get_parameter("5.weight")[:, flattened].any()
+    assert before["5.weight"][:, flattened].any()
+    for name in record["shapes"]:
+        state = network.optimizer.state[network.module.get_parameter(renamed(name))]
+        assert state["step"] == after["step"][name]
+        for key in ("exp_avg", "exp_avg_sq"):
+            assert torch.equal(state[key], reference_tensors(after[key], record)[name]), name
+
+
+def reference_tensors(flat: dict[str, list[float]], record: Any) -> dict[str, Tensor]:
+    return {name: torch.tensor(row).view(record["shapes"][name]) for name, row in flat.items()}
+
+
+def drawn_entries(name: str, weight: Tensor, dormant: dict[str, Tensor]) -> Tensor:
+    """Incoming weights of dormant units that are not outgoing ones of others."""
+    layer, kind = name.split(".")
+    drawn = torch.zeros(weight.shape, dtype=torch.bool)
+    if kind == "weight" and layer in dormant:
+        drawn[dormant[layer]] = True
+    feeding = {"conv2": "conv1", "fc1": "conv2"}.get(layer)
+    if kind == "weight" and feeding:
+        drawn[:, dormant[feeding]] = False
+    return drawn
+
+
+def test_without_a_threshold_no_output_changes_bit_by_bit():
+    network, observations = make_q_network()
+    before = network.module(observations)
+    figures = dict(Redo(tau=0.0).act(network))
+    assert torch.equal(network.module(observations), before)
+    assert figures == {"reset encoder.1": 2, "units encoder.1": 16, "reset head.1": 2, "units head.1": 12}
+    # And the units live: their weights are drawn from among initial ones, about 100 here.
+    assert Redo(tau=0.0).act(network) == figures | {"reset encoder.1": 0, "reset head.1": 0}
+
+
+def test_of_a_flattened_channel_its_own_weights_are_zeroed_and_no_others():
+    network, _ = make_q_network()
+    before = values(network.module)["head.0.weight"].view(12, 16, 16)
+    Redo(tau=0.0).act(network)
+    after = network.module.get_parameter("head.0.weight").view(12, 16, 16)
+    active = [unit for unit in range(12) if unit not in (0, 7)]
+    rest = [channel for channel in range(16) if channel not in (3, 4)]
+    assert torch.equal(after[active][:, rest], before[active][:, rest])
+    # From a dormant channel to a dormant unit too, which is drawn first.
+    assert not after[:, [3, 4]].any()
+    assert (after[[0, 7]][:, rest] >= 100.0).all()
+
+
+def test_active_units_are_left_alone_bit_by_bit_moments_too():
+    network, _ = make_q_network()
+    module, optimizer = network.module, network.optimizer
+    before = values(module)
+    moments = {name: optimizer.state[p]["exp_avg"].clone() for name, p in module.named_parameters()}
+    Redo(tau=0.0, step_count="renew").act(network)
+    reset = {name: torch.zeros(value.shape, dtype=torch.bool) for name, value in before.items()}
+    reset["encoder.0.weight"][[3, 4]] = reset["encoder.0.bias"][[3, 4]] = True
+    reset["head.0.weight"][[0, 7]] = reset["head.0.bias"][[0, 7]] = True
+    reset["head.0.weight"].view(12, 16, 16)[:, [3, 4]] = True
+    reset["head.2.weight"][:, [0, 7]] = True
+    for name, parameter in module.named_parameters():
+        state = optimizer.state[parameter]
+        assert torch.equal(parameter[~reset[name]], before[name][~reset[name]]), name
+        assert torch.equal(state["exp_avg"][~reset[name]], moments[name][~reset[name]]), name
+        assert moments[name][~reset[name]].any(), name
+        assert not state["exp_avg"][reset[name]].any(), name
+        assert not state["exp_avg_sq"][reset[name]].any(), name
+        assert state["step"] == (3.0 if name == "head.2.bias" else 0.0)
+
+
+def test_every_member_has_its_own_units_and_its_own_mean():
+    network, inputs = make_critic()
+    before, outputs = values(network.module), network.module(*inputs)
+    assert Redo(tau=0.0).act(network) == {
+        "reset encoder.blocks.0.activation": 3,
+        "units encoder.blocks.0.activation": 48,
+    }
+    assert torch.equal(network.module(*inputs), outputs)
+    changed = (
+        network.module.get_parameter("encoder.blocks.0.expand.weight") != before["encoder.blocks.0.expand.weight"]
+    ).any(1)
+    assert changed.nonzero().tolist() == [[0, 3], [1, 5], [1, 20]]
+    outgoing = network.module.get_parameter("encoder.blocks.0.contract.weight")
+    zero = (outgoing == 0).all(-1)
+    assert zero.nonzero().tolist() == [[0, 3], [1, 5], [1, 20]]
+    # The other member's loudness makes none of the first's dormant.
+    network, _ = make_critic()
+    assert Redo(tau=0.01).act(network)["reset encoder.blocks.0.activation"] < 12
+
+
+def test_one_state_of_the_generator_gives_one_result():
+    def weights(seed: int) -> Tensor:
+        network, _ = make_q_network()
+        network.generator.manual_seed(seed)
+        Redo().act(network)
+        return network.module.get_parameter("encoder.0.weight").clone()
+
+    assert torch.equal(weights(1), weights(1))
+    assert not torch.equal(weights(1), weights(2))
+
+
+def test_the_target_is_kept_or_given_the_same_weights():
+    network, _ = make_q_network()
+    before = values(network.target)
+    Redo(tau=0.0).act(network)
+    assert all(torch.equal(value, before[name]) for name, value in network.target.state_dict().items())
+    network, _ = make_q_network()
+    Redo(tau=0.0, target="same").act(network)
+    old, new = before["head.0.weight"].view(12, 16, 16), network.target.get_parameter("head.0.weight").view(12, 16, 16)
+    changed = torch.zeros(12, 16, 1, dtype=torch.bool)
+    changed[[0, 7]], changed[:, [3, 4]] = True, True
+    assert torch.equal(new, old.where(~changed, network.module.get_parameter("head.0.weight").view(12, 16, 16)))
+    assert torch.equal(network.target.get_parameter("head.2.bias"), before["head.2.bias"])
+
+
+def test_outgoing_weights_may_be_drawn():
+    network, _ = make_q_network()
+    Redo(tau=0.0, outgoing="draw").act(network)
+    assert (network.module.get_parameter("head.2.weight")[:, [0, 7]] >= 100.0).all()
+
+
+def test_every_part_of_an_injected_head_forgets_dormant_units():
+    network, observations = make_q_network()
+    network.initial.update({name: value.clone() for name, value in network.module.state_dict().items()})
+    Injection().restructure(network)
+    before = network.module(observations)
+    Redo(tau=0.0).act(network)
+    assert torch.equal(network.module(observations), before)
+    for part in ("old", "trained", "frozen"):
+        assert not network.module.get_parameter(f"head.{part}.0.weight").view(12, 16, 16)[:, [3, 4]].any()
+
+
+def test_everything_is_written_in_place():
+    network, _ = make_q_network()
+
+    def addresses() -> list[int]:
+        states = [value for state in network.optimizer.state.values() for value in state.values()]
+        tensors = [*network.module.parameters(), *network.target.parameters(), *states]
+        return [tensor.data_ptr() for tensor in tensors]
+
+    before = addresses()
+    Redo(tau=0.5, target="same", step_count="renew").act(network)
+    assert addresses() == before
+
+
+def test_every_moment_of_any_optimizer_starts_anew():
+    network, _ = make_q_network()
+    optimizer = torch.optim.SGD(network.module.parameters(), lr=0.0, momentum=0.9)
+    network.loss().backward()
+    optimizer.step()
+    with torch.no_grad():
+        for state in optimizer.state.values():
+            state["momentum_buffer"].fill_(2.0)
+    Redo(tau=0.0).act(network_of(network.module, network.loss, network.initial, optimizer))
+    buffer = optimizer.state[network.module.get_parameter("encoder.0.bias")]["momentum_buffer"]
+    assert (buffer == 0).nonzero().flatten().tolist() == [3, 4]
+
+
+def test_the_manager_records_how_many_units_began_anew():
+    network, _ = make_q_network()
+    manager = PlasticityManager([network], parse_intervention("redo:tau=0"), Never())
+    event = manager.act(Position(updates=0, environment_steps=0), {"q": network.loss})
+    assert event.method == "redo:tau=0.0"
+    assert event.networks[0].figures["reset encoder.1"] == 2
+
+
+def test_what_cannot_be_done_is_refused():
+    with pytest.raises(ValueError, match=r"tau=-0\.1 must be at least 0"):
+        Redo(tau=-0.1)
+    linear = nn.Linear(3, 2)
+    with pytest.raises(ValueError, match="no hidden layer"):
+        Redo().check(network_of(linear, lambda: linear.weight.sum()))
