@@ -1,0 +1,180 @@
+"""Methods, regularizers, triggers and measures in whole runs, from the command line to the record."""
+
+import contextlib
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fire import INTERVENTIONS, hidden_layers, take_inventory
+from fire.regularizers import REGULARIZERS
+from train_dqn import train as train_dqn
+from train_sac import train as train_sac
+from training import load_policy
+from training.differences import differences
+from training.files import read_json, read_lines
+
+DQN = [
+    *("--env", "CartPole-v1", "--num-envs", "2", "--learning-starts", "40", "--hidden-width", "16"),
+    *("--batch-size", "8", "--target-every", "50", "--eval-every", "300", "--eval-episodes", "2", "--log-every", "100"),
+    *(
+        "--checkpoint-every",
+        "130",
+        "--exploration-steps",
+        "60",
+        "--threads",
+        "1",
+        "--device",
+        "cpu",
+        "--learning-rate",
+        "1e-2",
+    ),
+]
+SAC = [
+    *("--env", "Pendulum-v1", "--learning-starts", "40", "--critic-width", "8", "--actor-width", "8"),
+    *("--batch-size", "16", "--eval-every", "300", "--eval-episodes", "2", "--log-every", "100"),
+    *("--checkpoint-every", "130", "--threads", "1", "--device", "cpu", "--learning-rate", "1e-2"),
+]
+SCRIPTS = {"sac": (train_sac, SAC), "dqn": (train_dqn, DQN)}
+
+
+def quietly(kind: str, *arguments: str) -> str:
+    script, tiny = SCRIPTS[kind]
+    continues = {"--resume", "--branch-from"} & set(arguments)
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        assert script([*([] if continues else tiny), *arguments]) == 0, output.getvalue()
+    return output.getvalue()
+
+
+def lines_of(run: Path, kind: str) -> list[dict[str, Any]]:
+    return [line for line in read_lines(run / "metrics.jsonl") if line["kind"] == kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "regularizers"),
+    [("dqn", "redo:tau=0.3", ["l2-init", "spectral"]), ("sac", "cbp:rate=0.05,maturity=5", ["parseval"])],
+)
+def test_a_run_resumed_in_the_middle_of_methods_that_remember_is_exact(
+    kind: str, method: str, regularizers: list[str], tmp_path: Path
+):
+    flags = ["--reinit", method, "--regularize", *regularizers, "--measure-every", "50"]
+    if kind == "dqn":
+        flags += ["--reinit-when", "q.dormant>0.01", "--reinit-cooldown", "120"]
+    quietly(kind, *flags, "--steps", "600", "--run-dir", str(tmp_path / "whole"))
+    quietly(kind, *flags, "--steps", "290", "--run-dir", str(tmp_path / "parts"))
+    quietly(kind, "--resume", str(tmp_path / "parts"), "--steps", "600")
+    assert differences(tmp_path / "whole", tmp_path / "parts") == []
+    last = lines_of(tmp_path / "whole", "measures")[-1]
+    if kind == "sac":
+        assert lines_of(tmp_path / "whole", "event") == []
+        assert sum(value for name, value in last.items() if "replaced" in name) > 0
+
+
+def test_a_trigger_makes_events_when_the_measure_says_so_and_they_say_why(tmp_path: Path):
+    flags = ["--steps", "600", "--reinit", "redo:tau=0.3", "--reinit-when", "dormant>0.01", "--reinit-cooldown", "120"]
+    output = quietly("dqn", *flags, "--measure-every", "50", "--run-dir", str(tmp_path / "run"))
+    measures, events = (lines_of(tmp_path / "run", kind) for kind in ("measures", "event"))
+    total = measures[-1]["updates"]
+    assert [line["updates"] for line in measures] == list(range(50, total + 1, 50))
+    due, since = [], 0
+    for line in measures:
+        if line["q/dormant"] > 0.01 and line["updates"] - since >= 120:
+            due.append(line["updates"])
+            since = line["updates"]
+    assert due, "no event at all: the test shows nothing"
+    assert [event["updates"] for event in events] == due
+    for event in events:
+        assert event["cause"] == "dormant>0.01"
+        figures = event["networks"][0]["figures"]
+        assert figures["units encoder.1"] == figures["units head.1"] == 16
+        assert 0 <= figures["reset head.1"] <= 16
+    assert f"{events[0]['method']} because dormant>0.01" in output
+
+
+def test_a_branch_may_begin_a_method_that_acts_after_every_step(tmp_path: Path):
+    trunk, branch = tmp_path / "trunk", tmp_path / "branch"
+    quietly("dqn", "--steps", "300", "--checkpoint-at", "200", "--run-dir", str(trunk))
+    quietly(
+        "dqn", "--branch-from", f"{trunk}@200", "--reinit", "snr", "--regularize", "l2-init", "--run-dir", str(branch)
+    )
+    settings = read_json(branch / "config.json")["run"]
+    assert (settings["reinit"], settings["reinit_at"], settings["regularize"]) == ("snr", [], ["l2-init"])
+    assert lines_of(branch, "event") == []
+    load_policy(branch)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--reinit", "cbp", "--reinit-every", "5"], "--reinit-every given; cbp acts after every update and takes no"),
+        (["--reinit-when", "dormant>0.2"], "--reinit-when needs a method: give --reinit fire, for example"),
+        (["--reinit", "fire", "--reinit-when", "dorment>0.2"], "measure 'dorment' is unknown; .* nearest is dormant"),
+        (["--reinit", "fire", "--reinit-when", "critik.sfe>1"], "network 'critik' is unknown; known are q"),
+        (["--reinit", "fire", "--reinit-when", "dormant"], "such as dormant>0.25"),
+        (["--reinit", "fire", "--reinit-when", "sfe>1", "--measure-every", "0"], "--reinit-when given with"),
+        (["--measure-hessian", "True", "--measure-every", "0"], "--measure-hessian given with --measure-every 0"),
+        (["--reinit", "l2-init"], "method 'l2-init' acts through every gradient step: give it as a regularizer"),
+        (["--regularize", "fire"], "regularizer 'fire' is a method: give it as such"),
+        (["--regularize", "l2-initt"], "regularizer 'l2-initt' is unknown; known are l2-init, .* nearest is l2-init"),
+        (["--regularize", "l2-init:strenght=1"], "has no field 'strenght'.* nearest is strength"),
+        (["--reinit-cooldown", "-1"], "--reinit-cooldown -1 given; allowed is 0 or above"),
+    ],
+)
+def test_a_mistake_is_one_line_and_creates_nothing(arguments: list[str], complaint: str, tmp_path: Path):
+    with pytest.raises(ValueError, match=complaint) as caught:
+        train_dqn([*DQN, *arguments, "--run-dir", str(tmp_path / "run")])
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_help_lists_every_method_regularizer_and_measure(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        train_sac(["--help"])
+    text = capsys.readouterr().out
+    for name in (*INTERVENTIONS, *REGULARIZERS, "dormant", "effective_rank"):
+        assert f"  {name}: " in text
+
+
+# Long enough for an event and a recovery, short enough for all: the presets' own networks, batches and schedules.
+QUICK = {
+    "sac": ["--preset", "quick", "--steps", "5000", "--eval-every", "2500", "--eval-episodes", "2"],
+    "dqn": ["--preset", "quick", "--steps", "12000", "--eval-every", "6000", "--eval-episodes", "2"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sac", "dqn"])
+@pytest.mark.parametrize("method", [*INTERVENTIONS, *(f"+{name}" for name in REGULARIZERS)])
+def test_every_method_completes_on_the_quick_presets_with_a_right_record(kind: str, method: str, tmp_path: Path):
+    regularizer = method.removeprefix("+") if method.startswith("+") else None
+    chosen = ["--regularize", regularizer] if regularizer else ["--reinit", method]
+    script, _ = SCRIPTS[kind]
+    assert script([*QUICK[kind], *chosen, "--threads", "1", "--device", "cpu", "--run-dir", str(tmp_path)]) == 0
+    events, measures = lines_of(tmp_path, "event"), lines_of(tmp_path, "measures")
+    steps = read_json(tmp_path / "config.json")["run"]["steps"]
+    acts = regularizer is None and method != "none" and INTERVENTIONS[method].acts_at_events
+    assert [event["environment_steps"] for event in events] == ([steps // 2] if acts else [])
+    agent = load_policy(tmp_path)._agent
+    networks = {network.name: network for network in agent.plastic()}
+    assert measures
+    for name, network in networks.items():
+        assert 0 <= measures[-1][f"{name}/dormant"] <= 1
+        layers = {layer.name for layer in hidden_layers(network.module)}
+        assert {key.removeprefix(f"{name}/dormant/") for key in measures[-1] if key.startswith(f"{name}/dormant/")} == (
+            layers
+        )
+    for event in events:
+        assert event["method"].partition(":")[0] in (method, "reset")  # reset-head is a reset of the head
+        assert {network["name"] for network in event["networks"]} == set(networks)
+        for network in event["networks"]:
+            now = {matrix.name for matrix in take_inventory(networks[network["name"]].module).matrices}
+            assert method == "injection" or {matrix["name"] for matrix in network["matrices"]} == now
+            changed = sum(matrix["squared_frobenius_error"] for matrix in network["matrices"])
+            untouched = method == "injection" or (method == "redo" and not any_reset(network))
+            assert changed == 0 if untouched else changed > 0
+
+
+def any_reset(network: dict[str, Any]) -> bool:
+    return any(value for name, value in network["figures"].items() if name.startswith("reset "))
