@@ -1,0 +1,211 @@
+"""DASH beside its authors' code, and on networks of ours.
+
+The fixture holds figures of baekrok/DASH-Direction-Aware-SHrinking at 3d3cea6 (utils/train_utils.py, function dash) on
+a small chain with convolutions (one of kernel size 1), a norm and linear layers, one unit dead; inputs in one batch and
+in three, of which it averages the gradients with alpha = 0.3.
+"""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from agents.networks import Critic
+from agents.q_network import make_network
+from fire import Companion, Dash, Injection, Matrix, Network, Never, PlasticityManager, Position, parse_intervention
+
+REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "dash_reference.json").read_text())
+
+
+def tensors(flat: dict[str, list[float]]) -> dict[str, Tensor]:
+    return {name: torch.tensor(row).view(REFERENCE["shapes"][name]) for name, row in flat.items()}
+
+
+def network_of(module: nn.Module, loss: Any, **more: Any) -> Any:
+    initial = {name: value.clone() for name, value in module.state_dict().items()}
+    return Network("q", module, initial, loss=loss, **more)
+
+
+def make_q_network() -> Any:
+    """One of ours, channels innermost in memory, with an optimizer that has stepped and a target of its own."""
+    module = make_network("minatar", (2, 5, 5), actions=3, width=8)
+    module.initialise(torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(1)
+    observations = torch.rand(9, 2, 5, 5, generator=generator)
+    optimizer = torch.optim.Adam(module.parameters(), fused=True)
+    loss = lambda: (module(observations) - 3.0).square().mean()  # noqa: E731
+    loss().backward()
+    optimizer.step()
+    temperature = nn.Parameter(torch.ones(()))
+    companion = Companion("temperature", (temperature,), (torch.zeros(()),))
+    more = {"encoder": ("encoder",), "head": ("head",), "companions": (companion,)}
+    return network_of(module, loss, optimizer=optimizer, target=copy.deepcopy(module), **more)
+
+
+def values(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def cosine(one: Any, other: Any) -> float:
+    product = np.linalg.norm(one.astype(np.float64)) * np.linalg.norm(other.astype(np.float64))
+    return float((one.astype(np.float64) * other.astype(np.float64)).sum() / product) if product else 0.0
+
+
+@pytest.mark.parametrize("run", REFERENCE["runs"])
+def test_weights_shrink_as_by_the_authors_code(run):
+    record = REFERENCE["runs"][run]
+    module = nn.Sequential(
+        nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 3, 1), nn.ReLU(),
+        nn.Flatten(), nn.Linear(27, 5), nn.ReLU(), nn.Linear(5, 3),
+    ).eval()  # fmt: skip
+    module.load_state_dict(tensors(REFERENCE["before"]), strict=False)
+    inputs = torch.tensor(REFERENCE["inputs"]).view(12, 2, 5, 5)
+    batches = list(
+        zip(inputs.chunk(record["batches"]), torch.tensor(REFERENCE["labels"]).chunk(record["batches"]), strict=True)
+    )
+
+    def loss() -> Tensor:
+        """The average over batches is a loss too: each next one weighs alpha, those before it (1 - alpha) as much."""
+        total = torch.zeros(())
+        for batch, labels in batches:
+            total = (1 - record["alpha"]) * total + record["alpha"] * functional.cross_entropy(module(batch), labels)
+        return total
+
+    Dash(least=record["lambda"]).act(network_of(module, loss))
+    for name, wanted in tensors(record["weights"]).items():
+        torch.testing.assert_close(module.get_parameter(name).detach(), wanted, msg=name, rtol=1e-5, atol=1e-7)
+
+
+def test_factors_are_those_of_the_equation_row_by_row_and_kernel_by_kernel():
+    network = make_q_network()
+    before = {name: value.numpy() for name, value in values(network.module).items()}
+    gradients = torch.autograd.grad(network.loss(), list(network.module.parameters()))
+    downhill = {name: -g.numpy() for (name, _), g in zip(network.module.named_parameters(), gradients, strict=True)}
+    Dash(least=0.1).act(network)
+    wanted, seen = {name: value.copy() for name, value in before.items()}, []
+    for out in range(16):
+        for into in range(2):
+            seen.append(
+                max(0.1, cosine(before["encoder.0.weight"][out, into], downhill["encoder.0.weight"][out, into]))
+            )
+            wanted["encoder.0.weight"][out, into] *= seen[-1]
+    for name in ("head.0.weight", "head.2.weight"):
+        for row in range(len(before[name])):
+            seen.append(max(0.1, cosine(before[name][row], downhill[name][row])))
+            wanted[name][row] *= seen[-1]
+    for name in ("encoder.0.bias", "head.0.bias", "head.2.bias"):
+        wanted[name] *= max(0.1, cosine(before[name], downhill[name]))
+    assert len({factor for factor in seen if factor > 0.1}) > 5
+    for name, value in network.module.named_parameters():
+        torch.testing.assert_close(value.detach(), torch.tensor(wanted[name]), msg=name, rtol=1e-5, atol=1e-7)
+
+
+def test_every_member_is_shrunk_as_it_would_be_alone():
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randn(16, 5, generator=generator), torch.randn(16, 2, generator=generator)
+    critic = Critic(5, 2, width=6, blocks=1, members=2)
+    critic.initialise(torch.Generator().manual_seed(0))
+    nn.init.uniform_(critic.get_parameter("encoder.embed.bias"), generator=generator)
+    before = values(critic)
+    Dash().act(network_of(critic, lambda: (critic(*inputs) - 3.0).square().mean(1).sum()))
+    for member in range(2):
+        alone = Critic(5, 2, width=6, blocks=1, members=1)
+        alone.load_state_dict({name: value[member : member + 1] for name, value in before.items()})
+        Dash().act(network_of(alone, lambda alone=alone: (alone(*inputs) - 3.0).square().mean()))
+        for name, value in alone.named_parameters():
+            torch.testing.assert_close(critic.get_parameter(name)[member], value[0], msg=name)
+    weight, old = critic.get_parameter("encoder.blocks.0.expand.weight"), before["encoder.blocks.0.expand.weight"]
+    factors = weight / old  # (members, in, out): one factor to an output
+    torch.testing.assert_close(factors, factors[:, :1].expand_as(factors), rtol=1e-4, atol=1e-4)
+    assert ((factors > 0.31) & (factors < 0.99)).any()
+    for name in ("encoder.norm.weight", "encoder.norm.bias", "encoder.blocks.0.norm.weight"):
+        assert torch.equal(critic.get_parameter(name), before[name])
+
+
+def test_by_default_the_target_is_a_copy_and_all_else_goes_on():
+    network = make_q_network()
+    Dash().act(network)
+    assert all(torch.equal(a, b) for a, b in zip(network.module.parameters(), network.target.parameters(), strict=True))
+    assert all(state["step"] == 1 and state["exp_avg"].any() for state in network.optimizer.state.values())
+    assert network.companions[0].parameters[0] == 1
+    before = values(network.target)
+    Dash(optimizer="renew", companions="renew", target="keep").act(network)
+    assert all(torch.equal(value, before[name]) for name, value in network.target.state_dict().items())
+    assert not any(state["exp_avg"].any() for state in network.optimizer.state.values())
+    assert network.companions[0].parameters[0] == 0
+
+
+def test_a_scope_is_kept_and_the_rest_may_be_reset():
+    network = make_q_network()
+    before = values(network.module)
+    Dash(scope="encoder", outside="reset").act(network)
+    after = values(network.module)
+    assert not torch.equal(after["encoder.0.weight"], before["encoder.0.weight"])
+    assert all(torch.equal(after[name], network.initial[name]) for name in after if name.startswith("head"))
+
+
+def test_what_an_injection_froze_is_left():
+    network = make_q_network()
+    Injection().restructure(network)
+    before = values(network.module)
+    Dash().act(network)
+    for name, value in network.module.state_dict().items():
+        frozen = name.startswith(("head.old", "head.frozen"))
+        assert torch.equal(value, before[name]) == frozen, name
+
+
+def test_it_is_in_place_the_same_each_time_and_leaves_gradients_alone():
+    one, other = make_q_network(), make_q_network()
+    addresses = [parameter.data_ptr() for parameter in one.module.parameters()]
+    gradients = [parameter.grad.clone() for parameter in one.module.parameters()]
+    for network in (one, other):
+        Dash().act(network)
+    assert addresses == [parameter.data_ptr() for parameter in one.module.parameters()]
+    for a, b, gradient in zip(one.module.parameters(), other.module.parameters(), gradients, strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(a.grad, gradient)
+
+
+def test_weights_that_the_loss_does_not_reach_point_nowhere():
+    module = nn.ModuleDict({"used": nn.Linear(3, 1), "unused": nn.Linear(3, 1)})
+    before = values(module)
+    Dash(least=0.25).act(network_of(module, lambda: module["used"](torch.ones(2, 3)).square().mean()))
+    assert torch.equal(module.get_parameter("unused.weight"), 0.25 * before["unused.weight"])
+
+
+def test_the_manager_hands_it_the_loss_and_refuses_one_that_has_no_gradient():
+    network = make_q_network()
+    manager = PlasticityManager([network], parse_intervention("dash:least=0.05"), Never())
+    assert manager.act(Position(0, 0), {"q": network.loss}).method == "dash:least=0.05"
+    before = values(network.module)
+    with pytest.raises(ValueError, match=r"'q'.*no finite gradient by 'encoder\.0\.weight'"):
+        manager.act(Position(1, 0), {"q": lambda: network.loss() * torch.inf})
+    assert all(torch.equal(value, before[name]) for name, value in network.module.state_dict().items())
+
+
+class Kernels(nn.Module):
+    """A module that declares kernel positions, and not where they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2, 9, 4, 3))
+
+    def plastic_matrices(self) -> Any:
+        yield Matrix("weight", self.weight, 4, 3, kernel_positions=9)
+
+
+def test_what_cannot_be_done_is_refused():
+    with pytest.raises(ValueError, match=r"least=1\.5 must lie between 0 and 1"):
+        Dash(least=1.5)
+    with pytest.raises(ValueError, match="target=same is not one of copy, keep"):
+        Dash(target=cast(Any, "same"))
+    with pytest.raises(ValueError, match=r"weight_ih_l0"):
+        Dash().check(network_of(nn.LSTM(3, 4), None))
+    with pytest.raises(ValueError, match="'weight' does not say which dimensions"):
+        Dash().check(network_of(Kernels(), None))
