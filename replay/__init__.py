@@ -1,5 +1,6 @@
 """Experience, and how often it is reused."""
 
+from .adaptive_ratio import AdaptiveRatio
 from .batch import Batch
 from .contents import read_contents
 from .frames import FrameReplay, frame_replay_bytes
@@ -8,6 +9,7 @@ from .segments import Segment
 from .transitions import TransitionReplay
 
 __all__ = [
+    "AdaptiveRatio",
     "Batch",
     "FrameReplay",
     "ReplayRatio",

@@ -1,6 +1,8 @@
 """Gradient updates owed for transitions stored: the replay ratio without drift."""
 
+from collections.abc import Mapping
 from fractions import Fraction
+from typing import Any
 
 
 class ReplayRatio:
@@ -26,7 +28,7 @@ class ReplayRatio:
     def state_dict(self) -> dict[str, int | str]:
         return {"ratio": str(self.ratio), "transitions": self.transitions, "updates": self.updates}
 
-    def load_state_dict(self, state: dict[str, int | str]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue the count; another ratio counts from here, so that no debt of the old one falls due."""
         if Fraction(state["ratio"]) == self.ratio:
             self.transitions, self.updates = int(state["transitions"]), int(state["updates"])
