@@ -219,6 +219,13 @@ def test_active_units_are_left_alone_bit_by_bit_moments_too():
         assert state["step"] == (3.0 if name == "head.2.bias" else 0.0)
 
 
+def test_step_counts_go_on_where_no_unit_began_anew():
+    network, _ = make_q_network()
+    Redo(tau=0.0).act(network)
+    assert Redo(tau=0.0, step_count="renew").act(network)["reset encoder.1"] == 0
+    assert all(state["step"] == 3 for state in network.optimizer.state.values())
+
+
 def test_every_member_has_its_own_units_and_its_own_mean():
     network, inputs = make_critic()
     before, outputs = values(network.module), network.module(*inputs)
