@@ -1,5 +1,6 @@
 """Ways of giving a network its plasticity back, one file each."""
 
+from .continual_backprop import ContinualBackprop
 from .dash import Dash
 from .fire import Fire
 from .injection import Injected, Injection
@@ -9,6 +10,7 @@ from .redo import Redo
 from .reinitialization import Reinitialization
 from .reset import Reset
 from .reset_head import ResetHead
+from .self_normalized_resets import SelfNormalizedResets
 from .shrink_perturb import ShrinkPerturb
 
 INTERVENTIONS: dict[str, type[Intervention]] = {
@@ -20,10 +22,13 @@ INTERVENTIONS: dict[str, type[Intervention]] = {
     "redo": Redo,
     "dash": Dash,
     "reset-head": ResetHead,
+    "cbp": ContinualBackprop,
+    "snr": SelfNormalizedResets,
 }
 
 __all__ = [
     "INTERVENTIONS",
+    "ContinualBackprop",
     "Dash",
     "Fire",
     "Injected",
@@ -34,5 +39,6 @@ __all__ = [
     "Reinitialization",
     "Reset",
     "ResetHead",
+    "SelfNormalizedResets",
     "ShrinkPerturb",
 ]
