@@ -30,19 +30,22 @@ def unit_measures(activations: Mapping[str, Tensor]) -> dict[str, Tensor]:
     its own. All together is all units, or all pairs, of all layers, as both public codes count.
     """
     found: dict[str, Tensor] = {}
-    scored = {layer: dormancy_scores(values) for layer, values in activations.items()}
-    for name in ("dormant", "dead", "active"):
-        counts = []
-        for layer, scores in scored.items():
-            values = activations[layer]
-            if name == "active":
-                share = (values > 0).mean(-1, dtype=torch.float64)
-            else:
-                share = (scores <= (DORMANT if name == "dormant" else 0.0)).double()
+    parts: dict[str, list[Tensor]] = {"dormant": [], "dead": [], "active": []}
+    units = pairs = 0
+    for layer, values in activations.items():
+        scores = dormancy_scores(values)
+        shares = {
+            "dormant": (scores <= DORMANT).double(),
+            "dead": (scores <= 0.0).double(),
+            "active": (values > 0).mean(-1, dtype=torch.float64),
+        }
+        for name, share in shares.items():
             found[f"{name}/{layer}"] = torch.where(scores.isnan(), torch.nan, share).mean()
-            counts.append(values.numel() if name == "active" else scores.numel())
-        parts = [found[f"{name}/{layer}"] * count for layer, count in zip(scored, counts, strict=True)]
-        found |= {name: torch.stack(parts).sum() / sum(counts)} if parts else {}
+            parts[name].append(found[f"{name}/{layer}"] * (values if name == "active" else scores).numel())
+        units, pairs = units + scores.numel(), pairs + values.numel()
+    if units:
+        together = {name: torch.stack(counts).sum() for name, counts in parts.items()}
+        found |= {name: count / (pairs if name == "active" else units) for name, count in together.items()}
     return found
 
 

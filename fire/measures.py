@@ -43,7 +43,7 @@ def measure(network: Network, reference: Mapping[str, Tensor] | None = None, hes
         layers = hidden_layers(network.module)
         with _undisturbed(network), Watch(network.module, layers) as watch, HeadInput(network) as head_input:
             loss = network.loss()
-            found |= unit_measures({name: watch[name] for name in watch})
+            found |= unit_measures(watch)
             if head_input.latest is not None:
                 found |= feature_measures(head_input.latest)
             if trained:

@@ -1,0 +1,191 @@
+"""What the measures of lost plasticity cost, as a share of the updates between two measurements.
+
+    python -m benchmarks.measures [--threads 2] [--examples 256] [--hessian]
+
+Each agent measures all its networks after every 1,000 updates. Both are timed in this run, in turns, and the best of
+each counts; replay and environments are left out, so that the share of a whole run is smaller. The floor of `spectra`
+is its Gram matrices' products in float64 at the best rate measured for their shapes.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import tyro
+from torch import Tensor
+
+from agents import DQN, SAC, DQNSettings, SACSettings
+from fire import Network, Watch, hidden_layers, measure, take_inventory
+from fire.activity import HeadInput, feature_measures, unit_measures
+from fire.spectra import gram_measures
+from fire.weights import norms, weight_measures, weights_with_matrices
+from replay import Batch
+from train_dqn import PRESETS as DQN_PRESETS
+from train_sac import PRESETS as SAC_PRESETS
+from training.memory import keep_large_blocks
+
+from .sac_update import best, seconds
+
+UPDATES = 1_000  # from one measurement to the next
+GROUPS = ("targets", "forward", "backward", "units", "ranks", "spectra", "norms")
+Name = Literal["sac", "sac-quick", "nature", "minatar-quick"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Sizes are those of h1-walk, Breakout and MinAtar/Breakout-v1."""
+
+    threads: int = 2
+    """CPU threads."""
+    agents: tuple[Name, ...] = ("sac", "sac-quick", "nature", "minatar-quick")
+    """Which agents: the published SAC, its quick preset, the published DQN, its quick preset."""
+    examples: int = 256
+    """Transitions that a measurement looks at."""
+    rounds: int = 12
+    """Alternating rounds of updates and measurements; the best of each counts."""
+    hessian: bool = False
+    """Time the top eigenvalue of the Hessian too, once."""
+    device: str = "cpu"
+    """cpu or cuda."""
+
+
+def flat_batch(lead: tuple[int, ...], device: torch.device) -> Batch:
+    """Transitions of h1-walk's sizes."""
+    return Batch(
+        torch.randn(*lead, 51, device=device),
+        torch.rand(*lead, 19, device=device) * 2 - 1,
+        torch.rand(lead, device=device),
+        torch.randn(*lead, 51, device=device),
+        torch.zeros(lead, device=device),
+        torch.ones(lead, device=device),
+    )
+
+
+def image_batch(shape: tuple[int, ...], actions: int, lead: tuple[int, ...], device: torch.device) -> Batch:
+    """Transitions of a game; MinAtar's planes hold 0 and 1, Atari's pixels 0 to 255."""
+    values = 256 if shape[-1] > 10 else 2
+    return Batch(
+        torch.randint(values, (*lead, *shape), dtype=torch.uint8, device=device),
+        torch.randint(actions, lead, device=device),
+        torch.randn(lead, device=device).sign(),
+        torch.randint(values, (*lead, *shape), dtype=torch.uint8, device=device),
+        torch.zeros(lead, device=device),
+        torch.ones(lead, device=device),
+    )
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An agent with the batches of one call of its update, and the examples of one measurement."""
+
+    agent: SAC | DQN
+    batches: Batch
+    examples: Batch
+
+    def update(self) -> None:
+        self.agent.update(self.batches)
+
+    def measure(self, hessian: bool = False) -> None:
+        losses = self.agent.losses(self.examples, 0)
+        for network in self.agent.plastic():
+            measure(replace(network, loss=losses[network.name]), hessian=hessian)
+
+
+def make_subject(name: Name, examples: int, device: torch.device) -> Subject:
+    """Updates come in the blocks that the training loop owes after a step."""
+    seed = np.random.SeedSequence(0)
+    if name in ("sac", "sac-quick"):
+        settings = SAC_PRESETS["paper" if name == "sac" else "quick"].config.agent
+        assert isinstance(settings, SACSettings)
+        make, agent = flat_batch, SAC(51, 19, settings, seed=seed, device=device)
+        return Subject(agent, make((2, settings.batch_size), device), make((examples,), device))
+    published = name == "nature"
+    choice = DQN_PRESETS["paper" if published else "quick"].config.agent
+    assert isinstance(choice, DQNSettings)
+    shape, actions, scale = ((4, 84, 84), 4, 1 / 255) if published else ((4, 10, 10), 3, 1.0)
+    images = partial(image_batch, shape, actions)
+    player = DQN(shape, actions, choice, seed=seed, scale=scale, device=device)
+    return Subject(player, images((4, choice.batch_size), device), images((examples,), device))
+
+
+def split_up(subject: Subject, device: torch.device) -> dict[str, float]:
+    """Seconds of a measurement's parts: the same steps as `fire.measure`, one by one, of all networks together."""
+    times = dict.fromkeys(GROUPS, 0.0)
+
+    def timed(group: str, call: Callable[[], Any]) -> Any:
+        results: list[Any] = []
+        times[group] += seconds(lambda: results.append(call()), device)
+        return results[0]
+
+    losses = timed("targets", partial(subject.agent.losses, subject.examples, 0))
+    for network in subject.agent.plastic():
+        module, matrices = network.module, take_inventory(network.module).matrices
+        trained = dict(module.named_parameters())
+        weights = weights_with_matrices(trained, matrices)
+        with Watch(module, hidden_layers(module)) as watch, HeadInput(network) as head_input:
+            loss = timed("forward", losses[network.name])
+            timed("units", partial(unit_measures, watch))
+        assert head_input.latest is not None
+        timed("ranks", partial(feature_measures, head_input.latest))
+        gradients = timed("backward", partial(torch.autograd.grad, loss, list(trained.values())))
+        timed("spectra", partial(gram_measures, matrices))
+        timed("norms", partial(norms, "gradient_norm", dict(zip(trained, gradients, strict=True)), weights))
+        timed("norms", partial(weight_measures, network, trained, weights, None))
+    return times
+
+
+def gram_products(networks: Iterable[Network], device: torch.device) -> dict[tuple[int, int, int], list[Tensor]]:
+    """What the Gram matrices are products of, by how many, and their shape: operands of that size."""
+    counts: Counter[tuple[int, int]] = Counter()
+    for network in networks:
+        for matrix in take_inventory(network.module).matrices:
+            short, long = sorted((matrix.d_out, matrix.d_in))
+            counts[short, long] += matrix.view.numel() // (short * long)
+    return {
+        (count, short, long): [
+            torch.randn(count, short, long, dtype=torch.float64, device=device),
+            torch.randn(count, long, short, dtype=torch.float64, device=device),
+        ]
+        for (short, long), count in counts.items()
+    }
+
+
+def run(name: Name, options: Options, device: torch.device) -> None:
+    subject = make_subject(name, options.examples, device)
+    products = gram_products(subject.agent.plastic(), device)
+    updates = subject.batches.rewards.shape[0]
+    subject.update()
+    update, measurement, floor = float("inf"), float("inf"), dict.fromkeys(products, float("inf"))
+    parts = dict.fromkeys(GROUPS, float("inf"))
+    for _ in range(options.rounds):
+        update = min(update, best([subject.update], device) / updates)
+        measurement = min(measurement, best([subject.measure], device, repeats=1))
+        for group, value in split_up(subject, device).items():
+            parts[group] = min(parts[group], value)
+        for shape, operands in products.items():
+            floor[shape] = min(floor[shape], best([partial(torch.bmm, *operands)], device))
+    share = 100 * measurement / (UPDATES * update)
+    print(f"{name:14s} {measurement:12.4f} {UPDATES * update:14.2f} {share:8.2f}% {measurement / update:9.1f}", end="")
+    print("".join(f"{1e3 * parts[group]:10.1f}" for group in GROUPS) + f"{1e3 * sum(floor.values()):10.1f}", flush=True)
+    if options.hessian:
+        whole = seconds(partial(subject.measure, hessian=True), device)
+        print(f"{'':14s} {whole:12.4f} with the Hessian, {100 * whole / (UPDATES * update):.1f}%", flush=True)
+
+
+def main(options: Options) -> None:
+    keep_large_blocks()
+    torch.set_num_threads(options.threads)
+    device = torch.device(options.device)
+    print(f"Measures on {options.examples} examples, {options.threads} threads, {device}; milliseconds of each part")
+    print(f"{'agent':14s} {'seconds':>12s} {'1,000 updates':>14s} {'share':>9s} {'updates':>9s}", end="")
+    print("".join(f"{group:>10s}" for group in GROUPS) + f"{'floor':>10s}")
+    for name in options.agents:
+        run(name, options, device)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))
