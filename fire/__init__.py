@@ -17,7 +17,7 @@ from .interventions import (
 )
 from .manager import PlasticityManager, restore_structure
 from .matrices import Inventory, Matrix, take_inventory
-from .measures import deviation_from_isometry, singular_values, squared_frobenius_error
+from .measures import deviation_from_isometry, measure, singular_values, squared_frobenius_error
 from .network import Companion, Network
 from .polar import SOLVERS, Solver, polar_factor
 from .projection import FireReport, fire_
@@ -67,6 +67,7 @@ __all__ = [
     "deviation_from_isometry",
     "fire_",
     "hidden_layers",
+    "measure",
     "new_draw",
     "parse_intervention",
     "parse_regularizer",
