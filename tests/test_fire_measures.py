@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 import fire
+from agents.networks import Critic
 from fire import Injection, Matrix, Network, hidden_layers, measure, take_inventory
 from fire.activity import dormancy_scores, feature_measures, unit_measures
 from fire.curvature import top_eigenvalue
@@ -154,6 +155,24 @@ def test_each_members_units_are_compared_with_their_own_layer():
     assert float(unit_measures({"layer": torch.cat((loud, 1e-3 * loud))})["dormant"]) == 0.5
 
 
+def test_a_unit_that_one_of_sacs_critics_lost_is_counted():
+    critic: Any = Critic(5, 2, width=4, blocks=2, members=2)
+    critic.initialise(torch.Generator().manual_seed(0))
+    draw = torch.Generator().manual_seed(1)
+    observations, actions = torch.randn(64, 5, generator=draw), torch.randn(64, 2, generator=draw)
+    network = Network(
+        "critic", critic, {}, head=("value",), loss=lambda: critic(observations, actions).square().mean(1).sum()
+    )
+    with torch.no_grad():
+        for block in critic.encoder.blocks:
+            block.expand.bias += 2.0
+        assert measure(network)["dead"] == 0.0
+        critic.encoder.blocks[1].expand.bias[1, 0, 7] = -100.0
+    found = measure(network)
+    assert found["dead/encoder.blocks.1.activation"] == pytest.approx(1 / 32)
+    assert found["dead"] == pytest.approx(1 / 64)
+
+
 # Features
 
 
@@ -211,6 +230,14 @@ def test_features_are_what_the_head_is_given_in_the_pass_that_is_differentiated(
     found = measure(make_network(module, loss=loss))
     for name, value in feature_measures(module[0](images)).items():
         assert found[name] == pytest.approx(float(value))
+
+
+def test_features_are_measured_as_they_were_before_the_head_wrote_over_them():
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(3, 6), nn.Sequential(nn.ReLU(inplace=True), nn.Linear(6, 1)))
+    inputs = torch.randn(20, 3)
+    found = measure(Network("q", module, {}, head=("1",), loss=lambda: module(inputs).square().mean()))
+    assert found["feature_norm"] == pytest.approx(float(module[0](inputs).norm(dim=1).mean()))
 
 
 # Matrices
