@@ -237,7 +237,7 @@ def test_features_are_measured_as_they_were_before_the_head_wrote_over_them():
     module = nn.Sequential(nn.Linear(3, 6), nn.Sequential(nn.ReLU(inplace=True), nn.Linear(6, 1)))
     inputs = torch.randn(20, 3)
     found = measure(Network("q", module, {}, head=("1",), loss=lambda: module(inputs).square().mean()))
-    assert found["feature_norm"] == pytest.approx(float(module[0](inputs).norm(dim=1).mean()))
+    assert found["feature_norm"] == pytest.approx(float(module[0](inputs).detach().norm(dim=1).mean()))
 
 
 # Matrices
