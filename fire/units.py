@@ -25,9 +25,9 @@ ACTIVATIONS = (
     nn.Tanh, nn.Hardtanh, nn.Sigmoid,
 )
 # What stands between weights and keeps units apart: a unit's values stay its own.
+POOLS = (_MaxPoolNd, _AvgPoolNd, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)
 BETWEEN = (
-    nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout2d, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, _NormBase,
-    _MaxPoolNd, _AvgPoolNd, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd,
+    nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout2d, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, _NormBase, *POOLS,
 )
 # fmt: on
 
@@ -69,11 +69,17 @@ class DeclaresUnits(Protocol):
 def hidden_layers(module: nn.Module) -> tuple[HiddenLayer, ...]:
     """Every hidden layer whose incoming and outgoing weights are known.
 
-    An activation module that stands in two places is left out: what its units did could not be told apart.
+    What stands in two places is left out: an activation module, as what its units did there could not be told apart,
+    and a weight, as it is not the units' alone.
     """
-    layers = tuple(_find("", module))
-    places = Counter(module.get_submodule(layer.name) for layer in layers)
-    return tuple(layer for layer in layers if places[module.get_submodule(layer.name)] == 1)
+    modules = Counter(id(child) for _, child in module.named_modules(remove_duplicate=False))
+    parameters = Counter(id(parameter) for _, parameter in module.named_parameters(remove_duplicate=False))
+
+    def stands_alone(layer: HiddenLayer) -> bool:
+        weights = (module.get_parameter(weights.name) for weights in (*layer.incoming, *layer.outgoing))
+        return modules[id(module.get_submodule(layer.name))] == 1 and all(parameters[id(each)] == 1 for each in weights)
+
+    return tuple(filter(stands_alone, _find("", module)))
 
 
 def chain(parts: Iterable[tuple[str, nn.Module]]) -> Iterator[HiddenLayer]:
@@ -83,20 +89,28 @@ def chain(parts: Iterable[tuple[str, nn.Module]]) -> Iterator[HiddenLayer]:
     """
     weight: tuple[str, nn.Module] | None = None  # the last one, whose units may be behind the next activation
     activation: str | None = None
+    flattened = False  # since the activation
     readers: list[tuple[str, nn.Module]] = []
     for name, module in _unrolled(parts):
         if constant := _constant_children(name, module):
             readers += [reader for child in constant for reader in _first_weights(child)]
         elif isinstance(module, nn.Linear | _ConvNd):
-            if weight and activation and (layer := _layer(*weight, activation, [*readers, (name, module)])):
+            if weight and activation and (layer := _layer(*weight, activation, [*readers, (name, module)], flattened)):
                 yield layer
-            weight, activation, readers = (name, module), None, []
+            weight, activation, readers, flattened = (name, module), None, [], False
         elif isinstance(module, ACTIVATIONS):
             activation = name if weight and not activation else None
             weight = weight if activation else None
-        elif not isinstance(module, BETWEEN):
+        elif isinstance(module, nn.Flatten) and activation and (module.start_dim, module.end_dim) == (1, -1):
+            flattened = True
+        elif not isinstance(module, BETWEEN) or not (weight is None or _keeps_apart(module, weight[1])):
             weight, activation, readers = None, None, []
             yield from _find(name, module)
+
+
+def _keeps_apart(module: nn.Module, source: nn.Module) -> bool:
+    """Whether the units of `source` can be told apart behind the module: pools work on what is linear layers' units."""
+    return not isinstance(module, nn.Flatten) and not (isinstance(module, POOLS) and isinstance(source, nn.Linear))
 
 
 def _find(name: str, module: nn.Module) -> Iterator[HiddenLayer]:
@@ -150,12 +164,14 @@ def _first_weights(part: tuple[str, nn.Module]) -> Iterator[tuple[str, nn.Module
             return
 
 
-def _layer(name: str, module: nn.Module, activation: str, readers: list[tuple[str, nn.Module]]) -> HiddenLayer | None:
+def _layer(
+    name: str, module: nn.Module, activation: str, readers: list[tuple[str, nn.Module]], flattened: bool
+) -> HiddenLayer | None:
     """The units that `module` feeds; None where some weight is not told apart by unit, as in grouped convolutions."""
     assert isinstance(module, nn.Linear | _ConvNd)
     units = module.out_features if isinstance(module, nn.Linear) else module.out_channels
     into = _incoming_view(module)
-    out_of = [_outgoing_view(reader, units) for _, reader in readers]
+    out_of = [_outgoing_view(reader, module, units, flattened) for _, reader in readers]
     if into is None or None in out_of:
         return None
     incoming = [Weights(f"{name}.weight", into)]
@@ -178,14 +194,19 @@ def _incoming_view(module: nn.Linear | _ConvNd) -> ByUnit | None:
     return _inputs_first if module.transposed else _as_it_is
 
 
-def _outgoing_view(module: nn.Module, units: int) -> ByUnit | None:
-    if isinstance(module, nn.Linear):
-        positions, rest = divmod(module.in_features, units)
-        return None if rest else _inputs_first if positions == 1 else partial(_flattened, units=units)
-    assert isinstance(module, _ConvNd)
-    if module.groups > 1 or module.in_channels != units:
+def _outgoing_view(module: nn.Module, source: nn.Module, units: int, flattened: bool) -> ByUnit | None:
+    """Of the weights that read a source's units. A linear layer reads a convolution's only when these are flattened."""
+    if isinstance(module, _ConvNd):
+        if isinstance(source, nn.Linear) or flattened or module.groups > 1 or module.in_channels != units:
+            return None
+        return _as_it_is if module.transposed else _inputs_first
+    assert isinstance(module, nn.Linear)
+    positions, rest = divmod(module.in_features, units)
+    if rest or not positions or (not flattened and (positions > 1 or isinstance(source, _ConvNd))):
         return None
-    return _as_it_is if module.transposed else _inputs_first
+    if positions == 1:
+        return _inputs_first
+    return partial(_flattened if isinstance(source, _ConvNd) else _flattened_last, units=units)
 
 
 def _as_it_is(weight: Tensor) -> Tensor:
@@ -199,6 +220,11 @@ def _inputs_first(weight: Tensor) -> Tensor:
 def _flattened(weight: Tensor, units: int) -> Tensor:
     """(out, units x positions) as (units, out, positions)."""
     return weight.unflatten(1, (units, -1)).transpose(0, 1)
+
+
+def _flattened_last(weight: Tensor, units: int) -> Tensor:
+    """(out, positions x units) as (units, out, positions)."""
+    return weight.unflatten(1, (-1, units)).permute(2, 0, 1)
 
 
 def units_last(values: Tensor) -> Tensor:
@@ -216,16 +242,24 @@ def _join(first: str, second: str) -> str:
 
 
 class Watch(Mapping[str, Tensor]):
-    """What hidden layers did in the module's last forward pass: (*shape, samples) by the layer's name, detached."""
+    """What hidden layers did in the module's last forward pass: (*shape, samples) by the layer's name, detached.
+
+    A pass that no gradient is computed of, to act or for a target, does not take the place of one that trains.
+    """
 
     def __init__(self, module: nn.Module, layers: Sequence[HiddenLayer]) -> None:
         self._layers = {layer.name: layer for layer in layers}
         self._outputs: dict[str, Tensor] = {}
+        self._trained: set[str] = set()
         self._handles = [
             module.get_submodule(name).register_forward_hook(partial(self._keep, name)) for name in self._layers
         ]
 
     def _keep(self, name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if output.requires_grad:
+            self._trained.add(name)
+        elif name in self._trained:
+            return
         self._outputs[name] = output.detach()
 
     def __getitem__(self, name: str) -> Tensor:
@@ -242,6 +276,7 @@ class Watch(Mapping[str, Tensor]):
         for handle in self._handles:
             handle.remove()
         self._outputs.clear()
+        self._trained.clear()
 
     def __enter__(self) -> "Watch":
         return self
