@@ -1,7 +1,17 @@
 """What keeps a network plastic at every gradient step, beside any method, one file each."""
 
 from ..interventions import Intervention
+from .l2_init import L2Init
+from .parseval import Parseval
+from .regularizer import Regularizer
+from .spectral import Spectral
+from .weight_decay import WeightDecay
 
-REGULARIZERS: dict[str, type[Intervention]] = {}
+REGULARIZERS: dict[str, type[Intervention]] = {
+    "l2-init": L2Init,
+    "parseval": Parseval,
+    "spectral": Spectral,
+    "weight-decay": WeightDecay,
+}
 
-__all__ = ["REGULARIZERS"]
+__all__ = ["REGULARIZERS", "L2Init", "Parseval", "Regularizer", "Spectral", "WeightDecay"]

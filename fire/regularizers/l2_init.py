@@ -1,0 +1,45 @@
+"""L2 Init, regenerative regularization: strength ||theta - theta_0||^2, theta_0 the run's own initial parameters.
+
+Source: "Maintaining Plasticity in Continual Learning via Regenerative Regularization", Kumar, Marklund and Van Roy,
+2023, arXiv 2308.11958: strength swept over 1e-2 to 1e-5, 1e-2 the best single value (its code halves the sum), all of
+it supervised learning. In "Parseval Regularization for Continual Reinforcement Learning" (arXiv 2412.07224), under PPO:
+1e-2 or 1e-3, times the mean square of each parameter's entries in place of their sum.
+"""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..network import Network, refuse_missing_initial
+from .regularizer import Regularizer, with_gradient
+
+
+@dataclass(frozen=True, kw_only=True)
+class L2Init(Regularizer):
+    """Pull every trained parameter towards its initial value: strength ||theta - theta_0||^2."""
+
+    has_penalty: ClassVar[bool] = True
+
+    strength: float = field(default=1e-2, metadata={"help": "of the sum of squares; 0 or more"})
+
+    def check(self, network: Network) -> None:
+        refuse_missing_initial(network)
+
+    def penalty(self, network: Network) -> Tensor | None:
+        trained = {name: value for name, value in network.module.named_parameters() if value.requires_grad}
+        if not trained or not self.strength:
+            return None
+        parameters: list[Tensor] = list(trained.values())
+        with torch.no_grad():
+            initial: list[Tensor] = [network.initial[name] for name in trained]
+            differences = torch._foreach_sub(parameters, initial)
+            value = self.strength * torch.stack(torch._foreach_norm(differences)).square().sum()
+
+        def gradients(factor: Tensor) -> list[Tensor]:
+            """2 strength (theta - theta_0), in the memory of the differences."""
+            torch._foreach_mul_(differences, 2 * self.strength * factor)
+            return list(differences)
+
+        return with_gradient(value, parameters, gradients)

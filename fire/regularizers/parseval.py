@@ -1,0 +1,107 @@
+"""Parseval regularization: strength (64 / d_out)^2 ||W W' - scale I||_F^2 of every matrix but the output layers'.
+
+Source: "Parseval Regularization for Continual Reinforcement Learning", Chung, Cherif, Precup and Meger, NeurIPS 2024,
+arXiv 2412.07224, with PPO: scale 2, the square of the gain sqrt(2) its layers start with; strength 1e-3 (gridworld,
+MetaWorld) or 1e-4 (CARL), tuned at width 64, from which its code goes to others by (64 / width)^2. Biases and norms are
+left alone. A convolution's filters are its rows and each ensemble member's matrix counts by itself: the source has
+multilayer perceptrons only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..network import Network, within
+from .regularizer import Regularizer, with_gradient
+from .trained import TrainedMatrix, new_gradients, owners, trained_matrices
+
+PUBLISHED_WIDTH = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parseval(Regularizer):
+    """Keep the rows of hidden layers' weights orthogonal: strength (64 / d_out)^2 ||W W' - scale I||_F^2."""
+
+    has_penalty: ClassVar[bool] = True
+
+    strength: float = field(default=1e-3, metadata={"help": "as published for layers 64 wide; 0 or more"})
+    scale: float = field(default=2.0, metadata={"help": "squared length of a row"})
+    groups: int = field(
+        default=1, metadata={"help": "of each layer's units: rows are orthogonal within a group only, which is cheaper"}
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.scale > 0:
+            raise ValueError(f"scale={self.scale} given; allowed is a number above 0")
+        if self.groups < 1:
+            raise ValueError(f"groups={self.groups} given; allowed is 1 or more")
+
+    def check(self, network: Network) -> None:
+        for found in hidden_matrices(network):
+            if found.matrix.d_out % self.groups:
+                raise ValueError(f"parseval: groups={self.groups} do not divide {found.matrix.d_out} of {found.name!r}")
+
+    def penalty(self, network: Network) -> Tensor | None:
+        matrices = hidden_matrices(network)
+        if not matrices or not self.strength:
+            return None
+        with torch.no_grad():
+            weights = [self._blocks(found.rows()) for found in matrices]
+            grams = [[self._gram(block) for block in blocks] for blocks in weights]
+            factors = [self.strength * (PUBLISHED_WIDTH / found.matrix.d_out) ** 2 for found in matrices]
+            values = [self._value(*of) for of in zip(weights, grams, factors, strict=True)]
+
+        def gradients(factor: Tensor) -> list[Tensor]:
+            """4 (W W' - scale I) W, times the matrix's factor."""
+
+            def write(index: int, rows: Tensor) -> None:
+                torch._foreach_mul_(grams[index], 4 * factors[index] * factor)
+                for weight, gram, out in zip(weights[index], grams[index], self._blocks(rows), strict=True):
+                    _product(weight, gram, out)
+
+            return new_gradients(matrices, write)
+
+        return with_gradient(torch.stack(values).sum(), owners(matrices), gradients)
+
+    def _blocks(self, rows: Tensor) -> list[Tensor]:
+        """Each matrix of a stack by itself, as (groups, rows, columns): views, which whole stacks would not be."""
+        stack = rows.reshape(-1, *rows.shape[-2:])
+        return [matrix.unflatten(0, (self.groups, -1)) for matrix in stack.unbind()]
+
+    def _gram(self, weight: Tensor) -> Tensor:
+        """W W' - scale I, or where there are fewer columns than rows W'W - scale I."""
+        gram = weight @ weight.mT if _is_wide(weight) else weight.mT @ weight
+        gram.diagonal(dim1=-2, dim2=-1).sub_(self.scale)
+        return gram
+
+    def _value(self, weights: Sequence[Tensor], grams: list[Tensor], factor: float) -> Tensor:
+        """||W W' - scale I||_F^2 of all; with W'W it lacks `scale` squared for each direction that W cannot have."""
+        rows, columns = weights[0].shape[-2:]
+        missing = max(0, rows - columns) * self.groups * len(weights)
+        return factor * (torch.stack(torch._foreach_norm(grams)).square().sum() + missing * self.scale**2)
+
+
+def hidden_matrices(network: Network) -> list[TrainedMatrix]:
+    """All but the last matrix of each head, or of the module if it names no head: those are the output layers."""
+    matrices = trained_matrices(network.module)
+    names = [found.name for found in matrices]
+    parts = [[name for name in names if within(name, (head,))] for head in network.head] if network.head else [names]
+    outputs = {part[-1] for part in parts if part}
+    return [found for found in matrices if found.name not in outputs]
+
+
+def _is_wide(weight: Tensor) -> bool:
+    return weight.shape[-2] <= weight.shape[-1]
+
+
+def _product(weight: Tensor, gram: Tensor, out: Tensor) -> None:
+    """gram W, or W gram where the gram matrix is that of the columns, written in the order of `out`'s memory."""
+    left, right = (gram, weight) if _is_wide(weight) else (weight, gram)
+    if out.stride(-1) == 1:
+        torch.matmul(left, right, out=out)
+    else:
+        torch.matmul(right.mT, left.mT, out=out.mT)

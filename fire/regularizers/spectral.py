@@ -1,0 +1,123 @@
+"""Spectral regularization: strength times the sum of (sigma^k - 1)^2 over weights and of ||b||^(2k) over biases.
+
+Source: "Learning Continually by Spectral Regularization", Lewandowski, Bortkiewicz, Kumar, György, Schuurmans,
+Ostaszewski and Machado, ICLR 2025, arXiv 2406.06811: k = 2, strength swept. sigma is the largest singular value, from
+one power iteration a step that goes on from the last: v = W'u and u = Wv, each over its length; d sigma / dW = u v'.
+What multiplies is drawn to 1 and what is added to 0, so a norm's gain counts as the diagonal matrix that it is and its
+shift as a bias. A convolution's filters are the rows of its matrix; each ensemble member counts by itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..network import Network
+from .regularizer import Regularizer, with_gradient
+from .trained import TrainedMatrix, TrainedVector, new_gradients, owners, trained_matrices, trained_vectors
+
+FIRST_ITERATIONS = 15  # before the first step, so that sigma is not far too small there
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spectral(Regularizer):
+    """Keep largest singular values near 1 and biases near 0: strength (sum (sigma^k - 1)^2 + sum ||b||^(2k))."""
+
+    has_penalty: ClassVar[bool] = True
+
+    strength: float = field(default=1e-4, metadata={"help": "0 or more"})
+    k: int = field(default=2, metadata={"help": "power of the singular value; 1 or more"})
+    iterations: int = field(default=1, metadata={"help": "power iterations at each gradient step"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("k", "iterations"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} given; allowed is 1 or more")
+
+    def check(self, network: Network) -> None:
+        trained_matrices(network.module)
+
+    @torch.no_grad()
+    def begin(self, network: Network) -> None:
+        """A random unit vector u for each matrix, turned towards its largest singular value."""
+        for found in trained_matrices(network.module):
+            shape = found.rows().shape[:-1]
+            left = torch.randn(shape, generator=network.generator).to(found.parameter)
+            network.memory[found.name] = left / left.norm(dim=-1, keepdim=True)
+            turn(found, network.memory[found.name], FIRST_ITERATIONS)
+
+    def penalty(self, network: Network) -> Tensor | None:
+        matrices = trained_matrices(network.module)
+        biases, gains = trained_vectors(network.module)
+        if not (matrices or biases or gains) or not self.strength:
+            return None
+        with torch.no_grad():
+            turned = [turn(found, network.memory[found.name], self.iterations) for found in matrices]
+            lengths = [bias.rows().norm(dim=-1) for bias in biases]
+            largest = [gain.rows().abs().max(-1, keepdim=True) for gain in gains]
+            sigmas = [sigma for sigma, _, _ in turned] + [gain.values for gain in largest]
+            terms = [self._stretch(sigma) for sigma in sigmas] + [length.pow(2 * self.k).sum() for length in lengths]
+            value = self.strength * torch.stack(terms).sum()
+
+        def gradients(factor: Tensor) -> list[Tensor]:
+            factor = factor * self.strength
+            slopes = [self._slope(sigma) * factor for sigma in sigmas]
+
+            def write(index: int, rows: Tensor) -> None:
+                _, left, right = turned[index]
+                torch.mul((slopes[index].unsqueeze(-1) * left).unsqueeze(-1), right.unsqueeze(-2), out=rows)
+
+            return [
+                *new_gradients(matrices, write),
+                *(_diagonal(*of) for of in zip(gains, largest, slopes[len(matrices) :], strict=True)),
+                *(self._towards_zero(bias, length, factor) for bias, length in zip(biases, lengths, strict=True)),
+            ]
+
+        parameters = [*owners(matrices), *(vector.parameter for vector in (*gains, *biases))]
+        return with_gradient(value, parameters, gradients)
+
+    def _stretch(self, sigma: Tensor) -> Tensor:
+        return (sigma.pow(self.k) - 1).square().sum()
+
+    def _slope(self, sigma: Tensor) -> Tensor:
+        return 2 * self.k * (sigma.pow(self.k) - 1) * sigma.pow(self.k - 1)
+
+    def _towards_zero(self, bias: TrainedVector, length: Tensor, factor: Tensor) -> Tensor:
+        slope = 2 * self.k * length.pow(2 * self.k - 2) * factor
+        return (slope.unsqueeze(-1) * bias.rows()).view(bias.parameter.shape)
+
+
+def turn(found: TrainedMatrix, memory: Tensor, iterations: int) -> tuple[Tensor, Tensor, Tensor]:
+    """sigma = ||Wv||, u and v, of every matrix in a stack, after so many iterations on from `memory`, where u is left.
+
+    One matrix after another: a product with a vector is slow in batches.
+    """
+    rows = found.rows()
+    stack = rows.shape[:-2]
+    weights = rows.reshape(-1, *rows.shape[-2:]).unbind()
+    lefts = list(memory.view(-1, rows.shape[-2]).unbind())
+    for _ in range(iterations):
+        rights = [_unit(weight.mT @ left)[0] for weight, left in zip(weights, lefts, strict=True)]
+        images = [_unit(weight @ right) for weight, right in zip(weights, rights, strict=True)]
+        # A matrix of zeros has no direction to turn to.
+        lefts = [torch.where(sigma > 0, image, left) for (image, sigma), left in zip(images, lefts, strict=True)]
+    left, right = torch.stack(lefts), torch.stack(rights)
+    memory.copy_(left.view(memory.shape))
+    sigma = torch.stack([length for _, length in images])
+    return sigma.view(stack), left.view(*stack, -1), right.view(*stack, -1)
+
+
+def _unit(vector: Tensor) -> tuple[Tensor, Tensor]:
+    length = torch.linalg.vector_norm(vector)
+    return vector / length.clamp_min(torch.finfo(vector.dtype).tiny), length
+
+
+def _diagonal(gain: TrainedVector, largest: Sequence[Tensor], slope: Tensor) -> Tensor:
+    """The largest singular value of a diagonal matrix is its largest entry, which alone gets a gradient."""
+    rows = gain.rows()
+    _, index = largest
+    gradient = torch.zeros_like(rows).scatter_(-1, index, slope * rows.gather(-1, index).sign())
+    return gradient.view(gain.parameter.shape)

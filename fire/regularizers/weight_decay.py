@@ -1,0 +1,40 @@
+"""Decoupled weight decay: W <- (1 - learning rate x strength) W after every step, the loss's gradient left alone.
+
+Source: "Decoupled Weight Decay Regularization", Loshchilov and Hutter, ICLR 2019, arXiv 1711.05101; 1e-2 is the default
+of torch's AdamW. That decays before it adds the step, this after it: gradients are those at the decayed weights, and a
+step differs by learning rate x strength times the optimizer's step, at SAC's rates 1e-10. SAC's own AdamW decays by
+1e-2 already, as published, and this adds to it; DQN's Adam does not decay.
+"""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+
+from ..network import Network
+from .regularizer import Regularizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightDecay(Regularizer):
+    """Shrink every trained parameter after each step, as AdamW does: W <- (1 - learning rate x strength) W."""
+
+    acts_every_step: ClassVar[bool] = True
+
+    strength: float = field(
+        default=1e-2, metadata={"help": "times the optimizer's learning rate; what its own decay does comes besides"}
+    )
+
+    def check(self, network: Network) -> None:
+        if network.optimizer is None:
+            raise ValueError(f"weight-decay: network {network.name!r} has no optimizer, whose learning rate it takes")
+
+    @torch.no_grad()
+    def after_step(self, network: Network) -> None:
+        assert network.optimizer is not None
+        if not self.strength:
+            return
+        for group in network.optimizer.param_groups:
+            trained = [value for value in group["params"] if value.requires_grad and value.grad is not None]
+            if trained:
+                torch._foreach_mul_(trained, 1 - group["lr"] * self.strength)
