@@ -192,9 +192,9 @@ def give_to_readers_(module: nn.Module, layer: HiddenLayer, units: Units, means:
 
 
 # Adam divides its moments by 1 - beta^steps, for they begin at zero, and has one count of steps for a whole parameter.
-# With betas 0.9 and 0.999 that would move a new weight up to 6.5 times too far, and too far for hundreds of steps. So
-# what Adam did is made what it does by a count of the weight's own, exactly so for the first 1 / (1 - beta2) steps. Then
-# its moments are divided once and for all, and the parameter's count is right for them too.
+# With betas 0.9 and 0.999 that moves a new weight up to 6.5 times too far, and too far for hundreds of steps. So what
+# Adam did is made what it does by a count of the weight's own, exactly so for the first 1 / (1 - beta2) steps. Then its
+# moments are divided once and for all, and the parameter's count is right for them too.
 
 
 def steps_of_its_own(optimizer: Optimizer | None) -> int:

@@ -84,7 +84,8 @@ class SelfNormalizedResets(Intervention):
     def _limits(self, limit: Tensor, silences: Tensor) -> Tensor:
         """The percentile where it is below the limit; else it may lie beyond what was seen, and the limit doubles."""
         counts = silences[..., 1:].cumsum(-1).double()
-        percentile = (counts / counts[..., -1:] < 1 - self.rejection).sum(-1) + 1  # 1 where it never was silent
+        seen = counts[..., -1:]
+        percentile = (counts / seen < 1 - self.rejection).sum(-1) + seen.squeeze(-1).sign().long()  # 0: never silent
         return torch.where(percentile < limit, percentile, 2 * limit).clamp(1, self.longest)
 
     def figures(self, network: Network) -> dict[str, float | Tensor]:
