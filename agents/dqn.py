@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fire import Fire, Intervention, Network, NoIntervention, PlasticityManager, Reset, ShrinkPerturb
+from fire import Fire, Intervention, Network, NoIntervention, PlasticityManager, Reset, ResetHead, ShrinkPerturb
 from replay import Batch
 
 from .dqn_settings import DQNSettings
@@ -29,6 +29,8 @@ PUBLISHED_INTERVENTIONS: dict[str, Intervention] = {
     "reset": Reset(scope="all", optimizer="keep", target="copy"),
     "shrink-perturb": ShrinkPerturb(keep=0.2, scope="encoder", outside="reset", optimizer="keep", target="same"),
     "fire": Fire(solver="newton-schulz", scope="encoder", outside="reset", optimizer="keep", target="copy"),
+    # As Nikishin et al. reset SPR, whose target follows at every step.
+    "reset-head": ResetHead(layers="last", optimizer="head", target="copy"),
 }
 
 

@@ -12,7 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fire import Companion, Fire, Intervention, Network, NoIntervention, PlasticityManager, Reset, ShrinkPerturb
+from fire import (
+    Companion,
+    Fire,
+    Intervention,
+    Network,
+    NoIntervention,
+    PlasticityManager,
+    Reset,
+    ResetHead,
+    ShrinkPerturb,
+)
 from replay import Batch
 
 from .networks import Actor, Critic, squashed_sample
@@ -30,6 +40,8 @@ PUBLISHED_INTERVENTIONS: dict[str, Intervention] = {
     "reset": Reset(scope="all", optimizer="renew", companions="renew", target="copy"),
     "shrink-perturb": ShrinkPerturb(keep=0.2, scope="all", optimizer="renew", companions="renew", target="copy"),
     "fire": Fire(solver="newton-schulz", scope="all", optimizer="renew", companions="renew", target="copy"),
+    # As DrQ is reset, the agent with actor and critic of which Nikishin et al. publish a reset of the heads alone.
+    "reset-head": ResetHead(layers="all", optimizer="head", companions="renew", target="same"),
 }
 
 

@@ -11,6 +11,9 @@ from typing import Any
 
 from .ratio import ReplayRatio
 
+LOW, HIGH = 0.5, 2.0
+UPDATES_PER_CHECK = 12_500
+
 
 class AdaptiveRatio:
     """Hands out updates as `ReplayRatio` does, first at `low` and, once the activity has settled, at `high`.
@@ -22,8 +25,8 @@ class AdaptiveRatio:
 
     def __init__(
         self,
-        low: float = 0.5,
-        high: float = 2.0,
+        low: float = LOW,
+        high: float = HIGH,
         tolerance: float = 0.001,
         check_every: int = 12,
         window: int = 12,

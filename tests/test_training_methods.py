@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from fire import INTERVENTIONS, hidden_layers, take_inventory
 from fire.regularizers import REGULARIZERS
+from replay import AdaptiveRatio
 from train_dqn import train as train_dqn
 from train_sac import train as train_sac
 from training import load_policy
@@ -54,7 +56,7 @@ def lines_of(run: Path, kind: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(
     ("kind", "method", "regularizers"),
-    [("dqn", "redo:tau=0.3", ["l2-init", "spectral"]), ("sac", "cbp:rate=0.05,maturity=5", ["parseval"])],
+    [("dqn", "redo:tau=0.3", ["l2-init", "spectral"]), ("sac", "cbp:replacement_rate=0.05,maturity=5", ["parseval"])],
 )
 def test_a_run_resumed_in_the_middle_of_methods_that_remember_is_exact(
     kind: str, method: str, regularizers: list[str], tmp_path: Path
@@ -105,6 +107,22 @@ def test_a_branch_may_begin_a_method_that_acts_after_every_step(tmp_path: Path):
     load_policy(branch)
 
 
+def test_an_adaptive_replay_ratio_is_raised_once_the_critic_has_settled_and_resumes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("training.settings.UPDATES_PER_CHECK", 50)
+    monkeypatch.setattr("training.settings.AdaptiveRatio", partial(AdaptiveRatio, tolerance=1.0))
+    flags = ["--replay-ratio", "adaptive", "--measure-every", "25"]
+    quietly("dqn", *flags, "--steps", "400", "--run-dir", str(tmp_path / "whole"))
+    quietly("dqn", *flags, "--steps", "130", "--run-dir", str(tmp_path / "parts"))
+    quietly("dqn", "--resume", str(tmp_path / "parts"), "--steps", "400")
+    assert differences(tmp_path / "whole", tmp_path / "parts") == []
+    raised, last = lines_of(tmp_path / "whole", "ratio"), lines_of(tmp_path / "whole", "train")[-1]
+    assert [(line["updates"], line["replay_ratio"]) for line in raised] == [(50, 2.0)]
+    assert raised[0]["decisions"] == 40 + 2 * 50, "half an update for each decision until then"
+    assert last["updates"] == 50 + 2 * (last["decisions"] - raised[0]["decisions"]), "no debt, and two from then on"
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -113,8 +131,13 @@ def test_a_branch_may_begin_a_method_that_acts_after_every_step(tmp_path: Path):
         (["--reinit", "fire", "--reinit-when", "dorment>0.2"], "measure 'dorment' is unknown; .* nearest is dormant"),
         (["--reinit", "fire", "--reinit-when", "critik.sfe>1"], "network 'critik' is unknown; known are q"),
         (["--reinit", "fire", "--reinit-when", "dormant"], "such as dormant>0.25"),
-        (["--reinit", "fire", "--reinit-when", "sfe>1", "--measure-every", "0"], "--reinit-when given with"),
-        (["--measure-hessian", "True", "--measure-every", "0"], "--measure-hessian given with --measure-every 0"),
+        (
+            ["--reinit", "fire", "--reinit-when", "sfe>1", "--measure-every", "0"],
+            "--reinit-when looks at measures",
+        ),
+        (["--measure-hessian", "True", "--measure-every", "0"], "--measure-hessian looks at measures"),
+        (["--replay-ratio", "adaptive", "--measure-every", "0"], "--replay-ratio looks at measures; --measure-every 0"),
+        (["--replay-ratio", "adaptative"], "--replay-ratio 'adaptative' given; allowed is a number or adaptive"),
         (["--reinit", "l2-init"], "method 'l2-init' acts through every gradient step: give it as a regularizer"),
         (["--regularize", "fire"], "regularizer 'fire' is a method: give it as such"),
         (["--regularize", "l2-initt"], "regularizer 'l2-initt' is unknown; known are l2-init, .* nearest is l2-init"),

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 TINY = [
     *("--env", "h1-walk", "--steps", "480", "--learning-starts", "40", "--reinit", "fire", "--reinit-every", "151"),
     *("--critic-width", "8", "--actor-width", "8", "--batch-size", "16", "--replay-capacity", "150"),
-    *("--eval-every", "160", "--eval-episodes", "2", "--log-every", "50", "--checkpoint-every", "110"),
+    *("--eval-every", "150", "--eval-episodes", "2", "--log-every", "50", "--checkpoint-every", "110"),
     *("--threads", "1", "--device", "cpu"),
 ]
 # Dies by SIGKILL just before its n-th change of the disk: any flush, rename, deletion or link.

@@ -184,4 +184,6 @@ def spoken(hint: Any, given: str) -> str:
         return f"one of {', '.join(choices)}" + (f"; did you mean {near[0]}?" if near else "")
     words = {int: "a whole number", float: "a number", bool: "True or False", str: "a word", Path: "a path"}
     kinds = [kind for kind in (get_args(hint) or (hint,)) if kind is not type(None) and kind is not Ellipsis]
-    return words.get(kinds[0], str(kinds[0])) + (", or several" if get_origin(hint) is tuple else "")
+    choices = [str(choice) for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+    kind = words.get(kinds[0], str(kinds[0]))
+    return " or ".join([kind, *choices]) + (", or several" if get_origin(hint) is tuple else "")

@@ -16,7 +16,7 @@ WORTH_SAYING = 20 * 60  # seconds
 def say_what_it_costs(config: Config, parts: Parts, steps_left: int) -> None:
     """On a CPU, one line with the time a long run will take, from rates measured now on parts of no use to it."""
     settings = config.run
-    updates = settings.replay_ratio * steps_left / settings.action_repeat
+    updates = settings.ratios[1] * steps_left / settings.action_repeat
     if parts.agent.device.type != "cpu" or updates < 10_000:
         return
     update_rate, step_rate = update_rate_of(config, parts), step_rate_of(parts)

@@ -4,6 +4,7 @@ At each boundary between two decisions, in this order: checkpoint, log, measures
 the state before the rest of its boundary, so that a run resumed there, or branched, does that rest itself.
 """
 
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ from tqdm import tqdm
 import envs
 from agents.randomness import restore_generator
 from fire import Event, Position
-from replay import Batch, ReplayRatio, Segment
+from replay import AdaptiveRatio, Batch, Segment
 
 from .build import Parts
 from .checkpoint import Checkpoint, prune, write_checkpoint
@@ -42,7 +43,7 @@ class Loop:
     def __init__(self, folder: Path, parts: Parts, title: str) -> None:
         self.folder, self.parts, self.settings, self.title = folder, parts, parts.settings, title
         self.progress = Progress(returns=[0.0] * parts.environment.num_envs, lengths=[0] * parts.environment.num_envs)
-        self.ratio = ReplayRatio(parts.settings.replay_ratio)
+        self.ratio = parts.settings.make_ratio()
         self.segments: tuple[Segment, ...] = ()
         self.saved_at: int | None = None  # the environment step of the newest checkpoint
         self.sums: dict[str, Tensor] = {}  # training metrics since the last log line, on the device
@@ -158,20 +159,30 @@ class Loop:
             raise Stopped
         if last or (now.environment_steps and progress.passed(settings.log_every)):
             self._log_training()
-        event = not last and self.parts.manager.due(before, now)
+        due_now = not last and self.parts.manager.due(before, now)
         trigger = self.parts.manager.triggered(self._measure(), now)
-        if event or (trigger and not last):
-            self._event(now, "schedule" if event else str(trigger))
-        elif last or progress.passed(settings.eval_every):
+        evaluated = False
+        if due_now or (trigger and not last):
+            evaluated = self._event(now, "schedule" if due_now else str(trigger))
+        if not evaluated and (last or progress.passed(settings.eval_every)):
             self._evaluate("scheduled")
         progress.handled = now
 
-    def _event(self, position: Position, cause: str = "schedule") -> None:
-        """Evaluate, act on the networks, evaluate again: the cost and the dip are both on record."""
-        self._evaluate("before event")
-        event = self.parts.manager.act(position, self._losses())
+    def _event(self, position: Position, cause: str = "schedule") -> bool:
+        """Evaluate, act on the networks, evaluate again: the cost and the dip are both on record.
+
+        Not where an evaluation costs more than what it shows, at events closer to each other than --eval-every.
+        """
+        manager = self.parts.manager
+        last = max((event.position.environment_steps for event in manager.events), default=-math.inf)
+        evaluated = position.environment_steps - last >= self.settings.eval_every
+        if evaluated:
+            self._evaluate("before event")
+        event = manager.act(position, self._losses())
         self._record(event, cause)
-        self._evaluate("after event")
+        if evaluated:
+            self._evaluate("after event")
+        return evaluated
 
     def _record(self, event: Event, cause: str) -> None:
         steps = self.progress.environment_steps
@@ -194,7 +205,17 @@ class Loop:
         progress.measured = progress.updates
         values = self.parts.manager.measure(self._losses(), self.settings.measure_hessian)
         self.log.write("measures", self._counts(), values)
+        if isinstance(self.ratio, AdaptiveRatio):
+            self._observe(self.ratio, values)
         return values
+
+    def _observe(self, ratio: AdaptiveRatio, measures: Mapping[str, float]) -> None:
+        """Let the replay ratio follow the active units of the network that has a target, which is the critic."""
+        critic = next(network.name for network in self.parts.manager.networks.values() if network.target is not None)
+        before = ratio.ratio
+        if f"{critic}/active" in measures and ratio.observe(measures[f"{critic}/active"]):
+            self.log.write("ratio", self._counts(), {"replay_ratio": ratio.ratio})
+            self.bar.write(f"step {self.progress.environment_steps:,}: replay ratio {before:g} -> {ratio.ratio:g}")
 
     def _losses(self) -> dict[str, Callable[[], Tensor]]:
         """The networks' losses on examples drawn by a stream of this moment's own: looking leaves the run as it is."""

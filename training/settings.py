@@ -3,9 +3,11 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from fire import At, Either, Every, Never, Schedule, Trigger, parse_intervention, parse_trigger
+from replay import AdaptiveRatio, ReplayRatio
+from replay.adaptive_ratio import HIGH, LOW, UPDATES_PER_CHECK
 
 SCHEDULES = ("reinit_every", "reinit_at", "reinit_when")
 
@@ -21,7 +23,7 @@ class RunSettings:
     reinit: str = "none"
     """Plasticity method, with options as METHOD:field=value,...; listed above."""
     reinit_every: int | None = None
-    """Gradient updates between two events; with no --reinit-at or --reinit-when either: one event at half the run."""
+    """Gradient updates between two events; with no other schedule either: redo 1000, the rest once, at half the run."""
     reinit_at: tuple[int, ...] = ()
     """Environment steps at which an event happens."""
     reinit_when: tuple[str, ...] = ()
@@ -40,8 +42,8 @@ class RunSettings:
     """Environments stepped together; a decision is one action of one of them."""
     action_repeat: int = 2
     """Environment steps each action is held for; a decision counts as that many."""
-    replay_ratio: float = 2.0
-    """Gradient updates per decision; fractions such as 0.25 are kept exactly."""
+    replay_ratio: float | Literal["adaptive"] = 2.0
+    """Gradient updates per decision, such as 0.25, kept exactly; adaptive: 0.5, then 2 once critic units settle."""
     replay_capacity: int = 1_000_000
     """Transitions (decisions) the replay holds before it forgets the oldest."""
     learning_starts: int = 5_000
@@ -53,7 +55,7 @@ class RunSettings:
     device: str = "auto"
     """Learner's device: auto (a GPU where there is one), cpu, cuda or cuda:N."""
     eval_every: int = 20_000
-    """Environment steps between evaluations; one also happens just before and after each event."""
+    """Environment steps between evaluations; also just before and after each event that comes so long after another."""
     eval_episodes: int = 10
     """Episodes of each evaluation, the same starts every time; no exploration but DQN's --evaluation-exploration."""
     eval_steps: int | None = None
@@ -70,7 +72,8 @@ class RunSettings:
     def check(self) -> None:
         """Raise ValueError, in one line, where a value makes no sense."""
         positive = ("steps", "num_envs", "action_repeat", "replay_capacity", "eval_every", "eval_episodes")
-        for name in (*positive, "log_every", "checkpoint_every", "replay_ratio"):
+        ratio = () if self.replay_ratio == "adaptive" else ("replay_ratio",)
+        for name in (*positive, "log_every", "checkpoint_every", *ratio):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{flag(name)} {getattr(self, name)} given; allowed is a number above 0")
         for name in ("learning_starts", "seed", "threads", "measure_every", "reinit_cooldown"):
@@ -90,9 +93,11 @@ class RunSettings:
             raise ValueError(f"{flag(scheduled[0])} needs a method: give --reinit fire, for example")
         if scheduled and not self.has_events:
             raise ValueError(f"{flag(scheduled[0])} given; {self.reinit} acts after every update and takes no schedule")
-        for name in (name for name in ("reinit_when", "measure_hessian") if getattr(self, name)):
-            if not self.measure_every:
-                raise ValueError(f"{flag(name)} given with --measure-every 0; allowed is a number above 0")
+        if not self.measure_every:
+            looking = ["replay_ratio"] if self.replay_ratio == "adaptive" else []
+            looking += [name for name in ("reinit_when", "measure_hessian") if getattr(self, name)]
+            if looking:
+                raise ValueError(f"{flag(looking[0])} looks at measures; --measure-every 0 given, allowed is above 0")
         self.triggers()
 
     @property
@@ -109,6 +114,8 @@ class RunSettings:
         """The same settings with the default schedule spelled out, so that a longer --steps moves no event."""
         if not self.has_events or any(getattr(self, name) for name in SCHEDULES):
             return self
+        if period := parse_intervention(self.reinit).usual_period:
+            return replace(self, reinit_every=period)
         return replace(self, reinit_at=(max(1, self.steps // 2),))
 
     def reached(self, step: int) -> int:
@@ -125,6 +132,18 @@ class RunSettings:
             parts.append(At(environment_steps=self.reinit_at))
         return Either(tuple(parts)) if len(parts) > 1 else parts[0] if parts else Never()
 
+    @property
+    def ratios(self) -> tuple[float, float]:
+        """The lowest and the highest replay ratio that the run may have."""
+        ratio = self.replay_ratio
+        return (LOW, HIGH) if isinstance(ratio, str) else (ratio, ratio)
+
+    def make_ratio(self) -> ReplayRatio | AdaptiveRatio:
+        if not isinstance(self.replay_ratio, str):
+            return ReplayRatio(self.replay_ratio)
+        checked = max(1, round(UPDATES_PER_CHECK / self.measure_every))
+        return AdaptiveRatio(check_every=checked, window=checked)
+
     def triggers(self) -> tuple[Trigger, ...]:
         """When events happen because a measure says so."""
         return tuple(parse_trigger(text, self.reinit_cooldown) for text in self.reinit_when)
@@ -139,7 +158,7 @@ class RunSettings:
                 found.append(f"the event at step {step:,} falls in the last tenth of the run: little time to recover")
         beyond = [step for step in self.checkpoint_at if step > self.steps]
         found += [f"no checkpoint at step {step:,}: the run ends at {self.steps:,}" for step in beyond]
-        total = int(self.replay_ratio * max(0, self.steps // self.action_repeat - self.learning_starts))
+        total = int(self.ratios[0] * max(0, self.steps // self.action_repeat - self.learning_starts))
         if self.reinit_every is not None and self.reinit_every > total:
             found.append(f"no event will happen: --reinit-every {self.reinit_every:,} and {total:,} updates in all")
         if self.steps // self.action_repeat <= self.learning_starts:

@@ -15,6 +15,7 @@ class Intervention:
     """A method. Its fields are its hyper-parameters, spelled on the command line; Literal fields are checked."""
 
     acts_at_events: ClassVar[bool] = True  # otherwise it needs no schedule
+    usual_period: ClassVar[int | None] = None  # updates between events where none are given; None: once, at half a run
     acts_every_step: ClassVar[bool] = False
     has_penalty: ClassVar[bool] = False
     needs_loss: ClassVar[bool] = False  # `act` runs network.loss

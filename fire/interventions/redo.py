@@ -27,6 +27,7 @@ class Redo(Intervention):
     """Begin dormant units anew: those with mean |h| <= tau of their layer's mean."""
 
     needs_loss: ClassVar[bool] = True
+    usual_period: ClassVar[int | None] = 1_000
 
     tau: float = field(default=0.1, metadata={"help": "0: only units that are dead, so that no output changes"})
     outgoing: Literal["zero", "draw"] = field(default="zero", metadata={"help": "their outgoing weights: 0, or a draw"})

@@ -1,0 +1,92 @@
+"""What each method costs: an event in seconds and in updates, and what acts at every step as a share of an update.
+
+    python -m benchmarks.methods [--threads 2] [--agents sac nature]
+
+Events are those of the agent's published presets, their records left out (singular values before and after). Methods
+that act at every step, and regularizers, are timed in turns with the bare update in this run, the best of each
+counting; an update's figure is the middle one of the rounds' ratios. The floor of an event is its bytes over the
+bandwidth measured in this run, for each weight once read and once written: what a plain copy of the weights takes.
+"""
+
+import statistics
+from dataclasses import dataclass
+
+import torch
+import tyro
+
+from agents import dqn as dqn_agent
+from agents import sac as sac_agent
+from fire import INTERVENTIONS, Never, PlasticityManager, Position, parse_intervention, parse_regularizer, spell
+from fire.regularizers import REGULARIZERS
+from training.memory import keep_large_blocks
+
+from .measures import Name, make_subject
+from .sac_update import best, seconds
+
+
+@dataclass(frozen=True)
+class Options:
+    """Sizes are those of h1-walk, Breakout and MinAtar/Breakout-v1."""
+
+    threads: int = 2
+    """CPU threads."""
+    agents: tuple[Name, ...] = ("sac", "nature")
+    """Which agents: the published SAC, its quick preset, the published DQN, its quick preset."""
+    methods: tuple[str, ...] = (*INTERVENTIONS, *REGULARIZERS)
+    """Methods and regularizers, spelled as for --reinit and --regularize."""
+    rounds: int = 12
+    """Alternating rounds of updates with and without a method."""
+    device: str = "cpu"
+    """cpu or cuda."""
+
+
+def manager_of(agent: sac_agent.SAC | dqn_agent.DQN, method: str) -> PlasticityManager:
+    """One that applies the method, or the regularizer, as the training scripts would."""
+    presets = (sac_agent if isinstance(agent, sac_agent.SAC) else dqn_agent).PUBLISHED_INTERVENTIONS
+    regularizes = method.partition(":")[0] in REGULARIZERS
+    intervention = parse_intervention("none" if regularizes else method, presets)
+    return PlasticityManager(agent.plastic(), intervention, Never(), [parse_regularizer(method)] if regularizes else [])
+
+
+def run(name: Name, method: str, options: Options, device: torch.device) -> None:
+    """One line of the table, of agents that are new."""
+    subject, bare = (make_subject(name, 256, device) for _ in range(2))
+    manager = manager_of(subject.agent, method)
+    updates = subject.batches.rewards.shape[0]
+    for _ in range(2):
+        bare.update()
+        subject.agent.update(subject.batches, manager)
+    spelled = spell(manager.intervention)
+    if manager.intervention.acts_at_events and not manager.regularizers:
+        update = best([bare.update], device) / updates
+        losses = subject.agent.losses(subject.examples, 0)
+        repeats = 1 if method.startswith("injection") else 3  # each injection makes the next one's heads larger
+        event = min(manager.act(Position(n, n), losses).seconds for n in range(repeats))
+        weights = [parameter for network in subject.agent.plastic() for parameter in network.module.parameters()]
+        copies = [parameter.detach().clone() for parameter in weights]
+        floor = best([lambda: torch._foreach_copy_(copies, list(weights))], device)
+        figures = f"{event:10.4f} {event / update:10.2f} {floor:10.4f}"
+        print(f"{name:14s} {method:16s} {figures} {'':>10s}  {spelled if spelled != method else ''}", flush=True)
+        return
+    ratios = []
+    for _ in range(options.rounds):
+        without = best([bare.update], device, repeats=2)
+        with_it = min(seconds(lambda: subject.agent.update(subject.batches, manager), device) for _ in range(2))
+        ratios.append(with_it / without)
+    percent = 100 * (statistics.median(ratios) - 1)
+    print(f"{name:14s} {method:16s} {'':>10s} {'':>10s} {'':>10s} {percent:9.1f}%", flush=True)
+
+
+def main(options: Options) -> None:
+    keep_large_blocks()
+    torch.set_num_threads(options.threads)
+    device = torch.device(options.device)
+    print(f"Methods, {options.threads} threads, {device}")
+    print(f"{'agent':14s} {'method':16s} {'event, s':>10s} {'in updates':>10s} {'floor, s':>10s} {'an update':>10s}")
+    for name in options.agents:
+        for method in options.methods:
+            run(name, method, options, device)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))
