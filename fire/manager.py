@@ -188,7 +188,7 @@ class PlasticityManager:
             if not torch.equal(stream, torch.Generator().manual_seed(record.generator.initial_seed()).get_state()):
                 found[f"{prefix}.generator"] = stream
         for name, reference in self.references.items():
-            found |= {f"reference.{name}.{key}": value for key, value in reference.items()}
+            found |= {f"reference.{name}.{key}": value.contiguous() for key, value in reference.items()}
         return found
 
     @torch.no_grad()
@@ -206,8 +206,10 @@ class PlasticityManager:
         for name, network in self.networks.items():
             parameters = dict(network.module.named_parameters())
             values = {key: saved[f"reference.{name}.{key}"] for key in parameters if f"reference.{name}.{key}" in saved}
-            if values:
-                self.references[name] = {key: value.to(parameters[key].device) for key, value in values.items()}
+            if values:  # laid out in memory as the parameters are, so that sums come out the same
+                self.references[name] = {
+                    key: torch.empty_like(parameters[key]).copy_(value) for key, value in values.items()
+                }
 
     def _prefixed(self) -> Iterator[tuple[str, Network]]:
         """Every record, under the name that its state is saved by."""

@@ -23,7 +23,7 @@ SIZES = SACSettings(critic_width=8, critic_blocks=1, actor_width=8, batch_size=1
 TINY = [
     *("--env", "h1-walk", "--steps", "400", "--learning-starts", "40", "--seed", "3"),
     *("--critic-width", "8", "--actor-width", "8", "--batch-size", "16", "--replay-capacity", "150"),
-    *("--eval-every", "400", "--eval-episodes", "1", "--log-every", "50", "--checkpoint-every", "120"),
+    *("--eval-every", "130", "--eval-episodes", "1", "--log-every", "50", "--checkpoint-every", "120"),
     *("--threads", "1", "--device", "cpu"),
 ]
 TWICE = ("--reinit", "injection", "--reinit-every", "130")  # at environment steps 210 and 340

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 import envs
 from agents.randomness import restore_generator
-from fire import Event, Position
+from fire import Event, Position, spell
 from replay import AdaptiveRatio, Batch, Segment
 
 from .build import Parts
@@ -171,11 +171,11 @@ class Loop:
     def _event(self, position: Position, cause: str = "schedule") -> bool:
         """Evaluate, act on the networks, evaluate again: the cost and the dip are both on record.
 
-        Not where an evaluation costs more than what it shows, at events closer to each other than --eval-every.
+        Not where evaluations would take more time than training, at events of a method closer than --eval-every.
         """
-        manager = self.parts.manager
-        last = max((event.position.environment_steps for event in manager.events), default=-math.inf)
-        evaluated = position.environment_steps - last >= self.settings.eval_every
+        manager, method = self.parts.manager, spell(self.parts.manager.intervention)
+        steps = [event.position.environment_steps for event in manager.events if event.method == method]
+        evaluated = position.environment_steps - max(steps, default=-math.inf) >= self.settings.eval_every
         if evaluated:
             self._evaluate("before event")
         event = manager.act(position, self._losses())
