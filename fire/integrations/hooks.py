@@ -1,0 +1,65 @@
+"""Methods that act at every gradient step, in training code whose steps one does not want to edit, or cannot.
+
+They hang on the optimizers, by torch's hooks before and after `optimizer.step`. A penalty is added to the gradient
+instead of the loss, d(loss + penalty) = d loss + d penalty; so what the code does to gradients between `backward` and
+`step`, as clipping, does not see it.
+"""
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
+
+from ..manager import PlasticityManager
+
+
+class Attached:
+    """A manager that acts at every step, until it is detached."""
+
+    def __init__(self, handles: list[RemovableHandle]) -> None:
+        self._handles = handles
+
+    def detach(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+
+def attach(manager: PlasticityManager) -> Attached:
+    """Let the manager act at every step of its networks' optimizers; its events stay the caller's to ask for."""
+    handles: list[RemovableHandle] = []
+    if not (manager.acts_every_step or manager.has_penalty):
+        return Attached(handles)
+    for name, network in manager.networks.items():
+        if network.optimizer is None:
+            raise ValueError(f"network {name!r} has no optimizer, whose steps a method could follow")
+        if manager.has_penalty:
+            handles.append(network.optimizer.register_step_pre_hook(partial(_add_penalty, manager, name)))
+        if manager.acts_every_step:
+            handles.append(network.optimizer.register_step_post_hook(partial(_after_step, manager, name)))
+    return Attached(handles)
+
+
+def _add_penalty(
+    manager: PlasticityManager, name: str, optimizer: Optimizer, arguments: tuple[Any, ...], named: dict[str, Any]
+) -> None:
+    if any(callable(argument) for argument in (*arguments, *named.values())):
+        raise ValueError(f"the optimizer of network {name!r} computes gradients in a closure: add the penalty there")
+    with torch.enable_grad():
+        penalty = manager.penalty(name)
+    if penalty is None or not penalty.requires_grad:
+        return
+    stepped = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    parameters = [parameter for parameter in manager.networks[name].module.parameters() if id(parameter) in stepped]
+    for parameter, gradient in zip(
+        parameters, torch.autograd.grad(penalty, parameters, allow_unused=True), strict=True
+    ):
+        if gradient is not None:
+            parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+
+
+def _after_step(
+    manager: PlasticityManager, name: str, optimizer: Optimizer, arguments: tuple[Any, ...], named: dict[str, Any]
+) -> None:
+    manager.after_step(name)

@@ -1,0 +1,218 @@
+"""FIRE and every other method in Stable-Baselines3's SAC, TD3 and DQN: one callback.
+
+model.learn(100_000, callback=PlasticityCallback("fire", every=25_000))
+"""
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from stable_baselines3 import DQN, SAC, TD3
+from stable_baselines3.common.callbacks import BaseCallback
+
+from ..event import Event
+from ..interventions import Fire, Injection, Intervention, Reset, ResetHead, ShrinkPerturb
+from ..manager import PlasticityManager, restore_structure
+from ..schedule import At, Either, Every, Never, Position, Schedule
+from ..spelling import parse_intervention, parse_regularizer, spell
+from .hooks import Attached, attach
+from .stable_baselines3_networks import Algorithm, declare_units, group_heads, losses, plastic_networks
+
+Kind = TypeVar("Kind", SAC, TD3, DQN)
+
+# What was published with DQN; with SAC, and so with TD3, the methods' own defaults are.
+DQN_PRESETS: dict[str, Intervention] = {
+    "reset": Reset(scope="all", optimizer="keep", target="copy"),
+    "shrink-perturb": ShrinkPerturb(keep=0.2, scope="encoder", outside="reset", optimizer="keep", target="same"),
+    "fire": Fire(solver="newton-schulz", scope="encoder", outside="reset", optimizer="keep", target="copy"),
+    "reset-head": ResetHead(layers="last", optimizer="head", target="copy"),
+}
+
+
+class PlasticityCallback(BaseCallback):
+    """Applies a method to a model's networks: every so many gradient updates, at environment steps, or both.
+
+    `method` is spelled as on our command lines, or an `Intervention`; `every` counts gradient updates (SB3's
+    `train/n_updates`), `at` environment steps of all environments together (`num_timesteps`).
+    """
+
+    def __init__(
+        self,
+        method: str | Intervention = "fire",
+        *,
+        every: int | None = None,
+        at: int | Sequence[int] | None = None,
+        scope: str | None = None,
+        regularizers: Sequence[str | Intervention] = (),
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(verbose)
+        self.method, self.scope = method, scope
+        self.regularizers = [parse_regularizer(one) if isinstance(one, str) else one for one in regularizers]
+        self.every, self.at = every, (at,) if isinstance(at, int) else tuple(at or ())
+        self._schedule(self._intervention(DQN_PRESETS))  # what is misspelled is refused before a model is at work
+        self._kept: Kept | None = None
+        self._before = Position(0, 0)
+
+    @property
+    def events(self) -> list[Event]:
+        """What was done so far, by this callback and by those of the same model before it."""
+        return [] if self._kept is None else self.manager.events
+
+    @property
+    def manager(self) -> PlasticityManager:
+        """Made when training starts."""
+        assert self._kept is not None, "there is no model yet"
+        return self._kept.manager
+
+    def _intervention(self, presets: Mapping[str, Intervention] | None) -> Intervention:
+        method = parse_intervention(self.method, presets) if isinstance(self.method, str) else self.method
+        if self.scope is None:
+            return method
+        if not hasattr(method, "scope"):
+            raise ValueError(f"scope={self.scope}: method {spell(method)} has no scope")
+        return method.altered({"scope": self.scope})
+
+    def _schedule(self, method: Intervention) -> Schedule:
+        schedules: list[Schedule] = []
+        if self.every is not None:
+            schedules.append(Every(self.every))
+        if self.at:
+            schedules.append(At(self.at))
+        if method.acts_at_events and not schedules:
+            raise ValueError(f"{spell(method)} acts at events: give every=UPDATES, at=STEPS, or both")
+        if not method.acts_at_events and schedules:
+            raise ValueError(f"{spell(method)} acts at every gradient step: give neither every nor at")
+        return Either(tuple(schedules)) if schedules else Never()
+
+    # What SB3 asks
+
+    def _init_callback(self) -> None:
+        model = self.model
+        if not isinstance(model, SAC | TD3 | DQN):
+            raise ValueError(f"{type(model).__name__} given; allowed are Stable-Baselines3's SAC, TD3 and DQN")
+        if self._kept is None or vars(model).get("plasticity") is not self._kept:
+            self._kept = vars(model)["plasticity"] = self._take_over(model)  # an attribute, which SB3 saves
+
+    def _on_training_start(self) -> None:
+        assert self._kept is not None
+        self._kept.attached.detach()  # there still, where the last `learn` was interrupted
+        self._kept.attached = attach(self.manager)
+        self._before = self._position()
+
+    def _on_rollout_start(self) -> None:
+        self._act_if_due()  # the updates of the block before are done
+
+    def _on_step(self) -> bool:
+        self._act_if_due()
+        return True
+
+    def _on_training_end(self) -> None:
+        self._act_if_due()
+        self._log_figures()
+        assert self._kept is not None
+        self._kept.attached.detach()
+
+    # What is done
+
+    def _take_over(self, model: Algorithm) -> "Kept":
+        """A manager for the model, with what an earlier one has left, of a callback before this or in a file."""
+        saved = vars(model).get("plasticity")
+        if isinstance(saved, Kept):
+            saved.attached.detach()
+            saved = saved.state()
+        if saved is None and model._n_updates:
+            warnings.warn(
+                f"the model has {model._n_updates} updates behind it: its weights of now count as its initial ones",
+                stacklevel=2,
+            )
+        method = self._intervention(DQN_PRESETS if isinstance(model, DQN) else None)
+        grouped = saved is not None and bool(saved["grouped"])
+        if isinstance(model, DQN) and isinstance(method, Injection) and not grouped:
+            group_heads(model)
+            saved, grouped = saved and _regrouped(model, saved), True
+        declare_units(model)
+        networks = plastic_networks(model, saved and saved["initial"])
+        if isinstance(model, DQN) and isinstance(method, ResetHead) and method.layers == "last":
+            # Its head may be two modules, one after the other, of which the second has the last layer.
+            networks = tuple(replace(network, head=network.head[-1:]) for network in networks)
+        manager = PlasticityManager(networks, method, self._schedule(method), self.regularizers, seed=model.seed or 0)
+        if saved is not None:
+            manager.events = [Event.from_json(record) for record in saved["events"]]
+            manager.load_tensors(saved["tensors"])
+        return Kept(manager, grouped)
+
+    def _position(self) -> Position:
+        return Position(self.model._n_updates, self.model.num_timesteps)
+
+    def _act_if_due(self) -> None:
+        before, self._before = self._before, self._position()
+        if not self.manager.due(before, self._before):
+            return
+        examples = None
+        if self.manager.intervention.needs_loss:
+            examples = losses(cast(Algorithm, self.model), seed=self._before.updates)
+        event = self.manager.act(self._before, examples)
+        if self.verbose:
+            print(event)
+        self.logger.record("plasticity/events", len(self.events))
+        for report in event.networks:
+            for when in ("before", "after"):
+                values = [getattr(matrix, f"deviation_{when}") for matrix in report.matrices]
+                mean = sum(values) / len(values) if values else math.nan
+                self.logger.record(f"plasticity/{report.name}_deviation_{when}", mean)
+            for key, value in report.figures.items():
+                self.logger.record(f"plasticity/{report.name}/{key}", value)
+        self._log_figures()
+
+    def _log_figures(self) -> None:
+        for key, value in self.manager.figures().items():
+            self.logger.record(f"plasticity/{key}", value)
+
+
+class Kept:
+    """What belongs to a model beside its weights, saved with it by SB3 as plain dictionaries of tensors."""
+
+    def __init__(self, manager: PlasticityManager, grouped: bool) -> None:
+        self.manager, self._grouped = manager, grouped
+        self.attached = Attached([])
+
+    def state(self) -> dict[str, Any]:
+        networks = self.manager.networks.values()
+        first = {network.name: dict(network.initial) for network in networks}
+        for companion in (companion for network in networks for companion in network.companions):
+            first[companion.name] = {str(index): value for index, value in enumerate(companion.initial)}
+        return {
+            "initial": {name: {key: value.cpu() for key, value in values.items()} for name, values in first.items()},
+            "tensors": {key: value.cpu() for key, value in self.manager.tensors().items()},
+            "grouped": self._grouped,
+            **self.manager.state_dict(),
+        }
+
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        return dict, (self.state(),)
+
+
+def _regrouped(model: DQN, saved: Mapping[str, Any]) -> dict[str, Any]:
+    """The saved state under the names of a grouped head; methods' memories of the other names begin anew."""
+    initial = dict(zip(model.q_net.state_dict(), saved["initial"]["q"].values(), strict=True))
+    return {**saved, "initial": {"q": initial}, "tensors": {}}
+
+
+def load(kind: type[Kind], path: str | Path, **arguments: Any) -> Kind:
+    """`kind.load`, but also of a model that was trained with injection, whose structure SB3 does not expect."""
+
+    class Loaded(kind):  # type: ignore[misc, valid-type]
+        def _setup_model(self) -> None:
+            super()._setup_model()
+            saved = vars(self).get("plasticity")
+            if saved is not None:
+                if saved["grouped"]:
+                    group_heads(self)
+                restore_structure(plastic_networks(self), saved)
+
+    Loaded.__name__, Loaded.__qualname__ = kind.__name__, kind.__qualname__
+    return cast(Any, Loaded.load(path, **arguments))
