@@ -21,6 +21,7 @@ from .measures import deviation_from_isometry, measure, singular_values, squared
 from .network import Companion, Network
 from .polar import SOLVERS, Solver, polar_factor
 from .projection import FireReport, fire_
+from .regularizers import REGULARIZERS, L2Init, Parseval, Spectral, WeightDecay
 from .report import MatrixReport
 from .schedule import At, Either, Every, Never, Position, Schedule
 from .spelling import describe_interventions, describe_regularizers, parse_intervention, parse_regularizer, spell
@@ -30,6 +31,7 @@ from .units import HiddenLayer, Watch, Weights, hidden_layers, new_draw
 __all__ = [
     "INTERVENTIONS",
     "MEASURES",
+    "REGULARIZERS",
     "SOLVERS",
     "At",
     "Companion",
@@ -44,12 +46,14 @@ __all__ = [
     "Injection",
     "Intervention",
     "Inventory",
+    "L2Init",
     "Matrix",
     "MatrixReport",
     "Network",
     "NetworkReport",
     "Never",
     "NoIntervention",
+    "Parseval",
     "PlasticityManager",
     "Position",
     "Redo",
@@ -59,8 +63,10 @@ __all__ = [
     "Schedule",
     "ShrinkPerturb",
     "Solver",
+    "Spectral",
     "Trigger",
     "Watch",
+    "WeightDecay",
     "Weights",
     "describe_interventions",
     "describe_regularizers",
