@@ -16,7 +16,7 @@ SOLVERS: tuple[str, ...] = get_args(Solver)
 DEFAULT_STEPS = {"newton-schulz": 10, "polar-express": 9}
 
 # Odd quintics a x + b x^3 + c x^5. Each has the least largest distance from 1 over the interval that those before it
-# make of [1e-4, 1], widened by a thousandth above so that rounding pushes nothing out (docs/method.md; tested there).
+# make of [1e-4, 1], widened by a thousandth above so that rounding pushes nothing out (docs/fire.md; tested there).
 OPTIMAL_QUINTICS = (
     (8.501389, -25.188682, 18.660096),
     (4.245345, -3.145545, 0.582967),

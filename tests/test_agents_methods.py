@@ -19,7 +19,11 @@ from replay import Batch
 OBSERVATION, ACTIONS, BATCH = 5, 3, 16
 PRESETS = {"sac": sac_agent.PUBLISHED_INTERVENTIONS, "dqn": dqn_agent.PUBLISHED_INTERVENTIONS}
 # Quick enough to act within some tens of updates.
-IN_A_HURRY = {"cbp": "cbp:replacement_rate=0.05,maturity=3", "redo": "redo:tau=0.5", "snr": "snr:longest=6,period=3,apply_every=1,rejection=0.3"}
+IN_A_HURRY = {
+    "cbp": "cbp:replacement_rate=0.05,maturity=3",
+    "redo": "redo:tau=0.5",
+    "snr": "snr:longest=6,period=3,apply_every=1,rejection=0.3",
+}
 METHODS = [IN_A_HURRY.get(name, name) for name in INTERVENTIONS]
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -54,7 +55,7 @@ class Look(Intervention):
         return {"loss": float(network.loss())}
 
 
-def make_network(name: str = "critic", seed: int = 0) -> Network:
+def make_network(name: str = "critic", seed: int = 0) -> Any:
     torch.manual_seed(seed)
     module = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 1))
     initial = {key: value.clone() for key, value in module.state_dict().items()}
@@ -105,14 +106,14 @@ def test_each_network_and_each_seed_has_a_stream_of_its_own():
     manager, other = two(Wander()), two(Wander(), seed=9)
     run(manager, 1)
     run(other, 1)
-    actor, critic = (network.module[0].weight for network in manager.networks.values())
+    actor, critic = (network.module.get_parameter("0.weight") for network in manager.networks.values())
     assert not torch.equal(actor, critic)
-    assert not torch.equal(actor, other.networks["actor"].module[0].weight)
+    assert not torch.equal(actor, other.networks["actor"].module.get_parameter("0.weight"))
 
 
 def test_methods_see_what_units_did_in_the_last_forward_pass():
-    manager = PlasticityManager([make_network()], Wander(), Never())
-    network = manager.networks["critic"]
+    network = make_network()
+    manager = PlasticityManager([network], Wander(), Never())
     inputs = torch.randn(3, 6)
     network.module(torch.randn(50, 6))
     hidden = network.module[1](network.module[0](inputs))
@@ -139,7 +140,7 @@ def test_the_weights_after_the_last_event_are_kept_and_restored():
     manager.act(Position(1, 1))
     after = weights(manager)
     with torch.no_grad():
-        manager.networks["critic"].module[0].weight.add_(1.0)
+        manager.networks["critic"].module.get_parameter("0.weight").add_(1.0)
     other = two(Reset())
     restore(other, saved(manager))
     kept = [value for reference in other.references.values() for value in reference.values()]
@@ -162,7 +163,9 @@ def test_regularizers_act_beside_a_method_and_with_each_other():
     network = make_network()
     manager = PlasticityManager([network], Wander(), Never(), [Pull(), Pull(strength=0.5)])
     squares = sum(float(parameter.detach().square().sum()) for parameter in network.module.parameters())
-    assert float(manager.penalty("critic")) == pytest.approx(1.5 * squares, rel=1e-6)
+    penalty = manager.penalty("critic")
+    assert penalty is not None
+    assert float(penalty.detach()) == pytest.approx(1.5 * squares, rel=1e-6)
     assert manager.acts_every_step
     assert manager.has_penalty
     assert two(Wander()).penalty("critic") is None
