@@ -3,6 +3,7 @@
 from .event import Event, NetworkReport
 from .interventions import (
     INTERVENTIONS,
+    ContinualBackprop,
     Dash,
     Fire,
     Injected,
@@ -13,6 +14,7 @@ from .interventions import (
     Reinitialization,
     Reset,
     ResetHead,
+    SelfNormalizedResets,
     ShrinkPerturb,
 )
 from .manager import PlasticityManager, restore_structure
@@ -35,6 +37,7 @@ __all__ = [
     "SOLVERS",
     "At",
     "Companion",
+    "ContinualBackprop",
     "Dash",
     "Either",
     "Event",
@@ -61,6 +64,7 @@ __all__ = [
     "Reset",
     "ResetHead",
     "Schedule",
+    "SelfNormalizedResets",
     "ShrinkPerturb",
     "Solver",
     "Spectral",
