@@ -45,7 +45,7 @@ class Options:
     """Which agents: the published SAC, its quick preset, the published DQN, its quick preset."""
     examples: int = 256
     """Transitions that a measurement looks at."""
-    rounds: int = 12
+    rounds: int = 8
     """Alternating rounds of updates and measurements; the best of each counts."""
     hessian: bool = False
     """Time the top eigenvalue of the Hessian too, once."""
