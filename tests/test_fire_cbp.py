@@ -122,6 +122,7 @@ def test_three_hundred_steps_are_those_of_the_released_code(case, monkeypatch):
 
     monkeypatch.setattr(continual_backprop, "new_draw", draw)
     adam = case == "adam"
+    monkeypatch.setattr(continual_backprop, "OWN_STEPS", 1000)
     optimizer = torch.optim.Adam(module.parameters(), 0.01) if adam else torch.optim.SGD(module.parameters(), 0.05)
     method = ContinualBackprop(
         replacement_rate=0.02, maturity=15, decay=0.9, biases="correct" if case == "correct" else "keep"

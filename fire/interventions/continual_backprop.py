@@ -20,6 +20,7 @@ from ..units import HiddenLayer, Weights, hidden_layers, new_draw
 from .intervention import Intervention
 
 LONG_AGO = -(2**30)  # when a weight was born that was there before the method
+OWN_STEPS = 200  # for how long Adam counts a new weight's steps by themselves, at most: it costs time
 Units = tuple[Tensor, ...]  # indices of some units of a layer: (units,), or (members, units) that broadcast
 
 
@@ -193,8 +194,8 @@ def give_to_readers_(module: nn.Module, layer: HiddenLayer, units: Units, means:
 
 # Adam divides its moments by 1 - beta^steps, for they begin at zero, and has one count of steps for a whole parameter.
 # With betas 0.9 and 0.999 that moves a new weight up to 6.5 times too far, and too far for hundreds of steps. So what
-# Adam did is made what it does by a count of the weight's own, exactly so for the first 1 / (1 - beta2) steps. Then its
-# moments are divided once and for all, and the parameter's count is right for them too.
+# Adam did is made what it does by a count of the weight's own, exactly so for its first 200 steps. Then its moments are
+# divided once and for all, and the parameter's count is right for them too: averages, in which those steps weigh more.
 
 
 def steps_of_its_own(optimizer: Optimizer | None) -> int:
@@ -202,7 +203,7 @@ def steps_of_its_own(optimizer: Optimizer | None) -> int:
     if type(optimizer) not in (Adam, AdamW):
         return 0
     assert optimizer is not None
-    return max(round(1 / (1 - group["betas"][1])) for group in optimizer.param_groups)
+    return min(OWN_STEPS, max(round(1 / (1 - group["betas"][1])) for group in optimizer.param_groups))
 
 
 def count_new_steps_(network: Network, layers: Sequence[HiddenLayer], step: int, own_steps: int) -> None:
