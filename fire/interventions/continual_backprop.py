@@ -20,7 +20,7 @@ from ..units import HiddenLayer, Weights, hidden_layers, new_draw
 from .intervention import Intervention
 
 LONG_AGO = -(2**30)  # when a weight was born that was there before the method
-OWN_STEPS = 200  # for how long Adam counts a new weight's steps by themselves, at most: it costs time
+OWN_STEPS = 50  # for how long Adam counts a new weight's steps by themselves, at most: it costs time
 Units = tuple[Tensor, ...]  # indices of some units of a layer: (units,), or (members, units) that broadcast
 
 
@@ -159,7 +159,8 @@ def by_member(indices: Tensor) -> Units:
 def outgoing_length(module: nn.Module, layer: HiddenLayer) -> Tensor:
     """mean |w| of all weights that read each unit, (*shape)."""
     views = [weights.by_unit(module.get_parameter(weights.name)) for weights in layer.outgoing]
-    means = [view.abs().mean(tuple(range(len(layer.shape), view.dim()))) for view in views]
+    # First over what reads them, as the weights lie in memory: twice as fast.
+    means = [view.abs().mean(len(layer.shape)).reshape(*layer.shape, -1).mean(-1) for view in views]
     if len(means) == 1:
         return means[0]
     entries = [math.prod(view.shape[len(layer.shape) :]) for view in views]
@@ -194,7 +195,7 @@ def give_to_readers_(module: nn.Module, layer: HiddenLayer, units: Units, means:
 
 # Adam divides its moments by 1 - beta^steps, for they begin at zero, and has one count of steps for a whole parameter.
 # With betas 0.9 and 0.999 that moves a new weight up to 6.5 times too far, and too far for hundreds of steps. So what
-# Adam did is made what it does by a count of the weight's own, exactly so for its first 200 steps. Then its moments are
+# Adam did is made what it does by a count of the weight's own, exactly so for its first 50 steps. Then its moments are
 # divided once and for all, and the parameter's count is right for them too: averages, in which those steps weigh more.
 
 
