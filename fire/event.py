@@ -45,9 +45,9 @@ class Event:
         networks = [
             {
                 "name": report.name,
-                "matrices": [_to_strict(asdict(matrix)) for matrix in report.matrices],
+                "matrices": [_finite(asdict(matrix)) for matrix in report.matrices],
                 "seconds": report.seconds,
-                "figures": dict(report.figures),
+                "figures": _finite(report.figures),
             }
             for report in self.networks
         ]
@@ -58,19 +58,21 @@ class Event:
         networks = [
             NetworkReport(
                 report["name"],
-                tuple(map(_from_strict, report["matrices"])),
+                tuple(MatrixReport(**_with_nan(matrix)) for matrix in report["matrices"]),
                 report["seconds"],
-                report.get("figures", {}),  # records of earlier versions have none
+                _with_nan(report.get("figures", {})),  # records of earlier versions have none
             )
             for report in record["networks"]
         ]
         return cls(Position(**record["position"]), record["method"], tuple(networks), record["seconds"])
 
 
-def _to_strict(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
+def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Strict JSON: what is not finite becomes null."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in values.items()
+    }
 
 
-def _from_strict(row: Mapping[str, Any]) -> MatrixReport:
-    values: dict[str, Any] = {key: math.nan if value is None else value for key, value in row.items()}
-    return MatrixReport(**values)
+def _with_nan(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: math.nan if value is None else value for key, value in values.items()}

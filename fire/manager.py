@@ -10,7 +10,7 @@ from torch import Tensor
 from .event import Event, NetworkReport
 from .interventions import INTERVENTIONS, Intervention
 from .matrices import take_inventory
-from .measures import measure, singular_values
+from .measures import measure
 from .network import Network
 from .report import Snapshot, clock
 from .schedule import Position, Schedule
@@ -53,6 +53,9 @@ class PlasticityManager:
                 method.check(network)
         for trigger in self.triggers:
             trigger.check(self.networks)
+        spelled = [spell(method) for method in self._methods]
+        if twice := next((name for name in spelled if spelled.count(name) > 1), None):
+            raise ValueError(f"{twice} is given twice")
         self._records: list[dict[str, Network]] = []
         self._watches: list[Watch] = []
         self._begin()
@@ -63,18 +66,21 @@ class PlasticityManager:
 
     def _begin(self) -> None:
         """A record of each network for each method: memory, random stream, and eyes where it asks for them."""
+        streams = [record.generator for records in self._records for record in records.values()]
+        if not streams:
+            count = len(self._methods) * len(self.networks)
+            streams = [torch.Generator().manual_seed(self.seed + number) for number in range(count)]
         for watch in self._watches:
             watch.close()
         self._records, self._watches = [], []
         for method in self._methods:
             records: dict[str, Network] = {}
             for name, network in self.networks.items():
-                seed = self.seed + sum(map(len, self._records)) + len(records)
-                record = replace(network, memory={}, generator=torch.Generator().manual_seed(seed))
+                record = replace(network, memory={}, generator=streams.pop(0))
                 if method.watches_units:
-                    watch = Watch(network.module, hidden_layers(network.module))
-                    self._watches.append(watch)
-                    record = replace(record, activations=watch)
+                    layers = hidden_layers(network.module)
+                    self._watches.append(Watch(network.module, layers))
+                    record = replace(record, layers=layers, activations=self._watches[-1])
                 method.begin(record)
                 records[name] = record
             self._records.append(records)
@@ -130,7 +136,7 @@ class PlasticityManager:
         figures = self.intervention.act(network) or {}
         seconds = clock(probe) - started
         kept = [matrix for matrix in take_inventory(network.module).matrices if matrix.name in before]
-        values = {matrix.name: (before[matrix.name].singular_values, singular_values(matrix)) for matrix in kept}
+        values = {matrix.name: before[matrix.name].singular_values_now(matrix) for matrix in kept}
         rows = tuple(before[matrix.name].compare(matrix, values[matrix.name][1]) for matrix in kept)
         return NetworkReport(network.name, rows, seconds, dict(figures), values)
 
@@ -138,6 +144,8 @@ class PlasticityManager:
         for method, records in zip(self._methods, self._records, strict=True):
             if method.acts_every_step:
                 method.after_step(records[network_name])
+            if isinstance(seen := records[network_name].activations, Watch):
+                seen.forget()
 
     def penalty(self, network_name: str) -> Tensor | None:
         """What the methods add to the network's loss; None where they add nothing."""
@@ -181,8 +189,8 @@ class PlasticityManager:
     def tensors(self) -> dict[str, Tensor]:
         """The state's tensors: methods' memories, random streams that have moved, the weights after the last event."""
         found: dict[str, Tensor] = {}
-        for prefix, record in self._prefixed():
-            found |= {f"{prefix}.memory.{key}": value for key, value in record.memory.items()}
+        for _, prefix, record in self._prefixed():
+            found |= {f"{prefix}.memory.{key}": value.contiguous() for key, value in record.memory.items()}
             assert record.generator is not None
             stream = record.generator.get_state()
             if not torch.equal(stream, torch.Generator().manual_seed(record.generator.initial_seed()).get_state()):
@@ -194,8 +202,12 @@ class PlasticityManager:
     @torch.no_grad()
     def load_tensors(self, saved: Mapping[str, Tensor]) -> None:
         """Put them back, once the networks have theirs. A method that the saved run did not have begins here."""
-        for prefix, record in self._prefixed():
-            if not any(key.startswith(prefix) for key in saved):
+        for method, prefix, record in self._prefixed():
+            if not any(key.startswith(f"{prefix}.") for key in saved):
+                assert record.generator is not None
+                record.generator.manual_seed(record.generator.initial_seed())
+                record.memory.clear()
+                method.begin(record)  # now that the network has its weights
                 continue
             for key, value in record.memory.items():
                 value.copy_(saved[f"{prefix}.memory.{key}"])
@@ -211,11 +223,11 @@ class PlasticityManager:
                     key: torch.empty_like(parameters[key]).copy_(value) for key, value in values.items()
                 }
 
-    def _prefixed(self) -> Iterator[tuple[str, Network]]:
-        """Every record, under the name that its state is saved by."""
+    def _prefixed(self) -> Iterator[tuple[Intervention, str, Network]]:
+        """Every method with each network's record, and the name that its state is saved by."""
         for method, records in zip(self._methods, self._records, strict=True):
             for name, record in records.items():
-                yield f"method.{spell(method)}.{name}", record
+                yield method, f"method.{spell(method)}.{name}", record
 
     def _recorded(self, spelling: str) -> Intervention:
         """An event's method: this run's or a built-in one. No file may name code that is then imported."""

@@ -31,6 +31,7 @@ class Matrix:
     """One matrix, or a stack of alike ones (kernel positions, groups, members) in the view's leading dimensions.
 
     `view` is a writable view (..., d_out, d_in) of a parameter; of a weight stored as (in, out) it is `weight.mT`.
+    `parameter` is that one's name in the module whose inventory was taken.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Matrix:
     d_out: int
     d_in: int
     kernel_positions: int = 1
+    parameter: str = ""
 
     def __post_init__(self) -> None:
         if self.view.shape[-2:] != (self.d_out, self.d_in):
@@ -101,7 +103,7 @@ def take_inventory(
     matrices, left, undeclared = [], [], []
     for matrix, owner in found:
         if chosen(matrix.name, *names[owner]):
-            matrices.append(matrix)
+            matrices.append(replace(matrix, parameter=names[owner][0]))
         else:
             left.append(matrix.name)
     claimed = {owner for _, owner in found}

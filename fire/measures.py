@@ -41,7 +41,7 @@ def measure(network: Network, reference: Mapping[str, Tensor] | None = None, hes
     top: dict[str, float] = {}
     if network.loss is not None:
         layers = hidden_layers(network.module)
-        with _undisturbed(network), Watch(network.module, layers) as watch, HeadInput(network) as head_input:
+        with undisturbed(network), Watch(network.module, layers) as watch, HeadInput(network) as head_input:
             loss = network.loss()
             found |= unit_measures(watch)
             if head_input.latest is not None:
@@ -59,8 +59,8 @@ def measure(network: Network, reference: Mapping[str, Tensor] | None = None, hes
 
 
 @contextmanager
-def _undisturbed(network: Network) -> Iterator[None]:
-    """Random streams and buffers, such as running means, are afterwards what they were."""
+def undisturbed(network: Network) -> Iterator[None]:
+    """For running `network.loss`: random streams and buffers, such as running means, are afterwards what they were."""
     modules = [module for module in (network.module, network.target) if module is not None]
     buffers = [buffer for module in modules for buffer in module.buffers()]
     before = [buffer.clone() for buffer in buffers]

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from .units import HiddenLayer
+
 # Optimizers whose state is all zeros before their first step, so that zeroing it makes them new.
 ZERO_START = tuple(
     getattr(torch.optim, name)
@@ -35,9 +37,9 @@ class Network:
 
     `initial` is the run's own initial state_dict, cloned, in a dict that grows with the structure; `encoder` and `head`
     are name prefixes of modules. The rest is the manager's to fill, for the method it gives the record to: `loss` runs
-    the module on examples and returns its training loss, at events and measurements; `activations` is what hidden units
-    did in the last forward pass, by layer; `memory` and `generator` (on the CPU) are the method's own, saved with the
-    run.
+    the module on examples and returns its training loss, at events and measurements; where a method watches units,
+    `layers` are the hidden ones and `activations` what they did in the last forward pass, by name; `memory` and
+    `generator` (on the CPU) are the method's own, saved with the run.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Network:
     encoder: tuple[str, ...] = ()
     head: tuple[str, ...] = ()
     loss: Callable[[], Tensor] | None = None
+    layers: tuple[HiddenLayer, ...] = ()
     activations: Mapping[str, Tensor] = field(default_factory=dict)
     memory: MutableMapping[str, Tensor] = field(default_factory=dict)
     generator: torch.Generator | None = None

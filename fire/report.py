@@ -45,6 +45,11 @@ class Snapshot:
     def of(cls, matrix: Matrix) -> "Snapshot":
         return cls(matrix.view.clone(), singular_values(matrix))
 
+    def singular_values_now(self, matrix: Matrix) -> tuple[Tensor, Tensor]:
+        """Before and after; what has not changed need not be decomposed again."""
+        same = torch.equal(self.weight, matrix.view)
+        return self.singular_values, self.singular_values if same else singular_values(matrix)
+
     def compare(self, matrix: Matrix, values: Tensor, seconds: float = math.nan) -> MatrixReport:
         """With what the matrix is now; `values` are its singular values."""
         return MatrixReport(

@@ -24,7 +24,7 @@ ACTIVATIONS = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus,
     nn.Tanh, nn.Hardtanh, nn.Sigmoid,
 )
-# What stands between weights and keeps units apart: a unit's values stay its own.
+# What stands between weights and keeps units apart: each is read by its own weights, though norms level their values.
 POOLS = (_MaxPoolNd, _AvgPoolNd, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)
 BETWEEN = (
     nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout2d, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, _NormBase, *POOLS,
@@ -70,14 +70,16 @@ def hidden_layers(module: nn.Module) -> tuple[HiddenLayer, ...]:
     """Every hidden layer whose incoming and outgoing weights are known.
 
     What stands in two places is left out: an activation module, as what its units did there could not be told apart,
-    and a weight, as it is not the units' alone.
+    and a weight, as it is not the units' alone. So are units whose weights are frozen, or made from others at each pass
+    (weight and spectral normalisation): new weights would not be theirs.
     """
     modules = Counter(id(child) for _, child in module.named_modules(remove_duplicate=False))
     parameters = Counter(id(parameter) for _, parameter in module.named_parameters(remove_duplicate=False))
 
     def stands_alone(layer: HiddenLayer) -> bool:
-        weights = (module.get_parameter(weights.name) for weights in (*layer.incoming, *layer.outgoing))
-        return modules[id(module.get_submodule(layer.name))] == 1 and all(parameters[id(each)] == 1 for each in weights)
+        weights = [module.get_parameter(weights.name) for weights in (*layer.incoming, *layer.outgoing)]
+        once = modules[id(module.get_submodule(layer.name))] == 1 and all(parameters[id(each)] == 1 for each in weights)
+        return once and weights[0].requires_grad
 
     return tuple(filter(stands_alone, _find("", module)))
 
@@ -94,7 +96,7 @@ def chain(parts: Iterable[tuple[str, nn.Module]]) -> Iterator[HiddenLayer]:
     for name, module in _unrolled(parts):
         if constant := _constant_children(name, module):
             readers += [reader for child in constant for reader in _first_weights(child)]
-        elif isinstance(module, nn.Linear | _ConvNd):
+        elif isinstance(module, nn.Linear | _ConvNd) and "weight" in module._parameters:
             if weight and activation and (layer := _layer(*weight, activation, [*readers, (name, module)], flattened)):
                 yield layer
             weight, activation, readers, flattened = (name, module), None, [], False
@@ -115,8 +117,8 @@ def _keeps_apart(module: nn.Module, source: nn.Module) -> bool:
 
 def _find(name: str, module: nn.Module) -> Iterator[HiddenLayer]:
     if isinstance(module, DeclaresUnits):
-        yield from (within(name, layer) for layer in module.plastic_units())
-    elif isinstance(module, nn.Sequential):
+        yield from (prefixed(name, layer) for layer in module.plastic_units())
+    elif _is_chain(module):
         yield from chain([(name, module)])
     else:
         constant = getattr(module, "constant_parts", ())
@@ -125,7 +127,12 @@ def _find(name: str, module: nn.Module) -> Iterator[HiddenLayer]:
                 yield from _find(_join(name, child_name), child)
 
 
-def within(name: str, layer: HiddenLayer) -> HiddenLayer:
+def _is_chain(module: nn.Module) -> bool:
+    """Whether its modules run one after another and do nothing else: a subclass may have a way of its own."""
+    return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
+
+
+def prefixed(name: str, layer: HiddenLayer) -> HiddenLayer:
     """A child's layer, named as its parent knows it."""
 
     def renamed(weights: Weights) -> Weights:
@@ -138,7 +145,7 @@ def within(name: str, layer: HiddenLayer) -> HiddenLayer:
 def _unrolled(parts: Iterable[tuple[str, nn.Module]]) -> Iterator[tuple[str, nn.Module]]:
     """Modules in the order they run in, what `nn.Sequential` and injected heads contain in their places."""
     for name, module in parts:
-        if isinstance(module, nn.Sequential):
+        if _is_chain(module):
             # Not named_children, which passes over a module that stands in two places.
             yield from _unrolled((_join(name, key), child) for key, child in module._modules.items() if child)
             continue
@@ -159,8 +166,7 @@ def _first_weights(part: tuple[str, nn.Module]) -> Iterator[tuple[str, nn.Module
             for child in constant:
                 yield from _first_weights(child)
         elif not isinstance(module, BETWEEN):
-            if isinstance(module, nn.Linear | _ConvNd):
-                yield name, module
+            yield name, module
             return
 
 
@@ -169,6 +175,8 @@ def _layer(
 ) -> HiddenLayer | None:
     """The units that `module` feeds; None where some weight is not told apart by unit, as in grouped convolutions."""
     assert isinstance(module, nn.Linear | _ConvNd)
+    if not all(isinstance(reader, nn.Linear | _ConvNd) and "weight" in reader._parameters for _, reader in readers):
+        return None
     units = module.out_features if isinstance(module, nn.Linear) else module.out_channels
     into = _incoming_view(module)
     out_of = [_outgoing_view(reader, module, units, flattened) for _, reader in readers]
@@ -178,7 +186,9 @@ def _layer(
     if module.bias is not None:
         incoming.append(Weights(f"{name}.bias", _as_it_is))
     outgoing = tuple(
-        Weights(f"{reader_name}.weight", view, f"{reader_name}.bias" if reader.bias is not None else None)
+        Weights(
+            f"{reader_name}.weight", view, f"{reader_name}.bias" if "bias" in dict(reader.named_parameters()) else None
+        )
         for (reader_name, reader), view in zip(readers, out_of, strict=True)
         if view is not None
     )
@@ -271,12 +281,19 @@ class Watch(Mapping[str, Tensor]):
     def __len__(self) -> int:
         return len(self._outputs)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._outputs
+
+    def forget(self) -> None:
+        """What was seen so far is of no use any more."""
+        self._outputs.clear()
+        self._trained.clear()
+
     def close(self) -> None:
         """Look no longer, and forget."""
         for handle in self._handles:
             handle.remove()
-        self._outputs.clear()
-        self._trained.clear()
+        self.forget()
 
     def __enter__(self) -> "Watch":
         return self
@@ -291,4 +308,4 @@ def new_draw(initial: Tensor, shape: Sequence[int], generator: torch.Generator |
     Drawn on the CPU, so that every device gets the same.
     """
     chosen = torch.randint(initial.numel(), tuple(shape), generator=generator)
-    return initial.reshape(-1)[chosen.to(initial.device)]
+    return initial.reshape(-1)[chosen.to(initial.device, non_blocking=True)]

@@ -25,7 +25,7 @@ from fire import (
     parse_intervention,
     spell,
 )
-from fire.interventions import continual_backprop
+from fire.interventions import continual_backprop, own_counts, renewal
 from replay import Batch
 
 REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "cbp_reference.json").read_text())
@@ -47,8 +47,11 @@ def numbers(listed: list[float]) -> Tensor:
 def make_network(module: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> Network:
     """As the manager hands one to a method."""
     initial = {name: value.detach().clone() for name, value in module.state_dict().items()}
-    watch = Watch(module, hidden_layers(module))
-    return Network("net", module, initial, optimizer, activations=watch, generator=torch.Generator().manual_seed(0))
+    layers = hidden_layers(module)
+    watch = Watch(module, layers)
+    return Network(
+        "net", module, initial, optimizer, layers=layers, activations=watch, generator=torch.Generator().manual_seed(0)
+    )
 
 
 def begun(method: Intervention, network: Network) -> Network:
@@ -120,9 +123,9 @@ def test_three_hundred_steps_are_those_of_the_released_code(case, monkeypatch):
         reach = 1 if len(shape) == 4 else 6  # as wide as torch initialises convolutions, and as He does linear layers
         return values(tuple(shape), 5000 + len(drawn)) * math.sqrt(reach / math.prod(shape[1:]))
 
-    monkeypatch.setattr(continual_backprop, "new_draw", draw)
+    monkeypatch.setattr(renewal, "new_draw", draw)
     adam = case == "adam"
-    monkeypatch.setattr(continual_backprop, "OWN_STEPS", 1000)
+    monkeypatch.setattr(own_counts, "OWN_STEPS", 1000)
     optimizer = torch.optim.Adam(module.parameters(), 0.01) if adam else torch.optim.SGD(module.parameters(), 0.05)
     method = ContinualBackprop(
         replacement_rate=0.02, maturity=15, decay=0.9, biases="correct" if case == "correct" else "keep"
@@ -130,7 +133,7 @@ def test_three_hundred_steps_are_those_of_the_released_code(case, monkeypatch):
     network = begun(method, make_network(module, optimizer))
     replaced: list[Any] = []
     hidden_names = [layer.name for layer in hidden_layers(module)]
-    replace = continual_backprop.replace_units_
+    replace = renewal.replace_units_
 
     def record(network: Network, layer: Any, units: Any) -> None:
         replaced.append([step, hidden_names.index(layer.name), units[-1].tolist()])

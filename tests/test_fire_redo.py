@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from agents.networks import Critic
 from agents.q_network import make_network
 from fire import Injection, Network, Never, PlasticityManager, Position, Redo, hidden_layers, parse_intervention
-from fire.interventions.redo import scores
+from fire.activity import dormancy_scores as scores
 from fire.units import Watch
 
 REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "redo_reference.json").read_text())

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fire import Network, SelfNormalizedResets, hidden_layers, parse_intervention, spell
-from fire.interventions import continual_backprop, self_normalized_resets
+from fire.interventions import renewal, self_normalized_resets
 from tests.test_fire_cbp import KINDS, assert_resumes, begun, make_network, mlp, numbers, tensors, train, values
 
 REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "snr_reference.json").read_text())
@@ -37,13 +37,13 @@ def test_four_hundred_steps_are_those_of_the_public_code(monkeypatch):
         return (values((width,), step * 10 + sizes.index(width)) * math.sqrt(6 / width)).expand(shape)
 
     replaced: list[Any] = []
-    renew = continual_backprop.replace_units_
+    renew = renewal.replace_units_
 
     def record(network: Any, layer: Any, units: Any) -> None:
         replaced.append([step, {"1": 0, "3": 1}[layer.name], units[0].tolist()])
         renew(network, layer, units)
 
-    monkeypatch.setattr(continual_backprop, "new_draw", draw)
+    monkeypatch.setattr(renewal, "new_draw", draw)
     monkeypatch.setattr(self_normalized_resets, "replace_units_", record)
     optimizer = torch.optim.Adam(module.parameters(), 0.02)
     method = SelfNormalizedResets(rejection=0.1, longest=20, period=50, apply_every=1)

@@ -7,21 +7,19 @@ are those of its experiments in reinforcement learning. Adam counts the steps of
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, AdamW, Optimizer
 
-from ..network import Network, refuse_missing_initial, refuse_unknown
-from ..units import HiddenLayer, Weights, hidden_layers, new_draw
+from ..network import Network
+from ..units import HiddenLayer
 from .intervention import Intervention
+from .own_counts import count_new_steps_, steps_of_its_own
+from .renewal import Units, by_member, refuse_what_has_no_units, replace_units_
 
 LONG_AGO = -(2**30)  # when a weight was born that was there before the method
-OWN_STEPS = 50  # for how long Adam counts a new weight's steps by themselves, at most: it costs time
-Units = tuple[Tensor, ...]  # indices of some units of a layer: (units,), or (members, units) that broadcast
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +55,7 @@ class ContinualBackprop(Intervention):
         memory, own_steps = network.memory, steps_of_its_own(network.optimizer)
         memory["step"] = torch.zeros((), dtype=torch.int64)
         memory["replaced"] = torch.zeros((), dtype=torch.int64)
-        for layer in hidden_layers(network.module):
+        for layer in network.layers:
             weight = network.module.get_parameter(layer.incoming[0].name)
             memory[f"{layer.name}.utility"] = weight.new_zeros(layer.shape, requires_grad=False)
             memory[f"{layer.name}.birth"] = weight.new_zeros(layer.shape, dtype=torch.int32, requires_grad=False)
@@ -74,7 +72,7 @@ class ContinualBackprop(Intervention):
 
     @torch.no_grad()
     def after_step(self, network: Network) -> None:
-        layers = hidden_layers(network.module)
+        layers = network.layers
         step = int(network.memory["step"].add_(1))  # on the CPU, as all that is read here
         own_steps = steps_of_its_own(network.optimizer)
         for layer in layers:
@@ -141,21 +139,6 @@ class ContinualBackprop(Intervention):
         memory["replaced"] += units[-1].numel()
 
 
-def refuse_what_has_no_units(method: str, network: Network) -> None:
-    if not hidden_layers(network.module):
-        raise ValueError(f"{method}: network {network.name!r} has no hidden units whose weights are known")
-    refuse_missing_initial(network)
-    if network.optimizer is not None:
-        refuse_unknown(network.optimizer, advice="")
-
-
-def by_member(indices: Tensor) -> Units:
-    """Indices of units, (count,) or (members, count), as they index a tensor that begins with the layer's shape."""
-    if indices.dim() == 1:
-        return (indices,)
-    return torch.arange(len(indices), device=indices.device).unsqueeze(-1), indices
-
-
 def outgoing_length(module: nn.Module, layer: HiddenLayer) -> Tensor:
     """mean |w| of all weights that read each unit, (*shape)."""
     views = [weights.by_unit(module.get_parameter(weights.name)) for weights in layer.outgoing]
@@ -167,21 +150,6 @@ def outgoing_length(module: nn.Module, layer: HiddenLayer) -> Tensor:
     return torch.stack([mean * count for mean, count in zip(means, entries, strict=True)]).sum(0) / sum(entries)
 
 
-def replace_units_(network: Network, layer: HiddenLayer, units: Units) -> None:
-    """Incoming weights drawn anew, incoming biases and outgoing weights zero, all their moments zero."""
-    for weights in (*layer.incoming, *layer.outgoing):
-        parameter = network.module.get_parameter(weights.name)
-        view = weights.by_unit(parameter)
-        if weights is layer.incoming[0]:
-            shape = (*units[-1].shape, *view.shape[len(layer.shape) :])
-            view[units] = new_draw(network.initial[weights.name], shape, network.generator)
-        else:
-            view[units] = 0
-        for value in optimizer_state(network, parameter).values():
-            if isinstance(value, Tensor) and value.shape == parameter.shape:
-                weights.by_unit(value)[units] = 0
-
-
 def give_to_readers_(module: nn.Module, layer: HiddenLayer, units: Units, means: Tensor) -> None:
     """What the units contribute on average goes into the biases of what reads them."""
     members = len(layer.shape) - 1
@@ -191,79 +159,3 @@ def give_to_readers_(module: nn.Module, layer: HiddenLayer, units: Units, means:
             given = outgoing * means.reshape(*means.shape, *[1] * (outgoing.dim() - means.dim()))
             given = given.sum(members).flatten(members).unflatten(members, (outgoing.shape[members + 1], -1)).sum(-1)
             module.get_parameter(weights.bias).view_as(given).add_(given)
-
-
-# Adam divides its moments by 1 - beta^steps, for they begin at zero, and has one count of steps for a whole parameter.
-# With betas 0.9 and 0.999 that moves a new weight up to 6.5 times too far, and too far for hundreds of steps. So what
-# Adam did is made what it does by a count of the weight's own, exactly so for its first 50 steps. Then its moments are
-# divided once and for all, and the parameter's count is right for them too: averages, in which those steps weigh more.
-
-
-def steps_of_its_own(optimizer: Optimizer | None) -> int:
-    """For how many steps a new weight is counted for by itself; 0 for optimizers that do not count."""
-    if type(optimizer) not in (Adam, AdamW):
-        return 0
-    assert optimizer is not None
-    return min(OWN_STEPS, max(round(1 / (1 - group["betas"][1])) for group in optimizer.param_groups))
-
-
-def count_new_steps_(network: Network, layers: Sequence[HiddenLayer], step: int, own_steps: int) -> None:
-    """Adam's last step, made that of a weight with a count of its own; asked of all layers before one changes."""
-    assert network.optimizer is not None
-    groups = {id(parameter): group for group in network.optimizer.param_groups for parameter in group["params"]}
-    writes: list[tuple[Tensor, Units, Tensor]] = []
-    for layer in layers:
-        births = network.memory[f"{layer.name}.births"]
-        young = min(int(network.memory[f"{layer.name}.immature_and_young"][1]), layer.shape[-1])
-        if young == 0:
-            continue
-        units = by_member(network.memory[f"{layer.name}.birth"].topk(young).indices)
-        grown = bool(births[(step - own_steps) % len(births)])
-        for weights in (*layer.incoming, *layer.outgoing):
-            parameter = network.module.get_parameter(weights.name)
-            if state := optimizer_state(network, parameter):
-                own = (step - weights.by_unit(network.memory[f"{weights.name}.birth"])[units]).to(parameter.dtype)
-                changes = _with_own_count(weights, units, parameter, state, groups[id(parameter)], own, own_steps)
-                writes += [(view, units, values) for view, values in (changes if grown else [next(changes)])]
-    # A weight between two new units was looked at from both sides: written last, it is changed once.
-    for view, units, values in writes:
-        view[units] = values
-
-
-def _with_own_count(
-    weights: Weights,
-    units: Units,
-    parameter: Tensor,
-    state: Mapping[str, Tensor],
-    group: Mapping[str, Any],
-    own: Tensor,
-    own_steps: int,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """The weights with a step by their own count; then, where that ends, moments that go on under the shared one."""
-    shared = state["step"].to(own)
-    own = own.minimum(shared)
-    second = weights.by_unit(state["max_exp_avg_sq" if group["amsgrad"] else "exp_avg_sq"])[units]
-    first = weights.by_unit(state["exp_avg"])[units]
-    beta1, beta2 = group["betas"]
-
-    def direction(count: Tensor) -> Tensor:
-        return first / _weight(beta1, count) / ((second / _weight(beta2, count)).sqrt() + group["eps"])
-
-    rate = -group["lr"] if group["maximize"] else group["lr"]
-    view = weights.by_unit(parameter)
-    yield view, torch.where(own <= own_steps, view[units] + rate * (direction(shared) - direction(own)), view[units])
-    for key, beta in (("exp_avg", beta1), ("exp_avg_sq", beta2), ("max_exp_avg_sq", beta2)):
-        if key in state:
-            moments = weights.by_unit(state[key])
-            handed_over = moments[units] * _weight(beta, shared) / _weight(beta, own)
-            yield moments, torch.where(own == own_steps, handed_over, moments[units])
-
-
-def _weight(beta: float, count: Tensor) -> Tensor:
-    """1 - beta^count, also where that is small."""
-    return -torch.expm1(count * (math.log(beta) if beta else -math.inf))
-
-
-def optimizer_state(network: Network, parameter: Tensor) -> Mapping[str, Any]:
-    """Empty before the first step, and for what is not trained."""
-    return {} if network.optimizer is None else network.optimizer.state.get(parameter, {})

@@ -8,15 +8,15 @@ each next one has weight alpha = 0.3; here it is that of network.loss, for an ag
 would change nothing: a cosine does not see the length of one batch's gradient.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from ..matrices import Matrix, take_inventory
+from ..matrices import Matrix
+from ..measures import undisturbed
 from ..network import Network
 from .reinitialization import Reinitialization, Touches
 
@@ -42,7 +42,7 @@ class Dash(Reinitialization):
 
     def check(self, network: Network) -> None:
         super().check(network)
-        for matrix in self._matrices(network.module, self.touches(network)):
+        for matrix in self.matrices(network.module, self.touches(network)):
             _kernel_dimensions(matrix, network.module)
 
     def ready(self, network: Network) -> None:
@@ -53,11 +53,10 @@ class Dash(Reinitialization):
     def rewrite(self, module: nn.Module, network: Network, touches: Touches) -> None:
         downhill = _downhill(network)
         parameters = {name: parameter for name, parameter in module.named_parameters() if name in downhill}
-        for matrix in self._matrices(module, touches):
-            name = _owner(matrix, parameters)
-            if name is None:  # frozen
+        for matrix in self.matrices(module, touches):
+            if matrix.parameter not in downhill:  # frozen
                 continue
-            along = _seen_as(matrix.view, parameters[name], downhill[name])
+            along = _seen_as(matrix.view, parameters[matrix.parameter], downhill[matrix.parameter])
             matrix.view.mul_(self._factors(matrix.view, along, _kernel_dimensions(matrix, module)))
             bias = f"{matrix.name.rpartition('.')[0]}.bias".removeprefix(".")
             if bias in downhill and touches(bias):
@@ -74,17 +73,12 @@ class Dash(Reinitialization):
     def _shares(self, weights: Tensor, downhill: Tensor) -> Tensor:
         return torch.cosine_similarity(weights, downhill, dim=-1).clamp(min=self.least, max=1.0)
 
-    def _matrices(self, module: nn.Module, touches: Touches) -> list[Matrix]:
-        inventory = take_inventory(module)
-        inventory = replace(inventory, undeclared=tuple(filter(touches, inventory.undeclared)))
-        return [matrix for matrix in inventory.declared().matrices if touches(matrix.name)]
-
 
 def _downhill(network: Network) -> dict[str, Tensor]:
     """The loss's negative gradient by each parameter that learns."""
     learning = {name: parameter for name, parameter in network.module.named_parameters() if parameter.requires_grad}
     assert network.loss is not None, "the manager sees to it"
-    with torch.enable_grad():
+    with undisturbed(network):
         gradients = torch.autograd.grad(network.loss(), list(learning.values()), materialize_grads=True)
     return {name: -gradient for name, gradient in zip(learning, gradients, strict=True)}
 
@@ -97,15 +91,6 @@ def _kernel_dimensions(matrix: Matrix, module: nn.Module) -> int:
     if matrix.kernel_positions > 1:
         raise ValueError(f"dash: matrix {matrix.name!r} does not say which dimensions of its view are kernel positions")
     return 0
-
-
-def _owner(matrix: Matrix, parameters: Mapping[str, Tensor]) -> str | None:
-    """The name of the parameter in whose memory the view lies."""
-    address = matrix.view.data_ptr()
-    for name, parameter in parameters.items():
-        if 0 <= address - parameter.data_ptr() < parameter.numel() * parameter.element_size():
-            return name
-    return None
 
 
 def _seen_as(view: Tensor, parameter: Tensor, values: Tensor) -> Tensor:

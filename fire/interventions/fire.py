@@ -3,11 +3,10 @@
 Source: "FIRE: Frobenius-Isometry Reinitialization", ICLR 2026, arXiv 2602.08040.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from torch import nn
 
-from ..matrices import Matrix, take_inventory
 from ..network import Network
 from ..polar import Solver
 from ..projection import project_, refuse_nonfinite
@@ -30,18 +29,13 @@ class Fire(Reinitialization):
 
     def check(self, network: Network) -> None:
         super().check(network)
-        self._matrices(network.module, self.touches(network))
+        self.matrices(network.module, self.touches(network))
 
     def ready(self, network: Network) -> None:
-        refuse_nonfinite(self._matrices(network.module, self.touches(network)))
+        refuse_nonfinite(self.matrices(network.module, self.touches(network)))
         if network.target is not None and self.target == "same":
-            refuse_nonfinite(self._matrices(network.target, self.touches(network)))
+            refuse_nonfinite(self.matrices(network.target, self.touches(network)))
 
     def rewrite(self, module: nn.Module, network: Network, touches: Touches) -> None:
-        for matrix in self._matrices(module, touches):
+        for matrix in self.matrices(module, touches):
             project_(matrix, self.solver, self.steps)
-
-    def _matrices(self, module: nn.Module, touches: Touches) -> list[Matrix]:
-        inventory = take_inventory(module)
-        inventory = replace(inventory, undeclared=tuple(filter(touches, inventory.undeclared)))
-        return [matrix for matrix in inventory.declared().matrices if touches(matrix.name)]

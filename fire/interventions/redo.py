@@ -15,11 +15,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ..network import Network, refuse_missing_initial
+from ..activity import dormancy_scores
+from ..measures import undisturbed
+from ..network import Network, refuse_missing_initial, refuse_unknown
 from ..units import HiddenLayer, Watch, Weights, hidden_layers, new_draw
 from .intervention import Intervention
-
-SMALLEST_MEAN = 1e-9  # added to a layer's mean, as in the authors' code: all units of a silent layer are dormant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Redo(Intervention):
     needs_loss: ClassVar[bool] = True
     usual_period: ClassVar[int | None] = 1_000
 
-    tau: float = field(default=0.1, metadata={"help": "0: only units that are dead, so that no output changes"})
+    tau: float = field(default=0.1, metadata={"help": "0: dead units alone, so that outputs stay, but behind a norm"})
     outgoing: Literal["zero", "draw"] = field(default="zero", metadata={"help": "their outgoing weights: 0, or a draw"})
     step_count: Literal["keep", "renew"] = field(
         default="keep", metadata={"help": "Adam's, of whole parameters with reset weights; moments of these start anew"}
@@ -47,6 +47,8 @@ class Redo(Intervention):
         if not hidden_layers(network.module):
             raise ValueError(f"redo: network {network.name!r} has no hidden layer that is known; see plastic_units()")
         refuse_missing_initial(network)
+        if network.optimizer is not None:
+            refuse_unknown(network.optimizer, advice="")
 
     @torch.no_grad()
     def act(self, network: Network) -> Mapping[str, float]:
@@ -71,9 +73,9 @@ class Redo(Intervention):
         """Which units are dormant, (*the layer's shape), in each layer that runs."""
         layers = hidden_layers(network.module)
         assert network.loss is not None, "the manager sees to it"
-        with Watch(network.module, layers) as watch:
+        with undisturbed(network), torch.no_grad(), Watch(network.module, layers) as watch:
             network.loss()
-            return [(layer, scores(watch[layer.name]) <= self.tau) for layer in layers if layer.name in watch]
+            return [(layer, dormancy_scores(watch[layer.name]) <= self.tau) for layer in layers if layer.name in watch]
 
     def _renew_state(self, network: Network, weights: Weights, units: Tensor) -> None:
         """What the optimizer remembers of each weight that was written, and nothing of the others' moments."""
@@ -84,12 +86,6 @@ class Redo(Intervention):
                 weights.by_unit(value)[units] = 0.0
             elif key == "step" and isinstance(value, Tensor) and self.step_count == "renew" and units.any():
                 value.zero_()
-
-
-def scores(activations: Tensor) -> Tensor:
-    """s of each unit: (..., units, samples) -> (..., units). Every member of an ensemble has a layer of its own."""
-    means = activations.abs().mean(-1)
-    return means / (means.mean(-1, keepdim=True) + SMALLEST_MEAN)
 
 
 def _drawn(network: Network, weights: Weights, units: Tensor) -> Tensor:

@@ -2,12 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 import torch
 from torch import nn
 
+from ..matrices import Matrix, take_inventory
 from ..network import Network, refuse_missing_initial, refuse_unknown, renew_, renew_companion_, restore_, within
 from .intervention import Intervention
 
@@ -59,6 +60,12 @@ class Reinitialization(Intervention, ABC):
     def touches(self, network: Network) -> Touches:
         """Which names the method's scope holds."""
         return lambda name: self.scope == "all" or within(name, self._prefixes(network))
+
+    def matrices(self, module: nn.Module, touches: Touches) -> list[Matrix]:
+        """The weight matrices in reach; an error names one in reach that nobody has declared."""
+        inventory = take_inventory(module)
+        inventory = replace(inventory, undeclared=tuple(filter(touches, inventory.undeclared)))
+        return [matrix for matrix in inventory.declared().matrices if touches(matrix.name)]
 
     def _rewrite_and_reset(self, module: nn.Module, network: Network) -> None:
         touches = self.touches(network)

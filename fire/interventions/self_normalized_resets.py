@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from ..network import Network
-from ..units import hidden_layers
-from .continual_backprop import refuse_what_has_no_units, replace_units_
 from .intervention import Intervention
+from .renewal import refuse_what_has_no_units, replace_units_
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +44,7 @@ class SelfNormalizedResets(Intervention):
         """Until a unit has a history, half of the longest silence is its limit."""
         network.memory["step"] = torch.zeros((), dtype=torch.int64)
         network.memory["replaced"] = torch.zeros((), dtype=torch.int64)
-        for layer in hidden_layers(network.module):
+        for layer in network.layers:
             device = network.module.get_parameter(layer.incoming[0].name).device
             silent = torch.zeros(layer.shape, dtype=torch.int64, device=device)
             network.memory[f"{layer.name}.silent"] = silent
@@ -58,7 +57,7 @@ class SelfNormalizedResets(Intervention):
     @torch.no_grad()
     def after_step(self, network: Network) -> None:
         step = int(network.memory["step"].add_(1))  # on the CPU
-        for layer in hidden_layers(network.module):
+        for layer in network.layers:
             if layer.name not in network.activations:  # it did not run
                 continue
             silent, limit, due, silences = (

@@ -119,22 +119,12 @@ def _inventory(module: nn.Module) -> _Inventory:
     addresses = [(id(parameter), parameter.data_ptr()) for parameter in parameters]
     if module not in _inventories or _inventories[module].addresses != addresses:
         inventory = take_inventory(module).declared()
-        matrices = [TrainedMatrix(matrix, _owner(matrix, parameters)) for matrix in inventory.matrices]
+        matrices = [TrainedMatrix(matrix, module.get_parameter(matrix.parameter)) for matrix in inventory.matrices]
         vectors = [vector for name in inventory.left if (vector := _vector(module, name))]
         biases = [vector for vector in vectors if "bias" in vector.name.rpartition(".")[2]]
         gains = [vector for vector in vectors if vector.name.rpartition(".")[2] == "weight"]
         _inventories[module] = _Inventory(addresses, matrices, biases, gains)
     return _inventories[module]
-
-
-def _owner(matrix: Matrix, parameters: Sequence[nn.Parameter]) -> nn.Parameter:
-    """The parameter in whose memory the view lies: take_inventory has made sure that there is one."""
-    address = matrix.view.data_ptr()
-    return next(
-        parameter
-        for parameter in parameters
-        if parameter.data_ptr() <= address < parameter.data_ptr() + parameter.numel() * parameter.element_size()
-    )
 
 
 def _vector(module: nn.Module, name: str) -> TrainedVector | None:
