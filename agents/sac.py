@@ -40,7 +40,7 @@ PUBLISHED_INTERVENTIONS: dict[str, Intervention] = {
     "reset": Reset(scope="all", optimizer="renew", companions="renew", target="copy"),
     "shrink-perturb": ShrinkPerturb(keep=0.2, scope="all", optimizer="renew", companions="renew", target="copy"),
     "fire": Fire(solver="newton-schulz", scope="all", optimizer="renew", companions="renew", target="copy"),
-    # As DrQ is reset, the agent with actor and critic of which Nikishin et al. publish a reset of the heads alone.
+    # As Nikishin et al. reset DrQ, but for the size of a head: there about half the agent, here its last linear layers.
     "reset-head": ResetHead(layers="all", optimizer="head", companions="renew", target="same"),
 }
 

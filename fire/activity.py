@@ -4,6 +4,7 @@ Dormant at tau: mean |h| of a unit, over its layer's mean of that, is at most ta
 whole batch. Sokar et al., "The Dormant Neuron Phenomenon in Deep Reinforcement Learning", ICML 2023, arXiv 2302.12902.
 Active: the share of pairs of unit and example (and position) with h > 0, as the public code of Ma et al. counts,
 "Revisiting Plasticity in Visual Reinforcement Learning", ICLR 2024, arXiv 2310.07418.
+Features are what the head's last layer is given, the penultimate layer's values.
 Effective rank: how many singular values of the features, largest first, come to 99% of their sum, srank_0.01 of Kumar
 et al., "Implicit Under-Parameterization Inhibits Data-Efficient Deep RL", ICLR 2021, arXiv 2010.14498.
 Stable rank: ||F||_F^2 / ||F||_2^2, Rudelson and Vershynin, "Sampling from Large Matrices", J. ACM 2007, arXiv
@@ -15,6 +16,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from .matrices import take_inventory
 from .network import Network
 from .spectra import eigenvalues, gram
 
@@ -73,16 +75,16 @@ def feature_measures(features: Tensor) -> dict[str, Tensor]:
 
 
 class HeadInput:
-    """What a network's head, the first of its modules, was given in the last pass that is differentiated."""
+    """What the last layer of a network's head, the first that it names, was given in the last pass that trains."""
 
     def __init__(self, network: Network) -> None:
         self.latest: Tensor | None = None
         heads = [network.module.get_submodule(name) for name in network.head[:1]]
-        self._handles = [head.register_forward_pre_hook(self._keep) for head in heads]
+        self._handles = [_last_layer(head).register_forward_pre_hook(self._keep) for head in heads]
 
     def _keep(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if torch.is_grad_enabled():  # not the passes that targets take
-            self.latest = inputs[0].detach().clone()  # the head may write over what it is given
+        if torch.is_grad_enabled() and inputs:  # not the passes that targets take
+            self.latest = inputs[0].detach().clone()  # the layer may write over what it is given
 
     def __enter__(self) -> "HeadInput":
         return self
@@ -90,3 +92,9 @@ class HeadInput:
     def __exit__(self, *error: object) -> None:
         for handle in self._handles:
             handle.remove()
+
+
+def _last_layer(head: nn.Module) -> nn.Module:
+    """The module of its last weight matrix; of an injected head's the part that is trained."""
+    matrices = take_inventory(head).matrices
+    return head.get_submodule(matrices[-1].name.rpartition(".")[0]) if matrices else head

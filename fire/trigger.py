@@ -5,22 +5,25 @@ A measure's name may go on to one layer or matrix: `critic.dormant/encoder.block
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
+from .matrices import take_inventory
 from .nearest import nearest
+from .network import Network
+from .units import hidden_layers
 
 MEASURES: dict[str, str] = {
     "dormant": "share of units whose mean activation is at most a tenth of their layer's",
     "dead": "share of units that no example made active",
     "active": "share of units that are active, over examples",
-    "effective_rank": "of the features that the head reads: singular values that hold 99% of their sum",
+    "effective_rank": "of the features that the last layer reads: singular values that hold 99% of their sum",
     "stable_rank": "of the same: the sum of squared singular values over the largest",
     "feature_norm": "mean length of the features",
     "weight_norm": "length of all trained weights",
     "gradient_norm": "length of the loss's gradient",
-    "effective_learning_rate": "learning rate over the weights' length",
+    "effective_learning_rate": "learning rate over a weight's length, mean over weights",
     "deviation": "deviation from isometry, over the published scale, of all matrices",
     "spread": "largest over smallest singular value of the worst matrix",
     "sfe": "squared Frobenius error to the weights after the last event, or to the first ones",
@@ -54,23 +57,34 @@ class Trigger:
                 return True
         return False
 
-    def check(self, networks: Iterable[str]) -> None:
-        """Raise ValueError where the network or the measure does not exist."""
-        networks = list(networks)
+    def check(self, networks: Mapping[str, Network]) -> None:
+        """Raise ValueError where the network, the measure, or the layer or matrix that it is of does not exist."""
         if self.network is not None and self.network not in networks:
             raise ValueError(
                 f"network {self.network!r} is unknown; known are {', '.join(networks)}; "
                 f"nearest is {nearest(self.network, networks)}"
             )
-        name = self.measure.partition("/")[0]
+        name, _, part = self.measure.partition("/")
         if name not in MEASURES:
             raise ValueError(
                 f"measure {name!r} is unknown; known are {', '.join(MEASURES)}; nearest is {nearest(name, MEASURES)}"
             )
 
+        chosen = [network for key, network in networks.items() if self.network in (None, key)]
+        parts = [known for network in chosen for known in _parts(network)]
+        if part and part not in parts:
+            raise ValueError(f"{self}: no layer or weight is named {part!r}; nearest is {nearest(part, parts)}")
+
     def __str__(self) -> str:
         network = f"{self.network}." if self.network else ""
-        return f"{network}{self.measure}{self.sign}{self.threshold:g}"
+        return f"{network}{self.measure}{self.sign}{self.threshold}"
+
+
+def _parts(network: Network) -> list[str]:
+    """What measures are taken of besides the whole: hidden layers, weight matrices and parameters."""
+    matrices = take_inventory(network.module).matrices
+    names = [layer.name for layer in hidden_layers(network.module)] + [matrix.name for matrix in matrices]
+    return names + [matrix.parameter for matrix in matrices]
 
 
 def parse_trigger(text: str, cooldown: int = 10_000) -> Trigger:

@@ -6,6 +6,7 @@ both critics on the training batches, and goes from 0.5 to 2 once two such avera
 the first of all is compared with the first update's. Fifty episodes are 25,000 decisions, or 12,500 updates at 0.5.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -62,8 +63,8 @@ class AdaptiveRatio:
         return self._count.owed(transitions)
 
     def observe(self, active_fraction: float) -> bool:
-        """Take note of a measurement; whether the ratio was raised by it."""
-        if self.raised:
+        """Take note of a measurement; whether the ratio was raised by it. What is not a number is no measurement."""
+        if self.raised or not math.isfinite(active_fraction):
             return False
         if self._last is None:
             self._last = active_fraction

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load, save
 from torch import Tensor
 
 from agents import DQN, SAC, DQNSettings, SACSettings
@@ -61,10 +62,14 @@ def go_on(kind: str, agent: Any, manager: PlasticityManager, first: int, last: i
 
 
 def saved(agent: Any, manager: PlasticityManager) -> tuple[dict[str, Tensor], str, dict[str, Tensor]]:
-    def clones(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {name: value.clone() for name, value in tensors.items()}
+    def through_a_file(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return load(save(tensors))
 
-    return clones(agent.state_dict()), json.dumps(manager.state_dict(), allow_nan=False), clones(manager.tensors())
+    return (
+        through_a_file(agent.state_dict()),
+        json.dumps(manager.state_dict(), allow_nan=False),
+        through_a_file(manager.tensors()),
+    )
 
 
 def assert_restored_runs_are_exact(kind: str, method: str, regularizers: tuple[str, ...] = ()) -> PlasticityManager:

@@ -215,7 +215,7 @@ def test_features_of_members_are_measured_apart_and_of_images_flat():
     assert feature_measures(images) == feature_measures(images.flatten(1))
 
 
-def test_features_are_what_the_head_is_given_in_the_pass_that_is_differentiated():
+def test_features_are_what_the_last_layer_is_given_in_the_pass_that_is_differentiated():
     module = make_module()
     images, others = torch.randn(32, 2, 5, 5), 9 * torch.randn(32, 2, 5, 5)
 
@@ -228,13 +228,20 @@ def test_features_are_what_the_head_is_given_in_the_pass_that_is_differentiated(
         return (values - wanted).square().mean()
 
     found = measure(make_network(module, loss=loss))
-    for name, value in feature_measures(module[0](images)).items():
+    for name, value in feature_measures(module[1][:-1](module[0](images))).items():
         assert found[name] == pytest.approx(float(value))
 
 
-def test_features_are_measured_as_they_were_before_the_head_wrote_over_them():
+class Doubling(nn.Linear):
+    """Writes over what it is given."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs.mul_(2))
+
+
+def test_features_are_measured_as_they_were_before_the_last_layer_wrote_over_them():
     torch.manual_seed(0)
-    module = nn.Sequential(nn.Linear(3, 6), nn.Sequential(nn.ReLU(inplace=True), nn.Linear(6, 1)))
+    module = nn.Sequential(nn.Linear(3, 6), Doubling(6, 1))
     inputs = torch.randn(20, 3)
     found = measure(Network("q", module, {}, head=("1",), loss=lambda: module(inputs).square().mean()))
     assert found["feature_norm"] == pytest.approx(float(module[0](inputs).detach().norm(dim=1).mean()))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fire import Injection, Intervention, Network, Never, NoIntervention, PlasticityManager, Position, Reset
+from fire import Injection, Intervention, Network, Never, NoIntervention, PlasticityManager, Position, Reset, Spectral
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +169,24 @@ def test_regularizers_act_beside_a_method_and_with_each_other():
     assert manager.acts_every_step
     assert manager.has_penalty
     assert two(Wander()).penalty("critic") is None
+
+
+def test_a_regularizer_that_is_new_to_a_run_begins_on_the_weights_it_finds_there():
+    trunk = two(NoIntervention())
+    for network in trunk.networks.values():
+        with torch.no_grad():
+            network.module.get_parameter("0.weight").mul_(0.1).add_(torch.ones(8, 6))
+    networks = [make_network("actor"), make_network("critic")]
+    branch = PlasticityManager(networks, NoIntervention(), Never(), [Spectral()])
+    restore(branch, saved(trunk))
+    weight = networks[1].module[0].weight.detach()
+    left = branch.tensors()["method.spectral.critic.memory.0.weight"]
+    assert float((torch.linalg.svd(weight).U[:, 0] @ left).abs()) > 0.9999
+
+
+def test_two_of_one_regularizer_are_refused():
+    with pytest.raises(ValueError, match="spectral is given twice"):
+        PlasticityManager([make_network()], NoIntervention(), Never(), [Spectral(), Spectral()])
 
 
 def test_a_new_structure_is_begun_on_anew_and_the_same_way_when_it_is_loaded():

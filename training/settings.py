@@ -98,7 +98,8 @@ class RunSettings:
             looking += [name for name in ("reinit_when", "measure_hessian") if getattr(self, name)]
             if looking:
                 raise ValueError(f"{flag(looking[0])} looks at measures; --measure-every 0 given, allowed is above 0")
-        self.triggers()
+        if not self.measure_hessian and any(trigger.measure == "hessian" for trigger in self.triggers()):
+            raise ValueError("--reinit-when looks at the Hessian, which is measured with --measure-hessian True")
 
     @property
     def has_events(self) -> bool:

@@ -2,7 +2,9 @@
 
 Reset where P(A >= a) <= rejection: a is how long the unit has been silent, A its own times between firings so far.
 Source: "Self-Normalized Resets for Plasticity in Continual Learning", Farias and Jozefiak, ICLR 2025, arXiv 2410.20098.
-As in the public code a unit fires on a batch if it is above zero for one of its examples, and times are histograms.
+As in the public code a unit fires on a batch if it is above zero for one of its examples, times are histograms, and 1%
+is the share of rejections. Times are in gradient steps and ours: there, tasks and examples are counted, and units are
+looked at after every batch (apply_every=1).
 """
 
 from dataclasses import dataclass, field
