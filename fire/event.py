@@ -22,8 +22,8 @@ class NetworkReport:
     singular_values: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False, repr=False)
 
     def said(self) -> str:
-        """The method's own figures as a last line, if it has any."""
-        return "\n" + ", ".join(f"{key}: {value:g}" for key, value in self.figures.items()) if self.figures else ""
+        """The method's own figures, in a line."""
+        return ", ".join(f"{key}: {value:g}" for key, value in self.figures.items())
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,11 @@ class Event:
 
     def __str__(self) -> str:
         where = f"{self.position.updates:,} updates, {self.position.environment_steps:,} environment steps"
-        tables = [f"{report.name}\n{table(report.matrices)}{report.said()}" for report in self.networks]
+        tables = [f"{report.name}\n{table(report.matrices)}" for report in self.networks]
+        tables = [
+            f"{text}\n{report.said()}" if report.figures else text
+            for text, report in zip(tables, self.networks, strict=True)
+        ]
         return "\n".join([f"{self.method} after {where} ({self.seconds:.2f} s)", *tables])
 
     def to_json(self) -> dict[str, Any]:

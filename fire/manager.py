@@ -53,9 +53,9 @@ class PlasticityManager:
                 method.check(network)
         for trigger in self.triggers:
             trigger.check(self.networks)
-        spelled = [spell(method) for method in self._methods]
-        if twice := next((name for name in spelled if spelled.count(name) > 1), None):
-            raise ValueError(f"{twice} is given twice")
+        kinds = [type(method) for method in self._methods]
+        if twice := next((method for method in self._methods if kinds.count(type(method)) > 1), None):
+            raise ValueError(f"{spell(twice).partition(':')[0]} is given twice")
         self._records: list[dict[str, Network]] = []
         self._watches: list[Watch] = []
         self._begin()
@@ -70,20 +70,28 @@ class PlasticityManager:
         if not streams:
             count = len(self._methods) * len(self.networks)
             streams = [torch.Generator().manual_seed(self.seed + number) for number in range(count)]
+        self._records = [
+            {name: replace(network, memory={}, generator=streams.pop(0)) for name, network in self.networks.items()}
+            for _ in self._methods
+        ]
+        self.watch()
+        for method, _, record in self._prefixed():
+            method.begin(record)
+
+    def watch(self) -> None:
+        """Look at hidden units, for the methods that ask for it: from the beginning on, and again after `close`."""
+        self.close()
+        for method, records in zip(self._methods, self._records, strict=True):
+            for name, record in records.items() if method.watches_units else ():
+                layers = hidden_layers(record.module)
+                self._watches.append(Watch(record.module, layers))
+                records[name] = replace(record, layers=layers, activations=self._watches[-1])
+
+    def close(self) -> None:
+        """Leave no hooks on the networks: for who goes on without the manager, or copies a network."""
         for watch in self._watches:
             watch.close()
-        self._records, self._watches = [], []
-        for method in self._methods:
-            records: dict[str, Network] = {}
-            for name, network in self.networks.items():
-                record = replace(network, memory={}, generator=streams.pop(0))
-                if method.watches_units:
-                    layers = hidden_layers(network.module)
-                    self._watches.append(Watch(network.module, layers))
-                    record = replace(record, layers=layers, activations=self._watches[-1])
-                method.begin(record)
-                records[name] = record
-            self._records.append(records)
+        self._watches = []
 
     def due(self, before: Position, after: Position) -> bool:
         return self.schedule.crossed(before, after)
@@ -91,6 +99,8 @@ class PlasticityManager:
     def triggered(self, measures: Mapping[str, float], position: Position) -> Trigger | None:
         """The trigger, if there is one, by which what `measure` has found makes an event due."""
         since = position.updates - max((event.position.updates for event in self.events), default=0)
+        if self.events and not since:  # one event is enough
+            return None
         return next((trigger for trigger in self.triggers if trigger.met(measures, since)), None)
 
     def updates_until_event(self, position: Position) -> int | None:
@@ -113,6 +123,7 @@ class PlasticityManager:
             except ValueError as error:
                 raise ValueError(f"network {record.name!r}: {error}") from error
         structure = self._structure()
+        self.close()  # a network may be copied in parts
         reports = tuple(self._act_on(record) for record in records)
         event = Event(position, spell(self.intervention), reports, sum(report.seconds for report in reports))
         self.events.append(event)
@@ -120,7 +131,9 @@ class PlasticityManager:
             self.references[record.name] = {
                 name: parameter.detach().clone() for name, parameter in record.module.named_parameters()
             }
-        if self._structure() != structure:
+        if self._structure() == structure:
+            self.watch()
+        else:
             self._begin()  # what methods knew of the old structure is no use, as after loading a checkpoint of the new
         return event
 
@@ -181,6 +194,7 @@ class PlasticityManager:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over the events so far, before tensors are loaded: structure that they changed is changed again."""
         self.events = [Event.from_json(record) for record in state["events"]]
+        self.close()
         for event in self.events:
             for report in event.networks:
                 self._recorded(event.method).restructure(self.networks[report.name])

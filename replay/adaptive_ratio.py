@@ -91,11 +91,13 @@ class AdaptiveRatio:
         return {**self._count.state_dict(), "adaptive": watched}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue; after another rule or a fixed ratio this one starts here, low, and nothing old falls due."""
+        """Continue; after a fixed ratio it starts here, low, and nothing old falls due. What was raised stays raised,
+        and after another rule averages begin anew."""
         watched = state.get("adaptive")
-        if watched is None or watched["rule"] != self._rule:
+        if watched is None:
             return
-        self.raised, self.observations = bool(watched["raised"]), int(watched["observations"])
-        self._sum = float(watched["sum"])
-        self._last = None if watched["last"] is None else float(watched["last"])
+        self.raised = bool(watched["raised"])
+        if watched["rule"] == self._rule:
+            self.observations, self._sum = int(watched["observations"]), float(watched["sum"])
+            self._last = None if watched["last"] is None else float(watched["last"])
         self._count.load_state_dict(state)

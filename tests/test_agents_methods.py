@@ -95,7 +95,7 @@ def test_a_run_of_any_method_restored_in_the_middle_goes_on_bit_by_bit(kind: str
     manager = assert_restored_runs_are_exact(kind, method)
     if manager.intervention.acts_at_events:
         assert [event.position.updates for event in manager.events] == [4, 9]
-    else:
+    elif method != "none":
         assert sum(manager.figures().values()) > 0, "nothing was replaced: the test shows nothing"
 
 

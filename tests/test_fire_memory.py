@@ -45,6 +45,10 @@ class Pull(Intervention):
         return self.strength * sum(parameter.square().sum() for parameter in network.module.parameters())
 
 
+class PullAgain(Pull):
+    """Another."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Look(Intervention):
     """Its record is the loss on the examples."""
@@ -161,7 +165,7 @@ def test_a_method_that_looks_at_examples_is_refused_without_them_and_records_wha
 
 def test_regularizers_act_beside_a_method_and_with_each_other():
     network = make_network()
-    manager = PlasticityManager([network], Wander(), Never(), [Pull(), Pull(strength=0.5)])
+    manager = PlasticityManager([network], Wander(), Never(), [Pull(), PullAgain(strength=0.5)])
     squares = sum(float(parameter.detach().square().sum()) for parameter in network.module.parameters())
     penalty = manager.penalty("critic")
     assert penalty is not None
@@ -186,7 +190,7 @@ def test_a_regularizer_that_is_new_to_a_run_begins_on_the_weights_it_finds_there
 
 def test_two_of_one_regularizer_are_refused():
     with pytest.raises(ValueError, match="spectral is given twice"):
-        PlasticityManager([make_network()], NoIntervention(), Never(), [Spectral(), Spectral()])
+        PlasticityManager([make_network()], NoIntervention(), Never(), [Spectral(), Spectral(k=1)])
 
 
 def test_a_new_structure_is_begun_on_anew_and_the_same_way_when_it_is_loaded():

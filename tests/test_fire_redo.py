@@ -322,6 +322,18 @@ def test_the_manager_records_how_many_units_began_anew():
     assert event.networks[0].figures["reset encoder.1"] == 2
 
 
+def test_looking_at_examples_moves_no_random_stream_and_no_running_mean():
+    torch.manual_seed(0)
+    layers = [nn.Linear(3, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.5), nn.Linear(6, 1)]
+    module = nn.Sequential(*layers)
+    inputs = torch.randn(20, 3)
+    network = network_of(module, lambda: module(inputs).square().mean())
+    means, stream = module.get_buffer("1.running_mean").clone(), torch.get_rng_state()
+    Redo().act(network)
+    assert torch.equal(module.get_buffer("1.running_mean"), means)
+    assert torch.equal(torch.get_rng_state(), stream)
+
+
 def test_what_cannot_be_done_is_refused():
     with pytest.raises(ValueError, match=r"tau=-0\.1 must be at least 0"):
         Redo(tau=-0.1)

@@ -187,6 +187,14 @@ def test_names_of_a_bias_that_readers_add():
     assert [weights.bias for layer in hidden_layers(module) for weights in layer.outgoing] == ["2.bias", None]
 
 
+class Skip(nn.Sequential):
+    """A sequence with a way of its own."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        output: Tensor = inputs + super().forward(inputs)
+        return output
+
+
 relu = nn.ReLU()
 shared = nn.Linear(4, 4)
 LEFT_OUT: dict[str, tuple[nn.Module, list[str]]] = {
@@ -209,6 +217,23 @@ LEFT_OUT: dict[str, tuple[nn.Module, list[str]]] = {
     "a module that is not known": (nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Softmax(-1), nn.Linear(3, 1)), []),
     "two activations": (nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Tanh(), nn.Linear(3, 1)), []),
     "no activation": (nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 1)), []),
+    "weights made at each pass": (
+        nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 3)), nn.ReLU(), nn.Linear(3, 1)),
+        [],
+    ),
+    "readers' weights made at each pass": (
+        nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.utils.parametrizations.spectral_norm(nn.Linear(3, 1))),
+        [],
+    ),
+    "frozen weights": (nn.Sequential(nn.Linear(4, 3).requires_grad_(False), nn.ReLU(), nn.Linear(3, 1)), []),
+    "behind frozen weights": (
+        nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1).requires_grad_(False)),
+        ["1", "3"],
+    ),
+    "a sequence with a way of its own": (
+        nn.Sequential(Skip(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4)), nn.ReLU(), nn.Linear(4, 1)),
+        [],
+    ),
 }
 
 

@@ -92,7 +92,8 @@ def test_a_trigger_makes_events_when_the_measure_says_so_and_they_say_why(tmp_pa
         figures = event["networks"][0]["figures"]
         assert figures["units encoder.1"] == figures["units head.1"] == 16
         assert 0 <= figures["reset head.1"] <= 16
-    assert f"{events[0]['method']} because dormant>0.01" in output
+    assert f"{events[0]['method']} because dormant>0.01 in" in output
+    assert "q reset encoder.1: " in output
 
 
 def test_a_branch_may_begin_a_method_that_acts_after_every_step(tmp_path: Path):
@@ -105,6 +106,31 @@ def test_a_branch_may_begin_a_method_that_acts_after_every_step(tmp_path: Path):
     assert (settings["reinit"], settings["reinit_at"], settings["regularize"]) == ("snr", [], ["l2-init"])
     assert lines_of(branch, "event") == []
     load_policy(branch)
+
+
+@pytest.mark.parametrize("method", ["cbp:replacement_rate=0.05,maturity=5", "snr"])
+def test_units_are_watched_on_a_branch_of_an_injected_trunk(method: str, tmp_path: Path):
+    trunk, whole, parts = (tmp_path / name for name in ("trunk", "whole", "parts"))
+    quietly(
+        "dqn", "--steps", "260", "--reinit", "injection", "--reinit-at", "100", "--checkpoint-at", "200",
+        "--run-dir", str(trunk),
+    )  # fmt: skip
+    branch = ["--branch-from", f"{trunk}@200", "--reinit", method]
+    quietly("dqn", *branch, "--steps", "400", "--run-dir", str(whole))
+    quietly("dqn", *branch, "--steps", "300", "--run-dir", str(parts))
+    quietly("dqn", "--resume", str(parts), "--steps", "400")
+    assert differences(whole, parts) == []
+
+
+def test_a_branch_acts_once_and_takes_no_schedule_from_its_trunk(tmp_path: Path):
+    trunk, once, often = (tmp_path / name for name in ("trunk", "once", "often"))
+    flags = ["--reinit", "redo", "--reinit-every", "60", "--checkpoint-at", "200", "--steps", "260"]
+    quietly("dqn", *flags, "--run-dir", str(trunk))
+    quietly("dqn", "--branch-from", f"{trunk}@200", "--reinit", "reset", "--run-dir", str(once))
+    quietly("dqn", "--branch-from", f"{trunk}@200", "--reinit", "redo", "--run-dir", str(often))
+    assert [line["environment_steps"] for line in lines_of(once, "event") if "reset" in line["method"]] == [200]
+    assert read_json(once / "config.json")["run"]["reinit_every"] is None
+    assert read_json(often / "config.json")["run"]["reinit_every"] == 1000, "as redo is published"
 
 
 def test_an_adaptive_replay_ratio_is_raised_once_the_critic_has_settled_and_resumes(
@@ -131,7 +157,7 @@ def test_an_adaptive_replay_ratio_is_raised_once_the_critic_has_settled_and_resu
         (["--reinit", "fire", "--reinit-when", "dorment>0.2"], "measure 'dorment' is unknown; .* nearest is dormant"),
         (["--reinit", "fire", "--reinit-when", "critik.sfe>1"], "network 'critik' is unknown; known are q"),
         (["--reinit", "fire", "--reinit-when", "dormant"], "such as dormant>0.25"),
-        (["--reinit", "fire", "--reinit-when", "dormant/head.11>0.1"], "named 'head.11'; nearest is head.1"),
+        (["--reinit", "fire", "--reinit-when", "dormant/encoder.11>0.1"], "named 'encoder.11'; nearest is encoder.1"),
         (["--reinit", "fire", "--reinit-when", "hessian>1"], "measured with --measure-hessian True"),
         (
             ["--reinit", "fire", "--reinit-when", "sfe>1", "--measure-every", "0"],
@@ -179,8 +205,12 @@ def test_every_method_completes_on_the_quick_presets_with_a_right_record(kind: s
     assert script([*QUICK[kind], *chosen, "--threads", "1", "--device", "cpu", "--run-dir", str(tmp_path)]) == 0
     events, measures = lines_of(tmp_path, "event"), lines_of(tmp_path, "measures")
     steps = read_json(tmp_path / "config.json")["run"]["steps"]
-    acts = regularizer is None and method != "none" and INTERVENTIONS[method].acts_at_events
-    assert [event["environment_steps"] for event in events] == ([steps // 2] if acts else [])
+    acts = regularizer is None and INTERVENTIONS[method].acts_at_events
+    if acts and (period := INTERVENTIONS[method].usual_period):
+        total = measures[-1]["updates"]
+        assert [event["updates"] for event in events] == list(range(period, total + 1, period))
+    else:
+        assert [event["environment_steps"] for event in events] == ([steps // 2] if acts else [])
     agent = load_policy(tmp_path)._agent
     networks = {network.name: network for network in agent.plastic()}
     assert measures
@@ -191,7 +221,7 @@ def test_every_method_completes_on_the_quick_presets_with_a_right_record(kind: s
             layers
         )
     for event in events:
-        assert event["method"].partition(":")[0] in (method, "reset")  # reset-head is a reset of the head
+        assert event["method"].partition(":")[0] == method
         assert {network["name"] for network in event["networks"]} == set(networks)
         for network in event["networks"]:
             now = {matrix.name for matrix in take_inventory(networks[network["name"]].module).matrices}

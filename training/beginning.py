@@ -67,11 +67,11 @@ def branched_config(request: Request, source: str) -> Config:
         raise ValueError(f"{flag(fixed[0])} given with --branch-from; a branch keeps its trunk's {fixed[0]}")
     changes = {name: value for name, value in request.given.items() if name in names}
     method = changes.get("reinit", "none")
-    at = changes.get("reinit_at", config.run.reinit_at)
-    if method == "none" or not parse_intervention(method).acts_at_events:
-        changes = {"reinit": method, "reinit_every": None, "reinit_at": (), "reinit_when": (), **changes}
-    else:
-        changes |= {"reinit": method, "reinit_at": (step, *(later for later in at if later > step))}
+    kind = parse_intervention(method)
+    # Nothing of the trunk's schedule: what it has of the branch's would be an accident.
+    changes = {"reinit": method, "reinit_every": kind.usual_period, "reinit_at": (), "reinit_when": (), **changes}
+    if kind.acts_at_events:
+        changes["reinit_at"] = (step, *(later for later in changes["reinit_at"] if later > step))
     settings = replace(config.run, **changes)
     if step >= settings.steps:
         raise ValueError(f"a branch at step {step} of {settings.steps} would end at once: give a longer --steps")

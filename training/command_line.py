@@ -34,7 +34,7 @@ class Where:
     resume: Path | None = None
     """Continue the run in this folder exactly where its newest whole checkpoint is; --steps may be longer."""
     branch_from: str | None = None
-    """RUN@STEP: start a new run from another's checkpoint, --reinit acting once, there."""
+    """RUN@STEP: start a new run from another's checkpoint; --reinit acts there, and then as a given schedule says."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from replay.durable import write_durably
 
 from .files import read_lines
 
+MANY_EVENTS = 20
+
 
 def draw_curve(folder: Path, title: str) -> Path:
     """Write `curve.png`: the evaluations' mean and spread, the training episodes behind, events as dashed lines."""
@@ -30,9 +32,7 @@ def draw_curve(folder: Path, title: str) -> Path:
         ".", color="0.75", markersize=3, label="training episodes", rasterized=True,
     )  # fmt: skip
     _draw_evaluations(axes, [line for line in lines if line["kind"] == "evaluation"])
-    for index, event in enumerate(line for line in lines if line["kind"] == "event"):
-        label = f"event: {event['method']}" if index == 0 else None
-        axes.axvline(event["environment_steps"], color="tab:red", linestyle="--", linewidth=1.2, label=label)
+    _draw_events(axes, [line for line in lines if line["kind"] == "event"])
     finish(axes, title)
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=130)
@@ -49,6 +49,20 @@ def finish(axes: Any, title: str) -> None:
     axes.legend(loc="upper left", frameon=False)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+
+
+def _draw_events(axes: Any, events: Sequence[dict[str, Any]]) -> None:
+    """Dashed lines or, where many would hide the curve, ticks at the lower edge."""
+    if not events:
+        return
+    few = len(events) <= MANY_EVENTS
+    steps, name = [event["environment_steps"] for event in events], events[0]["method"]
+    label = f"event: {name}" if few else f"{len(events)} events: {name}"
+    height, style = (1.0, "--") if few else (0.02, "-")
+    axes.vlines(
+        steps, 0, height, transform=axes.get_xaxis_transform(), color="tab:red", linestyle=style,
+        linewidth=1.2 if few else 0.5, label=label,
+    )  # fmt: skip
 
 
 def _draw_evaluations(axes: Any, evaluations: Sequence[dict[str, Any]]) -> None:

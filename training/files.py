@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any, TextIO
@@ -25,7 +26,7 @@ class Lines:
         self._file: TextIO = path.open("a")
 
     def append(self, value: dict[str, Any]) -> None:
-        self._file.write(json.dumps(value) + "\n")
+        self._file.write(json.dumps(finite(value), allow_nan=False) + "\n")
         self._file.flush()
 
     def sync(self) -> None:
@@ -33,6 +34,15 @@ class Lines:
 
     def close(self) -> None:
         self._file.close()
+
+
+def finite(value: Any) -> Any:
+    """Strict JSON: a number that is none, of a run that diverged, becomes null."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

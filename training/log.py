@@ -21,11 +21,15 @@ class RunLog:
         self._tensorboard = SummaryWriter(str(folder / "tensorboard"))
 
     def write(self, kind: str, position: Mapping[str, int], values: Mapping[str, Any]) -> None:
-        """One line with the run's position; its numbers become TensorBoard scalars `kind/name`."""
+        """One line with the run's position; its numbers become TensorBoard scalars `kind/name`.
+
+        Names with a network before a slash, as measures have, make a group for each network.
+        """
         self._lines.append({"kind": kind, **position, **values})
         for name, value in values.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
-                self._tensorboard.add_scalar(f"{kind}/{name}", value, position["environment_steps"])
+                tag = f"{kind} {name}" if "/" in name else f"{kind}/{name}"
+                self._tensorboard.add_scalar(tag, value, position["environment_steps"])
 
     def network_report(self, report: NetworkReport, environment_steps: int) -> None:
         """What an event did to one network, matrix by matrix, for TensorBoard."""
@@ -33,6 +37,8 @@ class RunLog:
             name = f"event {report.name}/{matrix.name}"
             for figure in ("squared_frobenius_error", "deviation_before", "deviation_after", "null_directions"):
                 self._tensorboard.add_scalar(f"{name}/{figure}", getattr(matrix, figure), environment_steps)
+        for key, value in report.figures.items():
+            self._tensorboard.add_scalar(f"event {report.name}/{key}", value, environment_steps)
         for name, values in report.singular_values.items():
             for when, singular_values in zip(("before", "after"), values, strict=True):
                 if singular_values.isfinite().all():  # a diverged network has none to draw

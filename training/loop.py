@@ -1,6 +1,6 @@
 """The only training loop: act, enqueue the updates owed, step the environments, store what happened.
 
-At each boundary between two decisions, in this order: checkpoint, log, measures, evaluation, event. A checkpoint holds
+At each boundary between two decisions, in this order: checkpoint, log, measures, event, evaluation. A checkpoint holds
 the state before the rest of its boundary, so that a run resumed there, or branched, does that rest itself.
 """
 
@@ -120,6 +120,7 @@ class Loop:
             progress.updates += block
             owed -= block
             if block == until_event and self.parts.manager.due(before, progress.position):
+                self._measure()  # the networks as the event finds them
                 self._event(progress.position)
                 progress.handled = replace(progress.handled, updates=progress.updates)
 
@@ -181,21 +182,26 @@ class Loop:
         event = manager.act(position, self._losses())
         self._record(event, cause)
         if evaluated:
+            self._say(event, cause)
             self._evaluate("after event")
         return evaluated
 
     def _record(self, event: Event, cause: str) -> None:
-        steps = self.progress.environment_steps
         self.log.write("event", self._counts(), event.to_json() | {"cause": cause})
         for network in event.networks:
-            self.log.network_report(network, steps)
-        matrices = [matrix for network in event.networks for matrix in network.matrices]
-        before, after = (sum(getattr(m, f"deviation_{when}") for m in matrices) for when in ("before", "after"))
+            self.log.network_report(network, self.progress.environment_steps)
+
+    def _say(self, event: Event, cause: str) -> None:
+        """One line of what the event did, by the method's own account where it gives one."""
         because = "" if cause == "schedule" else f" because {cause}"
-        self.bar.write(
-            f"step {steps:,}: {event.method}{because} on {len(matrices)} weight matrices in {event.seconds:.2f} s, "
-            f"deviation from isometry {before:.4g} -> {after:.4g} (sum over matrices)"
-        )
+        line = f"step {self.progress.environment_steps:,}: {event.method}{because} in {event.seconds:.2f} s, "
+        if any(network.figures for network in event.networks):
+            line += "; ".join(f"{network.name} {network.said()}" for network in event.networks)
+        else:
+            matrices = [matrix for network in event.networks for matrix in network.matrices]
+            before, after = (sum(getattr(m, f"deviation_{when}") for m in matrices) for when in ("before", "after"))
+            line += f"deviation from isometry {before:.4g} -> {after:.4g} (sum over {len(matrices)} weight matrices)"
+        self.bar.write(line)
 
     def _measure(self) -> dict[str, float]:
         """Plasticity measures, where a multiple of --measure-every updates has passed; triggers look at them."""
@@ -265,6 +271,8 @@ class Loop:
         then, steps, updates = self._logged
         elapsed = max(now - then, 1e-9)
         self._update_rate = (progress.updates - updates) / elapsed
+        if isinstance(self.ratio, AdaptiveRatio):
+            values["replay_ratio"] = self.ratio.ratio
         values |= {
             "seconds": now - self._clock,
             "steps_per_second": (progress.environment_steps - steps) / elapsed,

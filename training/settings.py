@@ -35,7 +35,7 @@ class RunSettings:
     measure_every: int = 1_000
     """Gradient updates between two lines of plasticity measures; 0: none."""
     measure_hessian: bool = False
-    """Also the Hessian's largest eigenvalue, which takes as long as some tens of updates."""
+    """Also the Hessian's largest eigenvalue, which takes as long as tens of updates, or a hundred."""
     steps: int = 1_000_000
     """Length of the run in environment steps (an H1 step is 20 ms, an Atari step --frame-skip frames)."""
     num_envs: int = 1
@@ -55,7 +55,7 @@ class RunSettings:
     device: str = "auto"
     """Learner's device: auto (a GPU where there is one), cpu, cuda or cuda:N."""
     eval_every: int = 20_000
-    """Environment steps between evaluations; also just before and after each event that comes so long after another."""
+    """Environment steps between evaluations; also before and after an event, unless one came less than this before."""
     eval_episodes: int = 10
     """Episodes of each evaluation, the same starts every time; no exploration but DQN's --evaluation-exploration."""
     eval_steps: int | None = None
@@ -97,14 +97,17 @@ class RunSettings:
             looking = ["replay_ratio"] if self.replay_ratio == "adaptive" else []
             looking += [name for name in ("reinit_when", "measure_hessian") if getattr(self, name)]
             if looking:
-                raise ValueError(f"{flag(looking[0])} looks at measures; --measure-every 0 given, allowed is above 0")
+                value = " adaptive" if looking[0] == "replay_ratio" else ""
+                raise ValueError(
+                    f"{flag(looking[0])}{value} looks at measures; --measure-every 0 given, allowed is above 0"
+                )
         if not self.measure_hessian and any(trigger.measure == "hessian" for trigger in self.triggers()):
             raise ValueError("--reinit-when looks at the Hessian, which is measured with --measure-hessian True")
 
     @property
     def has_events(self) -> bool:
         """Whether the method acts at events: none does not, nor does one that acts after every update alone."""
-        return self.reinit != "none" and parse_intervention(self.reinit).acts_at_events
+        return parse_intervention(self.reinit).acts_at_events
 
     @property
     def method(self) -> str:
@@ -159,9 +162,11 @@ class RunSettings:
                 found.append(f"the event at step {step:,} falls in the last tenth of the run: little time to recover")
         beyond = [step for step in self.checkpoint_at if step > self.steps]
         found += [f"no checkpoint at step {step:,}: the run ends at {self.steps:,}" for step in beyond]
-        total = int(self.ratios[0] * max(0, self.steps // self.action_repeat - self.learning_starts))
-        if self.reinit_every is not None and self.reinit_every > total:
-            found.append(f"no event will happen: --reinit-every {self.reinit_every:,} and {total:,} updates in all")
+        total = int(self.ratios[1] * max(0, self.steps // self.action_repeat - self.learning_starts))
+        for name in ("reinit_every", *(("reinit_cooldown",) if self.reinit_when else ())):
+            updates = getattr(self, name)
+            if updates is not None and updates > total:
+                found.append(f"{flag(name)} {updates:,} brings no event: {total:,} updates in all")
         if self.steps // self.action_repeat <= self.learning_starts:
             found.append(
                 f"nothing will be learned: --learning-starts {self.learning_starts:,} decisions is the whole run"

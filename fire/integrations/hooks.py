@@ -18,19 +18,22 @@ from ..manager import PlasticityManager
 class Attached:
     """A manager that acts at every step, until it is detached."""
 
-    def __init__(self, handles: list[RemovableHandle]) -> None:
-        self._handles = handles
+    def __init__(self, manager: PlasticityManager, handles: list[RemovableHandle]) -> None:
+        self._manager, self._handles = manager, handles
 
     def detach(self) -> None:
+        """Leave no hooks behind, on optimizers or networks; `attach` makes them again."""
         for handle in self._handles:
             handle.remove()
+        self._manager.close()
 
 
 def attach(manager: PlasticityManager) -> Attached:
     """Let the manager act at every step of its networks' optimizers; its events stay the caller's to ask for."""
     handles: list[RemovableHandle] = []
+    manager.watch()
     if not (manager.acts_every_step or manager.has_penalty):
-        return Attached(handles)
+        return Attached(manager, handles)
     for name, network in manager.networks.items():
         if network.optimizer is None:
             raise ValueError(f"network {name!r} has no optimizer, whose steps a method could follow")
@@ -38,7 +41,7 @@ def attach(manager: PlasticityManager) -> Attached:
             handles.append(network.optimizer.register_step_pre_hook(partial(_add_penalty, manager, name)))
         if manager.acts_every_step:
             handles.append(network.optimizer.register_step_post_hook(partial(_after_step, manager, name)))
-    return Attached(handles)
+    return Attached(manager, handles)
 
 
 def _add_penalty(

@@ -46,12 +46,13 @@ class PlasticityCallback(BaseCallback):
         every: int | None = None,
         at: int | Sequence[int] | None = None,
         scope: str | None = None,
-        regularizers: Sequence[str | Intervention] = (),
+        regularizers: str | Sequence[str | Intervention] = (),
         verbose: int = 0,
     ) -> None:
         super().__init__(verbose)
         self.method, self.scope = method, scope
-        self.regularizers = [parse_regularizer(one) if isinstance(one, str) else one for one in regularizers]
+        several = (regularizers,) if isinstance(regularizers, str) else regularizers
+        self.regularizers = [parse_regularizer(one) if isinstance(one, str) else one for one in several]
         self.every, self.at = every, (at,) if isinstance(at, int) else tuple(at or ())
         self._schedule(self._intervention(DQN_PRESETS))  # what is misspelled is refused before a model is at work
         self._kept: Kept | None = None
@@ -178,7 +179,7 @@ class Kept:
 
     def __init__(self, manager: PlasticityManager, grouped: bool) -> None:
         self.manager, self._grouped = manager, grouped
-        self.attached = Attached([])
+        self.attached = Attached(manager, [])
 
     def state(self) -> dict[str, Any]:
         networks = self.manager.networks.values()

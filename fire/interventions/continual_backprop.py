@@ -24,7 +24,7 @@ LONG_AGO = -(2**30)  # when a weight was born that was there before the method
 
 @dataclass(frozen=True, kw_only=True)
 class ContinualBackprop(Intervention):
-    """Replace mature units of least utility, a few in a thousand steps: incoming weights anew, outgoing zero."""
+    """Replace the mature units of least utility, a small share at every step: incoming weights anew, outgoing zero."""
 
     acts_at_events: ClassVar[bool] = False
     acts_every_step: ClassVar[bool] = True
