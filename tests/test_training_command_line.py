@@ -129,7 +129,7 @@ def test_every_setting_is_documented_where_it_is_defined():
         (RunSettings(reinit="fire", reinit_at=(950_000,)), "last tenth"),
         (RunSettings(reinit="fire", reinit_at=(1_000_000,)), "will never happen"),
         (RunSettings(checkpoint_at=(2_000_000,)), "no checkpoint"),
-        (RunSettings(reinit="fire", reinit_every=10**9), "no event will happen"),
+        (RunSettings(reinit="fire", reinit_every=10**9), "brings no event"),
         (RunSettings(steps=2_000), "nothing will be learned"),
     ],
 )

@@ -164,7 +164,10 @@ def test_an_adaptive_replay_ratio_is_raised_once_the_critic_has_settled_and_resu
             "--reinit-when looks at measures",
         ),
         (["--measure-hessian", "True", "--measure-every", "0"], "--measure-hessian looks at measures"),
-        (["--replay-ratio", "adaptive", "--measure-every", "0"], "--replay-ratio looks at measures; --measure-every 0"),
+        (
+            ["--replay-ratio", "adaptive", "--measure-every", "0"],
+            "--replay-ratio adaptive looks at measures; --measure-every 0",
+        ),
         (["--replay-ratio", "adaptative"], "--replay-ratio 'adaptative' given; allowed is a number or adaptive"),
         (["--reinit", "l2-init"], "method 'l2-init' acts through every gradient step: give it as a regularizer"),
         (["--regularize", "fire"], "regularizer 'fire' is a method: give it as such"),

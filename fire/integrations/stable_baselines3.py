@@ -85,7 +85,7 @@ class PlasticityCallback(BaseCallback):
             schedules.append(At(self.at))
         if method.acts_at_events and not schedules:
             raise ValueError(f"{spell(method)} acts at events: give every=UPDATES, at=STEPS, or both")
-        if not method.acts_at_events and schedules:
+        if method.acts_every_step and schedules:
             raise ValueError(f"{spell(method)} acts at every gradient step: give neither every nor at")
         return Either(tuple(schedules)) if schedules else Never()
 
