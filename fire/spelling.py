@@ -32,7 +32,10 @@ def parse_regularizer(text: str) -> Intervention:
         raise ValueError(f"regularizer {name!r} is a method: give it as such (--reinit)")
     regularizer = _parse(text, "regularizer", _known(REGULARIZERS))
     if regularizer.acts_at_events or not (regularizer.has_penalty or regularizer.acts_every_step):
-        raise ValueError(f"regularizer {name!r} acts at events: give it as a method (--reinit)")
+        raise ValueError(
+            f"regularizer {text.strip()!r} acts at events: give it as a method (--reinit), "
+            "or set acts_at_events = False in its class"
+        )
     return regularizer
 
 
