@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from train_dqn import train as train_dqn
 from train_sac import train as train_sac
 from training import load_policy
 from training.differences import differences
-from training.files import read_json, read_lines
+from training.files import Lines, read_json, read_lines
 
 DQN = [
     *("--env", "CartPole-v1", "--num-envs", "2", "--learning-starts", "40", "--hidden-width", "16"),
@@ -106,6 +107,24 @@ def test_a_branch_may_begin_a_method_that_acts_after_every_step(tmp_path: Path):
     assert (settings["reinit"], settings["reinit_at"], settings["regularize"]) == ("snr", [], ["l2-init"])
     assert lines_of(branch, "event") == []
     load_policy(branch)
+
+
+def test_a_measurement_shows_the_networks_as_the_event_of_its_update_finds_them(tmp_path: Path):
+    flags = ["--reinit", "fire:scope=all", "--reinit-every", "50", "--measure-every", "50", "--steps", "260"]
+    quietly("dqn", *flags, "--run-dir", str(tmp_path / "run"))
+    measures, events = (lines_of(tmp_path / "run", kind) for kind in ("measures", "event"))
+    assert [line["updates"] for line in events] == [50, 100, 150, 200]
+    assert [line["updates"] for line in measures][:4] == [50, 100, 150, 200]
+    for line, event in zip(measures, events, strict=False):
+        found = max(matrix["deviation_before"] for matrix in event["networks"][0]["matrices"])
+        assert max(value for name, value in line.items() if "deviation/" in name) == pytest.approx(found, rel=1e-6)
+        assert line["q/sfe"] > 0, "since the event before"
+
+
+def test_a_network_that_diverged_leaves_strict_json(tmp_path: Path):
+    lines = Lines(tmp_path / "lines.jsonl")
+    lines.append({"a": math.nan, "b": [1.0, math.inf], "c": {"d": -math.inf}, "e": "NaN"})
+    assert (tmp_path / "lines.jsonl").read_text() == '{"a": null, "b": [1.0, null], "c": {"d": null}, "e": "NaN"}\n'
 
 
 @pytest.mark.parametrize("method", ["cbp:replacement_rate=0.05,maturity=5", "snr"])
