@@ -28,7 +28,7 @@ from train_dqn import PRESETS as DQN_PRESETS
 from train_sac import PRESETS as SAC_PRESETS
 from training.memory import keep_large_blocks
 
-from .sac_update import best, seconds
+from .sac_update import best, flat_batch, seconds
 
 UPDATES = 1_000  # from one measurement to the next
 GROUPS = ("targets", "forward", "backward", "units", "ranks", "spectra", "norms")
@@ -51,18 +51,6 @@ class Options:
     """Time the top eigenvalue of the Hessian too, once."""
     device: str = "cpu"
     """cpu or cuda."""
-
-
-def flat_batch(lead: tuple[int, ...], device: torch.device) -> Batch:
-    """Transitions of h1-walk's sizes."""
-    return Batch(
-        torch.randn(*lead, 51, device=device),
-        torch.rand(*lead, 19, device=device) * 2 - 1,
-        torch.rand(lead, device=device),
-        torch.randn(*lead, 51, device=device),
-        torch.zeros(lead, device=device),
-        torch.ones(lead, device=device),
-    )
 
 
 def image_batch(shape: tuple[int, ...], actions: int, lead: tuple[int, ...], device: torch.device) -> Batch:

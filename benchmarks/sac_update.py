@@ -89,14 +89,9 @@ def product_ways(shape: Shape, device: torch.device) -> list[Callable[[], Any]]:
     return [partial(torch.bmm, left, right, out=out) for left in lefts for right in rights]
 
 
-def main(options: Options) -> None:
-    keep_large_blocks()
-    torch.set_num_threads(options.threads)
-    device = torch.device(options.device)
-    settings = SACSettings(critic_width=options.width, actor_width=options.width // 4, batch_size=options.batch_size)
-    agent = SAC(51, 19, settings, seed=np.random.SeedSequence(0), device=device)
-    lead = (2, options.batch_size)
-    batches = Batch(
+def flat_batch(lead: tuple[int, ...], device: torch.device) -> Batch:
+    """Transitions of h1-walk's sizes."""
+    return Batch(
         torch.randn(*lead, 51, device=device),
         torch.rand(*lead, 19, device=device) * 2 - 1,
         torch.rand(lead, device=device),
@@ -104,6 +99,15 @@ def main(options: Options) -> None:
         torch.zeros(lead, device=device),
         torch.ones(lead, device=device),
     )
+
+
+def main(options: Options) -> None:
+    keep_large_blocks()
+    torch.set_num_threads(options.threads)
+    device = torch.device(options.device)
+    settings = SACSettings(critic_width=options.width, actor_width=options.width // 4, batch_size=options.batch_size)
+    agent = SAC(51, 19, settings, seed=np.random.SeedSequence(0), device=device)
+    batches = flat_batch((2, options.batch_size), device)
     agent.update(batches)
     with RecordProducts() as record:
         agent.update(Batch(*(tensor[:1] for tensor in batches)))

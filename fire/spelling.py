@@ -10,7 +10,7 @@ from dataclasses import Field, fields
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from .interventions import INTERVENTIONS, Intervention, Reinitialization
+from .interventions import INTERVENTIONS, Intervention, Reinitialization, Reset
 from .nearest import nearest
 from .regularizers import REGULARIZERS
 
@@ -78,10 +78,11 @@ def describe_interventions(presets: Presets | None = None) -> str:
     for name, method in known.items():
         spelled = "" if spell(method) == name else f" Here {spell(method)}."
         lines.append(f"{name}: {(type(method).__doc__ or '').strip().splitlines()[0]}{spelled}")
-        lines += [_describe(type(method), field) for field in fields(method) if field not in fields(Reinitialization)]
+        shared = fields(Reinitialization)
+        lines += [_describe(method, field) for field in fields(method) if field not in shared]
     takers = [name for name, method in known.items() if isinstance(method, Reinitialization)]
     lines.append(f"{', '.join(takers)} also take (where nothing else stands above)")
-    lines += [_describe(Reinitialization, field) for field in fields(Reinitialization)]
+    lines += [_describe(Reset(), field) for field in fields(Reinitialization)]
     lines.append("module:Class[:field=value,...]: a method of your own, a subclass of fire.Intervention")
     return "\n".join(lines)
 
@@ -91,14 +92,15 @@ def describe_regularizers() -> str:
     lines = []
     for name, method in _known(REGULARIZERS).items():
         lines.append(f"{name}: {(type(method).__doc__ or '').strip().splitlines()[0]}")
-        lines += [_describe(type(method), field) for field in fields(method)]
+        lines += [_describe(method, field) for field in fields(method)]
     return "\n".join(lines)
 
 
-def _describe(kind: type[Intervention], field: "Field[Any]") -> str:
-    hint = get_type_hints(kind)[field.name]
+def _describe(method: Intervention, field: "Field[Any]") -> str:
+    """A field, with its value in this method, as a preset may have another than its class."""
+    hint = get_type_hints(type(method))[field.name]
     allowed = f" ({', '.join(map(str, get_args(hint)))})" if get_origin(hint) is Literal else ""
-    return f"  {field.name}={_text(field.default)}: {field.metadata.get('help', '')}{allowed}"
+    return f"  {field.name}={_text(getattr(method, field.name))}: {field.metadata.get('help', '')}{allowed}"
 
 
 def _known(kinds: Mapping[str, type[Intervention]], presets: Presets | None = None) -> dict[str, Intervention]:
