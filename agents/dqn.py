@@ -29,8 +29,8 @@ PUBLISHED_INTERVENTIONS: dict[str, Intervention] = {
     "reset": Reset(scope="all", optimizer="keep", target="copy"),
     "shrink-perturb": ShrinkPerturb(keep=0.2, scope="encoder", outside="reset", optimizer="keep", target="same"),
     "fire": Fire(solver="newton-schulz", scope="encoder", outside="reset", optimizer="keep", target="copy"),
-    # As Nikishin et al. reset SPR, whose target follows at every step.
-    "reset-head": ResetHead(layers="last", optimizer="head", target="copy"),
+    # As Nikishin et al.'s code resets SPR: its target follows at every step, and all of its optimizer is new.
+    "reset-head": ResetHead(layers="last", optimizer="renew", target="copy"),
 }
 
 

@@ -187,23 +187,8 @@ def test_reset_head_puts_back_what_spr_with_resets_puts_back():
     for n in (1, 2, 3):
         optimizer_step(agent, n)
     check_optimizer(agent, reference["before"])
-    act(agent, "reset-head:layers=last,target=copy,optimizer=renew")
+    act(agent, "reset-head")
     check_optimizer(agent, reference["after"])
     for n in (4, 5):
         optimizer_step(agent, n)
     check_optimizer(agent, reference["end"])
-
-
-def test_the_preset_renews_the_optimizer_of_the_head_alone():
-    """As the code of SPR with resets lists it, `keys_to_copy`, though it does not do it."""
-    reference = REFERENCE["rl_with_resets"]
-    agent = make_agent((4, 36, 36), width=32)
-    for n in (1, 2, 3):
-        optimizer_step(agent, n)
-    act(agent, "reset-head")
-    assert largest_difference(agent.network.state_dict(), reference["after"]["network"]) < TOLERANCE
-    for name, state in states(agent).items():
-        source = reference["after" if name.startswith("head.2.") else "before"]
-        assert int(state["step"]) == source["step"][name]
-        for key in ("exp_avg", "exp_avg_sq"):
-            assert largest_difference({name: state[key]}, {name: source[key][name]}) < TOLERANCE

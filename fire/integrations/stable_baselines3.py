@@ -28,7 +28,7 @@ DQN_PRESETS: dict[str, Intervention] = {
     "reset": Reset(scope="all", optimizer="keep", target="copy"),
     "shrink-perturb": ShrinkPerturb(keep=0.2, scope="encoder", outside="reset", optimizer="keep", target="same"),
     "fire": Fire(solver="newton-schulz", scope="encoder", outside="reset", optimizer="keep", target="copy"),
-    "reset-head": ResetHead(layers="last", optimizer="head", target="copy"),
+    "reset-head": ResetHead(layers="last", optimizer="renew", target="copy"),
 }
 
 
