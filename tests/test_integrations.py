@@ -3,6 +3,7 @@
 import copy
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -194,7 +195,7 @@ def test_looking_changes_nothing(kind: str, method: str):
     """Neither the callback nor the examples of a method that finds nothing to do move a random stream of SB3's."""
     alive = {"net_arch": [8, 8], "activation_fn": nn.Tanh}  # no unit of which is ever silent
     plain = make(kind, policy_kwargs=alive).learn(25)
-    callback = PlasticityCallback(method, every=5)
+    callback = PlasticityCallback(method, every=5, measure_every=2)
     watched = make(kind, policy_kwargs=alive).learn(25, callback=callback)
     assert len(callback.events) == 3
     for name, value in weights(plain).items():
@@ -471,6 +472,19 @@ def test_events_are_logged_and_printed(capsys: pytest.CaptureFixture[str]):
     assert capsys.readouterr().out.startswith("redo after 20 updates, 30 environment steps")
 
 
+def test_a_measure_that_crosses_its_threshold_makes_an_event_and_is_logged():
+    model = make("DQN")
+    callback = PlasticityCallback("redo:tau=0.2", when="q.dormant>0", cooldown=20, measure_every=5)
+    model.learn(70, callback=callback)
+    logged = model.logger.name_to_value
+    assert 0 < logged["plasticity/q/effective_rank"] <= 8
+    assert not any(name.count("/") > 2 and "dormant" in name for name in logged), "layers by themselves"
+    dormant = [event.position.updates for event in callback.events]
+    assert dormant, "no event at all: the test shows nothing"
+    assert all(updates % 5 == 0 for updates in dormant)
+    assert all(later - earlier >= 20 for earlier, later in pairwise([0, *dormant]))
+
+
 def test_other_algorithms_are_refused():
     with pytest.raises(ValueError, match="PPO given; allowed are"):
         sb3.PPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8, device="cpu").learn(
@@ -489,11 +503,14 @@ def test_a_shared_extractor_is_refused():
     ("arguments", "named", "message"),
     [
         (("fire",), {}, "give every=UPDATES, at=STEPS"),
-        (("cbp",), {"every": 5}, "give neither every nor at"),
+        (("cbp",), {"every": 5}, "give neither every, at nor when"),
         (("redo",), {"every": 5, "scope": "encoder"}, "redo has no scope"),
         (("fire",), {"every": 5, "scope": "encoders"}, "scope=encoders is not one of"),
         (("fires",), {"every": 5}, "nearest is fire"),
         (("fire",), {"every": 0}, "at least 1"),
+        (("snr",), {"when": "dormant>0.1"}, "give neither every, at nor when"),
+        (("fire",), {"when": "dormant"}, "such as dormant>0.25"),
+        (("fire",), {"when": "dormant>0.1", "measure_every": 0}, "measure_every=0 given"),
         (("fire",), {"at": 0}, "at least 1"),
         (("fire",), {"every": 5, "regularizers": ["l2"]}, "nearest is"),
     ],

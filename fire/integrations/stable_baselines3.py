@@ -18,6 +18,7 @@ from ..interventions import Fire, Injection, Intervention, Reset, ResetHead, Shr
 from ..manager import PlasticityManager, restore_structure
 from ..schedule import At, Either, Every, Never, Position, Schedule
 from ..spelling import parse_intervention, parse_regularizer, spell
+from ..trigger import parse_trigger
 from .hooks import Attached, attach
 from .stable_baselines3_networks import Algorithm, declare_units, group_heads, losses, plastic_networks
 
@@ -33,10 +34,12 @@ DQN_PRESETS: dict[str, Intervention] = {
 
 
 class PlasticityCallback(BaseCallback):
-    """Applies a method to a model's networks: every so many gradient updates, at environment steps, or both.
+    """Applies a method to a model's networks: every so many updates, at environment steps, when a measure says so.
 
     `method` is spelled as on our command lines, or an `Intervention`; `every` counts gradient updates (SB3's
-    `train/n_updates`), `at` environment steps of all environments together (`num_timesteps`).
+    `train/n_updates`), `at` environment steps of all environments together (`num_timesteps`); `when` is a trigger such
+    as "dormant>0.25", which waits `cooldown` updates from the start and from any event. Measures of the networks go to
+    SB3's logger every `measure_every` updates; 0: never.
     """
 
     def __init__(
@@ -45,8 +48,11 @@ class PlasticityCallback(BaseCallback):
         *,
         every: int | None = None,
         at: int | Sequence[int] | None = None,
+        when: str | Sequence[str] = (),
+        cooldown: int = 10_000,
         scope: str | None = None,
         regularizers: str | Sequence[str | Intervention] = (),
+        measure_every: int = 1_000,
         verbose: int = 0,
     ) -> None:
         super().__init__(verbose)
@@ -54,9 +60,14 @@ class PlasticityCallback(BaseCallback):
         several = (regularizers,) if isinstance(regularizers, str) else regularizers
         self.regularizers = [parse_regularizer(one) if isinstance(one, str) else one for one in several]
         self.every, self.at = every, (at,) if isinstance(at, int) else tuple(at or ())
+        self.triggers = [parse_trigger(text, cooldown) for text in ((when,) if isinstance(when, str) else when)]
+        self.measure_every = measure_every
+        if measure_every < (1 if self.triggers else 0):
+            raise ValueError(f"measure_every={measure_every} given; allowed is 0 or above, with when=... above 0")
         self._schedule(self._intervention(DQN_PRESETS))  # what is misspelled is refused before a model is at work
         self._kept: Kept | None = None
         self._before = Position(0, 0)
+        self._measured = 0  # updates at the last measurement
 
     @property
     def events(self) -> list[Event]:
@@ -83,10 +94,10 @@ class PlasticityCallback(BaseCallback):
             schedules.append(Every(self.every))
         if self.at:
             schedules.append(At(self.at))
-        if method.acts_at_events and not schedules:
-            raise ValueError(f"{spell(method)} acts at events: give every=UPDATES, at=STEPS, or both")
-        if method.acts_every_step and schedules:
-            raise ValueError(f"{spell(method)} acts at every gradient step: give neither every nor at")
+        if method.acts_at_events and not schedules and not self.triggers:
+            raise ValueError(f"{spell(method)} acts at events: give every=UPDATES, at=STEPS or when=MEASURE>NUMBER")
+        if method.acts_every_step and (schedules or self.triggers):
+            raise ValueError(f"{spell(method)} acts at every gradient step: give neither every, at nor when")
         return Either(tuple(schedules)) if schedules else Never()
 
     # What SB3 asks
@@ -103,6 +114,7 @@ class PlasticityCallback(BaseCallback):
         self._kept.attached.detach()  # there still, where the last `learn` was interrupted
         self._kept.attached = attach(self.manager)
         self._before = self._position()
+        self._measured = self._before.updates
 
     def _on_rollout_start(self) -> None:
         self._act_if_due()  # the updates of the block before are done
@@ -140,7 +152,9 @@ class PlasticityCallback(BaseCallback):
         if isinstance(model, DQN) and isinstance(method, ResetHead) and method.layers == "last":
             # Its head may be two modules, one after the other, of which the second has the last layer.
             networks = tuple(replace(network, head=network.head[-1:]) for network in networks)
-        manager = PlasticityManager(networks, method, self._schedule(method), self.regularizers, seed=model.seed or 0)
+        manager = PlasticityManager(
+            networks, method, self._schedule(method), self.regularizers, self.triggers, seed=model.seed or 0
+        )
         if saved is not None:
             manager.events = [Event.from_json(record) for record in saved["events"]]
             manager.load_tensors(saved["tensors"])
@@ -151,8 +165,23 @@ class PlasticityCallback(BaseCallback):
 
     def _act_if_due(self) -> None:
         before, self._before = self._before, self._position()
-        if not self.manager.due(before, self._before):
-            return
+        due = self.manager.due(before, self._before)
+        if self.manager.triggered(self._measure(), self._before) or due:
+            self._act()
+
+    def _measure(self) -> dict[str, float]:
+        """The networks' measures, where a multiple of `measure_every` updates has passed."""
+        every, updates = self.measure_every, self._before.updates
+        if not every or updates // every == self._measured // every:
+            return {}
+        self._measured = updates
+        values = self.manager.measure(losses(cast(Algorithm, self.model), seed=updates))
+        for name, value in values.items():
+            if name.count("/") == 1:  # those of single layers would fill any log
+                self.logger.record(f"plasticity/{name}", value, exclude="stdout")
+        return values
+
+    def _act(self) -> None:
         examples = None
         if self.manager.intervention.needs_loss:
             examples = losses(cast(Algorithm, self.model), seed=self._before.updates)
