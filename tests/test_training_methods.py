@@ -81,6 +81,7 @@ def test_a_trigger_makes_events_when_the_measure_says_so_and_they_say_why(tmp_pa
     measures, events = (lines_of(tmp_path / "run", kind) for kind in ("measures", "event"))
     total = measures[-1]["updates"]
     assert [line["updates"] for line in measures] == list(range(50, total + 1, 50))
+    assert (tmp_path / "run" / "measures.png").read_bytes().startswith(b"\x89PNG")
     due, since = [], 0
     for line in measures:
         if line["q/dormant"] > 0.01 and line["updates"] - since >= 120:
@@ -103,6 +104,7 @@ def test_a_branch_may_begin_a_method_that_acts_after_every_step(tmp_path: Path):
     quietly(
         "dqn", "--branch-from", f"{trunk}@200", "--reinit", "snr", "--regularize", "l2-init", "--run-dir", str(branch)
     )
+    assert not (trunk / "measures.png").exists(), "there was no measurement"
     settings = read_json(branch / "config.json")["run"]
     assert (settings["reinit"], settings["reinit_at"], settings["regularize"]) == ("snr", [], ["l2-init"])
     assert lines_of(branch, "event") == []

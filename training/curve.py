@@ -32,12 +32,16 @@ def draw_curve(folder: Path, title: str) -> Path:
         ".", color="0.75", markersize=3, label="training episodes", rasterized=True,
     )  # fmt: skip
     _draw_evaluations(axes, [line for line in lines if line["kind"] == "evaluation"])
-    _draw_events(axes, [line for line in lines if line["kind"] == "event"])
+    draw_events(axes, [line for line in lines if line["kind"] == "event"])
     finish(axes, title)
+    return write_figure(figure, folder / "curve.png")
+
+
+def write_figure(figure: Figure, path: Path) -> Path:
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=130)
-    write_durably(folder / "curve.png", content.getvalue())
-    return folder / "curve.png"
+    write_durably(path, content.getvalue())
+    return path
 
 
 def finish(axes: Any, title: str) -> None:
@@ -51,7 +55,7 @@ def finish(axes: Any, title: str) -> None:
         axes.spines[side].set_visible(False)
 
 
-def _draw_events(axes: Any, events: Sequence[dict[str, Any]]) -> None:
+def draw_events(axes: Any, events: Sequence[dict[str, Any]]) -> None:
     """Dashed lines or, where many would hide the curve, ticks at the lower edge."""
     if not events:
         return

@@ -46,16 +46,24 @@ def without_clocks(value: Any) -> Any:
 
 
 def _tensorboard(run: Path) -> dict[str, str]:
-    """Everything in TensorBoard, as text by tag."""
-    events = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0, "histograms": 0})
-    events.Reload()
-    tags = [tag for tag in events.Tags()["scalars"] if tag.rpartition("/")[2] not in CLOCKS]
-    scalars = {tag: str([(event.step, event.value) for event in events.Scalars(tag)]) for tag in tags}
-    histograms = {
-        tag: str([(event.step, event.histogram_value) for event in events.Histograms(tag)])
-        for tag in events.Tags()["histograms"]
-    }
-    return scalars | histograms
+    """Everything in TensorBoard, as text by tag.
+
+    File by file, by the time of its first record: by their names, two files of one second may stand the other way.
+    """
+    files = [
+        EventAccumulator(str(path), size_guidance={"scalars": 0, "histograms": 0})
+        for path in (run / "tensorboard").glob("events.*")
+    ]
+    for file in files:
+        file.Reload()
+    found: dict[str, list[Any]] = {}
+    for file in sorted(files, key=lambda file: file.FirstEventTimestamp()):
+        for tag in file.Tags()["scalars"]:
+            if tag.rpartition("/")[2] not in CLOCKS:
+                found.setdefault(tag, []).extend((event.step, event.value) for event in file.Scalars(tag))
+        for tag in file.Tags()["histograms"]:
+            found.setdefault(tag, []).extend((event.step, event.histogram_value) for event in file.Histograms(tag))
+    return {tag: str(values) for tag, values in found.items()}
 
 
 def _in_checkpoints(left: Path, right: Path, one: Checkpoint, other: Checkpoint) -> Iterator[str]:

@@ -28,6 +28,7 @@ from .curve import draw_curve
 from .evaluate import Act
 from .film import EvaluationFilm, evaluation_video
 from .log import RunLog
+from .measure_curves import draw_measures
 from .progress import Progress
 
 EXAMPLES = 256  # that measures and methods look at networks on
@@ -156,6 +157,7 @@ class Loop:
         due = last or requested or stopping or (now.environment_steps and progress.passed(settings.checkpoint_every))
         if due and self.saved_at != now.environment_steps:
             self.save()
+            draw_measures(self.folder, self.title)
         if stopping and not last:
             raise Stopped
         if last or (now.environment_steps and progress.passed(settings.log_every)):
@@ -167,6 +169,8 @@ class Loop:
             evaluated = self._event(now, "schedule" if due_now else str(trigger))
         if not evaluated and (last or progress.passed(settings.eval_every)):
             self._evaluate("scheduled")
+        if last:
+            draw_measures(self.folder, self.title)
         progress.handled = now
 
     def _event(self, position: Position, cause: str = "schedule") -> bool:

@@ -133,6 +133,8 @@ def say_where_things_are(folder: Path, config: Config) -> None:
     if score is not None:
         print(f"  score         {score:.3f} ({config.world.score_meaning})")
     print(f"  curve         {folder / 'curve.png'}")
+    if config.run.measure_every:
+        print(f"  measures      {folder / 'measures.png'}")
     print(f'  metrics       {folder / "metrics.jsonl"} (one JSON line each; events have kind "event")')
     print(f"  checkpoints   {folder / 'checkpoints'}")
     print(f"  TensorBoard   tensorboard --logdir {folder}")
