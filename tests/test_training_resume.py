@@ -1,5 +1,7 @@
 """A run that was killed, anywhere, and resumed is the run that was not."""
 
+import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import train_sac
 from training.checkpoint import folder_of, steps_of
 from training.differences import differences
 from training.files import read_lines
@@ -43,7 +46,17 @@ main(train)
 
 
 def train(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    return start(sys.executable, "train_sac.py", *arguments, code=code)
+    """A run that nobody kills: in this process, which has everything imported."""
+    output, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        try:
+            returned = train_sac.train(arguments)
+        except ValueError as error:
+            returned = 2
+            print(error, file=errors)
+    done = subprocess.CompletedProcess(arguments, returned, output.getvalue(), errors.getvalue())
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
 
 
 def start(*command: str, code: int) -> subprocess.CompletedProcess[str]:
