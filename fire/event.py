@@ -49,9 +49,9 @@ class Event:
         networks = [
             {
                 "name": report.name,
-                "matrices": [_finite(asdict(matrix)) for matrix in report.matrices],
+                "matrices": [finite(asdict(matrix)) for matrix in report.matrices],
                 "seconds": report.seconds,
-                "figures": _finite(report.figures),
+                "figures": finite(report.figures),
             }
             for report in self.networks
         ]
@@ -71,11 +71,13 @@ class Event:
         return cls(Position(**record["position"]), record["method"], tuple(networks), record["seconds"])
 
 
-def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Strict JSON: what is not finite becomes null."""
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in values.items()
-    }
+def finite(value: Any) -> Any:
+    """Strict JSON: a number that is none, of a network that diverged, becomes null."""
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _with_nan(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -114,6 +114,14 @@ def refuse_missing_initial(network: Network) -> None:
         raise ValueError(f"network {network.name!r} has no initial value of {min(missing)!r}")
 
 
+def renew_around_(network: Network, *, optimizer: bool, companions: bool) -> None:
+    """What starts anew with a network's weights: its own optimizer, its companions with theirs."""
+    if optimizer and network.optimizer is not None:
+        renew_(network.optimizer)
+    for companion in network.companions if companions else ():
+        renew_companion_(companion)
+
+
 @torch.no_grad()
 def renew_companion_(companion: Companion) -> None:
     for parameter, value in zip(companion.parameters, companion.initial, strict=True):

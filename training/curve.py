@@ -47,10 +47,15 @@ def write_figure(figure: Figure, path: Path) -> Path:
 def finish(axes: Any, title: str) -> None:
     """What every curve of returns has."""
     axes.set(xlabel="environment steps", ylabel="return", title=title)
+    axes.legend(loc="upper left", frameon=False)
+    quiet(axes)
+
+
+def quiet(axes: Any) -> None:
+    """Axes over environment steps, with nothing that does not help to read them."""
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.margins(x=0.01)
     axes.grid(alpha=0.25)
-    axes.legend(loc="upper left", frameon=False)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
 

@@ -2,11 +2,11 @@
 
 import fcntl
 import json
-import math
 import os
 from pathlib import Path
 from typing import Any, TextIO
 
+from fire.event import finite
 from replay.durable import write_durably
 
 
@@ -34,15 +34,6 @@ class Lines:
 
     def close(self) -> None:
         self._file.close()
-
-
-def finite(value: Any) -> Any:
-    """Strict JSON: a number that is none, of a run that diverged, becomes null."""
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

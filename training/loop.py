@@ -183,7 +183,7 @@ class Loop:
         evaluated = position.environment_steps - max(steps, default=-math.inf) >= self.settings.eval_every
         if evaluated:
             self._evaluate("before event")
-        event = manager.act(position, self._losses())
+        event = manager.act(position, self._losses() if manager.intervention.needs_loss else None)
         self._record(event, cause)
         if evaluated:
             self._say(event, cause)

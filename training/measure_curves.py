@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
 
-from .curve import draw_events, write_figure
+from .curve import draw_events, quiet, write_figure
 from .files import read_lines
 
 # Measure, what it says, and whether its axis is logarithmic.
@@ -34,11 +33,7 @@ def draw_measures(folder: Path, title: str) -> Path | None:
         _draw(axes, name, measures, logarithmic)
         draw_events(axes, events)
         axes.set_title(meaning, fontsize=10)
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axes.margins(x=0.01)
-        axes.grid(alpha=0.25)
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
+        quiet(axes)
     figure.supxlabel("environment steps", fontsize=10)
     figure.suptitle(title)
     handles, labels = figure.axes[0].get_legend_handles_labels()

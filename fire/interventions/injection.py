@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..nearest import nearest
-from ..network import Network, exchange_, refuse_missing_initial, refuse_unknown, renew_, renew_companion_, within
+from ..network import Network, exchange_, refuse_missing_initial, refuse_unknown, renew_around_, within
 from .intervention import Intervention
 
 
@@ -82,11 +82,7 @@ class Injection(Intervention):
 
     @torch.no_grad()
     def act(self, network: Network) -> None:
-        if network.optimizer is not None and self.optimizer == "renew":
-            renew_(network.optimizer)
-        if self.companions == "renew":
-            for companion in network.companions:
-                renew_companion_(companion)
+        renew_around_(network, optimizer=self.optimizer == "renew", companions=self.companions == "renew")
 
 
 def _learner(head: nn.Module) -> nn.Module:

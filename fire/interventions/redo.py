@@ -20,6 +20,7 @@ from ..measures import undisturbed
 from ..network import Network, refuse_missing_initial, refuse_unknown
 from ..units import HiddenLayer, Watch, Weights, hidden_layers, new_draw
 from .intervention import Intervention
+from .renewal import optimizer_state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +81,7 @@ class Redo(Intervention):
     def _renew_state(self, network: Network, weights: Weights, units: Tensor) -> None:
         """What the optimizer remembers of each weight that was written, and nothing of the others' moments."""
         parameter = network.module.get_parameter(weights.name)
-        state = {} if network.optimizer is None else network.optimizer.state.get(parameter, {})
-        for key, value in state.items():
+        for key, value in optimizer_state(network, parameter).items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:
                 weights.by_unit(value)[units] = 0.0
             elif key == "step" and isinstance(value, Tensor) and self.step_count == "renew" and units.any():

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ..matrices import Matrix, take_inventory
-from ..network import Network, refuse_missing_initial, refuse_unknown, renew_, renew_companion_, restore_, within
+from ..network import Network, refuse_missing_initial, refuse_unknown, renew_around_, restore_, within
 from .intervention import Intervention
 
 Touches = Callable[[str], bool]
@@ -51,11 +51,7 @@ class Reinitialization(Intervention, ABC):
             network.target.load_state_dict(network.module.state_dict())
         if network.target is not None and self.target == "same":
             self._rewrite_and_reset(network.target, network)
-        if network.optimizer is not None and self.optimizer == "renew":
-            renew_(network.optimizer)
-        if self.companions == "renew":
-            for companion in network.companions:
-                renew_companion_(companion)
+        renew_around_(network, optimizer=self.optimizer == "renew", companions=self.companions == "renew")
 
     def touches(self, network: Network) -> Touches:
         """Which names the method's scope holds."""

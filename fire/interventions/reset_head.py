@@ -15,8 +15,7 @@ from ..network import (
     Network,
     refuse_missing_initial,
     refuse_unknown,
-    renew_,
-    renew_companion_,
+    renew_around_,
     restore_,
     within,
 )
@@ -56,16 +55,12 @@ class ResetHead(Intervention):
         if network.target is not None and self.target == "copy":
             network.target.load_state_dict(network.module.state_dict())
         put_back = [parameter for name, parameter in network.module.named_parameters() if touches(name)]
-        if network.optimizer is not None and self.optimizer == "renew":
-            renew_(network.optimizer)
         if network.optimizer is not None and self.optimizer == "head":
             for parameter in put_back:
                 for value in network.optimizer.state.get(parameter, {}).values():
                     if isinstance(value, Tensor):
                         value.zero_()
-        if self.companions == "renew":
-            for companion in network.companions:
-                renew_companion_(companion)
+        renew_around_(network, optimizer=self.optimizer == "renew", companions=self.companions == "renew")
         return {"weights put back": float(sum(parameter.numel() for parameter in put_back))}
 
     def _prefixes(self, network: Network) -> tuple[str, ...]:
