@@ -128,8 +128,14 @@ def keep_changes(folder: Path, changes: Mapping[str, Any]) -> None:
 def default_folder(config: Config) -> Path:
     """`runs/<environment>-<method>-seed<N>-<time>`, not there yet."""
     settings = config.run
-    name = f"{settings.env}-{settings.method}-seed{settings.seed}-{datetime.now():%Y%m%d-%H%M%S}"
-    return Path("runs") / "".join(letter if letter.isalnum() or letter in "-_.=+" else "_" for letter in name)
+    return Path("runs") / folder_name(
+        f"{settings.env}-{settings.method}-seed{settings.seed}-{datetime.now():%Y%m%d-%H%M%S}"
+    )
+
+
+def folder_name(text: str) -> str:
+    """A name made fit for a folder."""
+    return "".join(letter if letter.isalnum() or letter in "-_.=+" else "_" for letter in text)
 
 
 def describe(config: Config, branch_from: str | None) -> dict[str, Any]:

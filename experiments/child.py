@@ -1,0 +1,49 @@
+"""A run as a child process: the ordinary command line, its output in a file, stopped by SIGTERM with a checkpoint."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from .grid import Job
+from .states import log_path
+
+SET_PARENT_DEATH_SIGNAL = 1  # prctl(2)
+STOPPED = 130  # a run's exit code after SIGTERM
+
+
+def start(
+    job: Job, environment: Mapping[str, str] | None = None, directory: Path | None = None
+) -> "subprocess.Popen[bytes]":
+    """Begin the run, or continue it where its folder is one already.
+
+    It has a session of its own, so that Ctrl-C reaches the comparison alone, and is asked to stop when its parent dies.
+    """
+    begun = (job.folder / "config.json").exists()
+    words = ("--resume", str(job.folder)) if begun else job.arguments
+    log = log_path(job)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-u", str(job.script), *words],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=directory,
+            env=os.environ | dict(environment or {}),
+            start_new_session=True,
+            preexec_fn=_stop_with_parent,
+        )
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    """Ask for a checkpoint and an end; does not wait."""
+    if process.poll() is None:
+        process.terminate()
+
+
+def _stop_with_parent() -> None:
+    ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)

@@ -1,0 +1,177 @@
+"""Which runs a comparison is made of: methods x seeds x environments, each an ordinary command line and run folder.
+
+With a branch point one trunk per environment and seed is trained to it, and every method continues from the trunk's
+checkpoint there: the midpoint protocol of FIRE's experiments, (1 + M) / 2 of the work of M whole runs.
+"""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from fire import parse_intervention, parse_regularizer
+from training.algorithms import Config, algorithm_of
+from training.beginning import folder_name
+from training.command_line import Preset, read_command_line
+from training.settings import SCHEDULES, flag
+
+ROOT = Path(__file__).resolve().parents[1]  # where the training scripts are
+TRUNK = "trunk"
+GIVEN_BY_THE_GRID = ("seed", "threads", "run_dir", "resume", "branch_from", "env", "reinit")
+
+Flags = tuple[tuple[str, tuple[str, ...]], ...]  # each with the values given to it
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a comparison: where it lives, and the command line that begins it."""
+
+    env: str
+    method: str  # as it is spelled, regularizers included; or TRUNK
+    seed: int
+    folder: Path
+    script: Path
+    arguments: tuple[str, ...]
+    start: int  # environment step it begins at
+    stop: int  # environment step it ends at
+    updates: int  # gradient updates in between
+    trunk: Path | None = None  # folder of the run that has to be finished first
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def command(self) -> str:
+        """What one would type."""
+        return shlex.join(("python", self.script.name, *self.arguments))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is compared."""
+
+    agent: str
+    envs: tuple[str, ...]
+    methods: tuple[str, ...]  # METHOD, METHOD:field=value, METHOD+REGULARIZER
+    seeds: tuple[int, ...]
+    branch_at: float | None  # share of the steps that methods have in common; None: methods run from the start
+    threads: int  # of each run
+    flags: Flags  # of the training script, the same for every run
+    folder: Path
+
+    def fixed(self) -> dict[str, Any]:
+        """What all runs of a folder are made with; environments, methods and seeds may be added later."""
+        flags = {name: list(values) for name, values in self.flags}
+        return {"agent": self.agent, "branch_at": self.branch_at, "threads": self.threads, "flags": flags}
+
+
+def plan(grid: Grid, presets: Mapping[str, Preset]) -> tuple[Job, ...]:
+    """Every run, in the order they are best begun; raises ValueError, in one line, where one cannot be."""
+    for name, _ in grid.flags:
+        if name in map(flag, GIVEN_BY_THE_GRID):
+            raise ValueError(f"{name} given; each run of a comparison gets its own")
+    trunks, others = [], []
+    for seed in grid.seeds:
+        for env in grid.envs:
+            alike = (("--env", (env,)), ("--seed", (str(seed),)), ("--threads", (str(grid.threads),)))
+            flags = (*_without(grid.flags, *map(flag, SCHEDULES)), *alike)
+            whole = _config(grid, flags, presets)
+            if grid.branch_at is None:
+                others += [_from_the_start(grid, whole, flags, method) for method in grid.methods]
+            else:
+                trunks.append(_trunk(grid, whole, flags, presets))
+                others += [_branch(grid, whole, trunks[-1], method) for method in grid.methods]
+    jobs = (*trunks, *others)
+    for index, job in enumerate(jobs):
+        if any(job.folder == other.folder for other in jobs[:index]):
+            raise ValueError(
+                f"{job.folder} would hold two runs: {job.method}, {job.env} or seed {job.seed} is given twice"
+            )
+    return jobs
+
+
+def parse_method(text: str, config: Config) -> tuple[str, tuple[str, ...], bool]:
+    """METHOD+REGULARIZER+... as its parts, all of them checked, and whether it acts at events."""
+    reinit, *regularizers = re.split(r"\+(?=[a-zA-Z_])", text)
+    intervention = parse_intervention(reinit, presets=algorithm_of(config).interventions)
+    for regularizer in regularizers:
+        parse_regularizer(regularizer)
+    return reinit, tuple(regularizers), intervention.acts_at_events
+
+
+def _from_the_start(grid: Grid, whole: Config, flags: Flags, method: str) -> Job:
+    words = [*_words(flags), *_method_words(grid, whole, method)]
+    return _job(grid, whole, method, words, 0, whole.run.steps)
+
+
+def _trunk(grid: Grid, whole: Config, flags: Flags, presets: Mapping[str, Preset]) -> Job:
+    """What the methods have in common: equal to the beginning of a whole run, though it is shorter."""
+    assert grid.branch_at is not None
+    settings = whole.run
+    stop = settings.reached(round(grid.branch_at * settings.steps))
+    if not 0 < stop < settings.steps:
+        raise ValueError(
+            f"--branch-at {grid.branch_at} given, step {stop} of {settings.steps}; allowed is between 0 and 1"
+        )
+    kept = ("--checkpoint-at", tuple(map(str, sorted({*settings.checkpoint_at, stop}))))
+    flags = (*_without(flags, "--steps", "--checkpoint-at"), ("--steps", (str(stop),)), kept)
+    settled = _differing(whole, _config(grid, flags, presets))
+    return _job(grid, whole, TRUNK, _words((*flags, *settled)), 0, stop)
+
+
+def _branch(grid: Grid, whole: Config, trunk: Job, method: str) -> Job:
+    words = ["--branch-from", f"{trunk.folder}@{trunk.stop}", "--steps", str(whole.run.steps)]
+    words += _method_words(grid, whole, method)
+    return _job(grid, whole, method, words, trunk.stop, whole.run.steps, trunk.folder)
+
+
+def _method_words(grid: Grid, whole: Config, method: str) -> list[str]:
+    """What makes a run one of its method; a schedule goes to methods that have events."""
+    reinit, regularizers, has_events = parse_method(method, whole)
+    words = ["--reinit", reinit]
+    if regularizers:
+        words += ["--regularize", *whole.run.regularize, *regularizers]
+    if has_events:
+        scheduled = [(name, values) for name, values in grid.flags if name in map(flag, SCHEDULES)]
+        words += _words(tuple(scheduled))
+    return words
+
+
+def _job(
+    grid: Grid, whole: Config, method: str, words: Sequence[str], start: int, stop: int, trunk: Path | None = None
+) -> Job:
+    settings = whole.run
+    folder = grid.folder / folder_name(f"{settings.env}-{method}-seed{settings.seed}")
+    arguments = (*words, "--run-dir", str(folder))
+    script = ROOT / algorithm_of(whole).script
+    learning = [max(0, step // settings.action_repeat - settings.learning_starts) for step in (start, stop)]
+    updates = round(settings.ratios[1] * (learning[1] - learning[0]))
+    return Job(settings.env, method, settings.seed, folder, script, arguments, start, stop, updates, trunk)
+
+
+def _config(grid: Grid, flags: Flags, presets: Mapping[str, Preset]) -> Config:
+    return read_command_line(_words(flags), presets, f"train_{grid.agent}.py", "").config.resolved()
+
+
+def _differing(whole: Config, part: Config) -> Flags:
+    """Flags for what a run settles by its length, such as how long it explores, with the values of the whole run."""
+    found = []
+    for group in fields(whole):
+        ours, theirs = vars(getattr(whole, group.name)), vars(getattr(part, group.name))
+        found += [
+            (flag(name), (str(value),))
+            for name, value in ours.items()
+            if value != theirs[name] and name not in ("steps", "checkpoint_at")
+        ]
+    return tuple(found)
+
+
+def _without(flags: Flags, *names: str) -> Flags:
+    return tuple((name, values) for name, values in flags if name not in names)
+
+
+def _words(flags: Flags) -> list[str]:
+    return [word for name, values in flags for word in (name, *values)]

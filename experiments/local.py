@@ -1,0 +1,70 @@
+"""Runs on this machine: as many child processes at once as it has room for."""
+
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+
+import torch
+
+from . import child
+from .conduct import Ending
+from .grid import Job
+
+POLL = 0.1  # seconds
+
+
+@dataclass
+class _Running:
+    job: Job
+    process: "subprocess.Popen[bytes]"
+    slot: int
+
+
+class LocalPool:
+    """At most `slots` runs at once; on a machine with GPUs each slot has one of them."""
+
+    def __init__(self, slots: int, gpus: int = 0) -> None:
+        self.slots, self.gpus = slots, gpus
+        self._running: list[_Running] = []
+
+    def room(self) -> bool:
+        return len(self._running) < self.slots
+
+    def start(self, job: Job) -> None:
+        slot = min(set(range(self.slots)) - {running.slot for running in self._running})
+        environment = {"CUDA_VISIBLE_DEVICES": visible(slot % self.gpus)} if self.gpus else {}
+        self._running.append(_Running(job, child.start(job, environment), slot))
+
+    def wait(self, seconds: float) -> list[Ending]:
+        """The runs that have ended, as soon as there is one, or none after so many seconds."""
+        deadline = time.monotonic() + seconds
+        while True:
+            ended = [running for running in self._running if running.process.poll() is not None]
+            if ended or time.monotonic() >= deadline:
+                break
+            time.sleep(POLL)
+        self._running = [running for running in self._running if running not in ended]
+        return [Ending(running.job, running.process.returncode) for running in ended]
+
+    def stop(self) -> None:
+        """Ask every run to stop with a checkpoint; `wait` tells when they have."""
+        for running in self._running:
+            child.stop(running.process)
+
+
+def visible(index: int) -> str:
+    """The name of this machine's GPU number `index`, of those this process may use."""
+    names = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return names.split(",")[index] if names else str(index)
+
+
+def usable_gpus(flags: dict[str, tuple[str, ...]]) -> int:
+    """How many GPUs the runs will use."""
+    wants = flags.get("--device", ("auto",))[0]
+    return torch.cuda.device_count() if wants in ("auto", "cuda") else 0
+
+
+def default_slots(threads: int, gpus: int) -> int:
+    """A run per GPU, or as many as have cores of their own."""
+    return gpus or max(1, len(os.sched_getaffinity(0)) // threads)
