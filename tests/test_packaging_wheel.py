@@ -27,7 +27,7 @@ def run(*command: str | Path, **variables: str) -> str:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from a copy: setuptools leaves its own folders in the tree it builds from."""
     source = tmp_path_factory.mktemp("source")
-    for folder in (*ROOMS, "agents", "training", "tests"):
+    for folder in (*ROOMS, "agents", "experiments", "training", "tests"):
         shutil.copytree(ROOT / folder, source / folder, ignore=NOT_SHIPPED)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
@@ -98,4 +98,4 @@ environment.step(environment.action_space.sample())
     printed = run("/usr/bin/env", "-C", tmp_path, sys.executable, "-c", program, PYTHONPATH=str(site))
     places = ["fire", "fire_rl", "fire_rl/envs", "fire_rl/replay"]
     assert printed.splitlines() == [str(site / place / "__init__.py") for place in places]
-    assert not {path.name for path in site.iterdir()} & {"agents", "training", "envs", "replay", "tests"}
+    assert not {path.name for path in site.iterdir()} & {"agents", "experiments", "training", "envs", "replay", "tests"}
