@@ -1,0 +1,254 @@
+"""What a comparison found, as plain values: `analysis.analyse` fills them in; figures, page and tables show them.
+
+Everything is reached from `Results`. Arrays are NumPy's. Intervals are `statistics.Interval`s (a number, its bounds, n,
+and in words how they were made), bands are `statistics.Band`s (the same over an axis). Bounds are NaN where n allows
+none (`Interval.bounded` says so). "Steps" are environment steps. Notes are sentences for people, not yet escaped.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from envs.scores import References
+
+from .records import Array, EventRecord, Run
+from .statistics import Band, Interval
+
+
+@dataclass(frozen=True)
+class Options:
+    """How runs are compared."""
+
+    baseline: str | None = None
+    """Method that the others are compared with; unset: none where it was run, else the first."""
+    reference: str | None = None
+    """Method that is compared with each other one; unset: fire where it was run."""
+    threshold: float | Literal["success"] | None = None
+    """Return that counts as reached; unset: see `Threshold.meaning`."""
+    resamples: int = 2000
+    """Of every bootstrap."""
+    confidence: float = 0.95
+    seed: int = 0
+    """Of the resampling: the same runs give the same numbers."""
+
+
+@dataclass(frozen=True)
+class Aggregates:
+    """One score of a method's runs, three ways."""
+
+    iqm: Interval
+    mean: Interval
+    median: Interval  # of the runs; across environments: of the environments' means, as in rliable
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The stability gap of one event: the return falls, and comes back or not."""
+
+    step: int
+    before: float  # return just before the event
+    lowest: float  # lowest evaluation until `before` is regained
+    depth: float  # before - lowest, 0 where it never fell
+    share: float  # depth / before; NaN where before is not above 0
+    duration: float  # steps to the first evaluation at or above `before`; inf where there was none
+    observed: int  # steps from the event to the last evaluation: what a duration of inf is censored at
+
+
+@dataclass(frozen=True, eq=False)
+class RunScores:
+    """One run: its points for display, and its scores, which are None until it has finished."""
+
+    run: Run
+    steps: Array  # of its evaluations, each step once: at an event the one after it
+    returns: Array
+    before: Mapping[int, float]  # step: return just before the event there
+    counted: bool  # in its method's curve: finished, or its method has no finished run
+    final: float | None  # mean of the evaluations in the last 10% of the steps
+    area: float | None  # under the curve, divided by its length; of a branch from the branch on
+    normalised: float | None  # `final`, where the environment has references
+    normalised_area: float | None
+    steps_to_threshold: float | None  # inf: not reached; of a branch looked for from the branch on
+    reached: bool | None  # the threshold
+    gaps: tuple[Gap, ...]  # of events with evaluations around them
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Return (or normalised score) over steps, of a method's counted runs."""
+
+    steps: Array
+    iqm: Band
+    mean: Band
+    median: Band
+    n: int  # runs
+    interpolated: bool  # whether some run had no evaluation at some of these steps
+
+
+@dataclass(frozen=True)
+class ThresholdReached:
+    """When a method's runs reached the threshold."""
+
+    share: Interval  # of the runs that did
+    median_steps: Interval  # Kaplan-Meier; inf: less than half of them did
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """Share of runs whose final score is above tau."""
+
+    taus: Array
+    share: Band
+
+
+@dataclass(frozen=True)
+class StabilityGap:
+    """A method's stability gaps; of a run with several, their mean (of durations, the longest)."""
+
+    depth: Interval
+    share: Interval | None  # of the return before; None where that was not above 0 everywhere
+    duration: Interval  # Kaplan-Meier median; inf: in less than half of the runs the return came back
+    regained: Interval  # share of runs in which it did, after every event
+    events: int  # with evaluations around them, all runs together
+
+
+@dataclass(frozen=True)
+class NetworkTotal:
+    """Events of one network, all runs of the method together: means per event."""
+
+    name: str
+    squared_frobenius_error: float
+    deviation_before: float
+    deviation_after: float
+
+
+@dataclass(frozen=True)
+class Events:
+    """A method's event records."""
+
+    count: int  # all runs together
+    runs: int  # that had any
+    seconds: float  # all together
+    networks: tuple[NetworkTotal, ...]
+    listed: tuple[tuple[int, EventRecord], ...]  # (seed, record), each run's first ones
+    unlisted: int
+
+
+@dataclass(frozen=True, eq=False)
+class MeasureCurve:
+    """One measure of one network over time: mean of the seeds, and the lowest and highest of them."""
+
+    network: str
+    measure: str
+    steps: Array
+    mean: Array
+    low: Array
+    high: Array
+    n: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Wall time and speed, means over a method's runs. A branch's seconds include its trunk's, own_seconds do not."""
+
+    seconds: float
+    own_seconds: float
+    lowest_seconds: float
+    highest_seconds: float
+    updates_per_second: float
+    lowest_updates_per_second: float
+    highest_updates_per_second: float
+    n: int
+
+
+@dataclass(frozen=True, eq=False)
+class MethodResults:
+    """One method in one environment. What needs finished runs is None where there are none."""
+
+    method: str
+    runs: tuple[RunScores, ...]  # by seed; unfinished ones too
+    n: int  # finished runs
+    curve: Curve | None  # None where no run has an evaluation
+    final: Aggregates | None
+    area: Aggregates | None
+    normalised: Aggregates | None  # final scores
+    threshold: ThresholdReached | None
+    profile: Profile | None  # of final returns
+    gap: StabilityGap | None  # None where there were no events with evaluations around them
+    events: Events | None  # None where there were none
+    measures: tuple[MeasureCurve, ...]
+    cost: Cost | None
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """`method` against `against`: differences are method's minus against's."""
+
+    method: str
+    against: str
+    final_iqm: Interval
+    final_mean: Interval
+    area_iqm: Interval
+    area_mean: Interval
+    improvement: Interval  # probability that a run of method has the higher final return; ties count half
+    improvement_area: Interval
+    paired: bool  # branches of the same trunks, resampled jointly
+
+
+@dataclass(frozen=True)
+class Threshold:
+    value: float
+    meaning: str  # in words, such as "90% of the best baseline's mean final return (redo, 10.2)"
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """All methods of one agent in one environment."""
+
+    agent: str
+    env: str
+    methods: tuple[MethodResults, ...]  # baseline first, reference last, the others in between as they were found
+    baseline: str
+    reference: str | None
+    contrasts: tuple[Contrast, ...]  # each method against the baseline, then the reference against each other one
+    threshold: Threshold | None  # None without finished runs
+    references: References | None  # returns of a random policy and of success, where they are known
+    branch_step: int | None  # where all runs are branches made at one step
+    notes: tuple[str, ...]
+
+    def method(self, name: str) -> MethodResults:
+        return next(results for results in self.methods if results.method == name)
+
+
+@dataclass(frozen=True, eq=False)
+class AcrossMethod:
+    """One method in all environments of an agent, in normalised scores."""
+
+    method: str
+    n: int  # runs
+    final: Aggregates
+    area: Aggregates
+    curve: Curve | None  # where all environments have the same steps
+    profile: Profile
+
+
+@dataclass(frozen=True, eq=False)
+class Across:
+    """All environments of one agent together; only where each has a normalised score and every method finished runs."""
+
+    agent: str
+    envs: tuple[str, ...]
+    methods: tuple[AcrossMethod, ...]
+    contrasts: tuple[Contrast, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Everything that the report shows."""
+
+    options: Options
+    comparisons: tuple[Comparison, ...]  # one for each agent and environment
+    across: tuple[Across, ...]  # one for each agent that was run in several environments, where it can be made
+    trunks: tuple[Run, ...]  # what branches were made from; compared with nothing
+    methods: tuple[str, ...]  # of all comparisons, in one order, for colours
+    notes: tuple[str, ...]  # on the whole; each comparison has its own besides
