@@ -85,7 +85,11 @@ def look(jobs: Sequence[Job], retry: bool) -> Sweep:
 
 
 def conduct(
-    sweep: Sweep, pool: Pool, show: Callable[[Sweep], None], stop_requested: Callable[[], bool] = lambda: False
+    sweep: Sweep,
+    pool: Pool,
+    show: Callable[[Sweep], None] = lambda sweep: None,
+    stop_requested: Callable[[], bool] = lambda: False,
+    finished: Callable[[Job], None] = lambda job: None,
 ) -> None:
     """Run what is not finished, until everything is, has failed, or a stop is asked for."""
     while True:
@@ -105,5 +109,6 @@ def conduct(
             sweep.running.discard(ending.job.folder)
             if ending.code == 0 and state_of(ending.job) == "finished":
                 sweep.finished.add(ending.job.folder)
+                finished(ending.job)
             elif ending.code != STOPPED:
                 sweep.failed[ending.job.folder] = note_failure(ending.job, ending.code)

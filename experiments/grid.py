@@ -76,8 +76,7 @@ def plan(grid: Grid, presets: Mapping[str, Preset]) -> tuple[Job, ...]:
     trunks, others = [], []
     for seed in grid.seeds:
         for env in grid.envs:
-            alike = (("--env", (env,)), ("--seed", (str(seed),)), ("--threads", (str(grid.threads),)))
-            flags = (*_without(grid.flags, *map(flag, SCHEDULES)), *alike)
+            flags = _flags(grid, env, seed)
             whole = _config(grid, flags, presets)
             if grid.branch_at is None:
                 others += [_from_the_start(grid, whole, flags, method) for method in grid.methods]
@@ -91,6 +90,11 @@ def plan(grid: Grid, presets: Mapping[str, Preset]) -> tuple[Job, ...]:
                 f"{job.folder} would hold two runs: {job.method}, {job.env} or seed {job.seed} is given twice"
             )
     return jobs
+
+
+def whole_config(grid: Grid, env: str, presets: Mapping[str, Preset]) -> Config:
+    """The settings of a run of the grid that has no method."""
+    return _config(grid, _flags(grid, env, grid.seeds[0]), presets)
 
 
 def parse_method(text: str, config: Config) -> tuple[str, tuple[str, ...], bool]:
@@ -150,6 +154,12 @@ def _job(
     learning = [max(0, step // settings.action_repeat - settings.learning_starts) for step in (start, stop)]
     updates = round(settings.ratios[1] * (learning[1] - learning[0]))
     return Job(settings.env, method, settings.seed, folder, script, arguments, start, stop, updates, trunk)
+
+
+def _flags(grid: Grid, env: str, seed: int) -> Flags:
+    """What runs of one environment and seed have in common; a schedule is the methods' own."""
+    alike = (("--env", (env,)), ("--seed", (str(seed),)), ("--threads", (str(grid.threads),)))
+    return (*_without(grid.flags, *map(flag, SCHEDULES)), *alike)
 
 
 def _config(grid: Grid, flags: Flags, presets: Mapping[str, Preset]) -> Config:

@@ -9,7 +9,7 @@ import torch
 
 from . import child
 from .conduct import Ending
-from .grid import Job
+from .grid import Flags, Job
 
 POLL = 0.1  # seconds
 
@@ -59,9 +59,9 @@ def visible(index: int) -> str:
     return names.split(",")[index] if names else str(index)
 
 
-def usable_gpus(flags: dict[str, tuple[str, ...]]) -> int:
+def usable_gpus(flags: Flags) -> int:
     """How many GPUs the runs will use."""
-    wants = flags.get("--device", ("auto",))[0]
+    wants = ("auto", *(values[0] for name, values in flags if name == "--device" and values))[-1]
     return torch.cuda.device_count() if wants in ("auto", "cuda") else 0
 
 

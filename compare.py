@@ -1,0 +1,113 @@
+"""Compare methods: every method, seed and environment as a run of its own, and one report of what the curves say."""
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import train_dqn
+import train_sac
+from experiments.comparison import run_comparison, show_plan
+from experiments.conduct import Pool
+from experiments.grid import Flags, Grid
+from experiments.local import LocalPool, default_slots, usable_gpus
+from training.beginning import folder_name
+from training.command_line import command_line, flags_of, main, read_flags, split
+
+PRESETS = {"sac": train_sac.PRESETS, "dqn": train_dqn.PRESETS}
+EPILOGUE = """All other flags are those of train_sac.py and train_dqn.py, and reach every run:
+
+  python compare.py --agent sac --env h1-walk --reinit none reset shrink-perturb fire --seeds 0-4 --branch-at 0.5
+  python compare.py --agent dqn --env Asterix Breakout --reinit none redo:tau=0.1 fire+l2-init --seeds 0-9
+  python compare.py --report-only runs/compare-sac-h1-walk        the report alone, of any runs
+
+  Finished runs are kept and interrupted ones continued: the same command goes on, with more seeds, methods or
+  environments too. With --branch-at F the methods of a seed share one trunk, trained once to F of the steps."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is compared, where, and how it is looked at."""
+
+    agent: Literal["sac", "dqn"] = "sac"
+    """Agent of every run."""
+    env: tuple[str, ...] = ()
+    """Environments; unset: the preset's own."""
+    reinit: tuple[str, ...] = ("none", "reset", "shrink-perturb", "fire")
+    """Methods, as --reinit of the training scripts has them, with regularizers as METHOD+REGULARIZER."""
+    seeds: tuple[str, ...] = ("0-4",)
+    """Seeds: 0-4, or a list."""
+    branch_at: float | None = None
+    """Share of the steps at which methods branch off a trunk of their seed; unset: each runs from the start."""
+    threads: int = 1
+    """CPU threads of each run, however many there are at once: part of a result's last bits."""
+    dir: Path | None = None
+    """Folder of the comparison; unset: runs/compare-<agent>-<environments>."""
+    jobs: int | None = None
+    """Runs at once; unset: one per GPU, or as many as have cores and memory."""
+    dry_run: bool = False
+    """Show the runs with their command lines and what they cost, and do nothing."""
+    retry: bool = False
+    """Run those again that failed."""
+    report_only: tuple[Path, ...] = ()
+    """Run nothing: report on these runs, or on all below these folders."""
+
+
+def body(arguments: Sequence[str]) -> int:
+    ours = flags_of(Options)
+    given = split(arguments)
+    own = [word for name, values in given if name in ours or name in ("-h", "--help") for word in (name, *values)]
+    options = read_flags(Options(), own, "compare.py", f"{__doc__}\n\n{EPILOGUE}")
+    passed = tuple((name, tuple(values)) for name, values in given if name not in ours)
+    grid = make_grid(options, passed)
+    if options.dry_run:
+        return show_plan(grid, PRESETS[options.agent], options.jobs)
+    _, code = run_comparison(grid, PRESETS[options.agent], pool_of(options, grid), options.retry)
+    return code
+
+
+def make_grid(options: Options, passed: Flags) -> Grid:
+    """The grid that the flags describe; unknown ones are refused by the nearest of both scripts."""
+    presets = PRESETS[options.agent]
+    theirs = flags_of(command_line(type(next(iter(presets.values())).config)))
+    for name, _ in passed:
+        if name not in theirs:
+            near = difflib.get_close_matches(name, [*flags_of(Options), *theirs], 2)
+            raise ValueError(
+                f"unknown flag {name}; " + (f"did you mean {' or '.join(near)}?" if near else "see --help")
+            )
+    if options.threads < 1 or (options.jobs is not None and options.jobs < 1):
+        raise ValueError(f"--threads {options.threads} --jobs {options.jobs} given; allowed is 1 or above")
+    preset = next((values[0] for name, values in passed if name == "--preset" and values), next(iter(presets)))
+    names = options.env or ((presets[preset].config.run.env,) if preset in presets else ())
+    folder = options.dir or Path("runs") / folder_name("-".join(("compare", options.agent, *names)))
+    seeds = parse_seeds(options.seeds)
+    return Grid(options.agent, names, options.reinit, seeds, options.branch_at, options.threads, passed, folder)
+
+
+def parse_seeds(words: Sequence[str]) -> tuple[int, ...]:
+    """`0-4`, `0,2,5` or several of such."""
+    found: list[int] = []
+    for word in ",".join(words).split(","):
+        first, dash, last = word.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
+            raise ValueError(
+                f"--seeds {' '.join(words)!r} given; allowed are ranges such as 0-4 and lists such as 0 2 5"
+            )
+        found += range(int(first), int(last if dash else first) + 1)
+    return tuple(found)
+
+
+def pool_of(options: Options, grid: Grid) -> Callable[[int], Pool]:
+    """Where the runs take place, told how many of them the memory holds."""
+
+    def make(in_memory: int) -> Pool:
+        gpus = usable_gpus(grid.flags)
+        return LocalPool(options.jobs or min(default_slots(grid.threads, gpus), in_memory), gpus)
+
+    return make
+
+
+if __name__ == "__main__":
+    main(body)

@@ -1,0 +1,133 @@
+"""What a comparison does at the moment: a live table on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from training.cost import spoken
+
+from .conduct import Sweep
+from .grid import Job
+from .states import Progress, progress_of
+
+# By the attention they need, with their colours.
+STATES = {
+    "failed": "red", "no trunk": "red", "stopping": "yellow", "running": "cyan", "queued": "dim", "waiting": "dim",
+    "finished": "green",
+}  # fmt: skip
+EVERY = 60.0  # seconds between two summaries where there is no terminal
+
+
+class LiveTable:
+    """Call it with the sweep whenever something may have changed."""
+
+    def __init__(self, console: Console | None = None, where: Callable[[Job], str | None] = lambda job: None) -> None:
+        self.console = console or Console(stderr=True)
+        self.where = where  # the machine a run is on, where there are several
+        self._live = Live(console=self.console, auto_refresh=False) if self.console.is_terminal else None
+        self._states: dict[str, str] = {}
+        self._progress: dict[str, Progress] = {}
+        self._began: tuple[float, int] | None = None  # clock and environment steps done, at the first look
+        self._said = time.monotonic()
+
+    def __enter__(self) -> "LiveTable":
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def __call__(self, sweep: Sweep) -> None:
+        states = {job.name: sweep.state(job) for job in sweep.jobs}
+        for job in sweep.jobs:
+            if states[job.name] in ("running", "stopping") or states[job.name] != self._states.get(job.name):
+                self._progress[job.name] = progress_of(job)
+        summary = self._summary(sweep, states)
+        if self._live:
+            rows = max(4, self.console.height - 6)
+            self._live.update(draw(sweep, states, self._progress, self.where, summary, rows), refresh=True)
+        else:
+            self._say(sweep, states, summary)
+        self._states = states
+
+    def _summary(self, sweep: Sweep, states: Mapping[str, str]) -> str:
+        """How many runs are where, and how long the rest will take at the rate so far."""
+        counts = Counter(states.values())
+        text = f"{counts['finished']} of {len(sweep.jobs)} runs finished"
+        others = [f"{counts[state]} {state}" for state in STATES if counts[state] and state != "finished"]
+        text = ", ".join([text, *others])
+        live = [job for job in sweep.jobs if states[job.name] not in ("failed", "no trunk")]
+        left = sum(job.stop - min(self._progress[job.name].step, job.stop) for job in live)
+        done = sum(job.stop - job.start for job in live) - left
+        now = time.monotonic()
+        if self._began is None:
+            self._began = now, done
+        then, before = self._began
+        if left and done > before and now - then > 30 and not sweep.stopping:
+            text += f"; about {spoken((now - then) / (done - before) * left)} left"
+        return f"stopping, each run writes a checkpoint: {text}" if sweep.stopping else text
+
+    def _say(self, sweep: Sweep, states: Mapping[str, str], summary: str) -> None:
+        for job in sweep.jobs:
+            before = self._states.get(job.name)
+            if states[job.name] != before and not (before is None and states[job.name] in ("waiting", "finished")):
+                print(f"{job.name}: {states[job.name]}{reason(sweep, job)}", file=sys.stderr, flush=True)
+        if time.monotonic() - self._said >= EVERY or not self._states:
+            print(summary, file=sys.stderr, flush=True)
+            self._said = time.monotonic()
+
+
+def draw(
+    sweep: Sweep,
+    states: Mapping[str, str],
+    progress: Mapping[str, Progress],
+    where: Callable[[Job], str | None],
+    summary: str,
+    rows: int,
+) -> Table:
+    """A row for each run, as far as the screen reaches; those that need attention come first."""
+    table = Table(caption=summary, caption_justify="left", expand=True, box=None, pad_edge=False)
+    for name, right in (
+        ("run", False),
+        ("state", False),
+        ("", False),
+        ("step", True),
+        ("return", True),
+        ("updates/s", True),
+    ):
+        table.add_column(name, justify="right" if right else "left", no_wrap=True, ratio=1 if not name else None)
+    ranks = list(STATES)
+    jobs = sorted(sweep.jobs, key=lambda job: ranks.index(states[job.name]))
+    for job in jobs[:rows]:
+        at, state = progress[job.name], states[job.name]
+        share = (min(at.step, job.stop) - job.start) / (job.stop - job.start)
+        machine = where(job)
+        table.add_row(
+            Text(job.name),
+            Text(state + (f" on {machine}" if machine else ""), style=STATES[state]),
+            Text(reason(sweep, job), style="red") if reason(sweep, job) else ProgressBar(1.0, max(0.0, share)),
+            f"{at.step:,} of {job.stop:,}",
+            "" if at.evaluation is None else f"{at.evaluation:.1f}",
+            "" if state != "running" or at.updates_per_second is None else f"{at.updates_per_second:.0f}",
+        )
+    if len(jobs) > rows:
+        table.add_row(Text(f"and {len(jobs) - rows} more", style="dim"))
+    return table
+
+
+def reason(sweep: Sweep, job: Job) -> str:
+    """Why a run failed, where it did."""
+    failure = sweep.failed.get(job.folder)
+    return f" ({failure.reason})" if failure else ""
