@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,37 +114,14 @@ class Run:
     made_with: Mapping[str, str] = field(repr=False)  # versions, commit, processor, gpu, threads
 
 
-@dataclass(frozen=True)
-class Found:
-    """Runs to compare, and the trunks they were branched from."""
-
-    runs: tuple[Run, ...]
-    trunks: tuple[Run, ...]
-
-
-def find_runs(paths: Iterable[Path]) -> Found:
-    """The runs at or below each path; those that others of them branch from are kept apart."""
-    folders: dict[Path, None] = {}  # each once, in order
-    for path in paths:
-        below = [path] if (path / "config.json").is_file() else sorted(c.parent for c in path.rglob("config.json"))
-        if not below:
-            raise ValueError(f"{path} holds no run: allowed are run folders, and folders with runs below them")
-        folders |= dict.fromkeys(folder.resolve() for folder in below)
-    runs = [read_run(folder) for folder in folders]
-    trunks = {run.branch.trunk for run in runs if run.branch is not None}
-    return Found(
-        tuple(run for run in runs if run.folder not in trunks), tuple(run for run in runs if run.folder in trunks)
-    )
-
-
-def read_run(folder: Path) -> Run:
-    """Everything that the folder says now; its run may be in progress."""
+def read_run(folder: Path, branch: Branch | None = None) -> Run:
+    """Everything that the folder says now; its run may be in progress. `branch`: a trunk as a branch of itself."""
     folder = folder.resolve()
     config = read_config(folder)
     described = read_json(folder / "config.json")
     settings = config.run
     lines = _by_kind(folder / "metrics.jsonl")
-    branch = _branch(folder, described.get("branch_from"), settings)
+    branch = branch or _branch(folder, described.get("branch_from"), settings)
     evaluations = tuple(_evaluation(line) for line in lines["evaluation"])
     last = {"environment_steps": 0, "updates": 0} | max(
         (kind[-1] for kind in lines.values() if kind), key=lambda line: line["environment_steps"], default={}

@@ -1,16 +1,27 @@
 """Aggregates of runs and how far they can be trusted, as pure functions over arrays (Agarwal et al., 2021).
 
-A method's scores are *strata*: one array for each environment, its runs along the last axis, anything (points of a
-curve, thresholds of a profile) along the ones before. Every bootstrap resamples runs within each environment.
+A method's scores are *strata*: one array for each environment, its runs along the last axis, and anything else (points
+of a curve, levels of a profile) along the ones before. Resampling draws runs within each environment; environments may
+have different numbers of them. Two methods whose runs are branches of the same trunks are resampled with the same
+draws. Percentile intervals are too narrow for few runs: of normal scores nominal 95% cover about 84% of the time with
+five runs, 92 to 93% with twenty (tests/test_experiments_statistics.py).
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
+Strata: TypeAlias = Sequence[Array]
+Statistic: TypeAlias = Callable[[Strata], Array]  # the last axis of each stratum becomes one number
+Draws: TypeAlias = Sequence[NDArray[np.int64]]  # for each environment: resamples x runs, as indices
+
+AT_ONCE = 4_000_000  # numbers resampled at a time
 
 
 @dataclass(frozen=True)
@@ -42,3 +53,201 @@ class Band:
     @property
     def bounded(self) -> bool:
         return not bool(np.isnan(self.low).any() or np.isnan(self.high).any())
+
+
+# Aggregates
+
+
+def interquartile_mean(strata: Strata) -> Array:
+    """Mean of the middle half of all runs: a quarter of them, rounded down, is left out at either end."""
+    runs = np.sort(np.concatenate(strata, axis=-1), axis=-1)
+    cut = runs.shape[-1] // 4
+    return runs[..., cut : runs.shape[-1] - cut].mean(axis=-1)
+
+
+def mean(strata: Strata) -> Array:
+    """Mean of the environments' means, so that each has the same weight however many runs it has."""
+    return np.mean([runs.mean(axis=-1) for runs in strata], axis=0)
+
+
+def median(strata: Strata) -> Array:
+    """Median of all runs."""
+    return np.median(np.concatenate(strata, axis=-1), axis=-1)
+
+
+def median_of_means(strata: Strata) -> Array:
+    """Median of the environments' means: what is called the median score of a benchmark."""
+    return np.median([runs.mean(axis=-1) for runs in strata], axis=0)
+
+
+# Resampling
+
+
+def draw(sizes: Sequence[int], resamples: int, seed: Sequence[int]) -> Draws:
+    """Which runs each resample takes of each environment; the same for the same seed."""
+    generator = np.random.default_rng(list(seed))
+    return [generator.integers(size, size=(resamples, size)) for size in sizes]
+
+
+def estimate(strata: Strata, statistic: Statistic, draws: Draws, confidence: float = 0.95) -> Interval:
+    """A statistic of runs with its percentile bootstrap interval."""
+    band = estimate_band([runs[None] for runs in strata], statistic, draws, confidence)
+    return Interval(float(band.value[0]), float(band.low[0]), float(band.high[0]), band.n, band.method)
+
+
+def estimate_band(strata: Strata, statistic: Statistic, draws: Draws, confidence: float = 0.95) -> Band:
+    """The same at each point of the first axis."""
+    sizes = [runs.shape[-1] for runs in strata]
+    value = statistic(strata)
+    if max(sizes) < 2:
+        return Band(value, np.full(value.shape, np.nan), np.full(value.shape, np.nan), sum(sizes), SINGLE)
+    points = max(1, AT_ONCE // (len(draws[0]) * sum(sizes)))
+    bounds = [
+        _bounds(statistic([runs[first : first + points, taken] for runs, taken in _pairs(strata, draws)]), confidence)
+        for first in range(0, len(value), points)
+    ]
+    low, high = np.concatenate(bounds, axis=1)
+    return Band(value, low, high, sum(sizes), in_words(confidence, len(draws[0]), len(strata)))
+
+
+SINGLE = "a single run: no interval"
+
+
+def in_words(confidence: float, resamples: int, environments: int, paired: bool = False) -> str:
+    """How an interval was made."""
+    what = "trunks, jointly for both methods" if paired else "runs"
+    where = " within each environment" if environments > 1 else ""
+    return f"{100 * confidence:g}% percentile bootstrap, {resamples:,} resamples of {what}{where}"
+
+
+def _bounds(samples: Array, confidence: float) -> Array:
+    """Low and high, over the last axis."""
+    tail = (1 - confidence) / 2
+    return np.quantile(samples, (tail, 1 - tail), axis=-1)
+
+
+def _pairs(strata: Strata, draws: Draws) -> list[tuple[Array, NDArray[np.int64]]]:
+    return list(zip(strata, draws, strict=True))
+
+
+# Two methods
+
+
+def difference(
+    left: Strata, right: Strata, statistic: Statistic, draws: tuple[Draws, Draws], confidence: float = 0.95
+) -> Interval:
+    """Left's statistic minus right's. With the same draws for both, runs are paired by their places."""
+    return _contrast(left, right, draws, confidence, lambda one, other: statistic(one) - statistic(other))
+
+
+def improvement(left: Strata, right: Strata, draws: tuple[Draws, Draws], confidence: float = 0.95) -> Interval:
+    """The probability that a run of left's scores higher than one of right's; ties count half.
+
+    Mann and Whitney's U over the number of pairs, averaged over environments. With the same draws for both, runs are
+    paired by their places. Drawing a trunk twice would then count a run against its own trunk's other one twice as
+    often as against the rest; those pairs keep the weight that they have without resampling, 1 / n.
+    """
+    if draws[0] is not draws[1]:
+        return _contrast(left, right, draws, confidence, _improvement)
+    resamples = len(draws[0][0])
+    samples = np.zeros(resamples)
+    for one, other, taken in zip(left, right, draws[0], strict=True):
+        n = len(one)
+        better = _better(one, other)
+        weights = np.stack([(taken == place).sum(axis=1) for place in range(n)], axis=1).astype(float)
+        own = weights @ np.diag(better) / n
+        pairs = n**2 - (weights**2).sum(axis=1)  # of different trunks
+        others = ((weights @ better) * weights).sum(axis=1) - weights**2 @ np.diag(better)
+        others = np.divide(others, pairs, out=own.copy(), where=pairs > 0)
+        samples += (own / n + others * (n - 1) / n) / len(left)
+    return _contrast(left, right, draws, confidence, _improvement, samples)
+
+
+def _improvement(left: Strata, right: Strata) -> Array:
+    return np.mean([_better(one, other).mean(axis=(-2, -1)) for one, other in zip(left, right, strict=True)], axis=0)
+
+
+def _better(one: Array, other: Array) -> Array:
+    """For each pair, 1 where the first is higher, half where they are equal."""
+    return 0.5 * (one[..., :, None] > other[..., None, :]) + 0.5 * (one[..., :, None] >= other[..., None, :])
+
+
+def _contrast(
+    left: Strata,
+    right: Strata,
+    draws: tuple[Draws, Draws],
+    confidence: float,
+    compare: Callable[[Strata, Strata], Array],
+    samples: Array | None = None,
+) -> Interval:
+    value = float(compare(left, right))
+    sizes = [runs.shape[-1] for runs in (*left, *right)]
+    n = min(sum(runs.shape[-1] for runs in side) for side in (left, right))
+    if max(sizes) < 2:
+        return Interval(value, math.nan, math.nan, n, SINGLE)
+    if samples is None:
+        sides = zip((left, right), draws, strict=True)
+        samples = compare(*([runs[taken] for runs, taken in _pairs(*side)] for side in sides))
+    low, high = _bounds(samples, confidence)
+    words = in_words(confidence, len(draws[0][0]), len(left), paired=draws[0] is draws[1])
+    return Interval(value, float(low), float(high), n, words)
+
+
+def profile(strata: Strata, levels: Array, draws: Draws, confidence: float = 0.95) -> Band:
+    """Share of runs above each level, averaged over environments: the performance profile, with pointwise bounds."""
+    return estimate_band([(runs > levels[:, None]).astype(float) for runs in strata], mean, draws, confidence)
+
+
+# Times that may never come
+
+
+def kaplan_meier_median(times: Array, reached: NDArray[np.bool_], weights: Array | None = None) -> Array:
+    """The time by which half have reached it; inf where less than half did.
+
+    `times` are those of the runs that reached it, and of the others how long they were watched (Kaplan & Meier, 1958).
+    `weights` counts each run in each resample (resamples x runs).
+    """
+    weights = np.ones((1, len(times))) if weights is None else weights
+    moments = np.unique(times[reached])
+    events = weights @ (reached[:, None] & (times[:, None] == moments))
+    watched = weights @ (times[:, None] >= moments)
+    left = np.cumprod(1 - np.divide(events, watched, out=np.zeros_like(events), where=watched > 0), axis=1)
+    half = left <= 0.5 + 1e-9
+    return np.where(half.any(axis=1), np.append(moments, np.inf)[half.argmax(axis=1)], np.inf)
+
+
+def median_time(times: Array, reached: NDArray[np.bool_], draws: Draws, confidence: float = 0.95) -> Interval:
+    """Kaplan and Meier's median with its bootstrap interval; bounds are resamples' own medians, as inf is allowed."""
+    value, n = float(kaplan_meier_median(times, reached)[0]), len(times)
+    if n < 2:
+        return Interval(value, math.nan, math.nan, n, SINGLE)
+    weights = (draws[0][:, :, None] == np.arange(n)).sum(axis=1).astype(float)
+    tail = (1 - confidence) / 2
+    medians = kaplan_meier_median(times, reached, weights)
+    low, high = np.quantile(medians, (tail, 1 - tail), method="inverted_cdf")
+    words = f"Kaplan-Meier; {in_words(confidence, len(weights), 1)}"
+    return Interval(value, float(low), float(high), n, words)
+
+
+def share(count: int, n: int, confidence: float = 0.95) -> Interval:
+    """A share of runs with the score interval of Wilson (1927), which is right at none and at all of them too."""
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    centre, spread = count / n + z**2 / (2 * n), z * math.sqrt(count * (n - count) / n**3 + z**2 / (4 * n**2))
+    low, high = ((centre + sign * spread) / (1 + z**2 / n) for sign in (-1, 1))
+    return Interval(count / n, max(0.0, low), min(1.0, high), n, f"{100 * confidence:g}% Wilson score interval")
+
+
+# One run's curve
+
+
+def area_under(steps: Array, values: Array) -> float:
+    """Under the line through the points, divided by its length: the mean return over steps. Jumps are two points."""
+    length = steps[-1] - steps[0]
+    if length == 0:
+        return float(values[-1])
+    return float(np.sum(np.diff(steps) * (values[1:] + values[:-1]) / 2) / length)
+
+
+def last_tenth(steps: Array, values: Array) -> float:
+    """The final score: mean of the evaluations in the last 10% of the steps."""
+    return float(values[steps >= 0.9 * steps[-1]].mean())

@@ -1,0 +1,54 @@
+"""Which runs there are below some folders, and which of them are the trunks of others."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.policy import read_config
+
+from .records import Run, read_run
+
+
+@dataclass(frozen=True)
+class Found:
+    """Runs to compare, and the trunks they were branched from."""
+
+    runs: tuple[Run, ...]
+    trunks: tuple[Run, ...]
+
+
+def find_runs(paths: Iterable[Path]) -> Found:
+    """The runs at or below each path, trunks kept apart.
+
+    A trunk that went on as far as its branches is, besides, the branch on which nothing was done, where there is no
+    other one.
+    """
+    runs = [read_run(folder) for folder in _folders(paths)]
+    branches = [run for run in runs if run.branch is not None]
+    points = {run.branch.trunk: run.branch for run in branches if run.branch is not None}
+    trunks = [run for run in runs if run.folder in points or _only_a_trunk(run)]
+    compared = [run for run in runs if run not in trunks]
+    for trunk in trunks:
+        own = [run for run in branches if run.branch == points.get(trunk.folder)]
+        if own and trunk.steps >= max(run.steps for run in own) and trunk.method not in {run.method for run in own}:
+            compared.append(read_run(trunk.folder, points[trunk.folder]))
+    return Found(tuple(compared), tuple(trunks))
+
+
+def _folders(paths: Iterable[Path]) -> list[Path]:
+    """Each run's once, in order."""
+    found: dict[Path, None] = {}
+    for path in paths:
+        below = (
+            [path] if (path / "config.json").is_file() else sorted(file.parent for file in path.rglob("config.json"))
+        )
+        if not below:
+            raise ValueError(f"{path} holds no run: allowed are run folders, and folders with runs below them")
+        found |= dict.fromkeys(folder.resolve() for folder in below)
+    return list(found)
+
+
+def _only_a_trunk(run: Run) -> bool:
+    """Whether its last checkpoint is kept for good, which serves no purpose but to branch from it."""
+    settings = read_config(run.folder).run
+    return run.branch is None and settings.reached(settings.steps) in map(settings.reached, settings.checkpoint_at)

@@ -1,0 +1,169 @@
+"""What a reader has to know about these runs before believing their numbers, in sentences."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from .records import Run
+from .results import Contrast, MethodResults, Options, RunScores
+
+ENOUGH = 10  # runs, for a percentile interval to cover about what it says
+
+
+def without_repeats(runs: Sequence[Run]) -> tuple[list[Run], tuple[str, ...]]:
+    """One run for each environment, method and seed; the one that got farthest, where there are several."""
+    best: dict[tuple[Any, ...], Run] = {}
+    notes = []
+    for run in runs:
+        key = (run.agent, run.env, run.method, run.seed, str(run.branch))
+        other = best.get(key)
+        if other is None or (run.finished, run.reached) > (other.finished, other.reached):
+            best[key] = run
+        if other is not None:
+            kept, dropped = best[key], other if best[key] is run else run
+            notes.append(
+                f"{kept.folder.name} and {dropped.folder.name} are the same method, environment and seed: "
+                f"only {kept.folder.name} counts."
+            )
+    return list(best.values()), tuple(notes)
+
+
+def notes_on_all(runs: Sequence[Run]) -> tuple[str, ...]:
+    """What runs were made with, where it differs: packages, commit, machine."""
+    names = dict.fromkeys(name for run in runs for name in run.made_with)
+    return tuple(
+        f"Runs were made with different {name}: {values}."
+        for name in names
+        if (values := _differing([run.made_with.get(name, "none") for run in runs]))
+    )
+
+
+def notes_on(methods: Sequence[MethodResults], contrasts: Sequence[Contrast], options: Options) -> tuple[str, ...]:
+    """On the runs of one agent in one environment."""
+    scored = [run for method in methods for run in method.runs]
+    runs = [each.run for each in scored]
+    return (
+        *_few(methods, options),
+        *_uneven(methods),
+        *_unfinished(methods),
+        *_settings(runs),
+        *_pairing(runs, contrasts),
+        *_censored(methods),
+        *_evaluations(methods, scored),
+    )
+
+
+def _few(methods: Sequence[MethodResults], options: Options) -> list[str]:
+    few = [method for method in methods if 0 < method.n < ENOUGH]
+    if not few:
+        return []
+    which = ", ".join(f"{method.method} {method.n}" for method in few)
+    return [
+        f"Fewer than {ENOUGH} runs ({which}): bootstrap intervals of so few cover the truth less often than their "
+        f"nominal {100 * options.confidence:g}% (with 5 runs of normal scores, nominal 95% cover about 84%)."
+    ]
+
+
+def _uneven(methods: Sequence[MethodResults]) -> list[str]:
+    seeds = {method.method: {run.run.seed for run in method.runs} for method in methods}
+    everything = set().union(*seeds.values())
+    missing = {name: sorted(everything - own) for name, own in seeds.items() if everything - own}
+    return [
+        f"Seeds are uneven: {name} was not run with seed{'s' * (len(lacks) > 1)} {', '.join(map(str, lacks))}."
+        for name, lacks in missing.items()
+    ]
+
+
+def _unfinished(methods: Sequence[MethodResults]) -> list[str]:
+    notes = []
+    for method in methods:
+        unfinished = [run.run for run in method.runs if not run.run.finished]
+        if not unfinished:
+            continue
+        which = ", ".join(f"seed {run.seed} at step {run.reached:,} of {run.steps:,}" for run in unfinished)
+        if method.n:
+            told = "drawn, but counted in no curve, score or interval"
+        elif method.curve is not None:
+            told = (
+                f"as no run has finished, the curve goes to step {method.curve.steps[-1]:,.0f}, and there is no score"
+            )
+        else:
+            told = "not evaluated yet"
+        notes.append(f"Unfinished runs of {method.method} ({which}): {told}.")
+    return notes
+
+
+def _settings(runs: Sequence[Run]) -> list[str]:
+    """Runs that are no fair comparison, and methods that are not one method."""
+    names = dict.fromkeys(name for run in runs for name in run.settings)
+    notes = [
+        f"Runs differ in the setting {name}: {values}. Compare them with care."
+        for name in names
+        if (values := _differing([run.settings.get(name) for run in runs]))
+    ]
+    for method in dict.fromkeys(run.method for run in runs):
+        own = [run for run in runs if run.method == method]
+        notes += [
+            f"Runs of {method} differ in {name}: {values}. They are averaged as one method."
+            for name in own[0].schedule
+            if (values := _differing([run.schedule[name] for run in own]))
+        ]
+    return notes
+
+
+def _pairing(runs: Sequence[Run], contrasts: Sequence[Contrast]) -> list[str]:
+    branches = [run for run in runs if run.branch is not None]
+    if not branches:
+        return []
+    notes = []
+    if len(branches) < len(runs):
+        notes.append(
+            f"{len(branches)} of {len(runs)} runs are branches: their areas and steps to the threshold count from the "
+            "branch on, those of the others from the start."
+        )
+    elif steps := _differing([run.branch and run.branch.step for run in runs]):
+        notes.append(f"Branches were made at different steps: {steps}.")
+    unpaired = [f"{each.method} and {each.against}" for each in contrasts if not each.paired]
+    if unpaired:
+        notes.append(f"Not paired, as their runs are not branches of the same trunks: {'; '.join(unpaired)}.")
+    counts = Counter(run.method for run in runs if run.finished)
+    return notes + [
+        f"{each.method} and {each.against} are compared on the {each.improvement.n} trunks that both have."
+        for each in contrasts
+        if each.paired and each.improvement.n < max(counts[each.method], counts[each.against])
+    ]
+
+
+def _censored(methods: Sequence[MethodResults]) -> list[str]:
+    never = {method.method: sum(run.reached is False for run in method.runs) for method in methods}
+    which = ", ".join(f"{name} {count} of {_n(methods, name)}" for name, count in never.items() if count)
+    if not which:
+        return []
+    return [f"Runs that never reached the threshold ({which}) count as censored at their last evaluation."]
+
+
+def _n(methods: Sequence[MethodResults], name: str) -> int:
+    return next(method.n for method in methods if method.method == name)
+
+
+def _evaluations(methods: Sequence[MethodResults], scored: Sequence[RunScores]) -> list[str]:
+    notes = []
+    interpolated = [method.method for method in methods if method.curve is not None and method.curve.interpolated]
+    if interpolated:
+        notes.append(
+            f"Not all runs were evaluated at the same steps: curves of {', '.join(interpolated)} are straight lines "
+            "between evaluations."
+        )
+    empty = sum(run.run.finished and run.counted and run.final is None for run in scored)
+    lost = sum(evaluation.mean != evaluation.mean for run in scored for evaluation in run.run.evaluations)
+    if lost or empty:
+        notes.append(f"{lost} evaluations have no return, as no episode ended in them: they are left out.")
+    return notes
+
+
+def _differing(values: Sequence[Any]) -> str:
+    """Each value with how many runs have it, or nothing where all have the same."""
+    counts = Counter(map(str, values))
+    if len(counts) < 2:
+        return ""
+    return ", ".join(f"{text} ({count} run{'s' * (count > 1)})" for text, count in counts.items())
