@@ -1,0 +1,164 @@
+"""What the figures of a report share: one look for each method, a canvas, and SVG that follows the reader's theme.
+
+Figures are drawn in the light theme's colours. On the page each of them becomes a variable that the SVG itself sets,
+anew for a dark theme, so that one picture serves both; in files for papers they stay as they are.
+"""
+
+import base64
+import io
+import re
+import warnings
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
+
+PIXEL = 1 / 96  # inches
+INK, MUTED, GRID, PAPER = "#1f2429", "#626c77", "#e2e6ea", "#ffffff"
+DARK = {INK: "#e4e8ec", MUTED: "#9aa5b1", GRID: "#30363d", PAPER: "#14181c"}
+FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', sans-serif"
+LONGEST_NAME = 34  # of a method, in a figure; the page has it whole
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a method is drawn, everywhere: where colours fail, the marker and the dashes still tell."""
+
+    color: str
+    dark: str
+    marker: str
+    dashes: str | tuple[int, tuple[int, ...]] = "-"
+
+
+# Any two differ by 15 or more (CIE 1976, in L*a*b*) in both themes, to normal sight and under simulated protanopia,
+# deuteranopia and tritanopia (Machado et al., 2009); the five that are compared most often by 20 and more.
+LOOKS = {
+    "none": Look("#4d5560", "#c9d1d9", "o"),
+    "fire": Look("#dd5f00", "#f08030", "D"),
+    "reset": Look("#3673c1", "#2681d7", "s"),
+    "shrink-perturb": Look("#00a66e", "#2bdc89", "^"),
+    "redo": Look("#851d82", "#b8609a", "v"),
+    "reset-head": Look("#8292b7", "#9cb5f2", "P"),
+    "dash": Look("#ba8d4a", "#ffc700", "X"),
+    "injection": Look("#730020", "#b43f4b", "p"),
+    "cbp": Look("#102493", "#7c66a1", "h"),
+    "snr": Look("#715800", "#c3ff80", "d"),
+}
+VARIANTS = ((0, (5, 2)), (0, (1, 1)), (0, (7, 2, 1, 2)))
+
+# Names come from people: none of them is taken for mathematics.
+STYLE: Mapping[str, Any] = {
+    "text.parse_math": False, "svg.fonttype": "none", "svg.hashsalt": "fire-rl", "font.size": 8.6,
+    "axes.labelsize": 8.6, "axes.titlesize": 9.2, "xtick.labelsize": 8.2, "ytick.labelsize": 8.2,
+    "legend.fontsize": 8.6, "text.color": INK, "axes.labelcolor": MUTED, "axes.edgecolor": MUTED,
+    "axes.titlecolor": INK, "xtick.color": MUTED, "ytick.color": MUTED, "axes.linewidth": 0.7, "grid.color": GRID,
+    "grid.linewidth": 0.7, "xtick.major.width": 0.7, "ytick.major.width": 0.7, "xtick.major.size": 3,
+    "ytick.major.size": 3, "figure.facecolor": PAPER, "axes.facecolor": PAPER, "lines.solid_capstyle": "round",
+    "axes.formatter.use_mathtext": False, "axes.axisbelow": True, "path.simplify_threshold": 0.3,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure, as the page holds it."""
+
+    uri: str
+    alt: str
+    width: int
+    height: int
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Everything that is drawn or written as a file inside looks alike."""
+    with warnings.catch_warnings(), matplotlib.rc_context(dict(STYLE)):
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the reader's fonts have more of them
+        yield
+
+
+def looks(methods: Iterable[str]) -> dict[str, Look]:
+    """One look for each spelling: that of its name, and for a second one of that name, or for a stranger, a free one."""
+    names = list(dict.fromkeys(methods))
+    found = {name: LOOKS[name] for name in names if name in LOOKS}
+    for name in sorted(set(names) - set(found)):
+        base = re.split("[:+]", name)[0]
+        start = list(LOOKS).index(base) if base in LOOKS else zlib.crc32(name.encode()) % len(LOOKS)
+        turned = [*list(LOOKS.values())[start:], *list(LOOKS.values())[:start]]
+        candidates = (Look(look.color, look.dark, look.marker, dashes) for dashes in VARIANTS for look in turned)
+        taken = {look.color for look in found.values()} if len(found) < len(LOOKS) else set()
+        free = (look for look in candidates if look.color not in taken and look not in found.values())
+        found[name] = next(free, LOOKS["none"])
+    return {name: found[name] for name in names}
+
+
+def canvas(width: int, height: int, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Any]]:
+    """A figure, its size in pixels of the page, and its panels in reading order."""
+    figure = Figure(figsize=(width * PIXEL, height * PIXEL), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.04, h_pad=0.04)  # type: ignore[union-attr, call-arg]
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for axes in panels.flat:
+        axes.grid(True)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure, list(panels.flat)
+
+
+def over_steps(axes: Any) -> None:
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.locator_params(axis="x", nbins=6)
+    axes.margins(x=0.015)
+
+
+def shortened(name: str, longest: int = LONGEST_NAME) -> str:
+    """A name as a figure shows it: on one line, its end left out where it is long."""
+    line = " ".join(name.split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def picture(figure: Figure, alt: str, colors: Iterable[Look]) -> Picture:
+    """The figure with its own two themes, in a link that needs no file."""
+    width, height = (round(inches / PIXEL) for inches in figure.get_size_inches())
+    content = base64.b64encode(_themed(svg(figure), colors).encode()).decode()
+    return Picture(f"data:image/svg+xml;base64,{content}", alt, width, height)
+
+
+def svg(figure: Figure, text_as_paths: bool = False) -> str:
+    """The same figure always gives the same text."""
+    content = io.BytesIO()
+    with matplotlib.rc_context({"svg.fonttype": "path" if text_as_paths else "none"}):
+        figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
+    return content.getvalue().decode()
+
+
+def png(figure: Figure) -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=192)
+    return content.getvalue()
+
+
+def _themed(drawing: str, colors: Iterable[Look]) -> str:
+    """Colours as variables, fonts that every reader has, and no digits that nobody sees; texts stay as they are."""
+    pairs = {**DARK, **{look.color: look.dark for look in colors}}
+    names = {light: f"--c{index}" for index, light in enumerate(pairs)}
+
+    def tag(match: re.Match[str]) -> str:
+        text = re.sub(r"#[0-9a-f]{6}\b", lambda c: f"var({names[c[0]]})" if c[0] in names else c[0], match[0])
+        text = re.sub(r"(\d+\.\d\d)\d+", r"\1", text)
+        text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", text)
+        text = re.sub(r" font-family: [^;\"]*;| transform=\"rotate\(-?0 [^\"]*\"", "", text)
+        return " ".join(text.split())
+
+    body = drawing[drawing.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", body, flags=re.DOTALL)
+    body = re.sub(r">\s+<", "><", re.sub(r"<[^>]*>", tag, body))
+    light = "".join(f"{name}:{color};" for color, name in names.items())
+    dark = "".join(f"{name}:{pairs[color]};" for color, name in names.items())
+    sheet = f"<style>text{{font-family:{FONTS}}}svg{{{light}}}@media screen and (prefers-color-scheme:dark){{svg{{{dark}}}}}</style>"
+    return body.replace(">", ">" + sheet, 1)

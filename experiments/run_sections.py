@@ -1,0 +1,122 @@
+"""The report's sections on what happened in the runs: events, measures of plasticity, cost, and each run by itself."""
+
+import math
+
+from training.measure_curves import PANELS
+
+from . import wording
+from .curve_figures import draw_measure
+from .figures import picture
+from .records import EventRecord
+from .results import Comparison, RunScores
+from .sections import Figured, Looks, Section, Table, TableRow
+
+
+def run_sections(comparison: Comparison, looks: Looks) -> list[Section]:
+    found = (_events(comparison), _measures(comparison, looks), _cost(comparison), _runs(comparison))
+    return [section for section in found if section]
+
+
+def _events(comparison: Comparison) -> Section | None:
+    methods = [(method.method, method.events) for method in comparison.methods if method.events]
+    if not methods:
+        return None
+    rows = tuple(
+        TableRow(name, (
+            name, str(events.runs), str(events.count), network.name, wording.number(network.squared_frobenius_error),
+            wording.number(network.deviation_before), wording.number(network.deviation_after),
+            wording.duration(events.seconds / max(1, events.count)),
+        ))
+        for name, events in methods
+        for network in events.networks
+    )  # fmt: skip
+    columns = ("method", "runs", "events", "network", "SFE", "DfI before", "DfI after", "time of an event")
+    single = tuple(
+        _event_row(name, seed, record) for name, events in methods for seed, record in events.listed
+    )
+    unlisted = sum(events.unlisted for _, events in methods)
+    caption = f"{wording.counted(len(single), 'event')}, one by one" + (f"; {unlisted:,} more in metrics.jsonl" if unlisted else "")
+    tables = (
+        Table("Means of an event", columns, rows),
+        Table(caption, ("method", "seed", "step", "update", "cause", "networks: SFE, DfI before → after"), single, True),
+    )
+    text = (
+        "SFE, the squared Frobenius error: how much an event changed the weights. DfI, their deviation from isometry: 0 "
+        "where every weight matrix, at its published scale, is an isometry. Both are sums over a network's matrices."
+    )
+    return Section("Events", text, (), tables)
+
+
+def _event_row(method: str, seed: int, record: EventRecord) -> TableRow:
+    changes = "; ".join(
+        f"{network.name}: {wording.number(network.squared_frobenius_error)}, "
+        f"{wording.number(network.deviation_before)} → {wording.number(network.deviation_after)}"
+        for network in record.networks
+    )
+    return TableRow(method, (method, str(seed), f"{record.step:,}", f"{record.updates:,}", record.cause, changes))
+
+
+def _measures(comparison: Comparison, looks: Looks) -> Section | None:
+    curves = {
+        (curve.network, curve.measure, method.method): curve for method in comparison.methods for curve in method.measures
+    }
+    networks = list(dict.fromkeys(network for network, *_ in curves))
+    figures = []
+    for network in networks:
+        for measure, meaning, logarithmic in PANELS:
+            shown = {name: curve for (net, what, name), curve in curves.items() if (net, what) == (network, measure)}
+            if not shown:
+                continue
+            ends = "; ".join(f"{name} {wording.number(float(curve.mean[-1]))}" for name, curve in shown.items())
+            title = f"{network}: {meaning}"
+            figure = draw_measure(shown, looks, title, logarithmic)
+            colors = [looks[name] for name in shown]
+            figures.append(Figured(picture(figure, f"{title}, over environment steps. At the end: {ends}", colors), ""))
+    if not figures:
+        return None
+    text = "Mean of the runs over environment steps; shaded, from the lowest run to the highest, which is no interval."
+    used = tuple(method.method for method in comparison.methods if method.measures)
+    return Section("Measures of plasticity", text, tuple(figures), (), (), used, small=True)
+
+
+def _cost(comparison: Comparison) -> Section | None:
+    methods = [(method.method, method.cost) for method in comparison.methods if method.cost]
+    if not methods:
+        return None
+    rows = tuple(
+        TableRow(name, (
+            name, str(cost.n), wording.duration(cost.seconds),
+            f"{wording.duration(cost.lowest_seconds)} to {wording.duration(cost.highest_seconds)}",
+            wording.duration(cost.own_seconds), wording.number(cost.updates_per_second),
+            f"{wording.number(cost.lowest_updates_per_second)} to {wording.number(cost.highest_updates_per_second)}",
+        ))
+        for name, cost in methods
+    )  # fmt: skip
+    columns = ("method", "n", "wall time", "lowest to highest", "without the trunk", "updates/s", "lowest to highest")
+    text = "Means over the runs, evaluations included. Runs that shared a processor are slower than runs that had one each."
+    return Section("Wall time", text, (), (Table("Wall time and speed", columns, rows),))
+
+
+def _runs(comparison: Comparison) -> Section:
+    rows = [(method.method, run) for method in comparison.methods for run in method.runs]
+    normalised = comparison.references is not None
+    columns = ("method", "seed", "state", "final", "area", *(("normalised",) if normalised else ()))
+    columns += ("steps to threshold", "wall time", "folder")
+    cells = []
+    for method, run in rows:
+        scores = (run.final, run.area, *((run.normalised,) if normalised else ()))
+        reached = wording.MISSING if run.steps_to_threshold is None else wording.steps(run.steps_to_threshold)
+        cells.append(TableRow(method, (
+            method, str(run.run.seed), _state(run), *map(wording.number, scores), reached,
+            wording.duration(run.run.seconds), str(run.run.folder),
+        )))  # fmt: skip
+    return Section("Every run", "", (), (Table("Runs", columns, tuple(cells)),))
+
+
+def _state(run: RunScores) -> str:
+    if run.run.finished:
+        return "finished"
+    share = run.run.reached / run.run.steps if run.run.steps else math.nan
+    return f"at {100 * share:.0f}%" if run.run.reached else "not begun"
+
+

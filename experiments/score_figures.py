@@ -1,0 +1,108 @@
+"""Figures of single numbers: a row for each method or pair, its interval, and the runs that it was made from."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
+
+from .figures import GRID, INK, MUTED, PAPER, Look, canvas, shortened
+from .results import Profile
+from .statistics import Interval
+
+ROW = 40  # pixels
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method, or one pair of them."""
+
+    label: str
+    look: Look
+    interval: Interval
+    said: str  # the interval in numbers
+    runs: Sequence[float] = ()
+    censored: Sequence[float] = ()  # runs that had not got there when they were last seen
+
+
+def draw_rows(
+    rows: Sequence[Row], xlabel: str, line: float | None = None, limits: tuple[float, float] | None = None,
+    over_steps: bool = False,
+) -> Figure:  # fmt: skip
+    """A point and a bar for each row with its numbers above, dots for the runs below; `line` is no difference."""
+    figure, (axes,) = canvas(420, ROW * len(rows) + 50)
+    if line is not None:
+        axes.axvline(line, color=MUTED, linewidth=1, zorder=1)
+    _limit(axes, rows, line, limits)
+    for place, row in enumerate(rows):
+        _draw_row(axes, place, row)
+    axes.set_ylim(len(rows) - 0.45, -0.62)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="y", visible=False)
+    axes.hlines(np.arange(1, len(rows)) - 0.58, *axes.get_xlim(), color=GRID, linewidth=0.7)
+    axes.set_xlabel(xlabel)
+    if over_steps:
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.locator_params(axis="x", nbins=7)
+    return figure
+
+
+def draw_profiles(profiles: Mapping[str, Profile], looks: Mapping[str, Look], xlabel: str) -> Figure:
+    """For every score, the share of runs that did better: a curve further up and to the right is better."""
+    figure, (axes,) = canvas(420, 280)
+    for name, profile in profiles.items():
+        look, share = looks[name], profile.share
+        if share.bounded:
+            axes.fill_between(
+                profile.taus, share.low, share.high, color=look.color, alpha=0.12, linewidth=0, step="post"
+            )
+        axes.step(profile.taus, share.value, where="post", color=look.color, linewidth=1.8, linestyle=look.dashes)
+    axes.set(xlabel=xlabel, ylabel="share of runs above it", ylim=(-0.03, 1.03))
+    axes.margins(x=0.01)
+    return figure
+
+
+def _limit(axes: Any, rows: Sequence[Row], line: float | None, limits: tuple[float, float] | None) -> None:
+    """Room for everything finite, and at the right for what never ends."""
+    if limits:
+        axes.set_xlim(*limits)
+        return
+    shown = [
+        value
+        for row in rows
+        for value in (row.interval.value, row.interval.low, row.interval.high, *row.runs, *row.censored)
+        if math.isfinite(value)
+    ]
+    shown += [] if line is None else [line]
+    low, high = (min(shown), max(shown)) if shown else (0.0, 1.0)
+    room = 0.04 * (high - low) or max(abs(high), 1.0) * 0.1
+    axes.set_xlim(low - room, high + room)
+
+
+def _draw_row(axes: Any, place: int, row: Row) -> None:
+    interval, color = row.interval, row.look.color
+    texts = {"transform": axes.get_yaxis_transform(), "va": "center"}
+    axes.text(0, place - 0.34, shortened(row.label), ha="left", color=INK, **texts)
+    axes.text(1, place - 0.34, row.said, ha="right", color=MUTED, fontsize=8, **texts)
+    left, right = axes.get_xlim()
+    if interval.bounded:
+        axes.plot(
+            [max(interval.low, left), min(interval.high, right)], [place, place], color=color, linewidth=4, alpha=0.4,
+            solid_capstyle="butt", zorder=3,
+        )  # fmt: skip
+    endless = math.isinf(interval.value)
+    axes.plot(
+        [right if endless else interval.value], [place], marker=">" if endless else row.look.marker, markersize=7,
+        color="none" if endless else color, markeredgecolor=color if endless else PAPER, markeredgewidth=0.8, zorder=4,
+        clip_on=False,
+    )  # fmt: skip
+    below = place + 0.26
+    axes.plot(row.runs, [below] * len(row.runs), "o", color=color, markersize=4, alpha=0.55, markeredgewidth=0)
+    axes.plot(
+        row.censored, [below] * len(row.censored), ">", color="none", markeredgecolor=color, markersize=4.5,
+        markeredgewidth=0.9, clip_on=False,
+    )  # fmt: skip

@@ -1,0 +1,127 @@
+"""Numbers and what they show, in words that promise no more than they hold."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from .results import Across, Comparison, Contrast, Results
+from .statistics import Interval
+
+FEW_RUNS = 10  # below which intervals of the bootstrap are known to be too narrow
+MISSING = "–"
+
+
+def decimals(intervals: Iterable[Interval | None]) -> int:
+    """For a column of intervals: two digits of the narrowest."""
+    known = [interval for interval in intervals if interval is not None]
+    widths = [interval.high - interval.low for interval in known if interval.bounded]
+    sizes = [width for width in widths if 0 < width < math.inf]
+    sizes = sizes or [abs(interval.value) / 10 for interval in known if 0 < abs(interval.value) < math.inf]
+    return 1 if not sizes else min(4, max(0, 1 - math.floor(math.log10(min(sizes)))))
+
+
+def number(value: float | None, places: int | None = None) -> str:
+    """A number as people write it; three digits where nothing else is asked for."""
+    if value is None or math.isnan(value):
+        return MISSING
+    if math.isinf(value):
+        return "never" if value > 0 else "−∞"
+    if places is None:
+        if value and not 1e-4 <= abs(value) < 1e9:
+            return f"{value:.2e}".replace("-", "−")
+        places = 0 if abs(value) >= 100 or not value else min(6, 2 - math.floor(math.log10(abs(value))))
+    text = f"{value:,.{places}f}"
+    return text.replace("-", "−") if float(text.replace(",", "")) else text.removeprefix("-")
+
+
+def signed(value: float, places: int | None = None) -> str:
+    text = number(value, places)
+    return f"+{text}" if value > 0 and text[0].isdigit() else text
+
+
+def interval(found: Interval | None, places: int | None = None, difference: bool = False) -> str:
+    """`6.1 [5.2, 7.3]`; of a single run the number alone."""
+    if found is None:
+        return MISSING
+    places = decimals([found]) if places is None else places
+    say = signed if difference else number
+    bounds = f" [{say(found.low, places)}, {say(found.high, places)}]" if found.bounded else ""
+    return say(found.value, places) + bounds
+
+
+def percent(found: Interval | None) -> str:
+    """A share and its bounds."""
+    if found is None:
+        return MISSING
+    bounds = f" [{100 * found.low:.0f}, {100 * found.high:.0f}]" if found.bounded else ""
+    return f"{100 * found.value:.0f}%{bounds}"
+
+
+def steps(value: float | None) -> str:
+    """A count of steps, short: 12,500 or 1.2M."""
+    if value is None or not math.isfinite(value):
+        return number(value)
+    return f"{value / 1e6:.4g}M" if abs(value) >= 1e6 else f"{value:,.0f}"
+
+
+def step_interval(found: Interval | None) -> str:
+    if found is None:
+        return MISSING
+    return steps(found.value) + (f" [{steps(found.low)}, {steps(found.high)}]" if found.bounded else "")
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None or not math.isfinite(seconds):
+        return MISSING
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def ranges(values: Iterable[int]) -> str:
+    """`0–4, 7`"""
+    groups: list[list[int]] = []
+    for value in sorted(set(values)):
+        if groups and value == groups[-1][-1] + 1:
+            groups[-1].append(value)
+        else:
+            groups.append([value])
+    return ", ".join(f"{group[0]}–{group[-1]}" if len(group) > 2 else ", ".join(map(str, group)) for group in groups)
+
+
+def counted(n: int, one: str) -> str:
+    return f"{n} {one}" if n == 1 else f"{n} {one}s"
+
+
+def finding(contrast: Contrast, score: str) -> str:
+    """What one difference says, and above all what it does not."""
+    difference = contrast.final_iqm
+    unit = ("pair" if contrast.paired else "run") if difference.n == 1 else ("pairs" if contrast.paired else "runs")
+    start = f"{contrast.method} minus {contrast.against}, {score}: {interval(difference, difference=True)}, {difference.n} {unit}"
+    if not difference.bounded:
+        return f"{start}: no interval can be made, so this says nothing of other seeds."
+    if difference.low <= 0 <= difference.high:
+        return f"{start}: the interval holds 0, so this does not settle which is better."
+    better, worse = (contrast.method, contrast.against) if difference.low > 0 else (contrast.against, contrast.method)
+    few = ", though with so few runs it is likely too narrow" if difference.n < FEW_RUNS else ""
+    return f"{start}: the interval leaves out 0, in favour of {better} over {worse}{few}."
+
+
+def findings(compared: Comparison | Across) -> list[str]:
+    """A sentence for each contrast; where there are several, one on how many are looked at together."""
+    score = "final normalised score" if isinstance(compared, Across) else "final return"
+    found = [finding(contrast, score) for contrast in compared.contrasts]
+    if len([contrast for contrast in compared.contrasts if contrast.final_iqm.bounded]) > 3:
+        found.append(f"{len(found)} differences are shown at once: at 95%, one in twenty leaves out 0 by chance alone.")
+    return found
+
+
+def said_of(results: Results) -> Sequence[str]:
+    """What was found, a line each, environments named where there are several."""
+    several = len(results.comparisons) > 1
+    lines = []
+    for across in results.across:
+        lines += [f"{across.agent}, {len(across.envs)} environments together. {text}" for text in findings(across)]
+    for comparison in results.comparisons:
+        start = f"{comparison.agent}, {comparison.env}. " if several else ""
+        lines += [start + text for text in findings(comparison)]
+    return lines
