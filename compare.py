@@ -13,7 +13,7 @@ from experiments.conduct import Pool
 from experiments.grid import Flags, Grid
 from experiments.local import LocalPool, default_slots, usable_gpus
 from training.beginning import folder_name
-from training.command_line import command_line, flags_of, main, read_flags, split
+from training.command_line import command_line, flags_of, main, preset_named, read_flags, split
 
 PRESETS = {"sac": train_sac.PRESETS, "dqn": train_dqn.PRESETS}
 EPILOGUE = """All other flags are those of train_sac.py and train_dqn.py, and reach every run:
@@ -55,11 +55,7 @@ class Options:
 
 
 def body(arguments: Sequence[str]) -> int:
-    ours = flags_of(Options)
-    given = split(arguments)
-    own = [word for name, values in given if name in ours or name in ("-h", "--help") for word in (name, *values)]
-    options = read_flags(Options(), own, "compare.py", f"{__doc__}\n\n{EPILOGUE}")
-    passed = tuple((name, tuple(values)) for name, values in given if name not in ours)
+    options, passed = read_options(arguments)
     grid = make_grid(options, passed)
     if options.dry_run:
         return show_plan(grid, PRESETS[options.agent], options.jobs)
@@ -67,11 +63,22 @@ def body(arguments: Sequence[str]) -> int:
     return code
 
 
+def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
+    """Our own flags, and those for the training script, which are checked with the runs they are for."""
+    ours = flags_of(Options)
+    given = split(arguments)
+    own = [word for name, values in given if name in ours or name in ("-h", "--help") for word in (name, *values)]
+    options = read_flags(Options(), own, "compare.py", f"{__doc__}\n\n{EPILOGUE}")
+    return options, tuple((name, tuple(values)) for name, values in given if name not in ours)
+
+
 def make_grid(options: Options, passed: Flags) -> Grid:
     """The grid that the flags describe; unknown ones are refused by the nearest of both scripts."""
     presets = PRESETS[options.agent]
     theirs = flags_of(command_line(type(next(iter(presets.values())).config)))
     for name, _ in passed:
+        if name == "--seed":
+            raise ValueError("--seed given; did you mean --seeds?")
         if name not in theirs:
             near = difflib.get_close_matches(name, [*flags_of(Options), *theirs], 2)
             raise ValueError(
@@ -79,8 +86,8 @@ def make_grid(options: Options, passed: Flags) -> Grid:
             )
     if options.threads < 1 or (options.jobs is not None and options.jobs < 1):
         raise ValueError(f"--threads {options.threads} --jobs {options.jobs} given; allowed is 1 or above")
-    preset = next((values[0] for name, values in passed if name == "--preset" and values), next(iter(presets)))
-    names = options.env or ((presets[preset].config.run.env,) if preset in presets else ())
+    preset = next((" ".join(values) for name, values in passed if name == "--preset"), next(iter(presets)))
+    names = options.env or (preset_named(preset, presets).config.run.env,)
     folder = options.dir or Path("runs") / folder_name("-".join(("compare", options.agent, *names)))
     seeds = parse_seeds(options.seeds)
     return Grid(options.agent, names, options.reinit, seeds, options.branch_at, options.threads, passed, folder)

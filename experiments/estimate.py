@@ -12,7 +12,7 @@ from training.command_line import Preset
 from training.cost import spoken, step_rate_of, update_rate_of
 from training.memory import keep_large_blocks
 
-from .grid import Grid, Job, whole_config
+from .grid import Grid, Job, asked_for
 
 PROCESS = 1e9  # bytes of a run besides its replay
 
@@ -35,7 +35,7 @@ def measure(grid: Grid, presets: Mapping[str, Preset]) -> dict[str, Rates]:
     torch.set_num_threads(grid.threads)
     found = {}
     for env in grid.envs:
-        config = whole_config(grid, env, presets)
+        config = asked_for(grid, env, presets).resolved()
         parts = algorithm_of(config).build(config)
         held = [value for value in vars(parts.replay).values() if isinstance(value, torch.Tensor)]
         size = sum(tensor.nbytes for tensor in held if tensor.device.type == "cpu")

@@ -7,7 +7,7 @@ checkpoint there: the midpoint protocol of FIRE's experiments, (1 + M) / 2 of th
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,15 +73,17 @@ def plan(grid: Grid, presets: Mapping[str, Preset]) -> tuple[Job, ...]:
     for name, _ in grid.flags:
         if name in map(flag, GIVEN_BY_THE_GRID):
             raise ValueError(f"{name} given; each run of a comparison gets its own")
+    asked = {env: asked_for(grid, env, presets) for env in grid.envs}
     trunks, others = [], []
     for seed in grid.seeds:
         for env in grid.envs:
             flags = _flags(grid, env, seed)
-            whole = _config(grid, flags, presets)
+            config = _altered(asked[env], seed=seed)
+            whole = config.resolved()
             if grid.branch_at is None:
                 others += [_from_the_start(grid, whole, flags, method) for method in grid.methods]
             else:
-                trunks.append(_trunk(grid, whole, flags, presets))
+                trunks.append(_trunk(grid, config, flags))
                 others += [_branch(grid, whole, trunks[-1], method) for method in grid.methods]
     jobs = (*trunks, *others)
     for index, job in enumerate(jobs):
@@ -92,9 +94,10 @@ def plan(grid: Grid, presets: Mapping[str, Preset]) -> tuple[Job, ...]:
     return jobs
 
 
-def whole_config(grid: Grid, env: str, presets: Mapping[str, Preset]) -> Config:
+def asked_for(grid: Grid, env: str, presets: Mapping[str, Preset]) -> Config:
     """The settings of a run of the grid that has no method."""
-    return _config(grid, _flags(grid, env, grid.seeds[0]), presets)
+    words = _words(_flags(grid, env, grid.seeds[0]))
+    return read_command_line(words, presets, f"train_{grid.agent}.py", "").config
 
 
 def parse_method(text: str, config: Config) -> tuple[str, tuple[str, ...], bool]:
@@ -111,19 +114,20 @@ def _from_the_start(grid: Grid, whole: Config, flags: Flags, method: str) -> Job
     return _job(grid, whole, method, words, 0, whole.run.steps)
 
 
-def _trunk(grid: Grid, whole: Config, flags: Flags, presets: Mapping[str, Preset]) -> Job:
+def _trunk(grid: Grid, config: Config, flags: Flags) -> Job:
     """What the methods have in common: equal to the beginning of a whole run, though it is shorter."""
     assert grid.branch_at is not None
-    settings = whole.run
+    settings = config.run
     stop = settings.reached(round(grid.branch_at * settings.steps))
     if not 0 < stop < settings.steps:
+        where = f"step {stop:,} of {settings.steps:,}"
         raise ValueError(
-            f"--branch-at {grid.branch_at} given, step {stop} of {settings.steps}; allowed is between 0 and 1"
+            f"--branch-at {grid.branch_at} given, {where}; allowed is a share between 0 and 1, such as 0.5"
         )
     kept = ("--checkpoint-at", tuple(map(str, sorted({*settings.checkpoint_at, stop}))))
     flags = (*_without(flags, "--steps", "--checkpoint-at"), ("--steps", (str(stop),)), kept)
-    settled = _differing(whole, _config(grid, flags, presets))
-    return _job(grid, whole, TRUNK, _words((*flags, *settled)), 0, stop)
+    settled = _differing(config.resolved(), _altered(config, steps=stop).resolved())
+    return _job(grid, config.resolved(), TRUNK, _words((*flags, *settled)), 0, stop)
 
 
 def _branch(grid: Grid, whole: Config, trunk: Job, method: str) -> Job:
@@ -162,8 +166,8 @@ def _flags(grid: Grid, env: str, seed: int) -> Flags:
     return (*_without(grid.flags, *map(flag, SCHEDULES)), *alike)
 
 
-def _config(grid: Grid, flags: Flags, presets: Mapping[str, Preset]) -> Config:
-    return read_command_line(_words(flags), presets, f"train_{grid.agent}.py", "").config.resolved()
+def _altered(config: Config, **values: Any) -> Config:
+    return replace(config, run=replace(config.run, **values))
 
 
 def _differing(whole: Config, part: Config) -> Flags:
@@ -172,9 +176,7 @@ def _differing(whole: Config, part: Config) -> Flags:
     for group in fields(whole):
         ours, theirs = vars(getattr(whole, group.name)), vars(getattr(part, group.name))
         found += [
-            (flag(name), (str(value),))
-            for name, value in ours.items()
-            if value != theirs[name] and name not in ("steps", "checkpoint_at")
+            (flag(name), (str(value),)) for name, value in ours.items() if value != theirs[name] and name != "steps"
         ]
     return tuple(found)
 

@@ -92,6 +92,7 @@ def note_failure(job: Job, code: int) -> Failure:
         lines = log_path(job).read_text(errors="replace").replace("\r", "\n").splitlines()
     except OSError:
         lines = []
+    failure_path(job).parent.mkdir(parents=True, exist_ok=True)
     failure = Failure(code, tuple([line for line in lines if line.strip()][-LAST_WORDS:]))
     write_json(failure_path(job), {"code": failure.code, "lines": failure.lines})
     return failure

@@ -99,32 +99,43 @@ def draw(
 ) -> Table:
     """A row for each run, as far as the screen reaches; those that need attention come first."""
     table = Table(caption=summary, caption_justify="left", expand=True, box=None, pad_edge=False)
-    for name, right in (
-        ("run", False),
-        ("state", False),
-        ("", False),
-        ("step", True),
-        ("return", True),
-        ("updates/s", True),
-    ):
-        table.add_column(name, justify="right" if right else "left", no_wrap=True, ratio=1 if not name else None)
+    several = len({job.env for job in sweep.jobs}) > 1
+    for name in (*(("environment",) if several else ()), "method"):
+        table.add_column(name, overflow="fold")
+    table.add_column("seed", justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("", ratio=1)
+    for name in ("step", "return", "updates/s"):
+        table.add_column(name, justify="right", no_wrap=True)
     ranks = list(STATES)
     jobs = sorted(sweep.jobs, key=lambda job: ranks.index(states[job.name]))
     for job in jobs[:rows]:
         at, state = progress[job.name], states[job.name]
-        share = (min(at.step, job.stop) - job.start) / (job.stop - job.start)
         machine = where(job)
+        begun = at.step > job.start or state in ("running", "stopping")
+        share = (min(at.step, job.stop) - job.start) / (job.stop - job.start)
+        bar = ProgressBar(1.0, max(0.0, share)) if begun else Text()
         table.add_row(
-            Text(job.name),
+            *((Text(job.env),) if several else ()),
+            Text(job.method),
+            str(job.seed),
             Text(state + (f" on {machine}" if machine else ""), style=STATES[state]),
-            Text(reason(sweep, job), style="red") if reason(sweep, job) else ProgressBar(1.0, max(0.0, share)),
-            f"{at.step:,} of {job.stop:,}",
+            Text(reason(sweep, job).strip(" ()"), style="red") if reason(sweep, job) else bar,
+            f"{short(at.step)} of {short(job.stop)}",
             "" if at.evaluation is None else f"{at.evaluation:.1f}",
             "" if state != "running" or at.updates_per_second is None else f"{at.updates_per_second:.0f}",
         )
     if len(jobs) > rows:
         table.add_row(Text(f"and {len(jobs) - rows} more", style="dim"))
     return table
+
+
+def short(count: int) -> str:
+    """A number of steps in few letters: 12.4k, 1.25M."""
+    for size, letter in ((1_000_000, "M"), (1_000, "k")):
+        if count >= size:
+            return f"{count / size:.3g}{letter}"
+    return str(count)
 
 
 def reason(sweep: Sweep, job: Job) -> str:

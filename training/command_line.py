@@ -63,12 +63,9 @@ def read_command_line(
     """The request behind a training script's command line; the first preset is the one where none is named."""
     words = [word for name, values in split(arguments) for word in (name, *values)]
     name = ([*words[words.index("--preset") + 1 :], ""] if "--preset" in words else list(presets))[0]
-    if name not in presets:
-        near = difflib.get_close_matches(name, presets, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ValueError(f"--preset {name!r} given; allowed is one of {', '.join(presets)}{hint}")
-    names = (environments(), methods(presets[name].config), regularizers(), measures())
-    default = command_line(type(presets[name].config))(Where(name), presets[name].config)
+    preset = preset_named(name, presets)
+    names = (environments(), methods(preset.config), regularizers(), measures())
+    default = command_line(type(preset.config))(Where(name), preset.config)
     parsed = read_flags(default, arguments, program, "\n\n".join((description, preset_names(presets), *names)))
     where, config = parsed.where, parsed.config
     given = {name.removeprefix("--").replace("-", "_") for name, _ in split(arguments)}
@@ -82,6 +79,15 @@ def read_command_line(
     settings = {name: value for field in fields(config) for name, value in vars(getattr(config, field.name)).items()}
     explicit = {name: value for name, value in settings.items() if name in given}
     return Request(config, explicit, where.run_dir, where.resume, where.branch_from)
+
+
+def preset_named(name: str, presets: Mapping[str, Preset]) -> Preset:
+    """The preset, or one line with those that there are."""
+    if name not in presets:
+        near = difflib.get_close_matches(name, presets, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"--preset {name!r} given; allowed is one of {', '.join(presets)}{hint}")
+    return presets[name]
 
 
 def command_line(kind: type[Config]) -> type[Any]:

@@ -1,0 +1,253 @@
+"""Every run of a comparison comes to its end: in order, as many at once as there is room for, whoever fails."""
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from experiments.conduct import Ending, Sweep, conduct, look
+from experiments.grid import TRUNK, Job
+from experiments.local import LocalPool
+from experiments.states import Failure, failure_path, log_path, newest_lines, progress_of, state_of
+from experiments.table import LiveTable, draw, short
+
+# Stands for a training script: writes what a run writes, a step each hundredth of a second.
+SCRIPT = """
+import json, os, signal, sys, time
+from pathlib import Path
+words = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+folder = Path(words.get("--resume") or words["--run-dir"])
+folder.mkdir(exist_ok=True)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
+print("threads", os.environ.get("CUDA_VISIBLE_DEVICES"), "words", sys.argv[1:])
+if (folder / "config.json").exists():
+    stop = json.loads((folder / "config.json").read_text())["stop"]
+else:
+    stop = int(words["--steps"])
+    (folder / "config.json").write_text(json.dumps({"stop": stop}))
+if words.get("--mode") == "fail" and not Path("mended").exists():
+    sys.exit("something went wrong")
+lines = (folder / "metrics.jsonl").read_text().splitlines() if (folder / "metrics.jsonl").exists() else []
+with (folder / "metrics.jsonl").open("a") as file:
+    for step in range(len(lines), stop):
+        rates = {"updates_per_second": 1.0, "steps_per_second": 1.0}
+        file.write(json.dumps({"kind": "train", "environment_steps": step} | rates) + "\\n")
+        file.flush()
+        time.sleep(0.01)
+    (folder / "checkpoints" / f"step-{stop}").mkdir(parents=True)
+    file.write(json.dumps({"kind": "evaluation", "environment_steps": stop, "return": 1.0}) + "\\n")
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("experiments.states.steps_of", lambda run: [
+        int(path.name.removeprefix("step-")) for path in (run / "checkpoints").glob("step-*")
+    ])  # fmt: skip
+    (tmp_path / "script.py").write_text(SCRIPT)
+    return tmp_path
+
+
+def job(folder: Path, name: str, steps: int = 3, trunk: Path | None = None, mode: str = "") -> Job:
+    words = ("--run-dir", str(folder / name), "--steps", str(steps), "--mode", mode)
+    method = TRUNK if name.startswith(TRUNK) else "fire"
+    return Job("env", method, 0, folder / name, folder / "script.py", words, 0, steps, 10, trunk)
+
+
+class Order:
+    """A pool in which a run ends at once; what was begun, and how many at a time."""
+
+    def __init__(self, slots: int, codes: dict[str, int] | None = None) -> None:
+        self.slots, self.codes = slots, codes or {}
+        self.begun: list[str] = []
+        self.open: list[Job] = []
+        self.most = 0
+
+    def room(self) -> bool:
+        return len(self.open) < self.slots
+
+    def start(self, job: Job) -> None:
+        self.begun.append(job.name)
+        self.open.append(job)
+        self.most = max(self.most, len(self.open))
+
+    def wait(self, seconds: float) -> Sequence[Ending]:
+        job = self.open.pop(0)
+        code = self.codes.pop(job.name, 0)
+        if code == 0:
+            job.folder.mkdir()
+            (job.folder / "config.json").write_text("{}")
+            (job.folder / "checkpoints" / f"step-{job.stop}").mkdir(parents=True)
+            line = {"kind": "evaluation", "environment_steps": job.stop, "return": 0.0}
+            (job.folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+        return [Ending(job, code)]
+
+    def stop(self) -> None: ...
+
+
+def trunk_and_branches(folder: Path) -> tuple[Job, ...]:
+    trunks = tuple(job(folder, f"trunk{index}") for index in range(2))
+    return (
+        *trunks,
+        *(job(folder, f"b{index}{name}", trunk=trunk.folder) for index, trunk in enumerate(trunks) for name in "xy"),
+    )
+
+
+def test_branches_begin_when_their_trunk_is_finished(folder: Path):
+    pool = Order(slots=3)
+    sweep = look(trunk_and_branches(folder), retry=False)
+    conduct(sweep, pool)
+    assert pool.begun == ["trunk0", "trunk1", "b0x", "b0y", "b1x", "b1y"]
+    assert pool.most == 3
+    assert sweep.complete
+
+
+def test_finished_runs_are_kept(folder: Path):
+    jobs = trunk_and_branches(folder)
+    conduct(look(jobs[:3], retry=False), Order(slots=1))
+    pool = Order(slots=1)
+    conduct(look(jobs, retry=False), pool)
+    assert pool.begun == ["b0y", "b1x", "b1y"] or pool.begun == ["b0y", "trunk1", "b1x", "b1y"]
+
+
+def test_what_depends_on_a_failed_trunk_waits_and_the_rest_goes_on(folder: Path):
+    jobs = trunk_and_branches(folder)
+    sweep = look(jobs, retry=False)
+    conduct(sweep, Order(slots=2, codes={"trunk0": 1}))
+    assert [sweep.state(job) for job in jobs] == ["failed", "finished", "no trunk", "no trunk", "finished", "finished"]
+    again = look(jobs, retry=False)
+    assert not again.ready()
+    retried = look(jobs, retry=True)
+    conduct(retried, Order(slots=2))
+    assert retried.complete
+
+
+def test_a_run_that_was_stopped_by_somebody_else_is_begun_again(folder: Path):
+    pool = Order(slots=1, codes={"r": 130})
+    sweep = look([job(folder, "r")], retry=False)
+    conduct(sweep, pool)
+    assert pool.begun == ["r", "r"]
+    assert sweep.complete
+
+
+def test_finished_runs_are_told_once(folder: Path):
+    told: list[str] = []
+    conduct(look(trunk_and_branches(folder), False), Order(slots=2), finished=lambda job: told.append(job.name))
+    assert sorted(told) == ["b0x", "b0y", "b1x", "b1y", "trunk0", "trunk1"]
+
+
+def test_local_runs_take_place_side_by_side_each_in_its_log(folder: Path):
+    jobs = [job(folder, f"r{index}", steps=30) for index in range(3)]
+    most = 0
+
+    def watch(sweep: Sweep) -> None:
+        nonlocal most
+        most = max(most, len(sweep.running))
+
+    sweep = look(jobs, retry=False)
+    conduct(sweep, LocalPool(slots=2), watch)
+    assert sweep.complete
+    assert most == 2
+    assert "--steps', '30'" in log_path(jobs[0]).read_text()
+
+
+def test_a_failed_run_shows_its_last_lines_until_it_is_retried(folder: Path):
+    broken = job(folder, "broken", mode="fail")
+    sweep = look([broken], retry=False)
+    conduct(sweep, LocalPool(slots=1))
+    assert sweep.failed[broken.folder].lines[-1] == "something went wrong"
+    assert sweep.failed[broken.folder].reason == "exit code 1"
+    assert look([broken], retry=False).failed == sweep.failed
+    (folder / "mended").touch()
+    again = look([broken], retry=True)
+    conduct(again, LocalPool(slots=1))
+    assert again.complete
+    assert not failure_path(broken).exists()
+
+
+def test_a_stop_reaches_every_run_and_the_next_call_continues(folder: Path):
+    jobs = [job(folder, f"r{index}", steps=150) for index in range(3)]
+    sweep = look(jobs, retry=False)
+    conduct(sweep, LocalPool(slots=2), stop_requested=lambda: progress_of(jobs[1]).step > 3)
+    assert [sweep.state(job) for job in jobs] == ["waiting", "waiting", "waiting"]
+    assert not sweep.failed
+    assert [state_of(job) for job in jobs] == ["interrupted", "interrupted", "new"]
+    again = look(jobs, retry=False)
+    conduct(again, LocalPool(slots=3))
+    assert again.complete
+    assert "--resume" in log_path(jobs[0]).read_text()
+    assert len(newest_lines(jobs[0].folder)) == 151  # each step once
+
+
+def test_runs_stop_when_the_comparison_is_killed(folder: Path):
+    root = Path(__file__).parent.parent
+    program = (
+        f"import sys; sys.path.insert(0, {str(root)!r})\n"
+        "from pathlib import Path\n"
+        "from experiments import child\n"
+        "from experiments.grid import Job\n"
+        f"folder = Path({str(folder)!r})\n"
+        "words = ('--run-dir', str(folder / 'r'), '--steps', '3000')\n"
+        "run = child.start(Job('env', 'fire', 0, folder / 'r', folder / 'script.py', words, 0, 3000, 1))\n"
+        "print(run.pid, flush=True)\n"
+        "run.wait()\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    deadline = time.monotonic() + 30
+    while not (folder / "r" / "metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    while Path(f"/proc/{pid}").exists() and "zombie" not in Path(f"/proc/{pid}/status").read_text():
+        assert time.monotonic() < deadline, "the run outlived the comparison"
+        time.sleep(0.05)
+
+
+def test_a_gpu_for_each_slot(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-abc")
+    jobs = [job(folder, f"r{index}", steps=30) for index in range(2)]
+    conduct(look(jobs, retry=False), LocalPool(slots=2, gpus=2))
+    assert {log_path(job).read_text().split()[1] for job in jobs} == {"4", "GPU-abc"}
+
+
+def test_killed_runs_say_what_that_may_mean():
+    assert "memory" in Failure(-9, ()).reason
+    assert Failure(-11, ()).reason == "killed by signal 11"
+
+
+def test_the_table_shows_what_needs_attention_first(folder: Path):
+    from rich.console import Console
+
+    jobs = trunk_and_branches(folder)
+    sweep = look(jobs, retry=False)
+    sweep.failed[jobs[3].folder] = Failure(1, ("[red]oops",))
+    sweep.running.add(jobs[0].folder)
+    console = Console(width=100, record=True, file=io.StringIO())
+    progress = {job.name: progress_of(job) for job in jobs}
+    console.print(draw(sweep, {job.name: sweep.state(job) for job in jobs}, progress, lambda job: None, "3 left", 4))
+    lines = console.export_text().splitlines()
+    assert "failed" in lines[1]
+    assert "exit code 1" in lines[1]
+    assert "running" in lines[2]
+    assert any("and 2 more" in line for line in lines)
+    assert "3 left" in lines[-1]
+
+
+def test_without_a_terminal_changes_are_said_in_lines(folder: Path, capsys: pytest.CaptureFixture[str]):
+    conduct(look(trunk_and_branches(folder), False), Order(slots=1, codes={"b0x": 1}), LiveTable())
+    lines = capsys.readouterr().err.splitlines()
+    assert lines.index("trunk0: running") < lines.index("trunk0: finished") < lines.index("b0x: failed (exit code 1)")
+    assert len(lines) == len(set(lines))
+
+
+def test_steps_are_short():
+    assert [short(count) for count in (999, 1_000, 12_432, 1_250_000)] == ["999", "1k", "12.4k", "1.25M"]
