@@ -212,8 +212,8 @@ def kaplan_meier_median(times: Array, reached: NDArray[np.bool_], weights: Array
     events = weights @ (reached[:, None] & (times[:, None] == moments))
     watched = weights @ (times[:, None] >= moments)
     left = np.cumprod(1 - np.divide(events, watched, out=np.zeros_like(events), where=watched > 0), axis=1)
-    half = left <= 0.5 + 1e-9
-    return np.where(half.any(axis=1), np.append(moments, np.inf)[half.argmax(axis=1)], np.inf)
+    half = np.append(left <= 0.5 + 1e-9, np.ones((len(weights), 1), dtype=bool), axis=1)  # in the end, never
+    return np.append(moments, np.inf)[half.argmax(axis=1)]
 
 
 def median_time(times: Array, reached: NDArray[np.bool_], draws: Draws, confidence: float = 0.95) -> Interval:
@@ -225,7 +225,7 @@ def median_time(times: Array, reached: NDArray[np.bool_], draws: Draws, confiden
     tail = (1 - confidence) / 2
     medians = kaplan_meier_median(times, reached, weights)
     low, high = np.quantile(medians, (tail, 1 - tail), method="inverted_cdf")
-    words = f"Kaplan-Meier; {in_words(confidence, len(weights), 1)}"
+    words = f"Kaplan-Meier median, {in_words(confidence, len(weights), 1)}"
     return Interval(value, float(low), float(high), n, words)
 
 
