@@ -1,0 +1,103 @@
+"""Run folders read as training leaves them, finished or not."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from experiments.found import find_runs
+from experiments.records import read_run
+from tests.fixtures.comparison import write_comparison, write_run
+
+
+def test_a_run_is_read_whole(tmp_path: Path):
+    folder = write_run(tmp_path / "run", method="redo:tau=0.1+l2-init", seed=3, event_steps=(5_000,), level=20)
+    run = read_run(folder)
+    assert (run.agent, run.env, run.method, run.seed) == ("dqn", "MinAtar/Breakout-v1", "redo:tau=0.1+l2-init", 3)
+    assert (run.steps, run.reached, run.finished, run.branch) == (10_000, 10_000, True, None)
+    around = [(evaluation.mean, evaluation.occasion) for evaluation in run.evaluations if evaluation.step == 5_000]
+    assert around == [(10.0, "before event"), (pytest.approx(2.0), "after event")]
+    assert len(run.evaluations[0].returns) == 10
+    (event,) = run.events
+    assert (event.step, event.updates, event.cause) == (5_000, 4_000, "schedule")
+    (network,) = event.networks
+    assert (network.squared_frobenius_error, network.deviation_before, network.deviation_after) == (5.0, 100.0, 1.0)
+    assert [matrix.name for matrix in network.matrices] == ["encoder.0.weight", "head.0.weight"]
+    assert network.figures == {"units": 3.0}
+    assert ("q", "dormant") in run.measures
+    assert all("encoder" not in measure for _, measure in run.measures)
+    assert (run.seconds, run.own_seconds, run.updates_per_second) == (100.0, 100.0, 90.0)
+    assert run.settings["agent.gamma"] == 0.99
+    assert "run.seed" not in run.settings
+
+
+def test_a_branch_knows_its_trunk_and_its_own_time(tmp_path: Path):
+    write_comparison(tmp_path, methods=("fire",), seeds=(0,))
+    found = find_runs([tmp_path])
+    (run,), (trunk,) = found.runs, found.trunks
+    assert run.branch is not None
+    assert (run.branch.trunk, run.branch.step) == (trunk.folder, 5_000)
+    assert (run.seconds, run.own_seconds) == (100.0, 50.0)
+
+
+def test_a_trunk_is_found_where_folders_were_moved(tmp_path: Path):
+    write_run(tmp_path / "trunk", steps=5_000)
+    run = read_run(write_run(tmp_path / "fire", method="fire", branch_from="/gone/sweep/trunk@5000"))
+    assert run.branch is not None
+    assert run.branch.trunk == (tmp_path / "trunk").resolve()
+    nowhere = read_run(write_run(tmp_path / "other", method="fire", branch_from="/gone/away@5000"))
+    assert nowhere.branch is not None
+    assert str(nowhere.branch) == "/gone/away@5000"
+
+
+def test_trunks_without_branches_yet_are_not_compared(tmp_path: Path):
+    write_comparison(tmp_path, methods=(), seeds=(0, 1))
+    found = find_runs([tmp_path])
+    assert (len(found.runs), len(found.trunks)) == (0, 2)
+
+
+def test_a_trunk_that_went_on_to_the_end_is_the_branch_where_nothing_was_done(tmp_path: Path):
+    trunk = write_run(tmp_path / "trunk", settings={"checkpoint_at": (5_000,)})
+    write_run(tmp_path / "fire", method="fire", branch_from=f"{trunk}@5000")
+    runs = {run.method: run for run in find_runs([tmp_path]).runs}
+    assert runs["none"].branch == runs["fire"].branch
+    assert runs["none"].own_seconds == 50.0
+    write_run(tmp_path / "none", branch_from=f"{trunk}@5000")  # done by a branch of its own
+    assert [run.folder.name for run in find_runs([tmp_path]).runs] == ["fire", "none"]
+
+
+def test_runs_in_progress_are_read_as_far_as_they_are(tmp_path: Path):
+    begun = write_run(tmp_path / "begun", reached=-1)
+    assert (read_run(begun).evaluations, read_run(begun).finished, read_run(begun).reached) == ((), False, 0)
+    (begun / "metrics.jsonl").unlink()
+    assert read_run(begun).reached == 0
+    half = write_run(tmp_path / "half", reached=4_000)
+    metrics = half / "metrics.jsonl"
+    metrics.write_text(metrics.read_text() + '{"kind": "evaluation", "environment_steps": 50')
+    run = read_run(half)
+    assert (run.reached, run.finished, len(run.evaluations)) == (4_000, False, 5)
+
+
+def test_what_was_no_number_is_not_a_number(tmp_path: Path):
+    folder = write_run(tmp_path / "run", steps=2_000)
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        line |= {"return": None} if line["kind"] == "evaluation" else {}
+        line |= {"q/dormant": None} if line["kind"] == "measures" else {}
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run = read_run(folder)
+    assert math.isnan(run.evaluations[0].mean)
+    assert math.isnan(run.measures["q", "dormant"].values[0])
+
+
+def test_what_is_no_run_is_refused_in_one_line(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"is not a run: it has no readable config\.json"):
+        read_run(tmp_path)
+    with pytest.raises(ValueError, match="holds no run"):
+        find_runs([tmp_path])
+    folder = write_run(tmp_path / "run", steps=2_000)
+    (folder / "metrics.jsonl").write_text("what\n")
+    with pytest.raises(ValueError, match=r"line 1 is no line of metrics: 'what'") as error:
+        read_run(folder)
+    assert "\n" not in str(error.value)

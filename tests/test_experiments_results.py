@@ -1,0 +1,210 @@
+"""From run folders to what a report shows."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.analysis import analyse
+from experiments.found import find_runs
+from experiments.results import Comparison, Options, Results
+from experiments.scores import summary, write_scores
+from tests.fixtures.comparison import write_comparison, write_run
+from training.session import final_return
+
+FAST = Options(resamples=200)
+
+
+def results_of(folder: Path, options: Options = FAST) -> Results:
+    found = find_runs([folder])
+    return analyse(found.runs, options, found.trunks)
+
+
+def only(results: Results) -> Comparison:
+    (comparison,) = results.comparisons
+    return comparison
+
+
+def noted(notes: Sequence[str], *words: str) -> bool:
+    return any(all(word in note for word in words) for note in notes)
+
+
+def test_methods_are_compared_with_the_baseline_and_with_fire(tmp_path: Path):
+    write_comparison(tmp_path, methods=("fire", "none", "redo", "reset"), seeds=range(3))
+    results = results_of(tmp_path)
+    comparison = only(results)
+    assert [method.method for method in comparison.methods] == ["none", "redo", "reset", "fire"]
+    assert (comparison.baseline, comparison.reference, comparison.branch_step) == ("none", "fire", 5_000)
+    pairs = [(each.method, each.against) for each in comparison.contrasts]
+    assert pairs == [
+        ("redo", "none"), ("reset", "none"), ("fire", "none"), ("fire", "redo"), ("fire", "reset"),
+    ]  # fmt: skip
+    assert all(each.paired for each in comparison.contrasts)
+    fire = comparison.contrasts[2]  # in all seeds the same 6 more at the end, whatever their trunk
+    assert fire.final_mean.value == pytest.approx(5.4)
+    assert fire.final_mean.high - fire.final_mean.low == pytest.approx(0, abs=1e-9)
+    assert len(results.trunks) == 3
+    other = only(results_of(tmp_path, Options(baseline="redo", reference="none", resamples=50)))
+    assert [method.method for method in other.methods] == ["redo", "fire", "reset", "none"]
+
+
+def test_a_dip_is_in_the_curve_and_in_the_area_and_the_value_before_is_kept(tmp_path: Path):
+    write_run(tmp_path / "run", method="fire", level=10, event_steps=(5_000,))
+    (method,) = only(results_of(tmp_path)).methods
+    (run,) = method.runs
+    assert dict(zip(run.steps, run.returns, strict=True))[5_000] == pytest.approx(1.0)
+    assert run.before == {5_000: 5.0}
+    assert method.curve is not None
+    assert method.curve.iqm.value[method.curve.steps == 5_000] == pytest.approx(1.0)
+    up, fall, back, after = 5 / 2 * 5, (1.0 + 3.6) / 2, (3.6 + 7.0) / 2, (7.0 + 10.0) / 2 * 3
+    assert run.area == pytest.approx((up + fall + back + after) / 10)
+    assert run.final == pytest.approx(9.5)
+    assert run.final == pytest.approx(final_return(tmp_path / "run")[0])
+
+
+def test_a_branchs_area_counts_from_the_branch_on_with_or_without_an_evaluation_there(tmp_path: Path):
+    trunk = f"{tmp_path / 'trunk'}@2500"
+    returns = {0: 0.0, 2_000: 4.0, 3_000: 6.0, 4_000: 6.0}
+    write_run(tmp_path / "none", steps=4_000, branch_from=trunk, returns=returns)
+    event = {0: 0.0, 2_000: 4.0, 2_500: 5.0, 3_000: 6.0, 4_000: 6.0}
+    write_run(
+        tmp_path / "fire", method="fire", steps=4_000, branch_from=trunk, returns=event, event_steps=(2_500,), dip=1.0
+    )
+    comparison = only(results_of(tmp_path))
+    areas = {method.method: method.runs[0].area for method in comparison.methods}
+    assert areas["none"] == pytest.approx((5.5 * 500 + 6 * 1_000) / 1_500)
+    assert areas["fire"] == pytest.approx((0.75 * 2 * 500 + 4.5 * 1_000) / 1_500)
+    assert noted(comparison.notes, "Not all runs were evaluated at the same steps", "none")
+    curve = comparison.methods[0].curve
+    assert curve is not None
+    assert curve.iqm.value.tolist() == [0, 4, 5, 6, 6]
+
+
+def test_the_stability_gap_is_how_deep_and_how_long_the_return_stays_below(tmp_path: Path):
+    back = {0: 0.0, 1_000: 8.0, 2_000: 8.0, 3_000: 8.0, 4_000: 8.0}
+    write_run(tmp_path / "a", method="fire", steps=4_000, returns=back, event_steps=(1_000,), seed=0)
+    never = {0: 0.0, 1_000: 8.0, 2_000: 8.0, 3_000: 7.0, 4_000: 6.0}
+    write_run(tmp_path / "b", method="fire", steps=4_000, returns=never, event_steps=(1_000,), seed=1)
+    (method,) = only(results_of(tmp_path)).methods
+    first, second = (run.gaps[0] for run in method.runs)
+    assert (first.before, first.lowest, first.depth, first.share) == pytest.approx((8.0, 1.6, 6.4, 0.8))
+    assert (first.duration, second.duration, second.observed) == (2_000, np.inf, 3_000)
+    assert method.gap is not None
+    assert method.gap.depth.value == pytest.approx(6.4)
+    assert (method.gap.regained.value, method.gap.duration.value) == (0.5, 2_000)
+
+
+def test_thresholds_are_the_success_bar_or_a_share_of_the_best_baseline(tmp_path: Path):
+    write_comparison(tmp_path / "low", agent="sac", environments=("h1-walk",), methods=("none", "fire"), seeds=(0, 1))
+    low = only(results_of(tmp_path / "low"))
+    assert low.threshold is not None
+    start = 2.377  # of a random policy
+    none = float(np.mean(np.array([run.final for run in low.method("none").runs], dtype=float)))
+    assert low.threshold.value == pytest.approx(start + 0.9 * (none - start))
+    assert "none" in low.threshold.meaning
+    write_run(tmp_path / "high", agent="sac", env="h1-walk", level=900)
+    high = only(results_of(tmp_path / "high"))
+    assert high.threshold is not None
+    assert (high.threshold.value, high.threshold.meaning) == (700.0, "the success bar of h1-walk")
+    assert high.methods[0].runs[0].steps_to_threshold == 8_000
+    given = only(results_of(tmp_path / "high", Options(threshold=1_000, resamples=50)))
+    assert (given.methods[0].runs[0].steps_to_threshold, given.methods[0].runs[0].reached) == (np.inf, False)
+    assert noted(given.notes, "never reached the threshold", "none 1 of 1")
+    write_run(tmp_path / "minatar")
+    with pytest.raises(ValueError, match=r"MinAtar/Breakout-v1 has no success bar"):
+        results_of(tmp_path / "minatar", Options(threshold="success"))
+
+
+def test_unfinished_and_missing_runs_are_said_and_count_nowhere(tmp_path: Path):
+    write_comparison(tmp_path, methods=("none", "fire"), seeds=range(3))
+    write_run(tmp_path / "late", seed=3, reached=4_000)
+    write_run(tmp_path / "alone", method="reset", reached=6_000)
+    comparison = only(results_of(tmp_path))
+    assert comparison.method("none").n == 3
+    assert len(comparison.method("none").runs) == 4
+    assert comparison.method("reset").final is None
+    curve = comparison.method("reset").curve
+    assert curve is not None
+    assert curve.steps[-1] == 6_000
+    assert noted(comparison.notes, "Unfinished runs of none (seed 3 at step 4,000 of 10,000)", "drawn")
+    assert noted(comparison.notes, "Unfinished runs of reset", "the curve goes to step 6,000")
+    assert noted(comparison.notes, "Seeds are uneven: fire was not run with seed 3")
+    assert noted(comparison.notes, "Fewer than 10 runs (none 3, fire 3)")
+    assert noted(comparison.notes, "6 of 8 runs are branches")
+
+
+def test_methods_that_lack_a_trunk_are_paired_on_the_others(tmp_path: Path):
+    write_comparison(tmp_path / "a", methods=("none", "fire"), seeds=range(4))
+    for file in (tmp_path / "a" / "MinAtar_Breakout-v1-fire-seed2").iterdir():
+        file.unlink()
+    comparison = only(results_of(tmp_path))
+    (contrast,) = comparison.contrasts
+    assert (contrast.paired, contrast.final_iqm.n) == (True, 3)
+    assert noted(comparison.notes, "compared on the 3 trunks")
+
+
+def test_runs_from_the_start_are_not_paired(tmp_path: Path):
+    write_comparison(tmp_path, methods=("none", "fire"), seeds=range(3), branch_at=None)
+    (contrast,) = only(results_of(tmp_path)).contrasts
+    assert not contrast.paired
+    assert contrast.final_mean.low < contrast.final_mean.value < contrast.final_mean.high
+
+
+def test_runs_that_differ_in_more_than_the_method_are_said(tmp_path: Path):
+    write_run(tmp_path / "a")
+    write_run(tmp_path / "b", method="fire", settings={"replay_ratio": 4.0})
+    write_run(tmp_path / "c", method="fire", seed=1, event_steps=(5_000,), settings={"replay_ratio": 4.0, "threads": 2})
+    write_run(tmp_path / "again", method="fire", seed=1, reached=2_000)
+    results = results_of(tmp_path)
+    notes = only(results).notes
+    assert noted(notes, "run.replay_ratio: 1.0 (1 run), 4.0 (2 runs)")
+    assert noted(notes, "Runs of fire differ in reinit_at: () (1 run), (5000,) (1 run)")
+    assert noted(results.notes, "different threads: 1 (2 runs), 2 (1 run)")
+    assert noted(results.notes, "only c counts")
+
+
+def test_environments_are_averaged_in_normalised_scores_only(tmp_path: Path):
+    tasks = ("h1-walk", "h1-run")
+    write_comparison(tmp_path, agent="sac", environments=tasks, methods=("none", "fire"), seeds=range(3))
+    results = results_of(tmp_path)
+    (across,) = results.across
+    none = next(method for method in across.methods if method.method == "none")
+    scores = [run.normalised for each in results.comparisons for run in each.method("none").runs]
+    assert none.final.mean.value == pytest.approx(np.mean(np.array(scores, dtype=float)))
+    assert (none.n, none.final.iqm.n) == (6, 6)
+    assert none.curve is not None
+    assert across.contrasts[0].paired
+    write_run(tmp_path / "other", agent="sac", env="HalfCheetah-v5")
+    results = results_of(tmp_path)
+    assert results.across == ()
+    assert noted(results.notes, "HalfCheetah-v5", "no published references")
+
+
+def test_unknown_methods_are_refused_with_the_nearest(tmp_path: Path):
+    write_comparison(tmp_path, methods=("none", "fire"), seeds=(0,))
+    with pytest.raises(ValueError, match=r"'fir' given; runs are of fire, none; nearest is fire"):
+        results_of(tmp_path, Options(reference="fir"))
+
+
+def test_scores_and_summary_hold_every_run_and_every_interval(tmp_path: Path):
+    write_comparison(tmp_path, methods=("none", "fire"), seeds=range(2))
+    write_run(tmp_path / "odd", method="mine_|*:Method", settings={"reinit": "none", "regularize": ("a|_b*",)})
+    write_run(tmp_path / "begun", method="reset", reached=-1)
+    results = results_of(tmp_path)
+    rows = list(csv.DictReader(write_scores(results, tmp_path / "scores.csv").open()))
+    assert len(rows) == 6
+    fire = next(row for row in rows if row["method"] == "fire")
+    assert float(fire["final"]) == pytest.approx(14.9)
+    assert (fire["branch_step"], fire["reached"]) == ("5000", "True")
+    assert fire["trunk"].endswith("trunk-seed0")
+    begun = next(row for row in rows if row["method"] == "reset")
+    assert (begun["finished"], begun["final"]) == ("False", "")
+    text = summary(results)
+    assert r"none+a\|\_b\*" in text
+    assert "95% percentile bootstrap, 200 resamples of runs" in text
+    assert "jointly for both methods" in text
+    assert "Kaplan-Meier" in text
+    tables = [line for line in text.splitlines() if line.startswith("| fire |")]
+    assert len(tables) >= 4
