@@ -1,6 +1,7 @@
 """Compare methods: every method, seed and environment as a run of its own, and one report of what the curves say."""
 
 import difflib
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +9,11 @@ from typing import Literal
 
 import train_dqn
 import train_sac
-from experiments.comparison import run_comparison, show_plan
+from experiments.comparison import report, run_comparison, show_plan
 from experiments.conduct import Pool
 from experiments.grid import Flags, Grid
 from experiments.local import LocalPool, default_slots, usable_gpus
+from experiments.results import Options as ReportOptions
 from training.beginning import folder_name
 from training.command_line import command_line, flags_of, main, preset_named, read_flags, split
 
@@ -51,15 +53,30 @@ class Options:
     retry: bool = False
     """Run those again that failed."""
     report_only: tuple[Path, ...] = ()
-    """Run nothing: report on these runs, or on all below these folders."""
+    """Run nothing: report on these runs, and on all below these folders."""
+    baseline: str | None = None
+    """Method that the report compares the others with; unset: none where it was run, else the first."""
+    reference: str | None = None
+    """Method that the report compares with each other one; unset: fire where it was run."""
+    threshold: float | Literal["success"] | None = None
+    """Return to reach, or success; unset: success where some run reached it, else 90% of the best other method's."""
 
 
 def body(arguments: Sequence[str]) -> int:
     options, passed = read_options(arguments)
+    shown = ReportOptions(options.baseline, options.reference, options.threshold)
+    command = shlex.join(("python", "compare.py", *arguments))
+    if options.report_only:
+        if passed:
+            raise ValueError(f"{passed[0][0]} given with --report-only, which runs nothing")
+        report(options.report_only, options.dir or folder_of_reports(options.report_only), shown, command)
+        return 0
     grid = make_grid(options, passed)
     if options.dry_run:
         return show_plan(grid, PRESETS[options.agent], options.jobs)
-    _, code = run_comparison(grid, PRESETS[options.agent], pool_of(options, grid), options.retry)
+    code = run_comparison(grid, PRESETS[options.agent], pool_of(options, grid), options.retry)
+    if any(grid.folder.glob("*/config.json")):
+        report([grid.folder], grid.folder, shown, command)
     return code
 
 
@@ -69,7 +86,16 @@ def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
     given = split(arguments)
     own = [word for name, values in given if name in ours or name in ("-h", "--help") for word in (name, *values)]
     options = read_flags(Options(), own, "compare.py", f"{__doc__}\n\n{EPILOGUE}")
+    if not options.report_only:
+        for name, value in (("--baseline", options.baseline), ("--reference", options.reference)):
+            if value is not None and value not in options.reinit:
+                raise ValueError(f"{name} {value!r} given; allowed is one of --reinit: {', '.join(options.reinit)}")
     return options, tuple((name, tuple(values)) for name, values in given if name not in ours)
+
+
+def folder_of_reports(paths: Sequence[Path]) -> Path:
+    """Beside the runs where all of them are in one folder."""
+    return paths[0] if len(paths) == 1 and not (paths[0] / "config.json").exists() else Path("runs/report")
 
 
 def make_grid(options: Options, passed: Flags) -> Grid:

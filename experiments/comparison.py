@@ -1,19 +1,24 @@
 """A comparison from its first look at the folder to its report."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from training.command_line import Preset
 from training.files import FolderLock, read_json, write_json
 from training.session import stop_signals
 
+from .analysis import analyse
 from .conduct import Pool, Sweep, conduct, look
 from .estimate import measure, say_plan, slots_in_memory
+from .found import find_runs
 from .grid import Grid, Job, plan
 from .local import default_slots, usable_gpus
+from .report import write_report
+from .results import Across, Comparison, Options
 from .states import log_path, state_of
 from .table import LiveTable
+from .wording import findings
 
 KEPT = "comparison.json"
 
@@ -34,7 +39,7 @@ def run_comparison(
     make_pool: Callable[[int], Pool],  # from the runs that the machine's memory holds
     retry: bool = False,
     finished: Callable[[Job], None] = lambda job: None,
-) -> tuple[Sweep, int]:
+) -> int:
     """Bring all runs to their ends; the exit code says whether they are there."""
     jobs = plan(grid, presets)
     check_kept(grid)
@@ -53,8 +58,14 @@ def run_comparison(
     say_failures(sweep)
     if sweep.stopping and not sweep.complete:
         print(f"stopped: {len(sweep.finished)} of {len(jobs)} runs are finished; the same command continues")
-        return sweep, 130
-    return sweep, 0 if sweep.complete else 1
+        return 130
+    return 0 if sweep.complete else 1
+
+
+def heading(found: Comparison | Across) -> str:
+    return (
+        f"{found.agent}, {found.env if isinstance(found, Comparison) else f'{len(found.envs)} environments together'}"
+    )
 
 
 def take(folder: Path) -> FolderLock:
@@ -110,3 +121,18 @@ def say_failures(sweep: Sweep) -> None:
             print(f"    {line}", file=sys.stderr)
     if sweep.failed:
         print("\nthe same command with --retry runs the failed ones again", file=sys.stderr)
+
+
+def report(paths: Sequence[Path], folder: Path, options: Options, command: str) -> None:
+    """Compare the runs at or below the paths, and say what was found and where it is."""
+    found = find_runs(paths)
+    results = analyse(found.runs, options, found.trunks)
+    page = write_report(results, folder, command)
+    parts: list[Comparison | Across] = [*results.comparisons, *results.across]
+    for result in parts:
+        print(f"\n{heading(result)}")
+        for sentence in findings(result):
+            print(f"  {sentence}")
+    print(f"\n  report    {page}")
+    for name in ("curves.png", "scores.csv", "summary.md"):
+        print(f"  {name.partition('.')[0]:9} {folder / name}")

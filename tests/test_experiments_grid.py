@@ -15,7 +15,7 @@ from training.differences import differences
 CARTPOLE = (
     *("--agent", "dqn", "--env", "CartPole-v1", "--preset", "quick", "--steps", "1200", "--learning-starts", "100"),
     *("--hidden-width", "8", "--eval-every", "600", "--eval-episodes", "2", "--log-every", "200"),
-    *("--checkpoint-every", "600", "--device", "cpu"),
+    *("--checkpoint-every", "600", "--device", "cpu", "--measure-every", "0"),
 )
 
 

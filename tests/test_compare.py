@@ -1,0 +1,125 @@
+"""`compare.py` as people use it: one command to the report, the same command again, Ctrl-C, and mistakes."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from compare import body
+from training.differences import differences
+from training.files import read_lines
+
+ROOT = Path(__file__).parent.parent
+TINY = (
+    *("--agent", "dqn", "--env", "CartPole-v1", "--preset", "quick", "--steps", "800", "--learning-starts", "100"),
+    *("--hidden-width", "8", "--eval-every", "400", "--eval-episodes", "2", "--log-every", "100"),
+    *("--checkpoint-every", "400", "--device", "cpu", "--reinit", "none", "fire", "--branch-at", "0.5", "--jobs", "2"),
+    *("--measure-every", "0"),
+)
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One seed, two methods, from one trunk."""
+    folder = tmp_path_factory.mktemp("runs") / "compared"
+    assert body([*TINY, "--seeds", "0", "--dir", str(folder)]) == 0
+    return folder
+
+
+def test_one_command_runs_everything_and_writes_the_report(compared: Path):
+    assert {path.name for path in compared.iterdir() if path.is_dir()} == {
+        "logs", "CartPole-v1-trunk-seed0", "CartPole-v1-none-seed0", "CartPole-v1-fire-seed0",
+    }  # fmt: skip
+    assert "<html" in (compared / "report.html").read_text()
+    assert (compared / "curves.png").read_bytes().startswith(b"\x89PNG")
+    rows = list(csv.DictReader((compared / "scores.csv").open()))
+    assert [(row["method"], row["seed"], row["branch_step"]) for row in rows] == [
+        ("none", "0", "400"),
+        ("fire", "0", "400"),
+    ]
+    evaluations = [
+        line
+        for line in read_lines(compared / "CartPole-v1-fire-seed0" / "metrics.jsonl")
+        if line["kind"] == "evaluation"
+    ]
+    assert float(rows[1]["final"]) == evaluations[-1]["return"]
+    assert "fire" in (compared / "summary.md").read_text()
+
+
+def test_the_same_command_again_runs_nothing(compared: Path, capsys: pytest.CaptureFixture[str]):
+    before = {path: path.stat().st_mtime_ns for path in compared.rglob("metrics.jsonl")}
+    assert body([*TINY, "--seeds", "0", "--dir", str(compared)]) == 0
+    assert {path: path.stat().st_mtime_ns for path in compared.rglob("metrics.jsonl")} == before
+    assert "report.html" in capsys.readouterr().out
+
+
+def test_the_plan_tells_what_is_there_and_what_the_rest_costs(compared: Path, capsys: pytest.CaptureFixture[str]):
+    assert body([*TINY, "--seeds", "0-1", "--dir", str(compared), "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "CartPole-v1-fire-seed0: finished, steps 400 to 800, after CartPole-v1-trunk-seed0" in lines
+    assert "CartPole-v1-trunk-seed1: new, steps 0 to 400" in lines
+    assert "6 runs, 3 of them finished; to do: 1,200 steps, 1,100 updates" in lines
+    assert "shared trunks: 75% of the work of runs that each begin at step 0" in lines
+    assert not (compared / "CartPole-v1-trunk-seed1").exists()
+
+
+def test_other_settings_are_refused_in_the_same_folder(compared: Path):
+    with pytest.raises(ValueError, match=r"holds runs with flags .*--hidden-width 8.*--hidden-width 9.*another --dir"):
+        body([*TINY, "--hidden-width", "9", "--seeds", "0", "--dir", str(compared)])
+    with pytest.raises(ValueError, match=r"holds runs with branch_at 0\.5, 0\.25 given"):
+        body([*TINY, "--branch-at", "0.25", "--seeds", "0", "--dir", str(compared)])
+
+
+def test_a_report_of_any_runs(compared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    runs = [str(compared / f"CartPole-v1-{method}-seed0") for method in ("none", "fire")]
+    assert body(["--report-only", *runs, "--dir", str(tmp_path / "out")]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "curves.png", "curves.svg", "report.html", "scores.csv", "summary.md",
+    ]  # fmt: skip
+    assert "fire minus none" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--env", "CartPol-v1"], "CartPol-v1.*CartPole-v1"),
+        (["--agent", "sac", "--env", "CartPole-v1"], "SAC needs continuous actions"),
+        (["--env", "CartPole-v1", "--baseline", "reset", "--reinit", "none", "fire"], "allowed is one of --reinit"),
+        (["--report-only", "/nowhere"], "/nowhere holds no run"),
+        (["--report-only", ".", "--steps", "5"], "--steps given with --report-only"),
+        (["--env", "CartPole-v1", "--device", "cuda:7"], "--device 'cuda:7' given"),
+    ],
+)
+def test_mistakes_end_in_one_line_before_anything_is_written(words: list[str], message: str, tmp_path: Path):
+    agent = [] if "--agent" in words else ["--agent", "dqn"]
+    with pytest.raises(ValueError, match=message) as caught:
+        body([*agent, *words, "--dir", str(tmp_path / "c")])
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.rglob("config.json"))
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_all_runs_and_the_same_command_ends_as_if_nothing_had_happened(tmp_path: Path):
+    words = (*TINY, "--steps", "6000", "--seeds", "0-1")
+    for name in ("whole", "stopped"):
+        command = [sys.executable, "compare.py", *words, "--dir", str(tmp_path / name)]
+        environment = os.environ | {"COLUMNS": "100"}
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if name == "stopped":
+            log = tmp_path / name / "CartPole-v1-trunk-seed0" / "metrics.jsonl"
+            while not log.exists() or '"train"' not in log.read_text():
+                time.sleep(0.1)
+            process.send_signal(signal.SIGINT)
+            output = process.communicate(timeout=120)[0].decode()
+            assert process.returncode == 130, output
+            assert "the same command continues" in output
+            process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        output = process.communicate(timeout=600)[0].decode()
+        assert process.returncode == 0, output
+    for run in (tmp_path / "whole").glob("CartPole*"):
+        assert differences(run, tmp_path / "stopped" / run.name) == []
