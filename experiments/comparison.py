@@ -10,7 +10,7 @@ from training.session import stop_signals
 
 from .analysis import analyse
 from .conduct import Pool, Sweep, conduct, look
-from .estimate import measure, say_plan, slots_in_memory
+from .estimate import check_and_weigh, measure, say_plan, slots_in_memory
 from .found import find_runs
 from .grid import Grid, Job, plan
 from .local import default_slots, usable_gpus
@@ -27,9 +27,9 @@ def show_plan(grid: Grid, presets: Mapping[str, Preset], slots: int | None) -> i
     """What would be run, and its cost; nothing is written."""
     jobs = plan(grid, presets)
     check_kept(grid)
-    rates = measure(grid, presets)
-    slots = slots or min(default_slots(grid.threads, usable_gpus(grid.flags)), slots_in_memory(rates))
-    say_plan(jobs, {job.folder: state_of(job) for job in jobs}, rates, slots)
+    replays, gpus = check_and_weigh(grid, presets), usable_gpus(grid.flags)
+    slots = slots or min(default_slots(grid.threads, gpus), slots_in_memory(replays))
+    say_plan(jobs, {job.folder: state_of(job) for job in jobs}, replays, {} if gpus else measure(grid, presets), slots)
     return 0
 
 
@@ -47,7 +47,9 @@ def run_comparison(
     try:
         sweep = look(jobs, retry)
         if sweep.ready():
-            pool = make_pool(slots_in_memory(measure(grid, presets)))  # nothing is written before this has worked
+            pool = make_pool(
+                slots_in_memory(check_and_weigh(grid, presets))
+            )  # nothing is written before this has worked
             keep(grid)
             print(f"{grid.folder}: {len(jobs)} runs, {len(sweep.finished)} of them finished; Ctrl-C stops all of them")
             where = getattr(pool, "where", lambda job: None)

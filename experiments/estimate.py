@@ -1,13 +1,14 @@
 """What a comparison will take on this machine: measured on one run's parts before anything is started."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from replay.transitions import SHARE_OF_FREE_MEMORY, available_memory
-from training.algorithms import algorithm_of
+from training.algorithms import Config, algorithm_of
+from training.build import Parts, choose_device
 from training.command_line import Preset
 from training.cost import spoken, step_rate_of, update_rate_of
 from training.memory import keep_large_blocks
@@ -19,39 +20,54 @@ PROCESS = 1e9  # bytes of a run besides its replay
 
 @dataclass(frozen=True)
 class Rates:
-    """Of one run alone on this machine."""
+    """Of one run alone on this machine's CPU."""
 
     updates_per_second: float
     steps_per_second: float
-    replay_bytes: int  # on the CPU
 
     def seconds(self, job: Job) -> float:
         return job.updates / self.updates_per_second + (job.stop - job.start) / self.steps_per_second
 
 
+def check_and_weigh(grid: Grid, presets: Mapping[str, Preset]) -> dict[str, int]:
+    """Bytes of a run's replay in each environment, from building its parts: what cannot work is found before the start.
+
+    On the CPU: this process must not hold a GPU's memory while its runs need it.
+    """
+    return {env: _replay_bytes(_build(grid, env, presets)[1]) for env in grid.envs}
+
+
 def measure(grid: Grid, presets: Mapping[str, Preset]) -> dict[str, Rates]:
-    """For each environment, by building a run's parts, which also finds what cannot work before anything is written."""
-    keep_large_blocks()
+    """How fast a run is, in each environment."""
     torch.set_num_threads(grid.threads)
     found = {}
     for env in grid.envs:
-        config = asked_for(grid, env, presets).resolved()
-        parts = algorithm_of(config).build(config)
-        held = [value for value in vars(parts.replay).values() if isinstance(value, torch.Tensor)]
-        size = sum(tensor.nbytes for tensor in held if tensor.device.type == "cpu")
-        found[env] = Rates(update_rate_of(config, parts), step_rate_of(parts), size)
-        parts.environment.close()
+        config, parts = _build(grid, env, presets)
+        found[env] = Rates(update_rate_of(config, parts), step_rate_of(parts))
     return found
 
 
-def slots_in_memory(rates: Mapping[str, Rates]) -> int:
-    """How many runs the free memory holds."""
-    each = max(rate.replay_bytes for rate in rates.values()) + PROCESS
-    return max(1, int(SHARE_OF_FREE_MEMORY * available_memory() / each))
+def _build(grid: Grid, env: str, presets: Mapping[str, Preset]) -> tuple[Config, Parts]:
+    config = asked_for(grid, env, presets).resolved()
+    choose_device(config.run.device)
+    config = replace(config, run=replace(config.run, device="cpu"))
+    keep_large_blocks()
+    return config, algorithm_of(config).build(config)
 
 
-def say_plan(jobs: Sequence[Job], states: Mapping[Path, str], rates: Mapping[str, Rates], slots: int) -> None:
-    """Every run with its command line, then what all of it costs."""
+def _replay_bytes(parts: Parts) -> int:
+    return sum(value.nbytes for value in vars(parts.replay).values() if isinstance(value, torch.Tensor))
+
+
+def slots_in_memory(replays: Mapping[str, int]) -> int:
+    """How many runs the free memory holds, were their replays on the CPU."""
+    return max(1, int(SHARE_OF_FREE_MEMORY * available_memory() / (max(replays.values()) + PROCESS)))
+
+
+def say_plan(
+    jobs: Sequence[Job], states: Mapping[Path, str], replays: Mapping[str, int], rates: Mapping[str, Rates], slots: int
+) -> None:
+    """Every run with its command line, then what all of it costs; without rates, as on a GPU, not how long it takes."""
     for job in jobs:
         after = f", after {job.trunk.name}" if job.trunk else ""
         print(f"{job.name}: {states[job.folder]}, steps {job.start:,} to {job.stop:,}{after}\n    {job.command}")
@@ -65,8 +81,8 @@ def say_plan(jobs: Sequence[Job], states: Mapping[Path, str], rates: Mapping[str
     if left and rates:
         seconds = sum(rates[job.env].seconds(job) for job in left)
         longest = max(rates[job.env].seconds(job) for job in left)
-        print(
-            f"about {spoken(max(seconds / slots, longest))} with {slots} at once on this machine, evaluations besides; "
-            f"{len(jobs)} folders of checkpoints with a replay of up to "
-            f"{max(rate.replay_bytes for rate in rates.values()) / 1e9:.2f} GB, which branches share with their trunk"
-        )
+        print(f"about {spoken(max(seconds / slots, longest))} with {slots} at once on this CPU, evaluations besides")
+    elif left:
+        print(f"{slots} at once; how long it takes shows in the first minute")
+    size = max(replays.values()) / 1e9
+    print(f"replay of each run: up to {size:.2f} GB of memory, as much on disk, where branches share their trunk's")
