@@ -1,4 +1,7 @@
-"""Figures over environment steps: sample efficiency, and what networks lose on the way."""
+"""Figures of returns over environment steps: sample efficiency, all methods together and each by itself.
+
+Branches of the same trunks have one history. It is drawn once, in grey, and methods from the branch on.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,15 +10,16 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from numpy.typing import NDArray
 
-from .figures import GRID, INK, MUTED, PAPER, STYLE, Look, canvas, over_steps, shortened
+from .figures import FAINT, MUTED, PAPER, WIDTH, Look, canvas, over_steps, shortened
 from .records import Array
-from .results import Across, Comparison, Curve, MeasureCurve, RunScores
+from .results import Across, Comparison, Curve, RunScores
 from .statistics import Band
 
 MOST_POINTS = 160  # of one line: a phone shows no more
-FEW_POINTS = 40  # of one seed, up to which each is a dot
+FEW_POINTS = 40  # of one run, up to which each is a dot
+DASHED, DOTTED = (0, (4, 3)), (0, (1, 2))
 
 
 @dataclass(frozen=True)
@@ -27,12 +31,13 @@ class Panel:
     curves: Mapping[str, Curve]
     runs: Mapping[str, Sequence[RunScores]] = field(default_factory=dict)
     branch_step: int | None = None
+    trunk: str | None = None  # method whose curve is everybody's up to the branch
     levels: Mapping[str, float] = field(default_factory=dict)  # name: a return worth a line across
 
     @property
-    def said(self) -> str:
+    def counts(self) -> str:
         counts = sorted({curve.n for curve in self.curves.values()})
-        return f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "0"
+        return f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}" if counts else "n = 0"
 
 
 def panel_of(comparison: Comparison) -> Panel:
@@ -45,43 +50,31 @@ def panel_of(comparison: Comparison) -> Panel:
         {method.method: method.curve for method in comparison.methods if method.curve},
         {method.method: method.runs for method in comparison.methods},
         comparison.branch_step,
+        trunk_of(comparison),
         levels,
     )
 
 
-def panel_across(across: Across) -> Panel:
+def panel_across(across: Across, comparisons: Sequence[Comparison]) -> Panel:
+    inside = [each for each in comparisons if each.agent == across.agent and each.env in across.envs]
+    steps, trunks = {each.branch_step for each in inside}, {trunk_of(each) for each in inside}
+    curves = {method.method: method.curve for method in across.methods if method.curve}
+    together = len(steps) == 1 and len(trunks) == 1
+    branch, trunk = (inside[0].branch_step, trunk_of(inside[0])) if together else (None, None)
     title = f"{across.agent} · {len(across.envs)} environments"
-    return Panel(title, "normalised score", {m.method: m.curve for m in across.methods if m.curve})
+    return Panel(title, "normalised score", curves, {}, branch, trunk if trunk in curves else None)
 
 
-def draw_panel(axes: Any, panel: Panel, looks: Mapping[str, Look], aggregate: str = "iqm", runs: bool = True) -> None:
-    """One aggregate of each method with its band; behind it, faintly, every run."""
-    if panel.branch_step is not None:
-        axes.axvline(panel.branch_step, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-    for name, results in panel.runs.items() if runs else ():
-        for run in results:
-            _draw_run(axes, run, looks[name])
-    for name, curve in panel.curves.items():
-        band: Band = getattr(curve, aggregate)
-        keep = thinned(curve.steps.size)
-        steps, value = curve.steps[keep], band.value[keep]
-        look = looks[name]
-        if band.bounded:
-            axes.fill_between(steps, band.low[keep], band.high[keep], color=look.color, alpha=0.16, linewidth=0, zorder=3)
-        axes.plot(
-            steps, value, color=look.color, linewidth=1.9, linestyle=look.dashes, marker=look.marker, markersize=4.6,
-            markeredgecolor=PAPER, markeredgewidth=0.6, markevery=_spread(steps.size, list(looks).index(name)), zorder=4,
-        )  # fmt: skip
-    low, high = axes.get_ylim()
-    for name, level in panel.levels.items():
-        if low < level < high:
-            axes.axhline(level, color=MUTED, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
-            axes.annotate(
-                name, (0, level), (3, 2), xycoords=("axes fraction", "data"), textcoords="offset points",
-                fontsize=7.6, color=MUTED, zorder=5,
-            )  # fmt: skip
-    over_steps(axes)
-    axes.set(xlabel="environment steps", ylabel=panel.ylabel)
+def trunk_of(comparison: Comparison) -> str | None:
+    """The method whose runs have every trunk, where all runs are branches made at one step; the baseline, if it has."""
+    if comparison.branch_step is None:
+        return None
+    trunks = {
+        method.method: {run.run.branch.trunk for run in method.runs if run.run.branch and run.counted}
+        for method in comparison.methods if method.curve
+    }  # fmt: skip
+    everything = set().union(*trunks.values())
+    return next((name for name, own in trunks.items() if own == everything), None)
 
 
 def draw_curves(panel: Panel, looks: Mapping[str, Look], size: tuple[int, int], aggregate: str, runs: bool) -> Figure:
@@ -90,53 +83,154 @@ def draw_curves(panel: Panel, looks: Mapping[str, Look], size: tuple[int, int], 
     return figure
 
 
+def draw_panel(axes: Any, panel: Panel, looks: Mapping[str, Look], aggregate: str = "iqm", runs: bool = True) -> None:
+    """One aggregate of each method with its band; behind it, faintly, every run."""
+    if panel.branch_step is not None:
+        axes.axvline(panel.branch_step, color=MUTED, linewidth=0.9, linestyle=DASHED, zorder=1)
+    for name, results in panel.runs.items() if runs else ():
+        for run in results:
+            _draw_run(axes, panel, name, run, looks[name], 0.3)
+    _draw_trunk(axes, panel, aggregate)
+    for index, (name, curve) in enumerate(panel.curves.items()):
+        _draw_curve(axes, panel, curve, looks[name], aggregate, index)
+    _draw_levels(axes, panel)
+    over_steps(axes)
+    axes.set(xlabel="environment steps", ylabel=panel.ylabel)
+
+
+def draw_method(panel: Panel, name: str, looks: Mapping[str, Look], limits: tuple[float, float]) -> Figure:
+    """One method's runs, plain to see, its IQM and band; the other methods' IQMs in grey."""
+    figure, (axes,) = canvas(300, 215)
+    if panel.branch_step is not None:
+        axes.axvline(panel.branch_step, color=MUTED, linewidth=0.9, linestyle=DASHED, zorder=1)
+    for other, curve in panel.curves.items():
+        if other != name:
+            part = _part(curve.steps, panel.branch_step if panel.trunk else None)
+            axes.plot(curve.steps[part], curve.iqm.value[part], color=FAINT, linewidth=1, zorder=1.5)
+    for run in panel.runs.get(name, ()):
+        _draw_run(axes, panel, name, run, looks[name], 0.75)
+    _draw_trunk(axes, panel, "iqm")
+    _draw_curve(axes, panel, panel.curves[name], looks[name], "iqm", 0)
+    over_steps(axes)
+    axes.locator_params(axis="x", nbins=4)
+    axes.set_ylim(*limits)
+    axes.set_title(f"{shortened(name)}, n = {panel.curves[name].n}", loc="left", fontsize=8.6)
+    return figure
+
+
+def limits_of(panel: Panel) -> tuple[float, float]:
+    """Of all returns, so that panels beside each other can be compared."""
+    values = [run.returns for runs in panel.runs.values() for run in runs]
+    values += [np.array(list(run.before.values())) for runs in panel.runs.values() for run in runs]
+    values += [bound for curve in panel.curves.values() for bound in (curve.iqm.low, curve.iqm.high, curve.iqm.value)]
+    shown = np.concatenate(values)
+    shown = shown[np.isfinite(shown)]
+    low, high = (float(shown.min()), float(shown.max())) if shown.size else (0.0, 1.0)
+    room = 0.04 * (high - low) or 0.5
+    return low - room, high + room
+
+
 def draw_paper_figure(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Figure:
     """All panels, with a legend and everything that has to be said of them: `curves.png` and `curves.svg`."""
-    columns = min(3, len(panels))
-    rows = -(-len(panels) // columns)
-    wide = 520 if columns == 1 else 430
-    figure, axes = canvas(max(wide * columns, 640), 330 * rows + 110, rows, columns)
+    columns = 2 if len(panels) == 4 else max(1, min(3, len(panels)))
+    rows = max(1, -(-len(panels) // columns))
+    figure, axes = canvas(
+        680 if columns == 1 else 430 * columns, (400 if columns == 1 else 320) * rows + 100, rows, columns
+    )
     for place, panel in zip(axes, panels, strict=False):
         draw_panel(place, panel, looks)
-        place.set_title(f"{shortened(panel.title, 44)}  ({panel.said} runs)")
+        place.set_title(f"{shortened(panel.title, 44)}, {panel.counts}")
     for place in axes[len(panels) :]:
         place.set_axis_off()
     handles = [_handle(look, shortened(name)) for name, look in looks.items()]
+    if any(panel.trunk for panel in panels):
+        handles.append(Line2D([], [], color=MUTED, linewidth=1.9, label="trunks, shared"))
     if any(panel.branch_step is not None for panel in panels):
-        handles.append(Line2D([], [], color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), label="branch"))
+        handles.append(Line2D([], [], color=MUTED, linewidth=0.9, linestyle=DASHED, label="branch"))
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 3 * columns), frameon=False)
-    figure.suptitle("Interquartile mean and 95% band; thin lines: single runs", fontsize=9.2, color=MUTED)
+    said = "Interquartile mean with its 95% band; thin lines are single runs"
+    figure.suptitle(said, fontsize=8.6, color=MUTED)
     return figure
 
 
-def draw_measure(curves: Mapping[str, MeasureCurve], looks: Mapping[str, Look], title: str, logarithmic: bool) -> Figure:
-    """One measure of one network: the mean of the runs, and behind it their whole range."""
-    figure, (axes,) = canvas(300, 215)
-    for name, curve in curves.items():
-        keep, look = thinned(curve.steps.size), looks[name]
-        steps = curve.steps[keep]
-        axes.fill_between(steps, curve.low[keep], curve.high[keep], color=look.color, alpha=0.13, linewidth=0)
-        axes.plot(steps, curve.mean[keep], color=look.color, linewidth=1.5, linestyle=look.dashes)
-    positive = [curve.mean[np.isfinite(curve.mean)] for curve in curves.values()]
-    if logarithmic and all((values > 0).all() for values in positive):
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.set_title(shortened(title, 48), loc="left", fontsize=STYLE["font.size"])
-    over_steps(axes)
-    axes.locator_params(axis="x", nbins=4)
-    return figure
-
-
-def thinned(size: int) -> Array:
+def thinned(size: int) -> NDArray[np.int64]:
     """Places of the points to draw, the first and the last among them."""
     return np.unique(np.linspace(0, max(size - 1, 0), min(size, MOST_POINTS)).round().astype(int))
 
 
+def _draw_curve(axes: Any, panel: Panel, curve: Curve, look: Look, aggregate: str, index: int) -> None:
+    band: Band = getattr(curve, aggregate)
+    part = _part(curve.steps, panel.branch_step if panel.trunk else None)
+    steps = curve.steps[part]
+    if band.bounded:
+        axes.fill_between(steps, band.low[part], band.high[part], color=look.color, alpha=0.13, linewidth=0, zorder=3)
+    axes.plot(
+        steps, band.value[part], color=look.color, linewidth=1.9, linestyle=look.dashes, marker=look.marker,
+        markersize=4.6, markeredgecolor=PAPER, markeredgewidth=0.6, markevery=_spread(steps.size, index), zorder=4,
+    )  # fmt: skip
+
+
+def _draw_trunk(axes: Any, panel: Panel, aggregate: str) -> None:
+    """What all methods have in common, up to the branch; at the branch itself only where nothing was done there."""
+    if panel.trunk is None or panel.branch_step is None:
+        return
+    curve = panel.curves[panel.trunk]
+    changed = any(panel.branch_step in run.before for run in panel.runs.get(panel.trunk, ()))
+    part = np.flatnonzero(curve.steps < panel.branch_step if changed else curve.steps <= panel.branch_step)
+    part = part[thinned(part.size)]
+    band: Band = getattr(curve, aggregate)
+    if band.bounded:
+        axes.fill_between(
+            curve.steps[part], band.low[part], band.high[part], color=MUTED, alpha=0.13, linewidth=0, zorder=3
+        )
+    axes.plot(curve.steps[part], band.value[part], color=MUTED, linewidth=1.9, zorder=3.5)
+
+
+def _draw_run(axes: Any, panel: Panel, name: str, run: RunScores, look: Look, alpha: float) -> None:
+    """Each evaluation once, and at an event the one before it too; runs that do not count are dotted."""
+    before = [(step, value, 0) for step, value in run.before.items()]
+    after = [(step, value, 1) for step, value in zip(run.steps.tolist(), run.returns.tolist(), strict=True)]
+    points = np.array(sorted([*before, *after], key=lambda point: (point[0], point[2])), dtype=float).reshape(-1, 3)
+    pieces = [(points, look.color)]
+    if panel.trunk is not None and panel.branch_step is not None:
+        pieces = [(points[points[:, 0] >= panel.branch_step], look.color)]
+        history = points[points[:, 0] <= panel.branch_step]
+        if (history[:, 0] == panel.branch_step).sum() > 1:
+            history = history[:-1]  # without what the event did
+        if name == panel.trunk or alpha > 0.5:
+            pieces.append((history, MUTED))
+    for piece, color in pieces:
+        shown = piece[thinned(len(piece))]
+        axes.plot(
+            shown[:, 0], shown[:, 1], color=color, linewidth=0.7, alpha=alpha, markersize=2.6, markeredgewidth=0,
+            marker="." if len(shown) <= FEW_POINTS else None, linestyle="-" if run.counted else ":", zorder=2,
+        )  # fmt: skip
+
+
+def _draw_levels(axes: Any, panel: Panel) -> None:
+    """Returns worth knowing, where they are among those drawn."""
+    low, high = axes.get_ylim()
+    ends = np.array([[curve.iqm.value[0], curve.iqm.value[-1]] for curve in panel.curves.values()])
+    for name, level in panel.levels.items():
+        if low < level < high:
+            away = np.nanmin(np.abs(ends - level), axis=0)
+            right = bool(away[1] > away[0])  # where the curves are not
+            axes.axhline(level, color=MUTED, linewidth=0.8, linestyle=DOTTED, zorder=1)
+            axes.annotate(
+                name, (1 if right else 0, level), (-3 if right else 3, 2), xycoords=("axes fraction", "data"),
+                textcoords="offset points", fontsize=7.6, color=MUTED, zorder=5, ha="right" if right else "left",
+            )  # fmt: skip
+
+
+def _part(steps: Array, first: float | None) -> NDArray[np.int64]:
+    """Places of the points to draw, from a step on."""
+    found = np.arange(steps.size) if first is None else np.flatnonzero(steps >= first)
+    return found[thinned(found.size)]
+
+
 def _spread(size: int, index: int) -> tuple[int, int]:
     """A few markers on each curve, of each method at other places, so that none hides another's."""
-    every = max(1, size // 8)
+    every = max(1, size // 6)
     return (index * max(1, every // 3)) % every, every
 
 
@@ -147,16 +241,4 @@ def _handle(look: Look, label: str) -> Line2D:
     )  # fmt: skip
 
 
-def _draw_run(axes: Any, run: RunScores, look: Look) -> None:
-    """Each evaluation once, and at an event the one before it too; runs that do not count are dotted."""
-    before = [(step, value, 0) for step, value in run.before.items()]
-    after = [(step, value, 1) for step, value in zip(run.steps.tolist(), run.returns.tolist(), strict=True)]
-    points = np.array(sorted([*before, *after], key=lambda point: (point[0], point[2])), dtype=float).reshape(-1, 3)
-    points = points[thinned(len(points))]
-    dots = len(points) <= FEW_POINTS
-    axes.plot(
-        points[:, 0], points[:, 1], color=look.color, linewidth=0.7, alpha=0.35, marker="." if dots else None,
-        markersize=2.6, markeredgewidth=0, linestyle="-" if run.counted else ":", zorder=2,
-    )  # fmt: skip
-
-
+NARROW, LOW, WIDE = (WIDTH, 290), (WIDTH, 225), (900, 400)

@@ -9,7 +9,7 @@ import io
 import re
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +22,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 PIXEL = 1 / 96  # inches
-INK, MUTED, GRID, PAPER = "#1f2429", "#626c77", "#e2e6ea", "#ffffff"
-DARK = {INK: "#e4e8ec", MUTED: "#9aa5b1", GRID: "#30363d", PAPER: "#14181c"}
+INK, MUTED, FAINT, GRID, PAPER = "#1f2429", "#626c77", "#b7bec6", "#e2e6ea", "#ffffff"
+DARK = {INK: "#e4e8ec", MUTED: "#9aa5b1", FAINT: "#515b66", GRID: "#30363d", PAPER: "#14181c"}
 FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', sans-serif"
+WIDTH = 380  # pixels, of a figure that a phone shows as it is
 LONGEST_NAME = 34  # of a method, in a figure; the page has it whole
 
 
@@ -35,7 +36,7 @@ class Look:
     color: str
     dark: str
     marker: str
-    dashes: str | tuple[int, tuple[int, ...]] = "-"
+    dashes: Any = "-"  # as Matplotlib has them
 
 
 # Any two differ by 15 or more (CIE 1976, in L*a*b*) in both themes, to normal sight and under simulated protanopia,
@@ -52,10 +53,11 @@ LOOKS = {
     "cbp": Look("#102493", "#7c66a1", "h"),
     "snr": Look("#715800", "#c3ff80", "d"),
 }
+USUAL = 5  # of them, whose colours others take last
 VARIANTS = ((0, (5, 2)), (0, (1, 1)), (0, (7, 2, 1, 2)))
 
 # Names come from people: none of them is taken for mathematics.
-STYLE: Mapping[str, Any] = {
+STYLE: Any = {
     "text.parse_math": False, "svg.fonttype": "none", "svg.hashsalt": "fire-rl", "font.size": 8.6,
     "axes.labelsize": 8.6, "axes.titlesize": 9.2, "xtick.labelsize": 8.2, "ytick.labelsize": 8.2,
     "legend.fontsize": 8.6, "text.color": INK, "axes.labelcolor": MUTED, "axes.edgecolor": MUTED,
@@ -79,19 +81,19 @@ class Picture:
 @contextmanager
 def style() -> Iterator[None]:
     """Everything that is drawn or written as a file inside looks alike."""
-    with warnings.catch_warnings(), matplotlib.rc_context(dict(STYLE)):
+    with warnings.catch_warnings(), matplotlib.rc_context(STYLE):
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the reader's fonts have more of them
         yield
 
 
 def looks(methods: Iterable[str]) -> dict[str, Look]:
-    """One look for each spelling: that of its name, and for a second one of that name, or for a stranger, a free one."""
+    """One look for each spelling: that of its name; for a second one of that name, or for a stranger, a free one."""
     names = list(dict.fromkeys(methods))
     found = {name: LOOKS[name] for name in names if name in LOOKS}
     for name in sorted(set(names) - set(found)):
-        base = re.split("[:+]", name)[0]
-        start = list(LOOKS).index(base) if base in LOOKS else zlib.crc32(name.encode()) % len(LOOKS)
-        turned = [*list(LOOKS.values())[start:], *list(LOOKS.values())[:start]]
+        less_known = list(LOOKS.values())[USUAL:]
+        start = zlib.crc32(name.encode()) % len(less_known)
+        turned = [*less_known[start:], *less_known[:start], *list(LOOKS.values())[:USUAL]]
         candidates = (Look(look.color, look.dark, look.marker, dashes) for dashes in VARIANTS for look in turned)
         taken = {look.color for look in found.values()} if len(found) < len(LOOKS) else set()
         free = (look for look in candidates if look.color not in taken and look not in found.values())
@@ -158,7 +160,18 @@ def _themed(drawing: str, colors: Iterable[Look]) -> str:
     body = drawing[drawing.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", body, flags=re.DOTALL)
     body = re.sub(r">\s+<", "><", re.sub(r"<[^>]*>", tag, body))
+    body = re.sub(r"<g([^>]*)>((?:<use [^>]*/>)+)</g>", _styled_once, body)
     light = "".join(f"{name}:{color};" for color, name in names.items())
     dark = "".join(f"{name}:{pairs[color]};" for color, name in names.items())
-    sheet = f"<style>text{{font-family:{FONTS}}}svg{{{light}}}@media screen and (prefers-color-scheme:dark){{svg{{{dark}}}}}</style>"
-    return body.replace(">", ">" + sheet, 1)
+    sheet = f"text{{font-family:{FONTS}}}svg{{{light}}}@media screen and (prefers-color-scheme:dark){{svg{{{dark}}}}}"
+    return body.replace(">", f"><style>{sheet}</style>", 1)
+
+
+def _styled_once(group: re.Match[str]) -> str:
+    """Markers of one line have one style: it is said of their group instead of each."""
+    styles = set(re.findall(r' style="([^"]*)"', group[2]))
+    if len(styles) != 1 or "style=" in group[1]:
+        return group[0]
+    style = styles.pop()
+    plain = group[2].replace(f' style="{style}"', "")
+    return f'<g{group[1]} style="{style}">{plain}</g>'

@@ -1,26 +1,24 @@
 """The report on a comparison: one page that opens anywhere, its main figure for papers, and its numbers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.markers import MarkerStyle
 
 from replay.durable import write_durably
 
-from . import wording
 from .curve_figures import draw_paper_figure, panel_across, panel_of
 from .figures import DARK, GRID, INK, MUTED, PAPER, Look, looks, png, style, svg
-from .records import Run
 from .results import Comparison, Results
 from .run_sections import run_sections
 from .score_sections import across_sections, score_sections
 from .scores import write_scores, write_summary
 from .sections import Section
+from .wording import FEW_RUNS, counted, findings, headline, ranges
 
 
 @dataclass(frozen=True)
@@ -30,9 +28,10 @@ class Chapter:
     name: str
     agent: str
     env: str
-    findings: tuple[str, ...]
-    notes: tuple[str, ...]
-    sections: tuple[Section, ...]
+    headline: Sequence[str]
+    findings: Sequence[str]
+    notes: Sequence[str]
+    sections: Sequence[Section]
 
 
 def write_report(results: Results, folder: Path, command: str = "") -> Path:
@@ -44,7 +43,8 @@ def write_report(results: Results, folder: Path, command: str = "") -> Path:
     methods = looks(results.methods)
     with style():
         panels = [panel_of(comparison) for comparison in results.comparisons]
-        panels += [panel_across(across) for across in results.across if all(m.curve for m in across.methods)]
+        together = [panel_across(across, results.comparisons) for across in results.across]
+        panels += [panel for panel in together if panel.curves]
         figure = draw_paper_figure(panels, methods)
         write_durably(folder / "curves.png", png(figure))
         write_durably(folder / "curves.svg", svg(figure, text_as_paths=True).encode())
@@ -66,35 +66,40 @@ def render(results: Results, methods: Mapping[str, Look], command: str) -> str:
         facts=_facts(results),
         command=command,
         chapters=_chapters(results, methods),
-        notes=results.notes,
+        notes=(*results.notes, *_shared_notes(results)),
         signs={name: (f"m{index}", look) for index, (name, look) in enumerate(methods.items())},
         outlines={name: _outline(look) for name, look in methods.items()},
         theme=_theme(methods),
-        few_runs=wording.FEW_RUNS,
+        few_runs=FEW_RUNS,
     )
 
 
 def _title(results: Results) -> str:
     envs = list(dict.fromkeys(comparison.env for comparison in results.comparisons))
-    where = envs[0] if len(envs) == 1 else wording.counted(len(envs), "environment")
-    return f"{wording.counted(len(results.methods), 'method')} on {where}" if envs else "No runs yet"
+    where = envs[0] if len(envs) == 1 else counted(len(envs), "environment")
+    return f"{counted(len(results.methods), 'method')} on {where}" if envs else "No runs yet"
 
 
 def _chapters(results: Results, methods: Mapping[str, Look]) -> list[Chapter]:
-    found = [
-        Chapter(
-            f"all-{index}", across.agent, f"{len(across.envs)} environments together", tuple(wording.findings(across)),
-            (f"Environments: {', '.join(across.envs)}.", *across.notes), tuple(across_sections(across, methods)),
-        )
-        for index, across in enumerate(results.across)
-    ]  # fmt: skip
-    return found + [
-        Chapter(
-            f"env-{index}", comparison.agent, comparison.env, tuple(wording.findings(comparison)), comparison.notes,
-            (*score_sections(comparison, methods), *run_sections(comparison, methods)),
-        )
-        for index, comparison in enumerate(results.comparisons)
-    ]  # fmt: skip
+    found = []
+    for index, across in enumerate(results.across):
+        notes = (f"Environments: {', '.join(across.envs)}.", *across.notes)
+        panel = panel_across(across, results.comparisons)
+        sections = across_sections(across, panel, methods)
+        where = f"{len(across.envs)} environments together"
+        found.append(Chapter(f"all-{index}", across.agent, where, headline(across), findings(across), notes, sections))
+    for index, comparison in enumerate(results.comparisons):
+        panel = panel_of(comparison)
+        sections = [*score_sections(comparison, panel, methods), *run_sections(comparison, panel, methods)]
+        said = headline(comparison), findings(comparison)
+        found.append(Chapter(f"env-{index}", comparison.agent, comparison.env, *said, comparison.notes, sections))
+    return found
+
+
+def _shared_notes(results: Results) -> tuple[str, ...]:
+    """What has to be known of all environments, said once."""
+    first, *others = [comparison.notes for comparison in results.comparisons] or [()]
+    return tuple(note for note in first if all(note in notes for notes in others))
 
 
 def _facts(results: Results) -> dict[str, str]:
@@ -102,9 +107,10 @@ def _facts(results: Results) -> dict[str, str]:
     runs = [run.run for comparison in results.comparisons for method in comparison.methods for run in method.runs]
     finished = sum(run.finished for run in runs)
     facts = {
-        "Agents": _each(f"{comparison.agent} on {comparison.env}" for comparison in results.comparisons),
-        "Runs": f"{finished} finished of {len(runs)}" + (f", and {wording.counted(len(results.trunks), 'trunk')}" if results.trunks else ""),
-        "Seeds": wording.ranges(run.seed for run in runs),
+        "Agent": _each(f"{comparison.agent} on {comparison.env}" for comparison in results.comparisons),
+        "Runs": f"{finished} finished of {len(runs)}"
+        + (f", and {counted(len(results.trunks), 'trunk')}" if results.trunks else ""),
+        "Seeds": ranges(run.seed for run in runs),
         "Steps": _each(f"{run.steps:,}" for run in runs),
         "Replay ratio": _each(f"{run.replay_ratio}" for run in runs),
         "Branch": _each(map(_branch, results.comparisons)),
@@ -146,7 +152,7 @@ def _outline(look: Look) -> Markup:
     """A marker's outline as an SVG path around 0, 5 units wide; numbers and letters only."""
     marker = MarkerStyle(look.marker)
     path = marker.get_path().transformed(marker.get_transform())
-    polygons = path.to_polygons(closed_only=True)
-    extent = max(float(abs(polygon).max()) for polygon in polygons)
+    polygons = [np.asarray(polygon, dtype=float) for polygon in path.to_polygons(closed_only=True)]
+    extent = max(float(np.abs(polygon).max()) for polygon in polygons)
     parts = ("M" + "L".join(f"{x / extent * 4:.2f} {-y / extent * 4:.2f}" for x, y in polygon) for polygon in polygons)
     return Markup("".join(parts))

@@ -1,19 +1,21 @@
 """The report's sections on what happened in the runs: events, measures of plasticity, cost, and each run by itself."""
 
 import math
+import os
 
 from training.measure_curves import PANELS
 
 from . import wording
-from .curve_figures import draw_measure
+from .curve_figures import Panel
 from .figures import picture
+from .measure_figures import draw_measure
 from .records import EventRecord
 from .results import Comparison, RunScores
 from .sections import Figured, Looks, Section, Table, TableRow
 
 
-def run_sections(comparison: Comparison, looks: Looks) -> list[Section]:
-    found = (_events(comparison), _measures(comparison, looks), _cost(comparison), _runs(comparison))
+def run_sections(comparison: Comparison, panel: Panel, looks: Looks) -> list[Section]:
+    found = (_events(comparison), _measures(comparison, panel, looks), _cost(comparison), _runs(comparison))
     return [section for section in found if section]
 
 
@@ -31,17 +33,23 @@ def _events(comparison: Comparison) -> Section | None:
         for network in events.networks
     )  # fmt: skip
     columns = ("method", "runs", "events", "network", "SFE", "DfI before", "DfI after", "time of an event")
-    single = tuple(
-        _event_row(name, seed, record) for name, events in methods for seed, record in events.listed
-    )
+    single = tuple(_event_row(name, seed, record) for name, events in methods for seed, record in events.listed)
     unlisted = sum(events.unlisted for _, events in methods)
-    caption = f"{wording.counted(len(single), 'event')}, one by one" + (f"; {unlisted:,} more in metrics.jsonl" if unlisted else "")
+    caption = f"{wording.counted(len(single), 'event')}, one by one" + (
+        f"; {unlisted:,} more in metrics.jsonl" if unlisted else ""
+    )
     tables = (
         Table("Means of an event", columns, rows),
-        Table(caption, ("method", "seed", "step", "update", "cause", "networks: SFE, DfI before → after"), single, True),
+        Table(
+            caption,
+            ("method", "seed", "step", "update", "cause", "networks: SFE, DfI before → after"),
+            single,
+            True,
+            (4, 5),
+        ),
     )
     text = (
-        "SFE, the squared Frobenius error: how much an event changed the weights. DfI, their deviation from isometry: 0 "
+        "SFE, the squared Frobenius error: how much an event changed the weights. DfI, the deviation from isometry: 0 "
         "where every weight matrix, at its published scale, is an isometry. Both are sums over a network's matrices."
     )
     return Section("Events", text, (), tables)
@@ -56,9 +64,11 @@ def _event_row(method: str, seed: int, record: EventRecord) -> TableRow:
     return TableRow(method, (method, str(seed), f"{record.step:,}", f"{record.updates:,}", record.cause, changes))
 
 
-def _measures(comparison: Comparison, looks: Looks) -> Section | None:
+def _measures(comparison: Comparison, panel: Panel, looks: Looks) -> Section | None:
     curves = {
-        (curve.network, curve.measure, method.method): curve for method in comparison.methods for curve in method.measures
+        (curve.network, curve.measure, method.method): curve
+        for method in comparison.methods
+        for curve in method.measures
     }
     networks = list(dict.fromkeys(network for network, *_ in curves))
     figures = []
@@ -69,7 +79,7 @@ def _measures(comparison: Comparison, looks: Looks) -> Section | None:
                 continue
             ends = "; ".join(f"{name} {wording.number(float(curve.mean[-1]))}" for name, curve in shown.items())
             title = f"{network}: {meaning}"
-            figure = draw_measure(shown, looks, title, logarithmic)
+            figure = draw_measure(shown, looks, title, logarithmic, panel.branch_step, panel.trunk)
             colors = [looks[name] for name in shown]
             figures.append(Figured(picture(figure, f"{title}, over environment steps. At the end: {ends}", colors), ""))
     if not figures:
@@ -93,12 +103,13 @@ def _cost(comparison: Comparison) -> Section | None:
         for name, cost in methods
     )  # fmt: skip
     columns = ("method", "n", "wall time", "lowest to highest", "without the trunk", "updates/s", "lowest to highest")
-    text = "Means over the runs, evaluations included. Runs that shared a processor are slower than runs that had one each."
+    text = "Means over the runs, evaluations included. Runs that shared a processor are slower."
     return Section("Wall time", text, (), (Table("Wall time and speed", columns, rows),))
 
 
 def _runs(comparison: Comparison) -> Section:
     rows = [(method.method, run) for method in comparison.methods for run in method.runs]
+    above = os.path.commonpath([run.run.folder.parent for _, run in rows])
     normalised = comparison.references is not None
     columns = ("method", "seed", "state", "final", "area", *(("normalised",) if normalised else ()))
     columns += ("steps to threshold", "wall time", "folder")
@@ -108,9 +119,10 @@ def _runs(comparison: Comparison) -> Section:
         reached = wording.MISSING if run.steps_to_threshold is None else wording.steps(run.steps_to_threshold)
         cells.append(TableRow(method, (
             method, str(run.run.seed), _state(run), *map(wording.number, scores), reached,
-            wording.duration(run.run.seconds), str(run.run.folder),
+            wording.duration(run.run.seconds), os.path.relpath(run.run.folder, above),
         )))  # fmt: skip
-    return Section("Every run", "", (), (Table("Runs", columns, tuple(cells)),))
+    table = Table("Runs", columns, tuple(cells), words=(2, len(columns) - 1))
+    return Section("Every run", f"Folders are below {above}.", (), (table,))
 
 
 def _state(run: RunScores) -> str:
@@ -118,5 +130,3 @@ def _state(run: RunScores) -> str:
         return "finished"
     share = run.run.reached / run.run.steps if run.run.steps else math.nan
     return f"at {100 * share:.0f}%" if run.run.reached else "not begun"
-
-

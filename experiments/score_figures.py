@@ -9,11 +9,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from .figures import GRID, INK, MUTED, PAPER, Look, canvas, shortened
+from .figures import GRID, INK, MUTED, PAPER, WIDTH, Look, canvas, shortened
 from .results import Profile
 from .statistics import Interval
 
 ROW = 40  # pixels
+LONGEST_ROW = 56  # characters, of its name and numbers together
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def draw_rows(
     over_steps: bool = False,
 ) -> Figure:  # fmt: skip
     """A point and a bar for each row with its numbers above, dots for the runs below; `line` is no difference."""
-    figure, (axes,) = canvas(420, ROW * len(rows) + 50)
+    figure, (axes,) = canvas(WIDTH, ROW * len(rows) + 50)
     if line is not None:
         axes.axvline(line, color=MUTED, linewidth=1, zorder=1)
     _limit(axes, rows, line, limits)
@@ -53,12 +54,12 @@ def draw_rows(
 
 def draw_profiles(profiles: Mapping[str, Profile], looks: Mapping[str, Look], xlabel: str) -> Figure:
     """For every score, the share of runs that did better: a curve further up and to the right is better."""
-    figure, (axes,) = canvas(420, 280)
+    figure, (axes,) = canvas(WIDTH, 260)
     for name, profile in profiles.items():
         look, share = looks[name], profile.share
         if share.bounded:
             axes.fill_between(
-                profile.taus, share.low, share.high, color=look.color, alpha=0.12, linewidth=0, step="post"
+                profile.taus, share.low, share.high, color=look.color, alpha=0.08, linewidth=0, step="post"
             )
         axes.step(profile.taus, share.value, where="post", color=look.color, linewidth=1.8, linestyle=look.dashes)
     axes.set(xlabel=xlabel, ylabel="share of runs above it", ylim=(-0.03, 1.03))
@@ -85,8 +86,10 @@ def _limit(axes: Any, rows: Sequence[Row], line: float | None, limits: tuple[flo
 
 def _draw_row(axes: Any, place: int, row: Row) -> None:
     interval, color = row.interval, row.look.color
-    texts = {"transform": axes.get_yaxis_transform(), "va": "center"}
-    axes.text(0, place - 0.34, shortened(row.label), ha="left", color=INK, **texts)
+    box = {"facecolor": PAPER, "edgecolor": "none", "pad": 1}
+    texts: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "bbox": box, "zorder": 2}
+    room = LONGEST_ROW - len(row.said)
+    axes.text(0, place - 0.34, shortened(row.label, max(room, 12)), ha="left", color=INK, **texts)
     axes.text(1, place - 0.34, row.said, ha="right", color=MUTED, fontsize=8, **texts)
     left, right = axes.get_xlim()
     if interval.bounded:
@@ -102,7 +105,8 @@ def _draw_row(axes: Any, place: int, row: Row) -> None:
     )  # fmt: skip
     below = place + 0.26
     axes.plot(row.runs, [below] * len(row.runs), "o", color=color, markersize=4, alpha=0.55, markeredgewidth=0)
-    axes.plot(
-        row.censored, [below] * len(row.censored), ">", color="none", markeredgecolor=color, markersize=4.5,
-        markeredgewidth=0.9, clip_on=False,
-    )  # fmt: skip
+    if row.censored:  # without any the empty line would spoil the layout
+        axes.plot(
+            row.censored, [below] * len(row.censored), ">", color="none", markeredgecolor=color, markersize=4.5,
+            markeredgewidth=0.9, clip_on=False,
+        )  # fmt: skip

@@ -13,9 +13,9 @@ Looks = Mapping[str, Look]
 
 @dataclass(frozen=True)
 class TableRow:
-    """A method's row, with its sign before the first cell; or another one's."""
+    """A method's row; its sign stands before the first cell."""
 
-    method: str | None
+    method: str
     cells: tuple[str, ...]
 
 
@@ -25,6 +25,7 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[TableRow, ...]
     folded: bool = False  # long, and opened by who wants it
+    words: tuple[int, ...] = ()  # columns of words, which begin at the left
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,11 @@ def rows_of(
     found: Iterable[tuple[str, Look, Interval]],
     runs: Mapping[str, Sequence[float]] | None = None,
     difference: bool = False,
+    most: int = 4,
 ) -> list[Row]:
     """Rows of a figure, whose numbers have as many decimals."""
     listed = list(found)
-    places = wording.decimals([interval for *_, interval in listed])
+    places = min(most, wording.decimals([interval for *_, interval in listed]))
     return [
         Row(label, look, interval, wording.interval(interval, places, difference), (runs or {}).get(label, ()))
         for label, look, interval in listed
@@ -70,9 +72,11 @@ def rows_figure(
     return Figured(picture(figure, alt, [row.look for row in rows]), title)
 
 
-def columns_said(intervals: Sequence[Sequence[Interval | None]], difference: bool = False) -> list[list[str]]:
+def columns_said(
+    intervals: Sequence[Sequence[Interval | None]], difference: bool = False, most: int = 4
+) -> list[list[str]]:
     """A table of intervals in words, row by row; each column has its own number of decimals."""
-    places = [wording.decimals(column) for column in zip(*intervals, strict=True)]
+    places = [min(most, wording.decimals(column)) for column in zip(*intervals, strict=True)]
     return [
         [wording.interval(found, digits, difference) for found, digits in zip(row, places, strict=True)]
         for row in intervals

@@ -1,9 +1,11 @@
 """Numbers and what they show, in words that promise no more than they hold."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from .results import Across, Comparison, Contrast, Results
+from matplotlib.ticker import EngFormatter
+
+from .results import Across, Comparison, Contrast
 from .statistics import Interval
 
 FEW_RUNS = 10  # below which intervals of the bootstrap are known to be too narrow
@@ -11,12 +13,12 @@ MISSING = "–"
 
 
 def decimals(intervals: Iterable[Interval | None]) -> int:
-    """For a column of intervals: two digits of the narrowest."""
+    """For a column of intervals: what tells a twentieth of the narrowest one."""
     known = [interval for interval in intervals if interval is not None]
     widths = [interval.high - interval.low for interval in known if interval.bounded]
     sizes = [width for width in widths if 0 < width < math.inf]
     sizes = sizes or [abs(interval.value) / 10 for interval in known if 0 < abs(interval.value) < math.inf]
-    return 1 if not sizes else min(4, max(0, 1 - math.floor(math.log10(min(sizes)))))
+    return 1 if not sizes else min(4, max(0, 1 - math.floor(math.log10(min(sizes) / 2))))
 
 
 def number(value: float | None, places: int | None = None) -> str:
@@ -69,6 +71,15 @@ def step_interval(found: Interval | None) -> str:
     return steps(found.value) + (f" [{steps(found.low)}, {steps(found.high)}]" if found.bounded else "")
 
 
+def short_steps(found: Interval) -> str:
+    """The same where there is little room: `140k [120k, never]`."""
+    say = EngFormatter(places=None, sep="")
+    low, value, high = (
+        say(each) if math.isfinite(each) else number(each) for each in (found.low, found.value, found.high)
+    )
+    return value + (f" [{low}, {high}]" if found.bounded else "")
+
+
 def duration(seconds: float | None) -> str:
     if seconds is None or not math.isfinite(seconds):
         return MISSING
@@ -92,11 +103,12 @@ def counted(n: int, one: str) -> str:
     return f"{n} {one}" if n == 1 else f"{n} {one}s"
 
 
-def finding(contrast: Contrast, score: str) -> str:
+def finding(contrast: Contrast, score: str, places: int) -> str:
     """What one difference says, and above all what it does not."""
     difference = contrast.final_iqm
     unit = ("pair" if contrast.paired else "run") if difference.n == 1 else ("pairs" if contrast.paired else "runs")
-    start = f"{contrast.method} minus {contrast.against}, {score}: {interval(difference, difference=True)}, {difference.n} {unit}"
+    said = f"{interval(difference, places, difference=True)}, {difference.n} {unit}"
+    start = f"{contrast.method} minus {contrast.against}, {score}: {said}"
     if not difference.bounded:
         return f"{start}: no interval can be made, so this says nothing of other seeds."
     if difference.low <= 0 <= difference.high:
@@ -106,22 +118,24 @@ def finding(contrast: Contrast, score: str) -> str:
     return f"{start}: the interval leaves out 0, in favour of {better} over {worse}{few}."
 
 
+def headline(compared: Comparison | Across) -> list[str]:
+    """The finding that the comparison was made for: the reference against the baseline; else the first one."""
+    places = decimals(contrast.final_iqm for contrast in compared.contrasts)
+    contrasts = compared.contrasts
+    against = contrasts[0].against if contrasts else ""
+    own = [contrast for contrast in contrasts if contrast.against == against][-1:]
+    return [finding(contrast, score_of(compared), places) for contrast in own]
+
+
+def score_of(compared: Comparison | Across) -> str:
+    return "final normalised score" if isinstance(compared, Across) else "final return"
+
+
 def findings(compared: Comparison | Across) -> list[str]:
     """A sentence for each contrast; where there are several, one on how many are looked at together."""
-    score = "final normalised score" if isinstance(compared, Across) else "final return"
-    found = [finding(contrast, score) for contrast in compared.contrasts]
-    if len([contrast for contrast in compared.contrasts if contrast.final_iqm.bounded]) > 3:
-        found.append(f"{len(found)} differences are shown at once: at 95%, one in twenty leaves out 0 by chance alone.")
+    places = decimals(contrast.final_iqm for contrast in compared.contrasts)
+    found = [finding(contrast, score_of(compared), places) for contrast in compared.contrasts]
+    if sum(contrast.final_iqm.bounded for contrast in compared.contrasts) > 3:
+        chance = "even if all methods were alike, about one 95% interval in twenty would leave out 0"
+        found.append(f"{len(found)} differences are looked at together: {chance}.")
     return found
-
-
-def said_of(results: Results) -> Sequence[str]:
-    """What was found, a line each, environments named where there are several."""
-    several = len(results.comparisons) > 1
-    lines = []
-    for across in results.across:
-        lines += [f"{across.agent}, {len(across.envs)} environments together. {text}" for text in findings(across)]
-    for comparison in results.comparisons:
-        start = f"{comparison.agent}, {comparison.env}. " if several else ""
-        lines += [start + text for text in findings(comparison)]
-    return lines
