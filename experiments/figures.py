@@ -133,6 +133,7 @@ def picture(figure: Figure, alt: str, colors: Iterable[Look]) -> Picture:
 
 def svg(figure: Figure, text_as_paths: bool = False) -> str:
     """The same figure always gives the same text."""
+    _lay_out(figure)
     content = io.BytesIO()
     with matplotlib.rc_context({"svg.fonttype": "path" if text_as_paths else "none"}):
         figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
@@ -140,9 +141,18 @@ def svg(figure: Figure, text_as_paths: bool = False) -> str:
 
 
 def png(figure: Figure) -> bytes:
+    _lay_out(figure)
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=192)
     return content.getvalue()
+
+
+def _lay_out(figure: Figure) -> None:
+    """Once: left to saving, it would draw the whole figure an additional time."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
 
 
 def _themed(drawing: str, colors: Iterable[Look]) -> str:

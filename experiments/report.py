@@ -28,6 +28,7 @@ class Chapter:
     name: str
     agent: str
     env: str
+    lead: str
     headline: Sequence[str]
     findings: Sequence[str]
     notes: Sequence[str]
@@ -83,16 +84,17 @@ def _title(results: Results) -> str:
 def _chapters(results: Results, methods: Mapping[str, Look]) -> list[Chapter]:
     found = []
     for index, across in enumerate(results.across):
-        notes = (f"Environments: {', '.join(across.envs)}.", *across.notes)
+        lead = f"Environments: {', '.join(across.envs)}."
         panel = panel_across(across, results.comparisons)
         sections = across_sections(across, panel, methods)
         where = f"{len(across.envs)} environments together"
-        found.append(Chapter(f"all-{index}", across.agent, where, headline(across), findings(across), notes, sections))
+        said = lead, headline(across), findings(across), across.notes
+        found.append(Chapter(f"all-{index}", across.agent, where, *said, sections))
     for index, comparison in enumerate(results.comparisons):
         panel = panel_of(comparison)
         sections = [*score_sections(comparison, panel, methods), *run_sections(comparison, panel, methods)]
-        said = headline(comparison), findings(comparison)
-        found.append(Chapter(f"env-{index}", comparison.agent, comparison.env, *said, comparison.notes, sections))
+        said = "", headline(comparison), findings(comparison), comparison.notes
+        found.append(Chapter(f"env-{index}", comparison.agent, comparison.env, *said, sections))
     return found
 
 

@@ -75,12 +75,9 @@ def rows_figure(
 def columns_said(
     intervals: Sequence[Sequence[Interval | None]], difference: bool = False, most: int = 4
 ) -> list[list[str]]:
-    """A table of intervals in words, row by row; each column has its own number of decimals."""
-    places = [min(most, wording.decimals(column)) for column in zip(*intervals, strict=True)]
-    return [
-        [wording.interval(found, digits, difference) for found, digits in zip(row, places, strict=True)]
-        for row in intervals
-    ]
+    """A table of intervals of one unit in words, row by row, with as many decimals everywhere."""
+    places = min(most, wording.decimals([found for row in intervals for found in row]))
+    return [[wording.interval(found, places, difference) for found in row] for row in intervals]
 
 
 def ways(found: Iterable[Interval | Band | None], what: str = "Intervals") -> tuple[str, ...]:

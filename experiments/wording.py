@@ -13,12 +13,12 @@ MISSING = "–"
 
 
 def decimals(intervals: Iterable[Interval | None]) -> int:
-    """For a column of intervals: what tells a twentieth of the narrowest one."""
+    """For intervals beside each other: what tells a twentieth of a narrow one."""
     known = [interval for interval in intervals if interval is not None]
     widths = [interval.high - interval.low for interval in known if interval.bounded]
     sizes = [width for width in widths if 0 < width < math.inf]
     sizes = sizes or [abs(interval.value) / 10 for interval in known if 0 < abs(interval.value) < math.inf]
-    return 1 if not sizes else min(4, max(0, 1 - math.floor(math.log10(min(sizes) / 2))))
+    return 1 if not sizes else min(4, max(0, 1 - math.floor(math.log10(sorted(sizes)[len(sizes) // 4] / 2))))
 
 
 def number(value: float | None, places: int | None = None) -> str:
