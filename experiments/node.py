@@ -1,0 +1,68 @@
+"""The part of a comparison that takes place on a node of a cluster: one run, as a child process of a task."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from training.files import FolderLock
+
+from . import child
+from .child import STOPPED
+from .grid import Job
+from .register import check_sight
+from .states import state_of
+
+POLL = 0.5  # seconds between two looks at a child process
+# A node that is cut off gives up after a minute, then its runs write a checkpoint and let go of their folders.
+LOCK_LIMIT = 300.0
+
+
+def perform(job: Job, register: Any, seen: tuple[str, str, str], environment: Mapping[str, str]) -> int:
+    """Run or continue a run on this node, and pass on a wish that it stops; its exit code."""
+    import ray
+
+    terminated = threading.Event()
+    previous = signal.signal(signal.SIGTERM, lambda number, frame: terminated.set())
+    try:
+        node, address = ray.get_runtime_context().get_node_id(), ray.util.get_node_ip_address()
+        check_sight(address, *seen)
+        if not ray.get(register.begin.remote(str(job.folder), node, address)):
+            return STOPPED
+        told = register.told_to_stop.remote(node)  # fails, and so is ready too, when the comparison is gone
+
+        def stopping(seconds: float) -> bool:
+            return bool(ray.wait([told], timeout=seconds)[0]) or terminated.is_set()
+
+        os.chdir(seen[0])
+        if state_of(job) == "finished":  # its node was lost before it could say so
+            return 0
+        if not wait_for_folder(job.folder, LOCK_LIMIT, stopping):
+            return STOPPED
+        os.environ.pop("OMP_NUM_THREADS", None)  # Ray's; runs get what the comparison has
+        process = child.start(job, environment, Path(seen[0]))
+        while process.poll() is None and not stopping(POLL):
+            pass
+        child.stop(process)
+        code = process.wait()
+        return STOPPED if code == -signal.SIGTERM else code  # asked before it could begin
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def wait_for_folder(folder: Path, limit: float, stopping: Callable[[float], bool]) -> bool:
+    """Until no process of a node thought lost has the run open any more; False where a stop is asked for first."""
+    deadline = time.monotonic() + limit
+    while folder.exists():
+        try:
+            FolderLock(folder).release()
+            return True
+        except ValueError as error:
+            if time.monotonic() >= deadline:
+                raise ValueError(f"{error}; waited {limit:g} s, it may be a node that was thought lost") from None
+        if stopping(POLL):
+            return False
+    return True

@@ -1,0 +1,57 @@
+"""What the nodes of a cluster and the comparison tell each other; imports little, since every node loads it."""
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class Register:
+    """Which runs are where, and whether they are to stop; an actor on the comparison's own node, one per comparison."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, tuple[str, str]] = {}
+        self._stopping = False
+        self._leaving: set[str] = set()
+        self._changed = asyncio.Condition()
+
+    async def begin(self, run: str, node: str, address: str) -> bool:
+        """A run has come to a node; False where it is not to begin."""
+        if self._is_to_stop(node):
+            return False
+        self._places[run] = (node, address)
+        return True
+
+    async def places(self) -> dict[str, tuple[str, str]]:
+        """The node and its address of every run that ever began."""
+        return self._places
+
+    async def told_to_stop(self, node: str) -> None:
+        """Returns when runs of the node are to stop, and not before."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._is_to_stop(node))
+
+    async def stop(self) -> dict[str, tuple[str, str]]:
+        """Nothing begins from now on; which runs have begun."""
+        async with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        return self._places
+
+    async def leave(self, nodes: Iterable[str]) -> None:
+        """Runs of these nodes are to go elsewhere."""
+        async with self._changed:
+            self._leaving.update(nodes)
+            self._changed.notify_all()
+
+    def _is_to_stop(self, node: str) -> bool:
+        return self._stopping or node in self._leaving
+
+
+def check_sight(address: str, directory: str, root: str, sign: str) -> None:
+    """A node has to see what the comparison sees, under the same paths; raises ValueError, in one line."""
+    for path in (directory, root, sign):
+        if not Path(path).exists():
+            raise ValueError(
+                f"node {address} does not see {path}: the checkout, its Python environment and the folder of the runs "
+                "have to be at the same paths on every node, on a file system that all of them share"
+            )

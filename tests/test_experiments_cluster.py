@@ -1,0 +1,186 @@
+"""Runs on a real Ray cluster of this machine, some of whose nodes are lost, are the runs of an undisturbed sweep."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import train_dqn
+from experiments.cluster import RayPool, connect
+from experiments.conduct import Sweep, conduct, look
+from experiments.grid import Grid, Job, plan
+from experiments.local import LocalPool
+from experiments.node import wait_for_folder
+from experiments.states import log_path, state_of
+from training.checkpoint import steps_of
+from training.differences import differences
+from training.files import FolderLock
+
+ray = pytest.importorskip("ray")
+TINY = (
+    ("--preset", ("quick",)),
+    ("--num-envs", ("1",)),
+    ("--steps", ("1200",)),
+    ("--learning-starts", ("100",)),
+    ("--hidden-width", ("8",)),
+    ("--batch-size", ("8",)),
+    ("--replay-capacity", ("500",)),
+    ("--eval-every", ("1200",)),
+    ("--eval-episodes", ("1",)),
+    ("--log-every", ("200",)),
+    ("--measure-every", ("0",)),
+    ("--checkpoint-every", ("150",)),
+    ("--device", ("cpu",)),
+)
+
+
+def jobs_in(folder: Path) -> tuple[Job, ...]:
+    """A trunk and two branches of it."""
+    grid = Grid("dqn", ("CartPole-v1",), ("none", "reset"), (0,), 0.25, 1, TINY, folder)
+    return plan(grid, train_dqn.PRESETS)
+
+
+def finish(jobs: tuple[Job, ...], pool: Any, during: Callable[[Sweep], None] = lambda sweep: None) -> None:
+    sweep = look(jobs, retry=False)
+    deadline = time.monotonic() + 240
+
+    def show(sweep: Sweep) -> None:
+        assert time.monotonic() < deadline
+        during(sweep)
+
+    conduct(sweep, pool, show)
+    assert sweep.complete, {path.name: failure.lines for path, failure in sweep.failed.items()}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, ...]:
+    jobs = jobs_in(tmp_path_factory.mktemp("undisturbed"))
+    finish(jobs, LocalPool(2))
+    return jobs
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A head, which is a node of one CPU; it notices lost nodes sooner than usual."""
+    from ray.cluster_utils import Cluster
+
+    soon = {"health_check_period_ms": 500, "health_check_failure_threshold": 4, "health_check_initial_delay_ms": 500}
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "_system_config": soon})
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+def processes(job: Job) -> list[int]:
+    """Ids of the processes of a run."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().decode().split("\0")
+        except (OSError, UnicodeDecodeError):
+            continue
+        if str(job.folder) in words and str(job.script) in words:
+            found.append(int(path.parent.name))
+    return found
+
+
+def parent_of(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@pytest.mark.slow
+def test_a_node_lost_in_mid_run_changes_no_run(undisturbed: tuple[Job, ...], cluster: Any, tmp_path: Path):
+    said: list[str] = []
+    second = cluster.add_node(num_cpus=2)
+    pool = RayPool(cluster.address, 1, None, tmp_path, said.append)
+    jobs = jobs_in(tmp_path)
+    lost: list[Job] = []
+
+    def lose(sweep: Sweep) -> None:
+        """The node's raylet and workers die once both branches are on their way, and a run on it as well."""
+        if lost:
+            return
+        branches = [job for job in jobs[1:] if steps_of(job.folder) and max(steps_of(job.folder)) > job.start]
+        there = [job for job in branches if processes(job) and parent_of(processes(job)[0]) in workers(second)]
+        if len(branches) < 2 or not there:
+            return
+        lost.extend(there)
+        os.kill(processes(there[0])[0], signal.SIGKILL)
+        for worker in workers(second):
+            os.kill(worker, signal.SIGKILL)
+        cluster.remove_node(second, allow_graceful=False)
+
+    try:
+        assert pool.slots == 3
+        finish(jobs, pool, lose)
+    finally:
+        pool.close()
+    assert lost
+    assert any("is gone" in line for line in said)
+    for ours, theirs in zip(jobs, undisturbed, strict=True):
+        assert differences(theirs.folder, ours.folder) == []
+    for job in lost:
+        assert "continuing at step" in log_path(job).read_text()
+
+
+def workers(node: Any) -> list[int]:
+    """Processes of a node in which tasks take place."""
+    raylet = node.all_processes["raylet"][0].process.pid
+    return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/stat") if _is_child(path, raylet)]
+
+
+def _is_child(path: Path, parent: int) -> bool:
+    try:
+        return int(path.read_text().rpartition(")")[2].split()[1]) == parent
+    except OSError:
+        return False
+
+
+def test_a_stopped_sweep_goes_on_where_it_was(cluster: Any, tmp_path: Path):
+    grid = Grid("dqn", ("CartPole-v1",), ("none",), (0, 1), None, 1, TINY, tmp_path)
+    first, second = plan(grid, train_dqn.PRESETS)
+    pool = RayPool(cluster.address, 1, None, tmp_path)
+    sweep = look((first, second), retry=False)
+
+    def under_way() -> bool:
+        return bool(steps_of(first.folder))
+
+    try:
+        assert pool.slots == 1
+        conduct(sweep, pool, stop_requested=under_way)
+        assert sweep.failed == {}
+        assert (state_of(first), state_of(second)) == ("interrupted", "new"), "the second waited for its turn"
+        assert processes(first) == []
+        assert "with a checkpoint" in log_path(first).read_text()
+        pool.close()
+        pool = RayPool(cluster.address, 1, None, tmp_path)
+        finish((first,), pool)
+    finally:
+        pool.close()
+    arguments = [str(tmp_path / "whole") if word == str(first.folder) else word for word in first.arguments]
+    assert train_dqn.train(arguments) == 0
+    assert differences(tmp_path / "whole", first.folder) == []
+
+
+def test_a_folder_in_use_is_waited_for_and_then_given_up(tmp_path: Path):
+    assert wait_for_folder(tmp_path / "none", 0, lambda seconds: False)
+    lock = FolderLock(tmp_path)
+    with pytest.raises(ValueError, match=r"in use by another process.*waited 0 s"):
+        wait_for_folder(tmp_path, 0, lambda seconds: False)
+    assert not wait_for_folder(tmp_path, 60, lambda seconds: True), "a stop is asked for"
+
+    def let_go(seconds: float) -> bool:
+        lock.release()
+        return False
+
+    assert wait_for_folder(tmp_path, 60, let_go)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "head", "ray://head:10001"])
+def test_a_cluster_that_is_not_there_is_named_in_one_line(address: str):
+    with pytest.raises(ValueError, match=f"--ray {address} given; [^\n]*$"):
+        connect(address)
