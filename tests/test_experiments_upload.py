@@ -1,0 +1,106 @@
+"""Finished runs reach the place that --upload names, whole or not at all, and no failure ends a comparison."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from experiments.upload import Uploads, check, upload
+
+FILES = {
+    "config.json": "{}",
+    "lock": "",
+    "metrics.jsonl": "line\n" * 9,
+    "checkpoints/100/agent.safetensors": "weights",
+    "replay/.part-7": "half",
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    folder = tmp_path / "runs" / "CartPole-v1-fire-seed0"
+    for name, text in FILES.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+@pytest.fixture(params=["file", "memory"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A disk, and an object store in memory, which has no folders."""
+    yield f"file://{tmp_path}/there" if request.param == "file" else "memory://bucket/there"
+    fsspec.filesystem("memory").store.clear()
+
+
+def there(url: str) -> dict[str, str]:
+    system, root = fsspec.core.url_to_fs(url)
+    return {path.partition("/there/")[2]: system.cat_file(path).decode() for path in system.find(root)}
+
+
+def test_a_run_arrives_whole_but_for_its_lock(run: Path, url: str):
+    check(url)
+    assert there(url) == {}, "nothing of the check is left"
+    assert upload(run, url) == 3
+    assert there(url) == {
+        f"{run.name}/{name}": FILES[name]
+        for name in ("config.json", "metrics.jsonl", "checkpoints/100/agent.safetensors")
+    }
+    assert upload(run, url) == 0, "it is there"
+
+
+def test_what_was_cut_short_or_has_changed_is_sent_again(run: Path, url: str):
+    upload(run, url)
+    system, root = fsspec.core.url_to_fs(url)
+    system.pipe_file(f"{root}/{run.name}/metrics.jsonl", b"li")
+    assert upload(run, url) == 2, "the file, and the mark after it"
+    (run / "config.json").write_text("[]")
+    assert upload(run, url) == 1, "of the same size, and another"
+    assert there(url)[f"{run.name}/config.json"] == "[]"
+    assert there(url)[f"{run.name}/metrics.jsonl"] == FILES["metrics.jsonl"]
+
+
+def test_a_run_cut_off_on_its_way_has_no_config(run: Path, url: str, monkeypatch: pytest.MonkeyPatch):
+    upload(run, url)
+    (run / "metrics.jsonl").write_text("longer now\n" * 20)
+    system, _ = fsspec.core.url_to_fs(url)
+
+    def fail(*arguments: object) -> None:
+        raise OSError("the line is\ndown")
+
+    warnings: list[str] = []
+    uploads = Uploads(url, warnings.append)
+    with monkeypatch.context() as broken:
+        broken.setattr(type(system), "put_file", fail)
+        uploads.add(run)
+        uploads._pending[run].result()
+        assert f"{run.name}/config.json" not in there(url)
+    assert uploads.finish() == [], "tried again"
+    assert warnings == [f"warning: {run.name} is not at {url} (the line is down); the run itself is complete"]
+    assert there(url)[f"{run.name}/metrics.jsonl"] == "longer now\n" * 20
+    assert f"{run.name}/config.json" in there(url)
+
+
+def test_an_upload_that_keeps_failing_is_told(run: Path, tmp_path: Path):
+    warnings: list[str] = []
+    uploads = Uploads(f"file://{tmp_path}/there", warnings.append)
+    (tmp_path / "there").rmdir()
+    (tmp_path / "there").write_text("a file now")
+    uploads.add(run)
+    assert uploads.finish() == [run]
+    assert len(warnings) == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("s4://bucket", "did you mean s3"),
+        ("gs://bucket/runs", "pip install gcsfs"),
+        ("file:///proc/none/here", "cannot be written to"),
+    ],
+)
+def test_a_url_that_cannot_work_is_refused_in_one_line(url: str, message: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(__import__("sys").modules, "gcsfs", None)  # as if it were not installed
+    with pytest.raises(ValueError, match=f"--upload {url} given[^\n]*{message}[^\n]*$"):
+        check(url)
