@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from .grid import Job
@@ -13,6 +14,7 @@ from .states import log_path
 
 SET_PARENT_DEATH_SIGNAL = 1  # prctl(2)
 STOPPED = 130  # a run's exit code after SIGTERM
+LIBC = ctypes.CDLL(None)  # not between fork and exec, where another thread may have held the loader's lock
 
 
 def start(
@@ -35,7 +37,7 @@ def start(
             cwd=directory,
             env=os.environ | dict(environment or {}),
             start_new_session=True,
-            preexec_fn=_stop_with_parent,
+            preexec_fn=partial(_stop_with_parent, os.getpid()),
         )
 
 
@@ -45,5 +47,13 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
         process.terminate()
 
 
-def _stop_with_parent() -> None:
-    ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+def code_of(process: "subprocess.Popen[bytes]") -> int:
+    """The exit code of a run that has ended; one asked to stop while it was still beginning has stopped, too."""
+    return STOPPED if process.returncode == -signal.SIGTERM else process.returncode
+
+
+def _stop_with_parent(parent: int) -> None:
+    """Linux sends the signal when the thread that forked ends."""
+    LIBC.prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+    if os.getppid() != parent:  # gone before it was watched
+        os._exit(STOPPED)

@@ -47,8 +47,8 @@ def perform(job: Job, register: Any, seen: tuple[str, str, str], environment: Ma
         while process.poll() is None and not stopping(POLL):
             pass
         child.stop(process)
-        code = process.wait()
-        return STOPPED if code == -signal.SIGTERM else code  # asked before it could begin
+        process.wait()
+        return child.code_of(process)
     finally:
         signal.signal(signal.SIGTERM, previous)
 
