@@ -2,22 +2,26 @@
 
 import difflib
 import shlex
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import train_dqn
 import train_sac
-from experiments.comparison import report, run_comparison, show_plan
-from experiments.conduct import Pool
+from experiments.cluster import RayPool
+from experiments.comparison import Machines, report, run_comparison, show_plan
 from experiments.grid import Flags, Grid
 from experiments.local import LocalPool, default_slots, usable_gpus
 from experiments.results import Options as ReportOptions
+from experiments.upload import Uploads
 from training.beginning import folder_name
 from training.command_line import command_line, flags_of, main, preset_named, read_flags, split
 
 PRESETS = {"sac": train_sac.PRESETS, "dqn": train_dqn.PRESETS}
+HERE = "here"  # what --ray alone stands for
 EPILOGUE = """All other flags are those of train_sac.py and train_dqn.py, and reach every run:
 
   python compare.py --agent sac --env h1-walk --reinit none reset shrink-perturb fire --seeds 0-4 --branch-at 0.5
@@ -48,6 +52,12 @@ class Options:
     """Folder of the comparison; unset: runs/compare-<agent>-<environments>."""
     jobs: int | None = None
     """Runs at once; unset: one per GPU, or as many as have cores and memory."""
+    ray: str | None = None
+    """Run on a Ray cluster: HOST:PORT, or auto; --ray alone: the one of this machine, begun if there is none."""
+    gpus_per_run: float | None = None
+    """GPUs of each run on a Ray cluster, such as 0.25; unset: 1 where the cluster has any."""
+    upload: str | None = None
+    """URL that finished runs are copied to, such as s3://bucket/folder."""
     dry_run: bool = False
     """Show the runs with their command lines and what they cost, and do nothing."""
     retry: bool = False
@@ -74,16 +84,24 @@ def body(arguments: Sequence[str]) -> int:
     grid = make_grid(options, passed)
     if options.dry_run:
         return show_plan(grid, PRESETS[options.agent], options.jobs)
-    code = run_comparison(grid, PRESETS[options.agent], pool_of(options, grid), options.retry)
+    uploads = Uploads(options.upload, warn) if options.upload else None
+    finished = (lambda job: uploads.add(job.folder)) if uploads else (lambda job: None)
+    code = run_comparison(grid, PRESETS[options.agent], partial(machines, options, grid), options.retry, finished)
+    if uploads and (missing := uploads.finish()):
+        warn(f"not at {options.upload}: {', '.join(run.name for run in missing)}; the same command tries again")
     if any(grid.folder.glob("*/config.json")):
         report([grid.folder], grid.folder, shown, command)
     return code
 
 
+def warn(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
 def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
     """Our own flags, and those for the training script, which are checked with the runs they are for."""
     ours = flags_of(Options)
-    given = split(arguments)
+    given = [(name, values or ([HERE] if name == "--ray" else [])) for name, values in split(arguments)]
     own = [word for name, values in given if name in ours or name in ("-h", "--help") for word in (name, *values)]
     options = read_flags(Options(), own, "compare.py", f"{__doc__}\n\n{EPILOGUE}")
     if not options.report_only:
@@ -132,14 +150,13 @@ def parse_seeds(words: Sequence[str]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def pool_of(options: Options, grid: Grid) -> Callable[[int], Pool]:
-    """Where the runs take place, told how many of them the memory holds."""
-
-    def make(in_memory: int) -> Pool:
-        gpus = usable_gpus(grid.flags)
-        return LocalPool(options.jobs or min(default_slots(grid.threads, gpus), in_memory), gpus)
-
-    return make
+def machines(options: Options, grid: Grid, in_memory: int) -> Machines:
+    """Where the runs take place; this machine's memory holds so many."""
+    if options.ray is not None:
+        address = None if options.ray == HERE else options.ray
+        return RayPool(address, options.threads, options.gpus_per_run, grid.folder)
+    gpus = usable_gpus(grid.flags)
+    return LocalPool(options.jobs or min(default_slots(grid.threads, gpus), in_memory), gpus)
 
 
 if __name__ == "__main__":

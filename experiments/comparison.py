@@ -2,7 +2,9 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import Protocol
 
 from training.command_line import Preset
 from training.files import FolderLock, read_json, write_json
@@ -23,6 +25,18 @@ from .wording import findings
 KEPT = "comparison.json"
 
 
+class Machines(Pool, Protocol):
+    """A pool that can be shown, and left."""
+
+    def describe(self) -> str:
+        """What it is and how many runs it has at once, in one line."""
+
+    def where(self, job: Job) -> str | None:
+        """The machine a run is on; None while it waits for one."""
+
+    def close(self) -> None: ...
+
+
 def show_plan(grid: Grid, presets: Mapping[str, Preset], slots: int | None) -> int:
     """What would be run, and its cost; nothing is written."""
     jobs = plan(grid, presets)
@@ -36,7 +50,7 @@ def show_plan(grid: Grid, presets: Mapping[str, Preset], slots: int | None) -> i
 def run_comparison(
     grid: Grid,
     presets: Mapping[str, Preset],
-    make_pool: Callable[[int], Pool],  # from the runs that the machine's memory holds
+    make_pool: Callable[[int], Machines],  # from how many runs this machine's memory holds
     retry: bool = False,
     finished: Callable[[Job], None] = lambda job: None,
 ) -> int:
@@ -46,14 +60,17 @@ def run_comparison(
     lock = take(grid.folder)
     try:
         sweep = look(jobs, retry)
+        for job in jobs:
+            if job.folder in sweep.finished:
+                finished(job)
         if sweep.ready():
             pool = make_pool(
                 slots_in_memory(check_and_weigh(grid, presets))
             )  # nothing is written before this has worked
             keep(grid)
-            print(f"{grid.folder}: {len(jobs)} runs, {len(sweep.finished)} of them finished; Ctrl-C stops all of them")
-            where = getattr(pool, "where", lambda job: None)
-            with stop_signals() as stop_requested, LiveTable(where=where) as table:
+            print(f"{grid.folder}: {len(jobs)} runs, {len(sweep.finished)} of them finished; {pool.describe()}")
+            print("Ctrl-C stops all of them, each with a checkpoint; the same command continues")
+            with closing(pool), stop_signals() as stop_requested, LiveTable(where=pool.where) as table:
                 conduct(sweep, pool, table, stop_requested, finished)
     finally:
         lock.release()

@@ -52,6 +52,15 @@ class LocalPool:
         for running in self._running:
             child.stop(running.process)
 
+    def describe(self) -> str:
+        return f"{self.slots} at once" + (f" on {self.gpus} GPUs" if self.gpus else "")
+
+    def where(self, job: Job) -> str:
+        return ""  # there is but one machine
+
+    def close(self) -> None:
+        """Nothing to leave."""
+
 
 def visible(index: int) -> str:
     """The name of this machine's GPU number `index`, of those this process may use."""

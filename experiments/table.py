@@ -29,9 +29,9 @@ EVERY = 60.0  # seconds between two summaries where there is no terminal
 class LiveTable:
     """Call it with the sweep whenever something may have changed."""
 
-    def __init__(self, console: Console | None = None, where: Callable[[Job], str | None] = lambda job: None) -> None:
+    def __init__(self, console: Console | None = None, where: Callable[[Job], str | None] = lambda job: "") -> None:
         self.console = console or Console(stderr=True)
-        self.where = where  # the machine a run is on, where there are several
+        self.where = where  # the machine a run is on; None while it waits for one
         self._live = Live(console=self.console, auto_refresh=False) if self.console.is_terminal else None
         self._states: dict[str, str] = {}
         self._progress: dict[str, Progress] = {}
@@ -50,7 +50,7 @@ class LiveTable:
             self._live.stop()
 
     def __call__(self, sweep: Sweep) -> None:
-        states = {job.name: sweep.state(job) for job in sweep.jobs}
+        states = {job.name: self._state(sweep, job) for job in sweep.jobs}
         for job in sweep.jobs:
             if states[job.name] in ("running", "stopping") or states[job.name] != self._states.get(job.name):
                 self._progress[job.name] = progress_of(job)
@@ -61,6 +61,10 @@ class LiveTable:
         else:
             self._say(sweep, states, summary)
         self._states = states
+
+    def _state(self, sweep: Sweep, job: Job) -> str:
+        state = sweep.state(job)
+        return "queued" if state == "running" and self.where(job) is None else state
 
     def _summary(self, sweep: Sweep, states: Mapping[str, str]) -> str:
         """How many runs are where, and how long the rest will take at the rate so far."""
