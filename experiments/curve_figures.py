@@ -147,9 +147,15 @@ def draw_paper_figure(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Fig
         handles.append(Line2D([], [], color=MUTED, linewidth=1.9, label="trunks, shared"))
     if any(panel.branch_step is not None for panel in panels):
         handles.append(Line2D([], [], color=MUTED, linewidth=0.9, linestyle=DASHED, label="branch"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 3 * columns), frameon=False)
-    said = "Interquartile mean with its 95% band; thin lines are single runs"
-    figure.suptitle(said, fontsize=8.6, color=MUTED)
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(len(handles), 4 if columns == 1 else 3 * columns),
+        frameon=False,
+    )
+    ways = dict.fromkeys(curve.iqm.method for panel in panels for curve in panel.curves.values() if curve.iqm.bounded)
+    said = ["Thick: interquartile mean. Thin: single runs.", *([f"Bands: {'; '.join(ways)}."] if ways else [])]
+    figure.suptitle(" ".join(said), fontsize=8.2, color=MUTED)
     return figure
 
 

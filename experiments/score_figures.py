@@ -37,7 +37,7 @@ def draw_rows(
     figure, (axes,) = canvas(WIDTH, ROW * len(rows) + 50)
     if line is not None:
         axes.axvline(line, color=MUTED, linewidth=1, zorder=1)
-    _limit(axes, rows, line, limits)
+    _limit(axes, rows, line, limits, 100.0 if over_steps else 0.0)
     for place, row in enumerate(rows):
         _draw_row(axes, place, row)
     axes.set_ylim(len(rows) - 0.45, -0.62)
@@ -67,7 +67,9 @@ def draw_profiles(profiles: Mapping[str, Profile], looks: Mapping[str, Look], xl
     return figure
 
 
-def _limit(axes: Any, rows: Sequence[Row], line: float | None, limits: tuple[float, float] | None) -> None:
+def _limit(
+    axes: Any, rows: Sequence[Row], line: float | None, limits: tuple[float, float] | None, least: float
+) -> None:
     """Room for everything finite, and at the right for what never ends."""
     if limits:
         axes.set_xlim(*limits)
@@ -80,7 +82,7 @@ def _limit(axes: Any, rows: Sequence[Row], line: float | None, limits: tuple[flo
     ]
     shown += [] if line is None else [line]
     low, high = (min(shown), max(shown)) if shown else (0.0, 1.0)
-    room = 0.04 * (high - low) or max(abs(high), 1.0) * 0.1
+    room = max(least, 0.04 * (high - low) or max(abs(high), 1.0) * 0.1)
     axes.set_xlim(low - room, high + room)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from . import wording
 from .curve_figures import LOW, NARROW, WIDE, Panel, draw_curves, draw_method, limits_of
-from .figures import picture
+from .figures import LONGEST_NAME, picture, shortened
 from .results import Across, AcrossMethod, Comparison, Contrast, MethodResults
 from .score_figures import Row, draw_profiles
 from .sections import Figured, Looks, Section, Table, TableRow, columns_said, rows_figure, rows_of, ways
@@ -47,7 +47,7 @@ def _curves(panel: Panel, looks: Looks) -> Section | None:
     for name, title in AGGREGATES:
         last = {method: float(getattr(curve, name).value[-1]) for method, curve in panel.curves.items()}
         said = "; ".join(f"{method} {wording.number(value)}" for method, value in last.items())
-        alt = f"{title} of the {panel.ylabel} over environment steps, with 95% bands. At the end: {said}"
+        alt = f"{title} of the {panel.ylabel} over environment steps. At the end: {said}"
         main = name == "iqm"
         narrow = picture(draw_curves(panel, looks, NARROW if main else LOW, name, main), alt, used)
         wide = picture(draw_curves(panel, looks, WIDE, name, main), alt, used) if main else None
@@ -140,8 +140,16 @@ def _differences(contrasts: Sequence[Contrast], looks: Looks, unit: str) -> Sect
     if not contrasts:
         return None
     names = [f"{contrast.method} − {contrast.against}" for contrast in contrasts]
-    shown = list(zip(names, [looks[contrast.method] for contrast in contrasts], contrasts, strict=True))
-    better = [f"{contrast.method} over {contrast.against}" for contrast in contrasts]
+    pairs = [_pair(contrast) for contrast in contrasts]
+    shown = list(
+        zip(
+            [" − ".join(pair) for pair in pairs],
+            [looks[contrast.method] for contrast in contrasts],
+            contrasts,
+            strict=True,
+        )
+    )
+    better = [" over ".join(pair) for pair in pairs]
     chances = rows_of([(name, look, c.improvement) for name, (_, look, c) in zip(better, shown, strict=True)], most=2)
     figures = (
         rows_figure(
@@ -175,6 +183,13 @@ def _differences(contrasts: Sequence[Contrast], looks: Looks, unit: str) -> Sect
     if not all(contrast.paired for contrast in contrasts):
         text += " Not paired: the runs of both methods are resampled independently."
     return Section("Differences", text, figures, (table,), ways(c.final_iqm for c in contrasts))
+
+
+def _pair(contrast: Contrast) -> tuple[str, str]:
+    """Both names, short enough that a figure has room for the second too."""
+    room = LONGEST_NAME - 3
+    against = shortened(contrast.against, max(room // 2, room - len(contrast.method)))
+    return shortened(contrast.method, room - len(against)), against
 
 
 def _profiles(methods: Sequence[MethodResults | AcrossMethod], looks: Looks, xlabel: str) -> Section | None:

@@ -106,36 +106,57 @@ def counted(n: int, one: str) -> str:
 def finding(contrast: Contrast, score: str, places: int) -> str:
     """What one difference says, and above all what it does not."""
     difference = contrast.final_iqm
-    unit = ("pair" if contrast.paired else "run") if difference.n == 1 else ("pairs" if contrast.paired else "runs")
-    said = f"{interval(difference, places, difference=True)}, {difference.n} {unit}"
-    start = f"{contrast.method} minus {contrast.against}, {score}: {said}"
+    start = f"{contrast.method} minus {contrast.against}, {score}: {_difference(contrast, places)}"
     if not difference.bounded:
         return f"{start}: no interval can be made, so this says nothing of other seeds."
-    if difference.low <= 0 <= difference.high:
+    if unsettled(difference):
         return f"{start}: the interval holds 0, so this does not settle which is better."
     better, worse = (contrast.method, contrast.against) if difference.low > 0 else (contrast.against, contrast.method)
     few = ", though with so few runs it is likely too narrow" if difference.n < FEW_RUNS else ""
     return f"{start}: the interval leaves out 0, in favour of {better} over {worse}{few}."
 
 
+def unsettled(difference: Interval) -> bool:
+    return not difference.bounded or difference.low <= 0 <= difference.high
+
+
 def headline(compared: Comparison | Across) -> list[str]:
-    """The finding that the comparison was made for: the reference against the baseline; else the first one."""
-    places = decimals(contrast.final_iqm for contrast in compared.contrasts)
-    contrasts = compared.contrasts
-    against = contrasts[0].against if contrasts else ""
-    own = [contrast for contrast in contrasts if contrast.against == against][-1:]
-    return [finding(contrast, score_of(compared), places) for contrast in own]
-
-
-def score_of(compared: Comparison | Across) -> str:
-    return "final normalised score" if isinstance(compared, Across) else "final return"
+    """The finding that the comparison was made for: the reference, else the last method, against the baseline."""
+    return [finding(each, _score(compared), _places(compared)) for each in _first(compared)]
 
 
 def findings(compared: Comparison | Across) -> list[str]:
-    """A sentence for each contrast; where there are several, one on how many are looked at together."""
-    places = decimals(contrast.final_iqm for contrast in compared.contrasts)
-    found = [finding(contrast, score_of(compared), places) for contrast in compared.contrasts]
+    """The headline and whatever else leaves out 0, a sentence each; in one sentence what settles nothing."""
+    first, places = _first(compared), _places(compared)
+    rest = [contrast for contrast in compared.contrasts if contrast not in first]
+    clear = [contrast for contrast in rest if not unsettled(contrast.final_iqm)]
+    found = [finding(contrast, _score(compared), places) for contrast in (*first, *clear)]
+    for start, bounded in (("Not settled, as their intervals hold 0", True), ("Without an interval", False)):
+        others = [each for each in rest if unsettled(each.final_iqm) and each.final_iqm.bounded == bounded]
+        if len(others) == 1:
+            found.append(finding(others[0], _score(compared), places))
+        elif others:
+            listed = "; ".join(f"{each.method} minus {each.against}, {_difference(each, places)}" for each in others)
+            found.append(f"{start}, {_score(compared)}: {listed}.")
     if sum(contrast.final_iqm.bounded for contrast in compared.contrasts) > 3:
-        chance = "even if all methods were alike, about one 95% interval in twenty would leave out 0"
-        found.append(f"{len(found)} differences are looked at together: {chance}.")
+        chance = "even if all methods were alike, the interval of one or another might leave out 0"
+        found.append(f"{len(compared.contrasts)} differences are looked at together: {chance}.")
     return found
+
+
+def _difference(contrast: Contrast, places: int) -> str:
+    pairs = counted(contrast.final_iqm.n, "pair" if contrast.paired else "run")
+    return f"{interval(contrast.final_iqm, places, difference=True)}, {pairs}"
+
+
+def _first(compared: Comparison | Across) -> list[Contrast]:
+    """Contrasts begin with each method against the baseline, the reference as the last of them."""
+    return [each for each in compared.contrasts if each.against == compared.contrasts[0].against][-1:]
+
+
+def _places(compared: Comparison | Across) -> int:
+    return decimals(contrast.final_iqm for contrast in compared.contrasts)
+
+
+def _score(compared: Comparison | Across) -> str:
+    return "final normalised score" if isinstance(compared, Across) else "final return"

@@ -16,7 +16,7 @@ from experiments.found import find_runs
 from experiments.report import write_report
 from experiments.results import Contrast, Options, Results
 from experiments.statistics import Interval
-from experiments.wording import finding, interval, number, ranges, steps
+from experiments.wording import finding, findings, interval, number, ranges, steps
 from tests.fixtures.comparison import write_comparison, write_run
 
 OPTIONS = Options(resamples=50)
@@ -109,6 +109,20 @@ def test_findings_promise_no_more_than_their_interval():
     assert "in favour of none over fire" in finding(contrast(-2.5, -0.3), "final return", 1)
     assert "too narrow" not in finding(contrast(0.3, 2.5, n=20), "final return", 1)
     assert "no interval" in finding(contrast(math.nan, math.nan, n=1), "final return", 1)
+
+
+def test_every_difference_is_among_the_findings_and_the_reference_comes_first(results):
+    comparison = results.comparisons[0]
+    reset, fire, between = (
+        replace(contrast(low, 2.0), method=method, against=against)
+        for low, method, against in ((-1.0, "reset", "none"), (1.0, "fire", "none"), (-1.5, "fire", "reset"))
+    )
+    said = findings(replace(comparison, contrasts=(reset, fire, between)))
+    assert said[0].startswith("fire minus none")
+    assert len(said) == 2
+    assert said[1].startswith("Not settled")
+    assert "reset minus none" in said[1]
+    assert "fire minus reset" in said[1]
 
 
 @pytest.mark.parametrize(
