@@ -1,8 +1,12 @@
 """What holds for every test."""
 
+from typing import Any
+
 import mujoco
 import pytest
 from hypothesis import settings
+from matplotlib.figure import Figure
+from PIL import Image
 
 # Machines that run several things at once are slow now and then; that is no failure. Examples are the same in each run.
 settings.register_profile("steady", deadline=None, derandomize=True)
@@ -22,3 +26,16 @@ def graphics() -> str:
     del canvas
     context.free()
     return name
+
+
+@pytest.fixture
+def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are composed from their data and written, but as one pixel: rendering takes longer than a small run.
+
+    Runs that a whole module shares begin before this, and are rendered.
+    """
+
+    def savefig(figure: Figure, file: Any, **_: Any) -> None:
+        Image.new("L", (1, 1)).save(file, "png")
+
+    monkeypatch.setattr(Figure, "savefig", savefig)

@@ -18,6 +18,7 @@ from training.checkpoint import read_checkpoint, steps_of
 from training.differences import differences
 from training.files import read_lines
 
+pytestmark = pytest.mark.usefixtures("unrendered")
 OBSERVATION, ACTION = 5, 2
 SIZES = SACSettings(critic_width=8, critic_blocks=1, actor_width=8, batch_size=16, learning_rate=1e-2)
 TINY = [

@@ -13,6 +13,7 @@ from training.checkpoint import folder_of, read_checkpoint, steps_of
 from training.differences import differences
 from training.files import read_json, read_lines
 
+pytestmark = pytest.mark.usefixtures("unrendered")
 TINY = [
     *("--env", "h1-walk", "--steps", "400", "--learning-starts", "40", "--seed", "3"),
     *("--critic-width", "8", "--actor-width", "8", "--batch-size", "16", "--replay-capacity", "150"),

@@ -27,6 +27,7 @@ from training.dqn import DQNRun, build
 from training.evaluate import evaluate_decisions, exploring
 from training.files import read_json, read_lines
 
+pytestmark = pytest.mark.usefixtures("unrendered")
 TINY = [
     *("--env", "CartPole-v1", "--steps", "600", "--num-envs", "2", "--learning-starts", "40", "--hidden-width", "16"),
     *("--batch-size", "8", "--target-every", "50", "--eval-every", "200", "--eval-episodes", "2", "--log-every", "100"),
@@ -226,9 +227,9 @@ def test_an_event_puts_linear_layers_back_projects_the_rest_and_keeps_adam(tmp_p
 def test_a_branch_with_each_method_resumes_bit_by_bit(method, run, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     branch = ["--branch-from", f"{run}@400", "--reinit", method]
-    quietly(train, *branch, "--steps", "800", "--run-dir", str(whole))
-    quietly(train, *branch, "--steps", "700", "--run-dir", str(parts))
-    quietly(train, "--resume", str(parts), "--steps", "800")
+    quietly(train, *branch, "--steps", "560", "--run-dir", str(whole))
+    quietly(train, *branch, "--steps", "480", "--run-dir", str(parts))
+    quietly(train, "--resume", str(parts), "--steps", "560")
     found = differences(whole, parts)
     # The shorter run ends with an evaluation, and metrics, of its own.
     assert not [line for line in found if not line.startswith(("metrics", "TensorBoard", "checkpoint: progress"))]

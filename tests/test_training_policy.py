@@ -23,6 +23,7 @@ from training.sac import SACRun, build
 from training.settings import RunSettings
 from training.world import to_environment
 
+pytestmark = pytest.mark.usefixtures("unrendered")
 TINY = [
     *("--steps", "200", "--learning-starts", "40", "--critic-width", "8", "--actor-width", "8", "--batch-size", "16"),
     *("--eval-every", "100", "--eval-episodes", "2", "--log-every", "50", "--checkpoint-every", "100"),

@@ -1,21 +1,27 @@
 """A run that was killed, anywhere, and resumed is the run that was not."""
 
 import contextlib
+import importlib
 import io
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import train_sac
 from training.checkpoint import folder_of, steps_of
+from training.command_line import main
 from training.differences import differences
 from training.files import read_lines
 
+pytestmark = pytest.mark.usefixtures("unrendered")
 ROOT = Path(__file__).parent.parent
 TINY = [
     *("--env", "h1-walk", "--steps", "480", "--learning-starts", "40", "--reinit", "fire", "--reinit-every", "151"),
@@ -23,26 +29,37 @@ TINY = [
     *("--eval-every", "150", "--eval-episodes", "2", "--log-every", "50", "--checkpoint-every", "110"),
     *("--threads", "1", "--device", "cpu"),
 ]
-# Dies by SIGKILL just before its n-th change of the disk: any flush, rename, deletion or link.
-DYING = """
-import os, signal, sys
-left = int(sys.argv.pop(1))
-def dying(name):
-    change = getattr(os, name)
-    def changed(*arguments, **options):
-        global left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return change(*arguments, **options)
-    setattr(os, name, changed)
-for name in ("fsync", "rename", "replace", "unlink", "rmdir", "mkdir", "link", "truncate"):
-    dying(name)
-sys.argv[0] = "train_sac.py"
-from training.command_line import main
-from train_sac import train
-main(train)
-"""
+# Forks processes from one that has everything imported, which takes longer than they live.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["train_sac", "train_dqn"])
+
+
+def kill(change: int, *arguments: str, script: str = "train_sac") -> None:
+    """Run a script in a process of its own that dies by SIGKILL just before its n-th change of the disk."""
+    process = PROCESSES.Process(target=run_until, args=(change, script, arguments))
+    process.start()
+    process.join(250)
+    assert process.exitcode == -signal.SIGKILL, "it ended before it was killed, as the captured output says"
+
+
+def run_until(change: int, script: str, arguments: tuple[str, ...]) -> None:
+    """Any flush, rename, deletion or link is a change."""
+    left = change
+
+    def dying(real: Callable[..., Any]) -> Callable[..., Any]:
+        def changed(*arguments: Any, **options: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*arguments, **options)
+
+        return changed
+
+    for name in ("fsync", "rename", "replace", "unlink", "rmdir", "mkdir", "link", "truncate"):
+        setattr(os, name, dying(getattr(os, name)))
+    sys.argv = [f"{script}.py", *arguments]
+    main(importlib.import_module(script).train)
 
 
 def train(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -55,13 +72,6 @@ def train(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
             returned = 2
             print(error, file=errors)
     done = subprocess.CompletedProcess(arguments, returned, output.getvalue(), errors.getvalue())
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
-
-
-def start(*command: str, code: int) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=250)
     assert done.returncode == code, done.stdout + done.stderr
     return done
 
@@ -101,16 +111,16 @@ def test_every_count_in_the_metrics_has_its_one_meaning(whole: Path):
 
 
 def kill_and_resume(folder: Path, flushes: list[int]) -> None:
-    start(sys.executable, "-c", DYING, str(flushes[0]), *TINY, "--run-dir", str(folder), code=-signal.SIGKILL)
+    kill(flushes[0], *TINY, "--run-dir", str(folder))
     for flush in flushes[1:]:
-        start(sys.executable, "-c", DYING, str(flush), "--resume", str(folder), code=-signal.SIGKILL)
+        kill(flush, "--resume", str(folder))
     train("--resume", str(folder))
     assert not [path for path in folder.rglob(".*") if path.is_file()], "half-written files are swept away"
 
 
 def kill_and_go_on(change: int, arguments: list[str], folder: Path) -> None:
     """Kill a beginning; then resume it if it had become a run, or begin it again."""
-    start(sys.executable, "-c", DYING, str(change), *arguments, "--run-dir", str(folder), code=-signal.SIGKILL)
+    kill(change, *arguments, "--run-dir", str(folder))
     if (folder / "config.json").exists():
         train("--resume", str(folder))
     else:
@@ -150,8 +160,7 @@ def test_several_environments_and_a_fractional_ratio_resume_exactly(tmp_path: Pa
     several = [*TINY, "--num-envs", "3", "--replay-ratio", "0.7", "--reinit-at", "200"]
     several[several.index("151")] = "40"
     train(*several, "--run-dir", str(tmp_path / "whole"))
-    killed = [sys.executable, "-c", DYING, "45", *several, "--run-dir", str(tmp_path / "killed")]
-    start(*killed, code=-signal.SIGKILL)
+    kill(45, *several, "--run-dir", str(tmp_path / "killed"))
     assert steps_of(tmp_path / "killed")
     train("--resume", str(tmp_path / "killed"))
     assert differences(tmp_path / "whole", tmp_path / "killed") == []

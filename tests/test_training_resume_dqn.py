@@ -1,22 +1,21 @@
 """DQN on Atari, MinAtar and CartPole: killed in the middle of episodes and resumed, runs are those that were not."""
 
-import signal
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.test_training_resume import DYING, start
+from tests.test_training_resume import kill
 from tests.test_training_resume_suites import interrupted
 from train_dqn import train
 from training.checkpoint import steps_of
 from training.differences import differences
 from training.files import read_lines
 
+pytestmark = pytest.mark.usefixtures("unrendered")
 TINY = [
     *(
         "--steps",
-        "600",
+        "400",
         "--num-envs",
         "2",
         "--learning-starts",
@@ -24,14 +23,13 @@ TINY = [
         "--replay-ratio",
         "0.25",
         "--replay-capacity",
-        "300",
+        "200",
     ),
-    *("--batch-size", "4", "--hidden-width", "8", "--target-every", "20", "--reinit", "fire", "--reinit-every", "61"),
+    *("--batch-size", "4", "--hidden-width", "8", "--target-every", "20", "--reinit", "fire", "--reinit-every", "31"),
     *("--log-every", "100", "--eval-every", "10000", "--eval-steps", "40", "--checkpoint-every", "130"),
     *("--threads", "1", "--device", "cpu"),
 ]
 TASKS = ["CartPole-v1", "MinAtar/Breakout-v1", "Breakout"]
-KILLED = DYING.replace("train_sac", "train_dqn")
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -40,7 +38,7 @@ def test_an_interrupted_and_resumed_run_equals_the_uninterrupted_one(task, tmp_p
     tiny = [*TINY, "--env", task]
     assert train([*tiny, "--run-dir", str(whole)]) == 0
     interrupted(train, [*tiny, "--run-dir", str(folder)], 35, monkeypatch)
-    assert 0 < steps_of(folder)[-1] < 600
+    assert 0 < steps_of(folder)[-1] < 400
     assert train(["--resume", str(folder)]) == 0
     assert differences(whole, folder) == []
     assert "no saved state" not in capsys.readouterr().out
@@ -61,10 +59,10 @@ def test_an_injection_is_there_after_resuming(tmp_path, monkeypatch):
 def test_a_run_killed_five_times_equals_the_uninterrupted_one(task: str, tmp_path: Path):
     whole, folder = tmp_path / "whole", tmp_path / "run"
     tiny = [*TINY, "--env", task, "--steps", "1200"]
-    start(sys.executable, "train_dqn.py", *tiny, "--run-dir", str(whole), code=0)
+    assert train([*tiny, "--run-dir", str(whole)]) == 0
     command = [*tiny, "--run-dir", str(folder)]
     for changes in (40, 31, 27, 33, 29):
-        start(sys.executable, "-c", KILLED, str(changes), *command, code=-signal.SIGKILL)
+        kill(changes, *command, script="train_dqn")
         command = ["--resume", str(folder)]
-    start(sys.executable, "train_dqn.py", *command, code=0)
+    assert train(command) == 0
     assert differences(whole, folder) == []

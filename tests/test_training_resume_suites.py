@@ -1,20 +1,19 @@
 """Runs on Gymnasium's MuJoCo tasks and the Control suite: interrupted and resumed, they are those that were not."""
 
 import os
-import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from envs.suite import benchmark_names
-from tests.test_training_resume import DYING, start, train
+from tests.test_training_resume import kill, train
 from train_sac import train as train_here
 from training.checkpoint import steps_of
 from training.differences import differences
 from training.files import read_lines
 
+pytestmark = pytest.mark.usefixtures("unrendered")
 TINY = [
     *("--steps", "400", "--learning-starts", "40", "--action-repeat", "4", "--replay-ratio", "0.5"),
     *("--critic-width", "8", "--actor-width", "8", "--batch-size", "16", "--num-envs", "2", "--log-every", "80"),
@@ -77,8 +76,8 @@ def test_a_killed_and_resumed_run_equals_the_uninterrupted_one(task: str, first:
     whole, folder = tmp_path / "whole", tmp_path / "run"
     tiny = [*TINY, "--env", task]
     train(*tiny, "--run-dir", str(whole))
-    start(sys.executable, "-c", DYING, str(first), *tiny, "--run-dir", str(folder), code=-signal.SIGKILL)
-    start(sys.executable, "-c", DYING, "19", "--resume", str(folder), code=-signal.SIGKILL)
+    kill(first, *tiny, "--run-dir", str(folder))
+    kill(19, "--resume", str(folder))
     train("--resume", str(folder))
     assert differences(whole, folder) == []
     endings = [line["ending"] for line in read_lines(whole / "metrics.jsonl") if line["kind"] == "episode"]
