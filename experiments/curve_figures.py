@@ -134,9 +134,8 @@ def draw_paper_figure(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Fig
     """All panels, with a legend and everything that has to be said of them: `curves.png` and `curves.svg`."""
     columns = 2 if len(panels) == 4 else max(1, min(3, len(panels)))
     rows = max(1, -(-len(panels) // columns))
-    figure, axes = canvas(
-        680 if columns == 1 else 430 * columns, (400 if columns == 1 else 320) * rows + 100, rows, columns
-    )
+    width, height = (680, 400) if columns == 1 else (430 * columns, 320)
+    figure, axes = canvas(width, height * rows + 110, rows, columns)
     for place, panel in zip(axes, panels, strict=False):
         draw_panel(place, panel, looks)
         place.set_title(f"{shortened(panel.title, 44)}, {panel.counts}")
@@ -147,15 +146,12 @@ def draw_paper_figure(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Fig
         handles.append(Line2D([], [], color=MUTED, linewidth=1.9, label="trunks, shared"))
     if any(panel.branch_step is not None for panel in panels):
         handles.append(Line2D([], [], color=MUTED, linewidth=0.9, linestyle=DASHED, label="branch"))
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=min(len(handles), 4 if columns == 1 else 3 * columns),
-        frameon=False,
-    )
+    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
+    ncols = max(1, min(len(handles), int(width / (6.5 * longest + 60))))
+    figure.legend(handles=handles, loc="outside lower center", ncols=ncols, frameon=False)
     ways = dict.fromkeys(curve.iqm.method for panel in panels for curve in panel.curves.values() if curve.iqm.bounded)
-    said = ["Thick: interquartile mean. Thin: single runs.", *([f"Bands: {'; '.join(ways)}."] if ways else [])]
-    figure.suptitle(" ".join(said), fontsize=8.2, color=MUTED)
+    said = ["Thick: interquartile mean. Thin: single runs.", *(f"Bands: {way}." for way in ways)]
+    figure.suptitle("\n".join(said), fontsize=8.2, color=MUTED)
     return figure
 
 
@@ -218,7 +214,7 @@ def _draw_levels(axes: Any, panel: Panel) -> None:
     low, high = axes.get_ylim()
     ends = np.array([[curve.iqm.value[0], curve.iqm.value[-1]] for curve in panel.curves.values()])
     for name, level in panel.levels.items():
-        if low < level < high:
+        if ends.size and low < level < high:
             away = np.nanmin(np.abs(ends - level), axis=0)
             right = bool(away[1] > away[0])  # where the curves are not
             axes.axhline(level, color=MUTED, linewidth=0.8, linestyle=DOTTED, zorder=1)
