@@ -114,7 +114,8 @@ class RayPool:
         """The cluster in one line."""
         gpus = f" and {self.gpus_per_run:g} GPUs" if self.gpus_per_run else ""
         each = f"{self.threads} CPUs{gpus} each"
-        text = f"Ray cluster {self._ray.get_runtime_context().gcs_address}, {len(self._nodes)} nodes: "
+        nodes = f"{len(self._nodes)} node" + ("s" if len(self._nodes) > 1 else "")
+        text = f"Ray cluster {self._ray.get_runtime_context().gcs_address}, {nodes}: "
         if self.slots:
             return f"{text}{self.slots} runs at once, {each}"
         return f"{text}none has room for a run ({each}); runs wait until one joins that has"
@@ -124,6 +125,8 @@ class RayPool:
         return len(self._jobs) < max(2, 2 * self.slots)
 
     def start(self, job: Job) -> None:
+        self._register.forget.remote(str(job.folder))
+        self._places.pop(str(job.folder), None)
         task = self._task.remote(job, self._register, self._seen(), self._environment)
         self._jobs[task] = job
 
@@ -150,7 +153,7 @@ class RayPool:
     def where(self, job: Job) -> str | None:
         """The address of the node that has the run; None while it waits for one."""
         node, address = self._places.get(str(job.folder), ("", ""))
-        return address if node in self._nodes else None
+        return address if node in self._nodes and job in self._jobs.values() else None
 
     def close(self) -> None:
         """Leave the cluster; one of our own ends with that."""

@@ -21,8 +21,12 @@ class Register:
         self._places[run] = (node, address)
         return True
 
+    async def forget(self, run: str) -> None:
+        """A run waits for a node again."""
+        self._places.pop(run, None)
+
     async def places(self) -> dict[str, tuple[str, str]]:
-        """The node and its address of every run that ever began."""
+        """The node and its address of every run that has begun."""
         return self._places
 
     async def told_to_stop(self, node: str) -> None:

@@ -40,7 +40,8 @@ TINY = (
 
 def jobs_in(folder: Path) -> tuple[Job, ...]:
     """A trunk and two branches of it."""
-    grid = Grid("dqn", ("CartPole-v1",), ("none", "reset"), (0,), 0.25, 1, TINY, folder)
+    longer = tuple((name, ("3000",) if values == ("1200",) else values) for name, values in TINY)
+    grid = Grid("dqn", ("CartPole-v1",), ("none", "reset"), (0,), 0.25, 1, longer, folder)
     return plan(grid, train_dqn.PRESETS)
 
 
@@ -90,6 +91,37 @@ def processes(job: Job) -> list[int]:
 
 def parent_of(process: int) -> int:
     return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@pytest.mark.slow
+def test_runs_of_a_node_that_is_drained_move_with_a_checkpoint(
+    undisturbed: tuple[Job, ...], cluster: Any, tmp_path: Path
+):
+    second = cluster.add_node(num_cpus=2)
+    pool = RayPool(cluster.address, 1, None, tmp_path)
+    jobs = jobs_in(tmp_path)
+    moved: list[Job] = []
+
+    def drain(sweep: Sweep) -> None:
+        """As a cloud does before it takes a machine back, and Ray on SIGTERM."""
+        there = [job for job in jobs if processes(job) and parent_of(processes(job)[0]) in workers(second)]
+        there = [job for job in there if steps_of(job.folder) and max(steps_of(job.folder)) > job.start]
+        if there and not moved:
+            moved.extend(there)
+            reason, soon = 2, int(1000 * (time.time() + 60))  # preemption, milliseconds
+            assert cluster.head_node.get_gcs_client().drain_node(second.node_id, reason, "for a test", soon)[0]
+
+    try:
+        finish(jobs, pool, drain)
+    finally:
+        pool.close()
+        cluster.remove_node(second)
+    assert moved
+    for job in moved:
+        assert "with a checkpoint" in log_path(job).read_text()
+        assert "continuing at step" in log_path(job).read_text()
+    for ours, theirs in zip(jobs, undisturbed, strict=True):
+        assert differences(theirs.folder, ours.folder) == []
 
 
 @pytest.mark.slow
@@ -147,7 +179,10 @@ def test_a_stopped_sweep_goes_on_where_it_was(cluster: Any, tmp_path: Path):
     sweep = look((first, second), retry=False)
 
     def under_way() -> bool:
-        return bool(steps_of(first.folder))
+        """At its first checkpoint, at once: the rest of the run takes a second or two."""
+        while pool.where(first) is not None and not steps_of(first.folder):
+            time.sleep(0.01)
+        return pool.where(first) is not None
 
     try:
         assert pool.slots == 1
@@ -158,12 +193,30 @@ def test_a_stopped_sweep_goes_on_where_it_was(cluster: Any, tmp_path: Path):
         assert "with a checkpoint" in log_path(first).read_text()
         pool.close()
         pool = RayPool(cluster.address, 1, None, tmp_path)
-        finish((first,), pool)
+        lock, there = FolderLock(first.folder), []
+
+        def let_go(sweep: Sweep) -> None:
+            """As a node does, in the end, that was thought lost."""
+            if pool.where(first) is not None:
+                there.append(processes(first))
+            if len(there) == 3:
+                lock.release()
+
+        finish((first,), pool, let_go)
+        assert there[:3] == [[], [], []], "nothing begins in a folder in use"
     finally:
         pool.close()
     arguments = [str(tmp_path / "whole") if word == str(first.folder) else word for word in first.arguments]
     assert train_dqn.train(arguments) == 0
     assert differences(tmp_path / "whole", first.folder) == []
+
+
+def test_a_node_without_the_shared_folder_is_named_before_any_run(cluster: Any, tmp_path: Path, monkeypatch: Any):
+    monkeypatch.setattr(RayPool, "_seen", lambda pool: (str(tmp_path), str(tmp_path), "/nowhere/sign"))
+    with pytest.raises(ValueError, match=r"^node [0-9.]+ does not see /nowhere/sign: [^\n]*$"):
+        RayPool(cluster.address, 1, None, tmp_path)
+    assert not ray.is_initialized()
+    assert list((tmp_path / "logs").iterdir()) == []
 
 
 def test_a_folder_in_use_is_waited_for_and_then_given_up(tmp_path: Path):
