@@ -11,12 +11,12 @@ from typing import Literal
 
 import train_dqn
 import train_sac
-from experiments.cluster import RayPool
+from experiments.analysis.results import Options as ReportOptions
 from experiments.comparison import Machines, report, run_comparison, show_plan
-from experiments.grid import Flags, Grid
-from experiments.local import LocalPool, default_slots, usable_gpus
-from experiments.results import Options as ReportOptions
-from experiments.upload import Uploads
+from experiments.sweep.cluster import RayPool
+from experiments.sweep.grid import Flags, Grid
+from experiments.sweep.local import LocalPool, default_slots, usable_gpus
+from experiments.sweep.upload import Uploads
 from training.beginning import folder_name
 from training.command_line import command_line, flags_of, main, preset_named, read_flags, split
 
@@ -154,7 +154,8 @@ def machines(options: Options, grid: Grid, in_memory: int) -> Machines:
     """Where the runs take place; this machine's memory holds so many."""
     if options.ray is not None:
         address = None if options.ray == HERE else options.ray
-        return RayPool(address, options.threads, options.gpus_per_run, grid.folder)
+        gpus_per_run = 0 if ("--device", ("cpu",)) in grid.flags else options.gpus_per_run
+        return RayPool(address, options.threads, gpus_per_run, grid.folder)
     gpus = usable_gpus(grid.flags)
     return LocalPool(options.jobs or min(default_slots(grid.threads, gpus), in_memory), gpus)
 

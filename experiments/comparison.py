@@ -10,17 +10,17 @@ from training.command_line import Preset
 from training.files import FolderLock, read_json, write_json
 from training.session import stop_signals
 
-from .analysis import analyse
-from .conduct import Pool, Sweep, conduct, look
-from .estimate import check_and_weigh, measure, say_plan, slots_in_memory
-from .found import find_runs
-from .grid import Grid, Job, plan
-from .local import default_slots, usable_gpus
-from .report import write_report
-from .results import Across, Comparison, Options
-from .states import log_path, state_of
-from .table import LiveTable
-from .wording import findings
+from .analysis.analyse import analyse
+from .analysis.found import find_runs
+from .analysis.results import Across, Comparison, Options
+from .report.page import write_report
+from .report.wording import findings
+from .sweep.conduct import Pool, Sweep, conduct, look
+from .sweep.estimate import check_and_weigh, measure, say_plan, slots_in_memory
+from .sweep.grid import Grid, Job, plan
+from .sweep.local import default_slots, usable_gpus
+from .sweep.states import log_path, state_of
+from .sweep.table import LiveTable
 
 KEPT = "comparison.json"
 

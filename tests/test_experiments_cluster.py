@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 import train_dqn
-from experiments.cluster import RayPool, connect
-from experiments.conduct import Sweep, conduct, look
-from experiments.grid import Grid, Job, plan
-from experiments.local import LocalPool
-from experiments.node import wait_for_folder
-from experiments.states import log_path, state_of
+from experiments.sweep.cluster import RayPool, connect
+from experiments.sweep.conduct import Sweep, conduct, look
+from experiments.sweep.grid import Grid, Job, plan
+from experiments.sweep.local import LocalPool
+from experiments.sweep.node import wait_for_folder
+from experiments.sweep.states import log_path, state_of
 from training.checkpoint import steps_of
 from training.differences import differences
 from training.files import FolderLock

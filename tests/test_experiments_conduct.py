@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from experiments.conduct import Ending, Sweep, conduct, look
-from experiments.grid import TRUNK, Job
-from experiments.local import LocalPool
-from experiments.states import Failure, failure_path, log_path, newest_lines, progress_of, state_of
-from experiments.table import LiveTable, draw, short
+from experiments.sweep.conduct import Ending, Sweep, conduct, look
+from experiments.sweep.grid import TRUNK, Job
+from experiments.sweep.local import LocalPool
+from experiments.sweep.states import Failure, failure_path, log_path, newest_lines, progress_of, state_of
+from experiments.sweep.table import LiveTable, draw, short
 
 # Stands for a training script: writes what a run writes, a step each hundredth of a second.
 SCRIPT = """
@@ -48,7 +48,7 @@ with (folder / "metrics.jsonl").open("a") as file:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("experiments.states.steps_of", lambda run: [
+    monkeypatch.setattr("experiments.sweep.states.steps_of", lambda run: [
         int(path.name.removeprefix("step-")) for path in (run / "checkpoints").glob("step-*")
     ])  # fmt: skip
     (tmp_path / "script.py").write_text(SCRIPT)
@@ -191,8 +191,8 @@ def test_runs_stop_when_the_comparison_is_killed(folder: Path):
     program = (
         f"import sys; sys.path.insert(0, {str(root)!r})\n"
         "from pathlib import Path\n"
-        "from experiments import child\n"
-        "from experiments.grid import Job\n"
+        "from experiments.sweep import child\n"
+        "from experiments.sweep.grid import Job\n"
         f"folder = Path({str(folder)!r})\n"
         "words = ('--run-dir', str(folder / 'r'), '--steps', '3000')\n"
         "run = child.start(Job('env', 'fire', 0, folder / 'r', folder / 'script.py', words, 0, 3000, 1))\n"

@@ -9,7 +9,7 @@ import pytest
 import train_dqn
 import train_sac
 from compare import make_grid, parse_seeds, read_options
-from experiments.grid import TRUNK, Job, plan
+from experiments.sweep.grid import TRUNK, Job, plan
 from training.differences import differences
 
 CARTPOLE = (

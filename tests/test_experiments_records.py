@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.found import find_runs
-from experiments.records import read_run
+from experiments.analysis.found import find_runs
+from experiments.analysis.records import read_run
 from tests.fixtures.comparison import write_comparison, write_run
 
 

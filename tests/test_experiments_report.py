@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from experiments.analysis import analyse
-from experiments.curve_figures import draw_paper_figure, panel_of, trunk_of
-from experiments.figures import LOOKS, canvas, looks, picture, png, style, svg
-from experiments.found import find_runs
-from experiments.report import write_report
-from experiments.results import Contrast, Options, Results
-from experiments.statistics import Interval
-from experiments.wording import finding, findings, interval, number, ranges, steps
+from experiments.analysis.analyse import analyse
+from experiments.analysis.found import find_runs
+from experiments.analysis.results import Contrast, Options, Results
+from experiments.analysis.statistics import Interval
+from experiments.report.curve_figures import draw_paper_figure, panel_of, trunk_of
+from experiments.report.figures import LOOKS, canvas, looks, picture, png, style, svg
+from experiments.report.page import write_report
+from experiments.report.wording import finding, findings, interval, number, ranges, steps
 from tests.fixtures.comparison import write_comparison, write_run
 
 OPTIONS = Options(resamples=50)

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.analysis import analyse
-from experiments.found import find_runs
-from experiments.results import Comparison, Options, Results
-from experiments.scores import summary, write_scores
+from experiments.analysis.analyse import analyse
+from experiments.analysis.found import find_runs
+from experiments.analysis.results import Comparison, Options, Results
+from experiments.report.scores import summary, write_scores
 from tests.fixtures.comparison import write_comparison, write_run
 from training.session import final_return
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.statistics import (
+from experiments.analysis.statistics import (
     area_under,
     difference,
     draw,

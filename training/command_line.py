@@ -5,8 +5,9 @@ import difflib
 import io
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, make_dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
@@ -135,6 +136,11 @@ def read_flags(default: Options, arguments: Sequence[str], program: str, descrip
     flags = [
         (name, ["True"] if known.get(name) is bool and not values else values) for name, values in split(arguments)
     ]
+    words = [word for name, values in flags for word in (name, *values)]
+    parse = partial(tyro.cli, type(default), default=default, config=MARKERS)
+    if not {"-h", "--help"} & set(words) and known.keys() >= {name for name, _ in flags}:
+        with contextlib.suppress(SystemExit), quiet():
+            return parse(args=words)
     for name, values in flags:
         if name in ("-h", "--help"):
             continue
@@ -144,17 +150,19 @@ def read_flags(default: Options, arguments: Sequence[str], program: str, descrip
                 f"unknown flag {name}; " + (f"did you mean {' or '.join(near)}?" if near else "see --help")
             )
         # Each flag alone: tyro's own messages fill a box and do not name the flag to mend.
-        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-            try:
-                tyro.cli(type(default), default=default, args=[name, *values], config=MARKERS)
-                wrong = False
-            except SystemExit:
-                wrong = True
-        if wrong:
+        try:
+            with quiet():
+                parse(args=[name, *values])
+        except SystemExit:
             given = " ".join(values)
-            raise ValueError(f"{name} {given!r} given; allowed is {spoken(known[name], given)}")
-    words = [word for name, values in flags for word in (name, *values)]
-    return tyro.cli(type(default), default=default, args=words, prog=program, description=description, config=MARKERS)
+            raise ValueError(f"{name} {given!r} given; allowed is {spoken(known[name], given)}") from None
+    return parse(args=words, prog=program, description=description)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+        yield
 
 
 def split(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:

@@ -52,6 +52,10 @@ class FolderLock:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._file.close()
+            if not isinstance(error, BlockingIOError):  # no locks on this file system, most likely
+                raise ValueError(
+                    f"{folder} cannot be locked: {error.strerror}; its file system has to have flock"
+                ) from error
             raise ValueError(f"{folder} is in use by another process: wait for it or stop it") from error
 
     def release(self) -> None:

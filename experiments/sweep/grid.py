@@ -17,7 +17,7 @@ from training.beginning import folder_name
 from training.command_line import Preset, read_command_line
 from training.settings import SCHEDULES, flag
 
-ROOT = Path(__file__).resolve().parents[1]  # where the training scripts are
+ROOT = Path(__file__).resolve().parents[2]  # where the training scripts are
 TRUNK = "trunk"
 GIVEN_BY_THE_GRID = ("seed", "threads", "run_dir", "resume", "branch_from", "env", "reinit")
 

@@ -45,7 +45,7 @@ class LocalPool:
                 break
             time.sleep(POLL)
         self._running = [running for running in self._running if running not in ended]
-        return [Ending(running.job, running.process.returncode) for running in ended]
+        return [Ending(running.job, child.code_of(running.process)) for running in ended]
 
     def stop(self) -> None:
         """Ask every run to stop with a checkpoint; `wait` tells when they have."""

@@ -1,4 +1,4 @@
-"""From runs to results: what `experiments.results` describes, computed."""
+"""From runs to results: what `experiments.analysis.results` describes, computed."""
 
 from collections.abc import Iterable, Sequence
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..analysis.statistics import Band, Interval
 from . import wording
 from .figures import Look, Picture, picture
 from .score_figures import Row, draw_rows
-from .statistics import Band, Interval
 
 Looks = Mapping[str, Look]
 

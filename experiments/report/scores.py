@@ -9,8 +9,8 @@ from pathlib import Path
 
 from replay.durable import write_durably
 
-from .results import Across, AcrossMethod, Comparison, Contrast, MethodResults, Results, RunScores
-from .statistics import Interval
+from ..analysis.results import Across, AcrossMethod, Comparison, Contrast, MethodResults, Results, RunScores
+from ..analysis.statistics import Interval
 from .wording import decimals, duration, findings, interval, number, percent, step_interval
 
 COLUMNS = (
@@ -31,13 +31,19 @@ def write_scores(results: Results, path: Path) -> Path:
 
 
 def _row(scores: RunScores) -> list[object]:
-    run = scores.run
+    run, branch = scores.run, scores.run.branch
     return [
-        run.agent, run.env, run.method, run.seed, run.branch and run.branch.trunk, run.branch and run.branch.step,
-        run.reached, run.finished, scores.final, scores.normalised, scores.area, scores.normalised_area,
+        run.agent, run.env, run.method, run.seed, branch and _path(branch.trunk), branch and branch.step, run.reached,
+        run.finished, scores.final, scores.normalised, scores.area, scores.normalised_area,
         _finite(scores.steps_to_threshold), scores.reached, run.seconds, run.own_seconds,
-        _finite(run.updates_per_second), run.folder,
+        _finite(run.updates_per_second), _path(run.folder),
     ]  # fmt: skip
+
+
+def _path(path: Path) -> Path:
+    """From here on where it is below."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _finite(value: float | None) -> float | None:

@@ -11,14 +11,15 @@ from matplotlib.markers import MarkerStyle
 
 from replay.durable import write_durably
 
+from ..analysis.results import Comparison, Results
+from ..analysis.statistics import ENOUGH_RUNS
 from .curve_figures import draw_paper_figure, panel_across, panel_of
 from .figures import DARK, GRID, INK, MUTED, PAPER, Look, looks, png, style, svg
-from .results import Comparison, Results
 from .run_sections import run_sections
 from .score_sections import across_sections, score_sections
 from .scores import write_scores, write_summary
 from .sections import Section
-from .wording import FEW_RUNS, counted, findings, headline, ranges
+from .wording import counted, findings, headline, ranges
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def render(results: Results, methods: Mapping[str, Look], command: str) -> str:
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    return environment.get_template("report.html.jinja").render(
+    return environment.get_template("page.html.jinja").render(
         title=_title(results),
         facts=_facts(results),
         command=command,
@@ -71,7 +72,7 @@ def render(results: Results, methods: Mapping[str, Look], command: str) -> str:
         signs={name: (f"m{index}", look) for index, (name, look) in enumerate(methods.items())},
         outlines={name: _outline(look) for name, look in methods.items()},
         theme=_theme(methods),
-        few_runs=FEW_RUNS,
+        few_runs=ENOUGH_RUNS,
     )
 
 

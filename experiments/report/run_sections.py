@@ -5,12 +5,12 @@ import os
 
 from training.measure_curves import PANELS
 
+from ..analysis.records import EventRecord
+from ..analysis.results import Comparison, RunScores
 from . import wording
 from .curve_figures import Panel
 from .figures import picture
 from .measure_figures import draw_measure
-from .records import EventRecord
-from .results import Comparison, RunScores
 from .sections import Figured, Looks, Section, Table, TableRow
 
 

@@ -6,8 +6,7 @@ from typing import Any
 
 from .records import Run
 from .results import Contrast, MethodResults, Options, RunScores
-
-ENOUGH = 10  # runs, for a percentile interval to cover about what it says
+from .statistics import ENOUGH_RUNS
 
 
 def without_repeats(runs: Sequence[Run]) -> tuple[list[Run], tuple[str, ...]]:
@@ -54,12 +53,12 @@ def notes_on(methods: Sequence[MethodResults], contrasts: Sequence[Contrast], op
 
 
 def _few(methods: Sequence[MethodResults], options: Options) -> list[str]:
-    few = [method for method in methods if 0 < method.n < ENOUGH]
+    few = [method for method in methods if 0 < method.n < ENOUGH_RUNS]
     if not few:
         return []
     which = ", ".join(f"{method.method} {method.n}" for method in few)
     return [
-        f"Fewer than {ENOUGH} runs ({which}): bootstrap intervals of so few cover the truth less often than their "
+        f"Fewer than {ENOUGH_RUNS} runs ({which}): bootstrap intervals of so few cover the truth less often than their "
         f"nominal {100 * options.confidence:g}% (with 5 runs of normal scores, nominal 95% cover about 84%)."
     ]
 

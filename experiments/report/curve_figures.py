@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from ..analysis.records import Array
+from ..analysis.results import Across, Comparison, Curve, RunScores
+from ..analysis.statistics import Band
 from .figures import FAINT, MUTED, PAPER, WIDTH, Look, canvas, over_steps, shortened
-from .records import Array
-from .results import Across, Comparison, Curve, RunScores
-from .statistics import Band
 
 MOST_POINTS = 160  # of one line: a phone shows no more
 FEW_POINTS = 40  # of one run, up to which each is a dot

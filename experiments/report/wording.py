@@ -5,10 +5,9 @@ from collections.abc import Iterable
 
 from matplotlib.ticker import EngFormatter
 
-from .results import Across, Comparison, Contrast
-from .statistics import Interval
+from ..analysis.results import Across, Comparison, Contrast
+from ..analysis.statistics import ENOUGH_RUNS, Interval
 
-FEW_RUNS = 10  # below which intervals of the bootstrap are known to be too narrow
 MISSING = "–"
 
 
@@ -112,7 +111,7 @@ def finding(contrast: Contrast, score: str, places: int) -> str:
     if unsettled(difference):
         return f"{start}: the interval holds 0, so this does not settle which is better."
     better, worse = (contrast.method, contrast.against) if difference.low > 0 else (contrast.against, contrast.method)
-    few = ", though with so few runs it is likely too narrow" if difference.n < FEW_RUNS else ""
+    few = ", though with so few runs it is likely too narrow" if difference.n < ENOUGH_RUNS else ""
     return f"{start}: the interval leaves out 0, in favour of {better} over {worse}{few}."
 
 

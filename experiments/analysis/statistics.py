@@ -21,6 +21,7 @@ Strata: TypeAlias = Sequence[Array]
 Statistic: TypeAlias = Callable[[Strata], Array]  # the last axis of each stratum becomes one number
 Draws: TypeAlias = Sequence[NDArray[np.int64]]  # for each environment: resamples x runs, as indices
 
+ENOUGH_RUNS = 10  # for a percentile interval to hold the truth about as often as it says
 AT_ONCE = 4_000_000  # numbers resampled at a time
 
 

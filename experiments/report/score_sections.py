@@ -3,10 +3,10 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from ..analysis.results import Across, AcrossMethod, Comparison, Contrast, MethodResults
 from . import wording
 from .curve_figures import LOW, NARROW, WIDE, Panel, draw_curves, draw_method, limits_of
 from .figures import LONGEST_NAME, picture, shortened
-from .results import Across, AcrossMethod, Comparison, Contrast, MethodResults
 from .score_figures import Row, draw_profiles
 from .sections import Figured, Looks, Section, Table, TableRow, columns_said, rows_figure, rows_of, ways
 

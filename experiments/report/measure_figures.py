@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
 
+from ..analysis.results import MeasureCurve
 from .curve_figures import DASHED, thinned
 from .figures import MUTED, STYLE, Look, canvas, over_steps, shortened
-from .results import MeasureCurve
 
 WIDE_SPREAD = 5  # largest over smallest, from which on an axis is logarithmic
 

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
+from ..analysis.results import Profile
+from ..analysis.statistics import Interval
 from .figures import GRID, INK, MUTED, PAPER, WIDTH, Look, canvas, shortened
-from .results import Profile
-from .statistics import Interval
 
 ROW = 40  # pixels
 LONGEST_ROW = 56  # characters, of its name and numbers together

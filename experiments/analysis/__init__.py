@@ -1,0 +1,1 @@
+"""What the curves say: from run folders to numbers with intervals."""

@@ -1,0 +1,1 @@
+"""How it is shown: page, figures and tables, from the numbers alone."""
