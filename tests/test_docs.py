@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import re
+import shlex
 import sys
 import types
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", *(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").glob("*.md")))]
+PAGES = ["README.md", *(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").rglob("*.md")))]
 
 
 def blocks(page: str) -> list[str]:
@@ -69,22 +70,44 @@ def test_commands_of_the_docs_name_flags_that_exist(page: str):
                 assert flag in known, f"{page}: {flag}"
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_comparisons_of_the_docs_can_be_planned(page: str):
+    import compare
+    from experiments.sweep.grid import plan
+
+    text = (ROOT / page).read_text().replace("\\\n", " ")
+    for command in re.findall(r"python compare\.py (--(?!help)[^#`&\n]+)", text):
+        words = shlex.split(command)
+        options, passed = compare.read_options(words)
+        if not options.report_only:
+            assert plan(compare.make_grid(options, passed), compare.PRESETS[options.agent]), command
+
+
 def test_nothing_that_is_loaded_can_execute_code():
     unsafe = re.compile(r"^\s*(import pickle|from pickle)|(?<!safetensors\.)torch\.load\(|allow_pickle", re.MULTILINE)
-    for room in ("agents", "envs", "fire", "replay", "training"):
+    for room in ("agents", "envs", "experiments", "fire", "replay", "training"):
         for path in (ROOT / room).rglob("*.py"):
             assert not unsafe.search(path.read_text()), path
 
 
 def test_imports_point_down():
     """Ground rooms import no other room; agents only ground rooms; nothing imports the scripts."""
-    rooms = ("agents", "envs", "fire", "replay", "training")
-    allowed = {"fire": set(), "replay": set(), "envs": set(), "agents": {"fire", "replay"}, "training": set(rooms)}
+    rooms = ("agents", "envs", "experiments", "fire", "replay", "training")
+    allowed = {"fire": set(), "replay": set(), "envs": set(), "agents": {"fire", "replay"}, "experiments": set(rooms)}
+    allowed["training"] = set(rooms) - {"experiments"}
     for room in rooms:
         for path in (ROOT / room).rglob("*.py"):
             for other in re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), re.MULTILINE):
-                if other in rooms or other in ("train_sac", "evaluate", "watch"):
+                if other in rooms or other in ("train_sac", "evaluate", "watch", "compare"):
                     assert other in allowed[room], f"{os.fspath(path.relative_to(ROOT))} imports {other}"
+
+
+def test_runs_their_numbers_and_their_report_know_nothing_of_each_other_but_downwards():
+    allowed = {"sweep": set(), "analysis": set(), "report": {"analysis"}}
+    for part, below in allowed.items():
+        for path in (ROOT / "experiments" / part).rglob("*.py"):
+            others = set(re.findall(r"^\s*from \.\.(\w*)", path.read_text(), re.MULTILINE))
+            assert others <= below, f"{path.name} imports {others}"
 
 
 @pytest.mark.parametrize("page", PAGES)
