@@ -112,6 +112,7 @@ class Run:
     settings: Mapping[str, Any] = field(repr=False)  # flat ("run.steps"); runs that differ here are no fair comparison
     schedule: Mapping[str, Any] = field(repr=False)  # of events; runs of one method that differ here are no one method
     made_with: Mapping[str, str] = field(repr=False)  # versions, commit, processor, gpu, threads
+    failure: str | None = None  # how it ended that should not have, as its comparison has noted, until it is retried
 
 
 def read_run(folder: Path, branch: Branch | None = None) -> Run:

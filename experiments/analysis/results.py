@@ -6,7 +6,7 @@ none (`Interval.bounded` says so). "Steps" are environment steps. Notes are sent
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from envs.scores import References
@@ -43,15 +43,17 @@ class Aggregates:
 
 @dataclass(frozen=True)
 class Gap:
-    """The stability gap of one event: the return falls, and comes back or not."""
+    """The stability gap of one event: the return falls, and comes back or not, before the run's next event or its end.
+
+    Known as finely as there are evaluations: where the one right after the event is at least as high, it is 0 deep and
+    0 long.
+    """
 
     step: int
-    before: float  # return just before the event
-    lowest: float  # lowest evaluation until `before` is regained
-    depth: float  # before - lowest, 0 where it never fell
-    share: float  # depth / before; NaN where before is not above 0
-    duration: float  # steps to the first evaluation at or above `before`; inf where there was none
-    observed: int  # steps from the event to the last evaluation: what a duration of inf is censored at
+    depth: float  # return before the event - lowest until it is regained; 0 where it never fell
+    share: float  # depth / return before; NaN where that is not above 0
+    duration: float  # steps to the first evaluation at or above the return before; inf where there was none
+    observed: int  # steps from the event to the last evaluation looked at: what a duration of inf is censored at
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +72,8 @@ class RunScores:
     steps_to_threshold: float | None  # inf: not reached; of a branch looked for from the branch on
     reached: bool | None  # the threshold
     gaps: tuple[Gap, ...]  # of events with evaluations around them
+    already: bool = False  # whether its trunk had reached the threshold before the branch
+    pretended: Gap | None = None  # the same of a branch point where nothing was done: what noise alone makes of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,14 +86,17 @@ class Curve:
     median: Band
     n: int  # runs
     interpolated: bool  # whether some run had no evaluation at some of these steps
+    before: Mapping[float, "Aggregates"] = field(default_factory=dict)
+    """Step: the value just before the event there, where all runs have one; the bands hold the one after it."""
 
 
 @dataclass(frozen=True)
 class ThresholdReached:
-    """When a method's runs reached the threshold."""
+    """When a method's runs reached the threshold, which is held fixed while they are resampled."""
 
     share: Interval  # of the runs that did
-    median_steps: Interval  # Kaplan-Meier; inf: less than half of them did
+    median_steps: Interval  # Kaplan-Meier; inf: less than half of them did; of branches not before the branch
+    already: int = 0  # runs whose trunk had reached it before the branch
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,13 +109,14 @@ class Profile:
 
 @dataclass(frozen=True)
 class StabilityGap:
-    """A method's stability gaps; of a run with several, their mean (of durations, the longest)."""
+    """A method's stability gaps. Intervals resample whole runs, with all their events."""
 
-    depth: Interval
+    depth: Interval  # mean of the runs; of a run with several events, their mean
     share: Interval | None  # of the return before; None where that was not above 0 everywhere
-    duration: Interval  # Kaplan-Meier median; inf: in less than half of the runs the return came back
-    regained: Interval  # share of runs in which it did, after every event
+    duration: Interval  # Kaplan-Meier median over events, each censored at the next; inf: less than half came back
+    regained: Interval  # share of events whose return came back before the next event or the end
     events: int  # with evaluations around them, all runs together
+    occurred: int = 0  # events of these runs, evaluated or not
 
 
 @dataclass(frozen=True)
@@ -177,6 +185,18 @@ class MethodResults:
     events: Events | None  # None where there were none
     measures: tuple[MeasureCurve, ...]
     cost: Cost | None
+    pretended: StabilityGap | None = None
+    """Of branches on which nothing was done: the gap after the evaluation at the branch, as if something had been."""
+
+
+@dataclass(frozen=True)
+class TrunkCounts:
+    """Of how many trunks the first method's branch did better than the second's."""
+
+    better: int
+    tied: int
+    n: int
+    share: Interval  # better of n
 
 
 @dataclass(frozen=True)
@@ -192,6 +212,11 @@ class Contrast:
     improvement: Interval  # probability that a run of method has the higher final return; ties count half
     improvement_area: Interval
     paired: bool  # branches of the same trunks, resampled jointly
+    # Only where paired, all environments together:
+    trunks: TrunkCounts | None = None  # in the final return
+    trunks_area: TrunkCounts | None = None
+    differences: tuple[float, ...] = ()  # in the final return, a trunk each
+    differences_area: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -229,6 +254,7 @@ class AcrossMethod:
     area: Aggregates
     curve: Curve | None  # where all environments have the same steps
     profile: Profile
+    runs: tuple[RunScores, ...] = ()  # finished ones, environment by environment
 
 
 @dataclass(frozen=True, eq=False)

@@ -72,8 +72,6 @@ def _gaps(run: Run) -> Iterator[Gap]:
         lowest = min((later.mean for later in following[:back]), default=before)
         yield Gap(
             step=step,
-            before=before,
-            lowest=lowest,
             depth=before - lowest,
             share=(before - lowest) / before if before > 0 else np.nan,
             duration=np.inf if back is None else float(following[back].step - step),
