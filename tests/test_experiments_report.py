@@ -13,9 +13,10 @@ from experiments.analysis.analyse import analyse
 from experiments.analysis.found import find_runs
 from experiments.analysis.results import Contrast, Options, Results
 from experiments.analysis.statistics import Interval
-from experiments.report.curve_figures import draw_paper_figure, panel_of, trunk_of
+from experiments.report.curve_figures import panel_of, trunk_of
 from experiments.report.figures import LOOKS, canvas, looks, picture, png, style, svg
 from experiments.report.page import write_report
+from experiments.report.paper_figure import draw_paper_figure
 from experiments.report.wording import finding, findings, interval, number, ranges, steps
 from tests.fixtures.comparison import write_comparison, write_run
 

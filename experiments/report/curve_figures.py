@@ -3,19 +3,21 @@
 Branches of the same trunks have one history. It is drawn once, in grey, and methods from the branch on.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from numpy.typing import NDArray
+
+from envs.atari_scores import RANDOM_AND_HUMAN
 
 from ..analysis.records import Array
 from ..analysis.results import Across, Comparison, Curve, RunScores
-from ..analysis.statistics import Band
-from .figures import FAINT, MUTED, PAPER, WIDTH, Look, canvas, over_steps, shortened
+from ..analysis.statistics import Band, Interval
+from .figures import FAINT, MUTED, PAPER, TRUNK, WIDTH, Look, canvas, over_steps, shortened
 
 MOST_POINTS = 160  # of one line: a phone shows no more
 FEW_POINTS = 40  # of one run, up to which each is a dot
@@ -43,7 +45,8 @@ class Panel:
 def panel_of(comparison: Comparison) -> Panel:
     levels = {} if comparison.threshold is None else {"threshold": comparison.threshold.value}
     if comparison.references:
-        levels |= {"random policy": comparison.references.random, "success": comparison.references.success}
+        success = "human" if comparison.env in RANDOM_AND_HUMAN else "success"
+        levels |= {"random policy": comparison.references.random, success: comparison.references.success}
     return Panel(
         f"{comparison.agent} · {comparison.env}",
         "return",
@@ -85,14 +88,13 @@ def draw_curves(panel: Panel, looks: Mapping[str, Look], size: tuple[int, int], 
 
 def draw_panel(axes: Any, panel: Panel, looks: Mapping[str, Look], aggregate: str = "iqm", runs: bool = True) -> None:
     """One aggregate of each method with its band; behind it, faintly, every run."""
-    if panel.branch_step is not None:
-        axes.axvline(panel.branch_step, color=MUTED, linewidth=0.9, linestyle=DASHED, zorder=1)
+    _draw_branch(axes, panel)
     for name, results in panel.runs.items() if runs else ():
         for run in results:
             _draw_run(axes, panel, name, run, looks[name], 0.3)
     _draw_trunk(axes, panel, aggregate)
-    for index, (name, curve) in enumerate(panel.curves.items()):
-        _draw_curve(axes, panel, curve, looks[name], aggregate, index)
+    for index, name in enumerate(panel.curves):
+        _draw_curve(axes, panel, name, looks[name], aggregate, index)
     _draw_levels(axes, panel)
     over_steps(axes)
     axes.set(xlabel="environment steps", ylabel=panel.ylabel)
@@ -101,21 +103,24 @@ def draw_panel(axes: Any, panel: Panel, looks: Mapping[str, Look], aggregate: st
 def draw_method(panel: Panel, name: str, looks: Mapping[str, Look], limits: tuple[float, float]) -> Figure:
     """One method's runs, plain to see, its IQM and band; the other methods' IQMs in grey."""
     figure, (axes,) = canvas(300, 215)
-    if panel.branch_step is not None:
-        axes.axvline(panel.branch_step, color=MUTED, linewidth=0.9, linestyle=DASHED, zorder=1)
-    for other, curve in panel.curves.items():
-        if other != name:
-            part = _part(curve.steps, panel.branch_step if panel.trunk else None)
-            axes.plot(curve.steps[part], curve.iqm.value[part], color=FAINT, linewidth=1, zorder=1.5)
-    for run in panel.runs.get(name, ()):
-        _draw_run(axes, panel, name, run, looks[name], 0.75)
-    _draw_trunk(axes, panel, "iqm")
-    _draw_curve(axes, panel, panel.curves[name], looks[name], "iqm", 0)
-    over_steps(axes)
-    axes.locator_params(axis="x", nbins=4)
+    draw_method_panel(axes, panel, name, looks)
     axes.set_ylim(*limits)
     axes.set_title(f"{shortened(name)}, n = {panel.curves[name].n}", loc="left", fontsize=8.6)
     return figure
+
+
+def draw_method_panel(axes: Any, panel: Panel, name: str, looks: Mapping[str, Look]) -> None:
+    _draw_branch(axes, panel)
+    for other, curve in panel.curves.items():
+        if other != name:
+            part = _part(curve.steps, (panel.branch_step or 0) if panel.trunk else -math.inf)
+            axes.plot(curve.steps[part], curve.iqm.value[part], color=FAINT, linewidth=1, zorder=1.5)
+    for run in panel.runs.get(name, ()):
+        _draw_run(axes, panel, name, run, looks[name], 0.6)
+    _draw_trunk(axes, panel, "iqm")
+    _draw_curve(axes, panel, name, looks[name], "iqm", None)
+    over_steps(axes)
+    axes.locator_params(axis="x", nbins=4)
 
 
 def limits_of(panel: Panel) -> tuple[float, float]:
@@ -130,62 +135,72 @@ def limits_of(panel: Panel) -> tuple[float, float]:
     return low - room, high + room
 
 
-def draw_paper_figure(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Figure:
-    """All panels, with a legend and everything that has to be said of them: `curves.png` and `curves.svg`."""
-    columns = 2 if len(panels) == 4 else max(1, min(3, len(panels)))
-    rows = max(1, -(-len(panels) // columns))
-    width, height = (680, 400) if columns == 1 else (430 * columns, 320)
-    figure, axes = canvas(width, height * rows + 110, rows, columns)
-    for place, panel in zip(axes, panels, strict=False):
-        draw_panel(place, panel, looks)
-        place.set_title(f"{shortened(panel.title, 44)}, {panel.counts}")
-    for place in axes[len(panels) :]:
-        place.set_axis_off()
-    handles = [_handle(look, shortened(name)) for name, look in looks.items()]
-    if any(panel.trunk for panel in panels):
-        handles.append(Line2D([], [], color=MUTED, linewidth=1.9, label="trunks, shared"))
-    if any(panel.branch_step is not None for panel in panels):
-        handles.append(Line2D([], [], color=MUTED, linewidth=0.9, linestyle=DASHED, label="branch"))
-    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
-    ncols = max(1, min(len(handles), int(width / (6.5 * longest + 60))))
-    figure.legend(handles=handles, loc="outside lower center", ncols=ncols, frameon=False)
-    ways = dict.fromkeys(curve.iqm.method for panel in panels for curve in panel.curves.values() if curve.iqm.bounded)
-    said = ["Thick: interquartile mean. Thin: single runs.", *(f"Bands: {way}." for way in ways)]
-    figure.suptitle("\n".join(said), fontsize=8.2, color=MUTED)
-    return figure
-
-
 def thinned(size: int) -> NDArray[np.int64]:
     """Places of the points to draw, the first and the last among them."""
     return np.unique(np.linspace(0, max(size - 1, 0), min(size, MOST_POINTS)).round().astype(int))
 
 
-def _draw_curve(axes: Any, panel: Panel, curve: Curve, look: Look, aggregate: str, index: int) -> None:
-    band: Band = getattr(curve, aggregate)
-    part = _part(curve.steps, panel.branch_step if panel.trunk else None)
-    steps = curve.steps[part]
-    if band.bounded:
-        axes.fill_between(steps, band.low[part], band.high[part], color=look.color, alpha=0.13, linewidth=0, zorder=3)
-    axes.plot(
-        steps, band.value[part], color=look.color, linewidth=1.9, linestyle=look.dashes, marker=look.marker,
-        markersize=4.6, markeredgecolor=PAPER, markeredgewidth=0.6, markevery=_spread(steps.size, index), zorder=4,
-    )  # fmt: skip
+def _draw_branch(axes: Any, panel: Panel) -> None:
+    if panel.branch_step is not None:
+        axes.axvline(panel.branch_step, color=MUTED, linewidth=0.9, linestyle=DASHED, zorder=1)
+
+
+def falls_between(panel: Panel) -> tuple[str, ...]:
+    """Methods whose runs were not all changed at the same steps, so that their curves cannot show every fall."""
+    return tuple(
+        name
+        for name, curve in panel.curves.items()
+        if any(run.before.keys() - curve.before.keys() for run in panel.runs.get(name, ()) if run.counted)
+    )
+
+
+def _draw_curve(axes: Any, panel: Panel, name: str, look: Look, aggregate: str, markers: int | None) -> None:
+    """One method's aggregate and band; falls thin. `markers`: its place among the methods, so that none hides them."""
+    curve = panel.curves[name]
+    first = panel.branch_step if panel.trunk is not None and panel.branch_step is not None else -math.inf
+    steps, value, low, high = _points(panel, name, aggregate, first, math.inf)
+    axes.fill_between(steps, low, high, color=look.color, alpha=0.11, linewidth=0, zorder=3)
+    breaks = np.flatnonzero(np.diff(steps) == 0) + 1
+    thick = np.insert(steps, breaks, np.nan), np.insert(value, breaks, np.nan)
+    axes.plot(*thick, color=look.color, linewidth=1.9 if markers is not None else 1.5, linestyle=look.dashes, zorder=4)
+    if breaks.size:
+        axes.vlines(steps[breaks], value[breaks - 1], value[breaks], color=look.color, linewidth=0.9, zorder=3.8)
+    if markers is not None:
+        part = _part(curve.steps, first)
+        part = part[slice(*_spread(part.size, markers))]
+        axes.plot(
+            curve.steps[part], getattr(curve, aggregate).value[part], color=look.color, linestyle="none",
+            marker=look.marker, markersize=4.6, markeredgecolor=PAPER, markeredgewidth=0.6, zorder=4.5,
+        )  # fmt: skip
 
 
 def _draw_trunk(axes: Any, panel: Panel, aggregate: str) -> None:
-    """What all methods have in common, up to the branch; at the branch itself only where nothing was done there."""
+    """What all methods have in common, up to the branch; at the branch itself only what was there before any event."""
     if panel.trunk is None or panel.branch_step is None:
         return
-    curve = panel.curves[panel.trunk]
     changed = any(panel.branch_step in run.before for run in panel.runs.get(panel.trunk, ()))
-    part = np.flatnonzero(curve.steps < panel.branch_step if changed else curve.steps <= panel.branch_step)
-    part = part[thinned(part.size)]
+    steps, value, low, high = _points(panel, panel.trunk, aggregate, -math.inf, panel.branch_step)
+    kept = slice(None, -1 if changed and steps.size and steps[-1] == panel.branch_step else None)
+    axes.fill_between(steps[kept], low[kept], high[kept], color=TRUNK, alpha=0.18, linewidth=0, zorder=3)
+    axes.plot(steps[kept], value[kept], color=TRUNK, linewidth=1.9, zorder=3.5)
+
+
+def _points(panel: Panel, name: str, aggregate: str, first: float, last: float) -> tuple[Array, Array, Array, Array]:
+    """Steps, values and bounds to draw, as many as can be seen; at an event two, the one before it first."""
+    curve = panel.curves[name]
     band: Band = getattr(curve, aggregate)
-    if band.bounded:
-        axes.fill_between(
-            curve.steps[part], band.low[part], band.high[part], color=MUTED, alpha=0.13, linewidth=0, zorder=3
-        )
-    axes.plot(curve.steps[part], band.value[part], color=MUTED, linewidth=1.9, zorder=3.5)
+    inside = np.flatnonzero((curve.steps >= first) & (curve.steps <= last))
+    places = set(inside[thinned(inside.size)].tolist())
+    places |= set([place for place in inside.tolist() if curve.steps[place] in curve.before][:FEW_POINTS])
+    points: list[tuple[float, float, float, float]] = []
+    for place in sorted(places):
+        step = float(curve.steps[place])
+        if step in curve.before:
+            known: Interval = getattr(curve.before[step], aggregate)
+            points.append((step, known.value, known.low, known.high))
+        points.append((step, float(band.value[place]), float(band.low[place]), float(band.high[place])))
+    steps, value, low, high = np.array(points, dtype=float).reshape(-1, 4).T
+    return steps, value, low, high
 
 
 def _draw_run(axes: Any, panel: Panel, name: str, run: RunScores, look: Look, alpha: float) -> None:
@@ -200,7 +215,7 @@ def _draw_run(axes: Any, panel: Panel, name: str, run: RunScores, look: Look, al
         if (history[:, 0] == panel.branch_step).sum() > 1:
             history = history[:-1]  # without what the event did
         if name == panel.trunk or alpha > 0.5:
-            pieces.append((history, MUTED))
+            pieces.append((history, TRUNK))
     for piece, color in pieces:
         shown = piece[thinned(len(piece))]
         axes.plot(
@@ -224,23 +239,16 @@ def _draw_levels(axes: Any, panel: Panel) -> None:
             )  # fmt: skip
 
 
-def _part(steps: Array, first: float | None) -> NDArray[np.int64]:
+def _part(steps: Array, first: float) -> NDArray[np.int64]:
     """Places of the points to draw, from a step on."""
-    found = np.arange(steps.size) if first is None else np.flatnonzero(steps >= first)
+    found = np.flatnonzero(steps >= first)
     return found[thinned(found.size)]
 
 
-def _spread(size: int, index: int) -> tuple[int, int]:
+def _spread(size: int, index: int) -> tuple[int, None, int]:
     """A few markers on each curve, of each method at other places, so that none hides another's."""
     every = max(1, size // 6)
-    return (index * max(1, every // 3)) % every, every
-
-
-def _handle(look: Look, label: str) -> Line2D:
-    return Line2D(
-        [], [], color=look.color, linewidth=1.9, linestyle=look.dashes, marker=look.marker, markersize=5,
-        markeredgecolor=PAPER, markeredgewidth=0.6, label=label,
-    )  # fmt: skip
+    return (index * max(1, every // 3)) % every, None, every
 
 
 NARROW, LOW, WIDE = (WIDTH, 290), (WIDTH, 225), (900, 400)

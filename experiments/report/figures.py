@@ -23,7 +23,8 @@ from matplotlib.ticker import EngFormatter
 
 PIXEL = 1 / 96  # inches
 INK, MUTED, FAINT, GRID, PAPER = "#1f2429", "#626c77", "#b7bec6", "#e2e6ea", "#ffffff"
-DARK = {INK: "#e4e8ec", MUTED: "#9aa5b1", FAINT: "#515b66", GRID: "#30363d", PAPER: "#14181c"}
+TRUNK = "#9aa3ad"  # far from none's grey
+DARK = {TRUNK: "#727d88", INK: "#e4e8ec", MUTED: "#9aa5b1", FAINT: "#515b66", GRID: "#30363d", PAPER: "#14181c"}
 FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', sans-serif"
 WIDTH = 380  # pixels, of a figure that a phone shows as it is
 LONGEST_NAME = 34  # of a method, in a figure; the page has it whole
@@ -107,9 +108,13 @@ def canvas(width: int, height: int, rows: int = 1, columns: int = 1) -> tuple[Fi
     figure.get_layout_engine().set(w_pad=0.04, h_pad=0.04)  # type: ignore[union-attr, call-arg]
     panels = figure.subplots(rows, columns, squeeze=False)
     for axes in panels.flat:
-        axes.grid(True)
-        axes.spines[["top", "right"]].set_visible(False)
+        plain(axes)
     return figure, list(panels.flat)
+
+
+def plain(axes: Any) -> None:
+    axes.grid(True)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def over_steps(axes: Any) -> None:

@@ -8,7 +8,7 @@ from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullForma
 
 from ..analysis.results import MeasureCurve
 from .curve_figures import DASHED, thinned
-from .figures import MUTED, STYLE, Look, canvas, over_steps, shortened
+from .figures import MUTED, STYLE, TRUNK, Look, canvas, over_steps, shortened
 
 WIDE_SPREAD = 5  # largest over smallest, from which on an axis is logarithmic
 
@@ -24,7 +24,7 @@ def draw_measure(
     parts = [(curve, looks[name].color, looks[name].dashes, 0.0, np.inf) for name, curve in curves.items()]
     if branch_step is not None and trunk is not None and trunk in curves:
         parts = [(curve, color, dashes, branch_step, np.inf) for curve, color, dashes, *_ in parts]
-        parts.insert(0, (curves[trunk], MUTED, "-", 0.0, branch_step))
+        parts.insert(0, (curves[trunk], TRUNK, "-", 0.0, branch_step))
     for curve, color, dashes, first, last in parts:
         part = np.flatnonzero((curve.steps >= first) & (curve.steps <= last))
         part = part[thinned(part.size)]

@@ -13,8 +13,9 @@ from replay.durable import write_durably
 
 from ..analysis.results import Comparison, Results
 from ..analysis.statistics import ENOUGH_RUNS
-from .curve_figures import draw_paper_figure, panel_across, panel_of
+from .curve_figures import panel_across, panel_of
 from .figures import DARK, GRID, INK, MUTED, PAPER, Look, looks, png, style, svg
+from .paper_figure import draw_paper_figure
 from .run_sections import run_sections
 from .score_sections import across_sections, score_sections
 from .scores import write_scores, write_summary

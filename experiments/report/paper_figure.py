@@ -1,0 +1,102 @@
+"""The figure for papers, `curves.png` and `curves.svg`: it stands alone, so everything it needs is said in it.
+
+One environment has its curves together, large, and below them each method by itself with all its runs; several
+environments have a panel each.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from .curve_figures import Panel, draw_method_panel, draw_panel, limits_of
+from .figures import MUTED, PAPER, PIXEL, TRUNK, Look, canvas, plain, shortened
+
+MOST_BESIDE = 6  # methods in one row
+
+
+def draw_paper_figure(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Figure:
+    if len(panels) == 1 and panels[0].runs and 1 < len(panels[0].curves) <= 2 * MOST_BESIDE:
+        return _one_environment(panels[0], looks)
+    return _several(panels, looks)
+
+
+def _one_environment(panel: Panel, looks: Mapping[str, Look]) -> Figure:
+    names = list(panel.curves)
+    rows = -(-len(names) // MOST_BESIDE)
+    columns = -(-len(names) // rows)
+    width, above, below = 800, 330, 150
+    figure = Figure(figsize=(width * PIXEL, (above + below * rows + 110) * PIXEL), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.05, h_pad=0.05)  # type: ignore[union-attr, call-arg]
+    grid = figure.add_gridspec(1 + rows, columns, height_ratios=[above, *[below] * rows])
+    main = figure.add_subplot(grid[0, :])
+    plain(main)
+    draw_panel(main, panel, looks, runs=False)
+    _name_branch(main, panel)
+    limits, first = limits_of(panel), None
+    for index, name in enumerate(names):
+        axes = figure.add_subplot(grid[1 + index // columns, index % columns], sharey=first)
+        first = first or axes
+        plain(axes)
+        draw_method_panel(axes, panel, name, looks)
+        axes.set_ylim(*limits)
+        axes.locator_params(axis="x", nbins=3)
+        axes.tick_params(labelleft=index % columns == 0)
+        title = f"{shortened(name, 20)}, n = {panel.curves[name].n}"
+        axes.set_title(title, loc="left", color=looks[name].color, fontsize=8.6)
+    handles, legend_columns = _legend([panel], {name: looks[name] for name in names}, width)
+    main.legend(
+        handles=handles, ncols=legend_columns, loc="lower left", bbox_to_anchor=(0, 1), frameon=False, borderpad=0.2,
+        borderaxespad=0.1, columnspacing=1.6,
+    )  # fmt: skip
+    _say(figure, f"{shortened(panel.title, 60)}, {panel.counts} runs of each method.", [panel], "Below: every run.")
+    return figure
+
+
+def _several(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Figure:
+    columns = 2 if len(panels) == 4 else max(1, min(3, len(panels)))
+    rows = max(1, -(-len(panels) // columns))
+    width, height = (680, 400) if columns == 1 else (430 * columns, 320)
+    figure, axes = canvas(width, height * rows + 110, rows, columns)
+    for place, panel in zip(axes, panels, strict=False):
+        draw_panel(place, panel, looks)
+        place.set_title(f"{shortened(panel.title, 44)}, {panel.counts}", loc="left")
+        _name_branch(place, panel)
+    for place in axes[len(panels) :]:
+        place.set_axis_off()
+    handles, legend_columns = _legend(panels, looks, width)
+    figure.legend(handles=handles, ncols=legend_columns, loc="outside lower left", frameon=False)
+    _say(figure, "", panels, "Thin: single runs.")
+    return figure
+
+
+def _say(figure: Figure, title: str, panels: Sequence[Panel], runs: str) -> None:
+    ways = dict.fromkeys(curve.iqm.method for panel in panels for curve in panel.curves.values() if curve.iqm.bounded)
+    said = " ".join(["Thick: interquartile mean.", runs, *(f"Bands: {way}." for way in ways)])
+    figure.suptitle("\n".join(filter(None, (title, said))), fontsize=8.4, color=MUTED, x=0.012, ha="left")
+
+
+def _name_branch(axes: Any, panel: Panel) -> None:
+    if panel.branch_step is not None:
+        axes.annotate(
+            "branch", (panel.branch_step, 1), (-4, -2), xycoords=axes.get_xaxis_transform(), ha="right", va="top",
+            textcoords="offset points", fontsize=7.6, color=MUTED,
+        )  # fmt: skip
+
+
+def _legend(panels: Sequence[Panel], looks: Mapping[str, Look], width: float) -> tuple[list[Line2D], int]:
+    """What is in the legend, and in how many columns it fits."""
+    handles = [_handle(look, shortened(name)) for name, look in looks.items()]
+    if any(panel.trunk for panel in panels):
+        handles.append(Line2D([], [], color=TRUNK, linewidth=1.9, label="trunks, shared"))
+    lengths = [len(str(handle.get_label())) for handle in handles] or [0]
+    in_one_row = sum(6.2 * length + 55 for length in lengths) < width
+    return handles, max(1, len(handles) if in_one_row else int(width / (6.5 * max(lengths) + 60)))
+
+
+def _handle(look: Look, label: str) -> Line2D:
+    return Line2D(
+        [], [], color=look.color, linewidth=1.9, linestyle=look.dashes, marker=look.marker, markersize=5,
+        markeredgecolor=PAPER, markeredgewidth=0.6, label=label,
+    )  # fmt: skip
