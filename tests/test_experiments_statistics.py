@@ -15,15 +15,14 @@ from experiments.analysis.statistics import (
     estimate_band,
     improvement,
     interquartile_mean,
-    kaplan_meier_median,
     last_tenth,
     mean,
     median,
     median_of_means,
-    median_time,
     profile,
     share,
 )
+from experiments.analysis.survival import kaplan_meier_median, median_time
 
 library = pytest.importorskip("rliable.library")
 metrics = pytest.importorskip("rliable.metrics")
@@ -187,7 +186,8 @@ def test_areas_and_final_scores():
     steps, values = np.array([0.0, 10, 10, 20]), np.array([0.0, 10, 0, 4])  # falls at step 10
     assert area_under(steps, values) == pytest.approx((50 + 20) / 20)
     assert area_under(steps[-1:], values[-1:]) == 4
-    assert last_tenth(np.array([0.0, 80, 90, 100]), np.array([1.0, 2, 3, 5])) == 4
+    assert last_tenth(np.array([0.0, 80, 90, 100]), np.array([1.0, 2, 3, 5]), 100) == 4
+    assert last_tenth(np.array([0.0, 80]), np.array([1.0, 2]), 100) is None
 
 
 def test_percentile_intervals_cover_less_than_nominal_with_few_runs():

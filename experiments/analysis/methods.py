@@ -2,9 +2,11 @@
 
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from .gaps import own_events, stability_gap
 from .records import Array
 from .results import (
     Aggregates,
@@ -17,7 +19,6 @@ from .results import (
     Options,
     Profile,
     RunScores,
-    StabilityGap,
     Threshold,
     ThresholdReached,
 )
@@ -32,10 +33,10 @@ from .statistics import (
     interquartile_mean,
     mean,
     median,
-    median_time,
     profile,
     share,
 )
+from .survival import median_time
 
 LISTED = 5  # events of each run
 
@@ -73,10 +74,13 @@ def summarise(
         normalised=aggregates(lambda run: run.normalised),
         threshold=_reached(finished, draws, options.confidence) if threshold is not None and finished else None,
         profile=shown,
-        gap=_gap([run for run in finished if run.gaps], draws, options.confidence),
+        gap=stability_gap(finished, lambda run: run.gaps, draws, options.confidence),
         events=_events([run for run in runs if run.counted]),
         measures=_measures([run for run in runs if run.counted]),
         cost=_cost(finished or runs),
+        pretended=stability_gap(
+            finished, lambda run: (run.pretended,) if run.pretended else (), draws, options.confidence
+        ),
     )
 
 
@@ -100,17 +104,20 @@ def aggregate(strata: Strata, middle: Statistic, make_draws: MakeDraws, confiden
 
 
 def common_grid(methods: Sequence[Sequence[RunScores]]) -> Array:
-    """Steps at which every counted run of some method was evaluated: the scheduled ones, and events they share."""
+    """Steps at which every counted run of some method was evaluated: the scheduled ones, and events they share.
+
+    Of a method whose runs have none in common, all their steps.
+    """
     steps: set[float] = set()
     for runs in methods:
         if evaluated := [set(run.steps.tolist()) for run in runs if run.counted]:
-            steps |= set.intersection(*evaluated)
+            steps |= set.intersection(*evaluated) or set.union(*evaluated)
     return np.array(sorted(steps))
 
 
 def curve_values(runs: Sequence[RunScores], grid: Array) -> tuple[Array, Array]:
-    """The steps that all runs reached, and points x runs there; between evaluations a straight line."""
-    steps = grid[grid <= min(run.steps[-1] for run in runs)]
+    """The steps that all runs have, and points x runs there; between evaluations a straight line."""
+    steps = grid[(grid >= max(run.steps[0] for run in runs)) & (grid <= min(run.steps[-1] for run in runs))]
     return steps, np.stack([np.interp(steps, *points(run.run)) for run in runs], axis=-1)
 
 
@@ -118,8 +125,30 @@ def _curve(runs: Sequence[RunScores], grid: Array, make_draws: MakeDraws, confid
     if not runs:
         return None
     steps, values = curve_values(runs, grid)
+    if not len(steps):
+        return None
     interpolated = any(not np.isin(steps, run.steps).all() for run in runs)
-    return curve(steps, [values], median, make_draws, confidence, interpolated)
+    found = curve(steps, [values], median, make_draws, confidence, interpolated)
+    return replace(found, before=values_before([runs], steps, median, make_draws, confidence))
+
+
+def values_before(
+    groups: Sequence[Sequence[RunScores]],
+    steps: Array,
+    middle: Statistic,
+    make_draws: MakeDraws,
+    confidence: float,
+    normalise: Sequence[Callable[[float], float]] = (float,),
+) -> dict[float, Aggregates]:
+    """What a curve was just before events that all runs had at the same step; of each environment `normalise`d."""
+    shared = [step for step in steps.tolist() if all(step in run.before for runs in groups for run in runs)]
+    return {
+        step: aggregate(
+            [known([to(run.before[int(step)]) for run in runs]) for to, runs in zip(normalise, groups, strict=True)],
+            middle, make_draws, confidence,
+        )
+        for step in shared
+    }  # fmt: skip
 
 
 def curve(
@@ -138,33 +167,12 @@ def _reached(runs: Sequence[RunScores], make_draws: MakeDraws, confidence: float
     return ThresholdReached(
         share(int(reached.sum()), len(runs), confidence),
         median_time(times, reached, make_draws([len(runs)]), confidence),
-    )
-
-
-def _gap(runs: Sequence[RunScores], make_draws: MakeDraws, confidence: float) -> StabilityGap | None:
-    if not runs:
-        return None
-    draws = make_draws([len(runs)])
-    depths = np.array([np.mean([gap.depth for gap in run.gaps]) for run in runs])
-    shares = np.array([np.mean([gap.share for gap in run.gaps]) for run in runs])
-    longest = [max(run.gaps, key=lambda gap: (gap.duration, gap.observed)) for run in runs]
-    regained = np.array([np.isfinite(gap.duration) for gap in longest])
-    times = np.array([gap.duration if back else gap.observed for gap, back in zip(longest, regained, strict=True)])
-    return StabilityGap(
-        depth=estimate([depths], mean, draws, confidence),
-        share=estimate([shares], mean, draws, confidence) if np.isfinite(shares).all() else None,
-        duration=median_time(times, regained, draws, confidence),
-        regained=share(int(regained.sum()), len(runs), confidence),
-        events=sum(len(run.gaps) for run in runs),
+        sum(run.already for run in runs),
     )
 
 
 def _events(runs: Sequence[RunScores]) -> Events | None:
-    """Those of the branch itself, where it is one."""
-    own = [
-        (scores.run.seed, [e for e in scores.run.events if not scores.run.branch or e.step >= scores.run.branch.step])
-        for scores in runs
-    ]
+    own = [(scores.run.seed, own_events(scores.run)) for scores in runs]
     records = [event for _, events in own for event in events]
     if not records:
         return None

@@ -1,15 +1,17 @@
 """What one run is worth: its curve, its final score, the area, when it reached the threshold, what events cost it."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 import envs
 
+from .gaps import gaps_of, pretended_gap
 from .records import Array, Run
-from .results import Gap, RunScores
+from .results import RunScores
 from .statistics import area_under, last_tenth
+
+AFTER = "after event"
 
 
 def score(run: Run, counted: bool) -> RunScores:
@@ -17,13 +19,14 @@ def score(run: Run, counted: bool) -> RunScores:
     steps, returns = points(run)
     last = dict(zip(steps.tolist(), returns.tolist(), strict=True))  # of each step, as the later one stays
     scored = run.finished and counted and len(steps) > 0
-    final = last_tenth(steps, returns) if scored else None
-    area = area_under(*own_part(run, steps, returns)) if scored else None
+    # A run whose returns stopped being numbers has no score: those before would tell of another moment.
+    final = last_tenth(steps, returns, run.evaluations[-1].step) if scored else None
+    area = None if final is None else area_under(*own_part(run, steps, returns))
     return RunScores(
         run=run,
         steps=np.array(list(last)),
         returns=np.array(list(last.values())),
-        before={e.step: e.mean for e in run.evaluations if e.occasion == "before event"},
+        before={e.step: e.mean for e in run.evaluations if e.occasion == "before event" and np.isfinite(e.mean)},
         counted=counted and len(steps) > 0,
         final=final,
         area=area,
@@ -31,7 +34,8 @@ def score(run: Run, counted: bool) -> RunScores:
         normalised_area=None if area is None else envs.normalised_score(run.env, area),
         steps_to_threshold=None,
         reached=None,
-        gaps=tuple(_gaps(run)),
+        gaps=tuple(gaps_of(run)),
+        pretended=pretended_gap(run),
     )
 
 
@@ -41,7 +45,14 @@ def with_threshold(scores: RunScores, threshold: float) -> RunScores:
         return scores
     steps, returns = own_part(scores.run, *points(scores.run))
     at = steps[returns >= threshold]
-    return replace(scores, steps_to_threshold=float(at[0]) if len(at) else np.inf, reached=len(at) > 0)
+    start = scores.run.branch.step if scores.run.branch else -1
+    trunks = [e for e in scores.run.evaluations if e.step <= start and not (e.step == start and e.occasion == AFTER)]
+    return replace(
+        scores,
+        steps_to_threshold=float(at[0]) if len(at) else np.inf,
+        reached=len(at) > 0,
+        already=any(evaluation.mean >= threshold for evaluation in trunks),
+    )
 
 
 def points(run: Run) -> tuple[Array, Array]:
@@ -57,23 +68,3 @@ def own_part(run: Run, steps: Array, returns: Array) -> tuple[Array, Array]:
     later = steps > start
     first = float(np.interp(start, steps, returns))  # at a jump, the point after it
     return np.append(float(start), steps[later]), np.append(first, returns[later])
-
-
-def _gaps(run: Run) -> Iterator[Gap]:
-    """Of each event with evaluations before and after it."""
-    start = run.branch.step if run.branch else 0
-    evaluations = [evaluation for evaluation in run.evaluations if np.isfinite(evaluation.mean)]
-    for index, evaluation in enumerate(evaluations):
-        following = evaluations[index + 1 :]
-        if evaluation.occasion != "before event" or evaluation.step < start or not following:
-            continue
-        before, step = evaluation.mean, evaluation.step
-        back = next((place for place, later in enumerate(following) if later.mean >= before), None)
-        lowest = min((later.mean for later in following[:back]), default=before)
-        yield Gap(
-            step=step,
-            depth=before - lowest,
-            share=(before - lowest) / before if before > 0 else np.nan,
-            duration=np.inf if back is None else float(following[back].step - step),
-            observed=following[-1].step - step,
-        )
