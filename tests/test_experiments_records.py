@@ -18,13 +18,10 @@ def test_a_run_is_read_whole(tmp_path: Path):
     assert (run.steps, run.reached, run.finished, run.branch) == (10_000, 10_000, True, None)
     around = [(evaluation.mean, evaluation.occasion) for evaluation in run.evaluations if evaluation.step == 5_000]
     assert around == [(10.0, "before event"), (pytest.approx(2.0), "after event")]
-    assert len(run.evaluations[0].returns) == 10
     (event,) = run.events
     assert (event.step, event.updates, event.cause) == (5_000, 4_000, "schedule")
     (network,) = event.networks
     assert (network.squared_frobenius_error, network.deviation_before, network.deviation_after) == (5.0, 100.0, 1.0)
-    assert [matrix.name for matrix in network.matrices] == ["encoder.0.weight", "head.0.weight"]
-    assert network.figures == {"units": 3.0}
     assert ("q", "dormant") in run.measures
     assert all("encoder" not in measure for _, measure in run.measures)
     assert (run.seconds, run.own_seconds, run.updates_per_second) == (100.0, 100.0, 90.0)
@@ -51,10 +48,42 @@ def test_a_trunk_is_found_where_folders_were_moved(tmp_path: Path):
     assert str(nowhere.branch) == "/gone/away@5000"
 
 
+def test_a_namesake_of_the_trunk_where_the_report_is_made_is_not_taken_for_it(tmp_path: Path, monkeypatch):
+    trunk = write_run(tmp_path / "lab" / "runs" / "a", steps=5_000, seed=1)
+    write_run(tmp_path / "here" / "runs" / "a", steps=5_000, seed=1)
+    folder = write_run(tmp_path / "lab" / "runs" / "fire", method="fire", seed=1, branch_from="runs/a@5000")
+    monkeypatch.chdir(tmp_path / "here")
+    branch = read_run(folder).branch
+    assert branch is not None
+    assert branch.trunk == trunk.resolve()
+
+
+def test_a_trunk_has_its_branchs_seed_and_environment(tmp_path: Path):
+    write_run(tmp_path / "other" / "a", steps=5_000, seed=2)  # nearer
+    trunk = write_run(tmp_path / "a", steps=5_000, seed=1)
+    branch = read_run(write_run(tmp_path / "other" / "fire", method="fire", seed=1, branch_from="a@5000")).branch
+    assert branch is not None
+    assert branch.trunk == trunk.resolve()
+
+
 def test_trunks_without_branches_yet_are_not_compared(tmp_path: Path):
     write_comparison(tmp_path, methods=(), seeds=(0, 1))
     found = find_runs([tmp_path])
     assert (len(found.runs), len(found.trunks)) == (0, 2)
+
+
+def test_a_run_that_keeps_its_last_checkpoint_is_no_trunk_for_that(tmp_path: Path):
+    write_run(tmp_path / "run", settings={"checkpoint_at": (10_000,)})
+    found = find_runs([tmp_path])
+    assert (len(found.runs), len(found.trunks)) == (1, 0)
+
+
+def test_how_a_run_failed_is_read_from_beside_it(tmp_path: Path):
+    folder = write_run(tmp_path / "run", reached=4_000)
+    (tmp_path / "logs").mkdir()
+    noted = {"code": 1, "lines": ["Traceback", "MemoryError: no more"]}
+    (tmp_path / "logs" / "run.failed.json").write_text(json.dumps(noted))
+    assert read_run(folder).failure == "exit code 1: MemoryError: no more"
 
 
 def test_a_trunk_that_went_on_to_the_end_is_the_branch_where_nothing_was_done(tmp_path: Path):

@@ -1,6 +1,8 @@
 """From run folders to what a report shows."""
 
 import csv
+import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -96,6 +98,54 @@ def test_the_stability_gap_is_how_deep_and_how_long_the_return_stays_below(tmp_p
     assert (method.gap.regained.value, method.gap.duration.value) == (0.5, 2_000)
 
 
+def test_gaps_of_several_events_are_each_watched_until_the_next(tmp_path: Path):
+    returns = {0: 0, 1_000: 8, 2_000: 8, 3_000: 8, 4_000: 4, 5_000: 8, 6_000: 8, 7_000: 8}
+    for seed in range(3):
+        write_run(
+            tmp_path / str(seed), method="redo", steps=7_000, seed=seed, returns=returns, event_steps=(1_000, 4_000)
+        )
+        metrics = tmp_path / str(seed) / "metrics.jsonl"
+        event = next(line for line in metrics.read_text().splitlines() if '"event"' in line and "networks" in line)
+        unevaluated = json.loads(event)
+        unevaluated["position"]["environment_steps"] = unevaluated["environment_steps"] = 2_500
+        lines = metrics.read_text().splitlines()
+        place = next(index for index, line in enumerate(lines) if '"environment_steps": 3000' in line)
+        metrics.write_text("\n".join([*lines[:place], json.dumps(unevaluated), *lines[place:], ""]))
+    (method,) = only(results_of(tmp_path)).methods
+    first, second = method.runs[0].gaps
+    assert (first.step, first.duration, first.observed) == (1_000, np.inf, 1_000)  # back at 3,000, after the next event
+    assert (second.step, second.duration) == (4_000, 1_000)
+    assert method.gap is not None
+    assert (method.gap.events, method.gap.occurred, method.gap.depth.n) == (6, 9, 3)
+    assert (method.gap.regained.value, method.gap.regained.n) == (0.5, 3)
+    assert method.gap.duration.value == 1_000
+    assert method.gap.duration.n == 3
+
+
+def test_a_method_without_events_has_the_gap_that_noise_alone_makes(tmp_path: Path):
+    returns = {0: 0, 1_000: 8, 2_000: 6, 3_000: 9}
+    for seed in range(2):
+        trunk = write_run(tmp_path / f"trunk{seed}", steps=1_000, seed=seed)
+        for method, events in (("none", ()), ("fire", (1_000,))):
+            write_run(
+                tmp_path / f"{method}{seed}", method=method, steps=3_000, seed=seed, returns=returns,
+                branch_from=f"{trunk}@1000", event_steps=events,
+            )  # fmt: skip
+    none, fire = only(results_of(tmp_path)).methods
+    assert (none.gap, fire.pretended) == (None, None)
+    assert none.pretended is not None
+    assert (none.pretended.depth.value, none.pretended.duration.value, none.pretended.occurred) == (2, 2_000, 0)
+
+
+def test_trunks_that_were_already_above_the_threshold_are_counted(tmp_path: Path):
+    write_comparison(tmp_path, methods=("none", "fire"), seeds=range(3))  # trunks end at 5, 6 and 7
+    comparison = only(results_of(tmp_path, Options(threshold=6.0, resamples=50)))
+    for method in comparison.methods:
+        assert method.threshold is not None
+        assert method.threshold.already == 2
+        assert [run.already for run in method.runs] == [False, True, True]
+
+
 def test_thresholds_are_the_success_bar_or_a_share_of_the_best_baseline(tmp_path: Path):
     write_comparison(tmp_path / "low", agent="sac", environments=("h1-walk",), methods=("none", "fire"), seeds=(0, 1))
     low = only(results_of(tmp_path / "low"))
@@ -156,13 +206,103 @@ def test_runs_that_differ_in_more_than_the_method_are_said(tmp_path: Path):
     write_run(tmp_path / "a")
     write_run(tmp_path / "b", method="fire", settings={"replay_ratio": 4.0})
     write_run(tmp_path / "c", method="fire", seed=1, event_steps=(5_000,), settings={"replay_ratio": 4.0, "threads": 2})
-    write_run(tmp_path / "again", method="fire", seed=1, reached=2_000)
     results = results_of(tmp_path)
     notes = only(results).notes
     assert noted(notes, "run.replay_ratio: 1.0 (1 run), 4.0 (2 runs)")
     assert noted(notes, "Runs of fire differ in reinit_at: () (1 run), (5000,) (1 run)")
     assert noted(results.notes, "different threads: 1 (2 runs), 2 (1 run)")
-    assert noted(results.notes, "only c counts")
+
+
+def test_copies_of_a_run_count_once_and_other_runs_of_its_seed_are_refused(tmp_path: Path):
+    write_run(tmp_path / "a" / "fire", method="fire")
+    write_run(tmp_path / "b" / "fire", method="fire", reached=2_000)
+    results = results_of(tmp_path)
+    assert [run.run.finished for run in only(results).method("fire").runs] == [True]
+    assert noted(results.notes, "a/fire and b/fire are the same run", "only a/fire counts")
+    write_run(tmp_path / "b" / "again", method="fire", settings={"replay_ratio": 8.0})
+    with pytest.raises(ValueError, match=r"both fire with seed 0 .* differ in run.replay_ratio \(1.0 and 8.0\)"):
+        results_of(tmp_path)
+
+
+def test_a_seed_run_from_the_start_and_as_a_branch_is_not_counted_twice(tmp_path: Path):
+    write_comparison(tmp_path, methods=("none", "fire"), seeds=range(2))
+    write_run(tmp_path / "whole" / "none")
+    with pytest.raises(ValueError, match=r"both none with seed 0 .* where they start, step 5,000 and step 0"):
+        results_of(tmp_path)
+
+
+def test_a_run_whose_returns_stop_being_numbers_has_no_score(tmp_path: Path):
+    write_comparison(tmp_path, methods=("fire",), seeds=range(2), branch_at=None)
+    metrics = tmp_path / "MinAtar_Breakout-v1-fire-seed0" / "metrics.jsonl"
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    for line in lines:
+        line |= {"return": None} if line["kind"] == "evaluation" and line["environment_steps"] > 6_000 else {}
+    metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    comparison = only(results_of(tmp_path))
+    (fire,) = comparison.methods
+    assert [run.final is None for run in fire.runs] == [True, False]
+    assert fire.runs[0].area is None
+    assert fire.n == 1
+    assert noted(comparison.notes, "fire, seed 0, has no return after step 6,000", "the curve of fire ends there")
+
+
+def test_runs_without_a_common_step_have_a_curve_between_their_evaluations(tmp_path: Path):
+    write_run(tmp_path / "a", seed=0, returns={0: 1, 1_000: 2, 10_000: 11})
+    write_run(tmp_path / "b", seed=1, returns={500: 1, 9_500: 10, 10_100: 4})
+    curve = only(results_of(tmp_path)).methods[0].curve
+    assert curve is not None
+    assert curve.steps.tolist() == [500, 1_000, 9_500, 10_000]
+    assert curve.mean.value[:2] == pytest.approx([1.25, 1.75])
+    write_run(tmp_path / "c", seed=2, returns={11_000: 1})
+    assert only(results_of(tmp_path)).methods[0].curve is None
+
+
+def test_a_curve_keeps_what_it_was_just_before_an_event_of_all_runs(tmp_path: Path):
+    write_comparison(tmp_path, methods=("fire",), seeds=range(4))
+    curve = only(results_of(tmp_path)).methods[0].curve
+    assert curve is not None
+    assert list(curve.before) == [5_000]
+    assert curve.before[5_000].mean.value == pytest.approx(6.5)
+    assert curve.mean.value[curve.steps == 5_000] == pytest.approx(1.3)
+    write_run(tmp_path / "late", method="fire", seed=4, event_steps=(6_000,))
+    comparison = only(results_of(tmp_path))
+    late = comparison.methods[0].curve
+    assert late is not None
+    assert late.before == {}
+    assert noted(comparison.notes, "Not all runs of fire had their events at the same steps")
+
+
+def test_runs_that_were_asked_for_and_are_not_there_and_failed_ones_are_said(tmp_path: Path):
+    write_comparison(tmp_path, methods=("none", "fire"), seeds=range(3))
+    shutil.rmtree(tmp_path / "MinAtar_Breakout-v1-fire-seed2")
+    (tmp_path / "logs").mkdir()
+    for name in ("fire-seed2", "none-seed0"):
+        noted_there = {"code": -9, "lines": []}
+        (tmp_path / "logs" / f"MinAtar_Breakout-v1-{name}.failed.json").write_text(json.dumps(noted_there))
+    notes = results_of(tmp_path).notes
+    assert noted(notes, "not begun: fire in MinAtar/Breakout-v1, seed 2 (failed: killed by signal 9)")
+    assert noted(notes, "none-seed0 failed (killed by signal 9)", "--retry")
+    assert not noted(notes, "not begun: none")
+
+
+def test_intervals_are_judged_by_the_fewest_runs_in_an_environment(tmp_path: Path):
+    tasks = ("h1-walk", "h1-run")
+    write_comparison(tmp_path, agent="sac", environments=tasks, methods=("none", "fire"), seeds=range(5))
+    write_run(tmp_path / "reset0", agent="sac", env="h1-walk", method="reset")
+    write_run(tmp_path / "reset1", agent="sac", env="h1-run", method="reset")
+    results = results_of(tmp_path)
+    (across,) = results.across
+    final = across.methods[0].final.iqm
+    assert (final.n, final.smallest, final.counted()) == (10, 5, "2 environments × 5 runs")
+    assert len(across.methods[0].runs) == 10
+    assert noted(across.notes, "Fewer than 10 runs in an environment", "none 2 environments × 5 runs", "84%", "90%")
+    single = next(each for each in results.comparisons[0].contrasts if each.method == "reset")
+    assert (single.final_iqm.bounded, single.final_iqm.counted()) == (False, "1 and 5 runs")
+    assert not next(each for each in across.contrasts if each.method == "reset").final_iqm.bounded
+    assert noted(results.comparisons[0].notes, "reset 1", "a single run has no interval")
+    joint = next(each for each in across.contrasts if each.method == "fire")
+    assert joint.trunks is not None
+    assert (joint.trunks.better, joint.trunks.n, len(joint.differences)) == (10, 10, 10)
 
 
 def test_environments_are_averaged_in_normalised_scores_only(tmp_path: Path):

@@ -1,13 +1,15 @@
 """All environments of one agent together, in normalised scores."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 import envs
 
 from .contrasts import contrasts
-from .methods import aggregate, curve, curve_values, known, method_draws
+from .methods import aggregate, curve, curve_values, known, method_draws, values_before
+from .notes import few_runs
 from .records import Array
 from .results import Across, AcrossMethod, Comparison, Curve, Options, Profile, RunScores
 from .statistics import median_of_means, profile
@@ -47,6 +49,7 @@ def _together(agent: str, comparisons: Sequence[Comparison], options: Options) -
         for name, groups in runs.items()
         if name not in complete
     ]
+    notes += few_runs({name: [len(group) for group in groups] for name, groups in complete.items()}, options.confidence)
     for name, groups in complete.items():
         counts = [len(group) for group in groups]
         if len(set(counts)) > 1:
@@ -87,6 +90,7 @@ def _method(
         area=aggregate(areas, median_of_means, make_draws, confidence),
         curve=_curve(name, groups, comparisons, options),
         profile=Profile(levels, profile(finals, levels, draws, confidence)),
+        runs=tuple(run for group in groups for run in group),
     )
 
 
@@ -98,12 +102,19 @@ def _curve(
     first = curves[0]
     if first is None or any(each is None or not np.array_equal(each.steps, first.steps) for each in curves):
         return None
-    strata = []
-    for group, comparison in zip(groups, comparisons, strict=True):
-        _, values = curve_values(group, first.steps)
-        zero, one = (envs.normalised_score(comparison.env, value) for value in (0.0, 1.0))
-        assert zero is not None  # there are references
-        assert one is not None
-        strata.append(zero + (one - zero) * values)
+    scales = [_scale(comparison.env) for comparison in comparisons]
+    strata = [
+        zero + size * curve_values(group, first.steps)[1] for group, (zero, size) in zip(groups, scales, strict=True)
+    ]
     interpolated = any(each is not None and each.interpolated for each in curves)
-    return curve(first.steps, strata, median_of_means, method_draws(name, options), options.confidence, interpolated)
+    make_draws, confidence = method_draws(name, options), options.confidence
+    found = curve(first.steps, strata, median_of_means, make_draws, confidence, interpolated)
+    return replace(found, before=values_before(groups, first.steps, median_of_means, make_draws, confidence, scales))
+
+
+def _scale(env: str) -> tuple[float, float]:
+    """The normalised score of a return of 0, and what one more adds to it."""
+    zero, one = (envs.normalised_score(env, value) for value in (0.0, 1.0))
+    assert zero is not None  # there are references
+    assert one is not None
+    return zero, one - zero

@@ -11,6 +11,7 @@ from .across import across_environments
 from .contrasts import contrasts
 from .methods import common_grid, summarise
 from .notes import notes_on, notes_on_all, without_repeats
+from .planned import notes_on_missing
 from .records import Array, Run
 from .results import Comparison, Options, Results, RunScores, Threshold
 from .scoring import own_part, points, score
@@ -41,7 +42,7 @@ def analyse(runs: Sequence[Run], options: Options, trunks: Sequence[Run] = ()) -
         across=across,
         trunks=tuple(trunks),
         methods=_in_order(ordered, options)[0],
-        notes=(*repeated, *notes_on_all(kept), *left_out),
+        notes=(*repeated, *notes_on_missing(runs, trunks), *notes_on_all(kept), *left_out),
     )
 
 

@@ -3,9 +3,11 @@
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+
 from .methods import known, method_draws
-from .results import Contrast, Options, RunScores
-from .statistics import Draws, Strata, difference, draw, improvement, interquartile_mean, mean
+from .results import Contrast, Options, RunScores, TrunkCounts
+from .statistics import Array, Draws, Strata, difference, draw, improvement, interquartile_mean, mean, share
 
 Value = Callable[[RunScores], float | None]
 
@@ -57,6 +59,7 @@ def _contrast(
 
     finals, areas = ((strata(left, value), strata(right, value)) for value in (final, area))
     confidence = options.confidence
+    apart, areas_apart = (np.concatenate(_differences(*sides)) if paired else np.array([]) for sides in (finals, areas))
     return Contrast(
         method=one,
         against=other,
@@ -67,12 +70,32 @@ def _contrast(
         improvement=improvement(*finals, draws, confidence),
         improvement_area=improvement(*areas, draws, confidence),
         paired=paired,
+        trunks=_counts(apart, confidence) if paired else None,
+        trunks_area=_counts(areas_apart, confidence) if paired else None,
+        differences=tuple(apart.tolist()),
+        differences_area=tuple(areas_apart.tolist()),
     )
+
+
+def _differences(left: Strata, right: Strata) -> list[Array]:
+    return [ours - theirs for ours, theirs in zip(left, right, strict=True)]
+
+
+def _counts(differences: Array, confidence: float) -> TrunkCounts:
+    better, n = int((differences > 0).sum()), len(differences)
+    return TrunkCounts(better, int((differences == 0).sum()), n, share(better, n, confidence))
 
 
 def _shared(ours: Sequence[RunScores], theirs: Sequence[RunScores]) -> list[tuple[RunScores, RunScores]] | None:
     """Runs of both methods from the same trunk; None where not all are branches, or they share no trunk."""
     if any(run.run.branch is None for run in (*ours, *theirs)):
         return None
+    for runs in (ours, theirs):
+        taken = dict.fromkeys(str(run.run.branch) for run in runs)
+        if len(taken) < len(runs):
+            raise ValueError(
+                f"{len(runs)} runs of {runs[0].run.method} in {runs[0].run.env} branch from {len(taken)} trunks; "
+                "give one of each trunk"
+            )
     by_trunk = {str(run.run.branch): run for run in theirs}
     return [(run, by_trunk[str(run.run.branch)]) for run in ours if str(run.run.branch) in by_trunk] or None

@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.policy import read_config
-
+from .planned import is_planned_trunk
 from .records import Run, read_run
 
 
@@ -20,13 +19,13 @@ class Found:
 def find_runs(paths: Iterable[Path]) -> Found:
     """The runs at or below each path, trunks kept apart.
 
-    A trunk that went on as far as its branches is, besides, the branch on which nothing was done, where there is no
-    other one.
+    A trunk is what a run here branches from, or what compare.py made to branch from. One that went on as far as its
+    branches is, besides, the branch on which nothing was done, where there is no other one.
     """
     runs = [read_run(folder) for folder in _folders(paths)]
     branches = [run for run in runs if run.branch is not None]
     points = {run.branch.trunk: run.branch for run in branches if run.branch is not None}
-    trunks = [run for run in runs if run.folder in points or _only_a_trunk(run)]
+    trunks = [run for run in runs if run.folder in points or is_planned_trunk(run.folder, run.env, run.seed)]
     compared = [run for run in runs if run not in trunks]
     for trunk in trunks:
         own = [run for run in branches if run.branch == points.get(trunk.folder)]
@@ -46,9 +45,3 @@ def _folders(paths: Iterable[Path]) -> list[Path]:
             raise ValueError(f"{path} holds no run: allowed are run folders, and folders with runs below them")
         found |= dict.fromkeys(folder.resolve() for folder in below)
     return list(found)
-
-
-def _only_a_trunk(run: Run) -> bool:
-    """Whether its last checkpoint is kept for good, which serves no purpose but to branch from it."""
-    settings = read_config(run.folder).run
-    return run.branch is None and settings.reached(settings.steps) in map(settings.reached, settings.checkpoint_at)

@@ -138,13 +138,16 @@ def values_before(
     middle: Statistic,
     make_draws: MakeDraws,
     confidence: float,
-    normalise: Sequence[Callable[[float], float]] = (float,),
+    scales: Sequence[tuple[float, float]] = ((0.0, 1.0),),
 ) -> dict[float, Aggregates]:
-    """What a curve was just before events that all runs had at the same step; of each environment `normalise`d."""
+    """What a curve was just before events that all runs had at the same step; `scales` normalise each environment."""
     shared = [step for step in steps.tolist() if all(step in run.before for runs in groups for run in runs)]
     return {
         step: aggregate(
-            [known([to(run.before[int(step)]) for run in runs]) for to, runs in zip(normalise, groups, strict=True)],
+            [
+                zero + size * known([run.before[int(step)] for run in runs])
+                for (zero, size), runs in zip(scales, groups, strict=True)
+            ],
             middle, make_draws, confidence,
         )
         for step in shared

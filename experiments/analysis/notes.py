@@ -1,30 +1,52 @@
 """What a reader has to know about these runs before believing their numbers, in sentences."""
 
+import math
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .records import Run
 from .results import Contrast, MethodResults, Options, RunScores
-from .statistics import ENOUGH_RUNS
+from .statistics import COVERAGE, ENOUGH_RUNS, counted
 
 
 def without_repeats(runs: Sequence[Run]) -> tuple[list[Run], tuple[str, ...]]:
-    """One run for each environment, method and seed; the one that got farthest, where there are several."""
+    """One run for each environment, method and seed; of copies the one that got farthest.
+
+    Runs that are no copies are refused: which of them stands for the method nobody here can know.
+    """
     best: dict[tuple[Any, ...], Run] = {}
     notes = []
     for run in runs:
-        key = (run.agent, run.env, run.method, run.seed, str(run.branch))
+        key = (run.agent, run.env, run.method, run.seed)
         other = best.get(key)
         if other is None or (run.finished, run.reached) > (other.finished, other.reached):
             best[key] = run
-        if other is not None:
-            kept, dropped = best[key], other if best[key] is run else run
-            notes.append(
-                f"{kept.folder.name} and {dropped.folder.name} are the same method, environment and seed: "
-                f"only {kept.folder.name} counts."
+        if other is None:
+            continue
+        above = os.path.commonpath((run.folder.parent, other.folder.parent))
+        ours, theirs = (os.path.relpath(each.folder, above) for each in (other, run))
+        if apart := _apart(other, run):
+            raise ValueError(
+                f"{ours} and {theirs} in {above} are both {run.method} with seed {run.seed} in {run.env}, but differ "
+                f"in {apart}: compare them apart"
             )
+        kept = ours if best[key] is other else theirs
+        notes.append(f"{ours} and {theirs} are the same run, of {run.method} with seed {run.seed}: only {kept} counts.")
     return list(best.values()), tuple(notes)
+
+
+def _apart(one: Run, other: Run) -> str:
+    """In what two runs of one method and seed differ, in words; nothing for copies."""
+    if (starts := [run.branch.step if run.branch else 0 for run in (one, other)])[0] != starts[1]:
+        return f"where they start, step {starts[0]:,} and step {starts[1]:,}"
+    pairs = {
+        name: (ours.get(name), theirs.get(name))
+        for ours, theirs in ((one.settings, other.settings), (one.schedule, other.schedule))
+        for name in dict.fromkeys((*ours, *theirs))
+    }
+    return ", ".join(f"{name} ({ours} and {theirs})" for name, (ours, theirs) in pairs.items() if ours != theirs)
 
 
 def notes_on_all(runs: Sequence[Run]) -> tuple[str, ...]:
@@ -42,25 +64,36 @@ def notes_on(methods: Sequence[MethodResults], contrasts: Sequence[Contrast], op
     scored = [run for method in methods for run in method.runs]
     runs = [each.run for each in scored]
     return (
-        *_few(methods, options),
+        *few_runs({method.method: [method.n] for method in methods}, options.confidence),
         *_uneven(methods),
         *_unfinished(methods),
         *_settings(runs),
         *_pairing(runs, contrasts),
         *_censored(methods),
         *_evaluations(methods, scored),
+        *_between(methods),
     )
 
 
-def _few(methods: Sequence[MethodResults], options: Options) -> list[str]:
-    few = [method for method in methods if 0 < method.n < ENOUGH_RUNS]
+def few_runs(counts: Mapping[str, Sequence[int]], confidence: float) -> list[str]:
+    """What intervals of few runs are worth, judged by the fewest; `counts` are each method's by environment."""
+    few = {name: sizes for name, sizes in counts.items() if 0 < min(sizes) < ENOUGH_RUNS}
     if not few:
         return []
-    which = ", ".join(f"{method.method} {method.n}" for method in few)
-    return [
-        f"Fewer than {ENOUGH_RUNS} runs ({which}): bootstrap intervals of so few cover the truth less often than their "
-        f"nominal {100 * options.confidence:g}% (with 5 runs of normal scores, nominal 95% cover about 84%)."
-    ]
+    environments = len(next(iter(few.values())))
+    said = {name: counted((tuple(sizes),)) if environments > 1 else str(sizes[0]) for name, sizes in few.items()}
+    which = ", ".join(f"{name} {number}" for name, number in said.items())
+    where = " in an environment" if environments > 1 else ""
+    notes = [f"Fewer than {ENOUGH_RUNS} runs{where} ({which})"]
+    if 1 in (each for sizes in few.values() for each in sizes):
+        notes.append("a single run has no interval")
+    if sizes := [each for group in few.values() for each in group if each > 1]:
+        average, middle = COVERAGE[min(sizes)] if min(sizes) in COVERAGE else COVERAGE[ENOUGH_RUNS]
+        notes.append(
+            f"bootstrap intervals of so few cover the truth less often than their nominal {100 * confidence:g}% (of "
+            f"{min(sizes)} normal scores, nominal 95% of the mean {average:.0%} of the time, of the IQM {middle:.0%})"
+        )
+    return [": ".join((notes[0], "; ".join(notes[1:]))) + "."]
 
 
 def _uneven(methods: Sequence[MethodResults]) -> list[str]:
@@ -79,7 +112,10 @@ def _unfinished(methods: Sequence[MethodResults]) -> list[str]:
         unfinished = [run.run for run in method.runs if not run.run.finished]
         if not unfinished:
             continue
-        which = ", ".join(f"seed {run.seed} at step {run.reached:,} of {run.steps:,}" for run in unfinished)
+        which = ", ".join(
+            f"seed {run.seed} at step {run.reached:,} of {run.steps:,}" + (" (failed)" if run.failure else "")
+            for run in unfinished
+        )
         if method.n:
             told = "drawn, but counted in no curve, score or interval"
         elif method.curve is not None:
@@ -153,11 +189,38 @@ def _evaluations(methods: Sequence[MethodResults], scored: Sequence[RunScores]) 
             f"Not all runs were evaluated at the same steps: curves of {', '.join(interpolated)} are straight lines "
             "between evaluations."
         )
-    empty = sum(run.run.finished and run.counted and run.final is None for run in scored)
-    lost = sum(evaluation.mean != evaluation.mean for run in scored for evaluation in run.run.evaluations)
-    if lost or empty:
-        notes.append(f"{lost} evaluations have no return, as no episode ended in them: they are left out.")
+    lost = sum(not math.isfinite(evaluation.mean) for run in scored for evaluation in run.run.evaluations)
+    if lost:
+        notes.append(
+            f"{lost} evaluations have no return, as no episode ended in them or it was no number: they are left out."
+        )
+    for run in scored:
+        if run.run.finished and run.final is None:
+            last = f"no return after step {run.steps[-1]:,.0f}" if len(run.steps) else "no return at all"
+            curve = f" and the curve of {run.run.method} ends there" if run.counted else ""
+            notes.append(f"{run.run.method}, seed {run.run.seed}, has {last}: it has no score{curve}.")
     return notes
+
+
+def _between(methods: Sequence[MethodResults]) -> list[str]:
+    between = [
+        method.method
+        for method in methods
+        if method.curve is not None
+        and any(
+            step not in method.curve.before
+            for run in method.runs
+            if run.counted
+            for step in run.before
+            if step <= method.curve.steps[-1]
+        )
+    ]
+    if not between:
+        return []
+    return [
+        f"Not all runs of {', '.join(between)} had their events at the same steps: their falls are in the single runs, "
+        "and blurred in the curves of the method."
+    ]
 
 
 def _differing(values: Sequence[Any]) -> str:

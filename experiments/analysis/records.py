@@ -40,31 +40,17 @@ class Evaluation:
 
     step: int  # environment steps
     mean: float  # return, mean of the episodes; NaN where none ended
-    returns: tuple[float, ...]  # of the episodes
-    score: float | None  # the mean, normalised, where the environment has references
     occasion: str
 
 
 @dataclass(frozen=True)
-class MatrixChange:
-    """What an event did to one weight matrix."""
-
-    name: str
-    squared_frobenius_error: float
-    deviation_before: float
-    deviation_after: float
-
-
-@dataclass(frozen=True)
 class NetworkChange:
-    """What an event did to one network: sums over its matrices, and what the method itself counts."""
+    """What an event did to one network: sums over its matrices."""
 
     name: str
     squared_frobenius_error: float
     deviation_before: float
     deviation_after: float
-    figures: Mapping[str, float]
-    matrices: tuple[MatrixChange, ...]
 
 
 @dataclass(frozen=True)
@@ -153,7 +139,18 @@ def read_run(folder: Path, branch: Branch | None = None) -> Run:
         settings=_flat(config_to_json(config)),
         schedule={name: getattr(settings, name) for name in SCHEDULE},
         made_with=_made_with(described),
+        failure=failure_of(folder),
     )
+
+
+def failure_of(folder: Path) -> str | None:
+    """How its run failed, as compare.py notes it beside the run until it is retried."""
+    path = folder.parent / "logs" / f"{folder.name}.failed.json"
+    if not path.is_file():
+        return None
+    noted = read_json(path)
+    code = f"exit code {noted['code']}" if noted["code"] >= 0 else f"killed by signal {-noted['code']}"
+    return f"{code}: {noted['lines'][-1].strip()}" if noted["lines"] else code
 
 
 def _by_kind(path: Path) -> dict[str, list[dict[str, Any]]]:
@@ -179,7 +176,7 @@ def _branch(folder: Path, source: str | None, settings: RunSettings) -> Branch |
     if source is None:
         return None
     path, step = split_run(source)
-    trunk = next((place for place in _places(folder, path) if (place / "config.json").is_file()), path)
+    trunk = next((place for place in _places(folder, path) if _may_be_trunk(place, settings)), path)
     if step is None:  # from the trunk's newest checkpoint: at its end, or where the method acted
         first = settings.reinit_at[:1] or ((read_config(trunk).run.steps,) if trunk.is_absolute() else ())
         if not first:
@@ -189,45 +186,37 @@ def _branch(folder: Path, source: str | None, settings: RunSettings) -> Branch |
 
 
 def _places(folder: Path, path: Path) -> Iterator[Path]:
-    """Where a trunk may be: paths are relative to where the branch was started, and folders may have been moved."""
-    yield path.resolve()
+    """Where a trunk may be: paths are relative to where the branch was started, and folders may have been moved.
+
+    What is here, where the report is made, comes last: it may be another run of that name.
+    """
     for parent in folder.parents:
         yield (parent / path).resolve()
     yield folder.parent / path.name
+    yield path.resolve()
+
+
+def _may_be_trunk(place: Path, settings: RunSettings) -> bool:
+    """A branch has its trunk's environment and seed."""
+    if not (place / "config.json").is_file():
+        return False
+    run = read_json(place / "config.json").get("run", {})
+    return bool((run.get("env"), run.get("seed")) == (settings.env, settings.seed))
 
 
 def _evaluation(line: Mapping[str, Any]) -> Evaluation:
-    returns = tuple(_number(value) for value in line["returns"])
-    occasion = line.get("occasion", "scheduled")
-    return Evaluation(line["environment_steps"], _number(line["return"]), returns, line.get("score"), occasion)
+    return Evaluation(line["environment_steps"], _number(line["return"]), line.get("occasion", "scheduled"))
 
 
 def _event(line: Mapping[str, Any]) -> EventRecord:
-    networks = tuple(
-        _network(network["name"], network["matrices"], network.get("figures", {})) for network in line["networks"]
-    )
+    networks = tuple(_network(network["name"], network["matrices"]) for network in line["networks"])
     cause = line.get("cause", "schedule")
     return EventRecord(line["environment_steps"], line["updates"], cause, line["method"], line["seconds"], networks)
 
 
-def _network(name: str, matrices: Sequence[Mapping[str, Any]], figures: Mapping[str, Any]) -> NetworkChange:
-    changes = tuple(
-        MatrixChange(
-            matrix["name"],
-            _number(matrix["squared_frobenius_error"]),
-            _number(matrix["deviation_before"]),
-            _number(matrix["deviation_after"]),
-        )
-        for matrix in matrices
-    )
-    return NetworkChange(
-        name,
-        sum(change.squared_frobenius_error for change in changes),
-        sum(change.deviation_before for change in changes),
-        sum(change.deviation_after for change in changes),
-        {key: _number(value) for key, value in figures.items()},
-        changes,
-    )
+def _network(name: str, matrices: Sequence[Mapping[str, Any]]) -> NetworkChange:
+    figures = ("squared_frobenius_error", "deviation_before", "deviation_after")
+    return NetworkChange(name, *(sum(_number(matrix[figure]) for matrix in matrices) for figure in figures))
 
 
 def _measures(lines: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Series]:
