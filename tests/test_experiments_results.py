@@ -111,7 +111,8 @@ def test_gaps_of_several_events_are_each_watched_until_the_next(tmp_path: Path):
         lines = metrics.read_text().splitlines()
         place = next(index for index, line in enumerate(lines) if '"environment_steps": 3000' in line)
         metrics.write_text("\n".join([*lines[:place], json.dumps(unevaluated), *lines[place:], ""]))
-    (method,) = only(results_of(tmp_path)).methods
+    comparison = only(results_of(tmp_path))
+    (method,) = comparison.methods
     first, second = method.runs[0].gaps
     assert (first.step, first.duration, first.observed) == (1_000, np.inf, 1_000)  # back at 3,000, after the next event
     assert (second.step, second.duration) == (4_000, 1_000)
@@ -120,6 +121,8 @@ def test_gaps_of_several_events_are_each_watched_until_the_next(tmp_path: Path):
     assert (method.gap.regained.value, method.gap.regained.n) == (0.5, 3)
     assert method.gap.duration.value == 1_000
     assert method.gap.duration.n == 3
+    assert [gap.cut for gap in method.runs[0].gaps] == [True, False]
+    assert noted(comparison.notes, "3 of 6 stability gaps of redo are cut off")
 
 
 def test_a_method_without_events_has_the_gap_that_noise_alone_makes(tmp_path: Path):
@@ -193,6 +196,11 @@ def test_methods_that_lack_a_trunk_are_paired_on_the_others(tmp_path: Path):
     (contrast,) = comparison.contrasts
     assert (contrast.paired, contrast.final_iqm.n) == (True, 3)
     assert noted(comparison.notes, "compared on the 3 trunks")
+    write_comparison(tmp_path / "a", methods=("none",), seeds=range(4, 6))
+    write_comparison(tmp_path / "b", methods=("fire",), seeds=range(6, 8))
+    (fewer,) = (note for note in only(results_of(tmp_path)).notes if "Fewer than 10" in note)
+    assert "none 6, fire 5, pairs of fire and none 3" in fewer
+    assert "of 3 normal scores" in fewer
 
 
 def test_runs_from_the_start_are_not_paired(tmp_path: Path):
@@ -228,6 +236,14 @@ def test_a_seed_run_from_the_start_and_as_a_branch_is_not_counted_twice(tmp_path
     write_comparison(tmp_path, methods=("none", "fire"), seeds=range(2))
     write_run(tmp_path / "whole" / "none")
     with pytest.raises(ValueError, match=r"both none with seed 0 .* where they start, step 5,000 and step 0"):
+        results_of(tmp_path)
+
+
+def test_runs_that_share_one_trunk_are_no_pairs(tmp_path: Path):
+    for seed in range(2):
+        for method in ("none", "fire"):
+            write_run(tmp_path / f"{method}{seed}", method=method, seed=seed, branch_from="/gone/trunk@5000")
+    with pytest.raises(ValueError, match="2 runs of fire in MinAtar/Breakout-v1 branch from 1 trunk: only one of each"):
         results_of(tmp_path)
 
 
@@ -316,6 +332,11 @@ def test_environments_are_averaged_in_normalised_scores_only(tmp_path: Path):
     assert (none.n, none.final.iqm.n) == (6, 6)
     assert none.curve is not None
     assert across.contrasts[0].paired
+    fire = next(method for method in across.methods if method.method == "fire")
+    assert fire.curve is not None
+    step = list(fire.curve.steps).index(5_000)
+    assert fire.curve.before[5_000].mean.value > fire.curve.mean.value[step]
+    assert fire.curve.before[5_000].mean.value == pytest.approx(none.curve.mean.value[step])
     write_run(tmp_path / "other", agent="sac", env="HalfCheetah-v5")
     results = results_of(tmp_path)
     assert results.across == ()

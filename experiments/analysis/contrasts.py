@@ -7,7 +7,7 @@ import numpy as np
 
 from .methods import known, method_draws
 from .results import Contrast, Options, RunScores, TrunkCounts
-from .statistics import Array, Draws, Strata, difference, draw, improvement, interquartile_mean, mean, share
+from .statistics import Array, Draws, Strata, counted, difference, draw, improvement, interquartile_mean, mean, share
 
 Value = Callable[[RunScores], float | None]
 
@@ -93,9 +93,10 @@ def _shared(ours: Sequence[RunScores], theirs: Sequence[RunScores]) -> list[tupl
     for runs in (ours, theirs):
         taken = dict.fromkeys(str(run.run.branch) for run in runs)
         if len(taken) < len(runs):
+            trunks = counted(((len(taken),),), "trunk")
             raise ValueError(
-                f"{len(runs)} runs of {runs[0].run.method} in {runs[0].run.env} branch from {len(taken)} trunks; "
-                "give one of each trunk"
+                f"{len(runs)} runs of {runs[0].run.method} in {runs[0].run.env} branch from {trunks}: only one of each "
+                "can be compared"
             )
     by_trunk = {str(run.run.branch): run for run in theirs}
     return [(run, by_trunk[str(run.run.branch)]) for run in ours if str(run.run.branch) in by_trunk] or None

@@ -1,6 +1,7 @@
 """What events cost: how deep a return falls after each, and how long it is until it is back."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,7 +21,7 @@ def gaps_of(run: Run) -> Iterator[Gap]:
         following = min((step for step in steps if step > before.step), default=np.inf)
         later = [e for e in evaluations[index + 1 :] if e.step < following or _ends(e, following)]
         if later:
-            yield _gap(before, later)
+            yield replace(gap := _gap(before, later), cut=not np.isfinite(gap.duration) and np.isfinite(following))
 
 
 def pretended_gap(run: Run) -> Gap | None:

@@ -64,7 +64,7 @@ def notes_on(methods: Sequence[MethodResults], contrasts: Sequence[Contrast], op
     scored = [run for method in methods for run in method.runs]
     runs = [each.run for each in scored]
     return (
-        *few_runs({method.method: [method.n] for method in methods}, options.confidence),
+        *few_runs({method.method: [method.n] for method in methods} | _fewer(methods, contrasts), options.confidence),
         *_uneven(methods),
         *_unfinished(methods),
         *_settings(runs),
@@ -72,6 +72,7 @@ def notes_on(methods: Sequence[MethodResults], contrasts: Sequence[Contrast], op
         *_censored(methods),
         *_evaluations(methods, scored),
         *_between(methods),
+        *_cut_gaps(methods),
     )
 
 
@@ -96,6 +97,16 @@ def few_runs(counts: Mapping[str, Sequence[int]], confidence: float) -> list[str
     return [": ".join((notes[0], "; ".join(notes[1:]))) + "."]
 
 
+def _fewer(methods: Sequence[MethodResults], contrasts: Sequence[Contrast]) -> dict[str, list[int]]:
+    """Pairs, where both methods have fewer trunks in common than runs."""
+    counts = {method.method: method.n for method in methods}
+    return {
+        f"pairs of {each.method} and {each.against}": [each.final_iqm.n]
+        for each in contrasts
+        if each.paired and each.final_iqm.n < min(counts[each.method], counts[each.against])
+    }
+
+
 def _uneven(methods: Sequence[MethodResults]) -> list[str]:
     seeds = {method.method: {run.run.seed for run in method.runs} for method in methods}
     everything = set().union(*seeds.values())
@@ -113,7 +124,7 @@ def _unfinished(methods: Sequence[MethodResults]) -> list[str]:
         if not unfinished:
             continue
         which = ", ".join(
-            f"seed {run.seed} at step {run.reached:,} of {run.steps:,}" + (" (failed)" if run.failure else "")
+            f"seed {run.seed} at step {run.reached:,} of {run.steps:,}" + (", failed" if run.failure else "")
             for run in unfinished
         )
         if method.n:
@@ -192,7 +203,8 @@ def _evaluations(methods: Sequence[MethodResults], scored: Sequence[RunScores]) 
     lost = sum(not math.isfinite(evaluation.mean) for run in scored for evaluation in run.run.evaluations)
     if lost:
         notes.append(
-            f"{lost} evaluations have no return, as no episode ended in them or it was no number: they are left out."
+            f"{lost} of {sum(len(run.run.evaluations) for run in scored)} evaluations have no return, as no episode "
+            "ended in them or it was no number: they are left out."
         )
     for run in scored:
         if run.run.finished and run.final is None:
@@ -200,6 +212,16 @@ def _evaluations(methods: Sequence[MethodResults], scored: Sequence[RunScores]) 
             curve = f" and the curve of {run.run.method} ends there" if run.counted else ""
             notes.append(f"{run.run.method}, seed {run.run.seed}, has {last}: it has no score{curve}.")
     return notes
+
+
+def _cut_gaps(methods: Sequence[MethodResults]) -> list[str]:
+    cut = {method.method: [gap.cut for run in method.runs for gap in run.gaps] for method in methods}
+    return [
+        f"{sum(gaps)} of {len(gaps)} stability gaps of {name} are cut off by the run's next event before the return "
+        "was back: how much deeper and longer they would have been is not known."
+        for name, gaps in cut.items()
+        if any(gaps)
+    ]
 
 
 def _between(methods: Sequence[MethodResults]) -> list[str]:

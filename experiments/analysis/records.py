@@ -150,7 +150,7 @@ def failure_of(folder: Path) -> str | None:
         return None
     noted = read_json(path)
     code = f"exit code {noted['code']}" if noted["code"] >= 0 else f"killed by signal {-noted['code']}"
-    return f"{code}: {noted['lines'][-1].strip()}" if noted["lines"] else code
+    return f"{code}: {noted['lines'][-1].strip()[-200:]}" if noted["lines"] else code
 
 
 def _by_kind(path: Path) -> dict[str, list[dict[str, Any]]]:

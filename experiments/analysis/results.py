@@ -54,6 +54,7 @@ class Gap:
     share: float  # depth / return before; NaN where that is not above 0
     duration: float  # steps to the first evaluation at or above the return before; inf where there was none
     observed: int  # steps from the event to the last evaluation looked at: what a duration of inf is censored at
+    cut: bool = False  # whether that was the run's next event, and not its end
 
 
 @dataclass(frozen=True, eq=False)
