@@ -9,15 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from envs.scores import References
 from experiments.analysis.analyse import analyse
 from experiments.analysis.found import find_runs
-from experiments.analysis.results import Contrast, Options, Results
+from experiments.analysis.results import Contrast, Options, Results, TrunkCounts
 from experiments.analysis.statistics import Interval
-from experiments.report.curve_figures import panel_of, trunk_of
+from experiments.report.curve_figures import draw_curves, panel_of, trunk_of
+from experiments.report.differences import differences
 from experiments.report.figures import LOOKS, canvas, looks, picture, png, style, svg
-from experiments.report.page import write_report
+from experiments.report.page import branch_said, write_report
 from experiments.report.paper_figure import draw_paper_figure
-from experiments.report.wording import finding, findings, interval, number, ranges, steps
+from experiments.report.recovery import gaps, threshold
+from experiments.report.run_sections import run_sections
+from experiments.report.scores import summary
+from experiments.report.wording import amount, finding, findings, interval, number, ranges, steps
 from tests.fixtures.comparison import write_comparison, write_run
 
 OPTIONS = Options(resamples=50)
@@ -28,10 +33,11 @@ def results_of(folder: Path) -> Results:
     return analyse(found.runs, OPTIONS, found.trunks)
 
 
-def contrast(low: float, high: float, n: int = 5) -> Contrast:
+def contrast(low: float, high: float, n: int = 5, ahead: int | None = None) -> Contrast:
     difference = Interval((low + high) / 2, low, high, n, "made up")
     chance = Interval(0.5, 0.2, 0.8, n, "made up")
-    return Contrast("fire", "none", difference, difference, difference, difference, chance, chance, paired=True)
+    found = Contrast("fire", "none", difference, difference, difference, difference, chance, chance, paired=True)
+    return found if ahead is None else replace(found, trunks=TrunkCounts(ahead, 0, n, chance))
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +53,12 @@ def test_report_says_what_was_compared_how_and_with_what_doubt(results, tmp_path
     for said in ("python compare.py", "--seeds 0-1", "6 finished of 6, and 2 trunks", "2 pairs", "Fewer than 10 runs",
                  "95% percentile bootstrap, 50 resamples", "at step 2,000", "0123456789ab", "2108.13264"):  # fmt: skip
         assert said in page, said
+    order = ('<h2 id="found">', ">Learning curves</h3>", "To be kept in mind",
+             ">Differences</h3>", "How to read this</h2>", "What was run and with what</h2>", "<dt>Versions",
+             "python compare.py")  # fmt: skip
+    places = [page.index(said) for said in order]
+    assert places == sorted(places)
+    assert page.count(">Learning curves</h3>") == 1
     assert len(list(csv.DictReader((tmp_path / "scores.csv").open()))) == 6
 
 
@@ -103,13 +115,87 @@ def test_trunks_are_drawn_once_only_where_all_methods_have_them(results):
     assert trunk_of(replace(comparison, methods=(first, replace(other, runs=runs)))) is None
 
 
+def test_curves_show_what_was_there_before_an_event(results):
+    panel = panel_of(results.comparisons[0])
+    with style():
+        (axes,) = draw_curves(panel, looks(results.methods), (300, 200), "mean", False).axes
+    upright = [(x, top, bottom) for lines in axes.collections if hasattr(lines, "get_segments")
+               for (x, top), (_, bottom) in lines.get_segments()]  # fmt: skip
+    assert upright == [(2_000, pytest.approx(5.5), pytest.approx(1.1))] * 2  # reset, fire
+
+
+def test_a_humans_return_is_not_called_success(results):
+    comparison = replace(results.comparisons[0], references=References(0.0, 3.0))
+    assert "success" in panel_of(comparison).levels
+    assert "human" in panel_of(replace(comparison, env="Breakout")).levels
+
+
+def test_the_page_says_that_trunks_are_shared_only_where_they_are(results):
+    comparison = results.comparisons[0]
+    assert branch_said(comparison) == "every method from the same trunks, at step 2,000"
+    first, other, *_ = comparison.methods
+    fewer = replace(comparison, methods=(first, replace(other, runs=other.runs[:1])))
+    assert "not from all of them" in branch_said(fewer)
+    branches = [replace(run.run.branch, trunk=Path(f"/other/{run.run.seed}")) for run in other.runs]
+    runs = [replace(run, run=replace(run.run, branch=b)) for run, b in zip(other.runs, branches, strict=True)]
+    elsewhere = replace(comparison, methods=(first, replace(other, runs=tuple(runs))))
+    assert "do not share" in branch_said(elsewhere)
+
+
+def test_differences_count_the_trunks_that_agree_and_show_each(results):
+    with style():
+        section = differences(results.comparisons[0].contrasts, looks(results.methods), "return")
+    assert "Small dots are trunks" in section.text
+    assert "settles nothing" in section.text
+    sizes, chances = section.tables
+    assert [row.cells[:2] for row in sizes.rows][1] == ("fire − none", "2 pairs")
+    assert chances.rows[1].cells[3] == "2 of 2, 100% [34, 100]"
+    assert "| 2 of 2, 100% \\[34, 100\\] |".replace("\\", "") in summary(results)
+    (chance,) = {row.cells[2] for row in chances.rows[1:2]}
+    assert f"| {chance} |" in summary(results)
+
+
+def test_gaps_stand_beside_what_noise_alone_makes_and_each_event_has_its_own(results):
+    comparison, colors = results.comparisons[0], looks(results.methods)
+    with style():
+        (table,) = gaps(comparison, colors).tables
+        events = next(each for each in run_sections(comparison, panel_of(comparison), colors) if each.title == "Events")
+    assert [row.cells[:2] for row in table.rows] == [
+        ("reset", "2 of 2"), ("fire", "2 of 2"), ("none, nothing done", "none"),
+    ]  # fmt: skip
+    single = events.tables[1]
+    assert dict(zip(single.columns, single.rows[0].cells, strict=True))["return lost"] == "4.00"
+
+
+def test_a_threshold_says_from_where_it_is_looked_for(results):
+    with style():
+        section = threshold(results.comparisons[0], looks(results.methods))
+    assert "from the branch on" in section.text
+    assert any("held fixed" in note for note in section.notes)
+
+
 def test_findings_promise_no_more_than_their_interval():
     assert "does not settle" in finding(contrast(-0.3, 2.5), "final return", 1)
     assert "+1.1 [−0.3, +2.5], 5 pairs" in finding(contrast(-0.3, 2.5), "final return", 1)
     assert "in favour of fire over none, though" in finding(contrast(0.3, 2.5), "final return", 1)
     assert "in favour of none over fire" in finding(contrast(-2.5, -0.3), "final return", 1)
     assert "too narrow" not in finding(contrast(0.3, 2.5, n=20), "final return", 1)
+    assert "all 5 pairs have none ahead" in finding(contrast(-2.5, -0.3, ahead=0), "final return", 1)
     assert "no interval" in finding(contrast(math.nan, math.nan, n=1), "final return", 1)
+
+
+@pytest.mark.parametrize("n", [2, 4])
+def test_fewer_than_five_pairs_favour_no_method(n, results):
+    few = contrast(0.3, 2.5, n, ahead=n)
+    assert finding(few, "final return", 1).endswith(f"so few settle nothing; all {n} pairs have fire ahead.")
+    assert f"; 1 of {n} pairs has fire ahead." in finding(contrast(0.3, 2.5, n, ahead=1), "final return", 1)
+    lopsided = replace(few.final_iqm, n=n, sides=((20,), (n,)))
+    assert "in favour" not in finding(replace(few, final_iqm=lopsided, paired=False), "final return", 1)
+    contrasts = (replace(few, method="redo"), replace(few, method="reset"), few)
+    said = findings(replace(results.comparisons[0], contrasts=contrasts))
+    assert not any("in favour" in sentence for sentence in said)
+    assert said[1].startswith("Too few to settle anything, final return: redo minus none, +1.4 [+0.3, +2.5], ")
+    assert f"{n} pairs, {n} of them ahead; reset minus none" in said[1]
 
 
 def test_every_difference_is_among_the_findings_and_the_reference_comes_first(results):
@@ -120,7 +206,8 @@ def test_every_difference_is_among_the_findings_and_the_reference_comes_first(re
     )
     said = findings(replace(comparison, contrasts=(reset, fire, between)))
     assert said[0].startswith("fire minus none")
-    assert len(said) == 2
+    assert len(said) == 3
+    assert said[2] == "Differences are of IQMs; in brackets: made up."
     assert said[1].startswith("Not settled")
     assert "reset minus none" in said[1]
     assert "fire minus reset" in said[1]
@@ -136,6 +223,9 @@ def test_every_difference_is_among_the_findings_and_the_reference_comes_first(re
         (number(math.inf), "never"),
         (interval(Interval(6.1, 5.2, 7.3, 5, "")), "6.1 [5.2, 7.3]"),
         (interval(Interval(6.1, math.nan, math.nan, 1, "")), "6.10"),
+        (amount(1_234_567.0), "1.23M"),
+        (amount(41_900.0), "41.9k"),
+        (amount(84.81), "84.8"),
         (steps(12_500), "12,500"),
         (steps(1_250_000), "1.25M"),
         (ranges([0, 1, 2, 4, 6, 7]), "0–2, 4, 6, 7"),

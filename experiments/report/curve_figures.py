@@ -145,15 +145,6 @@ def _draw_branch(axes: Any, panel: Panel) -> None:
         axes.axvline(panel.branch_step, color=MUTED, linewidth=0.9, linestyle=DASHED, zorder=1)
 
 
-def falls_between(panel: Panel) -> tuple[str, ...]:
-    """Methods whose runs were not all changed at the same steps, so that their curves cannot show every fall."""
-    return tuple(
-        name
-        for name, curve in panel.curves.items()
-        if any(run.before.keys() - curve.before.keys() for run in panel.runs.get(name, ()) if run.counted)
-    )
-
-
 def _draw_curve(axes: Any, panel: Panel, name: str, look: Look, aggregate: str, markers: int | None) -> None:
     """One method's aggregate and band; falls thin. `markers`: its place among the methods, so that none hides them."""
     curve = panel.curves[name]

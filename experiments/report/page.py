@@ -12,15 +12,15 @@ from matplotlib.markers import MarkerStyle
 from replay.durable import write_durably
 
 from ..analysis.results import Comparison, Results
-from ..analysis.statistics import ENOUGH_RUNS
-from .curve_figures import panel_across, panel_of
+from ..analysis.statistics import ENOUGH_RUNS, SETTLING_RUNS
+from .curve_figures import Panel, panel_across, panel_of
 from .figures import DARK, GRID, INK, MUTED, PAPER, Look, looks, png, style, svg
 from .paper_figure import draw_paper_figure
 from .run_sections import run_sections
 from .score_sections import across_sections, score_sections
 from .scores import write_scores, write_summary
 from .sections import Section
-from .wording import counted, findings, headline, ranges
+from .wording import counted, findings, headline, made_by, ranges
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Chapter:
     headline: Sequence[str]
     findings: Sequence[str]
     notes: Sequence[str]
+    made_by: str  # intervals of the findings
     sections: Sequence[Section]
 
 
@@ -47,18 +48,17 @@ def write_report(results: Results, folder: Path, command: str = "") -> Path:
     with style():
         panels = [panel_of(comparison) for comparison in results.comparisons]
         together = [panel_across(across, results.comparisons) for across in results.across]
-        panels += [panel for panel in together if panel.curves]
-        figure = draw_paper_figure(panels, methods)
+        figure = draw_paper_figure([*panels, *(panel for panel in together if panel.curves)], methods)
         write_durably(folder / "curves.png", png(figure))
         write_durably(folder / "curves.svg", svg(figure, text_as_paths=True).encode())
-        page = render(results, methods, command)
+        page = _render(results, _chapters(results, panels, together, methods), methods, command)
     write_scores(results, folder / "scores.csv")
     write_summary(results, folder / "summary.md")
     write_durably(folder / "report.html", page.encode())
     return folder / "report.html"
 
 
-def render(results: Results, methods: Mapping[str, Look], command: str) -> str:
+def _render(results: Results, chapters: Sequence[Chapter], methods: Mapping[str, Look], command: str) -> str:
     """The page. Everything that is not from the template itself is escaped."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
@@ -68,12 +68,14 @@ def render(results: Results, methods: Mapping[str, Look], command: str) -> str:
         title=_title(results),
         facts=_facts(results),
         command=command,
-        chapters=_chapters(results, methods),
+        chapters=chapters,
+        lead=_lead(results),
         notes=(*results.notes, *_shared_notes(results)),
         signs={name: (f"m{index}", look) for index, (name, look) in enumerate(methods.items())},
         outlines={name: _outline(look) for name, look in methods.items()},
         theme=_theme(methods),
         few_runs=ENOUGH_RUNS,
+        settling_runs=SETTLING_RUNS,
     )
 
 
@@ -83,20 +85,30 @@ def _title(results: Results) -> str:
     return f"{counted(len(results.methods), 'method')} on {where}" if envs else "No runs yet"
 
 
-def _chapters(results: Results, methods: Mapping[str, Look]) -> list[Chapter]:
+def _lead(results: Results) -> str:
+    """What this is, in a line; the rest stands at the end."""
+    runs = [run.run for comparison in results.comparisons for method in comparison.methods for run in method.runs]
+    steps = " or ".join(dict.fromkeys(f"{run.steps:,}" for run in runs))
+    agents = ", ".join(dict.fromkeys(comparison.agent for comparison in results.comparisons))
+    finished = sum(run.finished for run in runs)
+    done = f"{counted(len(runs), 'run')}{f', {finished} of them finished' if finished < len(runs) else ''}"
+    return f"{agents}, {done}, {steps} steps each, seeds {ranges(run.seed for run in runs)}" if runs else ""
+
+
+def _chapters(
+    results: Results, panels: Sequence[Panel], together: Sequence[Panel], methods: Mapping[str, Look]
+) -> list[Chapter]:
     found = []
-    for index, across in enumerate(results.across):
+    for index, (across, panel) in enumerate(zip(results.across, together, strict=True)):
         lead = f"Environments: {', '.join(across.envs)}."
-        panel = panel_across(across, results.comparisons)
         sections = across_sections(across, panel, methods)
         where = f"{len(across.envs)} environments together"
         said = lead, headline(across), findings(across), across.notes
-        found.append(Chapter(f"all-{index}", across.agent, where, *said, sections))
-    for index, comparison in enumerate(results.comparisons):
-        panel = panel_of(comparison)
+        found.append(Chapter(f"all-{index}", across.agent, where, *said, made_by(across), sections))
+    for index, (comparison, panel) in enumerate(zip(results.comparisons, panels, strict=True)):
         sections = [*score_sections(comparison, panel, methods), *run_sections(comparison, panel, methods)]
         said = "", headline(comparison), findings(comparison), comparison.notes
-        found.append(Chapter(f"env-{index}", comparison.agent, comparison.env, *said, sections))
+        found.append(Chapter(f"env-{index}", comparison.agent, comparison.env, *said, made_by(comparison), sections))
     return found
 
 
@@ -117,7 +129,7 @@ def _facts(results: Results) -> dict[str, str]:
         "Seeds": ranges(run.seed for run in runs),
         "Steps": _each(f"{run.steps:,}" for run in runs),
         "Replay ratio": _each(f"{run.replay_ratio}" for run in runs),
-        "Branch": _each(map(_branch, results.comparisons)),
+        "Branch": _each(map(branch_said, results.comparisons)),
         "Baseline": _each(comparison.baseline for comparison in results.comparisons),
     }
     keys = dict.fromkeys(key for run in runs for key in run.made_with)
@@ -128,10 +140,18 @@ def _facts(results: Results) -> dict[str, str]:
     return {name: value for name, value in facts.items() if value}
 
 
-def _branch(comparison: Comparison) -> str:
+def branch_said(comparison: Comparison) -> str:
+    """Whether the methods have their trunks in common."""
+    trunks = [{run.run.branch.trunk for run in method.runs if run.run.branch} for method in comparison.methods]
     if comparison.branch_step is not None:
-        return f"every method from the same trunks at step {comparison.branch_step:,}"
-    branches = any(run.run.branch for method in comparison.methods for run in method.runs)
+        same = all(own == trunks[0] for own in trunks)
+        subsets = any(own == set().union(*trunks) for own in trunks)
+        from_where = (
+            "from the same trunks" if same else "from the same trunks, though not from all of them"
+            if subsets else "from trunks that the methods do not share"
+        )  # fmt: skip
+        return f"every method {from_where}, at step {comparison.branch_step:,}"
+    branches = any(trunks)
     return "some runs are branches, at different steps" if branches else "none: each run is its own from the start"
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from .curve_figures import Panel, draw_method_panel, draw_panel, limits_of
-from .figures import MUTED, PAPER, PIXEL, TRUNK, Look, canvas, plain, shortened
+from .figures import INK, MUTED, PAPER, PIXEL, TRUNK, Look, canvas, plain, shortened
 
 MOST_BESIDE = 6  # methods in one row
 
@@ -50,7 +50,8 @@ def _one_environment(panel: Panel, looks: Mapping[str, Look]) -> Figure:
         handles=handles, ncols=legend_columns, loc="lower left", bbox_to_anchor=(0, 1), frameon=False, borderpad=0.2,
         borderaxespad=0.1, columnspacing=1.6,
     )  # fmt: skip
-    _say(figure, f"{shortened(panel.title, 60)}, {panel.counts} runs of each method.", [panel], "Below: every run.")
+    title = f"{shortened(panel.title, 60)}, {panel.counts} for each method"
+    _say(figure, [panel], "Below: every run.", title)
     return figure
 
 
@@ -67,14 +68,17 @@ def _several(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Figure:
         place.set_axis_off()
     handles, legend_columns = _legend(panels, looks, width)
     figure.legend(handles=handles, ncols=legend_columns, loc="outside lower left", frameon=False)
-    _say(figure, "", panels, "Thin: single runs.")
+    _say(figure, panels, "Thin: single runs.")
     return figure
 
 
-def _say(figure: Figure, title: str, panels: Sequence[Panel], runs: str) -> None:
+def _say(figure: Figure, panels: Sequence[Panel], runs: str, title: str = "") -> None:
+    """What it is above, and how it was made below."""
     ways = dict.fromkeys(curve.iqm.method for panel in panels for curve in panel.curves.values() if curve.iqm.bounded)
     said = " ".join(["Thick: interquartile mean.", runs, *(f"Bands: {way}." for way in ways)])
-    figure.suptitle("\n".join(filter(None, (title, said))), fontsize=8.4, color=MUTED, x=0.012, ha="left")
+    if title:
+        figure.suptitle(title, fontsize=9.6, color=INK, weight="bold", x=0.012, ha="left")
+    figure.supxlabel(said, fontsize=7.8, color=MUTED, x=0.012, ha="left")
 
 
 def _name_branch(axes: Any, panel: Panel) -> None:

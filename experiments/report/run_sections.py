@@ -6,7 +6,7 @@ import os
 from training.measure_curves import PANELS
 
 from ..analysis.records import EventRecord
-from ..analysis.results import Comparison, RunScores
+from ..analysis.results import Comparison, Gap, RunScores
 from . import wording
 from .curve_figures import Panel
 from .figures import picture
@@ -25,15 +25,22 @@ def _events(comparison: Comparison) -> Section | None:
         return None
     rows = tuple(
         TableRow(name, (
-            name, str(events.runs), str(events.count), network.name, wording.number(network.squared_frobenius_error),
-            wording.number(network.deviation_before), wording.number(network.deviation_after),
+            name, str(events.runs), str(events.count), network.name, wording.amount(network.squared_frobenius_error),
+            wording.amount(network.deviation_before), wording.amount(network.deviation_after),
             wording.duration(events.seconds / max(1, events.count)),
         ))
         for name, events in methods
         for network in events.networks
     )  # fmt: skip
     columns = ("method", "runs", "events", "network", "SFE", "DfI before", "DfI after", "time of an event")
-    single = tuple(_event_row(name, seed, record) for name, events in methods for seed, record in events.listed)
+    gaps = {
+        (method.method, run.run.seed, gap.step): gap
+        for method in comparison.methods for run in method.runs for gap in run.gaps
+    }  # fmt: skip
+    single = tuple(
+        _event_row(name, seed, record, gaps.get((name, seed, record.step)))
+        for name, events in methods for seed, record in events.listed
+    )  # fmt: skip
     unlisted = sum(events.unlisted for _, events in methods)
     caption = f"{wording.counted(len(single), 'event')}, one by one" + (
         f"; {unlisted:,} more in metrics.jsonl" if unlisted else ""
@@ -42,10 +49,10 @@ def _events(comparison: Comparison) -> Section | None:
         Table("Means of an event", columns, rows),
         Table(
             caption,
-            ("method", "seed", "step", "update", "cause", "networks: SFE, DfI before → after"),
+            ("method", "seed", "step", "cause", "return lost", "regained after", "networks: SFE, DfI before → after"),
             single,
             True,
-            (4, 5),
+            (3, 6),
         ),
     )
     text = (
@@ -55,13 +62,14 @@ def _events(comparison: Comparison) -> Section | None:
     return Section("Events", text, (), tables)
 
 
-def _event_row(method: str, seed: int, record: EventRecord) -> TableRow:
+def _event_row(method: str, seed: int, record: EventRecord, gap: Gap | None) -> TableRow:
     changes = "; ".join(
-        f"{network.name}: {wording.number(network.squared_frobenius_error)}, "
-        f"{wording.number(network.deviation_before)} → {wording.number(network.deviation_after)}"
+        f"{network.name}: {wording.amount(network.squared_frobenius_error)}, "
+        f"{wording.amount(network.deviation_before)} → {wording.amount(network.deviation_after)}"
         for network in record.networks
     )
-    return TableRow(method, (method, str(seed), f"{record.step:,}", f"{record.updates:,}", record.cause, changes))
+    fall = (wording.number(gap.depth), wording.steps(gap.duration)) if gap else (wording.MISSING, wording.MISSING)
+    return TableRow(method, (method, str(seed), f"{record.step:,}", record.cause, *fall, changes))
 
 
 def _measures(comparison: Comparison, panel: Panel, looks: Looks) -> Section | None:

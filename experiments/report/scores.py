@@ -4,14 +4,14 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from replay.durable import write_durably
 
 from ..analysis.results import Across, AcrossMethod, Comparison, Contrast, MethodResults, Results, RunScores
 from ..analysis.statistics import Interval
-from .wording import decimals, duration, findings, interval, number, percent, step_interval
+from .wording import MISSING, amount, counted, decimals, duration, findings, interval, number, percent, step_interval
 
 COLUMNS = (
     "agent", "env", "method", "seed", "trunk", "branch_step", "steps", "finished", "final", "normalised", "area",
@@ -118,14 +118,18 @@ def _scores(
     cells = [[interval(each, decimals(column)) for each in column] for column in columns.values()]
     names = [(escaped(method.method), str(method.n)) for method in methods]
     yield _table(("method", "n", *columns), [(*name, *row) for name, *row in zip(names, *cells, strict=True)]) + "\n"
-    yield _made(each for column in columns.values() for each in column)
+    yield _made(columns)
 
 
 def _threshold(comparison: Comparison, methods: Sequence[MethodResults]) -> Iterator[str]:
     if comparison.threshold is None:
         return
     threshold = comparison.threshold
-    yield f"Threshold: {number(threshold.value)}, {escaped(threshold.meaning)}. Steps are environment steps.\n"
+    branches = any(run.run.branch for method in comparison.methods for run in method.runs)
+    already = sum(method.threshold.already for method in methods if method.threshold is not None)
+    said = f"Threshold: {number(threshold.value)}, {escaped(threshold.meaning)}. Steps are environment steps."
+    said += " Branches are looked at from the branch on." * branches
+    yield f"{said} {counted(already, 'run')} had reached it before the branch.\n" if already else f"{said}\n"
     rows = [
         [
             escaped(method.method), str(method.n), percent(method.threshold.share),
@@ -135,7 +139,7 @@ def _threshold(comparison: Comparison, methods: Sequence[MethodResults]) -> Iter
     ]  # fmt: skip
     yield _table(("method", "n", "runs that reached it", "median steps to it"), rows) + "\n"
     found = [method.threshold for method in methods if method.threshold is not None]
-    yield _made(each for reached in found for each in (reached.share, reached.median_steps))
+    yield _made({"runs": [each.share for each in found], "steps": [each.median_steps for each in found]})
 
 
 def _contrasts(compared: Comparison | Across) -> Iterator[str]:
@@ -143,33 +147,43 @@ def _contrasts(compared: Comparison | Across) -> Iterator[str]:
         return
     yield "Differences (first method minus second), and the probability that a run of the first is better:\n"
     rows = [_contrast(each) for each in compared.contrasts]
-    heads = ("methods", "n", "final, IQM", "final, mean", "area, IQM", "better final", "better area", "runs")
+    differences = ("final, IQM", "final, mean", "area, IQM")
+    heads = ("methods", "n", *differences, "better final", "on trunks", "better area", "runs")
     yield _table(heads, rows) + "\n"
-    yield _made(found for each in compared.contrasts for found in (each.final_iqm, each.improvement))
+    yield _made({
+        "differences": [each.final_iqm for each in compared.contrasts],
+        "better": [each.improvement for each in compared.contrasts],
+        "on trunks": [each.trunks.share for each in compared.contrasts if each.trunks],
+    })  # fmt: skip
     yield _bullets(findings(compared)) + "\n"
 
 
 def _contrast(each: Contrast) -> list[str]:
     differences = [interval(found, difference=True) for found in (each.final_iqm, each.final_mean, each.area_iqm)]
     names, how = f"{escaped(each.method)} − {escaped(each.against)}", "paired by trunk" if each.paired else "not paired"
-    chances = [percent(each.improvement), percent(each.improvement_area)]
-    return [names, str(each.improvement.n), *differences, *chances, how]
+    trunks = f"{each.trunks.better} of {each.trunks.n}, {percent(each.trunks.share)}" if each.trunks else MISSING
+    chances = [interval(each.improvement, 2), trunks, interval(each.improvement_area, 2)]
+    return [names, each.final_iqm.counted("pair" if each.paired else "run"), *differences, *chances, how]
 
 
 def _gaps(methods: Sequence[MethodResults]) -> Iterator[str]:
+    gaps = [(method.method, method.gap) for method in methods if method.gap is not None]
+    gaps += [(f"{m.method}, nothing done", m.pretended) for m in methods if gaps and m.pretended is not None]
     rows = [
         [
-            escaped(method.method), str(method.gap.depth.n), str(method.gap.events), interval(method.gap.depth),
-            percent(method.gap.share), percent(method.gap.regained), step_interval(method.gap.duration),
+            escaped(name), str(gap.depth.n), str(gap.events), interval(gap.depth), percent(gap.share),
+            percent(gap.regained), step_interval(gap.duration),
         ]
-        for method in methods if method.gap is not None
+        for name, gap in gaps
     ]  # fmt: skip
     if rows:
-        yield "Stability gap: how deep the return falls after an event, and when it is back.\n"
-        heads = ("method", "n", "events", "depth", "share of the return", "runs that regained it", "median steps to it")
+        yield "Stability gap: how deep the return falls after an evaluated event, and when it is back.\n"
+        heads = ("method", "n", "events", "depth", "share of the return", "events regained", "median steps to it")
         yield _table(heads, rows) + "\n"
-        gaps = [method.gap for method in methods if method.gap is not None]
-        yield _made(each for gap in gaps for each in (gap.depth, gap.regained, gap.duration))
+        yield _made({
+            "depth and share": [gap.depth for _, gap in gaps], "regained": [gap.regained for _, gap in gaps],
+            "steps": [gap.duration for _, gap in gaps],
+        })  # fmt: skip
 
 
 def _events(methods: Sequence[MethodResults]) -> Iterator[str]:
@@ -177,8 +191,8 @@ def _events(methods: Sequence[MethodResults]) -> Iterator[str]:
         [
             escaped(method.method), escaped(network.name), f"{method.events.count:,}",
             f"{min(event.step for _, event in method.events.listed):,}",
-            *(number(value) for value in (network.squared_frobenius_error, network.deviation_before)),
-            number(network.deviation_after), duration(method.events.seconds),
+            *(amount(value) for value in (network.squared_frobenius_error, network.deviation_before)),
+            amount(network.deviation_after), duration(method.events.seconds),
         ]
         for method in methods if method.events is not None for network in method.events.networks
     ]  # fmt: skip
@@ -202,10 +216,14 @@ def _cost(methods: Sequence[MethodResults]) -> Iterator[str]:
         yield _table(("method", "n", "wall time of a run", "of it without the trunk", "updates/s"), rows) + "\n"
 
 
-def _made(intervals: Iterable[Interval | None]) -> str:
-    """What stands in the brackets of a table."""
-    made = dict.fromkeys(each.method for each in intervals if each is not None)
-    return f"In brackets: {escaped('; '.join(made))}.\n"
+def _made(columns: Mapping[str, Sequence[Interval]]) -> str:
+    """What stands in the brackets of a table, and where it does not stand in all of them, in which columns."""
+    made: dict[str, list[str]] = {}
+    for column, intervals in columns.items():
+        for way in dict.fromkeys(each.method for each in intervals):
+            made.setdefault(way, []).append(column)
+    said = [way if len(made) == 1 else f"{way} ({', '.join(where)})" for way, where in made.items()]
+    return f"In brackets: {escaped('; '.join(said))}.\n"
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from matplotlib.ticker import EngFormatter
 
 from ..analysis.results import Across, Comparison, Contrast
-from ..analysis.statistics import ENOUGH_RUNS, Interval
+from ..analysis.statistics import ENOUGH_RUNS, SETTLING_RUNS, Interval
 
 MISSING = "–"
 
@@ -79,6 +79,14 @@ def short_steps(found: Interval) -> str:
     return value + (f" [{low}, {high}]" if found.bounded else "")
 
 
+def amount(value: float | None) -> str:
+    """Three digits of numbers of any size: 5.21, 123, 1.23M."""
+    if value is None or not math.isfinite(value) or not 1e4 <= abs(value) < 1e12:
+        return number(value)
+    power = 6 if abs(value) >= 999_500 and abs(value) < 999.5e6 else 9 if abs(value) >= 999.5e6 else 3
+    return number(value / 10**power) + {3: "k", 6: "M", 9: "G"}[power]
+
+
 def duration(seconds: float | None) -> str:
     if seconds is None or not math.isfinite(seconds):
         return MISSING
@@ -108,15 +116,26 @@ def finding(contrast: Contrast, score: str, places: int) -> str:
     start = f"{contrast.method} minus {contrast.against}, {score}: {_difference(contrast, places)}"
     if not difference.bounded:
         return f"{start}: no interval can be made, so this says nothing of other seeds."
-    if unsettled(difference):
-        return f"{start}: the interval holds 0, so this does not settle which is better."
+    trunks = f"; {same_way(contrast)}" if contrast.trunks else ""
+    if difference.smallest < SETTLING_RUNS:
+        return f"{start}: so few settle nothing{trunks}."
+    if _holds_0(difference):
+        return f"{start}: the interval holds 0, so this does not settle which is better{trunks}."
     better, worse = (contrast.method, contrast.against) if difference.low > 0 else (contrast.against, contrast.method)
-    few = ", though with so few runs it is likely too narrow" if difference.n < ENOUGH_RUNS else ""
-    return f"{start}: the interval leaves out 0, in favour of {better} over {worse}{few}."
+    few = ", though with so few runs it is likely too narrow" if difference.smallest < ENOUGH_RUNS else ""
+    return f"{start}: the interval leaves out 0, in favour of {better} over {worse}{few}{trunks}."
 
 
-def unsettled(difference: Interval) -> bool:
-    return not difference.bounded or difference.low <= 0 <= difference.high
+def same_way(contrast: Contrast) -> str:
+    """How many of the pairs point the same way."""
+    counts = contrast.trunks
+    assert counts is not None
+    pairs = counted(counts.n, "pair")
+    worse = counts.n - counts.better - counts.tied
+    if counts.n > 1 and counts.n in (counts.better, worse):
+        return f"all {pairs} have {contrast.method if counts.better else contrast.against} ahead"
+    ties = f", {counts.tied} tied" if counts.tied else ""
+    return f"{counts.better} of {pairs} {'has' if counts.better == 1 else 'have'} {contrast.method} ahead{ties}"
 
 
 def headline(compared: Comparison | Across) -> list[str]:
@@ -128,24 +147,51 @@ def findings(compared: Comparison | Across) -> list[str]:
     """The headline and whatever else leaves out 0, a sentence each; in one sentence what settles nothing."""
     first, places = _first(compared), _places(compared)
     rest = [contrast for contrast in compared.contrasts if contrast not in first]
-    clear = [contrast for contrast in rest if not unsettled(contrast.final_iqm)]
+    reasons = {id(contrast): _unsettled(contrast.final_iqm) for contrast in rest}
+    clear = [contrast for contrast in rest if not reasons[id(contrast)]]
     found = [finding(contrast, _score(compared), places) for contrast in (*first, *clear)]
-    for start, bounded in (("Not settled, as their intervals hold 0", True), ("Without an interval", False)):
-        others = [each for each in rest if unsettled(each.final_iqm) and each.final_iqm.bounded == bounded]
+    for reason in dict.fromkeys(filter(None, reasons.values())):
+        others = [each for each in rest if reasons[id(each)] == reason]
         if len(others) == 1:
             found.append(finding(others[0], _score(compared), places))
-        elif others:
-            listed = "; ".join(f"{each.method} minus {each.against}, {_difference(each, places)}" for each in others)
-            found.append(f"{start}, {_score(compared)}: {listed}.")
+        else:
+            listed = "; ".join(_listed(each, places) for each in others)
+            found.append(f"{reason}, {_score(compared)}: {listed}.")
     if sum(contrast.final_iqm.bounded for contrast in compared.contrasts) > 3:
         chance = "even if all methods were alike, the interval of one or another might leave out 0"
         found.append(f"{len(compared.contrasts)} differences are looked at together: {chance}.")
-    return found
+    return found + [made_by(compared)] * bool(made_by(compared))
+
+
+def made_by(compared: Comparison | Across) -> str:
+    """What stands in the brackets of the findings."""
+    made = dict.fromkeys(each.final_iqm.method for each in compared.contrasts if each.final_iqm.bounded)
+    return f"Differences are of IQMs; in brackets: {'; '.join(made)}." if made else ""
+
+
+def _unsettled(difference: Interval) -> str:
+    """Why a difference settles nothing; empty where it may."""
+    if not difference.bounded:
+        return "Without an interval"
+    if difference.smallest < SETTLING_RUNS:
+        return "Too few to settle anything"
+    return "Not settled, as their intervals hold 0" if _holds_0(difference) else ""
+
+
+def _holds_0(difference: Interval) -> bool:
+    return difference.low <= 0 <= difference.high
 
 
 def _difference(contrast: Contrast, places: int) -> str:
-    pairs = counted(contrast.final_iqm.n, "pair" if contrast.paired else "run")
-    return f"{interval(contrast.final_iqm, places, difference=True)}, {pairs}"
+    of = contrast.final_iqm.counted("pair" if contrast.paired else "run")
+    return f"{interval(contrast.final_iqm, places, difference=True)}, {of}"
+
+
+def _listed(contrast: Contrast, places: int) -> str:
+    """One of several that settle nothing."""
+    few = contrast.trunks is not None and contrast.final_iqm.smallest < SETTLING_RUNS
+    ahead = f", {contrast.trunks.better} of them ahead" if contrast.trunks and few else ""
+    return f"{contrast.method} minus {contrast.against}, {_difference(contrast, places)}{ahead}"
 
 
 def _first(compared: Comparison | Across) -> list[Contrast]:
