@@ -3,6 +3,7 @@
 import difflib
 import shlex
 import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,14 +12,17 @@ from typing import Literal
 
 import train_dqn
 import train_sac
+from envs.scores import references
 from experiments.analysis.results import Options as ReportOptions
-from experiments.comparison import Machines, report, run_comparison, show_plan
+from experiments.comparison import Machines, kept_of, report, run_comparison, show_plan, taken
+from experiments.sweep.child import STOPPED
 from experiments.sweep.cluster import RayPool
-from experiments.sweep.grid import Flags, Grid
+from experiments.sweep.estimate import slots_in_memory
+from experiments.sweep.grid import Flags, Grid, plan
 from experiments.sweep.local import LocalPool, default_slots, usable_gpus
 from experiments.sweep.upload import Uploads
 from training.beginning import folder_name
-from training.command_line import command_line, flags_of, main, preset_named, read_flags, split
+from training.command_line import command_line, flags_of, main, preset_named, read_flags, split, spoken
 
 PRESETS = {"sac": train_sac.PRESETS, "dqn": train_dqn.PRESETS}
 HERE = "here"  # what --ray alone stands for
@@ -77,20 +81,26 @@ def body(arguments: Sequence[str]) -> int:
     shown = ReportOptions(options.baseline, options.reference, options.threshold)
     command = shlex.join(("python", "compare.py", *arguments))
     if options.report_only:
-        if passed:
-            raise ValueError(f"{passed[0][0]} given with --report-only, which runs nothing")
         report(options.report_only, options.dir or folder_of_reports(options.report_only), shown, command)
         return 0
-    grid = make_grid(options, passed)
+    grid, presets = make_grid(options, passed), PRESETS[options.agent]
+    check_report(options, grid)
     if options.dry_run:
-        return show_plan(grid, PRESETS[options.agent], options.jobs)
-    uploads = Uploads(options.upload, warn) if options.upload else None
-    finished = (lambda job: uploads.add(job.folder)) if uploads else (lambda job: None)
-    code = run_comparison(grid, PRESETS[options.agent], partial(machines, options, grid), options.retry, finished)
-    if uploads and (missing := uploads.finish()):
-        warn(f"not at {options.upload}: {', '.join(run.name for run in missing)}; the same command tries again")
-    if any(grid.folder.glob("*/config.json")):
-        report([grid.folder], grid.folder, shown, command)
+        show_plan(grid, presets, options.jobs, on_cluster=options.ray is not None)
+        return 0
+    plan(grid, presets)  # what is wrong with it is said before the folder is made
+    with taken(grid):
+        uploads = Uploads(options.upload, warn) if options.upload else None
+        finished = (lambda job: uploads.add(job.folder)) if uploads else (lambda job: None)
+        code = run_comparison(grid, presets, partial(machines, options, grid), options.retry, finished)
+        if uploads and (missing := uploads.finish() if code != STOPPED else uploads.cancel()):
+            warn(f"not at {options.upload}: {', '.join(run.name for run in missing)}; the same command tries again")
+        if any(grid.folder.glob("*/config.json")):
+            try:
+                report([grid.folder], grid.folder, shown, command)
+            except Exception:  # whatever it is, it must not hide how the runs ended
+                traceback.print_exc()
+                return code or 1
     return code
 
 
@@ -103,12 +113,32 @@ def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
     ours = flags_of(Options)
     given = [(name, values or ([HERE] if name == "--ray" else [])) for name, values in split(arguments)]
     own = [word for name, values in given if name in ours or name in ("-h", "--help") for word in (name, *values)]
+    for name, values in given:
+        if name in ours and not values and ours[name] is not bool:
+            raise ValueError(f"{name} given without a value; allowed is {spoken(ours[name], '')}")
     options = read_flags(Options(), own, "compare.py", f"{__doc__}\n\n{EPILOGUE}")
-    if not options.report_only:
-        for name, value in (("--baseline", options.baseline), ("--reference", options.reference)):
-            if value is not None and value not in options.reinit:
-                raise ValueError(f"{name} {value!r} given; allowed is one of --reinit: {', '.join(options.reinit)}")
-    return options, tuple((name, tuple(values)) for name, values in given if name not in ours)
+    passed = tuple((name, tuple(values)) for name, values in given if name not in ours)
+    if options.report_only:
+        kept = {"--report-only", "--dir", "--baseline", "--reference", "--threshold"}
+        for name, _ in given:
+            if name not in kept:
+                raise ValueError(f"{name} given with --report-only, which runs nothing")
+    if options.gpus_per_run is not None and (options.ray is None or options.gpus_per_run < 0):
+        raise ValueError(f"--gpus-per-run {options.gpus_per_run} given; allowed is 0 or above, with --ray")
+    if options.jobs is not None and options.ray is not None:
+        raise ValueError(f"--jobs {options.jobs} given with --ray: the cluster's CPUs say how many run at once")
+    return options, passed
+
+
+def check_report(options: Options, grid: Grid) -> None:
+    """What the report could not do is said before anything runs."""
+    methods = [*options.reinit, *kept_of(grid.folder).get("methods", [])]
+    for name, value in (("--baseline", options.baseline), ("--reference", options.reference)):
+        if value is not None and value not in methods:
+            raise ValueError(f"{name} {value!r} given; allowed is one of --reinit: {', '.join(methods)}")
+    without = [env for env in grid.envs if references(env) is None]
+    if options.threshold == "success" and without:
+        raise ValueError(f"--threshold success given; {without[0]} has no success bar: give a return")
 
 
 def folder_of_reports(paths: Sequence[Path]) -> Path:
@@ -150,14 +180,14 @@ def parse_seeds(words: Sequence[str]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def machines(options: Options, grid: Grid, in_memory: int) -> Machines:
-    """Where the runs take place; this machine's memory holds so many."""
+def machines(options: Options, grid: Grid, memory: float) -> Machines:
+    """Where the runs take place, each of which takes so many bytes of memory."""
     if options.ray is not None:
         address = None if options.ray == HERE else options.ray
         gpus_per_run = 0 if ("--device", ("cpu",)) in grid.flags else options.gpus_per_run
-        return RayPool(address, options.threads, gpus_per_run, grid.folder)
+        return RayPool(address, options.threads, gpus_per_run, grid.folder, memory)
     gpus = usable_gpus(grid.flags)
-    return LocalPool(options.jobs or min(default_slots(grid.threads, gpus), in_memory), gpus)
+    return LocalPool(options.jobs or min(default_slots(grid.threads, gpus), slots_in_memory(memory)), gpus)
 
 
 if __name__ == "__main__":

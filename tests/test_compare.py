@@ -69,9 +69,9 @@ def test_the_plan_tells_what_is_there_and_what_the_rest_costs(compared: Path, ca
 
 
 def test_other_settings_are_refused_in_the_same_folder(compared: Path):
-    with pytest.raises(ValueError, match=r"holds runs with flags .*--hidden-width 8.*--hidden-width 9.*another --dir"):
+    with pytest.raises(ValueError, match=r"holds runs with --hidden-width 8, 9 given.*another --dir"):
         body([*TINY, "--hidden-width", "9", "--seeds", "0", "--dir", str(compared)])
-    with pytest.raises(ValueError, match=r"holds runs with branch_at 0\.5, 0\.25 given"):
+    with pytest.raises(ValueError, match=r"holds runs with --branch-at 0\.5, 0\.25 given"):
         body([*TINY, "--branch-at", "0.25", "--seeds", "0", "--dir", str(compared)])
 
 
@@ -93,14 +93,35 @@ def test_a_report_of_any_runs(compared: Path, tmp_path: Path, capsys: pytest.Cap
         (["--report-only", "/nowhere"], "/nowhere holds no run"),
         (["--report-only", ".", "--steps", "5"], "--steps given with --report-only"),
         (["--env", "CartPole-v1", "--device", "cuda:7"], "--device 'cuda:7' given"),
+        (["--env", "CartPole-v1", "--threshold", "success"], "CartPole-v1 has no success bar"),
+        (["--env", "CartPole-v1", "--reinit", "fire", "--reinit-every", "often"], "--reinit-every 'often' given"),
+        (["--env", "CartPole-v1", "--reinit", "none", "cbp", "--reinit-every", "9"], "none of none, cbp has events"),
+        (["--report-only"], "--report-only given without a value"),
+        (["--reinit"], "--reinit given without a value"),
+        (["--report-only", ".", "--retry"], "--retry given with --report-only"),
+        (["--jobs", "2", "--ray"], "--jobs 2 given with --ray"),
     ],
 )
 def test_mistakes_end_in_one_line_before_anything_is_written(words: list[str], message: str, tmp_path: Path):
-    agent = [] if "--agent" in words else ["--agent", "dqn"]
+    agent = [] if {"--agent", "--report-only"} & set(words) else ["--agent", "dqn"]
     with pytest.raises(ValueError, match=message) as caught:
         body([*agent, *words, "--dir", str(tmp_path / "c")])
     assert "\n" not in str(caught.value)
-    assert not list(tmp_path.rglob("config.json"))
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_stop_among_the_trunks_is_told_from_a_mistake(tmp_path: Path):
+    process = subprocess.Popen(
+        [sys.executable, "compare.py", *TINY, "--steps", "60000", "--seeds", "0", "--dir", str(tmp_path / "c")],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    while not (tmp_path / "c" / "CartPole-v1-trunk-seed0" / "config.json").exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    output = process.communicate(timeout=120)[0].decode()
+    assert process.returncode == 130, output
+    assert "the same command continues\nnothing to report yet" in output
 
 
 @pytest.mark.slow

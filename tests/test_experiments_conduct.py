@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +15,9 @@ import pytest
 from experiments.sweep.conduct import Ending, Sweep, conduct, look
 from experiments.sweep.grid import TRUNK, Job
 from experiments.sweep.local import LocalPool
-from experiments.sweep.states import Failure, failure_path, log_path, newest_lines, progress_of, state_of
+from experiments.sweep.states import Failure, failure_path, log_path, newest_lines, note_failure, progress_of, state_of
 from experiments.sweep.table import LiveTable, draw, short
+from training.files import FolderLock
 
 # Stands for a training script: writes what a run writes, a step each hundredth of a second.
 SCRIPT = """
@@ -79,10 +81,12 @@ class Order:
         self.most = max(self.most, len(self.open))
 
     def wait(self, seconds: float) -> Sequence[Ending]:
+        if not self.open:
+            return []
         job = self.open.pop(0)
         code = self.codes.pop(job.name, 0)
         if code == 0:
-            job.folder.mkdir()
+            job.folder.mkdir(exist_ok=True)
             (job.folder / "config.json").write_text("{}")
             (job.folder / "checkpoints" / f"step-{job.stop}").mkdir(parents=True)
             line = {"kind": "evaluation", "environment_steps": job.stop, "return": 0.0}
@@ -163,7 +167,7 @@ def test_a_failed_run_shows_its_last_lines_until_it_is_retried(folder: Path):
     sweep = look([broken], retry=False)
     conduct(sweep, LocalPool(slots=1))
     assert sweep.failed[broken.folder].lines[-1] == "something went wrong"
-    assert sweep.failed[broken.folder].reason == "exit code 1"
+    assert sweep.failed[broken.folder].reason == "exit code 1: something went wrong"
     assert look([broken], retry=False).failed == sweep.failed
     (folder / "mended").touch()
     again = look([broken], retry=True)
@@ -216,7 +220,8 @@ def test_a_gpu_for_each_slot(folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-abc")
     jobs = [job(folder, f"r{index}", steps=30) for index in range(2)]
     conduct(look(jobs, retry=False), LocalPool(slots=2, gpus=2))
-    assert {log_path(job).read_text().split()[1] for job in jobs} == {"4", "GPU-abc"}
+    logs = [log_path(job).read_text() for job in jobs]
+    assert sorted(log.partition("threads ")[2].split()[0] for log in logs) == ["4", "GPU-abc"]
 
 
 def test_killed_runs_say_what_that_may_mean():
@@ -251,3 +256,67 @@ def test_without_a_terminal_changes_are_said_in_lines(folder: Path, capsys: pyte
 
 def test_steps_are_short():
     assert [short(count) for count in (999, 1_000, 12_432, 1_250_000)] == ["999", "1k", "12.4k", "1.25M"]
+
+
+def test_what_another_process_has_open_is_waited_for(folder: Path):
+    run = job(folder, "r")
+    run.folder.mkdir()
+    lock = FolderLock(run.folder)
+    threading.Timer(1.5, lock.release).start()
+    pool = Order(slots=1)
+    sweep = look([run], retry=False)
+    (run.folder / "lock").touch()
+    conduct(sweep, pool)
+    assert sweep.complete
+
+
+def test_leaving_ends_runs_that_do_not_stop(folder: Path):
+    (folder / "script.py").write_text(
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint(1)\ntime.sleep(60)\n"
+    )
+    pool = LocalPool(slots=1)
+    deaf = job(folder, "deaf")
+    pool.start(deaf)
+    while "1" not in log_path(deaf).read_text().splitlines():
+        time.sleep(0.05)
+    pool.stop()
+    assert not pool.wait(0.5)
+    pool.close()
+    assert [ending.code for ending in pool.wait(0)] == [-signal.SIGKILL]
+
+
+def test_a_run_that_is_stopped_again_and_again_without_getting_further_has_failed(folder: Path):
+    pool = Order(slots=1, codes={})
+    pool.codes = {"r": 130}
+    begun: list[int] = []
+
+    def stopped(seconds: float) -> list[Ending]:
+        begun.append(1)
+        return [Ending(pool.open.pop(0), 130)]
+
+    pool.wait = stopped  # type: ignore[method-assign]
+    sweep = look([job(folder, "r")], retry=False)
+    conduct(sweep, pool)
+    assert len(begun) == 3
+    assert sweep.failed
+
+
+def test_a_run_that_went_on_after_it_failed_has_not_failed(folder: Path):
+    run = job(folder, "r")
+    note_failure(run, 1)
+    assert state_of(run) == "failed"
+    conduct(look([run], retry=True), Order(slots=1))
+    note_failure(run, 1)
+    assert state_of(run) == "finished"
+    assert look([run], retry=False).complete
+    assert not failure_path(run).exists()
+
+
+def test_the_last_lines_of_a_failure_are_those_of_its_last_process(folder: Path):
+    (folder / "script.py").write_text("import sys\nsys.exit('something went wrong')\n")
+    broken = job(folder, "broken")
+    for _ in range(2):
+        sweep = look([broken], retry=True)
+        conduct(sweep, LocalPool(slots=1))
+    lines = sweep.failed[broken.folder].lines
+    assert [line for line in lines if "something" in line] == ["something went wrong"]

@@ -98,6 +98,8 @@ def test_regularizers_of_all_runs_stay_beside_those_of_a_method():
         (["--seeds", "1", "0-2"], "given twice"),
         (["--seed", "4"], "--seed given; did you mean --seeds"),
         (["--branch-at", "1.5"], "--branch-at 1.5 given"),
+        (["--branch-at", "nan"], "--branch-at nan given"),
+        (["--branch-at", "0.5", "--reinit-at", "9", "--reinit", "fire"], "--reinit-at 9 given; methods begin at"),
         (["--branch-at", "half"], "--branch-at 'half' given; allowed is a number"),
         (["--reply-ratio", "4"], "unknown flag --reply-ratio; did you mean --replay-ratio"),
         (["--replay-ratio", "much"], "--replay-ratio 'much' given"),

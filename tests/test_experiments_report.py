@@ -22,7 +22,7 @@ from experiments.report.paper_figure import draw_paper_figure
 from experiments.report.recovery import gaps, threshold
 from experiments.report.run_sections import run_sections
 from experiments.report.scores import summary
-from experiments.report.wording import amount, finding, findings, interval, number, ranges, steps
+from experiments.report.wording import amount, finding, findings, interval, number, ranges, runs_of, steps
 from tests.fixtures.comparison import write_comparison, write_run
 
 OPTIONS = Options(resamples=50)
@@ -223,6 +223,8 @@ def test_every_difference_is_among_the_findings_and_the_reference_comes_first(re
         (number(math.inf), "never"),
         (interval(Interval(6.1, 5.2, 7.3, 5, "")), "6.1 [5.2, 7.3]"),
         (interval(Interval(6.1, math.nan, math.nan, 1, "")), "6.10"),
+        (interval(Interval(5.4, 5.4, 5.4 + 1e-15, 3, "")), "5.40 [5.40, 5.40]"),
+        (runs_of(Interval(1.0, 0.0, 2.0, 6, "", ((3, 3),))), "2 environments × 3 runs"),
         (amount(1_234_567.0), "1.23M"),
         (amount(41_900.0), "41.9k"),
         (amount(84.81), "84.8"),

@@ -58,6 +58,8 @@ def step_rate_of(parts: Parts) -> float:
 
 def spoken(seconds: float) -> str:
     """A duration as one would say it."""
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
     if seconds < 5400:
         return f"{seconds / 60:.0f} minutes"
     return f"{seconds / 3600:.0f} hours" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"

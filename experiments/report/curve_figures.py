@@ -18,6 +18,7 @@ from ..analysis.records import Array
 from ..analysis.results import Across, Comparison, Curve, RunScores
 from ..analysis.statistics import Band, Interval
 from .figures import FAINT, MUTED, PAPER, TRUNK, WIDTH, Look, canvas, over_steps, shortened
+from .wording import runs_of
 
 MOST_POINTS = 160  # of one line: a phone shows no more
 FEW_POINTS = 40  # of one run, up to which each is a dot
@@ -39,7 +40,9 @@ class Panel:
     @property
     def counts(self) -> str:
         counts = sorted({curve.n for curve in self.curves.values()})
-        return f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}" if counts else "n = 0"
+        if len(counts) == 1:
+            return f"n = {runs_of(next(iter(self.curves.values())).iqm)}"
+        return f"n = {counts[0]} to {counts[-1]}" if counts else "n = 0"
 
 
 def panel_of(comparison: Comparison) -> Panel:
@@ -64,7 +67,7 @@ def panel_across(across: Across, comparisons: Sequence[Comparison]) -> Panel:
     curves = {method.method: method.curve for method in across.methods if method.curve}
     together = len(steps) == 1 and len(trunks) == 1
     branch, trunk = (inside[0].branch_step, trunk_of(inside[0])) if together else (None, None)
-    title = f"{across.agent} · {len(across.envs)} environments"
+    title = f"{across.agent} · together"
     return Panel(title, "normalised score", curves, {}, branch, trunk if trunk in curves else None)
 
 

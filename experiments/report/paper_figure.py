@@ -67,7 +67,7 @@ def _several(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Figure:
     for place in axes[len(panels) :]:
         place.set_axis_off()
     handles, legend_columns = _legend(panels, looks, width)
-    figure.legend(handles=handles, ncols=legend_columns, loc="outside lower left", frameon=False)
+    figure.legend(handles=handles, ncols=legend_columns, loc="outside upper left", frameon=False)
     _say(figure, panels, "Thin: single runs.")
     return figure
 
@@ -75,7 +75,7 @@ def _several(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Figure:
 def _say(figure: Figure, panels: Sequence[Panel], runs: str, title: str = "") -> None:
     """What it is above, and how it was made below."""
     ways = dict.fromkeys(curve.iqm.method for panel in panels for curve in panel.curves.values() if curve.iqm.bounded)
-    said = " ".join(["Thick: interquartile mean.", runs, *(f"Bands: {way}." for way in ways)])
+    said = " ".join(["Thick: interquartile mean.", runs, *([f"Bands: {'; '.join(ways)}."] if ways else [])])
     if title:
         figure.suptitle(title, fontsize=9.6, color=INK, weight="bold", x=0.012, ha="left")
     figure.supxlabel(said, fontsize=7.8, color=MUTED, x=0.012, ha="left")

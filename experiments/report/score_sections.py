@@ -65,7 +65,7 @@ def _curves(panel: Panel, looks: Looks) -> Section | None:
         text.append("Grey, before it: the trunks, which are the same for all methods.")
     if any(not run.counted for runs in panel.runs.values() for run in runs):
         text.append("Dotted: unfinished runs, which are not counted.")
-    counts = ", ".join(f"{name} {curve.n}" for name, curve in panel.curves.items())
+    counts = ", ".join(f"{name} {wording.runs_of(curve.iqm)}" for name, curve in panel.curves.items())
     notes = (*ways((curve.iqm for curve in panel.curves.values()), "Bands, at each point"), f"n: {counts}.")
     if any(curve.interpolated for curve in panel.curves.values()):
         notes += ("Runs that were evaluated at other steps than others are interpolated between their evaluations.",)
@@ -142,7 +142,7 @@ def _aggregates(caption: str, methods: Sequence[MethodResults | AcrossMethod], w
     found = [getattr(method, what) for method in methods]
     said = columns_said([[scores.iqm, scores.mean, scores.median] for scores in found])
     rows = tuple(
-        TableRow(method.method, (method.method, str(scores.iqm.n), *cells))
+        TableRow(method.method, (method.method, wording.runs_of(scores.iqm), *cells))
         for method, scores, cells in zip(methods, found, said, strict=True)
     )
     return Table(caption, ("method", "n", *(title for _, title in AGGREGATES)), rows)
@@ -156,6 +156,6 @@ def _profiles(methods: Sequence[MethodResults | AcrossMethod], looks: Looks, xla
     figure = picture(draw_profiles(profiles, looks, xlabel), alt, [looks[name] for name in profiles])
     text = "The share of a method's runs that ended above a score. Where a curve is above another, its runs did better."
     notes = ways((profile.share for profile in profiles.values()), "Bands, at each point")
-    counts = ", ".join(f"{method.method} {method.n}" for method in methods if method.profile)
+    counts = ", ".join(f"{name} {wording.runs_of(profile.share)}" for name, profile in profiles.items())
     notes += (f"n: {counts}.",)
     return Section("Performance profiles", text, (Figured(figure, "Performance profiles"),), (), notes, tuple(profiles))

@@ -11,7 +11,19 @@ from replay.durable import write_durably
 
 from ..analysis.results import Across, AcrossMethod, Comparison, Contrast, MethodResults, Results, RunScores
 from ..analysis.statistics import Interval
-from .wording import MISSING, amount, counted, decimals, duration, findings, interval, number, percent, step_interval
+from .wording import (
+    MISSING,
+    amount,
+    counted,
+    decimals,
+    duration,
+    findings,
+    interval,
+    number,
+    percent,
+    runs_of,
+    step_interval,
+)
 
 COLUMNS = (
     "agent", "env", "method", "seed", "trunk", "branch_step", "steps", "finished", "final", "normalised", "area",
@@ -116,7 +128,7 @@ def _scores(
     if normalised and None not in normalised:
         columns["normalised final, IQM"] = [each.iqm for each in normalised if each is not None]
     cells = [[interval(each, decimals(column)) for each in column] for column in columns.values()]
-    names = [(escaped(method.method), str(method.n)) for method in methods]
+    names = [(escaped(method.method), runs_of(method.final.iqm)) for method in methods if method.final is not None]
     yield _table(("method", "n", *columns), [(*name, *row) for name, *row in zip(names, *cells, strict=True)]) + "\n"
     yield _made(columns)
 

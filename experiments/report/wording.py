@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from matplotlib.ticker import EngFormatter
 
 from ..analysis.results import Across, Comparison, Contrast
-from ..analysis.statistics import ENOUGH_RUNS, SETTLING_RUNS, Interval
+from ..analysis.statistics import ENOUGH_RUNS, SETTLING_RUNS, Band, Interval
 
 MISSING = "–"
 
@@ -15,7 +15,8 @@ def decimals(intervals: Iterable[Interval | None]) -> int:
     """For intervals beside each other: what tells a twentieth of a narrow one."""
     known = [interval for interval in intervals if interval is not None]
     widths = [interval.high - interval.low for interval in known if interval.bounded]
-    sizes = [width for width in widths if 0 < width < math.inf]
+    least = 1e-9 * max((abs(interval.value) for interval in known if math.isfinite(interval.value)), default=0.0)
+    sizes = [width for width in widths if least < width < math.inf]
     sizes = sizes or [abs(interval.value) / 10 for interval in known if 0 < abs(interval.value) < math.inf]
     return 1 if not sizes else min(4, max(0, 1 - math.floor(math.log10(sorted(sizes)[len(sizes) // 4] / 2))))
 
@@ -108,6 +109,11 @@ def ranges(values: Iterable[int]) -> str:
 
 def counted(n: int, one: str) -> str:
     return f"{n} {one}" if n == 1 else f"{n} {one}s"
+
+
+def runs_of(found: Interval | Band) -> str:
+    """Its n: 5, or where there are several environments "2 environments × 5 runs"."""
+    return found.counted() if found.sides and len(found.sides[0]) > 1 else str(found.n)
 
 
 def finding(contrast: Contrast, score: str, places: int) -> str:

@@ -2,15 +2,18 @@
 
 import ctypes
 import os
+import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from .grid import Job
-from .states import log_path
+from .states import BEGIN, log_path
 
 SET_PARENT_DEATH_SIGNAL = 1  # prctl(2)
 STOPPED = 130  # a run's exit code after SIGTERM
@@ -29,6 +32,8 @@ def start(
     log = log_path(job)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
+        output.write(f"{BEGIN}{datetime.now():%Y-%m-%d %H:%M:%S} {job.script.name} {shlex.join(words)}\n".encode())
+        output.flush()
         return subprocess.Popen(
             [sys.executable, "-u", str(job.script), *words],
             stdin=subprocess.DEVNULL,
@@ -39,6 +44,14 @@ def start(
             start_new_session=True,
             preexec_fn=partial(_stop_with_parent, os.getpid()),
         )
+
+
+def kill(process: "subprocess.Popen[bytes]") -> None:
+    """End it and all that it began, now; its last checkpoint stays."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:

@@ -23,7 +23,8 @@ from .node import perform
 from .register import Register, check_sight
 from .states import log_path
 
-INSTALL = '--ray needs the package ray: pip install "fire-rl[ray]", or pip install -e ".[ray]" in a checkout'
+INSTALL = '--ray needs the package ray: pip install -e ".[ray]" in the checkout'
+LOST = "the Ray cluster is gone; its runs stop by themselves, with a checkpoint"
 CURRENT = Path("/tmp/ray/ray_current_cluster")  # where Ray keeps the address of a cluster begun on this machine
 REACH = 10.0  # seconds in which the head of a cluster has to answer
 PROBE = 120.0  # seconds in which a node has to say what it sees; the first import from a shared disk is slow
@@ -49,10 +50,11 @@ class RayPool:
         threads: int,
         gpus_per_run: float | None,
         folder: Path,
+        memory: float = 0,
         say: Callable[[str], None] = say_aside,
     ) -> None:
         self._ray = connect(address)
-        self.threads, self._say = threads, say
+        self.threads, self.memory, self._say = threads, int(memory), say
         self._nodes = self._alive()
         gpus = any(node["Resources"].get("GPU") for node in self._nodes.values())
         self.gpus_per_run = float(gpus) if gpus_per_run is None else gpus_per_run
@@ -80,7 +82,11 @@ class RayPool:
             self._environment["CUDA_VISIBLE_DEVICES"] = ""
         # Only what happens to a worker or its node is tried again: a run that fails has failed.
         self._task = ray.remote(perform).options(
-            num_cpus=self.threads, num_gpus=self.gpus_per_run, max_retries=-1, retry_exceptions=False
+            num_cpus=self.threads,
+            num_gpus=self.gpus_per_run,
+            memory=self.memory or None,
+            max_retries=-1,
+            retry_exceptions=False,
         )
 
     def _check_nodes(self) -> None:
@@ -143,7 +149,7 @@ class RayPool:
 
     def stop(self) -> None:
         """Ask every run to stop with a checkpoint; those that have not begun do not begin any more."""
-        self._places = self._ray.get(self._register.stop.remote())
+        self._places = self._ask(self._register.stop.remote())
         self._nodes = self._alive()
         for task, job in list(self._jobs.items()):
             if self.where(job) is None:
@@ -168,6 +174,8 @@ class RayPool:
     def _slots(self, node: Mapping[str, Any]) -> int:
         resources = node["Resources"]
         runs = resources.get("CPU", 0) / self.threads
+        if self.memory:
+            runs = min(runs, resources.get("memory", 0) / self.memory)
         return int(min(runs, resources.get("GPU", 0) / self.gpus_per_run) if self.gpus_per_run else runs)
 
     def _look(self) -> None:
@@ -178,9 +186,16 @@ class RayPool:
         before, self._nodes = self._nodes, self._alive()
         for lost in before.keys() - self._nodes.keys():
             self._say(f"node {before[lost]['NodeManagerAddress']} is gone; its runs continue on others")
-        self._places = self._ray.get(self._register.places.remote())
+        self._places = self._ask(self._register.places.remote())
         if leaving := self._draining():
             self._register.leave.remote(leaving)
+
+    def _ask(self, answer: Any) -> dict[str, tuple[str, str]]:
+        """What the register says; a cluster that does not answer is gone."""
+        try:
+            return self._ray.get(answer, timeout=PROBE)
+        except (self._ray.exceptions.RayError, TimeoutError):
+            raise ConnectionError(LOST) from None
 
     def _draining(self) -> list[str]:
         """Nodes that are about to be taken away; Ray has no public name for these."""

@@ -1,15 +1,20 @@
 """Brings every run of a comparison to its end, on whatever pool of machines: the one loop over runs."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from training.checkpoint import steps_of
+
 from .child import STOPPED
 from .grid import Job
-from .states import Failure, forget_failure, note_failure, read_failure, state_of
+from .states import Failure, forget_failure, in_use, note_failure, read_failure, state_of
 
 REFRESH = 1.0  # seconds
+MISTAKE = 2  # a run's exit code where it could not be begun
+PATIENCE = 3  # times that a run may be stopped from outside without having got further
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Sweep:
     running: set[Path] = field(default_factory=set)
     failed: dict[Path, Failure] = field(default_factory=dict)
     stopping: bool = False
+    stops: dict[Path, list[int]] = field(default_factory=dict)  # checkpoints at which somebody else stopped a run
 
     def state(self, job: Job) -> str:
         if job.folder in self.failed:
@@ -74,7 +80,7 @@ def look(jobs: Sequence[Job], retry: bool) -> Sweep:
     sweep = Sweep(tuple(jobs))
     for job in jobs:
         state = state_of(job)
-        if state == "failed" and retry:
+        if state != "failed" or retry:
             forget_failure(job)
             state = state_of(job)
         if state == "finished":
@@ -97,18 +103,46 @@ def conduct(
             sweep.stopping = True
             pool.stop()
         if not sweep.stopping:
-            for job in sweep.ready():
-                if not pool.room():
-                    break
-                pool.start(job)
-                sweep.running.add(job.folder)
+            _start(sweep, pool)
         show(sweep)
         if not sweep.running:
-            return
+            if sweep.stopping or not sweep.ready():
+                return
+            time.sleep(REFRESH)  # somebody still has open what is left
         for ending in pool.wait(REFRESH):
-            sweep.running.discard(ending.job.folder)
-            if ending.code == 0 and state_of(ending.job) == "finished":
-                sweep.finished.add(ending.job.folder)
-                finished(ending.job)
-            elif ending.code != STOPPED:
-                sweep.failed[ending.job.folder] = note_failure(ending.job, ending.code)
+            _settle(sweep, ending, finished)
+
+
+def _start(sweep: Sweep, pool: Pool) -> None:
+    for job in sweep.ready():
+        if not pool.room():
+            return
+        if in_use(job):  # by a process that was told to stop and has not yet, most likely
+            continue
+        try:
+            pool.start(job)
+            sweep.running.add(job.folder)
+        except OSError as error:
+            sweep.failed[job.folder] = Failure(1, (f"{job.name} cannot be begun: {error}",))
+
+
+def _settle(sweep: Sweep, ending: Ending, finished: Callable[[Job], None]) -> None:
+    """What the end of a process means for its run."""
+    job = ending.job
+    sweep.running.discard(job.folder)
+    if ending.code == 0 and state_of(job) == "finished":
+        sweep.finished.add(job.folder)
+        finished(job)
+    elif ending.code == MISTAKE and in_use(job):
+        return  # somebody was faster; it waits
+    elif ending.code != STOPPED or _gets_nowhere(sweep, job):
+        sweep.failed[job.folder] = note_failure(job, ending.code)
+
+
+def _gets_nowhere(sweep: Sweep, job: Job) -> bool:
+    """Whether a run that we did not stop has stopped several times at the same checkpoint."""
+    if sweep.stopping:
+        return False
+    stops = sweep.stops.setdefault(job.folder, [])
+    stops.append(max(steps_of(job.folder), default=-1) if job.folder.exists() else -1)
+    return stops[-PATIENCE:] == [stops[-1]] * PATIENCE

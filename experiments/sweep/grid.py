@@ -4,6 +4,7 @@ With a branch point one trunk per environment and seed is trained to it, and eve
 checkpoint there: the midpoint protocol of FIRE's experiments, (1 + M) / 2 of the work of M whole runs.
 """
 
+import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fire import parse_intervention, parse_regularizer
-from training.algorithms import Config, algorithm_of
+from training.algorithms import Config, algorithm_of, config_to_json
 from training.beginning import folder_name
 from training.command_line import Preset, read_command_line
 from training.settings import SCHEDULES, flag
@@ -20,6 +21,10 @@ from training.settings import SCHEDULES, flag
 ROOT = Path(__file__).resolve().parents[2]  # where the training scripts are
 TRUNK = "trunk"
 GIVEN_BY_THE_GRID = ("seed", "threads", "run_dir", "resume", "branch_from", "env", "reinit")
+
+SCHEDULED = tuple(map(flag, SCHEDULES))
+# What may differ between runs that are compared: which they are, where they run, what they write on the way.
+FREE = ("env", "seed", "reinit", "device", "log_every", "checkpoint_every", "checkpoint_at", "video", *SCHEDULES)
 
 Flags = tuple[tuple[str, tuple[str, ...]], ...]  # each with the values given to it
 
@@ -62,11 +67,6 @@ class Grid:
     flags: Flags  # of the training script, the same for every run
     folder: Path
 
-    def fixed(self) -> dict[str, Any]:
-        """What all runs of a folder are made with; environments, methods and seeds may be added later."""
-        flags = {name: list(values) for name, values in self.flags}
-        return {"agent": self.agent, "branch_at": self.branch_at, "threads": self.threads, "flags": flags}
-
 
 def plan(grid: Grid, presets: Mapping[str, Preset]) -> tuple[Job, ...]:
     """Every run, in the order they are best begun; raises ValueError, in one line, where one cannot be."""
@@ -74,6 +74,7 @@ def plan(grid: Grid, presets: Mapping[str, Preset]) -> tuple[Job, ...]:
         if name in map(flag, GIVEN_BY_THE_GRID):
             raise ValueError(f"{name} given; each run of a comparison gets its own")
     asked = {env: asked_for(grid, env, presets) for env in grid.envs}
+    events = _check_schedule(grid, asked[grid.envs[0]], presets)
     trunks, others = [], []
     for seed in grid.seeds:
         for env in grid.envs:
@@ -83,7 +84,7 @@ def plan(grid: Grid, presets: Mapping[str, Preset]) -> tuple[Job, ...]:
             if grid.branch_at is None:
                 others += [_from_the_start(grid, whole, flags, method) for method in grid.methods]
             else:
-                trunks.append(_trunk(grid, config, flags))
+                trunks.append(_trunk(grid, config, flags, events))
                 others += [_branch(grid, whole, trunks[-1], method) for method in grid.methods]
     jobs = (*trunks, *others)
     for index, job in enumerate(jobs):
@@ -92,6 +93,16 @@ def plan(grid: Grid, presets: Mapping[str, Preset]) -> tuple[Job, ...]:
                 f"{job.folder} would hold two runs: {job.method}, {job.env} or seed {job.seed} is given twice"
             )
     return jobs
+
+
+def settled(grid: Grid, presets: Mapping[str, Preset]) -> dict[str, Any]:
+    """What all runs of a folder have in common; environments, methods and seeds may be added later."""
+    asked = config_to_json(asked_for(grid, grid.envs[0], presets).resolved())
+    settings = {name: value for group in asked.values() if isinstance(group, dict) for name, value in group.items()}
+    schedule = {name.strip("-").replace("-", "_"): list(values) for name, values in grid.flags if name in SCHEDULED}
+    ours = {"agent": grid.agent, "branch_at": grid.branch_at, "threads": grid.threads}
+    found = {name: value for name, value in settings.items() if name not in FREE} | schedule | ours
+    return json.loads(json.dumps(found))  # as it will be read back
 
 
 def asked_for(grid: Grid, env: str, presets: Mapping[str, Preset]) -> Config:
@@ -109,25 +120,37 @@ def parse_method(text: str, config: Config) -> tuple[str, tuple[str, ...], bool]
     return reinit, tuple(regularizers), intervention.acts_at_events
 
 
+def _check_schedule(grid: Grid, config: Config, presets: Mapping[str, Preset]) -> tuple[int, ...]:
+    """The steps of --reinit-at, with the rest of the schedule checked as a run would."""
+    scheduled = tuple((name, values) for name, values in grid.flags if name in SCHEDULED)
+    if not scheduled:
+        return ()
+    takers = [reinit for reinit, _, has_events in (parse_method(text, config) for text in grid.methods) if has_events]
+    if not takers:
+        raise ValueError(f"{scheduled[0][0]} given; none of {', '.join(grid.methods)} has events")
+    words = _words((*_flags(grid, grid.envs[0], grid.seeds[0]), *scheduled, ("--reinit", (takers[0],))))
+    return read_command_line(words, presets, f"train_{grid.agent}.py", "").config.run.reinit_at
+
+
 def _from_the_start(grid: Grid, whole: Config, flags: Flags, method: str) -> Job:
     words = [*_words(flags), *_method_words(grid, whole, method)]
     return _job(grid, whole, method, words, 0, whole.run.steps)
 
 
-def _trunk(grid: Grid, config: Config, flags: Flags) -> Job:
+def _trunk(grid: Grid, config: Config, flags: Flags, events: Sequence[int]) -> Job:
     """What the methods have in common: equal to the beginning of a whole run, though it is shorter."""
-    assert grid.branch_at is not None
-    settings = config.run
-    stop = settings.reached(round(grid.branch_at * settings.steps))
+    settings, share = config.run, grid.branch_at
+    if share is None or not 0 < share < 1:
+        raise ValueError(f"--branch-at {share} given; allowed is a share between 0 and 1, such as 0.5")
+    stop = settings.reached(round(share * settings.steps))
     if not 0 < stop < settings.steps:
-        where = f"step {stop:,} of {settings.steps:,}"
-        raise ValueError(
-            f"--branch-at {grid.branch_at} given, {where}; allowed is a share between 0 and 1, such as 0.5"
-        )
+        raise ValueError(f"--branch-at {share} given, step {stop:,} of {settings.steps:,}: too close to an end")
+    if any(step <= stop for step in events):
+        raise ValueError(f"--reinit-at {min(events)} given; methods begin at the branch, step {stop}: give later steps")
     kept = ("--checkpoint-at", tuple(map(str, sorted({*settings.checkpoint_at, stop}))))
     flags = (*_without(flags, "--steps", "--checkpoint-at"), ("--steps", (str(stop),)), kept)
-    settled = _differing(config.resolved(), _altered(config, steps=stop).resolved())
-    return _job(grid, config.resolved(), TRUNK, _words((*flags, *settled)), 0, stop)
+    lengths = _differing(config.resolved(), _altered(config, steps=stop).resolved())
+    return _job(grid, config.resolved(), TRUNK, _words((*flags, *lengths)), 0, stop)
 
 
 def _branch(grid: Grid, whole: Config, trunk: Job, method: str) -> Job:
@@ -143,7 +166,7 @@ def _method_words(grid: Grid, whole: Config, method: str) -> list[str]:
     if regularizers:
         words += ["--regularize", *whole.run.regularize, *regularizers]
     if has_events:
-        scheduled = [(name, values) for name, values in grid.flags if name in map(flag, SCHEDULES)]
+        scheduled = [(name, values) for name, values in grid.flags if name in SCHEDULED]
         words += _words(tuple(scheduled))
     return words
 
@@ -163,7 +186,7 @@ def _job(
 def _flags(grid: Grid, env: str, seed: int) -> Flags:
     """What runs of one environment and seed have in common; a schedule is the methods' own."""
     alike = (("--env", (env,)), ("--seed", (str(seed),)), ("--threads", (str(grid.threads),)))
-    return (*_without(grid.flags, *map(flag, SCHEDULES)), *alike)
+    return (*_without(grid.flags, *SCHEDULED), *alike)
 
 
 def _altered(config: Config, **values: Any) -> Config:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -59,7 +60,9 @@ class LocalPool:
         return ""  # there is but one machine
 
     def close(self) -> None:
-        """Nothing to leave."""
+        """End what is still running, as after a second Ctrl-C."""
+        for running in self._running:
+            child.kill(running.process)
 
 
 def visible(index: int) -> str:
@@ -76,4 +79,14 @@ def usable_gpus(flags: Flags) -> int:
 
 def default_slots(threads: int, gpus: int) -> int:
     """A run per GPU, or as many as have cores of their own."""
-    return gpus or max(1, len(os.sched_getaffinity(0)) // threads)
+    return gpus or max(1, usable_cores() // threads)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use, by its affinity and, in a container, by its quota."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(cores, int(quota) // int(period)))
+    except (OSError, ValueError):  # no control groups, or no limit
+        return cores

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from training.checkpoint import steps_of
-from training.files import read_json, write_json
+from training.files import FolderLock, read_json, write_json
 
 from .grid import Job
 
 State = Literal["new", "interrupted", "finished", "failed"]
 TAIL = 200_000  # bytes that hold the newest lines of each kind
+BEGIN = "--- "  # of the line in a run's log with which each of its processes begins
 LAST_WORDS = 15  # lines of a failed run that are shown
 
 
@@ -36,19 +37,33 @@ class Failure:
     def reason(self) -> str:
         if self.code == -9:
             return "killed (signal 9): out of memory, most likely"
-        return f"killed by signal {-self.code}" if self.code < 0 else f"exit code {self.code}"
+        ending = f"killed by signal {-self.code}" if self.code < 0 else f"exit code {self.code}"
+        return f"{ending}: {self.lines[-1].strip()}" if self.lines else ending
 
 
 def state_of(job: Job) -> State:
-    """Failed is what a comparison has noted; everything else the run itself tells."""
-    if failure_path(job).exists():
-        return "failed"
-    if not (job.folder / "config.json").exists():
-        return "new"
-    lines = newest_lines(job.folder)
+    """Failed is what a comparison has noted, until the run went on; everything else the run itself tells."""
+    begun = (job.folder / "config.json").exists()
+    lines = newest_lines(job.folder) if begun else []
     # The last thing a run does is to evaluate, after its last checkpoint.
     ended = lines and lines[-1]["kind"] == "evaluation" and lines[-1]["environment_steps"] >= job.stop
-    return "finished" if ended and max(steps_of(job.folder), default=0) >= job.stop else "interrupted"
+    if ended and max(steps_of(job.folder), default=0) >= job.stop:
+        return "finished"
+    note, metrics = failure_path(job), job.folder / "metrics.jsonl"
+    if note.exists() and not (metrics.exists() and metrics.stat().st_mtime > note.stat().st_mtime):
+        return "failed"
+    return "interrupted" if begun else "new"
+
+
+def in_use(job: Job) -> bool:
+    """Whether a process has the run open: another person's, or one that has not stopped yet."""
+    if not (job.folder / "lock").exists():
+        return False
+    try:
+        FolderLock(job.folder).release()
+    except ValueError:
+        return True
+    return False
 
 
 def progress_of(job: Job) -> Progress:
@@ -74,7 +89,16 @@ def newest_lines(folder: Path) -> list[dict[str, Any]]:
     except OSError:
         return []
     lines = text.splitlines(keepends=True)[1 if size > TAIL else 0 :]
-    return [json.loads(line) for line in lines if line.endswith(b"\n")]
+    return [parsed for line in lines if line.endswith(b"\n") and (parsed := _parsed(line))]
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    """None of what a full disk has left of a line: the run itself has to say so."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and {"kind", "environment_steps"} <= found.keys() else None
 
 
 def log_path(job: Job) -> Path:
@@ -92,6 +116,8 @@ def note_failure(job: Job, code: int) -> Failure:
         lines = log_path(job).read_text(errors="replace").replace("\r", "\n").splitlines()
     except OSError:
         lines = []
+    begun = max((index for index, line in enumerate(lines) if line.startswith(BEGIN)), default=-1)
+    lines = lines[begun + 1 :]
     failure_path(job).parent.mkdir(parents=True, exist_ok=True)
     failure = Failure(code, tuple([line for line in lines if line.strip()][-LAST_WORDS:]))
     write_json(failure_path(job), {"code": failure.code, "lines": failure.lines})

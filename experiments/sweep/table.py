@@ -81,7 +81,11 @@ class LiveTable:
         then, before = self._began
         if left and done > before and now - then > 30 and not sweep.stopping:
             text += f"; about {spoken((now - then) / (done - before) * left)} left"
-        return f"stopping, each run writes a checkpoint: {text}" if sweep.stopping else text
+        return (
+            f"stopping, each run writes a checkpoint; Ctrl-C again ends them at once: {text}"
+            if sweep.stopping
+            else text
+        )
 
     def _say(self, sweep: Sweep, states: Mapping[str, str], summary: str) -> None:
         for job in sweep.jobs:

@@ -72,8 +72,17 @@ class Uploads:
         """Send it as soon as those before it are there; returns at once."""
         self._pending[folder] = self._thread.submit(self._send, folder)
 
+    def cancel(self) -> list[Path]:
+        """Send nothing more but what is on its way; the ones that are not there."""
+        missing = [folder for folder, sent in self._pending.items() if sent.cancel() or sent.result() is not None]
+        self._pending = {}
+        self._thread.shutdown()
+        return missing
+
     def finish(self) -> list[Path]:
         """Wait for all of them, and try those again that failed; the ones that are still not there."""
+        if waiting := sum(not sent.done() for sent in self._pending.values()):
+            print(f"copying {waiting} finished runs to {self.url}")
         failed = [folder for folder, sent in self._pending.items() if sent.result() is not None]
         self._pending = {}
         still = [folder for folder in failed if self._send(folder) is not None]
