@@ -200,7 +200,7 @@ def test_methods_that_lack_a_trunk_are_paired_on_the_others(tmp_path: Path):
     write_comparison(tmp_path / "b", methods=("fire",), seeds=range(6, 8))
     (fewer,) = (note for note in only(results_of(tmp_path)).notes if "Fewer than 10" in note)
     assert "none 6, fire 5, pairs of fire and none 3" in fewer
-    assert "of 3 normal scores" in fewer
+    assert "of 3 normal scores, nominal 95% of the mean 75%" in fewer
 
 
 def test_runs_from_the_start_are_not_paired(tmp_path: Path):
