@@ -185,7 +185,7 @@ def machines(options: Options, grid: Grid, memory: float) -> Machines:
     if options.ray is not None:
         address = None if options.ray == HERE else options.ray
         gpus_per_run = 0 if ("--device", ("cpu",)) in grid.flags else options.gpus_per_run
-        return RayPool(address, options.threads, gpus_per_run, grid.folder, memory)
+        return RayPool(address, options.threads, gpus_per_run, grid.folder, memory=memory)
     gpus = usable_gpus(grid.flags)
     return LocalPool(options.jobs or min(default_slots(grid.threads, gpus), slots_in_memory(memory)), gpus)
 

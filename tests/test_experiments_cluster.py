@@ -172,6 +172,7 @@ def _is_child(path: Path, parent: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_stopped_sweep_goes_on_where_it_was(cluster: Any, tmp_path: Path):
     grid = Grid("dqn", ("CartPole-v1",), ("none",), (0, 1), None, 1, TINY, tmp_path)
     first, second = plan(grid, train_dqn.PRESETS)
@@ -211,6 +212,7 @@ def test_a_stopped_sweep_goes_on_where_it_was(cluster: Any, tmp_path: Path):
     assert differences(tmp_path / "whole", first.folder) == []
 
 
+@pytest.mark.slow
 def test_a_node_without_the_shared_folder_is_named_before_any_run(cluster: Any, tmp_path: Path, monkeypatch: Any):
     monkeypatch.setattr(RayPool, "_seen", lambda pool: (str(tmp_path), str(tmp_path), "/nowhere/sign"))
     with pytest.raises(ValueError, match=r"^node [0-9.]+ does not see /nowhere/sign: [^\n]*$"):

@@ -145,6 +145,7 @@ def test_the_page_says_that_trunks_are_shared_only_where_they_are(results):
 def test_differences_count_the_trunks_that_agree_and_show_each(results):
     with style():
         section = differences(results.comparisons[0].contrasts, looks(results.methods), "return")
+    assert section is not None
     assert "Small dots are trunks" in section.text
     assert "settles nothing" in section.text
     sizes, chances = section.tables
@@ -158,8 +159,10 @@ def test_differences_count_the_trunks_that_agree_and_show_each(results):
 def test_gaps_stand_beside_what_noise_alone_makes_and_each_event_has_its_own(results):
     comparison, colors = results.comparisons[0], looks(results.methods)
     with style():
-        (table,) = gaps(comparison, colors).tables
+        section = gaps(comparison, colors)
         events = next(each for each in run_sections(comparison, panel_of(comparison), colors) if each.title == "Events")
+    assert section is not None
+    (table,) = section.tables
     assert [row.cells[:2] for row in table.rows] == [
         ("reset", "2 of 2"), ("fire", "2 of 2"), ("none, nothing done", "none"),
     ]  # fmt: skip
@@ -170,6 +173,7 @@ def test_gaps_stand_beside_what_noise_alone_makes_and_each_event_has_its_own(res
 def test_a_threshold_says_from_where_it_is_looked_for(results):
     with style():
         section = threshold(results.comparisons[0], looks(results.methods))
+    assert section is not None
     assert "from the branch on" in section.text
     assert any("held fixed" in note for note in section.notes)
 

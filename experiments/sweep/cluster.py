@@ -50,8 +50,9 @@ class RayPool:
         threads: int,
         gpus_per_run: float | None,
         folder: Path,
-        memory: float = 0,
         say: Callable[[str], None] = say_aside,
+        *,
+        memory: float = 0,  # bytes of each run
     ) -> None:
         self._ray = connect(address)
         self.threads, self.memory, self._say = threads, int(memory), say
