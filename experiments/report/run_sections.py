@@ -2,6 +2,7 @@
 
 import math
 import os
+from pathlib import Path
 
 from training.measure_curves import PANELS
 
@@ -130,7 +131,7 @@ def _runs(comparison: Comparison) -> Section:
             wording.duration(run.run.seconds), os.path.relpath(run.run.folder, above),
         )))  # fmt: skip
     table = Table("Runs", columns, tuple(cells), words=(2, len(columns) - 1))
-    return Section("Every run", f"Folders are below {above}.", (), (table,))
+    return Section("Every run", f"Folders are below {wording.place(Path(above))}.", (), (table,))
 
 
 def _state(run: RunScores) -> str:

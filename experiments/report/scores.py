@@ -21,6 +21,7 @@ from .wording import (
     interval,
     number,
     percent,
+    place,
     runs_of,
     step_interval,
 )
@@ -45,17 +46,11 @@ def write_scores(results: Results, path: Path) -> Path:
 def _row(scores: RunScores) -> list[object]:
     run, branch = scores.run, scores.run.branch
     return [
-        run.agent, run.env, run.method, run.seed, branch and _path(branch.trunk), branch and branch.step, run.reached,
+        run.agent, run.env, run.method, run.seed, branch and place(branch.trunk), branch and branch.step, run.reached,
         run.finished, scores.final, scores.normalised, scores.area, scores.normalised_area,
         _finite(scores.steps_to_threshold), scores.reached, run.seconds, run.own_seconds,
-        _finite(run.updates_per_second), _path(run.folder),
+        _finite(run.updates_per_second), place(run.folder),
     ]  # fmt: skip
-
-
-def _path(path: Path) -> Path:
-    """From here on where it is below."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _finite(value: float | None) -> float | None:

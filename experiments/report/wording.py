@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from pathlib import Path
 
 from matplotlib.ticker import EngFormatter
 
@@ -211,3 +212,9 @@ def _places(compared: Comparison | Across) -> int:
 
 def _score(compared: Comparison | Across) -> str:
     return "final normalised score" if isinstance(compared, Across) else "final return"
+
+
+def place(path: Path) -> Path:
+    """Where a folder is, from here on if it is below: as one typed it, and nobody else's disk."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
