@@ -26,8 +26,8 @@ from training.command_line import command_line, flags_of, main, preset_named, re
 
 PRESETS = {"sac": train_sac.PRESETS, "dqn": train_dqn.PRESETS}
 HERE = "here"  # what --ray alone stands for
-EPILOGUE = """All other flags are those of train_sac.py and train_dqn.py, whose --help lists methods and environments, and reach
-every run:
+EPILOGUE = """All other flags are those of train_sac.py and train_dqn.py, whose --help lists methods and
+environments, and reach every run:
 
   python compare.py --agent sac --env h1-walk --reinit none reset shrink-perturb fire --seeds 0-4 --branch-at 0.5
   python compare.py --agent dqn --env Asterix Breakout --reinit none redo:tau=0.1 fire+l2-init --seeds 0-9
