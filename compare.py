@@ -1,6 +1,5 @@
 """Compare methods: every method, seed and environment as a run of its own, and one report of what the curves say."""
 
-import difflib
 import shlex
 import sys
 import traceback
@@ -17,12 +16,11 @@ from experiments.analysis.results import Options as ReportOptions
 from experiments.comparison import Machines, kept_of, report, run_comparison, show_plan, taken
 from experiments.sweep.child import STOPPED
 from experiments.sweep.cluster import RayPool
-from experiments.sweep.estimate import slots_in_memory
 from experiments.sweep.grid import Flags, Grid, plan
 from experiments.sweep.local import LocalPool, default_slots, usable_gpus
 from experiments.sweep.upload import Uploads
 from training.beginning import folder_name
-from training.command_line import command_line, flags_of, main, preset_named, read_flags, split, spoken
+from training.command_line import command_line, flags_of, main, preset_named, read_flags, split, spoken, unknown_flag
 
 PRESETS = {"sac": train_sac.PRESETS, "dqn": train_dqn.PRESETS}
 HERE = "here"  # what --ray alone stands for
@@ -89,11 +87,11 @@ def body(arguments: Sequence[str]) -> int:
     if options.dry_run:
         show_plan(grid, presets, options.jobs, on_cluster=options.ray is not None)
         return 0
-    plan(grid, presets)  # what is wrong with it is said before the folder is made
+    jobs = plan(grid, presets)  # what is wrong with it is said before the folder is made
     with taken(grid):
         uploads = Uploads(options.upload, warn) if options.upload else None
         finished = (lambda job: uploads.add(job.folder)) if uploads else (lambda job: None)
-        code = run_comparison(grid, presets, partial(machines, options, grid), options.retry, finished)
+        code = run_comparison(grid, jobs, presets, partial(machines, options, grid), options.retry, finished)
         if uploads and (missing := uploads.finish() if code != STOPPED else uploads.cancel()):
             warn(f"not at {options.upload}: {', '.join(run.name for run in missing)}; the same command tries again")
         if any(grid.folder.glob("*/config.json")):
@@ -155,10 +153,7 @@ def make_grid(options: Options, passed: Flags) -> Grid:
         if name == "--seed":
             raise ValueError("--seed given; did you mean --seeds?")
         if name not in theirs:
-            near = difflib.get_close_matches(name, [*flags_of(Options), *theirs], 2)
-            raise ValueError(
-                f"unknown flag {name}; " + (f"did you mean {' or '.join(near)}?" if near else "see --help")
-            )
+            raise unknown_flag(name, [*flags_of(Options), *theirs])
     if options.threads < 1 or (options.jobs is not None and options.jobs < 1):
         raise ValueError(f"--threads {options.threads} --jobs {options.jobs} given; allowed is 1 or above")
     preset = next((" ".join(values) for name, values in passed if name == "--preset"), next(iter(presets)))
@@ -188,7 +183,7 @@ def machines(options: Options, grid: Grid, memory: float) -> Machines:
         gpus_per_run = 0 if ("--device", ("cpu",)) in grid.flags else options.gpus_per_run
         return RayPool(address, options.threads, gpus_per_run, grid.folder, memory=memory)
     gpus = usable_gpus(grid.flags)
-    return LocalPool(options.jobs or min(default_slots(grid.threads, gpus), slots_in_memory(memory)), gpus)
+    return LocalPool(options.jobs or default_slots(grid.threads, gpus, memory), gpus)
 
 
 if __name__ == "__main__":

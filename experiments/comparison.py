@@ -16,8 +16,9 @@ from .analysis.found import find_runs
 from .analysis.results import Across, Comparison, Options
 from .report.page import write_report
 from .report.wording import findings
+from .sweep.child import STOPPED
 from .sweep.conduct import Pool, Sweep, conduct, look
-from .sweep.estimate import measure, memory_of_a_run, say_plan, slots_in_memory, weigh
+from .sweep.estimate import memory_of_a_run, say_plan, weigh_and_time
 from .sweep.grid import Grid, Job, plan, settled
 from .sweep.local import default_slots, usable_gpus
 from .sweep.states import log_path, state_of
@@ -42,9 +43,9 @@ def show_plan(grid: Grid, presets: Mapping[str, Preset], slots: int | None, on_c
     """What would be run, and its cost; nothing is written."""
     jobs = plan(grid, presets)
     check_kept(grid, presets)
-    replays, gpus = weigh(grid, presets), usable_gpus(grid.flags)
-    slots = slots or min(default_slots(grid.threads, gpus), slots_in_memory(memory_of_a_run(replays)))
-    rates = {} if gpus or on_cluster else measure(grid, presets)
+    gpus = usable_gpus(grid.flags)
+    replays, rates = weigh_and_time(grid, presets, timed=not (gpus or on_cluster))
+    slots = slots or default_slots(grid.threads, gpus, memory_of_a_run(replays))
     say_plan(jobs, {job.folder: state_of(job) for job in jobs}, replays, rates, None if on_cluster else slots)
 
 
@@ -67,17 +68,17 @@ def taken(grid: Grid) -> Iterator[None]:
 
 def run_comparison(
     grid: Grid,
+    jobs: Sequence[Job],
     presets: Mapping[str, Preset],
     make_pool: Callable[[float], Machines],  # from the bytes of memory that a run takes
     retry: bool = False,
     finished: Callable[[Job], None] = lambda job: None,
 ) -> int:
-    """Bring all runs to their ends; the exit code says whether they are there."""
-    jobs = plan(grid, presets)
+    """Bring all runs of a grid to their ends; the exit code says whether they are there."""
     check_kept(grid, presets)
     sweep = look(jobs, retry)
     # Nothing begins before the parts of a run could be built.
-    pool = make_pool(memory_of_a_run(weigh(grid, presets))) if sweep.ready() else None
+    pool = make_pool(memory_of_a_run(weigh_and_time(grid, presets, timed=False)[0])) if sweep.ready() else None
     keep(grid, presets)
     for job in jobs:
         if job.folder in sweep.finished:
@@ -95,7 +96,7 @@ def run_comparison(
     say_failures(sweep)
     if (sweep.stopping or lost) and not sweep.complete:
         print(f"stopped: {len(sweep.finished)} of {len(jobs)} runs are finished; the same command continues")
-        return 130
+        return STOPPED
     return 0 if sweep.complete else 1
 
 

@@ -5,7 +5,7 @@ import difflib
 import io
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, make_dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -145,10 +145,7 @@ def read_flags(default: Options, arguments: Sequence[str], program: str, descrip
         if name in ("-h", "--help"):
             continue
         if name not in known:
-            near = difflib.get_close_matches(name, known, 2)
-            raise ValueError(
-                f"unknown flag {name}; " + (f"did you mean {' or '.join(near)}?" if near else "see --help")
-            )
+            raise unknown_flag(name, known)
         # Each flag alone: tyro's own messages fill a box and do not name the flag to mend.
         try:
             with quiet():
@@ -157,6 +154,12 @@ def read_flags(default: Options, arguments: Sequence[str], program: str, descrip
             given = " ".join(values)
             raise ValueError(f"{name} {given!r} given; allowed is {spoken(known[name], given)}") from None
     return parse(args=words, prog=program, description=description)
+
+
+def unknown_flag(name: str, known: Iterable[str]) -> ValueError:
+    """What to say of a flag that there is not."""
+    near = difflib.get_close_matches(name, list(known), 2)
+    return ValueError(f"unknown flag {name}; " + (f"did you mean {' or '.join(near)}?" if near else "see --help"))
 
 
 @contextlib.contextmanager

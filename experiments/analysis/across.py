@@ -14,7 +14,7 @@ from .records import Array
 from .results import Across, AcrossMethod, Comparison, Curve, Options, Profile, RunScores
 from .statistics import median_of_means, profile
 
-LEVELS = 101
+LEVELS = 101  # of a performance profile
 
 
 def across_environments(

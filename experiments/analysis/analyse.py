@@ -7,7 +7,7 @@ import numpy as np
 import envs
 from fire.nearest import nearest
 
-from .across import across_environments
+from .across import LEVELS, across_environments
 from .contrasts import contrasts
 from .methods import common_grid, summarise
 from .notes import notes_on, notes_on_all, without_repeats
@@ -16,7 +16,6 @@ from .records import Array, Run
 from .results import Comparison, Options, Results, RunScores, Threshold
 from .scoring import own_part, points, score
 
-LEVELS = 101  # of a performance profile
 SHARE = 0.9  # of the best baseline
 
 

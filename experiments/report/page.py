@@ -11,6 +11,7 @@ from matplotlib.markers import MarkerStyle
 
 from replay.durable import write_durably
 
+from ..analysis.records import Run
 from ..analysis.results import Comparison, Results
 from ..analysis.statistics import ENOUGH_RUNS, SETTLING_RUNS
 from .curve_figures import Panel, panel_across, panel_of
@@ -85,9 +86,13 @@ def _title(results: Results) -> str:
     return f"{counted(len(results.methods), 'method')} on {where}" if envs else "No runs yet"
 
 
+def _runs(results: Results) -> list[Run]:
+    return [run.run for comparison in results.comparisons for method in comparison.methods for run in method.runs]
+
+
 def _lead(results: Results) -> str:
     """What this is, in a line; the rest stands at the end."""
-    runs = [run.run for comparison in results.comparisons for method in comparison.methods for run in method.runs]
+    runs = _runs(results)
     steps = " or ".join(dict.fromkeys(f"{run.steps:,}" for run in runs))
     agents = ", ".join(dict.fromkeys(comparison.agent for comparison in results.comparisons))
     finished = sum(run.finished for run in runs)
@@ -120,7 +125,7 @@ def _shared_notes(results: Results) -> tuple[str, ...]:
 
 def _facts(results: Results) -> dict[str, str]:
     """What was compared, and with what it was made."""
-    runs = [run.run for comparison in results.comparisons for method in comparison.methods for run in method.runs]
+    runs = _runs(results)
     finished = sum(run.finished for run in runs)
     facts = {
         "Agent": _each(f"{comparison.agent} on {comparison.env}" for comparison in results.comparisons),

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 
-from replay.transitions import SHARE_OF_FREE_MEMORY, available_memory
 from training.algorithms import Config, algorithm_of
 from training.build import Parts, choose_device
 from training.checkpoint import steps_of
@@ -30,22 +29,21 @@ class Rates:
         return job.updates / self.updates_per_second + (job.stop - job.start) / self.steps_per_second
 
 
-def weigh(grid: Grid, presets: Mapping[str, Preset]) -> dict[str, int]:
-    """Bytes of a run's replay in each environment, from building its parts: what cannot work is found before the start.
+def weigh_and_time(grid: Grid, presets: Mapping[str, Preset], timed: bool) -> tuple[dict[str, int], dict[str, Rates]]:
+    """Bytes of a run's replay in each environment and, if asked for, how fast a run is.
 
-    On the CPU: this process must not hold a GPU's memory while its runs need it.
+    From building its parts: what cannot work is found before the start. On the CPU: this process must not hold a GPU's
+    memory while its runs need it.
     """
-    return {env: _replay_bytes(_build(grid, env, presets)[1]) for env in grid.envs}
-
-
-def measure(grid: Grid, presets: Mapping[str, Preset]) -> dict[str, Rates]:
-    """How fast a run is, in each environment."""
-    torch.set_num_threads(grid.threads)
-    found = {}
+    replays, rates = {}, {}
+    if timed:
+        torch.set_num_threads(grid.threads)
     for env in grid.envs:
         config, parts = _build(grid, env, presets)
-        found[env] = Rates(update_rate_of(config, parts), step_rate_of(parts))
-    return found
+        replays[env] = _replay_bytes(parts)
+        if timed:
+            rates[env] = Rates(update_rate_of(config, parts), step_rate_of(parts))
+    return replays, rates
 
 
 def _build(grid: Grid, env: str, presets: Mapping[str, Preset]) -> tuple[Config, Parts]:
@@ -63,11 +61,6 @@ def _replay_bytes(parts: Parts) -> int:
 def memory_of_a_run(replays: Mapping[str, int]) -> float:
     """Bytes that the largest run takes, its replay being on the CPU."""
     return max(replays.values()) + PROCESS
-
-
-def slots_in_memory(memory: float) -> int:
-    """How many runs of so many bytes the free memory holds."""
-    return max(1, int(SHARE_OF_FREE_MEMORY * available_memory() / memory))
 
 
 def say_plan(

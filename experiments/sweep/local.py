@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from replay.transitions import SHARE_OF_FREE_MEMORY, available_memory
+
 from . import child
 from .conduct import Ending
 from .grid import Flags, Job
@@ -77,9 +79,10 @@ def usable_gpus(flags: Flags) -> int:
     return torch.cuda.device_count() if wants in ("auto", "cuda") else 0
 
 
-def default_slots(threads: int, gpus: int) -> int:
-    """A run per GPU, or as many as have cores of their own."""
-    return gpus or max(1, usable_cores() // threads)
+def default_slots(threads: int, gpus: int, memory: float) -> int:
+    """A run per GPU, or as many as have cores of their own; no more than fit into memory, at so many bytes each."""
+    in_memory = int(SHARE_OF_FREE_MEMORY * available_memory() / memory)
+    return max(1, min(gpus or usable_cores() // threads, in_memory))
 
 
 def usable_cores() -> int:
