@@ -7,9 +7,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .durable import Damaged
 from .segments import Pieces, Segment, read_segment, write_segment
 
 TERMINATED, TRUNCATED, CUT = 1, 2, 4  # bits of an ending; CUT beside TRUNCATED where `cut` ended the episode
+# What a segment holds besides frames, which have the replay's own kind.
+KINDS = {
+    "actions": torch.int32, "rewards": torch.float32, "endings": torch.uint8, "ages": torch.uint8, "cut": torch.uint8,
+    "stack": torch.int32,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -73,8 +79,41 @@ def read_frame_segment(folder: Path, segment: Segment) -> FrameSegment:
 
 
 def frame_segment(segment: Segment, tensors: dict[str, Tensor]) -> FrameSegment:
-    """A segment from its file's tensors."""
+    """A segment from its file's tensors; Damaged where they do not belong together."""
     if "frames" not in tensors:
-        raise ValueError(f"{segment.file} holds {', '.join(tensors)} and no frames")
+        raise Damaged(f"{segment.file} holds {', '.join(tensors) or 'nothing'} and no frames")
+    try:
+        _check(segment, tensors)
+    except (KeyError, ValueError, IndexError) as error:
+        raise Damaged(f"{segment.file} is not what a replay of frames writes: {error}") from error
     frames, cut, stack = tensors.pop("frames"), tensors.pop("cut").bool(), int(tensors.pop("stack"))
     return FrameSegment(segment.start // frames.shape[1], stack, [frames], cut=cut, **tensors)
+
+
+def _check(segment: Segment, tensors: dict[str, Tensor]) -> None:
+    """Raise ValueError or KeyError where a tensor is missing, or has another shape, kind or range than is written."""
+    kinds = {name: tensors[name].dtype for name in KINDS}
+    if kinds != KINDS or set(tensors) != {*KINDS, "frames", "final_frames"}:
+        raise ValueError(f"it holds {', '.join(sorted(tensors))} of other kinds")
+    frames, final, actions, endings = (tensors[name] for name in ("frames", "final_frames", "actions", "endings"))
+    if actions.dim() != 2 or frames.dim() < 3 or tensors["stack"].numel() != 1:
+        raise ValueError(f"actions of shape {tuple(actions.shape)}, frames of shape {tuple(frames.shape)}")
+    (steps, num_envs), stack = actions.shape, int(tensors["stack"])
+    context = len(frames) - 1 - steps
+    if steps * num_envs != segment.stop - segment.start or not num_envs or segment.start % num_envs:
+        raise ValueError(f"{steps} steps of {num_envs} environments")
+    if not 1 <= stack <= 256 or not 0 <= context <= min(stack - 1, segment.start // num_envs):
+        raise ValueError(f"{len(frames)} frames of {steps} steps, {stack} stacked")
+    shapes = {name: tuple(tensors[name].shape) for name in ("rewards", "endings", "ages")}
+    if set(shapes.values()) != {(steps, num_envs)} or tuple(tensors["cut"].shape) != (num_envs,):
+        raise ValueError(f"its tensors have the shapes {shapes}")
+    if frames.shape[1] != num_envs or final.dtype != frames.dtype:
+        raise ValueError(f"frames of {frames.shape[1]} environments")
+    if tuple(final.shape) != (int(endings.count_nonzero()), *frames.shape[2:]):
+        raise ValueError(f"final frames of shape {tuple(final.shape)}")
+    limits = (("endings", TERMINATED | TRUNCATED | CUT), ("ages", stack - 1), ("cut", 1))
+    for name, highest in limits:
+        if tensors[name].numel() and int(tensors[name].max()) > highest:
+            raise ValueError(f"{name} above {highest}")
+    if actions.numel() and int(actions.min()) < 0:
+        raise ValueError("negative actions")

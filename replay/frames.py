@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .batch import Batch
+from .durable import Damaged
 from .final_frames import ROOM, FinalFrames
 from .frame_segments import CUT, TERMINATED, TRUNCATED, FrameSegment, kind, read_frame_segment
 from .segments import Segment
@@ -46,6 +47,7 @@ class FrameReplay:
         device: torch.device | str = "cpu",
         n_steps: int = 1,
         gamma: float = 0.99,
+        actions: int | None = None,  # how many there are, where that is known: what is loaded has no others
     ) -> None:
         for name, value in (("capacity", capacity), ("num_envs", num_envs), ("stack", stack), ("n_steps", n_steps)):
             if value < 1:
@@ -57,7 +59,7 @@ class FrameReplay:
         if first not in ("repeat", "zeros"):
             raise ValueError(f"first {first!r} given; allowed are 'repeat' and 'zeros'")
         self.num_envs, self.frame_shape, self.stack, self.dtype = num_envs, tuple(frame_shape), stack, dtype
-        self.first, self.device, self.n_steps = first, torch.device(device), n_steps
+        self.first, self.device, self.n_steps, self.actions = first, torch.device(device), n_steps, actions
         self.steps_held = math.ceil(capacity / num_envs)
         self.capacity = self.steps_held * num_envs
         self.rows = self.steps_held + stack
@@ -235,15 +237,17 @@ class FrameReplay:
         for number, segment in enumerate(segments):
             piece = read_frame_segment(folder, segment)
             if piece.kind != self.kind:
-                raise ValueError(f"{segment.file} holds {piece.kind}; this replay was made for {self.kind}")
+                raise Damaged(f"{segment.file} holds {piece.kind}; this replay was made for {self.kind}")
+            if self.actions and piece.actions.numel() and int(piece.actions.max()) >= self.actions:
+                raise Damaged(f"{segment.file} holds action {int(piece.actions.max())}; there are {self.actions}")
             if not number:
                 self._begin_at(piece.start)
                 self.oldest = max(oldest, piece.start)
             if piece.start != self.steps:
-                raise ValueError(f"{segment.file} does not follow on transition {self.added}")
+                raise Damaged(f"{segment.file} does not follow on transition {self.added}")
             self._restore(piece)
         if self.added != added:
-            raise ValueError(f"the segments in {folder} end at transition {self.added}; {added} were to be loaded")
+            raise Damaged(f"the segments in {folder} end at transition {self.added}; {added} were to be loaded")
 
     def _restore(self, piece: FrameSegment) -> None:
         """Take over a segment that begins where the replay ends, but for what is older than the oldest to be held."""

@@ -6,33 +6,44 @@ The files are in the safetensors format, written and read here so that no second
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .durable import rename_durably, temporary_file
+from .durable import Damaged, read_regular, rename_durably, temporary_file
 
 DTYPES = {"U8": torch.uint8, "I32": torch.int32, "F32": torch.float32, "I64": torch.int64}
 CHUNK = 4_000_000  # bytes hashed and written at a time
+LARGEST = 2**32  # bytes of a segment that is read; those that are written have a few hundred million at most
+HEADER = 100_000  # bytes at most of what describes the tensors
 
 Pieces = Tensor | Sequence[Tensor]  # of one tensor, along its first axis
 
 
-class DamagedSegment(ValueError):
-    """A segment file that is missing, cut short or altered."""
-
-
 @dataclass(frozen=True)
 class Segment:
-    """Transitions [start, stop) of everything ever added, in `file`."""
+    """Transitions [start, stop) of everything ever added, in `file`, whose name says the same."""
 
     file: str
     start: int
     stop: int
     checksum: str
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[0-9a-f]{64}", self.checksum):
+            raise ValueError(f"{self.checksum[:80]!r} is no SHA-256 checksum")
+        if not 0 <= self.start <= self.stop or self.file != name_of(self.start, self.stop, self.checksum):
+            raise ValueError(f"{self.file[:80]!r} is not the name of transitions {self.start} to {self.stop}")
+
+
+def name_of(start: int, stop: int, checksum: str) -> str:
+    """A segment's file name."""
+    return f"{start:012d}-{stop:012d}-{checksum[:12]}.safetensors"
 
 
 def write_segment(folder: Path, start: int, tensors: Mapping[str, Pieces], length: int) -> Segment:
@@ -44,7 +55,7 @@ def write_segment(folder: Path, start: int, tensors: Mapping[str, Pieces], lengt
             digest.update(chunk)
             file.write(chunk)
         checksum = digest.hexdigest()
-        name = f"{start:012d}-{start + length:012d}-{checksum[:12]}.safetensors"
+        name = name_of(start, start + length, checksum)
         rename_durably(file, folder / name)  # over a damaged file of that name too
     return Segment(name, start, start + length, checksum)
 
@@ -71,24 +82,34 @@ def _content(tensors: Mapping[str, Pieces]) -> Iterator[bytes | memoryview]:
 def read_segment(folder: Path, segment: Segment) -> dict[str, Tensor]:
     """Read a segment back, refusing one that is not what was written."""
     path = folder / segment.file
-    try:
-        with path.open("rb") as file:
-            content = bytearray(path.stat().st_size)
-            file.readinto(content)
-    except OSError as error:
-        raise DamagedSegment(f"{path}: {error.strerror}") from error
+    if folder.is_symlink():
+        raise Damaged(f"{folder}: is a symbolic link")
+    content = read_regular(path, LARGEST)
     if hashlib.sha256(content).hexdigest() != segment.checksum:
-        raise DamagedSegment(f"{path} is cut short or altered")
-    begin = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:begin])
-    return {
-        name: _view(content, begin + entry["data_offsets"][0], DTYPES[entry["dtype"]], entry["shape"])
-        for name, entry in header.items()
-    }
+        raise Damaged(f"{path} is cut short or altered")
+    try:
+        return _tensors(content)
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:  # whatever a header may hold
+        raise Damaged(f"{path} holds no tensors: {error}") from error
 
 
-def _view(content: bytearray, offset: int, dtype: torch.dtype, shape: Sequence[int]) -> Tensor:
+def _tensors(content: bytearray) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, which share its memory."""
+    length = int.from_bytes(content[:8], "little")
+    if not 2 <= length <= min(HEADER, len(content) - 8):
+        raise ValueError(f"its header would have {length} bytes")
+    begin = 8 + length
+    header: dict[str, Any] = json.loads(content[8:begin])
+    return {name: _view(content, begin, **entry) for name, entry in header.items() if name != "__metadata__"}
+
+
+def _view(content: bytearray, begin: int, dtype: str, shape: Sequence[int], data_offsets: Sequence[int]) -> Tensor:
+    kind, (start, stop) = DTYPES[dtype], data_offsets
+    if not all(type(number) is int and number >= 0 for number in (start, stop, *shape)):
+        raise ValueError("a shape or an offset is no whole number")
     count = math.prod(shape)
+    if stop - start != count * kind.itemsize or begin + stop > len(content):
+        raise ValueError(f"{stop - start} bytes do not hold {count} numbers of {dtype}")
     if not count:
-        return torch.empty(shape, dtype=dtype)  # frombuffer takes no empty piece
-    return torch.frombuffer(content, dtype=dtype, count=count, offset=offset).view(shape)
+        return torch.empty(list(shape), dtype=kind)  # frombuffer takes no empty piece
+    return torch.frombuffer(content, dtype=kind, count=count, offset=begin + start).view(list(shape))

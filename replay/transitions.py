@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .batch import Batch
+from .durable import Damaged
 from .segments import Segment, read_segment, write_segment
 
 SEGMENT_ROWS = 65_536
@@ -91,15 +92,21 @@ class TransitionReplay:
 
     def load(self, folder: Path, segments: Sequence[Segment], added: int) -> None:
         """Put back what `save` wrote, when `added` transitions had been added."""
-        oldest = max(0, added - self.capacity)
+        oldest = reached = max(0, added - self.capacity)
         for segment in segments:
-            rows = read_segment(folder, segment)["rows"]
-            if rows.shape[1] != self.rows.shape[1]:
-                raise ValueError(
-                    f"{segment.file} holds rows of {rows.shape[1]} numbers, this replay's have {self.rows.shape[1]}"
+            rows = read_segment(folder, segment).get("rows")
+            if rows is None or rows.shape != (segment.stop - segment.start, self.rows.shape[1]):
+                shape = "none" if rows is None else tuple(rows.shape)
+                raise Damaged(
+                    f"{segment.file} holds rows of shape {shape}, this replay's have {self.rows.shape[1]} numbers"
                 )
+            if segment.start > reached or segment.stop < reached or rows.dtype != torch.float32:
+                raise Damaged(f"{segment.file} does not follow on transition {reached}")
             skipped = max(0, oldest - segment.start)
             self._write(rows[skipped:], segment.start + skipped)
+            reached = segment.stop
+        if reached != added:
+            raise Damaged(f"the segments in {folder} end at transition {reached}; {added} were to be loaded")
         self.added = added
 
 

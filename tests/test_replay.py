@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replay import ReplayRatio, Segment, TransitionReplay
-from replay.segments import DamagedSegment, write_segment
+from replay.durable import Damaged
+from replay.segments import write_segment
 
 
 def transition(index: int, members: int = 1) -> tuple[np.ndarray, ...]:
@@ -118,7 +119,7 @@ def test_a_damaged_segment_is_recognised(tmp_path: Path, damage: str):
     replay = filled(capacity=20, count=12)
     segments = replay.save(tmp_path)
     do_damage(tmp_path / segments[0].file, damage)
-    with pytest.raises(DamagedSegment, match=r"\.safetensors"):
+    with pytest.raises(Damaged, match=r"\.safetensors"):
         TransitionReplay(20, 3, 2).load(tmp_path, segments, 12)
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 import replay.frames
 from replay import FrameReplay, Segment, TransitionReplay, read_contents
-from replay.segments import DamagedSegment, write_segment
+from replay.durable import Damaged
+from replay.segments import write_segment
 from tests.test_replay import do_damage
 from tests.test_replay_frames import EVENTS, SETTINGS, Game, Setting, compare, play
 
@@ -150,7 +151,7 @@ def test_a_damaged_segment_is_recognised(tmp_path: Path, damage: str):
     replay, _ = played(Setting(), 5)
     segments = replay.save(tmp_path)
     do_damage(tmp_path / segments[0].file, damage)
-    with pytest.raises(DamagedSegment, match=r"\.safetensors"):
+    with pytest.raises(Damaged, match=r"\.safetensors"):
         Setting().replay().load(tmp_path, segments, 10)
 
 
