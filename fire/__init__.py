@@ -1,6 +1,7 @@
 """FIRE and its rivals for any torch model: projection, measures, methods, schedules and the manager that joins them."""
 
 from .event import Event, NetworkReport
+from .finite import first_not_finite
 from .interventions import (
     INTERVENTIONS,
     ContinualBackprop,
@@ -17,12 +18,13 @@ from .interventions import (
     SelfNormalizedResets,
     ShrinkPerturb,
 )
-from .manager import PlasticityManager, restore_structure
+from .manager import PlasticityManager
 from .matrices import Inventory, Matrix, take_inventory
 from .measures import deviation_from_isometry, measure, singular_values, squared_frobenius_error
 from .network import Companion, Network
 from .polar import SOLVERS, Solver, polar_factor
 from .projection import FireReport, fire_
+from .record import Record, restore_structure
 from .regularizers import REGULARIZERS, L2Init, Parseval, Spectral, WeightDecay
 from .report import MatrixReport
 from .schedule import At, Either, Every, Never, Position, Schedule
@@ -59,6 +61,7 @@ __all__ = [
     "Parseval",
     "PlasticityManager",
     "Position",
+    "Record",
     "Redo",
     "Reinitialization",
     "Reset",
@@ -76,6 +79,7 @@ __all__ = [
     "describe_regularizers",
     "deviation_from_isometry",
     "fire_",
+    "first_not_finite",
     "hidden_layers",
     "measure",
     "new_draw",

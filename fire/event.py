@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from .entries import entry, read
 from .report import MatrixReport, table
 from .schedule import Position
 
@@ -28,12 +29,16 @@ class NetworkReport:
 
 @dataclass(frozen=True)
 class Event:
-    """One event of a run. Print it, or store it with `to_json`."""
+    """One event of a run. Print it, or store it with `to_json`.
+
+    `restructured` names the networks that have another structure since; the manager's state says so, not the record.
+    """
 
     position: Position
     method: str
     networks: tuple[NetworkReport, ...]
     seconds: float
+    restructured: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def __str__(self) -> str:
         where = f"{self.position.updates:,} updates, {self.position.environment_steps:,} environment steps"
@@ -58,17 +63,18 @@ class Event:
         return {"position": asdict(self.position), "method": self.method, "networks": networks, "seconds": self.seconds}
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> "Event":
-        networks = [
-            NetworkReport(
-                report["name"],
-                tuple(MatrixReport(**_with_nan(matrix)) for matrix in report["matrices"]),
-                report["seconds"],
-                _with_nan(report.get("figures", {})),  # records of earlier versions have none
-            )
-            for report in record["networks"]
-        ]
-        return cls(Position(**record["position"]), record["method"], tuple(networks), record["seconds"])
+    def from_json(cls, record: object) -> "Event":
+        """What `to_json` has made; ValueError where the record is anything else."""
+        networks = tuple(_network_report(report) for report in entry(record, "networks", list))
+        position = read(Position, entry(record, "position", dict))
+        return cls(position, entry(record, "method", str), networks, entry(record, "seconds", float))
+
+
+def _network_report(record: Any) -> NetworkReport:
+    name, seconds = entry(record, "name", str), entry(record, "seconds", float)
+    matrices = tuple(read(MatrixReport, matrix) for matrix in entry(record, "matrices", list))
+    figures = entry(record, "figures", dict) if "figures" in record else {}  # records of earlier versions have none
+    return NetworkReport(name, matrices, seconds, {key: entry(figures, key, float) for key in figures})
 
 
 def finite(value: Any) -> Any:
@@ -78,7 +84,3 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _with_nan(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: math.nan if value is None else value for key, value in values.items()}

@@ -1,4 +1,4 @@
-"""The plasticity manager: which networks, which method, when; it keeps the events' records and takes the measures."""
+"""The plasticity manager: which networks, which method, when; it keeps a record of events and takes the measures."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from .event import Event, NetworkReport
-from .interventions import INTERVENTIONS, Intervention
+from .interventions import Intervention
 from .matrices import take_inventory
 from .measures import measure
 from .network import Network
+from .record import Record, built_in, change_again, restructures
 from .report import Snapshot, clock
 from .schedule import Position, Schedule
-from .spelling import parse_intervention, spell
+from .spelling import spell
 from .trigger import Trigger
 from .units import Watch, hidden_layers
 
@@ -22,7 +23,7 @@ Losses: TypeAlias = Mapping[str, Callable[[], Tensor]]
 
 
 class PlasticityManager:
-    """Applies one method to some networks when its schedule or a trigger says so, and keeps the events.
+    """Applies one method to some networks when its schedule or a trigger says so, and keeps the newest events.
 
     Regularizers act besides, at every gradient step. `seed` is that of the methods' own random streams.
     """
@@ -46,7 +47,7 @@ class PlasticityManager:
         self.seed = seed
         self.acts_every_step = any(method.acts_every_step for method in self._methods)
         self.has_penalty = any(method.has_penalty for method in self._methods)
-        self.events: list[Event] = []
+        self.events = Record()
         self.references: dict[str, dict[str, Tensor]] = {}  # the weights that each network had after its last event
         for method in self._methods:
             for network in networks:
@@ -93,13 +94,22 @@ class PlasticityManager:
             watch.close()
         self._watches = []
 
+    @property
+    def event_count(self) -> int:
+        """Of all events so far, also of those that `events` does not hold any more."""
+        return self.events.total
+
+    def latest(self, method: str) -> Position | None:
+        """Where a method, by its spelling, acted last."""
+        return self.events.latest.get(method)
+
     def due(self, before: Position, after: Position) -> bool:
         return self.schedule.crossed(before, after)
 
     def triggered(self, measures: Mapping[str, float], position: Position) -> Trigger | None:
         """The trigger, if there is one, by which what `measure` has found makes an event due."""
-        since = position.updates - max((event.position.updates for event in self.events), default=0)
-        if self.events and not since:  # one event is enough
+        since = position.updates - max((last.updates for last in self.events.latest.values()), default=0)
+        if self.events.latest and not since:  # one event is enough
             return None
         return next((trigger for trigger in self.triggers if trigger.met(measures, since)), None)
 
@@ -125,20 +135,29 @@ class PlasticityManager:
         structure = self._structure()
         self.close()  # a network may be copied in parts
         reports = tuple(self._act_on(record) for record in records)
-        event = Event(position, spell(self.intervention), reports, sum(report.seconds for report in reports))
+        now = self._structure()
+        changed = tuple(name for name in now if now[name] != structure[name])
+        event = Event(position, spell(self.intervention), reports, sum(report.seconds for report in reports), changed)
         self.events.append(event)
         for record in records:
             self.references[record.name] = {
                 name: parameter.detach().clone() for name, parameter in record.module.named_parameters()
             }
-        if self._structure() == structure:
-            self.watch()
-        else:
+        if changed:
             self._begin()  # what methods knew of the old structure is no use, as after loading a checkpoint of the new
+        else:
+            self.watch()
         return event
 
-    def _structure(self) -> list[str]:
-        return [f"{name}.{key}" for name, network in self.networks.items() for key in network.module.state_dict()]
+    def _structure(self) -> dict[str, list[Any]]:
+        """By network, what a change of structure changes: kinds of modules, names and shapes of tensors."""
+        return {
+            name: [
+                *((key, type(module)) for key, module in network.module.named_modules()),
+                *((key, value.shape) for key, value in network.module.state_dict().items()),
+            ]
+            for name, network in self.networks.items()
+        }
 
     @torch.no_grad()
     def _act_on(self, network: Network) -> NetworkReport:
@@ -188,16 +207,18 @@ class PlasticityManager:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """What is JSON of the state; `tensors` is the rest."""
-        return {"events": [event.to_json() for event in self.events]}
+        """What is JSON of the state, without the events themselves; `tensors` is the rest."""
+        return self.events.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over the events so far, before tensors are loaded: structure that they changed is changed again."""
-        self.events = [Event.from_json(record) for record in state["events"]]
+        """Take over the events so far, before tensors are loaded: structure that they changed is changed again.
+
+        ValueError, with nothing changed, where the state is not one that was saved here. That of earlier versions is.
+        """
+        record = Record.from_state(state, lambda spelling: restructures(self._recorded(spelling)))
         self.close()
-        for event in self.events:
-            for report in event.networks:
-                self._recorded(event.method).restructure(self.networks[report.name])
+        change_again(self.networks, record.changes, self._recorded)
+        self.events = record
         self._begin()
 
     def tensors(self) -> dict[str, Tensor]:
@@ -244,21 +265,7 @@ class PlasticityManager:
                 yield method, f"method.{spell(method)}.{name}", record
 
     def _recorded(self, spelling: str) -> Intervention:
-        """An event's method: this run's or a built-in one. No file may name code that is then imported."""
+        """An event's method: this run's or a built-in one."""
         if spelling == spell(self.intervention):
             return self.intervention
-        if spelling.partition(":")[0] not in INTERVENTIONS:
-            raise ValueError(f"the record names method {spelling!r}, which is neither built in nor this run's own")
-        return parse_intervention(spelling)
-
-
-def restore_structure(networks: Sequence[Network], state: Mapping[str, Any]) -> None:
-    """The structure that a manager's saved state records, for who loads a run's tensors but not its method.
-
-    Methods of one's own are passed over: no file may name code that is then imported.
-    """
-    named = {network.name: network for network in networks}
-    for event in map(Event.from_json, state["events"]):
-        if event.method.partition(":")[0] in INTERVENTIONS:
-            for report in event.networks:
-                parse_intervention(event.method).restructure(named[report.name])
+        return built_in(spelling)

@@ -55,15 +55,25 @@ def test_a_resumed_network_has_the_structure_before_its_tensors_are_loaded(metho
         assert all(torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())
 
 
-def test_a_policy_takes_the_recorded_structure_without_a_method_of_somebody_s_own():
+@pytest.mark.parametrize("earlier_version", [False, True])
+def test_a_policy_takes_the_recorded_structure_without_a_method_of_somebody_s_own(earlier_version):
     network: Any = trained_network()
-    manager = act(network, Injection(), Injection())
+    manager = act(network, Injection(), Fire(), Injection())
     state = manager.state_dict()
-    state["events"].insert(1, state["events"][0] | {"method": "somewhere:Unknown"})
+    state["latest"]["somewhere:Unknown"] = state["latest"]["fire"]
+    if earlier_version:
+        events = [event.to_json() for event in manager.events]
+        state = {"events": [events[0], events[1] | {"method": "somewhere:Unknown"}, events[2]]}
     policy: Any = make_network(seed=7)
     restore_structure([policy], state)
     policy.module.load_state_dict(network.module.state_dict())
     assert torch.equal(policy.module(FRAMES), network.module(FRAMES))
+
+
+def test_a_change_of_structure_by_a_method_of_somebody_s_own_is_refused():
+    state = {"event_count": 1, "latest": {}, "structure": [{"method": "somewhere:Unknown", "network": "q"}]}
+    with pytest.raises(ValueError, match="'somewhere:Unknown', which is neither built in nor this run's own"):
+        restore_structure([make_network()], state)
 
 
 # Other methods on a network that was injected: a branch of an injected trunk

@@ -132,7 +132,8 @@ def test_a_method_that_is_new_to_a_run_begins_there():
     restore(branch, saved(trunk))
     run(branch, 2)
     assert branch.figures() == {"actor/steps": 2.0, "critic/steps": 2.0}
-    assert [event.method for event in branch.events] == ["none"]
+    assert branch.event_count == 1
+    assert branch.latest("none") == Position(10, 5)
 
 
 def test_a_stream_that_has_not_moved_is_not_saved():

@@ -2,7 +2,7 @@
 
 import copy
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,8 +12,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fire import Intervention, Network, Never, NoIntervention, PlasticityManager, hidden_layers, parse_intervention
+from fire import (
+    Intervention,
+    Network,
+    Never,
+    NoIntervention,
+    PlasticityManager,
+    Position,
+    hidden_layers,
+    parse_intervention,
+)
 from fire.integrations.hooks import attach
+from fire.record import KEPT
 
 ROOT = Path(__file__).parent.parent
 
@@ -321,6 +331,40 @@ def test_a_saved_model_keeps_its_initial_weights_and_its_record(kind: str, tmp_p
     assert [event.position.environment_steps for event in reset.events] == [31]
     for name, value in weights(again).items():
         torch.testing.assert_close(value, first[name], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_saved_by_an_earlier_version_goes_on(kind: str, tmp_path: Path):
+    """Its record was all events in full, and nothing else."""
+    model = make(kind)
+    model.learn(30, callback=PlasticityCallback("injection", every=7))
+    state = vars(model)["plasticity"].state()
+    events = state["events"]
+    vars(model)["plasticity"] = {key: state[key] for key in ("initial", "tensors", "grouped", "events")}
+    model.save(tmp_path / "model")
+    loaded = load(getattr(sb3, kind), tmp_path / "model", env=model.get_env())
+    assert all(torch.equal(value, weights(loaded)[name]) for name, value in weights(model).items())
+    callback = PlasticityCallback("injection", every=7)
+    loaded.learn(7, callback=callback, reset_num_timesteps=False)
+    assert [event.to_json() for event in callback.events][: len(events)] == events
+    assert len(events) < len(callback.events) == callback.manager.event_count
+    loaded.save(tmp_path / "model")
+    again = load(getattr(sb3, kind), tmp_path / "model", env=model.get_env())
+    assert all(torch.equal(value, weights(again)[name]) for name, value in weights(loaded).items())
+
+
+def test_a_saved_model_does_not_grow_with_the_events():
+    model, callback = make("DQN"), PlasticityCallback("none", every=20)
+    model.learn(31, callback=callback)
+    for number in range(2 * KEPT):
+        callback.manager.events.append(replace(callback.events[-1], position=Position(number, number)))
+    state = vars(model)["plasticity"].state()
+    assert len(state["events"]) == len(callback.events) == KEPT
+    assert state["event_count"] == 2 * KEPT + 1
+    other = PlasticityCallback("none", every=20)
+    model.learn(20, callback=other, reset_num_timesteps=False)
+    assert other.manager.event_count == 2 * KEPT + 2
+    assert model.logger.name_to_value["plasticity/events"] == 2 * KEPT + 2
 
 
 def test_initial_weights_that_were_not_kept_are_warned_of():

@@ -1,7 +1,6 @@
-"""The learning curve of one run, drawn from its metrics."""
+"""The learning curve of one run, drawn from its history."""
 
 import io
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +14,20 @@ from matplotlib.ticker import EngFormatter
 
 from replay.durable import write_durably
 
-from .files import read_lines
+from .history import Events, History
 
 MANY_EVENTS = 20
+MANY_EVALUATIONS = 200
 
 
-def draw_curve(folder: Path, title: str) -> Path:
+def draw_curve(history: History, folder: Path, title: str) -> Path:
     """Write `curve.png`: the evaluations' mean and spread, the training episodes behind, events as dashed lines."""
-    lines = read_lines(folder / "metrics.jsonl")
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
-    episodes = [line for line in lines if line["kind"] == "episode"]
-    axes.plot(
-        [line["environment_steps"] for line in episodes],
-        [line["return"] for line in episodes],
-        ".", color="0.75", markersize=3, label="training episodes", rasterized=True,
-    )  # fmt: skip
-    _draw_evaluations(axes, [line for line in lines if line["kind"] == "evaluation"])
-    draw_events(axes, [line for line in lines if line["kind"] == "event"])
+    steps, returns = np.array(history.episodes.points(), dtype=float).reshape(-1, 2).T
+    axes.plot(steps, returns, ".", color="0.75", markersize=3, label="training episodes", rasterized=True)
+    _draw_evaluations(axes, history)
+    draw_events(axes, history.events)
     finish(axes, title)
     return write_figure(figure, folder / "curve.png")
 
@@ -60,26 +55,26 @@ def quiet(axes: Any) -> None:
         axes.spines[side].set_visible(False)
 
 
-def draw_events(axes: Any, events: Sequence[dict[str, Any]]) -> None:
+def draw_events(axes: Any, events: Events) -> None:
     """Dashed lines or, where many would hide the curve, ticks at the lower edge."""
-    if not events:
+    if not events.count:
         return
-    few = len(events) <= MANY_EVENTS
-    steps, name = [event["environment_steps"] for event in events], events[0]["method"]
-    label = f"event: {name}" if few else f"{len(events)} events: {name}"
+    few = events.count <= MANY_EVENTS
+    label = f"event: {events.method}" if few else f"{events.count:,} events: {events.method}"
     height, style = (1.0, "--") if few else (0.02, "-")
-    axes.vlines(
-        steps, 0, height, transform=axes.get_xaxis_transform(), color="tab:red", linestyle=style,
+    steps = np.repeat(np.array(events.steps(), dtype=float), 3)
+    heights = np.tile([0.0, height, np.nan], len(steps) // 3)  # one path with gaps: many paths take seconds
+    axes.plot(
+        steps, heights, transform=axes.get_xaxis_transform(), color="tab:red", linestyle=style,
         linewidth=1.2 if few else 0.5, label=label,
     )  # fmt: skip
 
 
-def _draw_evaluations(axes: Any, evaluations: Sequence[dict[str, Any]]) -> None:
-    if not evaluations:
+def _draw_evaluations(axes: Any, history: History) -> None:
+    points = history.evaluations.points()
+    if not points:
         return
-    steps = np.array([line["environment_steps"] for line in evaluations])
-    returns = [np.array(line["returns"], dtype=float) for line in evaluations]  # by steps, not always as many
-    low, high = np.array([np.quantile(row, (0.25, 0.75)) for row in returns]).T
-    mean = np.array([row.mean() for row in returns])
+    steps, mean, low, high = np.array(points, dtype=float).T
     axes.fill_between(steps, low, high, alpha=0.2, color="tab:blue", linewidth=0, label="evaluation, middle half")
-    axes.plot(steps, mean, "o-", color="tab:blue", markersize=4, label="evaluation, mean")
+    style = "o-" if len(points) <= MANY_EVALUATIONS else "-"
+    axes.plot(steps, mean, style, color="tab:blue", markersize=4, label="evaluation, mean")

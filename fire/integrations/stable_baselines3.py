@@ -15,7 +15,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from ..event import Event
 from ..interventions import Fire, Injection, Intervention, Reset, ResetHead, ShrinkPerturb
-from ..manager import PlasticityManager, restore_structure
+from ..manager import PlasticityManager
+from ..record import Record, built_in_restructures, restore_structure
 from ..schedule import At, Either, Every, Never, Position, Schedule
 from ..spelling import parse_intervention, parse_regularizer, spell
 from ..trigger import parse_trigger
@@ -70,8 +71,8 @@ class PlasticityCallback(BaseCallback):
         self._measured = 0  # updates at the last measurement
 
     @property
-    def events(self) -> list[Event]:
-        """What was done so far, by this callback and by those of the same model before it."""
+    def events(self) -> Sequence[Event]:
+        """What was done so far, by this callback and by those of the same model before it: the newest 1,000 events."""
         return [] if self._kept is None else self.manager.events
 
     @property
@@ -156,7 +157,7 @@ class PlasticityCallback(BaseCallback):
             networks, method, self._schedule(method), self.regularizers, self.triggers, seed=model.seed or 0
         )
         if saved is not None:
-            manager.events = [Event.from_json(record) for record in saved["events"]]
+            manager.events = Record.from_state(saved, built_in_restructures)  # the networks have their structure
             manager.load_tensors(saved["tensors"])
         return Kept(manager, grouped)
 
@@ -188,7 +189,7 @@ class PlasticityCallback(BaseCallback):
         event = self.manager.act(self._before, examples)
         if self.verbose:
             print(event)
-        self.logger.record("plasticity/events", len(self.events))
+        self.logger.record("plasticity/events", self.manager.event_count)
         for report in event.networks:
             for when in ("before", "after"):
                 values = [getattr(matrix, f"deviation_{when}") for matrix in report.matrices]
@@ -220,6 +221,7 @@ class Kept:
             "tensors": {key: value.cpu() for key, value in self.manager.tensors().items()},
             "grouped": self._grouped,
             **self.manager.state_dict(),
+            "events": [event.to_json() for event in self.manager.events],
         }
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:

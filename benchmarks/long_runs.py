@@ -1,0 +1,120 @@
+"""What a long run costs beside its training: the manager's state, the two pictures and memory, by recorded events.
+
+    python -m benchmarks.long_runs [--counts 1000 10000 100000] [--acted 10000]
+
+The manager of a small network acts for as many events as `acted`; the rest are copies of its last one. As many episodes
+and measurements as events are recorded too, and a hundredth as many evaluations. Times are of the processor, the best
+of three; pictures are those of a history with one event, one episode and one measurement, and of the whole one.
+"""
+
+import gc
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+import tyro
+
+from fire import Every, Network, PlasticityManager, Position, Redo
+from training.curve import draw_curve
+from training.history import PANELS, History, final_return
+from training.measure_curves import draw_measures
+
+APART = 1_000  # updates and environment steps between two events
+EVALUATIONS = 100  # events for each
+
+
+@dataclass(frozen=True)
+class Options:
+    """How many events."""
+
+    counts: tuple[int, ...] = (1_000, 10_000, 100_000)
+    """Events of each run."""
+    acted: int = 10_000
+    """Events that the manager really acts at; the others are recorded only."""
+
+
+def make_manager() -> PlasticityManager:
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+    optimizer = torch.optim.Adam(module.parameters())
+    initial = {name: value.clone() for name, value in module.state_dict().items()}
+    return PlasticityManager([Network("critic", module, initial, optimizer)], Redo(), Every(APART))
+
+
+def record(manager: PlasticityManager, count: int, acted: int) -> None:
+    module, examples = manager.networks["critic"].module, torch.randn(32, 4)
+    losses = {"critic": lambda: module(examples).square().mean()}
+    for number in range(1, count + 1):
+        position = Position(number * APART, number * APART)
+        if number <= acted:
+            manager.act(position, losses)
+        else:
+            manager.events.append(replace(manager.events[-1], position=position))
+
+
+def write_metrics(path: Path, event: dict[str, Any], count: int) -> None:
+    """Lines as a run writes them, of these kinds."""
+    panels = {f"{network}/{name}": 0.5 for network in ("actor", "critic") for name, _, _ in PANELS}
+    with path.open("w") as file:
+        for number in range(1, count + 1):
+            at, wave = {"environment_steps": number * APART}, number % 97 / 97
+            lines = [{"kind": "measures", **at, **{name: value + wave for name, value in panels.items()}}]
+            lines += [{"kind": "event", **at, **event}, {"kind": "episode", **at, "return": wave}]
+            if number % EVALUATIONS == 0 or number == count:
+                lines.append({"kind": "evaluation", **at, "return": wave, "returns": [wave, 2 * wave, 3 * wave]})
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+
+
+def resident() -> float:
+    """Megabytes of this process now."""
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 1e6
+
+
+def seconds(call: Callable[[], Any], repeats: int = 3) -> float:
+    times = []
+    for _ in range(repeats):
+        start = time.process_time()
+        call()
+        times.append(time.process_time() - start)
+    return min(times)
+
+
+def run(count: int, options: Options, folder: Path) -> None:
+    before = resident()
+    manager = make_manager()
+    record(manager, count, options.acted)
+    grown = resident() - before
+    metrics = folder / "metrics.jsonl"
+    write_metrics(metrics, manager.events[-1].to_json() | {"cause": "schedule"}, count)
+    before = resident()
+    start = time.process_time()
+    history = History.read(metrics)
+    reading, grown_by_history = time.process_time() - start, resident() - before
+    state = len(json.dumps(manager.state_dict()))
+    curve = seconds(lambda: draw_curve(history, folder, "long run"))
+    measures = seconds(lambda: draw_measures(history, folder, "long run"))
+    final = seconds(lambda: final_return(metrics), repeats=1)
+    print(
+        f"{count:9,d} {state:11,d} {grown:10.1f} {grown_by_history:10.1f} {curve:9.2f} {measures:9.2f}"
+        f" {reading:9.2f} {final:9.2f} {metrics.stat().st_size / 1e6:10.1f}",
+        flush=True,
+    )
+
+
+def main(options: Options) -> None:
+    torch.set_num_threads(1)
+    print("    events state bytes manager MB history MB   curve s measures s  reading s   final s metrics MB")
+    with TemporaryDirectory() as folder:
+        for count in (1, *options.counts):  # the first time, libraries are loaded too
+            run(count, options, Path(folder))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))

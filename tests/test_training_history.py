@@ -1,0 +1,252 @@
+"""What is drawn of a run stays within bounds, comes back when it is resumed, and does not trust the file."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from PIL import Image
+
+from training import files
+from training.curve import draw_curve, draw_events
+from training.history import MOST_EPISODES, MOST_NETWORKS, MOST_POINTS, PANELS, Events, History, Series, final_return
+from training.measure_curves import draw_measures
+
+Line = dict[str, Any]
+
+
+def episode(step: int, value: float | None) -> Line:
+    return {"kind": "episode", "decisions": step, "environment_steps": step, "return": value, "length": 5}
+
+
+def evaluation(step: int, *returns: float | None) -> Line:
+    mean = None if None in returns else sum(returns) / len(returns)  # type: ignore[arg-type]
+    return {"kind": "evaluation", "environment_steps": step, "return": mean, "returns": list(returns)}
+
+
+def event(step: int, method: str = "redo") -> Line:
+    return {"kind": "event", "environment_steps": step, "method": method, "networks": []}
+
+
+def measures(step: int, **values: float | None) -> Line:
+    named = {f"{network}/{name}": values.get(name, 0.5) for network in ("actor", "critic") for name, _, _ in PANELS}
+    return {"kind": "measures", "environment_steps": step, **named, "critic/weight_norm/encoder.weight": 1.0}
+
+
+def written(folder: Path, lines: list[Line | str]) -> Path:
+    path = folder / "metrics.jsonl"
+    path.write_text("".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines))
+    return path
+
+
+def of(lines: list[Line]) -> History:
+    history = History()
+    for line in lines:
+        history.add(line)
+    return history
+
+
+def content(history: History) -> str:
+    networks = {name: series.points() for name, series in history.measures.items()}
+    events = (history.events.count, history.events.method, history.events.steps())
+    return repr((history.episodes.points(), history.evaluations.points(), networks, events))
+
+
+# Bounds
+
+
+@given(st.integers(0, 300), st.sampled_from([2, 4, 10, 64]))
+def test_a_series_keeps_points_at_equal_distances_and_the_newest(count: int, most: int):
+    series: Series[int] = Series(most)
+    for point in range(count):
+        series.add(point)
+        assert series.points()[0] == 0
+        assert series.points()[-1] == point
+        assert len(series.points()) <= most + 1
+    distances = set(np.diff(series.points()[:-1]).tolist())
+    assert len(distances) <= 1
+    if count <= most:
+        assert series.points() == list(range(count))
+    else:
+        assert len(series.points()) > most // 2
+
+
+@given(st.lists(st.integers(0, 10**7), max_size=300))
+@settings(deadline=None)
+def test_events_are_counted_exactly_and_each_has_a_tick_nearby(steps: list[int]):
+    events = Events(most=20)
+    for step in sorted(steps):
+        events.add(step, "redo")
+    ticks = events.steps()
+    assert events.count == len(steps)
+    assert len(ticks) <= 20
+    assert set(ticks) <= set(steps)
+    if len(set(steps)) <= 20:
+        assert sorted(ticks) == sorted(set(steps))
+    else:
+        span = max(steps) - min(steps)
+        assert max(min(abs(step - tick) for tick in ticks) for step in steps) <= span / 5
+
+
+def test_a_long_run_holds_as_many_points_as_a_picture_can_show():
+    lines = [line for step in range(20_000) for line in (episode(step, 1.0), event(step), measures(step))]
+    history = of(lines)
+    assert history.events.count == 20_000
+    assert len(history.episodes.points()) <= MOST_EPISODES + 1
+    assert history.episodes.points()[-1][0] == 19_999
+    for series in history.measures.values():
+        assert len(series.points()) <= MOST_POINTS + 1
+        assert series.points()[-1][0] == 19_999
+    assert len(history.events.steps()) <= MOST_POINTS
+
+
+def test_networks_without_number_are_not_kept():
+    history = History()
+    history.add({"kind": "measures", "environment_steps": 1, **{f"n{number}/weight_norm": 1.0 for number in range(99)}})
+    assert len(history.measures) == MOST_NETWORKS
+
+
+# Reading
+
+
+def test_a_resumed_run_has_the_history_of_an_uninterrupted_one(tmp_path: Path):
+    lines = [
+        line
+        for step in range(0, 90_000, 10)
+        for line in (
+            episode(step, step / 3),
+            {"kind": "train", "environment_steps": step},
+            *([evaluation(step, 0.1, 0.7, step / 7), measures(step, dormant=None)] if step % 90 == 0 else []),
+            event(step),
+        )
+    ]
+    resumed = History.read(written(tmp_path, list(lines[:20_000])))
+    for line in lines[20_000:]:
+        resumed.add(line)
+    assert content(resumed) == content(of(lines))
+
+
+def test_a_number_that_is_none_is_the_same_before_and_after_it_was_written(tmp_path: Path):
+    live = of([episode(1, math.nan), episode(2, math.inf), evaluation(3, math.nan), measures(4, deviation=math.inf)])
+    lines = [episode(1, None), episode(2, None), evaluation(3, None), measures(4, deviation=None)]
+    assert content(History.read(written(tmp_path, list(lines)))) == content(live)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=12))
+def test_quartiles_are_numpys(returns: list[float]):
+    ((_, mean, low, high),) = of([evaluation(1, *returns)]).evaluations.points()
+    wanted = [np.mean(returns), *np.quantile(returns, (0.25, 0.75))]
+    np.testing.assert_allclose([mean, low, high], wanted, rtol=1e-9, atol=1e-6)
+
+
+GOOD = [episode(1, 2.0), evaluation(2, 3.0, 5.0), event(3), measures(4)]
+UNLIKE_NUMBERS: list[Any] = ["5", True, [1.0], {}]
+BAD: list[Line | str] = [
+    "",
+    "{",
+    "[1, 2]",
+    "null",
+    "[" * 100_000,
+    '{"kind": "episode", "environment_steps": ' + "9" * 5_000 + "}",
+    {"kind": ["episode"]},
+    {"kind": "episode"},
+    {"kind": "episode", "environment_steps": 5},
+    {"kind": "event", "environment_steps": 5},
+    {"kind": "evaluation", "environment_steps": 5},
+    evaluation(5, 1.0) | {"return": "x", "returns": []},
+    evaluation(5, 1.0) | {"return": "x", "returns": [[]]},
+    evaluation(5, 1.0) | {"return": "x", "returns": 5},
+    event(5) | {"method": 5},
+    measures(5) | {"critic/dormant": "x", "actor/dormant": "x"},
+    *(episode(5, 1.0) | {"environment_steps": step} for step in (None, "5", -1, 2**63, True, 5.0, [5])),
+    *(episode(5, 1.0) | {"return": value} for value in UNLIKE_NUMBERS),
+]
+
+
+@pytest.mark.parametrize("bad", BAD, ids=lambda bad: json.dumps(bad)[:60])
+def test_lines_that_were_not_written_here_are_passed_over(bad: Line | str, tmp_path: Path):
+    path = written(tmp_path, [*GOOD, bad, *GOOD])
+    assert content(History.read(path)) == content(of(GOOD + GOOD))
+    assert final_return(path) == (4.0, 2)
+
+
+def test_bytes_that_are_no_text_are_passed_over(tmp_path: Path):
+    path = written(tmp_path, list(GOOD))
+    path.write_bytes(b"\xff\x00\n" + path.read_bytes() + b'{"kind": "episode", "environment_steps": 9, "ret')
+    assert content(History.read(path)) == content(of(GOOD))
+
+
+def test_a_line_longer_than_a_run_writes_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(files, "LINE_BYTES", 2_000)
+    long = event(5) | {"networks": "x" * 9_000}
+    path = written(tmp_path, [*GOOD, long, *GOOD])
+    assert content(History.read(path)) == content(of(GOOD + GOOD))
+
+
+def test_a_run_without_metrics_has_no_history(tmp_path: Path):
+    assert content(History.read(tmp_path / "metrics.jsonl")) == content(History())
+    assert final_return(tmp_path / "metrics.jsonl") is None
+
+
+# The final return
+
+
+@given(st.lists(st.tuples(st.integers(0, 10_000), st.none() | st.floats(-1e3, 1e3)), max_size=60))
+@settings(deadline=None)
+def test_the_final_return_is_the_mean_over_the_last_tenth(tmp_path_factory: Any, pairs: list[tuple[int, Any]]):
+    pairs = sorted(pairs, key=lambda pair: pair[0])
+    path = written(tmp_path_factory.mktemp("run"), [evaluation(step, value) for step, value in pairs])
+    last = pairs[-1][0] if pairs else 0
+    returns = [value for step, value in pairs if step >= 0.9 * last and value is not None]
+    found = final_return(path)
+    if returns:
+        assert found is not None
+        assert found[0] == pytest.approx(sum(returns) / len(returns))
+        assert found[1] == len(returns)
+    else:
+        assert found is None
+
+
+# Pictures
+
+
+def labels_of(events: Events) -> list[str]:
+    axes = Figure().subplots()
+    draw_events(axes, events)
+    return [line.get_label() for line in axes.lines]  # type: ignore[misc]
+
+
+def test_few_events_are_lines_and_many_are_ticks_with_their_number():
+    few, many = Events(), Events()
+    few.add(5, "fire")
+    for step in range(30_000):
+        many.add(step, "redo:tau=0.1")
+    assert labels_of(Events()) == []
+    assert labels_of(few) == ["event: fire"]
+    assert labels_of(many) == ["30,000 events: redo:tau=0.1"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [],
+        [event(5)],
+        [episode(5, None), evaluation(5, None), measures(5, **{name: None for name, _, _ in PANELS})],
+        [episode(1, 1e99), episode(2, 1e-300), episode(2**62, 1e300), measures(1, deviation=1e-300)],
+        [evaluation(step, -1e99, 1e99) for step in range(3)] + [measures(step, deviation=1e99) for step in range(3)],
+        [measures(1), {key: value for key, value in measures(2).items() if "actor" not in key}],
+        [event(step) for step in range(50)] + [measures(step) for step in range(50)],
+    ],
+)
+def test_pictures_are_drawn_of_anything_that_is_held(lines: list[Line], tmp_path: Path):
+    history = of(lines)
+    draw_curve(history, tmp_path, "a run")
+    assert Image.open(tmp_path / "curve.png").size == (1040, 585)
+    drawn = draw_measures(history, tmp_path, "a run")
+    assert drawn == (tmp_path / "measures.png" if history.measures else None)
+    assert drawn is None or Image.open(drawn).size == (1430, 715)
