@@ -6,6 +6,7 @@ python evaluate.py RUN@STEP         the one at an environment step
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from training import load_policy
 from training.command_line import main, read_flags
 from training.evaluate import Evaluation
 from training.policy import split_run
+from training.trust import trusted
 
 TOGETHER = 4  # environments of an evaluation by steps, as published
 
@@ -28,6 +30,8 @@ class Options:
     """Seed of the episodes' starts."""
     steps: int | None = None
     """Environment steps in all instead, of four environments; the episodes that end count (DQN's protocol)."""
+    trust: Path | None = None
+    """The run, if its config names an environment or a method of your own: Python code, which is imported then."""
 
 
 def body(arguments: Sequence[str]) -> int:
@@ -39,7 +43,8 @@ def body(arguments: Sequence[str]) -> int:
         raise ValueError(f"--episodes {options.episodes} --seed {options.seed} given; allowed are 1 and 0, or above")
     if options.steps is not None and options.steps < 1:
         raise ValueError(f"--steps {options.steps} given; allowed is a number of environment steps above 0")
-    policy = load_policy(*split_run(run[0]))
+    folder, step = split_run(run[0])
+    policy = load_policy(folder, step, trusted(folder, options.trust))
     settings = policy.config.run
     count = min(16, options.episodes) if options.steps is None else TOGETHER
     evaluation = Evaluation(
@@ -49,6 +54,8 @@ def body(arguments: Sequence[str]) -> int:
         policy.config.evaluation_exploration,
     )
     returns, lengths = evaluation.run(policy.act)
+    if not np.isfinite(returns).all():
+        raise ValueError(f"{settings.env} gave a return that is not a number: {returns[~np.isfinite(returns)][0]}")
     spread = f" (standard error {returns.std(ddof=1) / np.sqrt(len(returns)):.1f})" if len(returns) > 1 else ""
     quartiles = ", ".join(f"{value:.1f}" for value in np.quantile(returns, (0, 0.25, 0.5, 0.75, 1)))
     print(f"{settings.env}, checkpoint at step {policy.step:,}: {len(returns)} episodes")

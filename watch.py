@@ -30,6 +30,8 @@ class Options:
     """Environment steps filmed at most; unset: the whole episode."""
     output: Path | None = None
     """File to write, ending in .mp4 or .gif; a name without such an ending gets both."""
+    trust: Path | None = None
+    """The run, if its config names an environment or a method of your own: Python code, which is imported then."""
 
 
 def body(arguments: Sequence[str]) -> int:
@@ -37,7 +39,7 @@ def body(arguments: Sequence[str]) -> int:
     options = read_flags(Options(), arguments[len(subject) :], "watch.py RUN[@STEP]|ENVIRONMENT", f"{__doc__}\n{USAGE}")
     if not subject:
         raise ValueError("nothing to watch given: python watch.py RUN, RUN@STEP or an environment such as h1-walk")
-    watch(subject[0], options.seed, options.episodes, options.choose, options.steps, options.output)
+    watch(subject[0], options.seed, options.episodes, options.choose, options.steps, options.output, options.trust)
     return 0
 
 

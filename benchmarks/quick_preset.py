@@ -20,7 +20,7 @@ import envs
 from training.differences import differences
 from training.evaluate import evaluate
 from training.files import read_lines
-from training.session import final_return
+from training.history import final_return
 
 FOLDER = Path("runs") / f"quick-preset-{datetime.now():%Y%m%d-%H%M%S}"
 COMMAND = [sys.executable, "train_sac.py", "--env", "h1-walk", "--reinit", "fire", "--preset", "quick"]
@@ -79,7 +79,9 @@ def main(options: Options) -> int:
         start = time.perf_counter()
         subprocess.run([*COMMAND, "--seed", str(seed), "--run-dir", str(folder)], check=True, stdout=subprocess.DEVNULL)
         duration = time.perf_counter() - start
-        finals.append(final_return(folder)[0])
+        found = final_return(folder / "metrics.jsonl")
+        assert found is not None
+        finals.append(found[0])
         dips = [line["return"] for line in read_lines(folder / "metrics.jsonl") if "event" in line.get("occasion", "")]
         text = " -> ".join(f"{dip:.1f}" for dip in dips)
         print(f"seed {seed}: final return {finals[-1]:.1f}, event {text}, {duration / 60:.1f} minutes", flush=True)

@@ -25,10 +25,21 @@ def temporary_file(folder: Path, name: str) -> Iterator[BinaryIO]:
     temporary = folder / f".{name}.{os.getpid()}.tmp"
     temporary.unlink(missing_ok=True)
     try:
-        with temporary.open("xb") as file:  # never through a link of that name
+        with naming(temporary), temporary.open("xb") as file:  # never through a link of that name
             yield file
     except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An error of the system's, such as a full disk, says which file it is about."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
         raise
 
 
@@ -44,7 +55,8 @@ def flush_folder(folder: Path) -> None:
     """Make renames inside a folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with naming(folder):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

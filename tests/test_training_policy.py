@@ -120,11 +120,11 @@ def test_replay_holds_true_next_observations_at_truncation(tmp_path: Path):
     output_of(train, tiny)
     from training.loop import Loop
     from training.policy import read_config
-    from training.session import restore_newest
+    from training.session import restore
 
     config = read_config(tmp_path / "run")
     parts = algorithm_of(config).build(config)
-    restore_newest(tmp_path / "run", Loop(tmp_path / "run", parts, ""))
+    restore(tmp_path / "run", 201, Loop(tmp_path / "run", parts, ""))
     assert isinstance(parts.replay, TransitionReplay)
     observations, _, _, following, terminated = parts.replay.rows[:201].split(parts.replay.widths, dim=1)
     assert not terminated.any(), "a time limit is no termination"

@@ -244,7 +244,7 @@ def test_an_environment_without_saved_state_starts_a_new_episode(tmp_path: Path)
     tiny[tiny.index("h1-walk")] = "tests.fixtures.another_pendulum:AnotherPendulum-v0"
     tiny[tiny.index("480")] = "230"
     train(*tiny, "--run-dir", str(folder))
-    done = train("--resume", str(folder), "--steps", "460")
+    done = train("--resume", str(folder), "--steps", "460", "--trust", str(folder))
     assert "AnotherPendulum-v0 has no saved state" in done.stdout
     episodes = [line for line in read_lines(folder / "metrics.jsonl") if line["kind"] == "episode"]
     assert [(line["length"], line["ending"]) for line in episodes] == [

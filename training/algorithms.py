@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeAlias, get_type_hints
 
+import msgspec
 import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
@@ -15,7 +16,7 @@ from fire import Intervention
 
 from . import dqn, sac
 from .build import Parts
-from .settings import from_json
+from .made_with import Settings
 
 Config: TypeAlias = sac.SACRun | dqn.DQNRun  # every algorithm's settings: `run`, alike for all, `agent`, and its own
 
@@ -50,9 +51,24 @@ def config_to_json(config: Config) -> dict[str, Any]:
 
 
 def config_from_json(value: Mapping[str, Any]) -> Config:
-    """The settings kept in a run's `config.json`."""
-    if value["algorithm"] not in ALGORITHMS:
-        raise ValueError(f"algorithm {value['algorithm']!r} in the run's config; known are {', '.join(ALGORITHMS)}")
+    """The settings kept in a run's `config.json`; a ValueError, in one line, where they are of another kind."""
+    if value.get("algorithm") not in ALGORITHMS:
+        named = str(value.get("algorithm"))[:80]
+        raise ValueError(f"algorithm {named!r} in the run's config; known are {', '.join(ALGORITHMS)}")
     kind = ALGORITHMS[value["algorithm"]].config
-    hints = get_type_hints(kind)
-    return kind(**{field.name: from_json(hints[field.name], value[field.name]) for field in fields(kind)})
+    groups = {}
+    for name, hint in get_type_hints(kind).items():
+        given = value.get(name)
+        known = {field.name for field in fields(hint)}
+        if isinstance(given, dict) and (unknown := sorted(set(given) - known)):
+            raise ValueError(f"unknown setting {unknown[0][:80]!r} in the config: was it written by another version?")
+        try:
+            groups[name] = msgspec.convert(given, hint)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"{name} of the run's config: {error}") from error
+    return kind(**groups)
+
+
+def settings_of(config: Config) -> Settings:
+    """Every setting, by group."""
+    return {name: asdict(getattr(config, name)) for name in get_type_hints(type(config))}

@@ -1,30 +1,49 @@
 """The three ways a run begins: anew, as the rest of one that stopped, as a branch of another."""
 
-import platform
+import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
+import msgspec
 
 from fire import parse_intervention
+from replay.durable import Damaged, open_regular
 
-from .algorithms import Config, config_to_json
-from .checkpoint import link_checkpoint, read_checkpoint, steps_of, verify
+from .algorithms import Config, config_to_json, settings_of
+from .checkpoint import link_checkpoint, read_manifest, steps_of, verify
 from .files import read_json, write_json
+from .folder import FILES, FOLDERS, refuse_links
+from .made_with import FREE, MadeWith, changed_setting, differences_in_words
 from .policy import checked_step, read_config, split_run
 from .settings import flag
+from .sources import keep_sources
+from .trust import refuse_code, trusted
 
-PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "ale-py", "MinAtar", "safetensors")
+PIECE = 1_000_000  # bytes copied at a time
 STARTING = "starting"  # a file that is there until config.json makes the folder a run
 OF_THE_TRUNK = ("seed", "env", "num_envs", "action_repeat", "replay_capacity", "learning_starts")
+
+
+class Continued(msgspec.Struct, frozen=True):
+    """From which step on a run was made with something else."""
+
+    step: int
+    machine: dict[str, str]
+
+
+class Described(msgspec.Struct, frozen=True):
+    """What `config.json` holds besides the settings, as far as it is read again."""
+
+    versions: dict[str, str] = {}
+    commit: str | None = None
+    processor: str | None = None
+    gpu: str | None = None
+    continued: tuple[Continued, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,26 +55,49 @@ class Request:
     run_dir: Path | None = None
     resume: Path | None = None
     branch_from: str | None = None
+    trust: Path | None = None  # a run whose own code may be imported
+    restart: bool = False
 
 
 def resumed_config(request: Request, folder: Path) -> Config:
-    """The run's own settings; only its length, and whether it is filmed, may change."""
+    """The run's own settings; only its length, whether it is filmed and what is kept of it may change."""
     config = read_config(folder)
-    if others := sorted(set(request.given) - {"steps", "video"}):
+    refuse_code(config, folder, request.given, trusted(folder, request.trust))
+    own = {name: value for group in settings_of(config).values() for name, value in group.items()}
+    if others := sorted(name for name in set(request.given) - set(FREE) if request.given[name] != own.get(name)):
         raise ValueError(
-            f"{flag(others[0])} given with --resume; a resumed run keeps its settings but for --steps and --video"
+            f"{flag(others[0])} given with --resume; a resumed run keeps its settings but for --steps, --video and "
+            "--keep-replay"
         )
     steps, reached = request.given.get("steps"), max(steps_of(folder), default=0)
     if steps is not None and steps < reached:
         raise ValueError(f"--steps {steps} given; {folder} is already at step {reached}")
-    return replace(config, run=replace(config.run, **request.given))
+    return replace(
+        config, run=replace(config.run, **{name: request.given[name] for name in FREE if name in request.given})
+    )
+
+
+def refuse_other_settings(folder: Path, config: Config, step: int) -> None:
+    """Raise ValueError, naming the setting, where a checkpoint was made with another configuration than the run has."""
+    made_with = read_manifest(folder, step).made_with
+    if made_with is None:
+        return
+    ours = msgspec.json.decode(msgspec.json.encode(settings_of(config)), type=dict[str, dict[str, Any]])
+    if changed := changed_setting(made_with.settings, ours):
+        name, then, now = changed
+        raise ValueError(
+            f"{folder / 'config.json'} says {flag(name)} {now}, the checkpoint at step {step} was made with {then}: "
+            "put it back, or begin a new run"
+        )
 
 
 def branched_config(request: Request, source: str) -> Config:
     """The trunk's settings under those given explicitly, and one event of the method at the branch point."""
     trunk, step = branch_point(source)
-    verify(trunk, step)  # before anything is written
+    refuse_links(trunk)
     config = read_config(trunk)
+    verify(trunk, step)  # before anything is written
+    refuse_other_settings(trunk, config, step)
     names = {field.name for field in fields(config.run)}
     if foreign := sorted(set(request.given) - names):
         raise ValueError(
@@ -67,6 +109,8 @@ def branched_config(request: Request, source: str) -> Config:
         raise ValueError(f"{flag(fixed[0])} given with --branch-from; a branch keeps its trunk's {fixed[0]}")
     changes = {name: value for name, value in request.given.items() if name in names}
     method = changes.get("reinit", "none")
+    branch = replace(config, run=replace(config.run, **changes | {"reinit": method}))
+    refuse_code(branch, trunk, request.given, trusted(trunk, request.trust))
     kind = parse_intervention(method)
     # Nothing of the trunk's schedule: what it has of the branch's would be an accident.
     changes = {"reinit": method, "reinit_every": kind.usual_period, "reinit_at": (), "reinit_when": (), **changes}
@@ -86,51 +130,86 @@ def branch_point(source: str) -> tuple[Path, int]:
     return trunk, checked_step(trunk, step if step is not None else max(steps, default=0))
 
 
-def start_branch(source: str, folder: Path) -> None:
-    """Copy the trunk's history and link its checkpoint, which makes the folder a run that can be resumed."""
+def start_branch(source: str, folder: Path, made_with: MadeWith) -> list[str]:
+    """Copy the trunk's history and link its checkpoint, which makes the folder a run that can be resumed.
+
+    Gives back, in sentences, what the trunk was made with otherwise and what is missing of its history.
+    """
     trunk, step = branch_point(source)
-    for name in read_checkpoint(trunk, step).values["file_sizes"]:
+    manifest, checkpoint = verify(trunk, step)
+    notes = []
+    for name, size in checkpoint.values.file_sizes.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(trunk / name, folder / name)
-    link_checkpoint(trunk, step, folder)
+        try:
+            _copy(trunk / name, folder / name, size)
+        except Damaged as error:
+            notes.append(f"the trunk's history is not whole ({error}): what is missing there is missing here")
+    link_checkpoint(trunk, step, folder, made_with)
+    if manifest.made_with and (words := differences_in_words(manifest.made_with, made_with)):
+        notes.append(f"the trunk was made with other than this: {'; '.join(words)}")
+    return notes
+
+
+def _copy(source: Path, destination: Path, size: int) -> None:
+    """The first so many bytes of a regular file."""
+    with open_regular(source) as reading, destination.open("wb") as writing:
+        while size and (piece := reading.read(min(size, PIECE))):
+            writing.write(piece)
+            size -= len(piece)
+    shutil.copystat(source, destination)
 
 
 def check_vacant(folder: Path) -> None:
     """Refuse a folder with anything in it but what a start that was killed left behind."""
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file: choose another --run-dir")
-    names = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    begun = STARTING in names and "config.json" not in names
+    names = {path.name for path in folder.iterdir()}
+    half_written = {name for name in names if name.startswith(".") and name.endswith(".tmp")}
+    begun = STARTING in names and "config.json" not in names and names - half_written <= {*FILES, *FOLDERS}
     if names - {"lock"} and not begun:
-        raise ValueError(f"{folder} is not empty: continue it with --resume {folder}, or choose another --run-dir")
+        quoted = shlex.quote(str(folder))
+        raise ValueError(f"{folder} is not empty: continue it with --resume {quoted}, or choose another --run-dir")
 
 
-def begin(request: Request, config: Config, folder: Path) -> None:
-    """Make a vacant folder a run; killed in between, it can be begun again."""
-    for path in folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name not in ("lock", STARTING):
-            path.unlink()
+def begin(request: Request, config: Config, folder: Path, made_with: MadeWith) -> list[str]:
+    """Make a vacant folder a run; killed in between, it can be begun again. Gives back notes on a branch's trunk."""
+    clear(folder)
     (folder / STARTING).touch()
-    if request.branch_from is not None:
-        start_branch(request.branch_from, folder)
-    write_json(folder / "config.json", describe(config, request.branch_from))
+    notes = [] if request.branch_from is None else start_branch(request.branch_from, folder, made_with)
+    sources = keep_sources(config, folder)
+    write_json(folder / "config.json", describe(config, request.branch_from, made_with) | {"sources": sources})
     (folder / STARTING).unlink()
+    return notes
 
 
-def keep_changes(folder: Path, changes: Mapping[str, Any]) -> None:
-    """What a resumed run does differently from now on; whatever else its config tells stays."""
+def clear(folder: Path) -> None:
+    """Empty a folder that was vacant when this process claimed it; that it was begun goes last."""
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == STARTING):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != "lock":
+            path.unlink()
+
+
+def keep_changes(folder: Path, changes: Mapping[str, Any], continued: Mapping[str, Any] | None = None) -> None:
+    """What a resumed run does differently from now on, and what it is continued with; all else in its config stays."""
     kept = read_json(folder / "config.json")
-    write_json(folder / "config.json", kept | {"run": kept["run"] | changes})
+    changed = kept | {"run": kept["run"] | changes}
+    if continued is not None:
+        changed["continued"] = [*kept.get("continued", []), continued]
+    if changed != kept:
+        write_json(folder / "config.json", changed)
 
 
 def default_folder(config: Config) -> Path:
     """`runs/<environment>-<method>-seed<N>-<time>`, not there yet."""
     settings = config.run
-    return Path("runs") / folder_name(
-        f"{settings.env}-{settings.method}-seed{settings.seed}-{datetime.now():%Y%m%d-%H%M%S}"
+    name = folder_name(
+        f"{settings.env}-{settings.method}-seed{settings.seed}"[:150] + f"-{datetime.now():%Y%m%d-%H%M%S}"
     )
+    folder, number = Path("runs") / name, 1
+    while folder.exists():
+        number += 1
+        folder = Path("runs") / f"{name}-{number}"
+    return folder
 
 
 def folder_name(text: str) -> str:
@@ -138,41 +217,21 @@ def folder_name(text: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_.=+" else "_" for letter in text)
 
 
-def describe(config: Config, branch_from: str | None) -> dict[str, Any]:
+def describe(config: Config, branch_from: str | None, made_with: MadeWith) -> dict[str, Any]:
     """What `config.json` holds: every value, and what the run was made with."""
+    others = ("commit", "processor", "gpu")
     return config_to_json(config) | {
         "branch_from": branch_from,
-        "versions": {"python": platform.python_version()} | versions(),
-        "commit": commit(),
-        "processor": processor(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "versions": {name: text for name, text in made_with.machine.items() if name not in others},
+        **{name: made_with.machine.get(name) for name in others},
         "command": sys.argv,
     }
 
 
-def versions() -> dict[str, str]:
-    """Of the packages that have a part in the result, as far as they are installed."""
-    found = {}
-    for name in PACKAGES:
-        with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
-
-
-def commit() -> str | None:
-    """The checkout's commit, marked where files differ from it."""
-    try:
-        root = Path(__file__).parent
-        call = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
-        return subprocess.run(call, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def processor() -> str:
-    """The processor's name where the system says it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
+def claimed_machine(folder: Path) -> dict[str, str]:
+    """What the run's config.json says that it was made with, as it was last continued."""
+    kept = read_json(folder / "config.json", Described)
+    if kept.continued:
+        return kept.continued[-1].machine
+    others = {"commit": kept.commit, "processor": kept.processor, "gpu": kept.gpu}
+    return kept.versions | {name: text for name, text in others.items() if text}

@@ -9,24 +9,79 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
+import safetensors
 import safetensors.torch
+from msgspec import Meta
 from torch import Tensor
 
+from fire import first_not_finite
 from replay import Segment
-from replay.durable import flush_folder, write_durably
-from replay.segments import DamagedSegment, read_segment
+from replay.durable import Damaged, flush_folder, read_regular, write_durably
+from replay.segments import read_segment
+from replay.transitions import available_memory
 
-from .files import read_json, write_json
+from .files import converted, damage_named, decoded, read_json, write_json
+from .folder import LOGGED
+from .made_with import MadeWith
+from .progress import Progress
 
 KEPT = 2  # newest checkpoints; requested ones are kept besides
+FILES = ("agent.safetensors", "state.safetensors", "state.json")
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 
 
-class DamagedCheckpoint(ValueError):
-    """A checkpoint that is incomplete or not what was written."""
+class Manifest(msgspec.Struct, frozen=True):
+    """What a checkpoint is made of, and what it was made with: a run of another configuration may not go on from it."""
+
+    step: Count
+    files: dict[str, Digest]
+    segments: tuple[Segment, ...]
+    made_with: MadeWith | None = None  # None: of a version that did not keep it
+
+    def __post_init__(self) -> None:
+        if set(self.files) != set(FILES):
+            raise ValueError(f"a checkpoint's files are {', '.join(FILES)}")
+
+
+class Adaptive(msgspec.Struct, frozen=True):
+    """What an adaptive replay ratio has seen so far."""
+
+    rule: Annotated[str, Meta(max_length=200)]
+    raised: bool
+    observations: Count
+    sum: float
+    last: float | None
+
+
+class Ratio(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The replay ratio's counts; as text it is bounded, since 1e999999999 would take for ever to be read."""
+
+    ratio: Annotated[str, Meta(pattern=r"^\d{1,20}(/[1-9]\d{0,19})?$")]
+    transitions: Count
+    updates: Count
+    adaptive: Adaptive | None = None
+
+
+class Values(msgspec.Struct, frozen=True):
+    """The plain values of a checkpoint."""
+
+    progress: Progress
+    ratio: Ratio
+    manager: dict[str, Any]
+    summed_updates: Count
+    replay_added: Count
+    file_sizes: dict[str, Count]  # of the files that only grow, to be cut back to
+
+    def __post_init__(self) -> None:
+        if wrong := [name for name in self.file_sizes if not LOGGED.fullmatch(name)]:
+            raise ValueError(f"{wrong[0][:80]!r} is no file that a run logs to")
 
 
 @dataclass(frozen=True)
@@ -35,7 +90,7 @@ class Checkpoint:
 
     agent: Mapping[str, Tensor]
     tensors: Mapping[str, Tensor]
-    values: Mapping[str, Any]
+    values: Values
     segments: tuple[Segment, ...]
 
 
@@ -43,7 +98,7 @@ def folder_of(run: Path, step: int) -> Path:
     return run / "checkpoints" / f"{step:012d}"
 
 
-def write_checkpoint(run: Path, step: int, checkpoint: Checkpoint) -> None:
+def write_checkpoint(run: Path, step: int, checkpoint: Checkpoint, made_with: MadeWith | None = None) -> None:
     """Write `checkpoint` for environment step `step`; its segments are already on the disk."""
     final = folder_of(run, step)
     temporary = final.with_name(f".{final.name}.tmp")
@@ -52,16 +107,12 @@ def write_checkpoint(run: Path, step: int, checkpoint: Checkpoint) -> None:
     contents = {
         "agent.safetensors": safetensors.torch.save(dict(checkpoint.agent)),
         "state.safetensors": safetensors.torch.save(dict(checkpoint.tensors)),
-        "state.json": json.dumps(checkpoint.values, indent=1).encode(),
+        "state.json": msgspec.json.format(msgspec.json.encode(checkpoint.values), indent=1),
     }
     for name, content in contents.items():
         write_durably(temporary / name, content)
-    manifest = {
-        "step": step,
-        "files": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
-        "segments": [asdict(segment) for segment in checkpoint.segments],
-    }
-    write_json(temporary / "manifest.json", manifest | {"checksum": checksum_of(manifest)})
+    files = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    write_manifest(temporary, Manifest(step, files, checkpoint.segments, made_with))
     flush_folder(temporary)
     if final.exists():
         set_aside(run, step)
@@ -69,35 +120,50 @@ def write_checkpoint(run: Path, step: int, checkpoint: Checkpoint) -> None:
     flush_folder(final.parent)
 
 
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write it with a checksum of its own, which is known to be damage where it does not agree."""
+    values = msgspec.to_builtins(manifest)
+    write_json(folder / "manifest.json", values | {"checksum": checksum_of(values)})
+
+
 def read_checkpoint(run: Path, step: int) -> Checkpoint:
     """Read a checkpoint whole, every file against its checksum."""
-    folder = folder_of(run, step)
+    folder, manifest = folder_of(run, step), read_manifest(run, step)
+    contents = {name: read_regular(folder / name, available_memory()) for name in FILES}
+    for name, content in contents.items():
+        if hashlib.sha256(content).hexdigest() != manifest.files[name]:
+            raise Damaged(f"{folder / name} is cut short or altered")
+    agent, tensors = (_tensors(folder / name, contents[name]) for name in FILES[:2])
+    if found := first_not_finite(agent.items()):
+        raise Damaged(f"{folder / FILES[0]} holds {found[1]} in {found[0]}: the network had diverged")
+    values = decoded(contents["state.json"], Values, folder / "state.json")
+    if values.progress.environment_steps != step:
+        raise Damaged(f"{folder / 'state.json'} is of step {values.progress.environment_steps}")
+    return Checkpoint(agent, tensors, values, manifest.segments)
+
+
+def _tensors(path: Path, content: bytearray) -> dict[str, Tensor]:
     try:
-        manifest = read_manifest(run, step)
-        contents = {name: (folder / name).read_bytes() for name in manifest["files"]}
-        damaged = [n for n, c in contents.items() if hashlib.sha256(c).hexdigest() != manifest["files"][n]]
-        if damaged:
-            raise DamagedCheckpoint(f"{folder / damaged[0]} is cut short or altered")
-        return Checkpoint(
-            safetensors.torch.load(contents["agent.safetensors"]),
-            safetensors.torch.load(contents["state.safetensors"]),
-            json.loads(contents["state.json"]),
-            tuple(Segment(**segment) for segment in manifest["segments"]),
-        )
-    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise DamagedCheckpoint(f"{folder}: {error}") from error
+        return safetensors.torch.load(bytes(content))
+    except (safetensors.SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OverflowError) as error:
+        raise Damaged(f"{path} holds no tensors: {' '.join(str(error).split())}") from error
 
 
-def read_manifest(run: Path, step: int) -> dict[str, Any]:
+def read_manifest(run: Path, step: int) -> Manifest:
     """The manifest alone, against its own checksum."""
-    path = folder_of(run, step) / "manifest.json"
-    try:
-        manifest: dict[str, Any] = read_json(path)
-        checksum = manifest.pop("checksum")
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise DamagedCheckpoint(f"{path}: {error}") from error
-    if checksum != checksum_of(manifest):
-        raise DamagedCheckpoint(f"{path} is altered")
+    folder = folder_of(run, step)
+    path = folder / "manifest.json"
+    if folder.is_symlink():
+        raise Damaged(f"{folder} is a symbolic link")
+    values = read_json(path)
+    checksum = values.pop("checksum", None)
+    with damage_named(path):
+        ours = checksum_of(values)
+    if checksum != ours:
+        raise Damaged(f"{path} is altered")
+    manifest = converted(values, Manifest, path)
+    if manifest.step != step:
+        raise Damaged(f"{path} is of step {manifest.step}")
     return manifest
 
 
@@ -107,64 +173,77 @@ def checksum_of(manifest: Mapping[str, Any]) -> str:
 
 def steps_of(run: Path) -> list[int]:
     """The environment steps that have a checkpoint, whole or damaged, oldest first."""
-    return sorted(int(path.name) for path in (run / "checkpoints").glob("[0-9]*") if path.name.isdigit())
+    names = (path.name for path in (run / "checkpoints").glob("[0-9]*"))
+    return sorted(int(name) for name in names if name.isascii() and name.isdigit() and name == f"{int(name):012d}")
 
 
 def set_aside(run: Path, step: int) -> None:
     """Take a damaged checkpoint out of the way, kept for whoever wants to look at it."""
     folder = folder_of(run, step)
     aside = folder.with_name(f"damaged-{folder.name}")
-    shutil.rmtree(aside, ignore_errors=True)
+    _remove(aside)
     folder.rename(aside)
 
 
-def verify(run: Path, step: int) -> Checkpoint:
-    """A checkpoint whose files and replay segments are all whole; raises DamagedCheckpoint, in one line, otherwise."""
-    checkpoint = read_checkpoint(run, step)
-    try:
-        for segment in checkpoint.segments:
-            read_segment(run / "replay", segment)
-    except DamagedSegment as error:
-        raise DamagedCheckpoint(str(error)) from error
-    return checkpoint
+def _remove(path: Path) -> None:
+    """A file, a link but not what it leads to, or a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def verify(run: Path, step: int) -> tuple[Manifest, Checkpoint]:
+    """A checkpoint whose files and replay segments are all whole; raises Damaged, in one line, otherwise."""
+    manifest, checkpoint = read_manifest(run, step), read_checkpoint(run, step)
+    for segment in checkpoint.segments:
+        read_segment(run / "replay", segment)
+    return manifest, checkpoint
 
 
 def sweep(run: Path) -> None:
     """Delete what a kill left half written."""
-    for path in [path for folder in ("", "checkpoints", "replay", "videos") for path in (run / folder).glob(".*.tmp")]:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+    for folder in ("", "checkpoints", "replay", "videos", "source"):
+        for path in (run / folder).glob(".*.tmp"):
+            _remove(path)
 
 
 def prune(run: Path, requested: Iterable[int]) -> None:
     """Delete all but the newest and the requested checkpoints, then the segments that no manifest names."""
     steps = steps_of(run)
     for step in set(steps[:-KEPT]) - set(requested):
-        # The manifest goes first: a folder left half deleted by a kill is then no checkpoint.
-        (folder_of(run, step) / "manifest.json").unlink(missing_ok=True)
-        shutil.rmtree(folder_of(run, step))
+        remove_checkpoint(run, step)
     named = set()
     for step in steps_of(run):
         try:
-            named |= {segment["file"] for segment in read_manifest(run, step)["segments"]}
-        except DamagedCheckpoint:
+            named |= {segment.file for segment in read_manifest(run, step).segments}
+        except Damaged:
             return  # an unreadable manifest may name any of them
     for path in (run / "replay").glob("*.safetensors"):
         if path.name not in named:
             path.unlink()
 
 
-def link_checkpoint(trunk: Path, step: int, branch: Path) -> None:
-    """Give `branch` the trunk's checkpoint without copying: hard links, or copies across file systems."""
-    segments = read_manifest(trunk, step)["segments"]
-    pairs = [(trunk / "replay" / segment["file"], branch / "replay" / segment["file"]) for segment in segments]
-    names = ("agent.safetensors", "state.safetensors", "state.json", "manifest.json")  # the manifest last
-    pairs += [(folder_of(trunk, step) / name, folder_of(branch, step) / name) for name in names]
+def remove_checkpoint(run: Path, step: int) -> None:
+    """Delete one; the manifest goes first: a folder left half deleted by a kill is then no checkpoint."""
+    folder = folder_of(run, step)
+    if not folder.is_symlink():
+        _remove(folder / "manifest.json")
+    _remove(folder)
+
+
+def link_checkpoint(trunk: Path, step: int, branch: Path, made_with: MadeWith | None = None) -> None:
+    """Give `branch` the trunk's checkpoint without copying: hard links, or copies across file systems.
+
+    It is bound to the branch's configuration from there on.
+    """
+    manifest = read_manifest(trunk, step)
+    pairs = [(trunk / "replay" / segment.file, branch / "replay" / segment.file) for segment in manifest.segments]
+    pairs += [(folder_of(trunk, step) / name, folder_of(branch, step) / name) for name in FILES]
     for source, destination in pairs:
         destination.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(source, destination)
         except OSError:
             shutil.copy2(source, destination)
+    write_manifest(folder_of(branch, step), msgspec.structs.replace(manifest, made_with=made_with))  # the last

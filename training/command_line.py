@@ -18,6 +18,7 @@ from fire import MEASURES, describe_interventions, describe_regularizers
 
 from .algorithms import Config, algorithm_of
 from .beginning import Request
+from .output import guard_output
 from .settings import flag
 
 MARKERS = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff)
@@ -36,6 +37,11 @@ class Where:
     """Continue the run in this folder exactly where its newest whole checkpoint is; --steps may be longer."""
     branch_from: str | None = None
     """RUN@STEP: start a new run from another's checkpoint; --reinit acts there, and then as a given schedule says."""
+    trust: Path | None = None
+    """With --resume or --branch-from: the run whose config may name Python modules, a method or an environment of your
+    own, which are imported and so executed. Only for runs that you made, or whose code you have read."""
+    restart: bool = False
+    """With --resume, where no checkpoint is left: train again from step 0 and delete the metrics so far."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ class Preset:
 
 def main(body: Callable[[Sequence[str]], int]) -> NoReturn:
     """Run a script's body on its arguments; a ValueError is the user's mistake and is said in one line."""
+    output = guard_output()
     try:
         code = body(sys.argv[1:])
     except ValueError as error:
@@ -55,6 +62,10 @@ def main(body: Callable[[Sequence[str]], int]) -> NoReturn:
         code = 2
     except KeyboardInterrupt:
         code = 130
+    except SystemExit as ended:  # of --help
+        code = ended.code if isinstance(ended.code, int) else 0
+    output.flush()
+    sys.stderr.flush()
     raise SystemExit(code)
 
 
@@ -62,7 +73,7 @@ def read_command_line(
     arguments: Sequence[str], presets: Mapping[str, Preset], program: str, description: str
 ) -> Request:
     """The request behind a training script's command line; the first preset is the one where none is named."""
-    words = [word for name, values in split(arguments) for word in (name, *values)]
+    words = arguments = each_once(arguments)
     name = ([*words[words.index("--preset") + 1 :], ""] if "--preset" in words else list(presets))[0]
     preset = preset_named(name, presets)
     names = (environments(), methods(preset.config), regularizers(), measures())
@@ -70,6 +81,12 @@ def read_command_line(
     parsed = read_flags(default, arguments, program, "\n\n".join((description, preset_names(presets), *names)))
     where, config = parsed.where, parsed.config
     given = {name.removeprefix("--").replace("-", "_") for name, _ in split(arguments)}
+    if {"eval_episodes", "eval_steps"} <= given:
+        raise ValueError("--eval-episodes and --eval-steps given; an evaluation is so many episodes or so many steps")
+    if "reinit_cooldown" in given and not config.run.reinit_when and not where.resume:
+        raise ValueError("--reinit-cooldown given; it is of --reinit-when, which is not: give it too")
+    if where.restart and not where.resume:
+        raise ValueError("--restart given; it goes with --resume alone")
     if "eval_episodes" in given and "eval_steps" not in given:
         config = replace(config, run=replace(config.run, eval_steps=None))  # whatever the preset has
     config.run.check()
@@ -79,7 +96,7 @@ def read_command_line(
         raise ValueError("--preset goes with neither --resume nor --branch-from: their settings are the earlier run's")
     settings = {name: value for field in fields(config) for name, value in vars(getattr(config, field.name)).items()}
     explicit = {name: value for name, value in settings.items() if name in given}
-    return Request(config, explicit, where.run_dir, where.resume, where.branch_from)
+    return Request(config, explicit, where.run_dir, where.resume, where.branch_from, where.trust, where.restart)
 
 
 def preset_named(name: str, presets: Mapping[str, Preset]) -> Preset:
@@ -132,7 +149,7 @@ def measures() -> str:
 
 def read_flags(default: Options, arguments: Sequence[str], program: str, description: str | None) -> Options:
     """Flags on top of a dataclass of defaults; unknown ones are refused by their nearest names, wrong values too."""
-    known = flags_of(type(default))
+    known, arguments = flags_of(type(default)), each_once(arguments)
     flags = [
         (name, ["True"] if known.get(name) is bool and not values else values) for name, values in split(arguments)
     ]
@@ -154,6 +171,17 @@ def read_flags(default: Options, arguments: Sequence[str], program: str, descrip
             given = " ".join(values)
             raise ValueError(f"{name} {given!r} given; allowed is {spoken(known[name], given)}") from None
     return parse(args=words, prog=program, description=description)
+
+
+def each_once(arguments: Sequence[str]) -> list[str]:
+    """The words without what a later one of the same flag replaces, which is said."""
+    last: dict[str, list[str]] = {}
+    for name, values in split(arguments):
+        if name in last:
+            replaced, counts = " ".join(last.pop(name)), " ".join(values)
+            print(f"warning: {name} given twice, {replaced!r} and {counts!r}: the last counts", file=sys.stderr)
+        last[name] = values
+    return [word for name, values in last.items() for word in (name, *values)]
 
 
 def unknown_flag(name: str, known: Iterable[str]) -> ValueError:

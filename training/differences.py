@@ -6,6 +6,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
@@ -72,9 +73,10 @@ def _in_checkpoints(left: Path, right: Path, one: Checkpoint, other: Checkpoint)
         for name in sorted(mine.keys() | theirs.keys()):
             if name not in mine or name not in theirs or not torch.equal(mine[name], theirs[name]):
                 yield f"checkpoint: {name}"
-    for name in sorted(one.values.keys() | other.values.keys()):
+    ours, others = (msgspec.to_builtins(checkpoint.values) for checkpoint in (one, other))
+    for name in ours:
         # Sizes of files differ with the digits of their clocks.
-        if name != "file_sizes" and without_clocks(one.values.get(name)) != without_clocks(other.values.get(name)):
+        if name != "file_sizes" and without_clocks(ours[name]) != without_clocks(others[name]):
             yield f"checkpoint: {name}"
     mine, theirs = _replay(left, one), _replay(right, other)
     for name in sorted(mine.keys() | theirs.keys()):
@@ -85,4 +87,4 @@ def _in_checkpoints(left: Path, right: Path, one: Checkpoint, other: Checkpoint)
 def _replay(run: Path, checkpoint: Checkpoint) -> dict[str, Tensor]:
     """What a run would go on with; its segments may begin before."""
     capacity = read_json(run / "config.json")["run"]["replay_capacity"]
-    return read_contents(run / "replay", checkpoint.segments, max(0, checkpoint.values["replay_added"] - capacity))
+    return read_contents(run / "replay", checkpoint.segments, max(0, checkpoint.values.replay_added - capacity))

@@ -88,7 +88,7 @@ def build_agent(
 
 def frame_replay(config: DQNRun, environment: VectorEnv, held: int, device: torch.device) -> tuple[Replay, str]:
     """Each frame stored once: a stack's newest for Atari games, whole observations elsewhere."""
-    observations, _ = spaces_of(environment, config.run.env)
+    observations, actions = spaces_of(environment, config.run.env)
     stack = config.atari.stack if envs.is_atari(config.run.env) else 1
     shape = (observations.shape[0] // stack, *observations.shape[1:])
     dtype = torch.uint8 if observations.dtype == np.uint8 else torch.float32
@@ -103,6 +103,7 @@ def frame_replay(config: DQNRun, environment: VectorEnv, held: int, device: torc
         device=place,
         n_steps=config.agent.n_steps,
         gamma=config.agent.gamma,
+        actions=int(actions.n),
     )
     return replay, note
 

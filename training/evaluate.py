@@ -9,6 +9,8 @@ from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
+from .stopping import EnvironmentCalls
+
 LIMIT = 10_000  # decisions of an evaluation episode where the environment sets none
 Act = Callable[[NDArray[Any]], NDArray[Any]]
 Returns = tuple[NDArray[np.float64], NDArray[np.int64]]
@@ -34,9 +36,15 @@ class Evaluation:
         """Decisions after which an evaluation breaks off every episode."""
         return None if self.decisions is None else -(-self.decisions // self.environment.num_envs)
 
-    def run(self, act: Act) -> Returns:
-        """Returns and lengths of the episodes, in decisions; the same episodes every time."""
+    def run(self, act: Act, calls: EnvironmentCalls | None = None) -> Returns:
+        """Returns and lengths of the episodes, in decisions; the same episodes every time. `calls` is told of steps."""
         act = self.explored(act)
+        if calls is not None:
+            with calls.between(act) as act:
+                return self._run(act)
+        return self._run(act)
+
+    def _run(self, act: Act) -> Returns:
         if self.decisions is None:
             return evaluate(act, self.environment, self.seeds)
         return evaluate_decisions(act, self.environment, self.seeds[: self.environment.num_envs], self.decisions)

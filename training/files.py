@@ -1,21 +1,57 @@
-"""Text that only grows, JSON, and the lock on a run's folder."""
+"""JSON that is bounded and checked when it is read, lines that only grow, and the lock on a run's folder."""
 
+import errno
 import fcntl
 import json
 import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
+
+import msgspec
 
 from fire.event import finite
-from replay.durable import write_durably
+from replay.durable import Damaged, naming, open_regular, read_regular, write_durably
+
+JSON_BYTES = 64_000_000  # at most, of a file; a checkpoint's state has tens of thousands
+LINE_BYTES = 16_000_000  # at most, of a line of metrics
+METRICS = "metrics.jsonl"
+
+T = TypeVar("T")
 
 
 def write_json(path: Path, value: Any) -> None:
     write_durably(path, (json.dumps(value, indent=1) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:
-    return json.loads(path.read_text())
+def read_json(path: Path, kind: Any = dict[str, Any], at_most: int = JSON_BYTES) -> Any:
+    """A JSON file as a value of this type; Damaged, in one line that names it, where it is anything else."""
+    return decoded(read_regular(path, at_most), kind, path)
+
+
+def decoded(content: bytes | bytearray, kind: type[T], path: Path) -> T:
+    """JSON as a value of this type; `path` is where it comes from."""
+    with damage_named(path):
+        return msgspec.json.decode(content, type=kind)
+
+
+def converted(value: Any, kind: type[T], path: Path) -> T:
+    """A value read from JSON as one of this type; `path` is where it comes from."""
+    with damage_named(path):
+        return msgspec.convert(value, kind)
+
+
+@contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """What is wrong with JSON, as Damaged."""
+    try:
+        yield
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Damaged(f"{path}: {' '.join(str(error).split())}") from error
+    except RecursionError:
+        raise Damaged(f"{path}: is nested too deep") from None
 
 
 class Lines:
@@ -26,37 +62,150 @@ class Lines:
         self._file: TextIO = path.open("a")
 
     def append(self, value: dict[str, Any]) -> None:
-        self._file.write(json.dumps(finite(value), allow_nan=False) + "\n")
-        self._file.flush()
+        with naming(self.path):
+            self._file.write(json.dumps(finite(value), allow_nan=False) + "\n")
+            self._file.flush()
 
     def sync(self) -> None:
-        os.fsync(self._file.fileno())
+        with naming(self.path):
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         self._file.close()
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a file of JSON lines; a last line cut short by a kill is left out."""
+class Line(msgspec.Struct):
+    """What every line of metrics has; the rest depends on its kind."""
+
+    kind: str
+    environment_steps: int
+    updates: int = 0
+    decisions: int = 0
+    episodes: int = 0
+
+
+def lines_of(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """Every line of a metrics file with its number; None for one that is none, such as the half of one at its end."""
     if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        return
+    with open_regular(path) as raw, os.fdopen(os.dup(raw.fileno()), "rb") as file:
+        number = 0
+        while line := file.readline(LINE_BYTES):
+            number, whole = number + 1, line.endswith(b"\n")
+            yield number, _parsed(line) if whole else None
+            while line and not line.endswith(b"\n"):  # the rest of one that is too long to be a line of metrics
+                line = file.readline(LINE_BYTES)
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        value = msgspec.json.decode(line, type=dict[str, Any])
+        msgspec.convert(value, Line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return value
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a metrics file, without what is none."""
+    return [line for _, line in lines_of(path) if line is not None]
 
 
 class FolderLock:
     """Keeps a second process out of a run's folder; the operating system drops it with its owner."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = (folder / "lock").open("a")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._file.close()
-            if not isinstance(error, BlockingIOError):  # no locks on this file system, most likely
+        path = folder / "lock"
+        while True:
+            self._descriptor = _opened(path)
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                os.close(self._descriptor)
+                raise ValueError(f"{folder} is in use by another process: wait for it or stop it") from error
+            except OSError as error:  # no locks on this file system, most likely
+                os.close(self._descriptor)
                 raise ValueError(
                     f"{folder} cannot be locked: {error.strerror}; its file system has to have flock"
                 ) from error
-            raise ValueError(f"{folder} is in use by another process: wait for it or stop it") from error
+            if _is_open_at(self._descriptor, path):
+                return
+            os.close(self._descriptor)  # its owner has taken folder and lock away meanwhile: once more
 
     def release(self) -> None:
-        self._file.close()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _opened(path: Path) -> int:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        reason = "is a symbolic link" if path.is_symlink() else error.strerror
+        raise ValueError(f"{path.parent} cannot be locked: {path.name} {reason}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError(f"{path.parent} cannot be locked: {path.name} is no regular file")
+    return descriptor
+
+
+def _is_open_at(descriptor: int, path: Path) -> bool:
+    try:
+        there = path.stat(follow_symlinks=False)
+    except OSError:
+        return False
+    ours = os.fstat(descriptor)
+    return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """The folder, locked before anything in it is looked at; gone again, as it came, where nothing came of it."""
+    made, lock = _made_and_locked(folder)
+    try:
+        yield
+    finally:
+        if [path.name for path in folder.iterdir()] == ["lock"]:
+            (folder / "lock").unlink()
+            _remove(made)
+        lock.release()
+
+
+def _made_and_locked(folder: Path) -> tuple[list[Path], FolderLock]:
+    """The folders that had to be made, the innermost first, and the lock."""
+    while True:
+        try:
+            made = _make(folder)
+        except OSError as error:
+            reason = "is a file" if error.errno == errno.EEXIST else error.strerror
+            raise ValueError(f"{str(folder)[:200]} cannot be a folder: it {reason}") from error
+        try:
+            return made, FolderLock(folder)
+        except ValueError as error:
+            _remove(made)
+            if not isinstance(error.__cause__, FileNotFoundError):  # else another process has just taken it away
+                raise
+
+
+def _make(folder: Path) -> list[Path]:
+    """Make a folder and those it is in; which of them were not there, the innermost first."""
+    made: list[Path] = []
+    try:
+        for path in (*reversed(folder.parents), folder):
+            if not path.is_dir():
+                path.mkdir(exist_ok=True)
+                made.insert(0, path)
+    except OSError:
+        _remove(made)
+        raise
+    return made
+
+
+def _remove(made: list[Path]) -> None:
+    """Remove those folders, as far as they are empty."""
+    for path in made:
+        try:
+            path.rmdir()
+        except OSError:
+            return

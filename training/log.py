@@ -8,16 +8,20 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 
 from fire import NetworkReport
+from replay.durable import naming, write_durably
 
-from .files import Lines
+from .files import METRICS, Lines
+from .folder import LOGGED, log_files
+from .history import History
 
 
 class RunLog:
-    """`metrics.jsonl` and `tensorboard/` of one run; x is environment steps."""
+    """`metrics.jsonl` and `tensorboard/` of one run; x is environment steps. `history` is what is drawn of it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._lines = Lines(folder / "metrics.jsonl")
+        self.history = History.read(folder / METRICS)
+        self._lines = Lines(folder / METRICS)
         self._tensorboard = SummaryWriter(str(folder / "tensorboard"))
 
     def write(self, kind: str, position: Mapping[str, int], values: Mapping[str, Any]) -> None:
@@ -25,11 +29,14 @@ class RunLog:
 
         Names with a network before a slash, as measures have, make a group for each network.
         """
-        self._lines.append({"kind": kind, **position, **values})
-        for name, value in values.items():
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                tag = f"{kind} {name}" if "/" in name else f"{kind}/{name}"
-                self._tensorboard.add_scalar(tag, value, position["environment_steps"])
+        line = {"kind": kind, **position, **values}
+        self._lines.append(line)
+        self.history.add(line)
+        with naming(self.folder / "tensorboard"):
+            for name, value in values.items():
+                if isinstance(value, int | float) and not isinstance(value, bool):
+                    tag = f"{kind} {name}" if "/" in name else f"{kind}/{name}"
+                    self._tensorboard.add_scalar(tag, value, position["environment_steps"])
 
     def network_report(self, report: NetworkReport, environment_steps: int) -> None:
         """What an event did to one network, matrix by matrix, for TensorBoard."""
@@ -48,22 +55,53 @@ class RunLog:
     def sizes(self) -> dict[str, int]:
         """Length of each file now, all flushed: what a checkpoint remembers."""
         self._lines.sync()
-        self._tensorboard.flush()
-        files = [self.folder / "metrics.jsonl", *(self.folder / "tensorboard").glob("events.*")]
-        return {str(path.relative_to(self.folder)): path.stat().st_size for path in sorted(files)}
+        with naming(self.folder / "tensorboard"):
+            self._tensorboard.flush()
+        return {str(path.relative_to(self.folder)): path.stat().st_size for path in log_files(self.folder)}
 
     def close(self) -> None:
         self._lines.close()
         self._tensorboard.close()
 
 
-def cut_back(folder: Path, sizes: Mapping[str, int]) -> None:
-    """Undo everything logged after a checkpoint that remembered `sizes`."""
-    for path in [folder / "metrics.jsonl", *(folder / "tensorboard").glob("events.*")]:
-        size = sizes.get(str(path.relative_to(folder)), 0)
-        if not path.exists():
+def cut_back(folder: Path, sizes: Mapping[str, int]) -> list[str]:
+    """Undo everything logged after a checkpoint that remembered `sizes`; sentences on what is missing before it."""
+    notes = []
+    for name, size in sizes.items():
+        path = folder / name
+        there = path.stat().st_size if path.exists() else 0
+        if there < size:
+            what = f"has {there:,} of the {size:,} bytes that it had at the checkpoint" if there else "is missing"
+            notes.append(f"{path} {what}: the run goes on, and what is lost there shows in no curve")
+    for path in log_files(folder):
+        name = str(path.relative_to(folder))
+        if not path.exists() or not LOGGED.fullmatch(name):
             continue
-        if size:
-            os.truncate(path, min(size, path.stat().st_size))
+        if size := sizes.get(name, 0):
+            _cut(path, size)
         else:
             path.unlink()
+    return notes
+
+
+def _cut(path: Path, size: int) -> None:
+    """To so many bytes; where a copy of the run shares the file by a hard link, the copy keeps its own."""
+    if path.stat().st_nlink > 1:
+        write_durably(path, path.read_bytes()[:size])
+        return
+    size = min(size, path.stat().st_size)
+    if path.name == METRICS:
+        size = _whole_lines(path, size)
+    os.truncate(path, size)
+
+
+def _whole_lines(path: Path, size: int) -> int:
+    """Where the last whole line ends, of the first so many bytes."""
+    with path.open("rb") as file:
+        while size:
+            begin = max(0, size - 65_536)
+            file.seek(begin)
+            if (end := file.read(size - begin).rfind(b"\n")) >= 0:
+                return begin + end + 1
+            size = begin
+    return 0

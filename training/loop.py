@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
@@ -23,13 +24,17 @@ from fire import Event, Position, spell
 from replay import AdaptiveRatio, Batch, Segment
 
 from .build import Parts
-from .checkpoint import Checkpoint, prune, write_checkpoint
+from .checkpoint import Checkpoint, Ratio, Values, prune, write_checkpoint
 from .curve import draw_curve
-from .evaluate import Act
-from .film import EvaluationFilm, evaluation_video
+from .divergence import Diverged, require_finite, require_finite_tensors, require_numbers
+from .film import evaluation_video
+from .history import History
 from .log import RunLog
+from .made_with import MadeWith
 from .measure_curves import draw_measures
 from .progress import Progress
+from .stopping import EnvironmentCalls
+from .threads import Collapse
 
 EXAMPLES = 256  # that measures and methods look at networks on
 
@@ -38,11 +43,16 @@ class Stopped(Exception):
     """The run was asked to stop; its checkpoint is written."""
 
 
+class NotSaved(Exception):
+    """The disk does not take what the run has to keep."""
+
+
 class Loop:
     """Drives the parts of one run from wherever they are to the end."""
 
-    def __init__(self, folder: Path, parts: Parts, title: str) -> None:
+    def __init__(self, folder: Path, parts: Parts, title: str, made_with: MadeWith | None = None) -> None:
         self.folder, self.parts, self.settings, self.title = folder, parts, parts.settings, title
+        self.made_with = made_with  # what its checkpoints are bound to
         self.progress = Progress(returns=[0.0] * parts.environment.num_envs, lengths=[0] * parts.environment.num_envs)
         self.ratio = parts.settings.make_ratio()
         self.segments: tuple[Segment, ...] = ()
@@ -52,14 +62,14 @@ class Loop:
         self._update_rate = 0.0  # updates per second since the log line before
         self.observations: np.ndarray | None = None
         self.stop_requested: Callable[[], bool] = lambda: False
+        self.calls = EnvironmentCalls()
+        self.collapse = Collapse()
         self.log: RunLog
 
     def train(self) -> None:
-        """Run to the end of `--steps`; raises Stopped after a checkpoint when asked to stop."""
+        """Run to the end of `--steps`; raises Stopped after a checkpoint when asked to stop, Diverged where it did."""
         self.log = RunLog(self.folder)
         progress, total = self.progress, self.settings.steps
-        if self.observations is None:
-            self._open_episodes()
         self._clock = time.perf_counter() - progress.seconds
         self._logged = (time.perf_counter(), progress.environment_steps, progress.updates)
         with tqdm(
@@ -67,19 +77,30 @@ class Loop:
             mininterval=0.5 if sys.stderr.isatty() else 30, smoothing=0.05, desc=self.title,
         ) as self.bar:  # fmt: skip
             try:
+                if self.observations is None:
+                    self._open_episodes()
                 while progress.environment_steps < total:
                     self._boundary()
                     self._decide()
                 self._boundary(last=True)
+            except OSError as error:
+                if error.filename is None or self.folder not in Path(error.filename).parents:
+                    raise  # the environment's, say
+                raise NotSaved(f"{error.filename}: {error.strerror}") from error
+            except Diverged as error:
+                self.log.write("diverged", self._counts(), {"quantity": error.quantity, "value": error.value})
+                raise
             finally:
-                self.log.close()
+                self._attempt("end of TensorBoard's events", self.log.close)
 
     def _open_episodes(self) -> None:
         """First observations; after a resume without saved environments, open episodes end here as truncated."""
         environment, steps = self.parts.environment, self.progress.environment_steps
         anew = np.random.SeedSequence([self.settings.seed, steps]).generate_state(1)
         seeds = envs.spawn_seeds(int(anew[0]), environment.num_envs) if steps else None
-        self.observations, _ = environment.reset(seed=seeds)  # type: ignore[arg-type]  # Gymnasium allows a list
+        with self.calls.one():
+            self.observations, _ = environment.reset(seed=seeds)  # type: ignore[arg-type]  # Gymnasium allows a list
+        require_numbers("observation", self.observations)
         self.parts.replay.cut()
         for member, length in enumerate(self.progress.lengths):
             if length:
@@ -96,8 +117,12 @@ class Loop:
         actions = parts.agent.act(observations, explore=True) if learning else parts.agent.random_actions(count)
         if learning and len(parts.replay):
             self._update(self.ratio.owed(count))
-        following, rewards, terminated, truncated, infos = parts.environment.step(parts.to_environment(actions))
+        require_numbers("action", actions)
+        with self.calls.one():
+            following, rewards, terminated, truncated, infos = parts.environment.step(parts.to_environment(actions))
         true_next = envs.next_observations(following, infos)
+        require_numbers("observation", true_next)
+        require_numbers("reward", rewards)
         learned = parts.learned_rewards(rewards)
         parts.replay.add(observations, actions, learned, true_next, terminated, truncated)
         self.observations = following
@@ -157,7 +182,7 @@ class Loop:
         due = last or requested or stopping or (now.environment_steps and progress.passed(settings.checkpoint_every))
         if due and self.saved_at != now.environment_steps:
             self.save()
-            draw_measures(self.folder, self.title)
+            self._draw(draw_measures, "measures.png")
         if stopping and not last:
             raise Stopped
         if last or (now.environment_steps and progress.passed(settings.log_every)):
@@ -170,8 +195,18 @@ class Loop:
         if not evaluated and (last or progress.passed(settings.eval_every)):
             self._evaluate("scheduled")
         if last:
-            draw_measures(self.folder, self.title)
+            self._draw(draw_measures, "measures.png")
         progress.handled = now
+
+    def _draw(self, draw: Callable[[History, Path, str], Path | None], name: str) -> None:
+        self._attempt(name, lambda: draw(self.log.history, self.folder, self.title))
+
+    def _attempt(self, what: str, do: Callable[[], object]) -> None:
+        """What shows a run must not end it: graphics libraries and disks fail in ways of their own."""
+        try:
+            do()
+        except Exception as error:
+            self.bar.write(f"warning: no {what} ({type(error).__name__}: {error}); going on", file=sys.stderr)
 
     def _event(self, position: Position, cause: str = "schedule") -> bool:
         """Evaluate, act on the networks, evaluate again: the cost and the dip are both on record.
@@ -179,12 +214,15 @@ class Loop:
         Not where evaluations would take more time than training, at events of a method closer than --eval-every.
         """
         manager, method = self.parts.manager, spell(self.parts.manager.intervention)
-        steps = [event.position.environment_steps for event in manager.events if event.method == method]
-        evaluated = position.environment_steps - max(steps, default=-math.inf) >= self.settings.eval_every
+        before = manager.latest(method)
+        since = position.environment_steps - before.environment_steps if before else math.inf
+        evaluated = since >= self.settings.eval_every
         if evaluated:
             self._evaluate("before event")
         event = manager.act(position, self._losses() if manager.intervention.needs_loss else None)
         self._record(event, cause)
+        for network in manager.networks.values():
+            require_finite_tensors(network.module.named_parameters(), f"of the {network.name} after {method}")
         if evaluated:
             self._say(event, cause)
             self._evaluate("after event")
@@ -243,34 +281,33 @@ class Loop:
         def act(observations: np.ndarray) -> np.ndarray:
             return parts.to_environment(parts.agent.act(observations, explore=False))
 
-        returns, lengths = parts.evaluation.run(act)
+        returns, lengths = parts.evaluation.run(act, self.calls)
         mean = float(returns.mean())
-        steps = (lengths * self.settings.action_repeat).tolist()
+        steps, steps_now = (lengths * self.settings.action_repeat).tolist(), self.progress.environment_steps
         values = {"return": mean, "returns": returns.tolist(), "lengths": steps, "occasion": occasion}
         score = envs.normalised_score(self.settings.env, mean)
         if score is not None:
             values["score"] = score
         self.log.write("evaluation", self._counts(), values)
+        require_numbers("return of an evaluation", returns)
         self.progress.last_evaluation = mean
         self._show()
-        draw_curve(self.folder, self.title)
-        if parts.film is not None:
-            path = evaluation_video(self.folder, self.progress.environment_steps, occasion)
-            self._film(parts.film, parts.evaluation.explored(act), path)
+        self._draw(draw_curve, "curve.png")
+        if (film := parts.film) is not None:
+            path, explored = evaluation_video(self.folder, steps_now, occasion), parts.evaluation.explored(act)
+            self._attempt(path.name, lambda: film.record(explored, parts.evaluation.seeds[0], path))
 
-    def _film(self, film: EvaluationFilm, act: Act, path: Path) -> None:
-        """A video of the evaluation just made; one that fails must not end the run."""
-        try:
-            film.record(act, self.parts.evaluation.seeds[0], path)
-        except Exception as error:  # graphics libraries and disks fail in ways of their own
-            self.bar.write(f"warning: no {path.name} ({type(error).__name__}: {error}); going on", file=sys.stderr)
+    def _means(self) -> dict[str, float]:
+        """Of the training metrics since the last log line: where the host waits for the device."""
+        if not self.summed_updates:
+            return {}
+        names = list(self.sums)
+        means = torch.stack([self.sums[name] for name in names]) / self.summed_updates
+        return dict(zip(names, means.tolist(), strict=True))
 
     def _log_training(self) -> None:
-        values: dict[str, Any] = {}
-        if self.summed_updates:
-            names = list(self.sums)
-            means = torch.stack([self.sums[name] for name in names]) / self.summed_updates
-            values = dict(zip(names, means.tolist(), strict=True))  # the one place that waits for the device
+        means = self._means()
+        values: dict[str, Any] = dict(means)
         now, progress = time.perf_counter(), self.progress
         then, steps, updates = self._logged
         elapsed = max(now - then, 1e-9)
@@ -283,6 +320,9 @@ class Loop:
             "updates_per_second": self._update_rate,
         }
         self.log.write("train", self._counts(), values)
+        require_finite(means)
+        if progress.updates > updates and (warning := self.collapse.notice(self._update_rate)):
+            self.bar.write(f"warning: {warning}", file=sys.stderr)
         self.sums, self.summed_updates = {}, 0
         self._logged = (now, progress.environment_steps, progress.updates)
         self._show()
@@ -297,6 +337,9 @@ class Loop:
     def save(self) -> None:
         """Write a checkpoint of this moment and delete those no longer kept."""
         parts, progress = self.parts, self.progress
+        require_finite(self._means())
+        agent = parts.agent.state_dict()
+        require_finite_tensors(agent.items(), "of the agent, about to be written to a checkpoint")
         progress.seconds = time.perf_counter() - self._clock
         self.segments = tuple(parts.replay.save(self.folder / "replay", self.segments))
         tensors = {f"sums.{name}": value for name, value in self.sums.items()}
@@ -306,32 +349,34 @@ class Loop:
             state = parts.environment.get_state()  # type: ignore[attr-defined]
             tensors |= {f"environment.{name}": torch.from_numpy(np.asarray(value)) for name, value in state.items()}
             tensors["observations"] = torch.from_numpy(self.observations)
-        values = {
-            "progress": progress.to_json(),
-            "ratio": self.ratio.state_dict(),
-            "manager": parts.manager.state_dict(),
-            "summed_updates": self.summed_updates,
-            "replay_added": parts.replay.added,
-            "file_sizes": self.log.sizes(),
-        }
-        checkpoint = Checkpoint(parts.agent.state_dict(), tensors, values, self.segments)
-        write_checkpoint(self.folder, progress.environment_steps, checkpoint)
+        values = Values(
+            progress=progress,
+            ratio=msgspec.convert(self.ratio.state_dict(), Ratio),
+            manager=parts.manager.state_dict(),
+            summed_updates=self.summed_updates,
+            replay_added=parts.replay.added,
+            file_sizes=self.log.sizes(),
+        )
+        checkpoint = Checkpoint(agent, tensors, values, self.segments)
+        write_checkpoint(self.folder, progress.environment_steps, checkpoint, self.made_with)
         self.saved_at = progress.environment_steps
         prune(self.folder, [self.settings.reached(step) for step in self.settings.checkpoint_at])
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Put a checkpoint's state into the parts; the log's files are the caller's to cut back."""
         parts, values, tensors = self.parts, checkpoint.values, checkpoint.tensors
+        if {len(values.progress.returns), len(values.progress.lengths)} != {parts.environment.num_envs}:
+            raise ValueError(f"it has open episodes of other than {parts.environment.num_envs} environments")
         # First what may turn out damaged, then the structure of the networks, then their tensors.
-        parts.replay.load(self.folder / "replay", checkpoint.segments, values["replay_added"])
-        parts.manager.load_state_dict(values["manager"])
+        parts.replay.load(self.folder / "replay", checkpoint.segments, values.replay_added)
+        parts.manager.load_state_dict(values.manager)
         parts.agent.load_state_dict(checkpoint.agent)
         parts.manager.load_tensors(_named(tensors, "manager."))
         restore_generator(parts.replay_generator, tensors["generator.replay"])
-        self.ratio.load_state_dict(values["ratio"])
-        self.progress = Progress.from_json(values["progress"])
+        self.ratio.load_state_dict(msgspec.to_builtins(values.ratio))
+        self.progress = values.progress
         self.saved_at = self.progress.environment_steps
-        self.segments, self.summed_updates = checkpoint.segments, values["summed_updates"]
+        self.segments, self.summed_updates = checkpoint.segments, values.summed_updates
         self.sums = {name: value.to(parts.agent.device) for name, value in _named(tensors, "sums.").items()}
         if parts.resumable and "observations" in tensors:  # not in checkpoints of versions that did not save these
             state = {name: value.numpy() for name, value in _named(tensors, "environment.").items()}

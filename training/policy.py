@@ -1,6 +1,5 @@
 """A trained policy for people who want to use it: `load_policy(RUN).act(observation)`."""
 
-import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -9,12 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fire import restore_structure
+from replay.durable import Damaged
 
 from .algorithms import Config, algorithm_of, config_from_json
 from .build import Streams
-from .checkpoint import DamagedCheckpoint, read_checkpoint, steps_of
+from .checkpoint import folder_of, read_checkpoint, steps_of
 from .files import read_json
+from .folder import is_run
 from .world import to_environment
+
+CONFIG_BYTES = 1_000_000  # at most, of a config.json
 
 
 class Policy:
@@ -28,8 +31,11 @@ class Policy:
         self._observation_shape = environment.single_observation_space.shape
         environment.close()
         checkpoint = read_checkpoint(run, step)
-        restore_structure(self._agent.plastic(), checkpoint.values["manager"])  # so that the tensors fit
-        self._agent.load_state_dict(checkpoint.agent)
+        try:
+            restore_structure(self._agent.plastic(), checkpoint.values.manager)  # so that the tensors fit
+            self._agent.load_state_dict(checkpoint.agent)
+        except Exception as error:  # whatever a stranger's tensors lead to
+            raise Damaged(f"{folder_of(run, step)} does not fit the run: {in_a_line(error)}") from error
 
     def act(self, observation: NDArray[Any]) -> NDArray[Any]:
         """The action for one observation, or the actions for a batch of them."""
@@ -39,26 +45,47 @@ class Policy:
         return actions[0] if single else actions
 
 
-def load_policy(run: str | Path, step: int | None = None) -> Policy:
-    """The policy of a run's checkpoint at environment step `step`, or of its newest whole one."""
+def load_policy(run: str | Path, step: int | None = None, trust: bool = False) -> Policy:
+    """The policy of a run's checkpoint at environment step `step`, or of its newest whole one.
+
+    `trust` lets the run's files name code of its owner's, an environment or a method, which is imported then.
+    """
+    from .sources import refuse_changed_sources
+    from .trust import refuse_code
+
     run = Path(run)
     config = read_config(run)
+    refuse_code(config, run, (), trust)
+    config.run.check()
     if step is not None:
-        return Policy(run, checked_step(run, step), config)
+        policy = Policy(run, checked_step(run, step), config)
+        refuse_changed_sources(run)
+        return policy
     for newest in reversed(steps_of(run)):
         try:
-            return Policy(run, newest, config)
-        except DamagedCheckpoint as error:
+            policy = Policy(run, newest, config)
+        except Damaged as error:
             warnings.warn(f"checkpoint at step {newest:,} is damaged ({error}); using the one before", stacklevel=2)
-    raise ValueError(f"{run} has no whole checkpoint yet")
+            continue
+        refuse_changed_sources(run)
+        return policy
+    raise ValueError(f"{run} has no whole checkpoint" + ("" if steps_of(run) else ": none has been written"))
 
 
 def read_config(run: Path) -> Config:
     """A run's settings; one line where the folder is not a run."""
+    if not is_run(run):
+        raise ValueError(f"{str(run)[:300]} is not a run: it has no config.json")
+    path = run / "config.json"
     try:
-        return config_from_json(read_json(run / "config.json"))
-    except (OSError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{run} is not a run: it has no readable config.json") from error
+        return config_from_json(read_json(path, at_most=CONFIG_BYTES))
+    except Damaged as error:
+        raise ValueError(f"{run} is not a run: it has no readable config.json ({error})") from error
+
+
+def in_a_line(error: BaseException) -> str:
+    """An error's kind and words."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
 
 
 def checked_step(run: Path, step: int) -> int:

@@ -1,26 +1,30 @@
 """Where a run is: the counts that every log line holds and every checkpoint keeps."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from msgspec import Meta
 
 from fire import Position
 
 BEFORE_START = Position(updates=0, environment_steps=-1)
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 @dataclass
 class Progress:
     """Counts, the open episodes, and the last boundary that was gone through."""
 
-    decisions: int = 0
-    updates: int = 0
-    episodes: int = 0
-    environment_steps: int = 0
+    decisions: Count = 0
+    updates: Count = 0
+    episodes: Count = 0
+    environment_steps: Count = 0
     handled: Position = BEFORE_START
-    measured: int = 0  # updates at the last measurement
+    measured: Count = 0  # updates at the last measurement
     seconds: float = 0.0  # spent so far, interruptions left out
     returns: list[float] = field(default_factory=list)  # of the open episodes
-    lengths: list[int] = field(default_factory=list)  # of the open episodes, in environment steps
+    lengths: list[Count] = field(default_factory=list)  # of the open episodes, in environment steps
     last_evaluation: float | None = None
 
     @property
@@ -34,10 +38,3 @@ class Progress:
     def passed(self, every: int) -> bool:
         """Whether a multiple of `every` environment steps lies between the last boundary and now."""
         return self.handled.environment_steps // every < self.environment_steps // every
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Progress":
-        return cls(**value | {"handled": Position(**value["handled"])})

@@ -1,156 +1,287 @@
 """From a request to a finished run: build, restore, train, stop cleanly, say what to do next."""
 
-import os
-import signal
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 import torch
 
 import envs
-from replay.segments import DamagedSegment
+from replay.durable import Damaged
 
-from .algorithms import Config, algorithm_of
-from .beginning import Request, begin, branched_config, check_vacant, default_folder, keep_changes, resumed_config
-from .build import Parts
-from .checkpoint import DamagedCheckpoint, read_checkpoint, set_aside, steps_of, sweep
+from .algorithms import Config, algorithm_of, settings_of
+from .beginning import (
+    Request,
+    begin,
+    branched_config,
+    check_vacant,
+    claimed_machine,
+    clear,
+    default_folder,
+    keep_changes,
+    refuse_other_settings,
+    resumed_config,
+)
+from .checkpoint import folder_of, read_checkpoint, read_manifest, set_aside, steps_of, sweep
 from .cost import say_what_it_costs
-from .files import FolderLock, read_lines
+from .divergence import DIVERGED, Diverged
+from .files import METRICS, FolderLock, claimed, lines_of
 from .film import forget_videos
+from .folder import is_run, refuse_links
+from .history import final_return
 from .log import cut_back
-from .loop import Loop, Stopped
+from .loop import Loop, NotSaved, Stopped
+from .made_with import FREE, MadeWith, differences_in_words, made_with
 from .memory import keep_large_blocks
+from .policy import in_a_line, read_config
+from .slim import is_slimmed, slim
+from .sources import refuse_changed_sources
+from .stopping import STOPPED, stop_signals
+from .threads import choose_threads
+from .trust import trust_words
 
 
 def run(request: Request) -> int:
     """Carry out a request; the process's exit code."""
     keep_large_blocks()
-    if request.resume is not None:
-        config = resumed_config(request, request.resume)
-    elif request.branch_from is not None:
-        config = branched_config(request, request.branch_from)
-    else:
-        config = request.config
+    if request.trust is not None and request.resume is None and request.branch_from is None:
+        raise ValueError("--trust goes with --resume or --branch-from: a new run imports what its command names")
+    return resume(request, request.resume) if request.resume is not None else start(request)
+
+
+def start(request: Request) -> int:
+    """A new run, or a branch: nothing is left of it where it could not begin."""
+    config = request.config if request.branch_from is None else branched_config(request, request.branch_from)
     config = config.resolved()
-    threads = config.run.threads or len(os.sched_getaffinity(0))
-    config = replace(config, run=replace(config.run, threads=threads))
-    folder = request.resume or request.run_dir or default_folder(config)
-    if request.resume is None:
-        check_vacant(folder)
-    torch.set_num_threads(config.run.threads)
-    parts = algorithm_of(config).build(config)  # nothing is written before this has worked
+    folder = request.run_dir or default_folder(config)
+    with claimed(folder):
+        with writable(folder):
+            check_vacant(folder)
+            config, notes = with_threads(config)
+            parts = algorithm_of(config).build(config)
+            made = made_with(settings_of(config))
+            try:
+                notes += begin(request, config, folder, made)
+                loop, step = Loop(folder, parts, title_of(config), made), None
+                if request.branch_from is not None:
+                    step = steps_of(folder)[-1]
+                    notes += restore(folder, step, loop)
+            except BaseException:
+                clear(folder)
+                raise
+        return train(config, loop, step, notes)
+
+
+def resume(request: Request, folder: Path) -> int:
+    """The rest of a run."""
+    if not is_run(folder):
+        read_config(folder)  # which says so
+    lock = FolderLock(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FolderLock(folder)
-    except OSError as error:
-        raise ValueError(f"{folder} cannot be written to: {error.strerror}") from error
-    try:
-        sweep(folder)
-        if request.resume is None:
-            begin(request, config, folder)
-        elif request.given:
-            keep_changes(folder, request.given)
-        return train(folder, config, parts)
+        with writable(folder):
+            refuse_links(folder)
+            config, notes = with_threads(resumed_config(request, folder).resolved())
+            config.run.check()
+            if is_slimmed(folder):
+                raise ValueError(
+                    f"{folder} was slimmed: its replay is gone, so that it cannot go on; it can be evaluated, watched, "
+                    "compared and reported on"
+                )
+            made = made_with(settings_of(config))
+
+            def fresh() -> Loop:
+                return Loop(folder, algorithm_of(config).build(config), title_of(config), made)
+
+            loop = fresh()  # which imports what the run uses
+            refuse_changed_sources(folder)
+            loop, step, said = restore_newest(folder, config, loop, fresh, request.restart)
+            sweep(folder)
+            notes += [*said, *say_what_changed(folder, made, step)]
+            changed = {name: value for name, value in request.given.items() if name in FREE}
+            other = made.machine != claimed_machine(folder)
+            keep_changes(folder, changed, {"step": step or 0, "machine": made.machine} if other else None)
+        return train(config, loop, step, notes)
     finally:
         lock.release()
 
 
-def train(folder: Path, config: Config, parts: Parts) -> int:
-    """Restore the newest whole checkpoint, if there is one, and run the loop to its end."""
-    settings = config.run
-    loop = Loop(folder, parts, f"{settings.env} {settings.method} seed {settings.seed}")
-    step = restore_newest(folder, loop)
+@contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """What the disk refuses before a run goes on is said in one line."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"{error.filename or folder} cannot be written to: {error.strerror or error}") from error
+
+
+def with_threads(config: Config) -> tuple[Config, list[str]]:
+    """The threads of the learner, chosen where they are not given, and what is to be said of them."""
+    notes = []
+    if not config.run.threads:
+        threads, note = choose_threads(config)
+        config, notes = replace(config, run=replace(config.run, threads=threads)), [note]
+    torch.set_num_threads(config.run.threads)
+    return config, notes
+
+
+def title_of(config: Config) -> str:
+    return f"{config.run.env} {config.run.method} seed {config.run.seed}"
+
+
+def train(config: Config, loop: Loop, step: int | None, notes: list[str]) -> int:
+    """Run the loop from where it is to its end."""
+    settings, folder, parts = config.run, loop.folder, loop.parts
     print(f"{folder}: " + (f"continuing at step {step:,}" if step is not None else "a new run"))
-    for note in parts.notes:
-        print(note)
-    for warning in settings.warnings():
-        print(f"warning: {warning}", file=sys.stderr)
+    for note in (*notes, *parts.notes, *(f"warning: {warning}" for warning in settings.warnings())):
+        print(note, file=sys.stderr if note.startswith("warning") else sys.stdout)
     say_what_it_costs(config, parts, settings.steps - loop.progress.environment_steps)
     try:
-        with stop_signals() as stop_requested:
+        with stop_signals(loop.calls) as stop_requested:
             loop.stop_requested = stop_requested
             loop.train()
     except ValueError as error:  # not the command line's fault any more: show where it comes from
         raise RuntimeError(f"failed at step {loop.progress.environment_steps:,} of {folder}") from error
+    except Diverged as error:
+        print(in_one_line(error, config, loop), file=sys.stderr)
+        return DIVERGED
+    except NotSaved as error:
+        steps = steps_of(folder)
+        good = f"the last whole checkpoint is at step {steps[-1]:,}" if steps else "there is no checkpoint yet"
+        print(
+            f"{error}; {good}; make room and continue with {command(config, '--resume', folder, trust=folder)}",
+            file=sys.stderr,
+        )
+        return 1
     except Stopped:
         print(f"stopped at step {loop.progress.environment_steps:,} with a checkpoint; continue with")
-        print(f"    python {algorithm_of(config).script} --resume {folder}")
-        return 130
+        print(f"    {command(config, '--resume', folder, trust=folder)}")
+        return STOPPED
     say_where_things_are(folder, config)
+    if not settings.keep_replay:
+        print(f"  freed         {slim(folder) / 1e6:,.1f} MB of replay and older checkpoints: --keep-replay False")
     return 0
 
 
-def restore_newest(folder: Path, loop: Loop) -> int | None:
-    """Load the newest checkpoint that is whole into the loop, with a warning for each that is not."""
-    steps = steps_of(folder)
+def in_one_line(error: Diverged, config: Config, loop: Loop) -> str:
+    """What diverged, when, what is still good, and what to try."""
+    progress = loop.progress
+    where = f"{loop.folder} diverged at step {progress.environment_steps:,}, update {progress.updates:,}: {error}"
+    if error.quantity in ("observation", "reward"):
+        return f"{where}; {config.run.env} gave it: look there, the agent is not the cause"
+    rate = f"try a lower --learning-rate than {config.agent.learning_rate:g}"
+    good = steps_of(loop.folder)
+    if not good:
+        return f"{where}; there is no checkpoint from before; {rate}"
+    branch = command(config, "--branch-from", f"{loop.folder}@{good[-1]}", "--reinit", "fire", trust=loop.folder)
+    return f"{where}; the last good checkpoint is at step {good[-1]:,}; {rate} in a new run, or {branch}"
+
+
+def command(config: Config, *words: object, trust: Path) -> str:
+    """A command line of this run's script, as one would type it."""
+    return shlex.join(["python", algorithm_of(config).script, *map(str, words), *trust_words(config, trust)])
+
+
+def restore_newest(
+    folder: Path, config: Config, loop: Loop, fresh: Callable[[], Loop], restart: bool
+) -> tuple[Loop, int | None, list[str]]:
+    """A loop with the newest checkpoint that is whole, its step, and what is to be said, of each that is not first."""
+    steps, said = steps_of(folder), []
     for step in reversed(steps):
         try:
-            checkpoint = read_checkpoint(folder, step)
-            loop.restore(checkpoint)
-        except (DamagedCheckpoint, DamagedSegment) as error:
-            print(f"warning: checkpoint at step {step:,} is damaged ({error}); using the one before", file=sys.stderr)
+            refuse_other_settings(folder, config, step)
+            said += restore(folder, step, loop)
+        except Damaged as error:
+            said.append(f"warning: checkpoint at step {step:,} is damaged ({error}); using the one before")
+            loop = fresh()  # some of it may have been put in
             continue
         for newer in steps[steps.index(step) + 1 :]:
             set_aside(folder, newer)
-        cut_back(folder, checkpoint.values["file_sizes"])
-        forget_videos(folder, step)
-        return step
-    if steps:
-        raise ValueError(f"{folder}: no checkpoint is whole, of those at steps {steps}; nothing was changed")
+        return loop, step, said
+    for note in said:
+        print(note, file=sys.stderr)
+    return loop, None, begin_again(folder, config, steps, restart)
+
+
+def restore(folder: Path, step: int, loop: Loop) -> list[str]:
+    """Put a checkpoint's state into the loop and cut its log back; Damaged, with nothing cut, where it does not fit."""
+    checkpoint = read_checkpoint(folder, step)
+    try:
+        loop.restore(checkpoint)
+    except Damaged:
+        raise
+    except Exception as error:  # whatever a stranger's values lead to
+        raise Damaged(f"{folder_of(folder, step)} does not fit this run: {in_a_line(error)}") from error
+    forget_videos(folder, step)
+    return [f"warning: {note}" for note in cut_back(folder, checkpoint.values.file_sizes)]
+
+
+def begin_again(folder: Path, config: Config, steps: list[int], restart: bool) -> list[str]:
+    """From step 0, deleting what was logged: only where nothing else is possible, and never results unasked."""
+    flag = "--restart True trains it again from step 0 and deletes its metrics"
+    if steps and not restart:
+        raise ValueError(f"{folder}: no checkpoint is whole, of those at steps {steps}; nothing was changed; {flag}")
+    settings = config.run
+    first = settings.reached(min(settings.checkpoint_every, settings.steps, *settings.checkpoint_at))
+    reached = 0
+    for _, line in lines_of(folder / METRICS):
+        # Episodes are logged just before the checkpoint of their step, all else after it.
+        if line and line["environment_steps"] >= first + (line["kind"] == "episode"):
+            reached = line["environment_steps"]
+    if reached and not restart:
+        raise ValueError(
+            f"{folder} has metrics up to step {reached:,} and no checkpoint any more: it was deleted; nothing was "
+            f"changed; {flag}"
+        )
+    for step in steps:
+        set_aside(folder, step)
     cut_back(folder, {})
     forget_videos(folder, 0)
-    return None
+    return [f"warning: {folder} has no checkpoint: it begins again at step 0"]
 
 
-@contextmanager
-def stop_signals() -> Iterator[Callable[[], bool]]:
-    """The first SIGINT or SIGTERM asks for a checkpoint and a clean stop; a second SIGINT stops at once."""
-    asked = False
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+def say_what_changed(folder: Path, made: MadeWith, step: int | None) -> list[str]:
+    """Versions, processor, threads: what differs between now and then, and between config.json and then."""
+    before = read_manifest(folder, step).made_with if step is not None else None
+    if before is None:
+        return []
+    notes = []
+    if words := differences_in_words(before, made):
+        notes.append(f"continued with other than before: {'; '.join(words)}: the last bits may differ from here on")
+    claims = MadeWith(before.settings, claimed_machine(folder))
+    if words := differences_in_words(claims, before):
+        notes.append(f"warning: {folder / 'config.json'} was edited; by the checkpoint it is not {'; '.join(words)}")
+    return notes
 
 
 def say_where_things_are(folder: Path, config: Config) -> None:
     """The last lines: the result, the files, what to try next."""
-    mean, count = final_return(folder)
-    script = algorithm_of(config).script
-    print(f"\nfinal return {mean:.1f}: mean of the {count} evaluations in the last tenth of the run")
-    score = envs.normalised_score(config.run.env, mean)
-    if score is not None:
-        print(f"  score         {score:.3f} ({config.world.score_meaning})")
+    found = final_return(folder / METRICS)
+    if found is None:
+        print("\nno final return: no evaluation of the last tenth of the run is on record")
+    else:
+        mean, count = found
+        print(f"\nfinal return {mean:.1f}: mean of the {count} evaluations in the last tenth of the run")
+        score = envs.normalised_score(config.run.env, mean)
+        if score is not None:
+            print(f"  score         {score:.3f} ({config.world.score_meaning})")
     print(f"  curve         {folder / 'curve.png'}")
     if config.run.measure_every:
         print(f"  measures      {folder / 'measures.png'}")
-    print(f'  metrics       {folder / "metrics.jsonl"} (one JSON line each; events have kind "event")')
+    print(f'  metrics       {folder / METRICS} (one JSON line each; events have kind "event")')
     print(f"  checkpoints   {folder / 'checkpoints'}")
-    print(f"  TensorBoard   tensorboard --logdir {folder}")
+    print(f"  TensorBoard   {shlex.join(['tensorboard', '--logdir', str(folder)])}")
     if config.run.video:
         print(f"  videos        {folder / 'videos'}")
+    trust = trust_words(config, folder)
     print("try next")
-    print(f"  evaluate      python evaluate.py {folder} --episodes 100")
-    print(f"  watch         python watch.py {folder}")
-    print(f"  go on         python {script} --resume {folder} --steps {2 * config.run.steps}")
+    print(f"  evaluate      {shlex.join(['python', 'evaluate.py', str(folder), '--episodes', '100', *trust])}")
+    print(f"  watch         {shlex.join(['python', 'watch.py', str(folder), *trust])}")
+    if not config.run.keep_replay:
+        return
+    print(f"  go on         {command(config, '--resume', folder, '--steps', 2 * config.run.steps, trust=folder)}")
     for step in [step for step in steps_of(folder) if step < config.run.steps][:1]:
-        print(f"  branch        python {script} --branch-from {folder}@{step} --reinit shrink-perturb")
-
-
-def final_return(folder: Path) -> tuple[float, int]:
-    """Mean return of the evaluations in the last tenth of the steps run, and how many those are."""
-    evaluations = [line for line in read_lines(folder / "metrics.jsonl") if line["kind"] == "evaluation"]
-    last = evaluations[-1]["environment_steps"]
-    returns = [line["return"] for line in evaluations if line["environment_steps"] >= 0.9 * last]
-    return sum(returns) / len(returns), len(returns)
+        words = ("--branch-from", f"{folder}@{step}", "--reinit", "shrink-perturb")
+        print(f"  branch        {command(config, *words, trust=folder)}")

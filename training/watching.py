@@ -14,17 +14,26 @@ from replay.durable import write_durably
 from .evaluate import Act, exploring
 from .film import decisions_at_most, film, make_filmed, play, timing
 from .policy import Policy, load_policy, split_run
+from .trust import trusted
 from .video import RECORDERS, require_av
 from .world import World
 
 
-def watch(name: str, seed: int, episodes: int, choose: str, steps: int | None, output: Path | None) -> None:
+def watch(
+    name: str,
+    seed: int,
+    episodes: int,
+    choose: str,
+    steps: int | None,
+    output: Path | None = None,
+    trust: Path | None = None,
+) -> None:
     """Films one of `episodes` episodes of a run's policy, or of random actions in an environment, and says where."""
     for flag, value, least in (("--seed", seed, 0), ("--episodes", episodes, 1), ("--steps", steps, 1)):
         if value is not None and value < least:
             raise ValueError(f"{flag} {value} given; allowed are whole numbers from {least} on")
     run, step = split_run(name)
-    policy = load_policy(run, step) if run.exists() or step is not None else None
+    policy = load_policy(run, step, trusted(run, trust)) if run.exists() or step is not None else None
     title, stem = _names(name, policy)
     files = _files(stem if output is None else output, chosen=output is not None)
     env, repeat = _environment(name, policy)

@@ -1,0 +1,93 @@
+"""What a checkpoint was made with: its settings, which may not change, and the machine, whose changes are said."""
+
+import platform
+import subprocess
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+PACKAGES = (
+    "torch", "numpy", "gymnasium", "mujoco", "ale-py", "MinAtar", "dm-control", "humanoid-bench", "safetensors",
+)  # fmt: skip
+# Settings that may change when a run is continued. Threads, and the device, show in the last bits: that is said.
+FREE = ("steps", "video", "keep_replay")
+SAID = ("threads", "device")
+
+Settings = dict[str, dict[str, Any]]  # by group, such as run and agent
+
+
+class MadeWith(msgspec.Struct, frozen=True):
+    """Settings by group, and versions, commit, processor and GPU by name."""
+
+    settings: Settings
+    machine: dict[str, str]
+
+
+def made_with(settings: Settings) -> MadeWith:
+    """What is made from now on is made with."""
+    return MadeWith(msgspec.json.decode(msgspec.json.encode(settings), type=Settings), machine())
+
+
+def machine() -> dict[str, str]:
+    """Versions of the packages that have a part in the result, the commit, the processor, the GPU."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    others = {"commit": commit(), "processor": processor(), "gpu": gpu}
+    return {"python": platform.python_version()} | versions() | {name: text for name, text in others.items() if text}
+
+
+def changed_setting(before: Settings, now: Settings) -> tuple[str, Any, Any] | None:
+    """The first setting, with both its values, by which two configurations are not of one run."""
+    for group in dict.fromkeys((*before, *now)):
+        ours, theirs = now.get(group, {}), before.get(group, {})
+        for name in dict.fromkeys((*theirs, *ours)):
+            if name in theirs and name in ours and theirs[name] != ours[name] and name not in (*FREE, *SAID):
+                return name, theirs[name], ours[name]
+    return None
+
+
+def differences_in_words(before: MadeWith, now: MadeWith) -> list[str]:
+    """What differs in the machine, the packages and the settings that are only said: `torch 2.13.0, now 2.14.1`."""
+    pairs: dict[str, tuple[Any, Any]] = {
+        name: (before.machine.get(name), now.machine.get(name))
+        for name in dict.fromkeys((*before.machine, *now.machine))
+    }
+    ours, theirs = now.settings.get("run", {}), before.settings.get("run", {})
+    pairs |= {name: (theirs[name], ours[name]) for name in SAID if name in ours and name in theirs}
+    return [f"{name} {then}, now {here}" for name, (then, here) in pairs.items() if then != here]
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that have a part in the result, as far as they are installed."""
+    found = {}
+    for name in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def commit() -> str | None:
+    """The checkout's commit, marked where files differ from it, and where there is code that it does not hold."""
+    try:
+        described = _git("describe", "--always", "--dirty", "--abbrev=12").strip()
+        untracked = _git("ls-files", "--others", "--exclude-standard", "--", "*.py").strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return f"{described}, with untracked code" if untracked else described
+
+
+def _git(*words: str) -> str:
+    call = ["git", "-C", str(Path(__file__).parents[1]), *words]
+    return subprocess.run(call, capture_output=True, text=True, check=True, timeout=10).stdout
+
+
+def processor() -> str:
+    """The processor's name where the system says it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()

@@ -1,0 +1,116 @@
+"""How a run is asked to stop: the signals, and what happens where an environment never gives control back."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TypeVar
+
+STOPPED = 130  # the exit code of a run that was asked to stop
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PATIENCE = 10.0  # seconds that one call of an environment may still take once a stop was asked for
+
+
+T = TypeVar("T")
+
+
+class EnvironmentCalls:
+    """Whether an environment is at work at the moment, and since when."""
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Around a call of it."""
+        self.since = time.monotonic()
+        try:
+            yield
+        finally:
+            self.since = None
+
+    @contextmanager
+    def between(self, act: Callable[[T], T]) -> Iterator[Callable[[T], T]]:
+        """All that happens between two calls of the policy given back, as in an evaluation, is the environment's."""
+
+        def acting(observations: T) -> T:
+            self.since = None
+            actions = act(observations)
+            self.since = time.monotonic()
+            return actions
+
+        with self.one():
+            yield acting
+
+
+@contextmanager
+def stop_signals(calls: EnvironmentCalls | None = None) -> Iterator[Callable[[], bool]]:
+    """The first signal asks for a checkpoint and a clean stop; a second SIGINT stops at once.
+
+    SIGHUP, which a terminal sends when it is gone, is one of them, unless it is ignored as under nohup. Where an
+    environment hangs, nothing else would ever look: a thread then ends the process, without a new checkpoint.
+    """
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    heard = [
+        number for number in SIGNALS if not (number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN)
+    ]
+    previous = {number: signal.signal(number, ask) for number in heard}
+    with _watched(calls) if calls is not None else _unwatched():
+        try:
+            yield lambda: asked
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
+def _unwatched() -> Iterator[None]:
+    yield
+
+
+@contextmanager
+def _watched(calls: EnvironmentCalls) -> Iterator[None]:
+    """A thread that is told of signals by the system, since Python's own handlers wait for the call to return."""
+    reading, writing = socket.socketpair()
+    writing.setblocking(False)
+    before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+    thread = threading.Thread(target=_watch, args=(reading, calls), daemon=True, name="stopping")
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        writing.close()
+        thread.join(1.0)
+        reading.close()
+
+
+def _watch(told: socket.socket, calls: EnvironmentCalls) -> None:
+    while number := told.recv(1):
+        if number[0] in SIGNALS:
+            break
+    else:
+        return  # nothing left to watch
+    asked = time.monotonic()
+    told.settimeout(0.2)
+    while True:
+        since = calls.since
+        if since is not None and time.monotonic() - max(since, asked) > PATIENCE:
+            line = f"the environment has not come back for {PATIENCE:.0f} s: ended without a new checkpoint\n"
+            os.write(2, line.encode())
+            os._exit(STOPPED)
+        try:
+            if not told.recv(64):
+                return
+        except TimeoutError:
+            continue

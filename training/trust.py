@@ -1,0 +1,50 @@
+"""Code that a run's files name is imported only if the command line names it too, or says --trust RUN."""
+
+import shlex
+from collections.abc import Collection
+from pathlib import Path
+
+from envs.original import PREFIX as ORIGINAL
+from envs.suite import PREFIX as SUITE
+from fire import INTERVENTIONS, REGULARIZERS
+
+from .algorithms import Config
+from .settings import flag
+
+
+def code_named(config: Config) -> dict[str, tuple[str, ...]]:
+    """What the settings name that is no part of this project, as module:NAME, by setting."""
+    run = config.run
+    named = {
+        "env": (run.env,) if ":" in run.env and not run.env.startswith((SUITE, ORIGINAL)) else (),
+        "reinit": (run.reinit,) if _is_code(run.reinit, INTERVENTIONS) else (),
+        "regularize": tuple(text for text in run.regularize if _is_code(text, REGULARIZERS)),
+    }
+    return {name: texts for name, texts in named.items() if texts}
+
+
+def _is_code(text: str, built_in: Collection[str]) -> bool:
+    name, colon, _ = text.strip().partition(":")
+    return bool(colon) and name not in built_in
+
+
+def refuse_code(config: Config, run: Path, given: Collection[str], trusted: bool) -> None:
+    """Raise ValueError, in one line, where the run names code that this command line does not name as well."""
+    for name, texts in code_named(config).items():
+        if not trusted and name not in given:
+            raise ValueError(
+                f"{run} names code of somebody's own, {flag(name)} {' '.join(texts)[:200]}, which is not imported on "
+                f"a file's word: where you trust it, add --trust {shlex.quote(str(run))}"
+            )
+
+
+def trusted(run: Path, named: Path | None) -> bool:
+    """Whether --trust names this run; refused where it names another."""
+    if named is not None and named.resolve() != run.resolve():
+        raise ValueError(f"--trust {named} given; the run is {run}")
+    return named is not None
+
+
+def trust_words(config: Config, run: Path) -> list[str]:
+    """What a command needs besides, to use this run again."""
+    return ["--trust", str(run)] if code_named(config) else []
