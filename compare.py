@@ -1,5 +1,7 @@
 """Compare methods: every method, seed and environment as a run of its own, and one report of what the curves say."""
 
+import math
+import re
 import shlex
 import sys
 import traceback
@@ -13,17 +15,30 @@ import train_dqn
 import train_sac
 from envs.scores import references
 from experiments.analysis.results import Options as ReportOptions
-from experiments.comparison import Machines, kept_of, report, run_comparison, show_plan, taken
-from experiments.sweep.child import STOPPED
+from experiments.comparison import Machines, report, run_comparison, show_plan
+from experiments.kept import MOST_RUNS, read_kept
 from experiments.sweep.cluster import RayPool
-from experiments.sweep.grid import Flags, Grid, plan
+from experiments.sweep.grid import Flags, Grid, Job, plan
 from experiments.sweep.local import LocalPool, default_slots, usable_gpus
 from experiments.sweep.upload import Uploads
 from training.beginning import folder_name
-from training.command_line import command_line, flags_of, main, preset_named, read_flags, split, spoken, unknown_flag
+from training.command_line import (
+    command_line,
+    each_once,
+    flags_of,
+    main,
+    preset_named,
+    read_flags,
+    split,
+    spoken,
+    unknown_flag,
+)
+from training.files import claimed
+from training.stopping import STOPPED
 
 PRESETS = {"sac": train_sac.PRESETS, "dqn": train_dqn.PRESETS}
 HERE = "here"  # what --ray alone stands for
+MOST = 4096  # runs at once, and threads of a run
 EPILOGUE = """All other flags are those of train_sac.py and train_dqn.py, whose --help lists methods and
 environments, and reach every run:
 
@@ -32,7 +47,9 @@ environments, and reach every run:
   python compare.py --report-only runs/compare-sac-h1-walk        the report alone, of any runs
 
   Finished runs are kept and interrupted ones continued: the same command goes on, with more seeds, methods or
-  environments too. With --branch-at F the methods of a seed share one trunk, trained once to F of the steps."""
+  environments too. With --branch-at F the methods of a seed share one trunk, trained once to F of the steps.
+  --keep-replay False frees the disk as runs finish, though not of trunks, whose replay is what branches begin with;
+  slim.py frees those later."""
 
 
 @dataclass(frozen=True)
@@ -80,26 +97,38 @@ def body(arguments: Sequence[str]) -> int:
     shown = ReportOptions(options.baseline, options.reference, options.threshold)
     command = shlex.join(("python", "compare.py", *arguments))
     if options.report_only:
-        report(options.report_only, options.dir or folder_of_reports(options.report_only), shown, command)
+        try:
+            report(options.report_only, options.dir or folder_of_reports(options.report_only), shown, command)
+        except OSError as error:
+            raise ValueError(f"{error.filename}: {error.strerror}") from error
         return 0
     grid, presets = make_grid(options, passed), PRESETS[options.agent]
+    jobs = plan(grid, presets)  # what is wrong with it is said before the folder is made
     check_report(options, grid)
     if options.dry_run:
-        show_plan(grid, presets, options.jobs, on_cluster=options.ray is not None)
+        show_plan(grid, jobs, presets, options.jobs, on_cluster=options.ray is not None)
         return 0
-    jobs = plan(grid, presets)  # what is wrong with it is said before the folder is made
-    with taken(grid):
-        uploads = Uploads(options.upload, warn) if options.upload else None
-        finished = (lambda job: uploads.add(job.folder)) if uploads else (lambda job: None)
-        code = run_comparison(grid, jobs, presets, partial(machines, options, grid), options.retry, finished)
-        if uploads and (missing := uploads.finish() if code != STOPPED else uploads.cancel()):
-            warn(f"not at {options.upload}: {', '.join(run.name for run in missing)}; the same command tries again")
-        if any(grid.folder.glob("*/config.json")):
-            try:
-                report([grid.folder], grid.folder, shown, command)
-            except Exception:  # whatever it is, it must not hide how the runs ended
-                traceback.print_exc()
-                return code or 1
+    with claimed(grid.folder):
+        return compare(options, grid, jobs, shown, command)
+
+
+def compare(options: Options, grid: Grid, jobs: Sequence[Job], shown: ReportOptions, command: str) -> int:
+    """Bring the runs to their ends, each copied where that was asked for, and report on them."""
+    uploads = Uploads(options.upload, warn) if options.upload else None
+    finished = (lambda job: uploads.add(job.folder)) if uploads else (lambda job: None)
+    where = partial(machines, options, grid)
+    code = run_comparison(grid, jobs, PRESETS[options.agent], where, options.retry, finished)
+    if uploads and (missing := uploads.finish() if code != STOPPED else uploads.cancel()):
+        warn(f"not at {options.upload}: {', '.join(run.name for run in missing)}; the same command tries again")
+    if any(grid.folder.glob("*/config.json")):
+        try:
+            report([grid.folder], grid.folder, shown, command)
+        except ValueError as error:
+            warn(f"no report: {error}")
+            return code or 1
+        except Exception:  # whatever it is, it must not hide how the runs ended
+            traceback.print_exc()
+            return code or 1
     return code
 
 
@@ -109,6 +138,7 @@ def warn(text: str) -> None:
 
 def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
     """Our own flags, and those for the training script, which are checked with the runs they are for."""
+    arguments = each_once(arguments)
     ours = flags_of(Options)
     given = [(name, values or ([HERE] if name == "--ray" else [])) for name, values in split(arguments)]
     own = [word for name, values in given if name in ours or name in ("-h", "--help") for word in (name, *values)]
@@ -122,7 +152,12 @@ def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
         for name, _ in given:
             if name not in kept:
                 raise ValueError(f"{name} given with --report-only, which runs nothing")
-    if options.gpus_per_run is not None and (options.ray is None or options.gpus_per_run < 0):
+    if isinstance(options.threshold, float) and not math.isfinite(options.threshold):
+        raise ValueError(f"--threshold {options.threshold} given; allowed is a return, or success")
+    for name, value in (("--threads", options.threads), ("--jobs", options.jobs)):
+        if value is not None and not 1 <= value <= MOST:
+            raise ValueError(f"{name} {value} given; allowed is 1 to {MOST:,}")
+    if options.gpus_per_run is not None and (options.ray is None or not 0 <= options.gpus_per_run < math.inf):
         raise ValueError(f"--gpus-per-run {options.gpus_per_run} given; allowed is 0 or above, with --ray")
     if options.jobs is not None and options.ray is not None:
         raise ValueError(f"--jobs {options.jobs} given with --ray: the cluster's CPUs say how many run at once")
@@ -131,7 +166,8 @@ def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
 
 def check_report(options: Options, grid: Grid) -> None:
     """What the report could not do is said before anything runs."""
-    methods = [*options.reinit, *kept_of(grid.folder).get("methods", [])]
+    before = read_kept(grid.folder)
+    methods = [*options.reinit, *(before.methods if before else ())]
     for name, value in (("--baseline", options.baseline), ("--reference", options.reference)):
         if value is not None and value not in methods:
             raise ValueError(f"{name} {value!r} given; allowed is one of --reinit: {', '.join(methods)}")
@@ -154,8 +190,6 @@ def make_grid(options: Options, passed: Flags) -> Grid:
             raise ValueError("--seed given; did you mean --seeds?")
         if name not in theirs:
             raise unknown_flag(name, [*flags_of(Options), *theirs])
-    if options.threads < 1 or (options.jobs is not None and options.jobs < 1):
-        raise ValueError(f"--threads {options.threads} --jobs {options.jobs} given; allowed is 1 or above")
     preset = next((" ".join(values) for name, values in passed if name == "--preset"), next(iter(presets)))
     names = options.env or (preset_named(preset, presets).config.run.env,)
     folder = options.dir or Path("runs") / folder_name("-".join(("compare", options.agent, *names)))
@@ -165,15 +199,16 @@ def make_grid(options: Options, passed: Flags) -> Grid:
 
 def parse_seeds(words: Sequence[str]) -> tuple[int, ...]:
     """`0-4`, `0,2,5` or several of such."""
-    found: list[int] = []
+    given, found = " ".join(words), list[range]()
     for word in ",".join(words).split(","):
-        first, dash, last = word.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
-            raise ValueError(
-                f"--seeds {' '.join(words)!r} given; allowed are ranges such as 0-4 and lists such as 0 2 5"
-            )
-        found += range(int(first), int(last if dash else first) + 1)
-    return tuple(found)
+        part = re.fullmatch(r"(\d{1,18})(?:-(\d{1,18}))?", word.strip())
+        seeds = range(int(part[1]), int(part[2] or part[1]) + 1) if part else range(0)
+        if not seeds:
+            raise ValueError(f"--seeds {given[:80]!r} given; allowed are ranges such as 0-4 and lists such as 0 2 5")
+        found.append(seeds)
+    if (count := sum(seeds.stop - seeds.start for seeds in found)) > MOST_RUNS:
+        raise ValueError(f"--seeds {given[:80]!r} given, {count:,} seeds; allowed are {MOST_RUNS:,} runs in all")
+    return tuple(seed for seeds in found for seed in seeds)
 
 
 def machines(options: Options, grid: Grid, memory: float) -> Machines:

@@ -1,30 +1,33 @@
 """A comparison from its first look at the folder to its report."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
+
+import msgspec
 
 from training.command_line import Preset
-from training.files import FolderLock, read_json, write_json
-from training.session import stop_signals
+from training.files import write_json
 from training.settings import flag
+from training.sources import changed_sources
+from training.stopping import STOPPED, stop_signals
 
 from .analysis.analyse import analyse
 from .analysis.found import find_runs
 from .analysis.results import Across, Comparison, Options
+from .kept import KEPT, Kept, read_kept
 from .report.page import write_report
 from .report.wording import findings
-from .sweep.child import STOPPED
-from .sweep.conduct import Pool, Sweep, conduct, look
-from .sweep.estimate import memory_of_a_run, say_plan, weigh_and_time
-from .sweep.grid import Grid, Job, plan, settled
+from .sweep.conduct import Pool, conduct, look
+from .sweep.endings import say_endings
+from .sweep.estimate import say_plan, weigh_and_time
+from .sweep.grid import Grid, Job, settled
 from .sweep.local import default_slots, usable_gpus
-from .sweep.states import log_path, state_of
+from .sweep.states import states_of
 from .sweep.table import LiveTable
-
-KEPT = "comparison.json"
+from .sweep.weights import memory_of_a_run
 
 
 class Machines(Pool, Protocol):
@@ -39,31 +42,16 @@ class Machines(Pool, Protocol):
     def close(self) -> None: ...
 
 
-def show_plan(grid: Grid, presets: Mapping[str, Preset], slots: int | None, on_cluster: bool) -> None:
+def show_plan(
+    grid: Grid, jobs: Sequence[Job], presets: Mapping[str, Preset], slots: int | None, on_cluster: bool
+) -> None:
     """What would be run, and its cost; nothing is written."""
-    jobs = plan(grid, presets)
     check_kept(grid, presets)
     gpus = usable_gpus(grid.flags)
-    replays, rates = weigh_and_time(grid, presets, timed=not (gpus or on_cluster))
-    slots = slots or default_slots(grid.threads, gpus, memory_of_a_run(replays))
-    say_plan(jobs, {job.folder: state_of(job) for job in jobs}, replays, rates, None if on_cluster else slots)
-
-
-@contextmanager
-def taken(grid: Grid) -> Iterator[None]:
-    """The folder, in which no other comparison may work meanwhile; gone again where nothing came of it."""
-    try:
-        grid.folder.mkdir(parents=True, exist_ok=True)
-        lock = FolderLock(grid.folder)
-    except OSError as error:
-        raise ValueError(f"{grid.folder} cannot be written to: {error.strerror}") from error
-    try:
-        yield
-    finally:
-        if [path.name for path in grid.folder.iterdir()] == ["lock"]:
-            (grid.folder / "lock").unlink()
-            grid.folder.rmdir()
-        lock.release()
+    weights, rates = weigh_and_time(grid, presets, timed=not (gpus or on_cluster))
+    check_sources(jobs)
+    slots = slots or default_slots(grid.threads, gpus, memory_of_a_run(weights))
+    say_plan(jobs, states_of(jobs), weights, rates, None if on_cluster else slots)
 
 
 def run_comparison(
@@ -74,14 +62,19 @@ def run_comparison(
     retry: bool = False,
     finished: Callable[[Job], None] = lambda job: None,
 ) -> int:
-    """Bring all runs of a grid to their ends; the exit code says whether they are there."""
+    """Bring all runs of a grid to their ends; the exit code says whether they are there.
+
+    A run that diverged is at its end: that it did is its result.
+    """
     check_kept(grid, presets)
     sweep = look(jobs, retry)
-    # Nothing begins before the parts of a run could be built.
-    pool = make_pool(memory_of_a_run(weigh_and_time(grid, presets, timed=False)[0])) if sweep.ready() else None
+    # Nothing begins before the parts of a run could be built, which imports what they are made of.
+    weights = weigh_and_time(grid, presets, timed=False)[0] if sweep.ready() else None
+    check_sources(jobs)
+    pool = make_pool(memory_of_a_run(weights)) if weights else None
     keep(grid, presets)
     for job in jobs:
-        if job.folder in sweep.finished:
+        if sweep.state(job) in ("finished", "diverged"):
             finished(job)
     lost = False
     if pool:
@@ -93,7 +86,7 @@ def run_comparison(
         except ConnectionError as error:  # runs stop by themselves, with a checkpoint
             print(f"{error}", file=sys.stderr)
             lost = True
-    say_failures(sweep)
+    say_endings(sweep)
     if (sweep.stopping or lost) and not sweep.complete:
         print(f"stopped: {len(sweep.finished)} of {len(jobs)} runs are finished; the same command continues")
         return STOPPED
@@ -126,10 +119,10 @@ def heading(found: Comparison | Across) -> str:
 
 def check_kept(grid: Grid, presets: Mapping[str, Preset]) -> None:
     """Refuse other settings in a folder that has runs: they could not be compared."""
-    path = grid.folder / KEPT
-    if not path.exists():
+    before = read_kept(grid.folder)
+    if before is None:
         return
-    kept, ours = read_json(path)["fixed"], settled(grid, presets)
+    kept, ours = before.fixed, settled(grid, presets)
     for name in [*ours, *kept]:
         if kept.get(name) != ours.get(name):
             raise ValueError(
@@ -140,26 +133,16 @@ def check_kept(grid: Grid, presets: Mapping[str, Preset]) -> None:
 
 def keep(grid: Grid, presets: Mapping[str, Preset]) -> None:
     """Note what the folder's runs have in common, and everything that was asked for so far."""
-    before = kept_of(grid.folder)
-    asked = {name: list(getattr(grid, name)) for name in ("envs", "methods", "seeds")}
-    all_asked = {name: list(dict.fromkeys([*before.get(name, []), *values])) for name, values in asked.items()}
-    write_json(grid.folder / KEPT, {"fixed": settled(grid, presets), **all_asked, "command": sys.argv})
+    fixed = settled(grid, presets)
+    before = read_kept(grid.folder) or Kept(fixed)
+    envs, methods, seeds = (
+        tuple(dict.fromkeys([*getattr(before, name), *getattr(grid, name)])) for name in ("envs", "methods", "seeds")
+    )
+    write_json(grid.folder / KEPT, msgspec.to_builtins(Kept(fixed, envs, methods, seeds, tuple(sys.argv))))
 
 
-def kept_of(folder: Path) -> dict[str, Any]:
-    """What was asked for in a folder before."""
-    path = folder / KEPT
-    return read_json(path) if path.exists() else {}
-
-
-def say_failures(sweep: Sweep) -> None:
-    """What failed, in its own last words, and what to do about it."""
-    for job in sweep.jobs:
-        failure = sweep.failed.get(job.folder)
-        if failure is None:
-            continue
-        print(f"\n{job.name} failed: {failure.reason}; its last lines, of {log_path(job)}:", file=sys.stderr)
-        for line in failure.lines:
-            print(f"    {line}", file=sys.stderr)
-    if sweep.failed:
-        print("\nthe same command with --retry runs the failed ones again", file=sys.stderr)
+def check_sources(jobs: Sequence[Job]) -> None:
+    """Refuse to go on beside runs of a method or environment that is another one by now."""
+    for job in jobs:
+        if (job.folder / "config.json").exists() and (changed := changed_sources(job.folder)):
+            raise ValueError(f"{job.name}: {changed}; give another --dir, or put the source back")

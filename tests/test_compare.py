@@ -1,7 +1,10 @@
 """`compare.py` as people use it: one command to the report, the same command again, Ctrl-C, and mistakes."""
 
 import csv
+import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +16,7 @@ import pytest
 from compare import body
 from training.differences import differences
 from training.files import read_lines
+from training.slim import slim
 
 ROOT = Path(__file__).parent.parent
 TINY = (
@@ -100,6 +104,8 @@ def test_a_report_of_any_runs(compared: Path, tmp_path: Path, capsys: pytest.Cap
         (["--reinit"], "--reinit given without a value"),
         (["--report-only", ".", "--retry"], "--retry given with --report-only"),
         (["--jobs", "2", "--ray"], "--jobs 2 given with --ray"),
+        (["--report-only", ".", "--threshold", "nan"], "--threshold nan given"),
+        (["--report-only", "/" + "n" * 300], "File name too long"),
     ],
 )
 def test_mistakes_end_in_one_line_before_anything_is_written(words: list[str], message: str, tmp_path: Path):
@@ -108,6 +114,82 @@ def test_mistakes_end_in_one_line_before_anything_is_written(words: list[str], m
         body([*agent, *words, "--dir", str(tmp_path / "c")])
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("words", [["--env", "Nope-v0"], ["--env", "CartPole-v1", "--hidden-width", "0"]])
+def test_nothing_is_left_of_a_comparison_that_could_not_begin(words: list[str], tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=words[-1]):
+        body(["--agent", "dqn", *words])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_that_cannot_be_are_named_in_one_line(tmp_path: Path):
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / ("a" * 300), Path("b/" * 2_500), tmp_path / "file" / "c"):
+        with pytest.raises(ValueError, match=r"letters|cannot be") as caught:
+            body([*TINY, "--seeds", "0", "--dir", str(folder)])
+        assert "\n" not in str(caught.value)
+
+
+def test_the_plan_says_what_all_of_it_takes_of_disk_and_memory(compared: Path, capsys: pytest.CaptureFixture[str]):
+    def lines(*words: str) -> str:
+        assert body([*TINY, "--seeds", "0", "--dir", str(compared), "--dry-run", *words]) == 0
+        return capsys.readouterr().out
+
+    said = lines()
+    assert re.search(r"memory: up to 1\.00 GB a run, its replay among it; 2\.00 GB for 2 at once\n", said)
+    assert re.search(r"disk: 0\.\d MB for all runs, .* share what they have of their trunk; all of it stays\n", said)
+    assert re.search(r"with --keep-replay False, 0\.\d MB of it stay \(trunks 0\.\d MB, policies 0\.\d MB\)\n", said)
+    assert "slim.py frees them" in said
+    kept = lines("--keep-replay", "False")
+    assert re.search(r"disk: 0\.\d MB that stay .* more for each run at once, of 2; without --keep-replay False", kept)
+
+
+def test_runs_that_were_slimmed_stay_finished_and_a_slimmed_trunk_is_named(
+    compared: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    folder = tmp_path / "c"
+    shutil.copytree(compared, folder)
+    trunk = folder / "CartPole-v1-trunk-seed0"
+    for run in folder.glob("CartPole-v1-*"):
+        slim(run)
+    shutil.rmtree(folder / "CartPole-v1-none-seed0" / "checkpoints")
+    assert body([*TINY, "--seeds", "0", "--dir", str(folder)]) == 0
+    command = [word if word != "fire" else "reset" for word in TINY]
+    capfd.readouterr()
+    assert body([*command, "--seeds", "0", "--dir", str(folder), "--dry-run"]) == 0
+    assert "CartPole-v1-reset-seed0: no trunk" in capfd.readouterr().out
+    assert body([*command, "--seeds", "0", "--dir", str(folder)]) == 1
+    said = capfd.readouterr().err
+    assert "has no checkpoint at step 400 any more, from which CartPole-v1-reset-seed0 would branch: delete its" in said
+    assert (trunk / "metrics.jsonl").exists()
+
+
+def test_methods_that_have_changed_since_runs_were_made_are_refused(tmp_path: Path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_changed.py").write_text("from fire import Reset\n\n\nclass Mine(Reset):\n    'Of one own.'\n")
+    run = tmp_path / "c" / "CartPole-v1-own_changed_Mine-seed0"
+    run.mkdir(parents=True)
+    made_with = {"own_changed.py": {"module": "own_changed", "sha256": "0" * 64}}
+    (run / "config.json").write_text(json.dumps({"sources": made_with}))
+    words = [*TINY[: TINY.index("--reinit")], "--reinit", "own_changed:Mine", "--measure-every", "0", "--seeds", "0"]
+    for more in ([], ["--dry-run"]):
+        with pytest.raises(
+            ValueError, match=r"Mine-seed0: .*own_changed\.py has changed.*another --dir, or put"
+        ) as caught:
+            body([*words, "--dir", str(tmp_path / "c"), *more])
+        assert "\n" not in str(caught.value)
+    assert [path.name for path in run.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize("kept", ["[]", "{}", '{"fixed": []}', "[" * 100_000])
+def test_a_folder_whose_notes_nobody_here_wrote_is_refused_in_one_line(kept: str, tmp_path: Path):
+    (tmp_path / "comparison.json").write_text(kept)
+    with pytest.raises(ValueError, match=r"comparison\.json") as caught:
+        body([*TINY, "--seeds", "0", "--dir", str(tmp_path)])
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "comparison.json").read_text() == kept
 
 
 def test_a_stop_among_the_trunks_is_told_from_a_mistake(tmp_path: Path):

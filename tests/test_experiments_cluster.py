@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 import train_dqn
+from experiments.failure import log_path
 from experiments.sweep.cluster import RayPool, connect
 from experiments.sweep.conduct import Sweep, conduct, look
 from experiments.sweep.grid import Grid, Job, plan
 from experiments.sweep.local import LocalPool
 from experiments.sweep.node import wait_for_folder
-from experiments.sweep.states import log_path, state_of
+from experiments.sweep.states import state_of
 from training.checkpoint import steps_of
 from training.differences import differences
 from training.files import FolderLock
@@ -118,8 +119,8 @@ def test_runs_of_a_node_that_is_drained_move_with_a_checkpoint(
         cluster.remove_node(second)
     assert moved
     for job in moved:
-        assert "with a checkpoint" in log_path(job).read_text()
-        assert "continuing at step" in log_path(job).read_text()
+        assert "with a checkpoint" in log_path(job.folder).read_text()
+        assert "continuing at step" in log_path(job.folder).read_text()
     for ours, theirs in zip(jobs, undisturbed, strict=True):
         assert differences(theirs.folder, ours.folder) == []
 
@@ -156,7 +157,7 @@ def test_a_node_lost_in_mid_run_changes_no_run(undisturbed: tuple[Job, ...], clu
     for ours, theirs in zip(jobs, undisturbed, strict=True):
         assert differences(theirs.folder, ours.folder) == []
     for job in lost:
-        assert "continuing at step" in log_path(job).read_text()
+        assert "continuing at step" in log_path(job.folder).read_text()
 
 
 def workers(node: Any) -> list[int]:
@@ -191,7 +192,7 @@ def test_a_stopped_sweep_goes_on_where_it_was(cluster: Any, tmp_path: Path):
         assert sweep.failed == {}
         assert (state_of(first), state_of(second)) == ("interrupted", "new"), "the second waited for its turn"
         assert processes(first) == []
-        assert "with a checkpoint" in log_path(first).read_text()
+        assert "with a checkpoint" in log_path(first.folder).read_text()
         pool.close()
         pool = RayPool(cluster.address, 1, None, tmp_path)
         lock, there = FolderLock(first.folder), []

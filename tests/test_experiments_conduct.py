@@ -9,13 +9,16 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from experiments.failure import Failure, failure_path, log_path, note_failure
 from experiments.sweep.conduct import Ending, Sweep, conduct, look
+from experiments.sweep.endings import say_endings
 from experiments.sweep.grid import TRUNK, Job
 from experiments.sweep.local import LocalPool
-from experiments.sweep.states import Failure, failure_path, log_path, newest_lines, note_failure, progress_of, state_of
+from experiments.sweep.states import newest_lines, progress_of, state_of, states_of
 from experiments.sweep.table import LiveTable, draw, short
 from training.files import FolderLock
 
@@ -42,7 +45,6 @@ with (folder / "metrics.jsonl").open("a") as file:
         file.write(json.dumps({"kind": "train", "environment_steps": step} | rates) + "\\n")
         file.flush()
         time.sleep(0.01)
-    (folder / "checkpoints" / f"step-{stop}").mkdir(parents=True)
     file.write(json.dumps({"kind": "evaluation", "environment_steps": stop, "return": 1.0}) + "\\n")
 """
 
@@ -50,9 +52,10 @@ with (folder / "metrics.jsonl").open("a") as file:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("experiments.sweep.states.steps_of", lambda run: [
-        int(path.name.removeprefix("step-")) for path in (run / "checkpoints").glob("step-*")
-    ])  # fmt: skip
+    for place in ("states", "conduct"):  # these runs have no checkpoints
+        monkeypatch.setattr(
+            f"experiments.sweep.{place}.keeps_checkpoint", lambda run, step: not (run / "gone").exists()
+        )
     (tmp_path / "script.py").write_text(SCRIPT)
     return tmp_path
 
@@ -61,6 +64,15 @@ def job(folder: Path, name: str, steps: int = 3, trunk: Path | None = None, mode
     words = ("--run-dir", str(folder / name), "--steps", str(steps), "--mode", mode)
     method = TRUNK if name.startswith(TRUNK) else "fire"
     return Job("env", method, 0, folder / name, folder / "script.py", words, 0, steps, 10, trunk)
+
+
+DIVERGENCE = {"kind": "diverged", "environment_steps": 2, "updates": 1, "quantity": "critic_loss", "value": "nan"}
+
+
+def write_metrics(job: Job, *lines: dict[str, Any]) -> None:
+    job.folder.mkdir(exist_ok=True)
+    (job.folder / "config.json").write_text("{}")
+    (job.folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 class Order:
@@ -86,11 +98,9 @@ class Order:
         job = self.open.pop(0)
         code = self.codes.pop(job.name, 0)
         if code == 0:
-            job.folder.mkdir(exist_ok=True)
-            (job.folder / "config.json").write_text("{}")
-            (job.folder / "checkpoints" / f"step-{job.stop}").mkdir(parents=True)
-            line = {"kind": "evaluation", "environment_steps": job.stop, "return": 0.0}
-            (job.folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+            write_metrics(job, {"kind": "evaluation", "environment_steps": job.stop, "return": 0.0})
+        elif code == 3:
+            write_metrics(job, DIVERGENCE)
         return [Ending(job, code)]
 
     def stop(self) -> None: ...
@@ -159,7 +169,7 @@ def test_local_runs_take_place_side_by_side_each_in_its_log(folder: Path):
     conduct(sweep, LocalPool(slots=2), watch)
     assert sweep.complete
     assert most == 2
-    assert "--steps', '30'" in log_path(jobs[0]).read_text()
+    assert "--steps', '30'" in log_path(jobs[0].folder).read_text()
 
 
 def test_a_failed_run_shows_its_last_lines_until_it_is_retried(folder: Path):
@@ -173,7 +183,7 @@ def test_a_failed_run_shows_its_last_lines_until_it_is_retried(folder: Path):
     again = look([broken], retry=True)
     conduct(again, LocalPool(slots=1))
     assert again.complete
-    assert not failure_path(broken).exists()
+    assert not failure_path(broken.folder).exists()
 
 
 def test_a_stop_reaches_every_run_and_the_next_call_continues(folder: Path):
@@ -186,7 +196,7 @@ def test_a_stop_reaches_every_run_and_the_next_call_continues(folder: Path):
     again = look(jobs, retry=False)
     conduct(again, LocalPool(slots=3))
     assert again.complete
-    assert "--resume" in log_path(jobs[0]).read_text()
+    assert "--resume" in log_path(jobs[0].folder).read_text()
     assert len(newest_lines(jobs[0].folder)) == 151  # each step once
 
 
@@ -220,7 +230,7 @@ def test_a_gpu_for_each_slot(folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-abc")
     jobs = [job(folder, f"r{index}", steps=30) for index in range(2)]
     conduct(look(jobs, retry=False), LocalPool(slots=2, gpus=2))
-    logs = [log_path(job).read_text() for job in jobs]
+    logs = [log_path(job.folder).read_text() for job in jobs]
     assert sorted(log.partition("threads ")[2].split()[0] for log in logs) == ["4", "GPU-abc"]
 
 
@@ -277,7 +287,7 @@ def test_leaving_ends_runs_that_do_not_stop(folder: Path):
     pool = LocalPool(slots=1)
     deaf = job(folder, "deaf")
     pool.start(deaf)
-    while "1" not in log_path(deaf).read_text().splitlines():
+    while "1" not in log_path(deaf.folder).read_text().splitlines():
         time.sleep(0.05)
     pool.stop()
     assert not pool.wait(0.5)
@@ -303,13 +313,13 @@ def test_a_run_that_is_stopped_again_and_again_without_getting_further_has_faile
 
 def test_a_run_that_went_on_after_it_failed_has_not_failed(folder: Path):
     run = job(folder, "r")
-    note_failure(run, 1)
+    note_failure(run.folder, 1)
     assert state_of(run) == "failed"
     conduct(look([run], retry=True), Order(slots=1))
-    note_failure(run, 1)
+    note_failure(run.folder, 1)
     assert state_of(run) == "finished"
     assert look([run], retry=False).complete
-    assert not failure_path(run).exists()
+    assert not failure_path(run.folder).exists()
 
 
 def test_the_last_lines_of_a_failure_are_those_of_its_last_process(folder: Path):
@@ -320,3 +330,69 @@ def test_the_last_lines_of_a_failure_are_those_of_its_last_process(folder: Path)
         conduct(sweep, LocalPool(slots=1))
     lines = sweep.failed[broken.folder].lines
     assert [line for line in lines if "something" in line] == ["something went wrong"]
+
+
+def test_a_run_that_diverged_has_come_to_its_end_and_nothing_branches_from_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    jobs = trunk_and_branches(folder)
+    ended: list[str] = []
+    sweep = look(jobs, retry=False)
+    conduct(
+        sweep, Order(slots=2, codes={"trunk0": 3, "b1x": 3}), LiveTable(), finished=lambda job: ended.append(job.name)
+    )
+    states = [sweep.state(job) for job in jobs]
+    assert states == ["diverged", "finished", "no trunk", "no trunk", "diverged", "finished"]
+    assert sweep.complete, "it is a result"
+    assert not sweep.failed
+    assert sorted(ended) == ["b1x", "b1y", "trunk0", "trunk1"]
+    said = capsys.readouterr().err
+    assert "b1x: diverged at step 2 (critic_loss is nan)\n" in said
+    assert "b0x: no trunk (trunk0 diverged at step 2)\n" in said
+    for retry in (False, True):
+        pool = Order(slots=2)
+        conduct(look(jobs, retry), pool)
+        assert pool.begun == []
+    assert states_of(jobs) == {job.folder: state for job, state in zip(jobs, states, strict=True)}
+
+
+def test_the_end_says_what_diverged_and_what_may_help(folder: Path, capsys: pytest.CaptureFixture[str]):
+    jobs = trunk_and_branches(folder)
+    (jobs[0].folder / "checkpoints" / f"{1:012d}").mkdir(parents=True)
+    sweep = look(jobs, retry=False)
+    conduct(sweep, Order(slots=2, codes={"trunk0": 3}))
+    say_endings(sweep)
+    said = capsys.readouterr().out
+    assert "trunk0 diverged at step 2 (critic_loss is nan); b0x, b0y cannot branch from it\n" in said
+    assert f"python script.py --branch-from {jobs[0].folder}@1 --reinit fire\n" in said
+    for help in ("--learning-rate", "such as fire", "earlier checkpoint"):
+        assert help in said
+
+
+def test_an_exit_code_alone_makes_no_divergence(folder: Path):
+    run = job(folder, "r")
+    pool = Order(slots=1)
+    pool.wait = lambda seconds: [Ending(pool.open.pop(0), 3)]  # type: ignore[method-assign]
+    sweep = look([run], retry=False)
+    conduct(sweep, pool)
+    assert sweep.state(run) == "failed"
+
+
+def test_a_trunk_whose_checkpoint_is_gone_is_named_and_nothing_is_deleted(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    jobs = trunk_and_branches(folder)
+    conduct(look(jobs[:3], retry=False), Order(slots=1))
+    (jobs[0].folder / "gone").touch()
+    sweep, pool = look(jobs, retry=False), Order(slots=1)
+    conduct(sweep, pool)
+    assert "b0y" not in pool.begun
+    assert [sweep.state(job) for job in jobs[:4]] == ["finished", "finished", "finished", "no trunk"]
+    assert not sweep.complete
+    say_endings(sweep)
+    (line,) = capsys.readouterr().err.splitlines()[1:]
+    assert line == (
+        f"trunk0 has no checkpoint at step 3 any more, from which b0y would branch: delete its folder, "
+        f"{jobs[0].folder}, and the same command trains it again"
+    )
+    assert (jobs[0].folder / "metrics.jsonl").exists()

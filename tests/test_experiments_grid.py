@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import time
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,16 @@ def test_regularizers_of_all_runs_stay_beside_those_of_a_method():
         (["--preset", "quik"], "--preset 'quik' given.*did you mean quick"),
         (["--run-dir", "x"], "--run-dir given; each run of a comparison gets its own"),
         (["--threads", "0"], "--threads 0"),
+        (["--threads", "5000"], "--threads 5000 given; allowed is 1 to 4,096"),
+        (["--jobs", "99999999999"], "--jobs 99999999999 given"),
+        (["--seeds", "0-9999999999"], "--seeds '0-9999999999' given, 10,000,000,000 seeds; allowed are 10,000 runs"),
+        (["--seeds", "0-" + "9" * 5_000], "--seeds '0-9{78}' given; allowed are ranges"),
+        (["--seeds", "0-4999"], "20,000 runs asked for; allowed are 10,000"),
+        (["--threshold", "nan"], "--threshold nan given"),
+        (["--threshold", "inf"], "--threshold inf given"),
+        (["--branch-at", "inf"], "--branch-at inf given"),
+        (["--reinit", "none+" + "l2-init:strength=0." + "0" * 300 + "1"], "a folder would have a name of 3.. letters"),
+        (["--ray", "--gpus-per-run", "nan"], "--gpus-per-run nan given"),
         (["--agent", "ppo"], "--agent 'ppo' given; allowed is one of sac, dqn"),
     ],
 )
@@ -113,6 +124,79 @@ def test_what_cannot_be_planned_ends_in_one_line(words: list[str], message: str)
     with pytest.raises(ValueError, match=message) as caught:
         jobs_of(*words)
     assert "\n" not in str(caught.value)
+
+
+OWN = """
+from dataclasses import dataclass
+from fire import REGULARIZERS, Reset
+
+@dataclass(frozen=True)
+class Mine(Reset):
+    "A method of one's own."
+
+@dataclass(frozen=True)
+class Gentle(REGULARIZERS["l2-init"]):
+    "A regularizer of one's own."
+"""
+
+
+def test_what_continues_a_run_names_the_code_of_ones_own_and_nothing_else(tmp_path: Path, monkeypatch):
+    (tmp_path / "own_words.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    mine, gentle = "own_words:Mine", "own_words:Gentle"
+    words = ("--env", "h1-walk", "--seeds", "0", "--reinit", "fire:solver=exact+l2-init", mine, f"none+{gentle}")
+    jobs = jobs_of(*words)
+    assert [job.resumed_with for job in jobs] == [(), ("--reinit", mine), ("--regularize", gentle)]
+    trunk, built_in, *_ = jobs_of(*words, "--regularize", gentle, "parseval", "--branch-at", "0.5")
+    assert trunk.resumed_with == ("--regularize", gentle, "parseval"), "all of them, as they are the run's own"
+    assert built_in.resumed_with == ("--regularize", gentle, "parseval", "l2-init")
+    assert f"--regularize {gentle} parseval l2-init" in built_in.command, "a branch names its trunk's, too"
+
+
+def test_an_environment_of_ones_own_is_named_by_branches_and_when_runs_continue():
+    env = "tests.fixtures.another_pendulum:AnotherPendulum-v0"
+    trunk, branch = jobs_of("--env", env, "--reinit", "none", "--seeds", "0", "--branch-at", "0.5")
+    assert trunk.resumed_with == branch.resumed_with == ("--env", env)
+    assert f"--env {env}" in branch.command
+    assert (
+        "--env" not in jobs_of("--env", "h1-walk", "--reinit", "none", "--seeds", "0", "--branch-at", "0.5")[1].command
+    )
+
+
+def test_a_run_of_ones_own_method_continues_where_its_command_line_names_it(tmp_path: Path, monkeypatch):
+    (tmp_path / "own_words_again.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    (job,) = jobs_of(*CARTPOLE, "--reinit", "own_words_again:Mine", "--seeds", "3", folder=tmp_path / "c")
+    train(job)
+    longer = ("--resume", str(job.folder), "--steps", "1800")
+    with pytest.raises(ValueError, match="names code of somebody's own"):
+        train_dqn.train(longer)
+    assert train_dqn.train((*longer, *job.resumed_with)) == 0
+
+
+def test_of_a_flag_given_twice_the_last_counts_and_it_is_said(capsys: pytest.CaptureFixture[str]):
+    words = ("--env", "h1-walk", "--reinit", "none", "--seeds", "0-9", "--preset", "quick", "--seeds", "3")
+    (job,) = jobs_of(*words, "--preset", "paper")
+    assert (job.seed, job.stop) == (3, 1_000_000)
+    said = capsys.readouterr().err
+    for name in ("--seeds", "--preset"):
+        assert f"{name} given twice" in said
+
+
+def test_trunks_keep_the_replay_that_branches_begin_with():
+    words = ("--env", "h1-walk", "--seeds", "0", "--reinit", "none", "--keep-replay", "False")
+    trunk, branch = jobs_of(*words, "--branch-at", "0.5")
+    assert "--keep-replay" not in trunk.command
+    assert "--keep-replay False" in branch.command
+    assert (trunk.resumed_with, branch.resumed_with) == ((), ("--keep-replay", "False"))
+    (whole,) = jobs_of(*words)
+    assert "--keep-replay False" in whole.command
+
+
+def test_a_grid_of_ten_thousand_runs_is_planned_in_seconds():
+    begin = time.process_time()
+    assert len(jobs_of("--env", "h1-walk", "--reinit", "none", "fire", "--seeds", "0-4999")) == 10_000
+    assert time.process_time() - begin < 20
 
 
 def test_seeds_are_ranges_or_lists():

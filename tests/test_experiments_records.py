@@ -2,11 +2,13 @@
 
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
 
 from experiments.analysis.found import find_runs
+from experiments.analysis.planned import notes_on_missing
 from experiments.analysis.records import read_run
 from tests.fixtures.comparison import write_comparison, write_run
 
@@ -121,12 +123,115 @@ def test_what_was_no_number_is_not_a_number(tmp_path: Path):
 
 
 def test_what_is_no_run_is_refused_in_one_line(tmp_path: Path):
-    with pytest.raises(ValueError, match=r"is not a run: it has no readable config\.json"):
+    with pytest.raises(ValueError, match=r"is not a run: it has no config\.json"):
         read_run(tmp_path)
     with pytest.raises(ValueError, match="holds no run"):
         find_runs([tmp_path])
     folder = write_run(tmp_path / "run", steps=2_000)
-    (folder / "metrics.jsonl").write_text("what\n")
-    with pytest.raises(ValueError, match=r"line 1 is no line of metrics: 'what'") as error:
+    lines = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (folder / "metrics.jsonl").write_text("".join([lines[0], "what\n", *lines[1:]]))
+    with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2 is no line of metrics$"):
         read_run(folder)
-    assert "\n" not in str(error.value)
+
+
+def test_a_run_that_diverged_has_ended_and_has_not_finished(tmp_path: Path):
+    run = read_run(write_run(tmp_path / "run", diverged=4_500))
+    assert run.diverged is not None
+    assert (run.finished, run.ended, run.reached) == (False, True, 4_500)
+    assert run.diverged.said == "at step 4,500 (critic_loss is nan)"
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[:-1]))  # as a later resume leaves it
+    assert read_run(tmp_path / "run").ended is False
+
+
+COUNTS = '"decisions": 1, "environment_steps": 1, "updates": 1, "episodes": 1'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f'{{"kind": "evaluation", {COUNTS}, "return": "high"}}',
+        f'{{"kind": "evaluation", {COUNTS}}}',
+        f'{{"kind": "event", {COUNTS}, "method": "fire", "seconds": 1, "networks": [{{"name": "q"}}]}}',
+        f'{{"kind": "train", {COUNTS}, "seconds": [1]}}',
+        f'{{"kind": "diverged", {COUNTS}}}',
+        '{"kind": "evaluation", "environment_steps": 1e400, "return": 1}',
+        '{"kind": "train"}',
+        "[" * 100_000,
+        "\x00",
+        "9" * 5_000,
+    ],
+)
+def test_lines_of_metrics_that_no_run_wrote_are_named(tmp_path: Path, line: str):
+    folder = write_run(tmp_path / "run", steps=2_000)
+    lines = (folder / "metrics.jsonl").read_text()
+    (folder / "metrics.jsonl").write_text(f"{line}\n{lines}")
+    with pytest.raises(ValueError, match=r"metrics\.jsonl, line 1 is no line of metrics$"):
+        read_run(folder)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("action_repeat", 0), ("num_envs", -1), ("steps", 10**30), ("steps", "many"), ("seed", None), ("env", 5),
+        ("reinit_at", {}),
+    ],
+)  # fmt: skip
+def test_settings_that_no_run_has_end_in_one_line(tmp_path: Path, setting: str, value: object):
+    folder = write_run(tmp_path / "run", steps=2_000)
+    described = json.loads((folder / "config.json").read_text())
+    described["run"][setting] = value
+    (folder / "config.json").write_text(json.dumps(described))
+    with pytest.raises(ValueError, match=r"config") as caught:
+        read_run(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("branch", [5, "trunk@" + "9" * 5_000, "a" * 5_000, "a\0b@500", "trunk@-5", "loop@5"])
+def test_a_trunk_that_cannot_be_ends_in_one_line(tmp_path: Path, branch: object):
+    folder = write_run(tmp_path / "run", steps=2_000)
+    (tmp_path / "loop").symlink_to("loop")
+    described = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(described | {"branch_from": branch}))
+    with pytest.raises(ValueError, match="run") as caught:
+        read_run(folder)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1_000
+
+
+def test_pipes_links_and_what_is_too_large_are_refused_at_once(tmp_path: Path):
+    folder = write_run(tmp_path / "run", steps=2_000)
+    (folder / "metrics.jsonl").unlink()
+    os.mkfifo(folder / "metrics.jsonl")
+    with pytest.raises(ValueError, match=r"metrics\.jsonl: is no regular file$"):
+        read_run(folder)
+    for name in ("pipe", "large", "linked"):
+        write_run(tmp_path / name, steps=2_000)
+        (tmp_path / name / "config.json").unlink()
+    os.mkfifo(tmp_path / "pipe" / "config.json")
+    with (tmp_path / "large" / "config.json").open("w") as file:
+        file.truncate(2**40)
+    (tmp_path / "linked" / "config.json").symlink_to("/etc/passwd")
+    for name, said in (("pipe", "no regular file"), ("large", "bytes"), ("linked", "symbolic link")):
+        with pytest.raises(ValueError, match=rf"{name} is not a run: .*{said}[^\n]*$"):
+            read_run(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "plan",
+    ["[]", "{}", '{"fixed": 3}', '{"fixed": {}, "seeds": ["a"]}', '{"fixed": {}, "envs": 3}', "[" * 100_000, "what"],
+)
+def test_a_plan_that_no_comparison_wrote_is_named_in_one_line(tmp_path: Path, plan: str):
+    write_run(tmp_path / "run", steps=2_000)
+    (tmp_path / "comparison.json").write_text(plan)
+    with pytest.raises(ValueError, match=r"comparison\.json") as caught:
+        find_runs([tmp_path])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_plan_of_more_runs_than_can_be_looked_for_is_refused(tmp_path: Path):
+    run = read_run(write_run(tmp_path / "run", steps=2_000))
+    plan = {"fixed": {}, "envs": ["e"] * 9_000, "methods": ["m"] * 9_000, "seeds": [0] * 9_000}
+    (tmp_path / "comparison.json").write_text(json.dumps(plan))
+    with pytest.raises(ValueError, match=r"comparison\.json asks for 729,000,000,000 runs"):
+        notes_on_missing([run], [])

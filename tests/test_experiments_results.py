@@ -14,7 +14,7 @@ from experiments.analysis.found import find_runs
 from experiments.analysis.results import Comparison, Options, Results
 from experiments.report.scores import summary, write_scores
 from tests.fixtures.comparison import write_comparison, write_run
-from training.session import final_return
+from training.history import final_return
 
 FAST = Options(resamples=200)
 
@@ -63,7 +63,9 @@ def test_a_dip_is_in_the_curve_and_in_the_area_and_the_value_before_is_kept(tmp_
     up, fall, back, after = 5 / 2 * 5, (1.0 + 3.6) / 2, (3.6 + 7.0) / 2, (7.0 + 10.0) / 2 * 3
     assert run.area == pytest.approx((up + fall + back + after) / 10)
     assert run.final == pytest.approx(9.5)
-    assert run.final == pytest.approx(final_return(tmp_path / "run")[0])
+    known = final_return(tmp_path / "run" / "metrics.jsonl")
+    assert known is not None
+    assert run.final == pytest.approx(known[0])
 
 
 def test_a_branchs_area_counts_from_the_branch_on_with_or_without_an_evaluation_there(tmp_path: Path):
@@ -296,8 +298,8 @@ def test_runs_that_were_asked_for_and_are_not_there_and_failed_ones_are_said(tmp
         noted_there = {"code": -9, "lines": []}
         (tmp_path / "logs" / f"MinAtar_Breakout-v1-{name}.failed.json").write_text(json.dumps(noted_there))
     notes = results_of(tmp_path).notes
-    assert noted(notes, "not begun: fire in MinAtar/Breakout-v1, seed 2 (failed: killed by signal 9)")
-    assert noted(notes, "none-seed0 failed (killed by signal 9)", "--retry")
+    assert noted(notes, "not begun: fire in MinAtar/Breakout-v1, seed 2 (failed: killed (signal 9)")
+    assert noted(notes, "none-seed0 failed (killed (signal 9)", "--retry")
     assert not noted(notes, "not begun: none")
 
 
@@ -361,7 +363,8 @@ def test_scores_and_summary_hold_every_run_and_every_interval(tmp_path: Path):
     assert (fire["branch_step"], fire["reached"]) == ("5000", "True")
     assert fire["trunk"].endswith("trunk-seed0")
     begun = next(row for row in rows if row["method"] == "reset")
-    assert (begun["finished"], begun["final"]) == ("False", "")
+    assert (begun["ended"], begun["final"]) == ("unfinished", "")
+    assert fire["ended"] == "finished"
     text = summary(results)
     assert r"none+a\|\_b\*" in text
     assert "95% percentile bootstrap, 200 resamples of runs" in text

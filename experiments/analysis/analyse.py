@@ -9,6 +9,7 @@ from fire.nearest import nearest
 
 from .across import LEVELS, across_environments
 from .contrasts import contrasts
+from .divergence import continued, failing_return
 from .methods import common_grid, summarise
 from .notes import notes_on, notes_on_all, without_repeats
 from .planned import notes_on_missing
@@ -47,6 +48,8 @@ def analyse(runs: Sequence[Run], options: Options, trunks: Sequence[Run] = ()) -
 
 def _compare(agent: str, env: str, runs: Sequence[Run], options: Options) -> Comparison:
     names, baseline, reference = _in_order(dict.fromkeys(run.method for run in runs), options)
+    failing = failing_return(env, runs)
+    runs = continued(runs, failing)
     scored = {name: _scored([run for run in runs if run.method == name]) for name in names}
     threshold = _threshold(env, scored, reference, options)
     grid, levels = common_grid(list(scored.values())), _levels(scored.values())
@@ -63,7 +66,8 @@ def _compare(agent: str, env: str, runs: Sequence[Run], options: Options) -> Com
         threshold=threshold,
         references=envs.references(env),
         branch_step=next(iter(places)) if len(places) == 1 else None,
-        notes=notes_on(methods, found, options),
+        notes=notes_on(methods, found, options, failing),
+        failing=failing,
     )
 
 
@@ -82,10 +86,10 @@ def _in_order(methods: Iterable[str], options: Options) -> tuple[tuple[str, ...]
 
 
 def _scored(runs: Sequence[Run]) -> list[RunScores]:
-    """By seed. Unfinished runs count where their method has no finished one, in the curve alone."""
-    any_finished = any(run.finished for run in runs)
+    """By seed. Unfinished runs count where their method has no other one, in the curve alone."""
+    any_ended = any(run.ended for run in runs)
     ordered = sorted(runs, key=lambda run: (run.seed, str(run.folder)))
-    return [score(run, counted=run.finished or not any_finished) for run in ordered]
+    return [score(run, counted=run.ended or not any_ended) for run in ordered]
 
 
 def _threshold(

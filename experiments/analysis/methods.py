@@ -1,5 +1,6 @@
 """What the runs of one method in one environment come to."""
 
+import math
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -76,12 +77,17 @@ def summarise(
         profile=shown,
         gap=stability_gap(finished, lambda run: run.gaps, draws, options.confidence),
         events=_events([run for run in runs if run.counted]),
-        measures=_measures([run for run in runs if run.counted]),
-        cost=_cost(finished or runs),
+        measures=_measures(_undiverged([run for run in runs if run.counted])),
+        cost=_cost(_undiverged(finished) or runs),
         pretended=stability_gap(
             finished, lambda run: (run.pretended,) if run.pretended else (), draws, options.confidence
         ),
     )
+
+
+def _undiverged(runs: Sequence[RunScores]) -> Sequence[RunScores]:
+    """Runs whose measures go, and whose time was taken, to the end; the others alone where there are no such ones."""
+    return [run for run in runs if not run.run.diverged] or runs
 
 
 MakeDraws = Callable[[Sequence[int]], Draws]
@@ -109,10 +115,16 @@ def common_grid(methods: Sequence[Sequence[RunScores]]) -> Array:
     Of a method whose runs have none in common, all their steps.
     """
     steps: set[float] = set()
+    known = {step for runs in methods for run in runs if not run.run.diverged for step in run.steps.tolist()}
     for runs in methods:
-        if evaluated := [set(run.steps.tolist()) for run in runs if run.counted]:
+        if evaluated := [set(run.steps.tolist()) - (_divergence(run) - known) for run in runs if run.counted]:
             steps |= set.intersection(*evaluated) or set.union(*evaluated)
     return np.array(sorted(steps))
+
+
+def _divergence(run: RunScores) -> set[float]:
+    """The step at which a run diverged, where nobody may have been evaluated."""
+    return {float(run.run.diverged.environment_steps)} if run.run.diverged else set()
 
 
 def curve_values(runs: Sequence[RunScores], grid: Array) -> tuple[Array, Array]:
@@ -141,17 +153,28 @@ def values_before(
     scales: Sequence[tuple[float, float]] = ((0.0, 1.0),),
 ) -> dict[float, Aggregates]:
     """What a curve was just before events that all runs had at the same step; `scales` normalise each environment."""
-    shared = [step for step in steps.tolist() if all(step in run.before for runs in groups for run in runs)]
+    before = [[_before(run) for run in runs] for runs in groups]
+    shared = [
+        step for step in steps.tolist()
+        if any(step in run.before for runs in groups for run in runs)
+        and all(value(int(step)) is not None for values in before for value in values)
+    ]  # fmt: skip
     return {
         step: aggregate(
             [
-                zero + size * known([run.before[int(step)] for run in runs])
-                for (zero, size), runs in zip(scales, groups, strict=True)
+                zero + size * known([value(int(step)) for value in values])
+                for (zero, size), values in zip(scales, before, strict=True)
             ],
             middle, make_draws, confidence,
         )
         for step in shared
     }  # fmt: skip
+
+
+def _before(run: RunScores) -> Callable[[int], float | None]:
+    """A run's return just before an event; one that had diverged by then has had none, and counts as it does."""
+    place = run.run.diverged.environment_steps if run.run.diverged else math.inf
+    return lambda step: run.before.get(step, float(run.returns[-1]) if step >= place else None)
 
 
 def curve(

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .records import Run
-from .results import Contrast, MethodResults, Options, RunScores
+from .records import AFTER_DIVERGENCE, Run
+from .results import Contrast, Failing, MethodResults, Options, RunScores
 from .statistics import COVERAGE, ENOUGH_RUNS, counted
 
 
@@ -21,7 +21,7 @@ def without_repeats(runs: Sequence[Run]) -> tuple[list[Run], tuple[str, ...]]:
     for run in runs:
         key = (run.agent, run.env, run.method, run.seed)
         other = best.get(key)
-        if other is None or (run.finished, run.reached) > (other.finished, other.reached):
+        if other is None or (run.finished, run.ended, run.reached) > (other.finished, other.ended, other.reached):
             best[key] = run
         if other is None:
             continue
@@ -59,12 +59,15 @@ def notes_on_all(runs: Sequence[Run]) -> tuple[str, ...]:
     )
 
 
-def notes_on(methods: Sequence[MethodResults], contrasts: Sequence[Contrast], options: Options) -> tuple[str, ...]:
+def notes_on(
+    methods: Sequence[MethodResults], contrasts: Sequence[Contrast], options: Options, failing: Failing | None
+) -> tuple[str, ...]:
     """On the runs of one agent in one environment."""
     scored = [run for method in methods for run in method.runs]
     runs = [each.run for each in scored]
     return (
         *few_runs({method.method: [method.n] for method in methods} | _fewer(methods, contrasts), options.confidence),
+        *_diverged(methods, failing),
         *_uneven(methods),
         *_unfinished(methods),
         *_settings(runs),
@@ -117,10 +120,28 @@ def _uneven(methods: Sequence[MethodResults]) -> list[str]:
     ]
 
 
+def _diverged(methods: Sequence[MethodResults], failing: Failing | None) -> list[str]:
+    """Which runs diverged, and what they count with."""
+    if failing is None:
+        told = "it has no score, as nothing is known of any return"
+    else:
+        told = (
+            f"counted with a return of {failing.value:.4g}, {failing.meaning}, from there to the planned end, in every "
+            "curve, score and interval"
+        )
+    notes = []
+    for method in methods:
+        found = [f"seed {run.run.seed} diverged {run.run.diverged.said}" for run in method.runs if run.run.diverged]
+        others = any(run.run.finished for run in method.runs)
+        left_out = "; not in the means of measures and of wall time" if found and others else ""
+        notes += [f"{method.method}, {', '.join(found)}: {told}{left_out}."] if found else []
+    return notes
+
+
 def _unfinished(methods: Sequence[MethodResults]) -> list[str]:
     notes = []
     for method in methods:
-        unfinished = [run.run for run in method.runs if not run.run.finished]
+        unfinished = [run.run for run in method.runs if not run.run.ended]
         if not unfinished:
             continue
         which = ", ".join(
@@ -172,7 +193,7 @@ def _pairing(runs: Sequence[Run], contrasts: Sequence[Contrast]) -> list[str]:
     unpaired = [f"{each.method} and {each.against}" for each in contrasts if not each.paired]
     if unpaired:
         notes.append(f"Not paired, as their runs are not branches of the same trunks: {'; '.join(unpaired)}.")
-    counts = Counter(run.method for run in runs if run.finished)
+    counts = Counter(run.method for run in runs if run.ended)
     return notes + [
         f"{each.method} and {each.against} are compared on the {each.improvement.n} trunks that both have."
         for each in contrasts
@@ -200,17 +221,22 @@ def _evaluations(methods: Sequence[MethodResults], scored: Sequence[RunScores]) 
             f"Not all runs were evaluated at the same steps: curves of {', '.join(interpolated)} are straight lines "
             "between evaluations."
         )
-    lost = sum(not math.isfinite(evaluation.mean) for run in scored for evaluation in run.run.evaluations)
-    if lost:
+    means = [each.mean for run in scored for each in run.run.evaluations if each.occasion != AFTER_DIVERGENCE]
+    if lost := sum(not math.isfinite(mean) for mean in means):
         notes.append(
-            f"{lost} of {sum(len(run.run.evaluations) for run in scored)} evaluations have no return, as no episode "
-            "ended in them or it was no number: they are left out."
+            f"{lost} of {len(means)} evaluations have no return, as no episode ended in them or it was no number: they "
+            "are left out."
         )
     for run in scored:
-        if run.run.finished and run.final is None:
-            last = f"no return after step {run.steps[-1]:,.0f}" if len(run.steps) else "no return at all"
-            curve = f" and the curve of {run.run.method} ends there" if run.counted else ""
-            notes.append(f"{run.run.method}, seed {run.run.seed}, has {last}: it has no score{curve}.")
+        if not run.run.finished or math.isfinite(run.run.evaluations[-1].mean):
+            continue
+        name = f"{run.run.method}, seed {run.run.seed}"
+        if run.final is not None:
+            notes.append(f"{name}, has no return in its last evaluation: its score is of those shortly before.")
+            continue
+        last = f"no return after step {run.steps[-1]:,.0f}" if len(run.steps) else "no return at all"
+        curve = f" and the curve of {run.run.method} ends there" if run.counted else ""
+        notes.append(f"{name}, has {last}: it has no score, is in no mean and no interval{curve}.")
     return notes
 
 

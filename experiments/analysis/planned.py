@@ -1,48 +1,61 @@
 """What compare.py left beside its runs: which there were to be (comparison.json), and how some failed (logs/)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from training.beginning import folder_name
-from training.files import read_json
 
-from .records import Run, failure_of
+from ..failure import read_failure
+from ..kept import KEPT, Kept, read_kept
+from .records import Run
+
+MOST = 100_000  # runs that are looked for
 
 
 def is_planned_trunk(folder: Path, env: str, seed: int) -> bool:
     """Whether a comparison made the run to branch from it."""
-    plan = _plan(folder.parent)
-    return bool(plan) and plan["fixed"].get("branch_at") is not None and folder.name == _name(env, "trunk", seed)
+    plan = read_kept(folder.parent)
+    return plan is not None and plan.fixed.get("branch_at") is not None and folder.name == _name(env, "trunk", seed)
 
 
 def notes_on_missing(runs: Iterable[Run], trunks: Iterable[Run]) -> tuple[str, ...]:
-    """Runs that were asked for beside these and have not begun, and what failed, in sentences."""
+    """Runs that were asked for beside these and have not begun, and what failed or diverged, in sentences."""
     listed = [*runs, *trunks]
-    notes = []
+    diverged = {trunk.folder.name: trunk for trunk in trunks if trunk.diverged}
+    notes = [
+        f"{name} diverged {trunk.diverged.said}: no method can branch from it, so its seed counts for none."
+        for name, trunk in diverged.items()
+        if trunk.diverged and is_planned_trunk(trunk.folder, trunk.env, trunk.seed)
+    ]
     for parent in dict.fromkeys(run.folder.parent for run in listed):
-        plan = _plan(parent)
-        for env in plan.get("envs", ()):
-            for method in plan["methods"]:
-                missing = [
-                    seed for seed in plan["seeds"] if not (parent / _name(env, method, seed) / "config.json").is_file()
-                ]
-                failures = {seed: failure_of(parent / _name(env, method, seed)) for seed in missing}
-                if missing:
-                    seeds = ", ".join(f"{seed} (failed: {why})" if why else str(seed) for seed, why in failures.items())
-                    word = "seed" if len(missing) == 1 else "seeds"
-                    notes.append(f"Asked for, but not begun: {method} in {env}, {word} {seeds}.")
+        for env, method, missing in _missing(parent, read_kept(parent) or Kept({})):
+            failures = {seed: read_failure(parent / _name(env, method, seed)) for seed in missing}
+            seeds = ", ".join(
+                f"{seed} (failed: {failure.reason})" if failure else str(seed) for seed, failure in failures.items()
+            )
+            word = "seed" if len(missing) == 1 else "seeds"
+            notes.append(f"Asked for, but not begun: {method} in {env}, {word} {seeds}.")
     failed = dict.fromkeys((run.folder.name, run.failure) for run in listed if run.failure)
     return (*notes, *(f"{name} failed ({why}): compare.py --retry runs it again." for name, why in failed))
 
 
+def _missing(parent: Path, plan: Kept) -> Iterator[tuple[str, str, list[int]]]:
+    """Environments and methods, with the seeds that they were not begun with."""
+    if (count := len(plan.envs) * len(plan.methods) * len(plan.seeds)) > MOST:
+        raise ValueError(f"{parent / KEPT} asks for {count:,} runs; no more than {MOST:,} are looked for")
+    for env in plan.envs:
+        for method in plan.methods:
+            folders = {seed: parent / _name(env, method, seed) for seed in plan.seeds}
+            if missing := [seed for seed, folder in folders.items() if not _is_there(folder)]:
+                yield env, method, missing
+
+
+def _is_there(folder: Path) -> bool:
+    try:
+        return (folder / "config.json").is_file()
+    except OSError:  # a name too long, which no comparison has made
+        return False
+
+
 def _name(env: str, method: str, seed: int) -> str:
     return folder_name(f"{env}-{method}-seed{seed}")
-
-
-def _plan(parent: Path) -> dict[str, Any]:
-    path = parent / "comparison.json"
-    plan = read_json(path) if path.is_file() else {}
-    if plan and not {"fixed", "envs", "methods", "seeds"} <= set(plan):
-        raise ValueError(f"{path} is not what compare.py writes: it has to have fixed, envs, methods and seeds")
-    return dict(plan)

@@ -1,26 +1,33 @@
 """What a run folder says: settings, evaluations, events and measures, of runs in progress too."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
+from replay.durable import Damaged
 from training.algorithms import config_to_json, name_of
-from training.files import read_json
+from training.files import METRICS, read_json
 from training.policy import read_config, split_run
-from training.settings import RunSettings
+from training.settings import RunSettings, flag
+
+from ..failure import read_failure
+from ..lines import Divergence, EvaluationLine, EventLine, NetworkLine, Number, TrainLine, read_metrics
 
 Array = NDArray[np.float64]
 
 # Settings that may differ between two runs that are compared: what is compared, and what changes no result.
 COMPARED = ("reinit", "reinit_every", "reinit_at", "reinit_when", "reinit_cooldown", "regularize", "seed")
-HARMLESS = ("threads", "device", "log_every", "checkpoint_every", "checkpoint_at", "measure_hessian", "video")
+HARMLESS = (
+    "threads", "device", "log_every", "checkpoint_every", "checkpoint_at", "keep_replay", "measure_hessian", "video",
+)  # fmt: skip
 SCHEDULE = ("reinit_every", "reinit_at", "reinit_when", "reinit_cooldown")
+MOST = 2**53  # steps of a run
 
 
 @dataclass(frozen=True)
@@ -36,11 +43,14 @@ class Branch:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One evaluation; `occasion` is "scheduled", "before event" or "after event"."""
+    """One evaluation; `occasion` is "scheduled", "before event", "after event", or AFTER_DIVERGENCE."""
 
     step: int  # environment steps
     mean: float  # return, mean of the episodes; NaN where none ended
     occasion: str
+
+
+AFTER_DIVERGENCE = "diverged"  # no evaluation, but what a run counts with in its place
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,7 @@ class Run:
     steps: int  # planned, in environment steps
     reached: int  # environment steps, of its last whole line
     finished: bool  # its last evaluation is there
+    diverged: Divergence | None  # how it ended instead
     branch: Branch | None
     evaluations: tuple[Evaluation, ...]  # in order; of a branch the trunk's first
     events: tuple[EventRecord, ...]
@@ -100,23 +111,50 @@ class Run:
     made_with: Mapping[str, str] = field(repr=False)  # versions, commit, processor, gpu, threads
     failure: str | None = None  # how it ended that should not have, as its comparison has noted, until it is retried
 
+    @property
+    def ended(self) -> bool:
+        """Whether it has a result: one that diverged has, too."""
+        return self.finished or self.diverged is not None
+
+
+class _Described(Struct, frozen=True):
+    """What a config.json has besides the settings."""
+
+    branch_from: Annotated[str, Meta(max_length=4_000)] | None = None
+    versions: dict[str, str] = {}
+    commit: str | None = None
+    processor: str | None = None
+    gpu: str | None = None
+
+
+class _Named(Struct, frozen=True):
+    """What tells whether a run may be the trunk of another."""
+
+    env: str
+    seed: int
+
+
+class _Candidate(Struct, frozen=True):
+    run: _Named
+
 
 def read_run(folder: Path, branch: Branch | None = None) -> Run:
     """Everything that the folder says now; its run may be in progress. `branch`: a trunk as a branch of itself."""
     folder = folder.resolve()
     config = read_config(folder)
-    described = read_json(folder / "config.json")
+    described = read_json(folder / "config.json", _Described)
     settings = config.run
-    lines = _by_kind(folder / "metrics.jsonl")
-    branch = branch or _branch(folder, described.get("branch_from"), settings)
-    evaluations = tuple(_evaluation(line) for line in lines["evaluation"])
-    last = {"environment_steps": 0, "updates": 0} | max(
-        (kind[-1] for kind in lines.values() if kind), key=lambda line: line["environment_steps"], default={}
+    _check(folder, settings)
+    metrics = read_metrics(folder / METRICS)
+    branch = branch or _branch(folder, described.branch_from, settings)
+    evaluations = tuple(
+        Evaluation(line.environment_steps, _number(line.mean), line.occasion) for line in metrics.of(EvaluationLine)
     )
-    trunk = [line for line in lines["train"] if branch and line["environment_steps"] <= branch.step]
-    start, end = trunk[-1:] or [{}], lines["train"][-1:] or [{}]
-    seconds, own = end[0].get("seconds", 0.0), end[0].get("seconds", 0.0) - start[0].get("seconds", 0.0)
-    own_updates = end[0].get("updates", 0) - start[0].get("updates", 0)
+    training, nothing = metrics.of(TrainLine), TrainLine("train", 0)
+    start = ([line for line in training if branch and line.environment_steps <= branch.step] or [nothing])[-1]
+    end = (training or [nothing])[-1]
+    own, own_updates = end.seconds - start.seconds, end.updates - start.updates
+    diverged = metrics.lines[-1] if metrics.lines and isinstance(metrics.lines[-1], Divergence) else None
     return Run(
         folder=folder,
         agent=name_of(config),
@@ -124,64 +162,48 @@ def read_run(folder: Path, branch: Branch | None = None) -> Run:
         method=settings.method,
         seed=settings.seed,
         steps=settings.steps,
-        reached=last["environment_steps"],
-        finished=bool(evaluations) and evaluations[-1].step >= settings.steps,
+        reached=metrics.reached,
+        finished=bool(evaluations) and evaluations[-1].step >= settings.steps and diverged is None,
+        diverged=diverged,
         branch=branch,
         evaluations=evaluations,
-        events=tuple(_event(line) for line in lines["event"]),
-        measures=_measures(lines["measures"]),
-        seconds=seconds,
+        events=tuple(_event(line) for line in metrics.of(EventLine)),
+        measures=_measures(metrics.measures),
+        seconds=end.seconds,
         own_seconds=own,
-        updates=last["updates"],
+        updates=metrics.updates,
         updates_per_second=own_updates / own if own > 0 and own_updates else math.nan,
         action_repeat=settings.action_repeat,
         replay_ratio=settings.replay_ratio,
         settings=_flat(config_to_json(config)),
         schedule={name: getattr(settings, name) for name in SCHEDULE},
-        made_with=_made_with(described),
-        failure=failure_of(folder),
+        made_with=_made_with(described, settings),
+        failure=failure.reason if (failure := read_failure(folder)) else None,
     )
 
 
-def failure_of(folder: Path) -> str | None:
-    """How its run failed, as compare.py notes it beside the run until it is retried."""
-    path = folder.parent / "logs" / f"{folder.name}.failed.json"
-    if not path.is_file():
-        return None
-    noted = read_json(path)
-    code = f"exit code {noted['code']}" if noted["code"] >= 0 else f"killed by signal {-noted['code']}"
-    return f"{code}: {noted['lines'][-1].strip()[-200:]}" if noted["lines"] else code
-
-
-def _by_kind(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """The lines that are used here, by their kind; those of episodes, by far the most, are not even parsed."""
-    found: dict[str, list[dict[str, Any]]] = {"train": [], "evaluation": [], "event": [], "measures": []}
-    if not path.exists():
-        return found
-    with path.open() as file:
-        for number, line in enumerate(file, 1):
-            if line.startswith('{"kind": "episode"') or not line.endswith("\n"):  # cut short by a kill
-                continue
-            try:
-                value = json.loads(line)
-                kind = value["kind"]
-            except (json.JSONDecodeError, KeyError, TypeError) as error:
-                raise ValueError(f"{path}, line {number} is no line of metrics: {line[:40].strip()!r}") from error
-            if kind in found:
-                found[kind].append(value)
-    return found
+def _check(folder: Path, settings: RunSettings) -> None:
+    """What numbers are made from; the rest of the settings is only shown."""
+    for name in ("steps", "num_envs", "action_repeat"):
+        if not 1 <= getattr(settings, name) <= MOST:
+            raise ValueError(f"{folder / 'config.json'} has {flag(name)} {getattr(settings, name)!s:.40}")
 
 
 def _branch(folder: Path, source: str | None, settings: RunSettings) -> Branch | None:
     if source is None:
         return None
     path, step = split_run(source)
-    trunk = next((place for place in _places(folder, path) if _may_be_trunk(place, settings)), path)
+    try:
+        trunk = next((place for place in _places(folder, path) if _may_be_trunk(place, settings)), path)
+    except (OSError, RuntimeError, ValueError) as error:  # what is no path, and links that lead in a circle
+        raise ValueError(f"{folder} branches from {source[:200]!r}: {error}") from error
     if step is None:  # from the trunk's newest checkpoint: at its end, or where the method acted
         first = settings.reinit_at[:1] or ((read_config(trunk).run.steps,) if trunk.is_absolute() else ())
         if not first:
             raise ValueError(f"{folder} branches from {source}, which names no step and is not there any more")
         step = first[0]
+    if not 0 <= step <= MOST:
+        raise ValueError(f"{folder} branches from {source[:200]}: no run has such a step")
     return Branch(trunk, settings.reached(step))
 
 
@@ -198,30 +220,30 @@ def _places(folder: Path, path: Path) -> Iterator[Path]:
 
 def _may_be_trunk(place: Path, settings: RunSettings) -> bool:
     """A branch has its trunk's environment and seed."""
-    if not (place / "config.json").is_file():
+    try:
+        named = read_json(place / "config.json", _Candidate).run
+    except Damaged:  # it is not there, most often
         return False
-    run = read_json(place / "config.json").get("run", {})
-    return bool((run.get("env"), run.get("seed")) == (settings.env, settings.seed))
+    return (named.env, named.seed) == (settings.env, settings.seed)
 
 
-def _evaluation(line: Mapping[str, Any]) -> Evaluation:
-    return Evaluation(line["environment_steps"], _number(line["return"]), line.get("occasion", "scheduled"))
+def _event(line: EventLine) -> EventRecord:
+    networks = tuple(map(_network, line.networks))
+    return EventRecord(line.environment_steps, line.updates, line.cause, line.method, line.seconds, networks)
 
 
-def _event(line: Mapping[str, Any]) -> EventRecord:
-    networks = tuple(_network(network["name"], network["matrices"]) for network in line["networks"])
-    cause = line.get("cause", "schedule")
-    return EventRecord(line["environment_steps"], line["updates"], cause, line["method"], line["seconds"], networks)
-
-
-def _network(name: str, matrices: Sequence[Mapping[str, Any]]) -> NetworkChange:
+def _network(network: NetworkLine) -> NetworkChange:
     figures = ("squared_frobenius_error", "deviation_before", "deviation_after")
-    return NetworkChange(name, *(sum(_number(matrix[figure]) for matrix in matrices) for figure in figures))
+    sums = (sum(_number(getattr(matrix, figure)) for matrix in network.matrices) for figure in figures)
+    return NetworkChange(network.name, *sums)
 
 
 def _measures(lines: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Series]:
     """Those of whole networks: `network/measure`, not `network/measure/layer`."""
-    names = dict.fromkeys(name for line in lines for name in line if name.count("/") == 1)
+    names = dict.fromkeys(
+        name for line in lines for name, value in line.items()
+        if name.count("/") == 1 and (value is None or type(value) in (int, float))
+    )  # fmt: skip
     steps = np.array([line["environment_steps"] for line in lines], dtype=float)
     found = {}
     for name in names:
@@ -238,12 +260,12 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in flat.items() if name not in left_out}
 
 
-def _made_with(described: Mapping[str, Any]) -> dict[str, str]:
-    values = dict(described.get("versions", {}))
-    values |= {name: described[name] for name in ("commit", "processor", "gpu") if described.get(name)}
-    return values | {"threads": str(described["run"]["threads"])}
+def _made_with(described: _Described, settings: RunSettings) -> dict[str, str]:
+    machine = {"commit": described.commit, "processor": described.processor, "gpu": described.gpu}
+    values = described.versions | {name: value for name, value in machine.items() if value}
+    return values | {"threads": str(settings.threads)}
 
 
-def _number(value: float | None) -> float:
-    """Metrics are strict JSON, where what is no number is null."""
-    return math.nan if value is None else float(value)
+def _number(value: Number) -> float:
+    """NaN for null, and for what is no number or none that a curve could hold."""
+    return float(value) if type(value) in (int, float) and value is not None and abs(value) < 1e300 else math.nan

@@ -59,13 +59,13 @@ class Gap:
 
 @dataclass(frozen=True, eq=False)
 class RunScores:
-    """One run: its points for display, and its scores, which are None until it has finished."""
+    """One run: its points for display, and its scores, which are None until it has finished or diverged."""
 
     run: Run
     steps: Array  # of its evaluations, each step once: at an event the one after it
     returns: Array
     before: Mapping[int, float]  # step: return just before the event there
-    counted: bool  # in its method's curve: finished, or its method has no finished run
+    counted: bool  # in its method's curve: finished or diverged, or its method has no such run
     final: float | None  # mean of the evaluations in the last 10% of the steps
     area: float | None  # under the curve, divided by its length; of a branch from the branch on
     normalised: float | None  # `final`, where the environment has references
@@ -175,7 +175,7 @@ class MethodResults:
 
     method: str
     runs: tuple[RunScores, ...]  # by seed; unfinished ones too
-    n: int  # finished runs
+    n: int  # runs with a result: finished, or diverged
     curve: Curve | None  # None where no run has an evaluation
     final: Aggregates | None
     area: Aggregates | None
@@ -226,6 +226,14 @@ class Threshold:
     meaning: str  # in words, such as "90% of the best baseline's mean final return (redo, 10.2)"
 
 
+@dataclass(frozen=True)
+class Failing:
+    """What runs that diverged count with, from there on."""
+
+    value: float  # return
+    meaning: str  # in words
+
+
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """All methods of one agent in one environment."""
@@ -240,6 +248,7 @@ class Comparison:
     references: References | None  # returns of a random policy and of success, where they are known
     branch_step: int | None  # where all runs are branches made at one step
     notes: tuple[str, ...]
+    failing: Failing | None = None  # None where no run diverged
 
     def method(self, name: str) -> MethodResults:
         return next(results for results in self.methods if results.method == name)

@@ -7,7 +7,7 @@ import numpy as np
 import envs
 
 from .gaps import gaps_of, pretended_gap
-from .records import Array, Run
+from .records import AFTER_DIVERGENCE, Array, Run
 from .results import RunScores
 from .statistics import area_under, last_tenth
 
@@ -18,9 +18,11 @@ def score(run: Run, counted: bool) -> RunScores:
     """Everything but the threshold, which depends on the other runs."""
     steps, returns = points(run)
     last = dict(zip(steps.tolist(), returns.tolist(), strict=True))  # of each step, as the later one stays
-    scored = run.finished and counted and len(steps) > 0
+    scored = run.ended and counted and len(steps) > 0
     # A run whose returns stopped being numbers has no score: those before would tell of another moment.
     final = last_tenth(steps, returns, run.evaluations[-1].step) if scored else None
+    if scored and run.diverged:  # in the last tenth, perhaps: what was there before is not what it ended with
+        final = float(returns[-1]) if run.evaluations[-1].occasion == AFTER_DIVERGENCE else None
     area = None if final is None else area_under(*own_part(run, steps, returns))
     return RunScores(
         run=run,

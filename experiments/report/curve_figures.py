@@ -210,6 +210,9 @@ def _draw_run(axes: Any, panel: Panel, name: str, run: RunScores, look: Look, al
             history = history[:-1]  # without what the event did
         if name == panel.trunk or alpha > 0.5:
             pieces.append((history, TRUNK))
+    if run.run.diverged and run.counted:
+        place = run.run.diverged.environment_steps, run.returns[-1]
+        axes.plot(*place, color=look.color, marker="x", markersize=6, markeredgewidth=1.6, linestyle="none", zorder=4.6)
     for piece, color in pieces:
         shown = piece[thinned(len(piece))]
         axes.plot(

@@ -21,7 +21,7 @@ from .run_sections import run_sections
 from .score_sections import across_sections, score_sections
 from .scores import write_scores, write_summary
 from .sections import Section
-from .wording import counted, findings, headline, made_by, ranges
+from .wording import counted, findings, headline, how_many_ended, made_by, ranges
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,8 @@ def _lead(results: Results) -> str:
     runs = _runs(results)
     steps = " or ".join(dict.fromkeys(f"{run.steps:,}" for run in runs))
     agents = ", ".join(dict.fromkeys(comparison.agent for comparison in results.comparisons))
-    finished = sum(run.finished for run in runs)
-    done = f"{counted(len(runs), 'run')}{f', {finished} of them finished' if finished < len(runs) else ''}"
+    finished = all(run.finished for run in runs)
+    done = counted(len(runs), "run") if finished else f"{how_many_ended(runs)} runs"
     return f"{agents}, {done}, {steps} steps each, seeds {ranges(run.seed for run in runs)}" if runs else ""
 
 
@@ -126,11 +126,9 @@ def _shared_notes(results: Results) -> tuple[str, ...]:
 def _facts(results: Results) -> dict[str, str]:
     """What was compared, and with what it was made."""
     runs = _runs(results)
-    finished = sum(run.finished for run in runs)
     facts = {
         "Agent": _each(f"{comparison.agent} on {comparison.env}" for comparison in results.comparisons),
-        "Runs": f"{finished} finished of {len(runs)}"
-        + (f", and {counted(len(results.trunks), 'trunk')}" if results.trunks else ""),
+        "Runs": how_many_ended(runs) + (f", and {counted(len(results.trunks), 'trunk')}" if results.trunks else ""),
         "Seeds": ranges(run.seed for run in runs),
         "Steps": _each(f"{run.steps:,}" for run in runs),
         "Replay ratio": _each(f"{run.replay_ratio}" for run in runs),

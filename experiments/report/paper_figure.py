@@ -75,7 +75,9 @@ def _several(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Figure:
 def _say(figure: Figure, panels: Sequence[Panel], runs: str, title: str = "") -> None:
     """What it is above, and how it was made below."""
     ways = dict.fromkeys(curve.iqm.method for panel in panels for curve in panel.curves.values() if curve.iqm.bounded)
-    said = " ".join(["Thick: interquartile mean.", runs, *([f"Bands: {'; '.join(ways)}."] if ways else [])])
+    diverged = any(run.run.diverged for panel in panels for own in panel.runs.values() for run in own)
+    parts = ["Thick: interquartile mean.", runs, *(["Crosses: where runs diverged."] if diverged else [])]
+    said = " ".join([*parts, *([f"Bands: {'; '.join(ways)}."] if ways else [])])
     if title:
         figure.suptitle(title, fontsize=9.6, color=INK, weight="bold", x=0.012, ha="left")
     figure.supxlabel(said, fontsize=7.8, color=MUTED, x=0.012, ha="left")

@@ -1,13 +1,12 @@
 """The report's sections on what happened in the runs: events, measures of plasticity, cost, and each run by itself."""
 
-import math
 import os
 from pathlib import Path
 
 from training.measure_curves import PANELS
 
 from ..analysis.records import EventRecord
-from ..analysis.results import Comparison, Gap, RunScores
+from ..analysis.results import Comparison, Gap
 from . import wording
 from .curve_figures import Panel
 from .figures import picture
@@ -127,15 +126,8 @@ def _runs(comparison: Comparison) -> Section:
         scores = (run.final, run.area, *((run.normalised,) if normalised else ()))
         reached = wording.MISSING if run.steps_to_threshold is None else wording.steps(run.steps_to_threshold)
         cells.append(TableRow(method, (
-            method, str(run.run.seed), _state(run), *map(wording.number, scores), reached,
+            method, str(run.run.seed), wording.ended(run.run, share=True), *map(wording.number, scores), reached,
             wording.duration(run.run.seconds), os.path.relpath(run.run.folder, above),
         )))  # fmt: skip
     table = Table("Runs", columns, tuple(cells), words=(2, len(columns) - 1))
     return Section("Every run", f"Folders are below {wording.place(Path(above))}.", (), (table,))
-
-
-def _state(run: RunScores) -> str:
-    if run.run.finished:
-        return "finished"
-    share = run.run.reached / run.run.steps if run.run.steps else math.nan
-    return f"at {100 * share:.0f}%" if run.run.reached else "not begun"

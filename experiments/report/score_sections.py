@@ -65,6 +65,8 @@ def _curves(panel: Panel, looks: Looks) -> Section | None:
         text.append("Grey, before it: the trunks, which are the same for all methods.")
     if any(not run.counted for runs in panel.runs.values() for run in runs):
         text.append("Dotted: unfinished runs, which are not counted.")
+    if any(run.run.diverged for runs in panel.runs.values() for run in runs):
+        text.append("Crosses: where runs diverged; from there on they count with the return of a policy that fails.")
     counts = ", ".join(f"{name} {wording.runs_of(curve.iqm)}" for name, curve in panel.curves.items())
     notes = (*ways((curve.iqm for curve in panel.curves.values()), "Bands, at each point"), f"n: {counts}.")
     if any(curve.interpolated for curve in panel.curves.values()):
@@ -142,7 +144,7 @@ def _aggregates(caption: str, methods: Sequence[MethodResults | AcrossMethod], w
     found = [getattr(method, what) for method in methods]
     said = columns_said([[scores.iqm, scores.mean, scores.median] for scores in found])
     rows = tuple(
-        TableRow(method.method, (method.method, wording.runs_of(scores.iqm), *cells))
+        TableRow(method.method, (method.method, wording.runs_and_diverged(method, scores.iqm), *cells))
         for method, scores, cells in zip(methods, found, said, strict=True)
     )
     return Table(caption, ("method", "n", *(title for _, title in AGGREGATES)), rows)

@@ -17,37 +17,51 @@ from .wording import (
     counted,
     decimals,
     duration,
+    ended,
     findings,
     interval,
     number,
     percent,
     place,
-    runs_of,
+    runs_and_diverged,
     step_interval,
 )
 
 COLUMNS = (
-    "agent", "env", "method", "seed", "trunk", "branch_step", "steps", "finished", "final", "normalised", "area",
+    "agent", "env", "method", "seed", "trunk", "branch_step", "steps", "ended", "final", "normalised", "area",
     "normalised_area", "steps_to_threshold", "reached", "wall_seconds", "own_seconds", "updates_per_second", "folder",
 )  # fmt: skip
 
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet begins to compute at
+
 
 def write_scores(results: Results, path: Path) -> Path:
-    """Write `scores.csv`: numbers in full; empty where there is none, as of a threshold never reached."""
+    """Write `scores.csv`: numbers in full; empty where there is none, as of a threshold never reached.
+
+    Text that a spreadsheet would take for a formula has an apostrophe before it: methods are anybody's words.
+    """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(COLUMNS)
     for comparison in results.comparisons:
-        table.writerows(_row(run) for method in comparison.methods for run in method.runs)
+        table.writerows(map(_cell, _row(run)) for method in comparison.methods for run in method.runs)
     write_durably(path, text.getvalue().encode())
     return path
+
+
+def _cell(value: object) -> object:
+    if not isinstance(value, str | Path):
+        return value
+    text = str(value)
+    in_a_row = text.replace("\r", " ").replace("\n", " ")  # a bare \r is not quoted, and would begin a row
+    return f"'{in_a_row}" if text.startswith(FORMULAS) else in_a_row
 
 
 def _row(scores: RunScores) -> list[object]:
     run, branch = scores.run, scores.run.branch
     return [
         run.agent, run.env, run.method, run.seed, branch and place(branch.trunk), branch and branch.step, run.reached,
-        run.finished, scores.final, scores.normalised, scores.area, scores.normalised_area,
+        ended(run), scores.final, scores.normalised, scores.area, scores.normalised_area,
         _finite(scores.steps_to_threshold), scores.reached, run.seconds, run.own_seconds,
         _finite(run.updates_per_second), place(run.folder),
     ]  # fmt: skip
@@ -123,7 +137,7 @@ def _scores(
     if normalised and None not in normalised:
         columns["normalised final, IQM"] = [each.iqm for each in normalised if each is not None]
     cells = [[interval(each, decimals(column)) for each in column] for column in columns.values()]
-    names = [(escaped(method.method), runs_of(method.final.iqm)) for method in methods if method.final is not None]
+    names = [(escaped(m.method), runs_and_diverged(m, m.final.iqm)) for m in methods if m.final is not None]
     yield _table(("method", "n", *columns), [(*name, *row) for name, *row in zip(names, *cells, strict=True)]) + "\n"
     yield _made(columns)
 

@@ -1,12 +1,13 @@
 """Numbers and what they show, in words that promise no more than they hold."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from matplotlib.ticker import EngFormatter
 
-from ..analysis.results import Across, Comparison, Contrast
+from ..analysis.records import Run
+from ..analysis.results import Across, AcrossMethod, Comparison, Contrast, MethodResults
 from ..analysis.statistics import ENOUGH_RUNS, SETTLING_RUNS, Band, Interval
 
 MISSING = "–"
@@ -115,6 +116,29 @@ def counted(n: int, one: str) -> str:
 def runs_of(found: Interval | Band) -> str:
     """Its n: 5, or where there are several environments "2 environments × 5 runs"."""
     return found.counted() if found.sides and len(found.sides[0]) > 1 else str(found.n)
+
+
+def runs_and_diverged(method: MethodResults | AcrossMethod, found: Interval) -> str:
+    """Its n, and how many of them diverged: "5, 1 diverged"."""
+    diverged = sum(run.final is not None and run.run.diverged is not None for run in method.runs)
+    return runs_of(found) + (f", {diverged} diverged" if diverged else "")
+
+
+def ended(run: Run, share: bool = False) -> str:
+    """How a run ended, or how far it is."""
+    if run.diverged:
+        return f"diverged at step {run.diverged.environment_steps:,}"
+    if run.finished:
+        return "finished"
+    if not share:
+        return "unfinished"
+    return f"at {100 * run.reached / run.steps:.0f}%" if run.reached else "not begun"
+
+
+def how_many_ended(runs: Sequence[Run]) -> str:
+    """Such as "5 finished and 1 diverged of 6"."""
+    finished, diverged = sum(run.finished for run in runs), sum(run.diverged is not None for run in runs)
+    return f"{finished} finished{f' and {diverged} diverged' if diverged else ''} of {len(runs)}"
 
 
 def finding(contrast: Contrast, score: str, places: int) -> str:

@@ -12,11 +12,12 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from training.stopping import STOPPED
+
+from ..failure import BEGIN, open_log
 from .grid import Job
-from .states import BEGIN, log_path
 
 SET_PARENT_DEATH_SIGNAL = 1  # prctl(2)
-STOPPED = 130  # a run's exit code after SIGTERM
 LIBC = ctypes.CDLL(None)  # not between fork and exec, where another thread may have held the loader's lock
 
 
@@ -28,10 +29,8 @@ def start(
     It has a session of its own, so that Ctrl-C reaches the comparison alone, and is asked to stop when its parent dies.
     """
     begun = (job.folder / "config.json").exists()
-    words = ("--resume", str(job.folder)) if begun else job.arguments
-    log = log_path(job)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
+    words = ("--resume", str(job.folder), *job.resumed_with) if begun else job.arguments
+    with open_log(job.folder) as output:
         output.write(f"{BEGIN}{datetime.now():%Y-%m-%d %H:%M:%S} {job.script.name} {shlex.join(words)}\n".encode())
         output.flush()
         return subprocess.Popen(

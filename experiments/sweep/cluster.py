@@ -16,12 +16,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .child import STOPPED
+from training.stopping import STOPPED
+
+from ..failure import open_log
 from .conduct import Ending
 from .grid import ROOT, Job
 from .node import perform
 from .register import Register, check_sight
-from .states import log_path
 
 INSTALL = '--ray needs the package ray: pip install -e ".[ray]" in the checkout'
 LOST = "the Ray cluster is gone; its runs stop by themselves, with a checkpoint"
@@ -209,9 +210,8 @@ class RayPool:
         try:
             return int(self._ray.get(task))
         except self._ray.exceptions.RayError as error:
-            log_path(job).parent.mkdir(parents=True, exist_ok=True)
-            with log_path(job).open("a") as log:
-                log.write(_line(error, self.where(job) or "unknown") + "\n")
+            with open_log(job.folder) as log:
+                log.write(f"{_line(error, self.where(job) or 'unknown')}\n".encode())
             return 1
 
 

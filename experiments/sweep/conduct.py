@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Protocol
 
 from training.checkpoint import steps_of
+from training.divergence import DIVERGED
+from training.stopping import STOPPED
 
-from .child import STOPPED
+from ..failure import Failure, forget_failure, note_failure, read_failure
+from ..lines import Divergence
 from .grid import Job
-from .states import Failure, forget_failure, in_use, note_failure, read_failure, state_of
+from .states import divergence_of, in_use, keeps_checkpoint, state_of
 
 REFRESH = 1.0  # seconds
 MISTAKE = 2  # a run's exit code where it could not be begun
@@ -48,6 +51,8 @@ class Sweep:
     finished: set[Path] = field(default_factory=set)
     running: set[Path] = field(default_factory=set)
     failed: dict[Path, Failure] = field(default_factory=dict)
+    diverged: dict[Path, Divergence] = field(default_factory=dict)
+    emptied: set[Path] = field(default_factory=set)  # trunks that have lost the checkpoint to branch from
     stopping: bool = False
     stops: dict[Path, list[int]] = field(default_factory=dict)  # checkpoints at which somebody else stopped a run
 
@@ -56,11 +61,23 @@ class Sweep:
             return "failed"
         if job.folder in self.finished:
             return "finished"
+        if job.folder in self.diverged:
+            return "diverged"
         if job.folder in self.running:
             return "stopping" if self.stopping else "running"
+        return "no trunk" if self.without_trunk(job) else "waiting"
+
+    def without_trunk(self, job: Job) -> str | None:
+        """Why a branch cannot begin, ever; None where it can, or is none."""
+        if job.trunk is None:
+            return None
         if job.trunk in self.failed:
-            return "no trunk"
-        return "waiting"
+            return f"{job.trunk.name} failed"
+        if found := self.diverged.get(job.trunk):
+            return f"{job.trunk.name} diverged at step {found.environment_steps:,}"
+        if job.trunk in self.emptied:
+            return f"{job.trunk.name} has no checkpoint at step {job.start:,} any more"
+        return None
 
     def ready(self) -> list[Job]:
         """Runs that can begin now."""
@@ -72,21 +89,26 @@ class Sweep:
 
     @property
     def complete(self) -> bool:
-        return len(self.finished) == len(self.jobs)
+        """Whether all has come to its end: runs that diverged have, and what would have branched from them."""
+        return all(self.state(job) in ("finished", "diverged") or job.trunk in self.diverged for job in self.jobs)
 
 
 def look(jobs: Sequence[Job], retry: bool) -> Sweep:
-    """What is there already: finished runs stay, failed ones too unless they are to be retried."""
+    """What is there already: finished and diverged runs stay, failed ones too unless they are to be retried."""
     sweep = Sweep(tuple(jobs))
     for job in jobs:
         state = state_of(job)
         if state != "failed" or retry:
-            forget_failure(job)
+            forget_failure(job.folder)
             state = state_of(job)
         if state == "finished":
             sweep.finished.add(job.folder)
-        elif state == "failed":
-            sweep.failed[job.folder] = read_failure(job)
+        elif state == "failed" and (failure := read_failure(job.folder)):
+            sweep.failed[job.folder] = failure
+        elif state == "diverged" and (divergence := divergence_of(job.folder)):
+            sweep.diverged[job.folder] = divergence
+        elif state == "new" and job.trunk in sweep.finished and not keeps_checkpoint(job.trunk, job.start):
+            sweep.emptied.add(job.trunk)
     return sweep
 
 
@@ -133,10 +155,13 @@ def _settle(sweep: Sweep, ending: Ending, finished: Callable[[Job], None]) -> No
     if ending.code == 0 and state_of(job) == "finished":
         sweep.finished.add(job.folder)
         finished(job)
+    elif ending.code == DIVERGED and (divergence := divergence_of(job.folder)):
+        sweep.diverged[job.folder] = divergence
+        finished(job)
     elif ending.code == MISTAKE and in_use(job):
         return  # somebody was faster; it waits
     elif ending.code != STOPPED or _gets_nowhere(sweep, job):
-        sweep.failed[job.folder] = note_failure(job, ending.code)
+        sweep.failed[job.folder] = note_failure(job.folder, ending.code)
 
 
 def _gets_nowhere(sweep: Sweep, job: Job) -> bool:

@@ -1,21 +1,21 @@
 """What a comparison will take on this machine: measured on one run's parts before anything is started."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from training.algorithms import Config, algorithm_of
-from training.build import Parts, choose_device
+from training.algorithms import algorithm_of
+from training.build import choose_device
 from training.checkpoint import steps_of
 from training.command_line import Preset
 from training.cost import spoken, step_rate_of, update_rate_of
 from training.memory import keep_large_blocks
 
 from .grid import Grid, Job, asked_for
-
-PROCESS = 1e9  # bytes of a run besides its replay
+from .weights import Disk, Weight, disk_of, memory_of_a_run, weigh
 
 
 @dataclass(frozen=True)
@@ -29,44 +29,33 @@ class Rates:
         return job.updates / self.updates_per_second + (job.stop - job.start) / self.steps_per_second
 
 
-def weigh_and_time(grid: Grid, presets: Mapping[str, Preset], timed: bool) -> tuple[dict[str, int], dict[str, Rates]]:
-    """Bytes of a run's replay in each environment and, if asked for, how fast a run is.
+def weigh_and_time(
+    grid: Grid, presets: Mapping[str, Preset], timed: bool
+) -> tuple[dict[str, Weight], dict[str, Rates]]:
+    """What a run takes in each environment and, if asked for, how fast it is.
 
     From building its parts: what cannot work is found before the start. On the CPU: this process must not hold a GPU's
     memory while its runs need it.
     """
-    replays, rates = {}, {}
+    weights, rates = {}, {}
+    keep_large_blocks()
     if timed:
         torch.set_num_threads(grid.threads)
     for env in grid.envs:
-        config, parts = _build(grid, env, presets)
-        replays[env] = _replay_bytes(parts)
+        config = asked_for(grid, env, presets).resolved()
+        choose_device(config.run.device)
+        config = replace(config, run=replace(config.run, device="cpu"))
+        parts = algorithm_of(config).build(config)
+        weights[env] = weigh(parts)
         if timed:
             rates[env] = Rates(update_rate_of(config, parts), step_rate_of(parts))
-    return replays, rates
-
-
-def _build(grid: Grid, env: str, presets: Mapping[str, Preset]) -> tuple[Config, Parts]:
-    config = asked_for(grid, env, presets).resolved()
-    choose_device(config.run.device)
-    config = replace(config, run=replace(config.run, device="cpu"))
-    keep_large_blocks()
-    return config, algorithm_of(config).build(config)
-
-
-def _replay_bytes(parts: Parts) -> int:
-    return sum(value.nbytes for value in vars(parts.replay).values() if isinstance(value, torch.Tensor))
-
-
-def memory_of_a_run(replays: Mapping[str, int]) -> float:
-    """Bytes that the largest run takes, its replay being on the CPU."""
-    return max(replays.values()) + PROCESS
+    return weights, rates
 
 
 def say_plan(
     jobs: Sequence[Job],
     states: Mapping[Path, str],
-    replays: Mapping[str, int],
+    weights: Mapping[str, Weight],
     rates: Mapping[str, Rates],
     slots: int | None,
 ) -> None:
@@ -77,12 +66,14 @@ def say_plan(
     for job in jobs:
         after = f", after {job.trunk.name}" if job.trunk else ""
         print(f"{job.name}: {states[job.folder]}, steps {job.start:,} to {job.stop:,}{after}\n    {job.command}")
-    left = [_rest(job) for job in jobs if states[job.folder] not in ("finished", "failed")]
+    left = [_rest(job) for job in jobs if states[job.folder] in ("new", "interrupted")]
     steps, updates = sum(job.stop - job.start for job in left), sum(job.updates for job in left)
-    finished = sum(states[job.folder] == "finished" for job in jobs)
-    failed = sum(states[job.folder] == "failed" for job in jobs)
-    also = f", {failed} failed, which --retry runs again" if failed else ""
-    print(f"\n{len(jobs)} runs, {finished} of them finished{also}; to do: {steps:,} steps, {updates:,} updates")
+    counts = Counter(states.values())
+    also = f", {counts['failed']} failed, which --retry runs again" if counts["failed"] else ""
+    also += "".join(f", {counts[state]} {state}" for state in ("diverged", "no trunk") if counts[state])
+    print(
+        f"\n{len(jobs)} runs, {counts['finished']} of them finished{also}; to do: {steps:,} steps, {updates:,} updates"
+    )
     branches = [job for job in jobs if job.trunk]
     share = sum(job.stop - job.start for job in jobs) / max(1, sum(job.stop for job in branches))
     if branches and share < 1:
@@ -93,8 +84,37 @@ def say_plan(
         print(f"about {time} with {slots} at once on this CPU, evaluations besides")
     elif left and slots:
         print(f"{slots} at once; how long it takes shows in the first minute")
-    size = max(replays.values()) / 1e9
-    print(f"replay of each run: up to {size:.2f} GB of memory, as much on disk, where branches share their trunk's")
+    memory = memory_of_a_run(weights)
+    each = f"memory: up to {size(memory)} a run, its replay among it"
+    print(each + (f"; {size(slots * memory)} for {slots} at once" if slots else ""))
+    keep_replay = all(weight.settings.keep_replay for weight in weights.values())
+    for line in disk_said(disk_of(jobs, weights), slots, keep_replay):
+        print(line)
+
+
+def disk_said(disk: Disk, slots: int | None, keep_replay: bool) -> list[str]:
+    """What all runs take of the disk, and what stays of it."""
+    everything, kept = size(disk.everything), size(disk.trunks + disk.policies)
+    of_what = f"trunks {size(disk.trunks)}, policies {size(disk.policies)}" if disk.trunks else "policies"
+    if keep_replay:
+        shared = ", where branches share what they have of their trunk" if disk.trunks else ""
+        lines = [
+            f"disk: {everything} for all runs, their replays among it{shared}; all of it stays",
+            f"with --keep-replay False, {kept} of it stay ({of_what})",
+        ]
+    else:
+        more = f"up to {size(disk.largest)} more for each run at once" + (f", of {slots}" if slots else "")
+        lines = [f"disk: {kept} that stay ({of_what}), and {more}; without --keep-replay False, {everything} stay"]
+    if disk.trunks:
+        lines.append(
+            "trunks keep their replays, which branches begin with; slim.py frees them when all branches are done"
+        )
+    return lines
+
+
+def size(count: float) -> str:
+    """Bytes as one would say them."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
 def _rest(job: Job) -> Job:

@@ -5,6 +5,7 @@ checkpoint there: the midpoint protocol of FIRE's experiments, (1 + M) / 2 of th
 """
 
 import json
+import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -17,14 +18,23 @@ from training.algorithms import Config, algorithm_of, config_to_json
 from training.beginning import folder_name
 from training.command_line import Preset, read_command_line
 from training.settings import SCHEDULES, flag
+from training.trust import code_named
+
+from ..kept import MOST_RUNS
 
 ROOT = Path(__file__).resolve().parents[2]  # where the training scripts are
 TRUNK = "trunk"
 GIVEN_BY_THE_GRID = ("seed", "threads", "run_dir", "resume", "branch_from", "env", "reinit")
 
-SCHEDULED = tuple(map(flag, SCHEDULES))
+SCHEDULED = (*map(flag, SCHEDULES), "--reinit-cooldown")
 # What may differ between runs that are compared: which they are, where they run, what they write on the way.
-FREE = ("env", "seed", "reinit", "device", "log_every", "checkpoint_every", "checkpoint_at", "video", *SCHEDULES)
+FREE = (
+    "env", "seed", "reinit", "device", "log_every", "checkpoint_every", "checkpoint_at", "video", "keep_replay",
+    *SCHEDULES,
+)  # fmt: skip
+KEEP_REPLAY = "--keep-replay"
+LONGEST_NAME = 220  # bytes of a folder's name; its log's and its temporary files' are somewhat longer
+LONGEST_PATH = 3_900  # bytes; Linux allows 4,096 for the files in it
 
 Flags = tuple[tuple[str, tuple[str, ...]], ...]  # each with the values given to it
 
@@ -43,6 +53,7 @@ class Job:
     stop: int  # environment step it ends at
     updates: int  # gradient updates in between
     trunk: Path | None = None  # folder of the run that has to be finished first
+    resumed_with: tuple[str, ...] = ()  # words that go with --resume: they name the user's own code, which may be run
 
     @property
     def name(self) -> str:
@@ -52,6 +63,16 @@ class Job:
     def command(self) -> str:
         """What one would type."""
         return shlex.join(("python", self.script.name, *self.arguments))
+
+
+@dataclass(frozen=True)
+class Method:
+    """METHOD+REGULARIZER+... in its parts."""
+
+    spelled: str
+    reinit: str
+    regularizers: tuple[str, ...]
+    has_events: bool
 
 
 @dataclass(frozen=True)
@@ -73,26 +94,46 @@ def plan(grid: Grid, presets: Mapping[str, Preset]) -> tuple[Job, ...]:
     for name, _ in grid.flags:
         if name in map(flag, GIVEN_BY_THE_GRID):
             raise ValueError(f"{name} given; each run of a comparison gets its own")
+    count = len(grid.envs) * len(grid.seeds) * (len(grid.methods) + (grid.branch_at is not None))
+    if count > MOST_RUNS:
+        raise ValueError(f"{count:,} runs asked for; allowed are {MOST_RUNS:,}: give fewer --seeds, --env or --reinit")
     asked = {env: asked_for(grid, env, presets) for env in grid.envs}
-    events = _check_schedule(grid, asked[grid.envs[0]], presets)
+    methods = [parse_method(text, asked[grid.envs[0]]) for text in grid.methods]
+    events = _check_schedule(grid, methods, presets)
+    wholes = {env: config.resolved() for env, config in asked.items()}
+    lengths = {env: _trunk_flags(grid, config, events) for env, config in asked.items() if grid.branch_at is not None}
     trunks, others = [], []
     for seed in grid.seeds:
         for env in grid.envs:
-            flags = _flags(grid, env, seed)
-            config = _altered(asked[env], seed=seed)
-            whole = config.resolved()
+            flags, whole = _flags(grid, env, seed), _altered(wholes[env], seed=seed)
             if grid.branch_at is None:
-                others += [_from_the_start(grid, whole, flags, method) for method in grid.methods]
+                others += [_from_the_start(grid, whole, flags, method) for method in methods]
             else:
-                trunks.append(_trunk(grid, config, flags, events))
-                others += [_branch(grid, whole, trunks[-1], method) for method in grid.methods]
+                trunks.append(_trunk(grid, whole, flags, lengths[env]))
+                others += [_branch(grid, whole, trunks[-1], method) for method in methods]
     jobs = (*trunks, *others)
-    for index, job in enumerate(jobs):
-        if any(job.folder == other.folder for other in jobs[:index]):
+    folders: set[Path] = set()
+    for job in jobs:
+        if job.folder in folders:
             raise ValueError(
                 f"{job.folder} would hold two runs: {job.method}, {job.env} or seed {job.seed} is given twice"
             )
+        folders.add(job.folder)
+        _check_length(job.folder)
     return jobs
+
+
+def _check_length(folder: Path) -> None:
+    """What no file system would take is said before anything is made."""
+    longest = max(folder.parts, key=lambda part: len(os.fsencode(part)))
+    if (letters := len(os.fsencode(longest))) > LONGEST_NAME:
+        raise ValueError(
+            f"a folder would have a name of {letters} letters, {longest[:40]}...; allowed are {LONGEST_NAME}"
+        )
+    if (letters := len(os.fsencode(folder.absolute()))) > LONGEST_PATH:
+        raise ValueError(
+            f"a folder would have a path of {letters} letters; allowed are {LONGEST_PATH}: give another --dir"
+        )
 
 
 def settled(grid: Grid, presets: Mapping[str, Preset]) -> dict[str, Any]:
@@ -111,34 +152,35 @@ def asked_for(grid: Grid, env: str, presets: Mapping[str, Preset]) -> Config:
     return read_command_line(words, presets, f"train_{grid.agent}.py", "").config
 
 
-def parse_method(text: str, config: Config) -> tuple[str, tuple[str, ...], bool]:
-    """METHOD+REGULARIZER+... as its parts, all of them checked, and whether it acts at events."""
+def parse_method(text: str, config: Config) -> Method:
+    """METHOD+REGULARIZER+..., all parts of it checked."""
     reinit, *regularizers = re.split(r"\+(?=[a-zA-Z_])", text)
     intervention = parse_intervention(reinit, presets=algorithm_of(config).interventions)
     for regularizer in regularizers:
         parse_regularizer(regularizer)
-    return reinit, tuple(regularizers), intervention.acts_at_events
+    return Method(text, reinit, tuple(regularizers), intervention.acts_at_events)
 
 
-def _check_schedule(grid: Grid, config: Config, presets: Mapping[str, Preset]) -> tuple[int, ...]:
+def _check_schedule(grid: Grid, methods: Sequence[Method], presets: Mapping[str, Preset]) -> tuple[int, ...]:
     """The steps of --reinit-at, with the rest of the schedule checked as a run would."""
-    scheduled = tuple((name, values) for name, values in grid.flags if name in SCHEDULED)
+    scheduled = _only(grid.flags, *SCHEDULED)
     if not scheduled:
         return ()
-    takers = [reinit for reinit, _, has_events in (parse_method(text, config) for text in grid.methods) if has_events]
+    takers = [method.reinit for method in methods if method.has_events]
     if not takers:
         raise ValueError(f"{scheduled[0][0]} given; none of {', '.join(grid.methods)} has events")
     words = _words((*_flags(grid, grid.envs[0], grid.seeds[0]), *scheduled, ("--reinit", (takers[0],))))
     return read_command_line(words, presets, f"train_{grid.agent}.py", "").config.run.reinit_at
 
 
-def _from_the_start(grid: Grid, whole: Config, flags: Flags, method: str) -> Job:
-    words = [*_words(flags), *_method_words(grid, whole, method)]
-    return _job(grid, whole, method, words, 0, whole.run.steps)
+def _from_the_start(grid: Grid, whole: Config, flags: Flags, method: Method) -> Job:
+    config = _with_method(whole, method)
+    words = [*_words(_without(flags, "--regularize")), *_method_words(grid, config, method)]
+    return _job(grid, config, method.spelled, words, 0, whole.run.steps)
 
 
-def _trunk(grid: Grid, config: Config, flags: Flags, events: Sequence[int]) -> Job:
-    """What the methods have in common: equal to the beginning of a whole run, though it is shorter."""
+def _trunk_flags(grid: Grid, config: Config, events: Sequence[int]) -> Flags:
+    """What makes a trunk shorter than a whole run, and otherwise equal to its beginning."""
     settings, share = config.run, grid.branch_at
     if share is None or not 0 < share < 1:
         raise ValueError(f"--branch-at {share} given; allowed is a share between 0 and 1, such as 0.5")
@@ -148,39 +190,53 @@ def _trunk(grid: Grid, config: Config, flags: Flags, events: Sequence[int]) -> J
     if any(step <= stop for step in events):
         raise ValueError(f"--reinit-at {min(events)} given; methods begin at the branch, step {stop}: give later steps")
     kept = ("--checkpoint-at", tuple(map(str, sorted({*settings.checkpoint_at, stop}))))
-    flags = (*_without(flags, "--steps", "--checkpoint-at"), ("--steps", (str(stop),)), kept)
     lengths = _differing(config.resolved(), _altered(config, steps=stop).resolved())
-    return _job(grid, config.resolved(), TRUNK, _words((*flags, *lengths)), 0, stop)
+    return (("--steps", (str(stop),)), kept, *lengths)
 
 
-def _branch(grid: Grid, whole: Config, trunk: Job, method: str) -> Job:
+def _trunk(grid: Grid, whole: Config, flags: Flags, lengths: Flags) -> Job:
+    """What the methods have in common. Its replay is kept, as branches begin with it."""
+    words = _words((*_without(flags, "--steps", "--checkpoint-at", KEEP_REPLAY), *lengths))
+    return _job(grid, whole, TRUNK, words, 0, int(lengths[0][1][0]))
+
+
+def _branch(grid: Grid, whole: Config, trunk: Job, method: Method) -> Job:
+    config = _with_method(whole, method)
     words = ["--branch-from", f"{trunk.folder}@{trunk.stop}", "--steps", str(whole.run.steps)]
-    words += _method_words(grid, whole, method)
-    return _job(grid, whole, method, words, trunk.stop, whole.run.steps, trunk.folder)
+    words += ["--env", config.run.env] if "env" in code_named(config) else []
+    words += [*_method_words(grid, config, method), *_words(_only(grid.flags, KEEP_REPLAY))]
+    return _job(grid, config, method.spelled, words, trunk.stop, whole.run.steps, trunk.folder)
 
 
-def _method_words(grid: Grid, whole: Config, method: str) -> list[str]:
+def _with_method(whole: Config, method: Method) -> Config:
+    return _altered(whole, reinit=method.reinit, regularize=(*whole.run.regularize, *method.regularizers))
+
+
+def _method_words(grid: Grid, config: Config, method: Method) -> list[str]:
     """What makes a run one of its method; a schedule goes to methods that have events."""
-    reinit, regularizers, has_events = parse_method(method, whole)
-    words = ["--reinit", reinit]
-    if regularizers:
-        words += ["--regularize", *whole.run.regularize, *regularizers]
-    if has_events:
-        scheduled = [(name, values) for name, values in grid.flags if name in SCHEDULED]
-        words += _words(tuple(scheduled))
-    return words
+    words = ["--reinit", method.reinit]
+    words += ["--regularize", *config.run.regularize] if config.run.regularize else []
+    return words + (_words(_only(grid.flags, *SCHEDULED)) if method.has_events else [])
 
 
 def _job(
-    grid: Grid, whole: Config, method: str, words: Sequence[str], start: int, stop: int, trunk: Path | None = None
+    grid: Grid, config: Config, method: str, words: Sequence[str], start: int, stop: int, trunk: Path | None = None
 ) -> Job:
-    settings = whole.run
+    settings = config.run
     folder = grid.folder / folder_name(f"{settings.env}-{method}-seed{settings.seed}")
     arguments = (*words, "--run-dir", str(folder))
-    script = ROOT / algorithm_of(whole).script
+    script = ROOT / algorithm_of(config).script
     learning = [max(0, step // settings.action_repeat - settings.learning_starts) for step in (start, stop)]
     updates = round(settings.ratios[1] * (learning[1] - learning[0]))
-    return Job(settings.env, method, settings.seed, folder, script, arguments, start, stop, updates, trunk)
+    resumed = [word for name in code_named(config) for word in _named(name, getattr(settings, name))]
+    resumed += _words(_only(grid.flags, KEEP_REPLAY)) if method != TRUNK else []
+    return Job(
+        settings.env, method, settings.seed, folder, script, arguments, start, stop, updates, trunk, tuple(resumed)
+    )
+
+
+def _named(name: str, value: str | Sequence[str]) -> tuple[str, ...]:
+    return flag(name), *((value,) if isinstance(value, str) else value)
 
 
 def _flags(grid: Grid, env: str, seed: int) -> Flags:
@@ -206,6 +262,10 @@ def _differing(whole: Config, part: Config) -> Flags:
 
 def _without(flags: Flags, *names: str) -> Flags:
     return tuple((name, values) for name, values in flags if name not in names)
+
+
+def _only(flags: Flags, *names: str) -> Flags:
+    return tuple((name, values) for name, values in flags if name in names)
 
 
 def _words(flags: Flags) -> list[str]:

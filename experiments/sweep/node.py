@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from training.divergence import DIVERGED
 from training.files import FolderLock
+from training.stopping import STOPPED
 
 from . import child
-from .child import STOPPED
 from .grid import Job
 from .register import check_sight
 from .states import state_of
@@ -38,8 +39,8 @@ def perform(job: Job, register: Any, seen: tuple[str, str, str], environment: Ma
             return bool(ray.wait([told], timeout=seconds)[0]) or terminated.is_set()
 
         os.chdir(seen[0])
-        if state_of(job) == "finished":  # its node was lost before it could say so
-            return 0
+        if (state := state_of(job)) in ("finished", "diverged"):  # its node was lost before it could say so
+            return 0 if state == "finished" else DIVERGED
         if not wait_for_folder(job.folder, LOCK_LIMIT, stopping):
             return STOPPED
         os.environ.pop("OMP_NUM_THREADS", None)  # Ray's; runs get what the comparison has

@@ -1,19 +1,21 @@
 """How far the run of a job is, told by its folder alone: whoever made it, and on whichever machine."""
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from training.checkpoint import steps_of
-from training.files import FolderLock, read_json, write_json
+import msgspec
 
+from training.checkpoint import read_manifest
+from training.files import FolderLock
+
+from ..failure import failure_path
+from ..lines import Divergence, EvaluationLine, Line, TrainLine, as_kind, end_of
 from .grid import Job
 
-State = Literal["new", "interrupted", "finished", "failed"]
+State = Literal["new", "interrupted", "finished", "failed", "diverged"]
 TAIL = 200_000  # bytes that hold the newest lines of each kind
-BEGIN = "--- "  # of the line in a run's log with which each of its processes begins
-LAST_WORDS = 15  # lines of a failed run that are shown
 
 
 @dataclass(frozen=True)
@@ -26,33 +28,46 @@ class Progress:
     evaluation: float | None = None
 
 
-@dataclass(frozen=True)
-class Failure:
-    """How a run ended that should not have."""
-
-    code: int  # the process's exit code; negative: the signal that killed it
-    lines: tuple[str, ...]  # the last it said
-
-    @property
-    def reason(self) -> str:
-        if self.code == -9:
-            return "killed (signal 9): out of memory, most likely"
-        ending = f"killed by signal {-self.code}" if self.code < 0 else f"exit code {self.code}"
-        return f"{ending}: {self.lines[-1].strip()}" if self.lines else ending
-
-
 def state_of(job: Job) -> State:
-    """Failed is what a comparison has noted, until the run went on; everything else the run itself tells."""
+    """Failed is what a comparison has noted, until the run went on; everything else the run's metrics tell."""
     begun = (job.folder / "config.json").exists()
+    if begun and divergence_of(job.folder):
+        return "diverged"
     lines = newest_lines(job.folder) if begun else []
-    # The last thing a run does is to evaluate, after its last checkpoint.
-    ended = lines and lines[-1]["kind"] == "evaluation" and lines[-1]["environment_steps"] >= job.stop
-    if ended and max(steps_of(job.folder), default=0) >= job.stop:
+    # The last thing that a run does is to evaluate. Its checkpoints need not be there any more.
+    if lines and lines[-1]["kind"] == "evaluation" and lines[-1]["environment_steps"] >= job.stop:
         return "finished"
-    note, metrics = failure_path(job), job.folder / "metrics.jsonl"
+    note, metrics = failure_path(job.folder), job.folder / "metrics.jsonl"
     if note.exists() and not (metrics.exists() and metrics.stat().st_mtime > note.stat().st_mtime):
         return "failed"
     return "interrupted" if begun else "new"
+
+
+def states_of(jobs: Sequence[Job]) -> dict[Path, str]:
+    """The state of each run; that of a branch which cannot begin is "no trunk"."""
+    states: dict[Path, str] = {job.folder: state_of(job) for job in jobs}
+    for job in jobs:
+        if job.trunk is None or states[job.folder] != "new":
+            continue
+        trunk = states[job.trunk]
+        if trunk == "diverged" or (trunk == "finished" and not keeps_checkpoint(job.trunk, job.start)):
+            states[job.folder] = "no trunk"
+    return states
+
+
+def divergence_of(run: Path) -> Divergence | None:
+    """Where and in what a run diverged, if that is how it ended."""
+    lines = newest_lines(run)
+    return as_kind(lines[-1], Divergence) if lines and lines[-1]["kind"] == "diverged" else None
+
+
+def keeps_checkpoint(run: Path, step: int) -> bool:
+    """Whether a run can still be branched from at this step: its checkpoint is there, and the replay that it names."""
+    try:
+        segments = read_manifest(run, step).segments
+    except ValueError:
+        return False
+    return all((run / "replay" / segment.file).is_file() for segment in segments)
 
 
 def in_use(job: Job) -> bool:
@@ -71,63 +86,23 @@ def progress_of(job: Job) -> Progress:
     found: dict[str, Any] = {}
     for line in newest_lines(job.folder):
         found["step"] = line["environment_steps"]
-        if line["kind"] == "train":
-            found["updates_per_second"] = line["updates_per_second"]
-            found["steps_per_second"] = line["steps_per_second"]
-        elif line["kind"] == "evaluation":
-            found["evaluation"] = line["return"]
+        if train := as_kind(line, TrainLine) if line["kind"] == "train" else None:
+            found["updates_per_second"] = train.updates_per_second
+            found["steps_per_second"] = train.steps_per_second
+        elif evaluation := as_kind(line, EvaluationLine) if line["kind"] == "evaluation" else None:
+            found["evaluation"] = evaluation.mean
     return Progress(**({"step": job.start} | found))
 
 
-def newest_lines(folder: Path) -> list[dict[str, Any]]:
-    """The whole lines at the end of a run's metrics."""
-    try:
-        with (folder / "metrics.jsonl").open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - TAIL))
-            text = file.read()
-    except OSError:
-        return []
-    lines = text.splitlines(keepends=True)[1 if size > TAIL else 0 :]
+def newest_lines(run: Path) -> list[dict[str, Any]]:
+    """The whole lines at the end of a run's metrics, without what a full disk has left of one."""
+    lines = end_of(run / "metrics.jsonl", TAIL)
     return [parsed for line in lines if line.endswith(b"\n") and (parsed := _parsed(line))]
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
-    """None of what a full disk has left of a line: the run itself has to say so."""
     try:
-        found = json.loads(line)
-    except ValueError:
+        found = msgspec.json.decode(line, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    return found if isinstance(found, dict) and {"kind", "environment_steps"} <= found.keys() else None
-
-
-def log_path(job: Job) -> Path:
-    """What a run prints; beside the run, whose folder has to be empty when it begins."""
-    return job.folder.parent / "logs" / f"{job.name}.log"
-
-
-def failure_path(job: Job) -> Path:
-    return job.folder.parent / "logs" / f"{job.name}.failed.json"
-
-
-def note_failure(job: Job, code: int) -> Failure:
-    """Keep how a run failed until it is retried."""
-    try:
-        lines = log_path(job).read_text(errors="replace").replace("\r", "\n").splitlines()
-    except OSError:
-        lines = []
-    begun = max((index for index, line in enumerate(lines) if line.startswith(BEGIN)), default=-1)
-    lines = lines[begun + 1 :]
-    failure_path(job).parent.mkdir(parents=True, exist_ok=True)
-    failure = Failure(code, tuple([line for line in lines if line.strip()][-LAST_WORDS:]))
-    write_json(failure_path(job), {"code": failure.code, "lines": failure.lines})
-    return failure
-
-
-def read_failure(job: Job) -> Failure:
-    kept = read_json(failure_path(job))
-    return Failure(kept["code"], tuple(kept["lines"]))
-
-
-def forget_failure(job: Job) -> None:
-    failure_path(job).unlink(missing_ok=True)
+    return found if as_kind(found, Line) else None

@@ -20,8 +20,8 @@ from .states import Progress, progress_of
 
 # By the attention they need, with their colours.
 STATES = {
-    "failed": "red", "no trunk": "red", "stopping": "yellow", "running": "cyan", "queued": "dim", "waiting": "dim",
-    "finished": "green",
+    "failed": "red", "no trunk": "red", "diverged": "yellow", "stopping": "yellow", "running": "cyan", "queued": "dim",
+    "waiting": "dim", "finished": "green",
 }  # fmt: skip
 EVERY = 60.0  # seconds between two summaries where there is no terminal
 
@@ -72,7 +72,7 @@ class LiveTable:
         text = f"{counts['finished']} of {len(sweep.jobs)} runs finished"
         others = [f"{counts[state]} {state}" for state in STATES if counts[state] and state != "finished"]
         text = ", ".join([text, *others])
-        live = [job for job in sweep.jobs if states[job.name] not in ("failed", "no trunk")]
+        live = [job for job in sweep.jobs if states[job.name] not in ("failed", "no trunk", "diverged")]
         left = sum(job.stop - min(self._progress[job.name].step, job.stop) for job in live)
         done = sum(job.stop - job.start for job in live) - left
         now = time.monotonic()
@@ -123,12 +123,13 @@ def draw(
         begun = at.step > job.start or state in ("running", "stopping")
         share = (min(at.step, job.stop) - job.start) / (job.stop - job.start)
         bar = ProgressBar(1.0, max(0.0, share)) if begun else Text()
+        why = reason(sweep, job)
         table.add_row(
             *((Text(job.env),) if several else ()),
             Text(job.method),
             str(job.seed),
             Text(state + (f" on {machine}" if machine else ""), style=STATES[state]),
-            Text(reason(sweep, job).strip(" ()"), style="red") if reason(sweep, job) else bar,
+            Text(why[2:-1] if why.startswith(" (") else why.strip(), style=STATES[state]) if why else bar,
             f"{short(at.step)} of {short(job.stop)}",
             "" if at.evaluation is None else f"{at.evaluation:.1f}",
             "" if state != "running" or at.updates_per_second is None else f"{at.updates_per_second:.0f}",
@@ -147,6 +148,9 @@ def short(count: int) -> str:
 
 
 def reason(sweep: Sweep, job: Job) -> str:
-    """Why a run failed, where it did."""
-    failure = sweep.failed.get(job.folder)
-    return f" ({failure.reason})" if failure else ""
+    """Why a run failed, where it did; where it diverged; why it cannot begin."""
+    if failure := sweep.failed.get(job.folder):
+        return f" ({failure.reason})"
+    if divergence := sweep.diverged.get(job.folder):
+        return f" {divergence.said}"
+    return f" ({sweep.without_trunk(job)})" if sweep.state(job) == "no trunk" else ""

@@ -1,0 +1,29 @@
+"""comparison.json: what the runs of a folder have in common, and which were asked for so far."""
+
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+from msgspec import Meta, Struct
+
+from training.files import read_json
+
+KEPT = "comparison.json"
+MOST_RUNS = 10_000  # of a comparison
+
+Names: TypeAlias = Annotated[tuple[str, ...], Meta(max_length=MOST_RUNS)]
+
+
+class Kept(Struct, frozen=True):
+    """What a comparison notes in its folder."""
+
+    fixed: dict[str, Any]  # settings that all runs have
+    envs: Names = ()
+    methods: Names = ()
+    seeds: Annotated[tuple[Annotated[int, Meta(ge=0)], ...], Meta(max_length=MOST_RUNS)] = ()
+    command: tuple[str, ...] = ()
+
+
+def read_kept(folder: Path) -> Kept | None:
+    """None where no comparison was made in the folder; Damaged, in one line, where the file is anything else."""
+    path = folder / KEPT
+    return read_json(path, Kept) if path.exists() else None

@@ -1,0 +1,66 @@
+"""What is said at the end of a comparison: which runs failed, diverged or could not begin, and what to do about it."""
+
+import shlex
+import sys
+
+from training.checkpoint import steps_of
+
+from ..failure import log_path
+from .conduct import Sweep
+from .grid import Job
+
+GIVEN = ("observation", "reward")  # quantities that come from the environment
+OWN_CODE = {"--env", "--reinit", "--regularize"}  # words that --resume goes with where they name code
+
+
+def say_endings(sweep: Sweep) -> None:
+    _say_failures(sweep)
+    _say_emptied(sweep)
+    _say_divergences(sweep)
+
+
+def _say_failures(sweep: Sweep) -> None:
+    """What failed, in its own last words."""
+    for job in sweep.jobs:
+        failure = sweep.failed.get(job.folder)
+        if failure is None:
+            continue
+        print(f"\n{job.name} failed: {failure.reason}; its last lines, of {log_path(job.folder)}:", file=sys.stderr)
+        for line in failure.lines:
+            print(f"    {line}", file=sys.stderr)
+    if sweep.failed:
+        print("\nthe same command with --retry runs the failed ones again", file=sys.stderr)
+
+
+def _say_emptied(sweep: Sweep) -> None:
+    """Which trunks cannot be branched from any more."""
+    for trunk in [job for job in sweep.jobs if job.folder in sweep.emptied]:
+        waiting = ", ".join(branch.name for branch in _without_trunk(sweep, trunk))
+        print(
+            f"\n{trunk.name} has no checkpoint at step {trunk.stop:,} any more, from which {waiting} would branch: "
+            f"delete its folder, {trunk.folder}, and the same command trains it again",
+            file=sys.stderr,
+        )
+
+
+def _say_divergences(sweep: Sweep) -> None:
+    """Which runs diverged, where and in what, and what may help."""
+    for job, divergence in [(job, sweep.diverged[job.folder]) for job in sweep.jobs if job.folder in sweep.diverged]:
+        waiting = ", ".join(branch.name for branch in _without_trunk(sweep, job))
+        print(f"\n{job.name} diverged {divergence.said}" + (f"; {waiting} cannot branch from it" if waiting else ""))
+        if divergence.quantity in GIVEN:
+            print(f"    {job.env} gave it: look there, neither agent nor method is the cause")
+        elif steps := steps_of(job.folder):  # all of them good: none is written of what has diverged
+            words = ["python", job.script.name, "--branch-from", f"{job.folder}@{steps[-1]}", "--reinit", "fire"]
+            words += ["--trust", str(job.folder)] if OWN_CODE & set(job.resumed_with) else []
+            print(f"    from its last good checkpoint: {shlex.join(words)}")
+    if sweep.diverged:
+        print(
+            "\na run that diverged is a result, counted with the return of a policy that fails; it is not begun again."
+        )
+        print("What may help: a lower --learning-rate (in another --dir), a method such as fire, or a branch from an")
+        print("earlier checkpoint.")
+
+
+def _without_trunk(sweep: Sweep, trunk: Job) -> list[Job]:
+    return [job for job in sweep.jobs if job.trunk == trunk.folder and sweep.state(job) == "no trunk"]

@@ -1,0 +1,77 @@
+"""What a run's folder tells of it, whoever wrote it: nothing there keeps anybody waiting or ends in a traceback."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from experiments.failure import failure_path, log_path, note_failure
+from experiments.sweep.conduct import conduct, look
+from experiments.sweep.local import LocalPool
+from experiments.sweep.states import progress_of, state_of
+from tests.test_experiments_conduct import job, write_metrics
+
+
+def test_a_finished_run_is_known_by_its_metrics_alone(tmp_path: Path):
+    run = job(tmp_path, "r", steps=3)
+    write_metrics(run, {"kind": "evaluation", "environment_steps": 3, "return": 0.0})
+    assert not (run.folder / "checkpoints").exists()
+    assert state_of(run) == "finished"
+    write_metrics(run, {"kind": "evaluation", "environment_steps": 2, "return": 0.0})
+    assert state_of(run) == "interrupted"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[" * 100_000,
+        "[]",
+        '{"kind": "evaluation", "environment_steps": "many"}',
+        '{"kind": 3, "environment_steps": 3}',
+        '{"kind": "evaluation", "environment_steps": 1e400}',
+        '{"kind": "diverged", "environment_steps": 3}',
+        "\x00\xff",
+    ],
+)
+def test_metrics_that_no_run_wrote_make_no_run_finished(tmp_path: Path, line: str):
+    run = job(tmp_path, "r", steps=3)
+    write_metrics(run)
+    (run.folder / "metrics.jsonl").write_text(line + "\n")
+    assert state_of(run) == "interrupted"
+    assert progress_of(run).step in (0, 3)
+
+
+def test_pipes_in_place_of_files_keep_nobody_waiting(tmp_path: Path):
+    run = job(tmp_path, "r", steps=3)
+    write_metrics(run)
+    (run.folder / "metrics.jsonl").unlink()
+    os.mkfifo(run.folder / "metrics.jsonl")
+    assert state_of(run) == "interrupted"
+    (tmp_path / "logs").mkdir()
+    os.mkfifo(log_path(run.folder))
+    sweep = look([run], retry=False)
+    conduct(sweep, LocalPool(slots=1))
+    assert "cannot be begun" in sweep.failed[run.folder].reason
+    os.mkfifo(failure_path(run.folder))
+    with pytest.raises(ValueError, match=r"r\.failed\.json: is no regular file$"):
+        look([run], retry=False)
+
+
+@pytest.mark.parametrize("note", ["{}", "[]", '{"code": "1", "lines": []}', '{"code": 1, "lines": "x"}', "[" * 100_000])
+def test_a_note_of_a_failure_that_is_none_is_named_in_one_line(tmp_path: Path, note: str):
+    run = job(tmp_path, "r")
+    (tmp_path / "logs").mkdir()
+    failure_path(run.folder).write_text(note)
+    with pytest.raises(ValueError, match=r"r\.failed\.json") as caught:
+        look([run], retry=False)
+    assert "\n" not in str(caught.value)
+
+
+def test_only_the_end_of_a_log_is_read(tmp_path: Path):
+    run = job(tmp_path, "r")
+    log_path(run.folder).parent.mkdir()
+    with log_path(run.folder).open("wb") as log:
+        log.truncate(2**40)  # sparse: nobody could read it
+        log.seek(0, os.SEEK_END)
+        log.write(b"\nthe last words\n")
+    assert note_failure(run.folder, 1).lines[-1] == "the last words"

@@ -1,0 +1,61 @@
+"""What runs take of memory and of the disk, as --dry-run says it and as a cluster is asked for it."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import torch
+
+from experiments.sweep.grid import TRUNK, Job
+from experiments.sweep.weights import PROCESS, Disk, Weight, disk_of, memory_of_a_run, weigh
+from replay import FrameReplay, TransitionReplay
+from training.settings import RunSettings
+
+
+def job(name: str, start: int, stop: int, trunk: Path | None = None) -> Job:
+    method = TRUNK if name == "trunk" else "fire"
+    return Job("env", method, 0, Path(name), Path("script.py"), (), start, stop, 1, trunk)
+
+
+def weight(transitions: int, **settings: Any) -> Weight:
+    run = RunSettings(action_repeat=1, checkpoint_every=1_000, **settings)
+    return Weight(8 * transitions, transitions, 100, run)
+
+
+def test_memory_that_has_two_views_is_counted_once():
+    agent = SimpleNamespace(state_dict=lambda: {"weight": torch.zeros(10), "bias": torch.zeros(5)})
+    frames = FrameReplay(1_000, 1, (84, 84), stack=4)
+    found = weigh(cast(Any, SimpleNamespace(replay=frames, agent=agent, settings=RunSettings())))
+    assert frames.frames.nbytes <= found.replay < 1.02 * frames.frames.nbytes
+    assert (found.transitions, found.checkpoint) == (1_000, 60)
+    flat = TransitionReplay(1_000, 3, 1)
+    assert (
+        weigh(cast(Any, SimpleNamespace(replay=flat, agent=agent, settings=RunSettings()))).replay == flat.rows.nbytes
+    )
+    assert memory_of_a_run({"a": found, "b": weight(10)}) == found.replay + PROCESS
+
+
+def test_branches_add_what_they_write_after_their_trunk():
+    trunk = job("trunk", 0, 5_000)
+    branches = [job(name, 5_000, 10_000, trunk.folder) for name in "ab"]
+    each = 5_000 * 8 + 2 * 100
+    assert disk_of([trunk, *branches], {"env": weight(100_000)}) == Disk(3 * each, each, 2 * 100, each)
+
+
+@pytest.mark.parametrize(
+    ("transitions", "checkpoint_at", "transitions_kept", "checkpoints"),
+    [
+        (100_000, (), 10_000, 2),
+        (500, (), 1_000, 2),  # of the last two checkpoints, which have none in common
+        (1_500, (), 2_500, 2),  # which have 500 in common
+        (500, (3_000,), 1_500, 3),  # one that is kept for good
+        (500, (99_000,), 1_000, 2),  # never reached
+    ],
+)
+def test_checkpoints_that_are_kept_keep_the_transitions_that_they_need(
+    transitions: int, checkpoint_at: tuple[int, ...], transitions_kept: int, checkpoints: int
+):
+    found = disk_of([job("run", 0, 10_000)], {"env": weight(transitions, checkpoint_at=checkpoint_at)})
+    assert found.everything == 8 * transitions_kept + 100 * checkpoints
+    assert found.policies == 100 * (checkpoints - 1)
