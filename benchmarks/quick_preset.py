@@ -79,9 +79,9 @@ def main(options: Options) -> int:
         start = time.perf_counter()
         subprocess.run([*COMMAND, "--seed", str(seed), "--run-dir", str(folder)], check=True, stdout=subprocess.DEVNULL)
         duration = time.perf_counter() - start
-        found = final_return(folder / "metrics.jsonl")
-        assert found is not None
-        finals.append(found[0])
+        final = final_return(folder / "metrics.jsonl")
+        assert final is not None
+        finals.append(final[0])
         dips = [line["return"] for line in read_lines(folder / "metrics.jsonl") if "event" in line.get("occasion", "")]
         text = " -> ".join(f"{dip:.1f}" for dip in dips)
         print(f"seed {seed}: final return {finals[-1]:.1f}, event {text}, {duration / 60:.1f} minutes", flush=True)

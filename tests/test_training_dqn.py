@@ -162,7 +162,7 @@ def test_a_game_of_several_lives_is_one_episode_in_the_log(tmp_path):
     )
     quietly(train, *TINY, *game, "--learning-starts", "1000", "--eval-steps", "4", "--run-dir", str(folder))
     parts, checkpoint = parts_of(folder), read_checkpoint(folder, 400)
-    parts.replay.load(folder / "replay", checkpoint.segments, checkpoint.values["replay_added"])
+    parts.replay.load(folder / "replay", checkpoint.segments, checkpoint.values.replay_added)
     ends = parts.replay.sample(1, 5000, torch.Generator().manual_seed(0))
     lost = len(torch.unique(ends.observations[ends.terminated == 1], dim=0))
     games = lines_of(folder, "episode")
@@ -194,7 +194,7 @@ def test_sac_sends_users_of_countable_actions_here(tmp_path):
 
 
 def parts_of(run: Path) -> Parts:
-    config = load_policy(run).config
+    config = load_policy(run, trust=True).config
     assert isinstance(config, DQNRun)
     return build(config)
 
@@ -206,7 +206,7 @@ def test_returns_are_logged_raw_and_rewards_learned_by_sign_where_asked(clip, le
     returns = {line["return"] for line in lines_of(folder, "episode")}
     assert returns <= {7.0 * right - 3.0 * (5 - right) for right in range(6)}, "reported as they are"
     parts, checkpoint = parts_of(folder), read_checkpoint(folder, 600)
-    parts.replay.load(folder / "replay", checkpoint.segments, checkpoint.values["replay_added"])
+    parts.replay.load(folder / "replay", checkpoint.segments, checkpoint.values.replay_added)
     batch = parts.replay.sample(1, 500, torch.Generator().manual_seed(0))
     assert set(batch.rewards.unique().tolist()) == learned
 

@@ -81,15 +81,15 @@ def read_command_line(
     parsed = read_flags(default, arguments, program, "\n\n".join((description, preset_names(presets), *names)))
     where, config = parsed.where, parsed.config
     given = {name.removeprefix("--").replace("-", "_") for name, _ in split(arguments)}
-    if {"eval_episodes", "eval_steps"} <= given:
-        raise ValueError("--eval-episodes and --eval-steps given; an evaluation is so many episodes or so many steps")
-    if "reinit_cooldown" in given and not config.run.reinit_when and not where.resume:
-        raise ValueError("--reinit-cooldown given; it is of --reinit-when, which is not: give it too")
+    if {"eval_episodes", "eval_steps"} <= given and config.run.eval_steps is not None:
+        print("warning: --eval-episodes does nothing beside --eval-steps: the episodes that end count", file=sys.stderr)
     if where.restart and not where.resume:
         raise ValueError("--restart given; it goes with --resume alone")
     if "eval_episodes" in given and "eval_steps" not in given:
         config = replace(config, run=replace(config.run, eval_steps=None))  # whatever the preset has
     config.run.check()
+    if "reinit_cooldown" in given and not (config.run.reinit_when or where.resume):
+        raise ValueError("--reinit-cooldown given; it is of --reinit-when, which is not: give it too")
     if where.resume and (where.branch_from or where.run_dir):
         raise ValueError("--resume goes with neither --branch-from nor --run-dir: a run stays in its folder")
     if (where.resume or where.branch_from) and "preset" in given:

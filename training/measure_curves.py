@@ -6,8 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from .curve import draw_events, quiet, write_figure
-from .history import PANELS as PANELS
-from .history import History
+from .history import PANELS, History
 
 
 def draw_measures(history: History, folder: Path, title: str) -> Path | None:
