@@ -30,5 +30,9 @@ class ReplayRatio:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue the count; another ratio counts from here, so that no debt of the old one falls due."""
-        if Fraction(state["ratio"]) == self.ratio:
-            self.transitions, self.updates = int(state["transitions"]), int(state["updates"])
+        if Fraction(state["ratio"]) != self.ratio:
+            return
+        transitions, updates = int(state["transitions"]), int(state["updates"])
+        if updates != int(self.ratio * transitions):
+            raise ValueError(f"{updates} updates for {transitions} transitions are not those of the ratio {self.ratio}")
+        self.transitions, self.updates = transitions, updates

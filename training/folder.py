@@ -4,8 +4,10 @@ Only these names are read, written or deleted, each of them as a regular file or
 them is refused, so that nothing outside is ever reached. Files of other names belong to their owner and stay.
 """
 
+import os
 import re
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from replay.durable import Damaged
@@ -23,30 +25,28 @@ def is_run(folder: Path) -> bool:
 
 
 def refuse_links(run: Path) -> None:
-    """Raise Damaged, in one line, where one of a run's own names is a link or anything but a file or a folder."""
-    for path in _own(run):
-        if path.is_symlink():
-            raise Damaged(f"{path} is a symbolic link; a run's files have to be in its own folder")
-        if not (path.is_dir() or path.is_file()):
-            raise Damaged(f"{path} is neither a file nor a folder")
-    for name in FOLDERS:
-        if (run / name).exists() and not (run / name).is_dir():
-            raise Damaged(f"{run / name} is no folder")
+    """Raise Damaged, in one line, where one of a run's own names is a link, or not the file or the folder that it is.
 
-
-def _own(run: Path) -> Iterator[Path]:
-    """The run's own files and folders that are to be written to, and what half-written ones are called.
-
-    Not what is in the folders of checkpoints: where that is no regular file, the checkpoint is damaged.
+    What is in the folders of checkpoints is left out: where that is no regular file, the checkpoint is damaged.
     """
     for name in (*FILES, *FOLDERS):
-        if (run / name).is_symlink() or (run / name).exists():
-            yield run / name
-    for folder in ("", *FOLDERS):
-        if (run / folder).is_dir():
-            yield from (path for path in (run / folder).iterdir() if folder or re.fullmatch(r"\..*\.tmp", path.name))
+        if os.path.lexists(run / name):
+            _require(run / name, stat.S_ISDIR if name in FOLDERS else stat.S_ISREG)
+    for folder in FOLDERS:
+        if folder != "checkpoints" and (run / folder).is_dir():
+            for path in (run / folder).iterdir():
+                _require(path, stat.S_ISREG)
+
+
+def _require(path: Path, fits: Callable[[int], bool]) -> None:
+    mode = path.stat(follow_symlinks=False).st_mode
+    if stat.S_ISLNK(mode):
+        raise Damaged(f"{path} is a symbolic link; a run's files have to be in its own folder")
+    if not fits(mode):
+        raise Damaged(f"{path} is no {'folder' if fits is stat.S_ISDIR else 'regular file'}")
 
 
 def log_files(run: Path) -> list[Path]:
     """What only grows while a run goes on: its metrics and its TensorBoard events."""
-    return [run / METRICS, *sorted((run / "tensorboard").glob("events.*"))]
+    events = (run / "tensorboard").glob("events.*")
+    return [run / METRICS, *sorted(path for path in events if LOGGED.fullmatch(f"tensorboard/{path.name}"))]

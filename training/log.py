@@ -11,7 +11,7 @@ from fire import NetworkReport
 from replay.durable import naming, write_durably
 
 from .files import METRICS, Lines
-from .folder import LOGGED, log_files
+from .folder import log_files
 from .history import History
 
 
@@ -75,7 +75,7 @@ def cut_back(folder: Path, sizes: Mapping[str, int]) -> list[str]:
             notes.append(f"{path} {what}: the run goes on, and what is lost there shows in no curve")
     for path in log_files(folder):
         name = str(path.relative_to(folder))
-        if not path.exists() or not LOGGED.fullmatch(name):
+        if not path.exists():
             continue
         if size := sizes.get(name, 0):
             _cut(path, size)

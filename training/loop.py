@@ -378,6 +378,8 @@ class Loop:
         self.saved_at = self.progress.environment_steps
         self.segments, self.summed_updates = checkpoint.segments, values.summed_updates
         self.sums = {name: value.to(parts.agent.device) for name, value in _named(tensors, "sums.").items()}
+        if wrong := [name for name, value in self.sums.items() if value.shape or not value.is_floating_point()]:
+            raise ValueError(f"the sum of {wrong[0]} is no number")
         if parts.resumable and "observations" in tensors:  # not in checkpoints of versions that did not save these
             state = {name: value.numpy() for name, value in _named(tensors, "environment.").items()}
             parts.environment.reset()

@@ -85,6 +85,7 @@ def resume(request: Request, folder: Path) -> int:
             refuse_links(folder)
             config, notes = with_threads(resumed_config(request, folder).resolved())
             config.run.check()
+            claims = claimed_machine(folder)
             if is_slimmed(folder):
                 raise ValueError(
                     f"{folder} was slimmed: its replay is gone, so that it cannot go on; it can be evaluated, watched, "
@@ -99,9 +100,9 @@ def resume(request: Request, folder: Path) -> int:
             refuse_changed_sources(folder)
             loop, step, said = restore_newest(folder, config, loop, fresh, request.restart)
             sweep(folder)
-            notes += [*said, *say_what_changed(folder, made, step)]
+            notes += [*said, *say_what_changed(folder, claims, made, step)]
             changed = {name: value for name, value in request.given.items() if name in FREE}
-            other = made.machine != claimed_machine(folder)
+            other = made.machine != claims
             keep_changes(folder, changed, {"step": step or 0, "machine": made.machine} if other else None)
         return train(config, loop, step, notes)
     finally:
@@ -242,7 +243,7 @@ def begin_again(folder: Path, config: Config, steps: list[int], restart: bool) -
     return [f"warning: {folder} has no checkpoint: it begins again at step 0"]
 
 
-def say_what_changed(folder: Path, made: MadeWith, step: int | None) -> list[str]:
+def say_what_changed(folder: Path, claims: dict[str, str], made: MadeWith, step: int | None) -> list[str]:
     """Versions, processor, threads: what differs between now and then, and between config.json and then."""
     before = read_manifest(folder, step).made_with if step is not None else None
     if before is None:
@@ -250,8 +251,7 @@ def say_what_changed(folder: Path, made: MadeWith, step: int | None) -> list[str
     notes = []
     if words := differences_in_words(before, made):
         notes.append(f"continued with other than before: {'; '.join(words)}: the last bits may differ from here on")
-    claims = MadeWith(before.settings, claimed_machine(folder))
-    if words := differences_in_words(claims, before):
+    if words := differences_in_words(MadeWith(before.settings, claims), before):
         notes.append(f"warning: {folder / 'config.json'} was edited; by the checkpoint it is not {'; '.join(words)}")
     return notes
 
