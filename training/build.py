@@ -18,6 +18,7 @@ from replay.transitions import place_replay
 
 from .evaluate import LIMIT, Evaluation
 from .film import EvaluationFilm
+from .memory import require_memory_for_environments
 from .settings import RunSettings
 from .world import World, to_environment
 
@@ -85,9 +86,10 @@ def assemble(
     intervention = parse_intervention(settings.reinit, presets=presets or {})
     regularizers = [parse_regularizer(text) for text in settings.regularize]
     device = choose_device(settings.device)
+    world = world or World(settings.env, settings.action_repeat)
+    require_memory_for_environments(settings, world)
     evaluated = settings.eval_episodes if settings.eval_steps is None else settings.num_envs
     streams = Streams.spawn(settings.seed, evaluated)
-    world = world or World(settings.env, settings.action_repeat)
     environment = world.vector(settings.num_envs, streams.environment)
     agent = make_agent(environment, streams.agent, device)
     manager = PlasticityManager(

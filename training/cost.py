@@ -11,6 +11,7 @@ from .algorithms import Config, algorithm_of
 from .build import Parts, Streams
 
 WORTH_SAYING = 20 * 60  # seconds
+ENOUGH_ENVIRONMENTS = 64  # to keep every core busy
 
 
 def say_what_it_costs(config: Config, parts: Parts, steps_left: int) -> None:
@@ -19,7 +20,10 @@ def say_what_it_costs(config: Config, parts: Parts, steps_left: int) -> None:
     updates = settings.ratios[1] * steps_left / settings.action_repeat
     if parts.agent.device.type != "cpu" or updates < 10_000:
         return
-    update_rate, step_rate = update_rate_of(config, parts), step_rate_of(parts)
+    try:
+        update_rate, step_rate = update_rate_of(config, parts), step_rate_of(parts)
+    except ValueError:  # no memory for a second agent beside the run's own
+        return
     seconds = updates / update_rate + steps_left / step_rate
     if seconds > WORTH_SAYING:
         print(
@@ -42,9 +46,9 @@ def update_rate_of(config: Config, parts: Parts) -> float:
 
 
 def step_rate_of(parts: Parts) -> float:
-    """Environment steps per second under random actions, in environments like the run's own."""
+    """Environment steps per second under random actions, in environments like the run's own, some of them."""
     settings = parts.settings
-    environment = parts.world.vector(settings.num_envs)
+    environment = parts.world.vector(min(settings.num_envs, ENOUGH_ENVIRONMENTS))
     environment.reset(seed=0)
     environment.action_space.seed(0)
     calls = max(1, 200 // environment.num_envs)

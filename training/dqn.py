@@ -17,6 +17,7 @@ from replay.frames import frame_replay_bytes
 from replay.transitions import place_replay
 
 from .build import Parts, Replay, assemble
+from .memory import require_memory_for_learning
 from .settings import RunSettings, flag
 from .world import World
 
@@ -73,6 +74,7 @@ def build_agent(
 ) -> DQN:
     """The agent alone, for an environment's observations and actions."""
     observations, actions = spaces_of(environment, config.run.env)
+    require_memory_for_learning(config.run, config.agent, environment, torch.device(device))
     assert config.agent.exploration_steps is not None  # resolved when the run was made
     return DQN(
         observations.shape,

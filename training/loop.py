@@ -378,13 +378,16 @@ class Loop:
         self.saved_at = self.progress.environment_steps
         self.segments, self.summed_updates = checkpoint.segments, values.summed_updates
         self.sums = {name: value.to(parts.agent.device) for name, value in _named(tensors, "sums.").items()}
-        if wrong := [name for name, value in self.sums.items() if value.shape or not value.is_floating_point()]:
+        if wrong := [name for name, value in self.sums.items() if value.shape or not value.isfinite()]:
             raise ValueError(f"the sum of {wrong[0]} is no number")
         if parts.resumable and "observations" in tensors:  # not in checkpoints of versions that did not save these
             state = {name: value.numpy() for name, value in _named(tensors, "environment.").items()}
             parts.environment.reset()
             parts.environment.set_state(**state)  # type: ignore[attr-defined]  # saved only where there is one
             self.observations = tensors["observations"].numpy()
+            space = parts.environment.observation_space
+            if (self.observations.shape, self.observations.dtype) != (space.shape, space.dtype):
+                raise ValueError(f"its observations have the shape {self.observations.shape}, {space.shape} is needed")
 
 
 def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -1,7 +1,26 @@
-"""Keeps the C library from giving large blocks back to the system between gradient steps."""
+"""Memory: what cannot fit is refused by arithmetic, before any is taken; freed blocks are kept for the next step."""
 
 import ctypes
+import math
 import sys
+from dataclasses import fields, replace
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from gymnasium.vector import VectorEnv
+
+import envs
+from agents import DQNSettings, SACSettings
+from replay.transitions import SHARE_OF_FREE_MEMORY, available_memory
+
+from .settings import RunSettings, flag
+from .world import World
+
+LONGEST_MAKING = 10  # minutes, of environments
+COPIES_OF_OBSERVATIONS = 6  # while batches are gathered and normalised
+NOTE_BYTES = 60  # of each decision that a sampled return is added up from
+NUMBER = 4  # bytes
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 LARGEST = 2**30
@@ -17,3 +36,60 @@ def keep_large_blocks() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None and mallopt(M_MMAP_THRESHOLD, LARGEST):
         mallopt(M_TRIM_THRESHOLD, LARGEST)
+
+
+def require_memory_for_environments(settings: RunSettings, world: World) -> None:
+    """Refuse more environments, of training and evaluation together, than memory and patience have room for."""
+    needs = envs.needs_of_one(world.name, world.atari) if world.atari else envs.needs_of_one(world.name)
+    evaluated = settings.eval_episodes if settings.eval_steps is None else settings.num_envs
+    name = "num_envs" if settings.num_envs >= evaluated else "eval_episodes"
+    count = settings.num_envs + evaluated
+    given = f"{flag(name)} {getattr(settings, name)} given: {count:,} environments, evaluation's included, take about"
+    _require(count * needs.bytes, given, torch.device("cpu"))
+    if (minutes := count * needs.seconds / 60) > LONGEST_MAKING:
+        raise ValueError(f"{given} {minutes:,.0f} minutes to make; allowed are {LONGEST_MAKING}")
+
+
+def require_memory_for_learning(
+    run: RunSettings, agent: SACSettings | DQNSettings, environment: VectorEnv[Any, Any, Any], device: torch.device
+) -> None:
+    """Refuse networks, and batches of the updates owed at a time, that memory has no room for."""
+    observations = environment.single_observation_space
+    shape, actions = observations.shape or (), count_of(environment.single_action_space)
+    observation_bytes = math.prod(shape) * min(NUMBER, getattr(observations.dtype, "itemsize", NUMBER))
+
+    def needed(run: RunSettings, agent: SACSettings | DQNSettings) -> int:
+        decisions = agent.n_steps if isinstance(agent, DQNSettings) else 1
+        transition = COPIES_OF_OBSERVATIONS * observation_bytes + 3 * NUMBER * actions + NOTE_BYTES * decisions
+        updates = math.ceil(run.ratios[1] * run.num_envs)
+        return agent.size(shape, actions).bytes + updates * agent.batch_size * transition
+
+    total = needed(run, agent)
+    without = {"num_envs": needed(replace(run, num_envs=1), agent)}
+    if not isinstance(run.replay_ratio, str):
+        without["replay_ratio"] = needed(replace(run, replay_ratio=1), agent)
+    for field in fields(agent):
+        if type(getattr(agent, field.name)) is int:
+            least: dict[str, Any] = {field.name: 1}
+            without[field.name] = needed(run, replace(agent, **least))
+    name = min(without, key=lambda name: without[name])  # the value that takes most of it
+    value = getattr(run if hasattr(run, name) else agent, name)
+    _require(total, f"{flag(name)} {value} given: networks and the batches of a decision take about", device)
+
+
+def count_of(actions: spaces.Space[Any]) -> int:
+    """How many actions there are to choose from, or how many numbers make one."""
+    return int(actions.n) if isinstance(actions, spaces.Discrete) else math.prod(actions.shape or ())
+
+
+def _require(needed: int, given: str, device: torch.device) -> None:
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory()
+    if needed > SHARE_OF_FREE_MEMORY * free:
+        kept = f"of which {1 - SHARE_OF_FREE_MEMORY:.0%} is kept for the rest"
+        raise ValueError(f"{given} {gigabytes(needed)} of memory; {gigabytes(free)} are free, {kept}")
+
+
+def gigabytes(size: float) -> str:
+    """A number of bytes as one would say it."""
+    number = size / 1e9
+    return f"{number:,.1f} GB" if number < 100 else f"{number:,.0f} GB" if number < 1e9 else f"{number:.0e} GB"

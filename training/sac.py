@@ -12,6 +12,7 @@ from agents import SAC, SACSettings
 from agents.sac import PUBLISHED_INTERVENTIONS
 
 from .build import Parts, assemble
+from .memory import require_memory_for_learning
 from .settings import RunSettings
 from .world import World
 
@@ -48,6 +49,7 @@ def build_agent(
 ) -> SAC:
     """The agent alone, for an environment's sizes and episode length."""
     observation_size, action_size = flat_sizes(environment, config.run.env)
+    require_memory_for_learning(config.run, config.agent, environment, torch.device(device))
     limit = environment.spec.max_episode_steps if environment.spec else None
     gamma = config.agent.discount(limit / config.run.action_repeat if limit else None)
     return SAC(observation_size, action_size, config.agent, seed=seed, gamma=gamma, device=device)

@@ -1,17 +1,18 @@
 """The settings every run has, whatever its agent: one frozen dataclass that is the command line and the config file."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass, replace
+from typing import Literal
 
+from agents.limits import check_limits
+from agents.limits import flag as flag
 from fire import At, Either, Every, Never, Schedule, Trigger, parse_intervention, parse_trigger
 from replay import AdaptiveRatio, ReplayRatio
 from replay.adaptive_ratio import HIGH, LOW, UPDATES_PER_CHECK
 
+MOST_THREADS = 1_024
+MOST_UPDATES = 1_000_000  # per decision
 SCHEDULES = ("reinit_every", "reinit_at", "reinit_when")
-
-Settings = TypeVar("Settings")
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class RunSettings:
     seed: int = 0
     """Seed of every random stream; one seed is one result, bit by bit on a CPU."""
     threads: int = 0
-    """CPU threads of the learner (part of the result's last bits); 0: every core."""
+    """CPU threads of the learner (part of the result's last bits); 0: one for a small network, else every core."""
     device: str = "auto"
     """Learner's device: auto (a GPU where there is one), cpu, cuda or cuda:N."""
     eval_every: int = 20_000
@@ -66,11 +67,22 @@ class RunSettings:
     """Environment steps between checkpoints; the last two are kept, and one at the end."""
     checkpoint_at: tuple[int, ...] = ()
     """Environment steps whose checkpoints are kept for good, to branch from."""
+    keep_replay: bool = True
+    """Keep replay and older checkpoints once the run has finished; False frees their space: policy, metrics and records
+    stay, but the run cannot be continued or branched from."""
     video: bool = False
     """Film each evaluation's first episode: RUN/videos/step-N.mp4; up to a minute each without a graphics card."""
 
     def check(self) -> None:
         """Raise ValueError, in one line, where a value makes no sense."""
+        check_limits(self)
+        self._check_amounts()
+        self._check_steps()
+        self._check_schedule()
+        self._check_measures()
+
+    def _check_amounts(self) -> None:
+        """Of what there must be some, and of what there may be none."""
         positive = ("steps", "num_envs", "action_repeat", "replay_capacity", "eval_every", "eval_episodes")
         ratio = () if self.replay_ratio == "adaptive" else ("replay_ratio",)
         for name in (*positive, "log_every", "checkpoint_every", *ratio):
@@ -79,6 +91,15 @@ class RunSettings:
         for name in ("learning_starts", "seed", "threads", "measure_every", "reinit_cooldown"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{flag(name)} {getattr(self, name)} given; allowed is 0 or above")
+        if not isinstance(self.replay_ratio, str) and self.replay_ratio > MOST_UPDATES:
+            raise ValueError(f"--replay-ratio {self.replay_ratio} given; allowed is at most {MOST_UPDATES:,}")
+        if self.threads > MOST_THREADS:
+            raise ValueError(f"--threads {self.threads} given; allowed is {MOST_THREADS:,} or fewer")
+
+    def _check_steps(self) -> None:
+        """Where in the run something happens, and for how long."""
+        if self.action_repeat > self.steps:
+            raise ValueError(f"--action-repeat {self.action_repeat} given; allowed is at most --steps {self.steps}")
         if self.eval_steps is not None and self.eval_steps <= 0:
             raise ValueError(f"--eval-steps {self.eval_steps} given; allowed is a number of environment steps above 0")
         if self.reinit_every is not None and self.reinit_every <= 0:
@@ -88,11 +109,17 @@ class RunSettings:
                 raise ValueError(
                     f"{flag(name)} {min(getattr(self, name))} given; allowed are environment steps above 0"
                 )
+
+    def _check_schedule(self) -> None:
+        """A schedule has a method that acts at events."""
         scheduled = [name for name in SCHEDULES if getattr(self, name)]
         if scheduled and self.reinit == "none":
             raise ValueError(f"{flag(scheduled[0])} needs a method: give --reinit fire, for example")
         if scheduled and not self.has_events:
             raise ValueError(f"{flag(scheduled[0])} given; {self.reinit} acts after every update and takes no schedule")
+
+    def _check_measures(self) -> None:
+        """What looks at measures has some to look at."""
         if not self.measure_every:
             looking = ["replay_ratio"] if self.replay_ratio == "adaptive" else []
             looking += [name for name in ("reinit_when", "measure_hessian") if getattr(self, name)]
@@ -172,16 +199,3 @@ class RunSettings:
                 f"nothing will be learned: --learning-starts {self.learning_starts:,} decisions is the whole run"
             )
         return found
-
-
-def flag(name: str) -> str:
-    """The command-line spelling of a field."""
-    return "--" + name.replace("_", "-")
-
-
-def from_json(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
-    """A settings dataclass from its JSON form (lists become tuples); unknown names are refused."""
-    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    if unknown := sorted(set(values) - known):
-        raise ValueError(f"unknown setting {unknown[0]!r} in the run's config: was it written by another version?")
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})

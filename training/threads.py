@@ -1,0 +1,106 @@
+"""How many threads a learner takes: what is there for it, what pays, and when other work has taken it away."""
+
+import os
+import statistics
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from .algorithms import Config
+from .build import choose_device
+from .memory import count_of
+
+OWN_GROUPS, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+# Floating-point operations of an update below which it takes one thread. With two threads on two idle cores a smaller
+# one is at most a third faster, and as soon as another process takes a core it waits for the slower thread in each of
+# its many small products: ten times slower, where one thread goes on as before.
+WORTH_SHARING = 1.5e9
+COLLAPSED = 1 / 3  # of the usual update rate
+ENOUGH = 3  # update rates, to know what is usual
+
+
+def choose_threads(config: Config) -> tuple[int, str]:
+    """The number for a new run, and a sentence that says what was chosen and why."""
+    cores, ending = usable_cores(), "; --threads N to choose"
+    if cores == 1:
+        return 1, "threads: 1, on the only core that may be used"
+    if (device := choose_device(config.run.device)).type != "cpu":
+        return cores, f"threads: {cores} of {cores} cores, for what is left to the CPU beside {device}{ending}"
+    operations = operations_of(config)
+    size = f"({operations / 1e9:.2g} GFLOP)"
+    if operations < WORTH_SHARING:
+        return 1, f"threads: 1 of {cores} cores, since an update of this network is too small to share {size}{ending}"
+    return cores, f"threads: {cores} of {cores} cores, since an update of this network is worth sharing {size}{ending}"
+
+
+def operations_of(config: Config) -> int:
+    """Floating-point operations of one gradient update, by arithmetic; one environment is made, to know its spaces."""
+    environment = config.world.vector(1)
+    observations, actions = environment.single_observation_space, environment.single_action_space
+    environment.close()
+    return config.agent.size(observations.shape or (), count_of(actions)).operations
+
+
+def usable_cores(own_groups: Path = OWN_GROUPS, groups: Path = GROUPS) -> int:
+    """Cores that this process may use, by its affinity and, in a container, by the quotas of its control groups."""
+    return max(1, int(min([len(os.sched_getaffinity(0)), *_quotas(own_groups, groups)])))
+
+
+def _quotas(own_groups: Path, groups: Path) -> Iterator[float]:
+    """In cores, of every control group above this process; version 2 has one file, version 1 two and -1 for none."""
+    try:
+        lines = [line.split(":", 2) for line in own_groups.read_text().splitlines()]
+    except OSError:  # a system without control groups
+        return
+    for _, controllers, path in (line for line in lines if len(line) == 3):
+        if not controllers:
+            roots, names = (groups, groups / "unified"), ["cpu.max"]
+        elif "cpu" in controllers.split(","):
+            roots, names = (groups / controllers, groups / "cpu"), ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
+        else:
+            continue
+        # In a container the path may be that of the host, and only the top is there to be seen.
+        own = Path(path.lstrip("/"))
+        for folder in (root / group for root in roots for group in (own, *own.parents)):
+            try:
+                quota, period = " ".join((folder / name).read_text() for name in names).split()
+                if int(quota) > 0:
+                    yield int(quota) / int(period)
+            except (OSError, ValueError, ZeroDivisionError):  # no such group, or "max": no limit
+                continue
+
+
+def load_of_the_machine() -> float:
+    """Threads that run or wait to run, as a mean over the last minute."""
+    return os.getloadavg()[0]
+
+
+class Collapse:
+    """Notices, once, that updates have become far slower than they were while the machine has more work than cores.
+
+    Of two log lines one after the other: a single slow one may hold an evaluation.
+    """
+
+    def __init__(
+        self, load: Callable[[], float] = load_of_the_machine, cores: Callable[[], int] = usable_cores
+    ) -> None:
+        self._load, self._cores = load, cores
+        self._rates: list[float] = []
+        self._slow = self._said = False
+
+    def notice(self, updates_per_second: float) -> str | None:
+        """Takes the rate since the log line before; one line of warning where there is something to say."""
+        usual = statistics.median(self._rates) if len(self._rates) >= ENOUGH else 0.0
+        before, self._slow = self._slow, updates_per_second < COLLAPSED * usual
+        if not self._slow:
+            self._rates.append(updates_per_second)
+        if self._said or not (before and self._slow) or (load := self._load()) <= (cores := self._cores()):
+            return None
+        self._said = True
+        ways = ["stop other work on this machine"]
+        ways += ["begin runs with --threads 1"] if torch.get_num_threads() > 1 else []
+        return (
+            f"{updates_per_second:.3g} updates/s, where {usual:.3g} were usual, and the machine's load is {load:.1f} "
+            f"with {cores} cores for this run: {', '.join(ways)}, or in a cluster ask for more cores"
+        )
