@@ -19,9 +19,9 @@ from .optimizers import adam, optimizer_tensors, trained_names
 from .q_network import make_network
 from .randomness import restore_generator
 from .saved import copy_saved_
+from .size import TARGETS_AT_ONCE
 
 METRICS = ("loss", "action_value", "td_error")
-TARGETS_AT_ONCE = 4  # batches; more take memory and are no faster
 
 # What the publication does with this agent: convolutions rewritten, linear layers put back, Adam's state kept.
 PUBLISHED_INTERVENTIONS: dict[str, Intervention] = {

@@ -4,6 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from .limits import check_limits, flag
+from .size import Size, dqn_size
+
 
 @dataclass(frozen=True)
 class DQNSettings:
@@ -46,6 +49,7 @@ class DQNSettings:
 
     def check(self) -> None:
         """Raise ValueError, in one line, where a value makes no sense."""
+        check_limits(self)
         limits = dict.fromkeys(
             ("hidden_width", "batch_size", "target_every", "n_steps", "exploration_steps"), (1.0, math.inf)
         ) | {
@@ -61,10 +65,13 @@ class DQNSettings:
         for name, (low, high) in limits.items():
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and low <= value <= high):
-                option = "--" + name.replace("_", "-")
-                raise ValueError(f"{option} {value} given; allowed is a finite number from {low:g} to {high:g}")
+                raise ValueError(f"{flag(name)} {value} given; allowed is a finite number from {low:g} to {high:g}")
         if self.final_exploration > self.initial_exploration:
             raise ValueError(
                 f"--final-exploration {self.final_exploration} given; "
                 f"allowed is at most --initial-exploration {self.initial_exploration}"
             )
+
+    def size(self, observation_shape: tuple[int, ...], actions: int) -> Size:
+        """Of the agent for such observations and so many actions."""
+        return dqn_size(self.network, observation_shape, actions, self.hidden_width, self.double, self.batch_size)

@@ -3,6 +3,9 @@
 import math
 from dataclasses import dataclass
 
+from .limits import check_limits, flag
+from .size import Size, sac_size
+
 
 @dataclass(frozen=True)
 class SACSettings:
@@ -43,6 +46,7 @@ class SACSettings:
 
     def check(self) -> None:
         """Raise ValueError, in one line, where a value makes no sense."""
+        check_limits(self)
         whole = ("critic_width", "critic_blocks", "critics", "actor_width", "actor_blocks", "batch_size")
         limits = dict.fromkeys(whole, (1.0, math.inf)) | {
             "learning_rate": (0.0, math.inf),
@@ -58,8 +62,12 @@ class SACSettings:
         for name, (low, high) in limits.items():
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and low <= value <= high):
-                option = "--" + name.replace("_", "-")
-                raise ValueError(f"{option} {value} given; allowed is a finite number from {low:g} to {high:g}")
+                raise ValueError(f"{flag(name)} {value} given; allowed is a finite number from {low:g} to {high:g}")
+
+    def size(self, observation_shape: tuple[int, ...], actions: int) -> Size:
+        """Of the agent for such observations and so many dimensions of its actions."""
+        actor, critic = (self.actor_width, self.actor_blocks), (self.critic_width, self.critic_blocks)
+        return sac_size(math.prod(observation_shape), actions, actor, critic, self.critics, self.batch_size)
 
     def discount(self, episode_decisions: float | None) -> float:
         """The discount, by the published rule where none is set; 0.99 where the episode's length is unknown."""

@@ -3,6 +3,7 @@
 from . import graphics as graphics  # first: it gets MuJoCo imported whatever MUJOCO_GL says
 from .atari_names import is_atari
 from .atari_settings import PUBLISHED_ATARI, AtariSettings
+from .needs import needs_of_one
 from .observations import next_observations
 from .randomness import spawn_seeds
 from .registry import describe_names, make, make_vec, names, register
@@ -18,6 +19,7 @@ __all__ = [
     "make",
     "make_vec",
     "names",
+    "needs_of_one",
     "next_observations",
     "normalised_score",
     "references",

@@ -20,7 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from .atari_games import NOOP, AtariGames, Flags, Frames, Played
 from .atari_settings import FRAMES_PER_SECOND, AtariSettings
 from .randomness import spawn_seeds
-from .trace import SEED_END, State, Trace, random_seed, require_same, traces_from_state, traces_to_state
+from .states import State
+from .trace import SEED_END, Trace, random_seed, require_same, traces_from_state, traces_to_state
 
 Info = dict[str, Any]
 
@@ -76,10 +77,14 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
             raise gym.error.ResetNeeded("call reset() or set_state() before get_state()")
         return self._as_state(self._games.observations)
 
-    def set_state(self, **state: ArrayLike) -> None:
+    def set_state(self, /, **state: ArrayLike) -> None:
         """Goes on from what `get_state` gave: the members play again what they played since their last seeding."""
         wanted, checksums = traces_from_state(
-            state, self._as_state([NOOP] * self.num_envs), self.single_action_space, PATIENCE
+            state,
+            self._as_state([NOOP] * self.num_envs),
+            self.single_action_space,
+            self.settings.episode_decisions,
+            PATIENCE,
         )
         try:
             numbers = _replay(self._games, wanted)

@@ -6,7 +6,14 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 FRAMES_PER_SECOND = 60
-MOST_NO_OPS = 10_000
+# The least and the most of each whole number. The emulators' vector counts an episode's frames up to 2**30.
+BOUNDS = {
+    "frame_skip": (1, 1_000),
+    "screen_size": (1, 1_024),
+    "stack": (1, 256),
+    "noop_max": (0, 10_000),
+    "episode_frames": (1, 1_000_000_000),
+}
 
 
 @dataclass(frozen=True)
@@ -38,18 +45,11 @@ class AtariSettings:
 
     def check(self) -> None:
         """Raise ValueError, in one line, where a value makes no sense."""
-        for name, least in (
-            ("frame_skip", 1),
-            ("screen_size", 1),
-            ("stack", 1),
-            ("noop_max", 0),
-            ("episode_frames", 1),
-        ):
+        for name, (least, most) in BOUNDS.items():
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} is {value}; allowed are whole numbers from {least} on")
-        if self.noop_max > MOST_NO_OPS:
-            raise ValueError(f"noop_max is {self.noop_max}; allowed are whole numbers from 0 to {MOST_NO_OPS:,}")
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+                given = "too large" if isinstance(value, int) and value > 2**64 else str(value)[:40]
+                raise ValueError(f"{name} is {given}; allowed are whole numbers from {least} to {most:,}")
         if not 0 <= self.sticky < 1:
             raise ValueError(f"sticky is {self.sticky}; allowed are probabilities from 0 on, below 1")
         for name, allowed in (("first_stack", ("repeat", "zeros")), ("sticky_per", ("frame", "decision"))):

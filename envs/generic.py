@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from . import graphics
+from .failure import in_one_line
 from .randomness import spawn_seeds
 
 Built = TypeVar("Built")
@@ -90,6 +92,7 @@ def make_generic(name: str, seed: int | None, action_repeat: int, render_mode: s
         graphics.announce()
     if own_renderer:
         _require_graphics(name)
+    _try_reset(name)
     env: gym.Env[Any, Any] = _built(name, lambda: gym.make(name, render_mode=render_mode))
     if own_renderer:
         env = CurrentViewer(env)
@@ -100,6 +103,7 @@ def make_generic(name: str, seed: int | None, action_repeat: int, render_mode: s
 
 def make_generic_vector(name: str, num_envs: int, seed: int | None, action_repeat: int) -> VectorEnv[Any, Any, Any]:
     """Several environments by their Gymnasium id, stepped one after the other."""
+    _try_reset(name)
     wrappers = [lambda env: ActionRepeat(env, action_repeat)] if action_repeat > 1 else []
     vector = _built(
         name,
@@ -131,6 +135,20 @@ def _require_graphics(name: str) -> None:
     context.free()
 
 
+@functools.cache
+def _try_reset(name: str) -> None:
+    """Whether an episode begins at all is found out now, in an environment of its own, not in the middle of a run."""
+    with warnings.catch_warnings(action="ignore"):  # said when those that stay are made and reset
+        env: gym.Env[Any, Any] = _built(name, lambda: gym.make(name))
+        try:
+            _, _ = env.reset(seed=0)
+        except (Exception, SystemExit) as error:
+            raise ValueError(f"environment {name!r} cannot be reset: {in_one_line(error)}") from error
+        finally:
+            with suppress(Exception):
+                env.close()
+
+
 def _built(name: str, build: Callable[[], Built]) -> Built:
     try:
         with _each_warning_once():
@@ -140,6 +158,8 @@ def _built(name: str, build: Callable[[], Built]) -> Built:
         raise ValueError(f"environment {name!r} needs the Python module {missing!r}, which is missing") from error
     except (ImportError, gym.error.Error) as error:
         raise ValueError(f"environment {name!r} cannot be made here: {' '.join(str(error).split())}") from error
+    except (Exception, SystemExit) as error:  # whatever its author's code raises, or Gymnasium of it
+        raise ValueError(f"environment {name!r} cannot be made here: {in_one_line(error)}") from error
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
 WORD = 2**64
+TWISTER_WORDS = 624  # of a Mersenne twister's key
 
 
 def spawn_seeds(seed: int, count: int) -> list[int]:
@@ -28,8 +29,10 @@ def generator_words(generator: np.random.Generator) -> NDArray[np.uint64]:
 
 
 def generator_from_words(words: NDArray[np.uint64]) -> np.random.Generator:
-    """The inverse of `generator_words`."""
+    """The inverse of `generator_words`; refuses words that no generator has: some would draw zeros for ever."""
     position_high, position_low, increment_high, increment_low, has_uint32, uinteger = (int(word) for word in words)
+    if increment_low % 2 == 0 or has_uint32 > 1 or uinteger >= 2**32:
+        raise ValueError("the words of a random generator are not the state of a PCG64")
     bits = np.random.PCG64()
     bits.state = {
         "bit_generator": "PCG64",
@@ -54,6 +57,13 @@ def legacy_generator_words(generator: np.random.RandomState) -> NDArray[np.uint6
 
 
 def restore_legacy_generator(generator: np.random.RandomState, words: NDArray[np.uint64]) -> None:
-    """Puts the generator where `legacy_generator_words` saw it."""
+    """Puts the generator where `legacy_generator_words` saw it; refuses words that no generator has.
+
+    NumPy would read behind the key from a wrong position, and of an empty key a normal number is never found.
+    """
     position, has_normal, normal = int(words[-3]), int(words[-2]), float(words[-1:].view(np.float64)[0])
+    key = words[:-3]
+    empty = not (int(key[0]) >> 31 or key[1:].any())  # of the first word only the highest bit counts
+    if position > TWISTER_WORDS or has_normal > 1 or not np.isfinite(normal) or (key >= 2**32).any() or empty:
+        raise ValueError("the words of a random generator are not the state of a Mersenne twister")
     generator.set_state(("MT19937", words[:-3].astype(np.uint32), position, has_normal, normal))

@@ -11,7 +11,8 @@ from gymnasium.vector import VectorEnv
 from numpy.typing import ArrayLike
 
 from .stateful import StatefulVector
-from .trace import SEED_END, State, Trace, random_seed, require_same, traces_from_state, traces_to_state
+from .states import State
+from .trace import MOST_ACTIONS, SEED_END, Trace, random_seed, require_same, traces_from_state, traces_to_state
 
 
 class Retraced(gym.Wrapper[Any, Any, Any, Any]):
@@ -59,7 +60,9 @@ class RetracedVector(StatefulVector[Retraced]):
 
     def __init__(self, env: VectorEnv[Any, Any, Any], members: Sequence[Retraced]) -> None:
         super().__init__(env, members)
-        self._world = members[0].env.unwrapped.spec.id if members[0].env.unwrapped.spec else ""
+        spec = members[0].env.unwrapped.spec
+        self._world = spec.id if spec else ""
+        self._longest = (spec and spec.max_episode_steps) or MOST_ACTIONS
 
     def get_state(self) -> State:
         """Everything that decides the future; `set_state(**state)` restores it exactly."""
@@ -68,11 +71,11 @@ class RetracedVector(StatefulVector[Retraced]):
             raise ValueError("an episode that was begun with options cannot be saved")
         return self._as_state([member.observation for member in self._members])
 
-    def set_state(self, **state: ArrayLike) -> None:
+    def set_state(self, /, **state: ArrayLike) -> None:
         """Goes on from what `get_state` gave."""
         self._begin()
         form = self._as_state([0] * len(self._members))
-        wanted, checksums = traces_from_state(state, form, self.env.single_action_space)
+        wanted, checksums = traces_from_state(state, form, self.env.single_action_space, self._longest)
         try:
             for member, trace in zip(self._members, wanted, strict=True):
                 member.replay(trace)

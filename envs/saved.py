@@ -8,7 +8,6 @@ from Gymnasium's may keep more, and is left alone.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -16,14 +15,14 @@ import mujoco
 import numpy as np
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from .failure import in_one_line
 from .generic import ActionRepeat, FirstSeed
 from .randomness import generator_from_words, generator_words
 from .retraced import Retraced, RetracedVector
 from .stateful import StatefulVector
-
-State = dict[str, NDArray[Any]]
+from .states import State, checked_state, require_count, require_finite
 
 REPLAYABLE = ("gymnasium.envs.classic_control.", "gymnasium.envs.toy_text.")
 WITHOUT_STATE = (ActionRepeat, OrderEnforcing, PassiveEnvChecker)
@@ -53,12 +52,20 @@ class SavedVector(StatefulVector[gym.Env[Any, Any]]):
         rows = [_state_of(member) for member in self._members]
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
-    def set_state(self, **state: ArrayLike) -> None:
+    def set_state(self, /, **state: ArrayLike) -> None:
         """Goes on from what `get_state` gave."""
         self._begin()
         whole = checked_state(state, self.get_state())
-        for row, member in enumerate(self._members):
-            _restore(member, {name: values[row] for name, values in whole.items()})
+        if whole.get("awaits_reset", np.array(False)).any():
+            raise ValueError("awaits_reset is set; in a vector no episode waits for its reset")
+        try:
+            for row, member in enumerate(self._members):
+                _restore(member, {name: values[row] for name, values in whole.items()})
+        except Exception as error:
+            self.reset()  # from a state that is nobody's
+            if isinstance(error, ValueError):
+                raise
+            raise ValueError(f"the state cannot be restored: {in_one_line(error)}") from error
 
 
 def with_state(vector: VectorEnv[Any, Any, Any]) -> VectorEnv[Any, Any, Any]:
@@ -80,19 +87,6 @@ def with_seeds(env: gym.Env[Any, Any], seed: int | None) -> gym.Env[Any, Any]:
     if _is_replayable(env):
         return Retraced(env, seed)
     return env if seed is None else FirstSeed(env, seed)
-
-
-def checked_state(given: Mapping[str, ArrayLike], present: State) -> State:
-    """The given state as arrays; refused where a name or a shape is not that of the present one."""
-    if wrong := sorted(given.keys() ^ present.keys()):
-        raise ValueError(
-            f"a state holds {', '.join(present)}; {wrong[0]} is {'missing' if wrong[0] in present else 'no part'}"
-        )
-    state = {name: np.asarray(given[name], dtype=values.dtype) for name, values in present.items()}
-    for name, values in state.items():
-        if values.shape != present[name].shape:
-            raise ValueError(f"{name} has shape {values.shape}, {present[name].shape} is needed")
-    return state
 
 
 def _is_known(env: gym.Env[Any, Any]) -> bool:
@@ -149,13 +143,18 @@ def _state_of(env: gym.Env[Any, Any]) -> State:
 def _restore(env: gym.Env[Any, Any], state: State) -> None:
     env.reset()
     if (limit := _time_limit(env)) is not None:
+        require_count("limit_steps", state["limit_steps"])
         limit._elapsed_steps = int(state.pop("limit_steps"))
     inner: Any = env.unwrapped
     if isinstance(inner, SavableEnv):
         inner.set_state(**state)
         return
     inner.np_random = generator_from_words(state["random_generator"])
+    for name, values in state.items():
+        require_finite(name, values)
     if _is_pendulum(inner):
+        if abs(state["angle_and_speed"][1]) > inner.max_speed:
+            raise ValueError(f"angle_and_speed holds a speed above {inner.max_speed}, which the pendulum never has")
         inner.state = state["angle_and_speed"].copy()
         return
     mujoco.mj_setState(inner.model, inner.data, state["physics"], INTEGRATION)

@@ -54,8 +54,7 @@ INSTALL = "`make setup`, or `pip install '.[dmc]'` from the checkout" + (
 def make_suite(name: str, seed: int | None, action_repeat: int, render_mode: str | None) -> gym.Env[Any, Any]:
     """One environment of the suite."""
     domain, task = _domain_and_task(name)
-    load = functools.partial(_load, domain, task)
-    env: gym.Env[Any, Any] = SuiteEnv(load, seed, render_mode)
+    env: gym.Env[Any, Any] = SuiteEnv(_loader(domain, task), seed, render_mode)
     env.spec = EnvSpec(
         f"{PREFIX}{domain}-{task}",
         entry_point=f"{__name__}:make_suite",
@@ -98,6 +97,11 @@ def _domain_and_task(name: str) -> tuple[str, str]:
         )
     domain, _, task = name.removeprefix(PREFIX).partition("-")
     return domain, task
+
+
+@functools.cache
+def _loader(domain: str, task: str) -> functools.partial[Any]:
+    return functools.partial(_load, domain, task)
 
 
 def _load(domain: str, task: str) -> Any:

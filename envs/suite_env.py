@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,15 +13,18 @@ import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import ArrayLike, NDArray
 
+from .failure import in_one_line
 from .humanoid.picture import Picture
 from .randomness import legacy_generator_words, restore_legacy_generator, seed_legacy_generator
-from .saved import INTEGRATION, SavableEnv, State, checked_state
+from .saved import INTEGRATION, SavableEnv
+from .states import State, checked_state, require_count, require_finite
 
 Array = NDArray[np.float64]
 Info = dict[str, Any]
 
 # What tasks draw anew for an episode and keep in the model: targets, receptacles, gains, terrain.
 DRAWN = ("body_pos", "body_quat", "geom_pos", "hfield_data", "light_pos", "site_pos", "wrap_prm")
+EPISODES_TRIED = 32  # to find which numbers of those fields are drawn; some are one of two
 
 
 class SuiteEnv(SavableEnv):
@@ -29,6 +33,7 @@ class SuiteEnv(SavableEnv):
     def __init__(self, load: Callable[[], Any], seed: int | None, render_mode: str | None) -> None:
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode {render_mode!r} is not known; allowed are None and 'rgb_array'")
+        self._load = load
         self.environment = load()  # a dm_control.rl.control.Environment
         self.task, self.physics = self.environment.task, self.environment.physics
         if self.physics.model.nhfield:
@@ -82,26 +87,51 @@ class SuiteEnv(SavableEnv):
 
     def get_state(self) -> State:
         """Everything that decides the future; `set_state(**state)` restores it exactly."""
-        drawn = {f"model_{name}": getattr(self.physics.model, name).copy() for name in DRAWN}
         return {
             "physics": self.physics.get_state(INTEGRATION),
             "elapsed_steps": np.array(self.environment._step_count),
             "awaits_reset": np.array(self.environment._reset_next_step),
             "random_generator": legacy_generator_words(self.task.random),
-        } | {name: values for name, values in drawn.items() if values.size}
+        } | self._drawn()
 
-    def set_state(self, **state: ArrayLike) -> None:
+    def set_state(self, /, **state: ArrayLike) -> None:
         """Goes on from what `get_state` gave."""
-        whole = checked_state(state, self.get_state())
+        present = self.get_state()
+        whole = checked_state(state, present)
+        require_count("elapsed_steps", whole["elapsed_steps"])
+        for name, values in whole.items():
+            require_finite(name, values)
+        restore_legacy_generator(np.random.RandomState(), whole["random_generator"])
+        for name, changes in _drawn_entries(self._load).items():
+            if not np.array_equal(whole[name][~changes], present[name][~changes]):
+                raise ValueError(f"{name} differs where no episode of this task does")  # one might never begin
+        try:
+            with self.physics.check_invalid_state():
+                self._restore(whole)
+                mujoco.mj_step(self.physics.model.ptr, self.physics.data.ptr)  # the suite would fail in its next step
+        except Exception as error:
+            self._write_drawn(present)  # without it no episode can begin
+            self._restore(present)
+            raise ValueError(f"physics holds a state that diverges at once: {in_one_line(error)}") from error
+        self._restore(whole)
+
+    def _restore(self, state: State) -> None:
         self._begin()  # for what tasks set to the same values at the beginning of each episode
-        for name in DRAWN:
-            if (values := whole.get(f"model_{name}")) is not None:
-                getattr(self.physics.model, name)[:] = values
-        self.physics.set_state(whole["physics"], INTEGRATION)
+        self._write_drawn(state)
+        self.physics.set_state(state["physics"], INTEGRATION)
         mujoco.mj_step1(self.physics.model.ptr, self.physics.data.ptr)  # what the next step relies on having been done
-        restore_legacy_generator(self.task.random, whole["random_generator"])
-        self.environment._step_count = int(whole["elapsed_steps"])
-        self.environment._reset_next_step = bool(whole["awaits_reset"])
+        restore_legacy_generator(self.task.random, state["random_generator"])
+        self.environment._step_count = int(state["elapsed_steps"])
+        self.environment._reset_next_step = bool(state["awaits_reset"])
+
+    def _drawn(self) -> State:
+        drawn = {f"model_{name}": getattr(self.physics.model, name).copy() for name in DRAWN}
+        return {name: values for name, values in drawn.items() if values.size}
+
+    def _write_drawn(self, state: State) -> None:
+        for name in DRAWN:
+            if f"model_{name}" in state:
+                getattr(self.physics.model, name)[:] = state[f"model_{name}"]
 
     def close(self) -> None:
         """Frees the picture."""
@@ -112,3 +142,16 @@ class SuiteEnv(SavableEnv):
 
 def _flat(observation: Mapping[str, Any]) -> Array:
     return np.concatenate([np.ravel(part) for part in observation.values()])
+
+
+@functools.cache
+def _drawn_entries(load: Callable[[], Any]) -> State:
+    """Where the model's fields change from episode to episode, as found out in an environment of its own."""
+    env = SuiteEnv(load, 0, None)
+    first = env._drawn()
+    changes = {name: np.zeros(values.shape, dtype=np.bool_) for name, values in first.items()}
+    for _ in range(EPISODES_TRIED):
+        env._begin()
+        for name, values in env._drawn().items():
+            changes[name] |= values != first[name]
+    return changes

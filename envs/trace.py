@@ -11,8 +11,9 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-State = dict[str, NDArray[Any]]
+from .states import MOST, State, require_count, require_names
 
+MOST_ACTIONS = 1_000_000  # of an episode that is played again; some games have no time limit
 SEED_END = 2**63  # seeds are saved as signed words
 
 
@@ -78,16 +79,14 @@ def traces_to_state(traces: Sequence[Trace], observations: Iterable[Any], like: 
 
 
 def traces_from_state(
-    given: Mapping[str, ArrayLike], present: State, actions: gym.Space[Any], patience: int = 0
+    given: Mapping[str, ArrayLike], present: State, actions: gym.Space[Any], longest: int, patience: int = 0
 ) -> tuple[list[Trace], NDArray[np.int64]]:
     """Traces, and the checksums that their last observations must have; a state of the wrong form is refused.
 
-    `present` is any state of the vector that it is for, `actions` the space of one member's.
+    `present` is any state of the vector that it is for, `actions` the space of one member's; an episode, and what a
+    member with `patience` played before it, has at most `longest` actions.
     """
-    if wrong := sorted(given.keys() ^ present.keys()):
-        raise ValueError(
-            f"a state holds {', '.join(present)}; {wrong[0]} is {'missing' if wrong[0] in present else 'no part'}"
-        )
+    require_names(given, present)
     state = {name: np.asarray(given[name]) for name in present}
     for name, values in state.items():
         wanted = present[name].shape
@@ -97,8 +96,9 @@ def traces_from_state(
             raise ValueError(f"{name} has shape {values.shape}, {wanted} is needed")
         if values.dtype.kind != present[name].dtype.kind:
             raise ValueError(f"{name} holds {values.dtype}, {present[name].dtype} is needed")
-        if name not in ("actions", "checksums") and (values < 0).any():
-            raise ValueError(f"{name} holds {values.min()}; allowed are whole numbers from 0 on")
+        highest = {"seeds": SEED_END - 1, "lengths": min(longest, MOST_ACTIONS) + patience}
+        if name not in ("actions", "checksums"):
+            require_count(name, values, highest.get(name, MOST))
     if (state["seeded"] > state["episodes"]).any():
         raise ValueError("seeded holds an episode that lies after the present one")
     members = zip(*(state[name].tolist() for name in ("seeds", "episodes", "seeded", "lengths")), strict=True)

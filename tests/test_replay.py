@@ -161,3 +161,17 @@ def test_another_ratio_counts_from_where_it_is_loaded():
 def test_a_senseless_ratio_is_refused(ratio: float):
     with pytest.raises(ValueError, match="replay ratio"):
         ReplayRatio(ratio)
+
+
+def test_free_memory_is_what_a_container_s_limit_leaves(tmp_path: Path):
+    from replay.transitions import _free_in_control_groups
+
+    own, groups = tmp_path / "own", tmp_path / "groups"
+    (groups / "a" / "b").mkdir(parents=True)
+    own.write_text("0::/a/b\n")
+    for folder, limit in ((groups / "a", "1000"), (groups / "a" / "b", "max")):
+        (folder / "memory.max").write_text(f"{limit}\n")
+        (folder / "memory.current").write_text("700\n")
+        (folder / "memory.stat").write_text("anon 500\nfile 200\n")
+    assert list(_free_in_control_groups(own, groups)) == [500]
+    assert list(_free_in_control_groups(tmp_path / "none", groups)) == []

@@ -38,6 +38,12 @@ class DQNRun:
     def evaluation_exploration(self) -> float:
         return self.agent.evaluation_exploration
 
+    def check(self) -> None:
+        """Raise ValueError, in one line, where a value makes no sense."""
+        self.run.check()
+        self.agent.check()
+        self.atari.check()
+
     def resolved(self) -> "DQNRun":
         """With what depends on the run's length spelled out, so that a longer --steps moves nothing."""
         exploration = self.agent.exploration_steps
@@ -48,8 +54,7 @@ class DQNRun:
 
 def build(config: DQNRun) -> Parts:
     """The parts of a DQN run, from its settings alone; raises ValueError, in one line, where they cannot be met."""
-    config.agent.check()
-    config.atari.check()
+    config.check()
     atari = envs.is_atari(config.run.env)
     clip = atari if config.agent.clip_rewards is None else config.agent.clip_rewards
     parts = assemble(

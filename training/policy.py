@@ -56,7 +56,7 @@ def load_policy(run: str | Path, step: int | None = None, trust: bool = False) -
     run = Path(run)
     config = read_config(run)
     refuse_code(config, run, (), trust)
-    config.run.check()
+    config.check()
     if step is not None:
         policy = Policy(run, checked_step(run, step), config)
         refuse_changed_sources(run)

@@ -32,6 +32,11 @@ class SACRun:
     def evaluation_exploration(self) -> float:
         return 0.0
 
+    def check(self) -> None:
+        """Raise ValueError, in one line, where a value makes no sense."""
+        self.run.check()
+        self.agent.check()
+
     def resolved(self) -> "SACRun":
         """With what depends on the run's length spelled out, so that a longer --steps moves nothing."""
         return replace(self, run=self.run.resolved())
@@ -39,7 +44,7 @@ class SACRun:
 
 def build(config: SACRun) -> Parts:
     """The parts of a SAC run, from its settings alone; raises ValueError, in one line, where they cannot be met."""
-    config.agent.check()
+    config.check()
     make_agent = partial(build_agent, config)
     return assemble(config.run, make_agent, config.agent.batch_size, PUBLISHED_INTERVENTIONS, world=config.world)
 

@@ -60,6 +60,7 @@ def start(request: Request) -> int:
     with claimed(folder):
         with writable(folder):
             check_vacant(folder)
+            config.check()
             config, notes = with_threads(config)
             parts = algorithm_of(config).build(config)
             made = made_with(settings_of(config))
@@ -83,8 +84,9 @@ def resume(request: Request, folder: Path) -> int:
     try:
         with writable(folder):
             refuse_links(folder)
-            config, notes = with_threads(resumed_config(request, folder).resolved())
-            config.run.check()
+            config = resumed_config(request, folder).resolved()
+            config.check()
+            config, notes = with_threads(config)
             claims = claimed_machine(folder)
             if is_slimmed(folder):
                 raise ValueError(

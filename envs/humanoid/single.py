@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..randomness import new_generator
+from ..states import State
 from .physics import Array
 from .picture import Picture
 from .spaces import METADATA, action_space, metadata, observation_space
 from .task import Task
-from .world import State, World
+from .world import World, named
 
 Info = dict[str, Any]
 
@@ -80,11 +81,11 @@ class HumanoidEnv(gym.Env[Array, NDArray[np.float32]]):
             self.world.physics.settle(0)  # what the sensors read where the user has put the robot
         return {name: np.asarray(values[0]) for name, values in self.world.get_state().items()}
 
-    def set_state(self, qpos: ArrayLike, qvel: ArrayLike, **rest: ArrayLike) -> None:
+    def set_state(self, /, *positions_and_velocities: ArrayLike, **state: ArrayLike) -> None:
         """Positions (nq,) and velocities (nv,), and what else `get_state` gives."""
         self.world.physics.read_data()
-        batched = {name: np.asarray(values)[None] for name, values in {"qpos": qpos, "qvel": qvel, **rest}.items()}
-        self.world.set_state(**batched)
+        given = named(positions_and_velocities, state)
+        self.world.set_state({name: np.asarray(values)[None] for name, values in given.items()})
         self._np_random = self.world.generators[0]
         self._begun = True
 

@@ -12,10 +12,11 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
 from ..randomness import new_generator, spawn_seeds
+from ..states import State
 from .physics import Array
 from .spaces import action_space, metadata, observation_space
 from .task import Task
-from .world import State, World
+from .world import World, named
 
 
 class HumanoidVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
@@ -79,9 +80,9 @@ class HumanoidVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         """Everything that decides the future, one row per environment; `set_state(**state)` restores it exactly."""
         return self.world.get_state()
 
-    def set_state(self, qpos: ArrayLike, qvel: ArrayLike, **rest: ArrayLike) -> None:
+    def set_state(self, /, *positions_and_velocities: ArrayLike, **state: ArrayLike) -> None:
         """Positions and velocities of every environment, (num_envs, ...), and what else `get_state` gives."""
-        self.world.set_state(qpos, qvel, **rest)
+        self.world.set_state(named(positions_and_velocities, state))
         self._begun = True
 
     def close_extras(self, **kwargs: Any) -> None:

@@ -6,12 +6,14 @@ Knows no automatic reset: whoever holds a world says which robots begin again. S
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..randomness import generator_from_words, generator_words
+from ..states import MOST, State, like, require_count, require_finite
 from .physics import Array, Physics
 from .task import EPISODE_STEPS, START_NOISE, Parts, Task
 
@@ -20,8 +22,6 @@ ONE = np.array(1, dtype=np.float32)
 ONE_STEP, LAST_STEP = np.array(1), np.array(EPISODE_STEPS)
 
 EVERYONE = slice(None)
-
-State = dict[str, NDArray[Any]]
 
 
 class Outcome(NamedTuple):
@@ -119,16 +119,9 @@ class World:
             "random_generator": np.stack([generator_words(generator) for generator in self.generators])
         }
 
-    def set_state(self, qpos: ArrayLike, qvel: ArrayLike, **rest: ArrayLike) -> None:
+    def set_state(self, given: Mapping[str, ArrayLike]) -> None:
         """Puts every robot where `get_state` saw it; positions and velocities alone leave the rest as it is."""
-        present = self.get_state()
-        if unknown := sorted(set(rest) - set(present)):
-            raise ValueError(f"{unknown[0]!r} is not part of the state; its parts are {', '.join(present)}")
-        wanted = {
-            name: _like(name, value, present[name]) for name, value in {"qpos": qpos, "qvel": qvel, **rest}.items()
-        }
-        for name, kept in self.task.memory.items():
-            _require_count(name, wanted.get(name), kept.highest)
+        wanted = self._checked(given)
         if "random_generator" in wanted:
             self.generators[:] = [generator_from_words(words) for words in wanted.pop("random_generator")]
         readings = wanted.pop("readings", None)
@@ -139,6 +132,25 @@ class World:
             self.physics.settle(row)
         if readings is not None:  # those of the last step, which some observations show, are one physics step older
             self.physics.last_readings[:] = readings
+
+    def _checked(self, given: Mapping[str, ArrayLike]) -> State:
+        """The given part of a state as arrays; refused before anything is changed."""
+        present = self.get_state()
+        if unknown := sorted(given.keys() - present.keys()):
+            raise ValueError(f"{unknown[0][:80]!r} is not part of the state; its parts are {', '.join(present)}")
+        if missing := sorted({"qpos", "qvel"} - given.keys()):
+            raise ValueError(f"a state holds {', '.join(present)}; {missing[0]!r} is missing")
+        wanted = {name: like(name, value, present[name]) for name, value in given.items()}
+        counts = {"elapsed_steps": MOST} | {
+            name: kept.highest for name, kept in self.task.memory.items() if kept.highest is not None
+        }
+        for name, values in wanted.items():
+            require_finite(name, values)
+            if name in counts:
+                require_count(name, values, counts[name])
+        for words in wanted.get("random_generator", ()):
+            generator_from_words(words)
+        return wanted
 
     def _arrays(self) -> State:
         physics = self.physics
@@ -152,17 +164,8 @@ class World:
         }
 
 
-def _like(name: str, value: ArrayLike, present: NDArray[Any]) -> NDArray[Any]:
-    given = np.asarray(value)
-    if given.shape != present.shape:
-        raise ValueError(
-            f"{name} has shape {given.shape}, {present.shape} is needed: one row per robot, of the same task's state"
-        )
-    if not np.isfinite(given).all() or (present.dtype.kind != "f" and not np.array_equal(given, np.floor(given))):
-        raise ValueError(f"{name} holds a number that is not finite, or not whole where whole ones are needed")
-    return given.astype(present.dtype)
-
-
-def _require_count(name: str, values: NDArray[Any] | None, highest: int | None) -> None:
-    if values is not None and highest is not None and not np.isin(values, np.arange(highest + 1)).all():
-        raise ValueError(f"{name} is {values.tolist()}; allowed are whole numbers from 0 to {highest}")
+def named(positions_and_velocities: Sequence[ArrayLike], state: Mapping[str, ArrayLike]) -> dict[str, ArrayLike]:
+    """A state whose positions and velocities may be given without their names, as to `MujocoEnv.set_state`."""
+    if len(positions_and_velocities) > 2:
+        raise ValueError(f"{len(positions_and_velocities)} arrays without names are given; allowed are qpos and qvel")
+    return {**dict(zip(("qpos", "qvel"), positions_and_velocities, strict=False)), **state}

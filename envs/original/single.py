@@ -14,6 +14,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box
 from numpy.typing import ArrayLike, NDArray
 
+from ..failure import in_one_line
 from ..randomness import (
     generator_from_words,
     generator_words,
@@ -23,13 +24,13 @@ from ..randomness import (
     seed_legacy_generator,
 )
 from ..saved import INTEGRATION
+from ..states import State, like, require_count, require_finite, require_names
 from .drawing import Drawing
 from .package import PREFIX, build, spec_of
 from .state import remember, remembered, write, written
 
 Array = NDArray[np.float64]
 Info = dict[str, Any]
-State = dict[str, NDArray[Any]]
 
 METADATA: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 50}
 ONE_AT_A_TIME = threading.RLock()
@@ -151,29 +152,32 @@ class OriginalEnv(gym.Env[Array, NDArray[np.float32]]):
             "legacy_generator": legacy_generator_words(self._legacy_generator),
         }
 
-    def set_state(
-        self,
-        physics: ArrayLike,
-        model: ArrayLike,
-        task: ArrayLike,
-        elapsed_steps: ArrayLike,
-        random_generator: ArrayLike,
-        legacy_generator: ArrayLike,
-    ) -> None:
+    def set_state(self, /, **state: ArrayLike) -> None:
         """Goes on from what `get_state` gave."""
-        state, fields = np.asarray(physics, dtype=np.float64), np.asarray(model, dtype=np.float64)
-        needed = {"physics": mujoco.mj_stateSize(self.model, INTEGRATION), "model": written(self.model).size}
-        for name, given in (("physics", state), ("model", fields)):
-            if given.shape != (needed[name],):
-                raise ValueError(f"{name} has shape {given.shape}, {(needed[name],)} is needed: another task's state?")
-        write(self.model, fields)
-        mujoco.mj_setState(self.model, self.data, state, INTEGRATION)
-        mujoco.mj_forward(self.model, self.data)  # for pictures; it leaves the warm start alone
-        remember(self.original.task, np.asarray(task, dtype=np.uint8))
-        self._elapsed = int(np.asarray(elapsed_steps))
-        self.np_random = generator_from_words(np.asarray(random_generator, dtype=np.uint64))
-        restore_legacy_generator(self._legacy_generator, np.asarray(legacy_generator, dtype=np.uint64))
+        present = self.get_state()
+        require_names(state, present)
+        present["task"] = np.zeros(np.shape(state["task"]), dtype=np.uint8)  # its length changes
+        whole = {name: like(name, state[name], values) for name, values in present.items()}
+        for name, values in whole.items():
+            require_finite(name, values)
+        require_count("elapsed_steps", whole["elapsed_steps"])
+        try:
+            self._restore(whole)
+            self.original.step(np.zeros(self.model.nu, dtype=np.float32))  # what a task keeps may be anything
+        except Exception as error:
+            self.reset()  # from a state that is nobody's
+            raise ValueError(f"the state is not one of this task's: {in_one_line(error)}") from error
+        self._restore(whole)
         self._begun = True
+
+    def _restore(self, state: State) -> None:
+        write(self.model, state["model"])
+        mujoco.mj_setState(self.model, self.data, state["physics"], INTEGRATION)
+        mujoco.mj_forward(self.model, self.data)  # for pictures; it leaves the warm start alone
+        remember(self.original.task, state["task"])
+        self._elapsed = int(state["elapsed_steps"])
+        self.np_random = generator_from_words(state["random_generator"])
+        restore_legacy_generator(self._legacy_generator, state["legacy_generator"])
 
     def close(self) -> None:
         """Frees the renderer."""

@@ -21,7 +21,12 @@ def remembered(task: Any) -> NDArray[np.uint8]:
 
 def remember(task: Any, memory: NDArray[np.uint8]) -> None:
     """Gives a task the attributes that `remembered` saw, no others."""
-    attributes = {name: _decoded(value) for name, value in json.loads(memory.tobytes()).items()}
+    try:
+        attributes = {name: _decoded(value) for name, value in json.loads(memory.tobytes()).items()}
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"task holds no attributes of a task ({type(error).__name__})") from error
+    if wrong := set(PARTS) & attributes.keys():
+        raise ValueError(f"task holds {min(wrong)!r}, which belongs to its environment")
     for name in vars(task).keys() - attributes.keys() - set(PARTS):
         delattr(task, name)
     vars(task).update(attributes)
@@ -56,7 +61,7 @@ def _decoded(value: Any) -> Any:
     if type(value) is not dict:
         return value
     kind, values = value["kind"], value["values"]
-    if kind in ("array", "number"):
+    if kind in ("array", "number") and np.dtype(value["type"]).kind in "biuf":
         array = np.array(values, dtype=value["type"]).reshape(value["shape"])
         return array if kind == "array" else array[()]
     decoded = [tuple(map(_decoded, one)) if kind == "dict" else _decoded(one) for one in values]

@@ -13,7 +13,8 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
 from ..randomness import spawn_seeds
-from .single import Array, Info, OriginalEnv, State
+from ..states import State
+from .single import Array, Info, OriginalEnv
 
 BLANK = ord(" ")  # JSON may end with blanks
 
@@ -91,9 +92,9 @@ class OriginalVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
             state["task"] = np.pad(state["task"], (0, width - len(state["task"])), constant_values=BLANK)
         return {name: np.stack([state[name] for state in states]) for name in states[0]}
 
-    def set_state(self, **state: ArrayLike) -> None:
+    def set_state(self, /, **state: ArrayLike) -> None:
         """Goes on from what `get_state` gave."""
-        rows = {name: np.asarray(values) for name, values in state.items()}
+        rows = {name: np.atleast_1d(np.asarray(values)) for name, values in state.items()}
         for name, values in rows.items():
             if len(values) != self.num_envs:
                 raise ValueError(f"{name} has {len(values)} rows, {self.num_envs} are needed: one per environment")

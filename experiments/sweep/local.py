@@ -4,11 +4,11 @@ import os
 import subprocess
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from replay.transitions import SHARE_OF_FREE_MEMORY, available_memory
+from training.threads import usable_cores
 
 from . import child
 from .conduct import Ending
@@ -83,13 +83,3 @@ def default_slots(threads: int, gpus: int, memory: float) -> int:
     """A run per GPU, or as many as have cores of their own; no more than fit into memory, at so many bytes each."""
     in_memory = int(SHARE_OF_FREE_MEMORY * available_memory() / memory)
     return max(1, min(gpus or usable_cores() // threads, in_memory))
-
-
-def usable_cores() -> int:
-    """Cores that this process may use, by its affinity and, in a container, by its quota."""
-    cores = len(os.sched_getaffinity(0))
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(cores, int(quota) // int(period)))
-    except (OSError, ValueError):  # no control groups, or no limit
-        return cores
