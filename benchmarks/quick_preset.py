@@ -24,11 +24,8 @@ from training.history import final_return
 
 FOLDER = Path("runs") / f"quick-preset-{datetime.now():%Y%m%d-%H%M%S}"
 # Two threads, as when the figures of the README were taken: the number is part of a result's last bits.
-COMMAND = [
-    sys.executable,
-    "train_sac.py",
-    *["--env", "h1-walk", "--reinit", "fire", "--preset", "quick", "--threads", "2"],
-]
+FLAGS = ["--env", "h1-walk", "--reinit", "fire", "--preset", "quick", "--threads", "2"]
+COMMAND = [sys.executable, "train_sac.py", *FLAGS]
 
 
 @dataclass(frozen=True)

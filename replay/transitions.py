@@ -5,7 +5,7 @@ sampling K batches of B is one gather. The next observation is the true one, at 
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from .durable import Damaged
 from .segments import Segment, read_segment, write_segment
 
 SEGMENT_ROWS = 65_536
+GROUPS = Path("/sys/fs/cgroup")
 SHARE_OF_FREE_MEMORY = 0.8  # the rest is the learner's
 
 
@@ -125,7 +126,27 @@ def place_replay(needed: int, device: torch.device) -> tuple[torch.device, str]:
 
 
 def available_memory() -> int:
-    """Bytes that can be taken without swapping, caches the system would give up included."""
+    """Bytes that can be taken without swapping, in a container within its limit, too."""
+    return min([_free_on_the_machine(), *_free_in_control_groups()])
+
+
+def _free_in_control_groups(own_groups: Path = Path("/proc/self/cgroup"), groups: Path = GROUPS) -> Iterator[int]:
+    """Of every control group above this process that has a limit; caches, which the system gives up, count as free."""
+    try:
+        paths = [line.rpartition(":")[2].strip("/\n") for line in own_groups.read_text().splitlines()]
+    except OSError:
+        return
+    for folder in dict.fromkeys(groups / group for path in paths for group in (Path(path), *Path(path).parents)):
+        try:
+            limit, used = (int((folder / name).read_text()) for name in ("memory.max", "memory.current"))
+            statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            yield max(0, limit - used + int(statistics["file"]))
+        except (OSError, ValueError, KeyError):  # no such group, or "max": no limit
+            continue
+
+
+def _free_on_the_machine() -> int:
+    """Caches that the system would give up included."""
     try:
         fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
         return int(fields["MemAvailable"].split()[0]) * 1024
