@@ -10,7 +10,7 @@ from pathlib import Path
 
 from training.command_line import main, read_flags
 from training.files import FolderLock
-from training.folder import refuse_links
+from training.folder import refuse_links, runs_below
 from training.slim import is_finished, slim
 
 
@@ -50,19 +50,6 @@ def _slimmed(run: Path, dry_run: bool) -> int:
         return 0 if dry_run else slim(run)
     finally:
         lock.release()
-
-
-def runs_below(paths: Sequence[Path]) -> list[Path]:
-    """Every run at or below the paths, once."""
-    found: dict[Path, None] = {}
-    for path in paths:
-        below = (
-            [path] if (path / "config.json").is_file() else sorted(file.parent for file in path.rglob("config.json"))
-        )
-        if not below:
-            raise ValueError(f"{path} holds no run: allowed are run folders, and folders with runs below them")
-        found |= dict.fromkeys(below)
-    return list(found)
 
 
 if __name__ == "__main__":

@@ -58,7 +58,8 @@ def main(body: Callable[[Sequence[str]], int]) -> NoReturn:
     try:
         code = body(sys.argv[1:])
     except ValueError as error:
-        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        line = "\\n".join(str(error).splitlines())  # names of files may hold line breaks
+        print(f"{Path(sys.argv[0]).name}: {line}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         code = 130

@@ -7,7 +7,7 @@ them is refused, so that nothing outside is ever reached. Files of other names b
 import os
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from replay.durable import Damaged
@@ -50,3 +50,14 @@ def log_files(run: Path) -> list[Path]:
     """What only grows while a run goes on: its metrics and its TensorBoard events."""
     events = (run / "tensorboard").glob("events.*")
     return [run / METRICS, *sorted(path for path in events if LOGGED.fullmatch(f"tensorboard/{path.name}"))]
+
+
+def runs_below(paths: Iterable[Path]) -> list[Path]:
+    """Every run at or below the paths, each once, in order; ValueError where a path has none."""
+    found: dict[Path, Path] = {}
+    for path in paths:
+        below = [path] if is_run(path) else sorted(file.parent for file in path.rglob("config.json"))
+        if not below:
+            raise ValueError(f"{path} holds no run: allowed are run folders, and folders with runs below them")
+        found |= {folder.resolve(): folder for folder in below}
+    return list(found.values())

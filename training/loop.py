@@ -4,6 +4,7 @@ At each boundary between two decisions, in this order: checkpoint, log, measures
 the state before the rest of its boundary, so that a run resumed there, or branched, does that rest itself.
 """
 
+import gc
 import math
 import sys
 import time
@@ -200,6 +201,7 @@ class Loop:
 
     def _draw(self, draw: Callable[[History, Path, str], Path | None], name: str) -> None:
         self._attempt(name, lambda: draw(self.log.history, self.folder, self.title))
+        gc.collect()  # a picture leaves thousands of objects in cycles, which Python would keep for a long time
 
     def _attempt(self, what: str, do: Callable[[], object]) -> None:
         """What shows a run must not end it: graphics libraries and disks fail in ways of their own."""

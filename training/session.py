@@ -35,7 +35,7 @@ from .history import final_return
 from .log import cut_back
 from .loop import Loop, NotSaved, Stopped
 from .made_with import FREE, MadeWith, differences_in_words, made_with
-from .memory import keep_large_blocks
+from .memory import keep_large_blocks, only_new_objects_collected
 from .policy import in_a_line, read_config
 from .slim import is_slimmed, slim
 from .sources import refuse_changed_sources
@@ -142,7 +142,7 @@ def train(config: Config, loop: Loop, step: int | None, notes: list[str]) -> int
         print(note, file=sys.stderr if note.startswith("warning") else sys.stdout)
     say_what_it_costs(config, parts, settings.steps - loop.progress.environment_steps)
     try:
-        with stop_signals(loop.calls) as stop_requested:
+        with only_new_objects_collected(), stop_signals(loop.calls) as stop_requested:
             loop.stop_requested = stop_requested
             loop.train()
     except ValueError as error:  # not the command line's fault any more: show where it comes from

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from training.folder import runs_below
+
 from .planned import is_planned_trunk
 from .records import Run, read_run
 
@@ -22,7 +24,7 @@ def find_runs(paths: Iterable[Path]) -> Found:
     A trunk is what a run here branches from, or what compare.py made to branch from. One that went on as far as its
     branches is, besides, the branch on which nothing was done, where there is no other one.
     """
-    runs = [read_run(folder) for folder in _folders(paths)]
+    runs = [read_run(folder) for folder in runs_below(paths)]
     branches = [run for run in runs if run.branch is not None]
     points = {run.branch.trunk: run.branch for run in branches if run.branch is not None}
     trunks = [run for run in runs if run.folder in points or is_planned_trunk(run.folder, run.env, run.seed)]
@@ -32,16 +34,3 @@ def find_runs(paths: Iterable[Path]) -> Found:
         if own and trunk.steps >= max(run.steps for run in own) and trunk.method not in {run.method for run in own}:
             compared.append(read_run(trunk.folder, points[trunk.folder]))
     return Found(tuple(compared), tuple(trunks))
-
-
-def _folders(paths: Iterable[Path]) -> list[Path]:
-    """Each run's once, in order."""
-    found: dict[Path, None] = {}
-    for path in paths:
-        below = (
-            [path] if (path / "config.json").is_file() else sorted(file.parent for file in path.rglob("config.json"))
-        )
-        if not below:
-            raise ValueError(f"{path} holds no run: allowed are run folders, and folders with runs below them")
-        found |= dict.fromkeys(folder.resolve() for folder in below)
-    return list(found)
