@@ -17,6 +17,7 @@ from training.evaluate import Evaluation
 from training.policy import split_run
 from training.trust import trusted
 
+MOST_EPISODES, MOST_STEPS = 1_000_000, 1_000_000_000
 TOGETHER = 4  # environments of an evaluation by steps, as published
 
 
@@ -39,10 +40,15 @@ def body(arguments: Sequence[str]) -> int:
     options = read_flags(Options(), arguments[len(run) :], "evaluate.py RUN[@STEP]", __doc__)
     if not run:
         raise ValueError("no run given: python evaluate.py RUN, or RUN@STEP")
-    if options.episodes < 1 or options.seed < 0:
-        raise ValueError(f"--episodes {options.episodes} --seed {options.seed} given; allowed are 1 and 0, or above")
-    if options.steps is not None and options.steps < 1:
-        raise ValueError(f"--steps {options.steps} given; allowed is a number of environment steps above 0")
+    if not 1 <= options.episodes <= MOST_EPISODES or options.seed < 0:
+        raise ValueError(
+            f"--episodes {options.episodes} --seed {options.seed} given; "
+            f"allowed are 1 to {MOST_EPISODES:,}, and 0 or above"
+        )
+    if options.steps is not None and not 1 <= options.steps <= MOST_STEPS:
+        raise ValueError(
+            f"--steps {options.steps} given; allowed is a number of environment steps above 0, {MOST_STEPS:,} at most"
+        )
     folder, step = split_run(run[0])
     policy = load_policy(folder, step, trusted(folder, options.trust))
     settings = policy.config.run

@@ -11,7 +11,7 @@ from pathlib import Path
 from training.command_line import main, read_flags
 from training.files import FolderLock
 from training.folder import refuse_links, runs_below
-from training.slim import is_finished, slim
+from training.slim import is_over, slim
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def _slimmed(run: Path, dry_run: bool) -> int:
     lock = FolderLock(run)
     try:
         refuse_links(run)
-        if not is_finished(run):
+        if not is_over(run):
             raise ValueError("it has not finished")
         return 0 if dry_run else slim(run)
     finally:

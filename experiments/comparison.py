@@ -119,6 +119,10 @@ def heading(found: Comparison | Across) -> str:
 
 def check_kept(grid: Grid, presets: Mapping[str, Preset]) -> None:
     """Refuse other settings in a folder that has runs: they could not be compared."""
+    if (grid.folder / "logs").is_symlink():
+        raise ValueError(
+            f"{grid.folder / 'logs'} is a symbolic link; a comparison's files have to be in its own folder"
+        )
     before = read_kept(grid.folder)
     if before is None:
         return

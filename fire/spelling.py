@@ -110,8 +110,9 @@ def _known(kinds: Mapping[str, type[Intervention]], presets: Presets | None = No
 def _imported(module: str, class_name: str) -> type[Intervention]:
     try:
         kind = getattr(importlib.import_module(module), class_name)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"method {module}:{class_name} cannot be imported: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever somebody's module does
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ValueError(f"method {module}:{class_name} cannot be imported: {reason}") from error
     if not (isinstance(kind, type) and issubclass(kind, Intervention)):
         raise ValueError(f"{module}:{class_name} is not a subclass of fire.Intervention")
     return kind

@@ -162,7 +162,8 @@ def test_runs_that_were_slimmed_stay_finished_and_a_slimmed_trunk_is_named(
     assert "CartPole-v1-reset-seed0: no trunk" in capfd.readouterr().out
     assert body([*command, "--seeds", "0", "--dir", str(folder)]) == 1
     said = capfd.readouterr().err
-    assert "has no checkpoint at step 400 any more, from which CartPole-v1-reset-seed0 would branch: delete its" in said
+    assert "cannot be branched from at step 400 any more, as CartPole-v1-reset-seed0 would: checkpoint or" in said
+    assert "replay is gone; delete its folder" in said
     assert (trunk / "metrics.jsonl").exists()
 
 

@@ -392,7 +392,7 @@ def test_a_trunk_whose_checkpoint_is_gone_is_named_and_nothing_is_deleted(
     say_endings(sweep)
     (line,) = capsys.readouterr().err.splitlines()[1:]
     assert line == (
-        f"trunk0 has no checkpoint at step 3 any more, from which b0y would branch: delete its folder, "
-        f"{jobs[0].folder}, and the same command trains it again"
+        "trunk0 cannot be branched from at step 3 any more, as b0y would: checkpoint or replay is gone; "
+        f"delete its folder, {jobs[0].folder}, and the same command trains it again"
     )
     assert (jobs[0].folder / "metrics.jsonl").exists()

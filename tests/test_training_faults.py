@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -131,6 +131,21 @@ def test_hard_links_of_a_copied_run_keep_their_own_history(whole: Path, tmp_path
     assert (whole / "metrics.jsonl").read_bytes() == metrics
 
 
+def test_a_refused_folder_is_left_as_it_was(tmp_path: Path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    assert "is not empty" in train(*TINY, "--run-dir", str(tmp_path), code=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_diverged_run_without_a_checkpoint_is_not_begun_again_unasked(tmp_path: Path):
+    folder = tmp_path / "run"
+    diverged(folder, *TINY, "--learning-rate", "1e30", "--checkpoint-every", "1000")
+    metrics = (folder / "metrics.jsonl").read_bytes()
+    assert "diverged before its first checkpoint" in train("--resume", str(folder), code=2)
+    assert (folder / "metrics.jsonl").read_bytes() == metrics
+    train(str(folder), code=1, body=slim_script.body)  # it has no policy that would stay
+
+
 def test_a_folder_is_locked_before_it_is_looked_at(tmp_path: Path):
     folder = tmp_path / "run"
     with claimed(folder):
@@ -149,7 +164,7 @@ def test_a_slimmed_run_keeps_its_policy_and_its_records(copy: Path):
     assert (copy / "metrics.jsonl").read_bytes() == metrics
     assert (load_policy(copy).act(torch.zeros(3).numpy()) == actions).all()
     assert "was slimmed" in train("--resume", str(copy), "--steps", "500", code=2)
-    assert "No such file" in train("--branch-from", f"{copy}@400", "--reinit", "fire", "--steps", "500", code=2)
+    assert "was slimmed" in train("--branch-from", f"{copy}@400", "--reinit", "fire", "--steps", "500", code=2)
     assert (copy / "metrics.jsonl").read_bytes() == metrics
 
 
@@ -160,6 +175,13 @@ def test_a_run_can_be_slimmed_as_soon_as_it_has_finished(tmp_path: Path):
     assert steps_of(folder) == [100, 400], "the newest, and what was asked for"
     assert not list((folder / "replay").iterdir())
     assert load_policy(folder, 100).step == 100
+
+
+def test_the_policy_that_stays_is_one_that_is_whole(copy: Path):
+    (folder_of(copy, 400) / "agent.safetensors").write_bytes(b"")
+    train(str(copy), body=slim_script.body)
+    assert steps_of(copy) == [330]
+    assert load_policy(copy).step == 330
 
 
 def test_a_run_in_progress_is_not_slimmed(copy: Path):
@@ -239,6 +261,30 @@ def test_an_environment_that_hangs_is_left_when_a_stop_is_asked_for(tmp_path: Pa
     _, errors = process.communicate(timeout=100)
     assert process.returncode == 130
     assert b"the environment has not come back" in errors
+
+
+@pytest.mark.parametrize("looks", [50, 450, 900])
+def test_a_stop_breaks_off_an_evaluation_which_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: int
+):
+    """One look at whether a stop was asked for in each decision, of training and of evaluations that may break off."""
+    arguments = [*TINY, "--reinit", "fire", "--reinit-at", "200"]
+    train(*arguments, "--run-dir", str(tmp_path / "whole"))
+
+    @contextlib.contextmanager
+    def asked_for_after_some_looks(calls: Any) -> Iterator[Callable[[], bool]]:
+        left = iter(range(looks))
+        yield lambda: next(left, None) is None
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.session.stop_signals", asked_for_after_some_looks)
+        said = train(*arguments, "--run-dir", str(tmp_path / "stopped"), code=130)
+    assert "with a checkpoint" in said
+    values = read_json(folder_of(tmp_path / "stopped", steps_of(tmp_path / "stopped")[-1]) / "state.json")
+    assert values["progress"]["owes"] in ("scheduled", "after event")
+    train("--resume", str(tmp_path / "stopped"))
+    assert differences(tmp_path / "whole", tmp_path / "stopped") == []
+    assert not list((tmp_path / "stopped" / "checkpoints").glob("damaged*"))
 
 
 @pytest.mark.parametrize("arguments", [["--help"], [*TINY, "--run-dir", "{}"]])
@@ -375,6 +421,30 @@ def test_code_that_only_a_run_s_files_name_is_not_imported(tmp_path: Path):
     train("--resume", str(folder), "--steps", "420", "--reinit", method)
     train("--resume", str(folder), "--steps", "440", "--trust", str(folder))
     assert "the run is" in train("--resume", str(folder), "--trust", str(tmp_path), code=2)
+
+
+def test_an_environment_whose_class_is_in_another_file_is_guarded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder, inner = tmp_path / "run", tmp_path / "inner_world.py"
+    inner.write_text("from gymnasium.envs.classic_control import PendulumEnv\n\n\nclass Own(PendulumEnv):\n    pass\n")
+    register = 'import gymnasium\n\ngymnasium.register("Own-v0", entry_point="inner_world:Own", max_episode_steps=50)\n'
+    (tmp_path / "outer_world.py").write_text(register)
+    monkeypatch.syspath_prepend(tmp_path)
+    train(*TINY[2:], "--env", "outer_world:Own-v0", "--run-dir", str(folder))
+    assert {path.name for path in (folder / "source").iterdir()} == {"inner_world.py", "outer_world.py"}
+    inner.write_text(inner.read_text() + "\n")
+    assert f"{inner} has changed" in train("--resume", str(folder), "--trust", str(folder), code=2)
+    with pytest.raises(ValueError, match="has changed"):
+        load_policy(folder, trust=True)
+
+
+def test_code_beside_the_project_s_own_is_somebody_s_whatever_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder, module = tmp_path / "run", ROOT / "fire_of_somebody.py"
+    module.write_text((ROOT / "tests" / "fixtures" / "own_methods.py").read_text())
+    try:
+        train(*TINY, "--reinit", "fire_of_somebody:Halving", "--reinit-at", "150", "--run-dir", str(folder))
+    finally:
+        module.unlink()
+    assert (folder / "source" / "fire_of_somebody.py").exists()
 
 
 def test_a_method_whose_source_has_changed_is_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -12,6 +12,7 @@ from gymnasium.vector import VectorEnv
 from agents import Agent
 from agents import dqn as dqn_agent
 from agents import sac as sac_agent
+from agents.limits import LONGEST_TEXT
 from fire import Intervention
 
 from . import dqn, sac
@@ -66,7 +67,14 @@ def config_from_json(value: Mapping[str, Any]) -> Config:
             groups[name] = msgspec.convert(given, hint)
         except msgspec.ValidationError as error:
             raise ValueError(f"{name} of the run's config: {error}") from error
+    for text in (text for group in groups.values() for value in vars(group).values() for text in _texts(value)):
+        if not text.isprintable() or len(text) > LONGEST_TEXT:
+            raise ValueError(f"{text[:80]!r} in the run's config is too long, or cannot be printed")
     return kind(**groups)
+
+
+def _texts(value: Any) -> list[str]:
+    return [text for text in (value if isinstance(value, tuple) else (value,)) if isinstance(text, str)]
 
 
 def settings_of(config: Config) -> Settings:

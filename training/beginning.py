@@ -21,6 +21,7 @@ from .folder import FILES, FOLDERS, refuse_links
 from .made_with import FREE, MadeWith, changed_setting, differences_in_words
 from .policy import checked_step, read_config, split_run
 from .settings import flag
+from .slim import is_slimmed
 from .sources import keep_sources
 from .trust import refuse_code, trusted
 
@@ -86,7 +87,8 @@ def refuse_other_settings(folder: Path, config: Config, step: int) -> None:
     if changed := changed_setting(made_with.settings, ours):
         name, then, now = changed
         raise ValueError(
-            f"{folder / 'config.json'} says {flag(name)} {now}, the checkpoint at step {step} was made with {then}: "
+            f"{folder / 'config.json'} says {flag(name)} {str(now)[:80]}, the checkpoint at step {step} was made with "
+            f"{str(then)[:80]}: "
             "put it back, or begin a new run"
         )
 
@@ -96,6 +98,8 @@ def branched_config(request: Request, source: str) -> Config:
     trunk, step = branch_point(source)
     refuse_links(trunk)
     config = read_config(trunk)
+    if is_slimmed(trunk):
+        raise ValueError(f"{trunk} was slimmed: its replay is gone, so that nothing can branch from it")
     verify(trunk, step)  # before anything is written
     refuse_other_settings(trunk, config, step)
     names = {field.name for field in fields(config.run)}

@@ -25,7 +25,7 @@ from replay.durable import Damaged, flush_folder, read_regular, write_durably
 from replay.segments import read_segment
 from replay.transitions import available_memory
 
-from .files import converted, damage_named, decoded, read_json, write_json
+from .files import METRICS, converted, damage_named, decoded, read_json, write_json
 from .folder import LOGGED
 from .made_with import MadeWith
 from .progress import Progress
@@ -82,6 +82,8 @@ class Values(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if wrong := [name for name in self.file_sizes if not LOGGED.fullmatch(name)]:
             raise ValueError(f"{wrong[0][:80]!r} is no file that a run logs to")
+        if METRICS not in self.file_sizes:
+            raise ValueError(f"the length of {METRICS} is missing")
 
 
 @dataclass(frozen=True)
@@ -114,10 +116,11 @@ def write_checkpoint(run: Path, step: int, checkpoint: Checkpoint, made_with: Ma
     files = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     write_manifest(temporary, Manifest(step, files, checkpoint.segments, made_with))
     flush_folder(temporary)
-    if final.exists():
-        set_aside(run, step)
+    replaced = set_aside(run, step) if final.exists() else None
     temporary.rename(final)
     flush_folder(final.parent)
+    if replaced is not None:
+        _remove(replaced)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -134,8 +137,9 @@ def read_checkpoint(run: Path, step: int) -> Checkpoint:
         if hashlib.sha256(content).hexdigest() != manifest.files[name]:
             raise Damaged(f"{folder / name} is cut short or altered")
     agent, tensors = (_tensors(folder / name, contents[name]) for name in FILES[:2])
-    if found := first_not_finite(agent.items()):
-        raise Damaged(f"{folder / FILES[0]} holds {found[1]} in {found[0]}: the network had diverged")
+    kept = [(name, value) for name, value in tensors.items() if name.startswith("manager.")]
+    if found := first_not_finite([*agent.items(), *kept]):
+        raise Damaged(f"{folder} holds {found[1]} in {found[0]}: the network had diverged")
     values = decoded(contents["state.json"], Values, folder / "state.json")
     if values.progress.environment_steps != step:
         raise Damaged(f"{folder / 'state.json'} is of step {values.progress.environment_steps}")
@@ -153,8 +157,9 @@ def read_manifest(run: Path, step: int) -> Manifest:
     """The manifest alone, against its own checksum."""
     folder = folder_of(run, step)
     path = folder / "manifest.json"
-    if folder.is_symlink():
-        raise Damaged(f"{folder} is a symbolic link")
+    for place in (folder, folder.parent):
+        if place.is_symlink():
+            raise Damaged(f"{place} is a symbolic link")
     values = read_json(path)
     checksum = values.pop("checksum", None)
     with damage_named(path):
@@ -177,12 +182,13 @@ def steps_of(run: Path) -> list[int]:
     return sorted(int(name) for name in names if name.isascii() and name.isdigit() and name == f"{int(name):012d}")
 
 
-def set_aside(run: Path, step: int) -> None:
+def set_aside(run: Path, step: int) -> Path:
     """Take a damaged checkpoint out of the way, kept for whoever wants to look at it."""
     folder = folder_of(run, step)
     aside = folder.with_name(f"damaged-{folder.name}")
     _remove(aside)
     folder.rename(aside)
+    return aside
 
 
 def _remove(path: Path) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import io
+import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from .output import guard_output
 from .settings import flag
 
 MARKERS = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff)
+LONGEST_LINE = 3_000  # letters
 Options = TypeVar("Options")
 
 
@@ -55,11 +57,11 @@ class Preset:
 def main(body: Callable[[Sequence[str]], int]) -> NoReturn:
     """Run a script's body on its arguments; a ValueError is the user's mistake and is said in one line."""
     output = guard_output()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until training has a way of its own to stop
     try:
         code = body(sys.argv[1:])
     except ValueError as error:
-        line = "\\n".join(str(error).splitlines())  # names of files may hold line breaks
-        print(f"{Path(sys.argv[0]).name}: {line}", file=sys.stderr)
+        print(f"{Path(sys.argv[0]).name}: {printable(str(error))}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         code = 130
@@ -68,6 +70,12 @@ def main(body: Callable[[Sequence[str]], int]) -> NoReturn:
     output.flush()
     sys.stderr.flush()
     raise SystemExit(code)
+
+
+def printable(text: str) -> str:
+    """As one line of bounded length: names and values may be anybody's."""
+    line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:LONGEST_LINE])
+    return line if len(text) <= LONGEST_LINE else f"{line}..."
 
 
 def read_command_line(

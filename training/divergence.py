@@ -12,6 +12,9 @@ from fire import first_not_finite
 DIVERGED = 3  # the exit code of a run that did
 
 
+OF_THE_ENVIRONMENT = ("observation", "reward", "return of an evaluation")  # quantities that it gives
+
+
 class Diverged(Exception):
     """A quantity that is not a number any more, or infinite."""
 
@@ -25,8 +28,9 @@ def require_numbers(quantity: str, values: Any) -> None:
     array = np.asarray(values)
     if array.dtype.kind in "biu":
         return
-    if array.dtype.kind != "f":
-        array = array.astype(np.float64)  # None becomes NaN
+    if array.dtype != np.float32:
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32)  # as it is learned from; None becomes NaN
     if math.isfinite(np.add.reduce(array, axis=None)):
         return
     wrong = array[~np.isfinite(array)]

@@ -18,6 +18,7 @@ from replay.durable import Damaged, naming, open_regular, read_regular, write_du
 JSON_BYTES = 64_000_000  # at most, of a file; a checkpoint's state has tens of thousands
 LINE_BYTES = 16_000_000  # at most, of a line of metrics
 METRICS = "metrics.jsonl"
+MARKS = {"config.json", "comparison.json", "logs"}  # one of them is in a folder that a run or a comparison has used
 
 T = TypeVar("T")
 
@@ -162,12 +163,18 @@ def _is_open_at(descriptor: int, path: Path) -> bool:
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
     """The folder, locked before anything in it is looked at; gone again, as it came, where nothing came of it."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{str(folder)!a} cannot be a folder here: its name is no UTF-8") from None
+    was_locked_before = (folder / "lock").exists()
     made, lock = _made_and_locked(folder)
     try:
         yield
     finally:
-        if [path.name for path in folder.iterdir()] == ["lock"]:
-            (folder / "lock").unlink()
+        names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        if names == {"lock"} or not (was_locked_before or names & MARKS):
+            (folder / "lock").unlink(missing_ok=True)
             _remove(made)
         lock.release()
 
@@ -178,8 +185,8 @@ def _made_and_locked(folder: Path) -> tuple[list[Path], FolderLock]:
         try:
             made = _make(folder)
         except OSError as error:
-            reason = "is a file" if error.errno == errno.EEXIST else error.strerror
-            raise ValueError(f"{str(folder)[:200]} cannot be a folder: it {reason}") from error
+            reason = "is a file" if error.errno == errno.EEXIST else f"cannot be made: {error.strerror}"
+            raise ValueError(f"{str(folder)[:200]} {reason}") from error
         try:
             return made, FolderLock(folder)
         except ValueError as error:

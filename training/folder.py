@@ -16,6 +16,7 @@ from .files import METRICS
 
 FILES = ("config.json", METRICS, "lock", "starting", "curve.png", "measures.png")
 FOLDERS = ("checkpoints", "replay", "tensorboard", "videos", "source")
+OURS = {"replay": "*.safetensors", "tensorboard": "events.*", "videos": "step-*", "source": "*.py"}  # in the folders
 LOGGED = re.compile(rf"{re.escape(METRICS)}|tensorboard/events\.out\.tfevents\.[\w.-]+")
 
 
@@ -32,10 +33,9 @@ def refuse_links(run: Path) -> None:
     for name in (*FILES, *FOLDERS):
         if os.path.lexists(run / name):
             _require(run / name, stat.S_ISDIR if name in FOLDERS else stat.S_ISREG)
-    for folder in FOLDERS:
-        if folder != "checkpoints" and (run / folder).is_dir():
-            for path in (run / folder).iterdir():
-                _require(path, stat.S_ISREG)
+    for folder, pattern in OURS.items():
+        for path in (run / folder).glob(pattern):
+            _require(path, stat.S_ISREG)
 
 
 def _require(path: Path, fits: Callable[[int], bool]) -> None:

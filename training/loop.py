@@ -6,6 +6,7 @@ the state before the rest of its boundary, so that a run resumed there, or branc
 
 import gc
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -44,6 +45,10 @@ class Stopped(Exception):
     """The run was asked to stop; its checkpoint is written."""
 
 
+class BrokenOff(Exception):
+    """An evaluation was not brought to its end, since a stop was asked for."""
+
+
 class NotSaved(Exception):
     """The disk does not take what the run has to keep."""
 
@@ -80,14 +85,18 @@ class Loop:
             try:
                 if self.observations is None:
                     self._open_episodes()
+                if progress.owes is not None:
+                    self._catch_up(progress.owes)
                 while progress.environment_steps < total:
                     self._boundary()
                     self._decide()
-                self._boundary(last=True)
+                if progress.handled != progress.position:
+                    self._boundary(last=True)
             except OSError as error:
-                if error.filename is None or self.folder not in Path(error.filename).parents:
+                name = os.fsdecode(error.filename or "")
+                if self.folder not in Path(name).parents:
                     raise  # the environment's, say
-                raise NotSaved(f"{error.filename}: {error.strerror}") from error
+                raise NotSaved(f"{name}: {error.strerror}") from error
             except Diverged as error:
                 self.log.write("diverged", self._counts(), {"quantity": error.quantity, "value": error.value})
                 raise
@@ -191,13 +200,30 @@ class Loop:
         due_now = not last and self.parts.manager.due(before, now)
         trigger = self.parts.manager.triggered(self._measure(), now)
         evaluated = False
-        if due_now or (trigger and not last):
-            evaluated = self._event(now, "schedule" if due_now else str(trigger))
-        if not evaluated and (last or progress.passed(settings.eval_every)):
-            self._evaluate("scheduled")
+        try:
+            if due_now or (trigger and not last):
+                evaluated = self._event(now, "schedule" if due_now else str(trigger), may_break_off=True)
+            if not evaluated and (last or progress.passed(settings.eval_every)):
+                self._evaluate("scheduled", may_break_off=True)
+        except BrokenOff as evaluation:
+            self._owe(str(evaluation))
         if last:
             self._draw(draw_measures, "measures.png")
         progress.handled = now
+
+    def _owe(self, occasion: str) -> None:
+        """Stop with a checkpoint of this boundary, gone through but for an evaluation."""
+        self.progress.handled, self.progress.owes = self.progress.position, occasion
+        self.save()
+        raise Stopped
+
+    def _catch_up(self, occasion: str) -> None:
+        """Make the evaluation that a stop has broken off."""
+        try:
+            self._evaluate(occasion, may_break_off=True)
+        except BrokenOff:
+            self._owe(occasion)
+        self.progress.owes = None
 
     def _draw(self, draw: Callable[[History, Path, str], Path | None], name: str) -> None:
         self._attempt(name, lambda: draw(self.log.history, self.folder, self.title))
@@ -210,7 +236,7 @@ class Loop:
         except Exception as error:
             self.bar.write(f"warning: no {what} ({type(error).__name__}: {error}); going on", file=sys.stderr)
 
-    def _event(self, position: Position, cause: str = "schedule") -> bool:
+    def _event(self, position: Position, cause: str = "schedule", may_break_off: bool = False) -> bool:
         """Evaluate, act on the networks, evaluate again: the cost and the dip are both on record.
 
         Not where evaluations would take more time than training, at events of a method closer than --eval-every.
@@ -227,7 +253,7 @@ class Loop:
             require_finite_tensors(network.module.named_parameters(), f"of the {network.name} after {method}")
         if evaluated:
             self._say(event, cause)
-            self._evaluate("after event")
+            self._evaluate("after event", may_break_off)
         return evaluated
 
     def _record(self, event: Event, cause: str) -> None:
@@ -277,13 +303,20 @@ class Loop:
         batch = parts.replay.sample(1, EXAMPLES, generator)
         return parts.agent.losses(Batch(*(tensor[0] for tensor in batch)), int(seeds[1]))
 
-    def _evaluate(self, occasion: str) -> None:
+    def _evaluate(self, occasion: str, may_break_off: bool = False) -> None:
+        """Evaluate; where it may break off, a stop is not kept waiting. Within a block of updates it may not."""
         parts = self.parts
 
         def act(observations: np.ndarray) -> np.ndarray:
             return parts.to_environment(parts.agent.act(observations, explore=False))
 
-        returns, lengths = parts.evaluation.run(act, self.calls)
+        def act_unless_stopped(observations: np.ndarray) -> np.ndarray:
+            if may_break_off and self.stop_requested():
+                raise BrokenOff(occasion)
+            require_numbers("observation", observations)
+            return act(observations)
+
+        returns, lengths = parts.evaluation.run(act_unless_stopped, self.calls)
         mean = float(returns.mean())
         steps, steps_now = (lengths * self.settings.action_repeat).tolist(), self.progress.environment_steps
         values = {"return": mean, "returns": returns.tolist(), "lengths": steps, "occasion": occasion}
@@ -341,12 +374,13 @@ class Loop:
         parts, progress = self.parts, self.progress
         require_finite(self._means())
         agent = parts.agent.state_dict()
-        require_finite_tensors(agent.items(), "of the agent, about to be written to a checkpoint")
+        kept = {f"manager.{name}": value for name, value in parts.manager.tensors().items()}
+        require_finite_tensors([*agent.items(), *kept.items()], "of the agent, about to be written to a checkpoint")
         progress.seconds = time.perf_counter() - self._clock
         self.segments = tuple(parts.replay.save(self.folder / "replay", self.segments))
         tensors = {f"sums.{name}": value for name, value in self.sums.items()}
         tensors["generator.replay"] = parts.replay_generator.get_state()
-        tensors |= {f"manager.{name}": value for name, value in parts.manager.tensors().items()}
+        tensors |= kept
         if parts.resumable:
             state = parts.environment.get_state()  # type: ignore[attr-defined]
             tensors |= {f"environment.{name}": torch.from_numpy(np.asarray(value)) for name, value in state.items()}
@@ -390,6 +424,7 @@ class Loop:
             space = parts.environment.observation_space
             if (self.observations.shape, self.observations.dtype) != (space.shape, space.dtype):
                 raise ValueError(f"its observations have the shape {self.observations.shape}, {space.shape} is needed")
+            require_numbers("observation", self.observations)
 
 
 def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

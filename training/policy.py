@@ -59,7 +59,7 @@ def load_policy(run: str | Path, step: int | None = None, trust: bool = False) -
     config.check()
     if step is not None:
         policy = Policy(run, checked_step(run, step), config)
-        refuse_changed_sources(run)
+        refuse_changed_sources(run, config, evaluated=True)
         return policy
     for newest in reversed(steps_of(run)):
         try:
@@ -67,7 +67,7 @@ def load_policy(run: str | Path, step: int | None = None, trust: bool = False) -
         except Damaged as error:
             warnings.warn(f"checkpoint at step {newest:,} is damaged ({error}); using the one before", stacklevel=2)
             continue
-        refuse_changed_sources(run)
+        refuse_changed_sources(run, config, evaluated=True)
         return policy
     raise ValueError(f"{run} has no whole checkpoint" + ("" if steps_of(run) else ": none has been written"))
 

@@ -26,6 +26,7 @@ class Progress:
     returns: list[float] = field(default_factory=list)  # of the open episodes
     lengths: list[Count] = field(default_factory=list)  # of the open episodes, in environment steps
     last_evaluation: float | None = None
+    owes: str | None = None  # the occasion of an evaluation that a stop broke off
 
     @property
     def position(self) -> Position:

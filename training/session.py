@@ -3,7 +3,7 @@
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from replay.durable import Damaged
 
 from .algorithms import Config, algorithm_of, settings_of
 from .beginning import (
+    STARTING,
     Request,
     begin,
     branched_config,
@@ -27,7 +28,7 @@ from .beginning import (
 )
 from .checkpoint import folder_of, read_checkpoint, read_manifest, set_aside, steps_of, sweep
 from .cost import say_what_it_costs
-from .divergence import DIVERGED, Diverged
+from .divergence import DIVERGED, OF_THE_ENVIRONMENT, Diverged
 from .files import METRICS, FolderLock, claimed, lines_of
 from .film import forget_videos
 from .folder import is_run, refuse_links
@@ -93,15 +94,21 @@ def resume(request: Request, folder: Path) -> int:
                     f"{folder} was slimmed: its replay is gone, so that it cannot go on; it can be evaluated, watched, "
                     "compared and reported on"
                 )
+            with suppress(Damaged):
+                if steps := steps_of(folder):
+                    refuse_other_settings(folder, config, steps[-1])  # before anything of that size is built
             made = made_with(settings_of(config))
 
             def fresh() -> Loop:
                 return Loop(folder, algorithm_of(config).build(config), title_of(config), made)
 
             loop = fresh()  # which imports what the run uses
-            refuse_changed_sources(folder)
+            refuse_changed_sources(folder, config)
             loop, step, said = restore_newest(folder, config, loop, fresh, request.restart)
             sweep(folder)
+            (folder / STARTING).unlink(missing_ok=True)  # of a start that was killed at its last step
+            if request.restart and step is not None:
+                notes.append("warning: --restart does nothing: there is a whole checkpoint, from which the run goes on")
             notes += [*said, *say_what_changed(folder, claims, made, step)]
             changed = {name: value for name, value in request.given.items() if name in FREE}
             other = made.machine != claims
@@ -148,7 +155,7 @@ def train(config: Config, loop: Loop, step: int | None, notes: list[str]) -> int
     except ValueError as error:  # not the command line's fault any more: show where it comes from
         raise RuntimeError(f"failed at step {loop.progress.environment_steps:,} of {folder}") from error
     except Diverged as error:
-        print(in_one_line(error, config, loop), file=sys.stderr)
+        print(divergence_line(error, config, loop), file=sys.stderr)
         return DIVERGED
     except NotSaved as error:
         steps = steps_of(folder)
@@ -168,13 +175,15 @@ def train(config: Config, loop: Loop, step: int | None, notes: list[str]) -> int
     return 0
 
 
-def in_one_line(error: Diverged, config: Config, loop: Loop) -> str:
+def divergence_line(error: Diverged, config: Config, loop: Loop) -> str:
     """What diverged, when, what is still good, and what to try."""
     progress = loop.progress
     where = f"{loop.folder} diverged at step {progress.environment_steps:,}, update {progress.updates:,}: {error}"
-    if error.quantity in ("observation", "reward"):
+    if error.quantity in OF_THE_ENVIRONMENT:
         return f"{where}; {config.run.env} gave it: look there, the agent is not the cause"
     rate = f"try a lower --learning-rate than {config.agent.learning_rate:g}"
+    if loop.parts.manager.acts_every_step:
+        rate = f"try without {config.run.method}, or {rate.removeprefix('try ')}"
     good = steps_of(loop.folder)
     if not good:
         return f"{where}; there is no checkpoint from before; {rate}"
@@ -228,8 +237,9 @@ def begin_again(folder: Path, config: Config, steps: list[int], restart: bool) -
         raise ValueError(f"{folder}: no checkpoint is whole, of those at steps {steps}; nothing was changed; {flag}")
     settings = config.run
     first = settings.reached(min(settings.checkpoint_every, settings.steps, *settings.checkpoint_at))
-    reached = 0
+    reached, last = 0, None
     for _, line in lines_of(folder / METRICS):
+        last = line or last
         # Episodes are logged just before the checkpoint of their step, all else after it.
         if line and line["environment_steps"] >= first + (line["kind"] == "episode"):
             reached = line["environment_steps"]
@@ -238,6 +248,8 @@ def begin_again(folder: Path, config: Config, steps: list[int], restart: bool) -
             f"{folder} has metrics up to step {reached:,} and no checkpoint any more: it was deleted; nothing was "
             f"changed; {flag}"
         )
+    if last and last["kind"] == "diverged" and not restart:
+        raise ValueError(f"{folder} diverged before its first checkpoint, and would again; nothing was changed; {flag}")
     for step in steps:
         set_aside(folder, step)
     cut_back(folder, {})

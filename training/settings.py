@@ -11,6 +11,7 @@ from replay import AdaptiveRatio, ReplayRatio
 from replay.adaptive_ratio import HIGH, LOW, UPDATES_PER_CHECK
 
 MOST_THREADS = 1_024
+LEAST_RATIO = 1e-6
 MOST_UPDATES = 1_000_000  # per decision
 SCHEDULES = ("reinit_every", "reinit_at", "reinit_when")
 
@@ -93,6 +94,8 @@ class RunSettings:
                 raise ValueError(f"{flag(name)} {getattr(self, name)} given; allowed is 0 or above")
         if not isinstance(self.replay_ratio, str) and self.replay_ratio > MOST_UPDATES:
             raise ValueError(f"--replay-ratio {self.replay_ratio} given; allowed is at most {MOST_UPDATES:,}")
+        if not isinstance(self.replay_ratio, str) and self.replay_ratio < LEAST_RATIO:
+            raise ValueError(f"--replay-ratio {self.replay_ratio} given; allowed is at least {LEAST_RATIO:f}")
         if self.threads > MOST_THREADS:
             raise ValueError(f"--threads {self.threads} given; allowed is {MOST_THREADS:,} or fewer")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from replay.durable import Damaged
 
-from .checkpoint import folder_of, read_manifest, remove_checkpoint, steps_of
+from .checkpoint import folder_of, read_checkpoint, read_manifest, remove_checkpoint, steps_of
 from .files import METRICS, lines_of
 from .policy import read_config
 
@@ -16,7 +16,10 @@ def slim(run: Path) -> int:
     """
     settings = read_config(run).run
     steps = steps_of(run)
-    kept = {*steps[-1:], *(settings.reached(step) for step in settings.checkpoint_at)}
+    newest = next((step for step in reversed(steps) if _is_whole(run, step)), None)
+    if newest is None:
+        raise ValueError("it has no whole checkpoint, whose policy would stay")
+    kept = {newest, *(settings.reached(step) for step in settings.checkpoint_at)}
     freed = 0
     for step in steps:
         if step not in kept:
@@ -26,6 +29,14 @@ def slim(run: Path) -> int:
         freed += _bytes(path)
         path.unlink()
     return freed
+
+
+def _is_whole(run: Path, step: int) -> bool:
+    try:
+        read_checkpoint(run, step)
+    except Damaged:
+        return False
+    return True
 
 
 def _bytes(path: Path) -> int:
@@ -43,9 +54,11 @@ def is_slimmed(run: Path) -> bool:
     return bool(segments) and not any((run / "replay" / segment.file).exists() for segment in segments)
 
 
-def is_finished(run: Path) -> bool:
-    """Whether the run's last evaluation, the last thing that it does, is on record."""
+def is_over(run: Path) -> bool:
+    """Whether the run's last evaluation, the last thing that it does, is on record, or that it diverged."""
     last = None
     for _, line in lines_of(run / METRICS):
         last = line or last
-    return bool(last and last["kind"] == "evaluation" and last["environment_steps"] >= read_config(run).run.steps)
+    if last is None or last["kind"] == "diverged":
+        return last is not None
+    return bool(last["kind"] == "evaluation" and last["environment_steps"] >= read_config(run).run.steps)

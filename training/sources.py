@@ -4,7 +4,7 @@ import hashlib
 import importlib
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +20,7 @@ from .files import read_json
 from .trust import code_named
 
 HERE = Path(__file__).resolve().parents[1]
-OURS = tuple(str(HERE / room) for room in ("agents", "envs", "fire", "replay", "training"))
+OURS = tuple(HERE / room for room in ("agents", "envs", "fire", "replay", "training"))
 LIBRARIES = ("builtins", "torch", "gymnasium", "numpy", "abc", "typing")
 
 
@@ -49,9 +49,11 @@ def keep_sources(config: Config, run: Path) -> dict[str, Any]:
     return kept
 
 
-def changed_sources(run: Path) -> str | None:
+def changed_sources(run: Path, modules: Collection[str] | None = None) -> str | None:
     """One line on the first source that is not what the run was made with; looks at what is imported already."""
     for name, source in read_json(run / "config.json", Sources).sources.items():
+        if modules is not None and source.module not in modules:
+            continue
         path = _path_of(source.module)
         if path is not None and hashlib.sha256(path.read_bytes()).hexdigest() != source.sha256:
             return (
@@ -60,9 +62,10 @@ def changed_sources(run: Path) -> str | None:
     return None
 
 
-def refuse_changed_sources(run: Path) -> None:
-    """A run goes on with the code that it began with, or not at all."""
-    if changed := changed_sources(run):
+def refuse_changed_sources(run: Path, config: Config, evaluated: bool = False) -> None:
+    """A run goes on with the code that it began with, or not at all; to be evaluated it needs its environment alone."""
+    modules = {module for module, _ in _files(config, ("env",))} if evaluated else None
+    if changed := changed_sources(run, modules):
         raise ValueError(f"{changed}: put it back, or begin a new run")
 
 
@@ -72,21 +75,21 @@ def _path_of(module: str) -> Path | None:
     return Path(path) if path and path.endswith(".py") and Path(path).is_file() else None
 
 
-def _files(config: Config) -> set[tuple[str, Path]]:
+def _files(config: Config, parts: Collection[str] = ("env", "reinit", "regularize")) -> set[tuple[str, Path]]:
     """Modules, with their files, that define the methods and the environment that are the user's own."""
-    modules = {module for kind in _classes(config) for base in inspect.getmro(kind) for module in [base.__module__]}
-    env = code_named(config).get("env", ())
+    named = {part: texts for part, texts in code_named(config).items() if part in parts}
+    modules = {base.__module__ for kind in _classes(named) for base in inspect.getmro(kind)}
+    env = named.get("env", ())
     modules |= {text.partition(":")[0] for text in env}
     paths = {(module, path) for module in modules if (path := _path_of(module))}
     return {
         (module, path)
         for module, path in paths
-        if module.partition(".")[0] not in LIBRARIES and not str(path.resolve()).startswith(OURS)
+        if module.partition(".")[0] not in LIBRARIES and not any(path.resolve().is_relative_to(room) for room in OURS)
     }
 
 
-def _classes(config: Config) -> Iterator[type]:
-    named = code_named(config)
+def _classes(named: Mapping[str, Sequence[str]]) -> Iterator[type]:
     for text in named.get("reinit", ()):
         yield type(parse_intervention(text))
     for text in named.get("regularize", ()):
@@ -99,7 +102,7 @@ def _classes(config: Config) -> Iterator[type]:
 def _environment_class(name: str) -> Any:
     """What the environment is an instance of, by its entry in Gymnasium's registry; None where a function makes it."""
     try:
-        entry = gym.spec(name).entry_point
+        entry = gym.spec(name.partition(":")[2]).entry_point  # the module that registers it is imported
         if not isinstance(entry, str):
             return entry
         module, _, attribute = entry.partition(":")

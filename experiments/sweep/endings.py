@@ -4,12 +4,12 @@ import shlex
 import sys
 
 from training.checkpoint import steps_of
+from training.divergence import OF_THE_ENVIRONMENT
 
 from ..failure import log_path
 from .conduct import Sweep
-from .grid import Job
+from .grid import TRUNK, Job
 
-GIVEN = ("observation", "reward")  # quantities that come from the environment
 OWN_CODE = {"--env", "--reinit", "--regularize"}  # words that --resume goes with where they name code
 
 
@@ -37,7 +37,8 @@ def _say_emptied(sweep: Sweep) -> None:
     for trunk in [job for job in sweep.jobs if job.folder in sweep.emptied]:
         waiting = ", ".join(branch.name for branch in _without_trunk(sweep, trunk))
         print(
-            f"\n{trunk.name} has no checkpoint at step {trunk.stop:,} any more, from which {waiting} would branch: "
+            f"\n{trunk.name} cannot be branched from at step {trunk.stop:,} any more, as {waiting} would: "
+            "checkpoint or replay is gone; "
             f"delete its folder, {trunk.folder}, and the same command trains it again",
             file=sys.stderr,
         )
@@ -48,16 +49,17 @@ def _say_divergences(sweep: Sweep) -> None:
     for job, divergence in [(job, sweep.diverged[job.folder]) for job in sweep.jobs if job.folder in sweep.diverged]:
         waiting = ", ".join(branch.name for branch in _without_trunk(sweep, job))
         print(f"\n{job.name} diverged {divergence.said}" + (f"; {waiting} cannot branch from it" if waiting else ""))
-        if divergence.quantity in GIVEN:
+        if divergence.quantity in OF_THE_ENVIRONMENT:
             print(f"    {job.env} gave it: look there, neither agent nor method is the cause")
         elif steps := steps_of(job.folder):  # all of them good: none is written of what has diverged
             words = ["python", job.script.name, "--branch-from", f"{job.folder}@{steps[-1]}", "--reinit", "fire"]
             words += ["--trust", str(job.folder)] if OWN_CODE & set(job.resumed_with) else []
             print(f"    from its last good checkpoint: {shlex.join(words)}")
-    if sweep.diverged:
+    if any(job.folder in sweep.diverged and job.method != TRUNK for job in sweep.jobs):
         print(
             "\na run that diverged is a result, counted with the return of a policy that fails; it is not begun again."
         )
+    if sweep.diverged:
         print("What may help: a lower --learning-rate (in another --dir), a method such as fire, or a branch from an")
         print("earlier checkpoint.")
 

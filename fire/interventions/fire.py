@@ -12,6 +12,8 @@ from ..polar import Solver
 from ..projection import project_, refuse_nonfinite
 from .reinitialization import Reinitialization, Touches
 
+MOST_STEPS = 1_000  # of a solver that needs ten
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fire(Reinitialization):
@@ -22,9 +24,10 @@ class Fire(Reinitialization):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.steps is not None and (self.steps < 1 or self.solver == "exact"):
+        if self.steps is not None and (not 1 <= self.steps <= MOST_STEPS or self.solver == "exact"):
             raise ValueError(
-                f"steps={self.steps}: at least 1, and only for the solvers newton-schulz and polar-express"
+                f"steps={self.steps}: at least 1, at most {MOST_STEPS:,}, and only for the solvers newton-schulz and "
+                "polar-express"
             )
 
     def check(self, network: Network) -> None:
