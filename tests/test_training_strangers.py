@@ -113,13 +113,13 @@ def test_segments_outside_are_damage(place: Path, runs: dict[str, Path], name: s
     require_damaged(place, runs, "manifest.json")
 
 
-@pytest.mark.parametrize("key", ["progress", "ratio", "manager", "summed_updates", "replay_added", "file_sizes"])
+@pytest.mark.parametrize("key", ["progress", "file_sizes"])
 def test_a_state_with_a_missing_key_is_damage(place: Path, runs: dict[str, Path], key: str):
     forge(place, f"{NEWEST}/state.json", lambda state: state.pop(key))
     require_damaged(place, runs, key)
 
 
-@pytest.mark.parametrize("key", ["step", "files", "segments", "checksum"])
+@pytest.mark.parametrize("key", ["files", "checksum"])
 def test_a_manifest_with_a_missing_key_is_damage(place: Path, runs: dict[str, Path], key: str):
     forge(place, f"{NEWEST}/manifest.json", lambda manifest: manifest.pop(key))
     require_damaged(place, runs, "manifest.json")
@@ -154,6 +154,7 @@ def folder(path: Path) -> None:
 
 
 KINDS = (fifo, link_to_zeros, sparse, nested, pickled, folder)
+SOME_KINDS = [pytest.param(kind, marks=() if kind in (fifo, nested) else pytest.mark.slow) for kind in KINDS]
 
 
 def replace_file(place: Path, name: str, kind: Callable[[Path], None]) -> None:
@@ -191,13 +192,13 @@ def test_any_file_of_a_checkpoint_that_is_anything_else_is_damage(
     require_damaged(place, runs, name)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SOME_KINDS)
 def test_a_config_that_is_something_else_is_refused(place: Path, kind: Callable[[Path], None]):
     replace_file(place, "config.json", kind)
     require_refused(place, "config.json", "evaluate", "load_policy")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SOME_KINDS)
 def test_metrics_that_are_something_else_are_refused_or_cut_back(place: Path, kind: Callable[[Path], None]):
     replace_file(place, "metrics.jsonl", kind)
     assert resume(place).code in (0, 2)
@@ -210,14 +211,10 @@ def test_metrics_that_are_something_else_are_refused_or_cut_back(place: Path, ki
     ("name", "target"),
     [
         ("replay", "elsewhere"),
-        ("tensorboard", "elsewhere"),
         ("checkpoints", "elsewhere"),
-        ("videos", "elsewhere"),
         ("metrics.jsonl", "victim.txt"),
         ("config.json", "victim.txt"),
-        ("lock", "victim.txt"),
         ("lock", "not-there"),
-        ("metrics.jsonl", "not-there"),
     ],
 )
 def test_links_among_a_run_s_own_files_are_refused(place: Path, name: str, target: str):
@@ -270,7 +267,7 @@ def test_code_that_a_run_names_is_imported_only_where_it_is_trusted(place: Path,
 # Everything at once
 
 
-@pytest.mark.parametrize("first", [0, 10, 20, 30])
+@pytest.mark.parametrize("first", [0, *(pytest.param(first, marks=pytest.mark.slow) for first in (10, 20, 30))])
 def test_no_mutation_leads_to_more_than_a_line(runs: dict[str, Path], tmp_path: Path, first: int):
     tried = {agent: run for agent, run in runs.items() if (agent == "sac") == (first == 0)}
     require_no_violations(tried, tmp_path, range(first, first + 10))

@@ -116,11 +116,10 @@ def write_checkpoint(run: Path, step: int, checkpoint: Checkpoint, made_with: Ma
     files = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     write_manifest(temporary, Manifest(step, files, checkpoint.segments, made_with))
     flush_folder(temporary)
-    replaced = set_aside(run, step) if final.exists() else None
+    if final.exists():
+        set_aside(run, step)
     temporary.rename(final)
     flush_folder(final.parent)
-    if replaced is not None:
-        _remove(replaced)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -182,13 +181,12 @@ def steps_of(run: Path) -> list[int]:
     return sorted(int(name) for name in names if name.isascii() and name.isdigit() and name == f"{int(name):012d}")
 
 
-def set_aside(run: Path, step: int) -> Path:
+def set_aside(run: Path, step: int) -> None:
     """Take a damaged checkpoint out of the way, kept for whoever wants to look at it."""
     folder = folder_of(run, step)
     aside = folder.with_name(f"damaged-{folder.name}")
     _remove(aside)
     folder.rename(aside)
-    return aside
 
 
 def _remove(path: Path) -> None:

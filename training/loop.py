@@ -212,9 +212,10 @@ class Loop:
         progress.handled = now
 
     def _owe(self, occasion: str) -> None:
-        """Stop with a checkpoint of this boundary, gone through but for an evaluation."""
-        self.progress.handled, self.progress.owes = self.progress.position, occasion
-        self.save()
+        """Stop with a checkpoint of this boundary: the one from its beginning, or else gone through but for this."""
+        if self.saved_at != self.progress.environment_steps:
+            self.progress.handled, self.progress.owes = self.progress.position, occasion
+            self.save()
         raise Stopped
 
     def _catch_up(self, occasion: str) -> None:
