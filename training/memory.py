@@ -20,7 +20,7 @@ from replay.transitions import SHARE_OF_FREE_MEMORY, available_memory
 from .settings import RunSettings, flag
 from .world import World
 
-LONGEST_MAKING = 10  # minutes, of environments
+LONGEST_MAKING = 2  # minutes, of environments
 COPIES_OF_OBSERVATIONS = 6  # while batches are gathered and normalised
 NOTE_BYTES = 60  # of each decision that a sampled return is added up from
 NUMBER = 4  # bytes
