@@ -186,7 +186,7 @@ def _made_and_locked(folder: Path) -> tuple[list[Path], FolderLock]:
             made = _make(folder)
         except OSError as error:
             reason = "is a file" if error.errno == errno.EEXIST else f"cannot be made: {error.strerror}"
-            raise ValueError(f"{str(folder)[:200]} {reason}") from error
+            raise ValueError(f"{str(error.filename or folder)[:200]} {reason}") from error
         try:
             return made, FolderLock(folder)
         except ValueError as error:
