@@ -227,13 +227,19 @@ def test_a_full_disk_ends_in_one_line_and_a_run_that_goes_on(
 def begun(folder: Path, *arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
     """A run in a process of its own that has written some metrics."""
     command = [sys.executable, "train_sac.py", *arguments, "--run-dir", str(folder)]
-    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, **options)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, preexec_fn=_heed_hangups, **options)
     deadline = time.monotonic() + 200
     while not (folder / "metrics.jsonl").exists() or (folder / "metrics.jsonl").stat().st_size < 300:
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
     return process
+
+
+def _heed_hangups() -> None:
+    """Also where the tests themselves run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def test_a_terminal_that_is_gone_leaves_a_checkpoint(tmp_path: Path):
