@@ -1,0 +1,46 @@
+"""What a run is judged by: the name of a number, its unit, which direction is better, and how it is printed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A work names its own, each run's `config.json` records it, and everything above reads it there."""
+
+    name: str = "return"  # of the number in the run's evaluations, such as return, loss or accuracy
+    unit: str = ""  # such as nats
+    better: Literal["higher", "lower"] = "higher"
+    form: Literal["number", "percent"] = "number"  # an accuracy is kept as a share and printed in per cent
+    decimals: int = 1
+
+    @property
+    def sign(self) -> int:
+        """Times this, a higher value is a better one."""
+        return 1 if self.better == "higher" else -1
+
+    @property
+    def words(self) -> str:
+        """For an axis: the name with its unit."""
+        unit = "%" if self.form == "percent" else self.unit
+        return f"{self.name} ({unit})" if unit else self.name
+
+    def best(self, values: Iterable[float]) -> float:
+        return max(values, key=lambda value: self.sign * value)
+
+    def worst(self, values: Iterable[float]) -> float:
+        return min(values, key=lambda value: self.sign * value)
+
+    def reaches(self, value: float, bar: float) -> bool:
+        """Whether a value is as good as the bar, or better."""
+        return self.sign * value >= self.sign * bar
+
+    def said(self, value: float) -> str:
+        """A value as a line of text shows it: a return 12.3, a loss 1.2345 nats, an accuracy 93.1%."""
+        if self.form == "percent":
+            return f"{100 * value:.{self.decimals}f}%"
+        return f"{value:.{self.decimals}f}" + (f" {self.unit}" if self.unit else "")
+
+
+RETURN = Metric()
