@@ -11,18 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import train_dqn
-import train_sac
-from envs.scores import references
+from envs.reference_scores import references
 from experiments.analysis.results import Options as ReportOptions
 from experiments.comparison import Machines, report, run_comparison, show_plan
 from experiments.kept import MOST_RUNS, read_kept
-from experiments.sweep.cluster import RayPool
+from experiments.remote import ray_pool, uploads_to
 from experiments.sweep.grid import Flags, Grid, Job, plan
 from experiments.sweep.local import LocalPool, default_slots, usable_gpus
-from experiments.sweep.upload import Uploads
 from training.beginning import folder_name
 from training.command_line import (
+    allowed_values,
     command_line,
     each_once,
     flags_of,
@@ -30,13 +28,12 @@ from training.command_line import (
     preset_named,
     read_flags,
     split,
-    spoken,
     unknown_flag,
 )
 from training.files import claimed
+from training.learners import LEARNERS
 from training.stopping import STOPPED
 
-PRESETS = {"sac": train_sac.PRESETS, "dqn": train_dqn.PRESETS}
 HERE = "here"  # what --ray alone stands for
 MOST = 4096  # runs at once, and threads of a run
 EPILOGUE = """All other flags are those of train_sac.py and train_dqn.py, whose --help lists methods and
@@ -102,11 +99,11 @@ def body(arguments: Sequence[str]) -> int:
         except OSError as error:
             raise ValueError(f"{error.filename}: {error.strerror}") from error
         return 0
-    grid, presets = make_grid(options, passed), PRESETS[options.agent]
-    jobs = plan(grid, presets)  # what is wrong with it is said before the folder is made
+    grid = make_grid(options, passed)
+    jobs = plan(grid)  # what is wrong with it is said before the folder is made
     check_report(options, grid)
     if options.dry_run:
-        show_plan(grid, jobs, presets, options.jobs, on_cluster=options.ray is not None)
+        show_plan(grid, jobs, options.jobs, on_cluster=options.ray is not None)
         return 0
     with claimed(grid.folder):
         return compare(options, grid, jobs, shown, command)
@@ -114,10 +111,10 @@ def body(arguments: Sequence[str]) -> int:
 
 def compare(options: Options, grid: Grid, jobs: Sequence[Job], shown: ReportOptions, command: str) -> int:
     """Bring the runs to their ends, each copied where that was asked for, and report on them."""
-    uploads = Uploads(options.upload, warn) if options.upload else None
+    uploads = uploads_to(options.upload, warn) if options.upload else None
     finished = (lambda job: uploads.add(job.folder)) if uploads else (lambda job: None)
     where = partial(machines, options, grid)
-    code = run_comparison(grid, jobs, PRESETS[options.agent], where, options.retry, finished)
+    code = run_comparison(grid, jobs, where, options.retry, finished)
     if uploads and (missing := uploads.finish() if code != STOPPED else uploads.cancel()):
         warn(f"not at {options.upload}: {', '.join(run.name for run in missing)}; the same command tries again")
     if any(grid.folder.glob("*/config.json")):
@@ -144,7 +141,7 @@ def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
     own = [word for name, values in given if name in ours or name in ("-h", "--help") for word in (name, *values)]
     for name, values in given:
         if name in ours and not values and ours[name] is not bool:
-            raise ValueError(f"{name} given without a value; allowed is {spoken(ours[name], '')}")
+            raise ValueError(f"{name} given without a value; allowed is {allowed_values(ours[name], '')}")
     options = read_flags(Options(), own, "compare.py", f"{__doc__}\n\n{EPILOGUE}")
     passed = tuple((name, tuple(values)) for name, values in given if name not in ours)
     if options.report_only:
@@ -183,8 +180,8 @@ def folder_of_reports(paths: Sequence[Path]) -> Path:
 
 def make_grid(options: Options, passed: Flags) -> Grid:
     """The grid that the flags describe; unknown ones are refused by the nearest of both scripts."""
-    presets = PRESETS[options.agent]
-    theirs = flags_of(command_line(type(next(iter(presets.values())).config)))
+    learner = LEARNERS[options.agent]
+    theirs, presets = flags_of(command_line(learner.config)), learner.presets
     for name, _ in passed:
         if name == "--seed":
             raise ValueError("--seed given; did you mean --seeds?")
@@ -216,7 +213,7 @@ def machines(options: Options, grid: Grid, memory: float) -> Machines:
     if options.ray is not None:
         address = None if options.ray == HERE else options.ray
         gpus_per_run = 0 if ("--device", ("cpu",)) in grid.flags else options.gpus_per_run
-        return RayPool(address, options.threads, gpus_per_run, grid.folder, memory=memory)
+        return ray_pool(address, options.threads, gpus_per_run, grid.folder, memory)
     gpus = usable_gpus(grid.flags)
     return LocalPool(options.jobs or default_slots(grid.threads, gpus, memory), gpus)
 

@@ -1,9 +1,24 @@
-"""How an agent acts and takes gradient steps."""
+"""How an agent acts and takes gradient steps. A folder for each agent; `KINDS` lists them."""
 
-from .agent import Agent
-from .dqn import DQN
-from .dqn_settings import DQNSettings
-from .sac import SAC
-from .sac_settings import SACSettings
+from . import dqn, sac
+from .agent import Agent, AgentSettings, Kind, Preset, Surroundings
+from .dqn import DQN, DQNSettings
+from .learning import SavedAgent, TrainedNetwork
+from .sac import SAC, SACSettings
 
-__all__ = ["DQN", "SAC", "Agent", "DQNSettings", "SACSettings"]
+KINDS: dict[str, Kind] = {"sac": sac.KIND, "dqn": dqn.KIND}
+
+__all__ = [
+    "DQN",
+    "KINDS",
+    "SAC",
+    "Agent",
+    "AgentSettings",
+    "DQNSettings",
+    "Kind",
+    "Preset",
+    "SACSettings",
+    "SavedAgent",
+    "Surroundings",
+    "TrainedNetwork",
+]

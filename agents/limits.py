@@ -1,6 +1,7 @@
-"""What holds for every settings dataclass: how large a number, how long a text or a list may be at all."""
+"""What holds for every settings dataclass: the bounds of its fields, how long a text or a list may be at all."""
 
-from dataclasses import fields
+import math
+from dataclasses import field, fields
 from typing import Any
 
 LARGEST = 2**53  # whole numbers up to here are exact in JSON, in TensorBoard's steps and as float64
@@ -8,25 +9,33 @@ LONGEST_LIST, LONGEST_TEXT = 10_000, 1_000  # entries, characters
 SHOWN_DIGITS = 20
 
 
+def bounded(default: Any, low: float, high: float = math.inf) -> Any:
+    """A field of a settings dataclass whose value has to be a finite number within these bounds, or None."""
+    return field(default=default, metadata={"bounds": (low, high)})
+
+
 def check_limits(settings: Any) -> None:
-    """Raise ValueError, in one line, where a value of a settings dataclass is larger or longer than anything is."""
-    for field in fields(settings):
-        value = getattr(settings, field.name)
+    """Raise ValueError, in one line, where a value of a settings dataclass is out of bounds, too large or too long."""
+    for each in fields(settings):
+        value = getattr(settings, each.name)
         if isinstance(value, tuple) and len(value) > LONGEST_LIST:
             raise ValueError(
-                f"{flag(field.name)} has {len(value):,} entries; allowed are {LONGEST_LIST:,}, "
+                f"{flag(each.name)} has {len(value):,} entries; allowed are {LONGEST_LIST:,}, "
                 f"each of {LONGEST_TEXT:,} characters at most"
             )
         for entry in value if isinstance(value, tuple) else (value,):
             if isinstance(entry, str) and len(entry) > LONGEST_TEXT:
                 raise ValueError(
-                    f"{flag(field.name)} {entry[:SHOWN_DIGITS]!r}... given, {len(entry):,} characters; "
+                    f"{flag(each.name)} {entry[:SHOWN_DIGITS]!r}... given, {len(entry):,} characters; "
                     f"allowed are {LONGEST_TEXT:,}"
                 )
             if isinstance(entry, int) and abs(entry) > LARGEST:
                 raise ValueError(
-                    f"{flag(field.name)} {shown(entry)} given; allowed are whole numbers up to {LARGEST:,} (2**53)"
+                    f"{flag(each.name)} {shown(entry)} given; allowed are whole numbers up to {LARGEST:,} (2**53)"
                 )
+        low, high = each.metadata.get("bounds", (-math.inf, math.inf))
+        if "bounds" in each.metadata and value is not None and not (math.isfinite(value) and low <= value <= high):
+            raise ValueError(f"{flag(each.name)} {value} given; allowed is a finite number from {low:g} to {high:g}")
 
 
 def flag(name: str) -> str:

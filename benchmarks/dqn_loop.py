@@ -15,10 +15,10 @@ import gymnasium as gym
 import torch
 
 from agents import DQNSettings
-from training.build import Parts
-from training.dqn import DQNRun, build
-from training.files import read_lines
-from training.loop import Loop
+from training.agent_run import AgentRun
+from training.driver import Driver
+from training.learners import DQNRun
+from training.lines import read_lines
 from training.settings import RunSettings
 
 from .dqn_peers import INSTALL, StableBaselines, make_stable_baselines
@@ -27,7 +27,7 @@ WARM_UP = 400  # decisions without learning
 NUM_ENVS = 4
 
 
-def our_parts(steps: int, threads: int) -> Parts:
+def our_config(steps: int, threads: int) -> AgentRun:
     run = RunSettings(
         env="Breakout",
         steps=WARM_UP + steps,
@@ -42,13 +42,15 @@ def our_parts(steps: int, threads: int) -> Parts:
         log_every=WARM_UP,
         checkpoint_every=10**9,
     )
-    return build(DQNRun(run, DQNSettings(initial_exploration=0.1, final_exploration=0.1)).resolved())
+    config: AgentRun = DQNRun(run, DQNSettings(initial_exploration=0.1, final_exploration=0.1))
+    return config.resolved()
 
 
 def our_rate(steps: int, threads: int) -> float:
     """Environment steps per second while learning."""
+    config = our_config(steps, threads)
     with tempfile.TemporaryDirectory() as folder:
-        Loop(Path(folder), our_parts(steps, threads), "DQN").train()
+        Driver(Path(folder), config, config.build()).train()
         lines = [line for line in read_lines(Path(folder) / "metrics.jsonl") if line["kind"] == "train"]
     return median(line["steps_per_second"] for line in lines[1:])  # the first line is the warm-up
 

@@ -63,7 +63,7 @@ class Ours:
         vector = envs.make_vec(f"h1-{task}", num_envs, seed=0, threads=threads)
         assert isinstance(vector, HumanoidVectorEnv)
         self.vector, self.num_envs = vector, num_envs
-        self.model = vector.world.physics.model
+        self.model = vector.simulation.physics.model
         self.alone = PhysicsAlone(self.model, num_envs, threads)
         self.generator = np.random.default_rng(0)
         vector.reset()
@@ -141,7 +141,7 @@ def resetting(task: str) -> float:
     vector.reset()
     begin = time.perf_counter()
     for count in range(400):
-        vector.world.reset(count % 8)
+        vector.simulation.reset(count % 8)
     return (time.perf_counter() - begin) / 400
 
 

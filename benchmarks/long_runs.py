@@ -21,7 +21,9 @@ import tyro
 
 from fire import Every, Network, PlasticityManager, Position, Redo
 from training.curve import draw_curve
-from training.history import PANELS, History, final_return
+from training.files import METRICS
+from training.history import PANELS, History
+from training.lines import EvaluationLine, Reader, final_score
 from training.measure_curves import draw_measures
 
 APART = 1_000  # updates and environment steps between two events
@@ -70,6 +72,12 @@ def write_metrics(path: Path, event: dict[str, Any], count: int) -> None:
             file.writelines(json.dumps(line) + "\n" for line in lines)
 
 
+def final_of(run: Path) -> tuple[float, int] | None:
+    """The final return, as a run that ends says it."""
+    evaluations = [line for _, line in Reader().of(run) if isinstance(line, EvaluationLine)]
+    return final_score([line.steps for line in evaluations], [line.value for line in evaluations])
+
+
 def resident() -> float:
     """Megabytes of this process now."""
     gc.collect()
@@ -91,16 +99,16 @@ def run(count: int, options: Options, folder: Path) -> None:
     manager = make_manager()
     record(manager, count, options.acted)
     grown = resident() - before
-    metrics = folder / "metrics.jsonl"
+    metrics = folder / METRICS
     write_metrics(metrics, manager.events[-1].to_json() | {"cause": "schedule"}, count)
     before = resident()
     start = time.process_time()
-    history = History.read(metrics)
+    history = History.read(folder, Reader())
     reading, grown_by_history = time.process_time() - start, resident() - before
     state = len(json.dumps(manager.state_dict()))
     curve = seconds(lambda: draw_curve(history, folder, "long run"))
     measures = seconds(lambda: draw_measures(history, folder, "long run"))
-    final = seconds(lambda: final_return(metrics), repeats=1)
+    final = seconds(lambda: final_of(folder), repeats=1)
     print(
         f"{count:9,d} {state:11,d} {grown:10.1f} {grown_by_history:10.1f} {curve:9.2f} {measures:9.2f}"
         f" {reading:9.2f} {final:9.2f} {metrics.stat().st_size / 1e6:10.1f}",

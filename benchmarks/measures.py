@@ -9,7 +9,7 @@ is its Gram matrices' products in float64 at the best rate measured for their sh
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -18,14 +18,14 @@ import torch
 import tyro
 from torch import Tensor
 
-from agents import DQN, SAC, DQNSettings, SACSettings
+from agents import DQN, SAC, AgentSettings, DQNSettings, SACSettings
 from fire import Network, Watch, hidden_layers, measure, take_inventory
 from fire.activity import HeadInput, feature_measures, unit_measures
 from fire.spectra import gram_measures
 from fire.weights import norms, weight_measures, weights_with_matrices
 from replay import Batch
-from train_dqn import PRESETS as DQN_PRESETS
-from train_sac import PRESETS as SAC_PRESETS
+from training.agent_run import AgentRun
+from training.learners import LEARNERS
 from training.memory import keep_large_blocks
 
 from .sac_update import best, flat_batch, seconds
@@ -80,19 +80,26 @@ class Subject:
     def measure(self, hessian: bool = False) -> None:
         losses = self.agent.losses(self.examples, 0)
         for network in self.agent.plastic():
-            measure(replace(network, loss=losses[network.name]), hessian=hessian)
+            measure(network, hessian=hessian, loss=losses[network.name])
+
+
+def settings_of(agent: str, preset: str) -> AgentSettings:
+    config = LEARNERS[agent].presets[preset].config
+    assert isinstance(config, AgentRun)
+    settings: AgentSettings = config.agent
+    return settings
 
 
 def make_subject(name: Name, examples: int, device: torch.device) -> Subject:
     """Updates come in the blocks that the training loop owes after a step."""
     seed = np.random.SeedSequence(0)
     if name in ("sac", "sac-quick"):
-        settings = SAC_PRESETS["paper" if name == "sac" else "quick"].config.agent
+        settings = settings_of("sac", "paper" if name == "sac" else "quick")
         assert isinstance(settings, SACSettings)
         make, agent = flat_batch, SAC(51, 19, settings, seed=seed, device=device)
         return Subject(agent, make((2, settings.batch_size), device), make((examples,), device))
     published = name == "nature"
-    choice = DQN_PRESETS["paper" if published else "quick"].config.agent
+    choice = settings_of("dqn", "paper" if published else "quick")
     assert isinstance(choice, DQNSettings)
     shape, actions, scale = ((4, 84, 84), 4, 1 / 255) if published else ((4, 10, 10), 3, 1.0)
     images = partial(image_batch, shape, actions)

@@ -15,9 +15,8 @@ from functools import partial
 import torch
 import tyro
 
-from agents import dqn as dqn_agent
-from agents import sac as sac_agent
-from fire import INTERVENTIONS, Never, PlasticityManager, Position, parse_intervention, parse_regularizer, spell
+from agents import DQN, SAC
+from fire import METHODS, Never, PlasticityManager, Position, parse_method, parse_regularizer, published, spell
 from fire.regularizers import REGULARIZERS
 from training.memory import keep_large_blocks
 
@@ -33,7 +32,7 @@ class Options:
     """CPU threads."""
     agents: tuple[Name, ...] = ("sac", "nature")
     """Which agents: the published SAC, its quick preset, the published DQN, its quick preset."""
-    methods: tuple[str, ...] = (*INTERVENTIONS, *REGULARIZERS)
+    methods: tuple[str, ...] = (*METHODS, *REGULARIZERS)
     """Methods and regularizers, spelled as for --reinit and --regularize."""
     rounds: int = 12
     """Alternating rounds of updates with and without a method."""
@@ -41,12 +40,12 @@ class Options:
     """cpu or cuda."""
 
 
-def manager_of(agent: sac_agent.SAC | dqn_agent.DQN, method: str) -> PlasticityManager:
+def manager_of(agent: SAC | DQN, method: str) -> PlasticityManager:
     """One that applies the method, or the regularizer, as the training scripts would."""
-    presets = (sac_agent if isinstance(agent, sac_agent.SAC) else dqn_agent).PUBLISHED_INTERVENTIONS
+    presets = published.SAC if isinstance(agent, SAC) else published.DQN
     regularizes = method.partition(":")[0] in REGULARIZERS
-    intervention = parse_intervention("none" if regularizes else method, presets)
-    return PlasticityManager(agent.plastic(), intervention, Never(), [parse_regularizer(method)] if regularizes else [])
+    at_events = parse_method("none" if regularizes else method, presets)
+    return PlasticityManager(agent.plastic(), at_events, Never(), [parse_regularizer(method)] if regularizes else [])
 
 
 def run(name: Name, method: str, options: Options, device: torch.device) -> None:
@@ -57,8 +56,8 @@ def run(name: Name, method: str, options: Options, device: torch.device) -> None
     for _ in range(2):
         bare.update()
         subject.agent.update(subject.batches, manager)
-    spelled = spell(manager.intervention)
-    if manager.intervention.acts_at_events and not manager.regularizers:
+    spelled = spell(manager.method)
+    if manager.method.acts_at_events and not manager.regularizers:
         update = best([bare.update], device) / updates
         losses = subject.agent.losses(subject.examples, 0)
         repeats = 1 if method.startswith("injection") else 3  # each injection makes the next one's heads larger

@@ -19,8 +19,7 @@ import tyro
 import envs
 from training.differences import differences
 from training.evaluate import evaluate
-from training.files import read_lines
-from training.history import final_return
+from training.lines import final_score, read_lines
 
 FOLDER = Path("runs") / f"quick-preset-{datetime.now():%Y%m%d-%H%M%S}"
 # Two threads, as when the figures of the README were taken: the number is part of a result's last bits.
@@ -81,10 +80,11 @@ def main(options: Options) -> int:
         start = time.perf_counter()
         subprocess.run([*COMMAND, "--seed", str(seed), "--run-dir", str(folder)], check=True, stdout=subprocess.DEVNULL)
         duration = time.perf_counter() - start
-        final = final_return(folder / "metrics.jsonl")
+        evaluations = [line for line in read_lines(folder / "metrics.jsonl") if line["kind"] == "evaluation"]
+        final = final_score(*zip(*((line["environment_steps"], line["return"]) for line in evaluations), strict=True))
         assert final is not None
         finals.append(final[0])
-        dips = [line["return"] for line in read_lines(folder / "metrics.jsonl") if "event" in line.get("occasion", "")]
+        dips = [line["return"] for line in evaluations if "event" in line["occasion"]]
         text = " -> ".join(f"{dip:.1f}" for dip in dips)
         print(f"seed {seed}: final return {finals[-1]:.1f}, event {text}, {duration / 60:.1f} minutes", flush=True)
     ratio = float(np.mean(finals)) / float(chance.mean())

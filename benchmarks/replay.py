@@ -25,6 +25,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from replay import FrameReplay, Segment
+from training.durable import DurableStore
 from training.memory import keep_large_blocks
 
 FRAME, STACK, BATCH = (1, 84, 84), 4, 32
@@ -158,10 +159,11 @@ def taken(replay: FrameReplay) -> int:
 def show_checkpoints(replay: FrameReplay, steps: Steps, parent: Path) -> None:
     with tempfile.TemporaryDirectory(dir=parent) as name:
         folder, kept = Path(name), list[Segment]()
+        store = DurableStore(folder)
         before = peak_memory(anew=True)
         for title in ("the full replay", f"{MORE:,} transitions later"):
             written = set(folder.glob("*.safetensors"))
-            duration = seconds(lambda: kept.__setitem__(slice(None), replay.save(folder, kept)))
+            duration = seconds(lambda: kept.__setitem__(slice(None), replay.save(store, kept)))
             sizes = [path.stat().st_size for path in set(folder.glob("*.safetensors")) - written]
             plain = seconds(lambda: write_plainly(folder / "plain", sizes))  # noqa: B023
             rates = f"{sum(sizes) / duration / 1e6:,.0f} MB/s; plain writes {sum(sizes) / plain / 1e6:,.0f} MB/s"
@@ -174,7 +176,7 @@ def show_checkpoints(replay: FrameReplay, steps: Steps, parent: Path) -> None:
         duration = seconds(lambda: link(kept, folder, branch))
         print(f"a branch: {1e3 * duration:.1f} ms for {len(kept)} hard links")
         before = peak_memory(anew=True)
-        duration = seconds(lambda: replay.load(folder, kept, kept[-1].stop), replay.device)
+        duration = seconds(lambda: replay.load(store, kept, kept[-1].stop), replay.device)
         rate, memory = len(replay) / duration, peak_memory() - before
         print(f"loading: {duration:.2f} s ({rate:,.0f} transitions/s, from the system's cache if it holds the files); "
               f"{memory / 1e6:,.0f} MB of memory")  # fmt: skip

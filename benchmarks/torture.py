@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 import tyro
 
-from fire import parse_intervention
+from fire import parse_method
 from training.differences import differences
 
 from .killed import TIME, Death, begin_server, judge, one_life
@@ -136,7 +136,7 @@ def main(options: Options) -> int:
     script, env = f"train_{options.agent}", options.env or {"sac": "h1-walk", "dqn": "Breakout"}[options.agent]
     place = Path(tempfile.mkdtemp(prefix="torture-"))
     at, longer = LONGER[options.agent]
-    acts = parse_intervention(options.method).acts_at_events
+    acts = parse_method(options.method).acts_at_events
     method = ["--reinit", options.method, *(("--reinit-every", EVERY[options.agent]) if acts else ())]
     whole = {"runs": place / "whole", "branches": place / "whole-branch"}
     commands = {

@@ -3,11 +3,12 @@
 from . import graphics as graphics  # first: it gets MuJoCo imported whatever MUJOCO_GL says
 from .atari_names import is_atari
 from .atari_settings import PUBLISHED_ATARI, AtariSettings
-from .needs import needs_of_one
+from .families import needs_of_one
+from .known_names import describe_names, names
 from .observations import next_observations
-from .randomness import spawn_seeds
-from .registry import describe_names, make, make_vec, names, register
-from .scores import normalised_score, references
+from .reference_scores import normalised_score, references
+from .registry import make, make_vec, register
+from .seeding import spawn_seeds
 
 register()
 

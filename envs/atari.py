@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .atari_games import NOOP, AtariGames, Flags, Frames, Played
 from .atari_settings import FRAMES_PER_SECOND, AtariSettings
-from .randomness import spawn_seeds
-from .states import State
+from .seeding import spawn_seeds
+from .state_checks import State
 from .trace import SEED_END, Trace, random_seed, require_same, traces_from_state, traces_to_state
 
 Info = dict[str, Any]
@@ -41,7 +41,7 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         self.settings = settings
         self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
         self.spec = atari_spec(name, settings)
-        self._world = f"{name} {settings.changed()}"
+        self._identity = f"{name} {settings.changed()}"
         self.single_observation_space, self.single_action_space = _spaces(self._games, settings)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
@@ -89,7 +89,7 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         try:
             numbers = _replay(self._games, wanted)
             episodes = [(number, trace.episode) for number, trace in zip(numbers, wanted, strict=True)]
-            require_same(checksums, self._games.observations, episodes, self._world)
+            require_same(checksums, self._games.observations, episodes, self._identity)
         except Exception:
             self.reset()  # from a state that is nobody's
             raise
@@ -100,7 +100,7 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         self.__dict__.pop("_games", None)  # absent where making it failed
 
     def _as_state(self, observations: Iterable[Any]) -> State:
-        return traces_to_state(self._traces, observations, np.array(NOOP, dtype=np.int64), self._world)
+        return traces_to_state(self._traces, observations, np.array(NOOP, dtype=np.int64), self._identity)
 
     def _infos(self) -> Info:
         return {"lives": self._games.lives, "_lives": np.ones(self.num_envs, dtype=np.bool_)}

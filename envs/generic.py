@@ -15,8 +15,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from . import graphics
-from .failure import in_one_line
-from .randomness import spawn_seeds
+from .foreign_errors import in_one_line
+from .seeding import spawn_seeds
 
 Built = TypeVar("Built")
 _said: set[str] = set()  # warnings, in this process
@@ -87,7 +87,7 @@ class SpreadSeeds(VectorWrapper):
 
 def make_generic(name: str, seed: int | None, action_repeat: int, render_mode: str | None) -> gym.Env[Any, Any]:
     """One environment by its Gymnasium id."""
-    own_renderer = render_mode is not None and _has_mujocos_renderer(name)
+    own_renderer = render_mode is not None and is_mujoco_task(name)
     if render_mode is not None:
         graphics.announce()
     if own_renderer:
@@ -118,7 +118,8 @@ def make_generic_vector(name: str, num_envs: int, seed: int | None, action_repea
     return SpreadSeeds(vector, seed)
 
 
-def _has_mujocos_renderer(name: str) -> bool:
+def is_mujoco_task(name: str) -> bool:
+    """Whether it is one of Gymnasium's own MuJoCo tasks, which have a renderer of their own."""
     spec = gym.registry.get(name)
     return spec is not None and str(spec.entry_point).startswith("gymnasium.envs.mujoco")
 

@@ -22,8 +22,8 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import ArrayLike, NDArray
 
 from .generic import ActionRepeat, SpreadSeeds
-from .randomness import seed_legacy_generator, spawn_seeds
 from .retraced import Retraced, RetracedVector
+from .seeding import seed_legacy_generator, spawn_seeds
 
 PREFIX = "MinAtar/"
 GAMES = {"Asterix": "asterix", "Breakout": "breakout", "Freeway": "freeway", "Seaquest": "seaquest",

@@ -10,8 +10,8 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 from numpy.typing import ArrayLike
 
+from .state_checks import State
 from .stateful import StatefulVector
-from .states import State
 from .trace import MOST_ACTIONS, SEED_END, Trace, random_seed, require_same, traces_from_state, traces_to_state
 
 
@@ -61,7 +61,7 @@ class RetracedVector(StatefulVector[Retraced]):
     def __init__(self, env: VectorEnv[Any, Any, Any], members: Sequence[Retraced]) -> None:
         super().__init__(env, members)
         spec = members[0].env.unwrapped.spec
-        self._world = spec.id if spec else ""
+        self._identity = spec.id if spec else ""
         self._longest = (spec and spec.max_episode_steps) or MOST_ACTIONS
 
     def get_state(self) -> State:
@@ -80,7 +80,7 @@ class RetracedVector(StatefulVector[Retraced]):
             for member, trace in zip(self._members, wanted, strict=True):
                 member.replay(trace)
             numbers = [(trace.episode, trace.episode) for trace in wanted]
-            require_same(checksums, [member.observation for member in self._members], numbers, self._world)
+            require_same(checksums, [member.observation for member in self._members], numbers, self._identity)
         except Exception:
             self.reset()  # from a state that is nobody's
             raise
@@ -88,4 +88,4 @@ class RetracedVector(StatefulVector[Retraced]):
     def _as_state(self, observations: Sequence[Any]) -> State:
         space = self.env.single_action_space
         like = np.zeros(space.shape or (), dtype=space.dtype)
-        return traces_to_state([member.trace for member in self._members], observations, like, self._world)
+        return traces_to_state([member.trace for member in self._members], observations, like, self._identity)

@@ -17,12 +17,12 @@ from gymnasium.vector import SyncVectorEnv, VectorEnv
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import ArrayLike
 
-from .failure import in_one_line
+from .foreign_errors import in_one_line
 from .generic import ActionRepeat, FirstSeed
-from .randomness import generator_from_words, generator_words
 from .retraced import Retraced, RetracedVector
+from .seeding import generator_from_words, generator_words
+from .state_checks import State, checked_state, require_count, require_finite
 from .stateful import StatefulVector
-from .states import State, checked_state, require_count, require_finite
 
 REPLAYABLE = ("gymnasium.envs.classic_control.", "gymnasium.envs.toy_text.")
 WITHOUT_STATE = (ActionRepeat, OrderEnforcing, PassiveEnvChecker)

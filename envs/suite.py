@@ -23,8 +23,8 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from .generic import ActionRepeat, SpreadSeeds
-from .randomness import spawn_seeds
 from .saved import with_state
+from .seeding import spawn_seeds
 from .suite_env import SuiteEnv
 from .vanished import forget_vanished_fields
 

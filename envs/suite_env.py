@@ -13,11 +13,11 @@ import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import ArrayLike, NDArray
 
-from .failure import in_one_line
-from .humanoid.picture import Picture
-from .randomness import legacy_generator_words, restore_legacy_generator, seed_legacy_generator
+from .foreign_errors import in_one_line
+from .rendering import Renderer
 from .saved import INTEGRATION, SavableEnv
-from .states import State, checked_state, require_count, require_finite
+from .seeding import legacy_generator_words, restore_legacy_generator, seed_legacy_generator
+from .state_checks import State, checked_state, require_count, require_finite
 
 Array = NDArray[np.float64]
 Info = dict[str, Any]
@@ -49,7 +49,7 @@ class SuiteEnv(SavableEnv):
         self.action_space = Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
         limit = self.environment._step_limit
         self.step_limit = math.ceil(limit) if math.isfinite(limit) else None
-        self._picture: Picture | None = None
+        self._renderer: Renderer | None = None
 
     def reset(self, *, seed: int | None = None, options: Mapping[str, Any] | None = None) -> tuple[Array, Info]:
         """Begins an episode; without a seed it goes on with the task's own generator."""
@@ -60,7 +60,7 @@ class SuiteEnv(SavableEnv):
 
     def _begin(self) -> Any:
         if self.physics.model.nhfield:
-            self.close()  # a picture keeps the terrain it began with
+            self.close()  # a renderer keeps the terrain it began with
         return self.environment.reset()
 
     def step(self, action: ArrayLike) -> tuple[Array, float, bool, bool, Info]:
@@ -80,10 +80,10 @@ class SuiteEnv(SavableEnv):
         """What the task's first camera sees, (height, width, 3)."""
         if self.render_mode is None:
             return None
-        if self._picture is None:
+        if self._renderer is None:
             model = self.physics.model.ptr
-            self._picture = Picture(model, model.camera(0).name)
-        return self._picture.of(self.physics.data.ptr)
+            self._renderer = Renderer(model, model.camera(0).name)
+        return self._renderer.draw(self.physics.data.ptr)
 
     def get_state(self) -> State:
         """Everything that decides the future; `set_state(**state)` restores it exactly."""
@@ -134,10 +134,10 @@ class SuiteEnv(SavableEnv):
                 getattr(self.physics.model, name)[:] = state[f"model_{name}"]
 
     def close(self) -> None:
-        """Frees the picture."""
-        if self._picture is not None:
-            self._picture.close()
-            self._picture = None
+        """Frees the renderer."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
 
 
 def _flat(observation: Mapping[str, Any]) -> Array:

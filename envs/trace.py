@@ -1,4 +1,4 @@
-"""States of worlds that save none, but are functions of a seed and of actions: those are saved, and replayed."""
+"""Environments without a state to save, but which a seed and actions decide: those are saved, and replayed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .states import MOST, State, require_count, require_names
+from .state_checks import MOST, State, require_count, require_names
 
 MOST_ACTIONS = 1_000_000  # of an episode that is played again; some games have no time limit
 SEED_END = 2**63  # seeds are saved as signed words
@@ -52,17 +52,17 @@ def random_seed() -> int:
     return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
 
 
-def checksum(observation: Any, world: str) -> int:
-    """Of a world's name and the bytes of an observation, which may be a number or a tuple of arrays."""
+def checksum(observation: Any, identity: str) -> int:
+    """The checksum of an observation, a number or one or several arrays, and of what identifies its environment."""
     parts = observation if isinstance(observation, tuple) else (observation,)
-    total = zlib.crc32(world.encode())
+    total = zlib.crc32(identity.encode())
     for part in parts:
         total = zlib.crc32(np.ascontiguousarray(part).tobytes(), total)
     return total
 
 
-def traces_to_state(traces: Sequence[Trace], observations: Iterable[Any], like: NDArray[Any], world: str) -> State:
-    """Plain arrays; `like` is one action. World and observations leave checksums, to notice what plays differently."""
+def traces_to_state(traces: Sequence[Trace], observations: Iterable[Any], like: NDArray[Any], identity: str) -> State:
+    """Traces as plain arrays; `like` is one action. Checksums show later whether an episode plays differently."""
     lengths = np.array([len(trace.actions) for trace in traces], dtype=np.int64)
     actions = np.zeros((len(traces), max(lengths), *like.shape), dtype=like.dtype)
     for row, trace in zip(actions, traces, strict=True):
@@ -74,7 +74,7 @@ def traces_to_state(traces: Sequence[Trace], observations: Iterable[Any], like: 
         "seeded": np.array([trace.seeded for trace in traces], dtype=np.int64),
         "lengths": lengths,
         "actions": actions,
-        "checksums": np.array([checksum(observation, world) for observation in observations], dtype=np.int64),
+        "checksums": np.array([checksum(observation, identity) for observation in observations], dtype=np.int64),
     }
 
 
@@ -113,11 +113,11 @@ def traces_from_state(
 
 
 def require_same(
-    checksums: NDArray[np.int64], observations: Iterable[Any], episodes: Sequence[tuple[int, int]], world: str
+    checksums: NDArray[np.int64], observations: Iterable[Any], episodes: Sequence[tuple[int, int]], identity: str
 ) -> None:
     """Refuses a state whose replay ended elsewhere than what was saved; `episodes` are the numbers played and saved."""
     for member, (wanted, observation, numbers) in enumerate(zip(checksums, observations, episodes, strict=True)):
-        if numbers[0] != numbers[1] or checksum(observation, world) != wanted:
+        if numbers[0] != numbers[1] or checksum(observation, identity) != wanted:
             raise ValueError(
                 f"the saved episode of environment {member} plays differently here: the state is damaged, "
                 "or was saved with other settings or another version of the game's package"

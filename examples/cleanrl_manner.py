@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 # plasticity
-from fire import Every, Network, Never, PlasticityManager, Position, parse_intervention, parse_regularizer
+from fire import Every, Network, Never, PlasticityManager, Position, parse_method, parse_regularizer
 from fire.integrations.hooks import attach
 
 # end
@@ -54,10 +54,10 @@ def compute_loss(size: int) -> torch.Tensor:
 # plasticity
 initial = {name: value.clone() for name, value in network.state_dict().items()}
 record = Network("q", network, initial, optimizer, target, encoder=("0", "2"), head=("4",))
-method = parse_intervention(arguments.method)
+method = parse_method(arguments.method)
 regularizers = [parse_regularizer(text) for text in arguments.regularizer]
 schedule = Every(arguments.every) if method.acts_at_events else Never()
-manager = PlasticityManager([record], method, schedule, regularizers)
+manager = PlasticityManager([record], method, schedule, regularizers, unit="environment steps")
 attach(manager)  # regularizers, and methods that act at every step
 # end
 

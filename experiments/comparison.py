@@ -1,14 +1,13 @@
 """A comparison from its first look at the folder to its report."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from training.command_line import Preset
 from training.files import write_json
 from training.settings import flag
 from training.sources import changed_sources
@@ -42,13 +41,11 @@ class Machines(Pool, Protocol):
     def close(self) -> None: ...
 
 
-def show_plan(
-    grid: Grid, jobs: Sequence[Job], presets: Mapping[str, Preset], slots: int | None, on_cluster: bool
-) -> None:
+def show_plan(grid: Grid, jobs: Sequence[Job], slots: int | None, on_cluster: bool) -> None:
     """What would be run, and its cost; nothing is written."""
-    check_kept(grid, presets)
+    check_kept(grid)
     gpus = usable_gpus(grid.flags)
-    weights, rates = weigh_and_time(grid, presets, timed=not (gpus or on_cluster))
+    weights, rates = weigh_and_time(grid, timed=not (gpus or on_cluster))
     check_sources(jobs)
     slots = slots or default_slots(grid.threads, gpus, memory_of_a_run(weights))
     say_plan(jobs, states_of(jobs), weights, rates, None if on_cluster else slots)
@@ -57,7 +54,6 @@ def show_plan(
 def run_comparison(
     grid: Grid,
     jobs: Sequence[Job],
-    presets: Mapping[str, Preset],
     make_pool: Callable[[float], Machines],  # from the bytes of memory that a run takes
     retry: bool = False,
     finished: Callable[[Job], None] = lambda job: None,
@@ -66,13 +62,13 @@ def run_comparison(
 
     A run that diverged is at its end: that it did is its result.
     """
-    check_kept(grid, presets)
+    check_kept(grid)
     sweep = look(jobs, retry)
     # Nothing begins before the parts of a run could be built, which imports what they are made of.
-    weights = weigh_and_time(grid, presets, timed=False)[0] if sweep.ready() else None
+    weights = weigh_and_time(grid, timed=False)[0] if sweep.ready() else None
     check_sources(jobs)
     pool = make_pool(memory_of_a_run(weights)) if weights else None
-    keep(grid, presets)
+    keep(grid)
     for job in jobs:
         if sweep.state(job) in ("finished", "diverged"):
             finished(job)
@@ -117,7 +113,7 @@ def heading(found: Comparison | Across) -> str:
     )
 
 
-def check_kept(grid: Grid, presets: Mapping[str, Preset]) -> None:
+def check_kept(grid: Grid) -> None:
     """Refuse other settings in a folder that has runs: they could not be compared."""
     if (grid.folder / "logs").is_symlink():
         raise ValueError(
@@ -126,7 +122,7 @@ def check_kept(grid: Grid, presets: Mapping[str, Preset]) -> None:
     before = read_kept(grid.folder)
     if before is None:
         return
-    kept, ours = before.fixed, settled(grid, presets)
+    kept, ours = before.fixed, settled(grid)
     for name in [*ours, *kept]:
         if kept.get(name) != ours.get(name):
             raise ValueError(
@@ -135,9 +131,9 @@ def check_kept(grid: Grid, presets: Mapping[str, Preset]) -> None:
             )
 
 
-def keep(grid: Grid, presets: Mapping[str, Preset]) -> None:
+def keep(grid: Grid) -> None:
     """Note what the folder's runs have in common, and everything that was asked for so far."""
-    fixed = settled(grid, presets)
+    fixed = settled(grid)
     before = read_kept(grid.folder) or Kept(fixed)
     envs, methods, seeds = (
         tuple(dict.fromkeys([*getattr(before, name), *getattr(grid, name)])) for name in ("envs", "methods", "seeds")

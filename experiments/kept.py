@@ -5,6 +5,7 @@ from typing import Annotated, Any, TypeAlias
 
 from msgspec import Meta, Struct
 
+from training.beginning import folder_name
 from training.files import read_json
 
 KEPT = "comparison.json"
@@ -21,6 +22,11 @@ class Kept(Struct, frozen=True):
     methods: Names = ()
     seeds: Annotated[tuple[Annotated[int, Meta(ge=0)], ...], Meta(max_length=MOST_RUNS)] = ()
     command: tuple[str, ...] = ()
+
+
+def run_name(env: str, method: str, seed: int) -> str:
+    """The folder of a run of a comparison, in the comparison's own."""
+    return folder_name(f"{env}-{method}-seed{seed}")
 
 
 def read_kept(folder: Path) -> Kept | None:

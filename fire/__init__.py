@@ -1,16 +1,21 @@
 """FIRE and its rivals for any torch model: projection, measures, methods, schedules and the manager that joins them."""
 
+from .activity import Watch
+from .aliases import INTERVENTIONS, Intervention, NoIntervention, describe_interventions, parse_intervention
 from .event import Event, NetworkReport
 from .finite import first_not_finite
-from .interventions import (
-    INTERVENTIONS,
+from .manager import PlasticityManager
+from .matrices import Inventory, Matrix, take_inventory
+from .measures import deviation_from_isometry, measure, singular_values, squared_frobenius_error
+from .methods import (
+    METHODS,
     ContinualBackprop,
     Dash,
     Fire,
     Injected,
     Injection,
-    Intervention,
-    NoIntervention,
+    Method,
+    NoMethod,
     Redo,
     Reinitialization,
     Reset,
@@ -18,23 +23,21 @@ from .interventions import (
     SelfNormalizedResets,
     ShrinkPerturb,
 )
-from .manager import PlasticityManager
-from .matrices import Inventory, Matrix, take_inventory
-from .measures import deviation_from_isometry, measure, singular_values, squared_frobenius_error
-from .network import Companion, Network
+from .network import Companion, MethodNetwork, Network
 from .polar import SOLVERS, Solver, polar_factor
 from .projection import FireReport, fire_
 from .record import Record, restore_structure
 from .regularizers import REGULARIZERS, L2Init, Parseval, Spectral, WeightDecay
 from .report import MatrixReport
 from .schedule import At, Either, Every, Never, Position, Schedule
-from .spelling import describe_interventions, describe_regularizers, parse_intervention, parse_regularizer, spell
+from .spelling import describe_methods, describe_regularizers, parse_method, parse_regularizer, spell
 from .trigger import MEASURES, Trigger, parse_trigger
-from .units import HiddenLayer, Watch, Weights, hidden_layers, new_draw
+from .units import HiddenLayer, Weights, hidden_layers, new_draw
 
 __all__ = [
     "INTERVENTIONS",
     "MEASURES",
+    "METHODS",
     "REGULARIZERS",
     "SOLVERS",
     "At",
@@ -54,10 +57,13 @@ __all__ = [
     "L2Init",
     "Matrix",
     "MatrixReport",
+    "Method",
+    "MethodNetwork",
     "Network",
     "NetworkReport",
     "Never",
     "NoIntervention",
+    "NoMethod",
     "Parseval",
     "PlasticityManager",
     "Position",
@@ -76,6 +82,7 @@ __all__ = [
     "WeightDecay",
     "Weights",
     "describe_interventions",
+    "describe_methods",
     "describe_regularizers",
     "deviation_from_isometry",
     "fire_",
@@ -84,6 +91,7 @@ __all__ = [
     "measure",
     "new_draw",
     "parse_intervention",
+    "parse_method",
     "parse_regularizer",
     "parse_trigger",
     "polar_factor",

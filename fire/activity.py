@@ -11,7 +11,9 @@ Stable rank: ||F||_F^2 / ||F||_2^2, Rudelson and Vershynin, "Sampling from Large
 math/0503442.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +21,7 @@ from torch import Tensor, nn
 from .matrices import take_inventory
 from .network import Network
 from .spectra import eigenvalues, gram
+from .units import HiddenLayer
 
 DORMANT = 0.1
 DELTA = 0.01
@@ -74,7 +77,55 @@ def feature_measures(features: Tensor) -> dict[str, Tensor]:
     return {"effective_rank": effective.mean(), "stable_rank": stable.mean(), "feature_norm": lengths.mean()}
 
 
-class HeadInput:
+class Watch(Mapping[str, Tensor], AbstractContextManager["Watch"]):
+    """What hidden layers did in the module's last forward pass: (*shape, samples) by the layer's name, detached.
+
+    A pass without gradients, to act or for a target, does not replace one that trains.
+    """
+
+    def __init__(self, module: nn.Module, layers: Sequence[HiddenLayer]) -> None:
+        self._layers = {layer.name: layer for layer in layers}
+        self._outputs: dict[str, Tensor] = {}
+        self._trained: set[str] = set()
+        self._handles = [
+            module.get_submodule(name).register_forward_hook(partial(self._keep, name)) for name in self._layers
+        ]
+
+    def _keep(self, name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if output.requires_grad:
+            self._trained.add(name)
+        elif name in self._trained:
+            return
+        self._outputs[name] = output.detach()
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._layers[name].by_unit(self._outputs[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._outputs)
+
+    def __len__(self) -> int:
+        return len(self._outputs)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._outputs
+
+    def forget(self) -> None:
+        """Forget what the layers did so far."""
+        self._outputs.clear()
+        self._trained.clear()
+
+    def close(self) -> None:
+        """Remove the hooks, and forget."""
+        for handle in self._handles:
+            handle.remove()
+        self.forget()
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+class HeadInput(AbstractContextManager["HeadInput"]):
     """What the last layer of a network's head, the first that it names, was given in the last pass that trains."""
 
     def __init__(self, network: Network) -> None:
@@ -85,9 +136,6 @@ class HeadInput:
     def _keep(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         if torch.is_grad_enabled() and inputs:  # not the passes that targets take
             self.latest = inputs[0].detach().clone()  # the layer may write over what it is given
-
-    def __enter__(self) -> "HeadInput":
-        return self
 
     def __exit__(self, *error: object) -> None:
         for handle in self._handles:

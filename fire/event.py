@@ -1,4 +1,4 @@
-"""The record of an event: what a method did to each network, matrix by matrix; printed, and kept as JSON."""
+"""What a method did to each network at an event, matrix by matrix: to be printed, and stored as JSON."""
 
 import math
 from collections.abc import Mapping
@@ -7,31 +7,36 @@ from typing import Any
 
 from torch import Tensor
 
+from .aliases import ReportAliases
 from .entries import entry, read
 from .report import MatrixReport, table
 from .schedule import Position
 
 
 @dataclass(frozen=True)
-class NetworkReport:
+class NetworkReport(ReportAliases):
     """What an event did to one network. Singular values (before, after) are for histograms and not stored."""
 
     name: str
     matrices: tuple[MatrixReport, ...]
     seconds: float
-    figures: Mapping[str, float] = field(default_factory=dict)  # what the method itself says it did
+    outcome: Mapping[str, float] = field(default_factory=dict)  # what the method itself says it did
     singular_values: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False, repr=False)
 
+    def __str__(self) -> str:
+        return "\n".join([self.name, table(self.matrices), *([self.said()] if self.outcome else [])])
+
     def said(self) -> str:
-        """The method's own figures, in a line."""
-        return ", ".join(f"{key}: {value:g}" for key, value in self.figures.items())
+        """What the method itself says it did, in a line."""
+        return ", ".join(f"{key}: {value:g}" for key, value in self.outcome.items())
 
 
 @dataclass(frozen=True)
 class Event:
     """One event of a run. Print it, or store it with `to_json`.
 
-    `restructured` names the networks that have another structure since; the manager's state says so, not the record.
+    `restructured` names the networks whose structure has changed, and `unit` says what the position's progress counts.
+    Neither is stored here: the manager's state says the first, and whoever makes the manager the second.
     """
 
     position: Position
@@ -39,15 +44,14 @@ class Event:
     networks: tuple[NetworkReport, ...]
     seconds: float
     restructured: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    unit: str = field(default="", compare=False, repr=False)
 
     def __str__(self) -> str:
-        where = f"{self.position.updates:,} updates, {self.position.environment_steps:,} environment steps"
-        tables = [f"{report.name}\n{table(report.matrices)}" for report in self.networks]
-        tables = [
-            f"{text}\n{report.said()}" if report.figures else text
-            for text, report in zip(tables, self.networks, strict=True)
-        ]
-        return "\n".join([f"{self.method} after {where} ({self.seconds:.2f} s)", *tables])
+        progress = f"{self.position.progress:,}"
+        progress = f"{progress} {self.unit}" if self.unit else f"progress {progress}"
+        where = f"{self.position.updates:,} updates, {progress}"
+        head = f"{self.method} after {where} ({self.seconds:.2f} s)"
+        return "\n".join([head, *map(str, self.networks)])
 
     def to_json(self) -> dict[str, Any]:
         """Strict JSON: what is not finite becomes null."""
@@ -56,25 +60,26 @@ class Event:
                 "name": report.name,
                 "matrices": [finite(asdict(matrix)) for matrix in report.matrices],
                 "seconds": report.seconds,
-                "figures": finite(report.figures),
+                "figures": finite(report.outcome),
             }
             for report in self.networks
         ]
-        return {"position": asdict(self.position), "method": self.method, "networks": networks, "seconds": self.seconds}
+        position = self.position.to_json()
+        return {"position": position, "method": self.method, "networks": networks, "seconds": self.seconds}
 
     @classmethod
-    def from_json(cls, record: object) -> "Event":
+    def from_json(cls, record: object, unit: str = "") -> "Event":
         """What `to_json` has made; ValueError where the record is anything else."""
         networks = tuple(_network_report(report) for report in entry(record, "networks", list))
-        position = read(Position, entry(record, "position", dict))
-        return cls(position, entry(record, "method", str), networks, entry(record, "seconds", float))
+        position = Position.from_json(entry(record, "position", dict))
+        return cls(position, entry(record, "method", str), networks, entry(record, "seconds", float), unit=unit)
 
 
 def _network_report(record: Any) -> NetworkReport:
     name, seconds = entry(record, "name", str), entry(record, "seconds", float)
     matrices = tuple(read(MatrixReport, matrix) for matrix in entry(record, "matrices", list))
-    figures = entry(record, "figures", dict) if "figures" in record else {}  # records of earlier versions have none
-    return NetworkReport(name, matrices, seconds, {key: entry(figures, key, float) for key in figures})
+    outcome = entry(record, "figures", dict) if "figures" in record else {}  # records of earlier versions have none
+    return NetworkReport(name, matrices, seconds, {key: entry(outcome, key, float) for key in outcome})
 
 
 def finite(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 Known are torch's linear layers, convolutions and attention. Any other module declares its matrices with a method
 `plastic_matrices(self) -> Iterable[Matrix]`, names relative to itself: guessing from a shape can invert the scale.
-Children that a module names in `constant_parts` are no weights to work on, and left (`Injected` keeps old heads so).
+The parts of an injected head that do not learn (`Injected`) are left as they are.
 Scale, as published (arXiv 2602.08040): sqrt(d_out / d_in), over the number of kernel positions for a convolution.
 """
 
@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import is_lazy
 
+from .injected import Injected
 from .nearest import nearest
 
 Patterns = str | Sequence[str] | None
@@ -124,7 +125,8 @@ def _find(module: nn.Module, split: Mapping[str, int]) -> tuple[list[tuple[Matri
     for pattern in split:
         _check_pattern(pattern, linear)
     found: list[tuple[Matrix, int]] = []
-    constant = _constants(module)
+    injected = [child for child in module.modules() if isinstance(child, Injected)]
+    constant = {inner for head in injected for part in (head.old, head.frozen) for inner in part.modules()}
     settled = {id(parameter) for child in constant for parameter in child.parameters()}
     for name, child in module.named_modules():
         if child in constant:
@@ -137,16 +139,6 @@ def _find(module: nn.Module, split: Mapping[str, int]) -> tuple[list[tuple[Matri
         if isinstance(child, (*LEFT_ALONE, nn.MultiheadAttention)) or hasattr(child, "plastic_matrices"):
             settled.update(id(parameter) for parameter in child.parameters(recurse=False))
     return found, settled
-
-
-def _constants(module: nn.Module) -> set[nn.Module]:
-    """Every module within what some module says is constant."""
-    return {
-        inner
-        for child in module.modules()
-        for part in getattr(child, "constant_parts", ())
-        for inner in child.get_submodule(part).modules()
-    }
 
 
 def _own(module: nn.Module, name: str, parts: int) -> Iterator[Matrix]:
@@ -193,7 +185,7 @@ def _convolution(weight: Tensor, groups: int, transposed: bool) -> Matrix:
 
 
 def _owner(matrix: Matrix, module: nn.Module) -> int:
-    """The id of the parameter in whose memory the view lies."""
+    """The id of the parameter in whose storage the view lies."""
     address = matrix.view.data_ptr()
     for parameter in module.parameters():
         start = parameter.data_ptr()

@@ -12,44 +12,46 @@ from typing import overload
 import torch
 from torch import Tensor, nn
 
-from .activity import HeadInput, feature_measures, unit_measures
+from .activity import HeadInput, Watch, feature_measures, unit_measures
 from .curvature import top_eigenvalue
 from .matrices import Matrix, Patterns, Split, take_inventory
-from .network import Network
+from .network import Loss, Network
 from .polar import double
 from .spectra import gram, gram_measures
-from .units import Watch, hidden_layers
+from .units import hidden_layers
 from .weights import norms, weight_measures, weights_with_matrices
 
 
-def measure(network: Network, reference: Mapping[str, Tensor] | None = None, hessian: bool = False) -> dict[str, float]:
+def measure(
+    network: Network, reference: Mapping[str, Tensor] | None = None, hessian: bool = False, loss: Loss | None = None
+) -> dict[str, float]:
     """Every measure of one network, by name, and of its layers, weights and matrices as `name/layer`.
 
     Of the weights: `deviation`, `spread`, `weight_norm`, `effective_learning_rate` (the mean of its weights') and `sfe`
-    to the reference, by default the initial values. Of one pass forward and backward through `network.loss`:
+    to the reference, by default the initial values. Of one pass forward and backward through `loss`, if it is given:
     `gradient_norm`; of hidden units that are known, `dormant`, `dead` and `active`; of what the head is given,
     `effective_rank`, `stable_rank` and `feature_norm`. On request `hessian`, its top eigenvalue, which takes longer by
     far. What cannot be asked of a network is absent. Nothing is changed: gradients, optimizer, random streams and
     buffers stay as they were, and all values come from the device at once.
     """
-    if hessian and network.loss is None:
+    if hessian and loss is None:
         raise ValueError(f"network {network.name!r} has no loss, whose Hessian was asked for")
     matrices = take_inventory(network.module).matrices
     trained = {name: weight for name, weight in network.module.named_parameters() if weight.requires_grad}
     weights = weights_with_matrices(trained, matrices)
     found = gram_measures(matrices) | weight_measures(network, trained, weights, reference)
     top: dict[str, float] = {}
-    if network.loss is not None:
+    if loss is not None:
         layers = hidden_layers(network.module)
         with undisturbed(network), Watch(network.module, layers) as watch, HeadInput(network) as head_input:
-            loss = network.loss()
+            value = loss()
             found |= unit_measures(watch)
             if head_input.latest is not None:
                 found |= feature_measures(head_input.latest)
             if trained:
                 parameters = list(trained.values())
                 gradients = torch.autograd.grad(
-                    loss, parameters, create_graph=hessian, allow_unused=True, materialize_grads=True
+                    value, parameters, create_graph=hessian, allow_unused=True, materialize_grads=True
                 )
                 found |= norms("gradient_norm", dict(zip(trained, gradients, strict=True)), weights)
                 if hessian:
@@ -60,7 +62,7 @@ def measure(network: Network, reference: Mapping[str, Tensor] | None = None, hes
 
 @contextmanager
 def undisturbed(network: Network) -> Iterator[None]:
-    """For running `network.loss`: random streams and buffers, such as running means, are afterwards what they were."""
+    """For running a network's loss: random streams and buffers, such as running means, are the same afterwards."""
     modules = [module for module in (network.module, network.target) if module is not None]
     buffers = [buffer for module in modules for buffer in module.buffers()]
     before = [buffer.clone() for buffer in buffers]

@@ -5,13 +5,16 @@ Only a method that changes structure exchanges tensors; a graph must be captured
 """
 
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .units import HiddenLayer
+
+Loss: TypeAlias = Callable[[], Tensor]
 
 # Optimizers whose state is all zeros before their first step, so that zeroing it makes them new.
 ZERO_START = tuple(
@@ -33,13 +36,10 @@ class Companion:
 
 @dataclass(frozen=True)
 class Network:
-    """One network and all that belongs to it.
+    """One network and all that belongs to it, as an agent hands it over.
 
     `initial` is the run's own initial state_dict, cloned, in a dict that grows with the structure; `encoder` and `head`
-    are name prefixes of modules. The rest is the manager's to fill, for the method it gives the record to: `loss` runs
-    the module on examples and returns its training loss, at events and measurements; where a method watches units,
-    `layers` are the hidden ones and `activations` what they did in the last forward pass, by name; `memory` and
-    `generator` (on the CPU) are the method's own, saved with the run.
+    are the names of modules.
     """
 
     name: str
@@ -50,16 +50,32 @@ class Network:
     companions: tuple[Companion, ...] = ()
     encoder: tuple[str, ...] = ()
     head: tuple[str, ...] = ()
-    loss: Callable[[], Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class MethodNetwork(Network):
+    """A network as the manager gives it to one method, with what it keeps for that method.
+
+    `loss` runs the module on examples and returns its training loss; it is there at events. For a method that watches
+    units, `layers` are the hidden layers and `activations` what they did in the last forward pass, by the layer's name.
+    `memory` holds what the method keeps from step to step; it and the random stream `generator` (on the CPU) are saved
+    with the run.
+    """
+
+    loss: Loss | None = None
     layers: tuple[HiddenLayer, ...] = ()
     activations: Mapping[str, Tensor] = field(default_factory=dict)
     memory: MutableMapping[str, Tensor] = field(default_factory=dict)
     generator: torch.Generator | None = None
 
+    @classmethod
+    def of(cls, network: Network, **kept: Any) -> "MethodNetwork":
+        return cls(**{field.name: getattr(network, field.name) for field in fields(Network)}, **kept)
 
-def within(name: str, prefixes: tuple[str, ...]) -> bool:
-    """Whether a parameter or matrix lies in one of the modules."""
-    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
+
+def lies_in(name: str, parts: tuple[str, ...]) -> bool:
+    """Whether a parameter or a matrix, by its name, lies in one of the named modules."""
+    return any(name == part or name.startswith(f"{part}.") for part in parts)
 
 
 @torch.no_grad()
@@ -71,11 +87,11 @@ def restore_(module: nn.Module, initial: Mapping[str, Tensor], touches: Callable
 
 
 @torch.no_grad()
-def renew_(optimizer: Optimizer) -> None:
-    """Make it what a new optimizer would be: moments and step counts. A learning rate stays as its schedule set it."""
+def renew_(optimizer: Optimizer, parameters: Iterable[Tensor] | None = None) -> None:
+    """Make moments and step counts new, of all parameters or of some. Learning rates stay as a schedule set them."""
     refuse_unknown(optimizer)
-    for state in optimizer.state.values():
-        for value in state.values():
+    for parameter in tuple(optimizer.state) if parameters is None else parameters:
+        for value in optimizer.state.get(parameter, {}).values():
             if isinstance(value, Tensor):
                 value.zero_()
 
@@ -114,8 +130,10 @@ def refuse_missing_initial(network: Network) -> None:
         raise ValueError(f"network {network.name!r} has no initial value of {min(missing)!r}")
 
 
-def renew_around_(network: Network, *, optimizer: bool, companions: bool) -> None:
-    """What starts anew with a network's weights: its own optimizer, its companions with theirs."""
+def renew_around_(network: Network, *, optimizer: bool, companions: bool, copy: bool = False) -> None:
+    """What follows a network's new weights: a target that is a copy, its own optimizer, its companions with theirs."""
+    if copy and network.target is not None:
+        network.target.load_state_dict(network.module.state_dict())
     if optimizer and network.optimizer is not None:
         renew_(network.optimizer)
     for companion in network.companions if companions else ():

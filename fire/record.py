@@ -1,7 +1,7 @@
-"""The record of a manager's events, which does not grow with them: the newest ones, and what outlives the rest.
+"""The record of a manager's events: the newest ones, and of the others only what is needed later.
 
-A run writes every event down as it happens. What the next event needs is kept besides: how many there were, where each
-method acted last, and which of them changed a network's structure, for who loads its tensors.
+A run writes every event to a file as it happens. Kept here are also how many there were, where each method acted last,
+and which events changed a network's structure: the changes are made again before a checkpoint's tensors are loaded.
 """
 
 from collections import Counter
@@ -12,10 +12,10 @@ from typing import Any, overload
 
 from .entries import entry, read
 from .event import Event
-from .interventions import INTERVENTIONS, Intervention
+from .methods import METHODS, Method
 from .network import Network
 from .schedule import Position
-from .spelling import parse_intervention
+from .spelling import parse_method
 
 KEPT = 1_000  # newest events, the newest alone with its singular values
 MOST_CHANGES = 250  # of one network's structure, loaded; with 300 injections its heads are too deep for Python to run
@@ -23,7 +23,7 @@ MOST_CHANGES = 250  # of one network's structure, loaded; with 300 injections it
 
 @dataclass(frozen=True)
 class Change:
-    """A network that has another structure since an event."""
+    """A network whose structure a method has changed."""
 
     method: str
     network: str
@@ -59,56 +59,57 @@ class Record(Sequence[Event]):
         self.changes += [Change(event.method, name) for name in event.restructured]
 
     def state_dict(self) -> dict[str, Any]:
-        """Strict JSON of what outlives the events."""
+        """Strict JSON of everything but the events themselves."""
         return {
             "event_count": self.total,
-            "latest": {method: asdict(position) for method, position in self.latest.items()},
+            "latest": {method: position.to_json() for method, position in self.latest.items()},
             "structure": [asdict(change) for change in self.changes],
         }
 
     @classmethod
-    def from_state(cls, state: object, restructures: Callable[[str], bool]) -> "Record":
-        """What `state_dict` has made, with the newest events where they were saved too; ValueError for anything else.
+    def from_state(cls, state: object, restructures: Callable[[str], bool], unit: str = "") -> "Record":
+        """What `state_dict` has made, with the newest events if they were saved too; ValueError for anything else.
 
-        The state of earlier versions is all events. Those of a method that `restructures` are its changes.
+        Earlier versions saved all events, and nothing else: the changes are then the events of methods for which
+        `restructures` is true. `unit` is that of the events' progress.
         """
         record, restructures = cls(), cache(restructures)
         if not (isinstance(state, Mapping) and "event_count" in state):
-            for event in map(Event.from_json, entry(state, "events", list)):
+            for event in (Event.from_json(saved, unit) for saved in entry(state, "events", list)):
                 names = tuple(report.name for report in event.networks)
                 record.append(replace(event, restructured=names) if restructures(event.method) else event)
         else:
             record.total = entry(state, "event_count", int)
             latest, changes = entry(state, "latest", dict), entry(state, "structure", list)
-            record.latest = {method: read(Position, entry(latest, method, dict)) for method in latest}
+            record.latest = {method: Position.from_json(entry(latest, method, dict)) for method in latest}
             record.changes = [read(Change, change) for change in changes]
             if "events" in state:
-                record._newest = [Event.from_json(event) for event in entry(state, "events", list)[-KEPT:]]
+                record._newest = [Event.from_json(saved, unit) for saved in entry(state, "events", list)[-KEPT:]]
         if max(Counter(change.network for change in record.changes).values(), default=0) > MOST_CHANGES:
             raise ValueError(f"the record has more than {MOST_CHANGES} changes of one network's structure")
         return record
 
 
-def restructures(method: Intervention) -> bool:
-    return type(method).restructure is not Intervention.restructure
+def restructures(method: Method) -> bool:
+    return type(method).restructure is not Method.restructure
 
 
-def built_in(spelling: str) -> Intervention:
-    """The method of a record. No file may name code that is then imported."""
-    if spelling.partition(":")[0] not in INTERVENTIONS:
+def built_in(spelling: str) -> Method:
+    """A recorded method, if it is a built-in one: no file may name code that is then imported."""
+    if spelling.partition(":")[0] not in METHODS:
         raise ValueError(f"the record names method {spelling!r}, which is neither built in nor this run's own")
-    return parse_intervention(spelling)
+    return parse_method(spelling)
 
 
 def built_in_restructures(spelling: str) -> bool:
-    return spelling.partition(":")[0] in INTERVENTIONS and restructures(built_in(spelling))
+    return spelling.partition(":")[0] in METHODS and restructures(built_in(spelling))
 
 
 def change_again(
-    networks: Mapping[str, Network], changes: Sequence[Change], method_of: Callable[[str], Intervention]
+    networks: Mapping[str, Network], changes: Sequence[Change], method_of: Callable[[str], Method]
 ) -> None:
-    """The recorded changes of structure, in their order; where one is not possible, none is made."""
-    steps: list[tuple[Intervention, Network]] = []
+    """Make the recorded changes of structure again, in their order; if one is not possible, none is made."""
+    steps: list[tuple[Method, Network]] = []
     for change in changes:
         method = method_of(change.method)
         if not restructures(method):
@@ -122,10 +123,10 @@ def change_again(
 
 
 def restore_structure(networks: Sequence[Network], state: Mapping[str, Any]) -> None:
-    """The structure that a manager's saved state records, for who loads a run's tensors but not its method.
+    """Give networks the structure that a manager's saved state records, to load a run's tensors without its method.
 
-    A change by a method of one's own is refused, and in states of earlier versions, which do not tell changes from
-    other events, passed over: no file may name code that is then imported.
+    A change by a method that is not built in is refused: no file may name code that is then imported. In states of
+    earlier versions, which do not tell changes from other events, it is ignored.
     """
     record = Record.from_state(state, built_in_restructures)
     change_again({network.name: network for network in networks}, record.changes, built_in)

@@ -1,25 +1,38 @@
-"""When a method acts: every N gradient updates, at given environment steps, never. A schedule keeps no state."""
+"""When a method acts: every N gradient updates, at given points of progress, never."""
 
 from dataclasses import dataclass
 from typing import Protocol
 
+from .aliases import AtAliases, PositionAliases
+from .entries import entry
 
-@dataclass(frozen=True)
-class Position:
-    """How far a run is."""
+
+@dataclass(frozen=True, init=False)  # the base, which also knows the old word, makes it
+class Position(PositionAliases):
+    """How far a run is: gradient updates, and progress in the unit that the run counts, such as environment steps."""
 
     updates: int
-    environment_steps: int
+    progress: int
+
+    def to_json(self) -> dict[str, int]:
+        """As every run so far has stored it: progress under the name of its first unit."""
+        return {"updates": self.updates, "environment_steps": self.progress}
+
+    @classmethod
+    def from_json(cls, saved: object) -> "Position":
+        """What `to_json` has made; ValueError where it is anything else."""
+        return cls(entry(saved, "updates", int), entry(saved, "environment_steps", int))
 
 
 class Schedule(Protocol):
-    """Anything that can say these two things."""
+    """Anything that can say these two things. A schedule keeps no state and knows no unit."""
 
     def crossed(self, before: Position, after: Position) -> bool:
         """Whether an event is due that was not due at `before`."""
 
     def next_update(self, position: Position) -> int | None:
-        """The next update that an event follows, so that a block of updates can stop there; None: no update does."""
+        """The next update that an event follows, so that a block of updates can stop there; None: there is none."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -39,32 +52,26 @@ class Every:
         return (position.updates // self.updates + 1) * self.updates
 
 
-@dataclass(frozen=True)
-class At:
-    """When the run reaches each of these environment steps."""
+@dataclass(frozen=True, init=False)  # the base, which also knows the old word, makes it
+class At(AtAliases, Schedule):
+    """When the run's progress reaches each of these points."""
 
-    environment_steps: tuple[int, ...]
+    points: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        if not self.environment_steps or min(self.environment_steps) < 1:
-            raise ValueError(f"at environment steps {self.environment_steps}: at least one, and each at least 1")
+        if not self.points or min(self.points) < 1:
+            raise ValueError(f"at {self.points}: give at least one point, and each at least 1")
 
     def crossed(self, before: Position, after: Position) -> bool:
-        return any(before.environment_steps < step <= after.environment_steps for step in self.environment_steps)
-
-    def next_update(self, position: Position) -> int | None:
-        return None
+        return any(before.progress < point <= after.progress for point in self.points)
 
 
 @dataclass(frozen=True)
-class Never:
+class Never(Schedule):
     """Never."""
 
     def crossed(self, before: Position, after: Position) -> bool:
         return False
-
-    def next_update(self, position: Position) -> int | None:
-        return None
 
 
 @dataclass(frozen=True)

@@ -10,25 +10,25 @@ from dataclasses import Field, fields
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from .interventions import INTERVENTIONS, Intervention, Reinitialization, Reset
+from .methods import METHODS, Method, Reinitialization, Reset
 from .nearest import nearest
 from .regularizers import REGULARIZERS
 
-Presets = Mapping[str, Intervention]
+Presets = Mapping[str, Method]
 
 
-def parse_intervention(text: str, presets: Presets | None = None) -> Intervention:
+def parse_method(text: str, presets: Presets | None = None) -> Method:
     """The method that `text` spells. A preset comes before the built-in method of its name."""
     name = text.strip().partition(":")[0]
     if name in REGULARIZERS:
         raise ValueError(f"method {name!r} acts through every gradient step: give it as a regularizer (--regularize)")
-    return _parse(text, "method", _known(INTERVENTIONS, presets))
+    return _parse(text, "method", _known(METHODS, presets))
 
 
-def parse_regularizer(text: str) -> Intervention:
+def parse_regularizer(text: str) -> Method:
     """The regularizer that `text` spells: what acts at every gradient step, beside any method."""
     name = text.strip().partition(":")[0]
-    if name in INTERVENTIONS:
+    if name in METHODS:
         raise ValueError(f"regularizer {name!r} is a method: give it as such (--reinit)")
     regularizer = _parse(text, "regularizer", _known(REGULARIZERS))
     if regularizer.acts_at_events or not (regularizer.has_penalty or regularizer.acts_every_step):
@@ -39,7 +39,7 @@ def parse_regularizer(text: str) -> Intervention:
     return regularizer
 
 
-def _parse(text: str, what: str, known: Presets) -> Intervention:
+def _parse(text: str, what: str, known: Presets) -> Method:
     name, _, rest = text.strip().partition(":")
     if name in known:
         return known[name].altered(_values(type(known[name]), rest))
@@ -56,69 +56,67 @@ def _parse(text: str, what: str, known: Presets) -> Intervention:
         raise ValueError(f"{name}:{class_name}: {error}") from error
 
 
-def spell(intervention: Intervention, presets: Presets | None = None) -> str:
-    """What `parse_intervention`, with the same presets, turns into this method: a name, then the fields that differ."""
-    kind, known = type(intervention), _known({**INTERVENTIONS, **REGULARIZERS}, presets)
+def spell(method: Method, presets: Presets | None = None) -> str:
+    """What `parse_method`, with the same presets, turns into this method: a name, then the fields that differ."""
+    kind, known = type(method), _known({**METHODS, **REGULARIZERS}, presets)
     name = f"{kind.__module__}:{kind.__qualname__}"
     usual: dict[str, Any] = {field.name: field.default for field in fields(kind)}
-    for known_name, method in known.items():
-        if method == intervention:
+    for known_name, preset in known.items():
+        if preset == method:
             return known_name
-        if type(method) is kind and ":" in name:
-            name, usual = known_name, {field.name: getattr(method, field.name) for field in fields(kind)}
-    values = {field.name: getattr(intervention, field.name) for field in fields(kind)}
+        if type(preset) is kind and ":" in name:
+            name, usual = known_name, {field.name: getattr(preset, field.name) for field in fields(kind)}
+    values = {field.name: getattr(method, field.name) for field in fields(kind)}
     changed = [f"{key}={_text(value)}" for key, value in values.items() if value != usual[key]]
     return ":".join([name, ",".join(changed)] if changed else [name])
 
 
-def describe_interventions(presets: Presets | None = None) -> str:
+def describe_methods(presets: Presets | None = None) -> str:
     """For --help: what each method does, its fields with default and meaning."""
-    lines = []
-    known = _known(INTERVENTIONS, presets)
-    for name, method in known.items():
-        spelled = "" if spell(method) == name else f" Here {spell(method)}."
-        lines.append(f"{name}: {(type(method).__doc__ or '').strip().splitlines()[0]}{spelled}")
-        shared = fields(Reinitialization)
-        lines += [_describe(method, field) for field in fields(method) if field not in shared]
+    known, shared = _known(METHODS, presets), fields(Reinitialization)
+    lines = [line for name, method in known.items() for line in _lines(name, method, shared)]
     takers = [name for name, method in known.items() if isinstance(method, Reinitialization)]
     lines.append(f"{', '.join(takers)} also take (where nothing else stands above)")
-    lines += [_describe(Reset(), field) for field in fields(Reinitialization)]
-    lines.append("module:Class[:field=value,...]: a method of your own, a subclass of fire.Intervention")
+    lines += [_describe(Reset(), field) for field in shared]
+    lines.append("module:Class[:field=value,...]: a method of your own, a subclass of fire.Method")
     return "\n".join(lines)
 
 
 def describe_regularizers() -> str:
     """For --help: what each regularizer does, its fields with default and meaning."""
-    lines = []
-    for name, method in _known(REGULARIZERS).items():
-        lines.append(f"{name}: {(type(method).__doc__ or '').strip().splitlines()[0]}")
-        lines += [_describe(method, field) for field in fields(method)]
-    return "\n".join(lines)
+    return "\n".join(line for name, method in _known(REGULARIZERS).items() for line in _lines(name, method))
 
 
-def _describe(method: Intervention, field: "Field[Any]") -> str:
+def _lines(name: str, method: Method, left_out: "tuple[Field[Any], ...]" = ()) -> list[str]:
+    """A method's line, with its full spelling where a preset differs from the class, and a line for each field."""
+    spelled = "" if spell(method) == name else f" Here {spell(method)}."
+    head = f"{name}: {(type(method).__doc__ or '').strip().splitlines()[0]}{spelled}"
+    return [head, *(_describe(method, field) for field in fields(method) if field not in left_out)]
+
+
+def _describe(method: Method, field: "Field[Any]") -> str:
     """A field, with its value in this method, as a preset may have another than its class."""
     hint = get_type_hints(type(method))[field.name]
     allowed = f" ({', '.join(map(str, get_args(hint)))})" if get_origin(hint) is Literal else ""
     return f"  {field.name}={_text(getattr(method, field.name))}: {field.metadata.get('help', '')}{allowed}"
 
 
-def _known(kinds: Mapping[str, type[Intervention]], presets: Presets | None = None) -> dict[str, Intervention]:
+def _known(kinds: Mapping[str, type[Method]], presets: Presets | None = None) -> dict[str, Method]:
     return {name: kind() for name, kind in kinds.items()} | dict(presets or {})
 
 
-def _imported(module: str, class_name: str) -> type[Intervention]:
+def _imported(module: str, class_name: str) -> type[Method]:
     try:
         kind = getattr(importlib.import_module(module), class_name)
     except (Exception, SystemExit) as error:  # whatever somebody's module does
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise ValueError(f"method {module}:{class_name} cannot be imported: {reason}") from error
-    if not (isinstance(kind, type) and issubclass(kind, Intervention)):
-        raise ValueError(f"{module}:{class_name} is not a subclass of fire.Intervention")
+    if not (isinstance(kind, type) and issubclass(kind, Method)):
+        raise ValueError(f"{module}:{class_name} is not a subclass of fire.Method")
     return kind
 
 
-def _values(kind: type[Intervention], text: str) -> dict[str, Any]:
+def _values(kind: type[Method], text: str) -> dict[str, Any]:
     hints = get_type_hints(kind)
     names = [field.name for field in fields(kind)]
     values: dict[str, Any] = {}

@@ -11,7 +11,7 @@ from typing import Literal, cast
 
 from .matrices import take_inventory
 from .nearest import nearest
-from .network import Network, within
+from .network import Network, lies_in
 from .units import hidden_layers
 
 MEASURES: dict[str, str] = {
@@ -72,7 +72,7 @@ class Trigger:
 
         chosen = [network for key, network in networks.items() if self.network in (None, key)]
         parts = [known for network in chosen for known in _parts(network)]
-        changing = any(within(part, network.head) for network in chosen)  # an injection makes new names there
+        changing = any(lies_in(part, network.head) for network in chosen)  # an injection makes new names there
         if part and part not in parts and not changing:
             raise ValueError(f"{self}: no layer or weight is named {part!r}; nearest is {nearest(part, parts)}")
 

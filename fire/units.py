@@ -1,4 +1,4 @@
-"""Hidden units: where each one's weights lie, what it last did, and new weights for it.
+"""Hidden units: where the weights of each one lie, and new weights for it.
 
 A unit is one output of an activation module: a linear layer's, a convolution's channel, each ensemble member's own.
 Known are layers of torch that follow one another in `nn.Sequential`: weight, activation, the weights that read it. Any
@@ -6,7 +6,7 @@ other module declares its units by a method `plastic_units(self) -> Iterable[Hid
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, runtime_checkable
@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _MaxPoolNd
+
+from .injected import Injected
 
 ByUnit = Callable[[Tensor], Tensor]
 
@@ -42,6 +44,10 @@ class Weights:
     name: str
     by_unit: ByUnit
     bias: str | None = None
+
+    def of(self, module: nn.Module) -> Tensor:
+        """The parameter as it is in a module, unit by unit: a view that can be written to."""
+        return self.by_unit(module.get_parameter(self.name))
 
 
 @dataclass(frozen=True)
@@ -87,15 +93,15 @@ def hidden_layers(module: nn.Module) -> tuple[HiddenLayer, ...]:
 def chain(parts: Iterable[tuple[str, nn.Module]]) -> Iterator[HiddenLayer]:
     """Hidden layers of modules, by name, that run one after another: what a module may declare about its children.
 
-    Where an injected head stands (`constant_parts`), its frozen parts read the units before it too.
+    Where an injected head stands, its frozen parts read the units before it too.
     """
     weight: tuple[str, nn.Module] | None = None  # the last one, whose units may be behind the next activation
     activation: str | None = None
     flattened = False  # since the activation
     readers: list[tuple[str, nn.Module]] = []
     for name, module in _unrolled(parts):
-        if constant := _constant_children(name, module):
-            readers += [reader for child in constant for reader in _first_weights(child)]
+        if isinstance(module, Injected):
+            readers += [reader for part in _frozen_parts(name, module) for reader in _first_weights(part)]
         elif isinstance(module, nn.Linear | _ConvNd) and "weight" in module._parameters:
             if weight and activation and (layer := _layer(*weight, activation, [*readers, (name, module)], flattened)):
                 yield layer
@@ -121,9 +127,8 @@ def _find(name: str, module: nn.Module) -> Iterator[HiddenLayer]:
     elif _is_chain(module):
         yield from chain([(name, module)])
     else:
-        constant = getattr(module, "constant_parts", ())
         for child_name, child in module.named_children():
-            if child_name not in constant:
+            if not isinstance(module, Injected) or child is module.trained:
                 yield from _find(_join(name, child_name), child)
 
 
@@ -150,21 +155,20 @@ def _unrolled(parts: Iterable[tuple[str, nn.Module]]) -> Iterator[tuple[str, nn.
             yield from _unrolled((_join(name, key), child) for key, child in module._modules.items() if child)
             continue
         yield name, module
-        if constant := getattr(module, "constant_parts", ()):
-            learning = [(key, child) for key, child in module.named_children() if key not in constant]
-            yield from _unrolled((_join(name, key), child) for key, child in learning)
+        if isinstance(module, Injected):
+            yield from _unrolled([(_join(name, "trained"), module.trained)])
 
 
-def _constant_children(name: str, module: nn.Module) -> list[tuple[str, nn.Module]]:
-    return [(_join(name, part), module.get_submodule(part)) for part in getattr(module, "constant_parts", ())]
+def _frozen_parts(name: str, head: Injected) -> list[tuple[str, nn.Module]]:
+    return [(_join(name, "old"), head.old), (_join(name, "frozen"), head.frozen)]
 
 
 def _first_weights(part: tuple[str, nn.Module]) -> Iterator[tuple[str, nn.Module]]:
     """The layers that read what a module is given."""
     for name, module in _unrolled([part]):
-        if constant := _constant_children(name, module):
-            for child in constant:
-                yield from _first_weights(child)
+        if isinstance(module, Injected):
+            for frozen in _frozen_parts(name, module):
+                yield from _first_weights(frozen)
         elif not isinstance(module, BETWEEN):
             yield name, module
             return
@@ -249,57 +253,6 @@ def units_second(values: Tensor) -> Tensor:
 
 def _join(first: str, second: str) -> str:
     return f"{first}.{second}" if first and second else first or second
-
-
-class Watch(Mapping[str, Tensor]):
-    """What hidden layers did in the module's last forward pass: (*shape, samples) by the layer's name, detached.
-
-    A pass that no gradient is computed of, to act or for a target, does not take the place of one that trains.
-    """
-
-    def __init__(self, module: nn.Module, layers: Sequence[HiddenLayer]) -> None:
-        self._layers = {layer.name: layer for layer in layers}
-        self._outputs: dict[str, Tensor] = {}
-        self._trained: set[str] = set()
-        self._handles = [
-            module.get_submodule(name).register_forward_hook(partial(self._keep, name)) for name in self._layers
-        ]
-
-    def _keep(self, name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        if output.requires_grad:
-            self._trained.add(name)
-        elif name in self._trained:
-            return
-        self._outputs[name] = output.detach()
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self._layers[name].by_unit(self._outputs[name])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._outputs)
-
-    def __len__(self) -> int:
-        return len(self._outputs)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._outputs
-
-    def forget(self) -> None:
-        """What was seen so far is of no use any more."""
-        self._outputs.clear()
-        self._trained.clear()
-
-    def close(self) -> None:
-        """Look no longer, and forget."""
-        for handle in self._handles:
-            handle.remove()
-        self.forget()
-
-    def __enter__(self) -> "Watch":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
 
 def new_draw(initial: Tensor, shape: Sequence[int], generator: torch.Generator | None) -> Tensor:

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from .matrices import Matrix
-from .network import Network, within
+from .network import Network, lies_in
 
 
 def weights_with_matrices(trained: Iterable[str], matrices: Sequence[Matrix]) -> list[str]:
     """Which parameters hold matrices: one parameter may hold several, as query, key and value of an attention."""
-    return [name for name in trained if any(within(matrix.name, (name,)) for matrix in matrices)]
+    return [name for name in trained if any(lies_in(matrix.name, (name,)) for matrix in matrices)]
 
 
 @torch.no_grad()

@@ -6,14 +6,17 @@ from .contents import read_contents
 from .frames import FrameReplay, frame_replay_bytes
 from .ratio import ReplayRatio
 from .segments import Segment
+from .store import Damaged, Store
 from .transitions import TransitionReplay
 
 __all__ = [
     "AdaptiveRatio",
     "Batch",
+    "Damaged",
     "FrameReplay",
     "ReplayRatio",
     "Segment",
+    "Store",
     "TransitionReplay",
     "frame_replay_bytes",
     "read_contents",

@@ -3,7 +3,6 @@
 import hashlib
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,9 +10,10 @@ from torch import Tensor
 
 from .frame_segments import CUT, TERMINATED, TRUNCATED, FrameSegment, frame_segment
 from .segments import Segment, read_segment
+from .store import Store
 
 
-def read_contents(folder: Path, segments: Sequence[Segment], first: int) -> dict[str, Tensor]:
+def read_contents(store: Store, segments: Sequence[Segment], first: int) -> dict[str, Tensor]:
     """The contents of any replay's segments from transition `first` on, by name.
 
     A FrameReplay's count from the step of all environments that `first` belongs to, and frames are given as their
@@ -22,7 +22,7 @@ def read_contents(folder: Path, segments: Sequence[Segment], first: int) -> dict
     rows: list[Tensor] = []
     frames = _FrameContents(first)
     for segment in segments:
-        tensors = read_segment(folder, segment)
+        tensors = read_segment(store, segment)
         if "rows" in tensors:
             rows.append(tensors["rows"][max(0, first - segment.start) :].clone())
         else:

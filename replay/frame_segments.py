@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from .durable import Damaged
 from .segments import Pieces, Segment, read_segment, write_segment
+from .store import Damaged, Store
 
 TERMINATED, TRUNCATED, CUT = 1, 2, 4  # bits of an ending; CUT beside TRUNCATED where `cut` ended the episode
 # What a segment holds besides frames, which have the replay's own kind.
@@ -54,7 +53,7 @@ class FrameSegment:
         frames = self.frames[0]
         return kind(self.num_envs, tuple(frames.shape[2:]), frames.dtype, self.stack)
 
-    def write(self, folder: Path) -> Segment:
+    def write(self, store: Store) -> Segment:
         tensors: dict[str, Pieces] = {
             "frames": self.frames,
             "actions": self.actions.to(torch.int32),
@@ -65,7 +64,7 @@ class FrameSegment:
             "final_frames": self.final_frames,
             "stack": torch.tensor([self.stack], dtype=torch.int32),
         }
-        return write_segment(folder, self.start * self.num_envs, tensors, self.actions.numel())
+        return write_segment(store, self.start * self.num_envs, tensors, self.actions.numel())
 
 
 def kind(num_envs: int, frame_shape: tuple[int, ...], dtype: torch.dtype, stack: int) -> str:
@@ -73,9 +72,9 @@ def kind(num_envs: int, frame_shape: tuple[int, ...], dtype: torch.dtype, stack:
     return f"{num_envs} environments' frames of {frame_shape} and {str(dtype).removeprefix('torch.')}, {stack} stacked"
 
 
-def read_frame_segment(folder: Path, segment: Segment) -> FrameSegment:
+def read_frame_segment(store: Store, segment: Segment) -> FrameSegment:
     """Read a segment back, refusing one that is damaged or of another kind of replay."""
-    return frame_segment(segment, read_segment(folder, segment))
+    return frame_segment(segment, read_segment(store, segment))
 
 
 def frame_segment(segment: Segment, tensors: dict[str, Tensor]) -> FrameSegment:

@@ -9,7 +9,6 @@ than transitions are held: the older frames of the oldest stack, and what the ne
 import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .batch import Batch
-from .durable import Damaged
 from .final_frames import ROOM, FinalFrames
 from .frame_segments import CUT, TERMINATED, TRUNCATED, FrameSegment, kind, read_frame_segment
 from .segments import Segment
+from .store import Damaged, Store
 
 ACTION, REWARD, ENDING, AGE, FINAL = range(5)  # a note: int32, the reward's bits as they are
 NOTE_BYTES = 5 * 4
@@ -193,7 +192,7 @@ class FrameReplay:
             steps.float().view(lead),
         )
 
-    def save(self, folder: Path, known: Sequence[Segment] = ()) -> list[Segment]:
+    def save(self, store: Store, known: Sequence[Segment] = ()) -> list[Segment]:
         """Write what no known segment holds as new files; the segments that make up the whole, in order."""
         kept = [segment for segment in known if segment.stop > self.oldest * self.num_envs]
         begin = max(self.oldest, kept[-1].stop // self.num_envs if kept else 0)
@@ -203,7 +202,7 @@ class FrameReplay:
         if not ranges and kept and kept[-1].start < kept[-1].stop and (self.endings & CUT).any():
             ranges = [(self.steps, self.steps)]  # of no transitions: only the cut, which the last one may not hold
         with ThreadPoolExecutor(WRITERS) as pool:
-            return kept + list(pool.map(lambda steps: self._segment(*steps).write(folder), ranges))
+            return kept + list(pool.map(lambda steps: self._segment(*steps).write(store), ranges))
 
     def _segment(self, start: int, stop: int) -> FrameSegment:
         """Steps [start, stop) with all that their observations need, the frames not copied."""
@@ -230,12 +229,12 @@ class FrameReplay:
             yield self.frames[row : row + count]
             start += count
 
-    def load(self, folder: Path, segments: Sequence[Segment], added: int) -> None:
+    def load(self, store: Store, segments: Sequence[Segment], added: int) -> None:
         """Put back what `save` wrote, when `added` transitions had been added."""
         oldest = max(0, added // self.num_envs - self.steps_held)
         self._begin_at(0)
         for number, segment in enumerate(segments):
-            piece = read_frame_segment(folder, segment)
+            piece = read_frame_segment(store, segment)
             if piece.kind != self.kind:
                 raise Damaged(f"{segment.file} holds {piece.kind}; this replay was made for {self.kind}")
             if self.actions and piece.actions.numel() and int(piece.actions.max()) >= self.actions:
@@ -247,7 +246,7 @@ class FrameReplay:
                 raise Damaged(f"{segment.file} does not follow on transition {self.added}")
             self._restore(piece)
         if self.added != added:
-            raise Damaged(f"the segments in {folder} end at transition {self.added}; {added} were to be loaded")
+            raise Damaged(f"the segments in {store.folder} end at transition {self.added}; {added} were to be loaded")
 
     def _restore(self, piece: FrameSegment) -> None:
         """Take over a segment that begins where the replay ends, but for what is older than the oldest to be held."""

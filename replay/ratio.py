@@ -30,7 +30,7 @@ class ReplayRatio:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue the count; another ratio counts from here, so that no debt of the old one falls due."""
-        if Fraction(state["ratio"]) != self.ratio:
+        if state["ratio"] != str(self.ratio):  # as text: what is in a file may be a number of endless digits
             return
         transitions, updates = int(state["transitions"]), int(state["updates"])
         if updates != int(self.ratio * transitions):

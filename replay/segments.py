@@ -1,4 +1,4 @@
-"""Immutable pieces of a replay on disk: written once, named by their content, shared between checkpoints.
+"""Immutable pieces of a replay in a store: written once, named by their content, shared between checkpoints.
 
 The files are in the safetensors format, written and read here so that no second copy of a segment is ever in memory.
 """
@@ -9,17 +9,15 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .durable import Damaged, read_regular, rename_durably, temporary_file
+from .store import Damaged, Store
 
 DTYPES = {"U8": torch.uint8, "I32": torch.int32, "F32": torch.float32, "I64": torch.int64}
 CHUNK = 4_000_000  # bytes hashed and written at a time
-LARGEST = 2**32  # bytes of a segment that is read; those that are written have a few hundred million at most
 HEADER = 100_000  # bytes at most of what describes the tensors
 
 Pieces = Tensor | Sequence[Tensor]  # of one tensor, along its first axis
@@ -46,18 +44,15 @@ def name_of(start: int, stop: int, checksum: str) -> str:
     return f"{start:012d}-{stop:012d}-{checksum[:12]}.safetensors"
 
 
-def write_segment(folder: Path, start: int, tensors: Mapping[str, Pieces], length: int) -> Segment:
+def write_segment(store: Store, start: int, tensors: Mapping[str, Pieces], length: int) -> Segment:
     """Write one segment; its name carries its checksum, so that different content never shares a name."""
-    folder.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
-    with temporary_file(folder, f"{start:012d}-{start + length:012d}") as file:
-        for chunk in _content(tensors):
-            digest.update(chunk)
-            file.write(chunk)
-        checksum = digest.hexdigest()
-        name = name_of(start, start + length, checksum)
-        rename_durably(file, folder / name)  # over a damaged file of that name too
-    return Segment(name, start, start + length, checksum)
+    for chunk in _content(tensors):
+        digest.update(chunk)
+    checksum, stop = digest.hexdigest(), start + length
+    name = name_of(start, stop, checksum)
+    store.write(name, _content(tensors))  # over a damaged file of that name, too
+    return Segment(name, start, stop, checksum)
 
 
 def _content(tensors: Mapping[str, Pieces]) -> Iterator[bytes | memoryview]:
@@ -79,12 +74,9 @@ def _content(tensors: Mapping[str, Pieces]) -> Iterator[bytes | memoryview]:
                 yield memoryview(chunk.cpu().contiguous().numpy())
 
 
-def read_segment(folder: Path, segment: Segment) -> dict[str, Tensor]:
+def read_segment(store: Store, segment: Segment) -> dict[str, Tensor]:
     """Read a segment back, refusing one that is not what was written."""
-    path = folder / segment.file
-    if folder.is_symlink():
-        raise Damaged(f"{folder}: is a symbolic link")
-    content = read_regular(path, LARGEST)
+    path, content = store.folder / segment.file, store.read(segment.file)
     if hashlib.sha256(content).hexdigest() != segment.checksum:
         raise Damaged(f"{path} is cut short or altered")
     try:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from .batch import Batch
-from .durable import Damaged
 from .segments import Segment, read_segment, write_segment
+from .store import Damaged, Store
 
 SEGMENT_ROWS = 65_536
 GROUPS = Path("/sys/fs/cgroup")
@@ -79,7 +79,7 @@ class TransitionReplay:
             rows.new_ones(()).expand(updates, batch_size),
         )
 
-    def save(self, folder: Path, known: Sequence[Segment] = ()) -> list[Segment]:
+    def save(self, store: Store, known: Sequence[Segment] = ()) -> list[Segment]:
         """Write what no known segment holds as new files; the segments that make up the whole, in order."""
         oldest = self.added - len(self)
         kept = [segment for segment in known if segment.stop > oldest]
@@ -88,14 +88,14 @@ class TransitionReplay:
             last = min(first + SEGMENT_ROWS, self.added)
             indices = torch.arange(first, last, device=self.rows.device) % self.capacity
             rows = self.rows.index_select(0, indices).cpu()
-            kept.append(write_segment(folder, first, {"rows": rows}, last - first))
+            kept.append(write_segment(store, first, {"rows": rows}, last - first))
         return kept
 
-    def load(self, folder: Path, segments: Sequence[Segment], added: int) -> None:
+    def load(self, store: Store, segments: Sequence[Segment], added: int) -> None:
         """Put back what `save` wrote, when `added` transitions had been added."""
         oldest = reached = max(0, added - self.capacity)
         for segment in segments:
-            rows = read_segment(folder, segment).get("rows")
+            rows = read_segment(store, segment).get("rows")
             if rows is None or rows.shape != (segment.stop - segment.start, self.rows.shape[1]):
                 shape = "none" if rows is None else tuple(rows.shape)
                 raise Damaged(
@@ -107,7 +107,7 @@ class TransitionReplay:
             self._write(rows[skipped:], segment.start + skipped)
             reached = segment.stop
         if reached != added:
-            raise Damaged(f"the segments in {folder} end at transition {reached}; {added} were to be loaded")
+            raise Damaged(f"the segments in {store.folder} end at transition {reached}; {added} were to be loaded")
         self.added = added
 
 

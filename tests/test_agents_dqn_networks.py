@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from agents import DQN, DQNSettings
-from agents.q_network import make_network
+from agents.dqn.networks import make_network
 
 ATARI = (4, 84, 84)
 
@@ -82,7 +82,7 @@ def test_initial_values_depend_on_the_runs_seed_alone():
     for name, value in one.network.state_dict().items():
         assert torch.equal(value, two.network.state_dict()[name])
         assert torch.equal(value, one.target_network.state_dict()[name])
-        assert torch.equal(value, one.initial[name])
+        assert torch.equal(value, one.trained.initial[name])
 
 
 def test_memory_order_changes_no_result_beyond_rounding():

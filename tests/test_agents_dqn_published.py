@@ -7,9 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from agents import DQN, DQNSettings
-from agents.dqn import PUBLISHED_INTERVENTIONS
-from fire import Never, PlasticityManager, Position, parse_intervention
+from agents import DQN, KINDS, DQNSettings
+from fire import Never, PlasticityManager, Position, parse_method
 from replay import Batch
 
 SHAPE, BATCH = (4, 36, 36), 8
@@ -95,7 +94,7 @@ def test_an_event_changes_what_the_published_code_changes(agent, name, published
     assert not torch.equal(network["encoder.0.bias"], target["encoder.0.bias"])
 
     act(agent, name)
-    published(network, target, doubles(agent.initial))
+    published(network, target, doubles(agent.trained.initial))
     if name == "fire":  # our target becomes a copy of the network as a whole
         for key in ("encoder.0.bias", "encoder.2.bias", "encoder.4.bias"):
             assert torch.equal(target[key], old_target[key])
@@ -107,7 +106,7 @@ def test_an_event_changes_what_the_published_code_changes(agent, name, published
         assert torch.equal(agent.state_dict()[key], value), "Adam's state is kept"
 
 
-def test_no_intervention_changes_nothing(agent):
+def test_no_method_changes_nothing(agent):
     before = {name: value.clone() for name, value in agent.state_dict().items()}
     act(agent, "none")
     assert all(torch.equal(value, before[name]) for name, value in agent.state_dict().items())
@@ -127,5 +126,5 @@ def test_fire_of_all_matrices_projects_the_linear_layers_too(agent):
 
 
 def act(agent: DQN, spelling: str) -> None:
-    intervention = parse_intervention(spelling, presets=PUBLISHED_INTERVENTIONS)
-    PlasticityManager(agent.plastic(), intervention, Never()).act(Position(0, 0))
+    method = parse_method(spelling, presets=KINDS["dqn"].published)
+    PlasticityManager(agent.plastic(), method, Never()).act(Position(0, 0))

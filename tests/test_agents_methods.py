@@ -10,22 +10,19 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from agents import DQN, SAC, DQNSettings, SACSettings
-from agents import dqn as dqn_agent
-from agents import sac as sac_agent
-from fire import INTERVENTIONS, Never, PlasticityManager, Position, parse_intervention, parse_regularizer
+from agents import DQN, KINDS, SAC, DQNSettings, SACSettings
+from fire import METHODS, Never, PlasticityManager, Position, parse_method, parse_regularizer
 from fire.regularizers import REGULARIZERS
 from replay import Batch
 
 OBSERVATION, ACTIONS, BATCH = 5, 3, 16
-PRESETS = {"sac": sac_agent.PUBLISHED_INTERVENTIONS, "dqn": dqn_agent.PUBLISHED_INTERVENTIONS}
 # Quick enough to act within some tens of updates.
 IN_A_HURRY = {
     "cbp": "cbp:replacement_rate=0.05,maturity=3",
     "redo": "redo:tau=0.5",
     "snr": "snr:longest=6,period=3,apply_every=1,rejection=0.3",
 }
-METHODS = [IN_A_HURRY.get(name, name) for name in INTERVENTIONS]
+HURRIED = [IN_A_HURRY.get(name, name) for name in METHODS]
 
 
 def make_agent(kind: str) -> Any:
@@ -47,16 +44,16 @@ def make_batch(kind: str, updates: int, seed: int) -> Batch:
 
 def make(kind: str, method: str, regularizers: tuple[str, ...] = ()) -> tuple[Any, PlasticityManager]:
     agent = make_agent(kind)
-    intervention = parse_intervention(method, PRESETS[kind])
+    at_events = parse_method(method, KINDS[kind].published)
     others = [parse_regularizer(name) for name in regularizers]
-    return agent, PlasticityManager(agent.plastic(), intervention, Never(), others, seed=11)
+    return agent, PlasticityManager(agent.plastic(), at_events, Never(), others, seed=11)
 
 
 def go_on(kind: str, agent: Any, manager: PlasticityManager, first: int, last: int) -> None:
     """Blocks of three updates; after every fifth an event, for methods that have them."""
     for block in range(first, last):
         agent.update(make_batch(kind, 3, seed=block), manager)
-        if block % 5 == 4 and manager.intervention.acts_at_events:
+        if block % 5 == 4 and manager.method.acts_at_events:
             examples = Batch(*(tensor[0] for tensor in make_batch(kind, 1, seed=1000 + block)))
             manager.act(Position(block, block), agent.losses(examples, seed=block))
 
@@ -90,10 +87,10 @@ def assert_restored_runs_are_exact(kind: str, method: str, regularizers: tuple[s
 
 
 @pytest.mark.parametrize("kind", ["sac", "dqn"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", HURRIED)
 def test_a_run_of_any_method_restored_in_the_middle_goes_on_bit_by_bit(kind: str, method: str):
     manager = assert_restored_runs_are_exact(kind, method)
-    if manager.intervention.acts_at_events:
+    if manager.method.acts_at_events:
         assert [event.position.updates for event in manager.events] == [4, 9]
     elif method != "none":
         assert sum(manager.figures().values()) > 0, "nothing was replaced: the test shows nothing"

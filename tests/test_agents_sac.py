@@ -10,8 +10,8 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from agents import SAC, SACSettings
-from agents.networks import Actor, Critic, squashed_sample
-from agents.statistics import RunningStatistics
+from agents.sac.networks import Actor, Critic, squashed_sample
+from agents.sac.statistics import RunningStatistics
 from replay import Batch
 
 OBSERVATION, ACTION, BATCH = 7, 3, 32
@@ -145,11 +145,11 @@ def test_one_critic_gradient_equals_the_reference_closely():
     batch = Batch(*(tensor[0] for tensor in make_batch()))
     targets = agent.critic_targets(batch, agent.noise(1, BATCH)[0, 1])
     loss, _ = agent.critic_loss(batch, targets)
-    loss.backward(inputs=agent.critic_parameters)
+    loss.backward(inputs=agent.trained_critic.parameters)
     q1, q2 = reference.values(reference.critic, batch.observations.double(), batch.actions.double())
     expected = ((q1 - targets.double()) ** 2 + (q2 - targets.double()) ** 2).mean()
     gradients = torch.autograd.grad(expected, list(reference.critic.values()))
-    for parameter, gradient in zip(agent.critic_parameters, gradients, strict=True):
+    for parameter, gradient in zip(agent.trained_critic.parameters, gradients, strict=True):
         assert parameter.grad is not None
         torch.testing.assert_close(parameter.grad.double(), gradient, rtol=1e-3, atol=1e-5)
 
@@ -170,14 +170,14 @@ def test_the_actor_step_computes_no_weight_gradients_of_the_critic():
     observations = make_batch().observations[0]
     loss, _ = agent.actor_loss(observations, agent.noise(1, BATCH)[0, 0])
     with FlopCounterMode(display=False) as counter:
-        loss.backward(inputs=agent.actor_parameters)
+        loss.backward(inputs=agent.trained_actor.parameters)
     weights = sum(p.numel() for n, p in agent.critic.named_parameters() if n.endswith("weight") and "norm" not in n)
     actor_weights = sum(
         p.numel() for n, p in agent.actor.named_parameters() if n.endswith("weight") and "norm" not in n
     )
     through_the_critic = 2 * BATCH * weights  # one product per layer: gradients of inputs, not of weights
     assert counter.get_total_flops() <= through_the_critic + 4 * BATCH * actor_weights
-    assert all(parameter.grad is None for parameter in agent.critic_parameters)
+    assert all(parameter.grad is None for parameter in agent.trained_critic.parameters)
 
 
 def test_an_update_never_waits_for_the_device(monkeypatch: pytest.MonkeyPatch):
@@ -208,7 +208,7 @@ def test_a_loaded_agent_goes_on_bit_by_bit():
     agent.update(make_batch(seed=1))
     other = make_agent(seed=9)
     other.load_state_dict(agent.state_dict())
-    addresses = [parameter.data_ptr() for parameter in other.critic_parameters]
+    addresses = [parameter.data_ptr() for parameter in other.trained_critic.parameters]
     observations = np.random.default_rng(1).normal(size=(2, OBSERVATION))
     for each in (agent, other):
         each.update(make_batch(updates=2, seed=2))
@@ -218,7 +218,7 @@ def test_a_loaded_agent_goes_on_bit_by_bit():
         torch.equal(left, right)
         for left, right in zip(agent.state_dict().values(), other.state_dict().values(), strict=True)
     )
-    assert addresses == [parameter.data_ptr() for parameter in other.critic_parameters], "loading is in place"
+    assert addresses == [parameter.data_ptr() for parameter in other.trained_critic.parameters], "loading is in place"
 
 
 def test_an_agent_of_another_size_is_refused():

@@ -15,7 +15,7 @@ import pytest
 
 from compare import body
 from training.differences import differences
-from training.files import read_lines
+from training.lines import read_lines
 from training.slim import slim
 
 ROOT = Path(__file__).parent.parent

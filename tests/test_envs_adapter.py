@@ -117,14 +117,14 @@ def test_pictures_show_the_tasks_camera_and_its_goal(monkeypatch):
         def __init__(self, model, camera):
             seen.append(camera)
 
-        def of(self, data, markers):
+        def draw(self, data, markers):
             seen.append([marker.position for marker in markers])
             return np.zeros((2, 2, 3), dtype=np.uint8)
 
         def close(self):
             seen.append("closed")
 
-    monkeypatch.setattr(drawing, "Picture", Painter)
+    monkeypatch.setattr(drawing, "Renderer", Painter)
     env = make("h1-reach", seed=0, render_mode="rgb_array")
     goals = []
     for _ in range(2):

@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 import envs
-from envs.randomness import generator_from_words, legacy_generator_words, restore_legacy_generator
-from envs.states import like
+from envs.seeding import generator_from_words, legacy_generator_words, restore_legacy_generator
+from envs.state_checks import like
 from tests.fixtures.adapter_promises import STAND_IN
 
 State = dict[str, NDArray[Any]]

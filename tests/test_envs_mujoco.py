@@ -13,8 +13,8 @@ from gymnasium.utils.env_checker import check_env
 
 import envs
 from envs import generic
-from envs.randomness import generator_from_words, generator_words
 from envs.saved import SavableEnv
+from envs.seeding import generator_from_words, generator_words
 
 make: Any = envs.make
 make_vec: Any = envs.make_vec

@@ -12,7 +12,7 @@ import pytest
 import envs
 from envs.generic import ActionRepeat
 from envs.humanoid import TASKS, HumanoidEnv, HumanoidVectorEnv, meshes
-from envs.scores import WITH_HANDS
+from envs.reference_scores import WITH_HANDS
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,10 +33,10 @@ def test_a_native_environment_can_be_made_again_from_its_spec():
     assert spec is not None
     again: Any = gym.make(spec)
     assert isinstance(again.unwrapped, HumanoidEnv)
-    assert again.unwrapped.world.action_repeat == 2
+    assert again.unwrapped.simulation.action_repeat == 2
     assert gym.envs.registration.EnvSpec.from_json(spec.to_json()) == spec
     fresh: Any = gym.make("fire_rl/h1-walk-v0")
-    assert fresh.unwrapped.world.action_repeat == 1, "what one was made with must not reach the others"
+    assert fresh.unwrapped.simulation.action_repeat == 1, "what one was made with must not reach the others"
 
 
 def test_spec_tells_the_return_that_counts_as_success():

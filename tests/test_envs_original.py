@@ -36,15 +36,15 @@ def rows(arrays):
 
 def judged_at(env, sample):
     """Quantities, observation, reward and end of the episode in a state, nothing moving on."""
-    world, physics, task = env.world, env.world.physics, env.world.task
+    simulation, physics, task = env.simulation, env.simulation.physics, env.simulation.task
     env.set_state(sample["qpos"], sample["qvel"], **remembered(sample))
     low, high = env.model.actuator_ctrlrange.T.astype(np.float32)
     env.data.ctrl[:] = (sample["action"] + 1) / 2 * (high - low) + low
     mujoco.mj_forward(env.model, env.data)
     physics.last_readings[0] = env.data.sensordata
-    observation = world.observations()[0]
+    observation = simulation.observations()[0]
     task.keep(physics, np.array([0]))
-    outcome = world.judge()
+    outcome = simulation.judge()
     parts = {name: values[0] for name, values in outcome.parts.items()}
     return physics, observation, outcome.rewards[0], outcome.terminated[0], parts
 

@@ -133,7 +133,7 @@ def test_a_state_saved_after_writing_into_data_fits_together():
     env.step(np.zeros(19))
     env.data.qpos[0] += 3
     other.set_state(**env.get_state())
-    assert other.world.observations()[0, 51:54] == pytest.approx(other.data.site("left_hand").xpos, abs=1e-12)
+    assert other.simulation.observations()[0, 51:54] == pytest.approx(other.data.site("left_hand").xpos, abs=1e-12)
 
 
 def test_a_robot_whose_physics_diverges_is_put_where_the_original_puts_it():

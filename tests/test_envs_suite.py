@@ -13,7 +13,7 @@ from gymnasium.utils.env_checker import check_env
 
 import envs
 from envs import suite
-from envs.randomness import legacy_generator_words, restore_legacy_generator, seed_legacy_generator
+from envs.seeding import legacy_generator_words, restore_legacy_generator, seed_legacy_generator
 
 ROOT = Path(__file__).parents[1]
 make: Any = envs.make

@@ -66,7 +66,7 @@ def test_reach_pays_for_a_hand_at_the_goal():
     paid = {}
     for offset in (0.0, 0.5, 1.5):
         env.set_state(env.data.qpos.copy(), np.zeros(env.model.nv), goal=hand + np.array([offset, 0, 0]))
-        parts = env.world.judge().parts
+        parts = env.simulation.judge().parts
         paid[offset] = float(parts["reward_close"][0] + parts["reward_success"][0])
     assert paid == {0.0: 15, 0.5: 5, 1.5: 0}
 
@@ -138,7 +138,7 @@ def test_touching_what_must_not_be_touched_costs_nine_tenths(task, part, free, t
     discounts = []
     for place in (free, touching):
         placed(env, *place)
-        discounts.append(float(env.world.judge().parts[part][0]))
+        discounts.append(float(env.simulation.judge().parts[part][0]))
         assert env.data.ncon > 0
     assert discounts == [1, 0.1]
 
@@ -153,16 +153,16 @@ def test_obstacles_never_move(task):
 def test_markers_are_where_the_task_wants_the_robot():
     reach, maze = make("h1-reach", seed=0), make("h1-maze", seed=0)
     observation, _ = reach.reset()
-    (goal,) = reach.world.task.markers(reach.world.physics)
+    (goal,) = reach.simulation.task.markers(reach.simulation.physics)
     assert goal.position == pytest.approx(observation[-3:])
     maze.reset()
-    before = maze.world.task.markers(maze.world.physics)
+    before = maze.simulation.task.markers(maze.simulation.physics)
     assert [marker.position[:2] for marker in before] == [tuple(point) for point in CHECKPOINTS[:4].tolist()]
     maze.step(NOTHING)
-    after = maze.world.task.markers(maze.world.physics)
+    after = maze.simulation.task.markers(maze.simulation.physics)
     assert before[0].rgba != after[0].rgba
     assert after[1].rgba == before[0].rgba, "the next one has the colour that the first had"
-    assert make("h1-walk").world.task.markers(maze.world.physics) == ()
+    assert make("h1-walk").simulation.task.markers(maze.simulation.physics) == ()
 
 
 def test_a_chair_weighs_what_is_seen_and_collides_as_two_boxes():

@@ -1,7 +1,10 @@
 """Runs on a real Ray cluster of this machine, some of whose nodes are lost, are the runs of an undisturbed sweep."""
 
 import os
+import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,17 +14,20 @@ import pytest
 
 import train_dqn
 from experiments.failure import log_path
-from experiments.sweep.cluster import RayPool, connect
+from experiments.remote import INSTALL, ray_pool
 from experiments.sweep.conduct import Sweep, conduct, look
-from experiments.sweep.grid import Grid, Job, plan
+from experiments.sweep.grid import ROOT, Grid, Job, plan
 from experiments.sweep.local import LocalPool
-from experiments.sweep.node import wait_for_folder
 from experiments.sweep.states import state_of
 from training.checkpoint import steps_of
 from training.differences import differences
 from training.files import FolderLock
 
 ray = pytest.importorskip("ray")
+from experiments.remote.cluster import RayPool  # noqa: E402
+from experiments.remote.joining import join  # noqa: E402
+from experiments.remote.node import wait_for_folder  # noqa: E402
+
 TINY = (
     ("--preset", ("quick",)),
     ("--num-envs", ("1",)),
@@ -43,7 +49,7 @@ def jobs_in(folder: Path) -> tuple[Job, ...]:
     """A trunk and two branches of it."""
     longer = tuple((name, ("3000",) if values == ("1200",) else values) for name, values in TINY)
     grid = Grid("dqn", ("CartPole-v1",), ("none", "reset"), (0,), 0.25, 1, longer, folder)
-    return plan(grid, train_dqn.PRESETS)
+    return plan(grid)
 
 
 def finish(jobs: tuple[Job, ...], pool: Any, during: Callable[[Sweep], None] = lambda sweep: None) -> None:
@@ -176,7 +182,7 @@ def _is_child(path: Path, parent: int) -> bool:
 @pytest.mark.slow
 def test_a_stopped_sweep_goes_on_where_it_was(cluster: Any, tmp_path: Path):
     grid = Grid("dqn", ("CartPole-v1",), ("none",), (0, 1), None, 1, TINY, tmp_path)
-    first, second = plan(grid, train_dqn.PRESETS)
+    first, second = plan(grid)
     pool = RayPool(cluster.address, 1, None, tmp_path)
     sweep = look((first, second), retry=False)
 
@@ -213,6 +219,20 @@ def test_a_stopped_sweep_goes_on_where_it_was(cluster: Any, tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_a_run_waits_for_cpus_of_its_own(cluster: Any, tmp_path: Path):
+    jobs = jobs_in(tmp_path)[1:]
+    finish(jobs_in(tmp_path)[:1], LocalPool(1))
+    pool = RayPool(cluster.address, 1, None, tmp_path)
+    at_once: list[int] = []
+    try:
+        assert pool.slots == 1
+        finish(jobs, pool, lambda sweep: at_once.append(sum(bool(processes(job)) for job in jobs)))
+    finally:
+        pool.close()
+    assert max(at_once) == 1
+
+
+@pytest.mark.slow
 def test_a_node_without_the_shared_folder_is_named_before_any_run(cluster: Any, tmp_path: Path, monkeypatch: Any):
     monkeypatch.setattr(RayPool, "_seen", lambda pool: (str(tmp_path), str(tmp_path), "/nowhere/sign"))
     with pytest.raises(ValueError, match=r"^node [0-9.]+ does not see /nowhere/sign: [^\n]*$"):
@@ -238,4 +258,16 @@ def test_a_folder_in_use_is_waited_for_and_then_given_up(tmp_path: Path):
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "head", "ray://head:10001"])
 def test_a_cluster_that_is_not_there_is_named_in_one_line(address: str):
     with pytest.raises(ValueError, match=f"--ray {address} given; [^\n]*$"):
-        connect(address)
+        join(address)
+
+
+def test_ray_is_asked_for_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ValueError, match=re.escape(INSTALL)):
+        ray_pool(None, 1, None, tmp_path)
+
+
+def test_nothing_imports_optional_packages_before_they_are_used():
+    """TensorBoard imports fsspec by itself, where it is installed."""
+    program = "import compare, sys; assert not {'ray', 'experiments.remote.upload'} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)

@@ -18,8 +18,8 @@ from experiments.sweep.conduct import Ending, Sweep, conduct, look
 from experiments.sweep.endings import say_endings
 from experiments.sweep.grid import TRUNK, Job
 from experiments.sweep.local import LocalPool
-from experiments.sweep.states import newest_lines, progress_of, state_of, states_of
-from experiments.sweep.table import LiveTable, draw, short
+from experiments.sweep.states import TAIL, standing_of, state_of, states_of
+from experiments.sweep.table import LiveTable, short, table_of
 from training.files import FolderLock
 
 # Stands for a training script: writes what a run writes, a step each hundredth of a second.
@@ -189,7 +189,7 @@ def test_a_failed_run_shows_its_last_lines_until_it_is_retried(folder: Path):
 def test_a_stop_reaches_every_run_and_the_next_call_continues(folder: Path):
     jobs = [job(folder, f"r{index}", steps=150) for index in range(3)]
     sweep = look(jobs, retry=False)
-    conduct(sweep, LocalPool(slots=2), stop_requested=lambda: progress_of(jobs[1]).step > 3)
+    conduct(sweep, LocalPool(slots=2), stop_requested=lambda: standing_of(jobs[1]).step > 3)
     assert [sweep.state(job) for job in jobs] == ["waiting", "waiting", "waiting"]
     assert not sweep.failed
     assert [state_of(job) for job in jobs] == ["interrupted", "interrupted", "new"]
@@ -197,7 +197,7 @@ def test_a_stop_reaches_every_run_and_the_next_call_continues(folder: Path):
     conduct(again, LocalPool(slots=3))
     assert again.complete
     assert "--resume" in log_path(jobs[0].folder).read_text()
-    assert len(newest_lines(jobs[0].folder)) == 151  # each step once
+    assert len(jobs[0].reader.newest(jobs[0].folder, TAIL)) == 151  # each step once
 
 
 def test_runs_stop_when_the_comparison_is_killed(folder: Path):
@@ -247,8 +247,8 @@ def test_the_table_shows_what_needs_attention_first(folder: Path):
     sweep.failed[jobs[3].folder] = Failure(1, ("[red]oops",))
     sweep.running.add(jobs[0].folder)
     console = Console(width=100, record=True, file=io.StringIO())
-    progress = {job.name: progress_of(job) for job in jobs}
-    console.print(draw(sweep, {job.name: sweep.state(job) for job in jobs}, progress, lambda job: None, "3 left", 4))
+    states, standings = ({job.name: of(job) for job in jobs} for of in (sweep.state, standing_of))
+    console.print(table_of(sweep, states, standings, lambda job: None, "3 left", 4))
     lines = console.export_text().splitlines()
     assert "failed" in lines[1]
     assert "exit code 1" in lines[1]

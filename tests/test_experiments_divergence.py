@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from experiments.report.figures import looks, style
+from experiments.report.scores import summary, write_scores
 
 from experiments.analysis.results import Options
 from experiments.report.curve_figures import draw_curves, panel_of
-from experiments.report.figures import looks, style
 from experiments.report.page import write_report
-from experiments.report.scores import summary, write_scores
 from tests.fixtures.comparison import write_comparison, write_run
 from tests.test_experiments_results import noted, only, results_of
 

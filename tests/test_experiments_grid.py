@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 import train_dqn
-import train_sac
 from compare import make_grid, parse_seeds, read_options
 from experiments.sweep.grid import TRUNK, Job, plan
 from training.differences import differences
@@ -22,7 +21,7 @@ CARTPOLE = (
 
 def jobs_of(*words: str, folder: Path = Path("runs/c")) -> tuple[Job, ...]:
     options, passed = read_options([*words, "--dir", str(folder)])
-    return plan(make_grid(options, passed), {"sac": train_sac, "dqn": train_dqn}[options.agent].PRESETS)
+    return plan(make_grid(options, passed))
 
 
 def train(job: Job) -> None:

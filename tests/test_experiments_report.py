@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from envs.scores import References
+from envs.reference_scores import References
 from experiments.analysis.analyse import analyse
 from experiments.analysis.found import find_runs
 from experiments.analysis.results import Contrast, Options, Results, TrunkCounts

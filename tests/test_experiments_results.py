@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from experiments.report.scores import summary, write_scores
 
 from experiments.analysis.analyse import analyse
 from experiments.analysis.found import find_runs
 from experiments.analysis.results import Comparison, Options, Results
-from experiments.report.scores import summary, write_scores
 from tests.fixtures.comparison import write_comparison, write_run
 from training.history import final_return
 

@@ -8,7 +8,7 @@ import pytest
 from experiments.failure import failure_path, log_path, note_failure
 from experiments.sweep.conduct import conduct, look
 from experiments.sweep.local import LocalPool
-from experiments.sweep.states import progress_of, state_of
+from experiments.sweep.states import standing_of, state_of
 from tests.test_experiments_conduct import job, write_metrics
 
 
@@ -38,7 +38,7 @@ def test_metrics_that_no_run_wrote_make_no_run_finished(tmp_path: Path, line: st
     write_metrics(run)
     (run.folder / "metrics.jsonl").write_text(line + "\n")
     assert state_of(run) == "interrupted"
-    assert progress_of(run).step in (0, 3)
+    assert standing_of(run).step in (0, 3)
 
 
 def test_pipes_in_place_of_files_keep_nobody_waiting(tmp_path: Path):

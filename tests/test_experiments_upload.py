@@ -6,7 +6,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from experiments.sweep.upload import Uploads, check, upload
+from experiments.remote.upload import Uploads, check, upload
 
 FILES = {
     "config.json": "{}",

@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from experiments.sweep.grid import TRUNK, Job
-from experiments.sweep.weights import PROCESS, Disk, Weight, disk_of, memory_of_a_run, weigh
+from experiments.sweep.weights import PROCESS, Disk, disk_of, memory_of_a_run
 from replay import FrameReplay, TransitionReplay
+from training.reinforcement import Reinforcement
 from training.settings import RunSettings
+from training.work import Weight
 
 
 def job(name: str, start: int, stop: int, trunk: Path | None = None) -> Job:
@@ -20,19 +22,22 @@ def job(name: str, start: int, stop: int, trunk: Path | None = None) -> Job:
 
 def weight(transitions: int, **settings: Any) -> Weight:
     run = RunSettings(action_repeat=1, checkpoint_every=1_000, **settings)
-    return Weight(8 * transitions, transitions, 100, run)
+    return Weight(run, 100, 8 * transitions, transitions)
+
+
+def weigh(replay: FrameReplay | TransitionReplay, agent: Any) -> Weight:
+    return Reinforcement.weight(cast(Any, SimpleNamespace(replay=replay, agent=agent, settings=RunSettings())))
 
 
 def test_memory_that_has_two_views_is_counted_once():
     agent = SimpleNamespace(state_dict=lambda: {"weight": torch.zeros(10), "bias": torch.zeros(5)})
     frames = FrameReplay(1_000, 1, (84, 84), stack=4)
-    found = weigh(cast(Any, SimpleNamespace(replay=frames, agent=agent, settings=RunSettings())))
+    found = weigh(frames, agent)
     assert frames.frames.nbytes <= found.replay < 1.02 * frames.frames.nbytes
     assert (found.transitions, found.checkpoint) == (1_000, 60)
+    assert found.steps_of_a_transition == RunSettings().action_repeat == 2
     flat = TransitionReplay(1_000, 3, 1)
-    assert (
-        weigh(cast(Any, SimpleNamespace(replay=flat, agent=agent, settings=RunSettings()))).replay == flat.rows.nbytes
-    )
+    assert weigh(flat, agent).replay == flat.rows.nbytes
     assert memory_of_a_run({"a": found, "b": weight(10)}) == found.replay + PROCESS
 
 

@@ -13,19 +13,19 @@ import torch
 from torch import Tensor, nn
 
 from agents import SAC, SACSettings
-from agents.networks import ResidualBlock
+from agents.sac.networks import ResidualBlock
 from fire import (
     ContinualBackprop,
-    Intervention,
-    Network,
+    Method,
+    MethodNetwork,
     Never,
     PlasticityManager,
     Watch,
     hidden_layers,
-    parse_intervention,
+    parse_method,
     spell,
 )
-from fire.interventions import continual_backprop, own_counts, renewal
+from fire.methods import continual_backprop, own_counts, renewal
 from replay import Batch
 
 REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "cbp_reference.json").read_text())
@@ -44,23 +44,23 @@ def numbers(listed: list[float]) -> Tensor:
     return torch.tensor(listed, dtype=torch.float64)
 
 
-def make_network(module: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> Network:
+def make_network(module: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> MethodNetwork:
     """As the manager hands one to a method."""
     initial = {name: value.detach().clone() for name, value in module.state_dict().items()}
     layers = hidden_layers(module)
     watch = Watch(module, layers)
-    return Network(
+    return MethodNetwork(
         "net", module, initial, optimizer, layers=layers, activations=watch, generator=torch.Generator().manual_seed(0)
     )
 
 
-def begun(method: Intervention, network: Network) -> Network:
+def begun(method: Method, network: MethodNetwork) -> MethodNetwork:
     method.check(network)
     method.begin(network)
     return network
 
 
-def train(network: Network, inputs: Tensor) -> None:
+def train(network: MethodNetwork, inputs: Tensor) -> None:
     """A gradient step."""
     assert network.optimizer is not None
     network.optimizer.zero_grad()
@@ -135,7 +135,7 @@ def test_three_hundred_steps_are_those_of_the_released_code(case, monkeypatch):
     hidden_names = [layer.name for layer in hidden_layers(module)]
     replace = renewal.replace_units_
 
-    def record(network: Network, layer: Any, units: Any) -> None:
+    def record(network: MethodNetwork, layer: Any, units: Any) -> None:
         replaced.append([step, hidden_names.index(layer.name), units[-1].tolist()])
         replace(network, layer, units)
 
@@ -239,7 +239,7 @@ def test_replaced_units_begin_anew_and_the_others_are_untouched_bit_by_bit(kind)
         assert not any(moments[written].any() for moments in tensors(network)[name][1:])
 
 
-def tensors(network: Network) -> dict[str, list[Tensor]]:
+def tensors(network: MethodNetwork) -> dict[str, list[Tensor]]:
     """Every parameter with its moments."""
     assert network.optimizer is not None
     state = network.optimizer.state
@@ -305,7 +305,7 @@ def test_a_run_restored_in_the_middle_goes_on_bit_by_bit(biases):
     assert_resumes(ContinualBackprop(replacement_rate=0.05, maturity=6, biases=biases))
 
 
-def assert_resumes(method: Intervention) -> None:
+def assert_resumes(method: Method) -> None:
     """Forty steps are those of twenty, saved and restored into new objects, and twenty more."""
     straight, halves = started(method), started(method)
     go_on(*straight, range(40))
@@ -325,11 +325,11 @@ def assert_resumes(method: Intervention) -> None:
 Started = tuple[PlasticityManager, nn.Module, torch.optim.Optimizer]
 
 
-def started(method: Intervention) -> Started:
+def started(method: Method) -> Started:
     module = mlp()
     optimizer = torch.optim.AdamW(module.parameters(), 0.01)
     initial = {name: value.detach().clone() for name, value in module.state_dict().items()}
-    return PlasticityManager([Network("net", module, initial, optimizer)], method, Never()), module, optimizer
+    return PlasticityManager([MethodNetwork("net", module, initial, optimizer)], method, Never()), module, optimizer
 
 
 def go_on(manager: PlasticityManager, module: nn.Module, optimizer: torch.optim.Optimizer, steps: range) -> None:
@@ -366,7 +366,7 @@ def test_in_a_block_of_updates_it_acts_at_each_and_leaves_targets_alone():
     ],
 )
 def test_it_is_spelled_like_every_method(text, method):
-    assert parse_intervention(text) == method
+    assert parse_method(text) == method
     assert spell(method) == text
 
 
@@ -381,7 +381,7 @@ def test_it_is_spelled_like_every_method(text, method):
 )
 def test_wrong_values_end_in_one_line(text, message):
     with pytest.raises(ValueError, match=message) as caught:
-        parse_intervention(text)
+        parse_method(text)
     assert "\n" not in str(caught.value)
 
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agents.networks import Critic
-from agents.q_network import make_network
-from fire import Companion, Dash, Injection, Matrix, Network, Never, PlasticityManager, Position, parse_intervention
+from agents.dqn.networks import make_network
+from agents.sac.networks import Critic
+from fire import Companion, Dash, Injection, Matrix, MethodNetwork, Never, PlasticityManager, Position, parse_method
 
 REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "dash_reference.json").read_text())
 
@@ -29,7 +29,7 @@ def tensors(flat: dict[str, list[float]]) -> dict[str, Tensor]:
 
 def network_of(module: nn.Module, loss: Any, **more: Any) -> Any:
     initial = {name: value.clone() for name, value in module.state_dict().items()}
-    return Network("q", module, initial, loss=loss, **more)
+    return MethodNetwork("q", module, initial, loss=loss, **more)
 
 
 def make_q_network() -> Any:
@@ -181,7 +181,7 @@ def test_weights_that_the_loss_does_not_reach_point_nowhere():
 
 def test_the_manager_hands_it_the_loss_and_refuses_one_that_has_no_gradient():
     network = make_q_network()
-    manager = PlasticityManager([network], parse_intervention("dash:least=0.05"), Never())
+    manager = PlasticityManager([network], parse_method("dash:least=0.05"), Never())
     assert manager.act(Position(0, 0), {"q": network.loss}).method == "dash:least=0.05"
     before = values(network.module)
     with pytest.raises(ValueError, match=r"'q'.*no finite gradient by 'encoder\.0\.weight'"):

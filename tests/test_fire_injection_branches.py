@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from agents.networks import Linear
+from agents.sac.networks import Linear
 from fire import (
     Fire,
     Injection,

@@ -16,7 +16,7 @@ from replay import Batch
 from train_sac import train
 from training.checkpoint import read_checkpoint, steps_of
 from training.differences import differences
-from training.files import read_lines
+from training.lines import read_lines
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 OBSERVATION, ACTION = 5, 2

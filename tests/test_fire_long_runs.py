@@ -11,10 +11,10 @@ from fire import (
     Every,
     Fire,
     Injection,
-    Intervention,
+    Method,
     Network,
     Never,
-    NoIntervention,
+    NoMethod,
     PlasticityManager,
     Position,
     Reset,
@@ -24,7 +24,7 @@ from fire.record import KEPT
 from tests.fixtures.small_q_network import act, make_network
 
 
-def make_manager(method: Intervention, *triggers: str) -> PlasticityManager:
+def make_manager(method: Method, *triggers: str) -> PlasticityManager:
     module = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
     network = Network("critic", module, {key: value.clone() for key, value in module.state_dict().items()})
     return PlasticityManager([network], method, Every(10), triggers=[parse_trigger(text, 50) for text in triggers])
@@ -101,7 +101,7 @@ def test_one_event_is_enough_at_a_position_also_after_loading():
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grow(Intervention):
+class Grow(Method):
     """Adds a layer, up to a limit."""
 
     layers: int = 5
@@ -112,7 +112,7 @@ class Grow(Intervention):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Soften(Intervention):
+class Soften(Method):
     """Exchanges a module that has no tensors."""
 
     def restructure(self, network):
@@ -144,7 +144,7 @@ def test_a_state_of_an_earlier_version_gives_the_same_structure_and_is_small_fro
     manager = act(network, Fire(), Injection(), Reset(), Injection())
     earlier, loaded = as_earlier_versions_saved(manager), []
     for state in (earlier, saved(manager)):
-        loaded.append(PlasticityManager([make_network()], NoIntervention(), Never()))
+        loaded.append(PlasticityManager([make_network()], NoMethod(), Never()))
         loaded[-1].load_state_dict(state)
     assert structure(loaded[0]) == structure(loaded[1]) == list(network.module.state_dict())
     assert saved(loaded[0]) == saved(loaded[1]) == saved(manager)

@@ -18,10 +18,10 @@ from fire import (
     Event,
     Every,
     Fire,
-    Intervention,
+    Method,
     Network,
     Never,
-    NoIntervention,
+    NoMethod,
     PlasticityManager,
     Position,
     Reset,
@@ -35,26 +35,24 @@ def make_network(name: str = "critic") -> Any:
 
 @given(st.integers(1, 50), st.lists(st.integers(1, 30), min_size=1, max_size=20))
 def test_every_happens_at_its_exact_updates_whatever_the_blocks(period, blocks):
-    manager = PlasticityManager([], NoIntervention(), Every(period))
+    manager = PlasticityManager([], NoMethod(), Every(period))
     position, events = Position(0, 0), []
     for block in blocks:
         left = block
         while left:
             until = manager.updates_until_event(position)
             count = min(left, until)
-            after = Position(position.updates + count, position.environment_steps)
+            after = Position(position.updates + count, position.progress)
             if manager.due(position, after):
                 events.append(after.updates)
             position, left = after, left - count
     assert events == list(range(period, sum(blocks) + 1, period))
 
 
-def test_at_happens_once_when_its_environment_step_is_reached():
+def test_at_happens_once_when_its_point_is_reached():
     schedule = At((500, 1000))
     steps = [Position(0, step) for step in range(0, 1201, 16)]
-    crossed = [
-        after.environment_steps for before, after in itertools.pairwise(steps) if schedule.crossed(before, after)
-    ]
+    crossed = [after.progress for before, after in itertools.pairwise(steps) if schedule.crossed(before, after)]
     assert crossed == [512, 1008]
     assert schedule.crossed(Position(0, 498), Position(0, 500))
     assert not schedule.crossed(Position(0, 500), Position(0, 502))
@@ -75,7 +73,7 @@ def test_impossible_schedules_are_refused(make):
 def test_an_event_records_what_was_done_to_each_network():
     networks = [make_network("actor"), make_network("critic")]
     before = {network.name: fire.deviation_from_isometry(network.module) for network in networks}
-    manager = PlasticityManager(networks, Fire(solver="exact"), Every(100))
+    manager = PlasticityManager(networks, Fire(solver="exact"), Every(100), unit="environment steps")
     event = manager.act(Position(100, 50))
     assert list(manager.events) == [event]
     assert (event.position, event.method) == (Position(100, 50), "fire:solver=exact")
@@ -94,9 +92,22 @@ def test_an_event_records_what_was_done_to_each_network():
     assert "fire:solver=exact after 100 updates, 50 environment steps" in str(event)
 
 
-def test_an_event_without_intervention_measures_and_changes_nothing():
+def test_an_event_claims_no_unit_that_its_manager_was_not_told():
+    event = PlasticityManager([make_network()], Reset(), Every(1)).act(Position(1000, 2000))
+    assert str(event).startswith("reset after 1,000 updates, progress 2,000 (")
+
+
+def test_a_position_is_stored_as_it_always_was():
+    """Progress is stored under the name of its first unit, and read back from there."""
+    assert list(Position(3, 4).to_json().items()) == [("updates", 3), ("environment_steps", 4)]
+    assert Position.from_json({"updates": 3, "environment_steps": 4}) == Position(updates=3, progress=4)
+    with pytest.raises(ValueError, match="'environment_steps'"):
+        Position.from_json({"updates": 3, "progress": 4})
+
+
+def test_an_event_without_a_method_measures_and_changes_nothing():
     network = make_network()
-    event = PlasticityManager([network], NoIntervention(), Every(1)).act(Position(1, 1))
+    event = PlasticityManager([network], NoMethod(), Every(1)).act(Position(1, 1))
     assert all(row.squared_frobenius_error == 0.0 for row in event.networks[0].matrices)
     assert all(row.deviation_after == row.deviation_before > 0 for row in event.networks[0].matrices)
 
@@ -129,7 +140,7 @@ def test_the_manager_refuses_what_could_not_act_before_a_run_starts():
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decay(Intervention):
+class Decay(Method):
     """A method that acts on every step and through the loss."""
 
     acts_every_step = True
@@ -165,7 +176,7 @@ def test_other_methods_cost_nothing_between_events():
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grow(Intervention):
+class Grow(Method):
     """A method that changes the network's structure."""
 
     def restructure(self, network):

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 
 import fire
-from agents.networks import Critic
-from fire import Injection, Matrix, Network, hidden_layers, measure, take_inventory
+from agents.sac.networks import Critic
+from fire import Injection, Matrix, MethodNetwork, hidden_layers, measure, take_inventory
 from fire.activity import dormancy_scores, feature_measures, unit_measures
 from fire.curvature import top_eigenvalue
 from fire.spectra import gram_measures
@@ -48,7 +48,12 @@ def make_network(module: Any = None, **fields: Any) -> Any:
         "head": ("1",),
         "loss": lambda: (module(images) - wanted).square().mean(),
     }
-    return Network("q", module, **(defaults | fields))
+    return MethodNetwork("q", module, **(defaults | fields))
+
+
+def measured(network: Any, reference: Any = None, hessian: bool = False) -> dict[str, float]:
+    """Every measure of a network whose loss stands beside it."""
+    return measure(network, reference, hessian, network.loss)
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
@@ -112,8 +117,8 @@ def test_active_units_are_counted_as_by_the_public_code_of_ma_et_al():
     )
     observations, actions = torch.tensor(recorded["observations"]), torch.tensor(recorded["actions"])
     torch.testing.assert_close(critic(observations, actions)[0].flatten(), torch.tensor(recorded["q1"]))
-    network = Network("critic", critic, {}, loss=lambda: torch.cat(critic(observations, actions)).mean())
-    found = measure(network)
+    network = MethodNetwork("critic", critic, {}, loss=lambda: torch.cat(critic(observations, actions)).mean())
+    found = measured(network)
     assert found["active"] == pytest.approx(recorded["fau"], abs=1e-12)
     layers = {name.removeprefix("active/") for name in found if name.startswith("active/")}
     assert layers == {"Q1.1", "Q1.3", "Q2.1", "Q2.3"}
@@ -124,12 +129,12 @@ def test_units_that_are_killed_are_counted_in_their_layer_and_in_the_network():
     with torch.no_grad():
         for layer in (module[0][0], module[0][2], module[1][0]):
             layer.bias += 1.0  # so that every unit is awake
-    healthy = measure(make_network(module))
+    healthy = measured(make_network(module))
     assert healthy["dead"] == healthy["dead/0.1"] == 0.0
     with torch.no_grad():
         for layer, unit in ((module[0][0], 2), (module[1][0], 0), (module[1][0], 5)):
             layer.weight[unit], layer.bias[unit] = 0.0, -1.0
-    found = measure(make_network(module))
+    found = measured(make_network(module))
     assert found["dead/0.1"] == pytest.approx(1 / 6)
     assert found["dead/1.1"] == pytest.approx(2 / 8)
     assert found["dead"] == pytest.approx(3 / 18)
@@ -160,15 +165,15 @@ def test_a_unit_that_one_of_sacs_critics_lost_is_counted():
     critic.initialise(torch.Generator().manual_seed(0))
     draw = torch.Generator().manual_seed(1)
     observations, actions = torch.randn(64, 5, generator=draw), torch.randn(64, 2, generator=draw)
-    network = Network(
+    network = MethodNetwork(
         "critic", critic, {}, head=("value",), loss=lambda: critic(observations, actions).square().mean(1).sum()
     )
     with torch.no_grad():
         for block in critic.encoder.blocks:
             block.expand.bias += 2.0
-        assert measure(network)["dead"] == 0.0
+        assert measured(network)["dead"] == 0.0
         critic.encoder.blocks[1].expand.bias[1, 0, 7] = -100.0
-    found = measure(network)
+    found = measured(network)
     assert found["dead/encoder.blocks.1.activation"] == pytest.approx(1 / 32)
     assert found["dead"] == pytest.approx(1 / 64)
 
@@ -227,7 +232,7 @@ def test_features_are_what_the_last_layer_is_given_in_the_pass_that_is_different
             wanted = module(others).amax(1, keepdim=True)
         return (values - wanted).square().mean()
 
-    found = measure(make_network(module, loss=loss))
+    found = measured(make_network(module, loss=loss))
     for name, value in feature_measures(module[1][:-1](module[0](images))).items():
         assert found[name] == pytest.approx(float(value))
 
@@ -243,7 +248,7 @@ def test_features_are_measured_as_they_were_before_the_last_layer_wrote_over_the
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(3, 6), Doubling(6, 1))
     inputs = torch.randn(20, 3)
-    found = measure(Network("q", module, {}, head=("1",), loss=lambda: module(inputs).square().mean()))
+    found = measured(MethodNetwork("q", module, {}, head=("1",), loss=lambda: module(inputs).square().mean()))
     assert found["feature_norm"] == pytest.approx(float(module[0](inputs).detach().norm(dim=1).mean()))
 
 
@@ -271,9 +276,9 @@ def test_deviation_and_spread_equal_explicit_computations():
 
 def test_fire_leaves_deviation_zero_and_spread_one():
     module = make_module()
-    assert measure(make_network(module))["deviation"] > 1
+    assert measured(make_network(module))["deviation"] > 1
     fire.fire_(module, solver="exact")
-    found = measure(make_network(module))
+    found = measured(make_network(module))
     assert found["deviation"] < 1e-6
     assert found["spread"] == pytest.approx(1.0, abs=1e-5)
 
@@ -299,24 +304,24 @@ def test_a_null_direction_has_the_largest_spread_and_a_weight_that_is_nan_has_no
 def test_norms_and_squared_frobenius_error_equal_sums_over_parameters():
     network = make_network()
     before = weights_of(make_module(seed=9))
-    found = measure(network, before)
+    found = measured(network, before)
     named, first = weights_of(network.module), network.initial
     assert found["weight_norm"] == pytest.approx(math.sqrt(sum(float((w**2).sum()) for w in named.values())))
     assert found["sfe"] == pytest.approx(sum(float(((named[name] - before[name]) ** 2).sum()) for name in named))
     name = "1.0.weight"
     assert found[f"sfe/{name}"] == pytest.approx(fire.squared_frobenius_error(before[name], named[name]))
     assert found[f"weight_norm/{name}"] == pytest.approx(float(named[name].norm()))
-    assert measure(network)["sfe"] == 0.0
+    assert measured(network)["sfe"] == 0.0
     network.module[1][0].weight.data += 0.5
-    assert measure(network)["sfe"] == pytest.approx(128 * 0.25)
+    assert measured(network)["sfe"] == pytest.approx(128 * 0.25)
     assert first[name].shape == (8, 16)
     with pytest.raises(ValueError, match=r"network 'q': the reference has no value of '0\.0\.bias'"):
-        measure(network, {})
+        measured(network, {})
 
 
 def test_gradient_norm_equals_that_of_a_backward_pass():
     network = make_network()
-    found = measure(network)
+    found = measured(network)
     network.loss().backward()
     gradients = {name: weight.grad for name, weight in network.module.named_parameters()}
     assert found["gradient_norm"] == pytest.approx(math.sqrt(sum(float((g**2).sum()) for g in gradients.values())))
@@ -331,7 +336,7 @@ def test_effective_learning_rate_is_the_rate_over_the_weights_length(optimizer, 
         {"params": module[0].parameters(), "lr": torch.tensor(0.25)},
         {"params": module[1].parameters(), "lr": 0.5},
     ]
-    found = measure(make_network(module, optimizer=optimizer(groups)))
+    found = measured(make_network(module, optimizer=optimizer(groups)))
     rates = {"0.0.weight": 0.25, "0.2.weight": 0.25, "1.0.weight": 0.5, "1.2.weight": 0.5}
     wanted = {name: rate / float(weights_of(module)[name].norm()) ** power for name, rate in rates.items()}
     for name, value in wanted.items():
@@ -350,7 +355,7 @@ def test_the_effective_learning_rate_says_how_far_a_step_turns_a_normalised_weig
             module[0].weight.data *= scale
             inputs, before = torch.randn(16, 4).double(), module[0].weight.detach() / scale
             step: Any = optimizer([module[0].weight], 1e-6)
-            rates.append(measure(Network("q", module, {}, step))["effective_learning_rate"])
+            rates.append(measured(MethodNetwork("q", module, {}, step))["effective_learning_rate"])
             module(inputs).square().mean().backward()
             step.step()
             turns.append(float((module[0].weight.detach() / scale - before).norm()))
@@ -359,7 +364,7 @@ def test_the_effective_learning_rate_says_how_far_a_step_turns_a_normalised_weig
 
 
 def test_parts_of_one_weight_are_matrices_of_their_own():
-    found = measure(Network("attention", nn.MultiheadAttention(8, 2), {}))
+    found = measured(MethodNetwork("attention", nn.MultiheadAttention(8, 2), {}))
     assert found["deviation/in_proj_weight.query"] != found["deviation/in_proj_weight.value"]
     assert "weight_norm/in_proj_weight" in found
 
@@ -367,7 +372,7 @@ def test_parts_of_one_weight_are_matrices_of_their_own():
 def test_what_is_frozen_is_not_measured():
     network = make_network()
     Injection().restructure(network)
-    found = measure(network)
+    found = measured(network)
     assert "deviation/1.trained.0.weight" in found
     assert not [name for name in found if ".frozen." in name or ".old." in name]
     trained = [weight.detach() for weight in network.module.parameters() if weight.requires_grad]
@@ -403,10 +408,10 @@ def test_the_top_eigenvalue_equals_that_of_the_whole_hessian():
         torch.cat([weight.detach().flatten() for weight in weights.values()])
     )
     top = float(torch.linalg.eigvalsh(hessian)[-1])
-    network = Network("q", module, {}, loss=lambda: small_loss(module))
-    found = measure(network, hessian=True)["hessian"]
+    network = MethodNetwork("q", module, {}, loss=lambda: small_loss(module))
+    found = measured(network, hessian=True)["hessian"]
     assert found == pytest.approx(top, rel=1e-4)
-    assert found == measure(network, hessian=True)["hessian"]
+    assert found == measured(network, hessian=True)["hessian"]
 
 
 @pytest.mark.parametrize("values", [[-9.0, 1.0, 2.0], [0.0, 0.0, 0.0], [-3.0, -2.0, -1.0], [4.0] * 30])
@@ -419,11 +424,13 @@ def test_the_top_eigenvalue_is_the_largest_and_not_the_longest(values):
 
 def test_a_linear_loss_bends_nowhere_and_a_diverged_one_has_no_eigenvalue():
     module = nn.Linear(3, 1)
-    linear = Network("q", module, {}, loss=lambda: module(torch.ones(4, 3)).mean())
-    assert measure(linear, hessian=True)["hessian"] == 0.0
+    linear = MethodNetwork("q", module, {}, loss=lambda: module(torch.ones(4, 3)).mean())
+    assert measured(linear, hessian=True)["hessian"] == 0.0
     diverged = small_module()
     diverged[0].weight.data[0, 0] = math.nan
-    assert math.isnan(measure(Network("q", diverged, {}, loss=lambda: small_loss(diverged)), hessian=True)["hessian"])
+    assert math.isnan(
+        measured(MethodNetwork("q", diverged, {}, loss=lambda: small_loss(diverged)), hessian=True)["hessian"]
+    )
 
 
 # What measuring leaves alone, and what it cannot ask
@@ -464,15 +471,15 @@ def test_training_is_not_disturbed(fails):
         return [[tensor.clone() for tensor in tensors], torch.get_rng_state(), flags, hooks, torch.is_grad_enabled()]
 
     before = everything()
-    network = Network("q", module, {}, optimizer, head=("head",), loss=loss)
+    network = MethodNetwork("q", module, {}, optimizer, head=("head",), loss=loss)
     with torch.no_grad():
         if fails:
             with pytest.raises(RuntimeError, match="no examples"):
-                measure(network, hessian=True)
+                measured(network, hessian=True)
         else:
-            found = measure(network, hessian=True)
+            found = measured(network, hessian=True)
             assert found["gradient_norm"] > 0
-            assert found == measure(network, hessian=True)  # the same random numbers again
+            assert found == measured(network, hessian=True)  # the same random numbers again
     after = everything()
     for old, new in zip(before[0], after[0], strict=True):
         assert torch.equal(old, new)
@@ -496,42 +503,42 @@ def test_values_come_from_the_device_at_once(monkeypatch):
         for name in ("item", "cpu", "numpy", "__float__", "__int__", "__bool__"):
             patched.setattr(Tensor, name, refuse)
         patched.setattr(Tensor, "tolist", fetch)
-        found = measure(network)
+        found = measured(network)
     assert fetched == [(len(found),)]
 
 
 def test_a_diverged_network_is_measured_and_nan_stays_nan():
     network = make_network()
     network.module[0][0].weight.data[0, 0, 0, 0] = math.nan
-    found = measure(network)
+    found = measured(network)
     for name in ("dormant", "dead", "active", "effective_rank", "stable_rank", "feature_norm", "gradient_norm"):
         assert math.isnan(found[name]), name
     assert math.isnan(found["deviation/0.0.weight"])
     assert math.isfinite(found["deviation/1.0.weight"])
     network.module[0][0].weight.data.fill_(math.inf)
-    assert not math.isfinite(measure(network)["weight_norm"])
+    assert not math.isfinite(measured(network)["weight_norm"])
 
 
 def test_what_cannot_be_asked_of_a_network_is_absent():
     network = make_network()
-    everything = measure(network)
-    without_loss = measure(replace(network, loss=None))
+    everything = measured(network)
+    without_loss = measured(replace(network, loss=None))
     assert {"deviation", "spread", "weight_norm", "sfe", "effective_learning_rate"} <= without_loss.keys()
     assert not {"dormant", "active", "effective_rank", "gradient_norm"} & without_loss.keys()
     assert {name: everything[name] for name in without_loss} == without_loss
-    assert "effective_rank" not in measure(replace(network, head=()))
-    assert "effective_learning_rate" not in measure(replace(network, optimizer=None))
-    assert "sfe" not in measure(replace(network, initial={}))
+    assert "effective_rank" not in measured(replace(network, head=()))
+    assert "effective_learning_rate" not in measured(replace(network, optimizer=None))
+    assert "sfe" not in measured(replace(network, initial={}))
     module = nn.Linear(3, 1)
-    plain = measure(Network("q", module, {}, loss=lambda: module(torch.ones(2, 3)).mean()))
+    plain = measured(MethodNetwork("q", module, {}, loss=lambda: module(torch.ones(2, 3)).mean()))
     assert not hidden_layers(module)
     assert "gradient_norm" in plain
     assert "dormant" not in plain
     frozen = make_network().module.requires_grad_(False)
-    assert "gradient_norm" not in measure(make_network(frozen, optimizer=None))
+    assert "gradient_norm" not in measured(make_network(frozen, optimizer=None))
     with pytest.raises(ValueError, match="network 'q' has no loss"):
-        measure(replace(network, loss=None), hessian=True)
+        measured(replace(network, loss=None), hessian=True)
 
 
 def test_every_measure_that_a_trigger_may_name_is_there():
-    assert fire.MEASURES.keys() == {name for name in measure(make_network(), hessian=True) if "/" not in name}
+    assert fire.MEASURES.keys() == {name for name in measured(make_network(), hessian=True) if "/" not in name}

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fire import Injection, Intervention, Network, Never, NoIntervention, PlasticityManager, Position, Reset, Spectral
+from fire import Injection, Method, Network, Never, NoMethod, PlasticityManager, Position, Reset, Spectral
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wander(Intervention):
+class Wander(Method):
     """Adds noise at every step, and counts the units that it saw at work."""
 
     acts_at_events, acts_every_step, watches_units = False, True, True
@@ -35,7 +35,7 @@ class Wander(Intervention):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pull(Intervention):
+class Pull(Method):
     """A penalty."""
 
     acts_at_events, has_penalty = False, True
@@ -50,7 +50,7 @@ class PullAgain(Pull):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look(Intervention):
+class Look(Method):
     """Its record is the loss on the examples."""
 
     needs_loss = True
@@ -90,7 +90,7 @@ def restore(manager: PlasticityManager, state: tuple[str, dict[str, Tensor], lis
     manager.load_tensors(state[1])
 
 
-def two(method: Intervention, seed: int = 5) -> PlasticityManager:
+def two(method: Method, seed: int = 5) -> PlasticityManager:
     return PlasticityManager([make_network("actor"), make_network("critic")], method, Never(), seed=seed)
 
 
@@ -127,7 +127,7 @@ def test_methods_see_what_units_did_in_the_last_forward_pass():
 
 
 def test_a_method_that_is_new_to_a_run_begins_there():
-    trunk, branch = two(NoIntervention()), two(Wander())
+    trunk, branch = two(NoMethod()), two(Wander())
     trunk.act(Position(10, 5))
     restore(branch, saved(trunk))
     run(branch, 2)
@@ -137,7 +137,7 @@ def test_a_method_that_is_new_to_a_run_begins_there():
 
 
 def test_a_stream_that_has_not_moved_is_not_saved():
-    assert two(NoIntervention()).tensors() == {}
+    assert two(NoMethod()).tensors() == {}
 
 
 def test_the_weights_after_the_last_event_are_kept_and_restored():
@@ -159,9 +159,9 @@ def test_a_method_that_looks_at_examples_is_refused_without_them_and_records_wha
     with pytest.raises(ValueError, match="looks at examples: give `act` the network's loss"):
         manager.act(Position(1, 1))
     event = manager.act(Position(1, 1), {"actor": lambda: torch.tensor(2.5), "critic": lambda: torch.tensor(3.5)})
-    assert [dict(report.figures) for report in event.networks] == [{"loss": 2.5}, {"loss": 3.5}]
+    assert [dict(report.outcome) for report in event.networks] == [{"loss": 2.5}, {"loss": 3.5}]
     assert "loss: 3.5" in str(event)
-    assert type(event).from_json(json.loads(json.dumps(event.to_json()))).networks[1].figures == {"loss": 3.5}
+    assert type(event).from_json(json.loads(json.dumps(event.to_json()))).networks[1].outcome == {"loss": 3.5}
 
 
 def test_regularizers_act_beside_a_method_and_with_each_other():
@@ -177,12 +177,12 @@ def test_regularizers_act_beside_a_method_and_with_each_other():
 
 
 def test_a_regularizer_that_is_new_to_a_run_begins_on_the_weights_it_finds_there():
-    trunk = two(NoIntervention())
+    trunk = two(NoMethod())
     for network in trunk.networks.values():
         with torch.no_grad():
             network.module.get_parameter("0.weight").mul_(0.1).add_(torch.ones(8, 6))
     networks = [make_network("actor"), make_network("critic")]
-    branch = PlasticityManager(networks, NoIntervention(), Never(), [Spectral()])
+    branch = PlasticityManager(networks, NoMethod(), Never(), [Spectral()])
     restore(branch, saved(trunk))
     weight = networks[1].module[0].weight.detach()
     left = branch.tensors()["method.spectral.critic.memory.0.weight"]
@@ -191,7 +191,7 @@ def test_a_regularizer_that_is_new_to_a_run_begins_on_the_weights_it_finds_there
 
 def test_two_of_one_regularizer_are_refused():
     with pytest.raises(ValueError, match="spectral is given twice"):
-        PlasticityManager([make_network()], NoIntervention(), Never(), [Spectral(), Spectral(k=1)])
+        PlasticityManager([make_network()], NoMethod(), Never(), [Spectral(), Spectral(k=1)])
 
 
 def test_a_new_structure_is_begun_on_anew_and_the_same_way_when_it_is_loaded():

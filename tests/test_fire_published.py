@@ -29,9 +29,9 @@ import torch
 from torch import Tensor
 
 from agents import DQN, DQNSettings, q_network
-from agents.dqn import PUBLISHED_INTERVENTIONS
+from agents.dqn import PUBLISHED_METHODS
 from agents.optimizers import begin_at_zero
-from fire import Never, PlasticityManager, Position, parse_intervention
+from fire import Never, PlasticityManager, Position, parse_method
 from replay import Batch
 
 REFERENCE: dict[str, Any] = json.loads((Path(__file__).parent / "fixtures" / "published_reference.json").read_text())
@@ -101,8 +101,8 @@ def learn(agent: DQN, first: int, last: int) -> list[float]:
 
 
 def act(agent: DQN, spelling: str) -> None:
-    intervention = parse_intervention(spelling, presets=PUBLISHED_INTERVENTIONS)
-    PlasticityManager(agent.plastic(), intervention, Never()).act(Position(0, 0))
+    method = parse_method(spelling, presets=PUBLISHED_METHODS)
+    PlasticityManager(agent.plastic(), method, Never()).act(Position(0, 0))
 
 
 def check(agent: DQN, reference: dict[str, Any]) -> None:

@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agents.networks import Critic
-from agents.q_network import make_network
-from fire import Injection, Network, Never, PlasticityManager, Position, Redo, hidden_layers, parse_intervention
+from agents.dqn.networks import make_network
+from agents.sac.networks import Critic
+from fire import Injection, MethodNetwork, Never, PlasticityManager, Position, Redo, hidden_layers, parse_method
+from fire.activity import Watch
 from fire.activity import dormancy_scores as scores
-from fire.units import Watch
 
 REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "redo_reference.json").read_text())
 PLACES = {"conv1": "0", "conv2": "2", "fc1": "5", "q": "7"}
@@ -52,9 +52,9 @@ def renamed(name: str) -> str:
     return f"{PLACES[layer]}.{kind}"
 
 
-def network_of(module: nn.Module, loss: Any, initial: Any = None, optimizer: Any = None, **more: Any) -> Network:
+def network_of(module: nn.Module, loss: Any, initial: Any = None, optimizer: Any = None, **more: Any) -> MethodNetwork:
     initial = initial or {name: value.clone() for name, value in module.state_dict().items()}
-    return Network("q", module, initial, optimizer, loss=loss, generator=torch.Generator().manual_seed(1), **more)
+    return MethodNetwork("q", module, initial, optimizer, loss=loss, generator=torch.Generator().manual_seed(1), **more)
 
 
 def values(module: nn.Module) -> dict[str, Tensor]:
@@ -316,10 +316,10 @@ def test_every_moment_of_any_optimizer_starts_anew():
 
 def test_the_manager_records_how_many_units_began_anew():
     network, _ = make_q_network()
-    manager = PlasticityManager([network], parse_intervention("redo:tau=0"), Never())
-    event = manager.act(Position(updates=0, environment_steps=0), {"q": network.loss})
+    manager = PlasticityManager([network], parse_method("redo:tau=0"), Never())
+    event = manager.act(Position(updates=0, progress=0), {"q": network.loss})
     assert event.method == "redo:tau=0.0"
-    assert event.networks[0].figures["reset encoder.1"] == 2
+    assert event.networks[0].outcome["reset encoder.1"] == 2
 
 
 def test_looking_at_examples_moves_no_random_stream_and_no_running_mean():

@@ -9,15 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from agents.dqn import DQN
-from agents.dqn_settings import DQNSettings
+from agents.dqn.settings import DQNSettings
 from agents.sac import SAC
-from agents.sac_settings import SACSettings
+from agents.sac.settings import SACSettings
 from fire import (
     Injection,
-    Intervention,
+    Method,
+    MethodNetwork,
     Network,
     Never,
-    NoIntervention,
+    NoMethod,
     PlasticityManager,
     Position,
     parse_regularizer,
@@ -31,8 +32,8 @@ STRONG = [L2Init(strength=0.1), Parseval(strength=0.1), Spectral(strength=0.1), 
 PENALTIES = [regularizer for regularizer in STRONG if regularizer.has_penalty]
 
 
-def manager_of(network: Network, *regularizers: Regularizer, method: Intervention | None = None) -> PlasticityManager:
-    return PlasticityManager([network], method or NoIntervention(), Never(), regularizers)
+def manager_of(network: Network, *regularizers: Regularizer, method: Method | None = None) -> PlasticityManager:
+    return PlasticityManager([network], method or NoMethod(), Never(), regularizers)
 
 
 def train(network: Network, manager: PlasticityManager, steps: int, loss_weight: float = 1.0) -> None:
@@ -47,15 +48,15 @@ def train(network: Network, manager: PlasticityManager, steps: int, loss_weight:
         manager.after_step(network.name)
 
 
-def begun(network: Network, regularizer: Regularizer) -> Network:
-    """The network's record with the regularizer's memory, as a manager makes it."""
-    record = Network("q", network.module, network.initial, network.optimizer, head=network.head)
-    regularizer.check(record)
-    regularizer.begin(record)
-    return record
+def begun(network: Network, regularizer: Regularizer) -> MethodNetwork:
+    """The network with the regularizer's memory, as a manager gives it."""
+    own = MethodNetwork("q", network.module, network.initial, network.optimizer, head=network.head)
+    regularizer.check(own)
+    regularizer.begin(own)
+    return own
 
 
-def gradients(regularizer: Regularizer, network: Network) -> dict[str, Tensor | None]:
+def gradients(regularizer: Regularizer, network: MethodNetwork) -> dict[str, Tensor | None]:
     value = regularizer.penalty(network)
     assert value is not None
     trained = {name: own for name, own in network.module.named_parameters() if own.requires_grad}
@@ -233,7 +234,7 @@ def test_a_resumed_run_iterates_on_exactly(times):
 def test_power_iteration_comes_to_the_largest_singular_value():
     torch.manual_seed(0)
     module = nn.Linear(40, 30, bias=False)
-    network = Network("n", module, {}, generator=torch.Generator().manual_seed(0))
+    network = MethodNetwork("n", module, {}, generator=torch.Generator().manual_seed(0))
     Spectral().begin(network)
     wanted = (torch.linalg.matrix_norm(module.weight.detach(), 2) ** 2 - 1) ** 2
     errors = []
@@ -242,7 +243,7 @@ def test_power_iteration_comes_to_the_largest_singular_value():
         assert value is not None
         errors.append((value.detach() - wanted).abs().item())
     assert errors[-1] < 1e-4 < errors[0]
-    more = Network("n", module, {}, generator=torch.Generator().manual_seed(0))
+    more = MethodNetwork("n", module, {}, generator=torch.Generator().manual_seed(0))
     Spectral().begin(more)
     for _ in range(20):
         value = Spectral(strength=1.0, iterations=10).penalty(more)
@@ -254,7 +255,7 @@ def test_a_matrix_of_zeros_has_a_penalty_and_no_gradient():
     module = nn.Linear(4, 3)
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
-    network = Network("n", module, {}, generator=torch.Generator().manual_seed(0))
+    network = MethodNetwork("n", module, {}, generator=torch.Generator().manual_seed(0))
     regularizer = Spectral(strength=1.0)
     regularizer.begin(network)
     value = regularizer.penalty(network)
@@ -273,7 +274,9 @@ def test_a_matrix_of_zeros_has_a_penalty_and_no_gradient():
 def test_attention_is_three_matrices_of_one_parameter():
     torch.manual_seed(0)
     attention = nn.MultiheadAttention(8, 2)
-    network = Network("n", nn.ModuleList([attention, nn.Linear(8, 2)]), {}, generator=torch.Generator().manual_seed(0))
+    network = MethodNetwork(
+        "n", nn.ModuleList([attention, nn.Linear(8, 2)]), {}, generator=torch.Generator().manual_seed(0)
+    )
     found = gradients(Parseval(strength=1.0), network)
     parts = [part.detach() for part in attention.in_proj_weight.chunk(3)]
     wanted = [4 * 64 * (part @ part.T - 2 * torch.eye(8)) @ part for part in parts]
@@ -289,7 +292,7 @@ def test_groups_of_a_convolution_are_matrices_by_themselves():
     torch.manual_seed(0)
     convolution = nn.Conv2d(4, 6, 3, groups=2)
     module = nn.Sequential(convolution, nn.Flatten(), nn.Linear(6, 2))
-    found = gradients(Parseval(strength=1.0), Network("n", module, {}))["0.weight"]
+    found = gradients(Parseval(strength=1.0), MethodNetwork("n", module, {}))["0.weight"]
     parts = [part.detach().flatten(1) for part in convolution.weight.chunk(2)]
     wanted = [4 * (64 / 3) ** 2 * (part @ part.T - 2 * torch.eye(3)) @ part for part in parts]
     torch.testing.assert_close(found, torch.cat(wanted).view(6, 2, 3, 3), rtol=1e-4, atol=1e-2)
@@ -302,7 +305,7 @@ def test_spectral_knows_norms_by_their_gain_and_leaves_embeddings():
         norm.bias.fill_(0.5)
         nn.init.eye_(linear.weight)
     module = nn.Sequential(nn.Embedding(5, 4), norm, linear, nn.PReLU())
-    network = Network("n", module, {}, generator=torch.Generator().manual_seed(0))
+    network = MethodNetwork("n", module, {}, generator=torch.Generator().manual_seed(0))
     regularizer = Spectral(strength=1.0, iterations=50)
     regularizer.begin(network)
     value = regularizer.penalty(network)
@@ -333,7 +336,7 @@ def test_a_penalty_s_gradient_is_taken_once_and_scales(regularizer):
 
 def sac_step(regularizers: tuple[Regularizer, ...]) -> dict[str, Tensor]:
     agent = SAC(5, 2, SACSettings(critic_width=16, actor_width=8), seed=np.random.SeedSequence(0))
-    manager = PlasticityManager(agent.plastic(), NoIntervention(), Never(), regularizers)
+    manager = PlasticityManager(agent.plastic(), NoMethod(), Never(), regularizers)
     draw = torch.Generator().manual_seed(0)
     flat = (3, 8)
     batches = Batch(
@@ -350,7 +353,7 @@ def sac_step(regularizers: tuple[Regularizer, ...]) -> dict[str, Tensor]:
 
 def dqn_step(regularizers: tuple[Regularizer, ...]) -> dict[str, Tensor]:
     agent = DQN((6,), 3, DQNSettings(hidden_width=16), seed=np.random.SeedSequence(0))
-    manager = PlasticityManager(agent.plastic(), NoIntervention(), Never(), regularizers)
+    manager = PlasticityManager(agent.plastic(), NoMethod(), Never(), regularizers)
     draw = torch.Generator().manual_seed(0)
     flat = (3, 8)
     batches = Batch(
@@ -413,7 +416,11 @@ class Unknown(nn.Module):
     [
         (Parseval(), Network("n", Unknown(), {}), "weight 'weight'"),
         (Spectral(), Network("n", Unknown(), {}), "weight 'weight'"),
-        (Parseval(groups=5), Network("n", nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), {}), "not divide 4 of '0"),
+        (
+            Parseval(groups=5),
+            MethodNetwork("n", nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), {}),
+            "not divide 4 of '0",
+        ),
         (L2Init(), Network("n", nn.Linear(2, 2), {}), "no initial value"),
         (WeightDecay(), Network("n", nn.Linear(2, 2), {}), "has no optimizer"),
     ],

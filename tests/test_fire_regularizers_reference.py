@@ -20,9 +20,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agents.networks import Actor, Critic
-from agents.q_network import make_network
-from fire import Network
+from agents.dqn.networks import make_network
+from agents.sac.networks import Actor, Critic
+from fire import MethodNetwork
 from fire.regularizers import L2Init, Parseval, Regularizer, Spectral, WeightDecay
 from fire.regularizers.parseval import hidden_matrices
 from fire.regularizers.trained import trained_matrices
@@ -47,18 +47,18 @@ def mlp(*widths: int) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-def network_of(module: nn.Module, *head: str) -> Network:
+def network_of(module: nn.Module, *head: str) -> MethodNetwork:
     initial = {name: value.clone() for name, value in module.state_dict().items()}
-    return Network("n", module, initial, head=head, generator=torch.Generator().manual_seed(3))
+    return MethodNetwork("n", module, initial, head=head, generator=torch.Generator().manual_seed(3))
 
 
-def penalty_and_gradients(regularizer: Regularizer, network: Network) -> tuple[Tensor, list[Tensor | None]]:
+def penalty_and_gradients(regularizer: Regularizer, network: MethodNetwork) -> tuple[Tensor, list[Tensor | None]]:
     value = regularizer.penalty(network)
     assert value is not None
     return value.detach(), list(torch.autograd.grad(value, list(network.module.parameters()), allow_unused=True))
 
 
-def begun(spectral: Spectral, network: Network) -> Spectral:
+def begun(spectral: Spectral, network: MethodNetwork) -> Spectral:
     """With each matrix's own first left singular vector in the memory, by LAPACK: power iteration stays there."""
     spectral.begin(network)
     for found in trained_matrices(network.module):
@@ -119,7 +119,7 @@ def test_spectral_equals_a_public_implementation():
     assert value.item() == pytest.approx(reference["penalty"], rel=1e-5)
 
 
-def agents_networks() -> dict[str, Network]:
+def agents_networks() -> dict[str, MethodNetwork]:
     """The networks of both agents, small, some way from where they started."""
     torch.manual_seed(0)
     critic, actor = Critic(7, 3, 16, 2, 2), Actor(7, 3, 16, 1)
@@ -155,7 +155,7 @@ def is_matrix(name: str, parameter: Tensor) -> bool:
     return parameter.dim() > 1 and name.endswith("weight") and "norm" not in name
 
 
-def by_autograd(value: Tensor, network: Network) -> tuple[Tensor, list[Tensor | None]]:
+def by_autograd(value: Tensor, network: MethodNetwork) -> tuple[Tensor, list[Tensor | None]]:
     gradients = torch.autograd.grad(value, list(network.module.parameters()), allow_unused=True)
     return value.detach(), list(gradients)
 
@@ -273,7 +273,7 @@ def test_weight_decay_is_adamw_s_but_for_the_order(fused):
         optimizer: Any = torch.optim.Adam(module.parameters(), **options)
         if kind == "AdamW":
             optimizer = torch.optim.AdamW(module.parameters(), weight_decay=strength, **options)
-        network = Network("n", module, {}, optimizer)
+        network = MethodNetwork("n", module, {}, optimizer)
         for _ in range(steps):
             optimizer.zero_grad()
             (module(inputs) - wanted).square().mean().backward()

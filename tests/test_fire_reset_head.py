@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agents.networks import Actor, Critic
-from agents.q_network import make_network
-from fire import Companion, Injection, Network, Never, PlasticityManager, Position, Reset, ResetHead, parse_intervention
+from agents.dqn.networks import make_network
+from agents.sac.networks import Actor, Critic
+from fire import Companion, Injection, Network, Never, PlasticityManager, Position, Reset, ResetHead, parse_method
 
 
 def trained(module: nn.Module, *inputs: Tensor, **names: Any) -> Any:
@@ -141,10 +141,10 @@ def test_of_an_injected_head_every_part_is_put_back(layers):
 
 
 def test_it_is_spelled_reset_head():
-    assert parse_intervention("reset-head:layers=last,target=copy") == ResetHead(layers="last", target="copy")
+    assert parse_method("reset-head:layers=last,target=copy") == ResetHead(layers="last", target="copy")
     event = PlasticityManager([make_critic()], ResetHead(), Never()).act(Position(0, 0))
     assert event.method == "reset-head"
-    assert event.networks[0].figures == {"weights put back": 2 * (6 + 1)}
+    assert event.networks[0].outcome == {"weights put back": 2 * (6 + 1)}
 
 
 def test_what_cannot_be_done_is_refused():

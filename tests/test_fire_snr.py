@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fire import Network, SelfNormalizedResets, hidden_layers, parse_intervention, spell
-from fire.interventions import renewal, self_normalized_resets
+from fire import MethodNetwork, SelfNormalizedResets, hidden_layers, parse_method, spell
+from fire.methods import renewal, self_normalized_resets
 from tests.test_fire_cbp import KINDS, assert_resumes, begun, make_network, mlp, numbers, tensors, train, values
 
 REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "snr_reference.json").read_text())
@@ -166,7 +166,7 @@ def test_a_limit_doubles_where_its_percentile_lies_beyond_it():
     assert method.figures(network) == {"replaced units": 2 + 1 + 1 + 1}, "after 5, 10, 20, 30 and 40 steps"
 
 
-def look(method: SelfNormalizedResets, network: Network, fires: list[bool]) -> None:
+def look(method: SelfNormalizedResets, network: MethodNetwork, fires: list[bool]) -> None:
     """A step at which one of three examples, or none, makes units fire."""
     activations = torch.zeros(len(fires), 3)
     activations[:, 1] = torch.tensor(fires)
@@ -189,7 +189,7 @@ def test_a_run_restored_in_the_middle_goes_on_bit_by_bit():
     ],
 )
 def test_it_is_spelled_like_every_method(text, method):
-    assert parse_intervention(text) == method
+    assert parse_method(text) == method
     assert spell(method) == text
 
 
@@ -204,7 +204,7 @@ def test_it_is_spelled_like_every_method(text, method):
 )
 def test_wrong_values_end_in_one_line(text, message):
     with pytest.raises(ValueError, match=message) as caught:
-        parse_intervention(text)
+        parse_method(text)
     assert "\n" not in str(caught.value)
 
 

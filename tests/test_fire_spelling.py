@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from fire import (
     Fire,
-    Intervention,
-    NoIntervention,
+    Method,
+    NoMethod,
     Reset,
     ShrinkPerturb,
-    describe_interventions,
-    parse_intervention,
+    describe_methods,
+    parse_method,
     spell,
 )
 
@@ -27,7 +27,7 @@ PRESETS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Noise(Intervention):
+class Noise(Method):
     """Add noise to the weights."""
 
     strength: float = field(metadata={"help": "standard deviation"})
@@ -47,7 +47,7 @@ def importable_module(monkeypatch):
 @pytest.mark.parametrize(
     ("text", "method"),
     [
-        ("none", NoIntervention()),
+        ("none", NoMethod()),
         ("reset", Reset()),
         ("reset:scope=head", Reset(scope="head")),
         ("shrink-perturb:keep=0.5", ShrinkPerturb(keep=0.5)),
@@ -63,8 +63,8 @@ def importable_module(monkeypatch):
     ],
 )
 def test_methods_are_read_from_text_and_written_back(text, method):
-    assert parse_intervention(text) == method
-    assert parse_intervention(spell(method)) == method
+    assert parse_method(text) == method
+    assert parse_method(spell(method)) == method
 
 
 def test_spelling_names_only_what_differs():
@@ -92,15 +92,15 @@ methods = st.one_of(
 
 @given(methods, st.sampled_from([None, PRESETS]))
 def test_reading_undoes_spelling_with_and_without_presets(method, presets):
-    assert parse_intervention(spell(method, presets), presets) == method
+    assert parse_method(spell(method, presets), presets) == method
 
 
 def test_presets_are_names_for_field_values():
-    assert parse_intervention("fire", PRESETS) == PRESETS["fire"]
-    assert parse_intervention("fire:solver=exact", PRESETS) == Fire(
+    assert parse_method("fire", PRESETS) == PRESETS["fire"]
+    assert parse_method("fire:solver=exact", PRESETS) == Fire(
         scope="encoder", outside="reset", optimizer="keep", solver="exact"
     )
-    assert parse_intervention("sr-dqn", PRESETS) == PRESETS["sr-dqn"]
+    assert parse_method("sr-dqn", PRESETS) == PRESETS["sr-dqn"]
     assert spell(PRESETS["sr-dqn"], PRESETS) == "sr-dqn"
     assert spell(PRESETS["fire"]) == "fire:scope=encoder,outside=reset,optimizer=keep"
 
@@ -112,26 +112,26 @@ def test_presets_are_names_for_field_values():
         ("rest:scope=head", "nearest is reset"),
         ("", "method '' is unknown"),
         ("fire:sover=exact", "Fire has no field 'sover'.*nearest is solver"),
-        ("none:scope=all", "NoIntervention has no field 'scope'; it has none"),
+        ("none:scope=all", "NoMethod has no field 'scope'; it has none"),
         ("fire:exact", "'exact' is not of the form field=value"),
         ("fire:solver=exat", "solver=exat is not one of newton-schulz, exact, polar-express; nearest is exact"),
         ("fire:steps=ten", "steps=ten is not of type int"),
         ("shrink-perturb:keep=much", "keep=much is not of type float"),
         ("my_methods:Noise:strength=1,centred=perhaps", "centred=perhaps is not of type bool"),
         ("my_methods:Noise", "strength"),
-        ("my_methods:NotAMethod", "not a subclass of fire.Intervention"),
+        ("my_methods:NotAMethod", "not a subclass of fire.Method"),
         ("my_methods:Missing", "cannot be imported"),
         ("no_such_module:Thing", "cannot be imported"),
     ],
 )
 def test_mistakes_end_in_one_line_that_helps(text, message):
     with pytest.raises(ValueError, match=message) as error:
-        parse_intervention(text)
+        parse_method(text)
     assert "\n" not in str(error.value)
 
 
 def test_help_lists_every_method_field_and_preset():
-    text = describe_interventions(PRESETS)
+    text = describe_methods(PRESETS)
     for wanted in [
         "shrink-perturb: Mix",
         "keep=0.2: share",

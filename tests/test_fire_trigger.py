@@ -74,5 +74,6 @@ def test_every_measure_that_is_listed_is_taken():
     initial = {key: value.clone() for key, value in module.state_dict().items()}
     optimizer = torch.optim.Adam(module.parameters())
     inputs = torch.randn(16, 4, generator=torch.Generator().manual_seed(0))
-    network = Network("q", module, initial, optimizer, head=("2",), loss=lambda: module(inputs).square().mean())
-    assert {name for name in measure(network, hessian=True) if "/" not in name} == set(MEASURES)
+    network = Network("q", module, initial, optimizer, head=("2",))
+    found = measure(network, hessian=True, loss=lambda: module(inputs).square().mean())
+    assert {name for name in found if "/" not in name} == set(MEASURES)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agents.networks import Actor, Critic
-from agents.q_network import make_network
+from agents.dqn.networks import make_network
+from agents.sac.networks import Actor, Critic
 from fire import HiddenLayer, Injection, Network, Watch, hidden_layers, new_draw
 
 Run = Callable[[], Any]

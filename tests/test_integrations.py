@@ -1,4 +1,4 @@
-"""Interventions in other people's training code: torch's optimizer hooks, and Stable-Baselines3's callback."""
+"""Methods in other people's training code: torch's optimizer hooks, and Stable-Baselines3's callback."""
 
 import copy
 import re
@@ -13,14 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from fire import (
-    Intervention,
+    Method,
+    MethodNetwork,
     Network,
     Never,
-    NoIntervention,
+    NoMethod,
     PlasticityManager,
     Position,
     hidden_layers,
-    parse_intervention,
+    parse_method,
+    published,
 )
 from fire.integrations.hooks import attach
 from fire.record import KEPT
@@ -29,7 +31,7 @@ ROOT = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pull(Intervention):
+class Pull(Method):
     """Half the sum of squared weights as a penalty, and a memory of how many steps and samples there were."""
 
     has_penalty: ClassVar[bool] = True
@@ -37,22 +39,22 @@ class Pull(Intervention):
     acts_at_events: ClassVar[bool] = False
     watches_units: ClassVar[bool] = True
 
-    def begin(self, network: Network) -> None:
+    def begin(self, network: MethodNetwork) -> None:
         network.memory["steps"] = torch.zeros(())
         network.memory["seen"] = torch.zeros(())
 
-    def penalty(self, network: Network) -> Tensor:
+    def penalty(self, network: MethodNetwork) -> Tensor:
         return 0.5 * sum((parameter.square().sum() for parameter in network.module.parameters()), torch.zeros(()))
 
-    def after_step(self, network: Network) -> None:
+    def after_step(self, network: MethodNetwork) -> None:
         network.memory["steps"] += 1
         network.memory["seen"] += sum(values.sum() for values in network.activations.values())
 
-    def figures(self, network: Network) -> dict[str, float | Tensor]:
+    def figures(self, network: MethodNetwork) -> dict[str, float | Tensor]:
         return dict(network.memory)
 
 
-def make_manager(method: Intervention) -> tuple[nn.Sequential, torch.optim.Optimizer, PlasticityManager]:
+def make_manager(method: Method) -> tuple[nn.Sequential, torch.optim.Optimizer, PlasticityManager]:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
@@ -96,7 +98,7 @@ def test_detached_hooks_do_nothing():
 
 
 def test_nothing_is_hung_on_optimizers_where_nothing_acts_at_every_step():
-    _, optimizer, manager = make_manager(NoIntervention())
+    _, optimizer, manager = make_manager(NoMethod())
     attach(manager)
     assert not optimizer._optimizer_step_pre_hooks
     assert not optimizer._optimizer_step_post_hooks
@@ -124,7 +126,7 @@ sb3 = pytest.importorskip("stable_baselines3")
 
 import agents.dqn  # noqa: E402
 import agents.sac  # noqa: E402
-from fire.integrations.stable_baselines3 import DQN_PRESETS, PlasticityCallback, load  # noqa: E402
+from fire.integrations.stable_baselines3 import PlasticityCallback, load  # noqa: E402
 from fire.integrations.stable_baselines3_networks import declare_units, group_heads, losses  # noqa: E402
 
 KINDS = {"SAC": "Pendulum-v1", "TD3": "Pendulum-v1", "DQN": "CartPole-v1"}
@@ -150,7 +152,7 @@ def test_every_method_acts_when_it_is_due(kind: str, method: str):
     model, callback = make(kind, learning_starts=5), PlasticityCallback(method, every=7, at=(15, 16))
     model.learn(20, callback=callback)
     # An update after each environment step from the sixth on.
-    positions = [(event.position.updates, event.position.environment_steps) for event in callback.events]
+    positions = [(event.position.updates, event.position.progress) for event in callback.events]
     assert positions == [(7, 12), (9, 15), (10, 16), (14, 19)]
     expected = ["q"] if kind == "DQN" else ["actor", "critic"]
     assert [report.name for report in callback.events[0].networks] == expected
@@ -158,10 +160,12 @@ def test_every_method_acts_when_it_is_due(kind: str, method: str):
     assert all(value.isfinite().all() for value in weights(model).values())
 
 
-@pytest.mark.parametrize(("agent", "presets"), [(agents.dqn, DQN_PRESETS), (agents.sac, None)])
+@pytest.mark.parametrize(
+    ("agent", "presets"), [(agents.dqn, published.DQN), (agents.sac, published.SAC), (agents.sac, None)]
+)
 def test_presets_are_those_of_our_own_agents(agent: Any, presets: Any):
-    published = agent.PUBLISHED_INTERVENTIONS
-    assert {name: parse_intervention(name, presets) for name in published} == published
+    ours = agent.PUBLISHED_METHODS
+    assert {name: parse_method(name, presets) for name in ours} == ours
 
 
 def test_an_event_does_what_was_published_with_dqn():
@@ -245,7 +249,7 @@ def test_activations_are_those_of_the_batch_that_was_stepped_on(monkeypatch: pyt
     seen, wanted = [], []
 
     class Look(Pull):
-        def after_step(self, network: Network) -> None:
+        def after_step(self, network: MethodNetwork) -> None:
             if network.name == "actor":
                 seen.append({name: values.clone() for name, values in network.activations.items()})
 
@@ -328,7 +332,7 @@ def test_a_saved_model_keeps_its_initial_weights_and_its_record(kind: str, tmp_p
     again = getattr(sb3, kind).load(tmp_path / "model", env=model.get_env(), learning_rate=0.0)
     reset = PlasticityCallback("reset", at=31)
     again.learn(3, callback=reset, reset_num_timesteps=False)
-    assert [event.position.environment_steps for event in reset.events] == [31]
+    assert [event.position.progress for event in reset.events] == [31]
     for name, value in weights(again).items():
         torch.testing.assert_close(value, first[name], rtol=0, atol=1e-6)
 

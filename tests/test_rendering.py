@@ -14,7 +14,7 @@ import pytest
 
 import envs
 from envs.graphics import announce
-from envs.humanoid.picture import Marker, Picture
+from envs.rendering import Marker, Renderer
 
 ROOT = Path(__file__).parent.parent
 BALL = """<mujoco>
@@ -87,27 +87,27 @@ def test_the_camera_follows_the_robot():
 @pytest.mark.usefixtures("graphics")
 def test_a_marker_is_drawn_in_its_colour_and_only_when_asked_for():
     model, data = ball()
-    picture = Picture(model, "front", width=64, height=48)
-    without = picture.of(data)
-    marked = picture.of(data, [Marker((-1.5, 0, 0.5), 0.3, (0, 1, 0, 1)), Marker((1.5, 0, 0.5), 0.3, (0, 0, 1, 1))])
+    renderer = Renderer(model, "front", width=64, height=48)
+    without = renderer.draw(data)
+    marked = renderer.draw(data, [Marker((-1.5, 0, 0.5), 0.3, (0, 1, 0, 1)), Marker((1.5, 0, 0.5), 0.3, (0, 0, 1, 1))])
     green, blue = (np.argwhere(marked[..., colour] > marked.sum(-1) // 2 + 20) for colour in (1, 2))
     assert len(green) > 10
     assert len(blue) > 10
     assert green[:, 1].max() < 32 < blue[:, 1].min(), "left and right of the middle"
     assert green[:, 0].max() < 24, "above it"
-    assert np.array_equal(picture.of(data), without)
-    picture.close()
+    assert np.array_equal(renderer.draw(data), without)
+    renderer.close()
 
 
 @pytest.mark.usefixtures("graphics")
 def test_a_picture_has_the_size_asked_for_whatever_the_model_says():
     model, data = ball()
     for camera in ("front", 0, -1):
-        picture = Picture(model, camera, width=101, height=67)
-        drawn = picture.of(data)
+        renderer = Renderer(model, camera, width=101, height=67)
+        drawn = renderer.draw(data)
         assert drawn.shape == (67, 101, 3)
         assert (drawn[..., 0] > drawn[..., 1] + 50).sum() > 200, "a red ball"
-        picture.close()
+        renderer.close()
     assert model.vis.quality.shadowsize == 16384, "the model is left as it was"
 
 
@@ -115,28 +115,28 @@ def test_a_picture_has_the_size_asked_for_whatever_the_model_says():
 @pytest.mark.parametrize("camera", ["behind", 1, -2])
 def test_an_unknown_camera_is_refused(camera: str | int):
     with pytest.raises(ValueError, match=f"no camera {camera!r}; its cameras: front"):
-        Picture(ball()[0], camera)
+        Renderer(ball()[0], camera)
 
 
 @pytest.mark.usefixtures("graphics")
 def test_several_pictures_are_drawn_in_turn_and_closed_in_any_order():
     model, data = ball()
-    pictures = [Picture(model, "front", width=48 + 16 * size, height=48) for size in range(3)]
-    first = [picture.of(data) for picture in pictures]
+    renderers = [Renderer(model, "front", width=48 + 16 * size, height=48) for size in range(3)]
+    first = [renderer.draw(data) for renderer in renderers]
     for index in (1, 0, 2):
-        assert all(np.array_equal(pictures[other].of(data), first[other]) for other in range(index, 3) if other != 1)
-        pictures[index].close()
+        assert all(np.array_equal(renderers[other].draw(data), first[other]) for other in range(index, 3) if other != 1)
+        renderers[index].close()
     with pytest.raises(RuntimeError, match="closed"):
-        pictures[1].of(data)
+        renderers[1].draw(data)
 
 
 @pytest.mark.usefixtures("graphics")
 def test_a_forgotten_picture_is_freed():
     model, data = ball()
-    picture = Picture(model, "front", width=16, height=16)
-    picture.of(data)
-    canvas = weakref.ref(picture._canvas)
-    del picture
+    renderer = Renderer(model, "front", width=16, height=16)
+    renderer.draw(data)
+    canvas = weakref.ref(renderer._canvas)
+    del renderer
     gc.collect()
     assert canvas() is None
 

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replay import ReplayRatio, Segment, TransitionReplay
-from replay.durable import Damaged
+from replay import Damaged, ReplayRatio, Segment, Store, TransitionReplay
 from replay.segments import write_segment
+from training.durable import DurableStore
 
 
 def transition(index: int, members: int = 1) -> tuple[np.ndarray, ...]:
@@ -72,16 +72,16 @@ def test_sampling_nothing_is_refused():
 
 def test_only_new_transitions_are_written_and_all_come_back(tmp_path: Path):
     replay = filled(capacity=20, count=12)
-    first = replay.save(tmp_path)
+    first = replay.save(Store(tmp_path))
     written = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     for index in range(12, 33):
         replay.add(*transition(index))
-    second = replay.save(tmp_path, first)
+    second = replay.save(Store(tmp_path), first)
     assert all(path.stat().st_mtime_ns == time for path, time in written.items())
     assert first[0] not in second, "a segment wholly overwritten in the ring is no longer named"
 
     copy = TransitionReplay(20, 3, 2)
-    copy.load(tmp_path, second, replay.added)
+    copy.load(Store(tmp_path), second, replay.added)
     assert torch.equal(copy.rows, replay.rows)
     assert copy.added == replay.added
 
@@ -97,9 +97,9 @@ def test_a_replay_saved_in_any_pieces_is_restored_whole(tmp_path_factory, capaci
         for _ in range(piece):
             replay.add(*transition(index))
             index += 1
-        segments = replay.save(folder, segments)
+        segments = replay.save(Store(folder), segments)
     copy = TransitionReplay(capacity, 3, 2)
-    copy.load(folder, segments, replay.added)
+    copy.load(Store(folder), segments, replay.added)
     assert torch.equal(copy.rows[: len(replay)], replay.rows[: len(replay)])
 
 
@@ -114,18 +114,20 @@ def do_damage(path: Path, damage: str) -> None:
         path.write_bytes(content)
 
 
+@pytest.mark.parametrize("kind", [Store, DurableStore])
 @pytest.mark.parametrize("damage", ["cut", "altered", "missing"])
-def test_a_damaged_segment_is_recognised(tmp_path: Path, damage: str):
+def test_a_damaged_segment_is_recognised(tmp_path: Path, damage: str, kind: type[Store]):
     replay = filled(capacity=20, count=12)
-    segments = replay.save(tmp_path)
+    segments = replay.save(kind(tmp_path))
     do_damage(tmp_path / segments[0].file, damage)
     with pytest.raises(Damaged, match=r"\.safetensors"):
-        TransitionReplay(20, 3, 2).load(tmp_path, segments, 12)
+        TransitionReplay(20, 3, 2).load(kind(tmp_path), segments, 12)
 
 
-def test_different_content_never_shares_a_file(tmp_path: Path):
-    one = write_segment(tmp_path, 0, {"rows": torch.zeros(2, 3)}, 2)
-    other = write_segment(tmp_path, 0, {"rows": torch.ones(2, 3)}, 2)
+@pytest.mark.parametrize("kind", [Store, DurableStore])
+def test_different_content_never_shares_a_file(tmp_path: Path, kind: type[Store]):
+    one = write_segment(kind(tmp_path), 0, {"rows": torch.zeros(2, 3)}, 2)
+    other = write_segment(kind(tmp_path), 0, {"rows": torch.ones(2, 3)}, 2)
     assert one.file != other.file
     assert len(list(tmp_path.iterdir())) == 2, "and no temporary file is left"
 

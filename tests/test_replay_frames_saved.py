@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import replay.frames
-from replay import FrameReplay, Segment, TransitionReplay, read_contents
-from replay.durable import Damaged
+from replay import Damaged, FrameReplay, Segment, Store, TransitionReplay, read_contents
 from replay.segments import write_segment
 from tests.test_replay import do_damage
 from tests.test_replay_frames import EVENTS, SETTINGS, Game, Setting, compare, play
@@ -59,13 +58,16 @@ def test_a_resumed_replay_equals_the_one_that_went_on(
         patch.setattr(replay.frames, "SEGMENT_BYTES", segment_bytes)
         for event in [*events, "resume", "go on", "save"]:
             if event in ("save", "resume", "resume and cut"):
-                kept, kept_of_whole = resumed.save(folder, kept), whole.save(folder_of_whole, kept_of_whole)
+                kept, kept_of_whole = (
+                    resumed.save(Store(folder), kept),
+                    whole.save(Store(folder_of_whole), kept_of_whole),
+                )
                 assert kept == kept_of_whole, "files of the same content"
             if event.startswith("resume"):
                 full = len(resumed) == resumed.capacity
                 for capacity in (setting.capacity + (0 if full else room), setting.capacity):
                     resumed = setting.replay(capacity)
-                    resumed.load(folder, kept, whole.added)
+                    resumed.load(Store(folder), kept, whole.added)
                     assert same_samples(resumed, whole)
             if event in ("cut", "resume and cut"):
                 resumed.cut()
@@ -76,37 +78,37 @@ def test_a_resumed_replay_equals_the_one_that_went_on(
             assert same_samples(resumed, whole)
     compare(resumed, game, seed)
     first = whole.added - len(whole)
-    assert equal(read_contents(folder, kept, first), read_contents(once, whole.save(once), first))
+    assert equal(read_contents(Store(folder), kept, first), read_contents(Store(once), whole.save(Store(once)), first))
 
 
 def test_only_new_transitions_are_written_and_old_segments_dropped(tmp_path: Path):
     setting = Setting(capacity=12)
     replay, game = played(setting, 5)
-    first = replay.save(tmp_path)
+    first = replay.save(Store(tmp_path))
     written = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     for _ in range(3):
         play(replay, game, "some end")
-    second = replay.save(tmp_path, first)
+    second = replay.save(Store(tmp_path), first)
     assert [(segment.start, segment.stop) for segment in second] == [(0, 10), (10, 16)]
     assert second[0] == first[0]
     assert all(path.stat().st_mtime_ns == time for path, time in written.items())
-    assert replay.save(tmp_path, second) == second, "nothing new, nothing written"
+    assert replay.save(Store(tmp_path), second) == second, "nothing new, nothing written"
     for _ in range(3):
         play(replay, game, "some end")
-    third = replay.save(tmp_path, second)
+    third = replay.save(Store(tmp_path), second)
     assert [(segment.start, segment.stop) for segment in third] == [(10, 16), (16, 22)], "0 to 10 are overwritten"
 
 
 def test_a_cut_that_nothing_follows_is_saved_too(tmp_path: Path):
     replay, game = played(Setting(n_steps=3), 4)
     play(replay, game, "go on")
-    segments = replay.save(tmp_path)
+    segments = replay.save(Store(tmp_path))
     play(replay, game, "cut")
-    after = replay.save(tmp_path, segments)
+    after = replay.save(Store(tmp_path), segments)
     assert [(segment.start, segment.stop) for segment in after] == [(0, 10), (10, 10)]
-    assert replay.save(tmp_path, after) == after
+    assert replay.save(Store(tmp_path), after) == after
     copy = Setting(n_steps=3).replay()
-    copy.load(tmp_path, after, 10)
+    copy.load(Store(tmp_path), after, 10)
     play(copy, game, "go on")
     compare(copy, game)
 
@@ -117,7 +119,7 @@ def test_a_segment_is_limited_in_size(tmp_path: Path, monkeypatch: pytest.Monkey
     whole, game = setting.replay(), Game(setting)
     for _ in range(150):
         play(whole, game, "all end")
-    segments = whole.save(tmp_path)
+    segments = whole.save(Store(tmp_path))
     sizes = [path.stat().st_size for path in tmp_path.iterdir()]
     assert max(sizes) < 20_000 + 4_000, "the header and a few frames of context come on top"
     assert len(segments) == len(sizes) == 14
@@ -138,21 +140,21 @@ def test_no_memory_that_nothing_was_written_to_reaches_a_file(tmp_path: Path, mo
             shape, rubbish, dtype=dtype, device=device))  # fmt: skip
         for events in (0, 1, 3, 8):
             one, game = played(Setting(capacity=10, stack=4), events)
-            kept = one.save(tmp_path)
+            kept = one.save(Store(tmp_path))
             play(one, game, "cut")
-            kept = one.save(tmp_path, kept)
+            kept = one.save(Store(tmp_path), kept)
             play(one, game, "all end")
-            names.append([segment.file for segment in one.save(tmp_path, kept)])
+            names.append([segment.file for segment in one.save(Store(tmp_path), kept)])
     assert names[:4] == names[4:]
 
 
 @pytest.mark.parametrize("damage", ["cut", "altered", "missing"])
 def test_a_damaged_segment_is_recognised(tmp_path: Path, damage: str):
     replay, _ = played(Setting(), 5)
-    segments = replay.save(tmp_path)
+    segments = replay.save(Store(tmp_path))
     do_damage(tmp_path / segments[0].file, damage)
     with pytest.raises(Damaged, match=r"\.safetensors"):
-        Setting().replay().load(tmp_path, segments, 10)
+        Setting().replay().load(Store(tmp_path), segments, 10)
 
 
 @pytest.mark.parametrize(
@@ -166,42 +168,42 @@ def test_a_damaged_segment_is_recognised(tmp_path: Path, damage: str):
 )
 def test_segments_of_another_kind_are_refused(tmp_path: Path, other: Setting, named: str):
     replay, _ = played(other, 4)
-    segments = replay.save(tmp_path)
+    segments = replay.save(Store(tmp_path))
     with pytest.raises(ValueError, match=f"holds .*{named}.*; this replay was made for 2 environments"):
-        Setting().replay().load(tmp_path, segments, replay.added)
+        Setting().replay().load(Store(tmp_path), segments, replay.added)
 
 
 def test_segments_of_flat_observations_are_refused(tmp_path: Path):
-    segments = [write_segment(tmp_path, 0, {"rows": torch.zeros(4, 3)}, 4)]
+    segments = [write_segment(Store(tmp_path), 0, {"rows": torch.zeros(4, 3)}, 4)]
     with pytest.raises(ValueError, match="holds rows and no frames"):
-        Setting().replay().load(tmp_path, segments, 4)
+        Setting().replay().load(Store(tmp_path), segments, 4)
 
 
 def test_missing_segments_are_noticed(tmp_path: Path):
     replay, game = played(Setting(), 3)
-    first = replay.save(tmp_path)
+    first = replay.save(Store(tmp_path))
     play(replay, game, "go on")
-    second = replay.save(tmp_path, first)
+    second = replay.save(Store(tmp_path), first)
     with pytest.raises(ValueError, match="end at transition 6; 8 were to be loaded"):
-        Setting().replay().load(tmp_path, second[:1], 8)
+        Setting().replay().load(Store(tmp_path), second[:1], 8)
     play(replay, game, "go on")
-    third = replay.save(tmp_path, second)
+    third = replay.save(Store(tmp_path), second)
     with pytest.raises(ValueError, match="does not follow on transition 6"):
-        Setting().replay().load(tmp_path, [third[0], third[2]], 10)
+        Setting().replay().load(Store(tmp_path), [third[0], third[2]], 10)
 
 
 def test_a_full_replay_may_be_loaded_into_a_larger_or_smaller_one(tmp_path: Path):
     setting = Setting(capacity=12)
     full, game = played(setting, 9)
-    segments = full.save(tmp_path)
+    segments = full.save(Store(tmp_path))
     larger, smaller = replace(setting, capacity=20), replace(setting, capacity=4)
     for other, held in ((larger, 12), (smaller, 4)):
         copy = other.replay()
-        copy.load(tmp_path, segments, full.added)
+        copy.load(Store(tmp_path), segments, full.added)
         assert len(copy) == held
         compare(copy, game)
     copy = larger.replay()
-    copy.load(tmp_path, segments, full.added)
+    copy.load(Store(tmp_path), segments, full.added)
     for _ in range(6):
         play(copy, game, "some end")
     assert len(copy) == 20
@@ -210,10 +212,10 @@ def test_a_full_replay_may_be_loaded_into_a_larger_or_smaller_one(tmp_path: Path
 
 def test_files_are_those_of_the_safetensors_library(tmp_path: Path):
     rows = torch.arange(12.0).view(4, 3)
-    segment = write_segment(tmp_path, 0, {"rows": (rows[:1], rows[1:])}, 4)
+    segment = write_segment(Store(tmp_path), 0, {"rows": (rows[:1], rows[1:])}, 4)
     assert (tmp_path / segment.file).read_bytes() == safetensors.torch.save({"rows": rows})
     one, _ = played(Setting(), 4)
-    segment = one.save(tmp_path)[0]
+    segment = one.save(Store(tmp_path))[0]
     tensors = safetensors.torch.load_file(tmp_path / segment.file)
     assert tensors["frames"].shape == (5, 2, 1, 2, 2)
     assert tensors["actions"].tolist() == [[0, 1], [2, 3], [4, 5], [6, 7]]
@@ -222,8 +224,8 @@ def test_files_are_those_of_the_safetensors_library(tmp_path: Path):
 def test_contents_tell_replays_apart_and_leave_out_what_is_not_held(tmp_path: Path):
     setting = Setting(capacity=8, frame_shape=(1, 1, 1))
     one, game = played(setting, 9)
-    segments = one.save(tmp_path)
-    contents = read_contents(tmp_path, segments, 10)
+    segments = one.save(Store(tmp_path))
+    contents = read_contents(Store(tmp_path), segments, 10)
     assert contents["actions"].flatten().tolist() == list(range(10, 18))
     for change in ("observations", "rewards", "next_observations", "terminated", "truncated"):
         other = setting.replay()
@@ -231,7 +233,7 @@ def test_contents_tell_replays_apart_and_leave_out_what_is_not_held(tmp_path: Pa
             altered = getattr(step, change).copy()
             altered[-1] = 1 - altered[-1]
             other.add(*(step._replace(**{change: altered}) if number == 8 else step))
-        assert not equal(contents, read_contents(tmp_path, other.save(tmp_path), 10)), change
+        assert not equal(contents, read_contents(Store(tmp_path), other.save(Store(tmp_path)), 10)), change
 
 
 def test_contents_leave_out_frames_that_no_observation_held_shows(tmp_path: Path):
@@ -244,7 +246,7 @@ def test_contents_leave_out_frames_that_no_observation_held_shows(tmp_path: Path
                 step = game.step(event if number == 4 else "go on") if not altered else game.history[number]
                 observations = step.observations + np.uint8(altered if number == 4 else 0)
                 replay.add(*step._replace(observations=observations))
-            contents.append(read_contents(tmp_path, replay.save(tmp_path), 10))
+            contents.append(read_contents(Store(tmp_path), replay.save(Store(tmp_path)), 10))
         assert equal(*contents) == same
 
 
@@ -255,12 +257,12 @@ def test_contents_of_flat_transitions_are_their_rows(tmp_path: Path):
         value = np.array([float(number)])
         flat.add(value[:, None], value[:, None], value, value[:, None], value > 9, value > 9)
         if number % 3 == 0:
-            kept = flat.save(tmp_path, kept)
+            kept = flat.save(Store(tmp_path), kept)
     assert len(kept) == 3
-    contents = read_contents(tmp_path, kept, 2)
+    contents = read_contents(Store(tmp_path), kept, 2)
     assert list(contents) == ["rows"]
     assert contents["rows"][:, 0].tolist() == [2, 3, 4, 5, 6]
-    assert read_contents(tmp_path, [], 0) == {}
+    assert read_contents(Store(tmp_path), [], 0) == {}
 
 
 def test_a_cut_before_a_segment_of_the_same_save_keeps_its_final_frame(tmp_path, monkeypatch):
@@ -270,7 +272,7 @@ def test_a_cut_before_a_segment_of_the_same_save_keeps_its_final_frame(tmp_path,
     replay.add(np.full((1, 1), 10, np.uint8), np.zeros(1, int), np.zeros(1), np.full((1, 1), 11, np.uint8), none, none)
     replay.cut()
     replay.add(np.full((1, 1), 50, np.uint8), np.ones(1, int), np.zeros(1), np.full((1, 1), 51, np.uint8), none, none)
-    loaded.load(tmp_path, replay.save(tmp_path), replay.added)
+    loaded.load(Store(tmp_path), replay.save(Store(tmp_path)), replay.added)
     batch = loaded.sample(1, 50, torch.Generator().manual_seed(0))
     pairs = zip(batch.actions.flatten().tolist(), batch.next_observations.flatten().tolist(), strict=True)
     assert set(pairs) == {(0, 11), (1, 51)}

@@ -11,7 +11,8 @@ import torch
 from train_sac import train
 from training.checkpoint import folder_of, read_checkpoint, steps_of
 from training.differences import differences
-from training.files import read_json, read_lines
+from training.files import read_json
+from training.lines import read_lines
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 TINY = [
@@ -117,8 +118,8 @@ def test_a_full_reset_puts_the_first_day_back(trunk: Path, tmp_path: Path):
     folder = tmp_path / "branch"
     arguments = ("--branch-from", f"{trunk}@200", "--reinit", "reset", "--steps", "202", "--replay-ratio", "0.001")
     quietly(*arguments, "--run-dir", str(folder))
-    first = read_checkpoint(trunk, 200).agent
-    then = read_checkpoint(folder, steps_of(folder)[-1]).agent
+    first = read_checkpoint(trunk, 200).learner
+    then = read_checkpoint(folder, steps_of(folder)[-1]).learner
     for name, value in then.items():
         if name.startswith("initial."):
             assert torch.equal(value, first[name])

@@ -8,22 +8,24 @@ from pathlib import Path
 import pytest
 
 from agents import SACSettings
-from train_sac import PRESETS, train
+from train_sac import train
+from training.agent_run import AgentRun
 from training.beginning import Request
 from training.command_line import read_command_line
-from training.sac import SACRun
+from training.learners import LEARNERS, SACRun
 from training.settings import RunSettings, flag
 
 ROOT = Path(__file__).parent.parent
 
 
 def read(*arguments: str) -> Request:
-    return read_command_line(arguments, PRESETS, "train_sac.py", "")
+    return read_command_line(arguments, LEARNERS["sac"])
 
 
-def config_of(*arguments: str) -> SACRun:
+def config_of(*arguments: str) -> AgentRun:
     config = read(*arguments).config
     assert isinstance(config, SACRun)
+    assert isinstance(config, AgentRun)
     return config
 
 
@@ -35,14 +37,14 @@ def test_no_preset_is_the_published_setting():
     assert (run.learning_starts, run.replay_capacity) == (5_000, 1_000_000)
     assert (agent.critic_width, agent.critic_blocks, agent.actor_width, agent.actor_blocks) == (512, 2, 128, 1)
     assert (agent.batch_size, agent.learning_rate, agent.weight_decay, agent.target_rate) == (256, 1e-4, 1e-2, 0.005)
-    assert run.resolved().reinit_at == (500_000,), "once, at half the run"
+    assert config.resolved().run.reinit_at == (500_000,), "once, at half the run"
     assert dict(request.given) == {"env": "h1-walk", "reinit": "fire"}
 
 
 def test_explicit_flags_beat_the_preset_wherever_they_stand():
     assert read("--steps", "777", "--preset", "quick").config.run.steps == 777
     assert config_of("--preset=quick", "--critic_width=99").agent.critic_width == 99
-    assert read("--preset", "quick").config == PRESETS["quick"].config
+    assert read("--preset", "quick").config == LEARNERS["sac"].presets["quick"].config
 
 
 def test_several_values_and_options_of_a_method():
@@ -116,11 +118,12 @@ def test_every_setting_is_documented_where_it_is_defined():
     import inspect
 
     for kind in (RunSettings, SACSettings):
-        source = inspect.getsource(kind)
         for field in fields(kind):
+            owner = next(base for base in kind.__mro__ if field.name in inspect.get_annotations(base))
+            source = inspect.getsource(owner)
             declared = source.index(f"    {field.name}: ")
             following = source[declared:].split("\n")[1]
-            assert following.strip().startswith('"""'), f"{kind.__name__}.{field.name} has no explanation"
+            assert following.strip().startswith('"""'), f"{owner.__name__}.{field.name} has no explanation"
 
 
 @pytest.mark.parametrize(
@@ -138,4 +141,4 @@ def test_what_is_probably_not_meant_draws_a_warning(settings: RunSettings, warni
 
 
 def test_sensible_settings_draw_no_warning():
-    assert RunSettings(reinit="fire").resolved().warnings() == []
+    assert SACRun(RunSettings(reinit="fire")).resolved().run.warnings() == []

@@ -1,4 +1,4 @@
-"""DQN as a run: presets, raw returns beside clipped rewards, published interventions, evaluations, a policy to use."""
+"""DQN as a run: presets, raw returns beside clipped rewards, published methods, evaluations, a policy to use."""
 
 import contextlib
 import io
@@ -16,16 +16,19 @@ from agents import DQNSettings
 from envs import PUBLISHED_ATARI
 from evaluate import body as evaluate_body
 from fire import Injection
-from train_dqn import PRESETS, train
+from replay import Store
+from train_dqn import train
 from train_sac import train as train_sac
 from training import load_policy
-from training.build import Parts
+from training.agent_run import AgentRun
 from training.checkpoint import read_checkpoint
 from training.command_line import read_command_line
 from training.differences import differences
-from training.dqn import DQNRun, build
 from training.evaluate import evaluate_decisions, exploring
-from training.files import read_json, read_lines
+from training.files import read_json
+from training.learners import LEARNERS, DQNRun
+from training.lines import read_lines
+from training.reinforcement import Reinforcement
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 TINY = [
@@ -56,9 +59,10 @@ class Wages(gym.Env):
 gym.register("Wages-v0", f"{__name__}:Wages")
 
 
-def read(*arguments: str) -> DQNRun:
-    config = read_command_line(arguments, PRESETS, "train_dqn.py", "").config
+def read(*arguments: str) -> AgentRun:
+    config = read_command_line(arguments, LEARNERS["dqn"]).config
     assert isinstance(config, DQNRun)
+    assert isinstance(config, AgentRun)
     return config
 
 
@@ -95,14 +99,16 @@ def test_the_paper_preset_is_the_published_setting():
 def test_without_a_preset_the_agent_is_published_and_the_games_are_today_s():
     config = read()
     assert config.agent == DQNSettings()
+    assert config.atari is not None
     assert (config.atari.sticky, config.atari.sticky_per) == (0.25, "frame")
     assert (config.run.eval_steps, config.run.eval_episodes) == (None, 10)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", LEARNERS["dqn"].presets)
 def test_every_preset_makes_sense(preset):
     config = read("--preset", preset)
     config.agent.check()
+    assert config.atari is not None
     config.atari.check()
     assert config.run.warnings() == []
 
@@ -132,17 +138,17 @@ def test_a_mistake_is_one_line_and_leaves_nothing(arguments, complaint, tmp_path
 
 
 def test_a_game_is_learned_by_sign_and_evaluated_whole_with_little_exploration():
-    parts = build(
+    work = Reinforcement(
         read(
             "--preset", "atari100k", "--env", "Asterix", "--eval-episodes", "2", "--steps", "2000", "--device", "cpu"
         ).resolved()
     )
-    assert parts.learned_rewards(np.array([7.0, -3.0, 0.0])).tolist() == [1, -1, 0]
-    assert parts.evaluation.exploration == 0.001
-    evaluated: Any = parts.evaluation.environment
-    training: Any = parts.environment
+    assert work.clipped
+    assert work.evaluation.exploration == 0.001
+    evaluated: Any = work.evaluation.environment
+    training: Any = work.environment
     assert (training.settings.terminal_on_life_loss, evaluated.settings.terminal_on_life_loss) == (True, False)
-    observations, _ = evaluated.reset(seed=list(parts.evaluation.seeds))
+    observations, _ = evaluated.reset(seed=list(work.evaluation.seeds))
     assert not (observations[0] == observations[1]).all(), "no-ops make starts differ"
 
 
@@ -161,9 +167,9 @@ def test_a_game_of_several_lives_is_one_episode_in_the_log(tmp_path):
         "0",
     )
     quietly(train, *TINY, *game, "--learning-starts", "1000", "--eval-steps", "4", "--run-dir", str(folder))
-    parts, checkpoint = parts_of(folder), read_checkpoint(folder, 400)
-    parts.replay.load(folder / "replay", checkpoint.segments, checkpoint.values.replay_added)
-    ends = parts.replay.sample(1, 5000, torch.Generator().manual_seed(0))
+    work, checkpoint = work_of(folder), read_checkpoint(folder, 400)
+    work.replay.load(Store(folder / "replay"), checkpoint.segments, checkpoint.values.work["replay_added"])
+    ends = work.replay.sample(1, 5000, torch.Generator().manual_seed(0))
     lost = len(torch.unique(ends.observations[ends.terminated == 1], dim=0))
     games = lines_of(folder, "episode")
     assert lost >= 5 * len(games) > 0, "five lives to a game"
@@ -175,8 +181,8 @@ def test_episodes_asked_for_are_episodes_whatever_the_preset_has():
 
 
 def test_flags_of_another_world_are_said_to_do_nothing():
-    parts = build(read("--env", "CartPole-v1", "--sticky", "0.5", "--steps", "100", "--device", "cpu").resolved())
-    assert parts.notes[-1] == "CartPole-v1 is no Atari game: --sticky does nothing here"
+    config = read("--env", "CartPole-v1", "--sticky", "0.5", "--steps", "100", "--device", "cpu").resolved()
+    assert config.build().notes[-1] == "CartPole-v1 is no Atari game: --sticky does nothing here"
 
 
 def test_another_scope_leaves_the_rest_as_it_is(run, tmp_path):
@@ -193,10 +199,10 @@ def test_sac_sends_users_of_countable_actions_here(tmp_path):
         train_sac(["--env", "CartPole-v1", "--run-dir", str(tmp_path / "run")])
 
 
-def parts_of(run: Path) -> Parts:
+def work_of(run: Path) -> Reinforcement:
     config = load_policy(run, trust=True).config
     assert isinstance(config, DQNRun)
-    return build(config)
+    return Reinforcement(config)
 
 
 @pytest.mark.parametrize(("clip", "learned"), [("True", {-1.0, 1.0}), ("None", {-3.0, 7.0})])
@@ -205,9 +211,9 @@ def test_returns_are_logged_raw_and_rewards_learned_by_sign_where_asked(clip, le
     quietly(train, *TINY, "--env", f"{__name__}:Wages-v0", "--clip-rewards", clip, "--run-dir", str(folder))
     returns = {line["return"] for line in lines_of(folder, "episode")}
     assert returns <= {7.0 * right - 3.0 * (5 - right) for right in range(6)}, "reported as they are"
-    parts, checkpoint = parts_of(folder), read_checkpoint(folder, 600)
-    parts.replay.load(folder / "replay", checkpoint.segments, checkpoint.values.replay_added)
-    batch = parts.replay.sample(1, 500, torch.Generator().manual_seed(0))
+    work, checkpoint = work_of(folder), read_checkpoint(folder, 600)
+    work.replay.load(Store(folder / "replay"), checkpoint.segments, checkpoint.values.work["replay_added"])
+    batch = work.replay.sample(1, 500, torch.Generator().manual_seed(0))
     assert set(batch.rewards.unique().tolist()) == learned
 
 
@@ -247,7 +253,8 @@ def test_a_policy_after_an_injection_acts_and_can_be_evaluated(run, tmp_path):
     again = tmp_path / "again"
     quietly(train, "--branch-from", f"{folder}@600", "--reinit", "injection", "--steps", "700", "--run-dir", str(again))
     assert [event["method"] for event in lines_of(again, "event")] == ["injection", "injection"]
-    assert isinstance(parts_of(again).manager.intervention, Injection)
+    work = work_of(again)
+    assert isinstance(work.config.manager(work).method, Injection)
 
 
 def test_an_evaluation_by_steps_counts_the_episodes_that_end(tmp_path):

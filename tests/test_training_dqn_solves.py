@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from train_dqn import train
-from training.files import read_lines
+from training.lines import read_lines
 
 COMMAND = [
     *("--env", "CartPole-v1", "--steps", "60000", "--learning-starts", "1000", "--exploration-steps", "15000"),

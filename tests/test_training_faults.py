@@ -23,7 +23,8 @@ import train_sac
 from training import load_policy
 from training.checkpoint import checksum_of, folder_of, steps_of
 from training.differences import differences
-from training.files import claimed, read_json, read_lines, write_json
+from training.files import claimed, read_json, write_json
+from training.lines import read_lines
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 ROOT = Path(__file__).parent.parent
@@ -199,7 +200,7 @@ def test_a_picture_that_cannot_be_drawn_ends_nothing(tmp_path: Path, monkeypatch
     def full(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(f"training.loop.{name}", full)
+    monkeypatch.setattr(f"training.driver.{name}", full)
     said = train(*TINY, "--run-dir", str(tmp_path / "run"))
     assert "No space left on device); going on" in said
 

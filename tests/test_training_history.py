@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image
 
-from training import files
+from training import lines as metrics_lines
 from training.curve import draw_curve, draw_events
-from training.history import MOST_EPISODES, MOST_NETWORKS, MOST_POINTS, PANELS, Events, History, Series, final_return
+from training.files import METRICS
+from training.history import MOST_EPISODES, MOST_NETWORKS, MOST_POINTS, PANELS, Events, History, Series
+from training.lines import EvaluationLine, Reader, final_score
 from training.measure_curves import draw_measures
 
 Line = dict[str, Any]
@@ -39,15 +41,21 @@ def measures(step: int, **values: float | None) -> Line:
 
 
 def written(folder: Path, lines: list[Line | str]) -> Path:
-    path = folder / "metrics.jsonl"
-    path.write_text("".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines))
-    return path
+    """The folder of a run with these lines."""
+    text = "".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines)
+    (folder / METRICS).write_text(text)
+    return folder
+
+
+def final_of(run: Path) -> tuple[float, int] | None:
+    evaluations = [line for _, line in Reader().of(run) if isinstance(line, EvaluationLine)]
+    return final_score([line.steps for line in evaluations], [line.value for line in evaluations])
 
 
 def of(lines: list[Line]) -> History:
-    history = History()
+    history = History(Reader())
     for line in lines:
-        history.add(line)
+        history.add(Reader().typed(line))
     return history
 
 
@@ -106,8 +114,9 @@ def test_a_long_run_holds_as_many_points_as_a_picture_can_show():
 
 
 def test_networks_without_number_are_not_kept():
-    history = History()
-    history.add({"kind": "measures", "environment_steps": 1, **{f"n{number}/weight_norm": 1.0 for number in range(99)}})
+    history = of(
+        [{"kind": "measures", "environment_steps": 1, **{f"n{number}/weight_norm": 1.0 for number in range(99)}}]
+    )
     assert len(history.measures) == MOST_NETWORKS
 
 
@@ -125,16 +134,16 @@ def test_a_resumed_run_has_the_history_of_an_uninterrupted_one(tmp_path: Path):
             event(step),
         )
     ]
-    resumed = History.read(written(tmp_path, list(lines[:20_000])))
+    resumed = History.read(written(tmp_path, list(lines[:20_000])), Reader())
     for line in lines[20_000:]:
-        resumed.add(line)
+        resumed.add(Reader().typed(line))
     assert content(resumed) == content(of(lines))
 
 
 def test_a_number_that_is_none_is_the_same_before_and_after_it_was_written(tmp_path: Path):
     live = of([episode(1, math.nan), episode(2, math.inf), evaluation(3, math.nan), measures(4, deviation=math.inf)])
     lines = [episode(1, None), episode(2, None), evaluation(3, None), measures(4, deviation=None)]
-    assert content(History.read(written(tmp_path, list(lines)))) == content(live)
+    assert content(History.read(written(tmp_path, list(lines)), Reader())) == content(live)
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=12))
@@ -163,34 +172,35 @@ BAD: list[Line | str] = [
     evaluation(5, 1.0) | {"return": "x", "returns": 5},
     event(5) | {"method": 5},
     measures(5) | {"critic/dormant": "x", "actor/dormant": "x"},
-    *(episode(5, 1.0) | {"environment_steps": step} for step in (None, "5", -1, 2**63, True, 5.0, [5])),
+    *(episode(5, 1.0) | {"environment_steps": step} for step in (None, "5", -1, 2**53 + 1, 2**63, True, 5.0, [5])),
     *(episode(5, 1.0) | {"return": value} for value in UNLIKE_NUMBERS),
 ]
 
 
 @pytest.mark.parametrize("bad", BAD, ids=lambda bad: json.dumps(bad)[:60])
 def test_lines_that_were_not_written_here_are_passed_over(bad: Line | str, tmp_path: Path):
-    path = written(tmp_path, [*GOOD, bad, *GOOD])
-    assert content(History.read(path)) == content(of(GOOD + GOOD))
-    assert final_return(path) == (4.0, 2)
+    run = written(tmp_path, [*GOOD, bad, *GOOD])
+    assert content(History.read(run, Reader())) == content(of(GOOD + GOOD))
+    assert final_of(run) == (4.0, 2)
 
 
 def test_bytes_that_are_no_text_are_passed_over(tmp_path: Path):
-    path = written(tmp_path, list(GOOD))
+    run = written(tmp_path, list(GOOD))
+    path = run / METRICS
     path.write_bytes(b"\xff\x00\n" + path.read_bytes() + b'{"kind": "episode", "environment_steps": 9, "ret')
-    assert content(History.read(path)) == content(of(GOOD))
+    assert content(History.read(run, Reader())) == content(of(GOOD))
 
 
 def test_a_line_longer_than_a_run_writes_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(files, "LINE_BYTES", 2_000)
+    monkeypatch.setattr(metrics_lines, "LINE_BYTES", 2_000)
     long = event(5) | {"networks": "x" * 9_000}
-    path = written(tmp_path, [*GOOD, long, *GOOD])
-    assert content(History.read(path)) == content(of(GOOD + GOOD))
+    run = written(tmp_path, [*GOOD, long, *GOOD])
+    assert content(History.read(run, Reader())) == content(of(GOOD + GOOD))
 
 
 def test_a_run_without_metrics_has_no_history(tmp_path: Path):
-    assert content(History.read(tmp_path / "metrics.jsonl")) == content(History())
-    assert final_return(tmp_path / "metrics.jsonl") is None
+    assert content(History.read(tmp_path, Reader())) == content(History(Reader()))
+    assert final_of(tmp_path) is None
 
 
 # The final return
@@ -200,10 +210,10 @@ def test_a_run_without_metrics_has_no_history(tmp_path: Path):
 @settings(deadline=None)
 def test_the_final_return_is_the_mean_over_the_last_tenth(tmp_path_factory: Any, pairs: list[tuple[int, Any]]):
     pairs = sorted(pairs, key=lambda pair: pair[0])
-    path = written(tmp_path_factory.mktemp("run"), [evaluation(step, value) for step, value in pairs])
+    run = written(tmp_path_factory.mktemp("run"), [evaluation(step, value) for step, value in pairs])
     last = pairs[-1][0] if pairs else 0
     returns = [value for step, value in pairs if step >= 0.9 * last and value is not None]
-    found = final_return(path)
+    found = final_of(run)
     if returns:
         assert found is not None
         assert found[0] == pytest.approx(sum(returns) / len(returns))
@@ -237,7 +247,7 @@ def test_few_events_are_lines_and_many_are_ticks_with_their_number():
         [],
         [event(5)],
         [episode(5, None), evaluation(5, None), measures(5, **{name: None for name, _, _ in PANELS})],
-        [episode(1, 1e99), episode(2, 1e-300), episode(2**62, 1e300), measures(1, deviation=1e-300)],
+        [episode(1, 1e99), episode(2, 1e-300), episode(2**53, 1e300), measures(1, deviation=1e-300)],
         [evaluation(step, -1e99, 1e99) for step in range(3)] + [measures(step, deviation=1e99) for step in range(3)],
         [measures(1), {key: value for key, value in measures(2).items() if "actor" not in key}],
         [event(step) for step in range(50)] + [measures(step) for step in range(50)],

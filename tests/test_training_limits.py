@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 import train_dqn
 import train_sac
-from agents import DQNSettings, SACSettings
+from agents import DQNSettings, SACSettings, Surroundings
 from envs import AtariSettings
 from training import memory
-from training.dqn import DQNRun
+from training.agent_run import AgentRun
+from training.learners import LEARNERS, DQNRun, SACRun
 from training.memory import require_memory_for_environments, require_memory_for_learning
-from training.sac import SACRun
 from training.settings import RunSettings, flag
 from training.world import World
 
@@ -83,7 +83,7 @@ def test_any_number_is_taken_or_refused_in_one_line(which, value, data):
         assert "\n" not in str(error)  # noqa: PT017
         return
     if isinstance(changed, RunSettings):
-        changed.resolved().warnings()
+        SACRun(changed).resolved().run.warnings()
 
 
 def fields_of(settings: Any) -> dict[str, Any]:
@@ -121,19 +121,16 @@ def test_larger_pictures_take_more_memory():
         require_memory_for_environments(settings, World("Breakout", atari=AtariSettings(screen_size=1_024, stack=256)))
 
 
-class Spaces:
-    """What is asked of an environment."""
-
-    def __init__(self, observations: tuple[int, ...], actions: gym.Space[Any]) -> None:
-        dtype: Any = np.uint8 if len(observations) > 1 else np.float32
-        self.single_observation_space = gym.spaces.Box(0, 255, observations, dtype)
-        self.single_action_space = actions
+def surroundings(observations: tuple[int, ...], actions: gym.Space[Any]) -> Surroundings:
+    """Of an environment with such observations."""
+    dtype: Any = np.uint8 if len(observations) > 1 else np.float32
+    return Surroundings("any", gym.spaces.Box(0, 255, observations, dtype), actions, None, 1)
 
 
 def refusal(run: RunSettings, agent: Any) -> str:
-    spaces: Any = Spaces((51,), gym.spaces.Box(-1, 1, (19,)))
+    spaces = surroundings((51,), gym.spaces.Box(-1, 1, (19,)))
     if isinstance(agent, DQNSettings):
-        spaces = Spaces((4, 84, 84), gym.spaces.Discrete(4))
+        spaces = surroundings((4, 84, 84), gym.spaces.Discrete(4))
     with pytest.raises(ValueError) as error:
         require_memory_for_learning(run, agent, spaces, torch.device("cpu"))
     assert "\n" not in str(error.value)
@@ -164,14 +161,16 @@ def test_the_updates_that_a_decision_owes_must_fit_at_once():
 
 
 def test_published_and_larger_agents_fit():
-    for config in (*train_sac.PRESETS.values(), *train_dqn.PRESETS.values()):
-        run, agent = config.config.run, config.config.agent
+    for preset in (*LEARNERS["sac"].presets.values(), *LEARNERS["dqn"].presets.values()):
+        config = preset.config
+        assert isinstance(config, AgentRun)
+        run, agent = config.run, config.agent
         actions: Any = gym.spaces.Discrete(18) if isinstance(agent, DQNSettings) else gym.spaces.Box(-1, 1, (61,))
-        spaces: Any = Spaces((4, 84, 84) if isinstance(agent, DQNSettings) else (151,), actions)
+        spaces = surroundings((4, 84, 84) if isinstance(agent, DQNSettings) else (151,), actions)
         require_memory_for_learning(run, agent, spaces, torch.device("cpu"))
         require_memory_for_learning(replace(run, replay_ratio=16), agent, spaces, torch.device("cpu"))
     large = SACSettings(critic_width=2_048, critics=5, batch_size=1_024)
-    require_memory_for_learning(RunSettings(), large, Spaces((51,), actions), torch.device("cpu"))  # type: ignore[arg-type]
+    require_memory_for_learning(RunSettings(), large, surroundings((51,), actions), torch.device("cpu"))
 
 
 ATARI = ["--env", "Breakout"]

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from fire import INTERVENTIONS, hidden_layers, take_inventory
+from fire import METHODS, hidden_layers, take_inventory
 from fire.regularizers import REGULARIZERS
 from replay import AdaptiveRatio
 from train_dqn import train as train_dqn
 from train_sac import train as train_sac
 from training import load_policy
 from training.differences import differences
-from training.files import Lines, read_json, read_lines
+from training.files import Lines, read_json
+from training.lines import read_lines
 
 DQN = [
     *("--env", "CartPole-v1", "--num-envs", "2", "--learning-starts", "40", "--hidden-width", "16"),
@@ -219,7 +220,7 @@ def test_help_lists_every_method_regularizer_and_measure(capsys: pytest.CaptureF
     with pytest.raises(SystemExit):
         train_sac(["--help"])
     text = capsys.readouterr().out
-    for name in (*INTERVENTIONS, *REGULARIZERS, "dormant", "effective_rank"):
+    for name in (*METHODS, *REGULARIZERS, "dormant", "effective_rank"):
         assert f"  {name}: " in text
 
 
@@ -232,7 +233,7 @@ QUICK = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sac", "dqn"])
-@pytest.mark.parametrize("method", [*INTERVENTIONS, *(f"+{name}" for name in REGULARIZERS)])
+@pytest.mark.parametrize("method", [*METHODS, *(f"+{name}" for name in REGULARIZERS)])
 def test_every_method_completes_on_the_quick_presets_with_a_right_record(kind: str, method: str, tmp_path: Path):
     regularizer = method.removeprefix("+") if method.startswith("+") else None
     chosen = ["--regularize", regularizer] if regularizer else ["--reinit", method]
@@ -240,8 +241,8 @@ def test_every_method_completes_on_the_quick_presets_with_a_right_record(kind: s
     assert script([*QUICK[kind], *chosen, "--threads", "1", "--device", "cpu", "--run-dir", str(tmp_path)]) == 0
     events, measures = lines_of(tmp_path, "event"), lines_of(tmp_path, "measures")
     steps = read_json(tmp_path / "config.json")["run"]["steps"]
-    acts = regularizer is None and INTERVENTIONS[method].acts_at_events
-    if acts and (period := INTERVENTIONS[method].usual_period):
+    acts = regularizer is None and METHODS[method].acts_at_events
+    if acts and (period := METHODS[method].usual_period):
         total = measures[-1]["updates"]
         assert [event["updates"] for event in events] == list(range(period, total + 1, period))
     else:

@@ -14,12 +14,15 @@ from fire import Every, Network, PlasticityManager, Position, Reset
 from replay import TransitionReplay
 from train_sac import train
 from training import load_policy
-from training.algorithms import algorithm_of
+from training.agent_run import AgentRun
 from training.checkpoint import folder_of
-from training.cost import say_what_it_costs, spoken
-from training.files import read_lines
+from training.cost import duration_in_words, say_what_it_costs
+from training.driver import Driver
+from training.learners import SACRun, read_config
+from training.lines import Reader, read_lines
 from training.log import RunLog
-from training.sac import SACRun, build
+from training.reinforcement import Reinforcement
+from training.session import restore
 from training.settings import RunSettings
 from training.world import to_environment
 
@@ -48,8 +51,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_loaded_policy_repeats_the_run_s_last_evaluation(run: Path):
     last = [line for line in read_lines(run / "metrics.jsonl") if line["kind"] == "evaluation"][-1]
     policy = load_policy(run)
-    parts = algorithm_of(policy.config).build(policy.config)
-    returns, lengths = parts.evaluation.run(policy.act)
+    returns, lengths = Reinforcement(policy.config).evaluation.run(policy.act)
     assert returns.tolist() == last["returns"]
     assert (2 * lengths).tolist() == last["lengths"], "lengths are logged in environment steps"
 
@@ -118,15 +120,12 @@ def test_replay_holds_true_next_observations_at_truncation(tmp_path: Path):
     tiny = [*TINY, "--env", "Pendulum-v1", "--action-repeat", "1", "--run-dir", str(tmp_path / "run")]
     tiny[tiny.index("200")] = "201"
     output_of(train, tiny)
-    from training.loop import Loop
-    from training.policy import read_config
-    from training.session import restore
-
     config = read_config(tmp_path / "run")
-    parts = algorithm_of(config).build(config)
-    restore(tmp_path / "run", 201, Loop(tmp_path / "run", parts, ""))
-    assert isinstance(parts.replay, TransitionReplay)
-    observations, _, _, following, terminated = parts.replay.rows[:201].split(parts.replay.widths, dim=1)
+    assert isinstance(config, AgentRun)
+    work = Reinforcement(config)
+    restore(tmp_path / "run", 201, Driver(tmp_path / "run", config, work))
+    assert isinstance(work.replay, TransitionReplay)
+    observations, _, _, following, terminated = work.replay.rows[:201].split(work.replay.widths, dim=1)
     assert not terminated.any(), "a time limit is no termination"
     torch.testing.assert_close(following[:199], observations[1:200])
     jump = (following[199] - observations[200]).abs().max()
@@ -137,22 +136,22 @@ def test_replay_holds_true_next_observations_at_truncation(tmp_path: Path):
 
 
 def test_the_published_setting_on_a_cpu_says_what_it_costs(capsys: pytest.CaptureFixture[str]):
-    config = SACRun(RunSettings(threads=1, device="cpu", eval_episodes=1))
-    say_what_it_costs(config, build(config), 1_000_000)
+    config = SACRun(RunSettings(threads=1, device="cpu", eval_episodes=1, steps=1_000_000))
+    say_what_it_costs(config.run, config.build())
     said = capsys.readouterr().out
     assert "updates/s" in said
     assert "--preset quick" in said
 
 
 def test_a_short_run_says_nothing_of_cost(capsys: pytest.CaptureFixture[str]):
-    config = SACRun(RunSettings(threads=1, device="cpu", eval_episodes=1))
-    say_what_it_costs(config, build(config), 1_000)
+    config = SACRun(RunSettings(threads=1, device="cpu", eval_episodes=1, steps=1_000))
+    say_what_it_costs(config.run, config.build())
     assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(1500, "25 minutes"), (36_000, "10 hours"), (432_000, "5.0 days")])
 def test_durations_are_said_as_one_would(seconds: float, words: str):
-    assert spoken(seconds) == words
+    assert duration_in_words(seconds) == words
 
 
 def test_the_warm_up_has_no_updates_and_learning_has_as_many_as_asked(tmp_path: Path):
@@ -186,7 +185,7 @@ def test_an_event_on_a_diverged_network_is_logged(tmp_path: Path):
     with torch.no_grad():
         layer.weight.fill_(float("nan"))
     event = PlasticityManager([network], Reset(), Every(1)).act(Position(1, 1))
-    log = RunLog(tmp_path)
+    log = RunLog(tmp_path, Reader())
     log.write("event", {"environment_steps": 1}, event.to_json())
     log.network_report(event.networks[0], 1)
     log.close()

@@ -19,7 +19,7 @@ import train_sac
 from training.checkpoint import folder_of, steps_of
 from training.command_line import main
 from training.differences import differences
-from training.files import read_lines
+from training.lines import read_lines
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 ROOT = Path(__file__).parent.parent

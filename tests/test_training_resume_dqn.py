@@ -9,7 +9,7 @@ from tests.test_training_resume_suites import interrupted
 from train_dqn import train
 from training.checkpoint import steps_of
 from training.differences import differences
-from training.files import read_lines
+from training.lines import read_lines
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 TINY = [

@@ -11,7 +11,7 @@ from tests.test_training_resume import kill, train
 from train_sac import train as train_here
 from training.checkpoint import steps_of
 from training.differences import differences
-from training.files import read_lines
+from training.lines import read_lines
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 TINY = [

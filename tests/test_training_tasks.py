@@ -8,7 +8,7 @@ import envs
 from envs.humanoid import TASKS
 from train_sac import train
 from training.differences import differences
-from training.files import read_lines
+from training.lines import read_lines
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 TINY = [

@@ -7,13 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-import train_dqn
-import train_sac
 from agents import DQNSettings, SACSettings
 from training import threads
-from training.algorithms import Config
-from training.dqn import DQNRun
-from training.sac import SACRun
+from training.config import Config
+from training.learners import LEARNERS, DQNRun, SACRun
 from training.settings import RunSettings
 from training.threads import Collapse, choose_threads, usable_cores
 
@@ -38,8 +35,8 @@ CARTPOLE = RunSettings(env="CartPole-v1", action_repeat=1)
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        (train_sac.PRESETS["quick"].config, 1),
-        (train_sac.PRESETS["paper"].config, 16),
+        (LEARNERS["sac"].presets["quick"].config, 1),
+        (LEARNERS["sac"].presets["paper"].config, 16),
         (SACRun(agent=SACSettings(critic_width=256)), 16),
         (SACRun(agent=SACSettings(critic_width=128, actor_width=64)), 16),  # the same in batches of 256
         (SACRun(agent=SACSettings(critic_width=32, actor_width=32, batch_size=64)), 1),
@@ -55,8 +52,8 @@ def test_a_network_takes_one_thread_unless_its_update_is_worth_sharing(config, e
 def test_of_the_games_only_those_with_pictures_are_worth_sharing():
     pytest.importorskip("ale_py")
     pytest.importorskip("minatar")
-    assert chosen(train_dqn.PRESETS["quick"].config) == 1
-    assert all(chosen(train_dqn.PRESETS[name].config) == 16 for name in ("standard", "paper", "atari100k"))
+    assert chosen(LEARNERS["dqn"].presets["quick"].config) == 1
+    assert all(chosen(LEARNERS["dqn"].presets[name].config) == 16 for name in ("standard", "paper", "atari100k"))
 
 
 @pytest.mark.usefixtures("many")
@@ -70,7 +67,8 @@ def test_what_was_chosen_is_said_with_its_reason():
 
 def test_one_core_leaves_no_choice(monkeypatch):
     monkeypatch.setattr(threads, "usable_cores", lambda: 1)
-    assert choose_threads(train_sac.PRESETS["paper"].config) == (1, "threads: 1, on the only core that may be used")
+    paper = LEARNERS["sac"].presets["paper"].config
+    assert choose_threads(paper) == (1, "threads: 1, on the only core that may be used")
 
 
 def cores(own_groups: str, files: dict[str, str], folder: Path) -> int:

@@ -19,12 +19,12 @@ from agents import DQNSettings
 from train_sac import train
 from training import load_policy
 from training.differences import differences
-from training.dqn import DQNRun
-from training.dqn import build as build_dqn
 from training.evaluate import Act, evaluate
-from training.files import read_json, read_lines
+from training.files import read_json
 from training.film import EvaluationFilm, make_filmed, play, timing
-from training.sac import SACRun, build
+from training.learners import DQNRun, SACRun
+from training.lines import read_lines
+from training.reinforcement import Reinforcement
 from training.settings import RunSettings
 from training.video import GIF_BYTES, Gif, Mp4
 from training.world import World
@@ -220,15 +220,13 @@ def test_a_run_with_videos_equals_one_without(run: Path, tmp_path: Path):
 def test_what_is_filmed_of_a_native_task_is_the_evaluated_episode_bit_by_bit(
     repeat: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    parts = build(SACRun(RunSettings(env="h1-walk", eval_episodes=5, action_repeat=repeat, threads=1, device="cpu")))
-
-    def act(observations: np.ndarray) -> np.ndarray:
-        return parts.to_environment(parts.agent.act(observations, explore=False))
+    run = RunSettings(env="h1-walk", eval_episodes=5, action_repeat=repeat, threads=1, device="cpu")
+    work = Reinforcement(SACRun(run))
 
     monkeypatch.setattr("training.film.picture_of", lambda env: np.zeros((8, 8, 3), dtype=np.uint8))
     film = EvaluationFilm(World("h1-walk", repeat), evaluated_at_once=5)
-    returns, lengths = parts.evaluation.run(act)
-    assert film.record(act, parts.evaluation.seeds[0], tmp_path / "film.mp4") == returns[0]
+    returns, lengths = work.evaluation.run(work.act)
+    assert film.record(work.act, work.evaluation.seeds[0], tmp_path / "film.mp4") == returns[0]
     assert lengths[0] > 20
 
 
@@ -293,16 +291,12 @@ def test_a_resumed_run_has_no_stale_videos_and_may_film_no_more(tmp_path: Path):
 def test_what_is_filmed_of_a_game_is_the_evaluated_episode_with_its_random_actions(tmp_path):
     pytest.importorskip("minatar")
     run = RunSettings(env="MinAtar/Breakout-v1", action_repeat=1, steps=100, eval_episodes=3, device="cpu")
-    parts = build_dqn(DQNRun(run, DQNSettings(hidden_width=8, evaluation_exploration=0.5)).resolved())
-
-    def act(observations):
-        return parts.agent.act(observations, explore=False)
-
-    returns, lengths = parts.evaluation.run(act)
-    film = EvaluationFilm(parts.world.evaluated, 3, parts.evaluation.longest)
-    played = play_lengths(film, parts.evaluation.explored(act), parts.evaluation.seeds[0])
-    assert played == lengths[0]
-    assert film.record(parts.evaluation.explored(act), parts.evaluation.seeds[0], tmp_path / "film.mp4") == returns[0]
+    work = Reinforcement(DQNRun(run, DQNSettings(hidden_width=8, evaluation_exploration=0.5)).resolved())
+    returns, lengths = work.evaluation.run(work.act)
+    film = EvaluationFilm(work.world.evaluated, 3, work.evaluation.longest)
+    seed = work.evaluation.seeds[0]
+    assert play_lengths(film, work.evaluation.explored(work.act), seed) == lengths[0]
+    assert film.record(work.evaluation.explored(work.act), seed, tmp_path / "film.mp4") == returns[0]
 
 
 def play_lengths(film: EvaluationFilm, act: Act, seed: int) -> int:

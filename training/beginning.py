@@ -4,30 +4,28 @@ import shlex
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from fire import parse_intervention
-from replay.durable import Damaged, open_regular
-
-from .algorithms import Config, config_to_json, settings_of
 from .checkpoint import link_checkpoint, read_manifest, steps_of, verify
+from .config import Config
+from .durable import Damaged, open_regular
 from .files import read_json, write_json
 from .folder import FILES, FOLDERS, refuse_links
-from .made_with import FREE, MadeWith, changed_setting, differences_in_words
-from .policy import checked_step, read_config, split_run
-from .settings import flag
+from .learners import config_to_json, read_config
+from .made_with import MadeWith, changed_setting, differences_in_words
+from .policy import checked_step, split_run
+from .settings import flag, names_with
 from .slim import is_slimmed
 from .sources import keep_sources
 from .trust import refuse_code, trusted
 
 PIECE = 1_000_000  # bytes copied at a time
 STARTING = "starting"  # a file that is there until config.json makes the folder a run
-OF_THE_TRUNK = ("seed", "env", "num_envs", "action_repeat", "replay_capacity", "learning_starts")
 
 
 class Continued(msgspec.Struct, frozen=True):
@@ -64,8 +62,9 @@ def resumed_config(request: Request, folder: Path) -> Config:
     """The run's own settings; only its length, whether it is filmed and what is kept of it may change."""
     config = read_config(folder)
     refuse_code(config, folder, request.given, trusted(folder, request.trust))
-    own = {name: value for group in settings_of(config).values() for name, value in group.items()}
-    if others := sorted(name for name in set(request.given) - set(FREE) if request.given[name] != own.get(name)):
+    own = {name: value for group in config.by_group().values() for name, value in group.items()}
+    free = names_with(config.run, "resumable")
+    if others := sorted(name for name in set(request.given) - set(free) if request.given[name] != own.get(name)):
         raise ValueError(
             f"{flag(others[0])} given with --resume; a resumed run keeps its settings but for --steps, --video and "
             "--keep-replay"
@@ -73,23 +72,17 @@ def resumed_config(request: Request, folder: Path) -> Config:
     steps, reached = request.given.get("steps"), max(steps_of(folder), default=0)
     if steps is not None and steps < reached:
         raise ValueError(f"--steps {steps} given; {folder} is already at step {reached}")
-    return replace(
-        config, run=replace(config.run, **{name: request.given[name] for name in FREE if name in request.given})
-    )
+    return config.altered(**{name: request.given[name] for name in free if name in request.given})
 
 
 def refuse_other_settings(folder: Path, config: Config, step: int) -> None:
     """Raise ValueError, naming the setting, where a checkpoint was made with another configuration than the run has."""
     made_with = read_manifest(folder, step).made_with
-    if made_with is None:
-        return
-    ours = msgspec.json.decode(msgspec.json.encode(settings_of(config)), type=dict[str, dict[str, Any]])
-    if changed := changed_setting(made_with.settings, ours):
+    if made_with is not None and (changed := changed_setting(made_with.settings, config)):
         name, then, now = changed
         raise ValueError(
             f"{folder / 'config.json'} says {flag(name)} {str(now)[:80]}, the checkpoint at step {step} was made with "
-            f"{str(then)[:80]}: "
-            "put it back, or begin a new run"
+            f"{str(then)[:80]}: put it back, or begin a new run"
         )
 
 
@@ -102,28 +95,27 @@ def branched_config(request: Request, source: str) -> Config:
         raise ValueError(f"{trunk} was slimmed: its replay is gone, so that nothing can branch from it")
     verify(trunk, step)  # before anything is written
     refuse_other_settings(trunk, config, step)
-    names = {field.name for field in fields(config.run)}
-    if foreign := sorted(set(request.given) - names):
+    run, given = config.run, request.given
+    if foreign := sorted(set(given) - {each.name for each in fields(run)}):
         raise ValueError(
             f"{flag(foreign[0])} given with --branch-from; a branch keeps its trunk's agent and environment"
         )
     if fixed := [
-        name for name in OF_THE_TRUNK if request.given.get(name, getattr(config.run, name)) != getattr(config.run, name)
+        name for name in names_with(run, "trunk") if given.get(name, getattr(run, name)) != getattr(run, name)
     ]:
         raise ValueError(f"{flag(fixed[0])} given with --branch-from; a branch keeps its trunk's {fixed[0]}")
-    changes = {name: value for name, value in request.given.items() if name in names}
-    method = changes.get("reinit", "none")
-    branch = replace(config, run=replace(config.run, **changes | {"reinit": method}))
-    refuse_code(branch, trunk, request.given, trusted(trunk, request.trust))
-    kind = parse_intervention(method)
     # Nothing of the trunk's schedule: what it has of the branch's would be an accident.
-    changes = {"reinit": method, "reinit_every": kind.usual_period, "reinit_at": (), "reinit_when": (), **changes}
-    if kind.acts_at_events:
-        changes["reinit_at"] = (step, *(later for later in changes["reinit_at"] if later > step))
-    settings = replace(config.run, **changes)
-    if step >= settings.steps:
-        raise ValueError(f"a branch at step {step} of {settings.steps} would end at once: give a longer --steps")
-    return replace(config, run=settings)
+    anew = {each.name: each.default for each in fields(run) if each.name in names_with(run, "schedule")}
+    branch = config.altered(**{"reinit": "none", **anew, **given})
+    refuse_code(branch, trunk, given, trusted(trunk, request.trust))
+    method = branch.methods.method
+    if "reinit_every" not in given:
+        branch = branch.altered(reinit_every=method.usual_period)
+    if method.acts_at_events:
+        branch = branch.altered(reinit_at=(step, *(later for later in branch.run.reinit_at if later > step)))
+    if step >= branch.run.steps:
+        raise ValueError(f"a branch at step {step} of {branch.run.steps} would end at once: give a longer --steps")
+    return branch
 
 
 def branch_point(source: str) -> tuple[Path, int]:
@@ -225,6 +217,8 @@ def describe(config: Config, branch_from: str | None, made_with: MadeWith) -> di
     """What `config.json` holds: every value, and what the run was made with."""
     others = ("commit", "processor", "gpu")
     return config_to_json(config) | {
+        "progress": config.run.progress,
+        "metric": asdict(config.metric),
         "branch_from": branch_from,
         "versions": {name: text for name, text in made_with.machine.items() if name not in others},
         **{name: made_with.machine.get(name) for name in others},

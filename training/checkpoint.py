@@ -21,19 +21,19 @@ from torch import Tensor
 
 from fire import first_not_finite
 from replay import Segment
-from replay.durable import Damaged, flush_folder, read_regular, write_durably
 from replay.segments import read_segment
 from replay.transitions import available_memory
 
+from .durable import Damaged, DurableStore, flush_folder, read_regular, write_durably
 from .files import METRICS, converted, damage_named, decoded, read_json, write_json
 from .folder import LOGGED
 from .made_with import MadeWith
-from .progress import Progress
+from .progress import Count, Progress
 
 KEPT = 2  # newest checkpoints; requested ones are kept besides
 FILES = ("agent.safetensors", "state.safetensors", "state.json")
+PROGRESS = ("updates", "measured", "seconds", "last_evaluation", "owes")  # kept as they were in earlier versions
 
-Count = Annotated[int, Meta(ge=0, le=2**53)]
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -50,33 +50,12 @@ class Manifest(msgspec.Struct, frozen=True):
             raise ValueError(f"a checkpoint's files are {', '.join(FILES)}")
 
 
-class Adaptive(msgspec.Struct, frozen=True):
-    """What an adaptive replay ratio has seen so far."""
-
-    rule: Annotated[str, Meta(max_length=200)]
-    raised: bool
-    observations: Count
-    sum: float
-    last: float | None
-
-
-class Ratio(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The replay ratio's counts; as text it is bounded, since 1e999999999 would take for ever to be read."""
-
-    ratio: Annotated[str, Meta(pattern=r"^\d{1,20}(/[1-9]\d{0,19})?$")]
-    transitions: Count
-    updates: Count
-    adaptive: Adaptive | None = None
-
-
 class Values(msgspec.Struct, frozen=True):
     """The plain values of a checkpoint."""
 
     progress: Progress
-    ratio: Ratio
+    work: dict[str, Any]
     manager: dict[str, Any]
-    summed_updates: Count
-    replay_added: Count
     file_sizes: dict[str, Count]  # of the files that only grow, to be cut back to
 
     def __post_init__(self) -> None:
@@ -86,11 +65,27 @@ class Values(msgspec.Struct, frozen=True):
             raise ValueError(f"the length of {METRICS} is missing")
 
 
+def of_this_version(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a checkpoint of a version that knew reinforcement learning alone, as they are kept now."""
+    if "work" in values or not isinstance(values.get("progress"), dict):
+        return values
+    before, handled = values["progress"], values["progress"].get("handled")
+    handled = handled if isinstance(handled, dict) else {}
+    work = {name: before.get(name) for name in ("decisions", "episodes", "returns", "lengths")}
+    work |= {"steps": before.get("environment_steps"), "ratio": values.get("ratio")}
+    progress = {name: before[name] for name in PROGRESS if name in before} | {
+        "handled_updates": handled.get("updates"),
+        "handled_steps": handled.get("environment_steps"),
+        "summed_updates": values.get("summed_updates"),
+    }
+    return values | {"progress": progress, "work": work | {"replay_added": values.get("replay_added")}}
+
+
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything a run continues from: the agent's tensors, other tensors, plain values, the replay's segments."""
+    """Everything a run continues from: the learner's tensors, other tensors, plain values, the replay's segments."""
 
-    agent: Mapping[str, Tensor]
+    learner: Mapping[str, Tensor]
     tensors: Mapping[str, Tensor]
     values: Values
     segments: tuple[Segment, ...]
@@ -101,13 +96,13 @@ def folder_of(run: Path, step: int) -> Path:
 
 
 def write_checkpoint(run: Path, step: int, checkpoint: Checkpoint, made_with: MadeWith | None = None) -> None:
-    """Write `checkpoint` for environment step `step`; its segments are already on the disk."""
+    """Write `checkpoint` for step `step`; its segments are already on the disk."""
     final = folder_of(run, step)
     temporary = final.with_name(f".{final.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     contents = {
-        "agent.safetensors": safetensors.torch.save(dict(checkpoint.agent)),
+        "agent.safetensors": safetensors.torch.save(dict(checkpoint.learner)),
         "state.safetensors": safetensors.torch.save(dict(checkpoint.tensors)),
         "state.json": msgspec.json.format(msgspec.json.encode(checkpoint.values), indent=1),
     }
@@ -139,9 +134,10 @@ def read_checkpoint(run: Path, step: int) -> Checkpoint:
     kept = [(name, value) for name, value in tensors.items() if name.startswith("manager.")]
     if found := first_not_finite([*agent.items(), *kept]):
         raise Damaged(f"{folder} holds {found[1]} in {found[0]}: the network had diverged")
-    values = decoded(contents["state.json"], Values, folder / "state.json")
-    if values.progress.environment_steps != step:
-        raise Damaged(f"{folder / 'state.json'} is of step {values.progress.environment_steps}")
+    state = folder / "state.json"
+    values = converted(of_this_version(decoded(contents["state.json"], dict[str, Any], state)), Values, state)
+    if values.work.get("steps") != step:
+        raise Damaged(f"{state} is of step {values.work.get('steps')}")
     return Checkpoint(agent, tensors, values, manifest.segments)
 
 
@@ -176,7 +172,7 @@ def checksum_of(manifest: Mapping[str, Any]) -> str:
 
 
 def steps_of(run: Path) -> list[int]:
-    """The environment steps that have a checkpoint, whole or damaged, oldest first."""
+    """The steps that have a checkpoint, whole or damaged, oldest first."""
     names = (path.name for path in (run / "checkpoints").glob("[0-9]*"))
     return sorted(int(name) for name in names if name.isascii() and name.isdigit() and name == f"{int(name):012d}")
 
@@ -201,7 +197,7 @@ def verify(run: Path, step: int) -> tuple[Manifest, Checkpoint]:
     """A checkpoint whose files and replay segments are all whole; raises Damaged, in one line, otherwise."""
     manifest, checkpoint = read_manifest(run, step), read_checkpoint(run, step)
     for segment in checkpoint.segments:
-        read_segment(run / "replay", segment)
+        read_segment(DurableStore(run / "replay"), segment)
     return manifest, checkpoint
 
 

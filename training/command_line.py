@@ -5,20 +5,18 @@ import difflib
 import io
 import signal
 import sys
-import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, make_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, make_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 
-import envs
-from fire import MEASURES, describe_interventions, describe_regularizers
-
-from .algorithms import Config, algorithm_of
 from .beginning import Request
+from .config import Config
+from .help import describe
+from .learners import Learner, Preset
 from .output import guard_output
 from .settings import flag
 
@@ -46,14 +44,6 @@ class Where:
     """With --resume, where no checkpoint is left: train again from step 0 and delete the metrics so far."""
 
 
-@dataclass(frozen=True)
-class Preset:
-    """Settings under a name."""
-
-    config: Config
-    meaning: str
-
-
 def main(body: Callable[[Sequence[str]], int]) -> NoReturn:
     """Run a script's body on its arguments; a ValueError is the user's mistake and is said in one line."""
     output = guard_output()
@@ -78,32 +68,32 @@ def printable(text: str) -> str:
     return line if len(text) <= LONGEST_LINE else f"{line}..."
 
 
-def read_command_line(
-    arguments: Sequence[str], presets: Mapping[str, Preset], program: str, description: str
-) -> Request:
+def read_command_line(arguments: Sequence[str], learner: Learner) -> Request:
     """The request behind a training script's command line; the first preset is the one where none is named."""
     words = arguments = each_once(arguments)
-    name = ([*words[words.index("--preset") + 1 :], ""] if "--preset" in words else list(presets))[0]
-    preset = preset_named(name, presets)
-    names = (environments(), methods(preset.config), regularizers(), measures())
+    name = ([*words[words.index("--preset") + 1 :], ""] if "--preset" in words else list(learner.presets))[0]
+    preset = preset_named(name, learner.presets)
     default = command_line(type(preset.config))(Where(name), preset.config)
-    parsed = read_flags(default, arguments, program, "\n\n".join((description, preset_names(presets), *names)))
+    parsed = read_flags(default, arguments, learner.script, lambda: describe(learner, preset.config))
     where, config = parsed.where, parsed.config
     given = {name.removeprefix("--").replace("-", "_") for name, _ in split(arguments)}
-    if {"eval_episodes", "eval_steps"} <= given and config.run.eval_steps is not None:
+    settings = {name: value for group in config.by_group().values() for name, value in group.items()}
+    if {"eval_episodes", "eval_steps"} <= given and settings["eval_steps"] is not None:
         print("warning: --eval-episodes does nothing beside --eval-steps: the episodes that end count", file=sys.stderr)
     if where.restart and not where.resume:
         raise ValueError("--restart given; it goes with --resume alone")
     if "eval_episodes" in given and "eval_steps" not in given:
-        config = replace(config, run=replace(config.run, eval_steps=None))  # whatever the preset has
-    config.run.check()
+        config = config.altered(eval_steps=None)  # whatever the preset has
+    if not where.resume and not where.branch_from:
+        config.check()
+    else:
+        config.run.check()
     if "reinit_cooldown" in given and not (config.run.reinit_when or where.resume):
         raise ValueError("--reinit-cooldown given; it is of --reinit-when, which is not: give it too")
     if where.resume and (where.branch_from or where.run_dir):
         raise ValueError("--resume goes with neither --branch-from nor --run-dir: a run stays in its folder")
     if (where.resume or where.branch_from) and "preset" in given:
         raise ValueError("--preset goes with neither --resume nor --branch-from: their settings are the earlier run's")
-    settings = {name: value for field in fields(config) for name, value in vars(getattr(config, field.name)).items()}
     explicit = {name: value for name, value in settings.items() if name in given}
     return Request(config, explicit, where.run_dir, where.resume, where.branch_from, where.trust, where.restart)
 
@@ -124,39 +114,9 @@ def command_line(kind: type[Config]) -> type[Any]:
     return made
 
 
-def preset_names(presets: Mapping[str, Preset]) -> str:
-    """The presets, for --help."""
-    lines = "\n".join(f"{name}: {preset.meaning}" for name, preset in presets.items())
-    return "Values of --preset; the first is the default\n" + textwrap.indent(lines, "  ")
-
-
-def environments() -> str:
-    """The environments of --env, for --help; indented as the methods are."""
-    return "Environments of --env\n" + textwrap.indent(envs.describe_names(), "  ")
-
-
-def methods(config: Config) -> str:
-    """The methods of --reinit, for --help; indented, since tyro joins lines that begin at the margin."""
-    return "Methods of --reinit, as METHOD or METHOD:field=value,...\n" + textwrap.indent(
-        describe_interventions(algorithm_of(config).interventions), "  "
-    )
-
-
-def regularizers() -> str:
-    """The regularizers of --regularize, for --help."""
-    text = textwrap.indent(describe_regularizers(), "  ")
-    return f"Regularizers of --regularize, one or several, as NAME or NAME:field=value,...\n{text}"
-
-
-def measures() -> str:
-    """The measures of --reinit-when, for --help."""
-    lines = "\n".join(f"{name}: {meaning}" for name, meaning in MEASURES.items())
-    return "Measures, every --measure-every updates, of each network; for --reinit-when\n" + textwrap.indent(
-        lines, "  "
-    )
-
-
-def read_flags(default: Options, arguments: Sequence[str], program: str, description: str | None) -> Options:
+def read_flags(
+    default: Options, arguments: Sequence[str], program: str, description: str | Callable[[], str]
+) -> Options:
     """Flags on top of a dataclass of defaults; unknown ones are refused by their nearest names, wrong values too."""
     known, arguments = flags_of(type(default)), each_once(arguments)
     flags = [
@@ -165,7 +125,7 @@ def read_flags(default: Options, arguments: Sequence[str], program: str, descrip
     words = [word for name, values in flags for word in (name, *values)]
     parse = partial(tyro.cli, type(default), default=default, config=MARKERS)
     if not {"-h", "--help"} & set(words) and known.keys() >= {name for name, _ in flags}:
-        with contextlib.suppress(SystemExit), quiet():
+        with contextlib.suppress(SystemExit), nothing_printed():
             return parse(args=words)
     for name, values in flags:
         if name in ("-h", "--help"):
@@ -174,12 +134,12 @@ def read_flags(default: Options, arguments: Sequence[str], program: str, descrip
             raise unknown_flag(name, known)
         # Each flag alone: tyro's own messages fill a box and do not name the flag to mend.
         try:
-            with quiet():
+            with nothing_printed():
                 parse(args=[name, *values])
         except SystemExit:
             given = " ".join(values)
-            raise ValueError(f"{name} {given!r} given; allowed is {spoken(known[name], given)}") from None
-    return parse(args=words, prog=program, description=description)
+            raise ValueError(f"{name} {given!r} given; allowed is {allowed_values(known[name], given)}") from None
+    return parse(args=words, prog=program, description=description if isinstance(description, str) else description())
 
 
 def each_once(arguments: Sequence[str]) -> list[str]:
@@ -200,7 +160,7 @@ def unknown_flag(name: str, known: Iterable[str]) -> ValueError:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def nothing_printed() -> Iterator[None]:
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         yield
 
@@ -230,7 +190,7 @@ def flags_of(kind: type) -> dict[str, Any]:
     return found
 
 
-def spoken(hint: Any, given: str) -> str:
+def allowed_values(hint: Any, given: str) -> str:
     """What a flag takes, in words, with the nearest choice where there are some."""
     if get_origin(hint) is Literal:
         choices = [str(choice) for choice in get_args(hint)]

@@ -12,9 +12,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from replay.durable import write_durably
-
+from .durable import write_durably
 from .history import Events, History
+from .lines import Reader
 
 MANY_EVENTS = 20
 MANY_EVALUATIONS = 200
@@ -28,7 +28,7 @@ def draw_curve(history: History, folder: Path, title: str) -> Path:
     axes.plot(steps, returns, ".", color="0.75", markersize=3, label="training episodes", rasterized=True)
     _draw_evaluations(axes, history)
     draw_events(axes, history.events)
-    finish(axes, title)
+    finish(axes, title, history.reader)
     return write_figure(figure, folder / "curve.png")
 
 
@@ -39,15 +39,15 @@ def write_figure(figure: Figure, path: Path) -> Path:
     return path
 
 
-def finish(axes: Any, title: str) -> None:
-    """What every curve of returns has."""
-    axes.set(xlabel="environment steps", ylabel="return", title=title)
+def finish(axes: Any, title: str, reader: Reader) -> None:
+    """What every curve of the metric over steps has."""
+    axes.set(xlabel=reader.progress.replace("_", " "), ylabel=reader.metric.words, title=title)
     axes.legend(loc="upper left", frameon=False)
-    quiet(axes)
+    uncluttered(axes)
 
 
-def quiet(axes: Any) -> None:
-    """Axes over environment steps, with nothing that does not help to read them."""
+def uncluttered(axes: Any) -> None:
+    """Axes over steps, with nothing that does not help to read them."""
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.margins(x=0.01)
     axes.grid(alpha=0.25)

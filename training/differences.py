@@ -14,7 +14,9 @@ from torch import Tensor
 from replay import read_contents
 
 from .checkpoint import Checkpoint, read_checkpoint, steps_of
-from .files import read_json, read_lines
+from .durable import DurableStore
+from .files import read_json
+from .lines import read_lines
 
 CLOCKS = ("seconds", "steps_per_second", "updates_per_second")
 
@@ -68,7 +70,7 @@ def _tensorboard(run: Path) -> dict[str, str]:
 
 
 def _in_checkpoints(left: Path, right: Path, one: Checkpoint, other: Checkpoint) -> Iterator[str]:
-    for kind in ("agent", "tensors"):
+    for kind in ("learner", "tensors"):
         mine, theirs = getattr(one, kind), getattr(other, kind)
         for name in sorted(mine.keys() | theirs.keys()):
             if name not in mine or name not in theirs or not torch.equal(mine[name], theirs[name]):
@@ -87,4 +89,5 @@ def _in_checkpoints(left: Path, right: Path, one: Checkpoint, other: Checkpoint)
 def _replay(run: Path, checkpoint: Checkpoint) -> dict[str, Tensor]:
     """What a run would go on with; its segments may begin before."""
     capacity = read_json(run / "config.json")["run"]["replay_capacity"]
-    return read_contents(run / "replay", checkpoint.segments, max(0, checkpoint.values.replay_added - capacity))
+    first = max(0, checkpoint.values.work["replay_added"] - capacity)
+    return read_contents(DurableStore(run / "replay"), checkpoint.segments, first)

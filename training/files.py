@@ -1,7 +1,6 @@
 """JSON that is bounded and checked when it is read, lines that only grow, and the lock on a run's folder."""
 
 import errno
-import fcntl
 import json
 import os
 import stat
@@ -13,11 +12,12 @@ from typing import Any, TextIO, TypeVar
 import msgspec
 
 from fire.event import finite
-from replay.durable import Damaged, naming, open_regular, read_regular, write_durably
+
+from .durable import Damaged, naming, read_regular, write_durably
 
 JSON_BYTES = 64_000_000  # at most, of a file; a checkpoint's state has tens of thousands
-LINE_BYTES = 16_000_000  # at most, of a line of metrics
 METRICS = "metrics.jsonl"
+NO_FLOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 MARKS = {"config.json", "comparison.json", "logs"}  # one of them is in a folder that a run or a comparison has used
 
 T = TypeVar("T")
@@ -75,89 +75,34 @@ class Lines:
         self._file.close()
 
 
-class Line(msgspec.Struct):
-    """What every line of metrics has; the rest depends on its kind."""
-
-    kind: str
-    environment_steps: int
-    updates: int = 0
-    decisions: int = 0
-    episodes: int = 0
-
-
-def lines_of(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    """Every line of a metrics file with its number; None for one that is none, such as the half of one at its end."""
-    if not path.exists():
-        return
-    with open_regular(path) as raw, os.fdopen(os.dup(raw.fileno()), "rb") as file:
-        number = 0
-        while line := file.readline(LINE_BYTES):
-            number, whole = number + 1, line.endswith(b"\n")
-            yield number, _parsed(line) if whole else None
-            while line and not line.endswith(b"\n"):  # the rest of one that is too long to be a line of metrics
-                line = file.readline(LINE_BYTES)
-
-
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    try:
-        value = msgspec.json.decode(line, type=dict[str, Any])
-        msgspec.convert(value, Line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    return value
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a metrics file, without what is none."""
-    return [line for _, line in lines_of(path) if line is not None]
-
-
 class FolderLock:
     """Keeps a second process out of a run's folder; the operating system drops it with its owner."""
 
     def __init__(self, folder: Path) -> None:
+        from filelock import Timeout, UnixFileLock  # its import takes as long as reading a command line
+
         path = folder / "lock"
+        if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+            kind = "is a symbolic link" if path.is_symlink() else "is no regular file"
+            raise ValueError(f"{folder} cannot be locked: {path.name} {kind}")
+        self._lock = UnixFileLock(path, timeout=0, thread_local=False, fallback_to_soft=False)
         while True:
-            self._descriptor = _opened(path)
             try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                os.close(self._descriptor)
-                raise ValueError(f"{folder} is in use by another process: wait for it or stop it") from error
-            except OSError as error:  # no locks on this file system, most likely
-                os.close(self._descriptor)
-                raise ValueError(
-                    f"{folder} cannot be locked: {error.strerror}; its file system has to have flock"
-                ) from error
-            if _is_open_at(self._descriptor, path):
+                self._lock.acquire()
                 return
-            os.close(self._descriptor)  # its owner has taken folder and lock away meanwhile: once more
+            except Timeout as error:
+                if path.exists():
+                    raise ValueError(f"{folder} is in use by another process: wait for it or stop it") from error
+                # Its owner has taken folder and lock away meanwhile: once more.
+            except OSError as error:
+                if error.errno in NO_FLOCK:
+                    needed = "its file system has to have flock"
+                    raise ValueError(f"{folder} cannot be locked: {error.strerror}; {needed}") from error
+                reason = "is a symbolic link" if path.is_symlink() else error.strerror
+                raise ValueError(f"{folder} cannot be locked: {path.name} {reason}") from error
 
     def release(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-
-def _opened(path: Path) -> int:
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
-    except OSError as error:
-        reason = "is a symbolic link" if path.is_symlink() else error.strerror
-        raise ValueError(f"{path.parent} cannot be locked: {path.name} {reason}") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise ValueError(f"{path.parent} cannot be locked: {path.name} is no regular file")
-    return descriptor
-
-
-def _is_open_at(descriptor: int, path: Path) -> bool:
-    try:
-        there = path.stat(follow_symlinks=False)
-    except OSError:
-        return False
-    ours = os.fstat(descriptor)
-    return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+        self._lock.release()
 
 
 @contextmanager

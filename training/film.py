@@ -10,8 +10,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.durable import write_durably
-
+from .durable import write_durably
 from .evaluate import LIMIT, Act
 from .video import Mp4, Pixels, Recorder, require_av
 from .world import World

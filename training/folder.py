@@ -10,8 +10,7 @@ import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from replay.durable import Damaged
-
+from .durable import Damaged
 from .files import METRICS
 
 FILES = ("config.json", METRICS, "lock", "starting", "curve.png", "measures.png")

@@ -1,18 +1,16 @@
-"""What is drawn of a run, and its final return: read line by line, kept in bounds however long the run.
+"""What is drawn of a run: read line by line, kept in bounds however long the run.
 
 Each series is thinned as it grows, so that a run of any length holds a few thousand points of it: more than a picture
 has columns. A run that is resumed reads what its metrics say and then has the same points as one that never stopped.
 """
 
 import math
-from collections import deque
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import quantiles
 from typing import Any, Generic, TypeVar
 
-from .files import lines_of
+from .lines import EpisodeLine, EvaluationLine, EventLine, Line, MeasuresLine, Number, Reader
 
 Point = TypeVar("Point")
 
@@ -20,7 +18,6 @@ Point = TypeVar("Point")
 MOST_EPISODES = 4_000
 MOST_POINTS = 2_000
 MOST_NETWORKS = 16
-LARGEST = 2**63  # steps
 FURTHEST = 1e100  # beyond which nothing is drawn: a picture's axes have to hold it, squared
 
 # Measure, what it says, and whether its axis is logarithmic.
@@ -64,8 +61,8 @@ class Events:
     def __init__(self, most: int = MOST_POINTS) -> None:
         self.count, self.method = 0, ""
         self._most = most
-        self._first: dict[int, int] = {}  # environment step of the first event in a bin
-        self._width = 1  # environment steps
+        self._first: dict[int, int] = {}  # step of the first event in a bin
+        self._width = 1  # steps
 
     def add(self, step: int, method: str) -> None:
         self.method = self.method or method
@@ -83,86 +80,53 @@ class Events:
 
 
 class History:
-    """What `curve.png` and `measures.png` show, by environment step."""
+    """What `curve.png` and `measures.png` show, by step."""
 
-    def __init__(self) -> None:
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
         self.episodes: Series[tuple[int, float]] = Series(MOST_EPISODES)  # step, return
         self.evaluations: Series[tuple[int, float, float, float]] = Series()  # step, mean, lower and upper quartile
         self.measures: dict[str, Series[tuple[float, ...]]] = {}  # by network: step, and a number for each panel
         self.events = Events()
 
-    def add(self, line: Mapping[str, Any]) -> None:
-        """A line as it is written to the metrics. ValueError where it is of a kind that is drawn but does not fit."""
-        match line.get("kind"):
-            case "episode":
-                self.episodes.add((_step(line), _number(line.get("return", ""))))
-            case "evaluation":
-                self.evaluations.add((_step(line), *_summary(line.get("returns"))))
-            case "measures":
-                self._add_measures(line)
-            case "event":
-                method = line.get("method")
-                if not isinstance(method, str):
-                    raise ValueError("an event names no method")
-                self.events.add(_step(line), method)
+    def add(self, line: Line | None) -> None:
+        """A line of metrics; what is none, or of a kind that is not drawn, is passed over."""
+        match line:
+            case EpisodeLine():
+                self.episodes.add((line.steps, _number(line.value)))
+            case EvaluationLine():
+                self.evaluations.add((line.steps, *_summary(line.values or (line.value,))))
+            case MeasuresLine():
+                self._add_measures(line.steps, line.measures)
+            case EventLine():
+                self.events.add(line.steps, line.method)
 
-    def _add_measures(self, line: Mapping[str, Any]) -> None:
-        step = _step(line)
-        for network in [network for network, _, name in (key.partition("/") for key in line) if name == "weight_norm"]:
-            values = [_number(line.get(f"{network}/{name}")) for name, _, _ in PANELS]
+    def _add_measures(self, step: int, measures: Mapping[str, Any]) -> None:
+        networks = [network for network, _, name in (key.partition("/") for key in measures) if name == "weight_norm"]
+        for network in networks:
+            values = [_number(measures.get(f"{network}/{name}")) for name, _, _ in PANELS]
             if network in self.measures or len(self.measures) < MOST_NETWORKS:
                 self.measures.setdefault(network, Series()).add((step, *values))
 
     @classmethod
-    def read(cls, path: Path) -> "History":
-        """What a run's metrics say so far; lines that are not what is written there are passed over."""
-        history = cls()
-        for _, line in lines_of(path):
-            with suppress(ValueError):
-                history.add(line or {})
+    def read(cls, run: Path, reader: Reader) -> "History":
+        """What a run's metrics say so far."""
+        history = cls(reader)
+        for _, line in reader.of(run):
+            history.add(line)
         return history
 
 
-def final_return(path: Path) -> tuple[float, int] | None:
-    """Mean return of the evaluations in the last tenth of the steps run, and how many those are.
-
-    Evaluations in which no episode ended have none; None where no other is left.
-    """
-    evaluations: deque[tuple[int, float]] = deque()
-    last = 0
-    for _, line in lines_of(path):
-        if line is None or line["kind"] != "evaluation":
-            continue
-        with suppress(ValueError):
-            evaluations.append((_step(line), _number(line.get("return", ""))))
-            last = evaluations[-1][0]
-        while evaluations and evaluations[0][0] < 0.9 * last:
-            evaluations.popleft()
-    returns = [value for step, value in evaluations if step >= 0.9 * last and not math.isnan(value)]
-    return (sum(returns) / len(returns), len(returns)) if returns else None
-
-
-def _step(line: Mapping[str, Any]) -> int:
-    step = line.get("environment_steps")
-    if type(step) is not int or not 0 <= step < LARGEST:
-        raise ValueError("a line has no environment step")
-    return step
-
-
 def _number(value: object) -> float:
-    """NaN for null, as what is not finite is written, and for what no picture can hold."""
-    if value is None:
-        return math.nan
+    """NaN for null, as what is not finite is written, and for what is no number or none that a picture can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"a {type(value).__name__} stands where a number belongs")
+        return math.nan
     return float(value) if abs(value) < FURTHEST else math.nan
 
 
-def _summary(returns: object) -> tuple[float, float, float]:
-    """Mean, lower and upper quartile; NaN where an episode has no return."""
-    if not isinstance(returns, list) or not returns:
-        raise ValueError("an evaluation has no returns")
-    values = [_number(value) for value in returns]
+def _summary(given: Sequence[Number]) -> tuple[float, float, float]:
+    """Mean, lower and upper quartile; NaN where one of them has no value."""
+    values = [_number(value) for value in given]
     if any(map(math.isnan, values)):
         return math.nan, math.nan, math.nan
     low, _, high = quantiles(values * 2 if len(values) == 1 else values, method="inclusive")

@@ -8,19 +8,21 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 
 from fire import NetworkReport
-from replay.durable import naming, write_durably
+from fire.event import finite
 
+from .durable import naming, write_durably
 from .files import METRICS, Lines
 from .folder import log_files
 from .history import History
+from .lines import Reader
 
 
 class RunLog:
-    """`metrics.jsonl` and `tensorboard/` of one run; x is environment steps. `history` is what is drawn of it."""
+    """`metrics.jsonl` and `tensorboard/` of one run, by step. `history` is what is drawn of it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.history = History.read(folder / METRICS)
+    def __init__(self, folder: Path, reader: Reader) -> None:
+        self.folder, self.reader = folder, reader
+        self.history = History.read(folder, reader)
         self._lines = Lines(folder / METRICS)
         self._tensorboard = SummaryWriter(str(folder / "tensorboard"))
 
@@ -31,26 +33,26 @@ class RunLog:
         """
         line = {"kind": kind, **position, **values}
         self._lines.append(line)
-        self.history.add(line)
+        self.history.add(self.reader.typed(finite(line)))
         with naming(self.folder / "tensorboard"):
             for name, value in values.items():
                 if isinstance(value, int | float) and not isinstance(value, bool):
                     tag = f"{kind} {name}" if "/" in name else f"{kind}/{name}"
-                    self._tensorboard.add_scalar(tag, value, position["environment_steps"])
+                    self._tensorboard.add_scalar(tag, value, position[self.reader.progress])
 
-    def network_report(self, report: NetworkReport, environment_steps: int) -> None:
+    def network_report(self, report: NetworkReport, step: int) -> None:
         """What an event did to one network, matrix by matrix, for TensorBoard."""
         for matrix in report.matrices:
             name = f"event {report.name}/{matrix.name}"
             for figure in ("squared_frobenius_error", "deviation_before", "deviation_after", "null_directions"):
-                self._tensorboard.add_scalar(f"{name}/{figure}", getattr(matrix, figure), environment_steps)
+                self._tensorboard.add_scalar(f"{name}/{figure}", getattr(matrix, figure), step)
         for key, value in report.figures.items():
-            self._tensorboard.add_scalar(f"event {report.name}/{key}", value, environment_steps)
+            self._tensorboard.add_scalar(f"event {report.name}/{key}", value, step)
         for name, values in report.singular_values.items():
             for when, singular_values in zip(("before", "after"), values, strict=True):
                 if singular_values.isfinite().all():  # a diverged network has none to draw
                     tag = f"singular values {report.name}/{name}/{when}"
-                    self._tensorboard.add_histogram(tag, singular_values, environment_steps)
+                    self._tensorboard.add_histogram(tag, singular_values, step)
 
     def sizes(self) -> dict[str, int]:
         """Length of each file now, all flushed: what a checkpoint remembers."""

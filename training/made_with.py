@@ -10,14 +10,12 @@ from typing import Any
 import msgspec
 import torch
 
+from .config import Config, Settings
+from .settings import DriverSettings, names_with
+
 PACKAGES = (
     "torch", "numpy", "gymnasium", "mujoco", "ale-py", "MinAtar", "dm-control", "humanoid-bench", "safetensors",
 )  # fmt: skip
-# Settings that may change when a run is continued. Threads, and the device, show in the last bits: that is said.
-FREE = ("steps", "video", "keep_replay")
-SAID = ("threads", "device")
-
-Settings = dict[str, dict[str, Any]]  # by group, such as run and agent
 
 
 class MadeWith(msgspec.Struct, frozen=True):
@@ -27,9 +25,14 @@ class MadeWith(msgspec.Struct, frozen=True):
     machine: dict[str, str]
 
 
-def made_with(settings: Settings) -> MadeWith:
+def made_with(config: Config) -> MadeWith:
     """What is made from now on is made with."""
-    return MadeWith(msgspec.json.decode(msgspec.json.encode(settings), type=Settings), machine())
+    return MadeWith(as_json(config), machine())
+
+
+def as_json(config: Config) -> Settings:
+    """Every setting as it will be read back."""
+    return msgspec.json.decode(msgspec.json.encode(config.by_group()), type=Settings)
 
 
 def machine() -> dict[str, str]:
@@ -39,12 +42,13 @@ def machine() -> dict[str, str]:
     return {"python": platform.python_version()} | versions() | {name: text for name, text in others.items() if text}
 
 
-def changed_setting(before: Settings, now: Settings) -> tuple[str, Any, Any] | None:
-    """The first setting, with both its values, by which two configurations are not of one run."""
+def changed_setting(before: Settings, config: Config) -> tuple[str, Any, Any] | None:
+    """The first setting, with both its values, by which a run is not the one that was made with these settings."""
+    now, free = as_json(config), names_with(config.run, "resumable", "machine")
     for group in dict.fromkeys((*before, *now)):
         ours, theirs = now.get(group, {}), before.get(group, {})
         for name in dict.fromkeys((*theirs, *ours)):
-            if name in theirs and name in ours and theirs[name] != ours[name] and name not in (*FREE, *SAID):
+            if name in theirs and name in ours and theirs[name] != ours[name] and name not in free:
                 return name, theirs[name], ours[name]
     return None
 
@@ -56,7 +60,11 @@ def differences_in_words(before: MadeWith, now: MadeWith) -> list[str]:
         for name in dict.fromkeys((*before.machine, *now.machine))
     }
     ours, theirs = now.settings.get("run", {}), before.settings.get("run", {})
-    pairs |= {name: (theirs[name], ours[name]) for name in SAID if name in ours and name in theirs}
+    pairs |= {
+        name: (theirs[name], ours[name])
+        for name in names_with(DriverSettings, "machine")
+        if name in ours and name in theirs
+    }
     return [f"{name} {then}, now {here}" for name, (then, here) in pairs.items() if then != here]
 
 

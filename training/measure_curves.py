@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from .curve import draw_events, quiet, write_figure
+from .curve import draw_events, uncluttered, write_figure
 from .history import PANELS, History
 
 
 def draw_measures(history: History, folder: Path, title: str) -> Path | None:
-    """Write `measures.png`: six of them over environment steps, a line for each network; None where there are none."""
+    """Write `measures.png`: six of them over steps, a line for each network; None where there are none."""
     if not history.measures:
         return None
     figure = Figure(figsize=(11, 5.5), layout="constrained")
@@ -25,8 +25,8 @@ def draw_measures(history: History, folder: Path, title: str) -> Path | None:
             axes.set_ylim(bottom=0)
         draw_events(axes, history.events)
         axes.set_title(meaning, fontsize=10)
-        quiet(axes)
-    figure.supxlabel("environment steps", fontsize=10)
+        uncluttered(axes)
+    figure.supxlabel(history.reader.progress.replace("_", " "), fontsize=10)
     figure.suptitle(title)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower right", ncols=len(labels), frameon=False)

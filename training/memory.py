@@ -10,11 +10,9 @@ from dataclasses import fields, replace
 from typing import Any
 
 import torch
-from gymnasium import spaces
-from gymnasium.vector import VectorEnv
 
 import envs
-from agents import DQNSettings, SACSettings
+from agents import AgentSettings, Surroundings
 from replay.transitions import SHARE_OF_FREE_MEMORY, available_memory
 
 from .settings import RunSettings, flag
@@ -55,7 +53,7 @@ def only_new_objects_collected() -> Iterator[None]:
 def require_memory_for_environments(settings: RunSettings, world: World) -> None:
     """Refuse more environments, of training and evaluation together, than memory and patience have room for."""
     needs = envs.needs_of_one(world.name, world.atari) if world.atari else envs.needs_of_one(world.name)
-    evaluated = settings.eval_episodes if settings.eval_steps is None else settings.num_envs
+    evaluated = settings.evaluated_at_once
     name = "num_envs" if settings.num_envs >= evaluated else "eval_episodes"
     count = settings.num_envs + evaluated
     given = f"{flag(name)} {getattr(settings, name)} given: {count:,} environments, evaluation's included, take about"
@@ -65,16 +63,15 @@ def require_memory_for_environments(settings: RunSettings, world: World) -> None
 
 
 def require_memory_for_learning(
-    run: RunSettings, agent: SACSettings | DQNSettings, environment: VectorEnv[Any, Any, Any], device: torch.device
+    run: RunSettings, agent: AgentSettings, surroundings: Surroundings, device: torch.device
 ) -> None:
     """Refuse networks, and batches of the updates owed at a time, that memory has no room for."""
-    observations = environment.single_observation_space
-    shape, actions = observations.shape or (), count_of(environment.single_action_space)
-    observation_bytes = math.prod(shape) * min(NUMBER, getattr(observations.dtype, "itemsize", NUMBER))
+    shape, actions = surroundings.observations.shape or (), surroundings.action_count
+    itemsize = getattr(surroundings.observations.dtype, "itemsize", NUMBER)
+    observation_bytes = math.prod(shape) * min(NUMBER, itemsize)
 
-    def needed(run: RunSettings, agent: SACSettings | DQNSettings) -> int:
-        decisions = agent.n_steps if isinstance(agent, DQNSettings) else 1
-        transition = COPIES_OF_OBSERVATIONS * observation_bytes + 3 * NUMBER * actions + NOTE_BYTES * decisions
+    def needed(run: RunSettings, agent: AgentSettings) -> int:
+        transition = COPIES_OF_OBSERVATIONS * observation_bytes + 3 * NUMBER * actions + NOTE_BYTES * agent.n_steps
         updates = math.ceil(run.ratios[1] * run.num_envs)
         return agent.size(shape, actions).bytes + updates * agent.batch_size * transition
 
@@ -89,11 +86,6 @@ def require_memory_for_learning(
     name = min(without, key=lambda name: without[name])  # the value that takes most of it
     value = getattr(run if hasattr(run, name) else agent, name)
     _require(total, f"{flag(name)} {value} given: networks and the batches of a decision take about", device)
-
-
-def count_of(actions: spaces.Space[Any]) -> int:
-    """How many actions there are to choose from, or how many numbers make one."""
-    return int(actions.n) if isinstance(actions, spaces.Discrete) else math.prod(actions.shape or ())
 
 
 def _require(needed: int, given: str, device: torch.device) -> None:

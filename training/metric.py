@@ -26,6 +26,23 @@ class Metric:
         unit = "%" if self.form == "percent" else self.unit
         return f"{self.name} ({unit})" if unit else self.name
 
+    @property
+    def plural(self) -> str:
+        """The name of several: returns, losses, accuracies; an evaluation may list under it what it is the mean of."""
+        if self.name.endswith("y"):
+            return f"{self.name[:-1]}ies"
+        return f"{self.name}es" if self.name.endswith("s") else f"{self.name}s"
+
+    @property
+    def scale(self) -> int:
+        """Times this, a value is printed and drawn."""
+        return 100 if self.form == "percent" else 1
+
+    @property
+    def suffix(self) -> str:
+        """What stands behind a printed value."""
+        return "%" if self.form == "percent" else f" {self.unit}" if self.unit else ""
+
     def best(self, values: Iterable[float]) -> float:
         return max(values, key=lambda value: self.sign * value)
 
@@ -38,9 +55,7 @@ class Metric:
 
     def said(self, value: float) -> str:
         """A value as a line of text shows it: a return 12.3, a loss 1.2345 nats, an accuracy 93.1%."""
-        if self.form == "percent":
-            return f"{100 * value:.{self.decimals}f}%"
-        return f"{value:.{self.decimals}f}" + (f" {self.unit}" if self.unit else "")
+        return f"{self.scale * value:.{self.decimals}f}{self.suffix}"
 
 
 RETURN = Metric()

@@ -5,35 +5,35 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from fire import restore_structure
-from replay.durable import Damaged
 
-from .algorithms import Config, algorithm_of, config_from_json
-from .build import Streams
+from .agent_run import AgentRun
 from .checkpoint import folder_of, read_checkpoint, steps_of
-from .files import read_json
-from .folder import is_run
+from .durable import Damaged
+from .learners import read_config
+from .reinforcement import Streams
+from .sources import refuse_changed_sources
+from .trust import refuse_code
 from .world import to_environment
-
-CONFIG_BYTES = 1_000_000  # at most, of a config.json
 
 
 class Policy:
     """The deterministic policy of one checkpoint, in the environment's own action bounds."""
 
-    def __init__(self, run: Path, step: int, config: Config) -> None:
+    def __init__(self, run: Path, step: int, config: AgentRun) -> None:
         self.run, self.step, self.config = run, step, config
-        environment, seed = config.world.vector(1), Streams.spawn(config.run.seed, 1).agent
-        self._agent = algorithm_of(config).build_agent(config, environment, seed, "cpu")
+        environment, seed = config.world.vector(1), Streams.spawn(config.run.seed).agent
+        self._agent = config.make_agent(environment, seed, torch.device("cpu"))
         self._to_environment = to_environment(environment.single_action_space)
         self._observation_shape = environment.single_observation_space.shape
         environment.close()
         checkpoint = read_checkpoint(run, step)
         try:
             restore_structure(self._agent.plastic(), checkpoint.values.manager)  # so that the tensors fit
-            self._agent.load_state_dict(checkpoint.agent)
+            self._agent.load_state_dict(checkpoint.learner)
         except Exception as error:  # whatever a stranger's tensors lead to
             raise Damaged(f"{folder_of(run, step)} does not fit the run: {in_a_line(error)}") from error
 
@@ -50,11 +50,10 @@ def load_policy(run: str | Path, step: int | None = None, trust: bool = False) -
 
     `trust` lets the run's files name code of its owner's, an environment or a method, which is imported then.
     """
-    from .sources import refuse_changed_sources
-    from .trust import refuse_code
-
     run = Path(run)
     config = read_config(run)
+    if not isinstance(config, AgentRun):
+        raise ValueError(f"{run} has no policy: nothing acts in what {config.run.env} is")
     refuse_code(config, run, (), trust)
     config.check()
     if step is not None:
@@ -70,17 +69,6 @@ def load_policy(run: str | Path, step: int | None = None, trust: bool = False) -
         refuse_changed_sources(run, config, evaluated=True)
         return policy
     raise ValueError(f"{run} has no whole checkpoint" + ("" if steps_of(run) else ": none has been written"))
-
-
-def read_config(run: Path) -> Config:
-    """A run's settings; one line where the folder is not a run."""
-    if not is_run(run):
-        raise ValueError(f"{str(run)[:300]} is not a run: it has no config.json")
-    path = run / "config.json"
-    try:
-        return config_from_json(read_json(path, at_most=CONFIG_BYTES))
-    except Damaged as error:
-        raise ValueError(f"{run} is not a run: it has no readable config.json ({error})") from error
 
 
 def in_a_line(error: BaseException) -> str:

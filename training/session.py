@@ -4,15 +4,10 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-import envs
-from replay.durable import Damaged
-
-from .algorithms import Config, algorithm_of, settings_of
 from .beginning import (
     STARTING,
     Request,
@@ -27,17 +22,21 @@ from .beginning import (
     resumed_config,
 )
 from .checkpoint import folder_of, read_checkpoint, read_manifest, set_aside, steps_of, sweep
+from .config import Config
 from .cost import say_what_it_costs
 from .divergence import DIVERGED, OF_THE_ENVIRONMENT, Diverged
-from .files import METRICS, FolderLock, claimed, lines_of
+from .driver import Driver, NotSaved, Stopped
+from .durable import Damaged
+from .files import METRICS, FolderLock, claimed
 from .film import forget_videos
 from .folder import is_run, refuse_links
-from .history import final_return
+from .learners import read_config, script_of
+from .lines import Divergence, EpisodeLine, EvaluationLine, final_score
 from .log import cut_back
-from .loop import Loop, NotSaved, Stopped
-from .made_with import FREE, MadeWith, differences_in_words, made_with
+from .made_with import MadeWith, differences_in_words, made_with
 from .memory import keep_large_blocks, only_new_objects_collected
-from .policy import in_a_line, read_config
+from .policy import in_a_line
+from .settings import names_with
 from .slim import is_slimmed, slim
 from .sources import refuse_changed_sources
 from .stopping import STOPPED, stop_signals
@@ -63,18 +62,17 @@ def start(request: Request) -> int:
             check_vacant(folder)
             config.check()
             config, notes = with_threads(config)
-            parts = algorithm_of(config).build(config)
-            made = made_with(settings_of(config))
+            work, made = config.build(), made_with(config)
+            driver, step = Driver(folder, config, work, made), None
             try:
                 notes += begin(request, config, folder, made)
-                loop, step = Loop(folder, parts, title_of(config), made), None
                 if request.branch_from is not None:
                     step = steps_of(folder)[-1]
-                    notes += restore(folder, step, loop)
+                    notes += restore(folder, step, driver)
             except BaseException:
                 clear(folder)
                 raise
-        return train(config, loop, step, notes)
+        return train(config, driver, step, notes)
 
 
 def resume(request: Request, folder: Path) -> int:
@@ -97,23 +95,25 @@ def resume(request: Request, folder: Path) -> int:
             with suppress(Damaged):
                 if steps := steps_of(folder):
                     refuse_other_settings(folder, config, steps[-1])  # before anything of that size is built
-            made = made_with(settings_of(config))
+            made = made_with(config)
 
-            def fresh() -> Loop:
-                return Loop(folder, algorithm_of(config).build(config), title_of(config), made)
+            def fresh() -> Driver:
+                return Driver(folder, config, config.build(), made)
 
-            loop = fresh()  # which imports what the run uses
+            driver = fresh()  # which imports what the run uses
             refuse_changed_sources(folder, config)
-            loop, step, said = restore_newest(folder, config, loop, fresh, request.restart)
+            driver, step, said = restore_newest(folder, config, driver, fresh, request.restart)
             sweep(folder)
             (folder / STARTING).unlink(missing_ok=True)  # of a start that was killed at its last step
             if request.restart and step is not None:
                 notes.append("warning: --restart does nothing: there is a whole checkpoint, from which the run goes on")
             notes += [*said, *say_what_changed(folder, claims, made, step)]
-            changed = {name: value for name, value in request.given.items() if name in FREE}
+            changed = {
+                name: value for name, value in request.given.items() if name in names_with(config.run, "resumable")
+            }
             other = made.machine != claims
             keep_changes(folder, changed, {"step": step or 0, "machine": made.machine} if other else None)
-        return train(config, loop, step, notes)
+        return train(config, driver, step, notes)
     finally:
         lock.release()
 
@@ -132,30 +132,26 @@ def with_threads(config: Config) -> tuple[Config, list[str]]:
     notes = []
     if not config.run.threads:
         threads, note = choose_threads(config)
-        config, notes = replace(config, run=replace(config.run, threads=threads)), [note]
+        config, notes = config.altered(threads=threads), [note]
     torch.set_num_threads(config.run.threads)
     return config, notes
 
 
-def title_of(config: Config) -> str:
-    return f"{config.run.env} {config.run.method} seed {config.run.seed}"
-
-
-def train(config: Config, loop: Loop, step: int | None, notes: list[str]) -> int:
-    """Run the loop from where it is to its end."""
-    settings, folder, parts = config.run, loop.folder, loop.parts
+def train(config: Config, driver: Driver, step: int | None, notes: list[str]) -> int:
+    """Run the driver from where it is to its end."""
+    settings, folder, work = config.run, driver.folder, driver.work
     print(f"{folder}: " + (f"continuing at step {step:,}" if step is not None else "a new run"))
-    for note in (*notes, *parts.notes, *(f"warning: {warning}" for warning in settings.warnings())):
+    for note in (*notes, *work.notes, *(f"warning: {warning}" for warning in settings.warnings())):
         print(note, file=sys.stderr if note.startswith("warning") else sys.stdout)
-    say_what_it_costs(config, parts, settings.steps - loop.progress.environment_steps)
+    say_what_it_costs(settings, work)
     try:
-        with only_new_objects_collected(), stop_signals(loop.calls) as stop_requested:
-            loop.stop_requested = stop_requested
-            loop.train()
+        with only_new_objects_collected(), stop_signals(work.calls) as stop_requested:
+            driver.stop_requested = stop_requested
+            driver.train()
     except ValueError as error:  # not the command line's fault any more: show where it comes from
-        raise RuntimeError(f"failed at step {loop.progress.environment_steps:,} of {folder}") from error
+        raise RuntimeError(f"failed at step {work.steps:,} of {folder}") from error
     except Diverged as error:
-        print(divergence_line(error, config, loop), file=sys.stderr)
+        print(divergence_line(error, config, driver), file=sys.stderr)
         return DIVERGED
     except NotSaved as error:
         steps = steps_of(folder)
@@ -166,7 +162,7 @@ def train(config: Config, loop: Loop, step: int | None, notes: list[str]) -> int
         )
         return 1
     except Stopped:
-        print(f"stopped at step {loop.progress.environment_steps:,} with a checkpoint; continue with")
+        print(f"stopped at step {work.steps:,} with a checkpoint; continue with")
         print(f"    {command(config, '--resume', folder, trust=folder)}")
         return STOPPED
     say_where_things_are(folder, config)
@@ -175,53 +171,52 @@ def train(config: Config, loop: Loop, step: int | None, notes: list[str]) -> int
     return 0
 
 
-def divergence_line(error: Diverged, config: Config, loop: Loop) -> str:
+def divergence_line(error: Diverged, config: Config, driver: Driver) -> str:
     """What diverged, when, what is still good, and what to try."""
-    progress = loop.progress
-    where = f"{loop.folder} diverged at step {progress.environment_steps:,}, update {progress.updates:,}: {error}"
+    where = f"{driver.folder} diverged at step {driver.work.steps:,}, update {driver.progress.updates:,}: {error}"
     if error.quantity in OF_THE_ENVIRONMENT:
         return f"{where}; {config.run.env} gave it: look there, the agent is not the cause"
-    rate = f"try a lower --learning-rate than {config.agent.learning_rate:g}"
-    if loop.parts.manager.acts_every_step:
+    rate = f"try a lower --learning-rate than {config.learning_rate:g}"
+    if driver.manager.acts_every_step:
         rate = f"try without {config.run.method}, or {rate.removeprefix('try ')}"
-    good = steps_of(loop.folder)
+    good = steps_of(driver.folder)
     if not good:
         return f"{where}; there is no checkpoint from before; {rate}"
-    branch = command(config, "--branch-from", f"{loop.folder}@{good[-1]}", "--reinit", "fire", trust=loop.folder)
+    branch = command(config, "--branch-from", f"{driver.folder}@{good[-1]}", "--reinit", "fire", trust=driver.folder)
     return f"{where}; the last good checkpoint is at step {good[-1]:,}; {rate} in a new run, or {branch}"
 
 
 def command(config: Config, *words: object, trust: Path) -> str:
     """A command line of this run's script, as one would type it."""
-    return shlex.join(["python", algorithm_of(config).script, *map(str, words), *trust_words(config, trust)])
+    return shlex.join(["python", script_of(config), *map(str, words), *trust_words(config, trust)])
 
 
 def restore_newest(
-    folder: Path, config: Config, loop: Loop, fresh: Callable[[], Loop], restart: bool
-) -> tuple[Loop, int | None, list[str]]:
-    """A loop with the newest checkpoint that is whole, its step, and what is to be said, of each that is not first."""
+    folder: Path, config: Config, driver: Driver, fresh: Callable[[], Driver], restart: bool
+) -> tuple[Driver, int | None, list[str]]:
+    """A driver with the newest whole checkpoint, its step, and what is to be said of newer ones that are damaged."""
     steps, said = steps_of(folder), []
     for step in reversed(steps):
         try:
             refuse_other_settings(folder, config, step)
-            said += restore(folder, step, loop)
+            said += restore(folder, step, driver)
         except Damaged as error:
             said.append(f"warning: checkpoint at step {step:,} is damaged ({error}); using the one before")
-            loop = fresh()  # some of it may have been put in
+            driver = fresh()  # some of it may have been put in
             continue
         for newer in steps[steps.index(step) + 1 :]:
             set_aside(folder, newer)
-        return loop, step, said
+        return driver, step, said
     for note in said:
         print(note, file=sys.stderr)
-    return loop, None, begin_again(folder, config, steps, restart)
+    return driver, None, begin_again(folder, config, steps, restart)
 
 
-def restore(folder: Path, step: int, loop: Loop) -> list[str]:
-    """Put a checkpoint's state into the loop and cut its log back; Damaged, with nothing cut, where it does not fit."""
+def restore(folder: Path, step: int, driver: Driver) -> list[str]:
+    """Give the driver a checkpoint's state and cut the log back; Damaged, with nothing cut, where it does not fit."""
     checkpoint = read_checkpoint(folder, step)
     try:
-        loop.restore(checkpoint)
+        driver.restore(checkpoint)
     except Damaged:
         raise
     except Exception as error:  # whatever a stranger's values lead to
@@ -238,17 +233,17 @@ def begin_again(folder: Path, config: Config, steps: list[int], restart: bool) -
     settings = config.run
     first = settings.reached(min(settings.checkpoint_every, settings.steps, *settings.checkpoint_at))
     reached, last = 0, None
-    for _, line in lines_of(folder / METRICS):
+    for _, line in config.reader.of(folder):
         last = line or last
         # Episodes are logged just before the checkpoint of their step, all else after it.
-        if line and line["environment_steps"] >= first + (line["kind"] == "episode"):
-            reached = line["environment_steps"]
+        if line and line.steps >= first + isinstance(line, EpisodeLine):
+            reached = line.steps
     if reached and not restart:
         raise ValueError(
             f"{folder} has metrics up to step {reached:,} and no checkpoint any more: it was deleted; nothing was "
             f"changed; {flag}"
         )
-    if last and last["kind"] == "diverged" and not restart:
+    if isinstance(last, Divergence) and not restart:
         raise ValueError(f"{folder} diverged before its first checkpoint, and would again; nothing was changed; {flag}")
     for step in steps:
         set_aside(folder, step)
@@ -272,15 +267,18 @@ def say_what_changed(folder: Path, claims: dict[str, str], made: MadeWith, step:
 
 def say_where_things_are(folder: Path, config: Config) -> None:
     """The last lines: the result, the files, what to try next."""
-    found = final_return(folder / METRICS)
+    metric = config.metric
+    evaluations = [line for _, line in config.reader.of(folder) if isinstance(line, EvaluationLine)]
+    found = final_score([line.steps for line in evaluations], [line.value for line in evaluations])
     if found is None:
-        print("\nno final return: no evaluation of the last tenth of the run is on record")
+        print(f"\nno final {metric.name}: no evaluation of the last tenth of the run is on record")
     else:
         mean, count = found
-        print(f"\nfinal return {mean:.1f}: mean of the {count} evaluations in the last tenth of the run")
-        score = envs.normalised_score(config.run.env, mean)
-        if score is not None:
-            print(f"  score         {score:.3f} ({config.world.score_meaning})")
+        print(
+            f"\nfinal {metric.name} {metric.said(mean)}: mean of the {count} evaluations in the last tenth of the run"
+        )
+        if score := config.score_in_words(mean):
+            print(f"  score         {score}")
     print(f"  curve         {folder / 'curve.png'}")
     if config.run.measure_every:
         print(f"  measures      {folder / 'measures.png'}")
@@ -291,8 +289,9 @@ def say_where_things_are(folder: Path, config: Config) -> None:
         print(f"  videos        {folder / 'videos'}")
     trust = trust_words(config, folder)
     print("try next")
-    print(f"  evaluate      {shlex.join(['python', 'evaluate.py', str(folder), '--episodes', '100', *trust])}")
-    print(f"  watch         {shlex.join(['python', 'watch.py', str(folder), *trust])}")
+    if config.acts:
+        print(f"  evaluate      {shlex.join(['python', 'evaluate.py', str(folder), '--episodes', '100', *trust])}")
+        print(f"  watch         {shlex.join(['python', 'watch.py', str(folder), *trust])}")
     if not config.run.keep_replay:
         return
     print(f"  go on         {command(config, '--resume', folder, '--steps', 2 * config.run.steps, trust=folder)}")

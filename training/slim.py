@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from replay.durable import Damaged
-
 from .checkpoint import folder_of, read_checkpoint, read_manifest, remove_checkpoint, steps_of
-from .files import METRICS, lines_of
-from .policy import read_config
+from .durable import Damaged
+from .learners import read_config
+from .lines import Divergence, EvaluationLine
 
 
 def slim(run: Path) -> int:
@@ -56,9 +55,7 @@ def is_slimmed(run: Path) -> bool:
 
 def is_over(run: Path) -> bool:
     """Whether the run's last evaluation, the last thing that it does, is on record, or that it diverged."""
-    last = None
-    for _, line in lines_of(run / METRICS):
+    config, last = read_config(run), None
+    for _, line in config.reader.of(run):
         last = line or last
-    if last is None or last["kind"] == "diverged":
-        return last is not None
-    return bool(last["kind"] == "evaluation" and last["environment_steps"] >= read_config(run).run.steps)
+    return isinstance(last, Divergence) or (isinstance(last, EvaluationLine) and last.steps >= config.run.steps)

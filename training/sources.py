@@ -12,10 +12,8 @@ import gymnasium as gym
 import msgspec
 from msgspec import Meta
 
-from fire import parse_intervention, parse_regularizer
-from replay.durable import write_durably
-
-from .algorithms import Config
+from .config import Config
+from .durable import write_durably
 from .files import read_json
 from .trust import code_named
 
@@ -78,7 +76,7 @@ def _path_of(module: str) -> Path | None:
 def _files(config: Config, parts: Collection[str] = ("env", "reinit", "regularize")) -> set[tuple[str, Path]]:
     """Modules, with their files, that define the methods and the environment that are the user's own."""
     named = {part: texts for part, texts in code_named(config).items() if part in parts}
-    modules = {base.__module__ for kind in _classes(named) for base in inspect.getmro(kind)}
+    modules = {base.__module__ for kind in _classes(config, named) for base in inspect.getmro(kind)}
     env = named.get("env", ())
     modules |= {text.partition(":")[0] for text in env}
     paths = {(module, path) for module in modules if (path := _path_of(module))}
@@ -89,11 +87,12 @@ def _files(config: Config, parts: Collection[str] = ("env", "reinit", "regulariz
     }
 
 
-def _classes(named: Mapping[str, Sequence[str]]) -> Iterator[type]:
-    for text in named.get("reinit", ()):
-        yield type(parse_intervention(text))
-    for text in named.get("regularize", ()):
-        yield type(parse_regularizer(text))
+def _classes(config: Config, named: Mapping[str, Sequence[str]]) -> Iterator[type]:
+    methods = config.methods if {"reinit", "regularize"} & named.keys() else None
+    if methods and "reinit" in named:
+        yield type(methods.method)
+    if methods and "regularize" in named:
+        yield from map(type, methods.regularizers)
     for text in named.get("env", ()):
         if isinstance(kind := _environment_class(text), type):
             yield kind

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import torch
 
-from .algorithms import Config
-from .build import choose_device
-from .memory import count_of
+from .config import Config
+from .device import choose_device
 
 OWN_GROUPS, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 # Floating-point operations of an update below which it takes one thread. With two threads on two idle cores a smaller
@@ -27,19 +26,11 @@ def choose_threads(config: Config) -> tuple[int, str]:
         return 1, "threads: 1, on the only core that may be used"
     if (device := choose_device(config.run.device)).type != "cpu":
         return cores, f"threads: {cores} of {cores} cores, for what is left to the CPU beside {device}{ending}"
-    operations = operations_of(config)
+    operations = config.operations()
     size = f"({operations / 1e9:.2g} GFLOP)"
     if operations < WORTH_SHARING:
         return 1, f"threads: 1 of {cores} cores, since an update of this network is too small to share {size}{ending}"
     return cores, f"threads: {cores} of {cores} cores, since an update of this network is worth sharing {size}{ending}"
-
-
-def operations_of(config: Config) -> int:
-    """Floating-point operations of one gradient update, by arithmetic; one environment is made, to know its spaces."""
-    environment = config.world.vector(1)
-    observations, actions = environment.single_observation_space, environment.single_action_space
-    environment.close()
-    return config.agent.size(observations.shape or (), count_of(actions)).operations
 
 
 def usable_cores(own_groups: Path = OWN_GROUPS, groups: Path = GROUPS) -> int:

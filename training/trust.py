@@ -6,9 +6,9 @@ from pathlib import Path
 
 from envs.original import PREFIX as ORIGINAL
 from envs.suite import PREFIX as SUITE
-from fire import INTERVENTIONS, REGULARIZERS
+from fire import METHODS, REGULARIZERS
 
-from .algorithms import Config
+from .config import Config
 from .settings import flag
 
 
@@ -17,7 +17,7 @@ def code_named(config: Config) -> dict[str, tuple[str, ...]]:
     run = config.run
     named = {
         "env": (run.env,) if ":" in run.env and not run.env.startswith((SUITE, ORIGINAL)) else (),
-        "reinit": (run.reinit,) if _is_code(run.reinit, INTERVENTIONS) else (),
+        "reinit": (run.reinit,) if _is_code(run.reinit, METHODS) else (),
         "regularize": tuple(text for text in run.regularize if _is_code(text, REGULARIZERS)),
     }
     return {name: texts for name, texts in named.items() if texts}

@@ -9,8 +9,8 @@ import gymnasium as gym
 from tqdm import tqdm
 
 import envs
-from replay.durable import write_durably
 
+from .durable import write_durably
 from .evaluate import Act, exploring
 from .film import decisions_at_most, film, make_filmed, play, timing
 from .policy import Policy, load_policy, split_run

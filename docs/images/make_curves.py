@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from training.curve import finish
-from training.files import read_lines
+from training.lines import Reader, read_lines
 
 
 def draw(output: Path, title: str, runs: list[Path]) -> None:
@@ -31,7 +31,7 @@ def draw(output: Path, title: str, runs: list[Path]) -> None:
                 event, color="tab:red", linestyle="--", linewidth=1.2, label="event" if run == runs[0] else None
             )
     axes.plot(steps, np.mean(curves, axis=0), color="tab:blue", linewidth=2.2, label=f"mean of {len(runs)} seeds")
-    finish(axes, title)
+    finish(axes, title, Reader())
     figure.savefig(output, dpi=130)
 
 

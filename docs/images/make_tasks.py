@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import envs
-from envs.humanoid.picture import Picture
+from envs.humanoid.scene import CAMERA
+from envs.rendering import Renderer
 
 COLUMNS = 5
 WIDTH, HEIGHT = 240, 180  # of one task
@@ -56,9 +57,9 @@ def drawn(name: str) -> Image.Image:
     env.set_state(qpos, np.zeros(env.model.nv))
     for _ in range(STEPS):
         env.step(holding(env.model))
-    picture = Picture(env.model, width=SMOOTH * WIDTH, height=SMOOTH * HEIGHT)
-    pixels = picture.of(env.data, env.world.task.markers(env.world.physics))
-    picture.close()
+    renderer = Renderer(env.model, CAMERA, width=SMOOTH * WIDTH, height=SMOOTH * HEIGHT)
+    pixels = renderer.draw(env.data, env.simulation.task.markers(env.simulation.physics))
+    renderer.close()
     env.close()
     return Image.fromarray(pixels).resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
 

@@ -1,4 +1,4 @@
-"""The world an H1 task happens in: physics options, floor, light, cameras, the robot, then the task's own objects.
+"""The scene of an H1 task: physics options, floor, light, cameras, the robot, then the task's own objects.
 
 Everything is written through `mujoco.MjSpec`. Numbers: HumanoidBench (Sferrazza et al., 2024, arXiv:2403.10506).
 """

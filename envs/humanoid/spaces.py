@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .physics import Array, Physics
 from .scene import PHYSICS_STEPS, PHYSICS_TIMESTEP
-from .world import World
+from .simulation import Simulation
 
 METADATA: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": round(1 / (PHYSICS_STEPS * PHYSICS_TIMESTEP))}
 
@@ -20,9 +20,9 @@ def metadata(action_repeat: int) -> dict[str, Any]:
     return METADATA | {"render_fps": METADATA["render_fps"] / action_repeat}
 
 
-def observation_space(world: World) -> Space[Array]:
+def observation_space(simulation: Simulation) -> Space[Array]:
     """What the task shows, unbounded; float64, as in the original."""
-    return Box(-np.inf, np.inf, shape=world.observations().shape[1:], dtype=np.float64)
+    return Box(-np.inf, np.inf, shape=simulation.observations().shape[1:], dtype=np.float64)
 
 
 def action_space(physics: Physics) -> Space[NDArray[np.float32]]:

@@ -9,8 +9,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from ..rendering import Marker
 from .physics import Array, Physics
-from .picture import Marker
 from .robot import Vector
 from .scene import Camera, compile_scene, start_position
 from .sensors import ROBOT_SENSORS, Sensor

@@ -1,4 +1,4 @@
-"""What the original's tasks draw with: the renderer and the viewer of Gymnasium 0.29, over this project's pictures."""
+"""What the original's tasks draw with: the interface of Gymnasium 0.29's renderer and viewer, on our `Renderer`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from ..humanoid.picture import Marker, Picture
+from ..rendering import Marker, Renderer
 
 OUTSIDE = -1  # for a scene without cameras
 
@@ -18,7 +18,7 @@ class Drawing:
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
         self._model, self._data = model, data
-        self._picture: Picture | None = None
+        self._renderer: Renderer | None = None
         self._markers: list[dict[str, Any]] = []  # tasks look for theirs in here, and move it
 
     def add_marker(self, **marker: Any) -> None:
@@ -27,17 +27,17 @@ class Drawing:
 
     def render(self, render_mode: str | None, camera_id: int | None = None, camera_name: str = "") -> NDArray[np.uint8]:
         """What the task's camera sees, (height, width, 3); where the scene lacks it (G1's maze), its first one."""
-        if self._picture is None:
+        if self._renderer is None:
             cameras = [self._model.camera(number).name for number in range(self._model.ncam)]
             otherwise = 0 if cameras else OUTSIDE
-            self._picture = Picture(self._model, camera_name if camera_name in cameras else otherwise)
-        return self._picture.of(self._data, [_sphere(marker) for marker in self._markers])
+            self._renderer = Renderer(self._model, camera_name if camera_name in cameras else otherwise)
+        return self._renderer.draw(self._data, [_sphere(marker) for marker in self._markers])
 
     def close(self) -> None:
         """Frees the graphics context."""
-        if self._picture is not None:
-            self._picture.close()
-            self._picture = None
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
 
 
 def _sphere(marker: dict[str, Any]) -> Marker:

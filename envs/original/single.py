@@ -14,8 +14,9 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box
 from numpy.typing import ArrayLike, NDArray
 
-from ..failure import in_one_line
-from ..randomness import (
+from ..foreign_errors import in_one_line
+from ..saved import INTEGRATION
+from ..seeding import (
     generator_from_words,
     generator_words,
     legacy_generator_words,
@@ -23,8 +24,7 @@ from ..randomness import (
     restore_legacy_generator,
     seed_legacy_generator,
 )
-from ..saved import INTEGRATION
-from ..states import State, like, require_count, require_finite, require_names
+from ..state_checks import State, like, require_count, require_finite, require_names
 from .drawing import Drawing
 from .package import PREFIX, build, spec_of
 from .state import remember, remembered, write, written

@@ -12,8 +12,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
-from ..randomness import spawn_seeds
-from ..states import State
+from ..seeding import spawn_seeds
+from ..state_checks import State
 from .single import Array, Info, OriginalEnv
 
 BLANK = ord(" ")  # JSON may end with blanks

@@ -1,20 +1,18 @@
 """All environments of one agent together, in normalised scores."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
-import envs
+from training.metric import Metric
 
 from .contrasts import contrasts
-from .methods import aggregate, curve, curve_values, known, method_draws, values_before
+from .methods import LEVELS, Groups, Resampling, known, scores_of
 from .notes import few_runs
-from .records import Array
-from .results import Across, AcrossMethod, Comparison, Curve, Options, Profile, RunScores
-from .statistics import median_of_means, profile
+from .results import Across, Comparison, Curve, Options
+from .scoring import in_normalised_scores
 
-LEVELS = 101  # of a performance profile
+NORMALISED = Metric("normalised score")
 
 
 def across_environments(
@@ -24,23 +22,37 @@ def across_environments(
     found, notes = [], []
     for agent in dict.fromkeys(comparison.agent for comparison in comparisons):
         group = [comparison for comparison in comparisons if comparison.agent == agent]
-        if len(group) < 2:
-            continue
+        metrics = dict.fromkeys((each.metric, each.unit) for each in group)
         without = [comparison.env for comparison in group if comparison.references is None]
-        if without:
+        if len(metrics) > 1:
+            each_in = [
+                (metric, ", ".join(each.env for each in group if (each.metric, each.unit) == (metric, unit)))
+                for metric, unit in metrics
+            ]
+            said = "; ".join(f"{metric.words} in {where}" for metric, where in each_in)
             notes.append(
-                f"Returns of {', '.join(without)} have no published references to normalise them by: environments of "
-                f"{agent} are shown one by one and averaged nowhere."
+                f"Runs of {agent} are judged by different metrics ({said}): those of one are neither compared nor "
+                "averaged with those of another."
             )
-            continue
-        if together := _together(agent, group, options):
+        elif len(group) > 1 and without:
+            notes.append(
+                f"{group[0].metric.plural.capitalize()} of {', '.join(without)} have no published references to "
+                f"normalise them by: environments of {agent} are shown one by one and averaged nowhere."
+            )
+        elif len(group) > 1 and (together := _together(agent, group, options)):
             found.append(together)
     return tuple(found), tuple(notes)
 
 
 def _together(agent: str, comparisons: Sequence[Comparison], options: Options) -> Across | None:
     names = dict.fromkeys(method.method for comparison in comparisons for method in comparison.methods)
-    runs = {name: [_finished(comparison, name) for comparison in comparisons] for name in names}
+    runs = {
+        name: [
+            [in_normalised_scores(run) for method in each.methods if method.method == name for run in method.finished]
+            for each in comparisons
+        ]
+        for name in names
+    }
     complete = {name: groups for name, groups in runs.items() if all(groups)}
     if not complete:
         return None
@@ -55,66 +67,35 @@ def _together(agent: str, comparisons: Sequence[Comparison], options: Options) -
         if len(set(counts)) > 1:
             many = ", ".join(map(str, counts))
             notes.append(f"{name} has {many} runs in these environments: in the IQM each run has the same weight.")
-    scores = [run.normalised for groups in complete.values() for group in groups for run in group]
-    lowest, highest = min(known(scores)), max(known(scores))
-    levels = np.linspace(min(0.0, lowest), max(1.0, highest), LEVELS)
+    scores = known([run.final for groups in complete.values() for group in groups for run in group])
+    levels = np.linspace(min(0.0, min(scores)), max(1.0, max(scores)), LEVELS)
     baseline = comparisons[0].baseline if comparisons[0].baseline in complete else next(iter(complete))
     reference = comparisons[0].reference
-    found = contrasts(
-        complete, baseline, reference, options, lambda run: run.normalised, lambda run: run.normalised_area
+    histories = {(comparison.branch_step, comparison.trunk) for comparison in comparisons}
+    made = {name: Resampling(name, NORMALISED, options) for name in complete}
+    methods = tuple(
+        scores_of(groups, _curve(groups, comparisons, made[name]), levels, made[name])
+        for name, groups in complete.items()
     )
-    methods = tuple(_method(name, groups, comparisons, levels, options) for name, groups in complete.items())
-    return Across(agent, tuple(comparison.env for comparison in comparisons), methods, found, tuple(notes))
-
-
-def _finished(comparison: Comparison, name: str) -> list[RunScores]:
-    found = [method for method in comparison.methods if method.method == name]
-    return [run for method in found for run in method.runs if run.final is not None]
-
-
-def _method(
-    name: str,
-    groups: Sequence[Sequence[RunScores]],
-    comparisons: Sequence[Comparison],
-    levels: Array,
-    options: Options,
-) -> AcrossMethod:
-    make_draws, confidence = method_draws(name, options), options.confidence
-    finals = [known([run.normalised for run in group]) for group in groups]
-    areas = [known([run.normalised_area for run in group]) for group in groups]
-    draws = make_draws([len(runs) for runs in finals])
-    return AcrossMethod(
-        method=name,
-        n=sum(len(group) for group in groups),
-        final=aggregate(finals, median_of_means, make_draws, confidence),
-        area=aggregate(areas, median_of_means, make_draws, confidence),
-        curve=_curve(name, groups, comparisons, options),
-        profile=Profile(levels, profile(finals, levels, draws, confidence)),
-        runs=tuple(run for group in groups for run in group),
+    branch_step, trunk = histories.pop() if len(histories) == 1 else (None, None)
+    return Across(
+        agent=agent,
+        envs=tuple(comparison.env for comparison in comparisons),
+        methods=methods,
+        baseline=baseline,
+        reference=reference,
+        contrasts=contrasts(complete, baseline, reference, NORMALISED, options),
+        notes=tuple(notes),
+        branch_step=branch_step,
+        trunk=trunk if any(method.method == trunk and method.curve for method in methods) else None,
+        metric=NORMALISED,
+        unit=comparisons[0].unit,
     )
 
 
-def _curve(
-    name: str, groups: Sequence[Sequence[RunScores]], comparisons: Sequence[Comparison], options: Options
-) -> Curve | None:
+def _curve(groups: Groups, comparisons: Sequence[Comparison], resampling: Resampling) -> Curve | None:
     """Where the method's curves have the same steps in all environments."""
-    curves = [comparison.method(name).curve for comparison in comparisons]
-    first = curves[0]
-    if first is None or any(each is None or not np.array_equal(each.steps, first.steps) for each in curves):
+    curves = [found for each in comparisons if (found := each.method(resampling.method).curve)]
+    if len(curves) < len(comparisons) or any(not np.array_equal(each.steps, curves[0].steps) for each in curves):
         return None
-    scales = [_scale(comparison.env) for comparison in comparisons]
-    strata = [
-        zero + size * curve_values(group, first.steps)[1] for group, (zero, size) in zip(groups, scales, strict=True)
-    ]
-    interpolated = any(each is not None and each.interpolated for each in curves)
-    make_draws, confidence = method_draws(name, options), options.confidence
-    found = curve(first.steps, strata, median_of_means, make_draws, confidence, interpolated)
-    return replace(found, before=values_before(groups, first.steps, median_of_means, make_draws, confidence, scales))
-
-
-def _scale(env: str) -> tuple[float, float]:
-    """The normalised score of a return of 0, and what one more adds to it."""
-    zero, one = (envs.normalised_score(env, value) for value in (0.0, 1.0))
-    assert zero is not None  # there are references
-    assert one is not None
-    return zero, one - zero
+    return resampling.curve(groups, curves[0].steps, any(each.interpolated for each in curves))

@@ -1,27 +1,28 @@
 """From runs to results: what `experiments.analysis.results` describes, computed."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 import envs
 from fire.nearest import nearest
+from training.metric import Metric
 
-from .across import LEVELS, across_environments
+from .across import across_environments
 from .contrasts import contrasts
-from .divergence import continued, failing_return
-from .methods import common_grid, summarise
+from .divergence import continued
+from .levels import failing_value, threshold_of
+from .methods import LEVELS, Resampling, common_grid, summarise
 from .notes import notes_on, notes_on_all, without_repeats
 from .planned import notes_on_missing
 from .records import Array, Run
-from .results import Comparison, Options, Results, RunScores, Threshold
-from .scoring import own_part, points, score
-
-SHARE = 0.9  # of the best baseline
+from .results import Comparison, MethodResults, Options, Results, RunScores
+from .scoring import score
 
 
 def analyse(runs: Sequence[Run], options: Options, trunks: Sequence[Run] = ()) -> Results:
-    """Compare runs by agent and environment, and across environments where their scores are normalised."""
+    """Compare runs by agent, environment and metric, and across environments where their scores are normalised."""
     if not runs:
         raise ValueError("no runs to compare: give run folders, or folders with runs below them")
     methods = list(dict.fromkeys(run.method for run in runs))
@@ -30,10 +31,14 @@ def analyse(runs: Sequence[Run], options: Options, trunks: Sequence[Run] = ()) -
             known = ", ".join(methods)
             raise ValueError(f"method {given!r} given; runs are of {known}; nearest is {nearest(given, methods)}")
     kept, repeated = without_repeats(runs)
-    groups: dict[tuple[str, str], list[Run]] = {}
+    groups: dict[tuple[str, str, Metric, str], list[Run]] = {}
     for run in kept:
-        groups.setdefault((run.agent, run.env), []).append(run)
-    comparisons = tuple(_compare(agent, env, group, options) for (agent, env), group in groups.items())
+        groups.setdefault((run.agent, run.env, run.metric, run.unit), []).append(run)
+    once = Counter((agent, env) for agent, env, *_ in groups)
+    comparisons = tuple(
+        _compare(group, env if once[agent, env] == 1 else f"{env}, {metric.name}", options)
+        for (agent, env, metric, _), group in groups.items()
+    )
     across, left_out = across_environments(comparisons, options)
     ordered = dict.fromkeys(method.method for comparison in comparisons for method in comparison.methods)
     return Results(
@@ -46,29 +51,48 @@ def analyse(runs: Sequence[Run], options: Options, trunks: Sequence[Run] = ()) -
     )
 
 
-def _compare(agent: str, env: str, runs: Sequence[Run], options: Options) -> Comparison:
+def _compare(runs: Sequence[Run], where: str, options: Options) -> Comparison:
+    """Runs of one agent, environment and metric."""
+    agent, env, metric, unit = runs[0].agent, runs[0].env, runs[0].metric, runs[0].unit
     names, baseline, reference = _in_order(dict.fromkeys(run.method for run in runs), options)
-    failing = failing_return(env, runs)
+    failing = failing_value(env, runs, metric)
     runs = continued(runs, failing)
     scored = {name: _scored([run for run in runs if run.method == name]) for name in names}
-    threshold = _threshold(env, scored, reference, options)
+    threshold = threshold_of(env, scored, reference, metric, options.threshold)
     grid, levels = common_grid(list(scored.values())), _levels(scored.values())
-    methods = tuple(summarise(name, scored[name], grid, levels, threshold, options) for name in names)
-    found = contrasts({method.method: [method.runs] for method in methods}, baseline, reference, options)
+    methods = tuple(
+        summarise(scored[name], grid, levels, threshold and threshold.value, Resampling(name, metric, options))
+        for name in names
+    )
+    found = contrasts({method.method: [method.runs] for method in methods}, baseline, reference, metric, options)
     places = {run.branch.step if run.branch else None for run in runs}
+    branch_step = next(iter(places)) if len(places) == 1 else None
     return Comparison(
         agent=agent,
         env=env,
+        where=where,
         methods=methods,
         baseline=baseline,
         reference=reference,
         contrasts=found,
         threshold=threshold,
         references=envs.references(env),
-        branch_step=next(iter(places)) if len(places) == 1 else None,
-        notes=notes_on(methods, found, options, failing),
-        failing=failing,
+        branch_step=branch_step,
+        trunk=None if branch_step is None else shared_history(methods),
+        notes=tuple(notes_on(methods, found, failing, metric, options.confidence)),
+        metric=metric,
+        unit=unit,
     )
+
+
+def shared_history(methods: Sequence[MethodResults]) -> str | None:
+    """The first method whose runs have every trunk that any runs were branched from; the baseline, if it has."""
+    trunks = {
+        method.method: {run.run.branch.trunk for run in method.runs if run.run.branch and run.counted}
+        for method in methods if method.curve
+    }  # fmt: skip
+    everything = set().union(*trunks.values())
+    return next((name for name, own in trunks.items() if own == everything), None)
 
 
 def _in_order(methods: Iterable[str], options: Options) -> tuple[tuple[str, ...], str, str | None]:
@@ -92,37 +116,8 @@ def _scored(runs: Sequence[Run]) -> list[RunScores]:
     return [score(run, counted=run.ended or not any_ended) for run in ordered]
 
 
-def _threshold(
-    env: str, scored: dict[str, list[RunScores]], reference: str | None, options: Options
-) -> Threshold | None:
-    references = envs.references(env)
-    finished = {name: [run for run in runs if run.final is not None] for name, runs in scored.items()}
-    finished = {name: runs for name, runs in finished.items() if runs}
-    bar = f"a human's score in {env}" if envs.is_atari(env) else f"the success bar of {env}"
-    if isinstance(options.threshold, float | int):
-        return Threshold(float(options.threshold), "as given")
-    if options.threshold == "success":
-        if references is None:
-            raise ValueError(f"threshold success given; {env} has no success bar: give a return instead")
-        return Threshold(references.success, bar)
-    if not finished:
-        return None
-    best = [own_part(run.run, *points(run.run))[1].max() for runs in finished.values() for run in runs]
-    if references is not None and max(best) >= references.success:
-        return Threshold(references.success, bar)
-    means = {name: float(np.mean([run.final for run in runs])) for name, runs in finished.items()}
-    baselines = {name: value for name, value in means.items() if name != reference} or means
-    name = max(baselines, key=lambda name: baselines[name])
-    start = references.random if references is not None else 0.0
-    if baselines[name] <= start:  # a share of it would be above it
-        return Threshold(baselines[name], f"the best baseline's mean final return ({name})")
-    above = "" if start == 0 else f" above a random policy's {start:.4g}"
-    meaning = f"{SHARE:.0%} of the best baseline's mean final return{above} ({name}: {baselines[name]:.4g})"
-    return Threshold(start + SHARE * (baselines[name] - start), meaning)
-
-
 def _levels(scored: Iterable[Sequence[RunScores]]) -> Array | None:
-    """Of the profiles: from below the worst final return to above the best."""
+    """Of the profiles: from below the lowest final score to above the highest."""
     finals = [run.final for runs in scored for run in runs if run.final is not None]
     if not finals:
         return None

@@ -1,24 +1,19 @@
 """Two methods beside each other: differences, and which is probably better; paired where they share trunks."""
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from .methods import known, method_draws
-from .results import Contrast, Options, RunScores, TrunkCounts
-from .statistics import Array, Draws, Strata, counted, difference, draw, improvement, interquartile_mean, mean, share
+from training.metric import Metric
 
-Value = Callable[[RunScores], float | None]
+from .methods import Groups, Resampling, known
+from .results import Contrast, Options, RunScores, ScoreContrast, TrunkCounts
+from .statistics import Array, Draws, Strata, difference, draw_runs, improvement, interquartile_mean, mean, share
 
 
 def contrasts(
-    runs: Mapping[str, Sequence[Sequence[RunScores]]],
-    baseline: str,
-    reference: str | None,
-    options: Options,
-    final: Value = lambda run: run.final,
-    area: Value = lambda run: run.area,
+    runs: Mapping[str, Groups], baseline: str, reference: str | None, metric: Metric, options: Options
 ) -> tuple[Contrast, ...]:
     """Each method against the baseline, and the reference against each other one.
 
@@ -31,59 +26,55 @@ def contrasts(
     pairs = [(name, baseline) for name in finished if name != baseline and baseline in finished]
     if reference in finished:
         pairs += [(reference, name) for name in finished if name not in (reference, baseline)]
-    return tuple(_contrast(one, other, finished, options, final, area) for one, other in pairs)
+    made = {name: Resampling(name, metric, options) for name in finished}
+    return tuple(_contrast(made[one], made[other], finished[one], finished[other]) for one, other in pairs)
 
 
-def _contrast(
-    one: str,
-    other: str,
-    runs: Mapping[str, Sequence[Sequence[RunScores]]],
-    options: Options,
-    final: Value,
-    area: Value,
-) -> Contrast:
-    left, right = runs[one], runs[other]
+def _contrast(one: Resampling, other: Resampling, left: Groups, right: Groups) -> Contrast:
     shared = [_shared(ours, theirs) for ours, theirs in zip(left, right, strict=True)]
-    paired = all(pairs for pairs in shared)
+    paired = all(shared)
     if paired:
         left, right = ([[pair[side] for pair in pairs or ()] for pairs in shared] for side in (0, 1))
-        stream = (options.seed, zlib.crc32(f"{one} {other}".encode()))
-        jointly = draw([len(group) for group in left], options.resamples, stream)
+        seed = one.options.seed, zlib.crc32(f"{one.method} {other.method}".encode())
+        jointly = draw_runs([len(group) for group in left], one.options.resamples, seed)
         draws: tuple[Draws, Draws] = (jointly, jointly)
     else:
-        sizes = [[len(group) for group in groups] for groups in (left, right)]
-        draws = (method_draws(one, options)(sizes[0]), method_draws(other, options)(sizes[1]))
-
-    def strata(groups: Sequence[Sequence[RunScores]], value: Value) -> Strata:
-        return [known([value(run) for run in group]) for group in groups]
-
-    finals, areas = ((strata(left, value), strata(right, value)) for value in (final, area))
-    confidence = options.confidence
-    apart, areas_apart = (np.concatenate(_differences(*sides)) if paired else np.array([]) for sides in (finals, areas))
+        draws = one.draws([len(group) for group in left]), other.draws([len(group) for group in right])
+    finals, areas = (
+        [[known([getattr(run, score) for run in group]) for group in groups] for groups in (left, right)]
+        for score in ("final", "area")
+    )
+    sign, confidence = one.metric.sign, one.confidence
     return Contrast(
-        method=one,
-        against=other,
-        final_iqm=difference(*finals, interquartile_mean, draws, confidence),
-        final_mean=difference(*finals, mean, draws, confidence),
-        area_iqm=difference(*areas, interquartile_mean, draws, confidence),
-        area_mean=difference(*areas, mean, draws, confidence),
-        improvement=improvement(*finals, draws, confidence),
-        improvement_area=improvement(*areas, draws, confidence),
+        method=one.method,
+        against=other.method,
+        final=_in_one_score(*finals, draws, sign, confidence),
+        area=_in_one_score(*areas, draws, sign, confidence),
         paired=paired,
-        trunks=_counts(apart, confidence) if paired else None,
-        trunks_area=_counts(areas_apart, confidence) if paired else None,
-        differences=tuple(apart.tolist()),
-        differences_area=tuple(areas_apart.tolist()),
+        trunk_differences=tuple(_of_trunks(*finals).tolist()) if paired else (),
     )
 
 
-def _differences(left: Strata, right: Strata) -> list[Array]:
-    return [ours - theirs for ours, theirs in zip(left, right, strict=True)]
+def _in_one_score(
+    left: Strata, right: Strata, draws: tuple[Draws, Draws], sign: int, confidence: float
+) -> ScoreContrast:
+    better, worse = ([sign * scores for scores in side] for side in (left, right))
+    return ScoreContrast(
+        iqm=difference(left, right, interquartile_mean, draws, confidence),
+        mean=difference(left, right, mean, draws, confidence),
+        improvement=improvement(better, worse, draws, confidence),
+        trunks=_counts(sign * _of_trunks(left, right), confidence) if draws[0] is draws[1] else None,
+    )
 
 
-def _counts(differences: Array, confidence: float) -> TrunkCounts:
-    better, n = int((differences > 0).sum()), len(differences)
-    return TrunkCounts(better, int((differences == 0).sum()), n, share(better, n, confidence))
+def _of_trunks(left: Strata, right: Strata) -> Array:
+    """The difference of both branches of each trunk."""
+    return np.concatenate([ours - theirs for ours, theirs in zip(left, right, strict=True)])
+
+
+def _counts(gains: Array, confidence: float) -> TrunkCounts:
+    better = int((gains > 0).sum())
+    return TrunkCounts(better, int((gains == 0).sum()), share(better, len(gains), confidence))
 
 
 def _shared(ours: Sequence[RunScores], theirs: Sequence[RunScores]) -> list[tuple[RunScores, RunScores]] | None:
@@ -93,10 +84,8 @@ def _shared(ours: Sequence[RunScores], theirs: Sequence[RunScores]) -> list[tupl
     for runs in (ours, theirs):
         taken = dict.fromkeys(str(run.run.branch) for run in runs)
         if len(taken) < len(runs):
-            trunks = counted(((len(taken),),), "trunk")
-            raise ValueError(
-                f"{len(runs)} runs of {runs[0].run.method} in {runs[0].run.env} branch from {trunks}: only one of each "
-                "can be compared"
-            )
+            trunks = f"{len(taken)} trunk{'s' * (len(taken) > 1)}"
+            which = f"{len(runs)} runs of {runs[0].run.method} in {runs[0].run.env}"
+            raise ValueError(f"{which} branch from {trunks}: only one of each can be compared")
     by_trunk = {str(run.run.branch): run for run in theirs}
     return [(run, by_trunk[str(run.run.branch)]) for run in ours if str(run.run.branch) in by_trunk] or None

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import envs
 
-from .records import AFTER_DIVERGENCE, Evaluation, Run
+from .records import AFTER_DIVERGENCE, EvaluationRecord, Run
 from .results import Failing
 
 
@@ -34,10 +34,10 @@ def continued(runs: Sequence[Run], failing: Failing | None) -> list[Run]:
 def _continued(run: Run, failing: Failing | None, others: Sequence[Run]) -> Run:
     if run.diverged is None or failing is None:
         return run
-    place = run.diverged.environment_steps
+    place = run.diverged.steps
     steps = {place} | {each.step for other in others for each in other.evaluations if each.step >= place}
     if max(steps) < run.steps:
         steps.add(run.steps)
     before = [evaluation for evaluation in run.evaluations if evaluation.step <= place]
-    after = [Evaluation(step, failing.value, AFTER_DIVERGENCE) for step in sorted(steps)]
+    after = [EvaluationRecord(step, failing.value, AFTER_DIVERGENCE) for step in sorted(steps)]
     return replace(run, evaluations=(*before, *after))

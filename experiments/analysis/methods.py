@@ -1,87 +1,107 @@
-"""What the runs of one method in one environment come to."""
+"""What the runs of one method come to, in one environment or in several."""
 
-import math
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from .gaps import own_events, stability_gap
-from .records import Array
-from .results import (
-    Aggregates,
-    Cost,
-    Curve,
-    Events,
-    MeasureCurve,
-    MethodResults,
-    NetworkTotal,
-    Options,
-    Profile,
-    RunScores,
-    Threshold,
-    ThresholdReached,
-)
-from .scoring import points, with_threshold
-from .statistics import (
-    Draws,
-    Statistic,
-    Strata,
-    draw,
-    estimate,
-    estimate_band,
-    interquartile_mean,
-    mean,
-    median,
-    profile,
-    share,
-)
+from training.metric import Metric
+
+from . import results, statistics
+from .records import Array, NetworkChange
+from .results import Aggregates, Curve, Gap, MethodResults, Options, RunScores, StabilityGap
+from .scoring import own_events, value_before, values_at, with_threshold
+from .statistics import Draws, Statistic, Strata, estimate, estimate_band
 from .survival import median_time
 
+LEVELS = 101  # of a performance profile
 LISTED = 5  # events of each run
+
+Groups = Sequence[Sequence[RunScores]]  # a method's runs, by environment
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """The bootstrap of one method's runs: whatever else is compared, its numbers stay the same."""
+
+    method: str
+    metric: Metric
+    options: Options
+
+    @property
+    def confidence(self) -> float:
+        return self.options.confidence
+
+    def draws(self, sizes: Sequence[int]) -> Draws:
+        seed = self.options.seed, zlib.crc32(self.method.encode())
+        return statistics.draw_runs(sizes, self.options.resamples, seed)
+
+    def aggregates(self, groups: Groups, score: Callable[[RunScores], float | None]) -> Aggregates | None:
+        """One score three ways; None where some environment has no run, or some run no such score."""
+        values = [[score(run) for run in group] for group in groups]
+        if not all(values) or any(value is None for group in values for value in group):
+            return None
+        strata, draws = [known(group) for group in values], self.draws([len(group) for group in groups])
+        return Aggregates(*(estimate(strata, statistic, draws, self.confidence) for statistic in _three(strata)))
+
+    def curve(self, groups: Groups, steps: Array, interpolated: bool) -> Curve:
+        """Over these steps, with what it was just before events that all runs had at the same one."""
+        strata = [np.stack([values_at(run, steps) for run in group], axis=-1) for group in groups]
+        draws = self.draws([len(group) for group in groups])
+        bands = (estimate_band(strata, statistic, draws, self.confidence) for statistic in _three(strata))
+        events = {step for group in groups for run in group for step in run.before}.intersection(steps.tolist())
+        before = {float(step): self.aggregates(groups, partial(value_before, step)) for step in sorted(events)}
+        return Curve(steps, *bands, interpolated, {step: found for step, found in before.items() if found})
+
+
+def known(values: Sequence[float | None]) -> Array:
+    return np.array(values, dtype=float)
+
+
+def _three(strata: Strata) -> tuple[Statistic, ...]:
+    """IQM, mean and median: across environments that of their means, as in rliable."""
+    median = statistics.median if len(strata) == 1 else statistics.median_of_means
+    return statistics.interquartile_mean, statistics.mean, median
 
 
 def summarise(
-    method: str,
-    runs: Sequence[RunScores],
-    grid: Array,
-    levels: Array | None,
-    threshold: Threshold | None,
-    options: Options,
+    runs: Sequence[RunScores], grid: Array, levels: Array | None, threshold: float | None, resampling: Resampling
 ) -> MethodResults:
     """One method's runs in one environment; `levels` are those of the performance profiles."""
     if threshold is not None:
-        runs = [with_threshold(run, threshold.value) for run in runs]
-    finished, draws = [run for run in runs if run.final is not None], method_draws(method, options)
+        runs = [with_threshold(run, threshold) for run in runs]
+    counted = [run for run in runs if run.counted]
+    found = scores_of([runs], _curve(counted, grid, resampling), levels, resampling)
+    return replace(
+        found,
+        normalised=resampling.aggregates([found.finished], lambda run: run.normalised),
+        threshold=_reached(found.finished, resampling) if threshold is not None and found.finished else None,
+        gap=_stability_gap([(run, run.gaps) for run in found.finished], resampling),
+        pretended=_stability_gap([(r, (r.pretended,) if r.pretended else ()) for r in found.finished], resampling),
+        events=_events(counted),
+        measures=_measures(_undiverged(counted)),
+        cost=_cost(_undiverged(found.finished) or runs),
+    )
 
-    def aggregates(value: Callable[[RunScores], float | None]) -> Aggregates | None:
-        values = [value(run) for run in finished]
-        return (
-            aggregate([known(values)], median, draws, options.confidence) if finished and None not in values else None
-        )
 
-    shown = None
-    if levels is not None and finished:
-        strata = [known([run.final for run in finished])]
-        shown = Profile(levels, profile(strata, levels, draws([len(finished)]), options.confidence))
+def scores_of(groups: Groups, curve: Curve | None, levels: Array | None, resampling: Resampling) -> MethodResults:
+    """What one environment has in common with several: `groups` are the method's runs by environment."""
+    finished = [[run for run in group if run.final is not None] for group in groups]
+    profile = None
+    if levels is not None and all(finished):
+        draws, sign = resampling.draws([len(group) for group in finished]), resampling.metric.sign
+        strata = [sign * known([run.final for run in group]) for group in finished]
+        shares = statistics.profile(strata, sign * levels, draws, resampling.confidence)
+        profile = results.Profile(levels, shares)
     return MethodResults(
-        method=method,
-        runs=tuple(runs),
-        n=len(finished),
-        curve=_curve([run for run in runs if run.counted], grid, draws, options.confidence),
-        final=aggregates(lambda run: run.final),
-        area=aggregates(lambda run: run.area),
-        normalised=aggregates(lambda run: run.normalised),
-        threshold=_reached(finished, draws, options.confidence) if threshold is not None and finished else None,
-        profile=shown,
-        gap=stability_gap(finished, lambda run: run.gaps, draws, options.confidence),
-        events=_events([run for run in runs if run.counted]),
-        measures=_measures(_undiverged([run for run in runs if run.counted])),
-        cost=_cost(_undiverged(finished) or runs),
-        pretended=stability_gap(
-            finished, lambda run: (run.pretended,) if run.pretended else (), draws, options.confidence
-        ),
+        method=resampling.method,
+        runs=tuple(run for group in groups for run in group),
+        curve=curve,
+        final=resampling.aggregates(finished, lambda run: run.final),
+        area=resampling.aggregates(finished, lambda run: run.area),
+        profile=profile,
     )
 
 
@@ -90,136 +110,87 @@ def _undiverged(runs: Sequence[RunScores]) -> Sequence[RunScores]:
     return [run for run in runs if not run.run.diverged] or runs
 
 
-MakeDraws = Callable[[Sequence[int]], Draws]
-
-
-def method_draws(name: str, options: Options) -> MakeDraws:
-    """Resampling of a method's own: whatever else is compared, its numbers stay the same."""
-    return lambda sizes: draw(sizes, options.resamples, (options.seed, zlib.crc32(name.encode())))
-
-
-def known(values: Sequence[float | None]) -> Array:
-    return np.array(values, dtype=float)
-
-
-def aggregate(strata: Strata, middle: Statistic, make_draws: MakeDraws, confidence: float) -> Aggregates:
-    draws = make_draws([len(runs) for runs in strata])
-    return Aggregates(
-        *(estimate(strata, statistic, draws, confidence) for statistic in (interquartile_mean, mean, middle))
-    )
-
-
-def common_grid(methods: Sequence[Sequence[RunScores]]) -> Array:
+def common_grid(methods: Groups) -> Array:
     """Steps at which every counted run of some method was evaluated: the scheduled ones, and events they share.
 
-    Of a method whose runs have none in common, all their steps.
+    Of a method whose runs have none in common, all their steps. The step at which a run diverged is no such step where
+    nobody was evaluated there.
     """
     steps: set[float] = set()
     known = {step for runs in methods for run in runs if not run.run.diverged for step in run.steps.tolist()}
     for runs in methods:
-        if evaluated := [set(run.steps.tolist()) - (_divergence(run) - known) for run in runs if run.counted]:
+        if evaluated := [set(run.steps.tolist()) - (_end(run) - known) for run in runs if run.counted]:
             steps |= set.intersection(*evaluated) or set.union(*evaluated)
     return np.array(sorted(steps))
 
 
-def _divergence(run: RunScores) -> set[float]:
-    """The step at which a run diverged, where nobody may have been evaluated."""
-    return {float(run.run.diverged.environment_steps)} if run.run.diverged else set()
+def _end(run: RunScores) -> set[float]:
+    return {run.run.diverged.steps} if run.run.diverged else set()
 
 
-def curve_values(runs: Sequence[RunScores], grid: Array) -> tuple[Array, Array]:
-    """The steps that all runs have, and points x runs there; between evaluations a straight line."""
-    steps = grid[(grid >= max(run.steps[0] for run in runs)) & (grid <= min(run.steps[-1] for run in runs))]
-    return steps, np.stack([np.interp(steps, *points(run.run)) for run in runs], axis=-1)
-
-
-def _curve(runs: Sequence[RunScores], grid: Array, make_draws: MakeDraws, confidence: float) -> Curve | None:
+def _curve(runs: Sequence[RunScores], grid: Array, resampling: Resampling) -> Curve | None:
+    """Over the steps that all runs have."""
     if not runs:
         return None
-    steps, values = curve_values(runs, grid)
-    if not len(steps):
-        return None
+    steps = grid[(grid >= max(run.steps[0] for run in runs)) & (grid <= min(run.steps[-1] for run in runs))]
     interpolated = any(not np.isin(steps, run.steps).all() for run in runs)
-    found = curve(steps, [values], median, make_draws, confidence, interpolated)
-    return replace(found, before=values_before([runs], steps, median, make_draws, confidence))
+    return resampling.curve([runs], steps, interpolated) if len(steps) else None
 
 
-def values_before(
-    groups: Sequence[Sequence[RunScores]],
-    steps: Array,
-    middle: Statistic,
-    make_draws: MakeDraws,
-    confidence: float,
-    scales: Sequence[tuple[float, float]] = ((0.0, 1.0),),
-) -> dict[float, Aggregates]:
-    """What a curve was just before events that all runs had at the same step; `scales` normalise each environment."""
-    before = [[_before(run) for run in runs] for runs in groups]
-    shared = [
-        step for step in steps.tolist()
-        if any(step in run.before for runs in groups for run in runs)
-        and all(value(int(step)) is not None for values in before for value in values)
-    ]  # fmt: skip
-    return {
-        step: aggregate(
-            [
-                zero + size * known([value(int(step)) for value in values])
-                for (zero, size), values in zip(scales, before, strict=True)
-            ],
-            middle, make_draws, confidence,
-        )
-        for step in shared
-    }  # fmt: skip
-
-
-def _before(run: RunScores) -> Callable[[int], float | None]:
-    """A run's return just before an event; one that had diverged by then has had none, and counts as it does."""
-    place = run.run.diverged.environment_steps if run.run.diverged else math.inf
-    return lambda step: run.before.get(step, float(run.returns[-1]) if step >= place else None)
-
-
-def curve(
-    steps: Array, strata: Strata, middle: Statistic, make_draws: MakeDraws, confidence: float, interpolated: bool
-) -> Curve:
-    draws = make_draws([values.shape[-1] for values in strata])
-    iqm, average, half = (
-        estimate_band(strata, statistic, draws, confidence) for statistic in (interquartile_mean, mean, middle)
-    )
-    return Curve(steps, iqm, average, half, iqm.n, interpolated)
-
-
-def _reached(runs: Sequence[RunScores], make_draws: MakeDraws, confidence: float) -> ThresholdReached:
+def _reached(runs: Sequence[RunScores], resampling: Resampling) -> results.ThresholdReached:
     reached = np.array([bool(run.reached) for run in runs])
     times = np.array([run.steps_to_threshold if run.reached else run.steps[-1] for run in runs], dtype=float)
-    return ThresholdReached(
-        share(int(reached.sum()), len(runs), confidence),
-        median_time(times, reached, make_draws([len(runs)]), confidence),
-        sum(run.already for run in runs),
+    share = statistics.share(int(reached.sum()), len(runs), resampling.confidence)
+    median = median_time(times, reached, resampling.draws([len(runs)]), resampling.confidence)
+    return results.ThresholdReached(share, median, sum(run.already for run in runs))
+
+
+def _stability_gap(found: Sequence[tuple[RunScores, Sequence[Gap]]], resampling: Resampling) -> StabilityGap | None:
+    """What the gaps of a method's runs come to."""
+    found = [(run, gaps) for run, gaps in found if gaps]
+    if not found:
+        return None
+    n, draws, confidence = len(found), resampling.draws([len(found)]), resampling.confidence
+    depths, shares = (
+        np.array([np.mean([getattr(gap, of) for gap in gaps]) for _, gaps in found]) for of in ("depth", "share")
+    )
+    every = [(place, gap) for place, (_, gaps) in enumerate(found) for gap in gaps]
+    places = np.array([place for place, _ in every])
+    back = np.array([bool(np.isfinite(gap.duration)) for _, gap in every])
+    times = np.array([min(gap.duration, gap.observed) for _, gap in every], dtype=float)
+    return StabilityGap(
+        depth=estimate([depths], statistics.mean, draws, confidence),
+        share=estimate([shares], statistics.mean, draws, confidence) if np.isfinite(shares).all() else None,
+        duration=median_time(times, back, draws, confidence, places),
+        # Events of one run tell less than as many runs would: it is counted as one observation.
+        regained=statistics.share(float(back.mean()) * n, n, confidence),
+        events=len(every),
+        occurred=sum(len(own_events(run.run)) for run, _ in found),
     )
 
 
-def _events(runs: Sequence[RunScores]) -> Events | None:
+def _events(runs: Sequence[RunScores]) -> results.Events | None:
     own = [(scores.run.seed, own_events(scores.run)) for scores in runs]
     records = [event for _, events in own for event in events]
     if not records:
         return None
-    changes = [network for event in records for network in event.networks]
-    totals = []
-    for name in dict.fromkeys(network.name for network in changes):
-        of_it = [network for network in changes if network.name == name]
-        figures = ("squared_frobenius_error", "deviation_before", "deviation_after")
-        totals.append(NetworkTotal(name, *(float(np.mean([getattr(each, f) for each in of_it])) for f in figures)))
-    listed = tuple((seed, event) for seed, events in own for event in events[:LISTED])
-    return Events(
+    by_network: dict[str, list[NetworkChange]] = {}
+    for network in (network for event in records for network in event.networks):
+        by_network.setdefault(network.name, []).append(network)
+    numbers = ("squared_frobenius_error", "deviation_before", "deviation_after")
+    return results.Events(
         count=len(records),
         runs=sum(bool(events) for _, events in own),
-        seconds=sum(event.seconds for event in records),
-        networks=tuple(totals),
-        listed=listed,
-        unlisted=len(records) - len(listed),
+        seconds=sum(event.seconds for event in records) / len(records),
+        networks=tuple(
+            NetworkChange(name, *(float(np.mean([getattr(each, number) for each in changes])) for number in numbers))
+            for name, changes in by_network.items()
+        ),
+        listed=tuple((seed, event) for seed, events in own for event in events[:LISTED]),
     )
 
 
-def _measures(runs: Sequence[RunScores]) -> tuple[MeasureCurve, ...]:
+def _measures(runs: Sequence[RunScores]) -> tuple[results.MeasureCurve, ...]:
     """Over the first run's steps, as far as all runs are; a run's gaps are bridged by straight lines."""
     found = []
     for network, measure in dict.fromkeys(name for scores in runs for name in scores.run.measures):
@@ -231,27 +202,20 @@ def _measures(runs: Sequence[RunScores]) -> tuple[MeasureCurve, ...]:
         steps = np.unique(finite[0][0])
         first, last = max(pair[0][0] for pair in finite), min(pair[0][-1] for pair in finite)
         steps = steps[(steps >= first) & (steps <= last)]
-        if not len(steps):
-            continue
-        values = np.stack([np.interp(steps, *pair) for pair in finite])
-        low, high = (extreme(axis=0) for extreme in (values.min, values.max))
-        found.append(MeasureCurve(network, measure, steps, values.mean(axis=0), low, high, len(finite)))
+        if len(steps):
+            values = np.stack([np.interp(steps, *pair) for pair in finite])
+            ends = values.min(axis=0), values.max(axis=0)
+            found.append(results.MeasureCurve(network, measure, steps, values.mean(axis=0), *ends, len(finite)))
     return tuple(found)
 
 
-def _cost(scores: Sequence[RunScores]) -> Cost | None:
+def _cost(scores: Sequence[RunScores]) -> results.Cost | None:
     runs = [each.run for each in scores if each.run.seconds > 0]
     if not runs:
         return None
-    seconds = [run.seconds for run in runs]
     speeds = [run.updates_per_second for run in runs if np.isfinite(run.updates_per_second)] or [np.nan]
-    return Cost(
-        seconds=float(np.mean(seconds)),
-        own_seconds=float(np.mean([run.own_seconds for run in runs])),
-        lowest_seconds=min(seconds),
-        highest_seconds=max(seconds),
-        updates_per_second=float(np.mean(speeds)),
-        lowest_updates_per_second=min(speeds),
-        highest_updates_per_second=max(speeds),
-        n=len(runs),
+    seconds, speed = (
+        results.Spread(float(np.mean(values)), min(values), max(values))
+        for values in ([run.seconds for run in runs], speeds)
     )
+    return results.Cost(seconds, float(np.mean([run.own_seconds for run in runs])), speed, len(runs))

@@ -3,23 +3,26 @@
 import math
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from training.metric import Metric
+
+from .levels import said
 from .records import AFTER_DIVERGENCE, Run
-from .results import Contrast, Failing, MethodResults, Options, RunScores
-from .statistics import COVERAGE, ENOUGH_RUNS, counted
+from .results import ENVIRONMENT_STEPS, Contrast, Level, MethodResults, RunScores
+from .statistics import COVERAGE, ENOUGH_RUNS, runs_in_words
 
 
 def without_repeats(runs: Sequence[Run]) -> tuple[list[Run], tuple[str, ...]]:
-    """One run for each environment, method and seed; of copies the one that got farthest.
+    """One run for each environment, metric, method and seed; of copies the one that got farthest.
 
     Runs that are no copies are refused: which of them stands for the method nobody here can know.
     """
     best: dict[tuple[Any, ...], Run] = {}
     notes = []
     for run in runs:
-        key = (run.agent, run.env, run.method, run.seed)
+        key = (run.agent, run.env, run.metric, run.unit, run.method, run.seed)
         other = best.get(key)
         if other is None or (run.finished, run.ended, run.reached) > (other.finished, other.ended, other.reached):
             best[key] = run
@@ -60,215 +63,169 @@ def notes_on_all(runs: Sequence[Run]) -> tuple[str, ...]:
 
 
 def notes_on(
-    methods: Sequence[MethodResults], contrasts: Sequence[Contrast], options: Options, failing: Failing | None
-) -> tuple[str, ...]:
+    methods: Sequence[MethodResults], contrasts: Sequence[Contrast], failing: Level | None, metric: Metric,
+    confidence: float,
+) -> Iterator[str]:  # fmt: skip
     """On the runs of one agent in one environment."""
-    scored = [run for method in methods for run in method.runs]
-    runs = [each.run for each in scored]
-    return (
-        *few_runs({method.method: [method.n] for method in methods} | _fewer(methods, contrasts), options.confidence),
-        *_diverged(methods, failing),
-        *_uneven(methods),
-        *_unfinished(methods),
-        *_settings(runs),
-        *_pairing(runs, contrasts),
-        *_censored(methods),
-        *_evaluations(methods, scored),
-        *_between(methods),
-        *_cut_gaps(methods),
-    )
+    counts = {method.method: method.n for method in methods}
+    fewer = {  # pairs, where both methods have fewer trunks in common than runs
+        f"pairs of {each.method} and {each.against}": [each.final.iqm.n]
+        for each in contrasts
+        if each.paired and each.final.iqm.n < min(counts[each.method], counts[each.against])
+    }
+    yield from few_runs({name: [n] for name, n in counts.items()} | fewer, confidence)
+    yield from _diverged(methods, failing, metric)
+    yield from _uneven(methods)
+    yield from _unfinished(methods)
+    runs = [run.run for method in methods for run in method.runs]
+    yield from _settings(runs)
+    yield from _pairing(runs, contrasts)
+    never = {
+        name: sum(run.reached is False for run in method.runs) for name, method in zip(counts, methods, strict=True)
+    }
+    if which := ", ".join(f"{name} {count} of {counts[name]}" for name, count in never.items() if count):
+        yield f"Runs that never reached the threshold ({which}) count as censored at their last evaluation."
+    if names := ", ".join(method.method for method in methods if method.curve and method.curve.interpolated):
+        how = "straight lines between evaluations"
+        yield f"Not all runs were evaluated at the same steps: curves of {names} are {how}."
+    yield from _lost([run for method in methods for run in method.runs], metric)
+    yield from _on_events(methods, metric)
 
 
-def few_runs(counts: Mapping[str, Sequence[int]], confidence: float) -> list[str]:
+def few_runs(counts: Mapping[str, Sequence[int]], confidence: float) -> Iterator[str]:
     """What intervals of few runs are worth, judged by the fewest; `counts` are each method's by environment."""
     few = {name: sizes for name, sizes in counts.items() if 0 < min(sizes) < ENOUGH_RUNS}
     if not few:
-        return []
-    environments = len(next(iter(few.values())))
-    said = {name: counted((tuple(sizes),)) if environments > 1 else str(sizes[0]) for name, sizes in few.items()}
+        return
+    several = len(next(iter(few.values()))) > 1
+    said = {name: runs_in_words((tuple(sizes),)) if several else str(sizes[0]) for name, sizes in few.items()}
     which = ", ".join(f"{name} {number}" for name, number in said.items())
-    where = " in an environment" if environments > 1 else ""
-    notes = [f"Fewer than {ENOUGH_RUNS} runs{where} ({which})"]
-    if 1 in (each for sizes in few.values() for each in sizes):
-        notes.append("a single run has no interval")
-    if sizes := [each for group in few.values() for each in group if each > 1]:
-        average, middle = COVERAGE[min(sizes)] if min(sizes) in COVERAGE else COVERAGE[ENOUGH_RUNS]
-        notes.append(
+    sizes = [each for group in few.values() for each in group]
+    told = ["a single run has no interval"] if 1 in sizes else []
+    if least := min((size for size in sizes if size > 1), default=0):
+        average, middle = COVERAGE.get(least, COVERAGE[ENOUGH_RUNS])
+        told.append(
             f"bootstrap intervals of so few cover the truth less often than their nominal {100 * confidence:g}% (of "
-            f"{min(sizes)} normal scores, nominal 95% of the mean {average:.0%} of the time, of the IQM {middle:.0%})"
+            f"{least} normal scores, nominal 95% of the mean {average:.0%} of the time, of the IQM {middle:.0%})"
         )
-    return [": ".join((notes[0], "; ".join(notes[1:]))) + "."]
+    yield f"Fewer than {ENOUGH_RUNS} runs{' in an environment' if several else ''} ({which}): {'; '.join(told)}."
 
 
-def _fewer(methods: Sequence[MethodResults], contrasts: Sequence[Contrast]) -> dict[str, list[int]]:
-    """Pairs, where both methods have fewer trunks in common than runs."""
-    counts = {method.method: method.n for method in methods}
-    return {
-        f"pairs of {each.method} and {each.against}": [each.final_iqm.n]
-        for each in contrasts
-        if each.paired and each.final_iqm.n < min(counts[each.method], counts[each.against])
-    }
+def _diverged(methods: Sequence[MethodResults], failing: Level | None, metric: Metric) -> Iterator[str]:
+    """Which runs diverged, and what they count with."""
+    told = f"it has no score, as nothing is known of any {metric.name}"
+    if failing is not None:
+        article = "an" if metric.name[0] in "aeiou" else "a"
+        told = (
+            f"counted with {article} {metric.name} of {said(failing.value, metric)}, {failing.meaning}, from there to "
+            "the planned end, in every curve, score and interval"
+        )
+    for method in methods:
+        left_out = "; not in the means of measures and of wall time" if any(r.run.finished for r in method.runs) else ""
+        found = [f"seed {run.run.seed} diverged {run.run.diverged.said}" for run in method.runs if run.run.diverged]
+        if found:
+            yield f"{method.method}, {', '.join(found)}: {told}{left_out}."
 
 
-def _uneven(methods: Sequence[MethodResults]) -> list[str]:
+def _uneven(methods: Sequence[MethodResults]) -> Iterator[str]:
     seeds = {method.method: {run.run.seed for run in method.runs} for method in methods}
     everything = set().union(*seeds.values())
-    missing = {name: sorted(everything - own) for name, own in seeds.items() if everything - own}
-    return [
-        f"Seeds are uneven: {name} was not run with seed{'s' * (len(lacks) > 1)} {', '.join(map(str, lacks))}."
-        for name, lacks in missing.items()
-    ]
+    for name, own in seeds.items():
+        if lacks := sorted(everything - own):
+            which = f"seed{'s' * (len(lacks) > 1)} {', '.join(map(str, lacks))}"
+            yield f"Seeds are uneven: {name} was not run with {which}."
 
 
-def _diverged(methods: Sequence[MethodResults], failing: Failing | None) -> list[str]:
-    """Which runs diverged, and what they count with."""
-    if failing is None:
-        told = "it has no score, as nothing is known of any return"
-    else:
-        told = (
-            f"counted with a return of {failing.value:.4g}, {failing.meaning}, from there to the planned end, in every "
-            "curve, score and interval"
-        )
-    notes = []
+def _unfinished(methods: Sequence[MethodResults]) -> Iterator[str]:
     for method in methods:
-        found = [f"seed {run.run.seed} diverged {run.run.diverged.said}" for run in method.runs if run.run.diverged]
-        others = any(run.run.finished for run in method.runs)
-        left_out = "; not in the means of measures and of wall time" if found and others else ""
-        notes += [f"{method.method}, {', '.join(found)}: {told}{left_out}."] if found else []
-    return notes
-
-
-def _unfinished(methods: Sequence[MethodResults]) -> list[str]:
-    notes = []
-    for method in methods:
-        unfinished = [run.run for run in method.runs if not run.run.ended]
-        if not unfinished:
-            continue
         which = ", ".join(
             f"seed {run.seed} at step {run.reached:,} of {run.steps:,}" + (", failed" if run.failure else "")
-            for run in unfinished
+            for run in (scores.run for scores in method.runs)
+            if not run.ended
         )
         if method.n:
             told = "drawn, but counted in no curve, score or interval"
         elif method.curve is not None:
-            told = (
-                f"as no run has finished, the curve goes to step {method.curve.steps[-1]:,.0f}, and there is no score"
-            )
+            last = f"{method.curve.steps[-1]:,.0f}"
+            told = f"as no run has finished, the curve goes to step {last}, and there is no score"
         else:
             told = "not evaluated yet"
-        notes.append(f"Unfinished runs of {method.method} ({which}): {told}.")
-    return notes
+        if which:
+            yield f"Unfinished runs of {method.method} ({which}): {told}."
 
 
-def _settings(runs: Sequence[Run]) -> list[str]:
+def _settings(runs: Sequence[Run]) -> Iterator[str]:
     """Runs that are no fair comparison, and methods that are not one method."""
-    names = dict.fromkeys(name for run in runs for name in run.settings)
-    notes = [
-        f"Runs differ in the setting {name}: {values}. Compare them with care."
-        for name in names
-        if (values := _differing([run.settings.get(name) for run in runs]))
-    ]
+    for name in dict.fromkeys(name for run in runs for name in run.settings):
+        if values := _differing([run.settings.get(name) for run in runs]):
+            yield f"Runs differ in the setting {name}: {values}. Compare them with care."
     for method in dict.fromkeys(run.method for run in runs):
         own = [run for run in runs if run.method == method]
-        notes += [
-            f"Runs of {method} differ in {name}: {values}. They are averaged as one method."
-            for name in own[0].schedule
-            if (values := _differing([run.schedule[name] for run in own]))
-        ]
-    return notes
+        for name in own[0].schedule:
+            if values := _differing([run.schedule[name] for run in own]):
+                yield f"Runs of {method} differ in {name}: {values}. They are averaged as one method."
 
 
-def _pairing(runs: Sequence[Run], contrasts: Sequence[Contrast]) -> list[str]:
+def _pairing(runs: Sequence[Run], contrasts: Sequence[Contrast]) -> Iterator[str]:
     branches = [run for run in runs if run.branch is not None]
     if not branches:
-        return []
-    notes = []
+        return
     if len(branches) < len(runs):
-        notes.append(
+        yield (
             f"{len(branches)} of {len(runs)} runs are branches: their areas and steps to the threshold count from the "
             "branch on, those of the others from the start."
         )
     elif steps := _differing([run.branch and run.branch.step for run in runs]):
-        notes.append(f"Branches were made at different steps: {steps}.")
-    unpaired = [f"{each.method} and {each.against}" for each in contrasts if not each.paired]
-    if unpaired:
-        notes.append(f"Not paired, as their runs are not branches of the same trunks: {'; '.join(unpaired)}.")
+        yield f"Branches were made at different steps: {steps}."
+    if unpaired := "; ".join(f"{each.method} and {each.against}" for each in contrasts if not each.paired):
+        yield f"Not paired, as their runs are not branches of the same trunks: {unpaired}."
     counts = Counter(run.method for run in runs if run.ended)
-    return notes + [
-        f"{each.method} and {each.against} are compared on the {each.improvement.n} trunks that both have."
-        for each in contrasts
-        if each.paired and each.improvement.n < max(counts[each.method], counts[each.against])
-    ]
+    for each in contrasts:
+        if each.paired and (n := each.final.iqm.n) < max(counts[each.method], counts[each.against]):
+            yield f"{each.method} and {each.against} are compared on the {n} trunks that both have."
 
 
-def _censored(methods: Sequence[MethodResults]) -> list[str]:
-    never = {method.method: sum(run.reached is False for run in method.runs) for method in methods}
-    which = ", ".join(f"{name} {count} of {_n(methods, name)}" for name, count in never.items() if count)
-    if not which:
-        return []
-    return [f"Runs that never reached the threshold ({which}) count as censored at their last evaluation."]
-
-
-def _n(methods: Sequence[MethodResults], name: str) -> int:
-    return next(method.n for method in methods if method.method == name)
-
-
-def _evaluations(methods: Sequence[MethodResults], scored: Sequence[RunScores]) -> list[str]:
-    notes = []
-    interpolated = [method.method for method in methods if method.curve is not None and method.curve.interpolated]
-    if interpolated:
-        notes.append(
-            f"Not all runs were evaluated at the same steps: curves of {', '.join(interpolated)} are straight lines "
-            "between evaluations."
-        )
+def _lost(scored: Sequence[RunScores], metric: Metric) -> Iterator[str]:
+    """Evaluations without a value, and what runs are worth whose last one is among them."""
+    what = metric.name
     means = [each.mean for run in scored for each in run.run.evaluations if each.occasion != AFTER_DIVERGENCE]
     if lost := sum(not math.isfinite(mean) for mean in means):
-        notes.append(
-            f"{lost} of {len(means)} evaluations have no return, as no episode ended in them or it was no number: they "
-            "are left out."
-        )
+        why = "no episode ended in them or it" if scored[0].run.unit == ENVIRONMENT_STEPS else "it"
+        yield f"{lost} of {len(means)} evaluations have no {what}, as {why} was no number: they are left out."
     for run in scored:
         if not run.run.finished or math.isfinite(run.run.evaluations[-1].mean):
             continue
         name = f"{run.run.method}, seed {run.run.seed}"
         if run.final is not None:
-            notes.append(f"{name}, has no return in its last evaluation: its score is of those shortly before.")
+            yield f"{name}, has no {what} in its last evaluation: its score is of those shortly before."
             continue
-        last = f"no return after step {run.steps[-1]:,.0f}" if len(run.steps) else "no return at all"
+        last = f"no {what} after step {run.steps[-1]:,.0f}" if len(run.steps) else f"no {what} at all"
         curve = f" and the curve of {run.run.method} ends there" if run.counted else ""
-        notes.append(f"{name}, has {last}: it has no score, is in no mean and no interval{curve}.")
-    return notes
+        yield f"{name}, has {last}: it has no score, is in no mean and no interval{curve}."
 
 
-def _cut_gaps(methods: Sequence[MethodResults]) -> list[str]:
-    cut = {method.method: [gap.cut for run in method.runs for gap in run.gaps] for method in methods}
-    return [
-        f"{sum(gaps)} of {len(gaps)} stability gaps of {name} are cut off by the run's next event before the return "
-        "was back: how much deeper and longer they would have been is not known."
-        for name, gaps in cut.items()
-        if any(gaps)
-    ]
-
-
-def _between(methods: Sequence[MethodResults]) -> list[str]:
-    between = [
+def _on_events(methods: Sequence[MethodResults], metric: Metric) -> Iterator[str]:
+    blurred = [
         method.method
         for method in methods
-        if method.curve is not None
+        if (curve := method.curve) is not None
         and any(
-            step not in method.curve.before
-            for run in method.runs
-            if run.counted
-            for step in run.before
-            if step <= method.curve.steps[-1]
+            step not in curve.before and step <= curve.steps[-1]
+            for run in method.runs if run.counted for step in run.before
         )
-    ]
-    if not between:
-        return []
-    return [
-        f"Not all runs of {', '.join(between)} had their events at the same steps: their falls are in the single runs, "
-        "and blurred in the curves of the method."
-    ]
+    ]  # fmt: skip
+    if blurred:
+        yield (
+            f"Not all runs of {', '.join(blurred)} had their events at the same steps: their falls are in the single "
+            "runs, and blurred in the curves of the method."
+        )
+    for method in methods:
+        gaps = [gap.cut for run in method.runs for gap in run.gaps]
+        if any(gaps):
+            yield (
+                f"{sum(gaps)} of {len(gaps)} stability gaps of {method.method} are cut off by the run's next event "
+                f"before the {metric.name} was back: how much deeper and longer they would have been is not known."
+            )
 
 
 def _differing(values: Sequence[Any]) -> str:

@@ -3,10 +3,8 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from training.beginning import folder_name
-
 from ..failure import read_failure
-from ..kept import KEPT, Kept, read_kept
+from ..kept import KEPT, Kept, read_kept, run_name
 from .records import Run
 
 MOST = 100_000  # runs that are looked for
@@ -15,7 +13,7 @@ MOST = 100_000  # runs that are looked for
 def is_planned_trunk(folder: Path, env: str, seed: int) -> bool:
     """Whether a comparison made the run to branch from it."""
     plan = read_kept(folder.parent)
-    return plan is not None and plan.fixed.get("branch_at") is not None and folder.name == _name(env, "trunk", seed)
+    return plan is not None and plan.fixed.get("branch_at") is not None and folder.name == run_name(env, "trunk", seed)
 
 
 def notes_on_missing(runs: Iterable[Run], trunks: Iterable[Run]) -> tuple[str, ...]:
@@ -29,7 +27,7 @@ def notes_on_missing(runs: Iterable[Run], trunks: Iterable[Run]) -> tuple[str, .
     ]
     for parent in dict.fromkeys(run.folder.parent for run in listed):
         for env, method, missing in _missing(parent, read_kept(parent) or Kept({})):
-            failures = {seed: read_failure(parent / _name(env, method, seed)) for seed in missing}
+            failures = {seed: read_failure(parent / run_name(env, method, seed)) for seed in missing}
             seeds = ", ".join(
                 f"{seed} (failed: {failure.reason})" if failure else str(seed) for seed, failure in failures.items()
             )
@@ -45,7 +43,7 @@ def _missing(parent: Path, plan: Kept) -> Iterator[tuple[str, str, list[int]]]:
         raise ValueError(f"{parent / KEPT} asks for {count:,} runs; no more than {MOST:,} are looked for")
     for env in plan.envs:
         for method in plan.methods:
-            folders = {seed: parent / _name(env, method, seed) for seed in plan.seeds}
+            folders = {seed: parent / run_name(env, method, seed) for seed in plan.seeds}
             if missing := [seed for seed, folder in folders.items() if not _is_there(folder)]:
                 yield env, method, missing
 
@@ -56,6 +54,3 @@ def _is_there(folder: Path) -> bool:
     except OSError:  # a name too long, which no comparison has made
         return False
 
-
-def _name(env: str, method: str, seed: int) -> str:
-    return folder_name(f"{env}-{method}-seed{seed}")

@@ -10,23 +10,28 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
-from replay.durable import Damaged
-from training.algorithms import config_to_json, name_of
-from training.files import METRICS, read_json
-from training.policy import read_config, split_run
-from training.settings import RunSettings, flag
+from training.config import Settings
+from training.durable import Damaged
+from training.files import read_json
+from training.learners import name_of, read_config
+from training.lines import (
+    Divergence,
+    EvaluationLine,
+    EventLine,
+    MeasuresLine,
+    NetworkLine,
+    Number,
+    TrainLine,
+    read_metrics,
+)
+from training.metric import RETURN, Metric
+from training.policy import split_run
+from training.settings import DriverSettings, flag, names_with
 
 from ..failure import read_failure
-from ..lines import Divergence, EvaluationLine, EventLine, NetworkLine, Number, TrainLine, read_metrics
 
 Array = NDArray[np.float64]
 
-# Settings that may differ between two runs that are compared: what is compared, and what changes no result.
-COMPARED = ("reinit", "reinit_every", "reinit_at", "reinit_when", "reinit_cooldown", "regularize", "seed")
-HARMLESS = (
-    "threads", "device", "log_every", "checkpoint_every", "checkpoint_at", "keep_replay", "measure_hessian", "video",
-)  # fmt: skip
-SCHEDULE = ("reinit_every", "reinit_at", "reinit_when", "reinit_cooldown")
 MOST = 2**53  # steps of a run
 
 
@@ -35,17 +40,17 @@ class Branch:
     """Where a run was continued from."""
 
     trunk: Path  # resolved where it can be found, else as it was written
-    step: int  # environment steps
+    step: int
 
     def __str__(self) -> str:
         return f"{self.trunk}@{self.step}"
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class EvaluationRecord:
     """One evaluation; `occasion` is "scheduled", "before event", "after event", or AFTER_DIVERGENCE."""
 
-    step: int  # environment steps
+    step: int
     mean: float  # return, mean of the episodes; NaN where none ended
     occasion: str
 
@@ -67,7 +72,7 @@ class NetworkChange:
 class EventRecord:
     """One event of a run."""
 
-    step: int  # environment steps
+    step: int
     updates: int
     cause: str  # "schedule", or the trigger that fired
     method: str
@@ -79,7 +84,7 @@ class EventRecord:
 class Series:
     """One measure of a whole network over time; NaN where it was not a number."""
 
-    steps: Array  # environment steps
+    steps: Array
     values: Array
 
 
@@ -88,27 +93,28 @@ class Run:
     """One run folder, read."""
 
     folder: Path
-    agent: str  # "sac" or "dqn"
+    agent: str  # such as "sac"
     env: str
     method: str  # with its options and regularizers, such as "redo:tau=0.1+l2-init"
     seed: int
-    steps: int  # planned, in environment steps
-    reached: int  # environment steps, of its last whole line
+    steps: int  # planned
+    reached: int  # of its last whole line
     finished: bool  # its last evaluation is there
     diverged: Divergence | None  # how it ended instead
     branch: Branch | None
-    evaluations: tuple[Evaluation, ...]  # in order; of a branch the trunk's first
+    evaluations: tuple[EvaluationRecord, ...]  # in order; of a branch the trunk's first
     events: tuple[EventRecord, ...]
     measures: Mapping[tuple[str, str], Series]  # by (network, measure), such as ("critic", "dormant")
     seconds: float  # of training so far; a branch's include its trunk's up to the branch
     own_seconds: float  # the same without the trunk's
     updates: int
     updates_per_second: float  # of its own part, evaluations included; NaN before there are any
-    action_repeat: int
-    replay_ratio: float | str
+    replay_ratio: float | str | None  # of reinforcement learning
     settings: Mapping[str, Any] = field(repr=False)  # flat ("run.steps"); runs that differ here are no fair comparison
     schedule: Mapping[str, Any] = field(repr=False)  # of events; runs of one method that differ here are no one method
     made_with: Mapping[str, str] = field(repr=False)  # versions, commit, processor, gpu, threads
+    metric: Metric = RETURN
+    unit: str = "environment steps"  # what steps are
     failure: str | None = None  # how it ended that should not have, as its comparison has noted, until it is retried
 
     @property
@@ -145,13 +151,13 @@ def read_run(folder: Path, branch: Branch | None = None) -> Run:
     described = read_json(folder / "config.json", _Described)
     settings = config.run
     _check(folder, settings)
-    metrics = read_metrics(folder / METRICS)
+    metrics = read_metrics(folder, config.reader)
     branch = branch or _branch(folder, described.branch_from, settings)
     evaluations = tuple(
-        Evaluation(line.environment_steps, _number(line.mean), line.occasion) for line in metrics.of(EvaluationLine)
+        EvaluationRecord(line.steps, _number(line.value), line.occasion) for line in metrics.of(EvaluationLine)
     )
     training, nothing = metrics.of(TrainLine), TrainLine("train", 0)
-    start = ([line for line in training if branch and line.environment_steps <= branch.step] or [nothing])[-1]
+    start = ([line for line in training if branch and line.steps <= branch.step] or [nothing])[-1]
     end = (training or [nothing])[-1]
     own, own_updates = end.seconds - start.seconds, end.updates - start.updates
     diverged = metrics.lines[-1] if metrics.lines and isinstance(metrics.lines[-1], Divergence) else None
@@ -168,28 +174,29 @@ def read_run(folder: Path, branch: Branch | None = None) -> Run:
         branch=branch,
         evaluations=evaluations,
         events=tuple(_event(line) for line in metrics.of(EventLine)),
-        measures=_measures(metrics.measures),
+        measures=_measures(metrics.of(MeasuresLine)),
         seconds=end.seconds,
         own_seconds=own,
         updates=metrics.updates,
         updates_per_second=own_updates / own if own > 0 and own_updates else math.nan,
-        action_repeat=settings.action_repeat,
-        replay_ratio=settings.replay_ratio,
-        settings=_flat(config_to_json(config)),
-        schedule={name: getattr(settings, name) for name in SCHEDULE},
+        replay_ratio=getattr(settings, "replay_ratio", None),
+        settings=_flat(config.by_group(), names_with(settings, "method", "machine", "record")),
+        schedule={name: getattr(settings, name) for name in names_with(settings, "timing")},
         made_with=_made_with(described, settings),
+        metric=config.metric,
+        unit=settings.unit,
         failure=failure.reason if (failure := read_failure(folder)) else None,
     )
 
 
-def _check(folder: Path, settings: RunSettings) -> None:
+def _check(folder: Path, settings: DriverSettings) -> None:
     """What numbers are made from; the rest of the settings is only shown."""
-    for name in ("steps", "num_envs", "action_repeat"):
+    for name in [name for name in ("steps", "num_envs", "action_repeat") if hasattr(settings, name)]:
         if not 1 <= getattr(settings, name) <= MOST:
             raise ValueError(f"{folder / 'config.json'} has {flag(name)} {getattr(settings, name)!s:.40}")
 
 
-def _branch(folder: Path, source: str | None, settings: RunSettings) -> Branch | None:
+def _branch(folder: Path, source: str | None, settings: DriverSettings) -> Branch | None:
     if source is None:
         return None
     path, step = split_run(source)
@@ -218,7 +225,7 @@ def _places(folder: Path, path: Path) -> Iterator[Path]:
     yield path.resolve()
 
 
-def _may_be_trunk(place: Path, settings: RunSettings) -> bool:
+def _may_be_trunk(place: Path, settings: DriverSettings) -> bool:
     """A branch has its trunk's environment and seed."""
     try:
         named = read_json(place / "config.json", _Candidate).run
@@ -229,7 +236,7 @@ def _may_be_trunk(place: Path, settings: RunSettings) -> bool:
 
 def _event(line: EventLine) -> EventRecord:
     networks = tuple(map(_network, line.networks))
-    return EventRecord(line.environment_steps, line.updates, line.cause, line.method, line.seconds, networks)
+    return EventRecord(line.steps, line.updates, line.cause, line.method, line.seconds, networks)
 
 
 def _network(network: NetworkLine) -> NetworkChange:
@@ -238,29 +245,27 @@ def _network(network: NetworkLine) -> NetworkChange:
     return NetworkChange(network.name, *sums)
 
 
-def _measures(lines: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Series]:
+def _measures(lines: Sequence[MeasuresLine]) -> dict[tuple[str, str], Series]:
     """Those of whole networks: `network/measure`, not `network/measure/layer`."""
     names = dict.fromkeys(
-        name for line in lines for name, value in line.items()
+        name for line in lines for name, value in line.measures.items()
         if name.count("/") == 1 and (value is None or type(value) in (int, float))
     )  # fmt: skip
-    steps = np.array([line["environment_steps"] for line in lines], dtype=float)
+    steps = np.array([line.steps for line in lines], dtype=float)
     found = {}
     for name in names:
         network, _, measure = name.partition("/")
-        found[network, measure] = Series(steps, np.array([_number(line.get(name)) for line in lines]))
+        found[network, measure] = Series(steps, np.array([_number(line.measures.get(name)) for line in lines]))
     return found
 
 
-def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Every setting that makes runs differ, by a name such as `agent.gamma`."""
-    groups = ((name, values) for name, values in config.items() if isinstance(values, Mapping))
-    left_out = {f"run.{name}" for name in (*COMPARED, *HARMLESS)}
-    flat = {f"{group}.{name}": value for group, values in groups for name, value in values.items()}
-    return {name: value for name, value in flat.items() if name not in left_out}
+def _flat(groups: Settings, left_out: Sequence[str]) -> dict[str, Any]:
+    """Every setting that makes runs differ, by a name such as `agent.gamma`; but for some of the run's."""
+    flat = {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
+    return {name: value for name, value in flat.items() if name not in {f"run.{each}" for each in left_out}}
 
 
-def _made_with(described: _Described, settings: RunSettings) -> dict[str, str]:
+def _made_with(described: _Described, settings: DriverSettings) -> dict[str, str]:
     machine = {"commit": described.commit, "processor": described.processor, "gpu": described.gpu}
     values = described.versions | {name: value for name, value in machine.items() if value}
     return values | {"threads": str(settings.threads)}

@@ -2,17 +2,22 @@
 
 Everything is reached from `Results`. Arrays are NumPy's. Intervals are `statistics.Interval`s (a number, its bounds, n,
 and in words how they were made), bands are `statistics.Band`s (the same over an axis). Bounds are NaN where n allows
-none (`Interval.bounded` says so). "Steps" are environment steps. Notes are sentences for people, not yet escaped.
+none (`Interval.bounded` says so). "Values" are of the comparison's metric, such as returns or losses, and "steps" are
+counted in its unit, such as environment steps. Notes are sentences for people, not yet escaped.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from envs.scores import References
+from envs.reference_scores import References
+from training.metric import RETURN, Metric
 
-from .records import Array, EventRecord, Run
+from .records import Array, EventRecord, NetworkChange, Run
 from .statistics import Band, Interval
+
+ENVIRONMENT_STEPS = "environment steps"
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class Options:
     reference: str | None = None
     """Method that is compared with each other one; unset: fire where it was run."""
     threshold: float | Literal["success"] | None = None
-    """Return that counts as reached; unset: see `Threshold.meaning`."""
+    """Value of the metric that counts as reached; unset: see `Level.meaning`."""
     resamples: int = 2000
     """Of every bootstrap."""
     confidence: float = 0.95
@@ -43,16 +48,16 @@ class Aggregates:
 
 @dataclass(frozen=True)
 class Gap:
-    """The stability gap of one event: the return falls, and comes back or not, before the run's next event or its end.
+    """The stability gap of one event: values get worse, and recover or not, before the run's next event or its end.
 
-    Known as finely as there are evaluations: where the one right after the event is at least as high, it is 0 deep and
+    Known as finely as there are evaluations: where the one right after the event is as good or better, it is 0 deep and
     0 long.
     """
 
     step: int
-    depth: float  # return before the event - lowest until it is regained; 0 where it never fell
-    share: float  # depth / return before; NaN where that is not above 0
-    duration: float  # steps to the first evaluation at or above the return before; inf where there was none
+    depth: float  # how much worse the worst value until the recovery is than the one before; 0 where none is worse
+    share: float  # depth / value before; NaN where that is not above 0
+    duration: float  # steps to the first evaluation as good as the one before, or better; inf where there was none
     observed: int  # steps from the event to the last evaluation looked at: what a duration of inf is censored at
     cut: bool = False  # whether that was the run's next event, and not its end
 
@@ -63,31 +68,35 @@ class RunScores:
 
     run: Run
     steps: Array  # of its evaluations, each step once: at an event the one after it
-    returns: Array
-    before: Mapping[int, float]  # step: return just before the event there
+    values: Array
+    before: Mapping[int, float]  # step: value just before the event there
     counted: bool  # in its method's curve: finished or diverged, or its method has no such run
     final: float | None  # mean of the evaluations in the last 10% of the steps
     area: float | None  # under the curve, divided by its length; of a branch from the branch on
     normalised: float | None  # `final`, where the environment has references
     normalised_area: float | None
-    steps_to_threshold: float | None  # inf: not reached; of a branch looked for from the branch on
-    reached: bool | None  # the threshold
     gaps: tuple[Gap, ...]  # of events with evaluations around them
+    steps_to_threshold: float | None = None  # inf: not reached; of a branch looked for from the branch on
     already: bool = False  # whether its trunk had reached the threshold before the branch
     pretended: Gap | None = None  # the same of a branch point where nothing was done: what noise alone makes of it
+    scale: tuple[float, float] = (0.0, 1.0)  # the score of a value of 0, and what one more adds to it
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether it reached the threshold."""
+        return None if self.steps_to_threshold is None else math.isfinite(self.steps_to_threshold)
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Return (or normalised score) over steps, of a method's counted runs."""
+    """Value (or normalised score) over steps, of a method's counted runs."""
 
     steps: Array
     iqm: Band
     mean: Band
     median: Band
-    n: int  # runs
     interpolated: bool  # whether some run had no evaluation at some of these steps
-    before: Mapping[float, "Aggregates"] = field(default_factory=dict)
+    before: Mapping[float, Aggregates] = field(default_factory=dict)
     """Step: the value just before the event there, where all runs have one; the bands hold the one after it."""
 
 
@@ -102,7 +111,7 @@ class ThresholdReached:
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """Share of runs whose final score is above tau."""
+    """Share of runs whose final score is better than tau."""
 
     taus: Array
     share: Band
@@ -113,21 +122,11 @@ class StabilityGap:
     """A method's stability gaps. Intervals resample whole runs, with all their events."""
 
     depth: Interval  # mean of the runs; of a run with several events, their mean
-    share: Interval | None  # of the return before; None where that was not above 0 everywhere
+    share: Interval | None  # of the value before; None where that was not above 0 everywhere
     duration: Interval  # Kaplan-Meier median over events, each censored at the next; inf: less than half came back
-    regained: Interval  # share of events whose return came back before the next event or the end
+    regained: Interval  # share of events whose value came back before the next event or the end
     events: int  # with evaluations around them, all runs together
     occurred: int = 0  # events of these runs, evaluated or not
-
-
-@dataclass(frozen=True)
-class NetworkTotal:
-    """Events of one network, all runs of the method together: means per event."""
-
-    name: str
-    squared_frobenius_error: float
-    deviation_before: float
-    deviation_after: float
 
 
 @dataclass(frozen=True)
@@ -136,10 +135,9 @@ class Events:
 
     count: int  # all runs together
     runs: int  # that had any
-    seconds: float  # all together
-    networks: tuple[NetworkTotal, ...]
+    seconds: float  # mean of an event
+    networks: tuple[NetworkChange, ...]  # means of an event
     listed: tuple[tuple[int, EventRecord], ...]  # (seed, record), each run's first ones
-    unlisted: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,38 +154,52 @@ class MeasureCurve:
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Wall time and speed, means over a method's runs. A branch's seconds include its trunk's, own_seconds do not."""
+class Spread:
+    """A number of a method's runs."""
 
-    seconds: float
-    own_seconds: float
-    lowest_seconds: float
-    highest_seconds: float
-    updates_per_second: float
-    lowest_updates_per_second: float
-    highest_updates_per_second: float
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Wall time and speed."""
+
+    seconds: Spread  # of branches with their trunk's
+    own_seconds: float  # the mean without their trunk's
+    updates_per_second: Spread
     n: int
 
 
 @dataclass(frozen=True, eq=False)
 class MethodResults:
-    """One method in one environment. What needs finished runs is None where there are none."""
+    """One method, in one environment or in all of an agent's. What needs finished runs is None where there are none."""
 
     method: str
-    runs: tuple[RunScores, ...]  # by seed; unfinished ones too
-    n: int  # runs with a result: finished, or diverged
-    curve: Curve | None  # None where no run has an evaluation
+    runs: tuple[RunScores, ...]  # by seed, unfinished ones too; of several environments the finished ones, one by one
+    curve: Curve | None  # None where no run has an evaluation; across environments: where all have the same steps
     final: Aggregates | None
     area: Aggregates | None
-    normalised: Aggregates | None  # final scores
-    threshold: ThresholdReached | None
-    profile: Profile | None  # of final returns
-    gap: StabilityGap | None  # None where there were no events with evaluations around them
-    events: Events | None  # None where there were none
-    measures: tuple[MeasureCurve, ...]
-    cost: Cost | None
+    profile: Profile | None  # of final scores
+    # In one environment only:
+    normalised: Aggregates | None = None  # final scores
+    threshold: ThresholdReached | None = None
+    gap: StabilityGap | None = None  # None where there were no events with evaluations around them
     pretended: StabilityGap | None = None
     """Of branches on which nothing was done: the gap after the evaluation at the branch, as if something had been."""
+    events: Events | None = None  # None where there were none
+    measures: tuple[MeasureCurve, ...] = ()
+    cost: Cost | None = None
+
+    @property
+    def finished(self) -> list[RunScores]:
+        """Runs with a result: finished, or diverged."""
+        return [run for run in self.runs if run.final is not None]
+
+    @property
+    def n(self) -> int:
+        return len(self.finished)
 
 
 @dataclass(frozen=True)
@@ -196,86 +208,103 @@ class TrunkCounts:
 
     better: int
     tied: int
-    n: int
-    share: Interval  # better of n
+    share: Interval  # better of all
+
+
+@dataclass(frozen=True)
+class ScoreContrast:
+    """Two methods in one score."""
+
+    iqm: Interval  # the first's minus the second's
+    mean: Interval
+    improvement: Interval  # probability that a run of the first has the better score; ties count half
+    trunks: TrunkCounts | None = None  # only where paired, all environments together
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """`method` against `against`: differences are method's minus against's."""
+    """`method` against `against`."""
 
     method: str
     against: str
-    final_iqm: Interval
-    final_mean: Interval
-    area_iqm: Interval
-    area_mean: Interval
-    improvement: Interval  # probability that a run of method has the higher final return; ties count half
-    improvement_area: Interval
+    final: ScoreContrast
+    area: ScoreContrast
     paired: bool  # branches of the same trunks, resampled jointly
-    # Only where paired, all environments together:
-    trunks: TrunkCounts | None = None  # in the final return
-    trunks_area: TrunkCounts | None = None
-    differences: tuple[float, ...] = ()  # in the final return, a trunk each
-    differences_area: tuple[float, ...] = ()
+    trunk_differences: tuple[float, ...] = ()  # in the final score, one of each trunk, where paired
 
 
 @dataclass(frozen=True)
-class Threshold:
+class Level:
+    """A value that runs are held against."""
+
     value: float
     meaning: str  # in words, such as "90% of the best baseline's mean final return (redo, 10.2)"
 
 
-@dataclass(frozen=True)
-class Failing:
-    """What runs that diverged count with, from there on."""
-
-    value: float  # return
-    meaning: str  # in words
+Failing = Level  # divergence.py's name for it
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """All methods of one agent in one environment."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Compared:
+    """Methods of one agent beside each other."""
 
     agent: str
-    env: str
     methods: tuple[MethodResults, ...]  # baseline first, reference last, the others in between as they were found
     baseline: str
     reference: str | None
     contrasts: tuple[Contrast, ...]  # each method against the baseline, then the reference against each other one
-    threshold: Threshold | None  # None without finished runs
-    references: References | None  # returns of a random policy and of success, where they are known
-    branch_step: int | None  # where all runs are branches made at one step
     notes: tuple[str, ...]
-    failing: Failing | None = None  # None where no run diverged
+    branch_step: int | None = None  # where all runs are branches made at one step
+    trunk: str | None = None  # method whose curve is everybody's up to there
+    metric: Metric = RETURN  # that all of its scores are of
+    unit: str = ENVIRONMENT_STEPS  # that its steps are counted in
+
+    @property
+    def curves(self) -> dict[str, Curve]:
+        return {method.method: method.curve for method in self.methods if method.curve}
+
+    @property
+    def drawn(self) -> dict[str, tuple[RunScores, ...]]:
+        """Each method's runs, where figures show single ones."""
+        return {}
 
     def method(self, name: str) -> MethodResults:
         return next(results for results in self.methods if results.method == name)
 
+    @property
+    def short_unit(self) -> str:
+        """What a step is called where there is little room, such as steps or updates."""
+        return self.unit.split()[-1]
 
-@dataclass(frozen=True, eq=False)
-class AcrossMethod:
-    """One method in all environments of an agent, in normalised scores."""
-
-    method: str
-    n: int  # runs
-    final: Aggregates
-    area: Aggregates
-    curve: Curve | None  # where all environments have the same steps
-    profile: Profile
-    runs: tuple[RunScores, ...] = ()  # finished ones, environment by environment
+    @property
+    def acts(self) -> bool:
+        """Whether a policy acts in an environment, episode by episode: then steps are the environment's."""
+        return self.unit == ENVIRONMENT_STEPS
 
 
-@dataclass(frozen=True, eq=False)
-class Across:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Comparison(Compared):
+    """All methods of one agent in one environment."""
+
+    env: str
+    where: str  # the environment, with the metric where its runs have several
+    threshold: Level | None  # None without finished runs
+    references: References | None  # returns of a random policy and of success, where they are known
+
+    @property
+    def drawn(self) -> dict[str, tuple[RunScores, ...]]:
+        return {method.method: method.runs for method in self.methods}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Across(Compared):
     """All environments of one agent together; only where each has a normalised score and every method finished runs."""
 
-    agent: str
     envs: tuple[str, ...]
-    methods: tuple[AcrossMethod, ...]
-    contrasts: tuple[Contrast, ...]
-    notes: tuple[str, ...]
+
+    @property
+    def where(self) -> str:
+        return f"{len(self.envs)} environments together"
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,7 +312,7 @@ class Results:
     """Everything that the report shows."""
 
     options: Options
-    comparisons: tuple[Comparison, ...]  # one for each agent and environment
+    comparisons: tuple[Comparison, ...]  # one for each agent, environment and metric
     across: tuple[Across, ...]  # one for each agent that was run in several environments, where it can be made
     trunks: tuple[Run, ...]  # what branches were made from; compared with nothing
     methods: tuple[str, ...]  # of all comparisons, in one order, for colours

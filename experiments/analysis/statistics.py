@@ -20,7 +20,7 @@ Strata: TypeAlias = Sequence[Array]
 Statistic: TypeAlias = Callable[[Strata], Array]  # the last axis of each stratum becomes one number
 Draws: TypeAlias = Sequence[NDArray[np.int64]]  # for each environment: resamples x runs, as indices
 
-Sides: TypeAlias = tuple[tuple[int, ...], ...]  # runs in each environment, of one method or of two
+Sides: TypeAlias = tuple[tuple[int, ...], ...]
 
 ENOUGH_RUNS = 10  # for a percentile interval to hold the truth about as often as it says
 COVERAGE = {  # runs: how often nominal 95% of the mean, and of the IQM, hold the truth
@@ -32,60 +32,56 @@ SETTLING_RUNS = 5  # with fewer in some environment, an interval that leaves out
 AT_ONCE = 4_000_000  # numbers resampled at a time
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    """What an interval and a band have in common: of how many runs they are, and how their bounds were made."""
+
+    sides: Sides  # runs in each environment, of one method or of two
+    method: str  # how the bounds were made, in words
+
+    @property
+    def n(self) -> int:
+        """Runs; of two methods, the fewer."""
+        return min(sum(side) for side in self.sides)
+
+    @property
+    def smallest(self) -> int:
+        """Fewest runs that either method has in an environment: what the interval's worth is judged by."""
+        return min(min(side) for side in self.sides)
+
+    def runs_said(self, what: str = "run") -> str:
+        """How many runs it is of, such as "5 runs", "5 and 1 runs", "2 environments × 5 runs"."""
+        return runs_in_words(self.sides, what)
+
+
 @dataclass(frozen=True)
-class Interval:
+class Interval(_Made):
     """A number and how far it can be trusted."""
 
     value: float
     low: float  # NaN where there is no interval; may be inf where value may
     high: float
-    n: int  # runs; of two methods, the fewer
-    method: str  # how the bounds were made, in words
-    sides: Sides = ()  # where n is more than one group of runs
 
     @property
     def bounded(self) -> bool:
         """Whether there is an interval at all: not where an environment has a single run."""
         return not (math.isnan(self.low) or math.isnan(self.high))
 
-    @property
-    def smallest(self) -> int:
-        """Fewest runs that either method has in an environment: what the interval's worth is judged by."""
-        return _smallest(self.sides, self.n)
-
-    def counted(self, what: str = "run") -> str:
-        """How many runs it is of, such as "5 runs", "5 and 1 runs", "2 environments × 5 runs"."""
-        return counted(self.sides or ((self.n,),), what)
-
 
 @dataclass(frozen=True, eq=False)
-class Band:
+class Band(_Made):
     """An interval at each point of an axis."""
 
     value: Array
     low: Array  # NaN where there is no interval
     high: Array
-    n: int
-    method: str
-    sides: Sides = ()
 
     @property
     def bounded(self) -> bool:
         return not bool(np.isnan(self.low).any() or np.isnan(self.high).any())
 
-    @property
-    def smallest(self) -> int:
-        return _smallest(self.sides, self.n)
 
-    def counted(self, what: str = "run") -> str:
-        return counted(self.sides or ((self.n,),), what)
-
-
-def _smallest(sides: Sides, n: int) -> int:
-    return min((runs for side in sides for runs in side), default=n)
-
-
-def counted(sides: Sides, what: str = "run") -> str:
+def runs_in_words(sides: Sides, what: str = "run") -> str:
     """Numbers of runs in words, both methods' where they differ."""
     environments = len(sides[0])
     each = [f"{min(side)} to {max(side)}" if min(side) < max(side) else str(side[0]) for side in sides]
@@ -122,7 +118,7 @@ def median_of_means(strata: Strata) -> Array:
 # Resampling
 
 
-def draw(sizes: Sequence[int], resamples: int, seed: Sequence[int]) -> Draws:
+def draw_runs(sizes: Sequence[int], resamples: int, seed: Sequence[int]) -> Draws:
     """Which runs each resample takes of each environment; the same for the same seed."""
     generator = np.random.default_rng(list(seed))
     return [generator.integers(size, size=(resamples, size)) for size in sizes]
@@ -131,7 +127,8 @@ def draw(sizes: Sequence[int], resamples: int, seed: Sequence[int]) -> Draws:
 def estimate(strata: Strata, statistic: Statistic, draws: Draws, confidence: float = 0.95) -> Interval:
     """A statistic of runs with its percentile bootstrap interval."""
     band = estimate_band([runs[None] for runs in strata], statistic, draws, confidence)
-    return Interval(float(band.value[0]), float(band.low[0]), float(band.high[0]), band.n, band.method, band.sides)
+    value, low, high = (float(each[0]) for each in (band.value, band.low, band.high))
+    return Interval(value, low, high, sides=band.sides, method=band.method)
 
 
 def estimate_band(strata: Strata, statistic: Statistic, draws: Draws, confidence: float = 0.95) -> Band:
@@ -140,14 +137,14 @@ def estimate_band(strata: Strata, statistic: Statistic, draws: Draws, confidence
     value = statistic(strata)
     if min(sizes) < 2:
         nothing = np.full(value.shape, np.nan)
-        return Band(value, nothing, nothing, sum(sizes), SINGLE, (sizes,))
+        return Band(value, nothing, nothing, sides=(sizes,), method=SINGLE)
     points = max(1, AT_ONCE // (len(draws[0]) * sum(sizes)))
     bounds = [
         _bounds(statistic([runs[first : first + points, taken] for runs, taken in _pairs(strata, draws)]), confidence)
         for first in range(0, len(value), points)
     ]
     low, high = np.concatenate(bounds, axis=1)
-    return Band(value, low, high, sum(sizes), in_words(confidence, len(draws[0]), len(strata)), (sizes,))
+    return Band(value, low, high, sides=(sizes,), method=in_words(confidence, len(draws[0]), len(strata)))
 
 
 SINGLE = "a single run in an environment: no interval"
@@ -222,19 +219,18 @@ def _contrast(
 ) -> Interval:
     value = float(compare(left, right))
     sides = tuple(tuple(runs.shape[-1] for runs in side) for side in (left, right))
-    n = min(sum(side) for side in sides)
     if min(min(side) for side in sides) < 2:
-        return Interval(value, math.nan, math.nan, n, SINGLE, sides)
+        return Interval(value, math.nan, math.nan, sides=sides, method=SINGLE)
     if samples is None:
         both = zip((left, right), draws, strict=True)
         samples = compare(*([runs[taken] for runs, taken in _pairs(*side)] for side in both))
     low, high = _bounds(samples, confidence)
     words = in_words(confidence, len(draws[0][0]), len(left), paired=draws[0] is draws[1])
-    return Interval(value, float(low), float(high), n, words, sides)
+    return Interval(value, float(low), float(high), sides=sides, method=words)
 
 
 def profile(strata: Strata, levels: Array, draws: Draws, confidence: float = 0.95) -> Band:
-    """Share of runs above each level, averaged over environments: the performance profile, with pointwise bounds."""
+    """The performance profile: the share of runs above each level, averaged over environments, with its bounds."""
     return estimate_band([(runs > levels[:, None]).astype(float) for runs in strata], mean, draws, confidence)
 
 
@@ -246,11 +242,12 @@ def share(count: float, n: int, confidence: float = 0.95) -> Interval:
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     centre, spread = count / n + z**2 / (2 * n), z * math.sqrt(count * (n - count) / n**3 + z**2 / (4 * n**2))
     low, high = ((centre + sign * spread) / (1 + z**2 / n) for sign in (-1, 1))
-    return Interval(count / n, max(0.0, low), min(1.0, high), n, f"{100 * confidence:g}% Wilson score interval")
+    words = f"{100 * confidence:g}% Wilson score interval"
+    return Interval(count / n, max(0.0, low), min(1.0, high), sides=((n,),), method=words)
 
 
 def area_under(steps: Array, values: Array) -> float:
-    """Under the line through the points, divided by its length: the mean return over steps. Jumps are two points."""
+    """Under the line through the points, divided by its length: the mean value over the steps. Jumps are two points."""
     length = steps[-1] - steps[0]
     if length == 0:
         return float(values[-1])

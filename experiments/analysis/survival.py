@@ -37,10 +37,10 @@ def median_time(
     runs = np.arange(len(times)) if runs is None else runs
     value, n = float(kaplan_meier_median(times, reached)[0]), len(np.unique(runs))
     if n < 2:
-        return Interval(value, math.nan, math.nan, n, SINGLE)
+        return Interval(value, math.nan, math.nan, sides=((n,),), method=SINGLE)
     taken = (draws[0][:, :, None] == np.arange(n)).sum(axis=1).astype(float)
     tail = (1 - confidence) / 2
     medians = kaplan_meier_median(times, reached, taken[:, runs])
     low, high = np.quantile(medians, (tail, 1 - tail), method="inverted_cdf")
     words = f"Kaplan-Meier median, {in_words(confidence, len(taken), 1)}"
-    return Interval(value, float(low), float(high), n, words)
+    return Interval(value, float(low), float(high), sides=((n,),), method=words)

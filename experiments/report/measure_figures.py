@@ -1,4 +1,4 @@
-"""Figures of what networks lose on the way: one measure of one network over environment steps."""
+"""Figures of what networks lose on the way: one measure of one network over steps."""
 
 from collections.abc import Mapping
 
@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
 
 from ..analysis.results import MeasureCurve
-from .curve_figures import DASHED, thinned
-from .figures import MUTED, STYLE, TRUNK, Look, canvas, over_steps, shortened
+from .curve_figures import thinned
+from .drawing import STYLE, TRUNK, Look, canvas, mark_branch, over_steps, shortened
 
 WIDE_SPREAD = 5  # largest over smallest, from which on an axis is logarithmic
 
@@ -19,8 +19,7 @@ def draw_measure(
 ) -> Figure:  # fmt: skip
     """The mean of each method's runs, and behind it their whole range; before the branch, the trunks' in grey."""
     figure, (axes,) = canvas(300, 205)
-    if branch_step is not None:
-        axes.axvline(branch_step, color=MUTED, linewidth=0.9, linestyle=DASHED, zorder=1)
+    mark_branch(axes, branch_step)
     parts = [(curve, looks[name].color, looks[name].dashes, 0.0, np.inf) for name, curve in curves.items()]
     if branch_step is not None and trunk is not None and trunk in curves:
         parts = [(curve, color, dashes, branch_step, np.inf) for curve, color, dashes, *_ in parts]

@@ -10,20 +10,21 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from .curve_figures import Panel, draw_method_panel, draw_panel, limits_of
-from .figures import INK, MUTED, PAPER, PIXEL, TRUNK, Look, canvas, plain, shortened
+from ..analysis.results import Across, Compared
+from .curve_figures import draw_method_panel, draw_panel, limits_of, runs_each
+from .drawing import INK, MUTED, PAPER, PIXEL, TRUNK, Look, canvas, plain, shortened
 
 MOST_BESIDE = 6  # methods in one row
 
 
-def draw_paper_figure(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Figure:
-    if len(panels) == 1 and panels[0].runs and 1 < len(panels[0].curves) <= 2 * MOST_BESIDE:
+def draw_paper_figure(panels: Sequence[Compared], looks: Mapping[str, Look]) -> Figure:
+    if len(panels) == 1 and panels[0].drawn and 1 < len(panels[0].curves) <= 2 * MOST_BESIDE:
         return _one_environment(panels[0], looks)
     return _several(panels, looks)
 
 
-def _one_environment(panel: Panel, looks: Mapping[str, Look]) -> Figure:
-    names = list(panel.curves)
+def _one_environment(compared: Compared, looks: Mapping[str, Look]) -> Figure:
+    names = list(compared.curves)
     rows = -(-len(names) // MOST_BESIDE)
     columns = -(-len(names) // rows)
     width, above, below = 800, 330, 150
@@ -32,38 +33,37 @@ def _one_environment(panel: Panel, looks: Mapping[str, Look]) -> Figure:
     grid = figure.add_gridspec(1 + rows, columns, height_ratios=[above, *[below] * rows])
     main = figure.add_subplot(grid[0, :])
     plain(main)
-    draw_panel(main, panel, looks, runs=False)
-    _name_branch(main, panel)
-    limits, first = limits_of(panel), None
+    draw_panel(main, compared, looks, runs=False)
+    _name_branch(main, compared)
+    limits, first = limits_of(compared), None
     for index, name in enumerate(names):
         axes = figure.add_subplot(grid[1 + index // columns, index % columns], sharey=first)
         first = first or axes
         plain(axes)
-        draw_method_panel(axes, panel, name, looks)
-        axes.set_ylim(*limits)
+        draw_method_panel(axes, compared, name, looks, limits)
         axes.locator_params(axis="x", nbins=3)
         axes.tick_params(labelleft=index % columns == 0)
-        title = f"{shortened(name, 20)}, n = {panel.curves[name].n}"
+        title = f"{shortened(name, 20)}, n = {compared.curves[name].iqm.n}"
         axes.set_title(title, loc="left", color=looks[name].color, fontsize=8.6)
-    handles, legend_columns = _legend([panel], {name: looks[name] for name in names}, width)
+    handles, legend_columns = _legend([compared], {name: looks[name] for name in names}, width)
     main.legend(
         handles=handles, ncols=legend_columns, loc="lower left", bbox_to_anchor=(0, 1), frameon=False, borderpad=0.2,
         borderaxespad=0.1, columnspacing=1.6,
     )  # fmt: skip
-    title = f"{shortened(panel.title, 60)}, {panel.counts} for each method"
-    _say(figure, [panel], "Below: every run.", title)
+    title = f"{_title(compared, 60)}, {runs_each(compared)} for each method"
+    _say(figure, [compared], "Below: every run.", title)
     return figure
 
 
-def _several(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Figure:
+def _several(panels: Sequence[Compared], looks: Mapping[str, Look]) -> Figure:
     columns = 2 if len(panels) == 4 else max(1, min(3, len(panels)))
     rows = max(1, -(-len(panels) // columns))
     width, height = (680, 400) if columns == 1 else (430 * columns, 320)
     figure, axes = canvas(width, height * rows + 110, rows, columns)
-    for place, panel in zip(axes, panels, strict=False):
-        draw_panel(place, panel, looks)
-        place.set_title(f"{shortened(panel.title, 44)}, {panel.counts}", loc="left")
-        _name_branch(place, panel)
+    for place, compared in zip(axes, panels, strict=False):
+        draw_panel(place, compared, looks)
+        place.set_title(f"{_title(compared, 44)}, {runs_each(compared)}", loc="left")
+        _name_branch(place, compared)
     for place in axes[len(panels) :]:
         place.set_axis_off()
     handles, legend_columns = _legend(panels, looks, width)
@@ -72,10 +72,12 @@ def _several(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Figure:
     return figure
 
 
-def _say(figure: Figure, panels: Sequence[Panel], runs: str, title: str = "") -> None:
+def _say(figure: Figure, panels: Sequence[Compared], runs: str, title: str = "") -> None:
     """What it is above, and how it was made below."""
-    ways = dict.fromkeys(curve.iqm.method for panel in panels for curve in panel.curves.values() if curve.iqm.bounded)
-    diverged = any(run.run.diverged for panel in panels for own in panel.runs.values() for run in own)
+    ways = dict.fromkeys(
+        curve.iqm.method for compared in panels for curve in compared.curves.values() if curve.iqm.bounded
+    )
+    diverged = any(run.run.diverged for compared in panels for own in compared.drawn.values() for run in own)
     parts = ["Thick: interquartile mean.", runs, *(["Crosses: where runs diverged."] if diverged else [])]
     said = " ".join([*parts, *([f"Bands: {'; '.join(ways)}."] if ways else [])])
     if title:
@@ -83,18 +85,22 @@ def _say(figure: Figure, panels: Sequence[Panel], runs: str, title: str = "") ->
     figure.supxlabel(said, fontsize=7.8, color=MUTED, x=0.012, ha="left")
 
 
-def _name_branch(axes: Any, panel: Panel) -> None:
-    if panel.branch_step is not None:
+def _title(compared: Compared, longest: int) -> str:
+    return shortened(f"{compared.agent} · {'together' if isinstance(compared, Across) else compared.where}", longest)
+
+
+def _name_branch(axes: Any, compared: Compared) -> None:
+    if compared.branch_step is not None:
         axes.annotate(
-            "branch", (panel.branch_step, 1), (-4, -2), xycoords=axes.get_xaxis_transform(), ha="right", va="top",
+            "branch", (compared.branch_step, 1), (-4, -2), xycoords=axes.get_xaxis_transform(), ha="right", va="top",
             textcoords="offset points", fontsize=7.6, color=MUTED,
         )  # fmt: skip
 
 
-def _legend(panels: Sequence[Panel], looks: Mapping[str, Look], width: float) -> tuple[list[Line2D], int]:
+def _legend(panels: Sequence[Compared], looks: Mapping[str, Look], width: float) -> tuple[list[Line2D], int]:
     """What is in the legend, and in how many columns it fits."""
     handles = [_handle(look, shortened(name)) for name, look in looks.items()]
-    if any(panel.trunk for panel in panels):
+    if any(compared.trunk for compared in panels):
         handles.append(Line2D([], [], color=TRUNK, linewidth=1.9, label="trunks, shared"))
     lengths = [len(str(handle.get_label())) for handle in handles] or [0]
     in_one_row = sum(6.2 * length + 55 for length in lengths) < width

@@ -8,14 +8,13 @@ from training.history import PANELS
 from ..analysis.records import EventRecord
 from ..analysis.results import Comparison, Gap
 from . import wording
-from .curve_figures import Panel
-from .figures import picture
+from .drawing import page_image
 from .measure_figures import draw_measure
-from .sections import Figured, Looks, Section, Table, TableRow
+from .sections import Illustration, Looks, Section, Table, TableRow
 
 
-def run_sections(comparison: Comparison, panel: Panel, looks: Looks) -> list[Section]:
-    found = (_events(comparison), _measures(comparison, panel, looks), _cost(comparison), _runs(comparison))
+def run_sections(comparison: Comparison, looks: Looks) -> list[Section]:
+    found = (_events(comparison), _measures(comparison, looks), _cost(comparison), _runs(comparison))
     return [section for section in found if section]
 
 
@@ -27,7 +26,7 @@ def _events(comparison: Comparison) -> Section | None:
         TableRow(name, (
             name, str(events.runs), str(events.count), network.name, wording.amount(network.squared_frobenius_error),
             wording.amount(network.deviation_before), wording.amount(network.deviation_after),
-            wording.duration(events.seconds / max(1, events.count)),
+            wording.duration(events.seconds),
         ))
         for name, events in methods
         for network in events.networks
@@ -38,23 +37,15 @@ def _events(comparison: Comparison) -> Section | None:
         for method in comparison.methods for run in method.runs for gap in run.gaps
     }  # fmt: skip
     single = tuple(
-        _event_row(name, seed, record, gaps.get((name, seed, record.step)))
+        _event_row(comparison, name, seed, record, gaps.get((name, seed, record.step)))
         for name, events in methods for seed, record in events.listed
     )  # fmt: skip
-    unlisted = sum(events.unlisted for _, events in methods)
-    caption = f"{wording.counted(len(single), 'event')}, one by one" + (
-        f"; {unlisted:,} more in metrics.jsonl" if unlisted else ""
-    )
-    tables = (
-        Table("Means of an event", columns, rows),
-        Table(
-            caption,
-            ("method", "seed", "step", "cause", "return lost", "regained after", "networks: SFE, DfI before → after"),
-            single,
-            True,
-            (3, 6),
-        ),
-    )
+    unlisted = sum(events.count - len(events.listed) for _, events in methods)
+    caption = f"{wording.plural(len(single), 'event')}, one by one"
+    caption += f"; {unlisted:,} more in metrics.jsonl" if unlisted else ""
+    lost = f"{comparison.metric.name} {wording.by_direction(comparison.metric, 'lost', 'gained')}"
+    heads = ("method", "seed", "step", "cause", lost, "regained after", "networks: SFE, DfI before → after")
+    tables = (Table("Means of an event", columns, rows), Table(caption, heads, single, True, (3, 6)))
     text = (
         "SFE, the squared Frobenius error: how much an event changed the weights. DfI, the deviation from isometry: 0 "
         "where every weight matrix, at its published scale, is an isometry. Both are sums over a network's matrices."
@@ -62,37 +53,37 @@ def _events(comparison: Comparison) -> Section | None:
     return Section("Events", text, (), tables)
 
 
-def _event_row(method: str, seed: int, record: EventRecord, gap: Gap | None) -> TableRow:
+def _event_row(comparison: Comparison, method: str, seed: int, record: EventRecord, gap: Gap | None) -> TableRow:
     changes = "; ".join(
         f"{network.name}: {wording.amount(network.squared_frobenius_error)}, "
         f"{wording.amount(network.deviation_before)} → {wording.amount(network.deviation_after)}"
         for network in record.networks
     )
-    fall = (wording.number(gap.depth), wording.steps(gap.duration)) if gap else (wording.MISSING, wording.MISSING)
-    return TableRow(method, (method, str(seed), f"{record.step:,}", record.cause, *fall, changes))
+    lost = wording.in_unit(gap.depth if gap else None, comparison.metric)
+    back = wording.steps(gap.duration if gap else None)
+    return TableRow(method, (method, str(seed), f"{record.step:,}", record.cause, lost, back, changes))
 
 
-def _measures(comparison: Comparison, panel: Panel, looks: Looks) -> Section | None:
+def _measures(comparison: Comparison, looks: Looks) -> Section | None:
     curves = {
         (curve.network, curve.measure, method.method): curve
         for method in comparison.methods
         for curve in method.measures
     }
-    networks = list(dict.fromkeys(network for network, *_ in curves))
     figures = []
-    for network in networks:
+    for network in dict.fromkeys(network for network, *_ in curves):
         for measure, meaning, logarithmic in PANELS:
             shown = {name: curve for (net, what, name), curve in curves.items() if (net, what) == (network, measure)}
             if not shown:
                 continue
             ends = "; ".join(f"{name} {wording.number(float(curve.mean[-1]))}" for name, curve in shown.items())
             title = f"{network}: {meaning}"
-            figure = draw_measure(shown, looks, title, logarithmic, panel.branch_step, panel.trunk)
-            colors = [looks[name] for name in shown]
-            figures.append(Figured(picture(figure, f"{title}, over environment steps. At the end: {ends}", colors), ""))
+            figure = draw_measure(shown, looks, title, logarithmic, comparison.branch_step, comparison.trunk)
+            alt = f"{title}, over {comparison.unit}. At the end: {ends}"
+            figures.append(Illustration(page_image(figure, alt, [looks[name] for name in shown])))
     if not figures:
         return None
-    text = "Mean of the runs over environment steps; shaded, from the lowest run to the highest, which is no interval."
+    text = f"Mean of the runs over {comparison.unit}; shaded, from the lowest run to the highest, which is no interval."
     used = tuple(method.method for method in comparison.methods if method.measures)
     return Section("Measures of plasticity", text, tuple(figures), (), (), used, small=True)
 
@@ -103,10 +94,10 @@ def _cost(comparison: Comparison) -> Section | None:
         return None
     rows = tuple(
         TableRow(name, (
-            name, str(cost.n), wording.duration(cost.seconds),
-            f"{wording.duration(cost.lowest_seconds)} to {wording.duration(cost.highest_seconds)}",
-            wording.duration(cost.own_seconds), wording.number(cost.updates_per_second),
-            f"{wording.number(cost.lowest_updates_per_second)} to {wording.number(cost.highest_updates_per_second)}",
+            name, str(cost.n), wording.duration(cost.seconds.mean),
+            f"{wording.duration(cost.seconds.low)} to {wording.duration(cost.seconds.high)}",
+            wording.duration(cost.own_seconds), wording.number(cost.updates_per_second.mean),
+            f"{wording.number(cost.updates_per_second.low)} to {wording.number(cost.updates_per_second.high)}",
         ))
         for name, cost in methods
     )  # fmt: skip
@@ -118,16 +109,17 @@ def _cost(comparison: Comparison) -> Section | None:
 def _runs(comparison: Comparison) -> Section:
     rows = [(method.method, run) for method in comparison.methods for run in method.runs]
     above = os.path.commonpath([run.run.folder.parent for _, run in rows])
-    normalised = comparison.references is not None
+    metric, normalised = comparison.metric, comparison.references is not None
     columns = ("method", "seed", "state", "final", "area", *(("normalised",) if normalised else ()))
-    columns += ("steps to threshold", "wall time", "folder")
-    cells = []
-    for method, run in rows:
-        scores = (run.final, run.area, *((run.normalised,) if normalised else ()))
-        reached = wording.MISSING if run.steps_to_threshold is None else wording.steps(run.steps_to_threshold)
-        cells.append(TableRow(method, (
-            method, str(run.run.seed), wording.ended(run.run, share=True), *map(wording.number, scores), reached,
-            wording.duration(run.run.seconds), os.path.relpath(run.run.folder, above),
-        )))  # fmt: skip
-    table = Table("Runs", columns, tuple(cells), words=(2, len(columns) - 1))
+    columns += (f"{comparison.short_unit} to threshold", "wall time", "folder")
+    cells = tuple(
+        TableRow(method, (
+            method, str(run.run.seed), wording.ended(run.run, share=True), wording.in_unit(run.final, metric),
+            wording.in_unit(run.area, metric), *((wording.number(run.normalised),) if normalised else ()),
+            wording.steps(run.steps_to_threshold), wording.duration(run.run.seconds),
+            os.path.relpath(run.run.folder, above),
+        ))
+        for method, run in rows
+    )  # fmt: skip
+    table = Table("Runs", columns, cells, words=(2, len(columns) - 1))
     return Section("Every run", f"Folders are below {wording.place(Path(above))}.", (), (table,))

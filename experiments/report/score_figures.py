@@ -9,9 +9,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
+from training.metric import Metric
+
 from ..analysis.results import Profile
 from ..analysis.statistics import Interval
-from .figures import GRID, INK, MUTED, PAPER, WIDTH, Look, canvas, shortened
+from .drawing import GRID, INK, MUTED, PAPER, WIDTH, Look, canvas, printed_in, shortened
+from .wording import by_direction
 
 ROW = 40  # pixels
 LONGEST_ROW = 56  # characters, of its name and numbers together
@@ -30,8 +33,8 @@ class Row:
 
 
 def draw_rows(
-    rows: Sequence[Row], xlabel: str, line: float | None = None, limits: tuple[float, float] | None = None,
-    over_steps: bool = False,
+    rows: Sequence[Row], xlabel: str, metric: Metric | None = None, line: float | None = None,
+    limits: tuple[float, float] | None = None, over_steps: bool = False,
 ) -> Figure:  # fmt: skip
     """A point and a bar for each row with its numbers above, dots for the runs below; `line` is no difference."""
     figure, (axes,) = canvas(WIDTH, ROW * len(rows) + 50)
@@ -48,12 +51,13 @@ def draw_rows(
     axes.set_xlabel(xlabel)
     if over_steps:
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    printed_in(metric, axes.xaxis)
     axes.locator_params(axis="x", nbins=7)
     return figure
 
 
-def draw_profiles(profiles: Mapping[str, Profile], looks: Mapping[str, Look], xlabel: str) -> Figure:
-    """For every score, the share of runs that did better: a curve further up and to the right is better."""
+def draw_profiles(profiles: Mapping[str, Profile], looks: Mapping[str, Look], metric: Metric) -> Figure:
+    """For every score, the share of runs that did better: a curve further up is better."""
     figure, (axes,) = canvas(WIDTH, 260)
     for name, profile in profiles.items():
         look, share = looks[name], profile.share
@@ -62,7 +66,9 @@ def draw_profiles(profiles: Mapping[str, Profile], looks: Mapping[str, Look], xl
                 profile.taus, share.low, share.high, color=look.color, alpha=0.08, linewidth=0, step="post"
             )
         axes.step(profile.taus, share.value, where="post", color=look.color, linewidth=1.8, linestyle=look.dashes)
-    axes.set(xlabel=xlabel, ylabel="share of runs above it", ylim=(-0.03, 1.03))
+    beyond = by_direction(metric, "above", "below")
+    axes.set(xlabel=f"final {metric.words}", ylabel=f"share of runs {beyond} it", ylim=(-0.03, 1.03))
+    printed_in(metric, axes.xaxis)
     axes.margins(x=0.01)
     return figure
 

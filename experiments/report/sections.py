@@ -1,11 +1,13 @@
-"""What a report is made of: sections of figures and tables, which the page's template lays out."""
+"""What a report is made of: chapters of sections with figures and tables, which the page and the Markdown text show."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from training.metric import Metric
+
 from ..analysis.statistics import Band, Interval
 from . import wording
-from .figures import Look, Picture, picture
+from .drawing import Look, PageImage, page_image
 from .score_figures import Row, draw_rows
 
 Looks = Mapping[str, Look]
@@ -29,55 +31,83 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Figured:
-    """A picture in the text; `wide` takes its place where there is room."""
+class Illustration:
+    """A figure in the text; `wide` takes its place where there is room."""
 
-    picture: Picture
-    caption: str
-    wide: Picture | None = None
+    image: PageImage
+    caption: str = ""
+    wide: PageImage | None = None
 
 
 @dataclass(frozen=True)
 class Section:
     title: str
     text: str
-    figures: tuple[Figured, ...] = ()
+    figures: tuple[Illustration, ...] = ()
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
     legend: tuple[str, ...] = ()  # methods whose lines have no name in the figures
     small: bool = False  # figures: many and small
 
 
-def rows_of(
-    found: Iterable[tuple[str, Look, Interval]],
-    runs: Mapping[str, Sequence[float]] | None = None,
-    difference: bool = False,
-    most: int = 4,
-) -> list[Row]:
-    """Rows of a figure, whose numbers have as many decimals."""
-    listed = list(found)
-    places = min(most, wording.decimals([interval for *_, interval in listed]))
-    return [
-        Row(label, look, interval, wording.interval(interval, places, difference), (runs or {}).get(label, ()))
-        for label, look, interval in listed
-    ]
+@dataclass(frozen=True)
+class Chapter:
+    """One agent in one environment, or in all of them."""
+
+    name: str  # that links lead to
+    title: str
+    lead: str
+    headline: Sequence[str]
+    findings: Sequence[str]
+    notes: Sequence[str]  # that not all chapters have
+    made_by: str  # intervals of the findings
+    sections: Sequence[Section]
+
+
+@dataclass(frozen=True)
+class Report:
+    title: str
+    lead: str
+    notes: Sequence[str]  # on all chapters
+    chapters: Sequence[Chapter]
+    facts: Mapping[str, str]
+    command: str  # that makes it again
+    methods: Looks
+    terms: Mapping[str, str]  # what the explanations call the metric, what is better, and a step
+    acts: bool  # whether policies act in environments
 
 
 def rows_figure(
-    rows: Sequence[Row], title: str, xlabel: str, line: float | None = None,
+    found: Iterable[tuple[str, Look, Interval]], title: str, xlabel: str, metric: Metric | None = None,
+    runs: Mapping[str, Sequence[float]] | None = None, difference: bool = False, most: int = 4,
+    line: float | None = None, limits: tuple[float, float] | None = None,
+) -> Illustration:  # fmt: skip
+    """A row for each interval; their numbers have as many decimals. `runs` are shown below each, by its label."""
+    labels, looks, intervals = zip(*found, strict=True)
+    said = columns_said([[interval] for interval in intervals], metric, difference, most)
+    rows = [
+        Row(label, look, interval, text, (runs or {}).get(label, ()))
+        for label, look, interval, (text,) in zip(labels, looks, intervals, said, strict=True)
+    ]
+    return illustrated(rows, title, xlabel, metric, line, limits)
+
+
+def illustrated(
+    rows: Sequence[Row], title: str, xlabel: str, metric: Metric | None = None, line: float | None = None,
     limits: tuple[float, float] | None = None, over_steps: bool = False,
-) -> Figured:  # fmt: skip
+) -> Illustration:  # fmt: skip
     alt = f"{title}: " + "; ".join(f"{row.label} {row.said}, n = {row.interval.n}" for row in rows)
-    figure = draw_rows(rows, xlabel, line, limits, over_steps)
-    return Figured(picture(figure, alt, [row.look for row in rows]), title)
+    figure = draw_rows(rows, xlabel, metric, line, limits, over_steps)
+    return Illustration(page_image(figure, alt, [row.look for row in rows]), title)
 
 
 def columns_said(
-    intervals: Sequence[Sequence[Interval | None]], difference: bool = False, most: int = 4
+    intervals: Sequence[Sequence[Interval]], metric: Metric | None = None, difference: bool = False, most: int = 4
 ) -> list[list[str]]:
     """A table of intervals of one unit in words, row by row, with as many decimals everywhere."""
-    places = min(most, wording.decimals([found for row in intervals for found in row]))
-    return [[wording.interval(found, places, difference) for found in row] for row in intervals]
+    printed = [[wording.printed(found, metric) for found in row] for row in intervals]
+    places = min(most, wording.decimals([found for row in printed for found in row]))
+    return [[wording.interval(found, places, difference) for found in row] for row in printed]
 
 
 def ways(found: Iterable[Interval | Band | None], what: str = "Intervals") -> tuple[str, ...]:

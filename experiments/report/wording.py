@@ -1,21 +1,26 @@
 """Numbers and what they show, in words that promise no more than they hold."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from matplotlib.ticker import EngFormatter
 
+from training.metric import Metric
+
 from ..analysis.records import Run
-from ..analysis.results import Across, AcrossMethod, Comparison, Contrast, MethodResults
+from ..analysis.results import Compared, Contrast, MethodResults
 from ..analysis.statistics import ENOUGH_RUNS, SETTLING_RUNS, Band, Interval
 
 MISSING = "–"
 
+# Numbers
 
-def decimals(intervals: Iterable[Interval | None]) -> int:
+
+def decimals(intervals: Iterable[Interval]) -> int:
     """For intervals beside each other: what tells a twentieth of a narrow one."""
-    known = [interval for interval in intervals if interval is not None]
+    known = list(intervals)
     widths = [interval.high - interval.low for interval in known if interval.bounded]
     least = 1e-9 * max((abs(interval.value) for interval in known if math.isfinite(interval.value)), default=0.0)
     sizes = [width for width in widths if least < width < math.inf]
@@ -23,7 +28,7 @@ def decimals(intervals: Iterable[Interval | None]) -> int:
     return 1 if not sizes else min(4, max(0, 1 - math.floor(math.log10(sorted(sizes)[len(sizes) // 4] / 2))))
 
 
-def number(value: float | None, places: int | None = None) -> str:
+def number(value: float | None, places: int | None = None, digits: int = 3) -> str:
     """A number as people write it; three digits where nothing else is asked for."""
     if value is None or math.isnan(value):
         return MISSING
@@ -32,7 +37,8 @@ def number(value: float | None, places: int | None = None) -> str:
     if places is None:
         if value and not 1e-4 <= abs(value) < 1e9:
             return f"{value:.2e}".replace("-", "−")
-        places = 0 if abs(value) >= 100 or not value else min(6, 2 - math.floor(math.log10(abs(value))))
+        size = math.floor(math.log10(abs(value))) if value else digits
+        places = min(max(6, digits), max(0, digits - 1 - size))
     text = f"{value:,.{places}f}"
     return text.replace("-", "−") if float(text.replace(",", "")) else text.removeprefix("-")
 
@@ -42,22 +48,15 @@ def signed(value: float, places: int | None = None) -> str:
     return f"+{text}" if value > 0 and text[0].isdigit() else text
 
 
-def interval(found: Interval | None, places: int | None = None, difference: bool = False) -> str:
+def interval(found: Interval, places: int | None = None, difference: bool = False) -> str:
     """`6.1 [5.2, 7.3]`; of a single run the number alone."""
-    if found is None:
-        return MISSING
     places = decimals([found]) if places is None else places
-    say = signed if difference else number
-    bounds = f" [{say(found.low, places)}, {say(found.high, places)}]" if found.bounded else ""
-    return say(found.value, places) + bounds
+    return _with_bounds(found, lambda value: signed(value, places) if difference else number(value, places))
 
 
 def percent(found: Interval | None) -> str:
-    """A share and its bounds."""
-    if found is None:
-        return MISSING
-    bounds = f" [{100 * found.low:.0f}, {100 * found.high:.0f}]" if found.bounded else ""
-    return f"{100 * found.value:.0f}%{bounds}"
+    """A share and its bounds: `80% [38, 96]`."""
+    return MISSING if found is None else _with_bounds(found, lambda value: f"{100 * value:.0f}", "%")
 
 
 def steps(value: float | None) -> str:
@@ -67,19 +66,18 @@ def steps(value: float | None) -> str:
     return f"{value / 1e6:.4g}M" if abs(value) >= 1e6 else f"{value:,.0f}"
 
 
-def step_interval(found: Interval | None) -> str:
-    if found is None:
-        return MISSING
-    return steps(found.value) + (f" [{steps(found.low)}, {steps(found.high)}]" if found.bounded else "")
+def step_interval(found: Interval) -> str:
+    return _with_bounds(found, steps)
 
 
 def short_steps(found: Interval) -> str:
     """The same where there is little room: `140k [120k, never]`."""
     say = EngFormatter(places=None, sep="")
-    low, value, high = (
-        say(each) if math.isfinite(each) else number(each) for each in (found.low, found.value, found.high)
-    )
-    return value + (f" [{low}, {high}]" if found.bounded else "")
+    return _with_bounds(found, lambda value: say(value) if math.isfinite(value) else number(value))
+
+
+def _with_bounds(found: Interval, say: Callable[[float], str], unit: str = "") -> str:
+    return say(found.value) + unit + (f" [{say(found.low)}, {say(found.high)}]" if found.bounded else "")
 
 
 def amount(value: float | None) -> str:
@@ -109,25 +107,28 @@ def ranges(values: Iterable[int]) -> str:
     return ", ".join(f"{group[0]}–{group[-1]}" if len(group) > 2 else ", ".join(map(str, group)) for group in groups)
 
 
-def counted(n: int, one: str) -> str:
+def plural(n: int, one: str) -> str:
     return f"{n} {one}" if n == 1 else f"{n} {one}s"
+
+
+# Runs
 
 
 def runs_of(found: Interval | Band) -> str:
     """Its n: 5, or where there are several environments "2 environments × 5 runs"."""
-    return found.counted() if found.sides and len(found.sides[0]) > 1 else str(found.n)
+    return found.runs_said() if len(found.sides[0]) > 1 else str(found.n)
 
 
-def runs_and_diverged(method: MethodResults | AcrossMethod, found: Interval) -> str:
+def runs_and_diverged(method: MethodResults, found: Interval) -> str:
     """Its n, and how many of them diverged: "5, 1 diverged"."""
-    diverged = sum(run.final is not None and run.run.diverged is not None for run in method.runs)
+    diverged = sum(run.run.diverged is not None for run in method.finished)
     return runs_of(found) + (f", {diverged} diverged" if diverged else "")
 
 
 def ended(run: Run, share: bool = False) -> str:
     """How a run ended, or how far it is."""
     if run.diverged:
-        return f"diverged at step {run.diverged.environment_steps:,}"
+        return f"diverged at step {run.diverged.steps:,}"
     if run.finished:
         return "finished"
     if not share:
@@ -141,62 +142,116 @@ def how_many_ended(runs: Sequence[Run]) -> str:
     return f"{finished} finished{f' and {diverged} diverged' if diverged else ''} of {len(runs)}"
 
 
-def finding(contrast: Contrast, score: str, places: int) -> str:
+def place(path: Path) -> Path:
+    """Where a folder is, from here on if it is below: as one typed it, and nobody else's disk."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+# Metrics
+
+
+def by_direction(metric: Metric, higher: str, lower: str) -> str:
+    """The first where higher is better, the second where lower is."""
+    return higher if metric.better == "higher" else lower
+
+
+def in_unit(value: float | None, metric: Metric) -> str:
+    """A single value of a metric, with as many decimals as it asks for."""
+    if value is None or not math.isfinite(value):
+        return number(value)
+    return number(metric.scale * value, digits=max(3, 1 + metric.decimals)) + metric.suffix
+
+
+def printed(found: Interval, metric: Metric | None) -> Interval:
+    """An interval in the unit that it is printed in, such as per cent."""
+    if metric is None or metric.scale == 1:
+        return found
+    return replace(found, **{name: metric.scale * getattr(found, name) for name in ("value", "low", "high")})
+
+
+def failing(compared: Compared) -> str:
+    """What runs that diverged count with."""
+    name = compared.metric.name
+    return f"the {name} of a policy that fails" if compared.acts else f"the worst {name} of all of these runs"
+
+
+def terms(comparisons: Sequence[Compared]) -> dict[str, str]:
+    """What the page's explanations call the metric, what is better, and a step; where there are several, each."""
+
+    def each(words: Callable[[Compared], str]) -> str:
+        return " or ".join(dict.fromkeys(map(words, comparisons)))
+
+    return {
+        "value": each(lambda c: c.metric.name),
+        "steps": each(lambda c: c.short_unit),
+        "better": each(lambda c: c.metric.better),
+        "beyond": each(lambda c: by_direction(c.metric, "above", "below")),
+        "earned": each(lambda c: "how much was earned" if c.acts else "what it was"),
+        "failing": each(failing),
+        "falls": each(lambda c: f"the {c.metric.name} {by_direction(c.metric, 'falls', 'rises')}"),
+    }
+
+
+# Findings
+
+
+def finding(contrast: Contrast, metric: Metric, places: int) -> str:
     """What one difference says, and above all what it does not."""
-    difference = contrast.final_iqm
-    start = f"{contrast.method} minus {contrast.against}, {score}: {_difference(contrast, places)}"
-    if not difference.bounded:
+    found = contrast.final.iqm
+    start = f"{contrast.method} minus {contrast.against}, final {metric.words}: {_difference(contrast, metric, places)}"
+    if not found.bounded:
         return f"{start}: no interval can be made, so this says nothing of other seeds."
-    trunks = f"; {same_way(contrast)}" if contrast.trunks else ""
-    if difference.smallest < SETTLING_RUNS:
+    trunks = f"; {same_way(contrast)}" if contrast.final.trunks else ""
+    if found.smallest < SETTLING_RUNS:
         return f"{start}: so few settle nothing{trunks}."
-    if _holds_0(difference):
+    if _holds_0(found):
         return f"{start}: the interval holds 0, so this does not settle which is better{trunks}."
-    better, worse = (contrast.method, contrast.against) if difference.low > 0 else (contrast.against, contrast.method)
-    few = ", though with so few runs it is likely too narrow" if difference.smallest < ENOUGH_RUNS else ""
+    names = contrast.method, contrast.against
+    better, worse = names if (found.low > 0) == (metric.sign > 0) else names[::-1]
+    few = ", though with so few runs it is likely too narrow" if found.smallest < ENOUGH_RUNS else ""
     return f"{start}: the interval leaves out 0, in favour of {better} over {worse}{few}{trunks}."
 
 
 def same_way(contrast: Contrast) -> str:
     """How many of the pairs point the same way."""
-    counts = contrast.trunks
+    counts = contrast.final.trunks
     assert counts is not None
-    pairs = counted(counts.n, "pair")
-    worse = counts.n - counts.better - counts.tied
-    if counts.n > 1 and counts.n in (counts.better, worse):
+    n, pairs = counts.share.n, plural(counts.share.n, "pair")
+    if n > 1 and n in (counts.better, n - counts.better - counts.tied):
         return f"all {pairs} have {contrast.method if counts.better else contrast.against} ahead"
     ties = f", {counts.tied} tied" if counts.tied else ""
     return f"{counts.better} of {pairs} {'has' if counts.better == 1 else 'have'} {contrast.method} ahead{ties}"
 
 
-def headline(compared: Comparison | Across) -> list[str]:
+def headline(compared: Compared) -> list[str]:
     """The finding that the comparison was made for: the reference, else the last method, against the baseline."""
-    return [finding(each, _score(compared), _places(compared)) for each in _first(compared)]
+    return [finding(each, compared.metric, _places(compared)) for each in _first(compared)]
 
 
-def findings(compared: Comparison | Across) -> list[str]:
+def findings(compared: Compared) -> list[str]:
     """The headline and whatever else leaves out 0, a sentence each; in one sentence what settles nothing."""
-    first, places = _first(compared), _places(compared)
+    first, places, metric = _first(compared), _places(compared), compared.metric
     rest = [contrast for contrast in compared.contrasts if contrast not in first]
-    reasons = {id(contrast): _unsettled(contrast.final_iqm) for contrast in rest}
-    clear = [contrast for contrast in rest if not reasons[id(contrast)]]
-    found = [finding(contrast, _score(compared), places) for contrast in (*first, *clear)]
-    for reason in dict.fromkeys(filter(None, reasons.values())):
-        others = [each for each in rest if reasons[id(each)] == reason]
+    unsettled: dict[str, list[Contrast]] = {}
+    for contrast in rest:
+        unsettled.setdefault(_unsettled(contrast.final.iqm), []).append(contrast)
+    found = [finding(contrast, metric, places) for contrast in (*first, *unsettled.pop("", ()))]
+    for reason, others in unsettled.items():
         if len(others) == 1:
-            found.append(finding(others[0], _score(compared), places))
+            found.append(finding(others[0], metric, places))
         else:
-            listed = "; ".join(_listed(each, places) for each in others)
-            found.append(f"{reason}, {_score(compared)}: {listed}.")
-    if sum(contrast.final_iqm.bounded for contrast in compared.contrasts) > 3:
+            listed = "; ".join(_listed(each, metric, places) for each in others)
+            found.append(f"{reason}, final {metric.words}: {listed}.")
+    if sum(contrast.final.iqm.bounded for contrast in compared.contrasts) > 3:
         chance = "even if all methods were alike, the interval of one or another might leave out 0"
         found.append(f"{len(compared.contrasts)} differences are looked at together: {chance}.")
     return found + [made_by(compared)] * bool(made_by(compared))
 
 
-def made_by(compared: Comparison | Across) -> str:
+def made_by(compared: Compared) -> str:
     """What stands in the brackets of the findings."""
-    made = dict.fromkeys(each.final_iqm.method for each in compared.contrasts if each.final_iqm.bounded)
+    made = dict.fromkeys(each.final.iqm.method for each in compared.contrasts if each.final.iqm.bounded)
     return f"Differences are of IQMs; in brackets: {'; '.join(made)}." if made else ""
 
 
@@ -213,32 +268,22 @@ def _holds_0(difference: Interval) -> bool:
     return difference.low <= 0 <= difference.high
 
 
-def _difference(contrast: Contrast, places: int) -> str:
-    of = contrast.final_iqm.counted("pair" if contrast.paired else "run")
-    return f"{interval(contrast.final_iqm, places, difference=True)}, {of}"
+def _difference(contrast: Contrast, metric: Metric, places: int) -> str:
+    of = contrast.final.iqm.runs_said("pair" if contrast.paired else "run")
+    return f"{interval(printed(contrast.final.iqm, metric), places, difference=True)}, {of}"
 
 
-def _listed(contrast: Contrast, places: int) -> str:
+def _listed(contrast: Contrast, metric: Metric, places: int) -> str:
     """One of several that settle nothing."""
-    few = contrast.trunks is not None and contrast.final_iqm.smallest < SETTLING_RUNS
-    ahead = f", {contrast.trunks.better} of them ahead" if contrast.trunks and few else ""
-    return f"{contrast.method} minus {contrast.against}, {_difference(contrast, places)}{ahead}"
+    trunks = contrast.final.trunks if contrast.final.iqm.smallest < SETTLING_RUNS else None
+    ahead = f", {trunks.better} of them ahead" if trunks else ""
+    return f"{contrast.method} minus {contrast.against}, {_difference(contrast, metric, places)}{ahead}"
 
 
-def _first(compared: Comparison | Across) -> list[Contrast]:
+def _first(compared: Compared) -> list[Contrast]:
     """Contrasts begin with each method against the baseline, the reference as the last of them."""
     return [each for each in compared.contrasts if each.against == compared.contrasts[0].against][-1:]
 
 
-def _places(compared: Comparison | Across) -> int:
-    return decimals(contrast.final_iqm for contrast in compared.contrasts)
-
-
-def _score(compared: Comparison | Across) -> str:
-    return "final normalised score" if isinstance(compared, Across) else "final return"
-
-
-def place(path: Path) -> Path:
-    """Where a folder is, from here on if it is below: as one typed it, and nobody else's disk."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+def _places(compared: Compared) -> int:
+    return decimals(printed(contrast.final.iqm, compared.metric) for contrast in compared.contrasts)

@@ -8,10 +8,10 @@ from typing import Protocol
 
 from training.checkpoint import steps_of
 from training.divergence import DIVERGED
+from training.lines import Divergence
 from training.stopping import STOPPED
 
 from ..failure import Failure, forget_failure, note_failure, read_failure
-from ..lines import Divergence
 from .grid import Job
 from .states import divergence_of, in_use, keeps_checkpoint, state_of
 
@@ -74,7 +74,7 @@ class Sweep:
         if job.trunk in self.failed:
             return f"{job.trunk.name} failed"
         if found := self.diverged.get(job.trunk):
-            return f"{job.trunk.name} diverged at step {found.environment_steps:,}"
+            return f"{job.trunk.name} diverged at step {found.steps:,}"
         if job.trunk in self.emptied:
             return f"{job.trunk.name} has no checkpoint at step {job.start:,} any more"
         return None
@@ -105,7 +105,7 @@ def look(jobs: Sequence[Job], retry: bool) -> Sweep:
             sweep.finished.add(job.folder)
         elif state == "failed" and (failure := read_failure(job.folder)):
             sweep.failed[job.folder] = failure
-        elif state == "diverged" and (divergence := divergence_of(job.folder)):
+        elif state == "diverged" and (divergence := divergence_of(job)):
             sweep.diverged[job.folder] = divergence
         elif state == "new" and job.trunk in sweep.finished and not keeps_checkpoint(job.trunk, job.start):
             sweep.emptied.add(job.trunk)
@@ -155,7 +155,7 @@ def _settle(sweep: Sweep, ending: Ending, finished: Callable[[Job], None]) -> No
     if ending.code == 0 and state_of(job) == "finished":
         sweep.finished.add(job.folder)
         finished(job)
-    elif ending.code == DIVERGED and (divergence := divergence_of(job.folder)):
+    elif ending.code == DIVERGED and (divergence := divergence_of(job)):
         sweep.diverged[job.folder] = divergence
         finished(job)
     elif ending.code == MISTAKE and in_use(job):

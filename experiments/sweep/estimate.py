@@ -2,36 +2,22 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from training.algorithms import algorithm_of
-from training.build import choose_device
 from training.checkpoint import steps_of
-from training.command_line import Preset
-from training.cost import spoken, step_rate_of, update_rate_of
+from training.cost import duration_in_words
+from training.device import choose_device
 from training.memory import keep_large_blocks
+from training.work import Rates, Weight
 
 from .grid import Grid, Job, asked_for
-from .weights import Disk, Weight, disk_of, memory_of_a_run, weigh
+from .weights import Disk, disk_of, memory_of_a_run
 
 
-@dataclass(frozen=True)
-class Rates:
-    """Of one run alone on this machine's CPU."""
-
-    updates_per_second: float
-    steps_per_second: float
-
-    def seconds(self, job: Job) -> float:
-        return job.updates / self.updates_per_second + (job.stop - job.start) / self.steps_per_second
-
-
-def weigh_and_time(
-    grid: Grid, presets: Mapping[str, Preset], timed: bool
-) -> tuple[dict[str, Weight], dict[str, Rates]]:
+def weigh_and_time(grid: Grid, timed: bool) -> tuple[dict[str, Weight], dict[str, Rates]]:
     """What a run takes in each environment and, if asked for, how fast it is.
 
     From building its parts: what cannot work is found before the start. On the CPU: this process must not hold a GPU's
@@ -42,13 +28,12 @@ def weigh_and_time(
     if timed:
         torch.set_num_threads(grid.threads)
     for env in grid.envs:
-        config = asked_for(grid, env, presets).resolved()
+        config = asked_for(grid, env).resolved()
         choose_device(config.run.device)
-        config = replace(config, run=replace(config.run, device="cpu"))
-        parts = algorithm_of(config).build(config)
-        weights[env] = weigh(parts)
+        work = config.altered(device="cpu").build()
+        weights[env] = work.weight()
         if timed:
-            rates[env] = Rates(update_rate_of(config, parts), step_rate_of(parts))
+            rates[env] = work.rates()
     return weights, rates
 
 
@@ -79,8 +64,8 @@ def say_plan(
     if branches and share < 1:
         print(f"shared trunks: {share:.0%} of the work of runs that each begin at step 0")
     if left and rates and slots:
-        seconds = [rates[job.env].seconds(job) for job in left]
-        time = spoken(max(sum(seconds) / slots, max(seconds)))
+        seconds = [rates[job.env].seconds(job.updates, job.stop - job.start) for job in left]
+        time = duration_in_words(max(sum(seconds) / slots, max(seconds)))
         print(f"about {time} with {slots} at once on this CPU, evaluations besides")
     elif left and slots:
         print(f"{slots} at once; how long it takes shows in the first minute")

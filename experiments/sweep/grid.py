@@ -8,30 +8,25 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from fire import parse_intervention, parse_regularizer
-from training.algorithms import Config, algorithm_of, config_to_json
-from training.beginning import folder_name
-from training.command_line import Preset, read_command_line
-from training.settings import SCHEDULES, flag
+from training.command_line import read_command_line
+from training.config import Config
+from training.learners import LEARNERS
+from training.lines import Reader
+from training.settings import DriverSettings, flag, names_with
 from training.trust import code_named
 
-from ..kept import MOST_RUNS
+from ..kept import MOST_RUNS, run_name
 
 ROOT = Path(__file__).resolve().parents[2]  # where the training scripts are
 TRUNK = "trunk"
 GIVEN_BY_THE_GRID = ("seed", "threads", "run_dir", "resume", "branch_from", "env", "reinit")
 
-SCHEDULED = (*map(flag, SCHEDULES), "--reinit-cooldown")
-# What may differ between runs that are compared: which they are, where they run, what they write on the way.
-FREE = (
-    "env", "seed", "reinit", "device", "log_every", "checkpoint_every", "checkpoint_at", "video", "keep_replay",
-    *SCHEDULES,
-)  # fmt: skip
+TIMING = tuple(map(flag, names_with(DriverSettings, "timing")))
 KEEP_REPLAY = "--keep-replay"
 LONGEST_NAME = 220  # bytes of a folder's name; its log's and its temporary files' are somewhat longer
 LONGEST_PATH = 3_900  # bytes; Linux allows 4,096 for the files in it
@@ -54,6 +49,7 @@ class Job:
     updates: int  # gradient updates in between
     trunk: Path | None = None  # folder of the run that has to be finished first
     resumed_with: tuple[str, ...] = ()  # words that go with --resume: they name the user's own code, which may be run
+    reader: Reader = field(default_factory=Reader)  # of its metrics
 
     @property
     def name(self) -> str:
@@ -63,16 +59,6 @@ class Job:
     def command(self) -> str:
         """What one would type."""
         return shlex.join(("python", self.script.name, *self.arguments))
-
-
-@dataclass(frozen=True)
-class Method:
-    """METHOD+REGULARIZER+... in its parts."""
-
-    spelled: str
-    reinit: str
-    regularizers: tuple[str, ...]
-    has_events: bool
 
 
 @dataclass(frozen=True)
@@ -88,8 +74,12 @@ class Grid:
     flags: Flags  # of the training script, the same for every run
     folder: Path
 
+    def read(self, *words: str) -> Config:
+        """The settings that such a command line of the training script gives."""
+        return read_command_line(words, LEARNERS[self.agent]).config
 
-def plan(grid: Grid, presets: Mapping[str, Preset]) -> tuple[Job, ...]:
+
+def plan(grid: Grid) -> tuple[Job, ...]:
     """Every run, in the order they are best begun; raises ValueError, in one line, where one cannot be."""
     for name, _ in grid.flags:
         if name in map(flag, GIVEN_BY_THE_GRID):
@@ -97,20 +87,24 @@ def plan(grid: Grid, presets: Mapping[str, Preset]) -> tuple[Job, ...]:
     count = len(grid.envs) * len(grid.seeds) * (len(grid.methods) + (grid.branch_at is not None))
     if count > MOST_RUNS:
         raise ValueError(f"{count:,} runs asked for; allowed are {MOST_RUNS:,}: give fewer --seeds, --env or --reinit")
-    asked = {env: asked_for(grid, env, presets) for env in grid.envs}
-    methods = [parse_method(text, asked[grid.envs[0]]) for text in grid.methods]
-    events = _check_schedule(grid, methods, presets)
-    wholes = {env: config.resolved() for env, config in asked.items()}
+    asked = {env: asked_for(grid, env) for env in grid.envs}
+    methods = {text: with_method(asked[grid.envs[0]], text) for text in grid.methods}  # each parsed here, and once
+    events = _check_schedule(grid, list(methods.values()))
     lengths = {env: _trunk_flags(grid, config, events) for env, config in asked.items() if grid.branch_at is not None}
     trunks, others = [], []
     for seed in grid.seeds:
         for env in grid.envs:
-            flags, whole = _flags(grid, env, seed), _altered(wholes[env], seed=seed)
-            if grid.branch_at is None:
-                others += [_from_the_start(grid, whole, flags, method) for method in methods]
-            else:
-                trunks.append(_trunk(grid, whole, flags, lengths[env]))
-                others += [_branch(grid, whole, trunks[-1], method) for method in methods]
+            flags, whole = _flags(grid, env, seed), asked[env].resolved().altered(seed=seed)
+            trunk = None if grid.branch_at is None else _trunk(grid, whole, flags, lengths[env])
+            trunks += [trunk] if trunk else []
+            for text, method in methods.items():
+                run = whole.altered(reinit=method.run.reinit, regularize=method.run.regularize)
+                words = _method_words(grid, method)
+                if trunk:
+                    others.append(_branch(grid, run, trunk, text, words))
+                else:
+                    words = [*_words(_without(flags, "--regularize")), *words]
+                    others.append(_job(grid, run, text, words, 0, run.run.steps))
     jobs = (*trunks, *others)
     folders: set[Path] = set()
     for job in jobs:
@@ -136,47 +130,39 @@ def _check_length(folder: Path) -> None:
         )
 
 
-def settled(grid: Grid, presets: Mapping[str, Preset]) -> dict[str, Any]:
+def settled(grid: Grid) -> dict[str, Any]:
     """What all runs of a folder have in common; environments, methods and seeds may be added later."""
-    asked = config_to_json(asked_for(grid, grid.envs[0], presets).resolved())
-    settings = {name: value for group in asked.values() if isinstance(group, dict) for name, value in group.items()}
-    schedule = {name.strip("-").replace("-", "_"): list(values) for name, values in grid.flags if name in SCHEDULED}
+    config = asked_for(grid, grid.envs[0]).resolved()
+    settings = {name: value for group in config.by_group().values() for name, value in group.items()}
+    timing = {name.strip("-").replace("-", "_"): list(values) for name, values in grid.flags if name in TIMING}
     ours = {"agent": grid.agent, "branch_at": grid.branch_at, "threads": grid.threads}
-    found = {name: value for name, value in settings.items() if name not in FREE} | schedule | ours
-    return json.loads(json.dumps(found))  # as it will be read back
+    found = {name: value for name, value in settings.items() if name not in names_with(config.run, "own")}
+    return json.loads(json.dumps(found | timing | ours))  # as it will be read back
 
 
-def asked_for(grid: Grid, env: str, presets: Mapping[str, Preset]) -> Config:
+def asked_for(grid: Grid, env: str) -> Config:
     """The settings of a run of the grid that has no method."""
-    words = _words(_flags(grid, env, grid.seeds[0]))
-    return read_command_line(words, presets, f"train_{grid.agent}.py", "").config
+    return grid.read(*_words(_flags(grid, env, grid.seeds[0])))
 
 
-def parse_method(text: str, config: Config) -> Method:
-    """METHOD+REGULARIZER+..., all parts of it checked."""
+def with_method(config: Config, text: str) -> Config:
+    """The settings with METHOD+REGULARIZER+..., all parts of it checked."""
     reinit, *regularizers = re.split(r"\+(?=[a-zA-Z_])", text)
-    intervention = parse_intervention(reinit, presets=algorithm_of(config).interventions)
-    for regularizer in regularizers:
-        parse_regularizer(regularizer)
-    return Method(text, reinit, tuple(regularizers), intervention.acts_at_events)
+    method = config.altered(reinit=reinit, regularize=(*config.run.regularize, *regularizers))
+    assert method.methods  # which are parsed here
+    return method
 
 
-def _check_schedule(grid: Grid, methods: Sequence[Method], presets: Mapping[str, Preset]) -> tuple[int, ...]:
+def _check_schedule(grid: Grid, methods: Sequence[Config]) -> tuple[int, ...]:
     """The steps of --reinit-at, with the rest of the schedule checked as a run would."""
-    scheduled = _only(grid.flags, *SCHEDULED)
+    scheduled = _only(grid.flags, *TIMING)
     if not scheduled:
         return ()
-    takers = [method.reinit for method in methods if method.has_events]
+    takers = [config.run.reinit for config in methods if config.methods.method.acts_at_events]
     if not takers:
         raise ValueError(f"{scheduled[0][0]} given; none of {', '.join(grid.methods)} has events")
     words = _words((*_flags(grid, grid.envs[0], grid.seeds[0]), *scheduled, ("--reinit", (takers[0],))))
-    return read_command_line(words, presets, f"train_{grid.agent}.py", "").config.run.reinit_at
-
-
-def _from_the_start(grid: Grid, whole: Config, flags: Flags, method: Method) -> Job:
-    config = _with_method(whole, method)
-    words = [*_words(_without(flags, "--regularize")), *_method_words(grid, config, method)]
-    return _job(grid, config, method.spelled, words, 0, whole.run.steps)
+    return grid.read(*words).run.reinit_at
 
 
 def _trunk_flags(grid: Grid, config: Config, events: Sequence[int]) -> Flags:
@@ -190,7 +176,7 @@ def _trunk_flags(grid: Grid, config: Config, events: Sequence[int]) -> Flags:
     if any(step <= stop for step in events):
         raise ValueError(f"--reinit-at {min(events)} given; methods begin at the branch, step {stop}: give later steps")
     kept = ("--checkpoint-at", tuple(map(str, sorted({*settings.checkpoint_at, stop}))))
-    lengths = _differing(config.resolved(), _altered(config, steps=stop).resolved())
+    lengths = _differing(config.resolved(), config.altered(steps=stop).resolved())
     return (("--steps", (str(stop),)), kept, *lengths)
 
 
@@ -200,38 +186,40 @@ def _trunk(grid: Grid, whole: Config, flags: Flags, lengths: Flags) -> Job:
     return _job(grid, whole, TRUNK, words, 0, int(lengths[0][1][0]))
 
 
-def _branch(grid: Grid, whole: Config, trunk: Job, method: Method) -> Job:
-    config = _with_method(whole, method)
-    words = ["--branch-from", f"{trunk.folder}@{trunk.stop}", "--steps", str(whole.run.steps)]
+def _branch(grid: Grid, config: Config, trunk: Job, method: str, method_words: Sequence[str]) -> Job:
+    words = ["--branch-from", f"{trunk.folder}@{trunk.stop}", "--steps", str(config.run.steps)]
     words += ["--env", config.run.env] if "env" in code_named(config) else []
-    words += [*_method_words(grid, config, method), *_words(_only(grid.flags, KEEP_REPLAY))]
-    return _job(grid, config, method.spelled, words, trunk.stop, whole.run.steps, trunk.folder)
+    words += [*method_words, *_words(_only(grid.flags, KEEP_REPLAY))]
+    return _job(grid, config, method, words, trunk.stop, config.run.steps, trunk.folder)
 
 
-def _with_method(whole: Config, method: Method) -> Config:
-    return _altered(whole, reinit=method.reinit, regularize=(*whole.run.regularize, *method.regularizers))
-
-
-def _method_words(grid: Grid, config: Config, method: Method) -> list[str]:
+def _method_words(grid: Grid, config: Config) -> list[str]:
     """What makes a run one of its method; a schedule goes to methods that have events."""
-    words = ["--reinit", method.reinit]
+    words = ["--reinit", config.run.reinit]
     words += ["--regularize", *config.run.regularize] if config.run.regularize else []
-    return words + (_words(_only(grid.flags, *SCHEDULED)) if method.has_events else [])
+    return words + (_words(_only(grid.flags, *TIMING)) if config.methods.method.acts_at_events else [])
 
 
 def _job(
     grid: Grid, config: Config, method: str, words: Sequence[str], start: int, stop: int, trunk: Path | None = None
 ) -> Job:
     settings = config.run
-    folder = grid.folder / folder_name(f"{settings.env}-{method}-seed{settings.seed}")
-    arguments = (*words, "--run-dir", str(folder))
-    script = ROOT / algorithm_of(config).script
-    learning = [max(0, step // settings.action_repeat - settings.learning_starts) for step in (start, stop)]
-    updates = round(settings.ratios[1] * (learning[1] - learning[0]))
+    folder = grid.folder / run_name(settings.env, method, settings.seed)
     resumed = [word for name in code_named(config) for word in _named(name, getattr(settings, name))]
     resumed += _words(_only(grid.flags, KEEP_REPLAY)) if method != TRUNK else []
     return Job(
-        settings.env, method, settings.seed, folder, script, arguments, start, stop, updates, trunk, tuple(resumed)
+        settings.env,
+        method,
+        settings.seed,
+        folder,
+        ROOT / LEARNERS[grid.agent].script,
+        (*words, "--run-dir", str(folder)),
+        start,
+        stop,
+        round(settings.updates_between(start, stop)),
+        trunk,
+        tuple(resumed),
+        config.reader,
     )
 
 
@@ -242,11 +230,7 @@ def _named(name: str, value: str | Sequence[str]) -> tuple[str, ...]:
 def _flags(grid: Grid, env: str, seed: int) -> Flags:
     """What runs of one environment and seed have in common; a schedule is the methods' own."""
     alike = (("--env", (env,)), ("--seed", (str(seed),)), ("--threads", (str(grid.threads),)))
-    return (*_without(grid.flags, *SCHEDULED), *alike)
-
-
-def _altered(config: Config, **values: Any) -> Config:
-    return replace(config, run=replace(config.run, **values))
+    return (*_without(grid.flags, *TIMING), *alike)
 
 
 def _differing(whole: Config, part: Config) -> Flags:

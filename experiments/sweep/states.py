@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import msgspec
+from typing import Literal
 
 from training.checkpoint import read_manifest
-from training.files import FolderLock
+from training.files import METRICS, FolderLock
+from training.lines import Divergence, EvaluationLine, TrainLine
 
 from ..failure import failure_path
-from ..lines import Divergence, EvaluationLine, Line, TrainLine, as_kind, end_of
 from .grid import Job
 
 State = Literal["new", "interrupted", "finished", "failed", "diverged"]
@@ -19,7 +17,7 @@ TAIL = 200_000  # bytes that hold the newest lines of each kind
 
 
 @dataclass(frozen=True)
-class Progress:
+class Standing:
     """What the newest lines of a run's metrics say."""
 
     step: int = 0
@@ -31,13 +29,13 @@ class Progress:
 def state_of(job: Job) -> State:
     """Failed is what a comparison has noted, until the run went on; everything else the run's metrics tell."""
     begun = (job.folder / "config.json").exists()
-    if begun and divergence_of(job.folder):
+    newest = job.reader.newest(job.folder, TAIL)[-1:] if begun else []
+    if any(isinstance(line, Divergence) for line in newest):
         return "diverged"
-    lines = newest_lines(job.folder) if begun else []
     # The last thing that a run does is to evaluate. Its checkpoints need not be there any more.
-    if lines and lines[-1]["kind"] == "evaluation" and lines[-1]["environment_steps"] >= job.stop:
+    if any(isinstance(line, EvaluationLine) and line.steps >= job.stop for line in newest):
         return "finished"
-    note, metrics = failure_path(job.folder), job.folder / "metrics.jsonl"
+    note, metrics = failure_path(job.folder), job.folder / METRICS
     if note.exists() and not (metrics.exists() and metrics.stat().st_mtime > note.stat().st_mtime):
         return "failed"
     return "interrupted" if begun else "new"
@@ -55,10 +53,10 @@ def states_of(jobs: Sequence[Job]) -> dict[Path, str]:
     return states
 
 
-def divergence_of(run: Path) -> Divergence | None:
+def divergence_of(job: Job) -> Divergence | None:
     """Where and in what a run diverged, if that is how it ended."""
-    lines = newest_lines(run)
-    return as_kind(lines[-1], Divergence) if lines and lines[-1]["kind"] == "diverged" else None
+    newest = job.reader.newest(job.folder, TAIL)
+    return newest[-1] if newest and isinstance(newest[-1], Divergence) else None
 
 
 def keeps_checkpoint(run: Path, step: int) -> bool:
@@ -81,28 +79,13 @@ def in_use(job: Job) -> bool:
     return False
 
 
-def progress_of(job: Job) -> Progress:
+def standing_of(job: Job) -> Standing:
     """Where a run is; a branch that was just made is where its trunk ended."""
-    found: dict[str, Any] = {}
-    for line in newest_lines(job.folder):
-        found["step"] = line["environment_steps"]
-        if train := as_kind(line, TrainLine) if line["kind"] == "train" else None:
-            found["updates_per_second"] = train.updates_per_second
-            found["steps_per_second"] = train.steps_per_second
-        elif evaluation := as_kind(line, EvaluationLine) if line["kind"] == "evaluation" else None:
-            found["evaluation"] = evaluation.mean
-    return Progress(**({"step": job.start} | found))
-
-
-def newest_lines(run: Path) -> list[dict[str, Any]]:
-    """The whole lines at the end of a run's metrics, without what a full disk has left of one."""
-    lines = end_of(run / "metrics.jsonl", TAIL)
-    return [parsed for line in lines if line.endswith(b"\n") and (parsed := _parsed(line))]
-
-
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    try:
-        found = msgspec.json.decode(line, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    return found if as_kind(found, Line) else None
+    step, train, evaluation = job.start, TrainLine("train", 0), None
+    for line in job.reader.newest(job.folder, TAIL):
+        step = line.steps
+        if isinstance(line, TrainLine):
+            train = line
+        elif isinstance(line, EvaluationLine):
+            evaluation = line.value
+    return Standing(step, train.updates_per_second, train.steps_per_second, evaluation)

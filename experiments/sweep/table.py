@@ -12,11 +12,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from training.cost import spoken
+from training.cost import duration_in_words
 
 from .conduct import Sweep
 from .grid import Job
-from .states import Progress, progress_of
+from .states import Standing, standing_of
 
 # By the attention they need, with their colours.
 STATES = {
@@ -34,8 +34,8 @@ class LiveTable:
         self.where = where  # the machine a run is on; None while it waits for one
         self._live = Live(console=self.console, auto_refresh=False) if self.console.is_terminal else None
         self._states: dict[str, str] = {}
-        self._progress: dict[str, Progress] = {}
-        self._began: tuple[float, int] | None = None  # clock and environment steps done, at the first look
+        self._progress: dict[str, Standing] = {}
+        self._began: tuple[float, int] | None = None  # clock and steps done, at the first look
         self._said = time.monotonic()
 
     def __enter__(self) -> "LiveTable":
@@ -53,11 +53,11 @@ class LiveTable:
         states = {job.name: self._state(sweep, job) for job in sweep.jobs}
         for job in sweep.jobs:
             if states[job.name] in ("running", "stopping") or states[job.name] != self._states.get(job.name):
-                self._progress[job.name] = progress_of(job)
+                self._progress[job.name] = standing_of(job)
         summary = self._summary(sweep, states)
         if self._live:
             rows = max(4, self.console.height - 6)
-            self._live.update(draw(sweep, states, self._progress, self.where, summary, rows), refresh=True)
+            self._live.update(table_of(sweep, states, self._progress, self.where, summary, rows), refresh=True)
         else:
             self._say(sweep, states, summary)
         self._states = states
@@ -80,7 +80,7 @@ class LiveTable:
             self._began = now, done
         then, before = self._began
         if left and done > before and now - then > 30 and not sweep.stopping:
-            text += f"; about {spoken((now - then) / (done - before) * left)} left"
+            text += f"; about {duration_in_words((now - then) / (done - before) * left)} left"
         return (
             f"stopping, each run writes a checkpoint; Ctrl-C again ends them at once: {text}"
             if sweep.stopping
@@ -97,23 +97,24 @@ class LiveTable:
             self._said = time.monotonic()
 
 
-def draw(
+def table_of(
     sweep: Sweep,
     states: Mapping[str, str],
-    progress: Mapping[str, Progress],
+    progress: Mapping[str, Standing],
     where: Callable[[Job], str | None],
     summary: str,
     rows: int,
 ) -> Table:
     """A row for each run, as far as the screen reaches; those that need attention come first."""
     table = Table(caption=summary, caption_justify="left", expand=True, box=None, pad_edge=False)
+    metric = sweep.jobs[0].reader.metric
     several = len({job.env for job in sweep.jobs}) > 1
     for name in (*(("environment",) if several else ()), "method"):
         table.add_column(name, overflow="fold")
     table.add_column("seed", justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
     table.add_column("", ratio=1)
-    for name in ("step", "return", "updates/s"):
+    for name in ("step", metric.name, "updates/s"):
         table.add_column(name, justify="right", no_wrap=True)
     ranks = list(STATES)
     jobs = sorted(sweep.jobs, key=lambda job: ranks.index(states[job.name]))
@@ -131,7 +132,7 @@ def draw(
             Text(state + (f" on {machine}" if machine else ""), style=STATES[state]),
             Text(why[2:-1] if why.startswith(" (") else why.strip(), style=STATES[state]) if why else bar,
             f"{short(at.step)} of {short(job.stop)}",
-            "" if at.evaluation is None else f"{at.evaluation:.1f}",
+            "" if at.evaluation is None else job.reader.metric.said(at.evaluation),
             "" if state != "running" or at.updates_per_second is None else f"{at.updates_per_second:.0f}",
         )
     if len(jobs) > rows:

@@ -1,26 +1,13 @@
 """What the runs of a comparison take of memory and of the disk: replays, most of all, and checkpoints."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
-
-from training.build import Parts
-from training.settings import RunSettings
+from training.work import Weight
 
 from .grid import TRUNK, Job
 
 PROCESS = 1e9  # bytes of a run besides its replay
-
-
-@dataclass(frozen=True)
-class Weight:
-    """A run in one environment, in bytes."""
-
-    replay: int  # in memory
-    transitions: int  # that such a replay holds
-    checkpoint: int  # on the disk, without the replay
-    settings: RunSettings
 
 
 @dataclass(frozen=True)
@@ -31,18 +18,6 @@ class Disk:
     trunks: float
     policies: float  # of all other runs, where their replays are not kept
     largest: float  # run that is no trunk
-
-
-def weigh(parts: Parts) -> Weight:
-    replay = sum(_storages(value for value in vars(parts.replay).values() if isinstance(value, Tensor)).values())
-    tensors = sum(_storages(parts.agent.state_dict().values()).values())
-    return Weight(replay, parts.replay.capacity, tensors, parts.settings)
-
-
-def _storages(tensors: Iterable[Tensor]) -> dict[int, int]:
-    """Bytes by place in memory: tensors that are views of the same memory take it once."""
-    storages = [tensor.untyped_storage() for tensor in tensors]
-    return {storage.data_ptr(): storage.nbytes() for storage in storages}
 
 
 def memory_of_a_run(weights: Mapping[str, Weight]) -> float:
@@ -67,9 +42,9 @@ def _size(job: Job, weight: Weight) -> float:
     settings = weight.settings
     before = job.stop - settings.checkpoint_every
     checkpoints = _lasting(job, weight) | ({before} if before > job.start else set())
-    needed, end = 0, job.start // settings.action_repeat
+    needed, end = 0, job.start // weight.steps_of_a_transition
     for step in sorted(checkpoints):
-        last = step // settings.action_repeat
+        last = step // weight.steps_of_a_transition
         needed += last - min(last, max(end, last - weight.transitions))
         end = last
     return needed * weight.replay / weight.transitions + len(checkpoints) * weight.checkpoint

@@ -1,1 +1,1 @@
-"""Interventions in training code of other people's. Nothing is imported here: each module names what it needs."""
+"""Methods in other people's training code. Nothing is imported here: each module imports what it needs."""

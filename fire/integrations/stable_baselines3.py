@@ -13,31 +13,26 @@ from typing import Any, TypeVar, cast
 from stable_baselines3 import DQN, SAC, TD3
 from stable_baselines3.common.callbacks import BaseCallback
 
+from .. import published
 from ..event import Event
-from ..interventions import Fire, Injection, Intervention, Reset, ResetHead, ShrinkPerturb
 from ..manager import PlasticityManager
+from ..methods import Injection, Method, ResetHead
 from ..record import Record, built_in_restructures, restore_structure
 from ..schedule import At, Either, Every, Never, Position, Schedule
-from ..spelling import parse_intervention, parse_regularizer, spell
+from ..spelling import parse_method, parse_regularizer, spell
 from ..trigger import parse_trigger
 from .hooks import Attached, attach
 from .stable_baselines3_networks import Algorithm, declare_units, group_heads, losses, plastic_networks
 
 Kind = TypeVar("Kind", SAC, TD3, DQN)
 
-# What was published with DQN; with SAC, and so with TD3, the methods' own defaults are.
-DQN_PRESETS: dict[str, Intervention] = {
-    "reset": Reset(scope="all", optimizer="keep", target="copy"),
-    "shrink-perturb": ShrinkPerturb(keep=0.2, scope="encoder", outside="reset", optimizer="keep", target="same"),
-    "fire": Fire(solver="newton-schulz", scope="encoder", outside="reset", optimizer="keep", target="copy"),
-    "reset-head": ResetHead(layers="last", optimizer="renew", target="copy"),
-}
+UNIT = "environment steps"  # what `num_timesteps` counts
 
 
 class PlasticityCallback(BaseCallback):
     """Applies a method to a model's networks: every so many updates, at environment steps, when a measure says so.
 
-    `method` is spelled as on our command lines, or an `Intervention`; `every` counts gradient updates (SB3's
+    `method` is spelled as on our command lines, or an `Method`; `every` counts gradient updates (SB3's
     `train/n_updates`), `at` environment steps of all environments together (`num_timesteps`); `when` is a trigger such
     as "dormant>0.25", which waits `cooldown` updates from the start and from any event. Measures of the networks go to
     SB3's logger every `measure_every` updates; 0: never.
@@ -45,14 +40,14 @@ class PlasticityCallback(BaseCallback):
 
     def __init__(
         self,
-        method: str | Intervention = "fire",
+        method: str | Method = "fire",
         *,
         every: int | None = None,
         at: int | Sequence[int] | None = None,
         when: str | Sequence[str] = (),
         cooldown: int = 10_000,
         scope: str | None = None,
-        regularizers: str | Sequence[str | Intervention] = (),
+        regularizers: str | Sequence[str | Method] = (),
         measure_every: int = 1_000,
         verbose: int = 0,
     ) -> None:
@@ -65,7 +60,7 @@ class PlasticityCallback(BaseCallback):
         self.measure_every = measure_every
         if measure_every < (1 if self.triggers else 0):
             raise ValueError(f"measure_every={measure_every} given; allowed is 0 or above, with when=... above 0")
-        self._schedule(self._intervention(DQN_PRESETS))  # what is misspelled is refused before a model is at work
+        self._schedule(self._chosen_method(published.DQN))  # a misspelled method is refused before training starts
         self._kept: Kept | None = None
         self._before = Position(0, 0)
         self._measured = 0  # updates at the last measurement
@@ -81,15 +76,15 @@ class PlasticityCallback(BaseCallback):
         assert self._kept is not None, "there is no model yet"
         return self._kept.manager
 
-    def _intervention(self, presets: Mapping[str, Intervention] | None) -> Intervention:
-        method = parse_intervention(self.method, presets) if isinstance(self.method, str) else self.method
+    def _chosen_method(self, presets: Mapping[str, Method]) -> Method:
+        method = parse_method(self.method, presets) if isinstance(self.method, str) else self.method
         if self.scope is None:
             return method
         if not hasattr(method, "scope"):
             raise ValueError(f"scope={self.scope}: method {spell(method)} has no scope")
         return method.altered({"scope": self.scope})
 
-    def _schedule(self, method: Intervention) -> Schedule:
+    def _schedule(self, method: Method) -> Schedule:
         schedules: list[Schedule] = []
         if self.every is not None:
             schedules.append(Every(self.every))
@@ -143,7 +138,7 @@ class PlasticityCallback(BaseCallback):
                 f"the model has {model._n_updates} updates behind it: its weights of now count as its initial ones",
                 stacklevel=2,
             )
-        method = self._intervention(DQN_PRESETS if isinstance(model, DQN) else None)
+        method = self._chosen_method(published.DQN if isinstance(model, DQN) else published.SAC)
         grouped = saved is not None and bool(saved["grouped"])
         if isinstance(model, DQN) and isinstance(method, Injection) and not grouped:
             group_heads(model)
@@ -153,11 +148,10 @@ class PlasticityCallback(BaseCallback):
         if isinstance(model, DQN) and isinstance(method, ResetHead) and method.layers == "last":
             # Its head may be two modules, one after the other, of which the second has the last layer.
             networks = tuple(replace(network, head=network.head[-1:]) for network in networks)
-        manager = PlasticityManager(
-            networks, method, self._schedule(method), self.regularizers, self.triggers, seed=model.seed or 0
-        )
+        schedule, seed = self._schedule(method), model.seed or 0
+        manager = PlasticityManager(networks, method, schedule, self.regularizers, self.triggers, seed, UNIT)
         if saved is not None:
-            manager.events = Record.from_state(saved, built_in_restructures)  # the networks have their structure
+            manager.events = Record.from_state(saved, built_in_restructures, UNIT)  # the networks have their structure
             manager.load_tensors(saved["tensors"])
         return Kept(manager, grouped)
 
@@ -184,7 +178,7 @@ class PlasticityCallback(BaseCallback):
 
     def _act(self) -> None:
         examples = None
-        if self.manager.intervention.needs_loss:
+        if self.manager.method.needs_loss:
             examples = losses(cast(Algorithm, self.model), seed=self._before.updates)
         event = self.manager.act(self._before, examples)
         if self.verbose:
@@ -195,7 +189,7 @@ class PlasticityCallback(BaseCallback):
                 values = [getattr(matrix, f"deviation_{when}") for matrix in report.matrices]
                 mean = sum(values) / len(values) if values else math.nan
                 self.logger.record(f"plasticity/{report.name}_deviation_{when}", mean)
-            for key, value in report.figures.items():
+            for key, value in report.outcome.items():
                 self.logger.record(f"plasticity/{report.name}/{key}", value)
         self._log_figures()
 

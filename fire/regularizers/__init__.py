@@ -1,13 +1,13 @@
 """What keeps a network plastic at every gradient step, beside any method, one file each."""
 
-from ..interventions import Intervention
+from ..methods import Method
 from .l2_init import L2Init
 from .parseval import Parseval
 from .regularizer import Regularizer
 from .spectral import Spectral
 from .weight_decay import WeightDecay
 
-REGULARIZERS: dict[str, type[Intervention]] = {
+REGULARIZERS: dict[str, type[Method]] = {
     "l2-init": L2Init,
     "parseval": Parseval,
     "spectral": Spectral,

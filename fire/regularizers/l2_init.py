@@ -38,7 +38,7 @@ class L2Init(Regularizer):
             value = self.strength * torch.stack(torch._foreach_norm(differences)).square().sum()
 
         def gradients(factor: Tensor) -> list[Tensor]:
-            """2 strength (theta - theta_0), in the memory of the differences."""
+            """2 strength (theta - theta_0), written over the differences."""
             torch._foreach_mul_(differences, 2 * self.strength * factor)
             return list(differences)
 

@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..network import Network, within
+from ..network import Network, lies_in
 from .regularizer import Regularizer, with_gradient
 from .trained import TrainedMatrix, new_gradients, owners, trained_matrices
 
@@ -35,10 +35,8 @@ class Parseval(Regularizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.scale > 0:
-            raise ValueError(f"scale={self.scale} given; allowed is a number above 0")
-        if self.groups < 1:
-            raise ValueError(f"groups={self.groups} given; allowed is 1 or more")
+        self.require(self.scale > 0, "scale", "given; allowed is a number above 0")
+        self.require(self.groups >= 1, "groups", "given; allowed is 1 or more")
 
     def check(self, network: Network) -> None:
         for found in hidden_matrices(network):
@@ -89,7 +87,7 @@ def hidden_matrices(network: Network) -> list[TrainedMatrix]:
     """All but the last matrix of each head, or of the module if it names no head: those are the output layers."""
     matrices = trained_matrices(network.module)
     names = [found.name for found in matrices]
-    parts = [[name for name in names if within(name, (head,))] for head in network.head] if network.head else [names]
+    parts = [[name for name in names if lies_in(name, (head,))] for head in network.head] if network.head else [names]
     outputs = {part[-1] for part in parts if part}
     return [found for found in matrices if found.name not in outputs]
 
@@ -99,7 +97,7 @@ def _is_wide(weight: Tensor) -> bool:
 
 
 def _product(weight: Tensor, gram: Tensor, out: Tensor) -> None:
-    """gram W, or W gram where the gram matrix is that of the columns, written in the order of `out`'s memory."""
+    """gram W, or W gram where the gram matrix is that of the columns, written in the order in which `out` is stored."""
     left, right = (gram, weight) if _is_wide(weight) else (weight, gram)
     if out.stride(-1) == 1:
         torch.matmul(left, right, out=out)

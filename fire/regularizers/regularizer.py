@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..interventions import Intervention
+from ..methods import Method
 
 Gradients = Callable[[Tensor], Sequence[Tensor]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Regularizer(Intervention):
+class Regularizer(Method):
     """A term of the loss, or a step beside the optimizer's, with a strength."""
 
     acts_at_events: ClassVar[bool] = False
@@ -24,8 +24,7 @@ class Regularizer(Intervention):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0.0 <= self.strength < math.inf:
-            raise ValueError(f"strength={self.strength} given; allowed is 0 or a number above")
+        self.require(0.0 <= self.strength < math.inf, "strength", "given; allowed is 0 or a number above")
 
 
 def with_gradient(value: Tensor, parameters: Sequence[Tensor], gradients: Gradients) -> Tensor:

@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..network import Network
+from ..network import MethodNetwork, Network
 from .regularizer import Regularizer, with_gradient
 from .trained import TrainedMatrix, TrainedVector, new_gradients, owners, trained_matrices, trained_vectors
 
@@ -34,14 +34,13 @@ class Spectral(Regularizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("k", "iterations"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} given; allowed is 1 or more")
+            self.require(getattr(self, name) >= 1, name, "given; allowed is 1 or more")
 
     def check(self, network: Network) -> None:
         trained_matrices(network.module)
 
     @torch.no_grad()
-    def begin(self, network: Network) -> None:
+    def begin(self, network: MethodNetwork) -> None:
         """A random unit vector u for each matrix, turned towards its largest singular value."""
         for found in trained_matrices(network.module):
             shape = found.rows().shape[:-1]
@@ -49,7 +48,7 @@ class Spectral(Regularizer):
             network.memory[found.name] = left / left.norm(dim=-1, keepdim=True)
             turn(found, network.memory[found.name], FIRST_ITERATIONS)
 
-    def penalty(self, network: Network) -> Tensor | None:
+    def penalty(self, network: MethodNetwork) -> Tensor | None:
         matrices = trained_matrices(network.module)
         biases, gains = trained_vectors(network.module)
         if not (matrices or biases or gains) or not self.strength:
@@ -90,22 +89,22 @@ class Spectral(Regularizer):
         return (slope.unsqueeze(-1) * bias.rows()).view(bias.parameter.shape)
 
 
-def turn(found: TrainedMatrix, memory: Tensor, iterations: int) -> tuple[Tensor, Tensor, Tensor]:
-    """sigma = ||Wv||, u and v, of every matrix in a stack, after so many iterations on from `memory`, where u is left.
+def turn(found: TrainedMatrix, kept: Tensor, iterations: int) -> tuple[Tensor, Tensor, Tensor]:
+    """sigma = ||Wv||, u and v, of every matrix in a stack, after so many iterations on from `kept`, where u is left.
 
     One matrix after another: a product with a vector is slow in batches.
     """
     rows = found.rows()
     stack = rows.shape[:-2]
     weights = rows.reshape(-1, *rows.shape[-2:]).unbind()
-    lefts = list(memory.view(-1, rows.shape[-2]).unbind())
+    lefts = list(kept.view(-1, rows.shape[-2]).unbind())
     for _ in range(iterations):
         rights = [_unit(weight.mT @ left)[0] for weight, left in zip(weights, lefts, strict=True)]
         images = [_unit(weight @ right) for weight, right in zip(weights, rights, strict=True)]
         # A matrix of zeros has no direction to turn to.
         lefts = [torch.where(sigma > 0, image, left) for (image, sigma), left in zip(images, lefts, strict=True)]
     left, right = torch.stack(lefts), torch.stack(rights)
-    memory.copy_(left.view(memory.shape))
+    kept.copy_(left.view(kept.shape))
     sigma = torch.stack([length for _, length in images])
     return sigma.view(stack), left.view(*stack, -1), right.view(*stack, -1)
 

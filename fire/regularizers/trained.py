@@ -17,7 +17,7 @@ from ..matrices import LEFT_ALONE, Matrix, take_inventory
 
 @dataclass(frozen=True)
 class TrainedMatrix:
-    """A matrix, and the parameter in whose memory it lies."""
+    """A matrix, and the parameter in whose storage it lies."""
 
     matrix: Matrix
     parameter: nn.Parameter

@@ -5,8 +5,8 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
+from ...rendering import Marker
 from ..physics import Array, Physics
-from ..picture import Marker
 from ..rewards import discount, posture
 from ..scene import BLACK, GLASS, GREEN, RED, Camera, add_boxes
 from ..sensors import IMU_POSITION, body_contacts, body_position

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...rendering import Marker
 from ..physics import Array, Physics
-from ..picture import Marker
 from ..scene import RED
 from ..sensors import PELVIS_Z_AXIS, site_position
 from ..task import Kept, Parts, Task

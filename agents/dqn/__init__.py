@@ -1,0 +1,117 @@
+"""DQN: how it is built, its presets, and what the publications do with it."""
+
+import numpy as np
+import torch
+from gymnasium import spaces
+
+from fire import Fire, Intervention, NoIntervention, Reset, ResetHead, ShrinkPerturb
+
+from ..agent import Kind, Preset, Surroundings
+from .agent import DQN
+from .settings import DQNSettings
+
+# What the publication does with this agent: convolutions rewritten, linear layers reset, Adam's state kept.
+PUBLISHED_METHODS: dict[str, Intervention] = {
+    "none": NoIntervention(),
+    "reset": Reset(scope="all", optimizer="keep", target="copy"),
+    "shrink-perturb": ShrinkPerturb(keep=0.2, scope="encoder", outside="reset", optimizer="keep", target="same"),
+    "fire": Fire(solver="newton-schulz", scope="encoder", outside="reset", optimizer="keep", target="copy"),
+    # As Nikishin et al.'s code resets SPR: its target follows at every step, and all of its optimizer is new.
+    "reset-head": ResetHead(layers="last", optimizer="renew", target="copy"),
+}
+PUBLISHED = {
+    "env": "Breakout",
+    "steps": 2_500_000,
+    "num_envs": 4,
+    "action_repeat": 1,
+    "replay_ratio": 1,
+    "learning_starts": 20_000,
+    "eval_every": 250_000,
+    "log_every": 10_000,
+    "checkpoint_every": 250_000,
+}
+PRESETS = {
+    "standard": Preset("the published agent on games as ALE v5 has them; evaluations of 10 episodes", PUBLISHED),
+    "paper": Preset(
+        "the published setting of FIRE's Atari experiments, its preprocessing and long evaluations too",
+        PUBLISHED | {"eval_steps": 125_000, "sticky_per": "decision"},
+    ),
+    "atari100k": Preset(
+        "100,000 steps, double Q-learning, 10-step returns; up to 30 no-ops, lost lives as ends, nothing sticky",
+        {
+            "env": "Breakout",
+            "steps": 100_000,
+            "num_envs": 1,
+            "action_repeat": 1,
+            "replay_ratio": 1,
+            "learning_starts": 1_600,
+            "eval_every": 10_000,
+            "checkpoint_every": 10_000,
+            "learning_rate": 1e-4,
+            "double": True,
+            "n_steps": 10,
+            "exploration_steps": 5_000,
+            "explore_together": False,
+            "sticky": 0.0,
+            "noop_max": 30,
+            "terminal_on_life_loss": True,
+        },
+    ),
+    "quick": Preset(
+        "MinAtar/Breakout-v1, minutes on two CPU cores",
+        {
+            "env": "MinAtar/Breakout-v1",
+            "steps": 100_000,
+            "num_envs": 4,
+            "action_repeat": 1,
+            "replay_ratio": 1,
+            "learning_starts": 2_000,
+            "replay_capacity": 100_000,
+            "eval_every": 5_000,
+            "checkpoint_every": 25_000,
+            "learning_rate": 2.5e-4,
+            "target_every": 1_000,
+        },
+    ),
+}
+DESCRIPTION = """Train DQN. A game's name is enough: --env Breakout.
+
+  With no preset this is the published agent of the FIRE paper on games as ALE v5 has them.
+  An Atari step is one decision, --frame-skip emulator frames. --steps, --eval-every, --checkpoint-every, --reinit-at,
+  --exploration-steps and @STEP count environment steps of all environments together; --reinit-every and
+  --target-every count gradient updates. Higher replay ratios: --replay-ratio 2 up to 16."""
+
+
+def build(surroundings: Surroundings, settings: DQNSettings, seed: np.random.SeedSequence, device: torch.device) -> DQN:
+    """The agent for these observations and actions."""
+    observations, actions = _spaces(surroundings)
+    assert settings.exploration_steps is not None  # resolved when the run was made
+    return DQN(
+        observations.shape,
+        int(actions.n),
+        settings,
+        seed=seed,
+        gamma=settings.gamma,
+        scale=1 / 255 if observations.dtype == np.uint8 and observations.high.max() == 255 else 1.0,
+        exploration_decisions=settings.exploration_steps // surroundings.action_repeat,
+        device=device,
+    )
+
+
+def _spaces(surroundings: Surroundings) -> tuple[spaces.Box, spaces.Discrete]:
+    """DQN works on vectors or pictures and on actions that can be counted."""
+    name, observation, action, *_ = surroundings
+    if isinstance(action, spaces.Box):
+        raise ValueError(f"{name}: DQN needs countable actions, this environment's are continuous: use train_sac.py")
+    if not isinstance(action, spaces.Discrete):
+        raise ValueError(f"{name}: DQN needs countable actions, this environment's are {action}")
+    if isinstance(observation, spaces.Box) and len(observation.shape) == 3 and observation.shape[2] <= 4:
+        raise ValueError(f"{name}: pictures of shape {observation.shape}, channels last; DQN needs them first")
+    if not (isinstance(observation, spaces.Box) and len(observation.shape) in (1, 3)):
+        raise ValueError(f"{name}: DQN needs vectors or (channels, height, width), observations are {observation}")
+    return observation, action
+
+
+KIND = Kind(DQNSettings, _spaces, build, PUBLISHED_METHODS, PRESETS, DESCRIPTION, frames=True)
+
+__all__ = ["DQN", "KIND", "PUBLISHED_METHODS", "DQNSettings"]

@@ -1,0 +1,162 @@
+"""DQN: a network of action values, a target that is copied from it now and then, and exploration that falls linearly.
+
+Mnih et al. 2015, "Human-level control through deep reinforcement learning"; settings as in the experiments of
+"FIRE: Frobenius-Isometry Reinitialization" (ICLR 2026): Adam, a smooth-L1 loss without clipping, Xavier weights.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from fire import PlasticityManager
+from replay import Batch
+
+from ..learning import SavedAgent, TrainedNetwork
+from ..optimizers import adam
+from .networks import make_network
+from .settings import DQNSettings
+from .size import TARGETS_AT_ONCE
+
+METRICS = ("loss", "action_value", "td_error")
+
+
+class DQN(SavedAgent):
+    """One network of action values, its target, and a count of decisions that exploration falls with."""
+
+    def __init__(
+        self,
+        observation_shape: tuple[int, ...],
+        actions: int,
+        settings: DQNSettings,
+        *,
+        seed: np.random.SeedSequence,
+        gamma: float = 0.99,
+        scale: float = 1.0,
+        exploration_decisions: int = 250_000,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.settings, self.gamma, self.device = settings, gamma, torch.device(device)
+        self.actions, self.exploration_decisions = actions, exploration_decisions
+        weights_seed, acting_seed = (int(child.generate_state(1, np.uint64)[0]) for child in seed.spawn(2))
+        # On the CPU wherever the networks are: who explores is known without waiting for the device.
+        self.acting_generator = torch.Generator().manual_seed(acting_seed)
+        self.generators = {"acting": self.acting_generator}
+        self.decisions = self.updates = 0
+
+        # Drawn on the CPU, so that every device starts from the same weights.
+        size = (settings.network, observation_shape, actions, settings.hidden_width, scale)
+        network = make_network(*size)
+        network.initialise(torch.Generator().manual_seed(weights_seed))
+        self.network = network.to(self.device)
+        self.target_network = make_network(*size).to(self.device)
+        self.target_network.load_state_dict(self.network.state_dict())
+        self.target_network.requires_grad_(False)
+        self.optimizer = adam(
+            list(self.network.parameters()),
+            settings.learning_rate,
+            (settings.beta1, settings.beta2),
+            settings.adam_epsilon,
+        )
+        self.trained = TrainedNetwork("q", self.network, self.optimizer, head=("head",), target=self.target_network)
+        self.networks = (self.trained,)
+
+    # Acting
+
+    def observe(self, observations: np.ndarray) -> None:
+        """Pixels and states go in as they are: there are no running statistics."""
+
+    def act(self, observations: np.ndarray, explore: bool) -> np.ndarray:
+        if not explore:
+            return self.greedy_actions(observations)
+        # As many draws whatever they turn out to be: one seed, one stream.
+        draws = torch.rand(1 if self.settings.explore_together else len(observations), generator=self.acting_generator)
+        random_actions = self.random_actions(len(observations))
+        explores = (draws < self.exploration).numpy()
+        self.decisions += len(observations)
+        if explores.all():
+            return random_actions
+        return np.where(explores, random_actions, self.greedy_actions(observations))
+
+    def random_actions(self, count: int) -> np.ndarray:
+        return torch.randint(self.actions, (count,), generator=self.acting_generator).numpy()
+
+    @torch.no_grad()
+    def greedy_actions(self, observations: np.ndarray) -> np.ndarray:
+        return self.network(torch.as_tensor(observations, device=self.device)).argmax(1).cpu().numpy()
+
+    @property
+    def exploration(self) -> float:
+        """Probability of a random action, after as many decisions as were explored with so far."""
+        initial, final = self.settings.initial_exploration, self.settings.final_exploration
+        if self.decisions >= self.exploration_decisions:
+            return final
+        return initial + (final - initial) * self.decisions / self.exploration_decisions
+
+    # Learning
+
+    def update(self, batches: Batch, plasticity: PlasticityManager | None = None) -> dict[str, Tensor]:
+        total = torch.zeros(len(METRICS), device=self.device)
+        updates, done = len(batches.rewards), 0
+        while done < updates:
+            stop = done + self._targets_at_once()
+            block = Batch(*(tensor[done:stop] for tensor in batches))
+            for k, targets in enumerate(self.targets(block)):
+                total += self.gradient_step(Batch(*(tensor[k] for tensor in block)), targets, plasticity)
+                done += 1
+                self.updates += 1
+            if self.updates % self.settings.target_every == 0:
+                self.copy_into_target()
+        metrics = dict(zip(METRICS, (total / updates).unbind(), strict=True))
+        return metrics | {"exploration": torch.full((), self.exploration, device=self.device)}
+
+    def _targets_at_once(self) -> int:
+        """Of how many updates the targets are known beforehand: one pass of the target network gives them all."""
+        if self.settings.double:
+            return 1
+        return min(TARGETS_AT_ONCE, self.settings.target_every - self.updates % self.settings.target_every)
+
+    def gradient_step(self, batch: Batch, targets: Tensor, plasticity: PlasticityManager | None = None) -> Tensor:
+        """One published update on one batch; the METRICS as one tensor."""
+        values = self.chosen_values(batch)
+        loss = functional.smooth_l1_loss(values, targets)
+        self.trained.step(loss, plasticity)
+        with torch.no_grad():
+            return torch.stack((loss, values.mean(), (values - targets).abs().mean()))
+
+    def chosen_values(self, batch: Batch) -> Tensor:
+        """Values of the actions that were taken."""
+        return self.network(batch.observations).gather(1, batch.actions.unsqueeze(1)).squeeze(1)
+
+    def losses(self, batch: Batch, seed: int) -> dict[str, Callable[[], Tensor]]:
+        targets = self.targets(Batch(*(tensor.unsqueeze(0) for tensor in batch)))[0]
+        return {"q": lambda: functional.smooth_l1_loss(self.chosen_values(batch), targets)}
+
+    @torch.no_grad()
+    def targets(self, batch: Batch) -> Tensor:
+        """r + gamma^n (1 - terminated) max Q' of K batches; a truncated episode goes on in its value."""
+        next_observations = batch.next_observations.flatten(0, 1)
+        values = self.target_network(next_observations)
+        if self.settings.double:
+            chosen = self.network(next_observations).argmax(1, keepdim=True)
+            following = values.gather(1, chosen).squeeze(1)
+        else:
+            following = values.amax(1)
+        factors = self.gamma**batch.steps * (1 - batch.terminated)
+        return batch.rewards + factors * following.view_as(batch.rewards)
+
+    @torch.no_grad()
+    def copy_into_target(self) -> None:
+        """The target becomes the network, in place."""
+        torch._foreach_copy_(list(self.target_network.parameters()), list(self.network.parameters()))
+
+    # State
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return super().state_dict() | {"counts": torch.tensor([self.decisions, self.updates])}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        super().load_state_dict(state)
+        self.decisions, self.updates = (int(count) for count in state["counts"])

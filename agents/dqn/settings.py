@@ -1,0 +1,67 @@
+"""DQN's hyper-parameters: the values of the FIRE paper's experiments on Atari."""
+
+from dataclasses import dataclass, replace
+from typing import Literal, Self
+
+from ..agent import AgentSettings
+from ..limits import bounded
+from ..size import Size
+from .size import dqn_size
+
+
+@dataclass(frozen=True)
+class DQNSettings(AgentSettings):
+    """DQN's hyper-parameters; the defaults are the published ones."""
+
+    network: Literal["auto", "nature", "minatar", "mlp"] = "auto"
+    """auto: nature for images of 36 pixels and more, minatar for smaller ones, mlp for flat vectors."""
+    hidden_width: int | None = bounded(None, 1)
+    """Units of each linear hidden layer; unset: 512 for nature, 128 for minatar, 256 for mlp (which has two)."""
+    learning_rate: float = bounded(6.25e-5, 0)
+    """Adam's learning rate, per gradient update."""
+    beta1: float = bounded(0.9, 0, 0.999999)
+    """Adam's decay of the first moment, per gradient update."""
+    beta2: float = bounded(0.999, 0, 0.999999)
+    """Adam's decay of the second moment, per gradient update."""
+    adam_epsilon: float = bounded(1.5e-4, 0)
+    """Added to the root of Adam's second moment."""
+    batch_size: int = bounded(32, 1)
+    """Transitions in the batch of one gradient update."""
+    gamma: float = bounded(0.99, 0, 1)
+    """Discount per decision."""
+    target_every: int = bounded(2_000, 1)
+    """Gradient updates from one copy of the network into its target to the next."""
+    double: bool = False
+    """Double Q-learning: the network chooses the next action, the target values it."""
+    n_steps: int = bounded(1, 1)
+    """Decisions whose rewards a target adds up before the next value."""
+    initial_exploration: float = bounded(1.0, 0, 1)
+    """Probability of a random action when learning starts."""
+    final_exploration: float = bounded(0.01, 0, 1)
+    """Probability of a random action once it has fallen."""
+    exploration_steps: int | None = bounded(None, 1)
+    """Environment steps over which it falls, linearly, from the start of learning on; unset: a tenth of the run's."""
+    explore_together: bool = True
+    """As published: one draw per step decides for all environments; otherwise each has its own."""
+    evaluation_exploration: float = bounded(0.001, 0, 1)
+    """Probability of a random action in evaluation."""
+    clip_rewards: bool | None = None
+    """Learn from the sign of rewards; unset: for Atari games only. Reported returns stay as they are."""
+
+    def check(self) -> None:
+        super().check()
+        if self.final_exploration > self.initial_exploration:
+            raise ValueError(
+                f"--final-exploration {self.final_exploration} given; "
+                f"allowed is at most --initial-exploration {self.initial_exploration}"
+            )
+
+    def resolved(self, steps: int) -> Self:
+        return self if self.exploration_steps is not None else replace(self, exploration_steps=max(1, steps // 10))
+
+    def rewards_are_clipped(self, atari: bool) -> bool:
+        return atari if self.clip_rewards is None else self.clip_rewards
+
+    def size(self, observation_shape: tuple[int, ...], actions: int) -> Size:
+        """Of the agent for such observations and so many actions."""
+        return dqn_size(self.network, observation_shape, actions, self.hidden_width, self.double, self.batch_size)

@@ -1,0 +1,107 @@
+"""What agents share: a network with all that is trained with it, and a state that is saved and restored as tensors."""
+
+from collections.abc import Iterator, Mapping
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from fire import Companion, Network, PlasticityManager
+
+from .optimizers import optimizer_tensors, trained_names
+from .randomness import restore_generator
+
+
+class TrainedNetwork:
+    """A network, its optimizer, its initial values, and the target that follows it, under one name.
+
+    An event may give the network another head and the optimizer other tensors: nothing here keeps lists of either.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        module: nn.Module,
+        optimizer: Optimizer,
+        *,
+        head: tuple[str, ...],
+        encoder: tuple[str, ...] = ("encoder",),
+        target: nn.Module | None = None,
+        companions: tuple[Companion, ...] = (),
+    ) -> None:
+        self.name, self.module, self.optimizer, self.target = name, module, optimizer, target
+        self.initial = {key: value.detach().clone() for key, value in module.state_dict().items()}
+        self.head, self.encoder, self.companions = head, encoder, companions
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """What is trained, in the optimizer's order."""
+        return cast(list[Tensor], self.optimizer.param_groups[0]["params"])
+
+    def step(self, loss: Tensor, plasticity: PlasticityManager | None = None) -> None:
+        """One gradient step, with the penalties that methods add and what they do after each step."""
+        if plasticity is not None and (penalty := plasticity.penalty(self.name)) is not None:
+            loss = loss + penalty
+        self.optimizer.zero_grad()
+        # Naming the inputs keeps autograd from computing gradients of other networks that the loss passes through.
+        loss.backward(inputs=self.parameters)
+        self.optimizer.step()
+        if plasticity is not None and plasticity.acts_every_step:
+            plasticity.after_step(self.name)
+
+    def plastic(self) -> Network:
+        """As plasticity methods see it."""
+        return Network(
+            self.name, self.module, self.initial, self.optimizer, self.target, self.companions, self.encoder, self.head
+        )
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Everything that a checkpoint keeps of it, by name."""
+        groups = {self.name: self.module.state_dict(), f"initial.{self.name}": self.initial}
+        if self.target is not None:
+            groups[f"target_{self.name}"] = self.target.state_dict()
+        for prefix, values in groups.items():
+            yield from ((f"{prefix}.{name}", value) for name, value in values.items())
+        held = optimizer_tensors(self.optimizer, trained_names(self.module))
+        yield from ((f"optimizer.{self.name}.{name}", value) for name, value in held)
+
+
+class SavedAgent:
+    """The state of an agent: of its networks, its random streams, and other tensors that it names."""
+
+    networks: tuple[TrainedNetwork, ...]
+    generators: Mapping[str, torch.Generator]
+
+    def other_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Tensors beside those of the networks, which are restored in place."""
+        yield from ()
+
+    def plastic(self) -> tuple[Network, ...]:
+        return tuple(network.plastic() for network in self.networks)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return dict(pair for network in self.networks for pair in network.tensors()) | dict(self.other_tensors())
+
+    def state_dict(self) -> dict[str, Tensor]:
+        state = {name: value.contiguous() for name, value in self._tensors().items()}  # some keep channels innermost
+        return state | {f"generator.{name}": stream.get_state() for name, stream in self.generators.items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        copy_saved_(self._tensors(), state)
+        for name, stream in self.generators.items():
+            restore_generator(stream, state[f"generator.{name}"])
+
+
+@torch.no_grad()
+def copy_saved_(own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
+    """Copy all saved tensors in place or, where a name is missing or a shape differs, none."""
+    if missing := sorted(own.keys() - saved.keys()):
+        raise ValueError(f"the saved agent lacks {missing[0]!r} and {len(missing) - 1} more; was it another size?")
+    for name, value in own.items():
+        if value.shape != saved[name].shape:
+            raise ValueError(
+                f"the saved agent's {name!r} has shape {tuple(saved[name].shape)}, this one's {tuple(value.shape)}"
+            )
+    for name, value in own.items():
+        value.copy_(saved[name])

@@ -1,0 +1,67 @@
+"""Soft actor-critic: how it is built, its presets, and what the publications do with it."""
+
+import numpy as np
+import torch
+from gymnasium import spaces
+
+from fire import Fire, Intervention, NoIntervention, Reset, ResetHead, ShrinkPerturb
+
+from ..agent import Kind, Preset, Surroundings
+from .agent import SAC
+from .settings import SACSettings
+
+# What the publication does with this agent: everything projected or reset, optimizers and temperature renewed.
+PUBLISHED_METHODS: dict[str, Intervention] = {
+    "none": NoIntervention(),
+    "reset": Reset(scope="all", optimizer="renew", companions="renew", target="copy"),
+    "shrink-perturb": ShrinkPerturb(keep=0.2, scope="all", optimizer="renew", companions="renew", target="copy"),
+    "fire": Fire(solver="newton-schulz", scope="all", optimizer="renew", companions="renew", target="copy"),
+    # As Nikishin et al. reset DrQ, but for the size of a head: there about half the agent, here its last linear layers.
+    "reset-head": ResetHead(layers="all", optimizer="head", companions="renew", target="same"),
+}
+PRESETS = {
+    "paper": Preset("the published setting", {}),
+    "quick": Preset(
+        "narrower networks, minutes on two CPU cores",
+        {
+            "steps": 30_000,
+            "learning_starts": 1_000,
+            "eval_every": 2_000,
+            "log_every": 500,
+            "checkpoint_every": 7_500,
+            "critic_width": 128,
+            "actor_width": 64,
+            "batch_size": 128,
+            "learning_rate": 3e-4,
+        },
+    ),
+}
+DESCRIPTION = """Train SAC with SimBa networks. With no preset this is the published setting of the FIRE paper;
+--preset quick is the same in narrower networks and takes minutes on two CPU cores.
+--steps, --eval-every, --checkpoint-every, --reinit-at and @STEP count environment steps; --reinit-every counts
+gradient updates; --learning-starts and --replay-capacity count decisions (environment steps / --action-repeat)."""
+
+
+def build(surroundings: Surroundings, settings: SACSettings, seed: np.random.SeedSequence, device: torch.device) -> SAC:
+    """The agent for these sizes of observations and actions, and this length of an episode."""
+    observation_size, action_size = _sizes(surroundings)
+    limit = surroundings.episode_steps
+    gamma = settings.discount(limit / surroundings.action_repeat if limit else None)
+    return SAC(observation_size, action_size, settings, seed=seed, gamma=gamma, device=device)
+
+
+def _sizes(surroundings: Surroundings) -> tuple[int, int]:
+    """Sizes of observation and action; SAC works on flat, bounded boxes."""
+    name, observation, action, *_ = surroundings
+    if isinstance(action, spaces.Discrete):
+        raise ValueError(f"{name}: SAC needs continuous actions, this environment counts its own: use train_dqn.py")
+    if not (isinstance(observation, spaces.Box) and len(observation.shape) == 1):
+        raise ValueError(f"{name}: SAC needs flat vector observations, this environment's are {observation}")
+    if not (isinstance(action, spaces.Box) and len(action.shape) == 1 and np.isfinite([action.low, action.high]).all()):
+        raise ValueError(f"{name}: SAC needs bounded continuous actions, this environment's are {action}")
+    return observation.shape[0], action.shape[0]
+
+
+KIND = Kind(SACSettings, _sizes, build, PUBLISHED_METHODS, PRESETS, DESCRIPTION)
+
+__all__ = ["KIND", "PUBLISHED_METHODS", "SAC", "SACSettings"]

@@ -1,0 +1,192 @@
+"""Soft actor-critic with SimBa networks, in the published order: actor, temperature, critic, target.
+
+Haarnoja et al. 2018, "Soft Actor-Critic Algorithms and Applications"; Lee et al. 2025, "SimBa"; settings and order
+as in the experiments of "FIRE: Frobenius-Isometry Reinitialization" (ICLR 2026).
+"""
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fire import Companion, PlasticityManager
+from replay import Batch
+
+from ..learning import SavedAgent, TrainedNetwork
+from ..optimizers import adamw, optimizer_tensors
+from .networks import Actor, Critic, squashed_sample
+from .settings import SACSettings
+from .statistics import RunningStatistics
+
+METRICS = ("actor_loss", "critic_loss", "temperature", "entropy", "action_value")
+
+
+class SAC(SavedAgent):
+    """An actor, an ensemble of critics as one batched product, their target, and a temperature."""
+
+    def __init__(
+        self,
+        observation_size: int,
+        action_size: int,
+        settings: SACSettings,
+        *,
+        seed: np.random.SeedSequence,
+        gamma: float = 0.99,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.settings, self.gamma, self.device = settings, gamma, torch.device(device)
+        self.action_size = action_size
+        self.target_entropy = settings.target_entropy_scale * action_size
+        weights_seed, acting_seed, update_seed = (int(child.generate_state(1, np.uint64)[0]) for child in seed.spawn(3))
+        self.acting_generator = torch.Generator(self.device).manual_seed(acting_seed)
+        self.update_generator = torch.Generator(self.device).manual_seed(update_seed)
+        self.generators = {"acting": self.acting_generator, "update": self.update_generator}
+
+        # Drawn on the CPU, so that every device starts from the same weights.
+        generator = torch.Generator().manual_seed(weights_seed)
+        actor = Actor(observation_size, action_size, settings.actor_width, settings.actor_blocks)
+        critic = Critic(observation_size, action_size, settings.critic_width, settings.critic_blocks, settings.critics)
+        actor.initialise(generator)
+        critic.initialise(generator)
+        self.actor, self.critic = actor.to(self.device), critic.to(self.device)
+        self.target_critic = Critic(
+            observation_size, action_size, settings.critic_width, settings.critic_blocks, settings.critics
+        ).to(self.device)
+        self.target_critic.load_state_dict(self.critic.state_dict())
+        self.target_critic.requires_grad_(False)
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(settings.initial_temperature), device=self.device))
+        self.statistics = RunningStatistics(observation_size).to(self.device)
+
+        adam = (settings.learning_rate, (settings.beta1, settings.beta2), settings.epsilon)
+        self.temperature_optimizer = adamw([self.log_temperature], *adam, 0.0)
+        temperature = Companion(
+            "temperature", (self.log_temperature,), (self.log_temperature.detach().clone(),), self.temperature_optimizer
+        )
+        self.trained_actor = TrainedNetwork(
+            "actor",
+            self.actor,
+            adamw(list(self.actor.parameters()), *adam, settings.weight_decay),
+            head=("mean", "log_std"),
+            companions=(temperature,),
+        )
+        self.trained_critic = TrainedNetwork(
+            "critic",
+            self.critic,
+            adamw(list(self.critic.parameters()), *adam, settings.weight_decay),
+            head=("value",),
+            target=self.target_critic,
+        )
+        self.networks = (self.trained_actor, self.trained_critic)
+
+    # Acting
+
+    def observe(self, observations: np.ndarray) -> None:
+        if self.settings.normalize_observations:
+            self.statistics.update(torch.as_tensor(observations, device=self.device))
+
+    @torch.no_grad()
+    def act(self, observations: np.ndarray, explore: bool) -> np.ndarray:
+        mean, log_std = self.actor(self._normalise(torch.as_tensor(observations, device=self.device)))
+        if explore:
+            noise = torch.randn(mean.shape, generator=self.acting_generator, device=self.device)
+            mean = mean + log_std.exp() * noise
+        return torch.tanh(mean).cpu().numpy()
+
+    def random_actions(self, count: int) -> np.ndarray:
+        uniform = torch.rand(count, self.action_size, generator=self.acting_generator, device=self.device)
+        return (2 * uniform - 1).cpu().numpy()
+
+    def _normalise(self, observations: Tensor) -> Tensor:
+        return self.statistics.normalise(observations) if self.settings.normalize_observations else observations.float()
+
+    # Learning
+
+    def noise(self, updates: int, batch_size: int) -> Tensor:
+        """Unit normal noise of K updates, for the actor's and the target's samples: (K, 2, batch, action)."""
+        shape = (updates, 2, batch_size, self.action_size)
+        return torch.randn(shape, generator=self.update_generator, device=self.device)
+
+    def update(self, batches: Batch, plasticity: PlasticityManager | None = None) -> dict[str, Tensor]:
+        updates, batch_size = batches.rewards.shape
+        noise = self.noise(updates, batch_size)
+        with torch.no_grad():
+            batches = batches._replace(
+                observations=self._normalise(batches.observations),
+                next_observations=self._normalise(batches.next_observations),
+            )
+        total = torch.zeros(len(METRICS), device=self.device)
+        for k in range(updates):
+            total += self.gradient_step(Batch(*(tensor[k] for tensor in batches)), noise[k], plasticity)
+        return dict(zip(METRICS, (total / updates).unbind(), strict=True))
+
+    def gradient_step(self, batch: Batch, noise: Tensor, plasticity: PlasticityManager | None = None) -> Tensor:
+        """One published update on normalised observations, noise (2, batch, action); the METRICS as one tensor."""
+        actor_loss, log_density = self.actor_loss(batch.observations, noise[0])
+        self.trained_actor.step(actor_loss, plasticity)
+
+        entropy = -log_density.detach().mean()
+        temperature_loss = self.log_temperature.exp() * (entropy - self.target_entropy)
+        self.temperature_optimizer.zero_grad()
+        temperature_loss.backward(inputs=[self.log_temperature])
+        self.temperature_optimizer.step()
+
+        targets = self.critic_targets(batch, noise[1])
+        critic_loss, values = self.critic_loss(batch, targets)
+        self.trained_critic.step(critic_loss, plasticity)
+
+        self.move_target()
+        with torch.no_grad():
+            temperature = self.log_temperature.exp()
+            return torch.stack(
+                (actor_loss.detach(), critic_loss.detach(), temperature, entropy, values.detach().mean())
+            )
+
+    @torch.no_grad()
+    def move_target(self) -> None:
+        """The target towards the critic, frozen parameters too: an injected target's old head becomes the critic's."""
+        targets: list[Tensor] = list(self.target_critic.parameters())
+        torch._foreach_lerp_(targets, list[Tensor](self.critic.parameters()), self.settings.target_rate)
+
+    def actor_loss(self, observations: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """mean(alpha log pi - min Q) with the critic and alpha as they are; and log pi."""
+        mean, log_std = self.actor(observations)
+        actions, log_density = squashed_sample(mean, log_std, noise)
+        values = self.critic(observations, actions).amin(0)
+        return (self.log_temperature.detach().exp() * log_density - values).mean(), log_density
+
+    @torch.no_grad()
+    def critic_targets(self, batch: Batch, noise: Tensor) -> Tensor:
+        """r + gamma (1 - terminated) (min Q' - alpha log pi'); a truncated episode goes on in its value."""
+        mean, log_std = self.actor(batch.next_observations)
+        actions, log_density = squashed_sample(mean, log_std, noise)
+        values = self.target_critic(batch.next_observations, actions).amin(0)
+        soft_values = values - self.log_temperature.exp() * log_density
+        return batch.rewards + self.gamma * (1 - batch.terminated) * soft_values
+
+    def critic_loss(self, batch: Batch, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Squared errors, a mean over the batch and a sum over the members; and the members' values."""
+        values = self.critic(batch.observations, batch.actions)
+        return (values - targets).square().mean(1).sum(), values
+
+    def losses(self, batch: Batch, seed: int) -> dict[str, Callable[[], Tensor]]:
+        """Of the actor and the critic, on raw observations, with noise of the seed's own."""
+        generator = torch.Generator(self.device).manual_seed(seed)
+        noise = torch.randn((2, len(batch.rewards), self.action_size), generator=generator, device=self.device)
+        with torch.no_grad():
+            observations = self._normalise(batch.observations)
+            batch = batch._replace(
+                observations=observations, next_observations=self._normalise(batch.next_observations)
+            )
+        targets = self.critic_targets(batch, noise[1])
+        return {
+            "actor": lambda: self.actor_loss(observations, noise[0])[0],
+            "critic": lambda: self.critic_loss(batch, targets)[0],
+        }
+
+    def other_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        yield from ((f"statistics.{name}", value) for name, value in self.statistics.state_dict().items())
+        yield "log_temperature", self.log_temperature.detach()
+        held = optimizer_tensors(self.temperature_optimizer, ["log_temperature"])
+        yield from ((f"optimizer.temperature.{name}", value) for name, value in held)

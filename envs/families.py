@@ -1,0 +1,155 @@
+"""The families of environments in one table: which names belong to each, how it makes environments, what they need.
+
+A name belongs to the first family that claims it. A new family is an entry of `FAMILIES`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.vector import VectorEnv
+
+from .atari import AtariEnv, AtariVectorEnv
+from .atari_names import is_atari
+from .atari_settings import AtariSettings
+from .generic import is_mujoco_task, make_generic, make_generic_vector
+from .humanoid import HumanoidEnv, HumanoidVectorEnv
+from .known_names import NATIVE, gymnasium_id, native_name, require_known
+from .minatar import PREFIX as MINATAR
+from .minatar import make_minatar, make_minatar_vector
+from .original import PREFIX as ORIGINAL
+from .original import OriginalEnv, OriginalVectorEnv
+from .saved import with_seeds, with_state
+from .suite import PREFIX as SUITE
+from .suite import make_suite, make_suite_vector
+
+STANDARD_ATARI = AtariSettings()
+PICTURES_KEPT = 4  # the observation of an Atari game, the one before, and their copies
+
+
+class Needs(NamedTuple):
+    """What one environment needs when there are many, as measured: known before any is made."""
+
+    bytes: int
+    seconds: float  # to make it and to begin its first episode
+
+
+class Asked(NamedTuple):
+    """What `make` or `make_vec` is asked for. `atari` is for Atari games only, `threads` where threads step."""
+
+    name: str
+    seed: int | None
+    action_repeat: int
+    atari: AtariSettings
+    render_mode: str | None = None
+    num_envs: int = 1
+    threads: int = 1
+
+
+class Family(NamedTuple):
+    """Environments that are made in the same way."""
+
+    claims: Callable[[str], bool]
+    make: Callable[[Asked], gym.Env[Any, Any]]
+    make_vec: Callable[[Asked], VectorEnv[Any, Any, Any]]
+    needs: Callable[[str, AtariSettings], Needs]
+    has_threads: bool = False
+
+
+def family_of(name: str) -> Family:
+    """The family that a name belongs to."""
+    return next(family for family in FAMILIES if family.claims(name))
+
+
+def needs_of_one(name: str, atari: AtariSettings = STANDARD_ATARI) -> Needs:
+    """What one environment of a vector needs; `atari` is for Atari games only."""
+    return family_of(name).needs(name, atari)
+
+
+def _make_native(asked: Asked) -> gym.Env[Any, Any]:
+    env = HumanoidEnv(NATIVE[native_name(asked.name)], asked.seed, asked.action_repeat, asked.render_mode)
+    env.spec = _native_spec(asked, action_repeat=asked.action_repeat, render_mode=asked.render_mode)
+    return env
+
+
+def _make_native_vector(asked: Asked) -> VectorEnv[Any, Any, Any]:
+    task = NATIVE[native_name(asked.name)]
+    env = HumanoidVectorEnv(task, asked.num_envs, asked.seed, asked.action_repeat, asked.threads)
+    env.spec = _native_spec(asked, action_repeat=asked.action_repeat)
+    return env
+
+
+def _native_spec(asked: Asked, **settings: Any) -> EnvSpec:
+    spec = copy.deepcopy(gym.spec(gymnasium_id(asked.name)))
+    spec.kwargs |= settings
+    return spec
+
+
+def _atari_settings(asked: Asked) -> AtariSettings:
+    if asked.action_repeat != 1:
+        held = f"{asked.name} holds an action for --frame-skip emulator frames"
+        raise ValueError(f"action_repeat is {asked.action_repeat}; {held}")
+    return asked.atari
+
+
+def _make_any(asked: Asked) -> gym.Env[Any, Any]:
+    require_known(asked.name)
+    return with_seeds(make_generic(asked.name, None, asked.action_repeat, asked.render_mode), asked.seed)
+
+
+def _make_any_vector(asked: Asked) -> VectorEnv[Any, Any, Any]:
+    require_known(asked.name)
+    return with_state(make_generic_vector(asked.name, asked.num_envs, asked.seed, asked.action_repeat))
+
+
+NATIVE_TASKS = Family(
+    claims=lambda name: native_name(name) in NATIVE,
+    make=_make_native,
+    make_vec=_make_native_vector,
+    needs=lambda name, atari: Needs(20_000, 0.0004),  # all share one model
+    has_threads=True,
+)
+ATARI_GAMES = Family(
+    claims=is_atari,
+    make=lambda asked: AtariEnv(asked.name, asked.seed, asked.render_mode, _atari_settings(asked)),
+    make_vec=lambda asked: AtariVectorEnv(
+        asked.name, asked.num_envs, asked.seed, _atari_settings(asked), asked.threads
+    ),
+    needs=lambda name, atari: Needs(1_500_000 + PICTURES_KEPT * atari.stack * atari.screen_size**2, 0.25),
+    has_threads=True,
+)
+SUITE_TASKS = Family(
+    claims=lambda name: name.startswith(SUITE),
+    make=lambda asked: make_suite(asked.name, asked.seed, asked.action_repeat, asked.render_mode),
+    make_vec=lambda asked: make_suite_vector(asked.name, asked.num_envs, asked.seed, asked.action_repeat),
+    needs=lambda name, atari: Needs(103_000_000, 0.3) if name.startswith(f"{SUITE}dog") else Needs(13_000_000, 0.1),
+)
+MINATAR_GAMES = Family(
+    claims=lambda name: name.startswith(MINATAR),
+    make=lambda asked: make_minatar(asked.name, asked.seed, asked.action_repeat, asked.render_mode),
+    make_vec=lambda asked: make_minatar_vector(asked.name, asked.num_envs, asked.seed, asked.action_repeat),
+    needs=lambda name, atari: Needs(20_000, 0.001),
+)
+ORIGINAL_TASKS = Family(
+    claims=lambda name: name.startswith(ORIGINAL),
+    make=lambda asked: OriginalEnv(asked.name, asked.seed, asked.action_repeat, asked.render_mode),
+    make_vec=lambda asked: OriginalVectorEnv(
+        asked.name, asked.num_envs, asked.seed, asked.action_repeat, asked.threads
+    ),
+    needs=lambda name, atari: (
+        Needs(250_000_000, 2.0) if name.startswith(f"{ORIGINAL}h1touch") else Needs(65_000_000, 0.3)
+    ),
+    has_threads=True,
+)
+WHATEVER_GYMNASIUM_KNOWS = Family(
+    claims=lambda name: True,
+    make=_make_any,
+    make_vec=_make_any_vector,
+    # Of its MuJoCo tasks, or of CartPole, which needs the least.
+    needs=lambda name, atari: Needs(1_200_000, 0.005) if is_mujoco_task(name) else Needs(5_000, 0.0005),
+)
+FAMILIES = (NATIVE_TASKS, ATARI_GAMES, SUITE_TASKS, MINATAR_GAMES, ORIGINAL_TASKS, WHATEVER_GYMNASIUM_KNOWS)

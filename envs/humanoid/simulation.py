@@ -1,0 +1,171 @@
+"""Any number of robots in one task, each in its own episode: what the single and the vector environment share.
+
+A simulation resets no robot by itself: its owner says which robots begin again. `get_state` gives it as plain arrays.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..seeding import generator_from_words, generator_words
+from ..state_checks import MOST, State, like, require_count, require_finite
+from .physics import Array, Physics
+from .task import EPISODE_STEPS, START_NOISE, Parts, Task
+
+# Constants are arrays without dimensions, see `tolerances`.
+ONE = np.array(1, dtype=np.float32)
+ONE_STEP, LAST_STEP = np.array(1), np.array(EPISODE_STEPS)
+
+EVERYONE = slice(None)
+
+
+class Outcome(NamedTuple):
+    """What one decision led to, one entry per robot; rewards are summed over repeats, parts are the last step's."""
+
+    rewards: Array
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    parts: Parts
+
+
+class Simulation:
+    """`len(generators)` robots, each drawing its starts from its own generator."""
+
+    def __init__(self, task: Task, generators: list[np.random.Generator], action_repeat: int, threads: int) -> None:
+        self.task = task
+        self.generators = generators
+        self.action_repeat = action_repeat
+        model = task.compile()
+        self.physics = Physics(
+            model, len(generators), threads, {name: kept.shape for name, kept in task.memory.items()}
+        )
+        self.elapsed = np.zeros(len(generators), dtype=np.int64)
+        self._start = model.key_qpos[0].copy()
+        low, high = model.actuator_ctrlrange.T.astype(np.float32)
+        self._low, self._half_span = low, (high - low) / 2
+        self._action_shape = (len(generators), model.nu)
+        self._everyone = np.arange(len(generators))
+        for row in range(len(generators)):
+            self._place(row, self._start)
+            self.physics.settle(row)
+
+    def reset(self, row: int) -> None:
+        """Begins a new episode: the keyframe with noise on every position, at rest, then the task's own changes."""
+        generator = self.generators[row]
+        self._place(row, self._start + generator.uniform(-START_NOISE, START_NOISE, size=len(self._start)))
+        self.task.place(self.physics, row, generator)
+        self.physics.settle(row)
+
+    def _place(self, row: int, qpos: Array) -> None:
+        self.physics.time[row] = 0
+        self.physics.qpos[row] = qpos
+        self.physics.qvel[row] = 0
+        for kept in self.physics.memory.values():
+            kept[row] = 0
+        self.elapsed[row] = 0
+
+    def step(self, actions: ArrayLike) -> Outcome:
+        """Carries out one action in [-1, 1] per robot, `action_repeat` times or until its episode is over."""
+        controls = self._controls(actions)
+        outcome = self._advance(controls, self._everyone)
+        for _ in range(self.action_repeat - 1):
+            running = np.flatnonzero(~(outcome.terminated | outcome.truncated))
+            if not len(running):
+                break
+            before, outcome = outcome.rewards, self._advance(controls, running)
+            # Those whose episode is over rest: judged again from unchanged numbers, only their reward must not count.
+            before[running] += outcome.rewards[running]
+            outcome = outcome._replace(rewards=before)
+        return outcome
+
+    def _controls(self, actions: ArrayLike) -> NDArray[np.float32]:
+        # In float32, as in the original: in float64 a step differs from it by up to 3e-5.
+        actions = np.asarray(actions, dtype=np.float32)
+        if actions.shape != self._action_shape:
+            raise ValueError(f"the actions have shape {actions.shape}, {self._action_shape} is needed")
+        controls = (actions + ONE) * self._half_span + self._low
+        if not math.isfinite(np.vdot(controls, controls)) and not np.isfinite(controls).all():  # the quick test first
+            raise ValueError("an action holds NaN or infinity; allowed are numbers from -1 to 1")
+        return controls
+
+    def _advance(self, controls: NDArray[np.float32], running: NDArray[np.int64]) -> Outcome:
+        if len(running) == self.physics.count:
+            self.physics.step(controls)
+            self.elapsed += ONE_STEP
+            self.task.keep(self.physics, EVERYONE)
+        else:
+            self.physics.step_some(controls, running)
+            self.elapsed[running] += ONE_STEP
+            self.task.keep(self.physics, running)
+        return self.judge()
+
+    def judge(self) -> Outcome:
+        """What the last step was worth, and whose episode is over."""
+        rewards, parts = self.task.reward(self.physics)
+        return Outcome(rewards, self.task.terminated(self.physics), self.elapsed >= LAST_STEP, parts)
+
+    def observations(self) -> Array:
+        """What the task shows of every robot, a new array."""
+        return self.task.observe(self.physics)
+
+    def get_state(self) -> State:
+        """Everything that decides the future and the present observation, as arrays with one row per robot."""
+        return {name: values.copy() for name, values in self._arrays().items()} | {
+            "random_generator": np.stack([generator_words(generator) for generator in self.generators])
+        }
+
+    def set_state(self, given: Mapping[str, ArrayLike]) -> None:
+        """Puts every robot where `get_state` saw it; positions and velocities alone leave the rest as it is."""
+        wanted = self._checked(given)
+        if "random_generator" in wanted:
+            self.generators[:] = [generator_from_words(words) for words in wanted.pop("random_generator")]
+        readings = wanted.pop("readings", None)
+        arrays = self._arrays()
+        for name, values in wanted.items():
+            arrays[name][:] = values
+        for row in range(len(self.generators)):
+            self.physics.settle(row)
+        if readings is not None:  # those of the last step, which some observations show, are one physics step older
+            self.physics.last_readings[:] = readings
+
+    def _checked(self, given: Mapping[str, ArrayLike]) -> State:
+        """The given part of a state as arrays; refused before anything is changed."""
+        present = self.get_state()
+        if unknown := sorted(given.keys() - present.keys()):
+            raise ValueError(f"{unknown[0][:80]!r} is not part of the state; its parts are {', '.join(present)}")
+        if missing := sorted({"qpos", "qvel"} - given.keys()):
+            raise ValueError(f"a state holds {', '.join(present)}; {missing[0]!r} is missing")
+        wanted = {name: like(name, value, present[name]) for name, value in given.items()}
+        counts = {"elapsed_steps": MOST} | {
+            name: kept.highest for name, kept in self.task.memory.items() if kept.highest is not None
+        }
+        for name, values in wanted.items():
+            require_finite(name, values)
+            if name in counts:
+                require_count(name, values, counts[name])
+        for words in wanted.get("random_generator", ()):
+            generator_from_words(words)
+        return wanted
+
+    def _arrays(self) -> State:
+        physics = self.physics
+        return {
+            "time": physics.time,
+            "qpos": physics.qpos,
+            "qvel": physics.qvel,
+            "readings": physics.last_readings,
+            "elapsed_steps": self.elapsed,
+            **physics.memory,
+        }
+
+
+def named(positions_and_velocities: Sequence[ArrayLike], state: Mapping[str, ArrayLike]) -> dict[str, ArrayLike]:
+    """A state whose positions and velocities may be given without their names, as to `MujocoEnv.set_state`."""
+    if len(positions_and_velocities) > 2:
+        raise ValueError(f"{len(positions_and_velocities)} arrays without names are given; allowed are qpos and qvel")
+    return {**dict(zip(("qpos", "qvel"), positions_and_velocities, strict=False)), **state}

@@ -1,0 +1,80 @@
+"""The names of environments: for lists, for --help, and to refuse a name that does not exist."""
+
+from __future__ import annotations
+
+import difflib
+import textwrap
+from importlib.util import find_spec
+
+import gymnasium as gym
+
+from .atari_names import INSTALL, games, is_atari, require_no_other_spelling
+from .humanoid import TASKS
+from .minatar import PREFIX as MINATAR
+from .minatar import minatar_names
+from .original import PREFIX as ORIGINAL
+from .suite import PREFIX as SUITE
+from .suite import benchmark_names
+
+NAMESPACE = "fire_rl"
+NATIVE = {f"h1-{name}": task for name, task in TASKS.items()}
+
+
+def native_name(name: str) -> str:
+    """`h1-walk` for `h1-walk`, `h1-walk-v0` and `fire_rl/h1-walk-v0`: a key of `NATIVE`, if it is a native task."""
+    return name.removeprefix(f"{NAMESPACE}/").removesuffix("-v0")
+
+
+def gymnasium_id(name: str) -> str:
+    """The id under which Gymnasium knows a native task: bare names belong to the original."""
+    return f"{NAMESPACE}/{native_name(name)}-v0"
+
+
+def names() -> list[str]:
+    """The native names, the Control suite's, Atari's and MinAtar's where they are installed, then Gymnasium's ids."""
+    others = [*benchmark_names(), *(games() if find_spec("ale_py") else ()), *minatar_names()]
+    return [*NATIVE, *others, *(name for name in gym.registry if not _has_another_name(name))]
+
+
+def describe_names() -> str:
+    """What kinds of names there are, a line each, for people."""
+    tasks = textwrap.wrap(", ".join(TASKS), width=70)
+    return "\n".join(
+        (
+            "h1-TASK: HumanoidBench's fourteen tasks of the H1, native. TASK is",
+            *(f"  {line}" for line in tasks),
+            f"{SUITE}DOMAIN-TASK: the DeepMind Control suite, such as {SUITE}humanoid-walk",
+            "GAME: Atari games by their names in ale-py, such as Breakout or MsPacman",
+            f"{MINATAR}GAME-v1: MinAtar's games on a grid, such as {MINATAR}Breakout-v1",
+            f"{ORIGINAL}ID: the original package's robots and tasks, where it is installed,",
+            f"  such as {ORIGINAL}h1hand-walk-v0",
+            "ID: whatever Gymnasium knows, such as HalfCheetah-v5; module:ID: what a module registers",
+        )
+    )
+
+
+def require_known(name: str) -> None:
+    """Refuse a name that neither Gymnasium nor a module that it names can know, with the nearest that there are."""
+    bare = name.removeprefix("ale_py:").removeprefix("minatar:")  # the modules that would register them
+    if bare not in gym.registry or _has_another_name(bare):
+        require_no_other_spelling(bare)
+    if bare != name and (is_atari(bare) or bare.startswith(MINATAR)):
+        raise ValueError(f"environment {name!r} is called {bare!r} here")
+    if ":" in name:
+        if name.count(":") > 1 or not all(name.split(":")):
+            raise ValueError(f"environment {name!r} is not of the form module:id, such as my_package:Task-v0")
+        return  # the module registers it when imported
+    try:
+        gym.spec(name)
+    except gym.error.Error:
+        known = {known.lower(): known for known in [*games(), *names()]}
+        near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.4) or sorted(NATIVE)[:3]
+        nearest = ", ".join(known.get(close, close) for close in near)
+        missing = "" if find_spec("ale_py") else f"; Atari games need ale_py: {INSTALL}"
+        raise ValueError(f"no environment is called {name!r}; the nearest names are {nearest}{missing}") from None
+
+
+def _has_another_name(identifier: str) -> bool:
+    """Ours, and those that ale-py and MinAtar register when they are imported."""
+    entry_point = str(gym.registry[identifier].entry_point)
+    return identifier.startswith(f"{NAMESPACE}/") or entry_point.startswith(("ale_py", "minatar"))

@@ -1,0 +1,218 @@
+"""Runs on a Ray cluster: each is a task that has the ordinary command line as a child process, on whichever node.
+
+The nodes share a file system. A lost node takes its tasks with it; Ray gives them to other nodes, where each run
+continues from its last checkpoint.
+"""
+
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from training.stopping import STOPPED
+
+from ..failure import open_log
+from ..sweep.conduct import Ending
+from ..sweep.grid import ROOT, Job
+from .joining import draining_nodes, join
+from .node import perform
+from .register import Register, check_sight
+
+LOST = "the Ray cluster is gone; its runs stop by themselves, with a checkpoint"
+PROBE = 120.0  # seconds in which a node has to say what it sees; the first import from a shared disk is slow
+# What makes a run compute or draw differently goes with it; the rest of the environment is the node's own.
+PASSED_ON = ("MUJOCO_", "PYOPENGL_", "OMP_", "MKL_", "OPENBLAS_", "ATEN_", "TORCH", "PYTORCH_", "CUBLAS_", "NVIDIA_TF")
+
+
+def say_aside(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+class RayPool:
+    """Gives runs to a Ray cluster as tasks, somewhat more of them than it can run at once.
+
+    Without an address it joins the cluster that is running on this machine, or else begins one of this machine alone.
+    `gpus_per_run` None is one where the cluster has any; 0 hides GPUs from the runs.
+    """
+
+    def __init__(
+        self,
+        address: str | None,
+        threads: int,
+        gpus_per_run: float | None,
+        folder: Path,
+        say: Callable[[str], None] = say_aside,
+        *,
+        memory: float = 0,  # bytes of each run
+    ) -> None:
+        join(address)
+        self.threads, self.memory, self._say = threads, int(memory), say
+        self._nodes = _alive()
+        gpus = any(node["Resources"].get("GPU") for node in self._nodes.values())
+        self.gpus_per_run = float(gpus) if gpus_per_run is None else gpus_per_run
+        self._jobs: dict[Any, Job] = {}  # by the task of each
+        self._places: dict[str, tuple[str, str]] = {}  # the node that has a run's folder open, and its address
+        self._looked = time.monotonic()
+        self._directory = str(Path.cwd())
+        self._sign = folder.absolute() / "logs" / f"seen-{secrets.token_hex(8)}"
+        self._sign.parent.mkdir(parents=True, exist_ok=True)
+        self._sign.touch()
+        try:
+            self._check_nodes()
+            self._begin()
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self) -> None:
+        here = ray.get_runtime_context().get_node_id()
+        # Any: Ray's hints do not know what these calls return.
+        actor: Any = ray.remote(Register)
+        self._register = actor.options(num_cpus=0, max_concurrency=100_000, scheduling_strategy=_only_on(here)).remote()
+        self._environment = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
+        if not self.gpus_per_run:
+            self._environment["CUDA_VISIBLE_DEVICES"] = ""
+        # Only what happens to a worker or its node is tried again: a run that fails has failed.
+        task: Any = ray.remote(perform)
+        self._task = task.options(
+            num_cpus=self.threads,
+            num_gpus=self.gpus_per_run,
+            memory=self.memory or None,
+            max_retries=-1,
+            retry_exceptions=False,
+        )
+
+    def _check_nodes(self) -> None:
+        """Ask every node that will have runs whether it sees their folder, before any run begins."""
+        look: Any = ray.remote(check_sight)
+        found: dict[Any, str] = {}
+        for node, about in self._nodes.items():
+            if self._slots(about):
+                address = about["NodeManagerAddress"]
+                there = look.options(num_cpus=0, max_retries=0, scheduling_strategy=_only_on(node))
+                found[there.remote(address, *self._seen())] = address
+        answered, _ = ray.wait(list(found), num_returns=len(found), timeout=PROBE) if found else ([], [])
+        for answer in answered:
+            try:
+                ray.get(answer)
+            except RayTaskError as error:
+                raise ValueError(_line(error, found[answer])) from None
+            except RayError:  # the node went away meanwhile
+                continue
+
+    def _seen(self) -> tuple[str, str, str]:
+        return self._directory, str(ROOT), str(self._sign)
+
+    # The pool
+
+    @property
+    def slots(self) -> int:
+        """Runs that the cluster, as it is now, can have at once."""
+        return sum(map(self._slots, self._nodes.values()))
+
+    def describe(self) -> str:
+        """The cluster in one line."""
+        gpus = f" and {self.gpus_per_run:g} GPUs" if self.gpus_per_run else ""
+        each = f"{self.threads} CPUs{gpus} each"
+        nodes = f"{len(self._nodes)} node" + ("s" if len(self._nodes) > 1 else "")
+        text = f"Ray cluster {ray.get_runtime_context().gcs_address}, {nodes}: "
+        if self.slots:
+            return f"{text}{self.slots} runs at once, {each}"
+        return f"{text}none has room for a run ({each}); runs wait until one joins that has"
+
+    def room(self) -> bool:
+        """Whether fewer runs were given to Ray than twice its slots: an autoscaler then sees work for more nodes."""
+        return len(self._jobs) < max(2, 2 * self.slots)
+
+    def start(self, job: Job) -> None:
+        self._register.forget.remote(str(job.folder))
+        self._places.pop(str(job.folder), None)
+        task = self._task.remote(job, self._register, self._seen(), self._environment)
+        self._jobs[task] = job
+
+    def wait(self, seconds: float) -> list[Ending]:
+        """Wait for a run to end, at most so many seconds, and return all that have ended."""
+        self._look()
+        tasks = list(self._jobs)
+        if not tasks or not ray.wait(tasks, timeout=seconds)[0]:
+            return []
+        ended, _ = ray.wait(tasks, num_returns=len(tasks), timeout=0)
+        return [Ending(job := self._jobs.pop(task), self._code(task, job)) for task in ended]
+
+    def stop(self) -> None:
+        """Ask every run to stop with a checkpoint; those that have not begun do not begin any more."""
+        self._places = self._ask(self._register.stop.remote())
+        self._nodes = _alive()
+        for task, job in list(self._jobs.items()):
+            if self.where(job) is None:
+                ray.cancel(task)
+                self._jobs[ray.put(STOPPED)] = self._jobs.pop(task)
+
+    def where(self, job: Job) -> str | None:
+        """The address of the node that has the run; None while it waits for one."""
+        node, address = self._places.get(str(job.folder), ("", ""))
+        return address if node in self._nodes and job in self._jobs.values() else None
+
+    def close(self) -> None:
+        """Leave the cluster; one of our own ends with that."""
+        self._sign.unlink(missing_ok=True)
+        ray.shutdown()
+
+    # Inside
+
+    def _slots(self, node: Mapping[str, Any]) -> int:
+        resources = node["Resources"]
+        runs = resources.get("CPU", 0) / self.threads
+        if self.memory:
+            runs = min(runs, resources.get("memory", 0) / self.memory)
+        return int(min(runs, resources.get("GPU", 0) / self.gpus_per_run) if self.gpus_per_run else runs)
+
+    def _look(self) -> None:
+        """Where the runs are, and which nodes came and went."""
+        if time.monotonic() - self._looked < 1:
+            return
+        self._looked = time.monotonic()
+        before, self._nodes = self._nodes, _alive()
+        for lost in before.keys() - self._nodes.keys():
+            self._say(f"node {before[lost]['NodeManagerAddress']} is gone; its runs continue on others")
+        self._places = self._ask(self._register.places.remote())
+        if leaving := draining_nodes():
+            self._register.leave.remote(leaving)
+
+    def _ask(self, answer: Any) -> dict[str, tuple[str, str]]:
+        """The answer of the register; a cluster that does not answer is gone."""
+        try:
+            return ray.get(answer, timeout=PROBE)
+        except (RayError, TimeoutError):
+            raise ConnectionError(LOST) from None
+
+    def _code(self, task: Any, job: Job) -> int:
+        """The exit code of a run; if there is none, the reason goes to the run's log."""
+        try:
+            return int(ray.get(task))
+        except RayError as error:
+            with open_log(job.folder) as log:
+                log.write(f"{_line(error, self.where(job) or 'unknown')}\n".encode())
+            return 1
+
+
+def _only_on(node: str) -> NodeAffinitySchedulingStrategy:
+    return NodeAffinitySchedulingStrategy(node, soft=False)
+
+
+def _alive() -> dict[str, dict[str, Any]]:
+    return {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+
+
+def _line(error: Exception, address: str) -> str:
+    """The reason in one line, where Ray writes many, with the node's address if it is not in our own message."""
+    reason = getattr(error, "cause", None) or error
+    last = ([line.strip() for line in str(reason).splitlines() if line.strip()] or [type(reason).__name__])[-1]
+    return last if isinstance(reason, ValueError) else f"node {address}: {last}"

@@ -1,0 +1,71 @@
+"""The part of a comparison that takes place on a node of a cluster: one run, as a child process of a task."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from training.divergence import DIVERGED
+from training.files import FolderLock
+from training.stopping import STOPPED
+
+from ..sweep import child
+from ..sweep.grid import Job
+from ..sweep.states import state_of
+from .register import check_sight
+
+POLL = 0.5  # seconds between two looks at a child process
+# A node that is cut off gives up after a minute, then its runs write a checkpoint and let go of their folders.
+LOCK_LIMIT = 300.0
+
+
+def perform(job: Job, register: Any, seen: tuple[str, str, str], environment: Mapping[str, str]) -> int:
+    """Begin or continue a run on this node, pass on a request to stop, and return the run's exit code."""
+    terminated = threading.Event()
+    previous = signal.signal(signal.SIGTERM, lambda number, frame: terminated.set())
+    try:
+        node, address = ray.get_runtime_context().get_node_id(), ray.util.get_node_ip_address()
+        check_sight(address, *seen)
+        # Not `ray.get` and `ray.wait`: while a task waits in those, Ray gives its CPUs to another one.
+        if not register.begin.remote(str(job.folder), node, address).future().result():
+            return STOPPED
+        told = register.told_to_stop.remote(node).future()  # fails, and so is done too, when the comparison is gone
+
+        def stopping(seconds: float) -> bool:
+            time.sleep(seconds)
+            return told.done() or terminated.is_set()
+
+        os.chdir(seen[0])
+        if (state := state_of(job)) in ("finished", "diverged"):  # its node was lost before it could say so
+            return 0 if state == "finished" else DIVERGED
+        if not wait_for_folder(job.folder, LOCK_LIMIT, stopping):
+            return STOPPED
+        os.environ.pop("OMP_NUM_THREADS", None)  # Ray's; runs get what the comparison has
+        process = child.start(job, environment, Path(seen[0]))
+        while process.poll() is None and not stopping(POLL):
+            pass
+        child.stop(process)
+        process.wait()
+        return child.code_of(process)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def wait_for_folder(folder: Path, limit: float, stopping: Callable[[float], bool]) -> bool:
+    """Wait until no other process has the run open, such as one on a lost node; False if a stop is asked for first."""
+    deadline = time.monotonic() + limit
+    while folder.exists():
+        try:
+            FolderLock(folder).release()
+            return True
+        except ValueError as error:
+            if time.monotonic() >= deadline:
+                raise ValueError(f"{error}; waited {limit:g} s, it may be a node that was thought lost") from None
+        if stopping(POLL):
+            return False
+    return True

@@ -1,0 +1,110 @@
+"""What stands in a report: its title, its chapters, what was compared, and what has to be kept in mind."""
+
+from collections.abc import Iterable, Sequence
+
+from ..analysis.records import Run
+from ..analysis.results import Across, Compared, Comparison, Results
+from .drawing import looks
+from .run_sections import run_sections
+from .score_sections import score_sections
+from .sections import Chapter, Looks, Report
+from .wording import findings, headline, how_many_ended, made_by, plural, ranges, terms
+
+
+def report_of(results: Results, command: str = "") -> Report:
+    """Everything that the page and the Markdown text show. Figures are drawn, so `drawing.style` is asked for."""
+    first, *others = [comparison.notes for comparison in results.comparisons] or [()]
+    shared = [note for note in first if all(note in notes for notes in others)]
+    methods, notes = looks(results.methods), (*results.notes, *shared)
+    return Report(
+        title=_title(results),
+        lead=_lead(results),
+        notes=notes,
+        chapters=[
+            _chapter(compared, f"{kind}-{index}", methods, notes)
+            for kind, group in (("all", results.across), ("env", results.comparisons))
+            for index, compared in enumerate(group)
+        ],
+        facts=_facts(results),
+        command=command,
+        methods=methods,
+        terms=terms(results.comparisons),
+        acts=any(comparison.acts for comparison in results.comparisons),
+    )
+
+
+def _chapter(compared: Comparison | Across, name: str, methods: Looks, known: Sequence[str]) -> Chapter:
+    sections, lead = score_sections(compared, methods), ""
+    if isinstance(compared, Comparison):
+        sections += run_sections(compared, methods)
+    else:
+        lead = f"Environments: {', '.join(compared.envs)}."
+    return Chapter(
+        name=name,
+        title=f"{compared.agent} · {compared.where}",
+        lead=lead,
+        headline=headline(compared),
+        findings=findings(compared),
+        notes=[note for note in compared.notes if note not in known],
+        made_by=made_by(compared),
+        sections=sections,
+    )
+
+
+def _title(results: Results) -> str:
+    envs = list(dict.fromkeys(comparison.env for comparison in results.comparisons))
+    where = envs[0] if len(envs) == 1 else plural(len(envs), "environment")
+    return f"{plural(len(results.methods), 'method')} on {where}" if envs else "No runs yet"
+
+
+def _runs(compared: Iterable[Compared]) -> list[Run]:
+    return [run.run for each in compared for method in each.methods for run in method.runs]
+
+
+def _lead(results: Results) -> str:
+    """What this is, in a line; the rest stands at the end."""
+    runs = _runs(results.comparisons)
+    steps = " or ".join(dict.fromkeys(f"{run.steps:,}" for run in runs))
+    units = " or ".join(dict.fromkeys(comparison.short_unit for comparison in results.comparisons))
+    agents = ", ".join(dict.fromkeys(comparison.agent for comparison in results.comparisons))
+    finished = all(run.finished for run in runs)
+    done = plural(len(runs), "run") if finished else f"{how_many_ended(runs)} runs"
+    return f"{agents}, {done}, {steps} {units} each, seeds {ranges(run.seed for run in runs)}" if runs else ""
+
+
+def _facts(results: Results) -> dict[str, str]:
+    """What was compared, and with what it was made."""
+    runs = _runs(results.comparisons)
+    facts = {
+        "Agent": _each(f"{comparison.agent} on {comparison.env}" for comparison in results.comparisons),
+        "Runs": how_many_ended(runs) + (f", and {plural(len(results.trunks), 'trunk')}" if results.trunks else ""),
+        "Seeds": ranges(run.seed for run in runs),
+        "Steps": _each(f"{run.steps:,}" for run in runs),
+        "Replay ratio": _each(f"{run.replay_ratio}" for run in runs),
+        "Branch": _each(map(branch_said, results.comparisons)),
+        "Baseline": _each(comparison.baseline for comparison in results.comparisons),
+    }
+    keys = dict.fromkeys(key for run in runs for key in run.made_with)
+    made = {key: _each(run.made_with.get(key, "?") for run in runs) for key in keys}
+    last = ("commit", "processor", "gpu", "threads")
+    facts["Versions"] = ", ".join(f"{key} {value}" for key, value in made.items() if key not in last)
+    facts |= {key.capitalize() if key != "gpu" else "GPU": made[key] for key in last if key in made}
+    return {name: value for name, value in facts.items() if value}
+
+
+def branch_said(comparison: Comparison) -> str:
+    """Whether the methods have their trunks in common."""
+    trunks = [{run.run.branch.trunk for run in method.runs if run.run.branch} for method in comparison.methods]
+    if comparison.branch_step is not None:
+        same = all(own == trunks[0] for own in trunks)
+        subsets = any(own == set().union(*trunks) for own in trunks)
+        from_where = (
+            "from the same trunks" if same else "from the same trunks, though not from all of them"
+            if subsets else "from trunks that the methods do not share"
+        )  # fmt: skip
+        return f"every method {from_where}, at step {comparison.branch_step:,}"
+    return "some runs are branches, at different steps" if any(trunks) else "none: each run is its own from the start"
+
+
+def _each(values: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(values))

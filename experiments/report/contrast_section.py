@@ -1,0 +1,90 @@
+"""The report's section on two methods beside each other: differences, and which is probably better."""
+
+from collections.abc import Sequence
+
+from training.metric import Metric
+
+from ..analysis.results import Compared, Contrast, TrunkCounts
+from ..analysis.statistics import SETTLING_RUNS
+from . import wording
+from .drawing import LONGEST_NAME, shortened
+from .sections import Looks, Section, Table, TableRow, columns_said, rows_figure, ways
+
+
+def contrast_section(compared: Compared, looks: Looks) -> Section | None:
+    contrasts, metric = compared.contrasts, compared.metric
+    if not contrasts:
+        return None
+    pairs, used = [_pair(contrast) for contrast in contrasts], [looks[contrast.method] for contrast in contrasts]
+    minus, over = [" − ".join(pair) for pair in pairs], [" over ".join(pair) for pair in pairs]
+    dots = {name: contrast.trunk_differences for name, contrast in zip(minus, contrasts, strict=True)}
+    figures = (
+        rows_figure(
+            zip(minus, used, [c.final.iqm for c in contrasts], strict=True), f"Difference of final {metric.name}, IQM",
+            f"difference of {metric.words}; {wording.by_direction(metric, 'right', 'left')} of the line is better", metric, dots,
+            difference=True, line=0,
+        ),
+        rows_figure(
+            zip(over, used, [c.final.improvement for c in contrasts], strict=True), "Probability of improvement",
+            "probability; 0.5 is no difference", most=2, line=0.5, limits=(-0.02, 1.02),
+        ),
+    )  # fmt: skip
+    tables = (_sizes(contrasts, metric), _chances(contrasts, metric))
+    shares = [score.trunks.share for c in contrasts for score in (c.final, c.area) if score.trunks]
+    notes = ways([found for c in contrasts for found in (c.final.iqm, c.final.improvement)])
+    return Section("Differences", _text(contrasts), figures, tables, notes + ways(shares, "Shares of trunks"))
+
+
+def _text(contrasts: Sequence[Contrast]) -> str:
+    text = "An interval that holds 0, or a probability whose interval holds 0.5, does not settle which is better."
+    if any(contrast.final.iqm.smallest < SETTLING_RUNS for contrast in contrasts):
+        text += f" One of fewer than {SETTLING_RUNS} runs or pairs settles nothing, wherever it lies."
+    if any(contrast.paired for contrast in contrasts):
+        text += " Paired: both methods branch from the same trunks, which are resampled jointly."
+        text += " Small dots are trunks: the difference of their two branches."
+    if not all(contrast.paired for contrast in contrasts):
+        text += " Not paired: the runs of both methods are resampled independently."
+    return text
+
+
+def _sizes(contrasts: Sequence[Contrast], metric: Metric) -> Table:
+    cells = columns_said([[c.final.iqm, c.final.mean, c.area.iqm, c.area.mean] for c in contrasts], metric, True)
+    rows = tuple(TableRow(c.method, (*_first(c, "−"), *row)) for c, row in zip(contrasts, cells, strict=True))
+    columns = ("methods", "n", "final, IQM", "final, mean", "area, IQM", "area, mean")
+    caption = f"Differences{metric.words.removeprefix(metric.name)}, the first method minus the second"
+    return Table(caption, columns, rows)
+
+
+def _chances(contrasts: Sequence[Contrast], metric: Metric) -> Table:
+    cells = columns_said([[c.final.improvement, c.area.improvement] for c in contrasts], most=2)
+    larger = wording.by_direction(metric, "larger", "smaller")
+    columns = ["methods", "n", f"{metric.better} final", "on trunks", f"{larger} area", "on trunks"]
+    rows = [
+        [*_first(c, "over"), final, _trunks(c.final.trunks), area, _trunks(c.area.trunks)]
+        for c, (final, area) in zip(contrasts, cells, strict=True)
+    ]
+    if not any(contrast.paired for contrast in contrasts):
+        columns, *rows = ([*row[:3], row[4]] for row in (columns, *rows))
+    found = tuple(TableRow(c.method, tuple(row)) for c, row in zip(contrasts, rows, strict=True))
+    caption = "Probability that a run of the first method does better than one of the second"
+    return Table(caption, tuple(columns), found)
+
+
+def _first(contrast: Contrast, word: str) -> tuple[str, str]:
+    names = f"{contrast.method} {word} {contrast.against}"
+    return names, contrast.final.iqm.runs_said("pair" if contrast.paired else "run")
+
+
+def _trunks(counts: TrunkCounts | None) -> str:
+    """`4 of 5, 80% [38, 96]`"""
+    if counts is None:
+        return wording.MISSING
+    ties = f" ({counts.tied} tied)" if counts.tied else ""
+    return f"{counts.better} of {counts.share.n}{ties}, {wording.percent(counts.share)}"
+
+
+def _pair(contrast: Contrast) -> tuple[str, str]:
+    """Both names, short enough that a figure has room for the second too."""
+    room = LONGEST_NAME - 3
+    against = shortened(contrast.against, max(room // 2, room - len(contrast.method)))
+    return shortened(contrast.method, room - len(against)), against

@@ -1,0 +1,206 @@
+"""What the figures of a report share: one look for each method, a canvas, and SVG that follows the reader's theme.
+
+Figures are drawn in the light theme's colours. On the page each of them becomes a variable that the SVG itself sets,
+anew for a dark theme, so that one image serves both; in files for papers they stay as they are.
+"""
+
+import base64
+import io
+import re
+import warnings
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, FuncFormatter
+
+from training.metric import Metric
+
+PIXEL = 1 / 96  # inches
+INK, MUTED, FAINT, GRID, PAPER = "#1f2429", "#626c77", "#b7bec6", "#e2e6ea", "#ffffff"
+TRUNK = "#9aa3ad"  # far from none's grey
+DARK = {TRUNK: "#727d88", INK: "#e4e8ec", MUTED: "#9aa5b1", FAINT: "#515b66", GRID: "#30363d", PAPER: "#14181c"}
+FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', sans-serif"
+DASHED = (0, (4, 3))
+WIDTH = 380  # pixels, of a figure that a phone shows as it is
+LONGEST_NAME = 34  # of a method, in a figure; the page has it whole
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a method is drawn, everywhere: where colours fail, the marker and the dashes still tell."""
+
+    color: str
+    dark: str
+    marker: str
+    dashes: Any = "-"  # as Matplotlib has them
+
+
+# Any two differ by 15 or more (CIE 1976, in L*a*b*) in both themes, to normal sight and under simulated protanopia,
+# deuteranopia and tritanopia (Machado et al., 2009); the five that are compared most often by 20 and more.
+LOOKS = {
+    "none": Look("#4d5560", "#c9d1d9", "o"),
+    "fire": Look("#dd5f00", "#f08030", "D"),
+    "reset": Look("#3673c1", "#2681d7", "s"),
+    "shrink-perturb": Look("#00a66e", "#2bdc89", "^"),
+    "redo": Look("#851d82", "#b8609a", "v"),
+    "reset-head": Look("#8292b7", "#9cb5f2", "<"),
+    "dash": Look("#ba8d4a", "#ffc700", "8"),
+    "injection": Look("#730020", "#b43f4b", "p"),
+    "cbp": Look("#102493", "#7c66a1", "h"),
+    "snr": Look("#715800", "#c3ff80", "d"),
+}
+USUAL = 5  # of them, whose colours others take last
+VARIANTS = ((0, (5, 2)), (0, (1, 1)), (0, (7, 2, 1, 2)))
+
+# Names come from people: none of them is taken for mathematics.
+STYLE: Any = {
+    "text.parse_math": False, "svg.fonttype": "none", "svg.hashsalt": "fire-rl", "font.size": 8.6,
+    "axes.labelsize": 8.6, "axes.titlesize": 9.2, "xtick.labelsize": 8.2, "ytick.labelsize": 8.2,
+    "legend.fontsize": 8.6, "text.color": INK, "axes.labelcolor": MUTED, "axes.edgecolor": MUTED,
+    "axes.titlecolor": INK, "xtick.color": MUTED, "ytick.color": MUTED, "axes.linewidth": 0.7, "grid.color": GRID,
+    "grid.linewidth": 0.7, "xtick.major.width": 0.7, "ytick.major.width": 0.7, "xtick.major.size": 3,
+    "ytick.major.size": 3, "figure.facecolor": PAPER, "axes.facecolor": PAPER, "lines.solid_capstyle": "round",
+    "axes.formatter.use_mathtext": False, "axes.axisbelow": True, "path.simplify_threshold": 0.3,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PageImage:
+    """A figure, as the page holds it."""
+
+    uri: str
+    alt: str
+    width: int
+    height: int
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Everything that is drawn or written as a file inside looks alike."""
+    with warnings.catch_warnings(), matplotlib.rc_context(STYLE):
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the reader's fonts have more of them
+        yield
+
+
+def looks(methods: Iterable[str]) -> dict[str, Look]:
+    """One look for each spelling: that of its name; for a second one of that name, or for a stranger, a free one."""
+    names = list(dict.fromkeys(methods))
+    found = {name: LOOKS[name] for name in names if name in LOOKS}
+    for name in sorted(set(names) - set(found)):
+        less_known = list(LOOKS.values())[USUAL:]
+        start = zlib.crc32(name.encode()) % len(less_known)
+        turned = [*less_known[start:], *less_known[:start], *list(LOOKS.values())[:USUAL]]
+        candidates = (Look(look.color, look.dark, look.marker, dashes) for dashes in VARIANTS for look in turned)
+        taken = {look.color for look in found.values()} if len(found) < len(LOOKS) else set()
+        free = (look for look in candidates if look.color not in taken and look not in found.values())
+        found[name] = next(free, LOOKS["none"])
+    return {name: found[name] for name in names}
+
+
+def canvas(width: int, height: int, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Any]]:
+    """A figure, its size in pixels of the page, and its panels in reading order."""
+    figure = Figure(figsize=(width * PIXEL, height * PIXEL), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.04, h_pad=0.04)  # type: ignore[union-attr, call-arg]
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for axes in panels.flat:
+        plain(axes)
+    return figure, list(panels.flat)
+
+
+def plain(axes: Any) -> None:
+    axes.grid(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def over_steps(axes: Any) -> None:
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.locator_params(axis="x", nbins=6)
+    axes.margins(x=0.015)
+
+
+def mark_branch(axes: Any, step: int | None) -> None:
+    if step is not None:
+        axes.axvline(step, color=MUTED, linewidth=0.9, linestyle=DASHED, zorder=1)
+
+
+def printed_in(metric: Metric | None, axis: Any) -> None:
+    """An axis of shares shows them in per cent."""
+    if metric is not None and metric.scale != 1:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{metric.scale * value:g}"))
+
+
+def shortened(name: str, longest: int = LONGEST_NAME) -> str:
+    """A name as a figure shows it: on one line, its end left out where it is long."""
+    line = " ".join(name.split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def page_image(figure: Figure, alt: str, colors: Iterable[Look]) -> PageImage:
+    """The figure with its own two themes, in a link that needs no file."""
+    width, height = (round(inches / PIXEL) for inches in figure.get_size_inches())
+    content = base64.b64encode(_themed(svg(figure), colors).encode()).decode()
+    return PageImage(f"data:image/svg+xml;base64,{content}", alt, width, height)
+
+
+def svg(figure: Figure, text_as_paths: bool = False) -> str:
+    """The same figure always gives the same text."""
+    _lay_out(figure)
+    content = io.BytesIO()
+    with matplotlib.rc_context({"svg.fonttype": "path" if text_as_paths else "none"}):
+        figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
+    return content.getvalue().decode()
+
+
+def png(figure: Figure) -> bytes:
+    _lay_out(figure)
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=192)
+    return content.getvalue()
+
+
+def _lay_out(figure: Figure) -> None:
+    """Once: left to saving, it would draw the whole figure an additional time."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+
+
+def _themed(drawing: str, colors: Iterable[Look]) -> str:
+    """Colours as variables, fonts that every reader has, and no digits that nobody sees; texts stay as they are."""
+    pairs = {**DARK, **{look.color: look.dark for look in colors}}
+    names = {light: f"--c{index}" for index, light in enumerate(pairs)}
+
+    def tag(match: re.Match[str]) -> str:
+        text = re.sub(r"#[0-9a-f]{6}\b", lambda c: f"var({names[c[0]]})" if c[0] in names else c[0], match[0])
+        text = re.sub(r"(\d+\.\d\d)\d+", r"\1", text)
+        text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", text)
+        text = re.sub(r" font-family: [^;\"]*;| transform=\"rotate\(-?0 [^\"]*\"", "", text)
+        return " ".join(text.split())
+
+    body = drawing[drawing.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", body, flags=re.DOTALL)
+    body = re.sub(r">\s+<", "><", re.sub(r"<[^>]*>", tag, body))
+    body = re.sub(r"<g([^>]*)>((?:<use [^>]*/>)+)</g>", _styled_once, body)
+    light = "".join(f"{name}:{color};" for color, name in names.items())
+    dark = "".join(f"{name}:{pairs[color]};" for color, name in names.items())
+    sheet = f"text{{font-family:{FONTS}}}svg{{{light}}}@media screen and (prefers-color-scheme:dark){{svg{{{dark}}}}}"
+    return body.replace(">", f"><style>{sheet}</style>", 1)
+
+
+def _styled_once(group: re.Match[str]) -> str:
+    """Markers of one line have one style: it is said of their group instead of each."""
+    styles = set(re.findall(r' style="([^"]*)"', group[2]))
+    if len(styles) != 1 or "style=" in group[1]:
+        return group[0]
+    style = styles.pop()
+    plain = group[2].replace(f' style="{style}"', "")
+    return f'<g{group[1]} style="{style}">{plain}</g>'

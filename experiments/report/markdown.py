@@ -1,0 +1,60 @@
+"""A report as Markdown: the same chapters, sections, tables and notes as on the page, without the images."""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from .sections import Chapter, Report, Section, Table
+
+
+def markdown(report: Report) -> str:
+    """The text of `summary.md`."""
+    return "\n\n".join(_report(report)) + "\n"
+
+
+def escaped(text: str) -> str:
+    """Text that Markdown leaves as it is, in a table too."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", " ".join(text.split()))
+
+
+def _report(report: Report) -> Iterator[str]:
+    yield f"# {escaped(report.title)}"
+    yield f"{escaped(report.lead)}. The figures that the text speaks of are in report.html."
+    if report.notes:
+        yield "To be kept in mind:"
+        yield _bullets(report.notes)
+    for chapter in report.chapters:
+        yield from _chapter(chapter)
+    yield "## What was run and with what"
+    yield _bullets(f"{name}: {value}" for name, value in report.facts.items())
+    if report.command:
+        yield f"Made again by: {escaped(report.command)}"
+
+
+def _chapter(chapter: Chapter) -> Iterator[str]:
+    yield f"## {escaped(chapter.title)}"
+    if chapter.lead:
+        yield escaped(chapter.lead)
+    yield from (_bullets(sentences) for sentences in (chapter.findings, chapter.notes) if sentences)
+    for section in chapter.sections:
+        yield from _section(section)
+
+
+def _section(section: Section) -> Iterator[str]:
+    """Of a section without tables, what its figures hold in words."""
+    yield f"### {escaped(section.title)}"
+    if section.text:
+        yield escaped(section.text)
+    if section.figures and not section.tables:
+        yield _bullets(figure.image.alt for figure in section.figures)
+    yield from map(_table, section.tables)
+    if section.notes:
+        yield escaped(" ".join(section.notes))
+
+
+def _table(table: Table) -> str:
+    lines = [table.columns, ["---"] * len(table.columns), *(map(escaped, row.cells) for row in table.rows)]
+    return "\n".join([f"{escaped(table.caption)}:", "", *(f"| {' | '.join(line)} |" for line in lines)])
+
+
+def _bullets(sentences: Iterable[str]) -> str:
+    return "\n".join(f"- {escaped(sentence)}" for sentence in sentences)

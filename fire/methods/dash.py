@@ -1,0 +1,96 @@
+"""DASH: weights shrink by how far they point downhill, w <- w max(lambda, cos(w, -gradient of w)).
+
+w is a row of a matrix, a kernel of a convolution (of one input and output), or all biases of a layer; norms stay.
+
+Source: "DASH: Warm-Starting Neural Network Training in Stationary Settings without Loss of Plasticity", Shin, Oh, Cho
+and Yun, NeurIPS 2024, arXiv 2410.23495. There the gradient is an average over the chunks of a whole data set, in which
+each next one has weight alpha = 0.3; here it is that of network.loss, for an agent on examples from its replay. Alpha
+would change nothing: a cosine does not see the length of one batch's gradient.
+"""
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from ..matrices import Matrix
+from ..measures import undisturbed
+from ..network import MethodNetwork, Network
+from .reinitialization import Reinitialization, Touches
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dash(Reinitialization):
+    """Shrink weights that do not point downhill: w <- w max(least, cos(w, -gradient))."""
+
+    needs_loss: ClassVar[bool] = True
+
+    least: float = field(default=0.3, metadata={"help": "the smallest factor, the publication's lambda, 0 to 1"})
+    # As in the authors' code: the optimizer goes on.
+    optimizer: Literal["renew", "keep"] = field(default="keep", metadata={"help": "its moments and step counts"})
+    companions: Literal["renew", "keep"] = field(default="keep", metadata={"help": "as SAC's temperature"})
+    target: Literal["copy", "keep"] = field(
+        default="copy", metadata={"help": "the target network: a copy, or kept; it has no gradient of its own"}
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(0.0 <= self.least <= 1.0, "least", "must lie between 0 and 1")
+
+    def check(self, network: Network) -> None:
+        super().check(network)
+        for matrix in self.matrices(network.module, self.touches(network)):
+            _kernel_dimensions(matrix, network.module)
+
+    def ready(self, network: MethodNetwork) -> None:
+        for name, direction in _downhill(network).items():
+            if not direction.isfinite().all():
+                raise ValueError(f"dash: the loss has no finite gradient by {name!r}")
+
+    def rewrite(self, module: nn.Module, network: MethodNetwork, touches: Touches) -> None:
+        downhill = _downhill(network)
+        parameters = {name: parameter for name, parameter in module.named_parameters() if name in downhill}
+        for matrix in self.matrices(module, touches):
+            if matrix.parameter not in downhill:  # frozen
+                continue
+            along = _seen_as(matrix.view, parameters[matrix.parameter], downhill[matrix.parameter])
+            matrix.view.mul_(self._factors(matrix.view, along, _kernel_dimensions(matrix, module)))
+            bias = f"{matrix.name.rpartition('.')[0]}.bias".removeprefix(".")
+            if bias in downhill and touches(bias):
+                # Not again, where a module holds several matrices.
+                parameters[bias].mul_(self._factors(parameters[bias], downhill.pop(bias)))
+
+    def _factors(self, weights: Tensor, downhill: Tensor, kernel_dimensions: int = 0) -> Tensor:
+        """Of each vector in the last dimension; of each kernel, where the first dimensions are its positions."""
+        if kernel_dimensions:
+            shape = weights.shape[kernel_dimensions:]
+            weights, downhill = (each.reshape(-1, *shape).movedim(0, -1) for each in (weights, downhill))
+        shares = torch.cosine_similarity(weights, downhill, dim=-1).clamp(min=self.least, max=1.0)
+        return shares if kernel_dimensions else shares.unsqueeze(-1)
+
+
+def _downhill(network: MethodNetwork) -> dict[str, Tensor]:
+    """The loss's negative gradient by each parameter that learns."""
+    learning = {name: parameter for name, parameter in network.module.named_parameters() if parameter.requires_grad}
+    assert network.loss is not None, "the manager sees to it"
+    with undisturbed(network):
+        gradients = torch.autograd.grad(network.loss(), list(learning.values()), materialize_grads=True)
+    return {name: -gradient for name, gradient in zip(learning, gradients, strict=True)}
+
+
+def _kernel_dimensions(matrix: Matrix, module: nn.Module) -> int:
+    """How many of the view's first dimensions are positions in a kernel."""
+    owner = dict(module.named_modules()).get(matrix.name.rpartition(".")[0])
+    if isinstance(owner, _ConvNd):
+        return len(owner.kernel_size)
+    if matrix.kernel_positions > 1:
+        raise ValueError(f"dash: matrix {matrix.name!r} does not say which dimensions of its view are kernel positions")
+    return 0
+
+
+def _seen_as(view: Tensor, parameter: Tensor, values: Tensor) -> Tensor:
+    """Values in the parameter's shape, as the view sees the parameter."""
+    stored = torch.empty_like(parameter).copy_(values)  # in the order in which the parameter is stored
+    return stored.as_strided(view.shape, view.stride(), view.storage_offset() - parameter.storage_offset())

@@ -1,0 +1,86 @@
+"""Adam for new weights among old ones, a count of steps for each: what AdamGnT is to continual backpropagation.
+
+Adam divides its moments by 1 - beta^steps, for they begin at zero, and has one count of steps for a whole parameter.
+With betas 0.9 and 0.999 that moves a new weight up to 6.5 times too far, and too far for hundreds of steps. Therefore
+each step of Adam's is corrected to the step with a count of the weight's own, exactly, for the weight's first 50 steps.
+Then its moments are rescaled once, so that the parameter's count is right for them from there on.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Adam, AdamW, Optimizer
+
+from ..network import MethodNetwork
+from ..units import HiddenLayer, Weights
+from .renewal import Units, by_member, optimizer_state
+
+OWN_STEPS = 50  # for how long Adam counts a new weight's steps by themselves, at most: it costs time
+
+
+def steps_of_its_own(optimizer: Optimizer | None) -> int:
+    """For how many steps a new weight is counted for by itself; 0 for optimizers that do not count."""
+    if type(optimizer) not in (Adam, AdamW):
+        return 0
+    assert optimizer is not None
+    return min(OWN_STEPS, max(round(1 / (1 - group["betas"][1])) for group in optimizer.param_groups))
+
+
+def count_new_steps_(network: MethodNetwork, layers: Sequence[HiddenLayer], step: int, own_steps: int) -> None:
+    """Adam's last step, made that of a weight with a count of its own; asked of all layers before one changes."""
+    assert network.optimizer is not None
+    groups = {id(parameter): group for group in network.optimizer.param_groups for parameter in group["params"]}
+    writes: list[tuple[Tensor, Units, Tensor]] = []
+    for layer in layers:
+        births = network.memory[f"{layer.name}.births"]
+        young = min(int(network.memory[f"{layer.name}.immature_and_young"][1]), layer.shape[-1])
+        if young == 0:
+            continue
+        units = by_member(network.memory[f"{layer.name}.birth"].topk(young).indices)
+        grown = bool(births[(step - own_steps) % len(births)])
+        for weights in (*layer.incoming, *layer.outgoing):
+            parameter = network.module.get_parameter(weights.name)
+            if state := optimizer_state(network, parameter):
+                own = (step - weights.by_unit(network.memory[f"{weights.name}.birth"])[units]).to(parameter.dtype)
+                changes = _with_own_count(weights, units, parameter, state, groups[id(parameter)], own, own_steps)
+                writes += [(view, units, values) for view, values in (changes if grown else [next(changes)])]
+    # A weight between two new units was looked at from both sides: written last, it is changed once.
+    for view, units, values in writes:
+        view[units] = values
+
+
+def _with_own_count(
+    weights: Weights,
+    units: Units,
+    parameter: Tensor,
+    state: Mapping[str, Tensor],
+    group: Mapping[str, Any],
+    own: Tensor,
+    own_steps: int,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The weights with a step by their own count; then, where that ends, moments that go on under the shared one."""
+    shared = state["step"].to(own)
+    own = own.minimum(shared)
+    second = weights.by_unit(state["max_exp_avg_sq" if group["amsgrad"] else "exp_avg_sq"])[units]
+    first = weights.by_unit(state["exp_avg"])[units]
+    beta1, beta2 = group["betas"]
+
+    def direction(count: Tensor) -> Tensor:
+        return first / _weight(beta1, count) / ((second / _weight(beta2, count)).sqrt() + group["eps"])
+
+    rate = -group["lr"] if group["maximize"] else group["lr"]
+    view = weights.by_unit(parameter)
+    yield view, torch.where(own <= own_steps, view[units] + rate * (direction(shared) - direction(own)), view[units])
+    for key, beta in (("exp_avg", beta1), ("exp_avg_sq", beta2), ("max_exp_avg_sq", beta2)):
+        if key in state:
+            moments = weights.by_unit(state[key])
+            handed_over = moments[units] * _weight(beta, shared) / _weight(beta, own)
+            yield moments, torch.where(own == own_steps, handed_over, moments[units])
+
+
+def _weight(beta: float, count: Tensor) -> Tensor:
+    """1 - beta^count, also where that is small."""
+    return -torch.expm1(count * (math.log(beta) if beta else -math.inf))

@@ -1,0 +1,86 @@
+"""ReDo: hidden units that do next to nothing begin anew. Unit i of a layer is dormant where s_i <= tau,
+
+    s_i = mean |h_i| / mean_k mean |h_k|,  over examples (and positions in an image), k over the layer's units.
+
+Its incoming weights become a new draw, its bias and its outgoing weights 0.
+
+Source: "The Dormant Neuron Phenomenon in Deep Reinforcement Learning", Sokar, Agarwal, Castro and Evci, ICML 2023,
+arXiv 2302.12902; tau is that of its experiments with an update per decision or more, 0.025 of those with one in four.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from ..activity import Watch, dormancy_scores
+from ..measures import undisturbed
+from ..network import MethodNetwork, Network, refuse_missing_initial, refuse_unknown
+from ..units import HiddenLayer, Weights, hidden_layers
+from .method import Method
+from .renewal import drawn, forget_moments_, optimizer_state
+
+
+@dataclass(frozen=True, kw_only=True)
+class Redo(Method):
+    """Begin dormant units anew: those with mean |h| <= tau of their layer's mean."""
+
+    needs_loss: ClassVar[bool] = True
+    usual_period: ClassVar[int | None] = 1_000
+
+    tau: float = field(default=0.1, metadata={"help": "0: dead units alone, so that outputs stay, but behind a norm"})
+    outgoing: Literal["zero", "draw"] = field(default="zero", metadata={"help": "their outgoing weights: 0, or a draw"})
+    step_count: Literal["keep", "renew"] = field(
+        default="keep", metadata={"help": "Adam's, of whole parameters with reset weights; moments of these start anew"}
+    )
+    target: Literal["keep", "same"] = field(
+        default="keep", metadata={"help": "the target network: kept, or given the same weights"}
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(self.tau >= 0.0, "tau", "must be at least 0")
+
+    def check(self, network: Network) -> None:
+        if not hidden_layers(network.module):
+            raise ValueError(f"redo: network {network.name!r} has no hidden layer that is known; see plastic_units()")
+        refuse_missing_initial(network)
+        if network.optimizer is not None:
+            refuse_unknown(network.optimizer, advice="")
+
+    @torch.no_grad()
+    def act(self, network: MethodNetwork) -> Mapping[str, float]:
+        dormant = self._dormant(network)
+        # First all that is drawn, then all that is zeroed: what leads from one dormant unit to another ends at zero.
+        for layer, units in dormant:
+            weight, *biases = layer.incoming
+            weight.of(network.module)[units] = drawn(network, weight, units)
+            for bias in biases:
+                bias.of(network.module)[units] = 0.0
+        for layer, units in dormant:
+            for weight in layer.outgoing:
+                weight.of(network.module)[units] = 0.0 if self.outgoing == "zero" else drawn(network, weight, units)
+        for layer, units in dormant:
+            for weights in (*layer.incoming, *layer.outgoing):
+                self._follow(network, weights, units)
+        counts = {f"reset {layer.name}": float(units.sum()) for layer, units in dormant}
+        return counts | {f"units {layer.name}": float(units.numel()) for layer, units in dormant}
+
+    def _follow(self, network: Network, weights: Weights, units: Tensor) -> None:
+        """What goes with weights that were written: their moments, Adam's count of steps, the target's weights."""
+        forget_moments_(network, weights, units)
+        step = optimizer_state(network, network.module.get_parameter(weights.name)).get("step")
+        if isinstance(step, Tensor) and self.step_count == "renew" and units.any():
+            step.zero_()
+        if network.target is not None and self.target == "same":
+            weights.of(network.target)[units] = weights.of(network.module)[units]
+
+    def _dormant(self, network: MethodNetwork) -> list[tuple[HiddenLayer, Tensor]]:
+        """Which units are dormant, (*the layer's shape), in each layer that runs."""
+        layers = hidden_layers(network.module)
+        assert network.loss is not None, "the manager sees to it"
+        with undisturbed(network), torch.no_grad(), Watch(network.module, layers) as watch:
+            network.loss()
+            return [(layer, dormancy_scores(watch[layer.name]) <= self.tau) for layer in layers if layer.name in watch]

@@ -1,0 +1,72 @@
+"""What the methods share that rewrite weights at an event: where they act, and what starts anew with the weights."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
+
+import torch
+from torch import nn
+
+from ..matrices import Matrix, take_inventory
+from ..network import MethodNetwork, Network, lies_in, refuse_missing_initial, refuse_unknown, renew_around_, restore_
+from .method import Method
+
+Touches = Callable[[str], bool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reinitialization(Method, ABC):
+    """Rewrite weights. Defaults as published for SAC: everywhere, optimizer and companions new, target a copy."""
+
+    scope: Literal["all", "encoder", "head"] = field(default="all", metadata={"help": "where it acts"})
+    outside: Literal["keep", "reset"] = field(default="keep", metadata={"help": "the rest: kept, or initial values"})
+    optimizer: Literal["renew", "keep"] = field(default="renew", metadata={"help": "its moments and step counts"})
+    companions: Literal["renew", "keep"] = field(default="renew", metadata={"help": "as SAC's temperature"})
+    target: Literal["copy", "same", "keep"] = field(
+        default="copy", metadata={"help": "the target network: a copy, the same done to it, or kept"}
+    )
+
+    @abstractmethod
+    def rewrite(self, module: nn.Module, network: MethodNetwork, touches: Touches) -> None:
+        """Rewrite, in place, what `touches` names of the module: the network's own, or its target."""
+
+    def altered(self, values: Mapping[str, Any]) -> Self:
+        """What is done to the rest belongs to the scope it was chosen for: with another, the rest is kept."""
+        if values.get("scope", self.scope) != self.scope:
+            values = {"outside": "keep", **values}
+        return super().altered(values)
+
+    def check(self, network: Network) -> None:
+        if self.scope != "all" and not self._parts(network):
+            raise ValueError(f"scope={self.scope}: network {network.name!r} names no such part; choose scope=all")
+        if self.optimizer == "renew" and network.optimizer is not None:
+            refuse_unknown(network.optimizer)
+        refuse_missing_initial(network)
+
+    @torch.no_grad()
+    def act(self, network: MethodNetwork) -> None:
+        self._rewrite_and_reset(network.module, network)
+        if network.target is not None and self.target == "same":
+            self._rewrite_and_reset(network.target, network)
+        optimizer, companions = self.optimizer == "renew", self.companions == "renew"
+        renew_around_(network, optimizer=optimizer, companions=companions, copy=self.target == "copy")
+
+    def touches(self, network: Network) -> Touches:
+        """Which names the method's scope holds."""
+        return lambda name: self.scope == "all" or lies_in(name, self._parts(network))
+
+    def matrices(self, module: nn.Module, touches: Touches) -> list[Matrix]:
+        """The weight matrices in reach; an error names one in reach that nobody has declared."""
+        inventory = take_inventory(module)
+        inventory = replace(inventory, undeclared=tuple(filter(touches, inventory.undeclared)))
+        return [matrix for matrix in inventory.declared().matrices if touches(matrix.name)]
+
+    def _rewrite_and_reset(self, module: nn.Module, network: MethodNetwork) -> None:
+        touches = self.touches(network)
+        self.rewrite(module, network, touches)
+        if self.outside == "reset":
+            restore_(module, network.initial, lambda name: not touches(name))
+
+    def _parts(self, network: Network) -> tuple[str, ...]:
+        return network.head if self.scope == "head" else network.encoder

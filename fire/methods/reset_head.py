@@ -1,0 +1,64 @@
+"""Reset of the head: its weights W <- W_0, the run's own initial ones; the encoder stays, and all that belongs to it.
+
+Source: "The Primacy Bias in Deep Reinforcement Learning", Nikishin, Schwarzer, D'Oro, Bacon and Courville, ICML 2022,
+arXiv 2205.07802. There a head is a new draw. Defaults as published for an actor and a critic behind an encoder (DrQ).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import nn
+
+from ..injected import Injected
+from ..network import Network, lies_in, refuse_missing_initial, refuse_unknown, renew_, renew_around_, restore_
+from .method import Method
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResetHead(Method):
+    """Put the head's initial values back, and keep the encoder: W_head <- W_0."""
+
+    layers: Literal["all", "last"] = field(default="all", metadata={"help": "of the head, those put back"})
+    optimizer: Literal["head", "renew", "keep"] = field(
+        default="head", metadata={"help": "whose moments and step counts start anew: those put back, all, none"}
+    )
+    companions: Literal["renew", "keep"] = field(default="renew", metadata={"help": "as SAC's temperature"})
+    target: Literal["same", "copy", "keep"] = field(
+        default="same", metadata={"help": "the target network: the same done to it, a copy, or kept"}
+    )
+
+    def check(self, network: Network) -> None:
+        if not network.head:
+            raise ValueError(f"reset-head: network {network.name!r} names no head")
+        if self.optimizer != "keep" and network.optimizer is not None:
+            refuse_unknown(network.optimizer)
+        refuse_missing_initial(network)
+
+    @torch.no_grad()
+    def act(self, network: Network) -> Mapping[str, float]:
+        touches = partial(lies_in, parts=self._parts(network))
+        restore_(network.module, network.initial, touches)
+        if network.target is not None and self.target == "same":
+            restore_(network.target, network.initial, touches)
+        put_back = [parameter for name, parameter in network.module.named_parameters() if touches(name)]
+        if network.optimizer is not None and self.optimizer == "head":
+            renew_(network.optimizer, put_back)
+        optimizer, companions = self.optimizer == "renew", self.companions == "renew"
+        renew_around_(network, optimizer=optimizer, companions=companions, copy=self.target == "copy")
+        return {"weights put back": float(sum(parameter.numel() for parameter in put_back))}
+
+    def _parts(self, network: Network) -> tuple[str, ...]:
+        """Names of the modules that are put back."""
+        if self.layers == "all":
+            return network.head
+        return tuple(last for name in network.head for last in _last(name, network.module.get_submodule(name)))
+
+
+def _last(name: str, module: nn.Module) -> list[str]:
+    """The last layer that has weights; of an injected head, that of each of its parts."""
+    if isinstance(module, Injected):
+        return [last for key, part in module.named_children() for last in _last(f"{name}.{key}", part)]
+    return [key for key, child in module.named_modules(prefix=name) if any(True for _ in child.parameters(False))][-1:]

@@ -1,0 +1,97 @@
+"""Self-normalized resets: a unit begins anew once it is silent for longer than 99% of its own past silences.
+
+Reset where P(A >= a) <= rejection: a is how long the unit has been silent, A its own times between firings so far.
+Source: "Self-Normalized Resets for Plasticity in Continual Learning", Farias and Jozefiak, ICLR 2025, arXiv 2410.20098.
+As in the public code a unit fires on a batch if it is above zero for one of its examples, times are histograms, and 1%
+is the share of rejections. Times are in gradient steps and ours: there, tasks and examples are counted, and units are
+looked at after every batch (apply_every=1).
+"""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..network import MethodNetwork, Network
+from .method import Method
+from .renewal import refuse_what_has_no_units, replace_units_
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfNormalizedResets(Method):
+    """Replace units that have been silent for longer than the (1 - rejection) percentile of their own silences."""
+
+    acts_at_events: ClassVar[bool] = False
+    acts_every_step: ClassVar[bool] = True
+    watches_units: ClassVar[bool] = True
+
+    rejection: float = field(default=0.01, metadata={"help": "share of a unit's own silences that are as long"})
+    longest: int = field(default=500, metadata={"help": "gradient steps of silence that no unit may exceed"})
+    period: int = field(default=10_000, metadata={"help": "gradient steps from one estimate of limits to the next"})
+    apply_every: int = field(default=10, metadata={"help": "gradient steps between looks at who is to be replaced"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(0.0 < self.rejection < 1.0, "rejection", "must lie between 0 and 1")
+        for name in ("longest", "period", "apply_every"):
+            self.require(getattr(self, name) >= 1, name, "must be at least 1 gradient step")
+
+    def check(self, network: Network) -> None:
+        refuse_what_has_no_units("snr", network)
+
+    def begin(self, network: MethodNetwork) -> None:
+        """Until a unit has a history, half of the longest silence is its limit."""
+        memory = network.memory
+        memory["step"] = torch.zeros((), dtype=torch.int64)
+        memory["replaced"] = torch.zeros((), dtype=torch.int64)
+        for layer in network.layers:
+            device = network.module.get_parameter(layer.incoming[0].name).device
+            silent = torch.zeros(layer.shape, dtype=torch.int64, device=device)
+            memory[f"{layer.name}.silent"] = silent
+            memory[f"{layer.name}.limit"] = torch.full_like(silent, max(1, self.longest // 2))
+            memory[f"{layer.name}.due"] = torch.zeros_like(silent, dtype=torch.bool)
+            silences = torch.zeros(*layer.shape, self.longest + 1, dtype=torch.int32, device=device)
+            memory[f"{layer.name}.silences"] = silences
+
+    @torch.no_grad()
+    def after_step(self, network: MethodNetwork) -> None:
+        memory = network.memory
+        step = int(memory["step"].add_(1))  # on the CPU
+        for layer in network.layers:
+            if layer.name not in network.activations:  # it did not run
+                continue
+            silent, limit, due, silences = (
+                memory[f"{layer.name}.{key}"] for key in ("silent", "limit", "due", "silences")
+            )
+            fired = network.activations[layer.name].amax(-1) > 0
+            _count_(silences, silent, fired)
+            silent.add_(1).masked_fill_(fired | due, 0)
+            rejected = silent >= limit
+            _count_(silences, silent, rejected)
+            silent.masked_fill_(rejected, 0)
+            due.logical_or_(rejected)
+            if step % self.apply_every == 0:  # how many there are is known to the device alone
+                units = due.nonzero(as_tuple=True)
+                if len(units[0]):
+                    replace_units_(network, layer, units)
+                    memory["replaced"] += len(units[0])
+                    due.zero_()
+            if step % self.period == 0:
+                limit.copy_(self._limits(limit, silences))
+                silences.zero_()
+
+    def _limits(self, limit: Tensor, silences: Tensor) -> Tensor:
+        """The percentile where it is below the limit; else it may lie beyond what was seen, and the limit doubles."""
+        counts = silences[..., 1:].cumsum(-1).double()
+        seen = counts[..., -1:]
+        percentile = (counts / seen < 1 - self.rejection).sum(-1) + seen.squeeze(-1).sign().long()  # 0: never silent
+        return torch.where(percentile < limit, percentile, 2 * limit).clamp(1, self.longest)
+
+    def figures(self, network: MethodNetwork) -> dict[str, float | Tensor]:
+        return {"replaced units": network.memory["replaced"]}
+
+
+def _count_(silences: Tensor, silent: Tensor, ended: Tensor) -> None:
+    """Count the silences that have ended, by their length."""
+    silences.scatter_add_(-1, silent.unsqueeze(-1), ended.unsqueeze(-1).to(silences.dtype))

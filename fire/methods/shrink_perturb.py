@@ -1,0 +1,28 @@
+"""Shrink and perturb: W <- keep W + (1 - keep) W_0, of every parameter, W_0 the run's own initial one.
+
+Source: "On Warm-Starting Neural Network Training", Ash and Adams, NeurIPS 2020, arXiv 1910.08475;
+keep = 0.2, biases and norms included, as in the experiments of FIRE (arXiv 2602.08040).
+"""
+
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from ..network import Network
+from .reinitialization import Reinitialization, Touches
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShrinkPerturb(Reinitialization):
+    """Mix with initial values: W <- keep W + (1 - keep) W_0."""
+
+    keep: float = field(default=0.2, metadata={"help": "share of the old weights, 0 to 1"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(0.0 <= self.keep <= 1.0, "keep", "must lie between 0 and 1")
+
+    def rewrite(self, module: nn.Module, network: Network, touches: Touches) -> None:
+        for name, parameter in module.named_parameters():
+            if touches(name):
+                parameter.mul_(self.keep).add_(network.initial[name], alpha=1.0 - self.keep)

@@ -1,0 +1,29 @@
+"""What the publications do with each agent, by the method's name: presets for `parse_method` and its like.
+
+With SAC, FIRE and the methods it is compared with rewrite everything, and renew the optimizers and the temperature.
+With DQN they rewrite the convolutions, reset the linear layers to their initial values and keep Adam's state (FIRE,
+arXiv 2602.08040). `reset-head` is from Nikishin et al. (arXiv 2205.07802): with SAC as they reset DrQ, with DQN as they
+reset SPR. A method that is not named here has its own defaults.
+"""
+
+from collections.abc import Mapping
+
+from .methods import Fire, Method, NoMethod, Reset, ResetHead, ShrinkPerturb
+
+SAC: Mapping[str, Method] = {
+    "none": NoMethod(),
+    "reset": Reset(scope="all", optimizer="renew", companions="renew", target="copy"),
+    "shrink-perturb": ShrinkPerturb(keep=0.2, scope="all", optimizer="renew", companions="renew", target="copy"),
+    "fire": Fire(solver="newton-schulz", scope="all", optimizer="renew", companions="renew", target="copy"),
+    # As in DrQ, except for the size of a head: there it is about half of the agent, here its last linear layers.
+    "reset-head": ResetHead(layers="all", optimizer="head", companions="renew", target="same"),
+}
+
+DQN: Mapping[str, Method] = {
+    "none": NoMethod(),
+    "reset": Reset(scope="all", optimizer="keep", target="copy"),
+    "shrink-perturb": ShrinkPerturb(keep=0.2, scope="encoder", outside="reset", optimizer="keep", target="same"),
+    "fire": Fire(solver="newton-schulz", scope="encoder", outside="reset", optimizer="keep", target="copy"),
+    # As in the code of SPR: its target follows at every step, and all of its optimizer is new.
+    "reset-head": ResetHead(layers="last", optimizer="renew", target="copy"),
+}

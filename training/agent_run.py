@@ -1,0 +1,81 @@
+"""The settings of a run of reinforcement learning, and the agent that they make."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from gymnasium.vector import VectorEnv
+
+import envs
+from agents import Agent, Kind, Surroundings
+from envs import AtariSettings
+
+from .config import Config
+from .memory import require_memory_for_learning
+from .metric import RETURN, Metric
+from .reinforcement import Reinforcement
+from .settings import RunSettings
+from .work import Work
+from .world import World
+
+
+@dataclass(frozen=True)
+class AgentRun(Config):
+    """The settings of a run of reinforcement learning; an agent that plays Atari games has a group for these."""
+
+    metric: ClassVar[Metric] = RETURN
+    acts: ClassVar[bool] = True
+    kind: ClassVar[Kind]
+    atari: ClassVar[AtariSettings | None] = None
+
+    run: RunSettings
+    agent: Any  # the settings of an agent of the kind
+
+    @property
+    def world(self) -> World:
+        return World(self.run.env, self.run.action_repeat, self.atari)
+
+    def check(self) -> None:
+        super().check()
+        self.agent.check()
+        if self.atari is not None:
+            self.atari.check()
+
+    def resolved(self) -> Self:
+        config = super().resolved()
+        return config.altered(**vars(config.agent.resolved(config.run.steps)))
+
+    def surroundings(self, environment: VectorEnv) -> Surroundings:
+        """What the agent is built for."""
+        limit = environment.spec.max_episode_steps if environment.spec else None
+        spaces = environment.single_observation_space, environment.single_action_space
+        return Surroundings(self.run.env, *spaces, limit, self.run.action_repeat)
+
+    def make_agent(self, environment: VectorEnv, seed: np.random.SeedSequence, device: torch.device) -> Agent:
+        """The agent alone; ValueError, in one line, where it cannot learn there or memory has no room for it."""
+        surroundings = self.surroundings(environment)
+        self.kind.require(surroundings)
+        require_memory_for_learning(self.run, self.agent, surroundings, device)
+        return self.kind.build(surroundings, self.agent, seed, device)
+
+    @property
+    def evaluation_exploration(self) -> float:
+        return float(self.agent.evaluation_exploration)
+
+    @property
+    def learning_rate(self) -> float:
+        return float(self.agent.learning_rate)
+
+    def score_in_words(self, value: float) -> str | None:
+        score = envs.normalised_score(self.run.env, value)
+        return None if score is None else f"{score:.3f} ({self.world.score_meaning})"
+
+    def operations(self) -> float:
+        environment = self.world.vector(1)  # whose spaces are known then
+        surroundings = self.surroundings(environment)
+        environment.close()
+        return float(self.agent.size(surroundings.observations.shape or (), surroundings.action_count).operations)
+
+    def build(self) -> Work:
+        return Reinforcement(self)

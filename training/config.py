@@ -1,0 +1,108 @@
+"""Every setting of a run, in groups: the command line fills it, `config.json` keeps it, a work is built from it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+from fire import Method, PlasticityManager, parse_method, parse_regularizer
+
+from .lines import Reader
+from .metric import Metric
+from .settings import DriverSettings, flag
+from .work import Work
+
+Settings = dict[str, dict[str, Any]]  # by group, such as run and agent
+
+
+@dataclass(frozen=True)
+class Methods:
+    """What acts on the networks of a run: the method at its events, regularizers at every gradient step."""
+
+    method: Method
+    regularizers: tuple[Method, ...]
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings of a run of one learner; each learner has groups of its own, `run` is there for all."""
+
+    metric: ClassVar[Metric]  # what the run is judged by
+    subject: ClassVar[str] = "env"  # the setting that says what is learned from
+    acts: ClassVar[bool] = False  # whether what is learned is a policy, to be watched
+    published: ClassVar[Mapping[str, Method]] = {}  # what the publications do with the learner, by the method's name
+
+    run: DriverSettings
+
+    @cached_property
+    def methods(self) -> Methods:
+        """The run's methods, parsed once; what they name of the user's own is imported."""
+        regularizers = tuple(map(parse_regularizer, self.run.regularize))
+        return Methods(parse_method(self.run.reinit, self.published), regularizers)
+
+    def altered(self, **values: Any) -> Self:
+        """The same with other values, by the names of the settings, whatever their group."""
+        groups = {each.name: getattr(self, each.name) for each in fields(self)}
+        if unknown := values.keys() - {each.name for group in groups.values() for each in fields(group)}:
+            raise TypeError(f"no setting is called {min(unknown)!r}")
+        for name, group in groups.items():
+            own = {each.name for each in fields(group)} & values.keys()
+            groups[name] = replace(group, **{key: values[key] for key in own})
+        other = replace(self, **groups)
+        same = (other.run.reinit, other.run.regularize) == (self.run.reinit, self.run.regularize)
+        if same and "methods" in vars(self):
+            vars(other)["methods"] = self.methods
+        return other
+
+    def by_group(self) -> Settings:
+        """Every setting, by group and name."""
+        return {each.name: asdict(getattr(self, each.name)) for each in fields(self)}
+
+    def check(self) -> None:
+        """Raise ValueError, in one line, where a value makes no sense."""
+        self.run.check()
+        if not (scheduled := self.run.scheduled):
+            return
+        if self.run.reinit == "none":
+            raise ValueError(f"{flag(scheduled[0])} needs a method: give --reinit fire, for example")
+        if not self.methods.method.acts_at_events:
+            raise ValueError(
+                f"{flag(scheduled[0])} given; {self.run.reinit} acts after every update and takes no schedule"
+            )
+
+    def resolved(self) -> Self:
+        """With what depends on the run's length spelled out, so that a longer --steps moves nothing."""
+        method = self.methods.method
+        if not method.acts_at_events or self.run.scheduled:
+            return self
+        if method.usual_period:
+            return self.altered(reinit_every=method.usual_period)
+        return self.altered(reinit_at=(max(1, self.run.steps // 2),))
+
+    @property
+    def learning_rate(self) -> float:
+        raise NotImplementedError
+
+    def score_in_words(self, value: float) -> str | None:
+        """A value of the metric as a normalised score, where there is one."""
+        return None
+
+    def operations(self) -> float:
+        """Floating-point operations of one gradient update, by arithmetic alone."""
+        raise NotImplementedError
+
+    def build(self) -> Work:
+        """The work of the run; raises ValueError, in one line, where its settings cannot be met."""
+        raise NotImplementedError
+
+    @property
+    def reader(self) -> Reader:
+        """Reads the metrics of such a run."""
+        return Reader(self.run.progress, self.metric)
+
+    def manager(self, work: Work) -> PlasticityManager:
+        """What acts on the work's networks, and when."""
+        run, methods = self.run, self.methods
+        return PlasticityManager(
+            work.networks(), methods.method, run.schedule(), methods.regularizers, run.triggers(), work.method_seed
+        )

@@ -1,0 +1,308 @@
+"""The driver of every run: it advances the work, and does at each boundary between two units of it what is due there.
+
+In this order: checkpoint, log, measures, event, evaluation. A checkpoint holds the state before the rest of its
+boundary, so that a run resumed there, or branched, does that rest itself.
+"""
+
+import gc
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from fire import Event, Position, spell
+
+from .checkpoint import Checkpoint, Values, prune, write_checkpoint
+from .config import Config
+from .curve import draw_curve
+from .divergence import Diverged, require_finite, require_finite_tensors, require_numbers
+from .history import History
+from .log import RunLog
+from .made_with import MadeWith
+from .measure_curves import draw_measures
+from .progress import Progress
+from .threads import Collapse
+from .work import Losses, State, Work, named
+
+
+class Stopped(Exception):
+    """The run was asked to stop; its checkpoint is written."""
+
+
+class BrokenOff(Exception):
+    """An evaluation was not brought to its end, since a stop was asked for."""
+
+
+class NotSaved(Exception):
+    """The disk does not take what the run has to keep."""
+
+
+class Driver:
+    """Drives the work of one run from wherever it is to the end."""
+
+    def __init__(self, folder: Path, config: Config, work: Work, made_with: MadeWith | None = None) -> None:
+        self.folder, self.settings, self.metric, self.work = folder, config.run, config.metric, work
+        self.reader = config.reader
+        self.title = f"{config.run.env} {config.run.method} seed {config.run.seed}"
+        self.made_with = made_with  # what its checkpoints are bound to
+        self.manager = config.manager(work)
+        self.progress = Progress()
+        self.saved_at: int | None = None  # the step of the newest checkpoint
+        self.sums: dict[str, Tensor] = {}  # training metrics since the last log line, on the device
+        self.stop_requested: Callable[[], bool] = lambda: False
+        self._update_rate = 0.0  # updates per second since the log line before
+        self._collapse = Collapse()
+        self.log: RunLog
+
+    @property
+    def position(self) -> Position:
+        return Position(self.progress.updates, self.work.steps)
+
+    def train(self) -> None:
+        """Run to the end of `--steps`; raises Stopped after a checkpoint when asked to stop, Diverged where it did."""
+        self.log = RunLog(self.folder, self.reader)
+        total = self.settings.steps
+        self._clock = time.perf_counter() - self.progress.seconds
+        self._logged = (time.perf_counter(), self.position)
+        with tqdm(
+            total=total, initial=self.work.steps, unit="step", unit_scale=True, dynamic_ncols=True,
+            mininterval=0.5 if sys.stderr.isatty() else 30, smoothing=0.05, desc=self.title,
+        ) as self.bar:  # fmt: skip
+            try:
+                self.work.begin(self)
+                if self.progress.owes is not None:
+                    self._catch_up(self.progress.owes)
+                while self.work.steps < total:
+                    self._boundary()
+                    self.work.advance(self._update)
+                    self.bar.update(min(self.work.steps, total) - self.bar.n)
+                if self.progress.handled != self.position:
+                    self._boundary(last=True)
+            except OSError as error:
+                name = os.fsdecode(error.filename or "")
+                if self.folder not in Path(name).parents:
+                    raise  # the environment's, say
+                raise NotSaved(f"{name}: {error.strerror}") from error
+            except Diverged as error:
+                self.write("diverged", {"quantity": error.quantity, "value": error.value})
+                raise
+            finally:
+                self.attempt("end of TensorBoard's events", self.log.close)
+
+    # What the work may ask for
+
+    def write(self, kind: str, values: Mapping[str, Any]) -> None:
+        self.log.write(kind, self.work.counts(self.progress.updates), values)
+
+    def say(self, line: str) -> None:
+        self.bar.write(f"step {self.work.steps:,}: {line}")
+
+    def attempt(self, what: str, do: Callable[[], object]) -> None:
+        try:
+            do()
+        except Exception as error:  # graphics libraries and disks fail in ways of their own
+            self.bar.write(f"warning: no {what} ({type(error).__name__}: {error}); going on", file=sys.stderr)
+
+    def _update(self, owed: int) -> None:
+        """The gradient updates owed, in blocks that end where an event is due."""
+        progress = self.progress
+        while owed:
+            before = self.position
+            until_event = self.manager.updates_until_event(before)
+            block = owed if until_event is None else min(owed, until_event)
+            for name, value in self.work.update(block, self.manager).items():
+                self.sums[name] = self.sums.get(name, 0) + value * block
+            progress.summed_updates += block
+            progress.updates += block
+            owed -= block
+            if block == until_event and self.manager.due(before, self.position):
+                self._measure()  # the networks as the event finds them
+                self._event(self.position)
+                progress.handled_updates = progress.updates
+
+    # Boundaries
+
+    def _boundary(self, last: bool = False) -> None:
+        """Everything due between two units of work."""
+        progress, settings = self.progress, self.settings
+        before, now = progress.handled, self.position
+        stopping = self.stop_requested()
+        requested = any(before.progress < step <= now.progress for step in settings.checkpoint_at)
+        due = last or requested or stopping or (now.progress and self._passed(settings.checkpoint_every))
+        if due and self.saved_at != now.progress:
+            self.save()
+            self._draw(draw_measures, "measures.png")
+        if stopping and not last:
+            raise Stopped
+        if last or (now.progress and self._passed(settings.log_every)):
+            self._log_training()
+        due_now = not last and self.manager.due(before, now)
+        trigger = self.manager.triggered(self._measure(), now)
+        evaluated = False
+        try:
+            if due_now or (trigger and not last):
+                evaluated = self._event(now, "schedule" if due_now else str(trigger), may_break_off=True)
+            if not evaluated and (last or self._passed(settings.eval_every)):
+                self._evaluate("scheduled", may_break_off=True)
+        except BrokenOff as evaluation:
+            self._owe(str(evaluation))
+        if last:
+            self._draw(draw_measures, "measures.png")
+        progress.handle(now)
+
+    def _passed(self, every: int) -> bool:
+        """Whether a multiple of so many steps lies between the last boundary and now."""
+        return self.progress.handled_steps // every < self.work.steps // every
+
+    def _owe(self, occasion: str) -> None:
+        """Stop with a checkpoint of this boundary: the one from its beginning, or else gone through but for this."""
+        if self.saved_at != self.work.steps:
+            self.progress.handle(self.position)
+            self.progress.owes = occasion
+            self.save()
+        raise Stopped
+
+    def _catch_up(self, occasion: str) -> None:
+        """Make the evaluation that a stop has broken off."""
+        try:
+            self._evaluate(occasion, may_break_off=True)
+        except BrokenOff:
+            self._owe(occasion)
+        self.progress.owes = None
+
+    def _draw(self, draw: Callable[[History, Path, str], Path | None], name: str) -> None:
+        self.attempt(name, lambda: draw(self.log.history, self.folder, self.title))
+        gc.collect()  # a picture leaves thousands of objects in cycles, which Python would keep for a long time
+
+    def _event(self, position: Position, cause: str = "schedule", may_break_off: bool = False) -> bool:
+        """Evaluate, act on the networks, evaluate again: the cost and the dip are both on record.
+
+        Not where evaluations would take more time than training, at events of a method closer than --eval-every.
+        """
+        method = self.manager.method
+        before = self.manager.latest(spell(method))
+        since = position.progress - before.progress if before else math.inf
+        evaluated = since >= self.settings.eval_every
+        if evaluated:
+            self._evaluate("before event")
+        event = self.manager.act(position, self._losses() if method.needs_loss else None)
+        self.write("event", event.to_json() | {"cause": cause})
+        for report in event.networks:
+            self.log.network_report(report, self.work.steps)
+        for network in self.manager.networks.values():
+            require_finite_tensors(network.module.named_parameters(), f"of the {network.name} after {event.method}")
+        if evaluated:
+            self.say(in_words(event, cause))
+            self._evaluate("after event", may_break_off)
+        return evaluated
+
+    def _measure(self) -> dict[str, float]:
+        """Plasticity measures, where a multiple of --measure-every updates has passed; triggers look at them."""
+        progress, every = self.progress, self.settings.measure_every
+        if not every or progress.updates // every == progress.measured // every:
+            return {}
+        progress.measured = progress.updates
+        values = self.manager.measure(self._losses(), self.settings.measure_hessian)
+        self.write("measures", values)
+        self.work.heed(values)
+        return values
+
+    def _losses(self) -> Losses:
+        return self.work.losses(self.progress.updates)
+
+    def _evaluate(self, occasion: str, may_break_off: bool = False) -> None:
+        """Evaluate; where it may break off, a stop is not kept waiting. Within a block of updates it may not."""
+
+        def pause() -> None:
+            if may_break_off and self.stop_requested():
+                raise BrokenOff(occasion)
+
+        values = self.work.evaluate(pause)
+        value = values[self.metric.name]
+        self.write("evaluation", values | {"occasion": occasion})
+        require_numbers(f"{self.metric.name} of an evaluation", value)
+        self.progress.last_evaluation = value
+        self._show()
+        self._draw(draw_curve, "curve.png")
+        self.work.show(self.folder, occasion)
+
+    def _means(self) -> dict[str, float]:
+        """Of the training metrics since the last log line: where the host waits for the device."""
+        if not self.progress.summed_updates:
+            return {}
+        names = list(self.sums)
+        means = torch.stack([self.sums[name] for name in names]) / self.progress.summed_updates
+        return dict(zip(names, means.tolist(), strict=True))
+
+    def _log_training(self) -> None:
+        means = self._means()
+        now, here, (then, there) = time.perf_counter(), self.position, self._logged
+        elapsed = max(now - then, 1e-9)
+        self._update_rate = (here.updates - there.updates) / elapsed
+        rates = {
+            "seconds": now - self._clock,
+            "steps_per_second": (here.progress - there.progress) / elapsed,
+            "updates_per_second": self._update_rate,
+        }
+        self.write("train", means | dict(self.work.figures()) | rates)
+        require_finite(means)
+        if here.updates > there.updates and (warning := self._collapse.notice(self._update_rate)):
+            self.bar.write(f"warning: {warning}", file=sys.stderr)
+        self.sums, self.progress.summed_updates = {}, 0
+        self._logged = (now, here)
+        self._show()
+
+    def _show(self) -> None:
+        last = self.progress.last_evaluation
+        evaluation = "" if last is None else f", last evaluation {self.metric.said(last)}"
+        self.bar.set_postfix_str(f"{self._update_rate:.1f} updates/s{evaluation}", refresh=False)
+
+    # State
+
+    def save(self) -> None:
+        """Write a checkpoint of this moment and delete those no longer kept."""
+        require_finite(self._means())
+        kept = {f"manager.{name}": value for name, value in self.manager.tensors().items()}
+        state = self.work.state(self.folder)
+        require_finite_tensors(
+            [*state.learner.items(), *kept.items()], "of the agent, about to be written to a checkpoint"
+        )
+        self.progress.seconds = time.perf_counter() - self._clock
+        sums = {f"sums.{name}": value for name, value in self.sums.items()}
+        values = Values(self.progress, dict(state.values), self.manager.state_dict(), self.log.sizes())
+        checkpoint = Checkpoint(state.learner, sums | dict(state.tensors) | kept, values, state.segments)
+        write_checkpoint(self.folder, self.work.steps, checkpoint, self.made_with)
+        self.saved_at = self.work.steps
+        prune(self.folder, [self.settings.reached(step) for step in self.settings.checkpoint_at])
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint; the log's files are the caller's to cut back."""
+        values, tensors = checkpoint.values, checkpoint.tensors
+        self.work.restore(
+            self.folder,
+            State(checkpoint.learner, tensors, values.work, checkpoint.segments),
+            lambda: self.manager.load_state_dict(values.manager),
+        )
+        self.manager.load_tensors(named(tensors, "manager."))
+        self.progress, self.saved_at = values.progress, self.work.steps
+        self.sums = {name: value.to(self.work.device) for name, value in named(tensors, "sums.").items()}
+        if wrong := [name for name, value in self.sums.items() if value.shape or not value.isfinite()]:
+            raise ValueError(f"the sum of {wrong[0]} is no number")
+
+
+def in_words(event: Event, cause: str) -> str:
+    """One line of what the event did, by the method's own account where it gives one."""
+    because = "" if cause == "schedule" else f" because {cause}"
+    begin = f"{event.method}{because} in {event.seconds:.2f} s, "
+    if any(network.figures for network in event.networks):
+        return begin + "; ".join(f"{network.name} {network.said()}" for network in event.networks)
+    matrices = [matrix for network in event.networks for matrix in network.matrices]
+    before, after = (sum(getattr(m, f"deviation_{when}") for m in matrices) for when in ("before", "after"))
+    return begin + f"deviation from isometry {before:.4g} -> {after:.4g} (sum over {len(matrices)} weight matrices)"

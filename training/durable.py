@@ -1,0 +1,105 @@
+"""Files that a crash leaves whole or does not leave at all, and files that are checked before they are read."""
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from replay import Damaged, Store
+
+__all__ = ["Damaged", "DurableStore", "flush_folder", "naming", "open_regular", "read_regular", "write_durably"]
+
+LARGEST_SEGMENT = 2**32  # bytes of one that is read; those that are written have a few hundred million at most
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Replace a file; a crash at any moment leaves the old content or the new one."""
+    write_pieces_durably(path, [content])
+
+
+def write_pieces_durably(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+    """The same for content that is made piece by piece. If it fails, no temporary file stays behind."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        with naming(temporary), temporary.open("xb") as file:  # never through a link of that name
+            file.writelines(pieces)
+            file.flush()
+            os.fsync(file.fileno())
+            temporary.replace(path)  # once its content is on the disk
+            flush_folder(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Make an error of the operating system, such as a full disk, say which file it is about."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def flush_folder(folder: Path) -> None:
+    """Make renames inside a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with naming(folder):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file to read; Damaged where there is none, or a link, a folder, a pipe or a device instead.
+
+    It never waits: a pipe that nobody writes to would keep a reader for ever.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        link = path.is_symlink() if isinstance(error, OSError) else False
+        reason = "is a symbolic link" if link else getattr(error, "strerror", None) or error
+        raise Damaged(f"{path}: {reason}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Damaged(f"{path}: is no regular file")
+    return os.fdopen(descriptor, "rb", buffering=0)
+
+
+def read_regular(path: Path, at_most: int) -> bytearray:
+    """The content of a regular file; Damaged where it has more than `at_most` bytes, or cannot be read."""
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > at_most:
+            raise Damaged(f"{path}: has {size:,} bytes, more than the {at_most:,} that are read")
+        try:
+            content = bytearray(size)
+        except MemoryError as error:
+            raise Damaged(f"{path}: its {size:,} bytes do not fit into memory") from error
+        done = 0
+        with memoryview(content) as view:
+            while count := file.readinto(view[done:]):  # type: ignore[attr-defined]  # a raw file's
+                done += count
+    if done < size:
+        raise Damaged(f"{path}: was cut short while it was read")
+    return content
+
+
+class DurableStore(Store):
+    """A run's folder of replay segments: what was written survives a power cut, and links are never read."""
+
+    def write(self, name: str, content: Iterable[bytes | memoryview]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_pieces_durably(self.folder / name, content)
+
+    def read(self, name: str) -> bytearray:
+        if self.folder.is_symlink():
+            raise Damaged(f"{self.folder}: is a symbolic link")
+        return read_regular(self.folder / name, LARGEST_SEGMENT)

@@ -1,0 +1,103 @@
+"""The learners there are. An agent is a line in `agents.KINDS`; what learns in another way is a line here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, make_dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agents import KINDS, Kind
+from agents.limits import LONGEST_TEXT
+from envs import AtariSettings
+
+from .agent_run import AgentRun
+from .config import Config
+from .durable import Damaged
+from .files import read_json
+from .folder import is_run
+from .settings import RunSettings
+
+CONFIG_BYTES = 1_000_000  # at most, of a config.json
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings under a name."""
+
+    config: Config
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What is chosen by the name of what learns."""
+
+    script: str  # the command that trains it
+    config: type[Config]
+    presets: Mapping[str, Preset]  # the first is the one where none is named
+    description: str  # for --help
+
+
+def learner_of(name: str, kind: Kind) -> Learner:
+    """An agent as a learner: its settings beside those of the run and, where it learns from frames, of Atari games."""
+    groups = [("run", RunSettings), ("agent", kind.settings), *([("atari", AtariSettings)] if kind.frames else [])]
+    made = [(group, of, field(default_factory=of)) for group, of in groups]
+    namespace = {"kind": kind, "published": kind.published, "__doc__": "All settings of the run."}
+    config: type[Any] = make_dataclass(f"{name.upper()}Run", made, bases=(AgentRun,), namespace=namespace, frozen=True)
+    presets = {key: Preset(config().altered(**preset.values), preset.meaning) for key, preset in kind.presets.items()}
+    return Learner(f"train_{name}.py", config, presets, kind.description)
+
+
+LEARNERS: dict[str, Learner] = {name: learner_of(name, kind) for name, kind in KINDS.items()}
+SACRun: Any = LEARNERS["sac"].config  # takes the settings of the run and of the agent
+DQNRun: Any = LEARNERS["dqn"].config  # and those of Atari games
+
+
+def name_of(config: Config) -> str:
+    return next(name for name, learner in LEARNERS.items() if isinstance(config, learner.config))
+
+
+def script_of(config: Config) -> str:
+    return LEARNERS[name_of(config)].script
+
+
+def config_to_json(config: Config) -> dict[str, Any]:
+    return {"algorithm": name_of(config), **config.by_group()}
+
+
+def config_from_json(value: Mapping[str, Any]) -> Config:
+    """The settings kept in a run's `config.json`; a ValueError, in one line, where they are of another kind."""
+    if value.get("algorithm") not in LEARNERS:
+        named = str(value.get("algorithm"))[:80]
+        raise ValueError(f"algorithm {named!r} in the run's config; known are {', '.join(LEARNERS)}")
+    kind = LEARNERS[value["algorithm"]].config
+    groups = {}
+    for group in fields(kind):
+        given, hint = value.get(group.name), group.type
+        known = {each.name for each in fields(hint)}  # type: ignore[arg-type]  # a dataclass
+        if isinstance(given, dict) and (unknown := sorted(set(given) - known)):
+            raise ValueError(f"unknown setting {unknown[0][:80]!r} in the config: was it written by another version?")
+        try:
+            groups[group.name] = msgspec.convert(given, hint)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"{group.name} of the run's config: {error}") from error
+    for text in (text for group in groups.values() for value in vars(group).values() for text in _texts(value)):
+        if not text.isprintable() or len(text) > LONGEST_TEXT:
+            raise ValueError(f"{text[:80]!r} in the run's config is too long, or cannot be printed")
+    return kind(**groups)
+
+
+def read_config(run: Path) -> Config:
+    """A run's settings; one line where the folder is not a run."""
+    if not is_run(run):
+        raise ValueError(f"{str(run)[:300]} is not a run: it has no config.json")
+    path = run / "config.json"
+    try:
+        return config_from_json(read_json(path, at_most=CONFIG_BYTES))
+    except Damaged as error:
+        raise ValueError(f"{run} is not a run: it has no readable config.json ({error})") from error
+
+
+def _texts(value: Any) -> list[str]:
+    return [text for text in (value if isinstance(value, tuple) else (value,)) if isinstance(text, str)]

@@ -1,0 +1,199 @@
+"""A run's metrics, read line by line: each kind of line with its schema, since a run's files may be anybody's."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import numpy as np
+from msgspec import Meta, Struct
+
+from .durable import Damaged, open_regular
+from .files import METRICS
+from .metric import RETURN, Metric
+
+LINE_BYTES = 16_000_000  # at most, of a line of metrics
+FINAL_SHARE = 0.1  # of a run's steps, at its end, whose evaluations make the final score
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Text = Annotated[str, Meta(max_length=1_000)]
+Number = float | None  # metrics are strict JSON, where what is no number is null
+
+
+class Line(Struct, frozen=True):
+    """What every line has; `steps` are in the unit of the run."""
+
+    kind: Text
+    steps: Count
+
+
+class TrainLine(Line, frozen=True):
+    updates: Count = 0
+    seconds: float = 0.0
+    steps_per_second: Number = None
+    updates_per_second: Number = None
+
+
+class EpisodeLine(Line, frozen=True):
+    value: Number  # of the metric
+
+
+class EvaluationLine(Line, frozen=True):
+    value: Number  # of the metric
+    values: tuple[Number, ...] = ()  # that it is the mean of, such as the episodes' returns
+    occasion: Text = "scheduled"
+
+
+class MatrixLine(Struct, frozen=True):
+    """What an event did to one matrix."""
+
+    squared_frobenius_error: Number
+    deviation_before: Number
+    deviation_after: Number
+
+
+class NetworkLine(Struct, frozen=True):
+    name: Text
+    matrices: tuple[MatrixLine, ...]
+
+
+class EventLine(Line, frozen=True):
+    method: Text
+    updates: Count = 0
+    seconds: float = 0.0
+    networks: tuple[NetworkLine, ...] = ()
+    cause: Text = "schedule"
+
+
+class MeasuresLine(Line, frozen=True):
+    measures: dict[str, Any]  # by network/measure, and by network/measure/layer
+
+
+class Divergence(Line, frozen=True):
+    """The last line of a run that ended because what it computed was no number any more."""
+
+    updates: Count
+    quantity: Text  # such as critic_loss
+    value: Text  # nan, inf or -inf
+
+    @property
+    def said(self) -> str:
+        """Where and in what, such as "at step 12,000 (critic_loss is nan)"."""
+        return f"at step {self.steps:,} ({self.quantity} is {self.value})"
+
+
+KINDS: dict[str, type[Line]] = {
+    "train": TrainLine, "episode": EpisodeLine, "evaluation": EvaluationLine, "event": EventLine,
+    "measures": MeasuresLine, "diverged": Divergence,
+}  # fmt: skip
+AnyLine = TypeVar("AnyLine", bound=Line)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads lines of metrics: what steps are counted in, and what the run is judged by, its config says."""
+
+    progress: str = "environment_steps"
+    metric: Metric = RETURN
+
+    def typed(self, line: Mapping[str, Any]) -> Line | None:
+        """A line as one of its kind; None where it is not what a run writes."""
+        kind = KINDS.get(line.get("kind", ""), Line) if isinstance(line.get("kind"), str) else Line
+        fields = {**line, "steps": line.get(self.progress)}
+        if kind in (EpisodeLine, EvaluationLine):
+            fields |= {"value": line.get(self.metric.name, ""), "values": line.get(self.metric.plural, ())}
+        elif kind is MeasuresLine:
+            fields["measures"] = {name: value for name, value in line.items() if "/" in name}
+        try:
+            return msgspec.convert(fields, kind)
+        except msgspec.ValidationError:
+            return None
+
+    def of(self, run: Path) -> Iterator[tuple[int, Line | None]]:
+        """Every line of a run with its number; None for one that is none, such as the half of one at its end."""
+        for number, line in lines_of(run / METRICS):
+            yield number, None if line is None else self.typed(line)
+
+    def newest(self, run: Path, size: int) -> list[Line]:
+        """The whole lines among the last bytes, without what a full disk has left of one."""
+        lines = (_parsed(line) for line in end_of(run / METRICS, size) if line.endswith(b"\n"))
+        return [typed for line in lines if line is not None and (typed := self.typed(line))]
+
+
+@dataclass
+class Metrics:
+    """Everything that a run's metrics say."""
+
+    lines: list[Line] = field(default_factory=list)
+    reached: int = 0  # steps
+    updates: int = 0
+
+    def of(self, kind: type[AnyLine]) -> list[AnyLine]:
+        return [line for line in self.lines if isinstance(line, kind)]
+
+
+def read_metrics(run: Path, reader: Reader) -> Metrics:
+    """Every line of a run's metrics; its last one may be cut short by a kill, any other that is none is refused."""
+    found, damaged = Metrics(), 0
+    for number, value in lines_of(run / METRICS):
+        if damaged:
+            raise ValueError(f"{run / METRICS}, line {damaged} is no line of metrics")
+        line = None if value is None else reader.typed(value)
+        if value is None or line is None:
+            damaged = number
+            continue
+        found.reached, found.updates = line.steps, value.get("updates", 0)
+        if not isinstance(line, EpisodeLine):
+            found.lines.append(line)
+    return found
+
+
+def final_score(steps: Any, values: Any) -> tuple[float, int] | None:
+    """The mean of the evaluations in the last tenth of the steps, and how many these are; None where there are none.
+
+    Evaluations without a value, such as those in which no episode ended, are left out.
+    """
+    steps, values = np.asarray(steps, dtype=float), np.asarray(values, dtype=float)
+    if not len(steps):
+        return None
+    late = values[(steps >= (1 - FINAL_SHARE) * steps[-1]) & np.isfinite(values)]
+    return (float(late.mean()), len(late)) if len(late) else None
+
+
+def lines_of(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """Every line of a file of metrics with its number, as it stands; None for one that is none."""
+    if not path.exists():
+        return
+    with open_regular(path) as raw, os.fdopen(os.dup(raw.fileno()), "rb") as file:
+        number = 0
+        while line := file.readline(LINE_BYTES):
+            number, whole = number + 1, line.endswith(b"\n")
+            yield number, _parsed(line) if whole else None
+            while line and not line.endswith(b"\n"):  # the rest of one that is too long to be a line of metrics
+                line = file.readline(LINE_BYTES)
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        return msgspec.json.decode(line, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a file of metrics, as they stand."""
+    return [line for _, line in lines_of(path) if line is not None]
+
+
+def end_of(path: Path, size: int) -> tuple[bytes, ...]:
+    """The lines among the last bytes of a file, without the rest of one before them; none where it cannot be read."""
+    try:
+        with open_regular(path) as file:
+            length = file.seek(0, os.SEEK_END)
+            file.seek(max(0, length - size))
+            lines = file.read(size).splitlines(keepends=True)
+    except (OSError, Damaged):
+        return ()
+    return tuple(lines[1:] if length > size else lines)

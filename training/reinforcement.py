@@ -1,0 +1,318 @@
+"""Reinforcement learning as a work: act, do the updates owed, step the environments, store what happened."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import torch
+from gymnasium.vector import VectorEnv
+from torch import Tensor
+
+import envs
+from agents.randomness import restore_generator
+from fire import Network, PlasticityManager
+from replay import AdaptiveRatio, Batch, FrameReplay, ReplayRatio, Segment, TransitionReplay
+from replay.frames import frame_replay_bytes
+from replay.transitions import place_replay
+
+from .cost import ENOUGH_ENVIRONMENTS, bytes_of, step_rate, update_rate
+from .device import choose_device
+from .divergence import require_numbers
+from .durable import DurableStore
+from .evaluate import LIMIT, Evaluation
+from .film import EvaluationFilm, evaluation_video
+from .memory import require_memory_for_environments
+from .progress import Count
+from .settings import flag
+from .work import Host, Losses, Rates, State, Weight, Work, named
+from .world import to_environment
+
+if TYPE_CHECKING:
+    from .agent_run import AgentRun
+
+EXAMPLES = 256  # that measures and methods look at networks on
+Replay = TransitionReplay | FrameReplay
+
+
+@dataclass(frozen=True)
+class Streams:
+    """The run's independent random streams, spawned from its one seed."""
+
+    agent: np.random.SeedSequence
+    environment: int
+    replay: int
+    evaluation: tuple[int, ...]
+    methods: int  # of what methods draw
+    measures: int  # of the examples that networks are looked at on
+
+    @classmethod
+    def spawn(cls, seed: int, evaluations: int = 1) -> Streams:
+        agent, *others = np.random.SeedSequence(seed).spawn(6)
+        environment, replay, evaluation, methods, measures = (
+            int(child.generate_state(1, np.uint64)[0]) for child in others
+        )
+        return cls(agent, environment, replay, tuple(envs.spawn_seeds(evaluation, evaluations)), methods, measures)
+
+
+class Values(msgspec.Struct, frozen=True):
+    """The plain values that a run of reinforcement learning goes on from."""
+
+    steps: Count
+    decisions: Count
+    episodes: Count
+    returns: list[float]  # of the open episodes
+    lengths: list[Count]  # of the open episodes, in environment steps
+    ratio: dict[str, Any]  # its counts, which it checks itself
+    replay_added: Count
+
+
+class Reinforcement(Work):
+    """An agent that learns in environments, by a replay."""
+
+    def __init__(self, config: AgentRun) -> None:
+        """Build everything; raises ValueError, in one line, where the settings cannot be met."""
+        super().__init__()
+        settings, self.config, self.settings = config.run, config, config.run
+        self.device, self.world = choose_device(settings.device), config.world
+        require_memory_for_environments(settings, self.world)
+        streams = Streams.spawn(settings.seed, settings.evaluated_at_once)
+        self.method_seed, self.measure_seed = streams.methods, streams.measures
+        self.environment = self.world.vector(settings.num_envs, streams.environment)
+        self.agent = config.make_agent(self.environment, streams.agent, self.device)
+        self.replay, note = make_replay(config, self.environment, self.device)
+        self.replay_generator = torch.Generator(self.replay.device).manual_seed(streams.replay)
+        self.clipped = config.agent.rewards_are_clipped(envs.is_atari(settings.env))
+        self.to_environment = to_environment(self.environment.single_action_space)
+        self.evaluation = Evaluation(
+            self.world.evaluated.vector(settings.evaluated_at_once),
+            streams.evaluation,
+            None if settings.eval_steps is None else settings.eval_steps // settings.action_repeat,
+            config.agent.evaluation_exploration,
+        )
+        self.film = (
+            EvaluationFilm(self.world.evaluated, settings.evaluated_at_once, self.evaluation.longest)
+            if settings.video else None
+        )  # fmt: skip
+        self.resumable = hasattr(self.environment, "get_state")
+        self.notes = (note, *notes_on(config, self.environment))
+        self.ratio: ReplayRatio | AdaptiveRatio = settings.make_ratio()
+        self.segments: tuple[Segment, ...] = ()
+        self.steps = self.decisions = self.episodes = 0
+        self.returns, self.lengths = [0.0] * settings.num_envs, [0] * settings.num_envs  # of the open episodes
+        self.observations: np.ndarray | None = None
+
+    def networks(self) -> tuple[Network, ...]:
+        return self.agent.plastic()
+
+    # Decisions
+
+    def begin(self, host: Host) -> None:
+        """First observations; after a resume without saved environments, open episodes end here as truncated."""
+        super().begin(host)
+        if self.observations is not None:
+            return
+        anew = np.random.SeedSequence([self.settings.seed, self.steps]).generate_state(1)
+        seeds = envs.spawn_seeds(int(anew[0]), self.environment.num_envs) if self.steps else None
+        with self.calls.one():
+            self.observations, _ = self.environment.reset(seed=seeds)  # type: ignore[arg-type]  # a list is allowed
+        require_numbers("observation", self.observations)
+        self.replay.cut()
+        for member, length in enumerate(self.lengths):
+            if length:
+                self._end_episode(member, "truncated")
+
+    def advance(self, update: Callable[[int], None]) -> None:
+        """One decision of every environment, and the updates owed for it."""
+        count, observations = self.environment.num_envs, self.observations
+        assert observations is not None
+        self.agent.observe(observations)
+        learning = self.decisions >= self.settings.learning_starts
+        actions = self.agent.act(observations, explore=True) if learning else self.agent.random_actions(count)
+        if learning and len(self.replay):
+            update(self.ratio.owed(count))
+        require_numbers("action", actions)
+        with self.calls.one():
+            following, rewards, terminated, truncated, infos = self.environment.step(self.to_environment(actions))
+        true_next = envs.next_observations(following, infos)
+        require_numbers("observation", true_next)
+        require_numbers("reward", rewards)
+        learned = np.sign(rewards) if self.clipped else rewards
+        self.replay.add(observations, actions, learned, true_next, terminated, truncated)
+        self.observations = following
+        self.decisions += count
+        self.steps += count * self.settings.action_repeat
+        self._count_episodes(rewards, terminated, infos.get("game_over", terminated | truncated))
+
+    def update(self, count: int, manager: PlasticityManager) -> Mapping[str, Tensor]:
+        return self.agent.update(
+            self.replay.sample(count, self.config.agent.batch_size, self.replay_generator), manager
+        )
+
+    def _count_episodes(self, rewards: np.ndarray, terminated: np.ndarray, over: np.ndarray) -> None:
+        """Whole ones: where a lost life ends an episode for learning, the game goes on for the log."""
+        for member, reward in enumerate(rewards.tolist()):
+            self.returns[member] += reward
+            self.lengths[member] += self.settings.action_repeat
+            if over[member]:
+                self._end_episode(member, "terminated" if terminated[member] else "truncated")
+
+    def _end_episode(self, member: int, ending: str) -> None:
+        self.episodes += 1
+        values = {"return": self.returns[member], "length": self.lengths[member], "ending": ending}
+        self.host.write("episode", values)
+        self.returns[member], self.lengths[member] = 0.0, 0
+
+    # What is said of it
+
+    def counts(self, updates: int) -> dict[str, int]:
+        counts = {
+            "decisions": self.decisions, "environment_steps": self.steps, "updates": updates, "episodes": self.episodes
+        }  # fmt: skip
+        frames = self.world.frames_per_step
+        return counts | ({"frames": frames * self.steps} if frames else {})
+
+    def figures(self) -> dict[str, float]:
+        return {"replay_ratio": self.ratio.ratio} if isinstance(self.ratio, AdaptiveRatio) else {}
+
+    def losses(self, updates: int) -> Losses:
+        if not len(self.replay):
+            return {}
+        seeds = np.random.SeedSequence([self.measure_seed, updates]).generate_state(2, np.uint64)
+        generator = torch.Generator(self.replay_generator.device).manual_seed(int(seeds[0]))
+        batch = self.replay.sample(1, EXAMPLES, generator)
+        return self.agent.losses(Batch(*(tensor[0] for tensor in batch)), int(seeds[1]))
+
+    def heed(self, measures: Mapping[str, float]) -> None:
+        """Let an adaptive replay ratio follow the active units of the network that has a target, the critic."""
+        if not isinstance(self.ratio, AdaptiveRatio):
+            return
+        critic = next(network.name for network in self.networks() if network.target is not None)
+        before = self.ratio.ratio
+        if f"{critic}/active" in measures and self.ratio.observe(measures[f"{critic}/active"]):
+            self.host.write("ratio", {"replay_ratio": self.ratio.ratio})
+            self.host.say(f"replay ratio {before:g} -> {self.ratio.ratio:g}")
+
+    # Evaluation
+
+    def act(self, observations: np.ndarray) -> np.ndarray:
+        """The policy, in the environment's own actions."""
+        return self.to_environment(self.agent.act(observations, explore=False))
+
+    def evaluate(self, pause: Callable[[], None]) -> dict[str, Any]:
+        def act(observations: np.ndarray) -> np.ndarray:
+            pause()
+            require_numbers("observation", observations)
+            return self.act(observations)
+
+        returns, lengths = self.evaluation.run(act, self.calls)
+        mean = float(returns.mean())
+        lengths = lengths * self.settings.action_repeat
+        values = {"return": mean, "returns": returns.tolist(), "lengths": lengths.tolist()}
+        score = envs.normalised_score(self.settings.env, mean)
+        return values if score is None else values | {"score": score}
+
+    def show(self, folder: Path, occasion: str) -> None:
+        """A video of the evaluation's first episode."""
+        if (film := self.film) is not None:
+            path, act = evaluation_video(folder, self.steps, occasion), self.evaluation.explored(self.act)
+            self.host.attempt(path.name, lambda: film.record(act, self.evaluation.seeds[0], path))
+
+    # State
+
+    def state(self, folder: Path) -> State:
+        agent = self.agent.state_dict()
+        self.segments = tuple(self.replay.save(DurableStore(folder / "replay"), self.segments))
+        tensors = {"generator.replay": self.replay_generator.get_state()}
+        if self.resumable:
+            state = self.environment.get_state()  # type: ignore[attr-defined]
+            tensors |= {f"environment.{name}": torch.from_numpy(np.asarray(value)) for name, value in state.items()}
+            tensors["observations"] = torch.from_numpy(self.observations)
+        values = Values(
+            self.steps, self.decisions, self.episodes, self.returns, self.lengths,
+            dict(self.ratio.state_dict()), self.replay.added,
+        )  # fmt: skip
+        return State(agent, tensors, msgspec.to_builtins(values), self.segments)
+
+    def restore(self, folder: Path, state: State, restructure: Callable[[], None]) -> None:
+        values, tensors = msgspec.convert(state.values, Values), state.tensors
+        if {len(values.returns), len(values.lengths)} != {self.environment.num_envs}:
+            raise ValueError(f"it has open episodes of other than {self.environment.num_envs} environments")
+        # First what may turn out damaged, then the structure of the networks, then their tensors.
+        self.replay.load(DurableStore(folder / "replay"), state.segments, values.replay_added)
+        restructure()
+        self.agent.load_state_dict(state.learner)
+        restore_generator(self.replay_generator, tensors["generator.replay"])
+        self.ratio.load_state_dict(values.ratio)
+        self.steps, self.decisions, self.episodes = values.steps, values.decisions, values.episodes
+        self.returns, self.lengths, self.segments = values.returns, values.lengths, state.segments
+        if self.resumable and "observations" in tensors:  # not in checkpoints of versions that did not save these
+            saved = {name: value.numpy() for name, value in named(tensors, "environment.").items()}
+            self.environment.reset()
+            self.environment.set_state(**saved)  # type: ignore[attr-defined]  # saved only where there is one
+            self.observations = tensors["observations"].numpy()
+            space = self.environment.observation_space
+            if (self.observations.shape, self.observations.dtype) != (space.shape, space.dtype):
+                raise ValueError(f"its observations have the shape {self.observations.shape}, {space.shape} is needed")
+            require_numbers("observation", self.observations)
+
+    # Cost
+
+    def rates(self) -> Rates:
+        agent = self.config.make_agent(self.environment, Streams.spawn(self.settings.seed).agent, torch.device("cpu"))
+        spaces = self.environment.single_observation_space, self.environment.single_action_space
+        environment = self.world.vector(min(self.settings.num_envs, ENOUGH_ENVIRONMENTS))
+        steps = step_rate(environment) * self.settings.action_repeat
+        return Rates(update_rate(agent, self.config.agent.batch_size, *spaces), steps)
+
+    def weight(self) -> Weight:
+        tensors = (value for value in vars(self.replay).values() if isinstance(value, Tensor))
+        return Weight(
+            self.settings,
+            checkpoint=bytes_of(self.agent.state_dict().values()),
+            replay=bytes_of(tensors),
+            transitions=self.replay.capacity,
+            steps_of_a_transition=self.settings.action_repeat,
+        )
+
+
+def make_replay(config: AgentRun, environment: VectorEnv, device: torch.device) -> tuple[Replay, str]:
+    """The replay that the agent learns from, no larger than the run can fill, and a sentence on where it is.
+
+    A longer --steps later only adds room, since the ring has not wrapped.
+    """
+    settings, surroundings = config.run, config.surroundings(environment)
+    held = min(settings.replay_capacity, settings.steps // settings.action_repeat + settings.num_envs)
+    shape = surroundings.observations.shape or ()
+    if not config.kind.frames:
+        sizes = math.prod(shape), surroundings.action_count
+        place, note = place_replay(4 * (2 * sizes[0] + sizes[1] + 2) * held, device)
+        return TransitionReplay(held, *sizes, place), note
+    # Each frame is stored once: a stack's newest for Atari games, whole observations elsewhere.
+    assert config.atari is not None  # an agent of frames has these settings
+    stack = config.atari.stack if envs.is_atari(settings.env) else 1
+    frame = (shape[0] // stack, *shape[1:])
+    dtype = torch.uint8 if surroundings.observations.dtype == np.uint8 else torch.float32
+    place, note = place_replay(frame_replay_bytes(held, settings.num_envs, frame, dtype, stack), device)
+    replay = FrameReplay(
+        held, settings.num_envs, frame, stack=stack, dtype=dtype, first=config.atari.first_stack, device=place,
+        n_steps=config.agent.n_steps, gamma=config.agent.gamma, actions=surroundings.action_count,
+    )  # fmt: skip
+    return replay, note
+
+
+def notes_on(config: AgentRun, environment: VectorEnv) -> list[str]:
+    """What a user may not expect of the environment."""
+    name, notes = config.run.env, []
+    if not hasattr(environment, "get_state"):
+        notes.append(f"{name} has no saved state: on resuming, open episodes end as truncated, new ones start")
+    if environment.spec is None or environment.spec.max_episode_steps is None:
+        notes.append(f"{name} has no time limit: evaluation stops at {LIMIT:,} decisions")
+    if config.atari is not None and not envs.is_atari(name) and (idle := list(map(flag, config.atari.changed()))):
+        notes.append(f"{name} is no Atari game: {', '.join(idle)} {'do' if len(idle) > 1 else 'does'} nothing here")
+    return notes
