@@ -53,7 +53,7 @@ environments, and reach every run:
 class Options:
     """What is compared, where, and how it is looked at."""
 
-    agent: Literal["sac", "dqn"] = "sac"
+    agent: Literal[*LEARNERS] = "sac"  # type: ignore[valid-type]  # the names in the table
     """Agent of every run."""
     env: tuple[str, ...] = ()
     """Environments; unset: the preset's own."""

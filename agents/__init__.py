@@ -1,7 +1,7 @@
 """How an agent acts and takes gradient steps. A folder for each agent; `KINDS` lists them."""
 
 from . import dqn, sac
-from .agent import Agent, AgentSettings, Kind, Preset, Surroundings
+from .agent import Agent, AgentSettings, Kind, PresetValues, Surroundings
 from .dqn import DQN, DQNSettings
 from .learning import SavedAgent, TrainedNetwork
 from .sac import SAC, SACSettings
@@ -16,7 +16,7 @@ __all__ = [
     "AgentSettings",
     "DQNSettings",
     "Kind",
-    "Preset",
+    "PresetValues",
     "SACSettings",
     "SavedAgent",
     "Surroundings",

@@ -10,7 +10,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from fire import Intervention, Network, PlasticityManager
+from fire import Method, Network, PlasticityManager
 from replay import Batch
 
 from .limits import check_limits
@@ -90,7 +90,7 @@ class Surroundings(NamedTuple):
         )
 
 
-class Preset(NamedTuple):
+class PresetValues(NamedTuple):
     """Settings under a name: values by field, of the run, the agent, or the Atari game."""
 
     meaning: str
@@ -104,7 +104,7 @@ class Kind:
     settings: type[AgentSettings]
     require: Callable[[Surroundings], object]  # raises ValueError, in one line, where it cannot learn there
     build: Callable[[Surroundings, Any, np.random.SeedSequence, torch.device], Agent]  # the second: its settings
-    published: Mapping[str, Intervention]  # what the publications do with this agent, by the method's name
-    presets: Mapping[str, Preset]  # the first is the one where none is named
+    published: Mapping[str, Method]  # what the publications do with this agent, by the method's name
+    presets: Mapping[str, PresetValues]  # the first is the one where none is named
     description: str  # for --help
     frames: bool = False  # whether it learns from frames and stacks of them, as of Atari games, or from flat vectors

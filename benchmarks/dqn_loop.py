@@ -17,8 +17,9 @@ import torch
 from agents import DQNSettings
 from training.agent_run import AgentRun
 from training.driver import Driver
-from training.learners import DQNRun
+from training.learners import DQNRun, build
 from training.lines import read_lines
+from training.reinforcement import Reinforcement
 from training.settings import RunSettings
 
 from .dqn_peers import INSTALL, StableBaselines, make_stable_baselines
@@ -50,7 +51,7 @@ def our_rate(steps: int, threads: int) -> float:
     """Environment steps per second while learning."""
     config = our_config(steps, threads)
     with tempfile.TemporaryDirectory() as folder:
-        Driver(Path(folder), config, config.build()).train()
+        Driver(Path(folder), config, build(config)).train()
         lines = [line for line in read_lines(Path(folder) / "metrics.jsonl") if line["kind"] == "train"]
     return median(line["steps_per_second"] for line in lines[1:])  # the first line is the warm-up
 

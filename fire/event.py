@@ -49,8 +49,7 @@ class Event:
     def __str__(self) -> str:
         progress = f"{self.position.progress:,}"
         progress = f"{progress} {self.unit}" if self.unit else f"progress {progress}"
-        where = f"{self.position.updates:,} updates, {progress}"
-        head = f"{self.method} after {where} ({self.seconds:.2f} s)"
+        head = f"{self.method} after {self.position.updates:,} updates, {progress} ({self.seconds:.2f} s)"
         return "\n".join([head, *map(str, self.networks)])
 
     def to_json(self) -> dict[str, Any]:

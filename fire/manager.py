@@ -148,8 +148,7 @@ class PlasticityManager(ManagerAliases):
         reports = tuple(self._act_on(network) for network in networks)
         now = self._structure()
         changed = tuple(name for name in now if now[name] != structure[name])
-        seconds = sum(report.seconds for report in reports)
-        event = Event(position, spell(self.method), reports, seconds, changed, self.unit)
+        event = Event(position, spell(self.method), reports, sum(one.seconds for one in reports), changed, self.unit)
         self.events.append(event)
         for network in networks:
             parameters = network.module.named_parameters()

@@ -106,12 +106,9 @@ def exchange_(optimizer: Optimizer, before: Iterable[Tensor], after: Iterable[Te
             if id(parameter) in new:
                 parameters[index] = new[id(parameter)]
                 if parameter in optimizer.state:
-                    state = optimizer.state.pop(parameter)
-                    optimizer.state[parameters[index]] = {key: _zero(value) for key, value in state.items()}
-
-
-def _zero(value: object) -> object:
-    return torch.zeros_like(value) if isinstance(value, Tensor) else value
+                    old = optimizer.state.pop(parameter).items()
+                    zero = {key: torch.zeros_like(value) if isinstance(value, Tensor) else value for key, value in old}
+                    optimizer.state[parameters[index]] = zero
 
 
 def refuse_unknown(optimizer: Optimizer, advice: str = "; or choose optimizer=keep") -> None:

@@ -1,9 +1,8 @@
-"""What the publications do with each agent, by the method's name: presets for `parse_method` and its like.
+"""What the publications do with each agent: presets for `parse_method`. Methods not named here have their defaults.
 
 With SAC, FIRE and the methods it is compared with rewrite everything, and renew the optimizers and the temperature.
-With DQN they rewrite the convolutions, reset the linear layers to their initial values and keep Adam's state (FIRE,
-arXiv 2602.08040). `reset-head` is from Nikishin et al. (arXiv 2205.07802): with SAC as they reset DrQ, with DQN as they
-reset SPR. A method that is not named here has its own defaults.
+With DQN they rewrite the convolutions, reset the linear layers and keep Adam's state (FIRE, arXiv 2602.08040).
+`reset-head` is from Nikishin et al. (arXiv 2205.07802): with SAC as they reset DrQ, with DQN as they reset SPR.
 """
 
 from collections.abc import Mapping

@@ -69,7 +69,6 @@ class Trigger:
             raise ValueError(
                 f"measure {name!r} is unknown; known are {', '.join(MEASURES)}; nearest is {nearest(name, MEASURES)}"
             )
-
         chosen = [network for key, network in networks.items() if self.network in (None, key)]
         parts = [known for network in chosen for known in _parts(network)]
         changing = any(lies_in(part, network.head) for network in chosen)  # an injection makes new names there

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from agents import DQN, DQNSettings
-from fire import Injection, Intervention, Network, Never, PlasticityManager, Position
+from fire import Injection, Method, Network, Never, PlasticityManager, Position
 from replay import Batch
 
 SHAPE, ACTIONS, BATCH = (2, 36, 36), 3, 8
@@ -195,7 +195,7 @@ def test_an_update_never_waits_for_the_device(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_the_plasticity_manager_is_asked_for_penalties_and_after_every_step():
-    class Counting(Intervention):
+    class Counting(Method):
         acts_every_step, has_penalty = True, True
         steps = 0
 

@@ -107,7 +107,15 @@ def test_runs_their_numbers_and_their_report_know_nothing_of_each_other_but_down
     for part, below in allowed.items():
         for path in (ROOT / "experiments" / part).rglob("*.py"):
             others = set(re.findall(r"^\s*from \.\.(\w*)", path.read_text(), re.MULTILINE))
-            assert others <= below | {"failure", "kept", "lines"}, f"{path.name} imports {others}"
+            assert others <= below | {"failure", "kept"}, f"{path.name} imports {others}"
+
+
+def test_the_driver_knows_nothing_of_what_is_learned_from():
+    for name in ("driver", "work", "config", "progress", "history", "lines", "log"):
+        imported = re.findall(
+            r"^\s*(?:from|import) \.?(\w+)", (ROOT / "training" / f"{name}.py").read_text(), re.MULTILINE
+        )
+        assert not {"agents", "envs", "reinforcement", "agent_run", "learners", "world"} & set(imported), name
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -45,7 +45,7 @@ def test_cleanrl_manner(method: str, monkeypatch: pytest.MonkeyPatch):
 def test_stable_baselines3_sac(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     pytest.importorskip("stable_baselines3")
     done = run("stable_baselines3_sac", "--steps 120", monkeypatch)
-    assert [event.position.environment_steps for event in done["callback"].events] == [60]
+    assert [event.position.progress for event in done["callback"].events] == [60]
     assert "fire after 0 updates, 60 environment steps" in capsys.readouterr().out
 
 

@@ -220,8 +220,8 @@ def test_a_stopped_sweep_goes_on_where_it_was(cluster: Any, tmp_path: Path):
 
 @pytest.mark.slow
 def test_a_run_waits_for_cpus_of_its_own(cluster: Any, tmp_path: Path):
-    jobs = jobs_in(tmp_path)[1:]
-    finish(jobs_in(tmp_path)[:1], LocalPool(1))
+    jobs = jobs_in(tmp_path)
+    finish(jobs[:1], LocalPool(1))
     pool = RayPool(cluster.address, 1, None, tmp_path)
     at_once: list[int] = []
     try:

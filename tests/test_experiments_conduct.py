@@ -247,7 +247,8 @@ def test_the_table_shows_what_needs_attention_first(folder: Path):
     sweep.failed[jobs[3].folder] = Failure(1, ("[red]oops",))
     sweep.running.add(jobs[0].folder)
     console = Console(width=100, record=True, file=io.StringIO())
-    states, standings = ({job.name: of(job) for job in jobs} for of in (sweep.state, standing_of))
+    states = {job.name: sweep.state(job) for job in jobs}
+    standings = {job.name: standing_of(job) for job in jobs}
     console.print(table_of(sweep, states, standings, lambda job: None, "3 left", 4))
     lines = console.export_text().splitlines()
     assert "failed" in lines[1]

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from experiments.report.figures import looks, style
-from experiments.report.scores import summary, write_scores
 
 from experiments.analysis.results import Options
-from experiments.report.curve_figures import draw_curves, panel_of
+from experiments.report.contents import report_of
+from experiments.report.curve_figures import draw_curves
+from experiments.report.drawing import looks, style
+from experiments.report.markdown import markdown
 from experiments.report.page import write_report
+from experiments.report.spreadsheet import write_scores
 from tests.fixtures.comparison import write_comparison, write_run
 from tests.test_experiments_results import noted, only, results_of
 
@@ -28,7 +30,7 @@ def test_a_run_that_diverged_counts_as_a_policy_that_fails_from_there_on(tmp_pat
     assert none.n == 4
     run = none.runs[3]
     assert (run.final, run.normalised) == (random, 0.0)
-    curve = dict(zip(run.steps, run.returns, strict=True))
+    curve = dict(zip(run.steps, run.values, strict=True))
     assert [curve[step] for step in (4_500, 5_000, 9_000, 10_000)] == [random] * 4
     level = 13.0  # of a run of that seed that finishes
     known, jump = 0.4 * level, (0.4 * level + random) / 2  # at step 4,000, and on the way from there to the divergence
@@ -38,10 +40,10 @@ def test_a_run_that_diverged_counts_as_a_policy_that_fails_from_there_on(tmp_pat
     finals = [each.final for each in none.runs]
     assert none.final.mean.value == pytest.approx(np.mean(np.array(finals, dtype=float)))
     assert none.curve is not None
-    assert (none.curve.n, none.curve.steps.tolist()) == (4, list(range(0, 10_001, 1_000)))
+    assert (none.curve.iqm.n, none.curve.steps.tolist()) == (4, list(range(0, 10_001, 1_000)))
     assert not none.curve.interpolated
     assert none.curve.mean.value[-1] == pytest.approx((10 + 11 + 12 + random) / 4)
-    assert comparison.contrasts[0].final_mean.n == 4
+    assert comparison.contrasts[0].final.mean.n == 4
     (note,) = [note for note in comparison.notes if "diverged" in note]
     assert note.startswith(
         "none, seed 3 diverged at step 4,500 (critic_loss is nan): counted with a return of 2.377, a"
@@ -77,7 +79,7 @@ def test_a_diverged_run_counts_in_profile_and_threshold_and_not_in_means_of_meas
     assert none.measures[0].steps[-1] == 10_000
     assert none.measures[0].n == 1
     assert none.cost is not None
-    assert (none.cost.n, none.cost.seconds) == (1, 100.0)
+    assert (none.cost.n, none.cost.seconds.mean) == (1, 100.0)
 
 
 def test_an_event_that_a_run_had_not_reached_when_it_diverged_is_still_one_of_all(tmp_path: Path):
@@ -103,7 +105,7 @@ def test_branches_that_diverged_stay_paired_and_a_diverged_trunk_is_said(tmp_pat
     )  # fmt: skip
     comparison = only(results_of(tmp_path))
     (contrast,) = comparison.contrasts
-    assert (contrast.paired, contrast.final_iqm.n) == (True, 3)
+    assert (contrast.paired, contrast.final.iqm.n) == (True, 3)
     none = comparison.method("none").runs[1]
     assert none.area == pytest.approx((6 + 7) / 2 * 0.2)  # of its part, whose first fifth it learned in; then 0
     for name in ("none", "fire", "trunk"):
@@ -142,7 +144,7 @@ def test_how_a_run_ended_is_in_scores_and_summary(tmp_path: Path):
     rows = list(csv.DictReader(write_scores(results, tmp_path / "scores.csv").open()))
     assert [row["ended"] for row in rows] == ["finished", "diverged at step 3,500", "unfinished"]
     assert (rows[1]["final"], rows[2]["final"]) == ("0.0", "")
-    text = summary(results)
+    text = markdown(report_of(results))
     assert "| none | 2, 1 diverged |" in text
     assert "seed 1 diverged at step 3,500" in text
 
@@ -176,8 +178,7 @@ def test_the_page_marks_where_runs_diverged(tmp_path: Path):
         "2, 1 diverged",
     ):
         assert said in page, said
-    panel = panel_of(only(results))
     with style():
-        (axes,) = draw_curves(panel, looks(results.methods), (300, 200), "iqm", True).axes
+        (axes,) = draw_curves(only(results), looks(results.methods), (300, 200), "iqm", True).axes
     crosses = [np.asarray(line.get_xydata()).tolist() for line in axes.lines if line.get_marker() == "x"]
     assert crosses == [[[3_500.0, 0.0]]]

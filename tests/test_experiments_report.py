@@ -10,20 +10,22 @@ from pathlib import Path
 import pytest
 
 from envs.reference_scores import References
-from experiments.analysis.analyse import analyse
+from experiments.analysis.analyse import analyse, shared_history
 from experiments.analysis.found import find_runs
-from experiments.analysis.results import Contrast, Options, Results, TrunkCounts
+from experiments.analysis.results import Contrast, Options, Results, ScoreContrast, TrunkCounts
 from experiments.analysis.statistics import Interval
-from experiments.report.curve_figures import draw_curves, panel_of, trunk_of
-from experiments.report.differences import differences
-from experiments.report.figures import LOOKS, canvas, looks, picture, png, style, svg
-from experiments.report.page import branch_said, write_report
+from experiments.report.contents import branch_said, report_of
+from experiments.report.contrast_section import contrast_section
+from experiments.report.curve_figures import draw_curves, levels_of
+from experiments.report.drawing import LOOKS, canvas, looks, page_image, png, style, svg
+from experiments.report.markdown import markdown
+from experiments.report.page import write_report
 from experiments.report.paper_figure import draw_paper_figure
-from experiments.report.recovery import gaps, threshold
+from experiments.report.recovery import gap_section, threshold_section
 from experiments.report.run_sections import run_sections
-from experiments.report.scores import summary
 from experiments.report.wording import amount, finding, findings, interval, number, ranges, runs_of, steps
 from tests.fixtures.comparison import write_comparison, write_run
+from training.metric import RETURN
 
 OPTIONS = Options(resamples=50)
 
@@ -34,10 +36,15 @@ def results_of(folder: Path) -> Results:
 
 
 def contrast(low: float, high: float, n: int = 5, ahead: int | None = None) -> Contrast:
-    difference = Interval((low + high) / 2, low, high, n, "made up")
-    chance = Interval(0.5, 0.2, 0.8, n, "made up")
-    found = Contrast("fire", "none", difference, difference, difference, difference, chance, chance, paired=True)
-    return found if ahead is None else replace(found, trunks=TrunkCounts(ahead, 0, n, chance))
+    difference = made_up((low + high) / 2, low, high, n)
+    chance = made_up(0.5, 0.2, 0.8, n)
+    score = ScoreContrast(difference, difference, chance, None if ahead is None else TrunkCounts(ahead, 0, chance))
+    return Contrast("fire", "none", score, score, paired=True)
+
+
+def made_up(value: float, low: float, high: float, *runs: int) -> Interval:
+    """Of so many runs in each environment."""
+    return Interval(value, low, high, sides=(runs,), method="made up")
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +72,7 @@ def test_report_says_what_was_compared_how_and_with_what_doubt(results, tmp_path
 def test_figures_of_the_same_results_are_the_same_files(results):
     def drawn():
         with style():
-            figure = draw_paper_figure([panel_of(results.comparisons[0])], looks(results.methods))
+            figure = draw_paper_figure(results.comparisons, looks(results.methods))
             return svg(figure, text_as_paths=True), png(figure)
 
     assert drawn() == drawn()
@@ -97,10 +104,10 @@ def test_names_in_figures_are_text_and_colours_follow_the_theme():
         axes.plot([0, 1], [0, 1], color=LOOKS["fire"].color)
         axes.set_title(name)
         drawing = svg(figure)
-        page = picture(figure, name, [LOOKS["fire"]])
+        image = page_image(figure, name, [LOOKS["fire"]])
     shown = '&lt;script&gt;$x_1$ &amp; "#dd5f00" 0.123456'
     assert shown in drawing
-    themed = b64decode(page.uri.partition(",")[2]).decode()
+    themed = b64decode(image.uri.partition(",")[2]).decode()
     assert shown in themed
     assert LOOKS["fire"].dark in themed
     assert re.search(r"stroke: var\(--c\d+\)", themed)
@@ -108,17 +115,16 @@ def test_names_in_figures_are_text_and_colours_follow_the_theme():
 
 def test_trunks_are_drawn_once_only_where_all_methods_have_them(results):
     comparison = results.comparisons[0]
-    assert trunk_of(comparison) == "none"
+    assert comparison.trunk == "none"
     first, other, *_ = comparison.methods
     elsewhere = [replace(run.run, branch=replace(run.run.branch, trunk=Path("/other"))) for run in other.runs]
     runs = tuple(replace(scores, run=run) for scores, run in zip(other.runs, elsewhere, strict=True))
-    assert trunk_of(replace(comparison, methods=(first, replace(other, runs=runs)))) is None
+    assert shared_history((first, replace(other, runs=runs))) is None
 
 
 def test_curves_show_what_was_there_before_an_event(results):
-    panel = panel_of(results.comparisons[0])
     with style():
-        (axes,) = draw_curves(panel, looks(results.methods), (300, 200), "mean", False).axes
+        (axes,) = draw_curves(results.comparisons[0], looks(results.methods), (300, 200), "mean", False).axes
     upright = [(x, top, bottom) for lines in axes.collections if hasattr(lines, "get_segments")
                for (x, top), (_, bottom) in lines.get_segments()]  # fmt: skip
     assert upright == [(2_000, pytest.approx(5.5), pytest.approx(1.1))] * 2  # reset, fire
@@ -126,8 +132,8 @@ def test_curves_show_what_was_there_before_an_event(results):
 
 def test_a_humans_return_is_not_called_success(results):
     comparison = replace(results.comparisons[0], references=References(0.0, 3.0))
-    assert "success" in panel_of(comparison).levels
-    assert "human" in panel_of(replace(comparison, env="Breakout")).levels
+    assert "success" in levels_of(comparison)
+    assert "human" in levels_of(replace(comparison, env="Breakout"))
 
 
 def test_the_page_says_that_trunks_are_shared_only_where_they_are(results):
@@ -144,23 +150,23 @@ def test_the_page_says_that_trunks_are_shared_only_where_they_are(results):
 
 def test_differences_count_the_trunks_that_agree_and_show_each(results):
     with style():
-        section = differences(results.comparisons[0].contrasts, looks(results.methods), "return")
+        section = contrast_section(results.comparisons[0], looks(results.methods))
     assert section is not None
     assert "Small dots are trunks" in section.text
     assert "settles nothing" in section.text
     sizes, chances = section.tables
     assert [row.cells[:2] for row in sizes.rows][1] == ("fire − none", "2 pairs")
     assert chances.rows[1].cells[3] == "2 of 2, 100% [34, 100]"
-    assert "| 2 of 2, 100% \\[34, 100\\] |".replace("\\", "") in summary(results)
-    (chance,) = {row.cells[2] for row in chances.rows[1:2]}
-    assert f"| {chance} |" in summary(results)
+    text = markdown(report_of(results))
+    assert f"| {' | '.join(chances.rows[1].cells)} |" in text
+    assert f"| {' | '.join(sizes.rows[1].cells)} |" in text
 
 
 def test_gaps_stand_beside_what_noise_alone_makes_and_each_event_has_its_own(results):
     comparison, colors = results.comparisons[0], looks(results.methods)
     with style():
-        section = gaps(comparison, colors)
-        events = next(each for each in run_sections(comparison, panel_of(comparison), colors) if each.title == "Events")
+        section = gap_section(comparison, colors)
+        events = next(each for each in run_sections(comparison, colors) if each.title == "Events")
     assert section is not None
     (table,) = section.tables
     assert [row.cells[:2] for row in table.rows] == [
@@ -172,29 +178,29 @@ def test_gaps_stand_beside_what_noise_alone_makes_and_each_event_has_its_own(res
 
 def test_a_threshold_says_from_where_it_is_looked_for(results):
     with style():
-        section = threshold(results.comparisons[0], looks(results.methods))
+        section = threshold_section(results.comparisons[0], looks(results.methods))
     assert section is not None
     assert "from the branch on" in section.text
     assert any("held fixed" in note for note in section.notes)
 
 
 def test_findings_promise_no_more_than_their_interval():
-    assert "does not settle" in finding(contrast(-0.3, 2.5), "final return", 1)
-    assert "+1.1 [−0.3, +2.5], 5 pairs" in finding(contrast(-0.3, 2.5), "final return", 1)
-    assert "in favour of fire over none, though" in finding(contrast(0.3, 2.5), "final return", 1)
-    assert "in favour of none over fire" in finding(contrast(-2.5, -0.3), "final return", 1)
-    assert "too narrow" not in finding(contrast(0.3, 2.5, n=20), "final return", 1)
-    assert "all 5 pairs have none ahead" in finding(contrast(-2.5, -0.3, ahead=0), "final return", 1)
-    assert "no interval" in finding(contrast(math.nan, math.nan, n=1), "final return", 1)
+    assert "does not settle" in finding(contrast(-0.3, 2.5), RETURN, 1)
+    assert "+1.1 [−0.3, +2.5], 5 pairs" in finding(contrast(-0.3, 2.5), RETURN, 1)
+    assert "in favour of fire over none, though" in finding(contrast(0.3, 2.5), RETURN, 1)
+    assert "in favour of none over fire" in finding(contrast(-2.5, -0.3), RETURN, 1)
+    assert "too narrow" not in finding(contrast(0.3, 2.5, n=20), RETURN, 1)
+    assert "all 5 pairs have none ahead" in finding(contrast(-2.5, -0.3, ahead=0), RETURN, 1)
+    assert "no interval" in finding(contrast(math.nan, math.nan, n=1), RETURN, 1)
 
 
 @pytest.mark.parametrize("n", [2, 4])
 def test_fewer_than_five_pairs_favour_no_method(n, results):
     few = contrast(0.3, 2.5, n, ahead=n)
-    assert finding(few, "final return", 1).endswith(f"so few settle nothing; all {n} pairs have fire ahead.")
-    assert f"; 1 of {n} pairs has fire ahead." in finding(contrast(0.3, 2.5, n, ahead=1), "final return", 1)
-    lopsided = replace(few.final_iqm, n=n, sides=((20,), (n,)))
-    assert "in favour" not in finding(replace(few, final_iqm=lopsided, paired=False), "final return", 1)
+    assert finding(few, RETURN, 1).endswith(f"so few settle nothing; all {n} pairs have fire ahead.")
+    assert f"; 1 of {n} pairs has fire ahead." in finding(contrast(0.3, 2.5, n, ahead=1), RETURN, 1)
+    lopsided = replace(few.final, iqm=replace(few.final.iqm, sides=((20,), (n,))))
+    assert "in favour" not in finding(replace(few, final=lopsided, paired=False), RETURN, 1)
     contrasts = (replace(few, method="redo"), replace(few, method="reset"), few)
     said = findings(replace(results.comparisons[0], contrasts=contrasts))
     assert not any("in favour" in sentence for sentence in said)
@@ -225,10 +231,10 @@ def test_every_difference_is_among_the_findings_and_the_reference_comes_first(re
         (number(-0.0001, 2), "0.00"),
         (number(None), "–"),
         (number(math.inf), "never"),
-        (interval(Interval(6.1, 5.2, 7.3, 5, "")), "6.1 [5.2, 7.3]"),
-        (interval(Interval(6.1, math.nan, math.nan, 1, "")), "6.10"),
-        (interval(Interval(5.4, 5.4, 5.4 + 1e-15, 3, "")), "5.40 [5.40, 5.40]"),
-        (runs_of(Interval(1.0, 0.0, 2.0, 6, "", ((3, 3),))), "2 environments × 3 runs"),
+        (interval(made_up(6.1, 5.2, 7.3, 5)), "6.1 [5.2, 7.3]"),
+        (interval(made_up(6.1, math.nan, math.nan, 1)), "6.10"),
+        (interval(made_up(5.4, 5.4, 5.4 + 1e-15, 3)), "5.40 [5.40, 5.40]"),
+        (runs_of(made_up(1.0, 0.0, 2.0, 3, 3)), "2 environments × 3 runs"),
         (amount(1_234_567.0), "1.23M"),
         (amount(41_900.0), "41.9k"),
         (amount(84.81), "84.8"),

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from experiments.report.scores import summary, write_scores
 
 from experiments.analysis.analyse import analyse
 from experiments.analysis.found import find_runs
 from experiments.analysis.results import Comparison, Options, Results
+from experiments.report.contents import report_of
+from experiments.report.markdown import markdown
+from experiments.report.spreadsheet import write_scores
 from tests.fixtures.comparison import write_comparison, write_run
-from training.history import final_return
 
 FAST = Options(resamples=200)
 
@@ -45,8 +46,8 @@ def test_methods_are_compared_with_the_baseline_and_with_fire(tmp_path: Path):
     ]  # fmt: skip
     assert all(each.paired for each in comparison.contrasts)
     fire = comparison.contrasts[2]  # in all seeds the same 6 more at the end, whatever their trunk
-    assert fire.final_mean.value == pytest.approx(5.4)
-    assert fire.final_mean.high - fire.final_mean.low == pytest.approx(0, abs=1e-9)
+    assert fire.final.mean.value == pytest.approx(5.4)
+    assert fire.final.mean.high - fire.final.mean.low == pytest.approx(0, abs=1e-9)
     assert len(results.trunks) == 3
     other = only(results_of(tmp_path, Options(baseline="redo", reference="none", resamples=50)))
     assert [method.method for method in other.methods] == ["redo", "fire", "reset", "none"]
@@ -56,16 +57,13 @@ def test_a_dip_is_in_the_curve_and_in_the_area_and_the_value_before_is_kept(tmp_
     write_run(tmp_path / "run", method="fire", level=10, event_steps=(5_000,))
     (method,) = only(results_of(tmp_path)).methods
     (run,) = method.runs
-    assert dict(zip(run.steps, run.returns, strict=True))[5_000] == pytest.approx(1.0)
+    assert dict(zip(run.steps, run.values, strict=True))[5_000] == pytest.approx(1.0)
     assert run.before == {5_000: 5.0}
     assert method.curve is not None
     assert method.curve.iqm.value[method.curve.steps == 5_000] == pytest.approx(1.0)
     up, fall, back, after = 5 / 2 * 5, (1.0 + 3.6) / 2, (3.6 + 7.0) / 2, (7.0 + 10.0) / 2 * 3
     assert run.area == pytest.approx((up + fall + back + after) / 10)
     assert run.final == pytest.approx(9.5)
-    known = final_return(tmp_path / "run" / "metrics.jsonl")
-    assert known is not None
-    assert run.final == pytest.approx(known[0])
 
 
 def test_a_branchs_area_counts_from_the_branch_on_with_or_without_an_evaluation_there(tmp_path: Path):
@@ -196,7 +194,7 @@ def test_methods_that_lack_a_trunk_are_paired_on_the_others(tmp_path: Path):
         file.unlink()
     comparison = only(results_of(tmp_path))
     (contrast,) = comparison.contrasts
-    assert (contrast.paired, contrast.final_iqm.n) == (True, 3)
+    assert (contrast.paired, contrast.final.iqm.n) == (True, 3)
     assert noted(comparison.notes, "compared on the 3 trunks")
     write_comparison(tmp_path / "a", methods=("none",), seeds=range(4, 6))
     write_comparison(tmp_path / "b", methods=("fire",), seeds=range(6, 8))
@@ -209,7 +207,7 @@ def test_runs_from_the_start_are_not_paired(tmp_path: Path):
     write_comparison(tmp_path, methods=("none", "fire"), seeds=range(3), branch_at=None)
     (contrast,) = only(results_of(tmp_path)).contrasts
     assert not contrast.paired
-    assert contrast.final_mean.low < contrast.final_mean.value < contrast.final_mean.high
+    assert contrast.final.mean.low < contrast.final.mean.value < contrast.final.mean.high
 
 
 def test_runs_that_differ_in_more_than_the_method_are_said(tmp_path: Path):
@@ -311,16 +309,16 @@ def test_intervals_are_judged_by_the_fewest_runs_in_an_environment(tmp_path: Pat
     results = results_of(tmp_path)
     (across,) = results.across
     final = across.methods[0].final.iqm
-    assert (final.n, final.smallest, final.counted()) == (10, 5, "2 environments × 5 runs")
+    assert (final.n, final.smallest, final.runs_said()) == (10, 5, "2 environments × 5 runs")
     assert len(across.methods[0].runs) == 10
     assert noted(across.notes, "Fewer than 10 runs in an environment", "none 2 environments × 5 runs", "84%", "90%")
     single = next(each for each in results.comparisons[0].contrasts if each.method == "reset")
-    assert (single.final_iqm.bounded, single.final_iqm.counted()) == (False, "1 and 5 runs")
-    assert not next(each for each in across.contrasts if each.method == "reset").final_iqm.bounded
+    assert (single.final.iqm.bounded, single.final.iqm.runs_said()) == (False, "1 and 5 runs")
+    assert not next(each for each in across.contrasts if each.method == "reset").final.iqm.bounded
     assert noted(results.comparisons[0].notes, "reset 1", "a single run has no interval")
     joint = next(each for each in across.contrasts if each.method == "fire")
-    assert joint.trunks is not None
-    assert (joint.trunks.better, joint.trunks.n, len(joint.differences)) == (10, 10, 10)
+    assert joint.final.trunks is not None
+    assert (joint.final.trunks.better, joint.final.trunks.share.n, len(joint.trunk_differences)) == (10, 10, 10)
 
 
 def test_environments_are_averaged_in_normalised_scores_only(tmp_path: Path):
@@ -365,7 +363,7 @@ def test_scores_and_summary_hold_every_run_and_every_interval(tmp_path: Path):
     begun = next(row for row in rows if row["method"] == "reset")
     assert (begun["ended"], begun["final"]) == ("unfinished", "")
     assert fire["ended"] == "finished"
-    text = summary(results)
+    text = markdown(report_of(results))
     assert r"none+a\|\_b\*" in text
     assert "95% percentile bootstrap, 200 resamples of runs" in text
     assert "jointly for both methods" in text

@@ -11,12 +11,11 @@ from experiments.analysis.statistics import (
     COVERAGE,
     area_under,
     difference,
-    draw,
+    draw_runs,
     estimate,
     estimate_band,
     improvement,
     interquartile_mean,
-    last_tenth,
     mean,
     median,
     median_of_means,
@@ -71,7 +70,7 @@ def test_intervals_equal_rliables_within_the_error_of_resampling():
     _, theirs = library.get_interval_estimates(
         {"a": SCORES}, lambda scores: np.array([metrics.aggregate_iqm(scores)]), reps=3000
     )
-    ours = estimate(strata(SCORES), interquartile_mean, draw([7, 7, 7], 20_000, (0,)))
+    ours = estimate(strata(SCORES), interquartile_mean, draw_runs([7, 7, 7], 20_000, (0,)))
     assert (ours.low, ours.high) == pytest.approx(theirs["a"][:, 0], abs=0.05)
 
 
@@ -79,13 +78,13 @@ def test_profiles_equal_rliables():
     levels = np.linspace(-2, 4, 7)
     np.random.seed(0)  # noqa: NPY002
     points, bounds = library.create_performance_profile({"a": SCORES}, levels, reps=2000)
-    ours = profile(strata(SCORES), levels, draw([7, 7, 7], 10_000, (0,)))
+    ours = profile(strata(SCORES), levels, draw_runs([7, 7, 7], 10_000, (0,)))
     np.testing.assert_allclose(ours.value, points["a"], atol=1e-12)
     np.testing.assert_allclose([ours.low, ours.high], bounds["a"], atol=0.05)
 
 
 def test_probability_of_improvement_equals_rliables_and_mann_whitney():
-    draws = draw([7, 7, 7], 10_000, (0,)), draw([7, 7, 7], 10_000, (1,))
+    draws = draw_runs([7, 7, 7], 10_000, (0,)), draw_runs([7, 7, 7], 10_000, (1,))
     np.random.seed(0)  # noqa: NPY002
     points, bounds = library.get_interval_estimates(
         {"ab": [SCORES, OTHERS]}, lambda a, b: np.array([metrics.probability_of_improvement(a, b)]), reps=500
@@ -95,16 +94,16 @@ def test_probability_of_improvement_equals_rliables_and_mann_whitney():
     assert (ours.low, ours.high) == pytest.approx(bounds["ab"][:, 0], abs=0.06)
     tied, fewer = np.array([1.0, 2, 2, 3]), np.array([2.0, 2, 0])
     u = stats.mannwhitneyu(tied, fewer).statistic
-    found = improvement([tied], [fewer], (draw([4], 10, (0,)), draw([3], 10, (1,))))
+    found = improvement([tied], [fewer], (draw_runs([4], 10, (0,)), draw_runs([3], 10, (1,))))
     assert found.value == pytest.approx(u / 12, abs=1e-12)
     assert found.n == 3
 
 
 def test_paired_differences_leave_out_what_trunks_have_in_common():
     trunk, own = 10 * np.arange(6.0), np.array([0.5, 0.1, 0.3, 0.7, 0.2, 0.4])
-    jointly = draw([6], 2000, (0,))
+    jointly = draw_runs([6], 2000, (0,))
     paired = difference([trunk + 1 + own], [trunk], mean, (jointly, jointly))
-    unpaired = difference([trunk + 1 + own], [trunk], mean, (jointly, draw([6], 2000, (1,))))
+    unpaired = difference([trunk + 1 + own], [trunk], mean, (jointly, draw_runs([6], 2000, (1,))))
     assert paired.value == pytest.approx(unpaired.value)
     assert paired.low > 1.1
     assert paired.high < 1.6
@@ -116,7 +115,7 @@ def test_paired_differences_leave_out_what_trunks_have_in_common():
 def test_paired_probability_of_improvement_is_not_biased_by_resampling_a_trunk_twice():
     trunk = np.random.default_rng(0).normal(size=8)
     better_by_little = trunk + 1e-6  # than its own trunk's, always; than another's, half of the time
-    jointly = draw([8], 4000, (0,))
+    jointly = draw_runs([8], 4000, (0,))
     found = improvement([better_by_little], [trunk], (jointly, jointly))
     assert found.value == pytest.approx((8 + 28) / 64)
     assert found.low == pytest.approx(found.value)
@@ -144,7 +143,7 @@ def test_a_resample_of_censored_times_counts_as_the_runs_it_took():
 
 
 def test_a_median_that_was_never_reached_is_infinite_and_so_may_its_bound_be():
-    draws = draw([5], 1000, (0,))
+    draws = draw_runs([5], 1000, (0,))
     never = median_time(np.full(5, 100.0), np.zeros(5, dtype=bool), draws)
     assert (never.value, never.low, never.high) == (math.inf, math.inf, math.inf)
     some = median_time(np.array([10.0, 20, 30, 100, 100]), np.array([True, True, True, False, False]), draws)
@@ -159,34 +158,34 @@ def test_intervals_of_shares_are_wilsons(count, n):
 
 
 def test_a_single_run_has_no_interval_and_equal_runs_have_one_of_no_width():
-    single = estimate([np.array([3.0])], interquartile_mean, draw([1], 100, (0,)))
+    single = estimate([np.array([3.0])], interquartile_mean, draw_runs([1], 100, (0,)))
     assert single.value == 3.0
     assert not single.bounded
     assert "single run" in single.method
-    equal = estimate([np.full(5, 3.0)], interquartile_mean, draw([5], 100, (0,)))
+    equal = estimate([np.full(5, 3.0)], interquartile_mean, draw_runs([5], 100, (0,)))
     assert (equal.value, equal.low, equal.high) == (3.0, 3.0, 3.0)
 
 
 def test_no_interval_is_made_where_either_side_has_a_single_run():
-    draws = draw([1], 100, (0,)), draw([5], 100, (1,))
+    draws = draw_runs([1], 100, (0,)), draw_runs([5], 100, (1,))
     found = difference([np.array([3.0])], [np.arange(5.0)], mean, draws)
     assert (found.value, found.bounded, found.n, found.smallest) == (1.0, False, 1, 1)
-    assert found.counted() == "1 and 5 runs"
+    assert found.runs_said() == "1 and 5 runs"
     assert not improvement([np.array([3.0])], [np.arange(5.0)], draws).bounded
-    partly = estimate([np.arange(5.0), np.array([3.0])], mean, draw([5, 1], 100, (0,)))
-    assert (partly.bounded, partly.counted()) == (False, "2 environments × 1 to 5 runs")
+    partly = estimate([np.arange(5.0), np.array([3.0])], mean, draw_runs([5, 1], 100, (0,)))
+    assert (partly.bounded, partly.runs_said()) == (False, "2 environments × 1 to 5 runs")
 
 
 def test_several_times_of_a_run_are_resampled_together():
     times = np.array([10.0, 10, 10, 50, 50, 50])
-    draws, reached = draw([2], 1000, (0,)), np.ones(6, dtype=bool)
+    draws, reached = draw_runs([2], 1000, (0,)), np.ones(6, dtype=bool)
     together = median_time(times, reached, draws, runs=np.array([0, 0, 0, 1, 1, 1]))
     assert (together.value, together.low, together.high, together.n) == (10, 10, 50, 2)
 
 
 def test_the_same_seed_gives_the_same_numbers_and_environments_are_resampled_apart():
     uneven = [SCORES[:, 0], SCORES[:4, 1] + 100]
-    first, again = (estimate(uneven, mean, draw([7, 4], 500, (3,))) for _ in range(2))
+    first, again = (estimate(uneven, mean, draw_runs([7, 4], 500, (3,))) for _ in range(2))
     assert first == again
     assert 49 < first.low < first.high < 52  # a bootstrap over both together would reach far beyond
     assert first.n == 11
@@ -196,16 +195,14 @@ def test_a_comparisons_curves_take_about_a_second():
     curves = [np.random.default_rng(seed).normal(size=(50, 10)) for seed in range(5)]
     start = time.process_time()
     for seed, values in enumerate(curves):
-        estimate_band([values], interquartile_mean, draw([10], 2000, (seed,)))
+        estimate_band([values], interquartile_mean, draw_runs([10], 2000, (seed,)))
     assert time.process_time() - start < 3
 
 
-def test_areas_and_final_scores():
+def test_areas_are_means_over_the_steps():
     steps, values = np.array([0.0, 10, 10, 20]), np.array([0.0, 10, 0, 4])  # falls at step 10
     assert area_under(steps, values) == pytest.approx((50 + 20) / 20)
     assert area_under(steps[-1:], values[-1:]) == 4
-    assert last_tenth(np.array([0.0, 80, 90, 100]), np.array([1.0, 2, 3, 5]), 100) == 4
-    assert last_tenth(np.array([0.0, 80]), np.array([1.0, 2]), 100) is None
 
 
 def test_percentile_intervals_cover_less_than_nominal_with_few_runs():
@@ -213,6 +210,6 @@ def test_percentile_intervals_cover_less_than_nominal_with_few_runs():
     for n in (3, 5):
         scores = generator.normal(size=(1500, n))  # each row an experiment, the truth 0
         for statistic, expected in zip((mean, interquartile_mean), COVERAGE[n], strict=True):
-            band = estimate_band([scores], statistic, draw([n], 2000, (n,)))
+            band = estimate_band([scores], statistic, draw_runs([n], 2000, (n,)))
             covered = np.mean((band.low <= 0) & (band.high >= 0))
             assert covered == pytest.approx(expected, abs=0.03)

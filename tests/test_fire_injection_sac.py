@@ -186,7 +186,7 @@ def test_a_full_reset_of_an_injected_run_is_the_function_of_the_first_day(trunk:
     folder = tmp_path / "branch"
     branch = ("--branch-from", f"{trunk}@360", "--reinit", "reset", "--reinit-every", "1000", "--steps", "362")
     quietly(*branch, "--replay-ratio", "0.001", "--run-dir", str(folder))
-    then = read_checkpoint(folder, steps_of(folder)[-1]).agent
+    then = read_checkpoint(folder, steps_of(folder)[-1]).learner
     for name, value in then.items():
         if name.startswith("initial."):
             assert torch.equal(then[name.removeprefix("initial.")], value)

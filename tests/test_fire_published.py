@@ -28,10 +28,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from agents import DQN, DQNSettings, q_network
-from agents.dqn import PUBLISHED_METHODS
+from agents import DQN, DQNSettings
+from agents.dqn import networks
 from agents.optimizers import begin_at_zero
-from fire import Never, PlasticityManager, Position, parse_method
+from fire import Never, PlasticityManager, Position, parse_method, published
 from replay import Batch
 
 REFERENCE: dict[str, Any] = json.loads((Path(__file__).parent / "fixtures" / "published_reference.json").read_text())
@@ -76,7 +76,7 @@ def largest_difference(ours: dict[str, Tensor], theirs: dict[str, list[float]]) 
 
 @pytest.fixture(autouse=True)
 def pixels_in_double_on_one_thread(monkeypatch):
-    monkeypatch.setattr(q_network, "pixels", lambda images, scale: images.double() * scale)
+    monkeypatch.setattr(networks, "pixels", lambda images, scale: images.double() * scale)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # more of them wait for each other where others compute too
     yield
@@ -86,13 +86,13 @@ def pixels_in_double_on_one_thread(monkeypatch):
 def make_agent(shape: tuple[int, ...] = SHAPE, width: int | None = None, double_q: bool = False) -> DQN:
     settings = DQNSettings(hidden_width=width, learning_rate=1e-3, target_every=4, double=double_q)
     agent = DQN(shape, ACTIONS, settings, seed=np.random.SeedSequence(0), gamma=0.99, scale=1 / 255)
-    first = {name: value.double() for name, value in agent.initial.items()}
+    first = {name: value.double() for name, value in agent.trained.initial.items()}
     for module in (agent.network, agent.target_network):
         module.double()
     begin_at_zero(agent.optimizer)
     agent.network.load_state_dict(weights(first, 100))
     agent.target_network.load_state_dict(weights(first, 200))
-    agent.initial.update(weights(first, 0))
+    agent.trained.initial.update(weights(first, 0))
     return agent
 
 
@@ -101,7 +101,7 @@ def learn(agent: DQN, first: int, last: int) -> list[float]:
 
 
 def act(agent: DQN, spelling: str) -> None:
-    method = parse_method(spelling, presets=PUBLISHED_METHODS)
+    method = parse_method(spelling, presets=published.DQN)
     PlasticityManager(agent.plastic(), method, Never()).act(Position(0, 0))
 
 
@@ -161,7 +161,7 @@ def test_the_reference_tells_variants_apart(method, wrong):
 
 
 def optimizer_step(agent: DQN, n: int) -> None:
-    gradients = weights(agent.initial, 2000 + 100 * n)
+    gradients = weights(agent.trained.initial, 2000 + 100 * n)
     for name, parameter in agent.network.named_parameters():
         parameter.grad = torch.empty_like(parameter).copy_(gradients[name])  # laid out in memory as the parameter
     agent.optimizer.step()

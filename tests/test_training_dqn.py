@@ -26,7 +26,7 @@ from training.command_line import read_command_line
 from training.differences import differences
 from training.evaluate import evaluate_decisions, exploring
 from training.files import read_json
-from training.learners import LEARNERS, DQNRun
+from training.learners import LEARNERS, DQNRun, build
 from training.lines import read_lines
 from training.reinforcement import Reinforcement
 
@@ -182,7 +182,7 @@ def test_episodes_asked_for_are_episodes_whatever_the_preset_has():
 
 def test_flags_of_another_world_are_said_to_do_nothing():
     config = read("--env", "CartPole-v1", "--sticky", "0.5", "--steps", "100", "--device", "cpu").resolved()
-    assert config.build().notes[-1] == "CartPole-v1 is no Atari game: --sticky does nothing here"
+    assert build(config).notes[-1] == "CartPole-v1 is no Atari game: --sticky does nothing here"
 
 
 def test_another_scope_leaves_the_rest_as_it_is(run, tmp_path):

@@ -18,7 +18,7 @@ from training.agent_run import AgentRun
 from training.checkpoint import folder_of
 from training.cost import duration_in_words, say_what_it_costs
 from training.driver import Driver
-from training.learners import SACRun, read_config
+from training.learners import SACRun, build, read_config
 from training.lines import Reader, read_lines
 from training.log import RunLog
 from training.reinforcement import Reinforcement
@@ -137,7 +137,7 @@ def test_replay_holds_true_next_observations_at_truncation(tmp_path: Path):
 
 def test_the_published_setting_on_a_cpu_says_what_it_costs(capsys: pytest.CaptureFixture[str]):
     config = SACRun(RunSettings(threads=1, device="cpu", eval_episodes=1, steps=1_000_000))
-    say_what_it_costs(config.run, config.build())
+    say_what_it_costs(config.run, build(config))
     said = capsys.readouterr().out
     assert "updates/s" in said
     assert "--preset quick" in said
@@ -145,7 +145,7 @@ def test_the_published_setting_on_a_cpu_says_what_it_costs(capsys: pytest.Captur
 
 def test_a_short_run_says_nothing_of_cost(capsys: pytest.CaptureFixture[str]):
     config = SACRun(RunSettings(threads=1, device="cpu", eval_episodes=1, steps=1_000))
-    say_what_it_costs(config.run, config.build())
+    say_what_it_costs(config.run, build(config))
     assert capsys.readouterr().out == ""
 
 

@@ -113,10 +113,29 @@ def test_segments_outside_are_damage(place: Path, runs: dict[str, Path], name: s
     require_damaged(place, runs, "manifest.json")
 
 
-@pytest.mark.parametrize("key", ["progress", "file_sizes"])
-def test_a_state_with_a_missing_key_is_damage(place: Path, runs: dict[str, Path], key: str):
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [("progress", "progress"), ("work", "state.json"), ("manager", "manager"), ("file_sizes", "file_sizes")],
+)
+def test_a_state_with_a_missing_key_is_damage(place: Path, runs: dict[str, Path], key: str, said: str):
     forge(place, f"{NEWEST}/state.json", lambda state: state.pop(key))
-    require_damaged(place, runs, key)
+    require_damaged(place, runs, said)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("ratio", None), ("ratio", {"ratio": "1e999999999"}), ("replay_added", -1), ("returns", [0.0]), ("lengths", "x")],
+)
+def test_what_an_agent_cannot_go_on_from_is_damage(place: Path, runs: dict[str, Path], key: str, value: object):
+    forge(place, f"{NEWEST}/state.json", lambda state: state["work"].update({key: value}))
+    refused = branch(place)
+    assert (refused.code, len(refused.errors.splitlines())) == (2, 1)
+    assert not (place / NEW).exists()
+    resumed = resume(place)
+    assert resumed.code == 0
+    assert f"checkpoint at step {STEPS} is damaged" in resumed.errors
+    assert "at step 120" in resumed.output
+    assert differences(runs["dqn"], place / RUN) == []
 
 
 @pytest.mark.parametrize("key", ["files", "checksum"])

@@ -14,9 +14,7 @@ from envs import AtariSettings
 from .config import Config
 from .memory import require_memory_for_learning
 from .metric import RETURN, Metric
-from .reinforcement import Reinforcement
 from .settings import RunSettings
-from .work import Work
 from .world import World
 
 
@@ -76,6 +74,3 @@ class AgentRun(Config):
         surroundings = self.surroundings(environment)
         environment.close()
         return float(self.agent.size(surroundings.observations.shape or (), surroundings.action_count).operations)
-
-    def build(self) -> Work:
-        return Reinforcement(self)

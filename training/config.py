@@ -91,10 +91,6 @@ class Config:
         """Floating-point operations of one gradient update, by arithmetic alone."""
         raise NotImplementedError
 
-    def build(self) -> Work:
-        """The work of the run; raises ValueError, in one line, where its settings cannot be met."""
-        raise NotImplementedError
-
     @property
     def reader(self) -> Reader:
         """Reads the metrics of such a run."""
@@ -104,5 +100,11 @@ class Config:
         """What acts on the work's networks, and when."""
         run, methods = self.run, self.methods
         return PlasticityManager(
-            work.networks(), methods.method, run.schedule(), methods.regularizers, run.triggers(), work.method_seed
+            work.networks(),
+            methods.method,
+            run.schedule(),
+            methods.regularizers,
+            run.triggers(),
+            work.method_seed,
+            unit=run.unit,
         )

@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from fire import Event, Position, spell
+from fire import Position, spell
 
 from .checkpoint import Checkpoint, Values, prune, write_checkpoint
 from .config import Config
 from .curve import draw_curve
 from .divergence import Diverged, require_finite, require_finite_tensors, require_numbers
 from .history import History
-from .log import RunLog
+from .log import RunLog, in_words
 from .made_with import MadeWith
 from .measure_curves import draw_measures
 from .progress import Progress
@@ -295,14 +295,3 @@ class Driver:
         self.sums = {name: value.to(self.work.device) for name, value in named(tensors, "sums.").items()}
         if wrong := [name for name, value in self.sums.items() if value.shape or not value.isfinite()]:
             raise ValueError(f"the sum of {wrong[0]} is no number")
-
-
-def in_words(event: Event, cause: str) -> str:
-    """One line of what the event did, by the method's own account where it gives one."""
-    because = "" if cause == "schedule" else f" because {cause}"
-    begin = f"{event.method}{because} in {event.seconds:.2f} s, "
-    if any(network.figures for network in event.networks):
-        return begin + "; ".join(f"{network.name} {network.said()}" for network in event.networks)
-    matrices = [matrix for network in event.networks for matrix in network.matrices]
-    before, after = (sum(getattr(m, f"deviation_{when}") for m in matrices) for when in ("before", "after"))
-    return begin + f"deviation from isometry {before:.4g} -> {after:.4g} (sum over {len(matrices)} weight matrices)"

@@ -1,6 +1,6 @@
 """The learners there are. An agent is a line in `agents.KINDS`; what learns in another way is a line here."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from .config import Config
 from .durable import Damaged
 from .files import read_json
 from .folder import is_run
+from .reinforcement import Reinforcement
 from .settings import RunSettings
+from .work import Work
 
 CONFIG_BYTES = 1_000_000  # at most, of a config.json
 
@@ -35,21 +37,22 @@ class Learner:
 
     script: str  # the command that trains it
     config: type[Config]
+    work: Callable[[Any], Work]  # from its config; raises ValueError, in one line, where its settings cannot be met
     presets: Mapping[str, Preset]  # the first is the one where none is named
     description: str  # for --help
 
 
-def learner_of(name: str, kind: Kind) -> Learner:
+def agent_as_learner(name: str, kind: Kind) -> Learner:
     """An agent as a learner: its settings beside those of the run and, where it learns from frames, of Atari games."""
     groups = [("run", RunSettings), ("agent", kind.settings), *([("atari", AtariSettings)] if kind.frames else [])]
     made = [(group, of, field(default_factory=of)) for group, of in groups]
     namespace = {"kind": kind, "published": kind.published, "__doc__": "All settings of the run."}
     config: type[Any] = make_dataclass(f"{name.upper()}Run", made, bases=(AgentRun,), namespace=namespace, frozen=True)
     presets = {key: Preset(config().altered(**preset.values), preset.meaning) for key, preset in kind.presets.items()}
-    return Learner(f"train_{name}.py", config, presets, kind.description)
+    return Learner(f"train_{name}.py", config, Reinforcement, presets, kind.description)
 
 
-LEARNERS: dict[str, Learner] = {name: learner_of(name, kind) for name, kind in KINDS.items()}
+LEARNERS: dict[str, Learner] = {name: agent_as_learner(name, kind) for name, kind in KINDS.items()}
 SACRun: Any = LEARNERS["sac"].config  # takes the settings of the run and of the agent
 DQNRun: Any = LEARNERS["dqn"].config  # and those of Atari games
 
@@ -60,6 +63,11 @@ def name_of(config: Config) -> str:
 
 def script_of(config: Config) -> str:
     return LEARNERS[name_of(config)].script
+
+
+def build(config: Config) -> Work:
+    """The work of a run, from its settings alone."""
+    return LEARNERS[name_of(config)].work(config)
 
 
 def config_to_json(config: Config) -> dict[str, Any]:

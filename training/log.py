@@ -7,7 +7,7 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from fire import NetworkReport
+from fire import Event, NetworkReport
 from fire.event import finite
 
 from .durable import naming, write_durably
@@ -64,6 +64,17 @@ class RunLog:
     def close(self) -> None:
         self._lines.close()
         self._tensorboard.close()
+
+
+def in_words(event: Event, cause: str) -> str:
+    """One line of what the event did, by the method's own account where it gives one."""
+    because = "" if cause == "schedule" else f" because {cause}"
+    begin = f"{event.method}{because} in {event.seconds:.2f} s, "
+    if any(network.figures for network in event.networks):
+        return begin + "; ".join(f"{network.name} {network.said()}" for network in event.networks)
+    matrices = [matrix for network in event.networks for matrix in network.matrices]
+    before, after = (sum(getattr(m, f"deviation_{when}") for m in matrices) for when in ("before", "after"))
+    return begin + f"deviation from isometry {before:.4g} -> {after:.4g} (sum over {len(matrices)} weight matrices)"
 
 
 def cut_back(folder: Path, sizes: Mapping[str, int]) -> list[str]:

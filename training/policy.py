@@ -14,8 +14,8 @@ from .agent_run import AgentRun
 from .checkpoint import folder_of, read_checkpoint, steps_of
 from .durable import Damaged
 from .learners import read_config
-from .reinforcement import Streams
 from .sources import refuse_changed_sources
+from .streams import Streams
 from .trust import refuse_code
 from .world import to_environment
 

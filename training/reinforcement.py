@@ -1,12 +1,9 @@
 """Reinforcement learning as a work: act, do the updates owed, step the environments, store what happened."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,6 +18,7 @@ from replay import AdaptiveRatio, Batch, FrameReplay, ReplayRatio, Segment, Tran
 from replay.frames import frame_replay_bytes
 from replay.transitions import place_replay
 
+from .agent_run import AgentRun
 from .cost import ENOUGH_ENVIRONMENTS, bytes_of, step_rate, update_rate
 from .device import choose_device
 from .divergence import require_numbers
@@ -30,37 +28,15 @@ from .film import EvaluationFilm, evaluation_video
 from .memory import require_memory_for_environments
 from .progress import Count
 from .settings import flag
+from .streams import Streams
 from .work import Host, Losses, Rates, State, Weight, Work, named
 from .world import to_environment
-
-if TYPE_CHECKING:
-    from .agent_run import AgentRun
 
 EXAMPLES = 256  # that measures and methods look at networks on
 Replay = TransitionReplay | FrameReplay
 
 
-@dataclass(frozen=True)
-class Streams:
-    """The run's independent random streams, spawned from its one seed."""
-
-    agent: np.random.SeedSequence
-    environment: int
-    replay: int
-    evaluation: tuple[int, ...]
-    methods: int  # of what methods draw
-    measures: int  # of the examples that networks are looked at on
-
-    @classmethod
-    def spawn(cls, seed: int, evaluations: int = 1) -> Streams:
-        agent, *others = np.random.SeedSequence(seed).spawn(6)
-        environment, replay, evaluation, methods, measures = (
-            int(child.generate_state(1, np.uint64)[0]) for child in others
-        )
-        return cls(agent, environment, replay, tuple(envs.spawn_seeds(evaluation, evaluations)), methods, measures)
-
-
-class Values(msgspec.Struct, frozen=True):
+class Counts(msgspec.Struct, frozen=True):
     """The plain values that a run of reinforcement learning goes on from."""
 
     steps: Count
@@ -233,14 +209,14 @@ class Reinforcement(Work):
             state = self.environment.get_state()  # type: ignore[attr-defined]
             tensors |= {f"environment.{name}": torch.from_numpy(np.asarray(value)) for name, value in state.items()}
             tensors["observations"] = torch.from_numpy(self.observations)
-        values = Values(
+        values = Counts(
             self.steps, self.decisions, self.episodes, self.returns, self.lengths,
             dict(self.ratio.state_dict()), self.replay.added,
         )  # fmt: skip
         return State(agent, tensors, msgspec.to_builtins(values), self.segments)
 
     def restore(self, folder: Path, state: State, restructure: Callable[[], None]) -> None:
-        values, tensors = msgspec.convert(state.values, Values), state.tensors
+        values, tensors = msgspec.convert(state.values, Counts), state.tensors
         if {len(values.returns), len(values.lengths)} != {self.environment.num_envs}:
             raise ValueError(f"it has open episodes of other than {self.environment.num_envs} environments")
         # First what may turn out damaged, then the structure of the networks, then their tensors.

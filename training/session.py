@@ -30,7 +30,7 @@ from .durable import Damaged
 from .files import METRICS, FolderLock, claimed
 from .film import forget_videos
 from .folder import is_run, refuse_links
-from .learners import read_config, script_of
+from .learners import build, read_config, script_of
 from .lines import Divergence, EpisodeLine, EvaluationLine, final_score
 from .log import cut_back
 from .made_with import MadeWith, differences_in_words, made_with
@@ -62,7 +62,7 @@ def start(request: Request) -> int:
             check_vacant(folder)
             config.check()
             config, notes = with_threads(config)
-            work, made = config.build(), made_with(config)
+            work, made = build(config), made_with(config)
             driver, step = Driver(folder, config, work, made), None
             try:
                 notes += begin(request, config, folder, made)
@@ -98,7 +98,7 @@ def resume(request: Request, folder: Path) -> int:
             made = made_with(config)
 
             def fresh() -> Driver:
-                return Driver(folder, config, config.build(), made)
+                return Driver(folder, config, build(config), made)
 
             driver = fresh()  # which imports what the run uses
             refuse_changed_sources(folder, config)

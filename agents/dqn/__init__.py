@@ -4,21 +4,12 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from fire import Fire, Intervention, NoIntervention, Reset, ResetHead, ShrinkPerturb
+from fire.published import DQN as PUBLISHED_METHODS
 
-from ..agent import Kind, Preset, Surroundings
+from ..agent import Kind, PresetValues, Surroundings
 from .agent import DQN
 from .settings import DQNSettings
 
-# What the publication does with this agent: convolutions rewritten, linear layers reset, Adam's state kept.
-PUBLISHED_METHODS: dict[str, Intervention] = {
-    "none": NoIntervention(),
-    "reset": Reset(scope="all", optimizer="keep", target="copy"),
-    "shrink-perturb": ShrinkPerturb(keep=0.2, scope="encoder", outside="reset", optimizer="keep", target="same"),
-    "fire": Fire(solver="newton-schulz", scope="encoder", outside="reset", optimizer="keep", target="copy"),
-    # As Nikishin et al.'s code resets SPR: its target follows at every step, and all of its optimizer is new.
-    "reset-head": ResetHead(layers="last", optimizer="renew", target="copy"),
-}
 PUBLISHED = {
     "env": "Breakout",
     "steps": 2_500_000,
@@ -31,12 +22,12 @@ PUBLISHED = {
     "checkpoint_every": 250_000,
 }
 PRESETS = {
-    "standard": Preset("the published agent on games as ALE v5 has them; evaluations of 10 episodes", PUBLISHED),
-    "paper": Preset(
+    "standard": PresetValues("the published agent on games as ALE v5 has them; evaluations of 10 episodes", PUBLISHED),
+    "paper": PresetValues(
         "the published setting of FIRE's Atari experiments, its preprocessing and long evaluations too",
         PUBLISHED | {"eval_steps": 125_000, "sticky_per": "decision"},
     ),
-    "atari100k": Preset(
+    "atari100k": PresetValues(
         "100,000 steps, double Q-learning, 10-step returns; up to 30 no-ops, lost lives as ends, nothing sticky",
         {
             "env": "Breakout",
@@ -57,7 +48,7 @@ PRESETS = {
             "terminal_on_life_loss": True,
         },
     ),
-    "quick": Preset(
+    "quick": PresetValues(
         "MinAtar/Breakout-v1, minutes on two CPU cores",
         {
             "env": "MinAtar/Breakout-v1",

@@ -4,24 +4,15 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from fire import Fire, Intervention, NoIntervention, Reset, ResetHead, ShrinkPerturb
+from fire.published import SAC as PUBLISHED_METHODS
 
-from ..agent import Kind, Preset, Surroundings
+from ..agent import Kind, PresetValues, Surroundings
 from .agent import SAC
 from .settings import SACSettings
 
-# What the publication does with this agent: everything projected or reset, optimizers and temperature renewed.
-PUBLISHED_METHODS: dict[str, Intervention] = {
-    "none": NoIntervention(),
-    "reset": Reset(scope="all", optimizer="renew", companions="renew", target="copy"),
-    "shrink-perturb": ShrinkPerturb(keep=0.2, scope="all", optimizer="renew", companions="renew", target="copy"),
-    "fire": Fire(solver="newton-schulz", scope="all", optimizer="renew", companions="renew", target="copy"),
-    # As Nikishin et al. reset DrQ, but for the size of a head: there about half the agent, here its last linear layers.
-    "reset-head": ResetHead(layers="all", optimizer="head", companions="renew", target="same"),
-}
 PRESETS = {
-    "paper": Preset("the published setting", {}),
-    "quick": Preset(
+    "paper": PresetValues("the published setting", {}),
+    "quick": PresetValues(
         "narrower networks, minutes on two CPU cores",
         {
             "steps": 30_000,

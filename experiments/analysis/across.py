@@ -80,6 +80,7 @@ def _together(agent: str, comparisons: Sequence[Comparison], options: Options) -
     branch_step, trunk = histories.pop() if len(histories) == 1 else (None, None)
     return Across(
         agent=agent,
+        where=f"{len(comparisons)} environments together",
         envs=tuple(comparison.env for comparison in comparisons),
         methods=methods,
         baseline=baseline,

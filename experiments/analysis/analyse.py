@@ -61,7 +61,7 @@ def _compare(runs: Sequence[Run], where: str, options: Options) -> Comparison:
     threshold = threshold_of(env, scored, reference, metric, options.threshold)
     grid, levels = common_grid(list(scored.values())), _levels(scored.values())
     methods = tuple(
-        summarise(scored[name], grid, levels, threshold and threshold.value, Resampling(name, metric, options))
+        summarise(scored[name], grid, levels, threshold.value if threshold else None, Resampling(name, metric, options))
         for name in names
     )
     found = contrasts({method.method: [method.runs] for method in methods}, baseline, reference, metric, options)

@@ -48,8 +48,8 @@ def _contrast(one: Resampling, other: Resampling, left: Groups, right: Groups) -
     return Contrast(
         method=one.method,
         against=other.method,
-        final=_in_one_score(*finals, draws, sign, confidence),
-        area=_in_one_score(*areas, draws, sign, confidence),
+        final=_in_one_score(finals[0], finals[1], draws, sign, confidence),
+        area=_in_one_score(areas[0], areas[1], draws, sign, confidence),
         paired=paired,
         trunk_differences=tuple(_of_trunks(*finals).tolist()) if paired else (),
     )

@@ -50,10 +50,10 @@ class Resampling:
         """Over these steps, with what it was just before events that all runs had at the same one."""
         strata = [np.stack([values_at(run, steps) for run in group], axis=-1) for group in groups]
         draws = self.draws([len(group) for group in groups])
-        bands = (estimate_band(strata, statistic, draws, self.confidence) for statistic in _three(strata))
+        iqm, mean, median = (estimate_band(strata, statistic, draws, self.confidence) for statistic in _three(strata))
         events = {step for group in groups for run in group for step in run.before}.intersection(steps.tolist())
         before = {float(step): self.aggregates(groups, partial(value_before, step)) for step in sorted(events)}
-        return Curve(steps, *bands, interpolated, {step: found for step, found in before.items() if found})
+        return Curve(steps, iqm, mean, median, interpolated, {step: found for step, found in before.items() if found})
 
 
 def known(values: Sequence[float | None]) -> Array:

@@ -249,6 +249,7 @@ class Compared:
     """Methods of one agent beside each other."""
 
     agent: str
+    where: str  # the environment, with the metric where its runs have several; or how many environments together
     methods: tuple[MethodResults, ...]  # baseline first, reference last, the others in between as they were found
     baseline: str
     reference: str | None
@@ -287,7 +288,6 @@ class Comparison(Compared):
     """All methods of one agent in one environment."""
 
     env: str
-    where: str  # the environment, with the metric where its runs have several
     threshold: Level | None  # None without finished runs
     references: References | None  # returns of a random policy and of success, where they are known
 
@@ -301,10 +301,6 @@ class Across(Compared):
     """All environments of one agent together; only where each has a normalised score and every method finished runs."""
 
     envs: tuple[str, ...]
-
-    @property
-    def where(self) -> str:
-        return f"{len(self.envs)} environments together"
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 import envs
+from training.lines import final_score
 
 from .records import AFTER_DIVERGENCE, Array, EvaluationRecord, EventRecord, Run
 from .results import Gap, RunScores
-from .statistics import area_under, last_tenth
+from .statistics import area_under
 
 AFTER = "after event"
 
@@ -20,7 +21,8 @@ def score(run: Run, counted: bool) -> RunScores:
     last = dict(zip(steps.tolist(), values.tolist(), strict=True))  # of each step, as the later one stays
     scored = run.ended and counted and len(steps) > 0
     # A run whose values stopped being numbers has no score: those before would tell of another moment.
-    final = last_tenth(steps, values, run.evaluations[-1].step) if scored else None
+    late = final_score([each.step for each in run.evaluations], [each.mean for each in run.evaluations])
+    final = late[0] if late and scored else None
     if scored and run.diverged:  # in the last tenth, perhaps: what was there before is not what it ended with
         final = float(values[-1]) if run.evaluations[-1].occasion == AFTER_DIVERGENCE else None
     area = None if final is None else area_under(*own_part(run, steps, values))

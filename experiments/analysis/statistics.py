@@ -252,9 +252,3 @@ def area_under(steps: Array, values: Array) -> float:
     if length == 0:
         return float(values[-1])
     return float(np.sum(np.diff(steps) * (values[1:] + values[:-1]) / 2) / length)
-
-
-def last_tenth(steps: Array, values: Array, end: float) -> float | None:
-    """The final score: mean of the evaluations in the last 10% of the steps; None where none of them is there."""
-    late = values[steps >= 0.9 * end]
-    return float(late.mean()) if len(late) else None

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from ..analysis.records import Run
 from ..analysis.results import Across, Compared, Comparison, Results
-from .drawing import looks
+from .drawing import looks, style
 from .run_sections import run_sections
 from .score_sections import score_sections
 from .sections import Chapter, Looks, Report
@@ -12,19 +12,22 @@ from .wording import findings, headline, how_many_ended, made_by, plural, ranges
 
 
 def report_of(results: Results, command: str = "") -> Report:
-    """Everything that the page and the Markdown text show. Figures are drawn, so `drawing.style` is asked for."""
+    """Everything that the page and the Markdown text show."""
     first, *others = [comparison.notes for comparison in results.comparisons] or [()]
     shared = [note for note in first if all(note in notes for notes in others)]
     methods, notes = looks(results.methods), (*results.notes, *shared)
+    groups: list[tuple[str, Sequence[Comparison | Across]]] = [("all", results.across), ("env", results.comparisons)]
+    with style():
+        chapters = [
+            _chapter(compared, f"{kind}-{index}", methods, notes)
+            for kind, group in groups
+            for index, compared in enumerate(group)
+        ]
     return Report(
         title=_title(results),
         lead=_lead(results),
         notes=notes,
-        chapters=[
-            _chapter(compared, f"{kind}-{index}", methods, notes)
-            for kind, group in (("all", results.across), ("env", results.comparisons))
-            for index, compared in enumerate(group)
-        ],
+        chapters=chapters,
         facts=_facts(results),
         command=command,
         methods=methods,
@@ -80,7 +83,7 @@ def _facts(results: Results) -> dict[str, str]:
         "Runs": how_many_ended(runs) + (f", and {plural(len(results.trunks), 'trunk')}" if results.trunks else ""),
         "Seeds": ranges(run.seed for run in runs),
         "Steps": _each(f"{run.steps:,}" for run in runs),
-        "Replay ratio": _each(f"{run.replay_ratio}" for run in runs),
+        "Replay ratio": _each(f"{run.replay_ratio}" for run in runs if run.replay_ratio is not None),
         "Branch": _each(map(branch_said, results.comparisons)),
         "Baseline": _each(comparison.baseline for comparison in results.comparisons),
     }

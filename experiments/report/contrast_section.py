@@ -17,12 +17,12 @@ def contrast_section(compared: Compared, looks: Looks) -> Section | None:
         return None
     pairs, used = [_pair(contrast) for contrast in contrasts], [looks[contrast.method] for contrast in contrasts]
     minus, over = [" − ".join(pair) for pair in pairs], [" over ".join(pair) for pair in pairs]
+    better = wording.by_direction(metric, "right", "left")
     dots = {name: contrast.trunk_differences for name, contrast in zip(minus, contrasts, strict=True)}
     figures = (
         rows_figure(
             zip(minus, used, [c.final.iqm for c in contrasts], strict=True), f"Difference of final {metric.name}, IQM",
-            f"difference of {metric.words}; {wording.by_direction(metric, 'right', 'left')} of the line is better", metric, dots,
-            difference=True, line=0,
+            f"difference of {metric.words}; {better} of the line is better", metric, dots, difference=True, line=0,
         ),
         rows_figure(
             zip(over, used, [c.final.improvement for c in contrasts], strict=True), "Probability of improvement",

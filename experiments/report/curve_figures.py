@@ -1,4 +1,4 @@
-"""Figures of values over steps: sample efficiency, all methods together and each by itself.
+"""Figures over steps: of values, all methods together and each by itself, and of what networks lose on the way.
 
 Branches of the same trunks have one history. It is drawn once, in grey, and methods from the branch on.
 """
@@ -9,19 +9,21 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 import envs
 
 from ..analysis.records import Array
-from ..analysis.results import Compared, Comparison, RunScores
+from ..analysis.results import Compared, Comparison, MeasureCurve, RunScores
 from ..analysis.statistics import Band, Interval
-from .drawing import FAINT, MUTED, PAPER, TRUNK, Look, canvas, mark_branch, over_steps, printed_in, shortened
+from .drawing import FAINT, MUTED, PAPER, STYLE, TRUNK, Look, canvas, mark_branch, over_steps, printed_in, shortened
 from .wording import runs_of
 
 MOST_POINTS = 160  # of one line: a phone shows no more
 FEW_POINTS = 40  # of one run, up to which each is a dot
 DOTTED = (0, (1, 2))
+WIDE_SPREAD = 5  # largest over smallest measure, from which on an axis is logarithmic
 
 
 def runs_each(compared: Compared) -> str:
@@ -212,3 +214,36 @@ def _spread(size: int, index: int) -> tuple[int, None, int]:
     """A few markers on each curve, of each method at other places, so that none hides another's."""
     every = max(1, size // 6)
     return (index * max(1, every // 3)) % every, None, every
+
+
+def draw_measure(
+    compared: Compared, curves: Mapping[str, MeasureCurve], looks: Mapping[str, Look], title: str, logarithmic: bool
+) -> Figure:
+    """The mean of each method's runs, and behind it their whole range; before the branch, the trunks' in grey."""
+    figure, (axes,) = canvas(300, 205)
+    mark_branch(axes, compared.branch_step)
+    first = _own_start(compared) if compared.trunk in curves else -math.inf
+    parts = [(curve, looks[name].color, looks[name].dashes, first, math.inf) for name, curve in curves.items()]
+    if compared.trunk is not None and math.isfinite(first):
+        parts.insert(0, (curves[compared.trunk], TRUNK, "-", -math.inf, first))
+    for curve, color, dashes, first, last in parts:
+        part = np.flatnonzero((curve.steps >= first) & (curve.steps <= last))
+        part = part[thinned(part.size)]
+        steps = curve.steps[part]
+        axes.fill_between(steps, curve.low[part], curve.high[part], color=color, alpha=0.13, linewidth=0)
+        axes.plot(steps, curve.mean[part], color=color, linewidth=1.5, linestyle=dashes)
+    values = np.concatenate([curve.mean for curve in curves.values()])
+    values = values[np.isfinite(values)]
+    if logarithmic and values.size and values.min() > 0 and values.max() > WIDE_SPREAD * values.min():
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(FuncFormatter(_short))
+    axes.set_title(shortened(title, 48), loc="left", fontsize=STYLE["font.size"])
+    over_steps(axes)
+    axes.locator_params(axis="x", nbins=4)
+    return figure
+
+
+def _short(value: float, _: int) -> str:
+    return EngFormatter(sep="")(value) if abs(value) >= 1e4 else f"{value:.4g}".replace("-", "−")

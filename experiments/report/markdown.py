@@ -11,14 +11,21 @@ def markdown(report: Report) -> str:
     return "\n\n".join(_report(report)) + "\n"
 
 
+INTERVAL = re.compile(r"\\\[((?:[\d+−.,kM ]|never)+)\\\](?![(\[\\:])")  # numbers in brackets, which are no link
+
+
 def escaped(text: str) -> str:
     """Text that Markdown leaves as it is, in a table too."""
-    return re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", " ".join(text.split()))
+    found = re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", " ".join(text.split()))
+    return INTERVAL.sub(r"[\1]", found)
 
 
 def _report(report: Report) -> Iterator[str]:
     yield f"# {escaped(report.title)}"
-    yield f"{escaped(report.lead)}. The figures that the text speaks of are in report.html."
+    yield (
+        f"{escaped(report.lead)}. Steps are {report.terms['unit']}. The figures that the text speaks of are in "
+        "report.html."
+    )
     if report.notes:
         yield "To be kept in mind:"
         yield _bullets(report.notes)

@@ -26,8 +26,8 @@ def write_report(results: Results, folder: Path, command: str = "") -> Path:
     `command` is what one types to make it again. Each file is whole or absent.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    report = report_of(results, command)
     with style():
-        report = report_of(results, command)
         figure = draw_paper_figure(
             [*results.comparisons, *(each for each in results.across if each.curves)], report.methods
         )

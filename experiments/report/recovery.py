@@ -70,8 +70,8 @@ def gap_section(comparison: Comparison, looks: Looks) -> Section | None:
     if not rows:
         return None
     still = [
-        (f"{method.method}, nothing done", PRETENDED, method.pretended, [g.depth for r in method.runs if (g := r.pretended)])
-        for method in comparison.methods if method.pretended
+        (f"{method.method}, nothing done", PRETENDED, gap, [r.pretended.depth for r in method.runs if r.pretended])
+        for method in comparison.methods if (gap := method.pretended)
     ]  # fmt: skip
     names, shown, gaps, depths = zip(*rows, *still, strict=True)
     events = [_events(gap) for gap in gaps[: len(rows)]] + ["none"] * len(still)
@@ -90,7 +90,8 @@ def gap_section(comparison: Comparison, looks: Looks) -> Section | None:
     )  # fmt: skip
     figure = rows_figure(
         zip(names, shown, [gap.depth for gap in gaps], strict=True), "Depth of the stability gap",
-        f"{metric.words} {wording.by_direction(metric, 'lost', 'gained')}", metric, dict(zip(names, depths, strict=True)),
+        f"{metric.words} {wording.by_direction(metric, 'lost', 'gained')}", metric,
+        dict(zip(names, depths, strict=True)),
     )  # fmt: skip
     notes = (
         *ways((gap.depth for gap in gaps), f"Depth and share of the {metric.name} before"),
@@ -115,8 +116,8 @@ def _gaps_said(metric: Metric, still: bool) -> str:
     )
     if still:
         text += (
-            " Nothing done: the same measure taken at the branch of runs in which nothing happened. That much the noise "
-            "of evaluations alone brings about."
+            " Nothing done: the same measure taken at the branch of runs in which nothing happened. That much the "
+            "noise of evaluations alone brings about."
         )
     return text
 

@@ -8,8 +8,8 @@ from training.history import PANELS
 from ..analysis.records import EventRecord
 from ..analysis.results import Comparison, Gap
 from . import wording
+from .curve_figures import draw_measure
 from .drawing import page_image
-from .measure_figures import draw_measure
 from .sections import Illustration, Looks, Section, Table, TableRow
 
 
@@ -78,7 +78,7 @@ def _measures(comparison: Comparison, looks: Looks) -> Section | None:
                 continue
             ends = "; ".join(f"{name} {wording.number(float(curve.mean[-1]))}" for name, curve in shown.items())
             title = f"{network}: {meaning}"
-            figure = draw_measure(shown, looks, title, logarithmic, comparison.branch_step, comparison.trunk)
+            figure = draw_measure(comparison, shown, looks, title, logarithmic)
             alt = f"{title}, over {comparison.unit}. At the end: {ends}"
             figures.append(Illustration(page_image(figure, alt, [looks[name] for name in shown])))
     if not figures:

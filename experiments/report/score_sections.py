@@ -134,7 +134,8 @@ def _profiles(compared: Compared, looks: Looks) -> Section | None:
     beyond = wording.by_direction(compared.metric, "above", "below")
     alt = f"For each final {compared.metric.name}, the share of runs {beyond} it, for {', '.join(profiles)}"
     image = page_image(draw_profiles(profiles, looks, compared.metric), alt, [looks[name] for name in profiles])
-    text = f"The share of a method's runs that ended {beyond} a score. Where a curve is above another, its runs did better."
+    text = f"The share of a method's runs that ended {beyond} a score."
+    text += " Where a curve is above another, its runs did better."
     notes = ways((profile.share for profile in profiles.values()), "Bands, at each point")
     counts = ", ".join(f"{name} {wording.runs_of(profile.share)}" for name, profile in profiles.items())
     figure = Illustration(image, "Performance profiles")

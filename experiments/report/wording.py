@@ -28,7 +28,7 @@ def decimals(intervals: Iterable[Interval]) -> int:
     return 1 if not sizes else min(4, max(0, 1 - math.floor(math.log10(sorted(sizes)[len(sizes) // 4] / 2))))
 
 
-def number(value: float | None, places: int | None = None, digits: int = 3) -> str:
+def number(value: float | None, places: int | None = None) -> str:
     """A number as people write it; three digits where nothing else is asked for."""
     if value is None or math.isnan(value):
         return MISSING
@@ -37,8 +37,7 @@ def number(value: float | None, places: int | None = None, digits: int = 3) -> s
     if places is None:
         if value and not 1e-4 <= abs(value) < 1e9:
             return f"{value:.2e}".replace("-", "−")
-        size = math.floor(math.log10(abs(value))) if value else digits
-        places = min(max(6, digits), max(0, digits - 1 - size))
+        places = 0 if abs(value) >= 100 or not value else min(6, 2 - math.floor(math.log10(abs(value))))
     text = f"{value:,.{places}f}"
     return text.replace("-", "−") if float(text.replace(",", "")) else text.removeprefix("-")
 
@@ -157,10 +156,10 @@ def by_direction(metric: Metric, higher: str, lower: str) -> str:
 
 
 def in_unit(value: float | None, metric: Metric) -> str:
-    """A single value of a metric, with as many decimals as it asks for."""
+    """A single value of a metric, in three digits where it asks for no more than one decimal."""
     if value is None or not math.isfinite(value):
         return number(value)
-    return number(metric.scale * value, digits=max(3, 1 + metric.decimals)) + metric.suffix
+    return number(metric.scale * value, metric.decimals if metric.decimals > 1 else None) + metric.suffix
 
 
 def printed(found: Interval, metric: Metric | None) -> Interval:
@@ -184,6 +183,7 @@ def terms(comparisons: Sequence[Compared]) -> dict[str, str]:
 
     return {
         "value": each(lambda c: c.metric.name),
+        "unit": each(lambda c: c.unit),
         "steps": each(lambda c: c.short_unit),
         "better": each(lambda c: c.metric.better),
         "beyond": each(lambda c: by_direction(c.metric, "above", "below")),

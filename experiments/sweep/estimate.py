@@ -10,6 +10,7 @@ import torch
 from training.checkpoint import steps_of
 from training.cost import duration_in_words
 from training.device import choose_device
+from training.learners import build
 from training.memory import keep_large_blocks
 from training.work import Rates, Weight
 
@@ -30,7 +31,7 @@ def weigh_and_time(grid: Grid, timed: bool) -> tuple[dict[str, Weight], dict[str
     for env in grid.envs:
         config = asked_for(grid, env).resolved()
         choose_device(config.run.device)
-        work = config.altered(device="cpu").build()
+        work = build(config.altered(device="cpu"))
         weights[env] = work.weight()
         if timed:
             rates[env] = work.rates()

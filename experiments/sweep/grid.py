@@ -229,7 +229,8 @@ def _named(name: str, value: str | Sequence[str]) -> tuple[str, ...]:
 
 def _flags(grid: Grid, env: str, seed: int) -> Flags:
     """What runs of one environment and seed have in common; a schedule is the methods' own."""
-    alike = (("--env", (env,)), ("--seed", (str(seed),)), ("--threads", (str(grid.threads),)))
+    subject = flag(LEARNERS[grid.agent].config.subject)
+    alike = ((subject, (env,)), ("--seed", (str(seed),)), ("--threads", (str(grid.threads),)))
     return (*_without(grid.flags, *TIMING), *alike)
 
 

@@ -26,8 +26,6 @@ from .stable_baselines3_networks import Algorithm, declare_units, group_heads, l
 
 Kind = TypeVar("Kind", SAC, TD3, DQN)
 
-UNIT = "environment steps"  # what `num_timesteps` counts
-
 
 class PlasticityCallback(BaseCallback):
     """Applies a method to a model's networks: every so many updates, at environment steps, when a measure says so.
@@ -148,10 +146,10 @@ class PlasticityCallback(BaseCallback):
         if isinstance(model, DQN) and isinstance(method, ResetHead) and method.layers == "last":
             # Its head may be two modules, one after the other, of which the second has the last layer.
             networks = tuple(replace(network, head=network.head[-1:]) for network in networks)
-        schedule, seed = self._schedule(method), model.seed or 0
-        manager = PlasticityManager(networks, method, schedule, self.regularizers, self.triggers, seed, UNIT)
+        schedule, seed, unit = self._schedule(method), model.seed or 0, "environment steps"
+        manager = PlasticityManager(networks, method, schedule, self.regularizers, self.triggers, seed, unit)
         if saved is not None:
-            manager.events = Record.from_state(saved, built_in_restructures, UNIT)  # the networks have their structure
+            manager.events = Record.from_state(saved, built_in_restructures, unit)  # the networks have their structure
             manager.load_tensors(saved["tensors"])
         return Kept(manager, grouped)
 

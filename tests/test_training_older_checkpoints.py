@@ -1,0 +1,250 @@
+"""Checkpoints of versions in which a driver knew nothing but agents are read as they were meant, or refused."""
+
+import contextlib
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import torch
+
+from fire import Position
+from train_sac import train
+from training.agent_run import AgentRun
+from training.checkpoint import (
+    Checkpoint,
+    Values,
+    folder_of,
+    read_checkpoint,
+    read_manifest,
+    steps_of,
+    write_checkpoint,
+    write_manifest,
+)
+from training.differences import differences
+from training.driver import Driver
+from training.durable import Damaged
+from training.learners import read_config
+from training.progress import Progress
+from training.reinforcement import Reinforcement
+from training.session import restore
+
+TINY = [
+    *("--env", "Pendulum-v1", "--action-repeat", "1", "--steps", "300", "--num-envs", "2", "--learning-starts", "40"),
+    *("--critic-width", "8", "--actor-width", "8", "--batch-size", "16", "--eval-every", "300", "--eval-episodes", "1"),
+    *("--log-every", "70", "--checkpoint-every", "100", "--replay-ratio", "adaptive", "--measure-every", "20"),
+    *("--reinit", "fire", "--reinit-at", "150", "--threads", "1", "--device", "cpu"),
+]
+
+# As such a version writes it: of a run of DQN with injection, with an adaptive ratio, an evaluation broken off.
+BEFORE: dict[str, Any] = {
+    "progress": {
+        "decisions": 200, "updates": 160, "episodes": 16, "environment_steps": 200,
+        "handled": {"updates": 158, "environment_steps": 198}, "measured": 150, "seconds": 19.75329174000035,
+        "returns": [5.0, 7.0], "lengths": [5, 7], "last_evaluation": 8.0, "owes": "scheduled",
+    },
+    "ratio": {
+        "ratio": "1/2", "transitions": 160, "updates": 80,
+        "adaptive": {
+            "rule": "1/2, 2, 0.001, 250, 250", "raised": False, "observations": 1, "sum": 0.50054931640625,
+            "last": 0.50054931640625,
+        },
+    },
+    "manager": {
+        "event_count": 2, "latest": {"injection": {"updates": 110, "environment_steps": 150}},
+        "structure": [{"method": "injection", "network": "q"}, {"method": "injection", "network": "q"}],
+    },
+    "summed_updates": 100,
+    "replay_added": 200,
+    "file_sizes": {"metrics.jsonl": 10098, "tensorboard/events.out.tfevents.1795689474.vm.21027.0": 14189},
+}  # fmt: skip
+MEANT = Values(
+    progress=Progress(
+        updates=160, handled_updates=158, handled_steps=198, measured=150, summed_updates=100,
+        seconds=19.75329174000035, last_evaluation=8.0, owes="scheduled",
+    ),
+    work={
+        "steps": 200, "decisions": 200, "episodes": 16, "returns": [5.0, 7.0], "lengths": [5, 7],
+        "ratio": BEFORE["ratio"], "replay_added": 200,
+    },
+    manager=BEFORE["manager"],
+    file_sizes=BEFORE["file_sizes"],
+)  # fmt: skip
+
+
+def replace_state(run: Path, step: int, state: object) -> None:
+    """Another `state.json`, with checksums that fit."""
+    content, manifest = json.dumps(state, indent=1).encode(), read_manifest(run, step)
+    (folder_of(run, step) / "state.json").write_bytes(content)
+    files = manifest.files | {"state.json": hashlib.sha256(content).hexdigest()}
+    write_manifest(folder_of(run, step), msgspec.structs.replace(manifest, files=files))
+
+
+def as_before(state: dict[str, Any]) -> dict[str, Any]:
+    """What a version before would have written in place of a checkpoint's `state.json`."""
+    progress, work = state["progress"], state["work"]
+    names = ("measured", "seconds", "last_evaluation", "owes", "updates")
+    before = {name: progress[name] for name in names}
+    before |= {name: work[name] for name in ("decisions", "episodes", "returns", "lengths")}
+    before["environment_steps"] = work["steps"]
+    before["handled"] = {"updates": progress["handled_updates"], "environment_steps": progress["handled_steps"]}
+    kept = {name: state[name] for name in ("manager", "file_sizes")}
+    others = {"summed_updates": progress["summed_updates"], "ratio": work["ratio"]}
+    return {"progress": before, "replay_added": work["replay_added"], **others, **kept}
+
+
+def state_of(run: Path, step: int) -> dict[str, Any]:
+    state: dict[str, Any] = json.loads((folder_of(run, step) / "state.json").read_text())
+    return state
+
+
+def quietly(*arguments: str) -> str:
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        assert train(arguments) == 0, output.getvalue()
+    return output.getvalue()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    quietly(*TINY, "--run-dir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """A checkpoint that holds hardly more than values."""
+    write_checkpoint(tmp_path, 200, Checkpoint({"weight": torch.zeros(1)}, {}, MEANT, ()))
+    return tmp_path
+
+
+def test_a_state_has_these_keys(run: Path):
+    state = state_of(run, 300)
+    assert list(state) == ["progress", "work", "manager", "file_sizes"]
+    assert list(state["progress"]) == [
+        *("updates", "handled_updates", "handled_steps", "measured", "summed_updates", "seconds"),
+        *("last_evaluation", "owes"),
+    ]
+    assert list(state["work"]) == ["steps", "decisions", "episodes", "returns", "lengths", "ratio", "replay_added"]
+
+
+def test_a_state_of_an_earlier_version_is_read_to_the_values_that_it_means(bare: Path):
+    assert read_checkpoint(bare, 200).values == MEANT
+    replace_state(bare, 200, BEFORE)
+    values = read_checkpoint(bare, 200).values
+    assert values == MEANT
+    assert values.progress.handled == Position(158, 198)
+    assert msgspec.to_builtins(values) == msgspec.to_builtins(MEANT)
+
+
+def test_a_fresh_state_of_an_earlier_version_has_gone_through_no_boundary(bare: Path):
+    handled = {"updates": 0, "environment_steps": -1}
+    replace_state(bare, 200, BEFORE | {"progress": BEFORE["progress"] | {"handled": handled}})
+    assert read_checkpoint(bare, 200).values.progress.handled == Position(0, -1)
+
+
+def test_a_run_of_an_earlier_version_goes_on_as_if_it_were_of_this_one(run: Path, tmp_path: Path):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / "lock").unlink()
+    assert steps_of(copy) == [200, 300]
+    shutil.rmtree(folder_of(copy, 300))
+    state = state_of(copy, 200)
+    assert state["manager"]["event_count"] == 1
+    assert "adaptive" in state["work"]["ratio"]
+    replace_state(copy, 200, as_before(state))
+    assert "continuing at step 200" in quietly("--resume", str(copy))
+    assert differences(run, copy) == []
+
+
+# What is mangled
+
+Change = Callable[[dict[str, Any]], object]
+SAID_WHEN_READ: list[Change] = [
+    lambda state: state.pop("progress"),
+    lambda state: state.update(progress=[]),
+    lambda state: state.update(progress={}),
+    lambda state: state["progress"].pop("handled"),
+    lambda state: state["progress"].update(handled=5),
+    lambda state: state["progress"].update(handled={}),
+    lambda state: state["progress"]["handled"].update(updates=-1),
+    lambda state: state["progress"]["handled"].update(updates="1"),
+    lambda state: state["progress"]["handled"].update(environment_steps=-2),
+    lambda state: state["progress"]["handled"].update(environment_steps=None),
+    lambda state: state["progress"].update(updates=-1),
+    lambda state: state["progress"].update(updates=2**60),
+    lambda state: state["progress"].update(measured=0.5),
+    lambda state: state["progress"].update(seconds="x"),
+    lambda state: state["progress"].update(last_evaluation="x"),
+    lambda state: state["progress"].update(owes=5),
+    lambda state: state["progress"].pop("environment_steps"),
+    lambda state: state["progress"].update(environment_steps=198),
+    lambda state: state["progress"].update(environment_steps="200"),
+    lambda state: state.pop("summed_updates"),
+    lambda state: state.update(summed_updates=-1),
+    lambda state: state.pop("manager"),
+    lambda state: state.pop("file_sizes"),
+    lambda state: state["file_sizes"].pop("metrics.jsonl"),
+    lambda state: state["file_sizes"].update({"../elsewhere": 1}),
+]
+SAID_WHEN_PUT_IN: list[Change] = [
+    lambda state: state["progress"].update(decisions=-1),
+    lambda state: state["progress"].update(decisions="x"),
+    lambda state: state["progress"].update(episodes=None),
+    lambda state: state["progress"].update(returns="x"),
+    lambda state: state["progress"].update(returns=[0.0]),
+    lambda state: state["progress"].update(lengths=[-1, 0]),
+    lambda state: state["progress"].update(lengths=[1, 2, 3]),
+    lambda state: state.pop("ratio"),
+    lambda state: state["ratio"].pop("transitions"),
+    lambda state: state["ratio"].update(ratio="1e999999999"),
+    lambda state: state["ratio"].update(ratio="1/0"),
+    lambda state: state["ratio"]["adaptive"].update(sum="x"),
+    lambda state: state["ratio"].update(transitions=-2, updates=-1),
+    lambda state: state["ratio"]["adaptive"].update(raised="x"),
+    lambda state: state.pop("replay_added"),
+    lambda state: state.update(replay_added=-1),
+    lambda state: state["manager"].pop("latest"),
+]
+
+
+def mangled(state: dict[str, Any], change: Change) -> dict[str, Any]:
+    copy: dict[str, Any] = json.loads(json.dumps(state))
+    change(copy)
+    return copy
+
+
+@pytest.mark.parametrize("change", SAID_WHEN_READ)
+def test_a_mangled_state_of_an_earlier_version_is_damage(bare: Path, change: Change):
+    replace_state(bare, 200, mangled(BEFORE, change))
+    with pytest.raises(Damaged, match=r"state\.json") as caught:
+        read_checkpoint(bare, 200)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def driver(run: Path) -> Driver:
+    config = read_config(run)
+    assert isinstance(config, AgentRun)
+    return Driver(run, config, Reinforcement(config))
+
+
+@pytest.mark.parametrize("change", [*SAID_WHEN_READ, *SAID_WHEN_PUT_IN])
+def test_a_run_does_not_go_on_from_a_mangled_state_of_an_earlier_version(
+    run: Path, tmp_path: Path, driver: Driver, change: Change
+):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    before = (copy / "metrics.jsonl").read_bytes()
+    replace_state(copy, 200, mangled(as_before(state_of(run, 200)), change))
+    driver.folder = copy
+    with pytest.raises(Damaged) as caught:
+        restore(copy, 200, driver)
+    assert "\n" not in str(caught.value)
+    assert (copy / "metrics.jsonl").read_bytes() == before, "nothing is cut back"

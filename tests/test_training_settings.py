@@ -1,0 +1,163 @@
+"""What is known of a setting stands on its field, a method is parsed once in a run, help is built for --help alone."""
+
+import contextlib
+import io
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+import fire.spelling
+from agents import KINDS
+from fire import Fire, spell
+from training.agent_run import AgentRun
+from training.command_line import read_command_line
+from training.learners import LEARNERS, config_from_json, config_to_json
+from training.lines import read_lines
+from training.session import run
+from training.settings import DriverSettings, Fact, RunSettings, names_with
+
+TINY = [
+    *("--env", "Pendulum-v1", "--action-repeat", "1", "--steps", "120", "--learning-starts", "40"),
+    *("--critic-width", "8", "--actor-width", "8", "--batch-size", "8", "--eval-every", "60", "--eval-episodes", "1"),
+    *("--threads", "1", "--device", "cpu", "--measure-every", "0"),
+]
+SCHEDULE = ("reinit_every", "reinit_at", "reinit_when")
+
+# Which settings a fact holds of, as lists kept by hand once were.
+FACTS: dict[Fact, tuple[str, ...]] = {
+    "resumable": ("steps", "video", "keep_replay"),
+    "machine": ("threads", "device"),
+    "trunk": ("seed", "env", "num_envs", "action_repeat", "replay_capacity", "learning_starts"),
+    "own": (
+        *("env", "seed", "reinit", "device", "log_every", "checkpoint_every", "checkpoint_at", "video"),
+        *("keep_replay", *SCHEDULE),
+    ),
+    "schedule": SCHEDULE,
+    "timing": (*SCHEDULE, "reinit_cooldown"),
+    "method": ("reinit", *SCHEDULE, "reinit_cooldown", "regularize", "seed"),
+    "record": ("log_every", "checkpoint_every", "checkpoint_at", "keep_replay", "measure_hessian", "video"),
+}
+
+
+def test_each_fact_has_a_list_here():
+    assert set(FACTS) == set(get_args(Fact))
+
+
+@pytest.mark.parametrize("fact", FACTS)
+def test_a_fact_holds_of_these_settings_and_no_other(fact: Fact):
+    found = names_with(RunSettings, fact)
+    assert sorted(found) == sorted(FACTS[fact])
+    assert len(found) == len(set(found))
+    assert names_with(RunSettings(), fact) == found, "of a value as of its class"
+
+
+def test_what_the_driver_reads_is_known_of_it_as_of_a_run_of_an_agent():
+    theirs = {field.name for field in fields(DriverSettings)}
+    for fact, names in FACTS.items():
+        assert set(names_with(DriverSettings, fact)) == set(names) & theirs
+
+
+def test_several_facts_are_asked_for_together():
+    several = names_with(RunSettings, "resumable", "machine")
+    assert sorted(several) == sorted((*FACTS["resumable"], *FACTS["machine"]))
+    assert names_with(RunSettings) == ()
+
+
+def test_no_setting_of_an_agent_or_a_game_may_differ_where_something_must_not():
+    for learner in LEARNERS.values():
+        for group in fields(learner.config):
+            if group.name != "run":
+                assert names_with(group.type, *FACTS) == ()
+
+
+@pytest.mark.parametrize("agent", LEARNERS)
+def test_a_config_is_read_back_as_it_was_written(agent: str):
+    for preset in LEARNERS[agent].presets.values():
+        config = preset.config.altered(reinit="fire", reinit_at=(5, 7), regularize=("l2-init",), seed=3)
+        assert config_from_json(config_to_json(config)) == config
+
+
+def test_groups_stand_in_the_order_of_runs_of_earlier_versions():
+    groups = {agent: [group.name for group in fields(learner.config)] for agent, learner in LEARNERS.items()}
+    assert groups == {"sac": ["run", "agent"], "dqn": ["run", "agent", "atari"]}
+
+
+def test_settings_are_altered_by_their_names_whatever_their_group():
+    config = LEARNERS["dqn"].presets["quick"].config
+    assert isinstance(config, AgentRun)
+    other = config.altered(seed=5, hidden_width=7, sticky=0.5)
+    assert other.atari is not None
+    assert (other.run.seed, other.agent.hidden_width, other.atari.sticky) == (5, 7, 0.5)
+    assert other.run == replace(config.run, seed=5)
+    with pytest.raises(TypeError, match="no setting is called 'hiden_width'"):
+        config.altered(hiden_width=7)
+
+
+def test_altered_settings_keep_the_methods_unless_they_name_others():
+    config = LEARNERS["sac"].presets["paper"].config.altered(reinit="fire")
+    assert config.altered(seed=4).methods is not config.methods, "they were not parsed yet"
+    assert config.altered(seed=4).methods is config.methods
+    assert config.altered(reinit="redo").methods.method != config.methods.method
+    assert config.altered(regularize=("parseval",)).methods.regularizers != ()
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Any]]:
+    """What is parsed from now on: text, kind, and what is known under its name."""
+    calls: list[tuple[str, str, Any]] = []
+    parse = fire.spelling._parse
+
+    def counting(text: str, what: str, known: Any) -> Any:
+        calls.append((what, text, known.get(text.partition(":")[0])))
+        return parse(text, what, known)
+
+    monkeypatch.setattr(fire.spelling, "_parse", counting)
+    return calls
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_a_run_parses_its_method_once_with_what_is_published_of_its_agent(parsed: list[Any], tmp_path: Path):
+    words = [*TINY, "--reinit", "fire:solver=exact", "--regularize", "l2-init", "parseval"]
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        assert run(read_command_line([*words, "--run-dir", str(tmp_path / "run")], LEARNERS["sac"])) == 0
+    published = KINDS["sac"].published["fire"]
+    ((_, text, known),) = [call for call in parsed if call[0] == "method"]
+    assert text == "fire:solver=exact"
+    assert known is published, "not what the method is by itself"
+    assert [text for what, text, _ in parsed if what == "regularizer"] == ["l2-init", "parseval"]
+    (event,) = [line for line in read_lines(tmp_path / "run" / "metrics.jsonl") if line["kind"] == "event"]
+    assert isinstance(published, Fire)
+    assert event["method"] == spell(replace(published, solver="exact"))
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_a_run_that_goes_on_parses_its_method_once(parsed: list[Any], tmp_path: Path):
+    words = [*TINY, "--reinit", "fire:solver=exact", "--run-dir", str(tmp_path / "run")]
+    longer = ["--resume", str(tmp_path / "run"), "--steps", "160"]
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        assert run(read_command_line(words, LEARNERS["sac"])) == 0
+        parsed.clear()
+        assert run(read_command_line(longer, LEARNERS["sac"])) == 0
+    assert [(what, text) for what, text, _ in parsed] == [("method", "fire:solver=exact")]
+
+
+def test_help_is_built_only_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    built: list[str] = []
+
+    def counting(*arguments: Any) -> str:
+        built.append("")
+        return "what there is"
+
+    monkeypatch.setattr("training.command_line.describe", counting)
+    read_command_line(TINY, LEARNERS["sac"])
+    for wrong in (["--sed", "1"], ["--seed", "one"], ["--preset", "quik"], ["--reinit", "fyre"]):
+        with contextlib.suppress(ValueError):
+            run(read_command_line([*wrong, "--run-dir", str(tmp_path / "run")], LEARNERS["sac"]))
+    assert built == []
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), pytest.raises(SystemExit):
+        read_command_line(["--help"], LEARNERS["sac"])
+    assert len(built) == 1
+    assert "what there is" in said.getvalue()
