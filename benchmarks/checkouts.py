@@ -20,34 +20,19 @@ from pathlib import Path
 from training.differences import differences
 
 HERE = Path(__file__).resolve().parents[1]
-SAC = ("--env", "h1-walk", "--preset", "quick", "--steps", "1200", "--learning-starts", "200", "--eval-every", "400")
-SAC = (*SAC, "--eval-episodes", "2", "--checkpoint-every", "400", "--log-every", "100", "--measure-every", "100")
+SAC = (
+    "--env", "h1-walk", "--preset", "quick", "--steps", "1200", "--learning-starts", "200", "--eval-every", "400",
+    "--eval-episodes", "2", "--checkpoint-every", "400", "--log-every", "100", "--measure-every", "100",
+)  # fmt: skip
 PENDULUM = ("--env", "Pendulum-v1", "--action-repeat", "1", *SAC[2:])
 DQN = (
-    "--preset",
-    "quick",
-    "--steps",
-    "3000",
-    "--learning-starts",
-    "400",
-    "--eval-every",
-    "1000",
-    "--eval-episodes",
-    "2",
-)
-DQN = (
-    *DQN,
-    "--checkpoint-every",
-    "1000",
-    "--log-every",
-    "200",
-    "--measure-every",
-    "500",
-    "--exploration-steps",
-    "1000",
-)
-ALE = ("--env", "Breakout", "--preset", "paper", "--steps", "800", "--learning-starts", "200", "--eval-every", "400")
-ALE = (*ALE, "--eval-steps", "200", "--checkpoint-every", "400", "--log-every", "100", "--replay-capacity", "2000")
+    "--preset", "quick", "--steps", "3000", "--learning-starts", "400", "--eval-every", "1000", "--eval-episodes", "2",
+    "--checkpoint-every", "1000", "--log-every", "200", "--measure-every", "500", "--exploration-steps", "1000",
+)  # fmt: skip
+ALE = (
+    "--env", "Breakout", "--preset", "paper", "--steps", "800", "--learning-starts", "200", "--eval-every", "400",
+    "--eval-steps", "200", "--checkpoint-every", "400", "--log-every", "100", "--replay-capacity", "2000",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -103,15 +88,13 @@ def main() -> int:
     cases = [case for case in CASES if re.search(options.only, case.name)]
     before, now = options.runs / "before", options.runs / "now"
     shutil.rmtree(now, ignore_errors=True)
-    for cases_at_once in ([case for case in cases if not case.start], [case for case in cases if case.start]):
-        with ThreadPoolExecutor(options.jobs) as pool:
-            begun = [
-                (case, pool.submit(train, options.before, case, before, before))
-                for case in CASES if case in cases_at_once or any(_source(c) == case.name for c in cases)
-            ]  # fmt: skip
-            for case, future in begun:
-                future.result()
-            list(pool.map(lambda case: train(HERE, case, now, before), cases_at_once))
+    sources = {_source(case) for case in cases}
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for stage in (False, True):  # what begins anew, then what goes on from it
+            begun = [case for case in CASES if bool(case.start) == stage]
+            others = [case for case in begun if case in cases or case.name in sources]
+            list(pool.map(lambda case: train(options.before, case, before, before), others))
+            list(pool.map(lambda case: train(HERE, case, now, before), [case for case in begun if case in cases]))
     failed = [case.name for case in cases if not said(case.name, differences(before / case.name, now / case.name))]
     if re.search(options.only, "sweep") and not compare_sweeps(options.before, before, now):
         failed.append("sweep")

@@ -99,18 +99,12 @@ def report(paths: Sequence[Path], folder: Path, options: Options, command: str) 
     page = write_report(results, folder, command)
     parts: list[Comparison | Across] = [*results.comparisons, *results.across]
     for result in parts:
-        print(f"\n{heading(result)}")
+        print(f"\n{result.agent}, {result.where}")
         for sentence in findings(result):
             print(f"  {sentence}")
     print(f"\n  report    {page}")
     for name in ("curves.png", "scores.csv", "summary.md"):
         print(f"  {name.partition('.')[0]:9} {folder / name}")
-
-
-def heading(found: Comparison | Across) -> str:
-    return (
-        f"{found.agent}, {found.env if isinstance(found, Comparison) else f'{len(found.envs)} environments together'}"
-    )
 
 
 def check_kept(grid: Grid) -> None:

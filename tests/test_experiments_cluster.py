@@ -28,6 +28,7 @@ from experiments.remote.cluster import RayPool  # noqa: E402
 from experiments.remote.joining import join  # noqa: E402
 from experiments.remote.node import wait_for_folder  # noqa: E402
 
+pytestmark = pytest.mark.timeout(900)  # on a busy machine; what takes too long is said by `finish`
 TINY = (
     ("--preset", ("quick",)),
     ("--num-envs", ("1",)),

@@ -1,37 +1,24 @@
-"""Runs that diverged: from there to their planned ends they count with the return of a policy that fails.
+"""Runs that diverged: from there to their planned ends they count with the value of a policy that fails.
 
 To leave them out would favour methods that often diverge: what is left of them are their lucky runs.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-import envs
-
 from .records import AFTER_DIVERGENCE, EvaluationRecord, Run
-from .results import Failing
+from .results import Level
 
 
-def failing_return(env: str, runs: Sequence[Run]) -> Failing | None:
-    """What a policy that fails earns; None where none of the runs diverged, or nothing is known of any return."""
-    if not any(run.diverged for run in runs):
-        return None
-    if known := envs.references(env):
-        return Failing(known.random, "a random policy's, as published")
-    means = [evaluation.mean for run in runs for evaluation in run.evaluations if math.isfinite(evaluation.mean)]
-    return Failing(min(means), "the lowest that any of these runs was evaluated at") if means else None
-
-
-def continued(runs: Sequence[Run], failing: Failing | None) -> list[Run]:
-    """The runs, those that diverged with the failing return wherever others as long as they were evaluated."""
+def continued(runs: Sequence[Run], failing: Level | None) -> list[Run]:
+    """The runs, those that diverged with the failing value wherever others as long as they were evaluated."""
     return [
         _continued(run, failing, [other for other in runs if other.steps == run.steps and not other.diverged])
         for run in runs
     ]
 
 
-def _continued(run: Run, failing: Failing | None, others: Sequence[Run]) -> Run:
+def _continued(run: Run, failing: Level | None, others: Sequence[Run]) -> Run:
     if run.diverged is None or failing is None:
         return run
     place = run.diverged.steps

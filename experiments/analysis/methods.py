@@ -169,7 +169,7 @@ def _stability_gap(found: Sequence[tuple[RunScores, Sequence[Gap]]], resampling:
     )
 
 
-def _events(runs: Sequence[RunScores]) -> results.Events | None:
+def _events(runs: Sequence[RunScores]) -> results.EventTotals | None:
     own = [(scores.run.seed, own_events(scores.run)) for scores in runs]
     records = [event for _, events in own for event in events]
     if not records:
@@ -178,7 +178,7 @@ def _events(runs: Sequence[RunScores]) -> results.Events | None:
     for network in (network for event in records for network in event.networks):
         by_network.setdefault(network.name, []).append(network)
     numbers = ("squared_frobenius_error", "deviation_before", "deviation_after")
-    return results.Events(
+    return results.EventTotals(
         count=len(records),
         runs=sum(bool(events) for _, events in own),
         seconds=sum(event.seconds for event in records) / len(records),

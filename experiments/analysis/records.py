@@ -51,7 +51,7 @@ class EvaluationRecord:
     """One evaluation; `occasion` is "scheduled", "before event", "after event", or AFTER_DIVERGENCE."""
 
     step: int
-    mean: float  # return, mean of the episodes; NaN where none ended
+    mean: float  # of the metric; NaN where it has no value
     occasion: str
 
 
@@ -81,7 +81,7 @@ class EventRecord:
 
 
 @dataclass(frozen=True, eq=False)
-class Series:
+class MeasureSeries:
     """One measure of a whole network over time; NaN where it was not a number."""
 
     steps: Array
@@ -104,7 +104,7 @@ class Run:
     branch: Branch | None
     evaluations: tuple[EvaluationRecord, ...]  # in order; of a branch the trunk's first
     events: tuple[EventRecord, ...]
-    measures: Mapping[tuple[str, str], Series]  # by (network, measure), such as ("critic", "dormant")
+    measures: Mapping[tuple[str, str], MeasureSeries]  # by (network, measure), such as ("critic", "dormant")
     seconds: float  # of training so far; a branch's include its trunk's up to the branch
     own_seconds: float  # the same without the trunk's
     updates: int
@@ -245,7 +245,7 @@ def _network(network: NetworkLine) -> NetworkChange:
     return NetworkChange(network.name, *sums)
 
 
-def _measures(lines: Sequence[MeasuresLine]) -> dict[tuple[str, str], Series]:
+def _measures(lines: Sequence[MeasuresLine]) -> dict[tuple[str, str], MeasureSeries]:
     """Those of whole networks: `network/measure`, not `network/measure/layer`."""
     names = dict.fromkeys(
         name for line in lines for name, value in line.measures.items()
@@ -255,7 +255,7 @@ def _measures(lines: Sequence[MeasuresLine]) -> dict[tuple[str, str], Series]:
     found = {}
     for name in names:
         network, _, measure = name.partition("/")
-        found[network, measure] = Series(steps, np.array([_number(line.measures.get(name)) for line in lines]))
+        found[network, measure] = MeasureSeries(steps, np.array([_number(line.measures.get(name)) for line in lines]))
     return found
 
 

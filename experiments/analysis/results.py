@@ -130,7 +130,7 @@ class StabilityGap:
 
 
 @dataclass(frozen=True)
-class Events:
+class EventTotals:
     """A method's event records."""
 
     count: int  # all runs together
@@ -188,7 +188,7 @@ class MethodResults:
     gap: StabilityGap | None = None  # None where there were no events with evaluations around them
     pretended: StabilityGap | None = None
     """Of branches on which nothing was done: the gap after the evaluation at the branch, as if something had been."""
-    events: Events | None = None  # None where there were none
+    events: EventTotals | None = None  # None where there were none
     measures: tuple[MeasureCurve, ...] = ()
     cost: Cost | None = None
 
@@ -241,7 +241,6 @@ class Level:
     meaning: str  # in words, such as "90% of the best baseline's mean final return (redo, 10.2)"
 
 
-Failing = Level  # divergence.py's name for it
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

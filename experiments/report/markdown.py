@@ -1,7 +1,7 @@
 """A report as Markdown: the same chapters, sections, tables and notes as on the page, without the images."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from .sections import Chapter, Report, Section, Table
 
@@ -26,9 +26,7 @@ def _report(report: Report) -> Iterator[str]:
         f"{escaped(report.lead)}. Steps are {report.terms['unit']}. The figures that the text speaks of are in "
         "report.html."
     )
-    if report.notes:
-        yield "To be kept in mind:"
-        yield _bullets(report.notes)
+    yield from _notes(report.notes)
     for chapter in report.chapters:
         yield from _chapter(chapter)
     yield "## What was run and with what"
@@ -41,9 +39,17 @@ def _chapter(chapter: Chapter) -> Iterator[str]:
     yield f"## {escaped(chapter.title)}"
     if chapter.lead:
         yield escaped(chapter.lead)
-    yield from (_bullets(sentences) for sentences in (chapter.findings, chapter.notes) if sentences)
+    if chapter.findings:
+        yield _bullets(chapter.findings)
+    yield from _notes(chapter.notes)
     for section in chapter.sections:
         yield from _section(section)
+
+
+def _notes(notes: Sequence[str]) -> Iterator[str]:
+    if notes:
+        yield "To be kept in mind:"
+        yield _bullets(notes)
 
 
 def _section(section: Section) -> Iterator[str]:
