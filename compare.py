@@ -15,9 +15,9 @@ from envs.reference_scores import references
 from experiments.analysis.results import Options as ReportOptions
 from experiments.comparison import Machines, report, run_comparison, show_plan
 from experiments.kept import MOST_RUNS, read_kept
-from experiments.remote import ray_pool, uploads_to
 from experiments.sweep.grid import Flags, Grid, Job, plan
 from experiments.sweep.local import LocalPool, default_slots, usable_gpus
+from remote import ray_pool, uploads_to
 from training.beginning import folder_name
 from training.command_line import (
     allowed_values,

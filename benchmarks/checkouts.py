@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.differences import differences
+from benchmarks.differences import differences
 
 HERE = Path(__file__).resolve().parents[1]
 SAC = (

@@ -19,7 +19,6 @@ from training.agent_run import AgentRun
 from training.driver import Driver
 from training.learners import DQNRun, build
 from training.lines import read_lines
-from training.reinforcement import Reinforcement
 from training.settings import RunSettings
 
 from .dqn_peers import INSTALL, StableBaselines, make_stable_baselines

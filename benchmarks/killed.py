@@ -24,7 +24,7 @@ from training.command_line import main as run_script
 
 # Forks processes from one that has everything imported, which takes longer than they live.
 PROCESSES = multiprocessing.get_context("forkserver")
-PRELOADED = ["train_sac", "train_dqn", "training.differences", "torch._dynamo", "ale_py", "minatar", "mujoco"]
+PRELOADED = ["train_sac", "train_dqn", "benchmarks.differences", "torch._dynamo", "ale_py", "minatar", "mujoco"]
 OPERATIONS = (
     *("fsync", "fdatasync", "rename", "replace", "unlink", "remove", "rmdir", "mkdir", "link", "symlink"),
     *("truncate", "ftruncate", "write", "utime", "chmod"),

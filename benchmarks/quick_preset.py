@@ -17,7 +17,7 @@ import numpy as np
 import tyro
 
 import envs
-from training.differences import differences
+from benchmarks.differences import differences
 from training.evaluate import evaluate
 from training.lines import final_score, read_lines
 

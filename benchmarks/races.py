@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import tyro
 
-from training.differences import differences
+from benchmarks.differences import differences
 
 from .killed import HANGS_AFTER, PROCESSES, begin_server, judge, live, one_life
 from .torture import SETTINGS

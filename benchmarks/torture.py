@@ -21,8 +21,8 @@ from typing import Literal
 import numpy as np
 import tyro
 
+from benchmarks.differences import differences
 from fire import parse_method
-from training.differences import differences
 
 from .killed import TIME, Death, begin_server, judge, one_life
 

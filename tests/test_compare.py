@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.differences import differences
 from compare import body
-from training.differences import differences
 from training.lines import read_lines
 from training.slim import slim
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import envs
+from benchmarks.differences import differences
 from envs.original import make_original, original_available, package
 from tests.fixtures.adapter_promises import (
     STAND_IN,
@@ -29,7 +30,6 @@ from tests.fixtures.adapter_promises import (
 )
 from train_sac import train
 from training.checkpoint import steps_of
-from training.differences import differences
 
 ROOT = Path(__file__).parents[1]
 TINY = [

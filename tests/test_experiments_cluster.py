@@ -13,20 +13,20 @@ from typing import Any
 import pytest
 
 import train_dqn
+from benchmarks.differences import differences
 from experiments.failure import log_path
-from experiments.remote import INSTALL, ray_pool
 from experiments.sweep.conduct import Sweep, conduct, look
 from experiments.sweep.grid import ROOT, Grid, Job, plan
 from experiments.sweep.local import LocalPool
 from experiments.sweep.states import state_of
+from remote import INSTALL, ray_pool
 from training.checkpoint import steps_of
-from training.differences import differences
 from training.files import FolderLock
 
 ray = pytest.importorskip("ray")
-from experiments.remote.cluster import RayPool  # noqa: E402
-from experiments.remote.joining import join  # noqa: E402
-from experiments.remote.node import wait_for_folder  # noqa: E402
+from remote.cluster import RayPool  # noqa: E402
+from remote.joining import join  # noqa: E402
+from remote.node import wait_for_folder  # noqa: E402
 
 pytestmark = pytest.mark.timeout(900)  # on a busy machine; what takes too long is said by `finish`
 TINY = (
@@ -270,5 +270,5 @@ def test_ray_is_asked_for_where_it_is_missing(tmp_path: Path, monkeypatch: pytes
 
 def test_nothing_imports_optional_packages_before_they_are_used():
     """TensorBoard imports fsspec by itself, where it is installed."""
-    program = "import compare, sys; assert not {'ray', 'experiments.remote.upload'} & sys.modules.keys()"
+    program = "import compare, sys; assert not {'ray', 'remote.upload'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import train_dqn
+from benchmarks.differences import differences
 from compare import make_grid, parse_seeds, read_options
 from experiments.sweep.grid import TRUNK, Job, plan
-from training.differences import differences
 
 CARTPOLE = (
     *("--agent", "dqn", "--env", "CartPole-v1", "--preset", "quick", "--steps", "1200", "--learning-starts", "100"),

@@ -308,6 +308,7 @@ def test_intervals_are_judged_by_the_fewest_runs_in_an_environment(tmp_path: Pat
     write_run(tmp_path / "reset1", agent="sac", env="h1-run", method="reset")
     results = results_of(tmp_path)
     (across,) = results.across
+    assert across.methods[0].final is not None
     final = across.methods[0].final.iqm
     assert (final.n, final.smallest, final.runs_said()) == (10, 5, "2 environments × 5 runs")
     assert len(across.methods[0].runs) == 10
@@ -328,6 +329,7 @@ def test_environments_are_averaged_in_normalised_scores_only(tmp_path: Path):
     (across,) = results.across
     none = next(method for method in across.methods if method.method == "none")
     scores = [run.normalised for each in results.comparisons for run in each.method("none").runs]
+    assert none.final is not None
     assert none.final.mean.value == pytest.approx(np.mean(np.array(scores, dtype=float)))
     assert (none.n, none.final.iqm.n) == (6, 6)
     assert none.curve is not None

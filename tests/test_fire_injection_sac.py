@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from agents import SAC, SACSettings
+from benchmarks.differences import differences
 from fire import Injected, Injection, Never, PlasticityManager, Position, restore_structure
 from replay import Batch
 from train_sac import train
 from training.checkpoint import read_checkpoint, steps_of
-from training.differences import differences
 from training.lines import read_lines
 
 pytestmark = pytest.mark.usefixtures("unrendered")

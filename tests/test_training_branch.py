@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.differences import differences
 from train_sac import train
 from training.checkpoint import folder_of, read_checkpoint, steps_of
-from training.differences import differences
 from training.files import read_json
 from training.lines import read_lines
 

@@ -13,6 +13,7 @@ import torch
 from gymnasium import spaces
 
 from agents import DQNSettings
+from benchmarks.differences import differences
 from envs import PUBLISHED_ATARI
 from evaluate import body as evaluate_body
 from fire import Injection
@@ -23,7 +24,6 @@ from training import load_policy
 from training.agent_run import AgentRun
 from training.checkpoint import read_checkpoint
 from training.command_line import read_command_line
-from training.differences import differences
 from training.evaluate import evaluate_decisions, exploring
 from training.files import read_json
 from training.learners import LEARNERS, DQNRun, build

@@ -20,9 +20,9 @@ import torch
 
 import slim as slim_script
 import train_sac
+from benchmarks.differences import differences
 from training import load_policy
 from training.checkpoint import checksum_of, folder_of, steps_of
-from training.differences import differences
 from training.files import claimed, read_json, write_json
 from training.lines import read_lines
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from benchmarks.differences import differences
 from fire import METHODS, hidden_layers, take_inventory
 from fire.regularizers import REGULARIZERS
 from replay import AdaptiveRatio
 from train_dqn import train as train_dqn
 from train_sac import train as train_sac
 from training import load_policy
-from training.differences import differences
 from training.files import Lines, read_json
 from training.lines import read_lines
 

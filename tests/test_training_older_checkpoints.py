@@ -13,6 +13,7 @@ import msgspec
 import pytest
 import torch
 
+from benchmarks.differences import differences
 from fire import Position
 from train_sac import train
 from training.agent_run import AgentRun
@@ -26,7 +27,6 @@ from training.checkpoint import (
     write_checkpoint,
     write_manifest,
 )
-from training.differences import differences
 from training.driver import Driver
 from training.durable import Damaged
 from training.learners import read_config

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 import train_sac
+from benchmarks.differences import differences
 from training.checkpoint import folder_of, steps_of
 from training.command_line import main
-from training.differences import differences
 from training.lines import read_lines
 
 pytestmark = pytest.mark.usefixtures("unrendered")

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.differences import differences
 from tests.test_training_resume import kill
 from tests.test_training_resume_suites import interrupted
 from train_dqn import train
 from training.checkpoint import steps_of
-from training.differences import differences
 from training.lines import read_lines
 
 pytestmark = pytest.mark.usefixtures("unrendered")

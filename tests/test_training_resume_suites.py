@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.differences import differences
 from envs.suite import benchmark_names
 from tests.test_training_resume import kill, train
 from train_sac import train as train_here
 from training.checkpoint import steps_of
-from training.differences import differences
 from training.lines import read_lines
 
 pytestmark = pytest.mark.usefixtures("unrendered")

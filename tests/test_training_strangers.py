@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.differences import differences
 from tests.fixtures.forgery import NESTED, seal
 from tests.fixtures.mutations import SPARSE
 from tests.fixtures.strangers import (
@@ -25,7 +26,6 @@ from tests.fixtures.strangers import (
     snapshot,
     violations_of,
 )
-from training.differences import differences
 
 NEWEST = f"checkpoints/{int(STEPS):012d}"
 

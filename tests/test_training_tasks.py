@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 import envs
+from benchmarks.differences import differences
 from envs.humanoid import TASKS
 from train_sac import train
-from training.differences import differences
 from training.lines import read_lines
 
 pytestmark = pytest.mark.usefixtures("unrendered")

@@ -16,9 +16,9 @@ from PIL import Image
 import envs
 import watch as watch_script
 from agents import DQNSettings
+from benchmarks.differences import differences
 from train_sac import train
 from training import load_policy
-from training.differences import differences
 from training.evaluate import Act, evaluate
 from training.files import read_json
 from training.film import EvaluationFilm, make_filmed, play, timing
@@ -42,7 +42,7 @@ TINY = [
 @pytest.fixture(autouse=True)
 def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
     """The runs here are of an environment of these tests' own."""
-    for place in ("trust", "beginning"):
+    for place in ("policy", "beginning"):
         monkeypatch.setattr(f"training.{place}.refuse_code", lambda *_: None)
 
 

@@ -12,11 +12,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from replay import read_contents
-
-from .checkpoint import Checkpoint, read_checkpoint, steps_of
-from .durable import DurableStore
-from .files import read_json
-from .lines import read_lines
+from training.checkpoint import Checkpoint, read_checkpoint, steps_of
+from training.durable import DurableStore
+from training.files import read_json
+from training.lines import read_lines
 
 CLOCKS = ("seconds", "steps_per_second", "updates_per_second")
 

@@ -16,11 +16,11 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from experiments.failure import open_log
+from experiments.sweep.conduct import Ending
+from experiments.sweep.grid import ROOT, Job
 from training.stopping import STOPPED
 
-from ..failure import open_log
-from ..sweep.conduct import Ending
-from ..sweep.grid import ROOT, Job
 from .joining import draining_nodes, join
 from .node import perform
 from .register import Register, check_sight

@@ -10,13 +10,13 @@ from typing import Any
 
 import ray
 
+from experiments.sweep import child
+from experiments.sweep.grid import Job
+from experiments.sweep.states import state_of
 from training.divergence import DIVERGED
 from training.files import FolderLock
 from training.stopping import STOPPED
 
-from ..sweep import child
-from ..sweep.grid import Job
-from ..sweep.states import state_of
 from .register import check_sight
 
 POLL = 0.5  # seconds between two looks at a child process
