@@ -16,12 +16,12 @@ import train_dqn
 import train_sac
 from agents import DQNSettings, SACSettings, Surroundings
 from envs import AtariSettings
+from envs.world import World
 from training import memory
 from training.agent_run import AgentRun
 from training.learners import LEARNERS, DQNRun, SACRun
 from training.memory import require_memory_for_environments, require_memory_for_learning
 from training.settings import RunSettings, flag
-from training.world import World
 
 LARGEST = 2**53
 ALL_SETTINGS: list[Any] = [RunSettings(), SACSettings(), DQNSettings(), AtariSettings()]

@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -163,66 +162,56 @@ def test_a_run_of_an_earlier_version_goes_on_as_if_it_were_of_this_one(run: Path
     assert differences(run, copy) == []
 
 
-# What is mangled
+# What is mangled: where in the state, and what stands there then
 
-Change = Callable[[dict[str, Any]], object]
-SAID_WHEN_READ: list[Change] = [
-    lambda state: state.pop("progress"),
-    lambda state: state.update(progress=[]),
-    lambda state: state.update(progress={}),
-    lambda state: state["progress"].pop("handled"),
-    lambda state: state["progress"].update(handled=5),
-    lambda state: state["progress"].update(handled={}),
-    lambda state: state["progress"]["handled"].update(updates=-1),
-    lambda state: state["progress"]["handled"].update(updates="1"),
-    lambda state: state["progress"]["handled"].update(environment_steps=-2),
-    lambda state: state["progress"]["handled"].update(environment_steps=None),
-    lambda state: state["progress"].update(updates=-1),
-    lambda state: state["progress"].update(updates=2**60),
-    lambda state: state["progress"].update(measured=0.5),
-    lambda state: state["progress"].update(seconds="x"),
-    lambda state: state["progress"].update(last_evaluation="x"),
-    lambda state: state["progress"].update(owes=5),
-    lambda state: state["progress"].pop("environment_steps"),
-    lambda state: state["progress"].update(environment_steps=198),
-    lambda state: state["progress"].update(environment_steps="200"),
-    lambda state: state.pop("summed_updates"),
-    lambda state: state.update(summed_updates=-1),
-    lambda state: state.pop("manager"),
-    lambda state: state.pop("file_sizes"),
-    lambda state: state["file_sizes"].pop("metrics.jsonl"),
-    lambda state: state["file_sizes"].update({"../elsewhere": 1}),
+GONE = "(gone)"
+SAID_WHEN_READ: list[tuple[str, Any]] = [
+    *(("progress", value) for value in (GONE, [], {})),
+    *(("progress handled", value) for value in (GONE, 5, {})),
+    *(("progress handled updates", value) for value in (-1, "1")),
+    *(("progress handled environment_steps", value) for value in (-2, None)),
+    *(("progress updates", value) for value in (-1, 2**60)),
+    *(("progress measured", value) for value in (-1, 0.5)),
+    *(("progress environment_steps", value) for value in (GONE, 198, "200")),
+    ("progress seconds", "x"),
+    ("progress last_evaluation", "x"),
+    ("progress owes", 5),
+    *(("summed_updates", value) for value in (GONE, -1)),
+    ("manager", GONE),
+    ("file_sizes", GONE),
+    ("file_sizes metrics.jsonl", GONE),
+    ("file_sizes ../elsewhere", 1),
 ]
-SAID_WHEN_PUT_IN: list[Change] = [
-    lambda state: state["progress"].update(decisions=-1),
-    lambda state: state["progress"].update(decisions="x"),
-    lambda state: state["progress"].update(episodes=None),
-    lambda state: state["progress"].update(returns="x"),
-    lambda state: state["progress"].update(returns=[0.0]),
-    lambda state: state["progress"].update(lengths=[-1, 0]),
-    lambda state: state["progress"].update(lengths=[1, 2, 3]),
-    lambda state: state.pop("ratio"),
-    lambda state: state["ratio"].pop("transitions"),
-    lambda state: state["ratio"].update(ratio="1e999999999"),
-    lambda state: state["ratio"].update(ratio="1/0"),
-    lambda state: state["ratio"]["adaptive"].update(sum="x"),
-    lambda state: state["ratio"].update(transitions=-2, updates=-1),
-    lambda state: state["ratio"]["adaptive"].update(raised="x"),
-    lambda state: state.pop("replay_added"),
-    lambda state: state.update(replay_added=-1),
-    lambda state: state["manager"].pop("latest"),
+SAID_WHEN_PUT_IN: list[tuple[str, Any]] = [
+    *(("progress decisions", value) for value in (-1, "x")),
+    ("progress episodes", None),
+    *(("progress returns", value) for value in ("x", [0.0])),
+    *(("progress lengths", value) for value in ([-1, 0], [1, 2, 3])),
+    *(("replay_added", value) for value in (GONE, -1)),
+    ("ratio", GONE),
+    ("ratio transitions", GONE),
+    *(("ratio ratio", value) for value in ("1e999999999", "1/0")),
+    ("ratio", {"ratio": "1/2", "transitions": -2, "updates": -1}),
+    *(("ratio adaptive " + name, "x") for name in ("raised", "sum")),
+    ("manager latest", GONE),
 ]
 
 
-def mangled(state: dict[str, Any], change: Change) -> dict[str, Any]:
+def mangled(state: dict[str, Any], where: str, value: object) -> dict[str, Any]:
     copy: dict[str, Any] = json.loads(json.dumps(state))
-    change(copy)
+    *outer, key = where.split()
+    inside = copy
+    for name in outer:
+        inside = inside[name]
+    inside[key] = value
+    if value == GONE:
+        del inside[key]
     return copy
 
 
-@pytest.mark.parametrize("change", SAID_WHEN_READ)
-def test_a_mangled_state_of_an_earlier_version_is_damage(bare: Path, change: Change):
-    replace_state(bare, 200, mangled(BEFORE, change))
+@pytest.mark.parametrize(("where", "value"), SAID_WHEN_READ)
+def test_a_mangled_state_of_an_earlier_version_is_damage(bare: Path, where: str, value: object):
+    replace_state(bare, 200, mangled(BEFORE, where, value))
     with pytest.raises(Damaged, match=r"state\.json") as caught:
         read_checkpoint(bare, 200)
     assert "\n" not in str(caught.value)
@@ -235,14 +224,14 @@ def driver(run: Path) -> Driver:
     return Driver(run, config, Reinforcement(config))
 
 
-@pytest.mark.parametrize("change", [*SAID_WHEN_READ, *SAID_WHEN_PUT_IN])
+@pytest.mark.parametrize(("where", "value"), [*SAID_WHEN_READ, *SAID_WHEN_PUT_IN])
 def test_a_run_does_not_go_on_from_a_mangled_state_of_an_earlier_version(
-    run: Path, tmp_path: Path, driver: Driver, change: Change
+    run: Path, tmp_path: Path, driver: Driver, where: str, value: object
 ):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     before = (copy / "metrics.jsonl").read_bytes()
-    replace_state(copy, 200, mangled(as_before(state_of(run, 200)), change))
+    replace_state(copy, 200, mangled(as_before(state_of(run, 200)), where, value))
     driver.folder = copy
     with pytest.raises(Damaged) as caught:
         restore(copy, 200, driver)

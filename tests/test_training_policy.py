@@ -10,6 +10,7 @@ import torch
 
 import envs
 import evaluate as evaluate_script
+from envs.world import to_environment
 from fire import Every, Network, PlasticityManager, Position, Reset
 from replay import TransitionReplay
 from train_sac import train
@@ -24,7 +25,6 @@ from training.log import RunLog
 from training.reinforcement import Reinforcement
 from training.session import restore
 from training.settings import RunSettings
-from training.world import to_environment
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 TINY = [

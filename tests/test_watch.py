@@ -17,6 +17,8 @@ import envs
 import watch as watch_script
 from agents import DQNSettings
 from benchmarks.differences import differences
+from envs.video import GIF_BYTES, Gif, Mp4
+from envs.world import World
 from train_sac import train
 from training import load_policy
 from training.evaluate import Act, evaluate
@@ -26,8 +28,6 @@ from training.learners import DQNRun, SACRun
 from training.lines import read_lines
 from training.reinforcement import Reinforcement
 from training.settings import RunSettings
-from training.video import GIF_BYTES, Gif, Mp4
-from training.world import World
 
 av = pytest.importorskip("av")
 ROOT = Path(__file__).parent.parent

@@ -10,12 +10,12 @@ from gymnasium.vector import VectorEnv
 import envs
 from agents import Agent, Kind, Surroundings
 from envs import AtariSettings
+from envs.world import World
 
 from .config import Config
 from .memory import require_memory_for_learning
 from .metric import RETURN, Metric
 from .settings import RunSettings
-from .world import World
 
 
 @dataclass(frozen=True)

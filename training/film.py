@@ -10,10 +10,11 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.video import Mp4, Pixels, Recorder, require_av
+from envs.world import World
+
 from .durable import write_durably
 from .evaluate import LIMIT, Act
-from .video import Mp4, Pixels, Recorder, require_av
-from .world import World
 
 PICTURES_PER_SECOND = 30.0  # at most, and for an environment that does not say how fast it is
 

@@ -13,10 +13,10 @@ import torch
 
 import envs
 from agents import AgentSettings, Surroundings
+from envs.world import World
 from replay.transitions import SHARE_OF_FREE_MEMORY, available_memory
 
 from .settings import RunSettings, flag
-from .world import World
 
 LONGEST_MAKING = 2  # minutes, of environments
 COPIES_OF_OBSERVATIONS = 6  # while batches are gathered and normalised

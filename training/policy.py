@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from envs.world import to_environment
 from fire import restore_structure
 
 from .agent_run import AgentRun
@@ -17,7 +18,6 @@ from .learners import read_config
 from .sources import refuse_changed_sources
 from .streams import Streams
 from .trust import refuse_code
-from .world import to_environment
 
 
 class Policy:

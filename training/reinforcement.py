@@ -13,6 +13,7 @@ from torch import Tensor
 
 import envs
 from agents.randomness import restore_generator
+from envs.world import to_environment
 from fire import Network, PlasticityManager
 from replay import AdaptiveRatio, Batch, FrameReplay, ReplayRatio, Segment, TransitionReplay
 from replay.frames import frame_replay_bytes
@@ -30,7 +31,6 @@ from .progress import Count
 from .settings import flag
 from .streams import Streams
 from .work import Host, Losses, Rates, State, Weight, Work, named
-from .world import to_environment
 
 EXAMPLES = 256  # that measures and methods look at networks on
 Replay = TransitionReplay | FrameReplay

@@ -9,14 +9,14 @@ import gymnasium as gym
 from tqdm import tqdm
 
 import envs
+from envs.video import RECORDERS, require_av
+from envs.world import World
 
 from .durable import write_durably
 from .evaluate import Act, exploring
 from .film import decisions_at_most, film, make_filmed, play, timing
 from .policy import Policy, load_policy, split_run
 from .trust import trusted
-from .video import RECORDERS, require_av
-from .world import World
 
 
 def watch(

@@ -10,8 +10,9 @@ from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
-import envs
-from envs import AtariSettings
+from .atari_names import is_atari
+from .atari_settings import AtariSettings
+from .registry import make, make_vec
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,10 @@ class World:
     atari: AtariSettings | None = None
 
     def vector(self, num_envs: int, seed: int = 0) -> VectorEnv[Any, Any, Any]:
-        return envs.make_vec(self.name, num_envs, seed=seed, **self._options())
+        return make_vec(self.name, num_envs, seed=seed, **self._options())
 
     def single(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
-        return envs.make(self.name, render_mode=render_mode, **self._options())
+        return make(self.name, render_mode=render_mode, **self._options())
 
     @property
     def evaluated(self) -> "World":
@@ -36,12 +37,12 @@ class World:
     @property
     def frames_per_step(self) -> int | None:
         """Emulator frames of an environment step, where there is an emulator."""
-        return self.atari.frame_skip if self.atari and envs.is_atari(self.name) else None
+        return self.atari.frame_skip if self.atari and is_atari(self.name) else None
 
     @property
     def score_meaning(self) -> str:
         """What a normalised score says, where there is one."""
-        one = "a human's" if envs.is_atari(self.name) else "counts as success"
+        one = "a human's" if is_atari(self.name) else "counts as success"
         return f"0 is a random policy's published return, 1 {one}"
 
     def _options(self) -> dict[str, Any]:
