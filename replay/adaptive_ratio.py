@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from .ratio import ReplayRatio
+from .ratio import ReplayRatio, check_counts
 
 LOW, HIGH = 0.5, 2.0
 UPDATES_PER_CHECK = 12_500
@@ -93,10 +93,13 @@ class AdaptiveRatio:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue; after a fixed ratio it starts here, low, and nothing old falls due. What was raised stays raised,
         and after another rule averages begin anew."""
+        check_counts(state)
         watched = state.get("adaptive")
         if watched is None:
             return
-        self.raised = bool(watched["raised"])
+        if not isinstance(watched["raised"], bool):
+            raise ValueError(f"{watched['raised']!r:.40} does not say whether the ratio was raised")
+        self.raised = watched["raised"]
         if watched["rule"] == self._rule:
             self.observations, self._sum = int(watched["observations"]), float(watched["sum"])
             self._last = None if watched["last"] is None else float(watched["last"])

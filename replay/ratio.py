@@ -1,8 +1,12 @@
 """Gradient updates owed for transitions stored: the replay ratio without drift."""
 
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
+
+RATIO = re.compile(r"\d{1,20}(/[1-9]\d{0,19})?")  # as text; a file may have a number of endless digits
+LARGEST = 2**53
 
 
 class ReplayRatio:
@@ -30,9 +34,17 @@ class ReplayRatio:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue the count; another ratio counts from here, so that no debt of the old one falls due."""
-        if state["ratio"] != str(self.ratio):  # as text: what is in a file may be a number of endless digits
+        check_counts(state)
+        transitions, updates = state["transitions"], state["updates"]
+        if Fraction(state["ratio"]) != self.ratio:
             return
-        transitions, updates = int(state["transitions"]), int(state["updates"])
         if updates != int(self.ratio * transitions):
             raise ValueError(f"{updates} updates for {transitions} transitions are not those of the ratio {self.ratio}")
         self.transitions, self.updates = transitions, updates
+
+
+def check_counts(state: Mapping[str, Any]) -> None:
+    """Raise ValueError, or TypeError, where a saved ratio and its counts are not what is saved here."""
+    ratio, transitions, updates = state["ratio"], state["transitions"], state["updates"]
+    if not RATIO.fullmatch(ratio) or not 0 <= updates <= LARGEST or not 0 <= transitions <= LARGEST:
+        raise ValueError(f"{updates!s:.40} updates for {transitions!s:.40} transitions, at the ratio {ratio:.40}")

@@ -166,8 +166,12 @@ def test_a_run_of_an_earlier_version_goes_on_as_if_it_were_of_this_one(run: Path
 
 GONE = "(gone)"
 SAID_WHEN_READ: list[tuple[str, Any]] = [
-    *(("progress", value) for value in (GONE, [], {})),
-    *(("progress handled", value) for value in (GONE, 5, {})),
+    ("progress", GONE),
+    ("progress", []),
+    ("progress", {}),
+    ("progress handled", GONE),
+    ("progress handled", 5),
+    ("progress handled", {}),
     *(("progress handled updates", value) for value in (-1, "1")),
     *(("progress handled environment_steps", value) for value in (-2, None)),
     *(("progress updates", value) for value in (-1, 2**60)),

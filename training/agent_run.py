@@ -25,10 +25,10 @@ class AgentRun(Config):
     metric: ClassVar[Metric] = RETURN
     acts: ClassVar[bool] = True
     kind: ClassVar[Kind]
-    atari: ClassVar[AtariSettings | None] = None
 
     run: RunSettings
     agent: Any  # the settings of an agent of the kind
+    atari: ClassVar[AtariSettings | None] = None  # after the others, since where it is a field it takes this place
 
     @property
     def world(self) -> World:

@@ -227,7 +227,7 @@ class Driver:
         values = self.work.evaluate(pause)
         value = values[self.metric.name]
         self.write("evaluation", values | {"occasion": occasion})
-        require_numbers(f"{self.metric.name} of an evaluation", value)
+        require_numbers(f"{self.metric.name} of an evaluation", values.get(self.metric.plural, value))
         self.progress.last_evaluation = value
         self._show()
         self._draw(draw_curve, "curve.png")
@@ -270,14 +270,13 @@ class Driver:
         """Write a checkpoint of this moment and delete those no longer kept."""
         require_finite(self._means())
         kept = {f"manager.{name}": value for name, value in self.manager.tensors().items()}
+        learner = self.work.learner()
+        require_finite_tensors([*learner.items(), *kept.items()], "of the agent, about to be written to a checkpoint")
         state = self.work.state(self.folder)
-        require_finite_tensors(
-            [*state.learner.items(), *kept.items()], "of the agent, about to be written to a checkpoint"
-        )
         self.progress.seconds = time.perf_counter() - self._clock
         sums = {f"sums.{name}": value for name, value in self.sums.items()}
         values = Values(self.progress, dict(state.values), self.manager.state_dict(), self.log.sizes())
-        checkpoint = Checkpoint(state.learner, sums | dict(state.tensors) | kept, values, state.segments)
+        checkpoint = Checkpoint(learner, sums | dict(state.tensors) | kept, values, state.segments)
         write_checkpoint(self.folder, self.work.steps, checkpoint, self.made_with)
         self.saved_at = self.work.steps
         prune(self.folder, [self.settings.reached(step) for step in self.settings.checkpoint_at])
@@ -287,7 +286,8 @@ class Driver:
         values, tensors = checkpoint.values, checkpoint.tensors
         self.work.restore(
             self.folder,
-            State(checkpoint.learner, tensors, values.work, checkpoint.segments),
+            checkpoint.learner,
+            State(tensors, values.work, checkpoint.segments),
             lambda: self.manager.load_state_dict(values.manager),
         )
         self.manager.load_tensors(named(tensors, "manager."))

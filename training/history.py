@@ -102,6 +102,8 @@ class History:
                 self.events.add(line.steps, line.method)
 
     def _add_measures(self, step: int, measures: Mapping[str, Any]) -> None:
+        if any(value is not None and type(value) not in (int, float) for value in measures.values()):
+            return  # not what is written there
         networks = [network for network, _, name in (key.partition("/") for key in measures) if name == "weight_norm"]
         for network in networks:
             values = [_number(measures.get(f"{network}/{name}")) for name, _, _ in PANELS]

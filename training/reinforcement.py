@@ -201,8 +201,10 @@ class Reinforcement(Work):
 
     # State
 
+    def learner(self) -> Mapping[str, Tensor]:
+        return self.agent.state_dict()
+
     def state(self, folder: Path) -> State:
-        agent = self.agent.state_dict()
         self.segments = tuple(self.replay.save(DurableStore(folder / "replay"), self.segments))
         tensors = {"generator.replay": self.replay_generator.get_state()}
         if self.resumable:
@@ -213,16 +215,18 @@ class Reinforcement(Work):
             self.steps, self.decisions, self.episodes, self.returns, self.lengths,
             dict(self.ratio.state_dict()), self.replay.added,
         )  # fmt: skip
-        return State(agent, tensors, msgspec.to_builtins(values), self.segments)
+        return State(tensors, msgspec.to_builtins(values), self.segments)
 
-    def restore(self, folder: Path, state: State, restructure: Callable[[], None]) -> None:
+    def restore(
+        self, folder: Path, learner: Mapping[str, Tensor], state: State, restructure: Callable[[], None]
+    ) -> None:
         values, tensors = msgspec.convert(state.values, Counts), state.tensors
         if {len(values.returns), len(values.lengths)} != {self.environment.num_envs}:
             raise ValueError(f"it has open episodes of other than {self.environment.num_envs} environments")
         # First what may turn out damaged, then the structure of the networks, then their tensors.
         self.replay.load(DurableStore(folder / "replay"), state.segments, values.replay_added)
         restructure()
-        self.agent.load_state_dict(state.learner)
+        self.agent.load_state_dict(learner)
         restore_generator(self.replay_generator, tensors["generator.replay"])
         self.ratio.load_state_dict(values.ratio)
         self.steps, self.decisions, self.episodes = values.steps, values.decisions, values.episodes

@@ -24,10 +24,9 @@ Losses = Mapping[str, Callable[[], Tensor]]
 
 @dataclass(frozen=True)
 class State:
-    """What a checkpoint keeps of a work."""
+    """What a checkpoint keeps of a work, besides the learner."""
 
-    learner: Mapping[str, Tensor]  # all that acting or predicting needs, and learning on
-    tensors: Mapping[str, Tensor] = field(default_factory=dict)  # everything else that is a tensor
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)  # plain values
     segments: tuple[Segment, ...] = ()  # immutable files below RUN/replay, which checkpoints share
 
@@ -118,12 +117,18 @@ class Work(ABC):
         """After an evaluation: what else shows it, such as a video."""
 
     @abstractmethod
-    def state(self, folder: Path) -> State:
-        """Everything that it goes on from; what is large is written below the folder. `steps` is among the values."""
+    def learner(self) -> Mapping[str, Tensor]:
+        """All that acting or predicting needs, and learning on."""
 
     @abstractmethod
-    def restore(self, folder: Path, state: State, restructure: Callable[[], None]) -> None:
-        """Go on from a state. `restructure` repeats what events did to the networks, before their tensors fit."""
+    def state(self, folder: Path) -> State:
+        """Everything else that it goes on from, `steps` among the values; what is large is written below the folder."""
+
+    @abstractmethod
+    def restore(
+        self, folder: Path, learner: Mapping[str, Tensor], state: State, restructure: Callable[[], None]
+    ) -> None:
+        """Go on from a checkpoint. `restructure` repeats what events did to the networks, before their tensors fit."""
 
     def rates(self) -> Rates:
         """Measured now, on parts of no use to the run; ValueError where that cannot be done."""

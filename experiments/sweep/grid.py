@@ -88,8 +88,8 @@ def plan(grid: Grid) -> tuple[Job, ...]:
     if count > MOST_RUNS:
         raise ValueError(f"{count:,} runs asked for; allowed are {MOST_RUNS:,}: give fewer --seeds, --env or --reinit")
     asked = {env: asked_for(grid, env) for env in grid.envs}
-    methods = {text: with_method(asked[grid.envs[0]], text) for text in grid.methods}  # each parsed here, and once
-    events = _check_schedule(grid, list(methods.values()))
+    methods = [(text, with_method(asked[grid.envs[0]], text)) for text in grid.methods]  # parsed here, and once
+    events = _check_schedule(grid, [config for _, config in methods])
     lengths = {env: _trunk_flags(grid, config, events) for env, config in asked.items() if grid.branch_at is not None}
     trunks, others = [], []
     for seed in grid.seeds:
@@ -97,7 +97,7 @@ def plan(grid: Grid) -> tuple[Job, ...]:
             flags, whole = _flags(grid, env, seed), asked[env].resolved().altered(seed=seed)
             trunk = None if grid.branch_at is None else _trunk(grid, whole, flags, lengths[env])
             trunks += [trunk] if trunk else []
-            for text, method in methods.items():
+            for text, method in methods:
                 run = whole.altered(reinit=method.run.reinit, regularize=method.run.regularize)
                 words = _method_words(grid, method)
                 if trunk:
