@@ -1,4 +1,4 @@
-"""DQN and its remedies beside the authors' own code, run: before an event, right after it, and seven updates later.
+"""DQN and its methods beside the authors' own code, run: before an event, right after it, and seven updates later.
 
 `published_reference.json` holds figures of every tensor (`figures`), losses, and figures of the outputs on batch 11, by
 code that ran unchanged; statements of a training loop were taken out of the loop and run. Weights and batches are

@@ -24,8 +24,10 @@ def draw_curve(history: History, folder: Path, title: str) -> Path:
     """Write `curve.png`: the evaluations' mean and spread, the training episodes behind, events as dashed lines."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
-    steps, returns = np.array(history.episodes.points(), dtype=float).reshape(-1, 2).T
-    axes.plot(steps, returns, ".", color="0.75", markersize=3, label="training episodes", rasterized=True)
+    if episodes := history.episodes.points():
+        steps, values = np.array(episodes, dtype=float).T
+        values *= history.reader.metric.scale
+        axes.plot(steps, values, ".", color="0.75", markersize=3, label="training episodes", rasterized=True)
     _draw_evaluations(axes, history)
     draw_events(axes, history.events)
     finish(axes, title, history.reader)
@@ -42,7 +44,7 @@ def write_figure(figure: Figure, path: Path) -> Path:
 def finish(axes: Any, title: str, reader: Reader) -> None:
     """What every curve of the metric over steps has."""
     axes.set(xlabel=reader.progress.replace("_", " "), ylabel=reader.metric.words, title=title)
-    axes.legend(loc="upper left", frameon=False)
+    axes.legend(loc="upper left" if reader.metric.better == "higher" else "upper right", frameon=False)
     uncluttered(axes)
 
 
@@ -75,6 +77,8 @@ def _draw_evaluations(axes: Any, history: History) -> None:
     if not points:
         return
     steps, mean, low, high = np.array(points, dtype=float).T
-    axes.fill_between(steps, low, high, alpha=0.2, color="tab:blue", linewidth=0, label="evaluation, middle half")
+    mean, low, high = (history.reader.metric.scale * values for values in (mean, low, high))
+    if (low < high).any():
+        axes.fill_between(steps, low, high, alpha=0.2, color="tab:blue", linewidth=0, label="evaluation, middle half")
     style = "o-" if len(points) <= MANY_EVALUATIONS else "-"
     axes.plot(steps, mean, style, color="tab:blue", markersize=4, label="evaluation, mean")
