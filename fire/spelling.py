@@ -22,7 +22,7 @@ def parse_method(text: str, presets: Presets | None = None) -> Method:
     name = text.strip().partition(":")[0]
     if name in REGULARIZERS:
         raise ValueError(f"method {name!r} acts through every gradient step: give it as a regularizer (--regularize)")
-    return _parse(text, "method", _known(METHODS, presets))
+    return _parse(text, "method", METHODS, presets or {})
 
 
 def parse_regularizer(text: str) -> Method:
@@ -30,7 +30,7 @@ def parse_regularizer(text: str) -> Method:
     name = text.strip().partition(":")[0]
     if name in METHODS:
         raise ValueError(f"regularizer {name!r} is a method: give it as such (--reinit)")
-    regularizer = _parse(text, "regularizer", _known(REGULARIZERS))
+    regularizer = _parse(text, "regularizer", REGULARIZERS, {})
     if regularizer.acts_at_events or not (regularizer.has_penalty or regularizer.acts_every_step):
         raise ValueError(
             f"regularizer {text.strip()!r} acts at events: give it as a method (--reinit), "
@@ -39,12 +39,14 @@ def parse_regularizer(text: str) -> Method:
     return regularizer
 
 
-def _parse(text: str, what: str, known: Presets) -> Method:
+def _parse(text: str, what: str, kinds: Mapping[str, type[Method]], presets: Presets) -> Method:
     name, _, rest = text.strip().partition(":")
-    if name in known:
-        return known[name].altered(_values(type(known[name]), rest))
+    if name in kinds or name in presets:
+        usual = presets[name] if name in presets else kinds[name]()
+        return usual.altered(_values(type(usual), rest))
     class_name, _, rest = rest.partition(":")
     if not class_name or "=" in class_name:
+        known = list(dict.fromkeys((*kinds, *presets)))
         names = ", ".join(known)
         raise ValueError(
             f"{what} {name!r} is unknown; known are {names}, module:Class; nearest is {nearest(name, known)}"
@@ -58,7 +60,9 @@ def _parse(text: str, what: str, known: Presets) -> Method:
 
 def spell(method: Method, presets: Presets | None = None) -> str:
     """What `parse_method`, with the same presets, turns into this method: a name, then the fields that differ."""
-    kind, known = type(method), _known({**METHODS, **REGULARIZERS}, presets)
+    kind, named = type(method), {**METHODS, **REGULARIZERS}
+    presets = {known: preset for known, preset in (presets or {}).items() if type(preset) is kind}
+    known = _known({known: other for known, other in named.items() if other is kind}, presets)
     name = f"{kind.__module__}:{kind.__qualname__}"
     usual: dict[str, Any] = {field.name: field.default for field in fields(kind)}
     for known_name, preset in known.items():

@@ -105,13 +105,13 @@ def test_altered_settings_keep_the_methods_unless_they_name_others():
 
 @pytest.fixture
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Any]]:
-    """What is parsed from now on: text, kind, and what is known under its name."""
+    """What is parsed from now on: kind, text, and the preset of its name."""
     calls: list[tuple[str, str, Any]] = []
     parse = fire.spelling._parse
 
-    def counting(text: str, what: str, known: Any) -> Any:
-        calls.append((what, text, known.get(text.partition(":")[0])))
-        return parse(text, what, known)
+    def counting(text: str, what: str, kinds: Any, presets: Any) -> Any:
+        calls.append((what, text, presets.get(text.partition(":")[0])))
+        return parse(text, what, kinds, presets)
 
     monkeypatch.setattr(fire.spelling, "_parse", counting)
     return calls

@@ -44,7 +44,8 @@ def write_figure(figure: Figure, path: Path) -> Path:
 def finish(axes: Any, title: str, reader: Reader) -> None:
     """What every curve of the metric over steps has."""
     axes.set(xlabel=reader.progress.replace("_", " "), ylabel=reader.metric.words, title=title)
-    axes.legend(loc="upper left" if reader.metric.better == "higher" else "upper right", frameon=False)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="upper left" if reader.metric.better == "higher" else "upper right", frameon=False)
     uncluttered(axes)
 
 
