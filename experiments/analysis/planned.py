@@ -53,4 +53,3 @@ def _is_there(folder: Path) -> bool:
         return (folder / "config.json").is_file()
     except OSError:  # a name too long, which no comparison has made
         return False
-

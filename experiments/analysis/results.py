@@ -241,8 +241,6 @@ class Level:
     meaning: str  # in words, such as "90% of the best baseline's mean final return (redo, 10.2)"
 
 
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Compared:
     """Methods of one agent beside each other."""
