@@ -16,7 +16,7 @@ from training.stopping import STOPPED, stop_signals
 from .analysis.analyse import analyse
 from .analysis.found import find_runs
 from .analysis.results import Across, Comparison, Options
-from .kept import KEPT, Kept, read_kept
+from .kept import KEPT, Asked, read_kept
 from .report.page import write_report
 from .report.wording import findings
 from .sweep.conduct import Pool, conduct, look
@@ -128,11 +128,11 @@ def check_kept(grid: Grid) -> None:
 def keep(grid: Grid) -> None:
     """Note what the folder's runs have in common, and everything that was asked for so far."""
     fixed = settled(grid)
-    before = read_kept(grid.folder) or Kept(fixed)
+    before = read_kept(grid.folder) or Asked(fixed)
     envs, methods, seeds = (
         tuple(dict.fromkeys([*getattr(before, name), *getattr(grid, name)])) for name in ("envs", "methods", "seeds")
     )
-    write_json(grid.folder / KEPT, msgspec.to_builtins(Kept(fixed, envs, methods, seeds, tuple(sys.argv))))
+    write_json(grid.folder / KEPT, msgspec.to_builtins(Asked(fixed, envs, methods, seeds, tuple(sys.argv))))
 
 
 def check_sources(jobs: Sequence[Job]) -> None:

@@ -14,7 +14,7 @@ MOST_RUNS = 10_000  # of a comparison
 Names: TypeAlias = Annotated[tuple[str, ...], Meta(max_length=MOST_RUNS)]
 
 
-class Kept(Struct, frozen=True):
+class Asked(Struct, frozen=True):
     """What a comparison notes in its folder."""
 
     fixed: dict[str, Any]  # settings that all runs have
@@ -29,7 +29,7 @@ def run_name(env: str, method: str, seed: int) -> str:
     return folder_name(f"{env}-{method}-seed{seed}")
 
 
-def read_kept(folder: Path) -> Kept | None:
+def read_kept(folder: Path) -> Asked | None:
     """None where no comparison was made in the folder; Damaged, in one line, where the file is anything else."""
     path = folder / KEPT
-    return read_json(path, Kept) if path.exists() else None
+    return read_json(path, Asked) if path.exists() else None

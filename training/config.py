@@ -29,7 +29,7 @@ class Config:
 
     metric: ClassVar[Metric]  # what the run is judged by
     subject: ClassVar[str] = "env"  # the setting that says what is learned from
-    acts: ClassVar[bool] = False  # whether what is learned is a policy, to be watched
+    acts: ClassVar[bool] = False  # whether the result is a policy, which can be evaluated and filmed
     published: ClassVar[Mapping[str, Method]] = {}  # what the publications do with the learner, by the method's name
 
     run: DriverSettings
@@ -80,16 +80,17 @@ class Config:
         return self.altered(reinit_at=(max(1, self.run.steps // 2),))
 
     @property
-    def learning_rate(self) -> float:
-        raise NotImplementedError
+    def learning_rate(self) -> float | None:
+        """The setting that a run that diverged may want lower."""
+        return None
 
     def score_in_words(self, value: float) -> str | None:
         """A value of the metric as a normalised score, where there is one."""
         return None
 
     def operations(self) -> float:
-        """Floating-point operations of one gradient update, by arithmetic alone."""
-        raise NotImplementedError
+        """Floating-point operations of one gradient update, by arithmetic alone; few where nothing is known."""
+        return 0.0
 
     @property
     def reader(self) -> Reader:

@@ -115,17 +115,31 @@ class Driver:
         progress = self.progress
         while owed:
             before = self.position
-            until_event = self.manager.updates_until_event(before)
+            until_event = self._updates_until_event(before)
             block = owed if until_event is None else min(owed, until_event)
             for name, value in self.work.update(block, self.manager).items():
                 self.sums[name] = self.sums.get(name, 0) + value * block
             progress.summed_updates += block
             progress.updates += block
             owed -= block
-            if block == until_event and self.manager.due(before, self.position):
+            if block == until_event and self._due(before):
                 self._measure()  # the networks as the event finds them
                 self._event(self.position)
                 progress.handled_updates = progress.updates
+
+    def _updates_until_event(self, position: Position) -> int | None:
+        """How many updates may be done before the next event; None: as many as one likes."""
+        found = [self.manager.updates_until_event(position)]
+        if self.settings.progress == "updates":  # points of progress fall inside blocks, too
+            found += [point - position.progress for point in self.settings.reinit_at if point > position.progress]
+        return min((updates for updates in found if updates is not None), default=None)
+
+    def _due(self, before: Position) -> bool:
+        """Whether an event is due that was not due at a position, nor has happened since."""
+        latest = self.manager.latest(spell(self.manager.method))
+        if latest is not None and latest.progress > before.progress:
+            before = Position(before.updates, latest.progress)
+        return self.manager.due(before, self.position)
 
     # Boundaries
 
@@ -143,7 +157,7 @@ class Driver:
             raise Stopped
         if last or (now.progress and self._passed(settings.log_every)):
             self._log_training()
-        due_now = not last and self.manager.due(before, now)
+        due_now = not last and self._due(before)
         trigger = self.manager.triggered(self._measure(), now)
         evaluated = False
         try:
@@ -162,7 +176,8 @@ class Driver:
         return self.progress.handled_steps // every < self.work.steps // every
 
     def _owe(self, occasion: str) -> None:
-        """Stop with a checkpoint of this boundary: the one from its beginning, or else gone through but for this."""
+        """Stop with a checkpoint of this boundary: the one written at its beginning or, where there is none, one that
+        notes that this evaluation alone is still to be made."""
         if self.saved_at != self.work.steps:
             self.progress.handle(self.position)
             self.progress.owes = occasion
@@ -193,7 +208,8 @@ class Driver:
         if evaluated:
             self._evaluate("before event")
         event = self.manager.act(position, self._losses() if method.needs_loss else None)
-        self.write("event", event.to_json() | {"cause": cause})
+        place = {"updates": position.updates, self.settings.progress: position.progress}
+        self.write("event", event.to_json() | {"position": place, "cause": cause})
         for report in event.networks:
             self.log.network_report(report, self.work.steps)
         for network in self.manager.networks.values():

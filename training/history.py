@@ -90,7 +90,7 @@ class History:
         self.events = Events()
 
     def add(self, line: Line | None) -> None:
-        """A line of metrics; what is none, or of a kind that is not drawn, is passed over."""
+        """A line of metrics; unreadable lines, and kinds that are not drawn, are skipped."""
         match line:
             case EpisodeLine():
                 self.episodes.add((line.steps, _number(line.value)))

@@ -46,6 +46,9 @@ def agent_as_learner(name: str, kind: Kind) -> Learner:
     """An agent as a learner: its settings beside those of the run and, where it learns from frames, of Atari games."""
     groups = [("run", RunSettings), ("agent", kind.settings), *([("atari", AtariSettings)] if kind.frames else [])]
     made = [(group, of, field(default_factory=of)) for group, of in groups]
+    names = [each.name for _, of in groups for each in fields(of)]
+    if twice := {each for each in names if names.count(each) > 1}:
+        raise ValueError(f"two settings of {name} are called {min(twice)!r}")
     namespace = {"kind": kind, "published": kind.published, "__doc__": "All settings of the run."}
     config: type[Any] = make_dataclass(f"{name.upper()}Run", made, bases=(AgentRun,), namespace=namespace, frozen=True)
     presets = {key: Preset(config().altered(**preset.values), preset.meaning) for key, preset in kind.presets.items()}

@@ -13,11 +13,11 @@ from msgspec import Meta, Struct
 from .durable import Damaged, open_regular
 from .files import METRICS
 from .metric import RETURN, Metric
+from .progress import Count
 
 LINE_BYTES = 16_000_000  # at most, of a line of metrics
 FINAL_SHARE = 0.1  # of a run's steps, at its end, whose evaluations make the final score
 
-Count = Annotated[int, Meta(ge=0, le=2**53)]
 Text = Annotated[str, Meta(max_length=1_000)]
 Number = float | None  # metrics are strict JSON, where what is no number is null
 
@@ -27,20 +27,20 @@ class Line(Struct, frozen=True):
 
     kind: Text
     steps: Count
+    updates: Count = 0
 
 
 class TrainLine(Line, frozen=True):
-    updates: Count = 0
     seconds: float = 0.0
     steps_per_second: Number = None
     updates_per_second: Number = None
 
 
-class EpisodeLine(Line, frozen=True):
+class EpisodeLine(Line, frozen=True, kw_only=True):
     value: Number  # of the metric
 
 
-class EvaluationLine(Line, frozen=True):
+class EvaluationLine(Line, frozen=True, kw_only=True):
     value: Number  # of the metric
     values: tuple[Number, ...] = ()  # that it is the mean of, such as the episodes' returns
     occasion: Text = "scheduled"
@@ -59,22 +59,20 @@ class NetworkLine(Struct, frozen=True):
     matrices: tuple[MatrixLine, ...]
 
 
-class EventLine(Line, frozen=True):
+class EventLine(Line, frozen=True, kw_only=True):
     method: Text
-    updates: Count = 0
     seconds: float = 0.0
     networks: tuple[NetworkLine, ...] = ()
     cause: Text = "schedule"
 
 
-class MeasuresLine(Line, frozen=True):
+class MeasuresLine(Line, frozen=True, kw_only=True):
     measures: dict[str, Any]  # by network/measure, and by network/measure/layer
 
 
-class Divergence(Line, frozen=True):
+class Divergence(Line, frozen=True, kw_only=True):
     """The last line of a run that ended because what it computed was no number any more."""
 
-    updates: Count
     quantity: Text  # such as critic_loss
     value: Text  # nan, inf or -inf
 
@@ -112,7 +110,7 @@ class Reader:
             return None
 
     def of(self, run: Path) -> Iterator[tuple[int, Line | None]]:
-        """Every line of a run with its number; None for one that is none, such as the half of one at its end."""
+        """Every line of a run with its number; None in place of one that cannot be read, as one cut short by a kill."""
         for number, line in lines_of(run / METRICS):
             yield number, None if line is None else self.typed(line)
 
@@ -135,7 +133,7 @@ class Metrics:
 
 
 def read_metrics(run: Path, reader: Reader) -> Metrics:
-    """Every line of a run's metrics; its last one may be cut short by a kill, any other that is none is refused."""
+    """Every line of a run's metrics. Only the last may be cut short, by a kill; others are refused."""
     found, damaged = Metrics(), 0
     for number, value in lines_of(run / METRICS):
         if damaged:
@@ -144,7 +142,7 @@ def read_metrics(run: Path, reader: Reader) -> Metrics:
         if value is None or line is None:
             damaged = number
             continue
-        found.reached, found.updates = line.steps, value.get("updates", 0)
+        found.reached, found.updates = line.steps, line.updates
         if not isinstance(line, EpisodeLine):
             found.lines.append(line)
     return found
@@ -163,7 +161,7 @@ def final_score(steps: Any, values: Any) -> tuple[float, int] | None:
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    """Every line of a file of metrics with its number, as it stands; None for one that is none."""
+    """Every line of a file of metrics with its number, as it stands; None in place of one that cannot be read."""
     if not path.exists():
         return
     with open_regular(path) as raw, os.fdopen(os.dup(raw.fileno()), "rb") as file:

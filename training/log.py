@@ -46,7 +46,7 @@ class RunLog:
             name = f"event {report.name}/{matrix.name}"
             for figure in ("squared_frobenius_error", "deviation_before", "deviation_after", "null_directions"):
                 self._tensorboard.add_scalar(f"{name}/{figure}", getattr(matrix, figure), step)
-        for key, value in report.figures.items():
+        for key, value in report.outcome.items():
             self._tensorboard.add_scalar(f"event {report.name}/{key}", value, step)
         for name, values in report.singular_values.items():
             for when, singular_values in zip(("before", "after"), values, strict=True):
@@ -70,7 +70,7 @@ def in_words(event: Event, cause: str) -> str:
     """One line of what the event did, by the method's own account where it gives one."""
     because = "" if cause == "schedule" else f" because {cause}"
     begin = f"{event.method}{because} in {event.seconds:.2f} s, "
-    if any(network.figures for network in event.networks):
+    if any(network.outcome for network in event.networks):
         return begin + "; ".join(f"{network.name} {network.said()}" for network in event.networks)
     matrices = [matrix for network in event.networks for matrix in network.matrices]
     before, after = (sum(getattr(m, f"deviation_{when}") for m in matrices) for when in ("before", "after"))

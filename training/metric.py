@@ -2,18 +2,22 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+Words = Annotated[str, Meta(pattern=r"^[\w ./-]{0,60}$")]  # a run's config may be anybody's
 
 
 @dataclass(frozen=True)
 class Metric:
     """A work names its own, each run's `config.json` records it, and everything above reads it there."""
 
-    name: str = "return"  # of the number in the run's evaluations, such as return, loss or accuracy
-    unit: str = ""  # such as nats
+    name: Words = "return"  # of the number in the run's evaluations, such as return, loss or accuracy
+    unit: Words = ""  # such as nats
     better: Literal["higher", "lower"] = "higher"
     form: Literal["number", "percent"] = "number"  # an accuracy is kept as a share and printed in per cent
-    decimals: int = 1
+    decimals: Annotated[int, Meta(ge=0, le=12)] = 1
 
     @property
     def sign(self) -> int:

@@ -78,6 +78,8 @@ class Reinforcement(Work):
         self.resumable = hasattr(self.environment, "get_state")
         self.notes = (note, *notes_on(config, self.environment))
         self.ratio: ReplayRatio | AdaptiveRatio = settings.make_ratio()
+        if isinstance(self.ratio, AdaptiveRatio) and all(network.target is None for network in self.networks()):
+            raise ValueError("--replay-ratio adaptive follows the network that has a target; this agent has none")
         self.segments: tuple[Segment, ...] = ()
         self.steps = self.decisions = self.episodes = 0
         self.returns, self.lengths = [0.0] * settings.num_envs, [0] * settings.num_envs  # of the open episodes

@@ -176,7 +176,9 @@ def divergence_line(error: Diverged, config: Config, driver: Driver) -> str:
     where = f"{driver.folder} diverged at step {driver.work.steps:,}, update {driver.progress.updates:,}: {error}"
     if error.quantity in OF_THE_ENVIRONMENT:
         return f"{where}; {config.run.env} gave it: look there, the agent is not the cause"
-    rate = f"try a lower --learning-rate than {config.learning_rate:g}"
+    rate = "try other settings"
+    if config.learning_rate is not None:
+        rate = f"try a lower --learning-rate than {config.learning_rate:g}"
     if driver.manager.acts_every_step:
         rate = f"try without {config.run.method}, or {rate.removeprefix('try ')}"
     good = steps_of(driver.folder)

@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 
 from fire import Network, PlasticityManager
+from fire.manager import Losses as Losses
 from replay import Segment
 
 from .settings import DriverSettings
 from .stopping import EnvironmentCalls
-
-Losses = Mapping[str, Callable[[], Tensor]]
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class Host(Protocol):
 
 
 class Work(ABC):
-    """What is learned from, and how. Where it has something of its own to say, it overrides what is here."""
+    """What is learned from, and how. A work overrides the defaults below where it needs to."""
 
     device: torch.device
     steps: int  # how far it is, in the unit of its settings' `progress`
@@ -99,7 +98,7 @@ class Work(ABC):
         return {"updates": updates}
 
     def figures(self) -> Mapping[str, float]:
-        """What else belongs into a line of training metrics."""
+        """Other numbers for a line of training metrics."""
         return {}
 
     @abstractmethod

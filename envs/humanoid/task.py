@@ -53,7 +53,7 @@ def no_markers(physics: Physics) -> tuple[Marker, ...]:
 
 
 @dataclass(frozen=True)
-class Kept:
+class TaskState:
     """Numbers that a task keeps of each robot between steps; `highest` is given for those that count from 0."""
 
     shape: tuple[int, ...] = ()
@@ -74,7 +74,7 @@ class Task:
     pelvis: Vector = STANDING_PELVIS
     objects: tuple[float, ...] = ()  # generalised positions of free objects at the start, after the robot's
     camera: Camera = SIDE_CAMERA
-    memory: Mapping[str, Kept] = field(default_factory=dict)
+    memory: Mapping[str, TaskState] = field(default_factory=dict)
     place: Callable[[Physics, int, np.random.Generator], None] = as_placed  # the task's own changes to a new start
     keep: Callable[[Physics, Rows], None] = nothing_to_keep  # renews the memory of robots that stepped
     observe: Callable[[Physics], Array] = positions_and_velocities

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..failure import read_failure
-from ..kept import KEPT, Kept, read_kept, run_name
+from ..kept import KEPT, Asked, read_kept, run_name
 from .records import Run
 
 MOST = 100_000  # runs that are looked for
@@ -26,7 +26,7 @@ def notes_on_missing(runs: Iterable[Run], trunks: Iterable[Run]) -> tuple[str, .
         if trunk.diverged and is_planned_trunk(trunk.folder, trunk.env, trunk.seed)
     ]
     for parent in dict.fromkeys(run.folder.parent for run in listed):
-        for env, method, missing in _missing(parent, read_kept(parent) or Kept({})):
+        for env, method, missing in _missing(parent, read_kept(parent) or Asked({})):
             failures = {seed: read_failure(parent / run_name(env, method, seed)) for seed in missing}
             seeds = ", ".join(
                 f"{seed} (failed: {failure.reason})" if failure else str(seed) for seed, failure in failures.items()
@@ -37,7 +37,7 @@ def notes_on_missing(runs: Iterable[Run], trunks: Iterable[Run]) -> tuple[str, .
     return (*notes, *(f"{name} failed ({why}): compare.py --retry runs it again." for name, why in failed))
 
 
-def _missing(parent: Path, plan: Kept) -> Iterator[tuple[str, str, list[int]]]:
+def _missing(parent: Path, plan: Asked) -> Iterator[tuple[str, str, list[int]]]:
     """Environments and methods, with the seeds that they were not begun with."""
     if (count := len(plan.envs) * len(plan.methods) * len(plan.seeds)) > MOST:
         raise ValueError(f"{parent / KEPT} asks for {count:,} runs; no more than {MOST:,} are looked for")

@@ -21,10 +21,11 @@ from training.lines import (
     MeasuresLine,
     NetworkLine,
     Number,
+    Reader,
     TrainLine,
     read_metrics,
 )
-from training.metric import RETURN, Metric
+from training.metric import RETURN, Metric, Words
 from training.policy import split_run
 from training.settings import DriverSettings, flag, names_with
 
@@ -131,6 +132,8 @@ class _Described(Struct, frozen=True):
     commit: str | None = None
     processor: str | None = None
     gpu: str | None = None
+    metric: Metric = RETURN
+    progress: Words = "environment_steps"
 
 
 class _Named(Struct, frozen=True):
@@ -151,7 +154,7 @@ def read_run(folder: Path, branch: Branch | None = None) -> Run:
     described = read_json(folder / "config.json", _Described)
     settings = config.run
     _check(folder, settings)
-    metrics = read_metrics(folder, config.reader)
+    metrics = read_metrics(folder, Reader(described.progress, described.metric))
     branch = branch or _branch(folder, described.branch_from, settings)
     evaluations = tuple(
         EvaluationRecord(line.steps, _number(line.value), line.occasion) for line in metrics.of(EvaluationLine)
@@ -183,8 +186,8 @@ def read_run(folder: Path, branch: Branch | None = None) -> Run:
         settings=_flat(config.by_group(), names_with(settings, "method", "machine", "record")),
         schedule={name: getattr(settings, name) for name in names_with(settings, "timing")},
         made_with=_made_with(described, settings),
-        metric=config.metric,
-        unit=settings.unit,
+        metric=described.metric,
+        unit=described.progress.replace("_", " "),
         failure=failure.reason if (failure := read_failure(folder)) else None,
     )
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +35,8 @@ def weigh_and_time(grid: Grid, timed: bool) -> tuple[dict[str, Weight], dict[str
         work = build(config.altered(device="cpu"))
         weights[env] = work.weight()
         if timed:
-            rates[env] = work.rates()
+            with suppress(ValueError):  # nothing is known of how long it takes
+                rates[env] = work.rates()
     return weights, rates
 
 
@@ -64,7 +66,7 @@ def say_plan(
     share = sum(job.stop - job.start for job in jobs) / max(1, sum(job.stop for job in branches))
     if branches and share < 1:
         print(f"shared trunks: {share:.0%} of the work of runs that each begin at step 0")
-    if left and rates and slots:
+    if left and len(rates) == len(weights) and slots:
         seconds = [rates[job.env].seconds(job.updates, job.stop - job.start) for job in left]
         time = duration_in_words(max(sum(seconds) / slots, max(seconds)))
         print(f"about {time} with {slots} at once on this CPU, evaluations besides")

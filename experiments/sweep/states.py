@@ -12,7 +12,7 @@ from training.lines import Divergence, EvaluationLine, TrainLine
 from ..failure import failure_path
 from .grid import Job
 
-State = Literal["new", "interrupted", "finished", "failed", "diverged"]
+RunState = Literal["new", "interrupted", "finished", "failed", "diverged"]
 TAIL = 200_000  # bytes that hold the newest lines of each kind
 
 
@@ -26,7 +26,7 @@ class Standing:
     evaluation: float | None = None
 
 
-def state_of(job: Job) -> State:
+def state_of(job: Job) -> RunState:
     """Failed is what a comparison has noted, until the run went on; everything else the run's metrics tell."""
     begun = (job.folder / "config.json").exists()
     newest = job.reader.newest(job.folder, TAIL)[-1:] if begun else []

@@ -59,7 +59,7 @@ class PlasticityCallback(BaseCallback):
         if measure_every < (1 if self.triggers else 0):
             raise ValueError(f"measure_every={measure_every} given; allowed is 0 or above, with when=... above 0")
         self._schedule(self._chosen_method(published.DQN))  # a misspelled method is refused before training starts
-        self._kept: Kept | None = None
+        self._kept: SavedWithModel | None = None
         self._before = Position(0, 0)
         self._measured = 0  # updates at the last measurement
 
@@ -125,10 +125,10 @@ class PlasticityCallback(BaseCallback):
 
     # What is done
 
-    def _take_over(self, model: Algorithm) -> "Kept":
+    def _take_over(self, model: Algorithm) -> "SavedWithModel":
         """A manager for the model, with what an earlier one has left, of a callback before this or in a file."""
         saved = vars(model).get("plasticity")
-        if isinstance(saved, Kept):
+        if isinstance(saved, SavedWithModel):
             saved.attached.detach()
             saved = saved.state()
         if saved is None and model._n_updates:
@@ -151,7 +151,7 @@ class PlasticityCallback(BaseCallback):
         if saved is not None:
             manager.events = Record.from_state(saved, built_in_restructures, unit)  # the networks have their structure
             manager.load_tensors(saved["tensors"])
-        return Kept(manager, grouped)
+        return SavedWithModel(manager, grouped)
 
     def _position(self) -> Position:
         return Position(self.model._n_updates, self.model.num_timesteps)
@@ -196,7 +196,7 @@ class PlasticityCallback(BaseCallback):
             self.logger.record(f"plasticity/{key}", value)
 
 
-class Kept:
+class SavedWithModel:
     """What belongs to a model beside its weights, saved with it by SB3 as plain dictionaries of tensors."""
 
     def __init__(self, manager: PlasticityManager, grouped: bool) -> None:

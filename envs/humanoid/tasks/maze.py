@@ -10,7 +10,7 @@ from ..physics import Array, Physics
 from ..rewards import discount, posture
 from ..scene import BLACK, GLASS, GREEN, RED, Camera, add_boxes
 from ..sensors import IMU_POSITION, body_contacts, body_position
-from ..task import Kept, Parts, Rows, Task
+from ..task import Parts, Rows, Task, TaskState
 from ..tolerances import ONE, near_zero_squared, peak
 from .locomotion import fallen
 
@@ -105,7 +105,7 @@ TASKS = (
         furnish=add_maze,
         sensors=(IMU_POSITION, body_position("pelvis"), body_contacts("block_contacts", "maze")),
         camera=FROM_THE_SIDE,
-        memory={"stage": Kept(highest=len(CHECKPOINTS) - 1), "bonus": Kept()},
+        memory={"stage": TaskState(highest=len(CHECKPOINTS) - 1), "bonus": TaskState()},
         keep=count_stages,
         markers=show_checkpoints,
         success_bar=1200,

@@ -8,7 +8,7 @@ from ...rendering import Marker
 from ..physics import Array, Physics
 from ..scene import RED
 from ..sensors import PELVIS_Z_AXIS, site_position
-from ..task import Kept, Parts, Task
+from ..task import Parts, Task, TaskState
 
 LOWEST_GOAL, HIGHEST_GOAL = (-2.0, -2.0, 0.2), (2.0, 2.0, 2.0)  # corners of the box of goals, metres
 CLOSE, REACHED = np.array(1.0), np.array(0.05)  # metres from the goal
@@ -52,7 +52,7 @@ TASKS = (
         "reach",
         reward=reach,
         sensors=(site_position("left_hand"), PELVIS_Z_AXIS),
-        memory={"goal": Kept((3,))},
+        memory={"goal": TaskState((3,))},
         place=draw_goal,
         observe=with_hand_and_goal,
         markers=show_goal,
