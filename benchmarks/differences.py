@@ -87,6 +87,8 @@ def _in_checkpoints(left: Path, right: Path, one: Checkpoint, other: Checkpoint)
 
 def _replay(run: Path, checkpoint: Checkpoint) -> dict[str, Tensor]:
     """What a run would go on with; its segments may begin before."""
+    if not checkpoint.segments:
+        return {}
     capacity = read_json(run / "config.json")["run"]["replay_capacity"]
     first = max(0, checkpoint.values.work["replay_added"] - capacity)
     return read_contents(DurableStore(run / "replay"), checkpoint.segments, first)
