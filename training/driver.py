@@ -53,6 +53,7 @@ class Driver:
         self.title = f"{config.run.env} {config.run.method} seed {config.run.seed}"
         self.made_with = made_with  # what its checkpoints are bound to
         self.manager = config.manager(work)
+        self._method = spell(self.manager.method)  # by which the manager remembers where it acted last
         self.progress = Progress()
         self.saved_at: int | None = None  # the step of the newest checkpoint
         self.sums: dict[str, Tensor] = {}  # training metrics since the last log line, on the device
@@ -136,7 +137,7 @@ class Driver:
 
     def _due(self, before: Position) -> bool:
         """Whether an event is due that was not due at a position, nor has happened since."""
-        latest = self.manager.latest(spell(self.manager.method))
+        latest = self.manager.latest(self._method)
         if latest is not None and latest.progress > before.progress:
             before = Position(before.updates, latest.progress)
         return self.manager.due(before, self.position)
@@ -202,7 +203,7 @@ class Driver:
         Not where evaluations would take more time than training, at events of a method closer than --eval-every.
         """
         method = self.manager.method
-        before = self.manager.latest(spell(method))
+        before = self.manager.latest(self._method)
         since = position.progress - before.progress if before else math.inf
         evaluated = since >= self.settings.eval_every
         if evaluated:
