@@ -1,7 +1,5 @@
 """A branch starts from another run's checkpoint, one method acting once, there; the trunk stays what it was."""
 
-import contextlib
-import io
 import shutil
 from pathlib import Path
 
@@ -9,6 +7,7 @@ import pytest
 import torch
 
 from benchmarks.differences import differences
+from tests.fixtures.quiet_sac import quietly
 from train_sac import train
 from training.checkpoint import folder_of, read_checkpoint, steps_of
 from training.files import read_json
@@ -21,13 +20,6 @@ TINY = [
     *("--eval-every", "200", "--eval-episodes", "2", "--log-every", "50", "--checkpoint-every", "120"),
     *("--checkpoint-at", "200", "--threads", "1", "--device", "cpu"),
 ]
-
-
-def quietly(*arguments: str) -> str:
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        assert train(arguments) == 0, output.getvalue()
-    return output.getvalue()
 
 
 @pytest.fixture(scope="module")

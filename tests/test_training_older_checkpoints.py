@@ -1,8 +1,6 @@
 """Checkpoints of versions in which a driver knew nothing but agents are read as they were meant, or refused."""
 
-import contextlib
 import hashlib
-import io
 import json
 import shutil
 from pathlib import Path
@@ -14,7 +12,7 @@ import torch
 
 from benchmarks.differences import differences
 from fire import Position
-from train_sac import train
+from tests.fixtures.quiet_sac import quietly
 from training.agent_run import AgentRun
 from training.checkpoint import (
     Checkpoint,
@@ -100,13 +98,6 @@ def as_before(state: dict[str, Any]) -> dict[str, Any]:
 def state_of(run: Path, step: int) -> dict[str, Any]:
     state: dict[str, Any] = json.loads((folder_of(run, step) / "state.json").read_text())
     return state
-
-
-def quietly(*arguments: str) -> str:
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        assert train(arguments) == 0, output.getvalue()
-    return output.getvalue()
 
 
 @pytest.fixture(scope="module")

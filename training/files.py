@@ -62,10 +62,13 @@ class Lines:
         self.path = path
         self._file: TextIO = path.open("a")
 
-    def append(self, value: dict[str, Any]) -> None:
+    def append(self, value: dict[str, Any]) -> dict[str, Any]:
+        """Write a line; what stands there now, in which null takes the place of what is not finite."""
+        line: dict[str, Any] = finite(value)
         with naming(self.path):
-            self._file.write(json.dumps(finite(value), allow_nan=False) + "\n")
+            self._file.write(json.dumps(line, allow_nan=False) + "\n")
             self._file.flush()
+        return line
 
     def sync(self) -> None:
         with naming(self.path):

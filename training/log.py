@@ -8,7 +8,6 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 
 from fire import Event, NetworkReport
-from fire.event import finite
 
 from .durable import naming, write_durably
 from .files import METRICS, Lines
@@ -32,8 +31,7 @@ class RunLog:
         Names with a network before a slash, as measures have, make a group for each network.
         """
         line = {"kind": kind, **position, **values}
-        self._lines.append(line)
-        self.history.add(self.reader.typed(finite(line)))
+        self.history.add(self.reader.typed(self._lines.append(line)))
         with naming(self.folder / "tensorboard"):
             for name, value in values.items():
                 if isinstance(value, int | float) and not isinstance(value, bool):
