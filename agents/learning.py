@@ -1,14 +1,16 @@
 """What agents share: a network with all that is trained with it, and a state that is saved and restored as tensors."""
 
 from collections.abc import Iterator, Mapping
-from typing import cast
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fire import Companion, Network, PlasticityManager
+from replay import Batch, Drawn
 
+from .captured import Captured
 from .optimizers import optimizer_tensors, trained_names
 from .randomness import restore_generator
 
@@ -67,6 +69,16 @@ class TrainedNetwork:
         yield from ((f"optimizer.{self.name}.{name}", value) for name, value in held)
 
 
+@runtime_checkable
+class CapturedAgent(Protocol):
+    """An agent whose updates may be recorded as graphs, with the reading of the batches that were drawn."""
+
+    captured: Captured
+
+    def update(self, batches: Batch | Drawn, plasticity: PlasticityManager | None = None) -> dict[str, Tensor]:
+        """One gradient step on each of K batches."""
+
+
 class SavedAgent:
     """The state of an agent: of its networks, its random streams, and other tensors that it names."""
 
@@ -79,6 +91,10 @@ class SavedAgent:
 
     def plastic(self) -> tuple[Network, ...]:
         return tuple(network.plastic() for network in self.networks)
+
+    def structure(self) -> list[Tensor]:
+        """What is trained: other tensors after an event that changes structure."""
+        return [parameter for network in self.networks for parameter in network.parameters]
 
     def _tensors(self) -> dict[str, Tensor]:
         return dict(pair for network in self.networks for pair in network.tensors()) | dict(self.other_tensors())

@@ -69,6 +69,9 @@ class PlasticityManager(ManagerAliases):
         self._methods = (method, *self.regularizers)
         self.acts_every_step = any(one.acts_every_step for one in self._methods)
         self.has_penalty = any(one.has_penalty for one in self._methods)
+        acting = [one for one in self._methods if one.acts_every_step or one.has_penalty]
+        self.not_capturable = ", ".join(spell(one).partition(":")[0] for one in acting if not one.capturable)
+        self.capturable = not self.not_capturable  # whether updates may be recorded as a CUDA graph
         self.events = Record()
         self.references: dict[str, dict[str, Tensor]] = {}  # the weights that each network had after its last event
         for one in self._methods:

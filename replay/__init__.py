@@ -1,7 +1,7 @@
 """Experience, and how often it is reused."""
 
 from .adaptive_ratio import AdaptiveRatio
-from .batch import Batch
+from .batch import Batch, Drawn
 from .contents import read_contents
 from .frames import FrameReplay, frame_replay_bytes
 from .ratio import ReplayRatio
@@ -13,6 +13,7 @@ __all__ = [
     "AdaptiveRatio",
     "Batch",
     "Damaged",
+    "Drawn",
     "FrameReplay",
     "ReplayRatio",
     "Segment",

@@ -1,7 +1,9 @@
-"""What a learner receives: K batches of B transitions."""
+"""What a learner receives: K batches of B transitions, or which ones they are."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -18,3 +20,20 @@ class Batch(NamedTuple):
     next_observations: Tensor
     terminated: Tensor
     steps: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on another device."""
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
+
+
+class Drawn(NamedTuple):
+    """K batches that are drawn but not read yet: reading them is part of what a learner may record as a graph."""
+
+    places: Tensor  # (K, anything), whole numbers on the replay's device
+    gather: Callable[[Tensor], Batch]  # reads some rows of `places`, without waiting for anything
+    held: tuple[Tensor, ...]  # the tensors that `gather` reads
+
+
+def on_device(places: Tensor, device: torch.device) -> Tensor:
+    """Whole numbers drawn on the host, on their way to the device without anyone waiting for them."""
+    return places.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else places

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .batch import Batch
+from .batch import Batch, Drawn, on_device
 from .final_frames import ROOM, FinalFrames
 from .frame_segments import CUT, TERMINATED, TRUNCATED, FrameSegment, kind, read_frame_segment
 from .segments import Segment
@@ -153,18 +153,30 @@ class FrameReplay:
         newest = observations[:, -self.frame_shape[0] :]
         return torch.from_numpy(np.array(newest, dtype=dtype))  # a copy: the caller's may be fixed
 
-    def sample(self, updates: int, batch_size: int, generator: torch.Generator) -> Batch:
-        """K batches of B, uniform with replacement over what is held, in one gather of frames."""
+    def draw(self, updates: int, batch_size: int, generator: torch.Generator) -> Drawn:
+        """K batches of B, uniform with replacement over what is held."""
         if not self.steps:
             raise ValueError("the replay is empty: add transitions before sampling")
+        drawn = torch.randint(len(self), (updates, batch_size), generator=generator)
+        newest = torch.full((updates, 1), self.steps - 1)
+        places = torch.cat((drawn % self.num_envs, self.oldest + drawn // self.num_envs, newest), dim=1)
+        return Drawn(on_device(places, self.device), self.gather, (self.frames, self.notes, self.final.frames))
+
+    def sample(self, updates: int, batch_size: int, generator: torch.Generator) -> Batch:
+        """The same, read in one gather of frames."""
+        return self.gather(self.draw(updates, batch_size, generator).places)
+
+    def gather(self, places: Tensor) -> Batch:
+        """The transitions at (K, 2 B + 1) places: members, steps, and the newest step there is."""
+        updates, batch_size = len(places), places.shape[1] // 2
         count = updates * batch_size
-        drawn = torch.randint(len(self), (count,), generator=generator, device=generator.device).to(self.device)
-        members, begin = drawn % self.num_envs, self.oldest + drawn // self.num_envs
+        members, begin = (part.flatten() for part in places[:, :-1].split(batch_size, dim=1))
+        newest = places[:, -1:].expand(-1, batch_size).reshape(count, 1)
 
         passed = begin[:, None] + self._ahead
         places = self._places(passed, members[:, None]).flatten()
         notes = self.notes.flatten(0, 1).index_select(0, places).view(count, self.n_steps, 5)
-        stops = (notes[..., ENDING] != 0) | (passed >= self.steps - 1)
+        stops = (notes[..., ENDING] != 0) | (passed >= newest)
         counted = stops.cumsum(1) - stops.long() == 0  # up to the first stop, and with it
         steps = counted.sum(1)
         rewards = torch.where(counted, notes[..., REWARD].view(torch.float32), 0.0).mul(self._discounts).sum(1)

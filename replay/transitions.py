@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .batch import Batch
+from .batch import Batch, Drawn, on_device
 from .segments import Segment, read_segment, write_segment
 from .store import Damaged, Store
 
@@ -63,12 +63,21 @@ class TransitionReplay:
             self.rows[start : start + count].copy_(rows[:count], non_blocking=True)
             rows, index = rows[count:], index + count
 
-    def sample(self, updates: int, batch_size: int, generator: torch.Generator) -> Batch:
-        """K batches of B, uniform with replacement over what is held, in one gather."""
+    def draw(self, updates: int, batch_size: int, generator: torch.Generator) -> Drawn:
+        """K batches of B, uniform with replacement over what is held."""
         if not self.added:
             raise ValueError("the replay is empty: add transitions before sampling")
-        indices = torch.randint(len(self), (updates * batch_size,), generator=generator, device=generator.device)
-        rows = self.rows.index_select(0, indices.to(self.rows.device)).view(updates, batch_size, -1)
+        places = torch.randint(len(self), (updates, batch_size), generator=generator)
+        return Drawn(on_device(places, self.device), self.gather, (self.rows,))
+
+    def sample(self, updates: int, batch_size: int, generator: torch.Generator) -> Batch:
+        """The same, read in one gather."""
+        return self.gather(self.draw(updates, batch_size, generator).places)
+
+    def gather(self, places: Tensor) -> Batch:
+        """The transitions at (K, B) places."""
+        updates, batch_size = places.shape
+        rows = self.rows.index_select(0, places.flatten()).view(updates, batch_size, -1)
         observations, actions, rewards, next_observations, terminated = rows.split(self.widths, dim=-1)
         return Batch(
             observations,

@@ -12,6 +12,8 @@ from gymnasium.vector import VectorEnv
 from torch import Tensor
 
 import envs
+from agents.agent import Agent
+from agents.learning import CapturedAgent
 from agents.randomness import restore_generator
 from envs.world import to_environment
 from fire import Network, PlasticityManager
@@ -61,8 +63,11 @@ class Reinforcement(Work):
         self.method_seed, self.measure_seed = streams.methods, streams.measures
         self.environment = self.world.vector(settings.num_envs, streams.environment)
         self.agent = config.make_agent(self.environment, streams.agent, self.device)
+        if isinstance(self.agent, CapturedAgent):
+            self.agent.captured.on = settings.capture == "auto"
+            self.agent.captured.precision = settings.precision
         self.replay, note = make_replay(config, self.environment, self.device)
-        self.replay_generator = torch.Generator(self.replay.device).manual_seed(streams.replay)
+        self.replay_generator = torch.Generator().manual_seed(streams.replay)  # on every device the same draws
         self.clipped = config.agent.rewards_are_clipped(envs.is_atari(settings.env))
         self.to_environment = to_environment(self.environment.single_action_space)
         self.evaluation = Evaluation(
@@ -76,7 +81,7 @@ class Reinforcement(Work):
             if settings.video else None
         )  # fmt: skip
         self.resumable = hasattr(self.environment, "get_state")
-        self.notes = (note, *notes_on(config, self.environment))
+        self.notes = (note, *notes_on_updates(self.agent), *notes_on(config, self.environment))
         self.ratio: ReplayRatio | AdaptiveRatio = settings.make_ratio()
         if isinstance(self.ratio, AdaptiveRatio) and all(network.target is None for network in self.networks()):
             raise ValueError("--replay-ratio adaptive follows the network that has a target; this agent has none")
@@ -128,9 +133,12 @@ class Reinforcement(Work):
         self._count_episodes(rewards, terminated, infos.get("game_over", terminated | truncated))
 
     def update(self, count: int, manager: PlasticityManager) -> Mapping[str, Tensor]:
-        return self.agent.update(
-            self.replay.sample(count, self.config.agent.batch_size, self.replay_generator), manager
-        )
+        drawn = self.replay.draw(count, self.config.agent.batch_size, self.replay_generator)
+        if isinstance(self.agent, CapturedAgent) and self.agent.captured.records and self.replay.device == self.device:
+            if said := self.agent.captured.not_recorded(manager):
+                self.host.say(said)
+            return self.agent.update(drawn, manager)
+        return self.agent.update(drawn.gather(drawn.places).to(self.device), manager)
 
     def _count_episodes(self, rewards: np.ndarray, terminated: np.ndarray, over: np.ndarray) -> None:
         """Whole ones: where a lost life ends an episode for learning, the game goes on for the log."""
@@ -162,8 +170,7 @@ class Reinforcement(Work):
         if not len(self.replay):
             return {}
         seeds = np.random.SeedSequence([self.measure_seed, updates]).generate_state(2, np.uint64)
-        generator = torch.Generator(self.replay_generator.device).manual_seed(int(seeds[0]))
-        batch = self.replay.sample(1, EXAMPLES, generator)
+        batch = self.replay.sample(1, EXAMPLES, torch.Generator().manual_seed(int(seeds[0]))).to(self.device)
         return self.agent.losses(Batch(*(tensor[0] for tensor in batch)), int(seeds[1]))
 
     def heed(self, measures: Mapping[str, float]) -> None:
@@ -261,6 +268,14 @@ class Reinforcement(Work):
             transitions=self.replay.capacity,
             steps_of_a_transition=self.settings.action_repeat,
         )
+
+
+def notes_on_updates(agent: Agent) -> tuple[str, ...]:
+    """How updates are done on a GPU."""
+    if agent.device.type != "cuda" or not isinstance(agent, CapturedAgent):
+        return ()
+    how = "recorded as CUDA graphs" if agent.captured.records else "started kernel by kernel"
+    return (f"updates: {how}, in {agent.captured.precision}, on {torch.cuda.get_device_name(agent.device)}",)
 
 
 def make_replay(config: AgentRun, environment: VectorEnv, device: torch.device) -> tuple[Replay, str]:

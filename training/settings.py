@@ -200,6 +200,12 @@ class RunSettings(DriverSettings, Subject):
     """Gradient updates per decision, such as 0.25, kept exactly; adaptive: 0.5, then 2 once critic units settle."""
     replay_capacity: int = setting(1_000_000, "trunk")
     """Transitions (decisions) the replay holds before it forgets the oldest."""
+    capture: Literal["auto", "off"] = setting("auto", "machine", "own")
+    """On a GPU, record a block of updates as a CUDA graph and play it; off: start every kernel from the host.
+    Same results; methods that read numbers on the host at every step (cbp, snr) are never recorded."""
+    precision: Literal["float32", "tf32"] = setting("float32", "machine")
+    """Of products and convolutions in updates on a GPU: tf32 keeps 10 bits of what they multiply and is faster;
+    projections and measures are made in float32 or better whatever this says."""
     learning_starts: int = setting(5_000, "trunk")
     """Decisions with random actions before learning starts; they owe no updates."""
     eval_episodes: int = 10

@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from fire import PlasticityManager
-from replay import Batch
+from replay import Batch, Drawn
 
+from ..captured import Captured, FromHost, to_gather
 from ..learning import SavedAgent, TrainedNetwork
 from ..optimizers import adam
 from .networks import make_network
@@ -62,6 +63,8 @@ class DQN(SavedAgent):
         )
         self.trained = TrainedNetwork("q", self.network, self.optimizer, head=("head",), target=self.target_network)
         self.networks = (self.trained,)
+        self.captured = Captured(self.device)
+        self.from_host = FromHost(self.captured)
 
     # Acting
 
@@ -83,9 +86,13 @@ class DQN(SavedAgent):
     def random_actions(self, count: int) -> np.ndarray:
         return torch.randint(self.actions, (count,), generator=self.acting_generator).numpy()
 
-    @torch.no_grad()
     def greedy_actions(self, observations: np.ndarray) -> np.ndarray:
-        return self.network(torch.as_tensor(observations, device=self.device)).argmax(1).cpu().numpy()
+        return self.from_host(self.best_actions, observations, "act", self.structure())
+
+    @torch.no_grad()
+    def best_actions(self, observations: Tensor) -> Tensor:
+        """Actions of the largest values, on the device."""
+        return self.network(observations).argmax(1)
 
     @property
     def exploration(self) -> float:
@@ -97,20 +104,32 @@ class DQN(SavedAgent):
 
     # Learning
 
-    def update(self, batches: Batch, plasticity: PlasticityManager | None = None) -> dict[str, Tensor]:
+    def update(self, batches: Batch | Drawn, plasticity: PlasticityManager | None = None) -> dict[str, Tensor]:
+        given, gather, held = to_gather(batches)
+
+        def call(total: Tensor, *tensors: Tensor) -> Tensor:
+            return self.block(total, gather(*tensors), plasticity)
+
+        structure = (*self.structure(), plasticity, *held)
+        record = plasticity is None or plasticity.capturable
         total = torch.zeros(len(METRICS), device=self.device)
-        updates, done = len(batches.rewards), 0
+        updates, done = len(given[0]), 0
         while done < updates:
-            stop = done + self._targets_at_once()
-            block = Batch(*(tensor[done:stop] for tensor in batches))
-            for k, targets in enumerate(self.targets(block)):
-                total += self.gradient_step(Batch(*(tensor[k] for tensor in block)), targets, plasticity)
-                done += 1
-                self.updates += 1
+            stop = min(updates, done + self._targets_at_once())
+            inputs = [total, *(tensor[done:stop] for tensor in given)]
+            total = self.captured(call, inputs, "update", structure, record)
+            self.updates += stop - done
+            done = stop
             if self.updates % self.settings.target_every == 0:
                 self.copy_into_target()
         metrics = dict(zip(METRICS, (total / updates).unbind(), strict=True))
         return metrics | {"exploration": torch.full((), self.exploration, device=self.device)}
+
+    def block(self, total: Tensor, batches: Batch, plasticity: PlasticityManager | None = None) -> Tensor:
+        """Updates on K batches, with targets of one pass; the METRICS, summed, and what was summed before."""
+        for k, targets in enumerate(self.targets(batches)):
+            total = total + self.gradient_step(Batch(*(tensor[k] for tensor in batches)), targets, plasticity)
+        return total
 
     def _targets_at_once(self) -> int:
         """Of how many updates the targets are known beforehand: one pass of the target network gives them all."""

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from fire import Companion, PlasticityManager
-from replay import Batch
+from replay import Batch, Drawn
 
+from ..captured import Captured, FromHost, to_gather
 from ..learning import SavedAgent, TrainedNetwork
 from ..optimizers import adamw, optimizer_tensors
 from .networks import Actor, Critic, squashed_sample
@@ -79,20 +80,29 @@ class SAC(SavedAgent):
             target=self.target_critic,
         )
         self.networks = (self.trained_actor, self.trained_critic)
+        self.captured = Captured(self.device, self.generators.values())
+        self.from_host = FromHost(self.captured)
 
     # Acting
 
     def observe(self, observations: np.ndarray) -> None:
         if self.settings.normalize_observations:
-            self.statistics.update(torch.as_tensor(observations, device=self.device))
+            self.from_host(self.statistics.update, observations, "observe")
+
+    def act(self, observations: np.ndarray, explore: bool) -> np.ndarray:
+        def call(given: Tensor) -> Tensor:
+            return self.actions(given, explore)
+
+        return self.from_host(call, observations, ("act", explore), self.structure())
 
     @torch.no_grad()
-    def act(self, observations: np.ndarray, explore: bool) -> np.ndarray:
-        mean, log_std = self.actor(self._normalise(torch.as_tensor(observations, device=self.device)))
+    def actions(self, observations: Tensor, explore: bool) -> Tensor:
+        """Actions on the device, which move the acting stream where they explore."""
+        mean, log_std = self.actor(self._normalise(observations))
         if explore:
             noise = torch.randn(mean.shape, generator=self.acting_generator, device=self.device)
             mean = mean + log_std.exp() * noise
-        return torch.tanh(mean).cpu().numpy()
+        return torch.tanh(mean)
 
     def random_actions(self, count: int) -> np.ndarray:
         uniform = torch.rand(count, self.action_size, generator=self.acting_generator, device=self.device)
@@ -108,7 +118,18 @@ class SAC(SavedAgent):
         shape = (updates, 2, batch_size, self.action_size)
         return torch.randn(shape, generator=self.update_generator, device=self.device)
 
-    def update(self, batches: Batch, plasticity: PlasticityManager | None = None) -> dict[str, Tensor]:
+    def update(self, batches: Batch | Drawn, plasticity: PlasticityManager | None = None) -> dict[str, Tensor]:
+        inputs, gather, held = to_gather(batches)
+
+        def call(*tensors: Tensor) -> Tensor:
+            return self.block(gather(*tensors), plasticity)
+
+        structure = (*self.structure(), plasticity, *held)
+        means = self.captured(call, inputs, "update", structure, record=plasticity is None or plasticity.capturable)
+        return dict(zip(METRICS, means.unbind(), strict=True))
+
+    def block(self, batches: Batch, plasticity: PlasticityManager | None = None) -> Tensor:
+        """Updates on K batches of raw observations; the mean METRICS."""
         updates, batch_size = batches.rewards.shape
         noise = self.noise(updates, batch_size)
         with torch.no_grad():
@@ -119,7 +140,7 @@ class SAC(SavedAgent):
         total = torch.zeros(len(METRICS), device=self.device)
         for k in range(updates):
             total += self.gradient_step(Batch(*(tensor[k] for tensor in batches)), noise[k], plasticity)
-        return dict(zip(METRICS, (total / updates).unbind(), strict=True))
+        return total / updates
 
     def gradient_step(self, batch: Batch, noise: Tensor, plasticity: PlasticityManager | None = None) -> Tensor:
         """One published update on normalised observations, noise (2, batch, action); the METRICS as one tensor."""

@@ -19,6 +19,7 @@ class Method:
     acts_every_step: ClassVar[bool] = False
     has_penalty: ClassVar[bool] = False
     needs_loss: ClassVar[bool] = False  # `act` runs network.loss
+    capturable: ClassVar[bool] = False  # what it does at every step has fixed shapes and reads nothing on the host
     watches_units: ClassVar[bool] = False  # `after_step` looks at network.activations
 
     def __post_init__(self) -> None:

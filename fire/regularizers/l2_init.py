@@ -21,6 +21,7 @@ class L2Init(Regularizer):
     """Pull every trained parameter towards its initial value: strength ||theta - theta_0||^2."""
 
     has_penalty: ClassVar[bool] = True
+    capturable: ClassVar[bool] = True
 
     strength: float = field(default=1e-2, metadata={"help": "of the sum of squares; 0 or more"})
 

@@ -26,6 +26,7 @@ class Parseval(Regularizer):
     """Keep the rows of hidden layers' weights orthogonal: strength (64 / d_out)^2 ||W W' - scale I||_F^2."""
 
     has_penalty: ClassVar[bool] = True
+    capturable: ClassVar[bool] = True
 
     strength: float = field(default=1e-3, metadata={"help": "as published for layers 64 wide; 0 or more"})
     scale: float = field(default=2.0, metadata={"help": "squared length of a row"})

@@ -26,6 +26,7 @@ class Spectral(Regularizer):
     """Keep largest singular values near 1 and biases near 0: strength (sum (sigma^k - 1)^2 + sum ||b||^(2k))."""
 
     has_penalty: ClassVar[bool] = True
+    capturable: ClassVar[bool] = True
 
     strength: float = field(default=1e-4, metadata={"help": "0 or more"})
     k: int = field(default=2, metadata={"help": "power of the singular value; 1 or more"})

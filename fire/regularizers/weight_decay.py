@@ -20,6 +20,7 @@ class WeightDecay(Regularizer):
     """Shrink every trained parameter after each step, as AdamW does: W <- (1 - learning rate x strength) W."""
 
     acts_every_step: ClassVar[bool] = True
+    capturable: ClassVar[bool] = True
 
     strength: float = field(
         default=1e-2, metadata={"help": "times the optimizer's learning rate; what its own decay does comes besides"}

@@ -1,0 +1,200 @@
+"""Calls recorded as CUDA graphs, so that hundreds of kernels start with one launch.
+
+A call takes tensors and returns one. What else it reads must stay where it is: networks, optimizers and statistics are
+written in place. Its first calls of a kind are ordinary ones on a stream of their own, and count: libraries load and
+memory is laid out during them, and nothing is done twice. The next one is recorded, and from then on it is played.
+On a CPU, or where `on` is false, every call is an ordinary one.
+"""
+
+import operator
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fire import PlasticityManager
+from replay import Batch, Drawn
+
+Precision = Literal["float32", "tf32"]
+WARM_UP = 3  # ordinary calls of a kind before it is recorded
+Result = TypeVar("Result", bound=Tensor | None)
+
+
+@dataclass(frozen=True)
+class _Recording:
+    graph: torch.cuda.CUDAGraph
+    inputs: tuple[Tensor, ...]
+    output: Tensor | None
+
+    def play(self, inputs: Sequence[Tensor]) -> Any:
+        """The same with other inputs; the result is the caller's to keep."""
+        torch._foreach_copy_(list(self.inputs), list(inputs), non_blocking=True)
+        self.graph.replay()
+        return None if self.output is None else self.output.clone()
+
+
+class _Kind:
+    """Calls that lean on the same objects: how many were made, and what was recorded, by the shapes of their inputs."""
+
+    def __init__(self, structure: tuple[Any, ...]) -> None:
+        self.structure = structure  # held, so that no other object takes an identity over
+        self.made: Counter[Hashable] = Counter()
+        self.recordings: dict[Hashable, _Recording] = {}
+
+    def leans_on(self, structure: Sequence[Any]) -> bool:
+        return len(structure) == len(self.structure) and all(map(operator.is_, structure, self.structure))
+
+
+class Captured:
+    """Plays calls of one kind, such as blocks of so many updates, from a graph for each kind."""
+
+    def __init__(self, device: torch.device, generators: Iterable[torch.Generator] = ()) -> None:
+        self.on = False  # set to true by who wants it; nothing changes where the device is no GPU
+        self.precision: Precision = "float32"
+        self.device = device
+        self.generators = [generator for generator in generators if generator.device.type == "cuda"]
+        self._kinds: dict[Hashable, _Kind] = {}
+        self._stream: torch.cuda.Stream | None = None
+        self._said = False
+
+    @property
+    def records(self) -> bool:
+        """Whether there is anything to record, and that is wanted."""
+        return self.on and self.device.type == "cuda"
+
+    def not_recorded(self, plasticity: PlasticityManager | None) -> str:
+        """Why updates with these methods are not recorded, the first time that it is asked; else nothing."""
+        if not self.records or plasticity is None or plasticity.capturable or self._said:
+            return ""
+        self._said = True
+        return f"updates are not recorded: {plasticity.not_capturable} reads numbers on the host at every step"
+
+    def __call__(
+        self,
+        call: Callable[..., Result],
+        inputs: Sequence[Tensor],
+        kind: Hashable,
+        structure: Sequence[Any] = (),
+        record: bool = True,
+    ) -> Result:
+        """What `call` returns for these inputs.
+
+        `kind` names what distinguishes calls besides the shapes of their inputs, and `structure` holds the objects that
+        a recording leans on, such as the trained parameters: once one is another, the kind is recorded anew.
+        """
+        if self.device.type != "cuda":
+            return call(*inputs)
+        with products_in(self.precision):
+            return self._played(call, inputs, kind, structure) if self.on and record else call(*inputs)
+
+    def _played(
+        self, call: Callable[..., Result], inputs: Sequence[Tensor], kind: Hashable, structure: Sequence[Any]
+    ) -> Result:
+        held = self._kinds.get(kind)
+        if held is None or not held.leans_on(structure):
+            held = self._kinds[kind] = _Kind(tuple(structure))
+        shapes = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
+        if (recording := held.recordings.get(shapes)) is None:
+            held.made[shapes] += 1
+            if held.made[shapes] <= WARM_UP:
+                return self._aside(call, inputs)
+            recording = held.recordings[shapes] = self._record(call, inputs)
+        result: Result = recording.play(inputs)
+        return result
+
+    def _aside(self, call: Callable[..., Result], inputs: Sequence[Tensor]) -> Result:
+        """An ordinary call, on the stream that the recording will be made on."""
+        self._stream = self._stream or torch.cuda.Stream(self.device)
+        now = torch.cuda.current_stream(self.device)
+        self._stream.wait_stream(now)
+        with torch.cuda.stream(self._stream):
+            result = call(*inputs)
+        now.wait_stream(self._stream)
+        if result is not None:
+            result.record_stream(now)
+        return result
+
+    def _record(self, call: Callable[..., Tensor | None], inputs: Sequence[Tensor]) -> _Recording:
+        """Records the call without running it. Its random numbers go on from where the generators are at each play."""
+        static = tuple(tensor.clone(memory_format=torch.contiguous_format) for tensor in inputs)
+        torch.cuda.synchronize(self.device)
+        graph = torch.cuda.CUDAGraph()
+        for generator in self.generators:
+            graph.register_generator_state(generator)
+        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+            output = call(*static)
+        return _Recording(graph, static, output)
+
+
+@contextmanager
+def products_in(precision: Precision) -> Iterator[None]:
+    """Products and convolutions within are of this precision on a GPU, and convolutions repeat bit by bit.
+
+    What lies outside stays as it was: projections and measures never see tf32.
+    """
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, convolutions.allow_tf32, convolutions.deterministic
+    try:
+        products.allow_tf32 = convolutions.allow_tf32 = precision == "tf32"
+        convolutions.deterministic = True
+        yield
+    finally:
+        products.allow_tf32, convolutions.allow_tf32, convolutions.deterministic = before
+
+
+NOTHING = np.empty(0)
+
+
+class FromHost:
+    """A captured call whose input comes from the host and whose result goes back to it, by pinned memory."""
+
+    def __init__(self, captured: Captured) -> None:
+        self.captured = captured
+        self._pinned: dict[Hashable, tuple[Tensor, Tensor]] = {}  # of the input: on the host, and on the device
+        self._results: dict[Hashable, Tensor] = {}
+        self._taken: torch.cuda.Event | None = None
+
+    def __call__(
+        self,
+        call: Callable[[Tensor], Tensor | None],
+        array: np.ndarray,
+        kind: Hashable,
+        structure: Sequence[Any] = (),
+    ) -> np.ndarray:
+        """What `call` returns for the array, as an array that stays the caller's; empty where it returns nothing."""
+        captured = self.captured
+        if not captured.records:
+            result = captured(call, (torch.as_tensor(array, device=captured.device),), kind, structure)
+            return NOTHING if result is None else result.cpu().numpy()
+        given = torch.from_numpy(np.ascontiguousarray(array))
+        key = (kind, given.shape, given.dtype)
+        if key not in self._pinned:
+            self._pinned[key] = (
+                torch.empty_like(given).pin_memory(), torch.empty_like(given, device=captured.device)
+            )  # fmt: skip
+        pinned, moved = self._pinned[key]
+        self._taken = self._taken or torch.cuda.Event()
+        self._taken.synchronize()  # until then the last copy may still be reading
+        pinned.copy_(given)
+        moved.copy_(pinned, non_blocking=True)
+        self._taken.record()
+        result = captured(call, (moved,), kind, structure)
+        if result is None:
+            return NOTHING
+        if key not in self._results:
+            self._results[key] = torch.empty_like(result, device="cpu").pin_memory()
+        self._results[key].copy_(result, non_blocking=True)
+        torch.cuda.current_stream(captured.device).synchronize()
+        return self._results[key].numpy().copy()
+
+
+def to_gather(batches: Batch | Drawn) -> tuple[Sequence[Tensor], Callable[..., Batch], tuple[Tensor, ...]]:
+    """What a call is given of K batches, how it gets them from that, and the tensors that it reads besides."""
+    if isinstance(batches, Drawn):
+        return (batches.places,), batches.gather, batches.held
+    return batches, Batch, ()

@@ -1,0 +1,180 @@
+"""Recording calls, as far as it can be known without a GPU: when something is recorded, and with what inputs."""
+
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from agents.captured import WARM_UP, Captured, FromHost, Precision, _Recording, products_in
+from agents.sac import SAC, SACSettings
+from fire import Never, NoMethod, PlasticityManager, Position, parse_method, parse_regularizer
+from replay import Batch, FrameReplay, TransitionReplay
+
+SIZES = 5, 2
+
+
+class Pretended(Captured):
+    """As on a GPU, but a recording is the call itself on the recording's own inputs."""
+
+    def __init__(self) -> None:
+        super().__init__(torch.device("cpu"))
+        self.device = cast(torch.device, SimpleNamespace(type="cuda"))
+        self.on, self.recorded = True, 0
+
+    def _aside(self, call: Callable[..., Any], inputs: Sequence[Tensor]) -> Any:
+        return call(*inputs)
+
+    def _record(self, call: Callable[..., Tensor | None], inputs: Sequence[Tensor]) -> _Recording:
+        self.recorded += 1
+        static = tuple(tensor.clone() for tensor in inputs)
+        output = torch.empty_like(cast(Tensor, call(*static)))
+
+        def replay() -> None:
+            output.copy_(cast(Tensor, call(*static)))
+
+        return _Recording(cast(torch.cuda.CUDAGraph, SimpleNamespace(replay=replay)), static, output)
+
+
+def doubled(value: Tensor) -> Tensor:
+    return 2 * value
+
+
+def test_the_fourth_call_of_a_kind_is_recorded_and_later_ones_get_their_own_inputs() -> None:
+    captured = Pretended()
+    results = [captured(doubled, [torch.full((3,), float(number))], "double") for number in range(WARM_UP + 4)]
+    assert captured.recorded == 1
+    assert [float(result[0]) for result in results] == [2.0 * number for number in range(WARM_UP + 4)]
+
+
+def test_each_kind_and_each_shape_has_its_own_recording_and_they_do_not_push_each_other_out() -> None:
+    captured, held = Pretended(), torch.zeros(1)
+    for _ in range(WARM_UP + 3):
+        captured(doubled, [torch.ones(3)], "double")
+        captured(doubled, [torch.ones(4)], "double")
+        captured(doubled, [torch.ones(3)], "other", [held])
+    assert captured.recorded == 3
+
+
+def test_other_objects_are_recorded_anew_even_where_their_values_are_equal() -> None:
+    captured = Pretended()
+    for parameter in (torch.ones(2), torch.ones(2)):
+        for _ in range(WARM_UP + 2):
+            captured(doubled, [torch.ones(3)], "double", [parameter])
+    assert captured.recorded == 2
+
+
+def test_nothing_is_recorded_where_that_is_not_wanted() -> None:
+    captured = Pretended()
+    for _ in range(WARM_UP + 2):
+        captured(doubled, [torch.ones(3)], "double", record=False)
+    captured.on = False
+    for _ in range(WARM_UP + 2):
+        captured(doubled, [torch.ones(3)], "double")
+    assert captured.recorded == 0
+
+
+def switches() -> list[bool]:
+    convolutions = torch.backends.cudnn
+    return [torch.backends.cuda.matmul.allow_tf32, convolutions.allow_tf32, convolutions.deterministic]
+
+
+def fail_within(precision: Precision, seen: list[list[bool]]) -> None:
+    with products_in(precision):
+        seen.append(switches())
+        raise KeyError
+
+
+def test_products_have_the_precision_that_is_asked_for_only_within() -> None:
+    before, seen = switches(), list[list[bool]]()
+    for precision in ("tf32", "float32"):
+        with pytest.raises(KeyError):
+            fail_within(cast(Precision, precision), seen)
+        assert switches() == before
+    assert seen == [[True, True, True], [False, False, True]]
+
+
+def test_from_the_host_and_back_without_a_gpu() -> None:
+    captured = Captured(torch.device("cpu"))
+    assert FromHost(captured)(doubled, np.arange(3.0), "double").tolist() == [0, 2, 4]
+    assert not len(FromHost(captured)(lambda value: None, np.arange(3.0), "nothing"))
+
+
+def filled_transitions() -> TransitionReplay:
+    replay, random = TransitionReplay(50, *SIZES), np.random.default_rng(0)
+    for _ in range(70):
+        one, other, action = random.normal(size=(3, 1, SIZES[0]))
+        replay.add(one, action[:, : SIZES[1]], np.ones(1), other, np.zeros(1, bool), np.zeros(1, bool))
+    return replay
+
+
+def filled_frames() -> FrameReplay:
+    replay, random = FrameReplay(60, 2, (1, 4, 4), stack=3, n_steps=2), np.random.default_rng(0)
+    stacks = random.integers(256, size=(9, 2, 3, 4, 4), dtype=np.uint8)
+    for number in range(45):
+        ended = np.array([number % 7 == 3, number % 5 == 1])
+        replay.add(stacks[number % 9], np.ones(2, int), np.ones(2), stacks[(number + 1) % 9], ended, ended & False)
+    return replay
+
+
+@pytest.mark.parametrize("make", [filled_transitions, filled_frames])
+def test_batches_read_in_parts_later_are_those_drawn(make: Callable[[], TransitionReplay | FrameReplay]) -> None:
+    replay = make()
+    sampled = replay.sample(3, 4, torch.Generator().manual_seed(1))
+    drawn = replay.draw(3, 4, torch.Generator().manual_seed(1))
+    parts = [drawn.gather(drawn.places[number : number + 1]) for number in range(3)]
+    for name, tensor in sampled._asdict().items():
+        assert torch.equal(tensor, torch.cat([getattr(part, name) for part in parts])), name
+
+
+def test_an_agent_learns_the_same_from_batches_and_from_drawn_ones() -> None:
+    replay = filled_transitions()
+    agents = [SAC(*SIZES, SACSettings(critic_width=8, actor_width=8), seed=np.random.SeedSequence(0)) for _ in range(2)]
+    for number in range(2):
+        agents[0].update(replay.sample(2, 4, torch.Generator().manual_seed(number)))
+        agents[1].update(replay.draw(2, 4, torch.Generator().manual_seed(number)))
+    states = [agent.state_dict() for agent in agents]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_after_an_injection_updates_are_warmed_up_anew() -> None:
+    states, recorded = [], 0
+    for recording in (False, True):
+        agent = SAC(*SIZES, SACSettings(critic_width=8, actor_width=8), seed=np.random.SeedSequence(0))
+        manager = PlasticityManager(agent.plastic(), parse_method("injection"), Never())
+        if recording:
+            agent.captured = Pretended()
+        replay, generator = filled_transitions(), torch.Generator().manual_seed(0)
+        for number in range(2 * WARM_UP):
+            if number == WARM_UP:
+                manager.act(Position(1, 1))
+            agent.update(replay.draw(2, 4, generator), manager)
+        if recording:
+            recorded = cast(Pretended, agent.captured).recorded
+        states.append(agent.state_dict())
+    assert recorded == 0  # a recording that is made would run the update twice here: only warm calls on either side
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_a_manager_knows_which_methods_cannot_be_recorded() -> None:
+    agent = SAC(*SIZES, SACSettings(critic_width=8, actor_width=8), seed=np.random.SeedSequence(0))
+    networks = agent.plastic()
+    for name, capturable in (("none", True), ("fire", True), ("redo", True), ("cbp", False), ("snr", False)):
+        assert PlasticityManager(networks, parse_method(name), Never()).capturable is capturable, name
+    for name in ("l2-init", "parseval", "spectral", "weight-decay"):
+        assert PlasticityManager(networks, NoMethod(), Never(), [parse_regularizer(name)]).capturable, name
+
+
+def test_why_nothing_is_recorded_is_said_once() -> None:
+    agent = SAC(*SIZES, SACSettings(critic_width=8, actor_width=8), seed=np.random.SeedSequence(0))
+    captured, manager = Pretended(), PlasticityManager(agent.plastic(), parse_method("cbp"), Never())
+    assert captured.not_recorded(manager) == "updates are not recorded: cbp reads numbers on the host at every step"
+    assert not captured.not_recorded(manager)
+
+
+def test_a_batch_moves_whole() -> None:
+    batch = Batch(*(torch.ones(2) for _ in Batch._fields))
+    assert batch.to(torch.device("meta")).rewards.device.type == "meta"
