@@ -192,9 +192,9 @@ class SAC(SavedAgent):
         return (values - targets).square().mean(1).sum(), values
 
     def losses(self, batch: Batch, seed: int) -> dict[str, Callable[[], Tensor]]:
-        """Of the actor and the critic, on raw observations, with noise of the seed's own."""
-        generator = torch.Generator(self.device).manual_seed(seed)
-        noise = torch.randn((2, len(batch.rewards), self.action_size), generator=generator, device=self.device)
+        """Of the actor and the critic, on raw observations, with noise of the seed's own, on every device the same."""
+        shape = (2, len(batch.rewards), self.action_size)
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
         with torch.no_grad():
             observations = self._normalise(batch.observations)
             batch = batch._replace(
