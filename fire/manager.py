@@ -161,7 +161,8 @@ class PlasticityManager(ManagerAliases):
 
     def _ready(self, losses: Losses) -> list[MethodNetwork]:
         """The networks, with their losses, for the method that acts at events; ValueError where one is not ready."""
-        networks = [replace(network, loss=losses.get(name)) for name, network in self._given[0][1].items()]
+        given = self._given[0][1]
+        networks = [replace(network, loss=losses.get(name), prepared={}) for name, network in given.items()]
         for network in networks:
             try:
                 if self.method.needs_loss and network.loss is None:
@@ -265,8 +266,10 @@ class PlasticityManager(ManagerAliases):
                 network.memory.clear()
                 method.begin(network)  # now that the network has its weights
                 continue
-            for key, value in network.memory.items():
-                value.copy_(saved[f"{prefix}.memory.{key}"])
+            begin = f"{prefix}.memory."
+            method.recall(
+                network, {key.removeprefix(begin): value for key, value in saved.items() if key.startswith(begin)}
+            )
             if f"{prefix}.generator" in saved:
                 network.generator.set_state(saved[f"{prefix}.generator"])
         self.references = {}
