@@ -17,7 +17,10 @@ from .network import Loss, MethodNetwork, Network
 from .record import Record, built_in, change_again, restructures
 from .report import Snapshot, clock
 from .schedule import Position, Schedule
+from .soundness import refuse_confused, refuse_foreign_targets, refuse_unsound
 from .spelling import spell
+from .told import Told, refuse_idle_schedule
+from .trial import Rehearsal, check, check_class, try_methods, warn_of
 from .trigger import Trigger
 from .units import hidden_layers
 
@@ -28,7 +31,8 @@ class PlasticityManager(ManagerAliases):
     """Applies one method to some networks when its schedule or a trigger says so, and keeps the newest events.
 
     Regularizers act as well, at every gradient step. `seed` is that of the methods' own random streams. `unit` is
-    what the progress of a position counts, for example environment steps; events are printed with it.
+    what the progress of a position counts, for example environment steps; events are printed with it. A method that is
+    not built in is tried now, on copies of the networks; `rehearsal` makes these, with losses for methods that need it.
     """
 
     @overload
@@ -41,6 +45,7 @@ class PlasticityManager(ManagerAliases):
         triggers: Sequence[Trigger] = (),
         seed: int = 0,
         unit: str = "",
+        rehearsal: Rehearsal | None = None,
     ) -> None: ...
     @overload  # the old keyword: see aliases.py
     def __init__(
@@ -56,7 +61,10 @@ class PlasticityManager(ManagerAliases):
         triggers: Sequence[Trigger] = (),
         seed: int = 0,
         unit: str = "",
+        rehearsal: Rehearsal | None = None,
     ) -> None:
+        refuse_confused(networks, method, schedule)
+        refuse_unsound(networks)
         self.networks = {network.name: network for network in networks}
         if len(self.networks) < len(networks):
             raise ValueError(f"two networks have one name: {', '.join(network.name for network in networks)}")
@@ -67,19 +75,27 @@ class PlasticityManager(ManagerAliases):
         self.seed = seed
         self.unit = unit
         self._methods = (method, *self.regularizers)
+        refuse_idle_schedule(method, schedule)
+        self._told = Told(self._methods)
         self.acts_every_step = any(one.acts_every_step for one in self._methods)
         self.has_penalty = any(one.has_penalty for one in self._methods)
         self.events = Record()
         self.references: dict[str, dict[str, Tensor]] = {}  # the weights that each network had after its last event
         for one in self._methods:
+            check_class(one)
             for network in networks:
-                one.check(network)
+                check(one, network)
+        refuse_foreign_targets(networks)
         for trigger in self.triggers:
             trigger.check(self.networks)
         kinds = [type(one) for one in self._methods]
         if twice := next((one for one in self._methods if kinds.count(type(one)) > 1), None):
             raise ValueError(f"{spell(twice).partition(':')[0]} is given twice")
         self._given: list[tuple[Method, dict[str, MethodNetwork]]] = []  # each method and its networks
+        self._restored = False
+        self.notes = try_methods(self._methods, networks, rehearsal, seed)  # sentences on what is odd, and allowed
+        if rehearsal is None:
+            warn_of(self.notes)
         self._watches: list[Watch] = []
         self._begin()
 
@@ -122,6 +138,8 @@ class PlasticityManager(ManagerAliases):
         return self.events.latest.get(method)
 
     def due(self, before: Position, after: Position) -> bool:
+        self._told.begin(before)
+        self._told.require(after, tuple(self.networks))
         return self.schedule.crossed(before, after)
 
     def triggered(self, measures: Mapping[str, float], position: Position) -> Trigger | None:
@@ -142,6 +160,8 @@ class PlasticityManager(ManagerAliases):
         Methods that look at activations or gradients need `losses`: for each network, by its name, a function that runs
         the module on examples and returns its training loss.
         """
+        self._told.begin(position if self._restored else Position(0, 0))
+        self._told.require(position, tuple(self.networks), patience=1)
         networks = self._ready(losses or {})
         structure = self._structure()
         self.close()  # a network may be copied in parts
@@ -196,6 +216,7 @@ class PlasticityManager(ManagerAliases):
         return NetworkReport(network.name, rows, seconds, dict(outcome), values)
 
     def after_step(self, network_name: str) -> None:
+        self._told.hear("after_step")
         for method, networks in self._given:
             if method.acts_every_step:
                 method.after_step(networks[network_name])
@@ -204,6 +225,7 @@ class PlasticityManager(ManagerAliases):
 
     def penalty(self, network_name: str) -> Tensor | None:
         """What the methods add to the network's loss; None where they add nothing."""
+        self._told.hear("penalty")
         total = None
         for method, networks in self._given:
             term = method.penalty(networks[network_name]) if method.has_penalty else None
@@ -240,7 +262,7 @@ class PlasticityManager(ManagerAliases):
         record = Record.from_state(state, lambda spelling: restructures(self._recorded(spelling)), self.unit)
         self.close()
         change_again(self.networks, record.changes, self._recorded)
-        self.events = record
+        self.events, self._restored = record, True
         self._begin()
 
     def tensors(self) -> dict[str, Tensor]:
@@ -259,6 +281,7 @@ class PlasticityManager(ManagerAliases):
     @torch.no_grad()
     def load_tensors(self, saved: Mapping[str, Tensor]) -> None:
         """Load them, once the networks have theirs. A method that the saved run did not have begins here."""
+        self._restored = True
         for method, prefix, network in self._prefixed():
             assert network.generator is not None
             if not any(key.startswith(f"{prefix}.") for key in saved):

@@ -108,4 +108,5 @@ class Config:
             run.triggers(),
             work.method_seed,
             unit=run.unit,
+            rehearsal=work.rehearse,
         )

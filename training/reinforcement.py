@@ -1,7 +1,7 @@
 """Reinforcement learning as a work: act, do the updates owed, step the environments, store what happened."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from replay.frames import frame_replay_bytes
 from replay.transitions import place_replay
 
 from .agent_run import AgentRun
-from .cost import ENOUGH_ENVIRONMENTS, bytes_of, step_rate, update_rate
+from .cost import ENOUGH_ENVIRONMENTS, bytes_of, made_up_batch, step_rate, update_rate
 from .device import choose_device
 from .divergence import require_numbers
 from .durable import DurableStore
@@ -165,6 +165,12 @@ class Reinforcement(Work):
         generator = torch.Generator(self.replay_generator.device).manual_seed(int(seeds[0]))
         batch = self.replay.sample(1, EXAMPLES, generator)
         return self.agent.losses(Batch(*(tensor[0] for tensor in batch)), int(seeds[1]))
+
+    def rehearse(self) -> tuple[Sequence[Network], Losses]:
+        """A second agent, new as this one is when a run begins, and its losses on made-up examples."""
+        agent = self.config.make_agent(self.environment, Streams.spawn(self.settings.seed).agent, self.device)
+        batch = made_up_batch(EXAMPLES, self.environment.single_observation_space, self.environment.single_action_space)
+        return agent.plastic(), agent.losses(Batch(*(tensor.to(self.device) for tensor in batch)), 0)
 
     def heed(self, measures: Mapping[str, float]) -> None:
         """Let an adaptive replay ratio follow the active units of the network that has a target, the critic."""
