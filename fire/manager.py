@@ -11,7 +11,7 @@ from .activity import Watch
 from .aliases import ManagerAliases, renamed
 from .event import Event, NetworkReport
 from .matrices import take_inventory
-from .measures import measure
+from .measures import Run, measure
 from .methods import Method
 from .network import Loss, MethodNetwork, Network
 from .record import Record, built_in, change_again, restructures
@@ -25,6 +25,7 @@ from .trigger import Trigger
 from .units import hidden_layers
 
 Losses: TypeAlias = Mapping[str, Loss]
+Runs: TypeAlias = Mapping[str, Run]
 
 
 class PlasticityManager(ManagerAliases):
@@ -233,11 +234,14 @@ class PlasticityManager(ManagerAliases):
                 total = term if total is None else total + term
         return total
 
-    def measure(self, losses: Losses, hessian: bool = False) -> dict[str, float]:
-        """Measures of every network as `network/measure`, and the methods' own figures; changes nothing."""
+    def measure(self, losses: Losses, hessian: bool = False, runs: Runs | None = None) -> dict[str, float]:
+        """Measures of every network as `network/measure`, and the methods' own figures; changes nothing.
+
+        `runs` are functions that run the networks on more examples than losses are of, for the rank of features.
+        """
         found: dict[str, float] = {}
         for name, network in self.networks.items():
-            values = measure(network, self.references.get(name), hessian, losses.get(name))
+            values = measure(network, self.references.get(name), hessian, losses.get(name), (runs or {}).get(name))
             found |= {f"{name}/{key}": value for key, value in values.items()}
         return found | self.figures()
 

@@ -21,7 +21,6 @@ from .spectra import gram, gram_measures
 from .units import hidden_layers
 from .weights import norms, weight_measures, weights_with_matrices
 
-
 Run: TypeAlias = Callable[[], object]  # runs a network's module on examples
 
 

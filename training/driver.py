@@ -221,7 +221,8 @@ class Driver:
         if not every or progress.updates // every == progress.measured // every:
             return {}
         progress.measured = progress.updates
-        values = self.manager.measure(self._losses(), self.settings.measure_hessian)
+        runs = self.work.runs(progress.updates)
+        values = self.manager.measure(self._losses(), self.settings.measure_hessian, runs)
         self.write("measures", values)
         self.work.heed(values)
         return values

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fire import Network, PlasticityManager
 from fire.manager import Losses as Losses
+from fire.manager import Runs as Runs
 from replay import Segment
 
 from .settings import DriverSettings
@@ -105,6 +106,10 @@ class Work(ABC):
     @abstractmethod
     def losses(self, updates: int) -> Losses:
         """The networks' losses on examples that depend on the number of updates alone: looking changes nothing."""
+
+    def runs(self, updates: int) -> Runs:
+        """Functions that run networks on more examples than their losses are of, for the rank of their features."""
+        return {}
 
     def heed(self, measures: Mapping[str, float]) -> None:  # noqa: B027  # most have nothing to do here
         """Take note of plasticity measures, just taken."""

@@ -5,7 +5,7 @@ as in the experiments of "FIRE: Frobenius-Isometry Reinitialization" (ICLR 2026)
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -183,6 +183,16 @@ class SAC(SavedAgent):
         return {
             "actor": lambda: self.actor_loss(observations, noise[0])[0],
             "critic": lambda: self.critic_loss(batch, targets)[0],
+        }
+
+    def runs(self, batch: Batch, counts: Mapping[str, int]) -> dict[str, Callable[[], Tensor]]:
+        """By network, a function that runs it on so many of a batch's raw observations; nothing changes."""
+        with torch.no_grad():
+            observations = self._normalise(batch.observations)
+        actor, critic = (slice(counts[name]) for name in ("actor", "critic"))
+        return {
+            "actor": lambda: self.actor(observations[actor]),
+            "critic": lambda: self.critic(observations[critic], batch.actions[critic]),
         }
 
     def other_tensors(self) -> Iterator[tuple[str, Tensor]]:
