@@ -102,8 +102,8 @@ def _try(method: Method, make: Rehearsal, copies: Copies, seed: int) -> list[str
     name = spell(method)
     if not same_values(first.values, second.values):
         raise ValueError(
-            f"{name} does not do the same twice from one seed, so that no run of it could be repeated or resumed: let it "
-            "draw from network.generator alone, and keep what it remembers in network.memory"
+            f"{name} does not do the same twice from one seed, so that no run of it could be repeated: let it draw "
+            "from network.generator alone, and keep what it remembers in network.memory"
         )
     if first.foreign and same_values(first.values, _rehearse(method, make(), seed + 2**20).values):
         raise ValueError(

@@ -15,7 +15,6 @@ import envs
 from agents.randomness import restore_generator
 from envs.world import to_environment
 from fire import Network, PlasticityManager
-from fire.measures import feature_width
 from replay import AdaptiveRatio, Batch, FrameReplay, ReplayRatio, Segment, TransitionReplay
 from replay.frames import frame_replay_bytes
 from replay.transitions import place_replay
@@ -29,16 +28,12 @@ from .evaluate import LIMIT, Evaluation
 from .film import EvaluationFilm, evaluation_video
 from .memory import require_memory_for_environments
 from .progress import Count
+from .ranks import affordable, notes_on_ranks, wanted_examples
 from .settings import flag
 from .streams import Streams
 from .work import Host, Losses, Rates, Runs, State, Weight, Work, named
 
 EXAMPLES = 256  # that measures and methods look at networks on
-EXAMPLES_A_FEATURE = 4  # for the rank of features, which is too low on fewer
-MOST_EXAMPLES = 16_384  # of these, whatever the width: what memory holds
-TRAINED_AN_EXAMPLE = (
-    50  # examples trained on since the last measurement for each of these, so that they take little time
-)
 Replay = TransitionReplay | FrameReplay
 
 
@@ -82,12 +77,17 @@ class Reinforcement(Work):
             if settings.video else None
         )  # fmt: skip
         self.resumable = hasattr(self.environment, "get_state")
-        self.notes = (note, *notes_on(config, self.environment), *self._notes_on_ranks())
+        self.notes = (note, *notes_on(config, self.environment))
         self.ratio: ReplayRatio | AdaptiveRatio = settings.make_ratio()
         if isinstance(self.ratio, AdaptiveRatio) and all(network.target is None for network in self.networks()):
             raise ValueError("--replay-ratio adaptive follows the network that has a target; this agent has none")
         self.segments: tuple[Segment, ...] = ()
         self._few_said = False
+        self.rank_examples: dict[str, int] = {}  # by network
+        if settings.measure_every and hasattr(self.agent, "runs"):
+            wanted, batch_size = wanted_examples(self.networks()), config.agent.batch_size
+            self.rank_examples = affordable(wanted, batch_size, settings.measure_every, self.device)
+            self.notes += (*notes_on_ranks(wanted, self.rank_examples, EXAMPLES, batch_size),)
         self.steps = self.decisions = self.episodes = 0
         self.returns, self.lengths = [0.0] * settings.num_envs, [0] * settings.num_envs  # of the open episodes
         self.observations: np.ndarray | None = None
@@ -175,41 +175,17 @@ class Reinforcement(Work):
 
     def runs(self, updates: int) -> Runs:
         """On examples of their own, by a stream of their own."""
-        run_on = getattr(self.agent, "runs", None)
-        wanted, held = self.rank_examples(), len(self.replay)
-        if run_on is None or not wanted or not held:
+        wanted, held = self.rank_examples, len(self.replay)
+        if not wanted or not held:
             return {}
         if held < (most := max(wanted.values())) and not self._few_said:
             self._few_said = True
-            self.host.say(
-                f"the replay holds {held:,} transitions: ranks of features want {most:,}, and are too low yet"
-            )
+            self.host.say(f"ranks of features want {most:,} transitions: too low while the replay holds {held:,}")
         seed = np.random.SeedSequence([self.measure_seed, updates, 1]).generate_state(1, np.uint64)
         generator = torch.Generator(self.replay_generator.device).manual_seed(int(seed[0]))
         batch = self.replay.sample(1, min(most, held), generator)
-        runs: Runs = run_on(Batch(*(tensor[0] for tensor in batch)), wanted)
+        runs: Runs = self.agent.runs(Batch(*(tensor[0] for tensor in batch)), wanted)  # type: ignore[attr-defined]
         return runs
-
-    def rank_examples(self) -> dict[str, int]:
-        """By network, examples for the rank of its features: as many as measure it well or, on a CPU, cost little."""
-        widths = {network.name: feature_width(network) for network in self.networks()}
-        trained = self.config.agent.batch_size * self.settings.measure_every
-        most = max(EXAMPLES, trained // TRAINED_AN_EXAMPLE) if self.device.type == "cpu" else MOST_EXAMPLES
-        return {name: min(EXAMPLES_A_FEATURE * width, most, MOST_EXAMPLES) for name, width in widths.items() if width}
-
-    def _notes_on_ranks(self) -> list[str]:
-        if not self.settings.measure_every or not hasattr(self.agent, "runs"):
-            return []
-        widths = {network.name: feature_width(network) or 0 for network in self.networks()}
-        notes = []
-        for name, count in self.rank_examples().items():
-            if count < (wanted := min(EXAMPLES_A_FEATURE * widths[name], MOST_EXAMPLES)):
-                every = -(-wanted * TRAINED_AN_EXAMPLE // self.config.agent.batch_size)
-                notes.append(
-                    f"{name}/effective_rank is of {count:,} examples for {widths[name]:,} features, and so too low; on a "
-                    f"CPU, --measure-every {every:,} takes {wanted:,}"
-                )
-        return notes
 
     def rehearse(self) -> tuple[Sequence[Network], Losses]:
         """A second agent, new as this one is when a run begins, and its losses on made-up examples."""

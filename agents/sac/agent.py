@@ -189,11 +189,12 @@ class SAC(SavedAgent):
         """By network, a function that runs it on so many of a batch's raw observations; nothing changes."""
         with torch.no_grad():
             observations = self._normalise(batch.observations)
-        actor, critic = (slice(counts[name]) for name in ("actor", "critic"))
-        return {
+        actor, critic = (slice(counts.get(name, 0)) for name in ("actor", "critic"))
+        runs: dict[str, Callable[[], Tensor]] = {
             "actor": lambda: self.actor(observations[actor]),
             "critic": lambda: self.critic(observations[critic], batch.actions[critic]),
         }
+        return {name: run for name, run in runs.items() if name in counts}
 
     def other_tensors(self) -> Iterator[tuple[str, Tensor]]:
         yield from ((f"statistics.{name}", value) for name, value in self.statistics.state_dict().items())
