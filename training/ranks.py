@@ -33,6 +33,7 @@ def notes_on_ranks(wanted: Mapping[str, int], taken: Mapping[str, int], few: int
             every = -(-count * TRAINED_AN_EXAMPLE // batch_size)
             notes.append(
                 f"{name}/effective_rank is of {few} examples, and so at most {few}, for "
-                f"{count // EXAMPLES_A_FEATURE:,} features: more would take over 1% of the time; --measure-every {every:,} takes {count:,}"
+                f"{count // EXAMPLES_A_FEATURE:,} features: more would take over 1% of the time; "
+                f"--measure-every {every:,} takes {count:,}"
             )
     return notes
