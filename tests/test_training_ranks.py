@@ -9,6 +9,7 @@ from fire.activity import feature_measures
 from fire.measures import feature_width, measure
 from tests.fixtures.small_q_network import FRAMES, make_network
 from train_dqn import train
+from training.agent_run import AgentRun
 from training.checkpoint import read_checkpoint
 from training.learners import LEARNERS
 from training.lines import read_lines
@@ -54,6 +55,7 @@ def test_features_are_those_of_the_examples_that_it_is_run_on():
 )
 def test_published_sizes_take_enough_examples_or_say_that_they_do_not(agent, preset, widths, taken):
     config = LEARNERS[agent].presets[preset].config
+    assert isinstance(config, AgentRun)
     batch_size, every = config.agent.batch_size, config.run.measure_every
     wanted = {name: 4 * width for name, width in widths.items()}
     found = affordable(wanted, batch_size, every, CPU)
