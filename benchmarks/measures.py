@@ -8,7 +8,7 @@ is its Gram matrices' products in float64 at the best rate measured for their sh
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -27,6 +27,7 @@ from replay import Batch
 from training.agent_run import AgentRun
 from training.learners import LEARNERS
 from training.memory import keep_large_blocks
+from training.ranks import affordable, wanted_examples
 
 from .sac_update import best, flat_batch, seconds
 
@@ -68,19 +69,21 @@ def image_batch(shape: tuple[int, ...], actions: int, lead: tuple[int, ...], dev
 
 @dataclass(frozen=True)
 class Subject:
-    """An agent with the batches of one call of its update, and the examples of one measurement."""
+    """An agent with the batches of one call of its update, and the examples of one measurement, more for ranks."""
 
     agent: SAC | DQN
     batches: Batch
     examples: Batch
+    more: Batch
+    counts: Mapping[str, int]  # of these, by network
 
     def update(self) -> None:
         self.agent.update(self.batches)
 
     def measure(self, hessian: bool = False) -> None:
-        losses = self.agent.losses(self.examples, 0)
+        losses, runs = self.agent.losses(self.examples, 0), self.agent.runs(self.more, self.counts)
         for network in self.agent.plastic():
-            measure(network, hessian=hessian, loss=losses[network.name])
+            measure(network, hessian=hessian, loss=losses[network.name], run=runs.get(network.name))
 
 
 def settings_of(agent: str, preset: str) -> AgentSettings:
@@ -96,15 +99,27 @@ def make_subject(name: Name, examples: int, device: torch.device) -> Subject:
     if name in ("sac", "sac-quick"):
         settings = settings_of("sac", "paper" if name == "sac" else "quick")
         assert isinstance(settings, SACSettings)
-        make, agent = flat_batch, SAC(51, 19, settings, seed=seed, device=device)
-        return Subject(agent, make((2, settings.batch_size), device), make((examples,), device))
+        agent = SAC(51, 19, settings, seed=seed, device=device)
+        return subject_of(agent, flat_batch, (2, settings.batch_size), examples, device)
     published = name == "nature"
     choice = settings_of("dqn", "paper" if published else "quick")
     assert isinstance(choice, DQNSettings)
     shape, actions, scale = ((4, 84, 84), 4, 1 / 255) if published else ((4, 10, 10), 3, 1.0)
     images = partial(image_batch, shape, actions)
     player = DQN(shape, actions, choice, seed=seed, scale=scale, device=device)
-    return Subject(player, images((4, choice.batch_size), device), images((examples,), device))
+    return subject_of(player, images, (4, choice.batch_size), examples, device)
+
+
+def subject_of(
+    agent: SAC | DQN,
+    make: Callable[[tuple[int, ...], torch.device], Batch],
+    lead: tuple[int, int],
+    examples: int,
+    device: torch.device,
+) -> Subject:
+    counts = affordable(wanted_examples(agent.plastic()), lead[1], UPDATES, device)
+    more = make((max(counts.values(), default=1),), device)
+    return Subject(agent, make(lead, device), make((examples,), device), more, counts)
 
 
 def split_up(subject: Subject, device: torch.device) -> dict[str, float]:
@@ -117,6 +132,7 @@ def split_up(subject: Subject, device: torch.device) -> dict[str, float]:
         return results[0]
 
     losses = timed("targets", partial(subject.agent.losses, subject.examples, 0))
+    runs = subject.agent.runs(subject.more, subject.counts)
     for network in subject.agent.plastic():
         module, matrices = network.module, take_inventory(network.module).matrices
         trained = dict(module.named_parameters())
@@ -124,6 +140,9 @@ def split_up(subject: Subject, device: torch.device) -> dict[str, float]:
         with Watch(module, hidden_layers(module)) as watch, HeadInput(network) as head_input:
             loss = timed("forward", losses[network.name])
             timed("units", partial(unit_measures, watch))
+        if network.name in runs:
+            with HeadInput(network) as head_input:
+                timed("ranks", runs[network.name])
         assert head_input.latest is not None
         timed("ranks", partial(feature_measures, head_input.latest))
         gradients = timed("backward", partial(torch.autograd.grad, loss, list(trained.values())))

@@ -29,7 +29,7 @@ from .projection import FireReport, fire_
 from .record import Record, restore_structure
 from .regularizers import REGULARIZERS, L2Init, Parseval, Spectral, WeightDecay
 from .report import MatrixReport
-from .schedule import At, Either, Every, Never, Position, Schedule
+from .schedule import At, AtUpdates, Either, Every, Never, Position, Schedule
 from .spelling import describe_methods, describe_regularizers, parse_method, parse_regularizer, spell
 from .trigger import MEASURES, Trigger, parse_trigger
 from .units import HiddenLayer, Weights, hidden_layers, new_draw
@@ -41,6 +41,7 @@ __all__ = [
     "REGULARIZERS",
     "SOLVERS",
     "At",
+    "AtUpdates",
     "Companion",
     "ContinualBackprop",
     "Dash",

@@ -11,24 +11,29 @@ from .activity import Watch
 from .aliases import ManagerAliases, renamed
 from .event import Event, NetworkReport
 from .matrices import take_inventory
-from .measures import measure
+from .measures import Run, measure
 from .methods import Method
 from .network import Loss, MethodNetwork, Network
 from .record import Record, built_in, change_again, restructures
 from .report import Snapshot, clock
 from .schedule import Position, Schedule
+from .soundness import refuse_confused, refuse_foreign_targets, refuse_unsound
 from .spelling import spell
+from .told import Told, refuse_idle_schedule
+from .trial import Rehearsal, check, check_class, try_methods, warn_of
 from .trigger import Trigger
 from .units import hidden_layers
 
 Losses: TypeAlias = Mapping[str, Loss]
+Runs: TypeAlias = Mapping[str, Run]
 
 
 class PlasticityManager(ManagerAliases):
     """Applies one method to some networks when its schedule or a trigger says so, and keeps the newest events.
 
     Regularizers act as well, at every gradient step. `seed` is that of the methods' own random streams. `unit` is
-    what the progress of a position counts, for example environment steps; events are printed with it.
+    what the progress of a position counts, for example environment steps; events are printed with it. A method that is
+    not built in is tried now, on copies of the networks; `rehearsal` makes these, with losses for methods that need it.
     """
 
     @overload
@@ -41,6 +46,7 @@ class PlasticityManager(ManagerAliases):
         triggers: Sequence[Trigger] = (),
         seed: int = 0,
         unit: str = "",
+        rehearsal: Rehearsal | None = None,
     ) -> None: ...
     @overload  # the old keyword: see aliases.py
     def __init__(
@@ -56,7 +62,10 @@ class PlasticityManager(ManagerAliases):
         triggers: Sequence[Trigger] = (),
         seed: int = 0,
         unit: str = "",
+        rehearsal: Rehearsal | None = None,
     ) -> None:
+        refuse_confused(networks, method, schedule)
+        refuse_unsound(networks)
         self.networks = {network.name: network for network in networks}
         if len(self.networks) < len(networks):
             raise ValueError(f"two networks have one name: {', '.join(network.name for network in networks)}")
@@ -67,6 +76,8 @@ class PlasticityManager(ManagerAliases):
         self.seed = seed
         self.unit = unit
         self._methods = (method, *self.regularizers)
+        refuse_idle_schedule(method, schedule)
+        self._told = Told(self._methods)
         self.acts_every_step = any(one.acts_every_step for one in self._methods)
         self.has_penalty = any(one.has_penalty for one in self._methods)
         acting = [one for one in self._methods if one.acts_every_step or one.has_penalty]
@@ -75,14 +86,20 @@ class PlasticityManager(ManagerAliases):
         self.events = Record()
         self.references: dict[str, dict[str, Tensor]] = {}  # the weights that each network had after its last event
         for one in self._methods:
+            check_class(one)
             for network in networks:
-                one.check(network)
+                check(one, network)
+        refuse_foreign_targets(networks)
         for trigger in self.triggers:
             trigger.check(self.networks)
         kinds = [type(one) for one in self._methods]
         if twice := next((one for one in self._methods if kinds.count(type(one)) > 1), None):
             raise ValueError(f"{spell(twice).partition(':')[0]} is given twice")
         self._given: list[tuple[Method, dict[str, MethodNetwork]]] = []  # each method and its networks
+        self._restored = False
+        self.notes = try_methods(self._methods, networks, rehearsal, seed)  # sentences on what is odd, and allowed
+        if rehearsal is None:
+            warn_of(self.notes)
         self._watches: list[Watch] = []
         self._begin()
 
@@ -125,6 +142,8 @@ class PlasticityManager(ManagerAliases):
         return self.events.latest.get(method)
 
     def due(self, before: Position, after: Position) -> bool:
+        self._told.begin(before)
+        self._told.require(after, tuple(self.networks))
         return self.schedule.crossed(before, after)
 
     def triggered(self, measures: Mapping[str, float], position: Position) -> Trigger | None:
@@ -145,6 +164,8 @@ class PlasticityManager(ManagerAliases):
         Methods that look at activations or gradients need `losses`: for each network, by its name, a function that runs
         the module on examples and returns its training loss.
         """
+        self._told.begin(position if self._restored else Position(0, 0))
+        self._told.require(position, tuple(self.networks), patience=1)
         networks = self._ready(losses or {})
         structure = self._structure()
         self.close()  # a network may be copied in parts
@@ -164,7 +185,8 @@ class PlasticityManager(ManagerAliases):
 
     def _ready(self, losses: Losses) -> list[MethodNetwork]:
         """The networks, with their losses, for the method that acts at events; ValueError where one is not ready."""
-        networks = [replace(network, loss=losses.get(name)) for name, network in self._given[0][1].items()]
+        given = self._given[0][1]
+        networks = [replace(network, loss=losses.get(name), prepared={}) for name, network in given.items()]
         for network in networks:
             try:
                 if self.method.needs_loss and network.loss is None:
@@ -198,6 +220,7 @@ class PlasticityManager(ManagerAliases):
         return NetworkReport(network.name, rows, seconds, dict(outcome), values)
 
     def after_step(self, network_name: str) -> None:
+        self._told.hear("after_step")
         for method, networks in self._given:
             if method.acts_every_step:
                 method.after_step(networks[network_name])
@@ -206,6 +229,7 @@ class PlasticityManager(ManagerAliases):
 
     def penalty(self, network_name: str) -> Tensor | None:
         """What the methods add to the network's loss; None where they add nothing."""
+        self._told.hear("penalty")
         total = None
         for method, networks in self._given:
             term = method.penalty(networks[network_name]) if method.has_penalty else None
@@ -213,11 +237,14 @@ class PlasticityManager(ManagerAliases):
                 total = term if total is None else total + term
         return total
 
-    def measure(self, losses: Losses, hessian: bool = False) -> dict[str, float]:
-        """Measures of every network as `network/measure`, and the methods' own figures; changes nothing."""
+    def measure(self, losses: Losses, hessian: bool = False, runs: Runs | None = None) -> dict[str, float]:
+        """Measures of every network as `network/measure`, and the methods' own figures; changes nothing.
+
+        `runs` are functions that run the networks on more examples than losses are of, for the rank of features.
+        """
         found: dict[str, float] = {}
         for name, network in self.networks.items():
-            values = measure(network, self.references.get(name), hessian, losses.get(name))
+            values = measure(network, self.references.get(name), hessian, losses.get(name), (runs or {}).get(name))
             found |= {f"{name}/{key}": value for key, value in values.items()}
         return found | self.figures()
 
@@ -242,7 +269,7 @@ class PlasticityManager(ManagerAliases):
         record = Record.from_state(state, lambda spelling: restructures(self._recorded(spelling)), self.unit)
         self.close()
         change_again(self.networks, record.changes, self._recorded)
-        self.events = record
+        self.events, self._restored = record, True
         self._begin()
 
     def tensors(self) -> dict[str, Tensor]:
@@ -261,6 +288,7 @@ class PlasticityManager(ManagerAliases):
     @torch.no_grad()
     def load_tensors(self, saved: Mapping[str, Tensor]) -> None:
         """Load them, once the networks have theirs. A method that the saved run did not have begins here."""
+        self._restored = True
         for method, prefix, network in self._prefixed():
             assert network.generator is not None
             if not any(key.startswith(f"{prefix}.") for key in saved):
@@ -268,8 +296,10 @@ class PlasticityManager(ManagerAliases):
                 network.memory.clear()
                 method.begin(network)  # now that the network has its weights
                 continue
-            for key, value in network.memory.items():
-                value.copy_(saved[f"{prefix}.memory.{key}"])
+            begin = f"{prefix}.memory."
+            method.recall(
+                network, {key.removeprefix(begin): value for key, value in saved.items() if key.startswith(begin)}
+            )
             if f"{prefix}.generator" in saved:
                 network.generator.set_state(saved[f"{prefix}.generator"])
         self.references = {}

@@ -5,9 +5,9 @@ SFE(W, W') = ||W - W'||_F^2 of the stored weights. `measure` asks for all there 
 of singular values (spectra.py), of norms (weights.py) and of the loss's Hessian (curvature.py).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import overload
+from typing import TypeAlias, overload
 
 import torch
 from torch import Tensor, nn
@@ -21,16 +21,30 @@ from .spectra import gram, gram_measures
 from .units import hidden_layers
 from .weights import norms, weight_measures, weights_with_matrices
 
+Run: TypeAlias = Callable[[], object]  # runs a network's module on examples
+
+
+def feature_width(network: Network) -> int | None:
+    """How many numbers the last layer of its head is given for each example; None where that is not known."""
+    matrices = take_inventory(network.module.get_submodule(network.head[0])).matrices if network.head else ()
+    return matrices[-1].d_in if matrices else None
+
 
 def measure(
-    network: Network, reference: Mapping[str, Tensor] | None = None, hessian: bool = False, loss: Loss | None = None
+    network: Network,
+    reference: Mapping[str, Tensor] | None = None,
+    hessian: bool = False,
+    loss: Loss | None = None,
+    run: Run | None = None,
 ) -> dict[str, float]:
     """Every measure of one network, by name, and of its layers, weights and matrices as `name/layer`.
 
     Of the weights: `deviation`, `spread`, `weight_norm`, `effective_learning_rate` (the mean of its weights') and `sfe`
     to the reference, by default the initial values. Of one pass forward and backward through `loss`, if it is given:
     `gradient_norm`; of hidden units that are known, `dormant`, `dead` and `active`; of what the head is given,
-    `effective_rank`, `stable_rank` and `feature_norm`. On request `hessian`, its top eigenvalue, which takes longer by
+    `effective_rank`, `stable_rank` and `feature_norm`: no rank is higher than the number of examples, so that four for
+    each feature are few enough. `run`, which runs the module on as many, is then asked for these instead of the loss,
+    and `feature_examples` says how many there were. On request `hessian`, its top eigenvalue, which takes longer by
     far. What cannot be asked of a network is absent. Nothing is changed: gradients, optimizer, random streams and
     buffers stay as they were, and all values come from the device at once.
     """
@@ -46,7 +60,7 @@ def measure(
         with undisturbed(network), Watch(network.module, layers) as watch, HeadInput(network) as head_input:
             value = loss()
             found |= unit_measures(watch)
-            if head_input.latest is not None:
+            if head_input.latest is not None and run is None:
                 found |= feature_measures(head_input.latest)
             if trained:
                 parameters = list(trained.values())
@@ -56,6 +70,13 @@ def measure(
                 found |= norms("gradient_norm", dict(zip(trained, gradients, strict=True)), weights)
                 if hessian:
                     top["hessian"] = top_eigenvalue(gradients, parameters)
+    if run is not None:
+        with undisturbed(network), HeadInput(network) as head_input:
+            run()
+        if (features := head_input.latest) is not None:
+            examples = features.shape[-2] if features.dim() <= 3 else len(features)
+            count = torch.tensor(float(examples), device=features.device)
+            found |= feature_measures(features) | {"feature_examples": count}
     values = torch.stack([value.double() for value in found.values()]).tolist() if found else []
     return dict(zip(found, values, strict=True)) | top
 

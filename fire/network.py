@@ -59,7 +59,7 @@ class MethodNetwork(Network):
     `loss` runs the module on examples and returns its training loss; it is there at events. For a method that watches
     units, `layers` are the hidden layers and `activations` what they did in the last forward pass, by the layer's name.
     `memory` holds what the method keeps from step to step; it and the random stream `generator` (on the CPU) are saved
-    with the run.
+    with the run. `prepared` is for what `ready` has found and `act` needs again: empty at each event, and not saved.
     """
 
     loss: Loss | None = None
@@ -67,6 +67,7 @@ class MethodNetwork(Network):
     activations: Mapping[str, Tensor] = field(default_factory=dict)
     memory: MutableMapping[str, Tensor] = field(default_factory=dict)
     generator: torch.Generator | None = None
+    prepared: MutableMapping[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(cls, network: Network, **kept: Any) -> "MethodNetwork":

@@ -37,19 +37,26 @@ class Schedule(Protocol):
 
 @dataclass(frozen=True)
 class Every:
-    """After every so many gradient updates."""
+    """After every so many gradient updates, counted from `since`, where there is no event."""
 
     updates: int
+    since: int = 0
 
     def __post_init__(self) -> None:
         if self.updates < 1:
             raise ValueError(f"every {self.updates} updates: must be at least 1")
+        if self.since < 0:
+            raise ValueError(f"counted from update {self.since}: must be 0 or more")
 
     def crossed(self, before: Position, after: Position) -> bool:
-        return after.updates // self.updates > before.updates // self.updates
+        return self._events(after) > self._events(before)
 
     def next_update(self, position: Position) -> int | None:
-        return (position.updates // self.updates + 1) * self.updates
+        return self.since + (self._events(position) + 1) * self.updates
+
+    def _events(self, position: Position) -> int:
+        """How many there are up to a position."""
+        return max(0, position.updates - self.since) // self.updates
 
 
 @dataclass(frozen=True, init=False)  # the base, which also knows the old word, makes it
@@ -64,6 +71,14 @@ class At(AtAliases, Schedule):
 
     def crossed(self, before: Position, after: Position) -> bool:
         return any(before.progress < point <= after.progress for point in self.points)
+
+
+class AtUpdates(At):
+    """The same in a run whose progress is its updates, where a point may fall inside a block of them."""
+
+    def next_update(self, position: Position) -> int | None:
+        later = [point - position.progress for point in self.points if point > position.progress]
+        return position.updates + min(later) if later else None
 
 
 @dataclass(frozen=True)

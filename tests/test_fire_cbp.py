@@ -128,16 +128,17 @@ def test_three_hundred_steps_are_those_of_the_released_code(case, monkeypatch):
     monkeypatch.setattr(own_counts, "OWN_STEPS", 1000)
     optimizer = torch.optim.Adam(module.parameters(), 0.01) if adam else torch.optim.SGD(module.parameters(), 0.05)
     method = ContinualBackprop(
-        replacement_rate=0.02, maturity=15, decay=0.9, biases="correct" if case == "correct" else "keep"
-    )
+        replacement_rate=0.02, maturity=15, decay=0.9, biases="correct" if case == "correct" else "keep",
+        optimizer="renew" if adam else "keep",
+    )  # fmt: skip
     network = begun(method, make_network(module, optimizer))
     replaced: list[Any] = []
     hidden_names = [layer.name for layer in hidden_layers(module)]
     replace = renewal.replace_units_
 
-    def record(network: MethodNetwork, layer: Any, units: Any) -> None:
+    def record(network: MethodNetwork, layer: Any, units: Any, **named: Any) -> None:
         replaced.append([step, hidden_names.index(layer.name), units[-1].tolist()])
-        replace(network, layer, units)
+        replace(network, layer, units, **named)
 
     monkeypatch.setattr(continual_backprop, "replace_units_", record)
     teacher = values((math.prod(shape[1:]), outputs), 300)
@@ -208,12 +209,13 @@ def test_mature_units_are_replaced_at_the_rate_and_none_before(kind):
     assert total > 20
 
 
+@pytest.mark.parametrize("state", ["keep", "renew"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_replaced_units_begin_anew_and_the_others_are_untouched_bit_by_bit(kind):
+def test_replaced_units_begin_anew_and_the_others_are_untouched_bit_by_bit(kind, state):
     make, shape = KINDS[kind]
     module = make()
     optimizer = torch.optim.Adam(module.parameters(), 0.01)
-    method = ContinualBackprop(replacement_rate=0.25, maturity=4)
+    method = ContinualBackprop(replacement_rate=0.25, maturity=4, optimizer=state)
     network = begun(method, make_network(module, optimizer))
     for _ in range(4):
         train(network, torch.randn(shape))
@@ -236,7 +238,8 @@ def test_replaced_units_begin_anew_and_the_others_are_untouched_bit_by_bit(kind)
         assert not drawn[name].any() or not torch.isin(parameter[drawn[name]], before[name][0]).all()
         for now, then in zip(tensors(network)[name], before[name], strict=True):
             assert torch.equal(now[~written], then[~written])
-        assert not any(moments[written].any() for moments in tensors(network)[name][1:])
+        for now, then in zip(tensors(network)[name][1:], before[name][1:], strict=True):
+            assert torch.equal(now, then) if state == "keep" else not now[written].any()
 
 
 def tensors(network: MethodNetwork) -> dict[str, list[Tensor]]:
@@ -277,7 +280,7 @@ def test_under_a_constant_gradient_every_weight_old_or_new_moves_by_the_learning
     """What Adam is known for; with one count for old and new weights, a new one would move several times as far."""
     module = mlp().double()
     optimizer = torch.optim.Adam(module.parameters(), 0.001, betas=(0.9, 0.95), eps=0.0)  # a count of 20 steps
-    method = ContinualBackprop(replacement_rate=0.05, maturity=7)
+    method = ContinualBackprop(replacement_rate=0.05, maturity=7, optimizer="renew")
     network = begun(method, make_network(module, optimizer))
     for _ in range(120):
         module(torch.randn(4, 5, dtype=torch.float64))
@@ -300,9 +303,31 @@ def test_under_a_constant_gradient_every_weight_old_or_new_moves_by_the_learning
 # In a run
 
 
+@pytest.mark.parametrize("state", ["keep", "renew"])
 @pytest.mark.parametrize("biases", ["keep", "correct"])
-def test_a_run_restored_in_the_middle_goes_on_bit_by_bit(biases):
-    assert_resumes(ContinualBackprop(replacement_rate=0.05, maturity=6, biases=biases))
+def test_a_run_restored_in_the_middle_goes_on_bit_by_bit(biases, state):
+    assert_resumes(ContinualBackprop(replacement_rate=0.05, maturity=6, biases=biases, optimizer=state))
+
+
+def test_a_run_of_a_version_that_always_renewed_goes_on_renewing():
+    """There, `cbp` was what `cbp:optimizer=renew` is now; a maturity below Adam's 50 steps makes other shapes."""
+    renews, plain = (ContinualBackprop(replacement_rate=0.05, maturity=6, optimizer=each) for each in ("renew", "keep"))
+    straight, before = started(renews), started(renews)
+    go_on(*straight, range(40))
+    go_on(*before, range(20))
+    saved = {name.replace(spell(renews), spell(plain)): value for name, value in before[0].tensors().items()}
+    manager, module, optimizer = started(plain)
+    module.load_state_dict(before[1].state_dict())
+    optimizer.load_state_dict(before[2].state_dict())
+    manager.load_tensors(saved)
+    go_on(manager, module, optimizer, range(20, 40))
+    for name, value in straight[1].state_dict().items():
+        assert torch.equal(module.state_dict()[name], value), name
+    names = {name.replace(spell(renews), spell(plain)) for name in straight[0].tensors()}
+    assert manager.tensors().keys() == names, "and the next checkpoint says so"
+    fresh = started(plain)
+    go_on(*fresh, range(40))
+    assert any(not torch.equal(fresh[1].state_dict()[name], value) for name, value in straight[1].state_dict().items())
 
 
 def assert_resumes(method: Method) -> None:
@@ -391,4 +416,5 @@ def test_networks_that_it_cannot_work_on_are_refused():
         ContinualBackprop().check(make_network(no_units))
     module = mlp()
     with pytest.raises(ValueError, match="optimizer NAdam cannot be renewed in place; known are"):
-        ContinualBackprop().check(make_network(module, torch.optim.NAdam(module.parameters())))
+        ContinualBackprop(optimizer="renew").check(make_network(module, torch.optim.NAdam(module.parameters())))
+    ContinualBackprop().check(make_network(module, torch.optim.NAdam(module.parameters())))

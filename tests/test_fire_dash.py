@@ -209,3 +209,14 @@ def test_what_cannot_be_done_is_refused():
         Dash().check(network_of(nn.LSTM(3, 4), None))
     with pytest.raises(ValueError, match="'weight' does not say which dimensions"):
         Dash().check(network_of(Kernels(), None))
+
+
+def test_an_event_computes_the_gradient_once():
+    network, passes = make_q_network(), []
+
+    def loss() -> Tensor:
+        passes.append(1)
+        return cast(Tensor, network.loss())
+
+    PlasticityManager([network], Dash(), Never()).act(Position(0, 0), {"q": loss})
+    assert len(passes) == 1

@@ -3,14 +3,15 @@
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 
 from benchmarks.differences import differences
 from tests.fixtures.quiet_sac import quietly
 from train_sac import train
-from training.checkpoint import folder_of, read_checkpoint, steps_of
-from training.files import read_json
+from training.checkpoint import Manifest, folder_of, read_checkpoint, steps_of, write_manifest
+from training.files import read_json, write_json
 from training.lines import read_lines
 
 pytestmark = pytest.mark.usefixtures("unrendered")
@@ -104,6 +105,47 @@ def test_a_branch_resumes_without_acting_again(trunk: Path, tmp_path: Path):
     quietly("--branch-from", f"{trunk}@200", "--reinit", "fire", "--run-dir", str(folder))
     quietly("--resume", str(folder), "--steps", "460")
     assert differences(folder, whole) == []
+
+
+def events_of(run: Path) -> list[tuple[int, int]]:
+    """Steps and updates of its events."""
+    lines = [line for line in read_lines(run / "metrics.jsonl") if line["kind"] == "event"]
+    return [(line["environment_steps"], line["updates"]) for line in lines]
+
+
+def test_a_period_counts_from_the_branch_s_event_and_a_resumed_branch_goes_on_counting(trunk: Path, tmp_path: Path):
+    """The trunk has made 120 updates at step 200: multiples of 61 since its beginning would be 122, 183, 244."""
+    words = ("--branch-from", f"{trunk}@200", "--reinit", "reset", "--reinit-every", "61", "--replay-ratio", "2")
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    quietly(*words, "--run-dir", str(whole))
+    begun = read_checkpoint(trunk, 200).values.progress.updates
+    assert read_json(whole / "config.json")["run"]["reinit_from"] == begun
+    assert begun % 61, "else the test shows nothing"
+    assert events_of(whole)[0] == (200, begun)
+    assert [updates for _, updates in events_of(whole)] == [begun + 61 * number for number in range(4)]
+    quietly(*words, "--steps", "310", "--run-dir", str(parts))
+    quietly("--resume", str(parts), "--steps", "400")
+    assert differences(whole, parts) == []
+
+
+def test_a_branch_of_an_earlier_version_keeps_the_period_that_it_had(trunk: Path, tmp_path: Path):
+    """Its config has no number to count from: multiples since the trunk began."""
+    folder = tmp_path / "branch"
+    words = ("--branch-from", f"{trunk}@200", "--reinit", "reset", "--reinit-every", "61", "--reinit-from", "0")
+    quietly(*words, "--steps", "240", "--run-dir", str(folder))
+    for path in (folder / "config.json", *folder.glob("checkpoints/*/manifest.json")):
+        values = read_json(path)
+        settings = values["run"] if path.name == "config.json" else values["made_with"]["settings"]["run"]
+        assert settings.pop("reinit_from") == 0
+        if path.name == "config.json":
+            write_json(path, values)
+        else:
+            manifest = msgspec.convert({key: value for key, value in values.items() if key != "checksum"}, Manifest)
+            write_manifest(path.parent, manifest)
+    quietly("--resume", str(folder), "--steps", "400")
+    begun = read_checkpoint(trunk, 200).values.progress.updates
+    last = read_checkpoint(folder, 400).values.progress.updates
+    assert [updates for _, updates in events_of(folder)] == [begun, *range(61 * (begun // 61 + 1), last + 1, 61)]
 
 
 def test_a_full_reset_puts_the_first_day_back(trunk: Path, tmp_path: Path):

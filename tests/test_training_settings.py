@@ -32,11 +32,11 @@ FACTS: dict[Fact, tuple[str, ...]] = {
     "trunk": ("seed", "env", "num_envs", "action_repeat", "replay_capacity", "learning_starts"),
     "own": (
         *("env", "seed", "reinit", "device", "log_every", "checkpoint_every", "checkpoint_at", "video"),
-        *("keep_replay", *SCHEDULE),
+        *("keep_replay", "reinit_from", *SCHEDULE),
     ),
     "schedule": SCHEDULE,
-    "timing": (*SCHEDULE, "reinit_cooldown"),
-    "method": ("reinit", *SCHEDULE, "reinit_cooldown", "regularize", "seed"),
+    "timing": (*SCHEDULE, "reinit_from", "reinit_cooldown"),
+    "method": ("reinit", *SCHEDULE, "reinit_from", "reinit_cooldown", "regularize", "seed"),
     "record": ("log_every", "checkpoint_every", "checkpoint_at", "keep_replay", "measure_hessian", "video"),
 }
 

@@ -93,7 +93,7 @@ def branched_config(request: Request, source: str) -> Config:
     config = read_config(trunk)
     if is_slimmed(trunk):
         raise ValueError(f"{trunk} was slimmed: its replay is gone, so that nothing can branch from it")
-    verify(trunk, step)  # before anything is written
+    _, checkpoint = verify(trunk, step)  # before anything is written
     refuse_other_settings(trunk, config, step)
     run, given = config.run, request.given
     if foreign := sorted(set(given) - {each.name for each in fields(run)}):
@@ -113,6 +113,8 @@ def branched_config(request: Request, source: str) -> Config:
         branch = branch.altered(reinit_every=method.usual_period)
     if method.acts_at_events:
         branch = branch.altered(reinit_at=(step, *(later for later in branch.run.reinit_at if later > step)))
+    counts_from = checkpoint.values.progress.updates if branch.run.reinit_every is not None else 0
+    branch = branch.altered(reinit_from=given.get("reinit_from", counts_from))
     if step >= branch.run.steps:
         raise ValueError(f"a branch at step {step} of {branch.run.steps} would end at once: give a longer --steps")
     return branch

@@ -90,6 +90,8 @@ def read_command_line(arguments: Sequence[str], learner: Learner) -> Request:
         config.run.check()
     if "reinit_cooldown" in given and not (config.run.reinit_when or where.resume):
         raise ValueError("--reinit-cooldown given; it is of --reinit-when, which is not: give it too")
+    if "reinit_from" in given and not (config.run.reinit_every or where.resume):
+        raise ValueError("--reinit-from given; it is of --reinit-every, which is not: give it too")
     if where.resume and (where.branch_from or where.run_dir):
         raise ValueError("--resume goes with neither --branch-from nor --run-dir: a run stays in its folder")
     if (where.resume or where.branch_from) and "preset" in given:

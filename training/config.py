@@ -77,7 +77,7 @@ class Config:
             return self
         if method.usual_period:
             return self.altered(reinit_every=method.usual_period)
-        return self.altered(reinit_at=(max(1, self.run.steps // 2),))
+        return self.altered(reinit_at=(self.run.midpoint,))
 
     @property
     def learning_rate(self) -> float | None:
@@ -108,4 +108,5 @@ class Config:
             run.triggers(),
             work.method_seed,
             unit=run.unit,
+            rehearsal=work.rehearse,
         )

@@ -53,6 +53,22 @@ def update_rate(agent: Agent, batch_size: int, observations: gym.Space[Any], act
     return 3 / (time.perf_counter() - start)
 
 
+def made_up_batch(count: int, observations: gym.Space[Any], actions: gym.Space[Any]) -> Batch:
+    """Examples that differ, for what must not wait for real ones."""
+    random = np.random.default_rng(0)
+
+    def drawn(space: gym.Space[Any]) -> Tensor:
+        shape = (count, *(space.shape or ()))
+        if isinstance(space, gym.spaces.Discrete):
+            return torch.from_numpy(random.integers(0, space.n, shape))
+        if np.issubdtype(space.dtype, np.integer):
+            return torch.from_numpy(random.integers(0, 256, shape).astype(space.dtype))
+        return torch.from_numpy(random.uniform(-1, 1, shape).astype(space.dtype))
+
+    seen, acted, following = drawn(observations), drawn(actions), drawn(observations)
+    return Batch(seen, acted, torch.zeros(count), following, torch.zeros(count), torch.ones(count))
+
+
 def step_rate(environment: VectorEnv) -> float:
     """Decisions per second under random actions; the environment is closed then."""
     environment.reset(seed=0)

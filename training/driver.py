@@ -116,7 +116,7 @@ class Driver:
         progress = self.progress
         while owed:
             before = self.position
-            until_event = self._updates_until_event(before)
+            until_event = self.manager.updates_until_event(before)
             block = owed if until_event is None else min(owed, until_event)
             for name, value in self.work.update(block, self.manager).items():
                 self.sums[name] = self.sums.get(name, 0) + value * block
@@ -127,13 +127,6 @@ class Driver:
                 self._measure()  # the networks as the event finds them
                 self._event(self.position)
                 progress.handled_updates = progress.updates
-
-    def _updates_until_event(self, position: Position) -> int | None:
-        """How many updates may be done before the next event; None: as many as one likes."""
-        found = [self.manager.updates_until_event(position)]
-        if self.settings.progress == "updates":  # points of progress fall inside blocks, too
-            found += [point - position.progress for point in self.settings.reinit_at if point > position.progress]
-        return min((updates for updates in found if updates is not None), default=None)
 
     def _due(self, before: Position) -> bool:
         """Whether an event is due that was not due at a position, nor has happened since."""
@@ -203,6 +196,8 @@ class Driver:
         Not where evaluations would take more time than training, at events of a method closer than --eval-every.
         """
         method = self.manager.method
+        if not position.updates:
+            self.say(f"{self._method} acts before the first update: nothing has been learned yet")
         before = self.manager.latest(self._method)
         since = position.progress - before.progress if before else math.inf
         evaluated = since >= self.settings.eval_every
@@ -226,7 +221,8 @@ class Driver:
         if not every or progress.updates // every == progress.measured // every:
             return {}
         progress.measured = progress.updates
-        values = self.manager.measure(self._losses(), self.settings.measure_hessian)
+        runs = self.work.runs(progress.updates)
+        values = self.manager.measure(self._losses(), self.settings.measure_hessian, runs)
         self.write("measures", values)
         self.work.heed(values)
         return values

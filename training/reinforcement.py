@@ -1,7 +1,7 @@
 """Reinforcement learning as a work: act, do the updates owed, step the environments, store what happened."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from replay.frames import frame_replay_bytes
 from replay.transitions import place_replay
 
 from .agent_run import AgentRun
-from .cost import ENOUGH_ENVIRONMENTS, bytes_of, step_rate, update_rate
+from .cost import ENOUGH_ENVIRONMENTS, bytes_of, made_up_batch, step_rate, update_rate
 from .device import choose_device
 from .divergence import require_numbers
 from .durable import DurableStore
@@ -30,9 +30,10 @@ from .evaluate import LIMIT, Evaluation
 from .film import EvaluationFilm, evaluation_video
 from .memory import require_memory_for_environments
 from .progress import Count
+from .ranks import affordable, notes_on_ranks, wanted_examples
 from .settings import flag
 from .streams import Streams
-from .work import Host, Losses, Rates, State, Weight, Work, named
+from .work import Host, Losses, Rates, Runs, State, Weight, Work, named
 
 EXAMPLES = 256  # that measures and methods look at networks on
 Replay = TransitionReplay | FrameReplay
@@ -86,6 +87,12 @@ class Reinforcement(Work):
         if isinstance(self.ratio, AdaptiveRatio) and all(network.target is None for network in self.networks()):
             raise ValueError("--replay-ratio adaptive follows the network that has a target; this agent has none")
         self.segments: tuple[Segment, ...] = ()
+        self._few_said = False
+        self.rank_examples: dict[str, int] = {}  # by network
+        if settings.measure_every and hasattr(self.agent, "runs"):
+            wanted, batch_size = wanted_examples(self.networks()), config.agent.batch_size
+            self.rank_examples = affordable(wanted, batch_size, settings.measure_every, self.device)
+            self.notes += (*notes_on_ranks(wanted, self.rank_examples, EXAMPLES, batch_size),)
         self.steps = self.decisions = self.episodes = 0
         self.returns, self.lengths = [0.0] * settings.num_envs, [0] * settings.num_envs  # of the open episodes
         self.observations: np.ndarray | None = None
@@ -172,6 +179,26 @@ class Reinforcement(Work):
         seeds = np.random.SeedSequence([self.measure_seed, updates]).generate_state(2, np.uint64)
         batch = self.replay.sample(1, EXAMPLES, torch.Generator().manual_seed(int(seeds[0]))).to(self.device)
         return self.agent.losses(Batch(*(tensor[0] for tensor in batch)), int(seeds[1]))
+
+    def runs(self, updates: int) -> Runs:
+        """On examples of their own, by a stream of their own."""
+        wanted, held = self.rank_examples, len(self.replay)
+        if not wanted or not held:
+            return {}
+        if held < (most := max(wanted.values())) and not self._few_said:
+            self._few_said = True
+            self.host.say(f"ranks of features want {most:,} transitions: too low while the replay holds {held:,}")
+        seed = np.random.SeedSequence([self.measure_seed, updates, 1]).generate_state(1, np.uint64)
+        generator = torch.Generator(self.replay_generator.device).manual_seed(int(seed[0]))
+        batch = self.replay.sample(1, min(most, held), generator)
+        runs: Runs = self.agent.runs(Batch(*(tensor[0] for tensor in batch)), wanted)  # type: ignore[attr-defined]
+        return runs
+
+    def rehearse(self) -> tuple[Sequence[Network], Losses]:
+        """A second agent, new as this one is when a run begins, and its losses on made-up examples."""
+        agent = self.config.make_agent(self.environment, Streams.spawn(self.settings.seed).agent, self.device)
+        batch = made_up_batch(EXAMPLES, self.environment.single_observation_space, self.environment.single_action_space)
+        return agent.plastic(), agent.losses(Batch(*(tensor.to(self.device) for tensor in batch)), 0)
 
     def heed(self, measures: Mapping[str, float]) -> None:
         """Let an adaptive replay ratio follow the active units of the network that has a target, the critic."""

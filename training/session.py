@@ -141,7 +141,8 @@ def train(config: Config, driver: Driver, step: int | None, notes: list[str]) ->
     """Run the driver from where it is to its end."""
     settings, folder, work = config.run, driver.folder, driver.work
     print(f"{folder}: " + (f"continuing at step {step:,}" if step is not None else "a new run"))
-    for note in (*notes, *work.notes, *(f"warning: {warning}" for warning in settings.warnings())):
+    warnings = (*settings.warnings(), *driver.manager.notes)
+    for note in (*notes, *work.notes, *(f"warning: {warning}" for warning in warnings)):
         print(note, file=sys.stderr if note.startswith("warning") else sys.stdout)
     say_what_it_costs(settings, work)
     try:

@@ -11,11 +11,12 @@ from typing import Any, ClassVar, Literal
 
 from agents.limits import check_limits
 from agents.limits import flag as flag
-from fire import At, Either, Every, Never, Schedule, Trigger, parse_trigger
+from fire import At, AtUpdates, Either, Every, Never, Schedule, Trigger, parse_trigger
 from replay import AdaptiveRatio, ReplayRatio
 from replay.adaptive_ratio import HIGH, LOW, UPDATES_PER_CHECK
 
 MOST_THREADS = 1_024
+LATE = 0.25  # share of a run without learning from which on its middle is not that of what is learned
 LEAST_RATIO = 1e-6
 MOST_UPDATES = 1_000_000  # per decision
 
@@ -61,7 +62,10 @@ class DriverSettings:
     reinit: str = setting("none", "method", "own")
     """Plasticity method, with options as METHOD:field=value,...; listed above."""
     reinit_every: int | None = setting(None, "schedule", "timing", "method", "own")
-    """Gradient updates between two events; with no other schedule either: redo 1000, the rest once, at half the run."""
+    """Gradient updates between two events; with no other schedule either: redo 1000, the rest once, at half the run
+    (where learning begins after a quarter of it, at half of what is left then)."""
+    reinit_from: int = setting(0, "timing", "method", "own")
+    """Gradient updates from which --reinit-every counts; of a branch, unless given, those at its branch point."""
     reinit_at: tuple[int, ...] = setting((), "schedule", "timing", "method", "own")
     """Environment steps at which an event happens."""
     reinit_when: tuple[str, ...] = setting((), "schedule", "timing", "method", "own")
@@ -96,7 +100,7 @@ class DriverSettings:
         check_limits(self)
         for name in ("steps", "eval_every", "log_every", "checkpoint_every"):
             self._require_above_0(name)
-        for name in ("seed", "threads", "measure_every", "reinit_cooldown"):
+        for name in ("seed", "threads", "measure_every", "reinit_cooldown", "reinit_from"):
             self._require_0_or_above(name)
         if self.threads > MOST_THREADS:
             raise ValueError(f"--threads {self.threads} given; allowed is {MOST_THREADS:,} or fewer")
@@ -147,6 +151,17 @@ class DriverSettings:
         """The step, a whole number of the work's units, at which `step` is first reached."""
         return step
 
+    @property
+    def learns_from(self) -> int:
+        """The step at which learning begins."""
+        return 0
+
+    @property
+    def midpoint(self) -> int:
+        """Half of the run, where published events are; half of what is learned, if learning begins much later."""
+        begins = self.learns_from if self.learns_from < self.steps else 0  # nothing is learned, which is said
+        return max(1, (self.steps + begins if begins > LATE * self.steps else self.steps) // 2)
+
     def updates_between(self, start: int, stop: int) -> float:
         """Gradient updates from one step to another, the most that there may be."""
         return stop - start
@@ -159,9 +174,9 @@ class DriverSettings:
         """When events happen."""
         parts: list[Schedule] = []
         if self.reinit_every is not None:
-            parts.append(Every(updates=self.reinit_every))
+            parts.append(Every(self.reinit_every, self.reinit_from))
         if self.reinit_at:
-            parts.append(At(self.reinit_at))
+            parts.append(AtUpdates(self.reinit_at) if self.progress == "updates" else At(self.reinit_at))
         return Either(tuple(parts)) if len(parts) > 1 else parts[0] if parts else Never()
 
     def triggers(self) -> tuple[Trigger, ...]:
@@ -176,13 +191,20 @@ class DriverSettings:
                 found.append(f"the event at step {step:,} will never happen: the run ends at {self.steps:,}")
             elif step > 0.9 * self.steps:
                 found.append(f"the event at step {step:,} falls in the last tenth of the run: little time to recover")
+            if step < self.steps and step <= self.learns_from:
+                found.append(
+                    f"the event at step {step:,} falls before the first update: learning begins at step "
+                    f"{self.learns_from:,}"
+                )
         beyond = [step for step in self.checkpoint_at if step > self.steps]
         found += [f"no checkpoint at step {step:,}: the run ends at {self.steps:,}" for step in beyond]
         total = int(self.updates_between(0, self.steps))
         for name in ("reinit_every", *(("reinit_cooldown",) if self.reinit_when else ())):
             updates = getattr(self, name)
-            if updates is not None and updates > total:
-                found.append(f"{flag(name)} {updates:,} brings no event: {total:,} updates in all")
+            begins = self.reinit_from if name == "reinit_every" else 0
+            if updates is not None and begins + updates > total:
+                counted = f", counted from update {begins:,}," if begins else ""
+                found.append(f"{flag(name)} {updates:,}{counted} brings no event: {total:,} updates in all")
         return found
 
 
@@ -242,6 +264,10 @@ class RunSettings(DriverSettings, Subject):
         """The environment step, a whole number of decisions of all environments, at which `step` is first reached."""
         stride = self.num_envs * self.action_repeat
         return -(-step // stride) * stride
+
+    @property
+    def learns_from(self) -> int:
+        return -(-self.learning_starts // self.num_envs) * self.num_envs * self.action_repeat
 
     def updates_between(self, start: int, stop: int) -> float:
         learning = [max(0, step // self.action_repeat - self.learning_starts) for step in (start, stop)]

@@ -4,6 +4,7 @@ A work advances by one unit at a time, evaluates, gives losses on examples, name
 its own state. The driver knows time, events, log and checkpoints, and nothing of observations, images or a replay.
 """
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from fire import Network, PlasticityManager
 from fire.manager import Losses as Losses
+from fire.manager import Runs as Runs
 from replay import Segment
 
 from .settings import DriverSettings
@@ -105,8 +107,20 @@ class Work(ABC):
     def losses(self, updates: int) -> Losses:
         """The networks' losses on examples that depend on the number of updates alone: looking changes nothing."""
 
+    def runs(self, updates: int) -> Runs:
+        """Functions that run networks on more examples than their losses are of, for the rank of their features."""
+        return {}
+
     def heed(self, measures: Mapping[str, float]) -> None:  # noqa: B027  # most have nothing to do here
         """Take note of plasticity measures, just taken."""
+
+    def rehearse(self) -> tuple[Sequence[Network], Losses]:
+        """Copies of the networks as they are, with losses of these: methods of one's own are tried on them first."""
+        try:
+            twin = copy.deepcopy(self)
+            return twin.networks(), twin.losses(0)
+        except Exception:  # a work that cannot be copied: methods that look at losses are tried without
+            return copy.deepcopy(tuple(self.networks())), {}
 
     @abstractmethod
     def evaluate(self, pause: Callable[[], None]) -> dict[str, Any]:

@@ -153,6 +153,10 @@ class DQN(SavedAgent):
         targets = self.targets(Batch(*(tensor.unsqueeze(0) for tensor in batch)))[0]
         return {"q": lambda: functional.smooth_l1_loss(self.chosen_values(batch), targets)}
 
+    def runs(self, batch: Batch, counts: Mapping[str, int]) -> dict[str, Callable[[], Tensor]]:
+        """By network, a function that runs it on so many of a batch's observations; nothing changes."""
+        return {"q": lambda: self.network(batch.observations[: counts["q"]])}
+
     @torch.no_grad()
     def targets(self, batch: Batch) -> Tensor:
         """r + gamma^n (1 - terminated) max Q' of K batches; a truncated episode goes on in its value."""

@@ -5,7 +5,7 @@ as in the experiments of "FIRE: Frobenius-Isometry Reinitialization" (ICLR 2026)
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -205,6 +205,17 @@ class SAC(SavedAgent):
             "actor": lambda: self.actor_loss(observations, noise[0])[0],
             "critic": lambda: self.critic_loss(batch, targets)[0],
         }
+
+    def runs(self, batch: Batch, counts: Mapping[str, int]) -> dict[str, Callable[[], Tensor]]:
+        """By network, a function that runs it on so many of a batch's raw observations; nothing changes."""
+        with torch.no_grad():
+            observations = self._normalise(batch.observations)
+        actor, critic = (slice(counts.get(name, 0)) for name in ("actor", "critic"))
+        runs: dict[str, Callable[[], Tensor]] = {
+            "actor": lambda: self.actor(observations[actor]),
+            "critic": lambda: self.critic(observations[critic], batch.actions[critic]),
+        }
+        return {name: run for name, run in runs.items() if name in counts}
 
     def other_tensors(self) -> Iterator[tuple[str, Tensor]]:
         yield from ((f"statistics.{name}", value) for name, value in self.statistics.state_dict().items())

@@ -34,6 +34,11 @@ class RunningStatistics(nn.Module):
         self.count.copy_(total)
 
     def normalise(self, observations: Tensor) -> Tensor:
-        """(x - mean) / sqrt(variance + 1e-8), in float32, not clipped."""
+        """(x - mean) / sqrt(variance + 1e-8), in float32, not clipped.
+
+        Observations are stored in float32, which alone makes an error of |x| / std 2^-24; the mean's adds as much. On
+        the H1 tasks |mean| / std is 2 to 24, and 101 in one dimension of h1-balance_hard: the largest errors are 5e-7
+        to 2e-6, there 8e-6, of which half would stay if the difference were taken in float64. It is left as it is.
+        """
         scale = (self.variance + self.EPSILON).rsqrt()
         return torch.mul(observations.float() - self.mean.float(), scale.float())

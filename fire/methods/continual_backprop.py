@@ -3,10 +3,13 @@
 u <- decay u + (1 - decay) mean |h| mean |w_out|, over 1 - decay^age; incoming weights are drawn anew, outgoing are 0.
 
 Source: "Loss of plasticity in deep continual learning", Dohare et al., Nature 632, 2024, arXiv 2306.13812; the defaults
-are those of its experiments in reinforcement learning. Adam counts the steps of each new weight from its own first.
+are those of its experiments in reinforcement learning. These have torch's Adam, of which their code leaves moments and
+step counts of replaced units as they are (github.com/shibhansh/loss-of-plasticity, issue 10). `optimizer=renew` is what
+it does with an optimizer of its own, AdamGnT: new moments, and steps counted from each new weight's own first.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -37,6 +40,9 @@ class ContinualBackprop(Method):
         default="keep",
         metadata={"help": "of what reads a replaced unit: kept, or given its mean contribution"},
     )
+    optimizer: Literal["keep", "renew"] = field(
+        default="keep", metadata={"help": "moments and step counts of a replaced unit's weights; renew takes longer"}
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -45,11 +51,21 @@ class ContinualBackprop(Method):
         self.require(0.0 <= self.decay < 1.0, "decay", "must be at least 0 and less than 1")
 
     def check(self, network: Network) -> None:
-        refuse_what_has_no_units("cbp", network)
+        refuse_what_has_no_units("cbp", network, renews=self.optimizer == "renew")
 
     def begin(self, network: MethodNetwork) -> None:
+        self._begin(network, steps_of_its_own(network.optimizer) if self.optimizer == "renew" else 0)
+
+    def recall(self, network: MethodNetwork, saved: Mapping[str, Tensor]) -> None:
+        """A run of a version that renewed Adam's state without being asked to goes on as it began."""
+        own_steps = steps_of_its_own(network.optimizer)
+        if own_steps and self.optimizer == "keep" and any(f"{name}.birth" in saved for name in _weights(network)):
+            self._begin(network, own_steps)
+        super().recall(network, saved)
+
+    def _begin(self, network: MethodNetwork, own_steps: int) -> None:
         """Utilities and ages are kept on the device; how many units are due is counted on the CPU, so nothing waits."""
-        memory, own_steps = network.memory, steps_of_its_own(network.optimizer)
+        memory = network.memory
         memory["step"] = torch.zeros((), dtype=torch.int64)
         memory["replaced"] = torch.zeros((), dtype=torch.int64)
         for layer in network.layers:
@@ -61,17 +77,15 @@ class ContinualBackprop(Method):
             memory[f"{layer.name}.owed"] = torch.zeros((), dtype=torch.float64)
             memory[f"{layer.name}.births"] = torch.zeros(max(self.maturity, own_steps) + 2, dtype=torch.int64)
             memory[f"{layer.name}.immature_and_young"] = torch.zeros(2, dtype=torch.int64)
-            for weights in (*layer.incoming, *layer.outgoing) if own_steps else ():
-                parameter = network.module.get_parameter(weights.name)
-                memory[f"{weights.name}.birth"] = torch.full_like(
-                    parameter, LONG_AGO, dtype=torch.int32, requires_grad=False
-                )
+        for name in _weights(network) if own_steps else ():
+            parameter = network.module.get_parameter(name)
+            memory[f"{name}.birth"] = torch.full_like(parameter, LONG_AGO, dtype=torch.int32, requires_grad=False)
 
     @torch.no_grad()
     def after_step(self, network: MethodNetwork) -> None:
         layers = network.layers
         step = int(network.memory["step"].add_(1))  # on the CPU, as all that is read here
-        own_steps = steps_of_its_own(network.optimizer)
+        own_steps = steps_of_its_own(network.optimizer) if _renews_counts(network) else 0
         for layer in layers:
             self._age(network, layer, step, own_steps)
         if own_steps:
@@ -127,13 +141,24 @@ class ContinualBackprop(Method):
             age = (step - memory[f"{layer.name}.birth"][units]).to(mean.dtype)
             give_to_readers_(network.module, layer, units, mean[units] / (1 - self.decay**age))
             mean[units] = 0
-        replace_units_(network, layer, units)
+        replace_units_(network, layer, units, moments=self.optimizer == "renew" or _renews_counts(network))
         memory[f"{layer.name}.utility"][units] = 0
         memory[f"{layer.name}.birth"][units] = step
         for weights in (*layer.incoming, *layer.outgoing):
             if f"{weights.name}.birth" in memory:
                 weights.by_unit(memory[f"{weights.name}.birth"])[units] = step
         memory["replaced"] += units[-1].numel()
+
+
+def _weights(network: MethodNetwork) -> list[str]:
+    """The parameters that lead to hidden units, or read them, each once."""
+    all_weights = [weights for layer in network.layers for weights in (*layer.incoming, *layer.outgoing)]
+    return list(dict.fromkeys(weights.name for weights in all_weights))
+
+
+def _renews_counts(network: MethodNetwork) -> bool:
+    """Whether it was remembered when each weight was born."""
+    return any(f"{name}.birth" in network.memory for name in _weights(network)[:1])
 
 
 def outgoing_length(module: nn.Module, layer: HiddenLayer) -> Tensor:

@@ -45,12 +45,13 @@ class Dash(Reinitialization):
             _kernel_dimensions(matrix, network.module)
 
     def ready(self, network: MethodNetwork) -> None:
-        for name, direction in _downhill(network).items():
+        network.prepared.update(_downhill(network))
+        for name, direction in network.prepared.items():
             if not direction.isfinite().all():
                 raise ValueError(f"dash: the loss has no finite gradient by {name!r}")
 
     def rewrite(self, module: nn.Module, network: MethodNetwork, touches: Touches) -> None:
-        downhill = _downhill(network)
+        downhill = dict(network.prepared) or _downhill(network)  # where `ready` was not asked
         parameters = {name: parameter for name, parameter in module.named_parameters() if name in downhill}
         for matrix in self.matrices(module, touches):
             if matrix.parameter not in downhill:  # frozen

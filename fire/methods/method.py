@@ -46,6 +46,11 @@ class Method:
     def begin(self, network: MethodNetwork) -> None:
         """Put what the method keeps from step to step into network.memory. Called after `check`."""
 
+    def recall(self, network: MethodNetwork, saved: Mapping[str, Tensor]) -> None:
+        """Take over a memory that was saved. Called after `begin`, with what it had in network.memory by name."""
+        for key, value in network.memory.items():
+            value.copy_(saved[key])
+
     def ready(self, network: MethodNetwork) -> None:
         """Raise ValueError if it cannot act on the network as it is now. Called for all before one is changed."""
 

@@ -12,11 +12,11 @@ from ..units import HiddenLayer, Weights, hidden_layers, new_draw
 Units = tuple[Tensor, ...]  # indices of some units of a layer: (units,), or (members, units) that broadcast
 
 
-def refuse_what_has_no_units(method: str, network: Network) -> None:
+def refuse_what_has_no_units(method: str, network: Network, renews: bool = True) -> None:
     if not hidden_layers(network.module):
         raise ValueError(f"{method}: network {network.name!r} has no hidden units whose weights are known")
     refuse_missing_initial(network)
-    if network.optimizer is not None:
+    if renews and network.optimizer is not None:
         refuse_unknown(network.optimizer, advice="")
 
 
@@ -27,11 +27,12 @@ def by_member(indices: Tensor) -> Units:
     return torch.arange(len(indices), device=indices.device).unsqueeze(-1), indices
 
 
-def replace_units_(network: MethodNetwork, layer: HiddenLayer, units: Units) -> None:
-    """Incoming weights drawn anew, incoming biases and outgoing weights zero, all their moments zero."""
+def replace_units_(network: MethodNetwork, layer: HiddenLayer, units: Units, moments: bool = True) -> None:
+    """Incoming weights drawn anew, incoming biases and outgoing weights zero, all their moments zero too, or kept."""
     for weights in (*layer.incoming, *layer.outgoing):
         weights.of(network.module)[units] = drawn(network, weights, units) if weights is layer.incoming[0] else 0.0
-        forget_moments_(network, weights, units)
+        if moments:
+            forget_moments_(network, weights, units)
 
 
 def drawn(network: MethodNetwork, weights: Weights, units: Units | Tensor) -> Tensor:

@@ -1,0 +1,139 @@
+"""Networks that could not be worked on as they are handed over, though nothing would fail: each is refused at once."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from .methods import Method
+from .network import Network
+
+CLONED = "{name: value.detach().clone() for name, value in module.state_dict().items()}"
+
+
+def refuse_unsound(networks: Sequence[Network]) -> None:
+    """Raise ValueError, in one line with what is right, where a method would change nothing, or the wrong thing."""
+    owners: dict[int, tuple[str, str]] = {}
+    for network in networks:
+        if not isinstance(network, Network):
+            raise ValueError(f"a {type(network).__name__} given as a network: give Network(name, module, initial, ...)")
+        if not isinstance(network.module, nn.Module):
+            raise ValueError(f"network {network.name!r}: its module is a {type(network.module).__name__}, no nn.Module")
+        parameters = dict(network.module.named_parameters())
+        if not parameters:
+            raise ValueError(f"network {network.name!r} has no parameters")
+        if away := next((name for name, value in parameters.items() if value.is_meta), None):
+            raise ValueError(f"network {network.name!r}: {away!r} has no values yet, it is on the meta device")
+        for name, parameter in parameters.items():
+            other, theirs = owners.setdefault(id(parameter), (network.name, name))
+            if other != network.name:
+                raise ValueError(
+                    f"networks {other!r} and {network.name!r} share {theirs!r}, which an event would rewrite twice: "
+                    "give it in one of them"
+                )
+        _check_initial(network)
+        _check_optimizer(network, parameters)
+        _check_companions(network)
+
+
+def refuse_foreign_targets(networks: Sequence[Network]) -> None:
+    """Raise ValueError where a target could not follow its network, or is the network itself."""
+    for network in networks:
+        _check_target(network)
+
+
+def refuse_confused(networks: object, method: object, schedule: object) -> None:
+    """Raise ValueError, in one line with what is right, where something else was given in an argument's place."""
+    if isinstance(networks, Network) or not isinstance(networks, Sequence):
+        raise ValueError(f"a {type(networks).__name__} given as networks: give a list, [network]")
+    if isinstance(method, str):
+        raise ValueError(f"the method is given as text: give parse_method({method!r})")
+    if isinstance(method, type):
+        raise ValueError(f"the method is given as a class: give {method.__name__}()")
+    if not isinstance(method, Method):
+        raise ValueError(f"a {type(method).__name__} given as the method: give one, such as Fire()")
+    if isinstance(schedule, int):
+        raise ValueError(f"the schedule is given as a number: give Every({schedule})")
+    if isinstance(schedule, type) or not callable(getattr(schedule, "crossed", None)):
+        raise ValueError(f"{schedule!r} given as the schedule: give Every(updates), At((step,)) or Never()")
+
+
+def _check_initial(network: Network) -> None:
+    """Values of the first day, kept apart from those of now."""
+    if not isinstance(network.initial, Mapping):
+        raise ValueError(
+            f"network {network.name!r}: initial is a {type(network.initial).__name__}, no state_dict: give {CLONED}"
+        )
+    now = network.module.state_dict()
+    for owner, module in (("module", network.module), ("target", network.target)):
+        if not isinstance(module, nn.Module):
+            continue
+        storages = _storages(module.state_dict())
+        if shared := next((name for name, value in network.initial.items() if _storage(value) in storages), None):
+            raise ValueError(
+                f"network {network.name!r}: initial[{shared!r}] is the {owner}'s own tensor and changes with it, so "
+                f"that a reset would change nothing: at the start of training give initial={CLONED}"
+            )
+    for name, value in network.initial.items():
+        if name in now and value.shape != now[name].shape:
+            raise ValueError(
+                f"network {network.name!r}: initial[{name!r}] has shape {tuple(value.shape)}, the module's "
+                f"{tuple(now[name].shape)}: are they of another network?"
+            )
+
+
+def _check_optimizer(network: Network, parameters: Mapping[str, Tensor]) -> None:
+    groups: Any = getattr(network.optimizer, "param_groups", None)
+    if network.optimizer is None or groups is None:
+        return
+    held = {id(parameter) for group in groups for parameter in group["params"]}
+    if not any(id(parameter) in held for parameter in parameters.values()):
+        raise ValueError(
+            f"network {network.name!r}: its optimizer holds none of its parameters: make it of these, "
+            f"torch.optim.{type(network.optimizer).__name__}(module.parameters(), ...)"
+        )
+
+
+def _check_target(network: Network) -> None:
+    target = network.target
+    if target is None:
+        return
+    if not isinstance(target, nn.Module):
+        raise ValueError(f"network {network.name!r}: its target is a {type(target).__name__}, no nn.Module")
+    now, theirs = network.module.state_dict(), target.state_dict()
+    if _storages(now) & _storages(theirs):
+        raise ValueError(
+            f"network {network.name!r}: its target shares tensors with it: give target=copy.deepcopy(module)"
+        )
+    if odd := next((name for name in (*now, *theirs) if (name in now) != (name in theirs)), None):
+        raise ValueError(
+            f"network {network.name!r}: {odd!r} is in only one of it and its target: a target has the same layers"
+        )
+    for name, value in now.items():
+        if value.shape != theirs[name].shape:
+            shapes = f"{tuple(theirs[name].shape)}, the network's {tuple(value.shape)}"
+            raise ValueError(f"network {network.name!r}: its target's {name!r} has shape {shapes}: give a copy of it")
+
+
+def _check_companions(network: Network) -> None:
+    for companion in network.companions:
+        what = f"network {network.name!r}, companion {companion.name!r}"
+        shapes = [tuple(value.shape for value in values) for values in (companion.parameters, companion.initial)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"{what}: parameters have the shapes {shapes[0]}, initial values {shapes[1]}")
+        if {_storage(value) for value in companion.parameters} & {_storage(value) for value in companion.initial}:
+            raise ValueError(
+                f"{what}: an initial value is the parameter's own tensor and changes with it: give "
+                "initial=(parameter.detach().clone(),)"
+            )
+
+
+def _storages(tensors: Mapping[str, Tensor]) -> set[int]:
+    return {_storage(value) for value in tensors.values() if isinstance(value, Tensor) and value.numel()}
+
+
+def _storage(value: object) -> int:
+    """Where its numbers lie; a number of its own for what has none."""
+    if not isinstance(value, Tensor) or not value.numel():
+        return -id(value)
+    return value.untyped_storage().data_ptr()

@@ -1,0 +1,79 @@
+"""Which random streams a method of one's own draws from: only those of `network.generator` are saved with a run."""
+
+import random
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+
+def global_streams() -> dict[str, Any]:
+    """State of the streams that all code of a process shares, by the name under which one would look for them."""
+    states: dict[str, Any] = {"torch's global random stream": torch.random.get_rng_state()}
+    if torch.cuda.is_initialized():
+        states["the GPU's global random stream"] = torch.cuda.get_rng_state()
+    if (numpy := sys.modules.get("numpy")) is not None:
+        states["numpy's global random stream (np.random)"] = numpy.random.get_state()
+    return states | {"Python's global random stream (random)": random.getstate()}
+
+
+def restore_streams(states: Mapping[str, Any]) -> None:
+    restore: dict[str, Callable[[Any], None]] = {"torch's": torch.random.set_rng_state, "Python's": random.setstate}
+    restore |= {"numpy's": lambda state: sys.modules["numpy"].random.set_state(state)}
+    restore |= {"the": torch.cuda.set_rng_state}
+    for name, state in states.items():
+        restore[name.split()[0]](state)
+
+
+def moved(before: Mapping[str, Any]) -> str | None:
+    """The first global stream that something was drawn from since."""
+    now = global_streams()
+    return next((name for name, state in before.items() if not _same(state, now[name])), None)
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    return bool((one == other).all()) if hasattr(one, "all") else bool(one == other)
+
+
+class Draws(TorchFunctionMode):
+    """Notes generators other than the given ones that something is drawn from: torch's here, numpy's in `noting`."""
+
+    def __init__(self, given: set[int]) -> None:
+        super().__init__()
+        self._given, self.foreign = given, False
+
+    def __torch_function__(
+        self, function: Any, types: Any, arguments: tuple[Any, ...] = (), named: Mapping[str, Any] | None = None
+    ) -> Any:
+        for value in (*arguments, *(named or {}).values()):
+            if isinstance(value, torch.Generator) and id(value) not in self._given:
+                self.foreign = True
+        return function(*arguments, **(named or {}))
+
+
+@contextmanager
+def noting(given: set[int]) -> Iterator[Draws]:
+    """Note what is drawn from, by the way of other generators than these, by their `id`."""
+    draws = Draws(given)
+
+    def noted(make: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            draws.foreign = True
+            return make(*arguments, **named)
+
+        return call
+
+    if (numpy := sys.modules.get("numpy")) is None:
+        with draws:
+            yield draws
+        return
+    with draws, patch.object(numpy.random, "default_rng", noted(numpy.random.default_rng)):
+        yield draws

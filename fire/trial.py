@@ -1,0 +1,285 @@
+"""A method of one's own is tried before a run begins, on a copy of the networks, and not first at half of the run.
+
+Tried are the calls that the manager makes, twice from the same seed: they must do the same in place, write numbers
+alone, and draw from `network.generator`, whose state is saved with the run.
+"""
+
+import copy
+import inspect
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from .activity import Watch
+from .in_place import Before, same_values, values_of
+from .methods import METHODS, Method
+from .nearest import nearest
+from .network import Loss, MethodNetwork, Network
+from .regularizers import REGULARIZERS
+from .spelling import spell
+from .streams import Draws, global_streams, moved, noting, restore_streams
+from .units import hidden_layers
+
+# Makes copies of the networks as they are on the first day, with losses of these by name; equal ones at each call.
+Copies: TypeAlias = tuple[Sequence[Network], Mapping[str, Loss]]
+Rehearsal: TypeAlias = Callable[[], Copies]
+
+HOOKS = ("check", "begin", "ready", "restructure", "act", "after_step", "penalty", "figures")
+EVERY_STEP = (("after_step", "acts_every_step"), ("penalty", "has_penalty"))
+
+
+def try_methods(
+    methods: Sequence[Method], networks: Sequence[Network], rehearsal: Rehearsal | None, seed: int
+) -> list[str]:
+    """Raise ValueError, in one line, where a method that is not built in could not be used; sentences on oddities."""
+    notes: list[str] = []
+    for method in methods:
+        if not of_ones_own(method) or not networks:
+            continue
+        make = rehearsal or (lambda: (copy.deepcopy(tuple(networks)), {}))
+        try:
+            copies = make()
+        except Exception as error:  # what somebody's module does when it is copied
+            said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            notes.append(f"{spell(method)} was not tried beforehand: no copy of the networks can be made ({said})")
+            continue
+        before = global_streams()
+        try:
+            notes += _try(method, make, copies, seed)
+        finally:
+            restore_streams(before)
+    return notes
+
+
+def of_ones_own(method: Method) -> bool:
+    return type(method) not in (*METHODS.values(), *REGULARIZERS.values())
+
+
+def check(method: Method, network: Network) -> None:
+    """Ask the method whether it could act on the network; ValueError, in one line, where it could not or fails."""
+    try:
+        method.check(network)
+    except ValueError:
+        raise
+    except Exception as error:
+        if not of_ones_own(method):
+            raise
+        raise _failed(method, network, "check", error) from error
+
+
+def check_class(method: Method) -> None:
+    """What can be said of the class of a method of one's own, before it is asked anything."""
+    if not of_ones_own(method):
+        return
+    kind, name = type(method), spell(method)
+    known = {field.name for field in fields(kind)}
+    for attribute, hint in inspect.get_annotations(kind).items():
+        if attribute not in known and "ClassVar" not in str(hint):
+            raise ValueError(
+                f"{name}: {attribute!r} is no field: write @dataclass(frozen=True, kw_only=True) above the class"
+            )
+    for hook in HOOKS:
+        try:
+            inspect.signature(getattr(method, hook)).bind(None)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{name}: {hook}() is called as {hook}(network), which it does not take: {error}"
+            ) from error
+    for hook, flag in EVERY_STEP:
+        defined = getattr(kind, hook) is not getattr(Method, hook)
+        if defined and not getattr(method, flag):
+            raise ValueError(f"{name} has {hook}(), which is never called: set {flag} = True in its class")
+        if getattr(method, flag) and not defined:
+            raise ValueError(f"{name} sets {flag} = True and has no {hook}()")
+
+
+def _try(method: Method, make: Rehearsal, copies: Copies, seed: int) -> list[str]:
+    first, second = _rehearse(method, copies, seed), _rehearse(method, make(), seed)
+    name = spell(method)
+    if not same_values(first.values, second.values):
+        raise ValueError(
+            f"{name} does not do the same twice from one seed, so that no run of it could be repeated: let it draw "
+            "from network.generator alone, and keep what it remembers in network.memory"
+        )
+    if first.foreign and same_values(first.values, _rehearse(method, make(), seed + 2**20).values):
+        raise ValueError(
+            f"{name} draws the same for every seed and at every event, from a generator of its own: let it draw from "
+            "network.generator"
+        )
+    if first.acted and not first.changed:
+        own = [attribute for attribute in vars(type(method)) if not attribute.startswith("_")]
+        near = "" if {"act", "rewrite", *(hook for hook, _ in EVERY_STEP)} & set(own) else _nearest_hook(own)
+        return [f"{name} changed nothing when it was tried on the networks of the first day{near}"]
+    return []
+
+
+def _nearest_hook(own: Sequence[str]) -> str:
+    known = {field for field in own if field not in HOOKS}
+    return f": it has no act(){f', only {min(known)}(); nearest is {nearest(min(known), HOOKS)}' if known else ''}"
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """What was done to the copies."""
+
+    values: Mapping[str, Tensor]
+    changed: bool
+    acted: bool  # whether it was asked to do anything at all
+    foreign: bool  # whether it drew from a generator that the manager did not give it
+
+
+def _rehearse(method: Method, copies: Copies, seed: int) -> Rehearsed:
+    """The calls of the manager, on copies."""
+    networks, losses = copies
+    given = [
+        MethodNetwork.of(each, generator=torch.Generator().manual_seed(seed + number))
+        for number, each in enumerate(networks)
+    ]
+    before = [values_of(network) for network in given]
+    watches: list[Watch] = []
+    acted = method.acts_every_step or method.has_penalty
+    with noting({id(network.generator) for network in given}) as draws:
+        for place, network in enumerate(given):
+            if method.watches_units:
+                layers = hidden_layers(network.module)
+                watches.append(Watch(network.module, layers))
+                given[place] = network = replace(network, layers=layers, activations=watches[-1])
+            _Call(method, network, "begin")(method.begin, memory_may_grow=True)
+        for network in given:
+            loss = _quiet(losses.get(network.name), draws)
+            if loss is not None and method.watches_units:
+                with torch.enable_grad():
+                    loss()
+            if method.has_penalty:
+                _check_penalty(method, network)
+            if method.acts_every_step:
+                with torch.no_grad():
+                    _Call(method, network, "after_step")(method.after_step)
+        for watch in watches:
+            watch.close()
+        ready = [replace(each, loss=_quiet(losses.get(each.name), draws), prepared={}) for each in given]
+        if method.acts_at_events and not (method.needs_loss and any(each.loss is None for each in ready)):
+            acted = True
+            for network in ready:
+                _Call(method, network, "ready")(method.ready)
+            for network in ready:
+                with torch.no_grad():
+                    _restructure(method, network)
+                    if not method.needs_loss:
+                        network = replace(network, loss=None)
+                    _check_numbers(method, network, "act", _Call(method, network, "act")(method.act))
+        for network in given:
+            _check_numbers(method, network, "figures", _Call(method, network, "figures")(method.figures), tensors=True)
+    values = [values_of(network) for network in given]
+    changed = method.has_penalty or not all(map(same_values, before, [_without_memory(each) for each in values]))
+    flat = {f"{number} {name}": value for number, each in enumerate(values) for name, value in each.items()}
+    return Rehearsed(flat, changed, acted, draws.foreign)
+
+
+def _restructure(method: Method, network: MethodNetwork) -> None:
+    if type(method).restructure is not Method.restructure:
+        try:
+            method.restructure(network)
+        except Exception as error:
+            raise _failed(method, network, "restructure", error) from error
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call of a method, looked at from outside."""
+
+    method: Method
+    network: MethodNetwork
+    hook: str
+
+    def __call__(self, hook: Callable[[MethodNetwork], Any], memory_may_grow: bool = False) -> Any:
+        before, streams = Before.of(self.network), global_streams()
+        target = {name: value.clone() for name, value in self._target().items()}
+        try:
+            found = hook(self.network)
+        except (Exception, SystemExit) as error:
+            raise _failed(self.method, self.network, self.hook, error) from error
+        if memory_may_grow:
+            before = replace(before, memory=Before.of(self.network).memory)
+        fault = before.fault()
+        if stream := moved(streams):
+            fault = f"draws from {stream}: let it draw from network.generator"
+        after_step = self.hook == "after_step" and self.network.target is not None
+        if not fault and after_step and not same_values(target, self._target()):
+            fault = "wrote to the target, which follows by itself after a step"
+        if fault:
+            raise ValueError(f"{spell(self.method)}: {self.hook}({self.network.name!r}) {fault}")
+        return found
+
+    def _target(self) -> Mapping[str, Tensor]:
+        return {} if self.network.target is None else self.network.target.state_dict()
+
+
+def _failed(method: Method, network: Network, hook: str, error: BaseException) -> ValueError:
+    said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    missing = not method.needs_loss and "NoneType" in said
+    hint = "; set needs_loss = True in its class if it runs network.loss" if missing else ""
+    return ValueError(f"{spell(method)}: {hook}({network.name!r}) failed when it was tried, {said}{hint}")
+
+
+def _quiet(loss: Loss | None, draws: Draws) -> Loss | None:
+    """The loss, whose own draws, as of dropout, are not the method's."""
+    if loss is None:
+        return None
+
+    def quiet() -> Tensor:
+        streams, foreign = global_streams(), draws.foreign
+        try:
+            return loss()
+        finally:
+            restore_streams(streams)
+            draws.foreign = foreign
+
+    return quiet
+
+
+def _check_penalty(method: Method, network: MethodNetwork) -> None:
+    before = values_of(network)
+    with torch.enable_grad():
+        term = _Call(method, network, "penalty")(method.penalty)
+    what = f"{spell(method)}: penalty({network.name!r})"
+    if term is None:
+        return
+    if not isinstance(term, Tensor) or term.dim():
+        kind = f"a tensor of shape {tuple(term.shape)}" if isinstance(term, Tensor) else f"a {type(term).__name__}"
+        raise ValueError(f"{what} gives {kind}: give one number as a tensor, such as a sum()")
+    if not term.isfinite():
+        raise ValueError(f"{what} gives {float(term)}")
+    if not term.requires_grad:
+        raise ValueError(
+            f"{what} gives a number without a gradient, which changes nothing: compute it of the parameters"
+        )
+    if not same_values(_without_memory(before), _without_memory(values_of(network))):
+        raise ValueError(f"{what} wrote to the network: a penalty is a term of the loss alone")
+
+
+def _check_numbers(method: Method, network: MethodNetwork, hook: str, found: Any, tensors: bool = False) -> None:
+    """What is recorded or logged: numbers by name."""
+    what = f"{spell(method)}: {hook}({network.name!r})"
+    if found is None and hook == "act":
+        return
+    if not isinstance(found, Mapping):
+        raise ValueError(f"{what} gives a {type(found).__name__}: give a dictionary of numbers by name, or nothing")
+    for key, value in found.items():
+        fits = isinstance(value, int | float) or (tensors and isinstance(value, Tensor) and value.numel() == 1)
+        if not isinstance(key, str) or not fits:
+            raise ValueError(f"{what} gives {key!r} as a {type(value).__name__}: give a number, as by float(value)")
+
+
+def _without_memory(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value for name, value in values.items() if not name.startswith("memory ")}
+
+
+def warn_of(notes: Sequence[str]) -> None:
+    """For code that has no run to say them in."""
+    for note in notes:
+        warnings.warn(note, stacklevel=4)

@@ -1,0 +1,175 @@
+"""What a manager could do nothing with, or the wrong thing, is refused at once, with the line that is right."""
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from fire import (
+    Companion,
+    ContinualBackprop,
+    Every,
+    Fire,
+    L2Init,
+    Network,
+    Never,
+    NoMethod,
+    PlasticityManager,
+    Position,
+    Reset,
+)
+from fire.integrations.hooks import attach
+from tests.fixtures.small_q_network import FRAMES, QNetwork, make_network
+
+
+def other() -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 2))
+
+
+def changed(**values: Any) -> Network:
+    return replace(make_network(), **values)
+
+
+def own_tensors() -> Network:
+    network = make_network()
+    return replace(network, initial=network.module.state_dict())
+
+
+def target_s_tensors() -> Network:
+    network = make_network()
+    assert network.target is not None
+    return replace(network, initial=network.target.state_dict())
+
+
+def own_target() -> Network:
+    network = make_network()
+    return replace(network, target=network.module)
+
+
+def wide_target() -> Network:
+    target = QNetwork()
+    target.encoder[0] = nn.Conv2d(2, 5, 3)
+    return changed(target=target)
+
+
+def shared_companion() -> Network:
+    temperature = nn.Parameter(torch.ones(()))
+    return changed(companions=(Companion("temperature", (temperature,), (temperature.detach(),)),))
+
+
+UNSOUND = {
+    own_tensors: "is the module's own tensor and changes with it, so that a reset would change nothing: at",
+    target_s_tensors: "is the target's own tensor and changes with it",
+    own_target: "its target shares tensors with it: give target=copy.deepcopy(module)",
+    wide_target: "its target's 'encoder.0.weight' has shape (5, 2, 3, 3), the network's (4, 2, 3, 3)",
+    shared_companion: "companion 'temperature': an initial value is the parameter's own tensor",
+    lambda: changed(target=other()): "is in only one of it and its target",
+    lambda: changed(target=3): "its target is a int, no nn.Module",
+    lambda: changed(optimizer=torch.optim.Adam(other().parameters())): "its optimizer holds none of its parameters",
+    lambda: changed(initial=other()): "initial is a Sequential, no state_dict",
+    lambda: changed(initial={"head.0.bias": torch.zeros(9)}): "initial['head.0.bias'] has shape (9,), the module",
+    lambda: changed(module=other().to("meta")): "has no values yet, it is on the meta device",
+    lambda: changed(module=nn.ReLU()): "has no parameters",
+    lambda: changed(module=3): "its module is a int, no nn.Module",
+    lambda: "q": "a str given as a network",
+}
+
+
+@pytest.mark.parametrize("make", UNSOUND, ids=lambda make: make.__name__)
+def test_a_network_that_would_be_worked_on_in_vain_is_refused(make: Any):
+    with pytest.raises(ValueError) as caught:
+        PlasticityManager([make()], Reset(optimizer="keep"), Never())
+    assert UNSOUND[make] in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_network_given_twice_is_refused_under_two_names():
+    network = make_network()
+    with pytest.raises(ValueError, match=r"networks 'q' and 'again' share 'encoder\.0\.weight'"):
+        PlasticityManager([network, replace(network, name="again")], Fire(), Never())
+
+
+@pytest.mark.parametrize(
+    ("networks", "method", "schedule", "right"),
+    [
+        (make_network(), Fire(), Never(), r"give a list, \[network\]"),
+        ([make_network()], "fire", Never(), r"give parse_method\('fire'\)"),
+        ([make_network()], Fire, Never(), r"give Fire\(\)"),
+        ([make_network()], 3, Never(), r"give one, such as Fire\(\)"),
+        ([make_network()], Fire(), 50, r"give Every\(50\)"),
+        ([make_network()], Fire(), Never, r"give Every\(updates\), At"),
+    ],
+)
+def test_what_stands_in_the_place_of_something_else_is_refused(networks: Any, method: Any, schedule: Any, right: str):
+    with pytest.raises(ValueError, match=right):
+        PlasticityManager(networks, method, schedule)
+
+
+# A training loop that does not tell the manager of its steps
+
+
+def loop(manager: PlasticityManager, network: Network, updates: int, told: bool = False, start: int = 0) -> None:
+    """As in the docs, with what is left out where `told` is false."""
+    assert network.optimizer is not None
+    before = Position(start, 0)
+    for update in range(start + 1, start + updates + 1):
+        loss = network.module(FRAMES).square().mean()
+        penalty = manager.penalty("q") if told else None
+        network.optimizer.zero_grad()
+        (loss if penalty is None else loss + penalty).backward()
+        network.optimizer.step()
+        if told:
+            manager.after_step("q")
+        now = Position(update, 0)
+        if manager.due(before, now):
+            manager.act(now)
+        before = now
+
+
+def test_a_method_that_acts_at_every_step_and_is_never_told_of_one_is_refused():
+    for method, regularizers, line in (
+        (ContinualBackprop(), [], r"cbp acts after every gradient step, .*manager\.after_step\('q'\) after each opt"),
+        (NoMethod(), [L2Init()], r"l2-init adds a penalty to every loss, .*manager\.penalty\('q'\), added to the loss"),
+    ):
+        network = make_network()
+        manager = PlasticityManager([network], method, Never(), regularizers)
+        with pytest.raises(ValueError, match=line) as caught:
+            loop(manager, network, 50)
+        assert "of 10 updates" in str(caught.value)
+        assert "from fire.integrations.hooks import attach; attach(manager)" in str(caught.value)
+        assert "\n" not in str(caught.value)
+        loop(PlasticityManager([network], method, Never(), regularizers), network, 50, told=True)
+        manager = PlasticityManager([network], method, Never(), regularizers)
+        attached = attach(manager)
+        loop(manager, network, 50)
+        attached.detach()
+
+
+def test_an_event_does_not_hide_that_a_regularizer_does_nothing():
+    network = make_network()
+    manager = PlasticityManager([network], Fire(), Every(5), [L2Init()])
+    with pytest.raises(ValueError, match="l2-init adds a penalty to every loss, and of 5 updates"):
+        loop(manager, network, 50)
+    assert len(manager.events) == 0
+
+
+def test_a_schedule_of_a_method_without_events_is_refused():
+    with pytest.raises(ValueError, match=r"cbp acts at every gradient step and has no events: give the manager Never"):
+        PlasticityManager([make_network()], ContinualBackprop(), Every(5))
+    PlasticityManager([make_network()], NoMethod(), Every(5))  # a control, whose events only measure
+
+
+def test_a_manager_that_goes_on_from_a_saved_one_counts_from_there():
+    network = make_network()
+    manager = PlasticityManager([network], Fire(), Every(20), [L2Init()])
+    loop(manager, network, 30, told=True)
+    state, tensors = manager.state_dict(), {name: value.clone() for name, value in manager.tensors().items()}
+    resumed = PlasticityManager([network], Fire(), Every(20), [L2Init()])
+    resumed.load_state_dict(copy.deepcopy(state))
+    resumed.load_tensors(tensors)
+    resumed.act(Position(30, 0))  # at its first boundary
+    with pytest.raises(ValueError, match="of 10 updates"):
+        loop(resumed, network, 20, start=30)

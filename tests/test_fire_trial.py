@@ -1,0 +1,193 @@
+"""A method of one's own is tried before a run begins: mistakes end in one line, and nothing of the run is touched."""
+
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fire import Method, MethodNetwork, Network, Never, NoMethod, PlasticityManager, Reinitialization
+from fire.in_place import values_of
+from fire.streams import global_streams, moved
+from tests.fixtures.small_q_network import FRAMES, make_network, trained_network
+from tests.fixtures.wrong_methods import WRONG, first
+from train_dqn import train
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda kind: kind.__name__)
+def test_a_mistake_is_refused_at_once_in_one_line(wrong: type[Method]):
+    network = trained_network()
+    before = values_of(MethodNetwork.of(network))
+    acts_every_step = not wrong.acts_at_events
+    with pytest.raises(ValueError) as caught:
+        PlasticityManager(
+            [network], NoMethod() if acts_every_step else wrong(), Never(), [wrong()] if acts_every_step else []
+        )
+    assert WRONG[wrong] in str(caught.value)
+    assert f":{wrong.__name__}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    for name, value in values_of(MethodNetwork.of(network)).items():
+        assert torch.equal(value, before[name]), "the trial is on a copy"
+
+
+TINY = [
+    *("--env", "CartPole-v1", "--steps", "60", "--learning-starts", "20", "--batch-size", "8", "--eval-every", "60"),
+    *("--eval-episodes", "1", "--replay-capacity", "100", "--threads", "1", "--device", "cpu", "--measure-every", "0"),
+]
+
+
+@pytest.mark.parametrize("wrong", [kind for kind in WRONG if kind.acts_at_events], ids=lambda kind: kind.__name__)
+def test_no_run_begins_with_a_mistake(wrong: type[Method], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    folder = tmp_path / "run"
+    method = f"{wrong.__module__}:{wrong.__name__}"
+    with pytest.raises(ValueError, match=wrong.__name__) as caught:  # which ends in exit code 2
+        train([*TINY, "--reinit", method, "--run-dir", str(folder)])
+    assert WRONG[wrong] in str(caught.value)
+    assert not folder.exists() or not any(path.name != "lock" for path in folder.iterdir())
+
+
+# Methods that are right
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise(Method):
+    """All that one may do: draw, remember, record."""
+
+    amount: float = 0.1
+
+    def begin(self, network: MethodNetwork) -> None:
+        network.memory["events"] = torch.zeros(())
+
+    def act(self, network: MethodNetwork) -> Mapping[str, float]:
+        for parameter in network.module.parameters():
+            noise = torch.randn(parameter.shape, generator=network.generator)
+            parameter.add_(self.amount * noise)
+        network.memory["events"] += 1
+        return {"amount": self.amount}
+
+    def figures(self, network: MethodNetwork) -> Mapping[str, Tensor]:
+        return {"events": network.memory["events"]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceNoise(Method):
+    """With a generator of its own, as a GPU needs, that begins where the network's says."""
+
+    def act(self, network: MethodNetwork) -> None:
+        seed = int(torch.randint(2**40, (), generator=network.generator))
+        generator = torch.Generator().manual_seed(seed)
+        first(network).add_(torch.randn(first(network).shape, generator=generator))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Downhill(Method):
+    """A step along the gradient of a loss that draws by itself, as one with dropout does."""
+
+    needs_loss: ClassVar[bool] = True
+
+    def act(self, network: MethodNetwork) -> None:
+        assert network.loss is not None
+        parameters = list(network.module.parameters())
+        with torch.enable_grad():
+            gradients = torch.autograd.grad(network.loss(), parameters)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.sub_(0.1 * gradient)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rewrites(Reinitialization):
+    """Halves what it touches."""
+
+    def rewrite(self, module: nn.Module, network: MethodNetwork, touches: Any) -> None:
+        for name, parameter in module.named_parameters():
+            if touches(name):
+                parameter.mul_(0.5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Idle(Method):
+    """Has another name for what it does."""
+
+    def acts(self, network: MethodNetwork) -> None:
+        first(network).mul_(0.5)
+
+
+def rehearsal() -> tuple[list[Network], dict[str, Any]]:
+    network = make_network()
+
+    def loss() -> Tensor:
+        noise = torch.rand(FRAMES.shape) + torch.rand(FRAMES.shape, generator=torch.Generator().manual_seed(0))
+        return network.module(FRAMES * noise).square().mean()
+
+    return [network], {"q": loss}
+
+
+@pytest.mark.parametrize("method", [Noise(), DeviceNoise(), Downhill(), Rewrites()])
+def test_what_is_right_is_taken_and_no_stream_or_weight_moves(method: Method, recwarn: pytest.WarningsRecorder):
+    network, streams = make_network(), global_streams()
+    before = values_of(MethodNetwork.of(network))
+    for how in (None, rehearsal):
+        manager = PlasticityManager([network], method, Never(), rehearsal=how)
+        assert manager.notes == []
+    assert not recwarn.list
+    assert moved(streams) is None
+    assert all(torch.equal(value, before[name]) for name, value in values_of(MethodNetwork.of(network)).items())
+    assert network.module.get_submodule("head").training
+
+
+def test_one_that_does_nothing_is_said_to(recwarn: pytest.WarningsRecorder):
+    manager = PlasticityManager([make_network()], Idle(), Never())
+    wanted = "changed nothing when it was tried on the networks of the first day: it has no act(), only acts(); "
+    assert [str(warning.message) for warning in recwarn.list] == manager.notes
+    assert f"{wanted}nearest is act" in manager.notes[0]
+
+
+def test_a_run_says_it_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    train([*TINY, "--reinit", "tests.test_fire_trial:Idle", "--run-dir", str(tmp_path / "run")])
+    assert "warning: tests.test_fire_trial:Idle changed nothing when it was tried" in capsys.readouterr().err
+
+
+def test_networks_that_cannot_be_copied_are_said_and_not_refused():
+    def fail() -> Any:
+        raise RuntimeError("no\ncopy")
+
+    manager = PlasticityManager([make_network()], Noise(), Never(), rehearsal=fail)
+    wanted = ":Noise was not tried beforehand: no copy of the networks can be made (RuntimeError: no copy)"
+    assert [wanted in note for note in manager.notes] == [True]
+
+
+@pytest.mark.parametrize("draw", [torch.rand, np.random.rand, lambda count: random.random()])
+def test_a_stream_that_was_drawn_from_has_moved_and_is_put_back(draw: Any):
+    from fire.streams import restore_streams
+
+    before = global_streams()
+    draw(3)
+    assert moved(before) is not None
+    restore_streams(before)
+    assert moved(before) is None
+
+
+def test_built_in_methods_are_not_tried(monkeypatch: pytest.MonkeyPatch):
+    from fire import METHODS, Fire
+
+    def fail() -> Any:
+        raise AssertionError("tried")
+
+    assert Fire in METHODS.values()
+    assert PlasticityManager([make_network()], Fire(), Never(), rehearsal=fail).notes == []
+
+
+@pytest.mark.slow
+def test_the_trial_takes_seconds_at_published_sizes():
+    from agents import SAC, SACSettings
+
+    agent = SAC(51, 19, SACSettings(), seed=np.random.SeedSequence(0))
+    started = time.process_time()
+    PlasticityManager(agent.plastic(), Noise(), Never())
+    assert time.process_time() - started < 10

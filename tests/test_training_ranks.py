@@ -1,0 +1,91 @@
+"""The rank of features is taken on four examples for each where that costs little; where not, a run says so."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from fire.activity import feature_measures
+from fire.measures import feature_width, measure
+from tests.fixtures.small_q_network import FRAMES, make_network
+from train_dqn import train
+from training.agent_run import AgentRun
+from training.checkpoint import read_checkpoint
+from training.learners import LEARNERS
+from training.lines import read_lines
+from training.ranks import affordable, notes_on_ranks
+
+CPU = torch.device("cpu")
+TINY = [
+    *("--env", "CartPole-v1", "--learning-starts", "40", "--batch-size", "64", "--eval-every", "400"),
+    *("--eval-episodes", "1", "--replay-capacity", "500", "--threads", "1", "--device", "cpu"),
+]
+
+
+def test_features_are_those_of_the_examples_that_it_is_run_on():
+    network = make_network()
+    assert feature_width(network) == 8
+    more = torch.cat([FRAMES, 2 * FRAMES, FRAMES.flip(0)])
+    found = measure(
+        network,
+        loss=lambda: network.module(FRAMES).square().mean(),
+        run=lambda: network.module(more),
+    )
+    encoder, head = network.module.get_submodule("encoder"), network.module.get_submodule("head")
+    with torch.no_grad():
+        features = head.get_submodule("1")(head.get_submodule("0")(encoder(more)))
+    assert found["feature_examples"] == 48
+    for name, value in feature_measures(features).items():
+        assert found[name] == pytest.approx(float(value), rel=1e-6)
+    few = measure(network, loss=lambda: network.module(FRAMES).square().mean())
+    assert "feature_examples" not in few
+    assert {name: value for name, value in few.items() if name.startswith("dormant")} == {
+        name: value for name, value in found.items() if name.startswith("dormant")
+    }, "units are looked at on the loss's examples as before"
+
+
+@pytest.mark.parametrize(
+    ("agent", "preset", "widths", "taken"),
+    [
+        ("sac", "paper", {"actor": 128, "critic": 512}, {"actor", "critic"}),
+        ("sac", "quick", {"actor": 64, "critic": 128}, {"actor", "critic"}),
+        ("dqn", "paper", {"q": 512}, set()),
+        ("dqn", "quick", {"q": 128}, {"q"}),
+    ],
+)
+def test_published_sizes_take_enough_examples_or_say_that_they_do_not(agent, preset, widths, taken):
+    config = LEARNERS[agent].presets[preset].config
+    assert isinstance(config, AgentRun)
+    batch_size, every = config.agent.batch_size, config.run.measure_every
+    wanted = {name: 4 * width for name, width in widths.items()}
+    found = affordable(wanted, batch_size, every, CPU)
+    assert set(found) == taken
+    assert affordable(wanted, batch_size, every, torch.device("cuda")) == wanted
+    notes = notes_on_ranks(wanted, found, 256, batch_size)
+    assert len(notes) == len(wanted) - len(taken)
+    for note in notes:
+        assert "q/effective_rank is of 256 examples, and so at most 256, for 512 features" in note
+        assert note.endswith("--measure-every 3,840 takes 2,048")
+        assert affordable(wanted, batch_size, 3_840, CPU) == wanted
+        assert affordable(wanted, batch_size, 3_839, CPU) == {}
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_a_run_says_how_many_there_were_and_is_the_same_with_and_without(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    flags = [*TINY, "--steps", "400", "--hidden-width", "16"]
+    train([*flags, "--measure-every", "100", "--run-dir", str(tmp_path / "some")])
+    said = capsys.readouterr()
+    assert "ranks of features want 64 transitions: too low while the replay holds" not in said.out + said.err
+    lines = [line for line in read_lines(tmp_path / "some" / "metrics.jsonl") if line["kind"] == "measures"]
+    assert lines
+    for line in lines:
+        assert line["q/feature_examples"] == 64
+        assert 1 <= line["q/effective_rank"] <= 16
+    train([*flags, "--measure-every", "0", "--run-dir", str(tmp_path / "none")])
+    some, none = (read_checkpoint(tmp_path / name, 400) for name in ("some", "none"))
+    assert some.learner.keys() == none.learner.keys()
+    for name, value in some.learner.items():
+        assert torch.equal(value, none.learner[name]), name
+    assert torch.equal(some.tensors["generator.replay"], none.tensors["generator.replay"])
