@@ -5,7 +5,7 @@ from .aliases import INTERVENTIONS, Intervention, NoIntervention, describe_inter
 from .event import Event, NetworkReport
 from .finite import first_not_finite
 from .manager import PlasticityManager
-from .matrices import Inventory, Matrix, take_inventory
+from .matrices import Inventory, Matrix, register_matrices, take_inventory
 from .measures import deviation_from_isometry, measure, singular_values, squared_frobenius_error
 from .methods import (
     METHODS,
@@ -31,6 +31,7 @@ from .regularizers import REGULARIZERS, L2Init, Parseval, Spectral, WeightDecay
 from .report import MatrixReport
 from .schedule import At, Either, Every, Never, Position, Schedule
 from .spelling import describe_methods, describe_regularizers, parse_method, parse_regularizer, spell
+from .statistics import refresh_statistics_
 from .trigger import MEASURES, Trigger, parse_trigger
 from .units import HiddenLayer, Weights, hidden_layers, new_draw
 
@@ -95,6 +96,8 @@ __all__ = [
     "parse_regularizer",
     "parse_trigger",
     "polar_factor",
+    "refresh_statistics_",
+    "register_matrices",
     "restore_structure",
     "singular_values",
     "spell",
