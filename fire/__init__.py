@@ -32,8 +32,9 @@ from .report import MatrixReport
 from .schedule import At, Either, Every, Never, Position, Schedule
 from .spelling import describe_methods, describe_regularizers, parse_method, parse_regularizer, spell
 from .statistics import refresh_statistics_
+from .tracing import UnitsReport, declare_units
 from .trigger import MEASURES, Trigger, parse_trigger
-from .units import HiddenLayer, Weights, hidden_layers, new_draw
+from .units import HiddenLayer, Weights, hidden_layers, new_draw, units_between
 
 __all__ = [
     "INTERVENTIONS",
@@ -79,9 +80,11 @@ __all__ = [
     "Solver",
     "Spectral",
     "Trigger",
+    "UnitsReport",
     "Watch",
     "WeightDecay",
     "Weights",
+    "declare_units",
     "describe_interventions",
     "describe_methods",
     "describe_regularizers",
@@ -103,4 +106,5 @@ __all__ = [
     "spell",
     "squared_frobenius_error",
     "take_inventory",
+    "units_between",
 ]

@@ -5,6 +5,7 @@ SFE(W, W') = ||W - W'||_F^2 of the stored weights. `measure` asks for all there 
 of singular values (spectra.py), of norms (weights.py) and of the loss's Hessian (curvature.py).
 """
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import overload
@@ -12,7 +13,7 @@ from typing import overload
 import torch
 from torch import Tensor, nn
 
-from .activity import HeadInput, Watch, feature_measures, unit_measures
+from .activity import HeadInput, Watch, feature_measures, missing_measures, unit_measures
 from .curvature import top_eigenvalue
 from .matrices import Matrix, Patterns, Split, take_inventory
 from .network import Loss, Network
@@ -31,7 +32,7 @@ def measure(
     to the reference, by default the initial values. Of one pass forward and backward through `loss`, if it is given:
     `gradient_norm`; of hidden units that are known, `dormant`, `dead` and `active`; of what the head is given,
     `effective_rank`, `stable_rank` and `feature_norm`. On request `hessian`, its top eigenvalue, which takes longer by
-    far. What cannot be asked of a network is absent. Nothing is changed: gradients, optimizer, random streams and
+    far. What cannot be asked of a network is absent, and said in a warning. Nothing is changed: gradients, optimizer, random streams and
     buffers stay as they were, and all values come from the device at once.
     """
     if hessian and loss is None:
@@ -43,6 +44,8 @@ def measure(
     top: dict[str, float] = {}
     if loss is not None:
         layers = hidden_layers(network.module)
+        if missing := missing_measures(network, layers):
+            warnings.warn(missing, stacklevel=2)
         with undisturbed(network), Watch(network.module, layers) as watch, HeadInput(network) as head_input:
             value = loss()
             found |= unit_measures(watch)

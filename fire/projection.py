@@ -25,6 +25,7 @@ CAVEATS = {
     "tied": "tied to an embedding (tied='project' projects them, as the published language runs do)",
     "depthwise": "depthwise convolutions (depthwise='project' gives each filter the length 1/sqrt(kernel positions))",
 }
+SHOWN = 4  # names in a line about what all of them have in common
 FUSED = ("c_attn", "qkv", "qkv_proj", "to_qkv", "Wqkv")  # common names of query, key and value in one layer
 
 
@@ -82,8 +83,9 @@ def notes(projected: Iterable[str], stale: Iterable[str]) -> list[str]:
         advice = f"split={{'*.{fused[0].removesuffix('.weight').rpartition('.')[2]}': 3}} would project each"
         rows.append(f"projected as one, though named like query, key and value: {', '.join(fused)}; {advice}")
     if stale := tuple(stale):
+        shown = ", ".join(stale if len(stale) <= SHOWN else [*stale[: SHOWN - 1], f"and {len(stale) - SHOWN + 1} more"])
         rows.append(
-            f"running statistics are still of the old weights: {', '.join(stale)}; before it is evaluated, train the "
+            f"running statistics are still of the old weights: {shown}; before it is evaluated, train the "
             "module or call fire.refresh_statistics_(module, batches)"
         )
     return rows

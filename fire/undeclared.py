@@ -26,12 +26,14 @@ def message(undeclared: Sequence[str], module: nn.Module) -> str:
 
 def _about_plain(names: Sequence[str]) -> str:
     quoted = ", ".join(map(repr, names))
-    what = f"weight {quoted}: its module does" if len(names) == 1 else f"weights {quoted}: their modules do"
+    what = f"weight {quoted}: its module does not say what matrices it holds"
+    what = what if len(names) == 1 else f"weights {quoted}: their modules do not say what matrices they hold"
     these = ("the module", "the weight") if len(names) == 1 else ("each module", "the weights")
     exclude = repr(names[0]) if len(names) == 1 else repr(tuple(names))
     return (
-        f"{what} not say what matrices it holds; give {these[0]} a method plastic_matrices() that yields fire.Matrix "
-        f"records, or name its class to fire.register_matrices, or leave {these[1]} out (fire_: exclude={exclude})"
+        f"{what}; give {these[0]} a method plastic_matrices() that yields fire.Matrix records, or name its class to "
+        f"fire.register_matrices, or leave {these[1]} out (--reinit fire:exclude={'|'.join(names)}; fire_: "
+        f"exclude={exclude})"
     )
 
 

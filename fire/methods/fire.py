@@ -60,7 +60,8 @@ class Fire(Reinitialization):
                 f"steps={self.steps}: at least 1, at most {MOST_STEPS:,}, and only for the solvers newton-schulz and "
                 "polar-express"
             )
-        for pattern in (*self.include, *self.exclude, *(pattern for pattern, _ in self.split)):  # type: ignore[misc]
+        splits = (pattern for pattern, _ in as_split(self.split))
+        for pattern in (*as_patterns(self.include), *as_patterns(self.exclude), *splits):
             if not pattern or any(sign in pattern for sign in ",|"):
                 raise ValueError(f"pattern {pattern!r} given; allowed are names with neither a comma nor |")
 
