@@ -32,8 +32,8 @@ def measure(
     to the reference, by default the initial values. Of one pass forward and backward through `loss`, if it is given:
     `gradient_norm`; of hidden units that are known, `dormant`, `dead` and `active`; of what the head is given,
     `effective_rank`, `stable_rank` and `feature_norm`. On request `hessian`, its top eigenvalue, which takes longer by
-    far. What cannot be asked of a network is absent, and said in a warning. Nothing is changed: gradients, optimizer, random streams and
-    buffers stay as they were, and all values come from the device at once.
+    far. What cannot be asked of a network is absent, and a warning says so. Nothing is changed: gradients, optimizer,
+    random streams and buffers stay as they were, and all values come from the device at once.
     """
     if hessian and loss is None:
         raise ValueError(f"network {network.name!r} has no loss, whose Hessian was asked for")

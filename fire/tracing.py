@@ -7,7 +7,7 @@ Nothing else of the module is called, and nothing is changed but for the declara
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -65,17 +65,25 @@ def declare_units(module: nn.Module, *inputs: Any, **named: Any) -> UnitsReport:
 
     Buffers, random streams and modes are the same afterwards. What `hidden_layers` knew before stays as it was.
     """
+    traced = trace_units(module, *inputs, **named)
     vars(module).pop("plastic_units", None)
     known = find_layers(module)
     covered = {layer.incoming[0].name for layer in known}
-    found = [layer for layer in trace_units(module, *inputs, **named) if layer.incoming[0].name not in covered]
+    found = [layer for layer in traced if layer.incoming[0].name not in covered]
     vars(module)["plastic_units"] = partial(iter, (*known, *found))
     layers = hidden_layers(module)
     incoming = {layer.incoming[0].name for layer in layers}
-    weights = {matrix.parameter for matrix in take_inventory(module).matrices} - incoming
-    names = {parameter: name for name, parameter in module.named_parameters(remove_duplicate=False)}
-    owners = [name.rpartition(".")[0] for name in names.values() if name in weights]
+    others = [matrix for matrix in take_inventory(module).matrices if matrix.parameter not in incoming]
+    modules = {name for name, _ in module.named_modules()}
+    owners = [_owner(matrix.name, modules) for matrix in others]
     return UnitsReport(layers, tuple(dict.fromkeys(owners)))
+
+
+def _owner(name: str, modules: Collection[str]) -> str:
+    """The module that holds a matrix."""
+    while name not in modules:
+        name = name.rpartition(".")[0]
+    return name
 
 
 def trace_units(module: nn.Module, *inputs: Any, **named: Any) -> tuple[HiddenLayer, ...]:

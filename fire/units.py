@@ -177,13 +177,11 @@ def units_between(module: nn.Module, source: str, *readers: str, norm: str = "")
 
     `readers` are all layers that are given the units, right behind the activation; `norm` stands before it.
     """
-    layer = layer_between(
-        source, module.get_submodule(source), [(name, module.get_submodule(name)) for name in readers]
-    )
+    known = [(name, module.get_submodule(name)) for name in readers]
+    layer = layer_between(source, module.get_submodule(source), known)
     if layer is None or not readers:
-        raise ValueError(
-            f"units_between: the units of {source!r} cannot be told apart in {', '.join(readers) or 'none'}"
-        )
+        listed = ", ".join(readers) or "none given"
+        raise ValueError(f"units_between: the units of {source!r} cannot be told apart in its readers ({listed})")
     gains = _gains([(norm, module.get_submodule(norm))], layer.shape) if norm else ()
     by_unit = units_seen_by(module.get_submodule(readers[0]), module.get_submodule(source))
     return replace(layer, by_unit=by_unit, read_by=readers[0], norm=gains)
