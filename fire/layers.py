@@ -86,7 +86,7 @@ def own_matrices(module: nn.Module) -> tuple[Iterable[Matrix], bool]:
             return KNOWN[kind](module), kind is nn.MultiheadAttention
     if isinstance(module, DeclaresMatrices):
         return module.plastic_matrices(), True
-    return (_transposed(module), False) if _is_transposed_linear(module) else ((), False)
+    return (_transposed(module), False) if is_transposed_linear(module) else ((), False)
 
 
 def _linear(module: nn.Linear) -> Iterator[Matrix]:
@@ -94,7 +94,7 @@ def _linear(module: nn.Linear) -> Iterator[Matrix]:
         yield Matrix("weight", weight, *weight.shape)
 
 
-def _is_transposed_linear(module: nn.Module) -> bool:
+def is_transposed_linear(module: nn.Module) -> bool:
     """Hugging Face's Conv1D, known by its name and layout: weight (in, out), `nf` outputs."""
     weight = module._parameters.get("weight")
     named = any(kind.__name__ == "Conv1D" for kind in type(module).__mro__)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from .matrices import take_inventory
-from .unit_weights import HiddenLayer, Weights, as_it_is, layer_between, units_seen_by
+from .unit_weights import HiddenLayer, Weights, as_it_is, has_weight, layer_between, units_seen_by
 from .units import find_layers, hidden_layers
 
 Node: TypeAlias = Any  # of autograd's graph
@@ -111,7 +111,7 @@ class _Place:
     """A layer with weights, and what it was given or gave."""
 
     name: str
-    layer: nn.Linear | _ConvNd
+    layer: nn.Module
     shape: torch.Size
     node: Node
 
@@ -125,7 +125,7 @@ class _Marks:
         self._runs: dict[nn.Module, int] = {}
         self._handles = []
         for name, child in module.named_modules():
-            if isinstance(child, nn.Linear | _ConvNd):
+            if has_weight(child):
                 self._handles.append(child.register_forward_pre_hook(partial(self._enter, name)))
                 self._handles.append(child.register_forward_hook(partial(self._leave, name)))
 
@@ -256,7 +256,7 @@ def _fits(source: _Place, reader: _Place, region: list[Node]) -> bool:
     """Whether the reader is given the units where the views of weights expect them."""
     kinds = [_kind(node) for node in region]
     views = [node for node in region if _kind(node) in VIEWS]
-    if isinstance(source.layer, nn.Linear):
+    if not isinstance(source.layer, _ConvNd):
         return source.shape == reader.shape and not views and not POOLS & set(kinds)
     units = source.shape[1] if len(source.shape) > len(source.layer.kernel_size) + 1 else -1  # -1: without a batch
     if units != source.layer.out_channels or reader.shape[0] != source.shape[0]:

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
+
+from .layers import is_transposed_linear
 
 ByUnit = Callable[[Tensor], Tensor]
 
@@ -50,17 +53,15 @@ def layer_between(
     name: str, module: nn.Module, readers: Sequence[tuple[str, nn.Module]], flattened: bool = False
 ) -> HiddenLayer | None:
     """The units that `module` feeds; None where some weight is not told apart by unit, as in grouped convolutions."""
-    if not isinstance(module, nn.Linear | _ConvNd) or "weight" not in module._parameters:
+    if not all(has_weight(each) for each in (module, *(reader for _, reader in readers))):
         return None
-    if not all(isinstance(reader, nn.Linear | _ConvNd) and "weight" in reader._parameters for _, reader in readers):
-        return None
-    units = module.out_features if isinstance(module, nn.Linear) else module.out_channels
+    units = outputs(module)
     into = _incoming_view(module)
     out_of = [_outgoing_view(reader, module, units, flattened) for _, reader in readers]
     if into is None or None in out_of:
         return None
     incoming = [Weights(f"{name}.weight", into)]
-    if module.bias is not None:
+    if module._parameters.get("bias") is not None:
         incoming.append(Weights(f"{name}.bias", as_it_is))
     outgoing = tuple(
         Weights(
@@ -69,13 +70,26 @@ def layer_between(
         for (reader_name, reader), view in zip(readers, out_of, strict=True)
         if view is not None
     )
-    by_unit = units_last if isinstance(module, nn.Linear) else units_second
+    by_unit = units_second if isinstance(module, _ConvNd) else units_last
     return HiddenLayer(name, (units,), tuple(incoming), outgoing, by_unit)
 
 
-def _incoming_view(module: nn.Linear | _ConvNd) -> ByUnit | None:
-    if isinstance(module, nn.Linear):
-        return as_it_is
+def has_weight(module: nn.Module) -> bool:
+    """Whether it is a linear layer or a convolution, with a weight of its own."""
+    known = isinstance(module, nn.Linear | _ConvNd) or is_transposed_linear(module)
+    return known and "weight" in module._parameters
+
+
+def outputs(module: Any) -> int:
+    """How many units a layer with a weight feeds."""
+    if isinstance(module, _ConvNd):
+        return module.out_channels
+    return module.out_features if isinstance(module, nn.Linear) else module.nf
+
+
+def _incoming_view(module: nn.Module) -> ByUnit | None:
+    if not isinstance(module, _ConvNd):
+        return as_it_is if isinstance(module, nn.Linear) else _inputs_first
     if module.groups > 1:
         return None
     return _inputs_first if module.transposed else as_it_is
@@ -84,10 +98,12 @@ def _incoming_view(module: nn.Linear | _ConvNd) -> ByUnit | None:
 def _outgoing_view(module: nn.Module, source: nn.Module, units: int, flattened: bool) -> ByUnit | None:
     """Of the weights that read a source's units. A linear layer reads a convolution's only when these are flattened."""
     if isinstance(module, _ConvNd):
-        if isinstance(source, nn.Linear) or flattened or module.groups > 1 or module.in_channels != units:
+        if not isinstance(source, _ConvNd) or flattened or module.groups > 1 or module.in_channels != units:
             return None
         return as_it_is if module.transposed else _inputs_first
-    assert isinstance(module, nn.Linear)
+    if not isinstance(module, nn.Linear):
+        alike = not isinstance(source, _ConvNd) and not flattened and module.get_parameter("weight").shape[0] == units
+        return as_it_is if alike else None
     positions, rest = divmod(module.in_features, units)
     if rest or not positions or (not flattened and (positions > 1 or isinstance(source, _ConvNd))):
         return None
@@ -126,9 +142,8 @@ def units_second(values: Tensor) -> Tensor:
 
 def units_seen_by(reader: nn.Module, source: nn.Module) -> ByUnit:
     """What a layer is given of another's units, as (units, samples)."""
-    if isinstance(source, nn.Linear):
+    if not isinstance(source, _ConvNd):
         return units_last
-    assert isinstance(source, _ConvNd)
     return units_second if isinstance(reader, _ConvNd) else partial(_units_flattened, units=source.out_channels)
 
 

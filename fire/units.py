@@ -17,7 +17,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _MaxPoolNd
 
 from .injected import Injected
-from .unit_weights import ByUnit, HiddenLayer, Weights, as_it_is, layer_between, new_draw, units_seen_by
+from .unit_weights import ByUnit, HiddenLayer, Weights, as_it_is, has_weight, layer_between, new_draw, units_seen_by
 
 __all__ = ["ByUnit", "DeclaresUnits", "HiddenLayer", "Weights", "chain", "hidden_layers", "new_draw", "units_between"]
 
@@ -95,7 +95,7 @@ def chain(parts: Iterable[tuple[str, nn.Module]]) -> Iterator[HiddenLayer]:
     for name, module in _unrolled(parts):
         if isinstance(module, Injected):
             readers += [reader for part in _frozen_parts(name, module) for reader in _first_weights(part)]
-        elif isinstance(module, nn.Linear | _ConvNd) and "weight" in module._parameters:
+        elif has_weight(module):
             known = weight and activation and layer_between(*weight, [*readers, (name, module)], flattened)
             if known and activation:
                 yield replace(known, name=activation, norm=_gains(norms, known.shape))
@@ -114,7 +114,7 @@ def chain(parts: Iterable[tuple[str, nn.Module]]) -> Iterator[HiddenLayer]:
 
 def _keeps_apart(module: nn.Module, source: nn.Module) -> bool:
     """Whether the units of `source` can be told apart behind the module: pools work on what is linear layers' units."""
-    return not isinstance(module, nn.Flatten) and not (isinstance(module, POOLS) and isinstance(source, nn.Linear))
+    return not isinstance(module, nn.Flatten) and not (isinstance(module, POOLS) and not isinstance(source, _ConvNd))
 
 
 def _find(name: str, module: nn.Module) -> Iterator[HiddenLayer]:
