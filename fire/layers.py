@@ -5,6 +5,7 @@ one weight holds side by side (gates, query and key and value) is projected apar
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
@@ -119,6 +120,7 @@ def _attention(module: nn.MultiheadAttention) -> Iterator[Matrix]:
         yield Matrix(name, view, *view.shape)
 
 
+RECURRENT = re.compile(r"weight_(ih|hh|hr)(_l\d+(_reverse)?)?")
 # In the order in which torch stores them.
 GATES = {4: ("input", "forget", "cell", "output"), 3: ("reset", "update", "new")}
 
@@ -126,7 +128,7 @@ GATES = {4: ("input", "forget", "cell", "output"), 3: ("reset", "update", "new")
 def _recurrent(module: RNNBase | RNNCellBase) -> Iterator[Matrix]:
     """A matrix for each gate, from the inputs and from the hidden units, in each layer and direction."""
     for name, weight in module._parameters.items():
-        if weight is None or not name.startswith("weight_") or name.endswith(("_g", "_v", "_orig")):
+        if weight is None or not RECURRENT.fullmatch(name):
             continue
         gates = 1 if name.startswith("weight_hr") else weight.shape[0] // module.hidden_size  # hr: LSTM's projection
         for index, view in enumerate(weight.chunk(gates)):
