@@ -5,7 +5,7 @@ from .aliases import INTERVENTIONS, Intervention, NoIntervention, describe_inter
 from .event import Event, NetworkReport
 from .finite import first_not_finite
 from .manager import PlasticityManager
-from .matrices import Inventory, Matrix, take_inventory
+from .matrices import Inventory, Matrix, register_matrices, take_inventory
 from .measures import deviation_from_isometry, measure, singular_values, squared_frobenius_error
 from .methods import (
     METHODS,
@@ -31,8 +31,10 @@ from .regularizers import REGULARIZERS, L2Init, Parseval, Spectral, WeightDecay
 from .report import MatrixReport
 from .schedule import At, AtUpdates, Either, Every, Never, Position, Schedule
 from .spelling import describe_methods, describe_regularizers, parse_method, parse_regularizer, spell
+from .statistics import refresh_statistics_
+from .tracing import UnitsReport, declare_units
 from .trigger import MEASURES, Trigger, parse_trigger
-from .units import HiddenLayer, Weights, hidden_layers, new_draw
+from .units import HiddenLayer, Weights, hidden_layers, new_draw, units_between
 
 __all__ = [
     "INTERVENTIONS",
@@ -79,9 +81,11 @@ __all__ = [
     "Solver",
     "Spectral",
     "Trigger",
+    "UnitsReport",
     "Watch",
     "WeightDecay",
     "Weights",
+    "declare_units",
     "describe_interventions",
     "describe_methods",
     "describe_regularizers",
@@ -96,9 +100,12 @@ __all__ = [
     "parse_regularizer",
     "parse_trigger",
     "polar_factor",
+    "refresh_statistics_",
+    "register_matrices",
     "restore_structure",
     "singular_values",
     "spell",
     "squared_frobenius_error",
     "take_inventory",
+    "units_between",
 ]

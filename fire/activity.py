@@ -54,6 +54,18 @@ def unit_measures(activations: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
+def missing_measures(network: Network, layers: Sequence[HiddenLayer]) -> str:
+    """Which measures cannot be taken of a network, and what would let them; in one line, empty where all can."""
+    lines = []
+    if not layers:
+        advice = "fire.declare_units(module, inputs) finds those of most modules"
+        lines.append(f"no hidden units are known, so dormant, dead and active are missing ({advice})")
+    if not network.head:
+        missing = "effective_rank, stable_rank and feature_norm are missing"
+        lines.append(f"it names no head, so {missing} (fire.Network: head=NAMES)")
+    return f"network {network.name!r}: {'; '.join(lines)}" if lines else ""
+
+
 def dormancy_scores(values: Tensor) -> Tensor:
     """mean |h| of each unit over the mean of its layer, (*shape, samples) -> (*shape); NaN where that is not finite."""
     means = values.abs().mean(-1)
@@ -88,8 +100,15 @@ class Watch(Mapping[str, Tensor], AbstractContextManager["Watch"]):
         self._outputs: dict[str, Tensor] = {}
         self._trained: set[str] = set()
         self._handles = [
-            module.get_submodule(name).register_forward_hook(partial(self._keep, name)) for name in self._layers
+            module.get_submodule(layer.read_by).register_forward_pre_hook(partial(self._keep_input, name))
+            if layer.read_by
+            else module.get_submodule(name).register_forward_hook(partial(self._keep, name))
+            for name, layer in self._layers.items()
         ]
+
+    def _keep_input(self, name: str, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if inputs:
+            self._keep(name, module, (), inputs[0])
 
     def _keep(self, name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if output.requires_grad:

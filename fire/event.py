@@ -22,9 +22,10 @@ class NetworkReport(ReportAliases):
     seconds: float
     outcome: Mapping[str, float] = field(default_factory=dict)  # what the method itself says it did
     singular_values: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False, repr=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)  # what was left as it was, what is to be done; not stored
 
     def __str__(self) -> str:
-        return "\n".join([self.name, table(self.matrices), *([self.said()] if self.outcome else [])])
+        return "\n".join([self.name, table(self.matrices), *([self.said()] if self.outcome else []), *self.notes])
 
     def said(self) -> str:
         """What the method itself says it did, in a line."""

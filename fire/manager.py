@@ -10,7 +10,6 @@ from torch import Tensor
 from .activity import Watch
 from .aliases import ManagerAliases, renamed
 from .event import Event, NetworkReport
-from .matrices import take_inventory
 from .measures import Run, measure
 from .methods import Method
 from .network import Loss, MethodNetwork, Network
@@ -208,16 +207,17 @@ class PlasticityManager(ManagerAliases):
 
     @torch.no_grad()
     def _act_on(self, network: MethodNetwork) -> NetworkReport:
-        before = {matrix.name: Snapshot.of(matrix) for matrix in take_inventory(network.module).matrices}
+        before = {matrix.name: Snapshot.of(matrix) for matrix in self.method.inventory(network.module).matrices}
         probe = next(network.module.parameters())
         started = clock(probe)
         self.method.restructure(network)
         outcome = self.method.act(network) or {}
         seconds = clock(probe) - started
-        kept = [matrix for matrix in take_inventory(network.module).matrices if matrix.name in before]
+        kept = [matrix for matrix in self.method.inventory(network.module).matrices if matrix.name in before]
         values = {matrix.name: before[matrix.name].singular_values_now(matrix) for matrix in kept}
         rows = tuple(before[matrix.name].compare(matrix, values[matrix.name][1]) for matrix in kept)
-        return NetworkReport(network.name, rows, seconds, dict(outcome), values)
+        notes = tuple(self.method.notes(network))
+        return NetworkReport(network.name, rows, seconds, dict(outcome), values, notes)
 
     def after_step(self, network_name: str) -> None:
         self._told.hear("after_step")

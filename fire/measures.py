@@ -5,6 +5,7 @@ SFE(W, W') = ||W - W'||_F^2 of the stored weights. `measure` asks for all there 
 of singular values (spectra.py), of norms (weights.py) and of the loss's Hessian (curvature.py).
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeAlias, overload
@@ -12,7 +13,7 @@ from typing import TypeAlias, overload
 import torch
 from torch import Tensor, nn
 
-from .activity import HeadInput, Watch, feature_measures, unit_measures
+from .activity import HeadInput, Watch, feature_measures, missing_measures, unit_measures
 from .curvature import top_eigenvalue
 from .matrices import Matrix, Patterns, Split, take_inventory
 from .network import Loss, Network
@@ -45,8 +46,8 @@ def measure(
     `effective_rank`, `stable_rank` and `feature_norm`: no rank is higher than the number of examples, so that four for
     each feature are few enough. `run`, which runs the module on as many, is then asked for these instead of the loss,
     and `feature_examples` says how many there were. On request `hessian`, its top eigenvalue, which takes longer by
-    far. What cannot be asked of a network is absent. Nothing is changed: gradients, optimizer, random streams and
-    buffers stay as they were, and all values come from the device at once.
+    far. What cannot be asked of a network is absent, and a warning says so. Nothing is changed: gradients, optimizer,
+    random streams and buffers stay as they were, and all values come from the device at once.
     """
     if hessian and loss is None:
         raise ValueError(f"network {network.name!r} has no loss, whose Hessian was asked for")
@@ -57,6 +58,8 @@ def measure(
     top: dict[str, float] = {}
     if loss is not None:
         layers = hidden_layers(network.module)
+        if missing := missing_measures(network, layers):
+            warnings.warn(missing, stacklevel=2)
         with undisturbed(network), Watch(network.module, layers) as watch, HeadInput(network) as head_input:
             value = loss()
             found |= unit_measures(watch)

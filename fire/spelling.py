@@ -70,8 +70,8 @@ def spell(method: Method, presets: Presets | None = None) -> str:
             return known_name
         if type(preset) is kind and ":" in name:
             name, usual = known_name, {field.name: getattr(preset, field.name) for field in fields(kind)}
-    values = {field.name: getattr(method, field.name) for field in fields(kind)}
-    changed = [f"{key}={_text(value)}" for key, value in values.items() if value != usual[key]]
+    values = [(field, getattr(method, field.name)) for field in fields(kind)]
+    changed = [f"{field.name}={_text(value, field)}" for field, value in values if value != usual[field.name]]
     return ":".join([name, ",".join(changed)] if changed else [name])
 
 
@@ -102,7 +102,7 @@ def _describe(method: Method, field: "Field[Any]") -> str:
     """A field, with its value in this method, as a preset may have another than its class."""
     hint = get_type_hints(type(method))[field.name]
     allowed = f" ({', '.join(map(str, get_args(hint)))})" if get_origin(hint) is Literal else ""
-    return f"  {field.name}={_text(getattr(method, field.name))}: {field.metadata.get('help', '')}{allowed}"
+    return f"  {field.name}={_text(getattr(method, field.name), field)}: {field.metadata.get('help', '')}{allowed}"
 
 
 def _known(kinds: Mapping[str, type[Method]], presets: Presets | None = None) -> dict[str, Method]:
@@ -123,6 +123,7 @@ def _imported(module: str, class_name: str) -> type[Method]:
 def _values(kind: type[Method], text: str) -> dict[str, Any]:
     hints = get_type_hints(kind)
     names = [field.name for field in fields(kind)]
+    readers = {field.name: field.metadata["read"] for field in fields(kind) if "read" in field.metadata}
     values: dict[str, Any] = {}
     for item in filter(None, text.split(",")):
         key, equals, value = (part.strip() for part in item.partition("="))
@@ -133,7 +134,7 @@ def _values(kind: type[Method], text: str) -> dict[str, Any]:
             raise ValueError(f"{kind.__name__} has no field {key!r}; {has}")
         if key in values:
             raise ValueError(f"{kind.__name__}: field {key!r} was given twice")
-        values[key] = _value(key, value, hints[key])
+        values[key] = readers[key](value) if key in readers else _value(key, value, hints[key])
     return values
 
 
@@ -155,5 +156,8 @@ def _value(key: str, text: str, hint: Any) -> Any:
     raise ValueError(f"{key}={text} is not of type {getattr(kind, '__name__', kind)}")
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, field: "Field[Any]") -> str:
+    """As `_value`, or the field's own `read`, takes it."""
+    if "write" in field.metadata:
+        return field.metadata["write"](value)
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)

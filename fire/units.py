@@ -2,24 +2,25 @@
 
 A unit is one output of an activation module: a linear layer's, a convolution's channel, each ensemble member's own.
 Known are layers of torch that follow one another in `nn.Sequential`: weight, activation, the weights that read it. Any
-other module declares its units by a method `plastic_units(self) -> Iterable[HiddenLayer]`, names relative to itself.
+other module declares its units by a method `plastic_units(self) -> Iterable[HiddenLayer]`, names relative to itself, as
+`units_between` makes them; `declare_units` (tracing.py) finds them by a forward pass.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _MaxPoolNd
 
 from .injected import Injected
+from .unit_weights import ByUnit, HiddenLayer, Weights, as_it_is, has_weight, layer_between, new_draw, units_seen_by
 
-ByUnit = Callable[[Tensor], Tensor]
+__all__ = ["ByUnit", "DeclaresUnits", "HiddenLayer", "Weights", "chain", "hidden_layers", "new_draw", "units_between"]
+
 
 # fmt: off
 ACTIVATIONS = (
@@ -27,42 +28,12 @@ ACTIVATIONS = (
     nn.Tanh, nn.Hardtanh, nn.Sigmoid,
 )
 # What stands between weights and keeps units apart: each is read by its own weights, though norms level their values.
+NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, _NormBase)
 POOLS = (_MaxPoolNd, _AvgPoolNd, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)
 BETWEEN = (
-    nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout2d, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, _NormBase, *POOLS,
+    nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout2d, *NORMS, *POOLS,
 )
 # fmt: on
-
-
-@dataclass(frozen=True)
-class Weights:
-    """A parameter, unit by unit: `by_unit` views it, its moments or its initial value as (*the layer's shape, ...).
-
-    `bias` is, of outgoing weights, the name of the bias in the layer that reads the units.
-    """
-
-    name: str
-    by_unit: ByUnit
-    bias: str | None = None
-
-    def of(self, module: nn.Module) -> Tensor:
-        """The parameter as it is in a module, unit by unit: a view that can be written to."""
-        return self.by_unit(module.get_parameter(self.name))
-
-
-@dataclass(frozen=True)
-class HiddenLayer:
-    """The units behind one activation module, whose name it bears: shape (units,), or (members, units).
-
-    `incoming` is the weight, then the bias if there is one; `outgoing` the weights of every layer that reads the units;
-    `by_unit` turns what the activation module returns into (*shape, samples), a sample for each position in an image.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    incoming: tuple[Weights, ...]
-    outgoing: tuple[Weights, ...]
-    by_unit: ByUnit
 
 
 @runtime_checkable
@@ -77,17 +48,38 @@ def hidden_layers(module: nn.Module) -> tuple[HiddenLayer, ...]:
 
     What stands in two places is left out: an activation module, as what its units did there could not be told apart,
     and a weight, as it is not the units' alone. So are units whose weights are frozen, or made from others at each pass
-    (weight and spectral normalisation): new weights would not be theirs.
+    (weight and spectral normalisation): new weights would not be theirs. What reads the units may be frozen in an
+    injected head alone.
     """
+    heads = [name for name, child in module.named_modules() if isinstance(child, Injected)]
     modules = Counter(id(child) for _, child in module.named_modules(remove_duplicate=False))
     parameters = Counter(id(parameter) for _, parameter in module.named_parameters(remove_duplicate=False))
 
     def stands_alone(layer: HiddenLayer) -> bool:
         weights = [module.get_parameter(weights.name) for weights in (*layer.incoming, *layer.outgoing)]
         once = modules[id(module.get_submodule(layer.name))] == 1 and all(parameters[id(each)] == 1 for each in weights)
-        return once and weights[0].requires_grad
+        readers = [weights.name for weights in layer.outgoing if not _lies_in(weights.name, heads)]
+        learning = [layer.incoming[0].name, *readers]
+        return once and all(module.get_parameter(name).requires_grad for name in learning)
 
-    return tuple(filter(stands_alone, _find("", module)))
+    return tuple(filter(stands_alone, find_layers(module)))
+
+
+def find_layers(module: nn.Module) -> tuple[HiddenLayer, ...]:
+    """Every hidden layer that is declared or found, those that `hidden_layers` leaves out too.
+
+    What a forward pass found is no longer looked for where an injection has put other modules in its place.
+    """
+    names = {name for name, _ in module.named_parameters(remove_duplicate=False)}
+
+    def is_there(layer: HiddenLayer) -> bool:
+        return not layer.read_by or all(weights.name in names for weights in (*layer.incoming, *layer.outgoing))
+
+    return tuple(filter(is_there, _find("", module)))
+
+
+def _lies_in(name: str, modules: Iterable[str]) -> bool:
+    return any(name.startswith(f"{module}." if module else "") for module in modules)
 
 
 def chain(parts: Iterable[tuple[str, nn.Module]]) -> Iterator[HiddenLayer]:
@@ -98,19 +90,23 @@ def chain(parts: Iterable[tuple[str, nn.Module]]) -> Iterator[HiddenLayer]:
     weight: tuple[str, nn.Module] | None = None  # the last one, whose units may be behind the next activation
     activation: str | None = None
     flattened = False  # since the activation
+    norms: list[tuple[str, nn.Module]] = []  # since the weight, before the activation
     readers: list[tuple[str, nn.Module]] = []
     for name, module in _unrolled(parts):
         if isinstance(module, Injected):
             readers += [reader for part in _frozen_parts(name, module) for reader in _first_weights(part)]
-        elif isinstance(module, nn.Linear | _ConvNd) and "weight" in module._parameters:
-            if weight and activation and (layer := _layer(*weight, activation, [*readers, (name, module)], flattened)):
-                yield layer
-            weight, activation, readers, flattened = (name, module), None, [], False
+        elif has_weight(module):
+            known = weight and activation and layer_between(*weight, [*readers, (name, module)], flattened)
+            if known and activation:
+                yield replace(known, name=activation, norm=_gains(norms, known.shape))
+            weight, activation, readers, flattened, norms = (name, module), None, [], False, []
         elif isinstance(module, ACTIVATIONS):
             activation = name if weight and not activation else None
             weight = weight if activation else None
         elif isinstance(module, nn.Flatten) and activation and (module.start_dim, module.end_dim) == (1, -1):
             flattened = True
+        elif isinstance(module, NORMS) and weight and not activation:
+            norms.append((name, module))
         elif not isinstance(module, BETWEEN) or not (weight is None or _keeps_apart(module, weight[1])):
             weight, activation, readers = None, None, []
             yield from _find(name, module)
@@ -118,7 +114,7 @@ def chain(parts: Iterable[tuple[str, nn.Module]]) -> Iterator[HiddenLayer]:
 
 def _keeps_apart(module: nn.Module, source: nn.Module) -> bool:
     """Whether the units of `source` can be told apart behind the module: pools work on what is linear layers' units."""
-    return not isinstance(module, nn.Flatten) and not (isinstance(module, POOLS) and isinstance(source, nn.Linear))
+    return not isinstance(module, nn.Flatten) and not (isinstance(module, POOLS) and not isinstance(source, _ConvNd))
 
 
 def _find(name: str, module: nn.Module) -> Iterator[HiddenLayer]:
@@ -144,7 +140,9 @@ def prefixed(name: str, layer: HiddenLayer) -> HiddenLayer:
         return replace(weights, name=_join(name, weights.name), bias=weights.bias and _join(name, weights.bias))
 
     incoming, outgoing = tuple(map(renamed, layer.incoming)), tuple(map(renamed, layer.outgoing))
-    return replace(layer, name=_join(name, layer.name), incoming=incoming, outgoing=outgoing)
+    read_by = layer.read_by and _join(name, layer.read_by)
+    named = replace(layer, name=_join(name, layer.name), incoming=incoming, outgoing=outgoing, read_by=read_by)
+    return replace(named, norm=tuple(map(renamed, layer.norm)))
 
 
 def _unrolled(parts: Iterable[tuple[str, nn.Module]]) -> Iterator[tuple[str, nn.Module]]:
@@ -174,91 +172,26 @@ def _first_weights(part: tuple[str, nn.Module]) -> Iterator[tuple[str, nn.Module
             return
 
 
-def _layer(
-    name: str, module: nn.Module, activation: str, readers: list[tuple[str, nn.Module]], flattened: bool
-) -> HiddenLayer | None:
-    """The units that `module` feeds; None where some weight is not told apart by unit, as in grouped convolutions."""
-    assert isinstance(module, nn.Linear | _ConvNd)
-    if not all(isinstance(reader, nn.Linear | _ConvNd) and "weight" in reader._parameters for _, reader in readers):
-        return None
-    units = module.out_features if isinstance(module, nn.Linear) else module.out_channels
-    into = _incoming_view(module)
-    out_of = [_outgoing_view(reader, module, units, flattened) for _, reader in readers]
-    if into is None or None in out_of:
-        return None
-    incoming = [Weights(f"{name}.weight", into)]
-    if module.bias is not None:
-        incoming.append(Weights(f"{name}.bias", _as_it_is))
-    outgoing = tuple(
-        Weights(
-            f"{reader_name}.weight", view, f"{reader_name}.bias" if "bias" in dict(reader.named_parameters()) else None
-        )
-        for (reader_name, reader), view in zip(readers, out_of, strict=True)
-        if view is not None
-    )
-    by_unit = units_last if isinstance(module, nn.Linear) else units_second
-    return HiddenLayer(activation, (units,), tuple(incoming), outgoing, by_unit)
+def units_between(module: nn.Module, source: str, *readers: str, norm: str = "") -> HiddenLayer:
+    """The hidden units between layers of a module, by name, for its `plastic_units`: conv1, bn1, an activation, conv2.
+
+    `readers` are all layers that are given the units, right behind the activation; `norm` stands before it.
+    """
+    known = [(name, module.get_submodule(name)) for name in readers]
+    layer = layer_between(source, module.get_submodule(source), known)
+    if layer is None or not readers:
+        listed = ", ".join(readers) or "none given"
+        raise ValueError(f"units_between: the units of {source!r} cannot be told apart in its readers ({listed})")
+    gains = _gains([(norm, module.get_submodule(norm))], layer.shape) if norm else ()
+    by_unit = units_seen_by(module.get_submodule(readers[0]), module.get_submodule(source))
+    return replace(layer, by_unit=by_unit, read_by=readers[0], norm=gains)
 
 
-def _incoming_view(module: nn.Linear | _ConvNd) -> ByUnit | None:
-    if isinstance(module, nn.Linear):
-        return _as_it_is
-    if module.groups > 1:
-        return None
-    return _inputs_first if module.transposed else _as_it_is
-
-
-def _outgoing_view(module: nn.Module, source: nn.Module, units: int, flattened: bool) -> ByUnit | None:
-    """Of the weights that read a source's units. A linear layer reads a convolution's only when these are flattened."""
-    if isinstance(module, _ConvNd):
-        if isinstance(source, nn.Linear) or flattened or module.groups > 1 or module.in_channels != units:
-            return None
-        return _as_it_is if module.transposed else _inputs_first
-    assert isinstance(module, nn.Linear)
-    positions, rest = divmod(module.in_features, units)
-    if rest or not positions or (not flattened and (positions > 1 or isinstance(source, _ConvNd))):
-        return None
-    if positions == 1:
-        return _inputs_first
-    return partial(_flattened if isinstance(source, _ConvNd) else _flattened_last, units=units)
-
-
-def _as_it_is(weight: Tensor) -> Tensor:
-    return weight
-
-
-def _inputs_first(weight: Tensor) -> Tensor:
-    return weight.transpose(0, 1)
-
-
-def _flattened(weight: Tensor, units: int) -> Tensor:
-    """(out, units x positions) as (units, out, positions)."""
-    return weight.unflatten(1, (units, -1)).transpose(0, 1)
-
-
-def _flattened_last(weight: Tensor, units: int) -> Tensor:
-    """(out, positions x units) as (units, out, positions)."""
-    return weight.unflatten(1, (-1, units)).permute(2, 0, 1)
-
-
-def units_last(values: Tensor) -> Tensor:
-    """(..., units) as (units, samples)."""
-    return values.reshape(-1, values.shape[-1]).mT
-
-
-def units_second(values: Tensor) -> Tensor:
-    """(batch, units, *positions) as (units, samples)."""
-    return values.transpose(0, 1).flatten(1)
+def _gains(norms: Iterable[tuple[str, nn.Module]], shape: tuple[int, ...]) -> tuple[Weights, ...]:
+    """Gains and shifts of which each unit has its own."""
+    parameters = [(f"{name}.{key}", value) for name, norm in norms for key, value in norm.named_parameters()]
+    return tuple(Weights(name, as_it_is) for name, value in parameters if value.shape == shape)
 
 
 def _join(first: str, second: str) -> str:
     return f"{first}.{second}" if first and second else first or second
-
-
-def new_draw(initial: Tensor, shape: Sequence[int], generator: torch.Generator | None) -> Tensor:
-    """Values drawn from among initial ones: a new draw from their distribution, whatever it was.
-
-    Drawn on the CPU, so that every device gets the same.
-    """
-    chosen = torch.randint(initial.numel(), tuple(shape), generator=generator)
-    return initial.reshape(-1)[chosen.to(initial.device, non_blocking=True)]

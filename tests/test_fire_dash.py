@@ -205,8 +205,8 @@ def test_what_cannot_be_done_is_refused():
         Dash(least=1.5)
     with pytest.raises(ValueError, match="target=same is not one of copy, keep"):
         Dash(target=cast(Any, "same"))
-    with pytest.raises(ValueError, match=r"weight_ih_l0"):
-        Dash().check(network_of(nn.LSTM(3, 4), None))
+    with pytest.raises(ValueError, match=r"'table'"):
+        Dash().check(network_of(nn.ParameterDict({"table": nn.Parameter(torch.ones(3, 4))}), None))
     with pytest.raises(ValueError, match="'weight' does not say which dimensions"):
         Dash().check(network_of(Kernels(), None))
 

@@ -15,4 +15,4 @@ def test_the_readmes_training_loop_projects_every_weight(capsys):
     assert [row.split()[0] for row in rows] == ["0.weight", "3.weight"]
     for row in rows:
         assert float(row.split()[columns.index("DfI_after") - len(columns)]) < 1e-6
-    assert left == "left as they were: 0.bias, 3.bias"
+    assert left == "left as they were, not 2-D (biases, gains of norms): 0.bias, 3.bias"

@@ -14,6 +14,14 @@ DQN_FIRE = Fire(scope="encoder", outside="reset", optimizer="keep")
 DQN_SHRINK_PERTURB = ShrinkPerturb(scope="encoder", outside="reset", optimizer="keep", target="same")
 
 
+class Table(nn.Module):
+    """A weight of which nobody knows whether it is a matrix."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values = nn.Parameter(torch.randn(3, 4))
+
+
 def make_network() -> Any:
     """A trained network with everything that can belong to one; its target and companion have moved too."""
     torch.manual_seed(0)
@@ -170,19 +178,19 @@ def test_what_could_not_act_is_refused_at_the_start():
     with pytest.raises(ValueError, match="Rprop"):
         Reset().check(Network("odd", module, values(module), rprop))
     Reset(optimizer="keep").check(Network("odd", module, values(module), rprop))
-    recurrent = nn.LSTM(3, 4)
-    unknown = Network("recurrent", recurrent, values(recurrent))
+    bank = nn.ParameterDict({"kernels": nn.Parameter(torch.randn(2, 7, 5)), "table": nn.Parameter(torch.randn(4, 3))})
+    unknown = Network("bank", bank, values(bank))
     Reset().check(unknown)
-    with pytest.raises(ValueError, match="weight_ih_l0"):
+    with pytest.raises(ValueError, match="weights 'kernels', 'table': their modules do not say"):
         Fire().check(unknown)
 
 
 def test_fire_outside_its_scope_does_not_ask_for_declarations():
-    module: Any = nn.ModuleDict({"memory": nn.LSTM(3, 4), "head": nn.Linear(4, 2)})
+    module: Any = nn.ModuleDict({"memory": Table(), "head": nn.Linear(4, 2)})
     network = MethodNetwork("q", module, values(module), head=("head",))
     Fire(scope="head").check(network)
     Fire(scope="head", solver="exact").act(network)
-    assert torch.equal(module["memory"].weight_ih_l0, network.initial["memory.weight_ih_l0"])
+    assert torch.equal(module["memory"].values, network.initial["memory.values"])
 
 
 def test_wrong_field_values_are_refused():

@@ -84,6 +84,8 @@ def _downhill(network: MethodNetwork) -> dict[str, Tensor]:
 def _kernel_dimensions(matrix: Matrix, module: nn.Module) -> int:
     """How many of the view's first dimensions are positions in a kernel."""
     owner = dict(module.named_modules()).get(matrix.name.rpartition(".")[0])
+    if "depthwise" in matrix.caveats:  # its kernels are rows
+        return 0
     if isinstance(owner, _ConvNd):
         return len(owner.kernel_size)
     if matrix.kernel_positions > 1:

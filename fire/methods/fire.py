@@ -3,16 +3,29 @@
 Source: "FIRE: Frobenius-Isometry Reinitialization", ICLR 2026, arXiv 2602.08040.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import nn
 
+from ..matrices import EMBEDDING, NOT_CHOSEN, Inventory, Matrix, take_inventory
 from ..network import Network
+from ..patterns import (
+    Patterns,
+    Split,
+    as_patterns,
+    as_split,
+    read_patterns,
+    read_split,
+    write_patterns,
+    write_split,
+)
 from ..polar import Solver
-from ..projection import project_, refuse_nonfinite
+from ..projection import CAVEATS, Choice, Selection, notes, project_, refuse_nonfinite
+from ..statistics import modules_with_statistics
 from .reinitialization import Reinitialization, Touches
 
 MOST_STEPS = 1_000  # of a solver that needs ten
+SPELLED = {"read": read_patterns, "write": write_patterns}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,24 +34,81 @@ class Fire(Reinitialization):
 
     solver: Solver = field(default="newton-schulz", metadata={"help": "the published one, or one that gets there"})
     steps: int | None = field(default=None, metadata={"help": "none: newton-schulz 10, polar-express 9; not for exact"})
+    include: Patterns = field(
+        default=(), metadata={"help": "names of matrices or modules, as *.to_q|*.to_k; none: all", **SPELLED}
+    )
+    exclude: Patterns = field(default=(), metadata={"help": "names of what is left as it is", **SPELLED})
+    split: Split = field(
+        default=(),
+        metadata={
+            "help": "layers that hold several matrices, as *.c_attn:3 or *.qkv:64/16/16",
+            "read": read_split,
+            "write": write_split,
+        },
+    )
+    tied: Choice = field(default="skip", metadata={"help": "weights tied to an embedding"})
+    depthwise: Choice = field(default="skip", metadata={"help": "depthwise convolutions"})
+    frozen: Choice = field(default="skip", metadata={"help": "weights that take no gradients"})
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "include", as_patterns(self.include))
+        object.__setattr__(self, "exclude", as_patterns(self.exclude))
+        object.__setattr__(self, "split", as_split(self.split))
         super().__post_init__()
         if self.steps is not None and (not 1 <= self.steps <= MOST_STEPS or self.solver == "exact"):
             raise ValueError(
                 f"steps={self.steps}: at least 1, at most {MOST_STEPS:,}, and only for the solvers newton-schulz and "
                 "polar-express"
             )
+        splits = (pattern for pattern, _ in as_split(self.split))
+        for pattern in (*as_patterns(self.include), *as_patterns(self.exclude), *splits):
+            if not pattern or any(sign in pattern for sign in ",|"):
+                raise ValueError(f"pattern {pattern!r} given; allowed are names with neither a comma nor |")
+
+    def inventory(self, module: nn.Module) -> Inventory:
+        """All matrices as they are projected, those left by name too."""
+        return take_inventory(module, split=self.split)
 
     def check(self, network: Network) -> None:
         super().check(network)
-        self.matrices(network.module, self.touches(network))
+        selection = self.selection(network)
+        why = [f"{', '.join(names)}: {reason}" for reason, names in selection.skipped.items() if names]
+        if not selection.matrices and any(reason in selection.skipped for reason in (*CAVEATS.values(), NOT_CHOSEN)):
+            raise ValueError(f"fire: network {network.name!r} has no matrix left to project; {'; '.join(why)}")
 
     def ready(self, network: Network) -> None:
-        refuse_nonfinite(self.matrices(network.module, self.touches(network)))
+        chosen = self.selection(network).matrices
+        refuse_nonfinite(chosen)
         if network.target is not None and self.target == "same":
-            refuse_nonfinite(self.matrices(network.target, self.touches(network)))
+            refuse_nonfinite(self._like(network.target, chosen))
 
     def rewrite(self, module: nn.Module, network: Network, touches: Touches) -> None:
-        for matrix in self.matrices(module, touches):
+        chosen = self.selection(network).matrices
+        for matrix in chosen if module is network.module else self._like(module, chosen):
             project_(matrix, self.solver, self.steps)
+
+    def selection(self, network: Network) -> Selection:
+        """What is projected in the method's scope, and why the rest of its matrices is not."""
+        inventory = take_inventory(network.module, self.include, self.exclude, self.split)
+        scope = self.scoped(network)
+        matrices = tuple(matrix for matrix in inventory.matrices if scope(matrix.name))
+        undeclared = tuple(filter(scope, inventory.undeclared))
+        reasons = {reason: tuple(filter(scope, names)) for reason, names in inventory.reasons.items()}
+        inside = replace(inventory, matrices=matrices, undeclared=undeclared, reasons=reasons)
+        return Selection.of(inside.declared(), tied=self.tied, depthwise=self.depthwise, frozen=self.frozen)
+
+    def notes(self, network: Network) -> list[str]:
+        """Left matrices and embeddings, by the reason; not the biases, of which any network has some."""
+        selection = self.selection(network)
+        said = {reason: names for reason, names in selection.skipped.items() if names and reason in SAID}
+        rows = [f"left as they were, {reason}: {', '.join(names)}" for reason, names in said.items()]
+        projected = [matrix.name for matrix in selection.matrices]
+        return rows + notes(projected, modules_with_statistics(network.module) if projected else ())
+
+    def _like(self, module: nn.Module, chosen: tuple[Matrix, ...]) -> list[Matrix]:
+        """The same matrices in a copy of the network, of which no weight may take gradients."""
+        names = {matrix.name for matrix in chosen}
+        return [matrix for matrix in self.inventory(module).matrices if matrix.name in names]
+
+
+SAID = (*CAVEATS.values(), EMBEDDING, NOT_CHOSEN)

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..matrices import Inventory, take_inventory
 from ..nearest import nearest
 from ..network import MethodNetwork, Network
 
@@ -53,6 +54,14 @@ class Method:
 
     def ready(self, network: MethodNetwork) -> None:
         """Raise ValueError if it cannot act on the network as it is now. Called for all before one is changed."""
+
+    def inventory(self, module: nn.Module) -> Inventory:
+        """The matrices that an event's record compares before and after."""
+        return take_inventory(module)
+
+    def notes(self, network: Network) -> list[str]:
+        """What a reader of an event should know of the network beside the figures, in a line each. Called after it."""
+        return []
 
     def restructure(self, network: Network) -> None:
         """Change the network's structure. Called before `act`, and before a checkpoint's tensors are loaded."""

@@ -2,7 +2,7 @@
 
     s_i = mean |h_i| / mean_k mean |h_k|,  over examples (and positions in an image), k over the layer's units.
 
-Its incoming weights become a new draw, its bias and its outgoing weights 0.
+Its incoming weights become a new draw, its bias and its outgoing weights 0, its gain and shift in a norm initial ones.
 
 Source: "The Dormant Neuron Phenomenon in Deep Reinforcement Learning", Sokar, Agarwal, Castro and Evci, ICML 2023,
 arXiv 2302.12902; tau is that of its experiments with an update per decision or more, 0.025 of those with one in four.
@@ -20,7 +20,7 @@ from ..measures import undisturbed
 from ..network import MethodNetwork, Network, refuse_missing_initial, refuse_unknown
 from ..units import HiddenLayer, Weights, hidden_layers
 from .method import Method
-from .renewal import drawn, forget_moments_, optimizer_state
+from .renewal import HOW_TO_DECLARE, begin_norms_anew_, drawn, forget_moments_, optimizer_state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Redo(Method):
 
     def check(self, network: Network) -> None:
         if not hidden_layers(network.module):
-            raise ValueError(f"redo: network {network.name!r} has no hidden layer that is known; see plastic_units()")
+            raise ValueError(f"redo: network {network.name!r} has no hidden layer that is known{HOW_TO_DECLARE}")
         refuse_missing_initial(network)
         if network.optimizer is not None:
             refuse_unknown(network.optimizer, advice="")
@@ -59,11 +59,12 @@ class Redo(Method):
             weight.of(network.module)[units] = drawn(network, weight, units)
             for bias in biases:
                 bias.of(network.module)[units] = 0.0
+            begin_norms_anew_(network, layer, units)
         for layer, units in dormant:
             for weight in layer.outgoing:
                 weight.of(network.module)[units] = 0.0 if self.outgoing == "zero" else drawn(network, weight, units)
         for layer, units in dormant:
-            for weights in (*layer.incoming, *layer.outgoing):
+            for weights in (*layer.incoming, *layer.outgoing, *layer.norm):
                 self._follow(network, weights, units)
         counts = {f"reset {layer.name}": float(units.sum()) for layer, units in dormant}
         return counts | {f"units {layer.name}": float(units.numel()) for layer, units in dormant}

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 import torch
 from torch import nn
 
+from ..injected import Injected
 from ..matrices import Matrix, take_inventory
 from ..network import MethodNetwork, Network, lies_in, refuse_missing_initial, refuse_unknown, renew_around_, restore_
 from .method import Method
@@ -53,20 +54,36 @@ class Reinitialization(Method, ABC):
         renew_around_(network, optimizer=optimizer, companions=companions, copy=self.target == "copy")
 
     def touches(self, network: Network) -> Touches:
+        """Which names the method may write to: those in its scope, but for frozen weights."""
+        frozen, scope = frozen_names(network.module), self.scoped(network)
+        return lambda name: scope(name) and name not in frozen
+
+    def scoped(self, network: Network) -> Touches:
         """Which names the method's scope holds."""
         return lambda name: self.scope == "all" or lies_in(name, self._parts(network))
 
+    def notes(self, network: Network) -> list[str]:
+        frozen = frozen_names(network.module)
+        return [f"left as they were, frozen (requires_grad is False): {', '.join(frozen)}"] if frozen else []
+
     def matrices(self, module: nn.Module, touches: Touches) -> list[Matrix]:
-        """The weight matrices in reach; an error names one in reach that nobody has declared."""
+        """The weight matrices in reach; an error names all in reach that nobody has declared."""
         inventory = take_inventory(module)
         inventory = replace(inventory, undeclared=tuple(filter(touches, inventory.undeclared)))
         return [matrix for matrix in inventory.declared().matrices if touches(matrix.name)]
 
     def _rewrite_and_reset(self, module: nn.Module, network: MethodNetwork) -> None:
-        touches = self.touches(network)
-        self.rewrite(module, network, touches)
+        self.rewrite(module, network, self.touches(network))
         if self.outside == "reset":
-            restore_(module, network.initial, lambda name: not touches(name))
+            frozen, scope = frozen_names(network.module), self.scoped(network)
+            restore_(module, network.initial, lambda name: not scope(name) and name not in frozen)
 
     def _parts(self, network: Network) -> tuple[str, ...]:
         return network.head if self.scope == "head" else network.encoder
+
+
+def frozen_names(module: nn.Module) -> dict[str, None]:
+    """Parameters that somebody keeps as they are. The parts of an injected head that do not learn are none of them."""
+    heads = tuple(name for name, child in module.named_modules() if isinstance(child, Injected))
+    names = [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
+    return dict.fromkeys(name for name in names if not lies_in(name, heads))

@@ -9,12 +9,15 @@ from torch import Tensor
 from ..network import MethodNetwork, Network, refuse_missing_initial, refuse_unknown
 from ..units import HiddenLayer, Weights, hidden_layers, new_draw
 
+HOW_TO_DECLARE = "; fire.declare_units(module, inputs) finds those of most modules, or give it plastic_units()"
 Units = tuple[Tensor, ...]  # indices of some units of a layer: (units,), or (members, units) that broadcast
 
 
 def refuse_what_has_no_units(method: str, network: Network, renews: bool = True) -> None:
     if not hidden_layers(network.module):
-        raise ValueError(f"{method}: network {network.name!r} has no hidden units whose weights are known")
+        raise ValueError(
+            f"{method}: network {network.name!r} has no hidden units whose weights are known{HOW_TO_DECLARE}"
+        )
     refuse_missing_initial(network)
     if renews and network.optimizer is not None:
         refuse_unknown(network.optimizer, advice="")
@@ -28,11 +31,19 @@ def by_member(indices: Tensor) -> Units:
 
 
 def replace_units_(network: MethodNetwork, layer: HiddenLayer, units: Units, moments: bool = True) -> None:
-    """Incoming weights drawn anew, incoming biases and outgoing weights zero, all their moments zero too, or kept."""
+    """Incoming weights drawn anew, biases and outgoing weights zero, norms as at first; moments zero too, or kept."""
     for weights in (*layer.incoming, *layer.outgoing):
         weights.of(network.module)[units] = drawn(network, weights, units) if weights is layer.incoming[0] else 0.0
-        if moments:
+    begin_norms_anew_(network, layer, units)
+    if moments:
+        for weights in (*layer.incoming, *layer.outgoing, *layer.norm):
             forget_moments_(network, weights, units)
+
+
+def begin_norms_anew_(network: MethodNetwork, layer: HiddenLayer, units: Units | Tensor) -> None:
+    """Initial gains and shifts, for units that a norm had silenced would stay silent."""
+    for weights in layer.norm:
+        weights.of(network.module)[units] = weights.by_unit(network.initial[weights.name])[units]
 
 
 def drawn(network: MethodNetwork, weights: Weights, units: Units | Tensor) -> Tensor:

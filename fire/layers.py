@@ -1,0 +1,171 @@
+"""The weight matrices of one layer: of torch's own, of Hugging Face's Conv1D, and of classes that somebody registered.
+
+Scale, as published (arXiv 2602.08040): sqrt(d_out / d_in), over the number of kernel positions for a convolution. What
+one weight holds side by side (gates, query and key and value) is projected apart, each block with its own scale.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.rnn import RNNBase, RNNCellBase
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """One matrix, or a stack of alike ones (kernel positions, groups, members) in the view's leading dimensions.
+
+    `view` is a writable view (..., d_out, d_in) of a parameter; of a weight stored as (in, out) it is `weight.mT`.
+    `parameter` is that one's name in the module whose inventory was taken. `caveats` are the reasons for which FIRE
+    leaves the matrix as it is unless asked: "frozen", "tied" (to an embedding), "depthwise".
+    """
+
+    name: str
+    view: Tensor
+    d_out: int
+    d_in: int
+    kernel_positions: int = 1
+    parameter: str = ""
+    caveats: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.view.shape[-2:] != (self.d_out, self.d_in):
+            shape, wanted = tuple(self.view.shape), (self.d_out, self.d_in)
+            raise ValueError(
+                f"matrix {self.name!r}: its view of shape {shape} does not end in (d_out, d_in) = {wanted}"
+            )
+        object.__setattr__(self, "view", self.view.detach())
+
+    @property
+    def scale(self) -> float:
+        return math.sqrt(self.d_out / self.d_in) / self.kernel_positions
+
+
+@runtime_checkable
+class DeclaresMatrices(Protocol):
+    """A module that speaks for its own parameters: those it does not yield are left as they are."""
+
+    def plastic_matrices(self) -> Iterable[Matrix]: ...
+
+
+Module = TypeVar("Module", bound=nn.Module)
+Matrices: TypeAlias = Callable[[Any], Iterable[Matrix]]
+
+_registered: dict[type[nn.Module], Matrices] = {}
+
+
+def register_matrices(kind: type[Module], function: Callable[[Module], Iterable[Matrix]]) -> None:
+    """Say which matrices modules of a class hold that is not yours to change; subclasses are meant too.
+
+    The function is given the module and yields `Matrix` records with names relative to it, as `plastic_matrices()`
+    would. It speaks for all of the module's own parameters, and comes before what is known of the class otherwise.
+    """
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+        raise ValueError(f"register_matrices: {kind!r} given; allowed is a subclass of torch.nn.Module")
+    if not callable(function):
+        raise ValueError(f"register_matrices: {function!r} given for {kind.__name__}; allowed is a function")
+    _registered[kind] = function
+
+
+def own_matrices(module: nn.Module) -> tuple[Iterable[Matrix], bool]:
+    """The matrices of one module without its children's; and whether nothing else that it owns is a matrix.
+
+    The most specific class that somebody or something knows decides.
+    """
+    if "plastic_matrices" in vars(module):
+        return vars(module)["plastic_matrices"](), True
+    for kind in type(module).__mro__:
+        if kind in _registered:
+            return _registered[kind](module), True
+        if "plastic_matrices" in vars(kind):
+            break
+        if kind in KNOWN:
+            return KNOWN[kind](module), kind is nn.MultiheadAttention
+    if isinstance(module, DeclaresMatrices):
+        return module.plastic_matrices(), True
+    return (_transposed(module), False) if is_transposed_linear(module) else ((), False)
+
+
+def _linear(module: nn.Linear) -> Iterator[Matrix]:
+    if (weight := module._parameters.get("weight")) is not None:
+        yield Matrix("weight", weight, *weight.shape)
+
+
+def is_transposed_linear(module: nn.Module) -> bool:
+    """Hugging Face's Conv1D, known by its name and layout: weight (in, out), `nf` outputs."""
+    weight = module._parameters.get("weight")
+    named = any(kind.__name__ == "Conv1D" for kind in type(module).__mro__)
+    return named and weight is not None and weight.ndim == 2 and getattr(module, "nf", None) == weight.shape[1]
+
+
+def _transposed(module: nn.Module) -> Iterator[Matrix]:
+    weight = module._parameters["weight"]
+    assert weight is not None
+    yield Matrix("weight", weight.mT, *weight.mT.shape)
+
+
+def _attention(module: nn.MultiheadAttention) -> Iterator[Matrix]:
+    """Query, key and value are three matrices, however torch stores them."""
+    for index, part in enumerate(("query", "key", "value")):
+        if (fused := module._parameters.get("in_proj_weight")) is not None:
+            name, view = f"in_proj_weight.{part}", fused.chunk(3)[index]
+        elif (separate := module._parameters.get(f"{part[0]}_proj_weight")) is not None:
+            name, view = f"{part[0]}_proj_weight", separate
+        else:  # made from other tensors
+            continue
+        yield Matrix(name, view, *view.shape)
+
+
+RECURRENT = re.compile(r"weight_(ih|hh|hr)(_l\d+(_reverse)?)?")
+# In the order in which torch stores them.
+GATES = {4: ("input", "forget", "cell", "output"), 3: ("reset", "update", "new")}
+
+
+def _recurrent(module: RNNBase | RNNCellBase) -> Iterator[Matrix]:
+    """A matrix for each gate, from the inputs and from the hidden units, in each layer and direction."""
+    for name, weight in module._parameters.items():
+        if weight is None or not RECURRENT.fullmatch(name):
+            continue
+        gates = 1 if name.startswith("weight_hr") else weight.shape[0] // module.hidden_size  # hr: LSTM's projection
+        for index, view in enumerate(weight.chunk(gates)):
+            yield Matrix(f"{name}.{GATES[gates][index]}" if gates > 1 else name, view, *view.shape)
+
+
+def _bilinear(module: nn.Bilinear) -> Iterator[Matrix]:
+    """The linear map that it is of the products of its two inputs' entries: (out, in1 x in2)."""
+    if (weight := module._parameters.get("weight")) is not None:
+        view = weight.flatten(1)
+        yield Matrix("weight", view, *view.shape)
+
+
+def _convolution(module: _ConvNd) -> Iterator[Matrix]:
+    """One (d_out, d_in) matrix per kernel position and group, in a view of shape (*kernel, groups, d_out, d_in).
+
+    Of a depthwise convolution that would be a number at each position, and its sign all that is left of it. There each
+    channel's filters are one matrix, (filters, positions), in a view of shape (channels, filters, positions).
+    """
+    weight, groups = module._parameters.get("weight"), module.groups
+    if weight is None:
+        return
+    first, second, *kernel = weight.shape
+    if 1 < groups == module.in_channels:
+        filters = weight.unflatten(0, (groups, -1)).flatten(1, 2).flatten(2)
+        yield Matrix("weight", filters, filters.shape[1], filters.shape[2], caveats=frozenset({"depthwise"}))
+        return
+    view = weight.view(groups, first // groups, second, *kernel).movedim((0, 1, 2), (-3, -2, -1))
+    view = view.mT if module.transposed else view
+    yield Matrix("weight", view, view.shape[-2], view.shape[-1], kernel_positions=math.prod(kernel))
+
+
+KNOWN: dict[type, Matrices] = {
+    nn.Linear: _linear,
+    nn.MultiheadAttention: _attention,
+    nn.Bilinear: _bilinear,
+    _ConvNd: _convolution,
+    RNNBase: _recurrent,
+    RNNCellBase: _recurrent,
+}

@@ -1,0 +1,68 @@
+"""Names of matrices, parameters and modules, chosen by patterns with shell's `*` and `?`, and how these are spelled.
+
+A module stands for all that it contains: "encoder", "*.query". Several patterns are spelled with `|` between them, a
+split as `*.c_attn:3`, or with the sizes of its parts as `*.qkv_proj:3072/1024/1024`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import TypeAlias
+
+from .nearest import nearest
+
+Patterns: TypeAlias = str | Sequence[str] | None
+Parts: TypeAlias = int | Sequence[int]  # how many equal parts, or the size of each
+Split: TypeAlias = Mapping[str, Parts] | Sequence[tuple[str, Parts]] | None
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Whether the pattern is the name of the parameter, or of a module around it."""
+    path = name.split(".")
+    return any(fnmatchcase(".".join(path[: end + 1]), pattern) for end in range(len(path)))
+
+
+def any_matches(patterns: Iterable[str], names: Iterable[str]) -> bool:
+    return any(matches(pattern, name) for pattern in patterns for name in names)
+
+
+def check_pattern(pattern: str, names: Sequence[str]) -> None:
+    if not any_matches((pattern,), names):
+        raise ValueError(f"pattern {pattern!r} matches no name in the module; nearest is {nearest(pattern, names)}")
+
+
+def as_patterns(patterns: Patterns) -> tuple[str, ...]:
+    return (patterns,) if isinstance(patterns, str) else tuple(patterns or ())
+
+
+def as_split(split: Split) -> tuple[tuple[str, int | tuple[int, ...]], ...]:
+    """Pairs of a pattern and its parts, which can be compared and hashed."""
+    pairs = split.items() if isinstance(split, Mapping) else tuple(split or ())
+    return tuple((pattern, parts if isinstance(parts, int) else tuple(parts)) for pattern, parts in pairs)
+
+
+def read_patterns(text: str) -> tuple[str, ...]:
+    return () if text == "none" else tuple(part.strip() for part in text.split("|"))
+
+
+def write_patterns(patterns: Patterns) -> str:
+    return "|".join(as_patterns(patterns)) or "none"
+
+
+def read_split(text: str) -> tuple[tuple[str, int | tuple[int, ...]], ...]:
+    return () if text == "none" else tuple(_read_pair(part.strip()) for part in text.split("|"))
+
+
+def _read_pair(text: str) -> tuple[str, int | tuple[int, ...]]:
+    pattern, _, parts = text.rpartition(":")
+    try:
+        sizes = tuple(int(size) for size in parts.split("/"))
+    except ValueError:
+        pattern = ""
+    if not pattern:
+        raise ValueError(f"split={text} given; allowed is PATTERN:PARTS or PATTERN:SIZE/SIZE/..., such as *.c_attn:3")
+    return pattern, sizes[0] if len(sizes) == 1 else sizes
+
+
+def write_split(split: Split) -> str:
+    pairs = [(pattern, (parts,) if isinstance(parts, int) else parts) for pattern, parts in as_split(split)]
+    return "|".join(f"{pattern}:{'/'.join(map(str, parts))}" for pattern, parts in pairs) or "none"

@@ -1,0 +1,58 @@
+"""Running means and variances, as BatchNorm keeps them: they are of the weights that a module had, and grow stale.
+
+Cumulative averages over batches, as in torch.optim.swa_utils.update_bn; Izmailov et al., "Averaging Weights Leads to
+Wider Optima and Better Generalization", UAI 2018, arXiv 1803.05407.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+
+def modules_with_statistics(module: nn.Module) -> dict[str, _NormBase]:
+    """Every module that keeps running statistics, by its name."""
+    return {
+        name: child
+        for name, child in module.named_modules()
+        if isinstance(child, _NormBase) and child.track_running_stats and child.running_mean is not None
+    }
+
+
+@torch.no_grad()
+def refresh_statistics_(module: nn.Module, batches: Iterable[Any]) -> int:
+    """Estimate running statistics anew from batches, as after `fire_`; how many batches there were.
+
+    A batch is what the module is called with, or a tuple or list that begins with it, as loaders give. Only the
+    statistics change: dropout is off meanwhile, and random streams are not used.
+    """
+    norms = modules_with_statistics(module)
+    if isinstance(batches, Tensor):
+        raise ValueError("refresh_statistics_: a tensor given; allowed are several batches: [tensor], or a loader")
+    training = {child: child.training for child in module.modules()}
+    momenta = {norm: norm.momentum for norm in norms.values()}
+    before = [(buffer, buffer.clone()) for norm in norms.values() for buffer in norm.buffers()]
+    count = 0
+    try:
+        module.eval()
+        for norm in norms.values():
+            norm.reset_running_stats()
+            norm.momentum = None  # every batch counts alike
+            norm.train()
+        for batch in batches:
+            module(batch[0] if isinstance(batch, tuple | list) else batch)
+            count += 1
+        if not count:
+            raise ValueError("refresh_statistics_: no batch given; the statistics are as they were")
+    except BaseException:
+        for buffer, value in before:
+            buffer.copy_(value)
+        raise
+    finally:
+        for child, mode in training.items():
+            child.training = mode
+        for norm, momentum in momenta.items():
+            norm.momentum = momentum
+    return count

@@ -1,0 +1,313 @@
+"""Hidden units of any module, found by one forward pass: residual blocks, transformers, activations that are functions.
+
+Marks are put where layers with weights (linear, convolution) are entered and left. On the graph that autograd records,
+a layer's units are hidden ones where all that is computed of its output is computed unit by unit, an activation among
+it, and ends in other such layers: their weights are the outgoing ones. What is added to a residual stream is not.
+Nothing else of the module is called, and nothing is changed but for the declaration that `declare_units` leaves.
+"""
+
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from .matrices import take_inventory
+from .unit_weights import HiddenLayer, Weights, as_it_is, has_weight, layer_between, units_seen_by
+from .units import find_layers, hidden_layers
+
+Node: TypeAlias = Any  # of autograd's graph
+
+# Kinds of nodes, by autograd's names without "Backward" and what follows. All work unit by unit.
+# fmt: off
+NONLINEAR = frozenset((
+    "Relu", "LeakyRelu", "PreluKernel", "Elu", "Gelu", "Silu", "Mish", "Softplus", "Tanh", "Hardtanh", "Sigmoid",
+    "Hardswish", "Pow", "Clamp", "ClampMin",
+))
+NORMS = frozenset((
+    "NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm", "NativeLayerNorm", "NativeGroupNorm", "FusedRmsNorm",
+))
+POOLS = frozenset((
+    "MaxPool2DWithIndices", "MaxPool3DWithIndices", "AvgPool2D", "AvgPool3D", "AdaptiveAvgPool2D", "Mean",
+))
+VIEWS = frozenset(("View", "UnsafeView", "ReshapeAlias"))
+PLAIN = frozenset(("NativeDropout", "Mul", "Div", "Add", "Sub", "Neg", "Clone", "Alias", "ToCopy"))
+# fmt: on
+KNOWN = NONLINEAR | NORMS | POOLS | VIEWS | PLAIN
+
+
+@dataclass(frozen=True)
+class UnitsReport:
+    """The hidden layers that methods and measures know of a module from now on, and the layers behind which none are.
+
+    Made to be printed.
+    """
+
+    layers: tuple[HiddenLayer, ...]
+    unknown: tuple[str, ...]
+
+    def __str__(self) -> str:
+        known = ", ".join(f"{layer.name} ({math.prod(layer.shape)})" for layer in self.layers) or "none"
+        passed_over = ", ".join(self.unknown) or "none"
+        return (
+            f"hidden units known: {known}\nnone known behind (outputs, sums, or what is not unit by unit), which redo, "
+            f"cbp, snr and the measures dormant, dead and active pass over: {passed_over}"
+        )
+
+
+def declare_units(module: nn.Module, *inputs: Any, **named: Any) -> UnitsReport:
+    """Find hidden units by calling the module once with the inputs, and declare them: an attribute `plastic_units`.
+
+    Buffers, random streams and modes are the same afterwards. What `hidden_layers` knew before stays as it was.
+    """
+    traced = trace_units(module, *inputs, **named)
+    vars(module).pop("plastic_units", None)
+    known = find_layers(module)
+    covered = {layer.incoming[0].name for layer in known}
+    found = [layer for layer in traced if layer.incoming[0].name not in covered]
+    vars(module)["plastic_units"] = partial(iter, (*known, *found))
+    layers = hidden_layers(module)
+    incoming = {layer.incoming[0].name for layer in layers}
+    others = [matrix for matrix in take_inventory(module).matrices if matrix.parameter not in incoming]
+    modules = {name for name, _ in module.named_modules()}
+    owners = [_owner(matrix.name, modules) for matrix in others]
+    return UnitsReport(layers, tuple(dict.fromkeys(owners)))
+
+
+def _owner(name: str, modules: Collection[str]) -> str:
+    """The module that holds a matrix."""
+    while name not in modules:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def trace_units(module: nn.Module, *inputs: Any, **named: Any) -> tuple[HiddenLayer, ...]:
+    """The hidden layers that a forward pass shows, without declaring them."""
+    with _Marks(module) as marks, _undisturbed(module):
+        graph = _Graph.of(module(*inputs, **named))
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    return tuple(layer for source in marks.left if (layer := _layer(source, marks, graph, names)))
+
+
+class _Mark(torch.autograd.Function):
+    """A node of the graph that can be recognised."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:
+        return values.clone()  # not a view, which could not be changed in place
+
+    @staticmethod
+    def backward(context: Any, *gradients: Any) -> Any:
+        return gradients[0]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A layer with weights, and what it was given or gave."""
+
+    name: str
+    layer: nn.Module
+    shape: torch.Size
+    node: Node
+
+
+class _Marks:
+    """Places where layers are entered and left, but for layers that run more than once."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.entered: dict[Node, _Place] = {}
+        self.left: dict[Node, _Place] = {}
+        self._runs: dict[nn.Module, int] = {}
+        self._handles = []
+        for name, child in module.named_modules():
+            if has_weight(child):
+                self._handles.append(child.register_forward_pre_hook(partial(self._enter, name)))
+                self._handles.append(child.register_forward_hook(partial(self._leave, name)))
+
+    def _enter(self, name: str, layer: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        self._runs[layer] = self._runs.get(layer, 0) + 1
+        if not inputs or not isinstance(inputs[0], Tensor) or not inputs[0].requires_grad:
+            return inputs
+        marked = _Mark.apply(inputs[0])
+        self.entered[marked.grad_fn] = _Place(name, layer, marked.shape, marked.grad_fn)
+        return (marked, *inputs[1:])
+
+    def _leave(self, name: str, layer: Any, inputs: Any, output: Any) -> Any:
+        if not isinstance(output, Tensor) or not output.requires_grad:
+            return output
+        marked = _Mark.apply(output)
+        self.left[marked.grad_fn] = _Place(name, layer, marked.shape, marked.grad_fn)
+        return marked
+
+    def once(self, place: _Place) -> bool:
+        return self._runs[place.layer] == 1
+
+    def __enter__(self) -> "_Marks":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """Autograd's graph of a pass: who reads each node, which nodes are outputs, how often parameters are read."""
+
+    readers: Mapping[Node, list[Node]]
+    outputs: frozenset[Node]
+    uses: Mapping[int, int] = field(default_factory=dict)  # of a parameter, by its id
+
+    @classmethod
+    def of(cls, output: Any) -> "_Graph":
+        outputs = frozenset(tensor.grad_fn for tensor in _tensors(output) if tensor.grad_fn is not None)
+        readers: dict[Node, list[Node]] = {node: [] for node in outputs}
+        waiting = list(outputs)
+        while waiting:
+            node = waiting.pop()
+            for child, _ in node.next_functions:
+                if child is not None:
+                    if child not in readers:
+                        readers[child] = []
+                        waiting.append(child)
+                    readers[child].append(node)
+        uses = {id(node.variable): len(by) for node, by in readers.items() if hasattr(node, "variable")}
+        return cls(readers, outputs, uses)
+
+
+def _layer(source: Node, marks: _Marks, graph: _Graph, names: Mapping[int, str]) -> HiddenLayer | None:
+    """The hidden layer that a layer with weights feeds; None where its units cannot be told apart or are not hidden."""
+    place = marks.left[source]
+    region, entered = _followed(source, marks, graph)
+    readers = [marks.entered[node] for node in entered]
+    together = [place, *readers]
+    if not readers or not all(marks.once(each) for each in together):
+        return None
+    if any(graph.uses.get(id(parameter), 0) > 1 for each in together for parameter in each.layer.parameters()):
+        return None  # read elsewhere too
+    gains = _gains(region, source, names)
+    kinds = [_kind(node) for node in region]
+    if gains is None or not any(kind in NONLINEAR for kind in kinds):
+        return None
+    flattened = any(kind in VIEWS or kind == "Mean" for kind in kinds)
+    if not all(_fits(place, reader, region) for reader in readers):
+        return None
+    layer = layer_between(place.name, place.layer, [(reader.name, reader.layer) for reader in readers], flattened)
+    if layer is None:
+        return None
+    by_unit = units_seen_by(readers[0].layer, place.layer)
+    norm = tuple(Weights(name, as_it_is) for name in gains)
+    return replace(layer, by_unit=by_unit, read_by=readers[0].name, norm=norm)
+
+
+def _followed(source: Node, marks: _Marks, graph: _Graph) -> tuple[list[Node], list[Node]]:
+    """What is computed of a layer's output, and where that enters others; no entries where it goes elsewhere too."""
+    region: list[Node] = []
+    entered: list[Node] = []
+    waiting = [source]
+    while waiting:
+        node = waiting.pop()
+        if node in graph.outputs:
+            return [], []
+        for reader in graph.readers.get(node, ()):
+            if reader in marks.entered:
+                entered += [reader] if reader not in entered else []
+            elif _kind(reader) not in KNOWN:
+                return [], []
+            elif reader not in region:
+                region.append(reader)
+                waiting.append(reader)
+    return region, entered
+
+
+def _gains(region: list[Node], source: Node, names: Mapping[int, str]) -> list[str] | None:
+    """Parameters of norms before the activation, by name; None where something from elsewhere comes in.
+
+    Behind an activation a norm would hide which units are silent.
+    """
+    gains: list[str] = []
+    for node in region:
+        for child, _ in node.next_functions:
+            if child is None or child is source or child in region:
+                continue
+            kind = _kind(node)
+            if not hasattr(child, "variable") or kind not in NORMS | {"PreluKernel"}:
+                return None
+            if kind in NORMS:
+                gains.append(names[id(child.variable)])
+        if _kind(node) in NORMS and any(_kind(earlier) in NONLINEAR for earlier in _before(node, region)):
+            return None
+    return gains
+
+
+def _before(node: Node, region: list[Node]) -> Iterator[Node]:
+    for child, _ in node.next_functions:
+        if child in region:
+            yield child
+            yield from _before(child, region)
+
+
+def _fits(source: _Place, reader: _Place, region: list[Node]) -> bool:
+    """Whether the reader is given the units where the views of weights expect them."""
+    kinds = [_kind(node) for node in region]
+    views = [node for node in region if _kind(node) in VIEWS]
+    if not isinstance(source.layer, _ConvNd):
+        return source.shape == reader.shape and not views and not POOLS & set(kinds)
+    units = source.shape[1] if len(source.shape) > len(source.layer.kernel_size) + 1 else -1  # -1: without a batch
+    if units != source.layer.out_channels or reader.shape[0] != source.shape[0]:
+        return False
+    if isinstance(reader.layer, _ConvNd):
+        return not views and "Mean" not in kinds and len(reader.shape) == len(source.shape)
+    means = [node for node in region if _kind(node) == "Mean"]
+    if any(1 in _dimensions(node, len(source.shape)) for node in means) or len(views) > 1 or len(reader.shape) != 2:
+        return False
+    if means and not views:
+        return reader.shape[1] == units
+    sizes = tuple(views[0]._saved_self_sym_sizes) if views else ()
+    return sizes[:2] == tuple(source.shape[:2]) and reader.shape[1] == math.prod(sizes[1:])
+
+
+def _dimensions(node: Node, count: int) -> list[int]:
+    """Over which a mean was taken; all where it does not say."""
+    dimensions = getattr(node, "_saved_dim", None) or range(count)
+    return [dimension % count if dimension < 2**63 else (dimension - 2**64) % count for dimension in dimensions]
+
+
+def _kind(node: Node) -> str:
+    return type(node).__name__.partition("Backward")[0]
+
+
+def _tensors(output: Any) -> Iterator[Tensor]:
+    """All tensors of what a module returns."""
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, Mapping):
+        yield from _tensors(list(output.values()))
+    elif isinstance(output, Iterable) and not isinstance(output, str | bytes):
+        for part in output:
+            yield from _tensors(part)
+    elif hasattr(output, "__dict__"):
+        yield from _tensors(list(vars(output).values()))
+
+
+@contextmanager
+def _undisturbed(module: nn.Module) -> Iterator[None]:
+    """Gradients on and everything in training mode, as layers are used then; all as before afterwards."""
+    modes = {child: child.training for child in module.modules()}
+    buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
+    devices = {parameter.device for parameter in module.parameters() if parameter.is_cuda}
+    try:
+        with torch.random.fork_rng(list(devices)), torch.enable_grad():
+            module.train()
+            yield
+    finally:
+        for child, mode in modes.items():
+            child.training = mode
+        with torch.no_grad():
+            for buffer, value in buffers:
+                buffer.copy_(value)

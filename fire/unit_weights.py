@@ -1,0 +1,161 @@
+"""Where the weights of hidden units lie: views of parameters, of their moments and of activations, unit by unit."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from .layers import is_transposed_linear
+
+ByUnit = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A parameter, unit by unit: `by_unit` views it, its moments or its initial value as (*the layer's shape, ...).
+
+    `bias` is, of outgoing weights, the name of the bias in the layer that reads the units.
+    """
+
+    name: str
+    by_unit: ByUnit
+    bias: str | None = None
+
+    def of(self, module: nn.Module) -> Tensor:
+        """The parameter as it is in a module, unit by unit: a view that can be written to."""
+        return self.by_unit(module.get_parameter(self.name))
+
+
+@dataclass(frozen=True)
+class HiddenLayer:
+    """The units behind one activation module, whose name it bears: shape (units,), or (members, units).
+
+    `incoming` is the weight, then the bias if there is one; `outgoing` the weights of every layer that reads the units;
+    `norm` the gain and the shift of a norm before the activation, if each unit has its own. `by_unit` turns what the
+    activation module returns into (*shape, samples), a sample for each position in an image; or, where `read_by` names
+    a layer, what that layer is given: there the activation is no module, and the name is that of the incoming layer.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    incoming: tuple[Weights, ...]
+    outgoing: tuple[Weights, ...]
+    by_unit: ByUnit
+    read_by: str = ""
+    norm: tuple[Weights, ...] = ()
+
+
+def layer_between(
+    name: str, module: nn.Module, readers: Sequence[tuple[str, nn.Module]], flattened: bool = False
+) -> HiddenLayer | None:
+    """The units that `module` feeds; None where some weight is not told apart by unit, as in grouped convolutions."""
+    if not all(has_weight(each) for each in (module, *(reader for _, reader in readers))):
+        return None
+    units = outputs(module)
+    into = _incoming_view(module)
+    out_of = [_outgoing_view(reader, module, units, flattened) for _, reader in readers]
+    if into is None or None in out_of:
+        return None
+    incoming = [Weights(f"{name}.weight", into)]
+    if module._parameters.get("bias") is not None:
+        incoming.append(Weights(f"{name}.bias", as_it_is))
+    outgoing = tuple(
+        Weights(
+            f"{reader_name}.weight", view, f"{reader_name}.bias" if "bias" in dict(reader.named_parameters()) else None
+        )
+        for (reader_name, reader), view in zip(readers, out_of, strict=True)
+        if view is not None
+    )
+    by_unit = units_second if isinstance(module, _ConvNd) else units_last
+    return HiddenLayer(name, (units,), tuple(incoming), outgoing, by_unit)
+
+
+def has_weight(module: nn.Module) -> bool:
+    """Whether it is a linear layer or a convolution, with a weight of its own."""
+    known = isinstance(module, nn.Linear | _ConvNd) or is_transposed_linear(module)
+    return known and "weight" in module._parameters
+
+
+def outputs(module: Any) -> int:
+    """How many units a layer with a weight feeds."""
+    if isinstance(module, _ConvNd):
+        return module.out_channels
+    return module.out_features if isinstance(module, nn.Linear) else module.nf
+
+
+def _incoming_view(module: nn.Module) -> ByUnit | None:
+    if not isinstance(module, _ConvNd):
+        return as_it_is if isinstance(module, nn.Linear) else _inputs_first
+    if module.groups > 1:
+        return None
+    return _inputs_first if module.transposed else as_it_is
+
+
+def _outgoing_view(module: nn.Module, source: nn.Module, units: int, flattened: bool) -> ByUnit | None:
+    """Of the weights that read a source's units. A linear layer reads a convolution's only when these are flattened."""
+    if isinstance(module, _ConvNd):
+        if not isinstance(source, _ConvNd) or flattened or module.groups > 1 or module.in_channels != units:
+            return None
+        return as_it_is if module.transposed else _inputs_first
+    if not isinstance(module, nn.Linear):
+        alike = not isinstance(source, _ConvNd) and not flattened and module.get_parameter("weight").shape[0] == units
+        return as_it_is if alike else None
+    positions, rest = divmod(module.in_features, units)
+    if rest or not positions or (not flattened and (positions > 1 or isinstance(source, _ConvNd))):
+        return None
+    if positions == 1:
+        return _inputs_first
+    return partial(_flattened if isinstance(source, _ConvNd) else _flattened_last, units=units)
+
+
+def as_it_is(weight: Tensor) -> Tensor:
+    return weight
+
+
+def _inputs_first(weight: Tensor) -> Tensor:
+    return weight.transpose(0, 1)
+
+
+def _flattened(weight: Tensor, units: int) -> Tensor:
+    """(out, units x positions) as (units, out, positions)."""
+    return weight.unflatten(1, (units, -1)).transpose(0, 1)
+
+
+def _flattened_last(weight: Tensor, units: int) -> Tensor:
+    """(out, positions x units) as (units, out, positions)."""
+    return weight.unflatten(1, (-1, units)).permute(2, 0, 1)
+
+
+def units_last(values: Tensor) -> Tensor:
+    """(..., units) as (units, samples)."""
+    return values.reshape(-1, values.shape[-1]).mT
+
+
+def units_second(values: Tensor) -> Tensor:
+    """(batch, units, *positions) as (units, samples)."""
+    return values.transpose(0, 1).flatten(1)
+
+
+def units_seen_by(reader: nn.Module, source: nn.Module) -> ByUnit:
+    """What a layer is given of another's units, as (units, samples)."""
+    if not isinstance(source, _ConvNd):
+        return units_last
+    return units_second if isinstance(reader, _ConvNd) else partial(_units_flattened, units=source.out_channels)
+
+
+def _units_flattened(values: Tensor, units: int) -> Tensor:
+    """(batch, units x positions) as (units, samples)."""
+    return values.unflatten(1, (units, -1)).transpose(0, 1).flatten(1)
+
+
+def new_draw(initial: Tensor, shape: Sequence[int], generator: torch.Generator | None) -> Tensor:
+    """Values drawn from among initial ones: a new draw from their distribution, whatever it was.
+
+    Drawn on the CPU, so that every device gets the same.
+    """
+    chosen = torch.randint(initial.numel(), tuple(shape), generator=generator)
+    return initial.reshape(-1)[chosen.to(initial.device, non_blocking=True)]

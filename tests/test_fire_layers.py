@@ -1,0 +1,379 @@
+"""The matrices of layers that people have, each beside SciPy's polar decomposition; what is refused, with advice."""
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import polar
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations, parametrize
+
+import fire
+from fire import Fire, Matrix, MethodNetwork, Network, Never, PlasticityManager, Position, fire_, parse_method, spell
+from fire.layers import _registered
+from fire.measures import measure
+
+
+def nearest(block: Tensor) -> Tensor:
+    """sqrt(d_out / d_in) times the polar factor, by SciPy."""
+    factor, _ = polar(block.double().numpy())
+    return torch.from_numpy(np.asarray(factor)).float() * math.sqrt(block.shape[0] / block.shape[1])
+
+
+def close(found: Tensor, wanted: Tensor) -> None:
+    torch.testing.assert_close(found.detach(), wanted, atol=2e-6, rtol=1e-5)
+
+
+def before(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def network_of(module: nn.Module, **more: Any) -> Network:
+    return Network("model", module, before(module), **more)
+
+
+@pytest.mark.parametrize(
+    ("layer", "gates"),
+    [
+        (lambda: nn.LSTM(3, 4, num_layers=2, bidirectional=True), 4),
+        (lambda: nn.GRU(6, 4), 3),
+        (lambda: nn.RNN(3, 4), 1),
+        (lambda: nn.LSTMCell(3, 4), 4),
+        (lambda: nn.GRUCell(3, 4), 3),
+        (lambda: nn.RNNCell(3, 4), 1),
+    ],
+)
+def test_each_gate_of_a_recurrent_layer_is_projected_by_itself(layer: Any, gates: int):
+    module = layer()
+    old = before(module)
+    report = fire_(module, solver="exact")
+    weights = [name for name in old if name.startswith("weight")]
+    assert len(report.matrices) == gates * len(weights)
+    assert max(row.deviation_after for row in report.matrices) < 1e-6
+    for name, value in module.state_dict().items():
+        if name in weights:
+            wanted = torch.cat([nearest(block) for block in old[name].chunk(gates)])
+            close(value, wanted)
+        else:
+            assert torch.equal(value, old[name]), "a bias"
+
+
+def test_gates_bear_torchs_names_and_lstms_projection_is_one_matrix():
+    rows = {row.name: row for row in fire_(nn.LSTM(3, 4, proj_size=2), solver="exact").matrices}
+    gates = [
+        f"{name}.{gate}" for name in ("weight_ih_l0", "weight_hh_l0") for gate in ("input", "forget", "cell", "output")
+    ]
+    assert list(rows) == [*gates, "weight_hr_l0"]
+    assert (rows["weight_hh_l0.cell"].d_out, rows["weight_hh_l0.cell"].d_in) == (4, 2)
+    assert (rows["weight_hr_l0"].d_out, rows["weight_hr_l0"].d_in) == (2, 4)
+    assert [row.name for row in fire_(nn.GRU(3, 4), include="*.new").matrices] == [
+        "weight_ih_l0.new",
+        "weight_hh_l0.new",
+    ]
+
+
+def test_attention_keeps_query_key_and_value_apart():
+    module = nn.MultiheadAttention(8, 2)
+    old = before(module)
+    fire_(module, solver="exact")
+    close(module.in_proj_weight, torch.cat([nearest(block) for block in old["in_proj_weight"].chunk(3)]))
+    separate = nn.MultiheadAttention(8, 2, kdim=3, vdim=5)
+    old = before(separate)
+    fire_(separate, solver="exact")
+    close(separate.k_proj_weight, nearest(old["k_proj_weight"]))
+    close(separate.v_proj_weight, nearest(old["v_proj_weight"]))
+
+
+class Conv1D(nn.Module):
+    """The layout of Hugging Face's layer of this name: (in, out), `nf` outputs."""
+
+    def __init__(self, nf: int, nx: int) -> None:
+        super().__init__()
+        self.nf = nf
+        self.weight = nn.Parameter(torch.randn(nx, nf))
+        self.bias = nn.Parameter(torch.zeros(nf))
+
+
+def test_hugging_faces_conv1d_is_known_by_name_and_layout_and_splits():
+    module: Any = nn.ModuleDict({"c_attn": Conv1D(24, 8), "c_fc": Conv1D(32, 8)})
+    old = before(module)
+    report = fire_(module, solver="exact", split={"c_attn": 3})
+    assert [(row.name, row.d_out, row.d_in) for row in report.matrices] == [
+        ("c_attn.weight.0", 8, 8), ("c_attn.weight.1", 8, 8), ("c_attn.weight.2", 8, 8), ("c_fc.weight", 32, 8)
+    ]  # fmt: skip
+    close(module["c_fc"].weight.mT, nearest(old["c_fc.weight"].mT))
+    close(module["c_attn"].weight[:, 8:16].mT, nearest(old["c_attn.weight"][:, 8:16].mT))
+    other = Conv1D(24, 8)
+    other.nf = 8  # of another layout
+    with pytest.raises(ValueError, match="weight 'weight': its module does not say"):
+        fire_(other)
+
+
+def test_a_split_may_have_parts_of_different_sizes_and_be_of_a_convolution():
+    module: Any = nn.ModuleDict({"qkv_proj": nn.Linear(8, 16), "to_qkv": nn.Conv2d(4, 12, 1, bias=False)})
+    old = before(module)
+    fire_(module, solver="exact", split={"qkv_proj": (8, 4, 4), "to_qkv": 3})
+    close(module["qkv_proj"].weight[8:12], nearest(old["qkv_proj.weight"][8:12]))
+    close(module["to_qkv"].weight[4:8, :, 0, 0], nearest(old["to_qkv.weight"][4:8, :, 0, 0]))
+    with pytest.raises(ValueError, match="16 outputs of 'qkv_proj' do not divide into parts of 8, 4"):
+        fire_(module, split={"qkv_proj": (8, 4)})
+    with pytest.raises(ValueError, match="do not divide into 0 equal parts"):
+        fire_(module, split={"qkv_proj": 0})
+
+
+def test_a_layer_named_like_a_fused_one_that_was_not_split_is_said():
+    module = nn.ModuleDict({"c_attn": nn.Linear(4, 12), "c_proj": nn.Linear(4, 4)})
+    assert "projected as one, though named like query, key and value: c_attn.weight; split={'*.c_attn': 3}" in str(
+        fire_(module)
+    )
+    assert "named like" not in str(fire_(module, split={"c_attn": 3}))
+
+
+def test_bilinear_is_the_linear_map_of_products():
+    module = nn.Bilinear(3, 4, 5)
+    old = module.weight.detach().clone()
+    first, second = torch.randn(7, 3), torch.randn(7, 4)
+    fire_(module, solver="exact")
+    close(module.weight.flatten(1), nearest(old.flatten(1)))
+    products = torch.einsum("bi,bj->bij", first, second).flatten(1)
+    torch.testing.assert_close(module(first, second), products @ module.weight.flatten(1).mT + module.bias)
+
+
+@pytest.mark.parametrize("layer", [nn.Conv2d, nn.ConvTranspose2d])
+def test_depthwise_filters_stay_unless_chosen_and_then_keep_their_shape(layer: Any):
+    module: Any = nn.Sequential(layer(6, 6, 3, groups=6), nn.Conv2d(6, 4, 1))
+    old = before(module)
+    report = fire_(module, solver="exact")
+    assert torch.equal(module[0].weight, old["0.weight"])
+    assert [row.name for row in report.matrices] == ["1.weight"]
+    assert report.left == ("0.weight", "0.bias", "1.bias")
+    assert "left as they were, depthwise convolutions (depthwise='project' gives" in str(report)
+    report = fire_(module, solver="exact", depthwise="project")
+    for filter_now, filter_before in zip(module[0].weight.flatten(1), old["0.weight"].flatten(1), strict=True):
+        assert filter_now.norm().item() == pytest.approx(1 / 3, rel=1e-5), "as long as a dense layer's filter"
+        assert torch.cosine_similarity(filter_now, filter_before, dim=0).item() == pytest.approx(1.0, abs=1e-6)
+    dense = nn.Conv2d(6, 6, 3)
+    fire_(dense, solver="exact")
+    assert dense.weight.flatten(1).norm(dim=1)[0].item() == pytest.approx(1 / 3, rel=1e-5)
+
+
+def test_a_depthwise_layer_with_several_filters_to_a_channel():
+    module = nn.Conv2d(4, 8, 3, groups=4)
+    old = before(module)
+    assert fire_(module, solver="exact", depthwise="project").matrices[0].deviation_after < 1e-6
+    filters = old["weight"].view(4, 2, 9)
+    close(module.weight.view(4, 2, 9), torch.stack([nearest(channel) for channel in filters]))
+    one_channel = nn.Conv2d(1, 8, 3)
+    assert fire_(one_channel).matrices[0].stack == 9, "an image of one channel makes no layer depthwise"
+
+
+def test_frozen_weights_stay_and_are_said():
+    module: Any = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4))
+    module[1].requires_grad_(False)
+    old = before(module)
+    report = fire_(module)
+    assert torch.equal(module[1].weight, old["1.weight"])
+    assert "left as they were, frozen (requires_grad is False; frozen='project' projects them): 1.weight" in str(report)
+    assert [row.name for row in fire_(module, frozen="project").matrices] == ["0.weight", "1.weight", "2.weight"]
+    with pytest.raises(ValueError, match="frozen=all given; allowed are skip and project"):
+        fire_(module, frozen=cast_any("all"))
+
+
+def cast_any(value: object) -> Any:
+    return value
+
+
+@pytest.mark.parametrize("method", ["fire", "reset", "shrink-perturb"])
+def test_the_manager_leaves_frozen_weights_and_says_so(method: str):
+    module: Any = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    network = network_of(module)
+    module[0].requires_grad_(False)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(1.0)
+    old = before(module)
+    manager = PlasticityManager([network], parse_method(method), Never())
+    event = manager.act(Position(1, 1))
+    assert torch.equal(module[0].weight, old["0.weight"])
+    assert torch.equal(module[0].bias, old["0.bias"])
+    assert not torch.equal(module[1].weight, old["1.weight"])
+    assert "left as they were, frozen (requires_grad is False" in str(event)
+
+
+def test_nothing_left_to_project_is_an_error_and_not_silence():
+    module = nn.Linear(4, 4).requires_grad_(False)
+    with pytest.raises(ValueError, match=r"no matrix left to project; weight: frozen"):
+        PlasticityManager([network_of(module)], Fire(), Never())
+    PlasticityManager([network_of(module)], Fire(frozen="project"), Never())
+
+
+def test_a_target_that_takes_no_gradients_is_projected_where_its_network_is():
+    module, target = nn.Linear(4, 4), nn.Linear(4, 4).requires_grad_(False)
+    old = target.weight.clone()
+    manager = PlasticityManager([network_of(module, target=target)], Fire(solver="exact", target="same"), Never())
+    manager.act(Position(1, 1))
+    close(target.weight, nearest(old))
+
+
+def tied() -> Any:
+    module = nn.ModuleDict({"wte": nn.Embedding(12, 8), "c_attn": nn.Linear(8, 24), "lm_head": nn.Linear(8, 12, False)})
+    module["lm_head"].weight = module["wte"].weight
+    return module
+
+
+def test_a_tied_embedding_is_projected_by_choice_only():
+    module = tied()
+    old = before(module)
+    report = fire_(module)
+    assert torch.equal(module["wte"].weight, old["wte.weight"])
+    assert "left as they were, tied to an embedding (tied='project' projects them" in str(report)
+    report = fire_(module, solver="exact", tied="project")
+    close(module["wte"].weight, nearest(old["wte.weight"]))
+    assert [row.name for row in report.matrices] == ["c_attn.weight", "lm_head.weight"]
+
+
+def test_the_method_takes_the_same_choices_by_its_spelling_and_in_a_saved_state():
+    spelled = "fire:include=c_attn|lm_head,exclude=*.1,split=c_attn:8/16,tied=project"
+    method = parse_method(spelled)
+    assert method == Fire(include=["c_attn", "lm_head"], exclude="*.1", split={"c_attn": (8, 16)}, tied="project")
+    assert spell(method) == spelled
+    assert len({method, parse_method(spelled)}) == 1
+    module = tied()
+    old = before(module)
+    manager = PlasticityManager([network_of(module)], method, Never())
+    event = manager.act(Position(1, 1))
+    assert {row.name for row in event.networks[0].matrices} == {"c_attn.weight.0", "c_attn.weight.1", "lm_head.weight"}
+    assert torch.equal(module["c_attn"].weight[8:], old["c_attn.weight"][8:])
+    assert not torch.equal(module["c_attn"].weight[:8], old["c_attn.weight"][:8])
+    assert "left out by name (include, exclude): c_attn.weight.1" in str(event)
+    again = PlasticityManager([network_of(tied())], parse_method(manager.events[0].method), Never())
+    again.load_state_dict(manager.state_dict())
+    again.load_tensors(manager.tensors())
+    assert again.latest(spelled) == Position(1, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fire:split=c_attn", "split=c_attn given; allowed is PATTERN:PARTS"),
+        ("fire:split=c_attn:three", "allowed is PATTERN:PARTS"),
+        ("fire:include=a||b", "pattern '' given"),
+        ("fire:tied=projct", "tied=projct is not one of skip, project; nearest is project"),
+    ],
+)
+def test_choices_misspelled_are_refused_in_one_line(text: str, message: str):
+    with pytest.raises(ValueError) as caught:
+        parse_method(text)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pattern_that_matches_nothing_is_refused_when_the_run_starts():
+    with pytest.raises(ValueError, match=r"'c_atn' matches no name.*nearest is c_attn"):
+        PlasticityManager([network_of(tied())], Fire(split={"c_atn": 3}), Never())
+
+
+NORMALISED: dict[str, Any] = {
+    "remove_parametrizations(model.get_submodule('1'), 'weight')": parametrizations.weight_norm,
+    "remove_parametrizations(model.get_submodule('1'), 'weight') ": parametrizations.spectral_norm,
+    "torch.nn.utils.remove_weight_norm(model.get_submodule('1'), 'weight')": nn.utils.weight_norm,
+    "torch.nn.utils.remove_spectral_norm(model.get_submodule('1'), 'weight')": nn.utils.spectral_norm,
+}
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("advice", NORMALISED)
+def test_normalised_weights_are_refused_with_advice_that_works(advice: str):
+    norm = NORMALISED[advice]
+    model: Any = nn.Sequential(nn.Linear(4, 4), norm(nn.Linear(4, 4)), nn.Linear(4, 4), norm(nn.Linear(4, 4)))
+    with pytest.raises(ValueError) as caught:
+        fire_(model)
+    line = str(caught.value)
+    kind = norm.__name__
+    assert line.startswith(f"modules '1', '3': {kind} makes 'weight' from other tensors")
+    assert advice.strip() in line
+    assert line.endswith("(fire_: exclude=('1', '3'))")
+    assert "\n" not in line
+    assert [row.name for row in fire_(model, exclude=("1", "3")).matrices] == ["0.weight", "2.weight"]
+    taken_off = line.partition("first (")[2].partition(") and put")[0]
+    eval(taken_off, {"torch": torch, "model": model})
+    eval(taken_off.replace("'1'", "'3'"), {"torch": torch, "model": model})
+    assert len(fire_(model, solver="exact").matrices) == 4
+    norm(model[1])
+    assert parametrize.is_parametrized(model[1]) or len(model[1]._forward_pre_hooks) == 1
+
+
+class Foreign(nn.Module):
+    """Query, key and value of each head side by side, as in GPT-NeoX."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fused = nn.Parameter(torch.randn(2 * 3 * 4, 8))
+        self.rest = nn.Parameter(torch.randn(3, 8))
+
+
+class Child(Foreign):
+    pass
+
+
+def foreign_matrices(module: Foreign) -> Any:
+    for index, name in enumerate(("query", "key", "value")):
+        yield Matrix(f"fused.{name}", module.fused.view(2, 3, 4, 8)[:, index], d_out=4, d_in=8)
+
+
+def test_registered_classes_say_what_they_hold_and_so_do_their_subclasses(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("fire.layers._registered", dict(_registered))
+    module = nn.Sequential(Child())
+    with pytest.raises(ValueError, match=r"weights '0\.fused', '0\.rest'.*fire\.register_matrices"):
+        fire_(module)
+    fire.register_matrices(Foreign, foreign_matrices)
+    old = before(module)
+    report = fire_(module, solver="exact")
+    assert [(row.name, row.stack) for row in report.matrices] == [
+        ("0.fused.query", 2), ("0.fused.key", 2), ("0.fused.value", 2)
+    ]  # fmt: skip
+    close(module.state_dict()["0.fused"][4:8], nearest(old["0.fused"][4:8]))
+    assert "left as they were, not named by its module's plastic_matrices(): 0.rest" in str(report)
+    fire.register_matrices(Child, lambda child: [])
+    assert fire_(module).matrices == ()
+    with pytest.raises(ValueError, match="allowed is a subclass of"):
+        fire.register_matrices(cast_any("Foreign"), foreign_matrices)
+    with pytest.raises(ValueError, match="allowed is a function"):
+        fire.register_matrices(Foreign, cast_any(None))
+
+
+def test_regularizers_and_measures_know_the_same_layers():
+    torch.manual_seed(0)
+    module = nn.ModuleDict(
+        {"memory": nn.LSTM(3, 4), "mixed": nn.Bilinear(3, 4, 5), "deep": nn.Conv1d(4, 4, 3, groups=4)}
+    )
+    values = measure(network_of(module))
+    assert "deviation/memory.weight_hh_l0.forget" in values
+    assert "deviation/mixed.weight" in values
+    for name in ("l2-init", "parseval", "spectral"):
+        manager = PlasticityManager([network_of(module)], fire.NoMethod(), Never(), [fire.parse_regularizer(name)])
+        if manager.has_penalty:
+            penalty = manager.penalty("model")
+            assert penalty is None or penalty.isfinite()
+
+
+def test_dash_takes_depthwise_kernels_one_by_one():
+    torch.manual_seed(0)
+    module = nn.Conv2d(3, 3, 2, groups=3, bias=False)
+    inputs = torch.randn(5, 3, 4, 4)
+    network = MethodNetwork("model", module, before(module), loss=lambda: module(inputs).square().mean())
+    old = module.weight.detach().clone()
+    gradient = torch.autograd.grad(network.loss(), module.weight)[0]  # type: ignore[misc]
+    fire.Dash(least=0.0).act(network)
+    shares = torch.cosine_similarity(old.flatten(1), -gradient.flatten(1), dim=1).clamp(0.0, 1.0)
+    torch.testing.assert_close(module.weight.detach(), old * shares.view(3, 1, 1, 1))
+
+
+def test_nothing_of_transformers_is_imported():
+    code = "import sys, fire; sys.exit(any(name.split('.')[0] == 'transformers' for name in sys.modules))"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)
