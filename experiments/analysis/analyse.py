@@ -10,7 +10,7 @@ from fire.nearest import nearest
 from training.metric import Metric
 
 from .across import across_environments
-from .contrasts import contrasts
+from .contrasts import contrasts, family
 from .divergence import continued
 from .levels import failing_value, threshold_of
 from .methods import LEVELS, Resampling, common_grid, summarise
@@ -75,6 +75,7 @@ def _compare(runs: Sequence[Run], where: str, options: Options) -> Comparison:
         baseline=baseline,
         reference=reference,
         contrasts=found,
+        family=family(found, options.confidence),
         threshold=threshold,
         references=envs.references(env),
         branch_step=branch_step,

@@ -11,9 +11,10 @@ from training.metric import Metric
 
 from . import results, statistics
 from .records import Array, NetworkChange
+from .resampling import Draws, draw_runs
 from .results import Aggregates, Curve, Gap, MethodResults, Options, RunScores, StabilityGap
 from .scoring import own_events, value_before, values_at, with_threshold
-from .statistics import Draws, Statistic, Strata, estimate, estimate_band
+from .statistics import Statistic, Strata, estimate, estimate_band
 from .survival import median_time
 
 LEVELS = 101  # of a performance profile
@@ -36,7 +37,7 @@ class Resampling:
 
     def draws(self, sizes: Sequence[int]) -> Draws:
         seed = self.options.seed, zlib.crc32(self.method.encode())
-        return statistics.draw_runs(sizes, self.options.resamples, seed)
+        return draw_runs(sizes, self.options.resamples, seed)
 
     def aggregates(self, groups: Groups, score: Callable[[RunScores], float | None]) -> Aggregates | None:
         """One score three ways; None where some environment has no run, or some run no such score."""

@@ -14,7 +14,9 @@ from typing import Literal
 from envs.reference_scores import References
 from training.metric import RETURN, Metric
 
+from .families import Family
 from .records import Array, EventRecord, NetworkChange, Run
+from .resampling import RESAMPLES
 from .statistics import Band, Interval
 
 ENVIRONMENT_STEPS = "environment steps"
@@ -30,11 +32,11 @@ class Options:
     """Method that is compared with each other one; unset: fire where it was run."""
     threshold: float | Literal["success"] | None = None
     """Value of the metric that counts as reached; unset: see `Level.meaning`."""
-    resamples: int = 2000
-    """Of every bootstrap."""
+    resamples: int = RESAMPLES
+    """Of a bootstrap, where there are too many to look at all of them."""
     confidence: float = 0.95
     seed: int = 0
-    """Of the resampling: the same runs give the same numbers."""
+    """Of resamples that are drawn: the same runs give the same numbers."""
 
 
 @dataclass(frozen=True)
@@ -212,12 +214,23 @@ class TrunkCounts:
 
 
 @dataclass(frozen=True)
+class Together:
+    """A difference of means as one of several that are looked at together."""
+
+    p: float  # of its own, two-sided
+    corrected: float  # by Holm, for all of them
+    interval: Interval  # NaN where with so few runs there is none
+    test: str  # in words
+
+
+@dataclass(frozen=True)
 class ScoreContrast:
     """Two methods in one score."""
 
     iqm: Interval  # the first's minus the second's
     mean: Interval
     improvement: Interval  # probability that a run of the first has the better score; ties count half
+    together: Together
     trunks: TrunkCounts | None = None  # only where paired, all environments together
 
 
@@ -252,6 +265,7 @@ class Compared:
     reference: str | None
     contrasts: tuple[Contrast, ...]  # each method against the baseline, then the reference against each other one
     notes: tuple[str, ...]
+    family: Family | None = None  # of the contrasts' final scores; None where none has an interval
     branch_step: int | None = None  # where all runs are branches made at one step
     trunk: str | None = None  # method whose curve is everybody's up to there
     metric: Metric = RETURN  # that all of its scores are of
