@@ -18,6 +18,7 @@ from .permutations import ways
 from .resampling import Array, Draws, bounds, draw_runs
 from .statistics import Sides, interquartile_mean
 
+SETTLED = 0.05  # p value, corrected, up to which a difference is called one
 EXPERIMENTS = (200, 2_000)  # that are simulated: fewer of many methods
 NUMBERS = 6_000_000  # that a simulation resamples in all: under a second
 FEW_RESAMPLES = 199  # of each experiment, where there are more than as many to look at; 5 of 200 are 2.5%

@@ -73,7 +73,7 @@ class RunScores:
     values: Array
     before: Mapping[int, float]  # step: value just before the event there
     counted: bool  # in its method's curve: finished or diverged, or its method has no such run
-    final: float | None  # mean of the evaluations in the last 10% of the steps
+    final: float | None  # mean of the scheduled evaluations in the last 10% of the steps, of a branch its own
     area: float | None  # under the curve, divided by its length; of a branch from the branch on
     normalised: float | None  # `final`, where the environment has references
     normalised_area: float | None
@@ -188,6 +188,7 @@ class MethodResults:
     normalised: Aggregates | None = None  # final scores
     threshold: ThresholdReached | None = None
     gap: StabilityGap | None = None  # None where there were no events with evaluations around them
+    no_gap: str = ""  # why a method that acts has no stability gap, in words
     pretended: StabilityGap | None = None
     """Of branches on which nothing was done: the gap after the evaluation at the branch, as if something had been."""
     events: EventTotals | None = None  # None where there were none
