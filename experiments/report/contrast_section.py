@@ -8,6 +8,7 @@ from ..analysis.results import Compared, Contrast, Together, TrunkCounts
 from ..analysis.statistics import SETTLING_RUNS, Interval
 from . import wording
 from .drawing import LONGEST_NAME, shortened
+from .findings import p_value
 from .sections import Looks, Section, Table, TableRow, columns_said, rows_figure, ways
 
 
@@ -72,14 +73,14 @@ def _together(contrasts: Sequence[Contrast], metric: Metric) -> Table:
     )
     columns = ("methods", "n", "final, mean", "p", "p, all together", "area, mean", "p", "p, all together")
     tests = " and ".join(dict.fromkeys(c.final.together.test for c in contrasts))
-    caption = (
-        f"Differences{metric.words.removeprefix(metric.name)}, all {len(contrasts)} taken together; p of the {tests}"
-    )
-    return Table(caption + ", corrected by Holm's method", columns, rows)
+    unit, many = metric.words.removeprefix(metric.name), len(contrasts)
+    caption = f"Differences{unit}, all {many} taken together; p of the {tests}, corrected by Holm's method"
+    return Table(caption, columns, rows)
 
 
 def _ps(together: Together) -> tuple[str, str]:
-    return tuple(wording.p_value(p).removeprefix("p = ").removeprefix("p ") for p in (together.p, together.corrected))
+    alone, corrected = (p_value(p).removeprefix("p = ").removeprefix("p ") for p in (together.p, together.corrected))
+    return alone, corrected
 
 
 def _simultaneous(contrasts: Sequence[Contrast]) -> list[Interval]:
