@@ -1,7 +1,7 @@
 """Two methods beside each other: differences, and which is probably better; paired where they share trunks."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -36,6 +36,22 @@ def contrasts(
         replace(each, final=_corrected(each.final, final), area=_corrected(each.area, area))
         for each, final, area in zip(found, *corrected, strict=True)
     )
+
+
+def in_order(
+    methods: Iterable[str], baseline: str | None, reference: str | None
+) -> tuple[tuple[str, ...], str, str | None]:
+    """Baseline first and reference last; and which these two are, here."""
+    names = list(methods)
+    fires = [name for name in names if name.partition("+")[0].partition(":")[0] == "fire"]
+    usual = "fire" if "fire" in fires else next(iter(fires), None)
+    reference = reference if reference in names else usual
+    others = [name for name in names if name != reference] or names
+    baseline = baseline if baseline in names else "none" if "none" in others else others[0]
+    if reference == baseline:
+        reference = None
+    between = [name for name in names if name not in (baseline, reference)]
+    return (baseline, *between, *([reference] if reference else [])), baseline, reference
 
 
 def pairs_of(names: Sequence[str], baseline: str, reference: str | None) -> list[tuple[str, str]]:

@@ -6,10 +6,12 @@ have nearly the power of the t test, but reject nothing with fewer runs than `fa
 """
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 
+from .contrasts import in_order, pairs_of
 from .families import least_runs
 from .resampling import Array
 
@@ -79,3 +81,28 @@ def _spreads(freedom: int) -> tuple[Array, Array]:
 def _normal(values: Array) -> Array:
     """The standard normal distribution function."""
     return 0.5 * np.array([math.erfc(-value / math.sqrt(2)) for value in values.tolist()])
+
+
+def seeds_said(
+    methods: Sequence[str], seeds: int, paired: bool, baseline: str | None, reference: str | None
+) -> list[str]:
+    """What a comparison with so many seeds can settle, in sentences; nothing where nothing is compared."""
+    names, first, other = in_order(methods, baseline, reference)
+    many = len(pairs_of(names, first, other))
+    if not many:
+        return []
+    of_what = "of the differences between branches of one trunk" if paired else "of a method's runs"
+    one, needed = "a difference of one standard deviation", seeds_needed(1.0, many, paired)
+    together = f"with {many} differences looked at together" if many > 1 else "with 1 difference looked at"
+    found = [f"seeds: {together}, {one} {of_what} needs {needed} seeds (power 80%, p 0.05, Holm)"]
+    effect, least = detectable(seeds, many, paired), least_runs(LEVEL / many, paired)
+    given = f"{seeds} seed{'s' * (seeds != 1)}"
+    if effect is None:
+        which = "none of them" if many > 1 else "nothing"
+        found.append(
+            f"{given} can settle {which}, however large it is; from {least} seeds on the largest can be settled"
+        )
+    else:
+        find = "finds" if seeds == 1 else "find"
+        found.append(f"{given} {find} a difference of {effect:.2g} such standard deviations with that power")
+    return found
