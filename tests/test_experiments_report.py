@@ -39,7 +39,7 @@ def results_of(folder: Path) -> Results:
 def contrast(low: float, high: float, n: int = 5, ahead: int | None = None, p: float = 0.04) -> Contrast:
     difference = made_up((low + high) / 2, low, high, n)
     chance = made_up(0.5, 0.2, 0.8, n)
-    together = Together(p / 2, p, difference, "exact sign-flip test of pairs")
+    together = Together(p / 2, p, difference, "exact sign-flip test")
     score = ScoreContrast(
         difference, difference, chance, together, None if ahead is None else TrunkCounts(ahead, 0, chance)
     )
@@ -62,7 +62,8 @@ def test_report_says_what_was_compared_how_and_with_what_doubt(results, tmp_path
     names = {"report.html", "curves.png", "curves.svg", "scores.csv", "summary.md"}
     assert {path.name for path in tmp_path.iterdir()} == names
     for said in ("python compare.py", "--seeds 0-1", "6 finished of 6, and 2 trunks", "2 pairs", "Fewer than 10 runs",
-                 "95% percentile bootstrap, 50 resamples", "at step 2,000", "0123456789ab", "2108.13264"):  # fmt: skip
+                 "95% percentile bootstrap, exact, all resamples of 2 trunks",
+                 "at step 2,000", "0123456789ab", "2108.13264"):  # fmt: skip
         assert said in page, said
     order = ('<h2 id="found">', ">Learning curves</h3>", "To be kept in mind",
              ">Differences</h3>", "How to read this</h2>", "What was run and with what</h2>", "<dt>Versions",
@@ -158,7 +159,8 @@ def test_differences_count_the_trunks_that_agree_and_show_each(results):
     assert section is not None
     assert "Small dots are trunks" in section.text
     assert "settles nothing" in section.text
-    sizes, chances = section.tables
+    sizes, chances, together = section.tables
+    assert together.rows[1].cells[3:5] == ("0.5", "1")  # of two pairs 2/4, and that three times
     assert [row.cells[:2] for row in sizes.rows][1] == ("fire − none", "2 pairs")
     assert chances.rows[1].cells[3] == "2 of 2, 100% [34, 100]"
     text = markdown(report_of(results))

@@ -107,8 +107,8 @@ def _together(left: Strata, right: Strata, paired: bool, averages: Interval, opt
     """The difference of means as one of so many: p before the correction, and an interval that all hold together."""
     test = permutations(left, right, paired, options.seed)
     low, high = test.interval(1 - (1 - options.confidence) / many)
-    what = "sign-flip test of pairs" if paired else "permutation test of runs"
-    kind = f"exact {what}" if test.exact else f"{what}, {test.ways:,} of all ways"
+    what = "sign-flip test" if paired else "permutation test"
+    kind = f"exact {what}" if test.exact else f"{what} ({test.ways:,} of all ways)"
     among = f", so that all {many} hold together (Bonferroni)" if many > 1 else ""
     words = f"{100 * options.confidence:g}% interval from the {kind}{among}"
     return Together(test.p, test.p, replace(averages, low=low, high=high, method=words), kind)
