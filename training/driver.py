@@ -229,8 +229,8 @@ class Driver:
         """Whether a scheduled evaluation is due at this boundary, or at the one after this decision's updates."""
         at_boundary = self.work.steps != self.progress.handled_steps
         following = self.work.steps if at_boundary else self.settings.reached(self.work.steps + 1)
-        every = self.settings.eval_every
-        return following >= self.settings.steps or self.progress.handled_steps // every < following // every
+        every = self.settings.eval_every  # not at the end, which a longer --steps moves
+        return self.progress.handled_steps // every < following // every
 
     def _measure(self) -> dict[str, float]:
         """Plasticity measures, where a multiple of --measure-every updates has passed; triggers look at them."""

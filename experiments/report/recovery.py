@@ -72,7 +72,7 @@ def gap_section(comparison: Comparison, looks: Looks) -> Section | None:
         for method in comparison.methods if (gap := method.pretended)
     ]  # fmt: skip
     blank = [(method.method, method.no_gap) for method in comparison.methods if method.no_gap]
-    if not rows:
+    if not rows and not (still and blank):
         told = tuple(f"{name} has no stability gap: {reason}." for name, reason in blank)
         return Section("Stability gap", " ".join(told)) if told else None
     names, shown, gaps, depths = zip(*rows, *still, strict=True)
