@@ -106,7 +106,8 @@ def body(arguments: Sequence[str]) -> int:
     if options.dry_run:
         show_plan(grid, jobs, options.jobs, on_cluster=options.ray is not None)
         paired = options.branch_at is not None
-        print(*seeds_said(grid.methods, len(grid.seeds), paired, options.baseline, options.reference), sep="\n")
+        for line in seeds_said(grid.methods, len(grid.seeds), paired, options.baseline, options.reference):
+            print(line)
         return 0
     with claimed(grid.folder):
         return compare(options, grid, jobs, shown, command)

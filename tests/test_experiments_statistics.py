@@ -336,3 +336,13 @@ def test_percentile_intervals_cover_less_than_nominal_with_few_runs():
             band = estimate_band([scores], statistic, draw_runs([n], 1, (n,)))
             covered = np.mean((band.low <= 0) & (band.high >= 0))
             assert covered == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize("statistic", [interquartile_mean, mean, median_of_means])
+def test_resamples_of_several_environments_are_those_of_the_runs_they_took(statistic):
+    scores, draws = [SCORES[:4, 0], SCORES[:3, 1], SCORES[:3, 2]], draw_runs([4, 3, 3], 20, (0,))
+    assert draws.weights is not None
+    one_by_one = [statistic([runs[row] for runs, row in zip(scores, rows, strict=True)]) for rows in zip(*draws.taken)]  # noqa: B905
+    repeated = np.repeat(np.array(one_by_one), draws.weights.astype(int))
+    found = estimate(scores, statistic, draws)
+    assert (found.low, found.high) == pytest.approx(brute_force(repeated.round(12)), abs=1e-9)
