@@ -18,6 +18,7 @@ from train_sac import train as train_sac
 from training import load_policy
 from training.files import Lines, read_json
 from training.lines import Rhythm, final_score, read_lines
+from training.metric import RETURN
 
 DQN = [
     *("--env", "CartPole-v1", "--num-envs", "2", "--learning-starts", "40", "--hidden-width", "16"),
@@ -109,7 +110,8 @@ def test_a_trigger_makes_events_when_the_measure_says_so_and_they_say_why(tmp_pa
 def test_a_run_whose_events_all_fall_on_its_evaluations_is_judged_by_what_was_there_before_them(tmp_path: Path):
     """Two environments, 50 steps without learning, 4 updates a step: an event right before each multiple of 50."""
     tiny = ("--steps", "400", "--eval-every", "100", "--replay-ratio", "4", "--learning-starts", "50")
-    quietly("dqn", *tiny, "--reinit", "reset", "--reinit-every", "200", "--run-dir", str(tmp_path / "run"))
+    flags = ("--reinit", "reset", "--reinit-every", "200", "--run-dir", str(tmp_path / "run"))
+    output = quietly("dqn", *tiny, *flags)
     evaluations = lines_of(tmp_path / "run", "evaluation")
     events = [line["environment_steps"] for line in lines_of(tmp_path / "run", "event")]
     scheduled = [line["environment_steps"] for line in evaluations if line["occasion"] == "scheduled"]
@@ -120,6 +122,7 @@ def test_a_run_whose_events_all_fall_on_its_evaluations_is_judged_by_what_was_th
     lines = [(line["environment_steps"], line["return"], line["occasion"]) for line in evaluations]
     value = next(value for step, value, occasion in lines if (step, occasion) == (398, "before event"))
     assert final_score(lines, Rhythm(100, 2)) == (value, 1)
+    assert f"final return {RETURN.said(value)}: the scheduled evaluation in the last tenth of the run" in output
 
 
 @unrendered
