@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from envs.reference_scores import references
+from experiments.analysis.power import seeds_said
 from experiments.analysis.results import Options as ReportOptions
 from experiments.comparison import Machines, report, run_comparison, show_plan
 from experiments.kept import MOST_RUNS, read_kept
@@ -104,6 +105,9 @@ def body(arguments: Sequence[str]) -> int:
     check_report(options, grid)
     if options.dry_run:
         show_plan(grid, jobs, options.jobs, on_cluster=options.ray is not None)
+        paired = options.branch_at is not None
+        for line in seeds_said(grid.methods, len(grid.seeds), paired, options.baseline, options.reference):
+            print(line)
         return 0
     with claimed(grid.folder):
         return compare(options, grid, jobs, shown, command)

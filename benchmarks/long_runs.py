@@ -75,7 +75,7 @@ def write_metrics(path: Path, event: dict[str, Any], count: int) -> None:
 def final_of(run: Path) -> tuple[float, int] | None:
     """The final return, as a run that ends says it."""
     evaluations = [line for _, line in Reader().of(run) if isinstance(line, EvaluationLine)]
-    return final_score([line.steps for line in evaluations], [line.value for line in evaluations])
+    return final_score([(line.steps, line.value, line.occasion) for line in evaluations])
 
 
 def resident() -> float:

@@ -81,7 +81,7 @@ def main(options: Options) -> int:
         subprocess.run([*COMMAND, "--seed", str(seed), "--run-dir", str(folder)], check=True, stdout=subprocess.DEVNULL)
         duration = time.perf_counter() - start
         evaluations = [line for line in read_lines(folder / "metrics.jsonl") if line["kind"] == "evaluation"]
-        final = final_score(*zip(*((line["environment_steps"], line["return"]) for line in evaluations), strict=True))
+        final = final_score((line["environment_steps"], line["return"], line["occasion"]) for line in evaluations)
         assert final is not None
         finals.append(final[0])
         dips = [line["return"] for line in evaluations if "event" in line["occasion"]]

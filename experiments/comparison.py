@@ -17,8 +17,8 @@ from .analysis.analyse import analyse
 from .analysis.found import find_runs
 from .analysis.results import Across, Comparison, Options
 from .kept import KEPT, Asked, read_kept
+from .report.findings import findings
 from .report.page import write_report
-from .report.wording import findings
 from .sweep.conduct import Pool, conduct, look
 from .sweep.endings import say_endings
 from .sweep.estimate import say_plan, weigh_and_time

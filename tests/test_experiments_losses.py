@@ -14,6 +14,7 @@ from experiments.analysis.results import Comparison, Options, Results
 from experiments.report.contents import report_of
 from experiments.report.curve_figures import draw_curves
 from experiments.report.drawing import looks, style
+from experiments.report.findings import finding
 from experiments.report.markdown import escaped, markdown
 from experiments.report.page import page, write_report
 from tests.fixtures.comparison import write_comparison, write_run
@@ -92,7 +93,9 @@ def test_lower_losses_are_ahead(compared):
     assert (contrast.final.trunks.better, contrast.final.trunks.tied) == (5, 0)
     _, text = texts_of(compared)
     assert "fire minus none, final loss (nats): −0.5" in text
-    assert "in favour of fire over none" in text
+    assert "the interval leaves out 0, but the exact sign-flip test of the mean gives p = 0.0625" in text
+    settled = replace(contrast.final, together=replace(contrast.final.together, corrected=0.01))
+    assert "in favour of fire over none" in finding(replace(contrast, final=settled), LOSS, 1)
     assert "all 5 pairs have fire ahead" in text
 
 
@@ -145,9 +148,9 @@ def test_returns_are_spoken_of_as_ever(losses):
     html, text = texts_of(analyse(found.runs, FAST, found.trunks))
     for said in ("Final return", "higher final", "larger area", "return lost", "share of return",
                  "Steps to a threshold", "How far the return falls below its value", "no lower than the one before",
-                 "in the last 10% of the steps",
+                 "in the last 10% of the steps, after the branch alone",
                  "4,000 steps each", "runs that ended above a score", "fire minus none, final return: −0.5",
-                 "in favour of none over fire", "90% of the best baseline's mean final return (none: 1)"):  # fmt: skip
+                 "all 5 pairs have none ahead", "90% of the best baseline's mean final return (none: 1)"):  # fmt: skip
         assert said in text.replace("&#39;", "'"), said
         assert said in html.replace("&#39;", "'"), said
     for said in ("to score higher than", "How deep the return falls", "right of the line is better", ">return<",
@@ -172,7 +175,7 @@ def test_an_accuracy_is_printed_and_drawn_in_per_cent(tmp_path):
     assert comparison.threshold.value == pytest.approx(0.9 * 0.76)
     html, text = texts_of(results)
     for said in ("Threshold: 68.4%, 90% of the best baseline's mean final accuracy (none: 76%)", "Final accuracy (%)",
-                 "| fire | 3 | 88.50 [", "fire minus none, final accuracy (%): +12.5", "| 75.0% |"):  # fmt: skip
+                 "| fire | 3 | 88.5 [", "fire minus none, final accuracy (%): +12.5", "| 75.0% |"):  # fmt: skip
         assert said in text, said
     assert ">accuracy (%)<" in html
     with style():

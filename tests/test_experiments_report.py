@@ -12,18 +12,19 @@ import pytest
 from envs.reference_scores import References
 from experiments.analysis.analyse import analyse, shared_history
 from experiments.analysis.found import find_runs
-from experiments.analysis.results import Contrast, Options, Results, ScoreContrast, TrunkCounts
+from experiments.analysis.results import Contrast, Options, Results, ScoreContrast, Together, TrunkCounts
 from experiments.analysis.statistics import Interval
 from experiments.report.contents import branch_said, report_of
 from experiments.report.contrast_section import contrast_section
 from experiments.report.curve_figures import draw_curves, levels_of
 from experiments.report.drawing import LOOKS, canvas, looks, page_image, png, style, svg
+from experiments.report.findings import finding, findings
 from experiments.report.markdown import markdown
 from experiments.report.page import write_report
 from experiments.report.paper_figure import draw_paper_figure
 from experiments.report.recovery import gap_section, threshold_section
 from experiments.report.run_sections import run_sections
-from experiments.report.wording import amount, finding, findings, interval, number, ranges, runs_of, steps
+from experiments.report.wording import amount, interval, number, ranges, runs_of, steps
 from tests.fixtures.comparison import write_comparison, write_run
 from training.metric import RETURN
 
@@ -35,10 +36,13 @@ def results_of(folder: Path) -> Results:
     return analyse(found.runs, OPTIONS, found.trunks)
 
 
-def contrast(low: float, high: float, n: int = 5, ahead: int | None = None) -> Contrast:
+def contrast(low: float, high: float, n: int = 5, ahead: int | None = None, p: float = 0.04) -> Contrast:
     difference = made_up((low + high) / 2, low, high, n)
     chance = made_up(0.5, 0.2, 0.8, n)
-    score = ScoreContrast(difference, difference, chance, None if ahead is None else TrunkCounts(ahead, 0, chance))
+    together = Together(p / 2, p, difference, "exact sign-flip test")
+    score = ScoreContrast(
+        difference, difference, chance, together, None if ahead is None else TrunkCounts(ahead, 0, chance)
+    )
     return Contrast("fire", "none", score, score, paired=True)
 
 
@@ -58,7 +62,8 @@ def test_report_says_what_was_compared_how_and_with_what_doubt(results, tmp_path
     names = {"report.html", "curves.png", "curves.svg", "scores.csv", "summary.md"}
     assert {path.name for path in tmp_path.iterdir()} == names
     for said in ("python compare.py", "--seeds 0-1", "6 finished of 6, and 2 trunks", "2 pairs", "Fewer than 10 runs",
-                 "95% percentile bootstrap, 50 resamples", "at step 2,000", "0123456789ab", "2108.13264"):  # fmt: skip
+                 "95% percentile bootstrap, exact, all resamples of 2 trunks",
+                 "at step 2,000", "0123456789ab", "2108.13264"):  # fmt: skip
         assert said in page, said
     order = ('<h2 id="found">', ">Learning curves</h3>", "To be kept in mind",
              ">Differences</h3>", "How to read this</h2>", "What was run and with what</h2>", "<dt>Versions",
@@ -154,7 +159,8 @@ def test_differences_count_the_trunks_that_agree_and_show_each(results):
     assert section is not None
     assert "Small dots are trunks" in section.text
     assert "settles nothing" in section.text
-    sizes, chances = section.tables
+    sizes, chances, together = section.tables
+    assert together.rows[1].cells[3:5] == ("0.5", "1")  # of two pairs 2/4, and that three times
     assert [row.cells[:2] for row in sizes.rows][1] == ("fire − none", "2 pairs")
     assert chances.rows[1].cells[3] == "2 of 2, 100% [34, 100]"
     text = markdown(report_of(results))
@@ -187,9 +193,12 @@ def test_a_threshold_says_from_where_it_is_looked_for(results):
 def test_findings_promise_no_more_than_their_interval():
     assert "does not settle" in finding(contrast(-0.3, 2.5), RETURN, 1)
     assert "+1.1 [−0.3, +2.5], 5 pairs" in finding(contrast(-0.3, 2.5), RETURN, 1)
-    assert "in favour of fire over none, though" in finding(contrast(0.3, 2.5), RETURN, 1)
+    assert "in favour of fire over none: " in finding(contrast(0.3, 2.5), RETURN, 1)
     assert "in favour of none over fire" in finding(contrast(-2.5, -0.3), RETURN, 1)
-    assert "too narrow" not in finding(contrast(0.3, 2.5, n=20), RETURN, 1)
+    assert "in favour" not in finding(contrast(-0.3, 2.5, p=0.01), RETURN, 1)
+    by_chance = finding(contrast(0.3, 2.5, p=0.4375), RETURN, 1, many=7)
+    assert "not settled: by itself the interval leaves out 0, but the exact sign-flip test" in by_chance
+    assert "gives p = 0.438 with all 7 differences taken together, p = 0.219 alone" in by_chance
     assert "all 5 pairs have none ahead" in finding(contrast(-2.5, -0.3, ahead=0), RETURN, 1)
     assert "no interval" in finding(contrast(math.nan, math.nan, n=1), RETURN, 1)
 
@@ -214,7 +223,7 @@ def test_every_difference_is_among_the_findings_and_the_reference_comes_first(re
         replace(contrast(low, 2.0), method=method, against=against)
         for low, method, against in ((-1.0, "reset", "none"), (1.0, "fire", "none"), (-1.5, "fire", "reset"))
     )
-    said = findings(replace(comparison, contrasts=(reset, fire, between)))
+    said = findings(replace(comparison, contrasts=(reset, fire, between), family=None))
     assert said[0].startswith("fire minus none")
     assert len(said) == 3
     assert said[2] == "Differences are of IQMs; in brackets: made up."

@@ -98,6 +98,68 @@ def test_the_stability_gap_is_how_deep_and_how_long_the_return_stays_below(tmp_p
     assert (method.gap.regained.value, method.gap.duration.value) == (0.5, 2_000)
 
 
+def test_a_method_that_acts_again_before_the_next_evaluation_has_no_stability_gap(tmp_path: Path):
+    """Blank, and why: what would have come back nobody has seen."""
+    write_comparison(tmp_path, methods=("none", "redo", "cbp", "none+l2-init"), seeds=range(2))
+    for seed in range(2):
+        metrics = tmp_path / f"MinAtar_Breakout-v1-redo-seed{seed}" / "metrics.jsonl"
+        lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+        event = next(line for line in lines if "networks" in line)
+        place = next(index for index, line in enumerate(lines) if line.get("occasion") == "after event") + 1
+        position = event["position"] | {"environment_steps": 5_100}
+        lines.insert(place, event | {"kind": "event", "environment_steps": 5_100, "position": position})
+        metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    none, *others = only(results_of(tmp_path)).methods
+    assert none.pretended is not None
+    assert none.no_gap == ""
+    for method in others:
+        assert (method.gap, method.pretended) == (None, None)
+    reasons = {method.method: method.no_gap for method in others}
+    assert "acts again" in reasons["redo"]
+    assert "no events that could be looked at one by one" in reasons["cbp"]
+    assert reasons["none+l2-init"] == reasons["cbp"]
+    text = markdown(report_of(results_of(tmp_path)))
+    assert "| redo | – | – | – | – | – | – |" in text
+    assert "redo has no stability gap: it acts again" in text
+
+
+def test_evaluations_around_events_and_those_of_the_trunk_are_in_no_final_score(tmp_path: Path):
+    """Both methods are at 10 wherever they are evaluated by schedule."""
+    returns = dict.fromkeys(range(0, 10_001, 500), 10.0)
+    for method, events in (("none", ()), ("reset", (9_500, 9_700))):
+        write_run(
+            tmp_path / method, method=method, returns=returns | dict.fromkeys(events, 10.0), eval_every=500,
+            event_steps=events, dip=1.0,
+        )  # fmt: skip
+        metrics = tmp_path / method / "metrics.jsonl"
+        lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+        for line in lines:
+            line |= {"return": 10.0} if line.get("occasion") == "scheduled" else {}
+        metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    finals = {method.method: method.runs[0].final for method in only(results_of(tmp_path)).methods}
+    assert finals == {"none": 10.0, "reset": 10.0}
+    late = tmp_path / "late"
+    trunk = f"{late / 'trunk'}@9600"
+    risen = dict.fromkeys(range(0, 9_501, 500), 1.0) | {9_600: 1.0, 10_000: 5.0}
+    write_run(late / "none", returns=risen, eval_every=500, branch_from=trunk)
+    assert only(results_of(late)).methods[0].runs[0].final == 5.0
+
+
+def test_a_threshold_is_reached_only_where_something_was_evaluated(tmp_path: Path):
+    """At the branch, between two evaluations, a straight line would be above it already."""
+    trunk = f"{tmp_path / 'trunk'}@2500"
+    returns = {0: 0.0, 2_000: 4.0, 3_000: 6.0, 4_000: 7.0}
+    write_run(tmp_path / "none", steps=4_000, branch_from=trunk, returns=returns)
+    write_run(
+        tmp_path / "fire", method="fire", steps=4_000, branch_from=trunk, returns=returns | {2_500: 5.0},
+        event_steps=(2_500,), dip=0.0,
+    )  # fmt: skip
+    comparison = only(results_of(tmp_path, Options(threshold=4.9)))
+    reached = {method.method: method.runs[0].steps_to_threshold for method in comparison.methods}
+    assert reached == {"none": 3_000, "fire": 2_500}
+    assert [method.runs[0].already for method in comparison.methods] == [False, True]
+
+
 def test_gaps_of_several_events_are_each_watched_until_the_next(tmp_path: Path):
     returns = {0: 0, 1_000: 8, 2_000: 8, 3_000: 8, 4_000: 4, 5_000: 8, 6_000: 8, 7_000: 8}
     for seed in range(3):
@@ -367,7 +429,7 @@ def test_scores_and_summary_hold_every_run_and_every_interval(tmp_path: Path):
     assert fire["ended"] == "finished"
     text = markdown(report_of(results))
     assert r"none+a\|\_b\*" in text
-    assert "95% percentile bootstrap, 200 resamples of runs" in text
+    assert "95% percentile bootstrap, exact, all resamples of 2 runs" in text
     assert "jointly for both methods" in text
     assert "Kaplan-Meier" in text
     tables = [line for line in text.splitlines() if line.startswith("| fire |")]

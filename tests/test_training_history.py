@@ -16,7 +16,7 @@ from training import lines as metrics_lines
 from training.curve import draw_curve, draw_events
 from training.files import METRICS
 from training.history import MOST_EPISODES, MOST_NETWORKS, MOST_POINTS, PANELS, Events, History, Series
-from training.lines import EvaluationLine, Reader, final_score
+from training.lines import EvaluationLine, Reader, Rhythm, final_score
 from training.measure_curves import draw_measures
 
 Line = dict[str, Any]
@@ -49,7 +49,7 @@ def written(folder: Path, lines: list[Line | str]) -> Path:
 
 def final_of(run: Path) -> tuple[float, int] | None:
     evaluations = [line for _, line in Reader().of(run) if isinstance(line, EvaluationLine)]
-    return final_score([line.steps for line in evaluations], [line.value for line in evaluations])
+    return final_score([(line.steps, line.value, line.occasion) for line in evaluations])
 
 
 def of(lines: list[Line]) -> History:
@@ -181,7 +181,7 @@ BAD: list[Line | str] = [
 def test_lines_that_were_not_written_here_are_passed_over(bad: Line | str, tmp_path: Path):
     run = written(tmp_path, [*GOOD, bad, *GOOD])
     assert content(History.read(run, Reader())) == content(of(GOOD + GOOD))
-    assert final_of(run) == (4.0, 2)
+    assert final_of(run) == (4.0, 1)  # of each step one value
 
 
 def test_bytes_that_are_no_text_are_passed_over(tmp_path: Path):
@@ -206,7 +206,11 @@ def test_a_run_without_metrics_has_no_history(tmp_path: Path):
 # The final return
 
 
-@given(st.lists(st.tuples(st.integers(0, 10_000), st.none() | st.floats(-1e3, 1e3)), max_size=60))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 10_000), st.none() | st.floats(-1e3, 1e3)), max_size=60, unique_by=lambda pair: pair[0]
+    )
+)
 @settings(deadline=None)
 def test_the_final_return_is_the_mean_over_the_last_tenth(tmp_path_factory: Any, pairs: list[tuple[int, Any]]):
     pairs = sorted(pairs, key=lambda pair: pair[0])
@@ -220,6 +224,36 @@ def test_the_final_return_is_the_mean_over_the_last_tenth(tmp_path_factory: Any,
         assert found[1] == len(returns)
     else:
         assert found is None
+
+
+def test_evaluations_around_events_do_not_count_and_a_dip_counts_once_for_each_scheduled_one():
+    without = [(step, 10.0, "scheduled") for step in range(0, 10_001, 250)]
+    rhythm = Rhythm(every=250, unit=1)
+    assert final_score(without, rhythm) == (10.0, 5)
+    between = sorted([*without, (9_100, 10.0, "before event"), (9_100, 0.0, "after event")], key=lambda each: each[0])
+    assert final_score(between, rhythm) == (10.0, 5)  # by all evaluations it would be 60 / 7
+    dips = [(step, 4.0 if step == 9_250 else value, occasion) for step, value, occasion in between]
+    assert final_score(dips, rhythm) == (8.8, 5)  # what is still lost at a scheduled one is lost
+
+
+def test_an_event_on_a_scheduled_evaluation_counts_with_the_value_before_it():
+    on_it = [(8_000, 9.0, "scheduled"), (9_000, 10.0, "before event"), (9_000, 0.0, "after event"),
+             (10_000, 12.0, "scheduled")]  # fmt: skip
+    assert final_score(on_it, Rhythm(1_000, 4)) == (11.0, 2)
+    in_the_decision_before = [(8_996, 10.0, "before event"), (8_996, 0.0, "after event"), (9_000, 1.0, "scheduled"),
+                              (10_000, 12.0, "scheduled")]  # fmt: skip
+    assert final_score(in_the_decision_before, Rhythm(1_000, 4)) == (11.0, 2)
+    assert final_score(in_the_decision_before, Rhythm(1_000, 2)) == (6.5, 2)
+    right_after_it = [(9_000, 10.0, "scheduled"), (9_000, 9.0, "before event"), (9_000, 0.0, "after event"),
+                      (10_000, 12.0, "scheduled")]  # fmt: skip
+    assert final_score(right_after_it, Rhythm(1_000, 4)) == (11.0, 2)
+
+
+def test_a_late_branch_is_not_judged_by_its_trunk():
+    evaluations = [(9_000, 1.0, "scheduled"), (9_500, 1.0, "scheduled"), (9_600, 1.0, "before event"),
+                   (9_600, 0.0, "after event"), (10_000, 5.0, "scheduled")]  # fmt: skip
+    assert final_score(evaluations, Rhythm(500, 1, branch=9_600)) == (5.0, 1)
+    assert final_score(evaluations, Rhythm(500, 1, branch=10_000)) is None
 
 
 # Pictures

@@ -17,7 +17,8 @@ from train_dqn import train as train_dqn
 from train_sac import train as train_sac
 from training import load_policy
 from training.files import Lines, read_json
-from training.lines import read_lines
+from training.lines import Rhythm, final_score, read_lines
+from training.metric import RETURN
 
 DQN = [
     *("--env", "CartPole-v1", "--num-envs", "2", "--learning-starts", "40", "--hidden-width", "16"),
@@ -103,6 +104,25 @@ def test_a_trigger_makes_events_when_the_measure_says_so_and_they_say_why(tmp_pa
         assert 0 <= figures["reset head.1"] <= 16
     assert f"{events[0]['method']} because dormant>0.01 in" in output
     assert "q reset encoder.1: " in output
+
+
+@unrendered
+def test_a_run_whose_events_all_fall_on_its_evaluations_is_judged_by_what_was_there_before_them(tmp_path: Path):
+    """Two environments, 50 steps without learning, 4 updates a step: an event right before each multiple of 50."""
+    tiny = ("--steps", "400", "--eval-every", "100", "--replay-ratio", "4", "--learning-starts", "50")
+    flags = ("--reinit", "reset", "--reinit-every", "200", "--run-dir", str(tmp_path / "run"))
+    output = quietly("dqn", *tiny, *flags)
+    evaluations = lines_of(tmp_path / "run", "evaluation")
+    events = [line["environment_steps"] for line in lines_of(tmp_path / "run", "event")]
+    scheduled = [line["environment_steps"] for line in evaluations if line["occasion"] == "scheduled"]
+    spoiled = [step for step in scheduled if step - 2 in events]
+    assert len(spoiled) >= 3, (events, scheduled)
+    before = {line["environment_steps"] for line in evaluations if line["occasion"] == "before event"}
+    assert {step - 2 for step in spoiled} <= before
+    lines = [(line["environment_steps"], line["return"], line["occasion"]) for line in evaluations]
+    value = next(value for step, value, occasion in lines if (step, occasion) == (398, "before event"))
+    assert final_score(lines, Rhythm(100, 2)) == (value, 1)
+    assert f"final return {RETURN.said(value)}: the scheduled evaluation in the last tenth of the run" in output
 
 
 @unrendered

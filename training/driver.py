@@ -24,6 +24,7 @@ from .config import Config
 from .curve import draw_curve
 from .divergence import Diverged, require_finite, require_finite_tensors, require_numbers
 from .history import History
+from .lines import BEFORE, SCHEDULED
 from .log import RunLog, in_words
 from .made_with import MadeWith
 from .measure_curves import draw_measures
@@ -60,6 +61,7 @@ class Driver:
         self.stop_requested: Callable[[], bool] = lambda: False
         self._update_rate = 0.0  # updates per second since the log line before
         self._collapse = Collapse()
+        self._looked_before: int | None = None  # the boundary since which an evaluation was made before an event
         self.log: RunLog
 
     @property
@@ -158,7 +160,7 @@ class Driver:
             if due_now or (trigger and not last):
                 evaluated = self._event(now, "schedule" if due_now else str(trigger), may_break_off=True)
             if not evaluated and (last or self._passed(settings.eval_every)):
-                self._evaluate("scheduled", may_break_off=True)
+                self._evaluate(SCHEDULED, may_break_off=True)
         except BrokenOff as evaluation:
             self._owe(str(evaluation))
         if last:
@@ -193,7 +195,9 @@ class Driver:
     def _event(self, position: Position, cause: str = "schedule", may_break_off: bool = False) -> bool:
         """Evaluate, act on the networks, evaluate again: the cost and the dip are both on record.
 
-        Not where evaluations would take more time than training, at events of a method closer than --eval-every.
+        Not where evaluations would take more time than training, at events of a method closer than --eval-every. Only
+        where a scheduled evaluation comes right after it, is there one before: what updates have brought the run to
+        would be seen nowhere, if every scheduled evaluation fell on an event.
         """
         method = self.manager.method
         if not position.updates:
@@ -201,8 +205,9 @@ class Driver:
         before = self.manager.latest(self._method)
         since = position.progress - before.progress if before else math.inf
         evaluated = since >= self.settings.eval_every
-        if evaluated:
-            self._evaluate("before event")
+        if evaluated or (self._evaluation_follows() and self._looked_before != self.progress.handled_steps):
+            self._evaluate(BEFORE)
+            self._looked_before = self.progress.handled_steps
         event = self.manager.act(position, self._losses() if method.needs_loss else None)
         place = {"updates": position.updates, self.settings.progress: position.progress}
         self.write("event", event.to_json() | {"position": place, "cause": cause})
@@ -214,6 +219,13 @@ class Driver:
             self.say(in_words(event, cause))
             self._evaluate("after event", may_break_off)
         return evaluated
+
+    def _evaluation_follows(self) -> bool:
+        """Whether a scheduled evaluation is due at this boundary, or at the one after this decision's updates."""
+        at_boundary = self.work.steps != self.progress.handled_steps
+        following = self.work.steps if at_boundary else self.settings.reached(self.work.steps + 1)
+        every = self.settings.eval_every  # not at the end, which a longer --steps moves
+        return self.progress.handled_steps // every < following // every
 
     def _measure(self) -> dict[str, float]:
         """Plasticity measures, where a multiple of --measure-every updates has passed; triggers look at them."""

@@ -1,13 +1,13 @@
 """A run's metrics, read line by line: each kind of line with its schema, since a run's files may be anybody's."""
 
+import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-import numpy as np
 from msgspec import Meta, Struct
 
 from .durable import Damaged, open_regular
@@ -16,7 +16,8 @@ from .metric import RETURN, Metric
 from .progress import Count
 
 LINE_BYTES = 16_000_000  # at most, of a line of metrics
-FINAL_SHARE = 0.1  # of a run's steps, at its end, whose evaluations make the final score
+FINAL_SHARE = 0.1  # of a run's steps, at its end, whose scheduled evaluations make the final score
+SCHEDULED, BEFORE = "scheduled", "before event"  # occasions of evaluations
 
 Text = Annotated[str, Meta(max_length=1_000)]
 Number = float | None  # metrics are strict JSON, where what is no number is null
@@ -43,7 +44,7 @@ class EpisodeLine(Line, frozen=True, kw_only=True):
 class EvaluationLine(Line, frozen=True, kw_only=True):
     value: Number  # of the metric
     values: tuple[Number, ...] = ()  # that it is the mean of, such as the episodes' returns
-    occasion: Text = "scheduled"
+    occasion: Text = SCHEDULED
 
 
 class MatrixLine(Struct, frozen=True):
@@ -148,16 +149,57 @@ def read_metrics(run: Path, reader: Reader) -> Metrics:
     return found
 
 
-def final_score(steps: Any, values: Any) -> tuple[float, int] | None:
-    """The mean of the evaluations in the last tenth of the steps, and how many these are; None where there are none.
+@dataclass(frozen=True)
+class Rhythm:
+    """At which steps a run is evaluated by its schedule, and from which on its evaluations are its own."""
 
-    Evaluations without a value, such as those in which no episode ended, are left out.
+    every: int = 1  # --eval-every
+    unit: int = 1  # steps from one boundary to the next: a decision of all environments
+    branch: int = -1  # the step at which it was branched off; what was evaluated there is its trunk's, or an event's
+
+    def is_due(self, step: int) -> bool:
+        """Whether a multiple of --eval-every lies between the boundary before and this one."""
+        return step // self.every > (step - self.unit) // self.every
+
+
+def scheduled(evaluations: Iterable[tuple[int, float, str]], rhythm: Rhythm) -> dict[int, float]:
+    """The scheduled evaluations of a run, of a branch its own alone: one value for each step.
+
+    `evaluations` are steps, values and occasions, in order. What is evaluated besides because an event happens does not
+    count: a run with events would be looked at when it is worst more often than one without. Where an event falls on a
+    scheduled evaluation, or into the decision before it, the value just before the event is the one that counts: what
+    the updates since the event before have brought the run to.
     """
-    steps, values = np.asarray(steps, dtype=float), np.asarray(values, dtype=float)
-    if not len(steps):
+    found: dict[int, float] = {}
+    before: tuple[int, float] | None = None
+    for step, value, occasion in evaluations:
+        if step <= rhythm.branch:
+            continue
+        if occasion == BEFORE:
+            before = step, value
+            if rhythm.is_due(step):
+                found.setdefault(step, value)
+        elif occasion == SCHEDULED:
+            spoiled = before is not None and step - before[0] <= rhythm.unit
+            found.setdefault(step, before[1] if before is not None and spoiled else value)
+    return found
+
+
+def final_score(
+    evaluations: Iterable[tuple[int, float | None, str]], rhythm: Rhythm | None = None
+) -> tuple[float, int] | None:
+    """The mean of the scheduled evaluations in the last tenth of the steps, and how many these are; None without any.
+
+    `evaluations` are steps, values and occasions, in order. Those without a value, such as those in which no episode
+    ended, are left out.
+    """
+    known = [(step, float("nan") if value is None else value, occasion) for step, value, occasion in evaluations]
+    if not known:
         return None
-    late = values[(steps >= (1 - FINAL_SHARE) * steps[-1]) & np.isfinite(values)]
-    return (float(late.mean()), len(late)) if len(late) else None
+    last = max(step for step, *_ in known)
+    found = scheduled(known, rhythm or Rhythm())
+    late = [value for step, value in found.items() if step >= (1 - FINAL_SHARE) * last and math.isfinite(value)]
+    return (sum(late) / len(late), len(late)) if late else None
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:

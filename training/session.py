@@ -4,6 +4,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -27,15 +28,15 @@ from .cost import say_what_it_costs
 from .divergence import DIVERGED, OF_THE_ENVIRONMENT, Diverged
 from .driver import Driver, NotSaved, Stopped
 from .durable import Damaged
-from .files import METRICS, FolderLock, claimed
+from .files import METRICS, FolderLock, claimed, read_json
 from .film import forget_videos
 from .folder import is_run, refuse_links
 from .learners import build, read_config, script_of
-from .lines import Divergence, EpisodeLine, EvaluationLine, final_score
+from .lines import Divergence, EpisodeLine, EvaluationLine, Rhythm, final_score
 from .log import cut_back
 from .made_with import MadeWith, differences_in_words, made_with
 from .memory import keep_large_blocks, only_new_objects_collected
-from .policy import in_a_line
+from .policy import in_a_line, split_run
 from .settings import names_with
 from .slim import is_slimmed, slim
 from .sources import refuse_changed_sources
@@ -268,18 +269,30 @@ def say_what_changed(folder: Path, claims: dict[str, str], made: MadeWith, step:
     return notes
 
 
+def rhythm_of(folder: Path, config: Config) -> Rhythm:
+    """Which evaluations of a run are scheduled ones, and its own."""
+    settings, source = config.run, read_json(folder / "config.json").get("branch_from")
+    own = Rhythm(settings.eval_every, settings.reached(1))
+    if source is None:
+        return own
+    trunk, step = split_run(source)
+    if step is None:  # from the trunk's newest checkpoint: where the method acted, or at the trunk's end
+        places = settings.reinit_at[:1] or ((read_config(trunk).run.steps,) if is_run(trunk) else ())
+        step = places[0] if places else -1
+    return replace(own, branch=settings.reached(step))
+
+
 def say_where_things_are(folder: Path, config: Config) -> None:
     """The last lines: the result, the files, what to try next."""
     metric = config.metric
     evaluations = [line for _, line in config.reader.of(folder) if isinstance(line, EvaluationLine)]
-    found = final_score([line.steps for line in evaluations], [line.value for line in evaluations])
+    found = final_score([(line.steps, line.value, line.occasion) for line in evaluations], rhythm_of(folder, config))
     if found is None:
-        print(f"\nno final {metric.name}: no evaluation of the last tenth of the run is on record")
+        print(f"\nno final {metric.name}: no scheduled evaluation of the last tenth of the run is on record")
     else:
         mean, count = found
-        print(
-            f"\nfinal {metric.name} {metric.said(mean)}: mean of the {count} evaluations in the last tenth of the run"
-        )
+        of_those = "the scheduled evaluation" if count == 1 else f"mean of the {count} scheduled evaluations"
+        print(f"\nfinal {metric.name} {metric.said(mean)}: {of_those} in the last tenth of the run")
         if score := config.score_in_words(mean):
             print(f"  score         {score}")
     print(f"  curve         {folder / 'curve.png'}")

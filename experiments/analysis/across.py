@@ -6,7 +6,7 @@ import numpy as np
 
 from training.metric import Metric
 
-from .contrasts import contrasts
+from .contrasts import contrasts, family
 from .methods import LEVELS, Groups, Resampling, known, scores_of
 from .notes import few_runs
 from .results import Across, Comparison, Curve, Options
@@ -77,6 +77,7 @@ def _together(agent: str, comparisons: Sequence[Comparison], options: Options) -
         scores_of(groups, _curve(groups, comparisons, made[name]), levels, made[name])
         for name, groups in complete.items()
     )
+    found = contrasts(complete, baseline, reference, NORMALISED, options)
     branch_step, trunk = histories.pop() if len(histories) == 1 else (None, None)
     return Across(
         agent=agent,
@@ -85,7 +86,8 @@ def _together(agent: str, comparisons: Sequence[Comparison], options: Options) -
         methods=methods,
         baseline=baseline,
         reference=reference,
-        contrasts=contrasts(complete, baseline, reference, NORMALISED, options),
+        contrasts=found,
+        family=family(found, options.confidence),
         notes=tuple(notes),
         branch_step=branch_step,
         trunk=trunk if any(method.method == trunk and method.curve for method in methods) else None,

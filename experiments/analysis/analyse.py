@@ -10,7 +10,7 @@ from fire.nearest import nearest
 from training.metric import Metric
 
 from .across import across_environments
-from .contrasts import contrasts
+from .contrasts import contrasts, family, in_order
 from .divergence import continued
 from .levels import failing_value, threshold_of
 from .methods import LEVELS, Resampling, common_grid, summarise
@@ -46,7 +46,7 @@ def analyse(runs: Sequence[Run], options: Options, trunks: Sequence[Run] = ()) -
         comparisons=comparisons,
         across=across,
         trunks=tuple(trunks),
-        methods=_in_order(ordered, options)[0],
+        methods=in_order(ordered, options.baseline, options.reference)[0],
         notes=(*repeated, *notes_on_missing(runs, trunks), *notes_on_all(kept), *left_out),
     )
 
@@ -54,7 +54,9 @@ def analyse(runs: Sequence[Run], options: Options, trunks: Sequence[Run] = ()) -
 def _compare(runs: Sequence[Run], where: str, options: Options) -> Comparison:
     """Runs of one agent, environment and metric."""
     agent, env, metric, unit = runs[0].agent, runs[0].env, runs[0].metric, runs[0].unit
-    names, baseline, reference = _in_order(dict.fromkeys(run.method for run in runs), options)
+    names, baseline, reference = in_order(
+        dict.fromkeys(run.method for run in runs), options.baseline, options.reference
+    )
     failing = failing_value(env, runs, metric)
     runs = continued(runs, failing)
     scored = {name: _scored([run for run in runs if run.method == name]) for name in names}
@@ -75,6 +77,7 @@ def _compare(runs: Sequence[Run], where: str, options: Options) -> Comparison:
         baseline=baseline,
         reference=reference,
         contrasts=found,
+        family=family(found, options.confidence),
         threshold=threshold,
         references=envs.references(env),
         branch_step=branch_step,
@@ -93,20 +96,6 @@ def shared_history(methods: Sequence[MethodResults]) -> str | None:
     }  # fmt: skip
     everything = set().union(*trunks.values())
     return next((name for name, own in trunks.items() if own == everything), None)
-
-
-def _in_order(methods: Iterable[str], options: Options) -> tuple[tuple[str, ...], str, str | None]:
-    """Baseline first and reference last; and which these two are, here."""
-    names = list(methods)
-    fires = [name for name in names if name.partition("+")[0].partition(":")[0] == "fire"]
-    usual = "fire" if "fire" in fires else next(iter(fires), None)
-    reference = options.reference if options.reference in names else usual
-    others = [name for name in names if name != reference] or names
-    baseline = options.baseline if options.baseline in names else "none" if "none" in others else others[0]
-    if reference == baseline:
-        reference = None
-    between = [name for name in names if name not in (baseline, reference)]
-    return (baseline, *between, *([reference] if reference else [])), baseline, reference
 
 
 def _scored(runs: Sequence[Run]) -> list[RunScores]:

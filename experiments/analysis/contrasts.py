@@ -1,15 +1,20 @@
 """Two methods beside each other: differences, and which is probably better; paired where they share trunks."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from training.metric import Metric
 
+from .differences import difference, improvement
+from .families import Family, family_of, holm
 from .methods import Groups, Resampling, known
-from .results import Contrast, Options, RunScores, ScoreContrast, TrunkCounts
-from .statistics import Array, Draws, Strata, difference, draw_runs, improvement, interquartile_mean, mean, share
+from .permutations import permutations
+from .resampling import Draws, draw_runs
+from .results import Contrast, Options, RunScores, ScoreContrast, Together, TrunkCounts
+from .statistics import Array, Interval, Strata, interquartile_mean, mean, share
 
 
 def contrasts(
@@ -23,48 +28,94 @@ def contrasts(
         name: [[run for run in group if run.final is not None] for group in groups] for name, groups in runs.items()
     }
     finished = {name: groups for name, groups in finished.items() if all(groups)}
-    pairs = [(name, baseline) for name in finished if name != baseline and baseline in finished]
-    if reference in finished:
-        pairs += [(reference, name) for name in finished if name not in (reference, baseline)]
+    pairs = pairs_of(list(finished), baseline, reference)
     made = {name: Resampling(name, metric, options) for name in finished}
-    return tuple(_contrast(made[one], made[other], finished[one], finished[other]) for one, other in pairs)
+    found = [_contrast(made[one], made[other], finished[one], finished[other], len(pairs)) for one, other in pairs]
+    corrected = [holm([getattr(each, score).together.p for each in found]) for score in ("final", "area")]
+    return tuple(
+        replace(each, final=_corrected(each.final, final), area=_corrected(each.area, area))
+        for each, final, area in zip(found, *corrected, strict=True)
+    )
 
 
-def _contrast(one: Resampling, other: Resampling, left: Groups, right: Groups) -> Contrast:
+def in_order(
+    methods: Iterable[str], baseline: str | None, reference: str | None
+) -> tuple[tuple[str, ...], str, str | None]:
+    """Baseline first and reference last; and which these two are, here."""
+    names = list(methods)
+    fires = [name for name in names if name.partition("+")[0].partition(":")[0] == "fire"]
+    usual = "fire" if "fire" in fires else next(iter(fires), None)
+    reference = reference if reference in names else usual
+    others = [name for name in names if name != reference] or names
+    baseline = baseline if baseline in names else "none" if "none" in others else others[0]
+    if reference == baseline:
+        reference = None
+    between = [name for name in names if name not in (baseline, reference)]
+    return (baseline, *between, *([reference] if reference else [])), baseline, reference
+
+
+def pairs_of(names: Sequence[str], baseline: str, reference: str | None) -> list[tuple[str, str]]:
+    """Which methods are compared with which: each with the baseline, and the reference with each other one."""
+    pairs = [(name, baseline) for name in names if name != baseline and baseline in names]
+    if reference in names and reference is not None:
+        pairs += [(reference, name) for name in names if name not in (reference, baseline)]
+    return pairs
+
+
+def family(found: Sequence[Contrast], confidence: float) -> Family | None:
+    """What is to be known of differences that are looked at together."""
+    return family_of([(each.method, each.against, each.paired, each.final.iqm.sides) for each in found], confidence)
+
+
+def _contrast(one: Resampling, other: Resampling, left: Groups, right: Groups, many: int) -> Contrast:
     shared = [_shared(ours, theirs) for ours, theirs in zip(left, right, strict=True)]
     paired = all(shared)
     if paired:
         left, right = ([[pair[side] for pair in pairs or ()] for pairs in shared] for side in (0, 1))
         seed = one.options.seed, zlib.crc32(f"{one.method} {other.method}".encode())
         jointly = draw_runs([len(group) for group in left], one.options.resamples, seed)
-        draws: tuple[Draws, Draws] = (jointly, jointly)
+        draws: tuple[Draws, Draws | None] = (jointly, None)
     else:
         draws = one.draws([len(group) for group in left]), other.draws([len(group) for group in right])
     finals, areas = (
         [[known([getattr(run, score) for run in group]) for group in groups] for groups in (left, right)]
         for score in ("final", "area")
     )
-    sign, confidence = one.metric.sign, one.confidence
-    return Contrast(
-        method=one.method,
-        against=other.method,
-        final=_in_one_score(finals[0], finals[1], draws, sign, confidence),
-        area=_in_one_score(areas[0], areas[1], draws, sign, confidence),
-        paired=paired,
-        trunk_differences=tuple(_of_trunks(*finals).tolist()) if paired else (),
+    final, area = (
+        _in_one_score(ours, theirs, draws, one.metric.sign, one.options, many) for ours, theirs in (finals, areas)
     )
+    differences = tuple(_of_trunks(finals[0], finals[1]).tolist()) if paired else ()
+    return Contrast(one.method, other.method, final, area, paired, differences)
 
 
 def _in_one_score(
-    left: Strata, right: Strata, draws: tuple[Draws, Draws], sign: int, confidence: float
+    left: Strata, right: Strata, draws: tuple[Draws, Draws | None], sign: int, options: Options, many: int
 ) -> ScoreContrast:
     better, worse = ([sign * scores for scores in side] for side in (left, right))
+    confidence, paired = options.confidence, draws[1] is None
+    averages = difference(left, right, mean, *draws, confidence)
     return ScoreContrast(
-        iqm=difference(left, right, interquartile_mean, draws, confidence),
-        mean=difference(left, right, mean, draws, confidence),
-        improvement=improvement(better, worse, draws, confidence),
-        trunks=_counts(sign * _of_trunks(left, right), confidence) if draws[0] is draws[1] else None,
+        iqm=difference(left, right, interquartile_mean, *draws, confidence),
+        mean=averages,
+        improvement=improvement(better, worse, *draws, confidence),
+        together=_together(left, right, paired, averages, options, many),
+        trunks=_counts(sign * _of_trunks(left, right), confidence) if paired else None,
     )
+
+
+def _together(left: Strata, right: Strata, paired: bool, averages: Interval, options: Options, many: int) -> Together:
+    """The difference of means as one of so many: p before the correction, and an interval that all hold together."""
+    test = permutations(left, right, paired, options.seed)
+    low, high = test.interval(1 - (1 - options.confidence) / many)
+    what = "sign-flip test" if paired else "permutation test"
+    kind = f"exact {what}" if test.exact else f"{what} ({test.ways:,} of all ways)"
+    among = f", so that all {many} hold together (Bonferroni)" if many > 1 else ""
+    words = f"{100 * options.confidence:g}% interval from the {kind}{among}"
+    return Together(test.p, test.p, replace(averages, low=low, high=high, method=words), kind)
+
+
+def _corrected(score: ScoreContrast, p: float) -> ScoreContrast:
+    return replace(score, together=replace(score.together, corrected=p))
 
 
 def _of_trunks(left: Strata, right: Strata) -> Array:

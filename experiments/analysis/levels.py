@@ -10,7 +10,7 @@ from training.metric import Metric
 
 from .records import Run
 from .results import Level, RunScores
-from .scoring import own_part, points
+from .scoring import evaluated
 
 SHARE = 0.9  # of the best baseline
 
@@ -37,7 +37,7 @@ def threshold_of(
     if given == "success" and references is None:
         raise ValueError(f"threshold success given; {env} has no success bar: give a {metric.name} instead")
     finished = {name: own for name, group in runs.items() if (own := [run for run in group if run.final is not None])}
-    best = [metric.best(own_part(run.run, *points(run.run))[1]) for own in finished.values() for run in own]
+    best = [each.mean for own in finished.values() for run in own for each in evaluated(run.run)[0]]
     if references is not None and (
         given == "success" or any(metric.reaches(each, references.success) for each in best)
     ):

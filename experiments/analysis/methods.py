@@ -11,9 +11,10 @@ from training.metric import Metric
 
 from . import results, statistics
 from .records import Array, NetworkChange
+from .resampling import Draws, draw_runs
 from .results import Aggregates, Curve, Gap, MethodResults, Options, RunScores, StabilityGap
-from .scoring import own_events, value_before, values_at, with_threshold
-from .statistics import Draws, Statistic, Strata, estimate, estimate_band
+from .scoring import NOTHING, own_events, value_before, values_at, with_threshold
+from .statistics import Statistic, Strata, estimate, estimate_band
 from .survival import median_time
 
 LEVELS = 101  # of a performance profile
@@ -36,7 +37,7 @@ class Resampling:
 
     def draws(self, sizes: Sequence[int]) -> Draws:
         seed = self.options.seed, zlib.crc32(self.method.encode())
-        return statistics.draw_runs(sizes, self.options.resamples, seed)
+        return draw_runs(sizes, self.options.resamples, seed)
 
     def aggregates(self, groups: Groups, score: Callable[[RunScores], float | None]) -> Aggregates | None:
         """One score three ways; None where some environment has no run, or some run no such score."""
@@ -74,11 +75,13 @@ def summarise(
         runs = [with_threshold(run, threshold) for run in runs]
     counted = [run for run in runs if run.counted]
     found = scores_of([runs], _curve(counted, grid, resampling), levels, resampling)
+    gap = _stability_gap([(run, run.gaps) for run in found.finished], resampling)
     return replace(
         found,
         normalised=resampling.aggregates([found.finished], lambda run: run.normalised),
         threshold=_reached(found.finished, resampling) if threshold is not None and found.finished else None,
-        gap=_stability_gap([(run, run.gaps) for run in found.finished], resampling),
+        gap=gap,
+        no_gap="" if gap or resampling.method == NOTHING else _no_gap(found.finished),
         pretended=_stability_gap([(r, (r.pretended,) if r.pretended else ()) for r in found.finished], resampling),
         events=_events(counted),
         measures=_measures(_undiverged(counted)),
@@ -167,6 +170,15 @@ def _stability_gap(found: Sequence[tuple[RunScores, Sequence[Gap]]], resampling:
         events=len(every),
         occurred=sum(len(own_events(run.run)) for run, _ in found),
     )
+
+
+def _no_gap(runs: Sequence[RunScores]) -> str:
+    """Why the method's runs have no stability gap."""
+    if not runs:
+        return ""
+    if not any(own_events(run.run) for run in runs):
+        return "it has no events that could be looked at one by one"
+    return "it acts again, or the run ends, before the next evaluation"
 
 
 def _events(runs: Sequence[RunScores]) -> results.EventTotals | None:

@@ -22,6 +22,7 @@ from training.lines import (
     NetworkLine,
     Number,
     Reader,
+    Rhythm,
     TrainLine,
     read_metrics,
 )
@@ -116,6 +117,7 @@ class Run:
     made_with: Mapping[str, str] = field(repr=False)  # versions, commit, processor, gpu, threads
     metric: Metric = RETURN
     unit: str = "environment steps"  # what steps are
+    rhythm: Rhythm = field(default_factory=Rhythm)  # of its scheduled evaluations
     failure: str | None = None  # how it ended that should not have, as its comparison has noted, until it is retried
 
     @property
@@ -188,6 +190,7 @@ def read_run(folder: Path, branch: Branch | None = None) -> Run:
         made_with=_made_with(described, settings),
         metric=described.metric,
         unit=described.progress.replace("_", " "),
+        rhythm=Rhythm(max(1, settings.eval_every), settings.reached(1), branch.step if branch else -1),
         failure=failure.reason if (failure := read_failure(folder)) else None,
     )
 

@@ -14,7 +14,9 @@ from typing import Literal
 from envs.reference_scores import References
 from training.metric import RETURN, Metric
 
+from .families import Family
 from .records import Array, EventRecord, NetworkChange, Run
+from .resampling import RESAMPLES
 from .statistics import Band, Interval
 
 ENVIRONMENT_STEPS = "environment steps"
@@ -30,11 +32,11 @@ class Options:
     """Method that is compared with each other one; unset: fire where it was run."""
     threshold: float | Literal["success"] | None = None
     """Value of the metric that counts as reached; unset: see `Level.meaning`."""
-    resamples: int = 2000
-    """Of every bootstrap."""
+    resamples: int = RESAMPLES
+    """Of a bootstrap, where there are too many to look at all of them."""
     confidence: float = 0.95
     seed: int = 0
-    """Of the resampling: the same runs give the same numbers."""
+    """Of resamples that are drawn: the same runs give the same numbers."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class RunScores:
     values: Array
     before: Mapping[int, float]  # step: value just before the event there
     counted: bool  # in its method's curve: finished or diverged, or its method has no such run
-    final: float | None  # mean of the evaluations in the last 10% of the steps
+    final: float | None  # mean of the scheduled evaluations in the last 10% of the steps, of a branch its own
     area: float | None  # under the curve, divided by its length; of a branch from the branch on
     normalised: float | None  # `final`, where the environment has references
     normalised_area: float | None
@@ -186,6 +188,7 @@ class MethodResults:
     normalised: Aggregates | None = None  # final scores
     threshold: ThresholdReached | None = None
     gap: StabilityGap | None = None  # None where there were no events with evaluations around them
+    no_gap: str = ""  # why a method that acts has no stability gap, in words
     pretended: StabilityGap | None = None
     """Of branches on which nothing was done: the gap after the evaluation at the branch, as if something had been."""
     events: EventTotals | None = None  # None where there were none
@@ -212,12 +215,23 @@ class TrunkCounts:
 
 
 @dataclass(frozen=True)
+class Together:
+    """A difference of means as one of several that are looked at together."""
+
+    p: float  # of its own, two-sided
+    corrected: float  # by Holm, for all of them
+    interval: Interval  # NaN where with so few runs there is none
+    test: str  # in words
+
+
+@dataclass(frozen=True)
 class ScoreContrast:
     """Two methods in one score."""
 
     iqm: Interval  # the first's minus the second's
     mean: Interval
     improvement: Interval  # probability that a run of the first has the better score; ties count half
+    together: Together
     trunks: TrunkCounts | None = None  # only where paired, all environments together
 
 
@@ -252,6 +266,7 @@ class Compared:
     reference: str | None
     contrasts: tuple[Contrast, ...]  # each method against the baseline, then the reference against each other one
     notes: tuple[str, ...]
+    family: Family | None = None  # of the contrasts' final scores; None where none has an interval
     branch_step: int | None = None  # where all runs are branches made at one step
     trunk: str | None = None  # method whose curve is everybody's up to there
     metric: Metric = RETURN  # that all of its scores are of

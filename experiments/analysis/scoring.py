@@ -1,18 +1,20 @@
 """What one run is worth: its curve, its final score, the area, when it reached the threshold, what events cost it."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 import envs
-from training.lines import final_score
+from training.lines import BEFORE, final_score
 
 from .records import AFTER_DIVERGENCE, Array, EvaluationRecord, EventRecord, Run
 from .results import Gap, RunScores
 from .statistics import area_under
 
 AFTER = "after event"
+NOTHING = "none"  # the method that does nothing; with a regularizer it has another name
 
 
 def score(run: Run, counted: bool) -> RunScores:
@@ -21,7 +23,7 @@ def score(run: Run, counted: bool) -> RunScores:
     last = dict(zip(steps.tolist(), values.tolist(), strict=True))  # of each step, as the later one stays
     scored = run.ended and counted and len(steps) > 0
     # A run whose values stopped being numbers has no score: those before would tell of another moment.
-    late = final_score([each.step for each in run.evaluations], [each.mean for each in run.evaluations])
+    late = final_score([(each.step, each.mean, each.occasion) for each in run.evaluations], run.rhythm)
     final = late[0] if late and scored else None
     if scored and run.diverged:  # in the last tenth, perhaps: what was there before is not what it ended with
         final = float(values[-1]) if run.evaluations[-1].occasion == AFTER_DIVERGENCE else None
@@ -30,7 +32,7 @@ def score(run: Run, counted: bool) -> RunScores:
         run=run,
         steps=np.array(list(last)),
         values=np.array(list(last.values())),
-        before={e.step: e.mean for e in run.evaluations if e.occasion == "before event" and np.isfinite(e.mean)},
+        before={e.step: e.mean for e in run.evaluations if e.occasion == BEFORE and np.isfinite(e.mean)},
         counted=counted and len(steps) > 0,
         final=final,
         area=area,
@@ -56,12 +58,21 @@ def with_threshold(scores: RunScores, threshold: float) -> RunScores:
     if scores.final is None:
         return scores
     metric = scores.run.metric
-    steps, values = own_part(scores.run, *points(scores.run))
-    at = steps[metric.sign * values >= metric.sign * threshold]
-    start = scores.run.branch.step if scores.run.branch else -1
-    trunks = [e for e in scores.run.evaluations if e.step <= start and not (e.step == start and e.occasion == AFTER)]
-    already = any(metric.reaches(evaluation.mean, threshold) for evaluation in trunks)
-    return replace(scores, steps_to_threshold=float(at[0]) if len(at) else np.inf, already=already)
+    own, trunks = evaluated(scores.run)
+    at = [each.step for each in own if metric.reaches(each.mean, threshold)]
+    already = any(metric.reaches(each.mean, threshold) for each in trunks)
+    return replace(scores, steps_to_threshold=float(at[0]) if at else np.inf, already=already)
+
+
+def evaluated(run: Run) -> tuple[list[EvaluationRecord], list[EvaluationRecord]]:
+    """What a run was evaluated at, its own part and its trunk's; neither what it counts with, nor what is in between.
+
+    At the branch what an event left is the branch's own. Where nothing was done, what is evaluated there is both.
+    """
+    start = run.branch.step if run.branch else -1
+    known = [each for each in _finite(run) if each.occasion != AFTER_DIVERGENCE]
+    own = [e for e in known if e.step > start or (e.step == start and e.occasion != BEFORE)]
+    return own, [e for e in known if e.step <= start and not (e.step == start and e.occasion == AFTER)]
 
 
 def points(run: Run) -> tuple[Array, Array]:
@@ -97,21 +108,26 @@ def value_before(step: int, scores: RunScores) -> float | None:
 
 
 def gaps_of(run: Run) -> Iterator[Gap]:
-    """Of each event with evaluations before and after it."""
+    """Of each event that was looked at before, and again later, before the next one.
+
+    Where a method acts again before the next evaluation, what would have come back is not known: that is no gap.
+    """
     evaluations = _finite(run)
-    steps = {event.step for event in run.events} | {e.step for e in evaluations if e.occasion == "before event"}
+    acted = Counter(event.step for event in run.events)
+    steps = acted.keys() | {e.step for e in evaluations if e.occasion == BEFORE}
     for index, before in enumerate(evaluations):
-        if before.occasion != "before event" or (run.branch is not None and before.step < run.branch.step):
+        if before.occasion != BEFORE or (run.branch is not None and before.step < run.branch.step):
             continue
-        following = min((step for step in steps if step > before.step), default=np.inf)
+        again = acted[before.step] > 1
+        following = before.step if again else min((step for step in steps if step > before.step), default=np.inf)
         later = [e for e in evaluations[index + 1 :] if e.step < following or _ends(e, following)]
-        if later:
+        if any(each.step > before.step + run.rhythm.unit for each in later):
             yield replace(gap := _gap(run, before, later), cut=not np.isfinite(gap.duration) and np.isfinite(following))
 
 
 def pretended_gap(run: Run) -> Gap | None:
-    """Of the evaluation at the branch of a run without events, as if something had been done there."""
-    if run.branch is None or own_events(run):
+    """Of the evaluation at the branch of a run in which nothing is done, as if something had been done there."""
+    if run.branch is None or run.method != NOTHING or own_events(run):
         return None
     evaluations = _finite(run)
     places = [index for index, each in enumerate(evaluations) if each.step == run.branch.step]
@@ -130,7 +146,7 @@ def _finite(run: Run) -> list[EvaluationRecord]:
 
 def _ends(evaluation: EvaluationRecord, following: float) -> bool:
     """Whether it is the last look before the next event."""
-    return evaluation.step == following and evaluation.occasion == "before event"
+    return evaluation.step == following and evaluation.occasion == BEFORE
 
 
 def _gap(run: Run, before: EvaluationRecord, later: Sequence[EvaluationRecord]) -> Gap:

@@ -5,7 +5,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from .statistics import SINGLE, Array, Draws, Interval, in_words
+from .resampling import Draws, bounds
+from .statistics import AT_ONCE, SINGLE, Array, Interval, in_words
 
 
 def kaplan_meier_median(times: Array, reached: NDArray[np.bool_], weights: Array | None = None) -> Array:
@@ -38,9 +39,9 @@ def median_time(
     value, n = float(kaplan_meier_median(times, reached)[0]), len(np.unique(runs))
     if n < 2:
         return Interval(value, math.nan, math.nan, sides=((n,),), method=SINGLE)
-    taken = (draws[0][:, :, None] == np.arange(n)).sum(axis=1).astype(float)
-    tail = (1 - confidence) / 2
-    medians = kaplan_meier_median(times, reached, taken[:, runs])
-    low, high = np.quantile(medians, (tail, 1 - tail), method="inverted_cdf")
-    words = f"Kaplan-Meier median, {in_words(confidence, len(taken), 1)}"
+    taken = draws.counts(0)[:, runs]
+    size = max(1, AT_ONCE // len(times))
+    parts = [kaplan_meier_median(times, reached, taken[first : first + size]) for first in range(0, len(taken), size)]
+    low, high = bounds(np.concatenate(parts), draws.weights, confidence)
+    words = f"Kaplan-Meier median, {in_words(confidence, draws, ((n,),))}"
     return Interval(value, float(low), float(high), sides=((n,),), method=words)

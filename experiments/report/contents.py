@@ -5,10 +5,11 @@ from collections.abc import Iterable, Sequence
 from ..analysis.records import Run
 from ..analysis.results import Across, Compared, Comparison, Results
 from .drawing import looks, style
+from .findings import findings, headline, made_by
 from .run_sections import run_sections
 from .score_sections import score_sections
 from .sections import Chapter, Looks, Report
-from .wording import findings, headline, how_many_ended, made_by, plural, ranges, terms
+from .wording import how_many_ended, plural, ranges, terms
 
 
 def report_of(results: Results, command: str = "") -> Report:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from training.metric import Metric
 
-from ..analysis.results import Compared, Contrast, TrunkCounts
-from ..analysis.statistics import SETTLING_RUNS
+from ..analysis.results import Compared, Contrast, Together, TrunkCounts
+from ..analysis.statistics import SETTLING_RUNS, Interval
 from . import wording
 from .drawing import LONGEST_NAME, shortened
+from .findings import p_value
 from .sections import Looks, Section, Table, TableRow, columns_said, rows_figure, ways
 
 
@@ -29,14 +30,19 @@ def contrast_section(compared: Compared, looks: Looks) -> Section | None:
             "probability; 0.5 is no difference", most=2, line=0.5, limits=(-0.02, 1.02),
         ),
     )  # fmt: skip
-    tables = (_sizes(contrasts, metric), _chances(contrasts, metric))
+    tables = (_sizes(contrasts, metric), _chances(contrasts, metric), _together(contrasts, metric))
     shares = [score.trunks.share for c in contrasts for score in (c.final, c.area) if score.trunks]
     notes = ways([found for c in contrasts for found in (c.final.iqm, c.final.improvement)])
-    return Section("Differences", _text(contrasts), figures, tables, notes + ways(shares, "Shares of trunks"))
+    notes += ways(shares, "Shares of trunks") + ways(_simultaneous(contrasts), "Differences of means, all together")
+    if len(_simultaneous(contrasts)) < 2 * len(contrasts):
+        notes += ("Where a difference of means stands without an interval, so few runs or pairs allow none.",)
+    return Section("Differences", _text(contrasts), figures, tables, notes)
 
 
 def _text(contrasts: Sequence[Contrast]) -> str:
     text = "An interval that holds 0, or a probability whose interval holds 0.5, does not settle which is better."
+    if len(contrasts) > 1:
+        text += " Nor does one that leaves it out, unless the difference stands with all of them taken together."
     if any(contrast.final.iqm.smallest < SETTLING_RUNS for contrast in contrasts):
         text += f" One of fewer than {SETTLING_RUNS} runs or pairs settles nothing, wherever it lies."
     if any(contrast.paired for contrast in contrasts):
@@ -53,6 +59,33 @@ def _sizes(contrasts: Sequence[Contrast], metric: Metric) -> Table:
     columns = ("methods", "n", "final, IQM", "final, mean", "area, IQM", "area, mean")
     caption = f"Differences{metric.words.removeprefix(metric.name)}, the first method minus the second"
     return Table(caption, columns, rows)
+
+
+def _together(contrasts: Sequence[Contrast], metric: Metric) -> Table:
+    """The same differences with what holds for all of them at once."""
+    cells = columns_said([[c.final.together.interval, c.area.together.interval] for c in contrasts], metric, True)
+    rows = tuple(
+        TableRow(
+            c.method,
+            (*_first(c, "−"), final, *_ps(c.final.together), area, *_ps(c.area.together)),
+        )
+        for c, (final, area) in zip(contrasts, cells, strict=True)
+    )
+    columns = ("methods", "n", "final, mean", "p", "p, all together", "area, mean", "p", "p, all together")
+    tests = " and ".join(dict.fromkeys(c.final.together.test for c in contrasts))
+    unit, many = metric.words.removeprefix(metric.name), len(contrasts)
+    caption = f"Differences{unit}, all {many} taken together; p of the {tests}, corrected by Holm's method"
+    return Table(caption, columns, rows)
+
+
+def _ps(together: Together) -> tuple[str, str]:
+    alone, corrected = (p_value(p).removeprefix("p = ").removeprefix("p ") for p in (together.p, together.corrected))
+    return alone, corrected
+
+
+def _simultaneous(contrasts: Sequence[Contrast]) -> list[Interval]:
+    found = [score.together.interval for c in contrasts for score in (c.final, c.area)]
+    return [interval for interval in found if interval.bounded]
 
 
 def _chances(contrasts: Sequence[Contrast], metric: Metric) -> Table:

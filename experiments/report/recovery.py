@@ -67,12 +67,14 @@ def gap_section(comparison: Comparison, looks: Looks) -> Section | None:
         (method.method, looks[method.method], method.gap, [gap.depth for run in method.runs for gap in run.gaps])
         for method in comparison.methods if method.gap
     ]  # fmt: skip
-    if not rows:
-        return None
     still = [
         (f"{method.method}, nothing done", PRETENDED, gap, [r.pretended.depth for r in method.runs if r.pretended])
         for method in comparison.methods if (gap := method.pretended)
     ]  # fmt: skip
+    blank = [(method.method, method.no_gap) for method in comparison.methods if method.no_gap]
+    if not rows and not (still and blank):
+        told = tuple(f"{name} has no stability gap: {reason}." for name, reason in blank)
+        return Section("Stability gap", " ".join(told)) if told else None
     names, shown, gaps, depths = zip(*rows, *still, strict=True)
     events = [_events(gap) for gap in gaps[: len(rows)]] + ["none"] * len(still)
     cells = tuple(
@@ -84,6 +86,7 @@ def gap_section(comparison: Comparison, looks: Looks) -> Section | None:
             names, events, gaps, columns_said([[gap.depth] for gap in gaps], metric), strict=True
         )
     )  # fmt: skip
+    cells += tuple(TableRow(name, (name, *[wording.MISSING] * 6)) for name, _ in blank)
     columns = (
         "method", "evaluated events", "runs", f"depth{metric.words.removeprefix(metric.name)}",
         f"share of {metric.name}", f"{comparison.short_unit} until regained", "regained",
@@ -98,6 +101,7 @@ def gap_section(comparison: Comparison, looks: Looks) -> Section | None:
         *ways((gap.duration for gap in gaps), f"{comparison.short_unit.capitalize()} until regained"),
         *ways((gap.regained for gap in gaps), "Events regained"),
     )
+    notes += tuple(f"{name} has no stability gap: {reason}." for name, reason in blank)
     text, table = _gaps_said(metric, bool(still)), Table("Stability gaps", columns, cells)
     return Section("Stability gap", text, (figure,), (table,), notes)
 
@@ -108,9 +112,10 @@ def _gaps_said(metric: Metric, still: bool) -> str:
     )
     text = (
         f"How far the {metric.name} {falls} {below} its value just before an event, and how long it stays there, until "
-        "the next event at most. Only events with an evaluation right before and right after them count, which need "
-        f"not be typical of the others. Small dots are events. What {falls} and recovers between two evaluations is "
-        f"not seen: where the one after the event is no {lower} than the one before, the gap is 0 deep and 0 long. "
+        "the next event at most. Only events count that have an evaluation right before them, and another one later, "
+        "before the next event; they need not be typical of the others. Small dots are events. "
+        f"What {falls} and recovers between two evaluations is not seen: where the one after the event is no {lower} "
+        "than the one before, the gap is 0 deep and 0 long. "
         f"Never: of less than half of the events was the {metric.name} seen to come back before the next event or the "
         "end."
     )

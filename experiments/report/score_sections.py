@@ -105,8 +105,10 @@ def _scores_said(compared: Compared, normalised: bool) -> str:
             "means. Small dots are runs, of all environments."
         )
     since = "" if compared.branch_step is None else ", from the branch on"
+    of_its_own = "" if compared.branch_step is None else ", after the branch alone"
     text = (
-        f"Final {compared.metric.name}: mean of the evaluations in the last 10% of the {compared.short_unit}. "
+        f"Final {compared.metric.name}: mean of the scheduled evaluations in the last 10% of the {compared.short_unit}"
+        f"{of_its_own}; where an event falls on one of them, the value just before it counts. "
         f"Area: under the curve, divided by its length{since}. Small dots are runs."
     )
     if normalised and compared.references:

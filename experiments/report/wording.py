@@ -10,8 +10,8 @@ from matplotlib.ticker import EngFormatter
 from training.metric import Metric
 
 from ..analysis.records import Run
-from ..analysis.results import Compared, Contrast, MethodResults
-from ..analysis.statistics import ENOUGH_RUNS, SETTLING_RUNS, Band, Interval
+from ..analysis.results import Compared, MethodResults
+from ..analysis.statistics import Band, Interval
 
 MISSING = "–"
 
@@ -191,99 +191,3 @@ def terms(comparisons: Sequence[Compared]) -> dict[str, str]:
         "failing": each(failing),
         "falls": each(lambda c: f"the {c.metric.name} {by_direction(c.metric, 'falls', 'rises')}"),
     }
-
-
-# Findings
-
-
-def finding(contrast: Contrast, metric: Metric, places: int) -> str:
-    """What one difference says, and above all what it does not."""
-    found = contrast.final.iqm
-    start = f"{contrast.method} minus {contrast.against}, final {metric.words}: {_difference(contrast, metric, places)}"
-    if not found.bounded:
-        return f"{start}: no interval can be made, so this says nothing of other seeds."
-    trunks = f"; {same_way(contrast)}" if contrast.final.trunks else ""
-    if found.smallest < SETTLING_RUNS:
-        return f"{start}: so few settle nothing{trunks}."
-    if _holds_0(found):
-        return f"{start}: the interval holds 0, so this does not settle which is better{trunks}."
-    names = contrast.method, contrast.against
-    better, worse = names if (found.low > 0) == (metric.sign > 0) else names[::-1]
-    few = ", though with so few runs it is likely too narrow" if found.smallest < ENOUGH_RUNS else ""
-    return f"{start}: the interval leaves out 0, in favour of {better} over {worse}{few}{trunks}."
-
-
-def same_way(contrast: Contrast) -> str:
-    """How many of the pairs point the same way."""
-    counts = contrast.final.trunks
-    assert counts is not None
-    n, pairs = counts.share.n, plural(counts.share.n, "pair")
-    if n > 1 and n in (counts.better, n - counts.better - counts.tied):
-        return f"all {pairs} have {contrast.method if counts.better else contrast.against} ahead"
-    ties = f", {counts.tied} tied" if counts.tied else ""
-    return f"{counts.better} of {pairs} {'has' if counts.better == 1 else 'have'} {contrast.method} ahead{ties}"
-
-
-def headline(compared: Compared) -> list[str]:
-    """The finding that the comparison was made for: the reference, else the last method, against the baseline."""
-    return [finding(each, compared.metric, _places(compared)) for each in _first(compared)]
-
-
-def findings(compared: Compared) -> list[str]:
-    """The headline and whatever else leaves out 0, a sentence each; in one sentence what settles nothing."""
-    first, places, metric = _first(compared), _places(compared), compared.metric
-    rest = [contrast for contrast in compared.contrasts if contrast not in first]
-    unsettled: dict[str, list[Contrast]] = {}
-    for contrast in rest:
-        unsettled.setdefault(_unsettled(contrast.final.iqm), []).append(contrast)
-    found = [finding(contrast, metric, places) for contrast in (*first, *unsettled.pop("", ()))]
-    for reason, others in unsettled.items():
-        if len(others) == 1:
-            found.append(finding(others[0], metric, places))
-        else:
-            listed = "; ".join(_listed(each, metric, places) for each in others)
-            found.append(f"{reason}, final {metric.words}: {listed}.")
-    if sum(contrast.final.iqm.bounded for contrast in compared.contrasts) > 3:
-        chance = "even if all methods were alike, the interval of one or another might leave out 0"
-        found.append(f"{len(compared.contrasts)} differences are looked at together: {chance}.")
-    return found + [made_by(compared)] * bool(made_by(compared))
-
-
-def made_by(compared: Compared) -> str:
-    """What stands in the brackets of the findings."""
-    made = dict.fromkeys(each.final.iqm.method for each in compared.contrasts if each.final.iqm.bounded)
-    return f"Differences are of IQMs; in brackets: {'; '.join(made)}." if made else ""
-
-
-def _unsettled(difference: Interval) -> str:
-    """Why a difference settles nothing; empty where it may."""
-    if not difference.bounded:
-        return "Without an interval"
-    if difference.smallest < SETTLING_RUNS:
-        return "Too few to settle anything"
-    return "Not settled, as their intervals hold 0" if _holds_0(difference) else ""
-
-
-def _holds_0(difference: Interval) -> bool:
-    return difference.low <= 0 <= difference.high
-
-
-def _difference(contrast: Contrast, metric: Metric, places: int) -> str:
-    of = contrast.final.iqm.runs_said("pair" if contrast.paired else "run")
-    return f"{interval(printed(contrast.final.iqm, metric), places, difference=True)}, {of}"
-
-
-def _listed(contrast: Contrast, metric: Metric, places: int) -> str:
-    """One of several that settle nothing."""
-    trunks = contrast.final.trunks if contrast.final.iqm.smallest < SETTLING_RUNS else None
-    ahead = f", {trunks.better} of them ahead" if trunks else ""
-    return f"{contrast.method} minus {contrast.against}, {_difference(contrast, metric, places)}{ahead}"
-
-
-def _first(compared: Compared) -> list[Contrast]:
-    """Contrasts begin with each method against the baseline, the reference as the last of them."""
-    return [each for each in compared.contrasts if each.against == compared.contrasts[0].against][-1:]
-
-
-def _places(compared: Compared) -> int:
-    return decimals(printed(contrast.final.iqm, compared.metric) for contrast in compared.contrasts)
