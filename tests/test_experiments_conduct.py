@@ -17,7 +17,7 @@ from experiments.failure import Failure, failure_path, log_path, note_failure
 from experiments.sweep.conduct import Ending, Sweep, conduct, look
 from experiments.sweep.endings import say_endings
 from experiments.sweep.grid import TRUNK, Job
-from experiments.sweep.local import LocalPool
+from experiments.sweep.local import LocalPool, usable_gpus
 from experiments.sweep.states import TAIL, standing_of, state_of, states_of
 from experiments.sweep.table import LiveTable, short, table_of
 from training.files import FolderLock
@@ -229,7 +229,8 @@ def test_runs_stop_when_the_comparison_is_killed(folder: Path):
 def test_a_gpu_for_each_slot(folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-abc")
     jobs = [job(folder, f"r{index}", steps=30) for index in range(2)]
-    conduct(look(jobs, retry=False), LocalPool(slots=2, gpus=2))
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    conduct(look(jobs, retry=False), LocalPool(slots=2, gpus=usable_gpus(())))
     logs = [log_path(job.folder).read_text() for job in jobs]
     assert sorted(log.partition("threads ")[2].split()[0] for log in logs) == ["4", "GPU-abc"]
 
