@@ -83,7 +83,7 @@ def test_a_report_of_any_runs(compared: Path, tmp_path: Path, capsys: pytest.Cap
     runs = [str(compared / f"CartPole-v1-{method}-seed0") for method in ("none", "fire")]
     assert body(["--report-only", *runs, "--dir", str(tmp_path / "out")]) == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "curves.png", "curves.svg", "report.html", "scores.csv", "summary.md",
+        "curves.csv", "curves.pdf", "curves.png", "curves.svg", "report.html", "scores.csv", "summary.md", "table.tex",
     ]  # fmt: skip
     assert "fire minus none" in capsys.readouterr().out
 

@@ -17,10 +17,12 @@ from experiments.failure import Failure, failure_path, log_path, note_failure
 from experiments.sweep.conduct import Ending, Sweep, conduct, look
 from experiments.sweep.endings import say_endings
 from experiments.sweep.grid import TRUNK, Job
-from experiments.sweep.local import LocalPool, usable_gpus
+from experiments.sweep.local import LocalPool, default_slots, usable_gpus
 from experiments.sweep.states import TAIL, standing_of, state_of, states_of
 from experiments.sweep.table import LiveTable, short, table_of
+from remote import share_of_a_gpu
 from training.files import FolderLock
+from training.made_with import machine
 
 # Stands for a training script: writes what a run writes, a step each hundredth of a second.
 SCRIPT = """
@@ -398,3 +400,64 @@ def test_a_trunk_whose_checkpoint_is_gone_is_named_and_nothing_is_deleted(
         f"delete its folder, {jobs[0].folder}, and the same command trains it again"
     )
     assert (jobs[0].folder / "metrics.jsonl").exists()
+
+
+class Pretended:
+    """Runs that do not end, and what they would see of the GPUs."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, gpus: int) -> None:
+        self.seen: list[str | None] = []
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+        monkeypatch.setattr("experiments.sweep.child.start", self.start)
+
+    def start(self, job: Job, environment: dict[str, str]) -> object:
+        self.seen.append(environment.get("CUDA_VISIBLE_DEVICES"))
+        return object()
+
+
+@pytest.mark.parametrize(
+    ("device", "runs_per_gpu", "expected"),
+    [
+        (None, None, ["0", "1"]),
+        ("cuda", None, ["0", "1"]),
+        ("cuda:1", None, [None]),  # which the run finds by itself, and which has one run
+        ("cuda:1", 3, [None] * 3),
+        ("auto", 2, ["0", "1", "0", "1"]),
+    ],
+)
+def test_runs_are_spread_over_the_gpus_they_use(
+    device: str | None, runs_per_gpu: int | None, expected: list[str | None], tmp_path: Path, monkeypatch
+):
+    pretended = Pretended(monkeypatch, gpus=2)
+    gpus = usable_gpus(() if device is None else (("--device", (device,)),))
+    pool = LocalPool(default_slots(1, len(gpus), 1.0, runs_per_gpu), gpus)
+    while pool.room():
+        pool.start(job(tmp_path, f"r{len(pretended.seen)}"))
+    assert pretended.seen == expected
+    assert f"{len(expected)} at once on {len(gpus)} GPU" in pool.describe()
+
+
+def test_runs_per_gpu_need_a_gpu(monkeypatch: pytest.MonkeyPatch):
+    Pretended(monkeypatch, gpus=0)
+    for flags in ((), (("--device", ("cpu",)),)):
+        with pytest.raises(ValueError, match="--runs-per-gpu 2 given; the runs would use no GPU"):
+            default_slots(1, len(usable_gpus(flags)), 1.0, 2)
+
+
+def test_runs_that_share_a_gpu_fit_on_it_as_ray_counts():
+    for runs in range(1, 65):
+        share = share_of_a_gpu(runs)
+        assert round(share * 10_000) * runs <= 10_000, "Ray counts in ten-thousandths"
+        assert int(1 / share + 1e-9) >= runs
+
+
+def test_a_run_names_the_gpu_that_it_learned_on(monkeypatch: pytest.MonkeyPatch):
+    import torch
+
+    names = {0: "First", 1: "Second"}
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device=None: names[device.index or 0])
+    assert machine(torch.device("cuda:1"))["gpu"] == "Second"
+    assert machine(torch.device("cuda"))["gpu"] == "First"
+    assert "gpu" not in machine(torch.device("cpu"))

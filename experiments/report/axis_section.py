@@ -37,7 +37,7 @@ def _section(over: OverAxis, looks: Looks) -> Section:
     )
     tables = tuple(_table(over, what, title_of(what, metric)) for what in SCORES)
     notes = (*ways(intervals), f"n: {_counts(over)}.", *_trunks(over))
-    title = f"{over.compared[0].agent} · {over.where}"
+    title = f"Over the {over.axis.words}: {over.compared[0].agent} on {over.where}"
     return Section(title, text, (figure,), tables, notes, tuple(curve.method for curve in over.curves))
 
 

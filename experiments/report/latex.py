@@ -15,9 +15,7 @@ SPECIAL = {
     "≥": r"\ensuremath{\geq}", "≤": r"\ensuremath{\leq}", "·": r"\ensuremath{\cdot}", "∞": r"\ensuremath{\infty}",
     "–": "--", "—": "---", "…": r"\ldots{}", "‘": "`", "’": "'", "“": "``", "”": "''", "\u00a0": "~",
 }  # fmt: skip
-PREAMBLE = (
-    r"% In the preamble: \usepackage{booktabs}, and for pdfLaTeX \usepackage[T1]{fontenc} and \usepackage{textcomp}."
-)
+PREAMBLE = r"% In the preamble: \usepackage{booktabs,textcomp}, and for pdfLaTeX \usepackage[T1]{fontenc}."
 
 
 def escaped(text: str) -> str:

@@ -100,6 +100,7 @@ def _several(panels: Sequence[Compared], looks: Mapping[str, Look], sheet: Sheet
         else:
             place.set_title(f"{_title(compared, 44)}, {runs_each(compared)}", loc="left")
         _name_branch(place, compared)
+    _same_height(panels, axes)
     for place in axes[len(panels) :]:
         place.set_axis_off()
     handles, legend_columns = _legend(panels, looks, Sheet(width, sheet.for_papers))
@@ -107,6 +108,18 @@ def _several(panels: Sequence[Compared], looks: Mapping[str, Look], sheet: Sheet
     if not sheet.for_papers:
         _say(figure, panels, "Thin: single runs.")
     return figure
+
+
+def _same_height(panels: Sequence[Compared], axes: Sequence[Any]) -> None:
+    """Panels of one environment, over an axis, can be compared."""
+    groups: dict[Any, list[Any]] = {}
+    for place, compared in zip(axes, panels, strict=False):
+        envs = {run.run.env for method in compared.methods for run in method.runs} if compared.place else {id(place)}
+        groups.setdefault((compared.agent, compared.metric, tuple(sorted(map(str, envs)))), []).append(place)
+    for group in groups.values():
+        limits = [place.get_ylim() for place in group]
+        for place in group:
+            place.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
 
 
 def caption_of(panels: Sequence[Compared], others: Sequence[str] = ()) -> str:
