@@ -178,6 +178,8 @@ def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
         if options.runs_per_gpu is not None and other is not None:
             raise ValueError(f"--runs-per-gpu {options.runs_per_gpu} given with {name} {other:g}: give one of both")
     device = next((values for name, values in passed if name == "--device"), ())
+    if options.runs_per_gpu is not None and device == ("cpu",):
+        raise ValueError(f"--runs-per-gpu {options.runs_per_gpu} given with --device cpu, which uses no GPU")
     if options.ray is not None and re.fullmatch(r"cuda:0*[1-9]\d*", " ".join(device)):
         raise ValueError(
             f"--device {' '.join(device)} given with --ray, which shows each run its own GPU alone: give --device cuda"

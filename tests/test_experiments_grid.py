@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import time
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 import train_dqn
 from benchmarks.differences import differences
 from compare import make_grid, parse_seeds, read_options
-from experiments.sweep.grid import TRUNK, Job, plan
+from experiments.kept import read_kept
+from experiments.sweep.grid import TRUNK, Grid, Job, plan
+from experiments.sweep.kept_settings import check_kept, keep
 
 CARTPOLE = (
     *("--agent", "dqn", "--env", "CartPole-v1", "--preset", "quick", "--steps", "1200", "--learning-starts", "100"),
@@ -275,3 +278,49 @@ def test_an_axis_that_cannot_be_ends_in_one_line(words: list[str], message: str)
     with pytest.raises(ValueError, match=message) as caught:
         jobs_of("--env", "h1-walk", "--seeds", "0", *words)
     assert "\n" not in str(caught.value)
+
+
+def asked(folder: Path, *words: str) -> Grid:
+    options, passed = read_options(["--agent", "dqn", "--env", "CartPole-v1", *words, "--dir", str(folder)])
+    return make_grid(options, passed)
+
+
+def test_what_a_folder_was_asked_for_grows_with_the_values_of_its_axes(tmp_path: Path):
+    keep(asked(tmp_path, "--replay-ratio", "2"))
+    more = asked(tmp_path, "--replay-ratio", "1", "2", "--learning-rate", "1e-3", "1e-4")
+    check_kept(more)
+    keep(more)
+    kept = read_kept(tmp_path)
+    assert kept is not None
+    assert kept.axes["replay_ratio"] == ("2", "1")
+    assert {"0.001", "0.0001"} <= set(kept.axes["learning_rate"])
+    assert kept.home["replay_ratio"] == "2"
+    assert "replay-ratio=1-learning-rate=0.001" in kept.places
+    again = asked(tmp_path, "--replay-ratio", "8", "--learning-rate", "1e-4")
+    check_kept(again)
+    assert plan(again)[0].name == "CartPole-v1-none-replay-ratio=8-learning-rate=0.0001-seed0"
+    with pytest.raises(ValueError, match=r"holds runs with --learning-rate .*: say which, or give another --dir"):
+        asked(tmp_path, "--replay-ratio", "8")
+    with pytest.raises(ValueError, match="holds runs with --gamma"):
+        check_kept(asked(tmp_path, "--replay-ratio", "8", "--learning-rate", "1e-4", "--gamma", "0.5"))
+
+
+def test_lengths_of_a_folder_may_be_added_one_at_a_time(tmp_path: Path):
+    keep(asked(tmp_path, "--steps", "1000", "2000"))
+    kept = read_kept(tmp_path)
+    assert kept is not None
+    assert "exploration_steps" in kept.following
+    check_kept(asked(tmp_path, "--steps", "4000"))
+
+
+def test_a_folder_of_an_older_version_goes_on(tmp_path: Path):
+    """It has no axes, and lacks the settings that were not there then."""
+    grid = asked(tmp_path, "--reinit", "none", "fire")
+    keep(grid)
+    kept = json.loads((tmp_path / "comparison.json").read_text())
+    del kept["axes"], kept["following"], kept["fixed"]["n_steps"]
+    (tmp_path / "comparison.json").write_text(json.dumps(kept))
+    check_kept(grid)
+    check_kept(asked(tmp_path, "--replay-ratio", "1", "2"))
+    with pytest.raises(ValueError, match="holds runs with --n-steps 1, 3 given"):
+        check_kept(asked(tmp_path, "--n-steps", "3"))
