@@ -14,7 +14,7 @@ from ..analysis.axis import Curve, OverAxis
 from .drawing import COLUMNS, PAPER, PIXEL, Look, canvas, printed_in, shortened
 
 SCORES = ("final", "area")
-DODGE = 0.012  # of the axis, between two methods at one value: intervals would hide each other
+DODGE = 0.018  # of the axis, between two methods at one value: intervals would hide each other
 MOST_TICKS = 9
 LONG_TICKS = 26  # letters of all ticks, from which on a narrow panel has them slanted
 
