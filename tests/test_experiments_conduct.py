@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from training.made_with import machine
 # Stands for a training script: writes what a run writes, a step each hundredth of a second.
 SCRIPT = """
 import json, os, signal, sys, time
+from dataclasses import replace
 from pathlib import Path
 words = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 folder = Path(words.get("--resume") or words["--run-dir"])
@@ -461,3 +463,16 @@ def test_a_run_names_the_gpu_that_it_learned_on(monkeypatch: pytest.MonkeyPatch)
     assert machine(torch.device("cuda:1"))["gpu"] == "Second"
     assert machine(torch.device("cuda"))["gpu"] == "First"
     assert "gpu" not in machine(torch.device("cpu"))
+
+
+def test_the_table_has_a_column_for_each_axis(folder: Path):
+    from rich.console import Console
+
+    jobs = [replace(job(folder, f"r{ratio}"), place={"replay_ratio": str(ratio)}) for ratio in (1, 16)]
+    sweep = look(jobs, retry=False)
+    console = Console(width=120, record=True, file=io.StringIO())
+    states, standings = {job.name: "waiting" for job in jobs}, {job.name: standing_of(job) for job in jobs}
+    console.print(table_of(sweep, states, standings, lambda job: None, "2 left", 4))
+    head, *rows = console.export_text().splitlines()
+    assert "replay ratio" in head
+    assert [row.split()[:2] for row in rows[:2]] == [["fire", "1"], ["fire", "16"]]
