@@ -17,7 +17,7 @@ from experiments.analysis.results import Options as ReportOptions
 from experiments.comparison import Machines, report, run_comparison, show_plan
 from experiments.kept import MOST_RUNS, read_kept, value_text
 from experiments.sweep.axes import Flags, axes_among, with_periods
-from experiments.sweep.grid import Grid, Job, acts_at_events, plan
+from experiments.sweep.grid import Grid, Job, acts_at_events, check_length, plan
 from experiments.sweep.local import LocalPool, default_slots, usable_gpus
 from remote import ray_pool, share_of_a_gpu, uploads_to
 from training.beginning import folder_name
@@ -225,6 +225,7 @@ def make_grid(options: Options, passed: Flags) -> Grid:
     preset = next((" ".join(values) for name, values in passed if name == "--preset"), next(iter(presets)))
     names = options.env or (preset_named(preset, presets).config.run.env,)
     folder = options.dir or Path("runs") / folder_name("-".join(("compare", options.agent, *names)))
+    check_length(folder)
     before = read_kept(folder)
     axes = axes_among(options.agent, passed, theirs, before)
     flags = tuple((name, values) for name, values in passed if name not in {axis.flag for axis in axes})

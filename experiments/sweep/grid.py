@@ -127,7 +127,7 @@ def plan(grid: Grid) -> tuple[Job, ...]:
             what = " or ".join([job.method, job.env, *(f"{flag(name)} {job.place[name]}" for name in job.place)])
             raise ValueError(f"{job.folder} would hold two runs: {what} or seed {job.seed} is given twice")
         folders.add(job.folder)
-        _check_length(job.folder)
+        check_length(job.folder)
     return tuple(jobs)
 
 
@@ -154,7 +154,7 @@ def _plan_at(grid: Grid) -> tuple[Job, ...]:
     return (*trunks, *others)
 
 
-def _check_length(folder: Path) -> None:
+def check_length(folder: Path) -> None:
     """What no file system would take is said before anything is made."""
     longest = max(folder.parts, key=lambda part: len(os.fsencode(part)))
     if (letters := len(os.fsencode(longest))) > LONGEST_NAME:

@@ -55,9 +55,10 @@ def check_kept(grid: Grid) -> None:
         then, now = kept.get(name), ours.fixed.get(name)
         if name not in free and then != now:
             may_be_one = name not in ("agent", "branch_at", "threads") and not isinstance(now, list)
-            several = f", or {flag(name)} {value_text(then)} {value_text(now)} to compare both" if may_be_one else ""
+            had, given = value_text(then), value_text(now)
+            several = f", or {flag(name)} {had} {given} to compare both" if may_be_one else ""
             raise ValueError(
-                f"{grid.folder} holds runs with {flag(name)} {then}, {now} given; give the same, or another "
+                f"{grid.folder} holds runs with {flag(name)} {had}, {given} given; give the same, or another "
                 f"--dir{several}"
             )
 
