@@ -3,9 +3,10 @@
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from ..analysis.results import Comparison, MethodResults, Results
+from ..analysis.results import Compared, Comparison, MethodResults, Results
 from .paper_figure import caption_of
 from .sections import columns_said
+from .wording import failing
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
@@ -52,7 +53,8 @@ def _greek(name: str) -> str:
 
 def latex_table(results: Results) -> str:
     """The text of `table.tex`: to be pasted, or read with \\input."""
-    compared = [each for each in results.comparisons if any(method.final for method in each.methods)]
+    everything: list[Compared] = [*results.across, *results.comparisons]
+    compared = [each for each in everything if any(method.final for method in each.methods)]
     lines = [
         PREAMBLE,
         "% For the figure of the learning curves: " + escaped(caption_of([*results.comparisons, *results.across])),
@@ -68,21 +70,22 @@ def latex_table(results: Results) -> str:
         r"    \toprule",
         rf"    Method & $n$ & Final {_words(compared)}, IQM & Mean & Area, IQM \\",
     ]
-    for comparison in compared:
+    for each in compared:
         lines.append(r"    \midrule")
         if len(compared) > 1:
-            title = escaped(f"{comparison.agent}, {comparison.where}")
+            unit = "" if isinstance(each, Comparison) else f", in {each.metric.plural}"
+            title = escaped(f"{each.agent}, {each.where}{unit}")
             lines += [rf"    \multicolumn{{5}}{{l}}{{\emph{{{title}}}}} \\"]
-        lines += _rows(comparison)
+        lines += _rows(each)
     lines += [r"    \bottomrule", r"  \end{tabular}", r"\end{table}", ""]
     return "\n".join(lines)
 
 
-def _words(compared: Iterable[Comparison]) -> str:
-    return escaped(" or ".join(dict.fromkeys(each.metric.words for each in compared)))
+def _words(compared: Iterable[Compared]) -> str:
+    return escaped(" or ".join(dict.fromkeys(each.metric.words for each in compared if isinstance(each, Comparison))))
 
 
-def _rows(comparison: Comparison) -> list[str]:
+def _rows(comparison: Compared) -> list[str]:
     methods = [method for method in comparison.methods if method.final and method.area]
     cells = columns_said(
         [[m.final.iqm, m.final.mean, m.area.iqm] for m in methods if m.final and m.area], comparison.metric
@@ -95,17 +98,28 @@ def _row(method: MethodResults, cells: Sequence[str]) -> str:
     return "    " + " & ".join([f"{{{escaped(method.method)}}}", str(method.n), *map(escaped, cells)]) + r" \\"
 
 
-def _caption(compared: Sequence[Comparison]) -> str:
-    """What the numbers are, how many runs they are of, and how the intervals were made."""
+def _diverged(compared: Sequence[Comparison]) -> str:
+    """How many runs did, and what they count with."""
+    found = [each for each in compared for method in each.methods for run in method.runs if run.run.diverged]
+    if not found:
+        return ""
+    which = "1 run diverged and counts" if len(found) == 1 else f"{len(found)} runs diverged and count"
+    return f" {which} with {' or '.join(dict.fromkeys(map(failing, found)))} from there on."
+
+
+def _caption(everything: Sequence[Compared]) -> str:
+    """What the numbers are, how many runs they are of, how the intervals were made, and what diverged."""
+    compared = [each for each in everything if isinstance(each, Comparison)]
     methods = [method for each in compared for method in each.methods if method.final]
     counts = sorted({method.n for method in methods})
     runs = f"{counts[0]} runs" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} runs"
     runs = "a single run" if counts == [1] else runs
     names = list(dict.fromkeys(each.metric.plural for each in compared))
     where = f" on {compared[0].where}" if len(compared) == 1 else ""
-    made = dict.fromkeys(m.final.iqm.method for m in methods if m.final and m.final.iqm.bounded)
+    shown = [method for each in everything for method in each.methods]
+    made = dict.fromkeys(m.final.iqm.method for m in shown if m.final and m.final.iqm.bounded)
     brackets = f" In brackets: {'; '.join(made)} (Agarwal et al., 2021)." if made else ""
     return escaped(
         f"Final {' and '.join(names)}{where}: interquartile mean (IQM) and mean of {runs} a method, and the IQM of the "
-        f"area under the learning curve, divided by its length.{brackets}"
+        f"area under the learning curve, divided by its length.{brackets}{_diverged(compared)}"
     )

@@ -84,19 +84,23 @@ def _one_environment(compared: Compared, looks: Mapping[str, Look], sheet: Sheet
 
 def _several(panels: Sequence[Compared], looks: Mapping[str, Look], sheet: Sheet) -> Figure:
     columns = 2 if len(panels) == 4 else max(1, min(3, len(panels)))
-    columns = 1 if sheet.narrow else columns
+    if sheet.narrow:
+        columns = 1 if len(panels) < 4 else 2
     rows = max(1, -(-len(panels) // columns))
     if sheet.for_papers:
-        width, height, words = sheet.width, 205 if columns < 3 else 175, 40
+        width, words = sheet.width, 40
+        height = 205 if width / columns > 250 else 175 if width / columns > 200 else 140
     else:
         width, height = (680, 400) if columns == 1 else (430 * columns, 320)
         words = 110
     figure, axes = canvas(width, height * rows + words, rows, columns)
+    room = round((width / columns - 30) / 4.8)  # letters of a panel's title
+    wrapped = any(len(_where(compared)) > room for compared in panels)
     for place, compared in zip(axes, panels, strict=False):
         draw_panel(place, compared, looks)
         if sheet.for_papers:
-            place.set_title(shortened(_where(compared), round(width / columns / 5.2)), loc="left")
-            place.locator_params(axis="x", nbins=4)
+            place.set_title(_in_lines(_where(compared), room, wrapped), loc="left")
+            place.locator_params(axis="x", nbins=4 if width / columns > 200 else 2)
         else:
             place.set_title(f"{_title(compared, 44)}, {runs_each(compared)}", loc="left")
         _name_branch(place, compared)
@@ -108,6 +112,14 @@ def _several(panels: Sequence[Compared], looks: Mapping[str, Look], sheet: Sheet
     if not sheet.for_papers:
         _say(figure, panels, "Thin: single runs.")
     return figure
+
+
+def _in_lines(text: str, longest: int, wrapped: bool) -> str:
+    """An environment with its place on an axis, on two lines where one has no room for those of all panels."""
+    first, comma, rest = text.partition(", ")
+    if not wrapped or not comma:
+        return shortened(text, longest)
+    return f"{shortened(first, longest)}\n{shortened(rest, longest)}"
 
 
 def _same_height(panels: Sequence[Compared], axes: Sequence[Any]) -> None:
