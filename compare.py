@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Literal
 
 from envs.reference_scores import references
+from experiments.analysis.labels import read_labels
 from experiments.analysis.power import seeds_said
 from experiments.analysis.results import Options as ReportOptions
 from experiments.comparison import Machines, report, run_comparison, show_plan
-from experiments.kept import MOST_RUNS, read_kept
-from experiments.sweep.grid import Flags, Grid, Job, plan
+from experiments.kept import MOST_RUNS, read_kept, value_text
+from experiments.sweep.axes import Flags, axes_among, with_periods
+from experiments.sweep.grid import Grid, Job, acts_at_events, check_length, plan
 from experiments.sweep.local import LocalPool, default_slots, usable_gpus
-from remote import ray_pool, uploads_to
+from remote import ray_pool, share_of_a_gpu, uploads_to
 from training.beginning import folder_name
 from training.command_line import (
     allowed_values,
@@ -42,7 +44,12 @@ environments, and reach every run:
 
   python compare.py --agent sac --env h1-walk --reinit none reset shrink-perturb fire --seeds 0-4 --branch-at 0.5
   python compare.py --agent dqn --env Asterix Breakout --reinit none redo:tau=0.1 fire+l2-init --seeds 0-9
+  python compare.py --agent sac --env h1-walk --replay-ratio 1 2 4 8 --reinit none reset fire      over an axis
   python compare.py --report-only runs/compare-sac-h1-walk        the report alone, of any runs
+
+  A flag of the training scripts that changes the result is an axis where it is given several values: every method
+  and seed is run at each, and the report has a figure over them. METHOD@every=2000 is a method with a schedule of
+  its own, so that --reinit none fire fire@every=2000 has both beside each other.
 
   Finished runs are kept and interrupted ones continued: the same command goes on, with more seeds, methods or
   environments too. With --branch-at F the methods of a seed share one trunk, trained once to F of the steps.
@@ -59,7 +66,8 @@ class Options:
     env: tuple[str, ...] = ()
     """Environments; unset: the preset's own."""
     reinit: tuple[str, ...] = ("none", "reset", "shrink-perturb", "fire")
-    """Methods, as --reinit of the training scripts has them, with regularizers as METHOD+REGULARIZER."""
+    """Methods, as --reinit of the training scripts has them, with regularizers as METHOD+REGULARIZER, and with a
+    schedule of its own as METHOD@every=UPDATES, METHOD@at=STEP or METHOD@when=MEASURE>VALUE."""
     seeds: tuple[str, ...] = ("0-4",)
     """Seeds: 0-4, or a list."""
     branch_at: float | None = None
@@ -70,6 +78,8 @@ class Options:
     """Folder of the comparison; unset: runs/compare-<agent>-<environments>."""
     jobs: int | None = None
     """Runs at once; unset: one per GPU, or as many as have cores and memory."""
+    runs_per_gpu: int | None = None
+    """Runs at once on each GPU, here or on a Ray cluster, which share its memory; unset: one."""
     ray: str | None = None
     """Run on a Ray cluster: HOST:PORT, or auto; --ray alone: the one of this machine, begun if there is none."""
     gpus_per_run: float | None = None
@@ -88,6 +98,10 @@ class Options:
     """Method that the report compares with each other one; unset: fire where it was run."""
     threshold: float | Literal["success"] | None = None
     """Return to reach, or success; unset: success where some run reached it, else 90% of the best other method's."""
+    label: tuple[str, ...] = ()
+    """METHOD=NAME, such as fire="FIRE (ours)": what the report calls a method; several, or given several times."""
+    figure_width: Literal["single", "double"] = "double"
+    """Width of the figures for papers: one column of two (3.25 inches), or both (6.75 inches)."""
 
 
 def body(arguments: Sequence[str]) -> int:
@@ -96,7 +110,8 @@ def body(arguments: Sequence[str]) -> int:
     command = shlex.join(("python", "compare.py", *arguments))
     if options.report_only:
         try:
-            report(options.report_only, options.dir or folder_of_reports(options.report_only), shown, command)
+            folder = options.dir or folder_of_reports(options.report_only)
+            report(options.report_only, folder, shown, command, options.label, options.figure_width)
         except OSError as error:
             raise ValueError(f"{error.filename}: {error.strerror}") from error
         return 0
@@ -104,7 +119,7 @@ def body(arguments: Sequence[str]) -> int:
     jobs = plan(grid)  # what is wrong with it is said before the folder is made
     check_report(options, grid)
     if options.dry_run:
-        show_plan(grid, jobs, options.jobs, on_cluster=options.ray is not None)
+        show_plan(grid, jobs, options.jobs, options.ray is not None, options.runs_per_gpu)
         paired = options.branch_at is not None
         for line in seeds_said(grid.methods, len(grid.seeds), paired, options.baseline, options.reference):
             print(line)
@@ -123,7 +138,7 @@ def compare(options: Options, grid: Grid, jobs: Sequence[Job], shown: ReportOpti
         warn(f"not at {options.upload}: {', '.join(run.name for run in missing)}; the same command tries again")
     if any(grid.folder.glob("*/config.json")):
         try:
-            report([grid.folder], grid.folder, shown, command)
+            report([grid.folder], grid.folder, shown, command, options.label, options.figure_width)
         except ValueError as error:
             warn(f"no report: {error}")
             return code or 1
@@ -139,7 +154,7 @@ def warn(text: str) -> None:
 
 def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
     """Our own flags, and those for the training script, which are checked with the runs they are for."""
-    arguments = each_once(arguments)
+    arguments = each_once(labels_together(arguments))
     ours = flags_of(Options)
     given = [(name, values or ([HERE] if name == "--ray" else [])) for name, values in split(arguments)]
     own = [word for name, values in given if name in ours or name in ("-h", "--help") for word in (name, *values)]
@@ -149,29 +164,49 @@ def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
     options = read_flags(Options(), own, "compare.py", f"{__doc__}\n\n{EPILOGUE}")
     passed = tuple((name, tuple(values)) for name, values in given if name not in ours)
     if options.report_only:
-        kept = {"--report-only", "--dir", "--baseline", "--reference", "--threshold"}
+        kept = {"--report-only", "--dir", "--baseline", "--reference", "--threshold", "--label", "--figure-width"}
         for name, _ in given:
             if name not in kept:
                 raise ValueError(f"{name} given with --report-only, which runs nothing")
     if isinstance(options.threshold, float) and not math.isfinite(options.threshold):
         raise ValueError(f"--threshold {options.threshold} given; allowed is a return, or success")
-    for name, value in (("--threads", options.threads), ("--jobs", options.jobs)):
+    counts = (("--threads", options.threads), ("--jobs", options.jobs), ("--runs-per-gpu", options.runs_per_gpu))
+    for name, value in counts:
         if value is not None and not 1 <= value <= MOST:
             raise ValueError(f"{name} {value} given; allowed is 1 to {MOST:,}")
     if options.gpus_per_run is not None and (options.ray is None or not 0 <= options.gpus_per_run < math.inf):
         raise ValueError(f"--gpus-per-run {options.gpus_per_run} given; allowed is 0 or above, with --ray")
     if options.jobs is not None and options.ray is not None:
         raise ValueError(f"--jobs {options.jobs} given with --ray: the cluster's CPUs say how many run at once")
+    for name, other in (("--jobs", options.jobs), ("--gpus-per-run", options.gpus_per_run)):
+        if options.runs_per_gpu is not None and other is not None:
+            raise ValueError(f"--runs-per-gpu {options.runs_per_gpu} given with {name} {other:g}: give one of both")
+    device = next((values for name, values in passed if name == "--device"), ())
+    if options.runs_per_gpu is not None and device == ("cpu",):
+        raise ValueError(f"--runs-per-gpu {options.runs_per_gpu} given with --device cpu, which uses no GPU")
+    if options.ray is not None and re.fullmatch(r"cuda:0*[1-9]\d*", " ".join(device)):
+        raise ValueError(
+            f"--device {' '.join(device)} given with --ray, which shows each run its own GPU alone: give --device cuda"
+        )
     return options, passed
+
+
+def labels_together(arguments: Sequence[str]) -> list[str]:
+    """The words with all that is given to --label in one place, as it may be given several times."""
+    parts = split(arguments)
+    labels = [value for name, values in parts if name == "--label" for value in values]
+    others = [word for name, values in parts if name != "--label" for word in (name, *values)]
+    return [*others, *(("--label", *labels) if any(name == "--label" for name, _ in parts) else ())]
 
 
 def check_report(options: Options, grid: Grid) -> None:
     """What the report could not do is said before anything runs."""
     before = read_kept(grid.folder)
-    methods = [*options.reinit, *(before.methods if before else ())]
+    methods = [*grid.methods, *(before.methods if before else ())]
     for name, value in (("--baseline", options.baseline), ("--reference", options.reference)):
         if value is not None and value not in methods:
             raise ValueError(f"{name} {value!r} given; allowed is one of --reinit: {', '.join(methods)}")
+    read_labels(options.label, methods)
     without = [env for env in grid.envs if references(env) is None]
     if options.threshold == "success" and without:
         raise ValueError(f"--threshold success given; {without[0]} has no success bar: give a return")
@@ -194,8 +229,17 @@ def make_grid(options: Options, passed: Flags) -> Grid:
     preset = next((" ".join(values) for name, values in passed if name == "--preset"), next(iter(presets)))
     names = options.env or (preset_named(preset, presets).config.run.env,)
     folder = options.dir or Path("runs") / folder_name("-".join(("compare", options.agent, *names)))
+    check_length(folder)
+    before = read_kept(folder)
+    axes = axes_among(options.agent, passed, theirs, before)
+    flags = tuple((name, values) for name, values in passed if name not in {axis.flag for axis in axes})
+    methods, flags = with_periods(options.reinit, flags, partial(acts_at_events, options.agent))
+    values = before.fixed if before else {}
+    home = {axis.setting: value_text(values[axis.setting]) for axis in axes if axis.setting in values}
     seeds = parse_seeds(options.seeds)
-    return Grid(options.agent, names, options.reinit, seeds, options.branch_at, options.threads, passed, folder)
+    return Grid(
+        options.agent, names, methods, seeds, options.branch_at, options.threads, flags, folder, axes, home
+    )  # fmt: skip
 
 
 def parse_seeds(words: Sequence[str]) -> tuple[int, ...]:
@@ -216,10 +260,12 @@ def machines(options: Options, grid: Grid, memory: float) -> Machines:
     """Where the runs take place, each of which takes so many bytes of memory."""
     if options.ray is not None:
         address = None if options.ray == HERE else options.ray
-        gpus_per_run = 0 if ("--device", ("cpu",)) in grid.flags else options.gpus_per_run
+        share = options.gpus_per_run if options.runs_per_gpu is None else share_of_a_gpu(options.runs_per_gpu)
+        gpus_per_run = 0 if ("--device", ("cpu",)) in grid.flags else share
         return ray_pool(address, options.threads, gpus_per_run, grid.folder, memory)
     gpus = usable_gpus(grid.flags)
-    return LocalPool(options.jobs or default_slots(grid.threads, gpus, memory), gpus)
+    slots = options.jobs or default_slots(grid.threads, len(gpus), memory, options.runs_per_gpu)
+    return LocalPool(slots, gpus)
 
 
 if __name__ == "__main__":

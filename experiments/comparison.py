@@ -6,23 +6,19 @@ from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
-from training.files import write_json
-from training.settings import flag
 from training.sources import changed_sources
 from training.stopping import STOPPED, stop_signals
 
-from .analysis.analyse import analyse
+from .analysis.axis import analyse_all
 from .analysis.found import find_runs
 from .analysis.results import Across, Comparison, Options
-from .kept import KEPT, Asked, read_kept
 from .report.findings import findings
-from .report.page import write_report
+from .report.page import AXIS, FILES, write_report
 from .sweep.conduct import Pool, conduct, look
 from .sweep.endings import say_endings
 from .sweep.estimate import say_plan, weigh_and_time
-from .sweep.grid import Grid, Job, settled
+from .sweep.grid import Grid, Job
+from .sweep.kept_settings import check_kept, keep
 from .sweep.local import default_slots, usable_gpus
 from .sweep.states import states_of
 from .sweep.table import LiveTable
@@ -41,13 +37,16 @@ class Machines(Pool, Protocol):
     def close(self) -> None: ...
 
 
-def show_plan(grid: Grid, jobs: Sequence[Job], slots: int | None, on_cluster: bool) -> None:
+def show_plan(
+    grid: Grid, jobs: Sequence[Job], slots: int | None, on_cluster: bool, runs_per_gpu: int | None = None
+) -> None:
     """What would be run, and its cost; nothing is written."""
     check_kept(grid)
     gpus = usable_gpus(grid.flags)
     weights, rates = weigh_and_time(grid, timed=not (gpus or on_cluster))
     check_sources(jobs)
-    slots = slots or default_slots(grid.threads, gpus, memory_of_a_run(weights))
+    if not on_cluster:
+        slots = slots or default_slots(grid.threads, len(gpus), memory_of_a_run(weights), runs_per_gpu)
     say_plan(jobs, states_of(jobs), weights, rates, None if on_cluster else slots)
 
 
@@ -89,50 +88,28 @@ def run_comparison(
     return 0 if sweep.complete else 1
 
 
-def report(paths: Sequence[Path], folder: Path, options: Options, command: str) -> None:
-    """Compare the runs at or below the paths, and say what was found and where it is."""
+def report(
+    paths: Sequence[Path], folder: Path, options: Options, command: str, labels: Sequence[str] = (),
+    width: str = "double",
+) -> None:  # fmt: skip
+    """Compare the runs at or below the paths, and say what was found and where it is.
+
+    `labels` are METHOD=NAME, and `width` that of the figures for papers.
+    """
     found = find_runs(paths)
     if not found.runs and found.trunks:
         print("nothing to report yet: there are only trunks, which methods will branch from")
         return
-    results = analyse(found.runs, options, found.trunks)
-    page = write_report(results, folder, command)
+    results = analyse_all(found.runs, options, found.trunks, labels)
+    page = write_report(results, folder, command, width)
     parts: list[Comparison | Across] = [*results.comparisons, *results.across]
     for result in parts:
         print(f"\n{result.agent}, {result.where}")
         for sentence in findings(result):
             print(f"  {sentence}")
-    print(f"\n  report    {page}")
-    for name in ("curves.png", "scores.csv", "summary.md"):
-        print(f"  {name.partition('.')[0]:9} {folder / name}")
-
-
-def check_kept(grid: Grid) -> None:
-    """Refuse other settings in a folder that has runs: they could not be compared."""
-    if (grid.folder / "logs").is_symlink():
-        raise ValueError(
-            f"{grid.folder / 'logs'} is a symbolic link; a comparison's files have to be in its own folder"
-        )
-    before = read_kept(grid.folder)
-    if before is None:
-        return
-    kept, ours = before.fixed, settled(grid)
-    for name in [*ours, *kept]:
-        if kept.get(name) != ours.get(name):
-            raise ValueError(
-                f"{grid.folder} holds runs with {flag(name)} {kept.get(name)}, {ours.get(name)} given; "
-                "give the same, or another --dir"
-            )
-
-
-def keep(grid: Grid) -> None:
-    """Note what the folder's runs have in common, and everything that was asked for so far."""
-    fixed = settled(grid)
-    before = read_kept(grid.folder) or Asked(fixed)
-    envs, methods, seeds = (
-        tuple(dict.fromkeys([*getattr(before, name), *getattr(grid, name)])) for name in ("envs", "methods", "seeds")
-    )
-    write_json(grid.folder / KEPT, msgspec.to_builtins(Asked(fixed, envs, methods, seeds, tuple(sys.argv))))
+    print(f"\n  report    {page}\n  beside it")
+    for name, files in (FILES | ({"axis": AXIS} if results.axes else {})).items():
+        print(f"    {name:9} {files}")
 
 
 def check_sources(jobs: Sequence[Job]) -> None:

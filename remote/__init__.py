@@ -1,9 +1,10 @@
 """What needs an optional package: runs on a Ray cluster (Ray), and copies of finished runs at a URL (fsspec).
 
-These two functions are the only door to this folder. Nothing outside imports Ray or fsspec, and neither package is
+These functions are the only door to this folder. Nothing outside imports Ray or fsspec, and neither package is
 imported before it is used.
 """
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,11 @@ def ray_pool(
     from .cluster import RayPool
 
     return RayPool(address, threads, gpus_per_run, folder, memory=memory)
+
+
+def share_of_a_gpu(runs: int) -> float:
+    """What so many runs on one GPU take of it each, in the ten-thousandths that Ray counts in."""
+    return 1.0 if runs == 1 else math.floor(10_000 / runs) / 10_000
 
 
 def uploads_to(url: str, warn: Callable[[str], None]) -> "Uploads":

@@ -172,7 +172,8 @@ class RayPool:
         runs = resources.get("CPU", 0) / self.threads
         if self.memory:
             runs = min(runs, resources.get("memory", 0) / self.memory)
-        return int(min(runs, resources.get("GPU", 0) / self.gpus_per_run) if self.gpus_per_run else runs)
+        on_gpus = resources.get("GPU", 0) / self.gpus_per_run if self.gpus_per_run else runs
+        return int(min(runs, on_gpus) + 1e-9)  # 0.3 / 0.1 is a little below 3
 
     def _look(self) -> None:
         """Where the runs are, and which nodes came and went."""

@@ -79,11 +79,25 @@ def test_other_settings_are_refused_in_the_same_folder(compared: Path):
         body([*TINY, "--branch-at", "0.25", "--seeds", "0", "--dir", str(compared)])
 
 
+def test_a_second_value_makes_a_comparison_one_over_an_axis_and_its_runs_keep_their_names(
+    compared: Path, capsys: pytest.CaptureFixture[str]
+):
+    words = [*TINY, "--seeds", "0", "--dir", str(compared), "--dry-run"]
+    with pytest.raises(ValueError, match=r"--replay-ratio 1, 4 given.*or --replay-ratio 1 4 to compare both"):
+        body([*words, "--replay-ratio", "4"])
+    assert body([*words, "--replay-ratio", "1", "4"]) == 0
+    said = capsys.readouterr().out
+    assert "CartPole-v1-fire-seed0: finished" in said
+    assert "CartPole-v1-fire-replay-ratio=4-seed0: new, steps 400 to 800, after CartPole-v1-trunk-replay-" in said
+    assert "--replay-ratio 1: 3 runs; to do: 0 runs, 0 steps, 0 updates\n" in said
+    assert "--replay-ratio 4: 3 runs; to do: 3 runs, 1,200 steps, 4,400 updates; about" in said
+
+
 def test_a_report_of_any_runs(compared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     runs = [str(compared / f"CartPole-v1-{method}-seed0") for method in ("none", "fire")]
     assert body(["--report-only", *runs, "--dir", str(tmp_path / "out")]) == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "curves.png", "curves.svg", "report.html", "scores.csv", "summary.md",
+        "curves.csv", "curves.pdf", "curves.png", "curves.svg", "report.html", "scores.csv", "summary.md", "table.tex",
     ]  # fmt: skip
     assert "fire minus none" in capsys.readouterr().out
 
@@ -105,6 +119,17 @@ def test_a_report_of_any_runs(compared: Path, tmp_path: Path, capsys: pytest.Cap
         (["--report-only", ".", "--retry"], "--retry given with --report-only"),
         (["--jobs", "2", "--ray"], "--jobs 2 given with --ray"),
         (["--report-only", ".", "--threshold", "nan"], "--threshold nan given"),
+        (["--ray", "--device", "cuda:1"], "--device cuda:1 given with --ray, which shows each run its own GPU alone"),
+        (["--jobs", "2", "--runs-per-gpu", "2"], "--runs-per-gpu 2 given with --jobs 2: give one of both"),
+        (["--ray", "--gpus-per-run", "0.5", "--runs-per-gpu", "2"], "--runs-per-gpu 2 given with --gpus-per-run 0.5"),
+        (["--runs-per-gpu", "0"], "--runs-per-gpu 0 given; allowed is 1 to 4,096"),
+        (["--runs-per-gpu", "2", "--device", "cpu"], "--runs-per-gpu 2 given with --device cpu, which uses no GPU"),
+        (["--env", "CartPole-v1", "--label", "fira=F"], "--label 'fira=F' given; runs are of .*; nearest is fire"),
+        (["--env", "CartPole-v1", "--batch-size", "8", "0"], "--batch-size 0 given"),
+        (
+            ["--env", "CartPole-v1", "--figure-width", "wide"],
+            "--figure-width 'wide' given; allowed is one of single",
+        ),
         (["--report-only", "/" + "n" * 300], "File name too long"),
     ],
 )

@@ -19,7 +19,7 @@ from experiments.sweep.conduct import Sweep, conduct, look
 from experiments.sweep.grid import ROOT, Grid, Job, plan
 from experiments.sweep.local import LocalPool
 from experiments.sweep.states import state_of
-from remote import INSTALL, ray_pool
+from remote import INSTALL, ray_pool, share_of_a_gpu
 from training.checkpoint import steps_of
 from training.files import FolderLock
 
@@ -272,3 +272,16 @@ def test_nothing_imports_optional_packages_before_they_are_used():
     """TensorBoard imports fsspec by itself, where it is installed."""
     program = "import compare, sys; assert not {'ray', 'remote.upload'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runs", [2, 3, 6])
+def test_several_runs_share_a_gpu(cluster: Any, tmp_path: Path, runs: int):
+    """GPUs are made up: Ray counts what it is told."""
+    node = cluster.add_node(num_cpus=8, num_gpus=1)
+    pool = RayPool(cluster.address, 1, share_of_a_gpu(runs), tmp_path)
+    try:
+        assert pool.slots == runs
+    finally:
+        pool.close()
+        cluster.remove_node(node)

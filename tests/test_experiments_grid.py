@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import time
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 import train_dqn
 from benchmarks.differences import differences
 from compare import make_grid, parse_seeds, read_options
-from experiments.sweep.grid import TRUNK, Job, plan
+from experiments.kept import read_kept
+from experiments.sweep.grid import TRUNK, Grid, Job, plan
+from experiments.sweep.kept_settings import check_kept, keep
 
 CARTPOLE = (
     *("--agent", "dqn", "--env", "CartPole-v1", "--preset", "quick", "--steps", "1200", "--learning-starts", "100"),
@@ -201,3 +204,123 @@ def test_a_grid_of_ten_thousand_runs_is_planned_in_seconds():
 def test_seeds_are_ranges_or_lists():
     assert parse_seeds(["0-4"]) == (0, 1, 2, 3, 4)
     assert parse_seeds(["0", "2,5", "7-8"]) == (0, 2, 5, 7, 8)
+
+
+def test_a_flag_with_several_values_is_an_axis_and_each_value_has_trunks_of_its_own():
+    words = ("--env", "h1-walk", "--seeds", "0-1", "--reinit", "none", "fire", "--branch-at", "0.5")
+    jobs = jobs_of(*words, "--replay-ratio", "1", "4.0")
+    assert len(jobs) == 2 * len(jobs_of(*words)) == 12
+    assert [job.name for job in jobs if job.seed == 0] == [
+        "h1-walk-trunk-replay-ratio=1-seed0", "h1-walk-trunk-replay-ratio=4-seed0",
+        "h1-walk-none-replay-ratio=1-seed0", "h1-walk-fire-replay-ratio=1-seed0",
+        "h1-walk-none-replay-ratio=4-seed0", "h1-walk-fire-replay-ratio=4-seed0",
+    ]  # fmt: skip
+    for job in jobs:
+        if job.trunk:
+            assert f"replay-ratio={job.place['replay_ratio']}" in job.trunk.name
+        else:
+            assert f"--replay-ratio {job.place['replay_ratio']}" in job.command.replace("4.0", "4")
+    updates = {job.place["replay_ratio"]: job.updates for job in jobs if job.trunk}
+    assert updates["4"] == 4 * updates["1"]
+
+
+def test_several_axes_are_every_combination_of_their_values():
+    words = ("--env", "h1-walk", "--seeds", "0", "--reinit", "none")
+    jobs = jobs_of(*words, "--learning-rate", "1e-4", "0.0003", "--replay-ratio", "2", "adaptive")
+    assert [job.place for job in jobs] == [
+        {"learning_rate": rate, "replay_ratio": ratio} for rate in ("0.0001", "0.0003") for ratio in ("2", "adaptive")
+    ]
+    assert jobs[1].name == "h1-walk-none-learning-rate=0.0001-replay-ratio=adaptive-seed0"
+    assert all("--learning-rate" in job.command for job in jobs)
+
+
+def test_what_a_run_computes_from_its_length_follows_an_axis_of_lengths():
+    words = [word for word in CARTPOLE if word not in ("--steps", "1200")]
+    jobs = jobs_of(*words, "--seeds", "0", "--reinit", "none", "--branch-at", "0.5", "--steps", "1000", "2000")
+    assert [job.stop for job in jobs] == [500, 1000, 1000, 2000]
+    assert [job.arguments[job.arguments.index("--exploration-steps") + 1] for job in jobs[:2]] == ["100", "200"]
+
+
+def test_methods_may_have_schedules_of_their_own():
+    words = ("--env", "h1-walk", "--seeds", "0", "--reinit", "none", "fire", "fire@every=5000", "--branch-at", "0.5")
+    _, _, once, periodic = jobs_of(*words)
+    assert "--reinit-every" not in once.command
+    assert "--reinit fire --reinit-every 5000 --run-dir" in periodic.command
+    assert periodic.name == "h1-walk-fire_every=5000-seed0"
+    made = jobs_of("--env", "h1-walk", "--seeds", "0", "--reinit", "none", "fire", "--reinit-every", "5000", "9000")
+    assert [job.method for job in made] == ["none", "fire@every=5000", "fire@every=9000"]
+    (several,) = jobs_of("--env", "h1-walk", "--seeds", "0", "--reinit", "fire+l2-init@at=30000,at=60000")
+    assert "--reinit fire --regularize l2-init --reinit-at 30000 60000" in several.command
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--replay-ratio", "1", "much"], "--replay-ratio 'much' given; allowed is a number or adaptive"),
+        (["--replay-ratio", "1", "-2"], "--replay-ratio -2.0 given; allowed is a number above 0"),
+        (["--replay-ratio", "1", "1.0"], "would hold two runs: .*--replay-ratio 1 or seed 0 is given twice"),
+        (["--batch-size", "8", "0"], "--batch-size 0 given"),
+        (["--device", "cpu", "cuda"], "--device 'cpu cuda' given; it takes one value: it changes no result"),
+        (["--log-every", "10", "20"], "--log-every '10 20' given; it takes one value: it changes no result"),
+        (["--preset", "quick", "paper"], "--preset 'quick paper' given; it takes one value"),
+        (["--reinit-cooldown", "1", "2"], "--reinit-cooldown '1 2' given; it takes one value"),
+        (["--reinit", "none", "--reinit-every", "1", "2"], "--reinit-every given; none of none has events"),
+        (["--reinit", "none@every=5"], "none has no events, and so no schedule"),
+        (["--reinit", "fire@often"], "'fire@often' given; after @ allowed are every=UPDATES"),
+        (["--reinit", "fire@every=soon"], "--reinit-every 'soon' given; allowed is a whole number"),
+        (["--reinit", "fire@every=0"], "--reinit-every 0 given"),
+        (["--reinit", "fire@at=9", "--branch-at", "0.5"], "--reinit-at 9 given; methods begin at the branch"),
+        (["--steps", "1000", "3", "--branch-at", "0.9"], "too close to an end"),
+        (["--replay-ratio", *map(str, range(1, 2_600))], "runs asked for; allowed are 10,000"),
+    ],
+)
+def test_an_axis_that_cannot_be_ends_in_one_line(words: list[str], message: str):
+    with pytest.raises(ValueError, match=message) as caught:
+        jobs_of("--env", "h1-walk", "--seeds", "0", *words)
+    assert "\n" not in str(caught.value)
+
+
+def asked(folder: Path, *words: str) -> Grid:
+    options, passed = read_options(["--agent", "dqn", "--env", "CartPole-v1", *words, "--dir", str(folder)])
+    return make_grid(options, passed)
+
+
+def test_what_a_folder_was_asked_for_grows_with_the_values_of_its_axes(tmp_path: Path):
+    keep(asked(tmp_path, "--replay-ratio", "2"))
+    more = asked(tmp_path, "--replay-ratio", "1", "2", "--learning-rate", "1e-3", "1e-4")
+    check_kept(more)
+    keep(more)
+    kept = read_kept(tmp_path)
+    assert kept is not None
+    assert kept.axes["replay_ratio"] == ("2", "1")
+    assert {"0.001", "0.0001"} <= set(kept.axes["learning_rate"])
+    assert kept.home["replay_ratio"] == "2"
+    assert "replay-ratio=1-learning-rate=0.001" in kept.places
+    again = asked(tmp_path, "--replay-ratio", "8", "--learning-rate", "1e-4")
+    check_kept(again)
+    assert plan(again)[0].name == "CartPole-v1-none-replay-ratio=8-learning-rate=0.0001-seed0"
+    with pytest.raises(ValueError, match=r"holds runs with --learning-rate .*: say which, or give another --dir"):
+        asked(tmp_path, "--replay-ratio", "8")
+    with pytest.raises(ValueError, match="holds runs with --gamma"):
+        check_kept(asked(tmp_path, "--replay-ratio", "8", "--learning-rate", "1e-4", "--gamma", "0.5"))
+
+
+def test_lengths_of_a_folder_may_be_added_one_at_a_time(tmp_path: Path):
+    keep(asked(tmp_path, "--steps", "1000", "2000"))
+    kept = read_kept(tmp_path)
+    assert kept is not None
+    assert "exploration_steps" in kept.following
+    check_kept(asked(tmp_path, "--steps", "4000"))
+
+
+def test_a_folder_of_an_older_version_goes_on(tmp_path: Path):
+    """It has no axes, and lacks the settings that were not there then."""
+    grid = asked(tmp_path, "--reinit", "none", "fire")
+    keep(grid)
+    kept = json.loads((tmp_path / "comparison.json").read_text())
+    del kept["axes"], kept["following"], kept["fixed"]["n_steps"]
+    (tmp_path / "comparison.json").write_text(json.dumps(kept))
+    check_kept(grid)
+    check_kept(asked(tmp_path, "--replay-ratio", "1", "2"))
+    with pytest.raises(ValueError, match="holds runs with --n-steps 1, 3 given"):
+        check_kept(asked(tmp_path, "--n-steps", "3"))

@@ -59,7 +59,9 @@ def results(tmp_path_factory):
 
 def test_report_says_what_was_compared_how_and_with_what_doubt(results, tmp_path):
     page = write_report(results, tmp_path, "python compare.py --seeds 0-1").read_text()
-    names = {"report.html", "curves.png", "curves.svg", "scores.csv", "summary.md"}
+    names = {
+        "report.html", "curves.pdf", "curves.png", "curves.svg", "scores.csv", "curves.csv", "table.tex", "summary.md",
+    }  # fmt: skip
     assert {path.name for path in tmp_path.iterdir()} == names
     for said in ("python compare.py", "--seeds 0-1", "6 finished of 6, and 2 trunks", "2 pairs", "Fewer than 10 runs",
                  "95% percentile bootstrap, exact, all resamples of 2 trunks",

@@ -11,6 +11,7 @@ import msgspec
 import torch
 
 from .config import Config, Settings
+from .device import choose_device
 from .settings import DriverSettings, names_with
 
 PACKAGES = (
@@ -27,7 +28,7 @@ class MadeWith(msgspec.Struct, frozen=True):
 
 def made_with(config: Config) -> MadeWith:
     """What is made from now on is made with."""
-    return MadeWith(as_json(config), machine())
+    return MadeWith(as_json(config), machine(choose_device(config.run.device)))
 
 
 def as_json(config: Config) -> Settings:
@@ -35,9 +36,9 @@ def as_json(config: Config) -> Settings:
     return msgspec.json.decode(msgspec.json.encode(config.by_group()), type=Settings)
 
 
-def machine() -> dict[str, str]:
-    """Versions of the packages that have a part in the result, the commit, the processor, the GPU."""
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+def machine(device: torch.device) -> dict[str, str]:
+    """Versions of the packages that have a part in the result, the commit, the processor, and the GPU learned on."""
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     others = {"commit": commit(), "processor": processor(), "gpu": gpu}
     return {"python": platform.python_version()} | versions() | {name: text for name, text in others.items() if text}
 

@@ -72,7 +72,8 @@ def _contrast(one: Resampling, other: Resampling, left: Groups, right: Groups, m
     paired = all(shared)
     if paired:
         left, right = ([[pair[side] for pair in pairs or ()] for pairs in shared] for side in (0, 1))
-        seed = one.options.seed, zlib.crc32(f"{one.method} {other.method}".encode())
+        both = " ".join(one.options.spelled(each.method) for each in (one, other))
+        seed = one.options.seed, zlib.crc32(both.encode())
         jointly = draw_runs([len(group) for group in left], one.options.resamples, seed)
         draws: tuple[Draws, Draws | None] = (jointly, None)
     else:

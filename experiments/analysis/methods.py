@@ -36,7 +36,7 @@ class Resampling:
         return self.options.confidence
 
     def draws(self, sizes: Sequence[int]) -> Draws:
-        seed = self.options.seed, zlib.crc32(self.method.encode())
+        seed = self.options.seed, zlib.crc32(self.options.spelled(self.method).encode())
         return draw_runs(sizes, self.options.resamples, seed)
 
     def aggregates(self, groups: Groups, score: Callable[[RunScores], float | None]) -> Aggregates | None:

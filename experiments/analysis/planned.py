@@ -1,6 +1,7 @@
 """What compare.py left beside its runs: which there were to be (comparison.json), and how some failed (logs/)."""
 
 from collections.abc import Iterable, Iterator
+from itertools import product
 from pathlib import Path
 
 from ..failure import read_failure
@@ -13,7 +14,9 @@ MOST = 100_000  # runs that are looked for
 def is_planned_trunk(folder: Path, env: str, seed: int) -> bool:
     """Whether a comparison made the run to branch from it."""
     plan = read_kept(folder.parent)
-    return plan is not None and plan.fixed.get("branch_at") is not None and folder.name == run_name(env, "trunk", seed)
+    if plan is None or plan.fixed.get("branch_at") is None:
+        return False
+    return any(folder.name == run_name(env, "trunk", seed, place) for place in plan.places)
 
 
 def notes_on_missing(runs: Iterable[Run], trunks: Iterable[Run]) -> tuple[str, ...]:
@@ -26,26 +29,27 @@ def notes_on_missing(runs: Iterable[Run], trunks: Iterable[Run]) -> tuple[str, .
         if trunk.diverged and is_planned_trunk(trunk.folder, trunk.env, trunk.seed)
     ]
     for parent in dict.fromkeys(run.folder.parent for run in listed):
-        for env, method, missing in _missing(parent, read_kept(parent) or Asked({})):
-            failures = {seed: read_failure(parent / run_name(env, method, seed)) for seed in missing}
+        for env, method, place, missing in _missing(parent, read_kept(parent) or Asked({})):
+            failures = {seed: read_failure(parent / run_name(env, method, seed, place)) for seed in missing}
             seeds = ", ".join(
                 f"{seed} (failed: {failure.reason})" if failure else str(seed) for seed, failure in failures.items()
             )
             word = "seed" if len(missing) == 1 else "seeds"
-            notes.append(f"Asked for, but not begun: {method} in {env}, {word} {seeds}.")
+            where = f"{env}, {place}" if place else env
+            notes.append(f"Asked for, but not begun: {method} in {where}, {word} {seeds}.")
     failed = dict.fromkeys((run.folder.name, run.failure) for run in listed if run.failure)
     return (*notes, *(f"{name} failed ({why}): compare.py --retry runs it again." for name, why in failed))
 
 
-def _missing(parent: Path, plan: Asked) -> Iterator[tuple[str, str, list[int]]]:
-    """Environments and methods, with the seeds that they were not begun with."""
-    if (count := len(plan.envs) * len(plan.methods) * len(plan.seeds)) > MOST:
+def _missing(parent: Path, plan: Asked) -> Iterator[tuple[str, str, str, list[int]]]:
+    """Environments, methods and values of the axes, with the seeds that they were not begun with."""
+    places = plan.places
+    if (count := len(plan.envs) * len(plan.methods) * len(plan.seeds) * len(places)) > MOST:
         raise ValueError(f"{parent / KEPT} asks for {count:,} runs; no more than {MOST:,} are looked for")
-    for env in plan.envs:
-        for method in plan.methods:
-            folders = {seed: parent / run_name(env, method, seed) for seed in plan.seeds}
-            if missing := [seed for seed, folder in folders.items() if not _is_there(folder)]:
-                yield env, method, missing
+    for env, method, place in product(plan.envs, plan.methods, places):
+        folders = {seed: parent / run_name(env, method, seed, place) for seed in plan.seeds}
+        if missing := [seed for seed, folder in folders.items() if not _is_there(folder)]:
+            yield env, method, place, missing
 
 
 def _is_there(folder: Path) -> bool:

@@ -37,6 +37,25 @@ class Options:
     confidence: float = 0.95
     seed: int = 0
     """Of resamples that are drawn: the same runs give the same numbers."""
+    spellings: Mapping[str, str] = field(default_factory=dict)
+    """How methods are spelled that have been given other names, by these."""
+
+    def spelled(self, method: str) -> str:
+        """A method as it is spelled on the command line; what it is called must change no number."""
+        return self.spellings.get(method, method)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A setting that runs of one method differ in."""
+
+    name: str  # such as run.replay_ratio
+    values: tuple[str, ...]  # as they are written, in order
+    following: tuple[str, ...] = ()  # settings that are different with it
+
+    @property
+    def words(self) -> str:
+        return self.name.partition(".")[2].replace("_", " ")
 
 
 @dataclass(frozen=True)
@@ -271,6 +290,7 @@ class Compared:
     trunk: str | None = None  # method whose curve is everybody's up to there
     metric: Metric = RETURN  # that all of its scores are of
     unit: str = ENVIRONMENT_STEPS  # that its steps are counted in
+    place: tuple[str, ...] = ()  # its value of each axis of the results
 
     @property
     def curves(self) -> dict[str, Curve]:
@@ -325,3 +345,4 @@ class Results:
     trunks: tuple[Run, ...]  # what branches were made from; compared with nothing
     methods: tuple[str, ...]  # of all comparisons, in one order, for colours
     notes: tuple[str, ...]  # on the whole; each comparison has its own besides
+    axes: tuple[Axis, ...] = ()  # settings that runs differ in, each value a comparison of its own

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from ..analysis.records import Run
 from ..analysis.results import Across, Compared, Comparison, Results
+from .axis_section import axis_chapter
 from .drawing import looks, style
 from .findings import findings, headline, made_by
 from .run_sections import run_sections
@@ -16,13 +17,17 @@ def report_of(results: Results, command: str = "") -> Report:
     """Everything that the page and the Markdown text show."""
     first, *others = [comparison.notes for comparison in results.comparisons] or [()]
     shared = [note for note in first if all(note in notes for notes in others)]
-    methods, notes = looks(results.methods), (*results.notes, *shared)
+    methods, notes = looks(results.methods, results.options.spellings), (*results.notes, *shared)
     groups: list[tuple[str, Sequence[Comparison | Across]]] = [("all", results.across), ("env", results.comparisons)]
     with style():
+        over = axis_chapter(results, methods)
         chapters = [
-            _chapter(compared, f"{kind}-{index}", methods, notes)
-            for kind, group in groups
-            for index, compared in enumerate(group)
+            *([over] if over else []),
+            *(
+                _chapter(compared, f"{kind}-{index}", methods, notes)
+                for kind, group in groups
+                for index, compared in enumerate(group)
+            ),
         ]
     return Report(
         title=_title(results),
@@ -58,7 +63,8 @@ def _chapter(compared: Comparison | Across, name: str, methods: Looks, known: Se
 def _title(results: Results) -> str:
     envs = list(dict.fromkeys(comparison.env for comparison in results.comparisons))
     where = envs[0] if len(envs) == 1 else plural(len(envs), "environment")
-    return f"{plural(len(results.methods), 'method')} on {where}" if envs else "No runs yet"
+    over = "".join(f", {plural(len(axis.values), 'value')} of the {axis.words}" for axis in results.axes)
+    return f"{plural(len(results.methods), 'method')} on {where}{over}" if envs else "No runs yet"
 
 
 def _runs(compared: Iterable[Compared]) -> list[Run]:

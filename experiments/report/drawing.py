@@ -2,6 +2,9 @@
 
 Figures are drawn in the light theme's colours. On the page each of them becomes a variable that the SVG itself sets,
 anew for a dark theme, so that one image serves both; in files for papers they stay as they are.
+
+Files for papers are as wide as a column, so that they are included at their own size and letters have that of a
+caption. Their text is text, in a typeface of Times' kind that comes with Matplotlib.
 """
 
 import base64
@@ -9,7 +12,7 @@ import io
 import re
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -72,6 +75,15 @@ STYLE: Any = {
 }  # fmt: skip
 
 
+COLUMNS = {"single": 3.25, "double": 6.75}  # inches: one column of a page with two of them, and both
+SERIFS = "'STIX Two Text', 'STIXGeneral', 'Times New Roman', Times, serif"  # for whoever opens the SVG
+IN_PAPERS: Any = STYLE | {
+    "font.family": ["STIXGeneral", "DejaVu Serif"], "pdf.fonttype": 42, "font.size": 8.0, "axes.labelsize": 8.0,
+    "axes.titlesize": 8.0, "xtick.labelsize": 7.5, "ytick.labelsize": 7.5, "legend.fontsize": 8.0,
+    "axes.labelcolor": INK, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class PageImage:
     """A figure, as the page holds it."""
@@ -83,15 +95,22 @@ class PageImage:
 
 
 @contextmanager
-def style() -> Iterator[None]:
+def style(for_papers: bool = False) -> Iterator[None]:
     """Everything that is drawn or written as a file inside looks alike."""
-    with warnings.catch_warnings(), matplotlib.rc_context(STYLE):
+    with warnings.catch_warnings(), matplotlib.rc_context(IN_PAPERS if for_papers else STYLE):
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the reader's fonts have more of them
         yield
 
 
-def looks(methods: Iterable[str]) -> dict[str, Look]:
-    """One look for each spelling: that of its name; for a second one of that name, or for a stranger, a free one."""
+def looks(methods: Iterable[str], spellings: Mapping[str, str] | None = None) -> dict[str, Look]:
+    """One look for each method, whatever it is called; `spellings`: how methods are spelled that have other names."""
+    called = {name: (spellings or {}).get(name, name) for name in methods}
+    found = _by_spelling(called.values())
+    return {name: found[spelled] for name, spelled in called.items()}
+
+
+def _by_spelling(methods: Iterable[str]) -> dict[str, Look]:
+    """That of its name; for a second one of that name, or for a stranger, a free one."""
     names = list(dict.fromkeys(methods))
     found = {name: LOOKS[name] for name in names if name in LOOKS}
     for name in sorted(set(names) - set(found)):
@@ -157,6 +176,19 @@ def svg(figure: Figure, text_as_paths: bool = False) -> str:
     with matplotlib.rc_context({"svg.fonttype": "path" if text_as_paths else "none"}):
         figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
     return content.getvalue().decode()
+
+
+def svg_for_papers(figure: Figure) -> str:
+    """With its text as text, in the typeface that a paper most likely has."""
+    return svg(figure).replace("'STIXGeneral', 'DejaVu Serif'", SERIFS)
+
+
+def pdf(figure: Figure) -> bytes:
+    """Its text is text; the same figure always gives the same bytes."""
+    _lay_out(figure)
+    content = io.BytesIO()
+    figure.savefig(content, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    return content.getvalue()
 
 
 def png(figure: Figure) -> bytes:

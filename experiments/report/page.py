@@ -1,42 +1,64 @@
 """The report on a comparison: one page that opens anywhere, its main figure for papers, its numbers and its text."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from matplotlib.figure import Figure
 from matplotlib.markers import MarkerStyle
 
 from training.durable import write_durably
 
+from ..analysis.axis import over_axes
 from ..analysis.results import Results
 from ..analysis.statistics import ENOUGH_RUNS, SETTLING_RUNS
+from .axis_figures import draw_axis_paper
 from .contents import report_of
-from .drawing import DARK, GRID, INK, MUTED, PAPER, Look, png, style, svg
+from .drawing import DARK, GRID, INK, MUTED, PAPER, Look, pdf, png, style, svg_for_papers
+from .latex import latex_table
 from .markdown import markdown
-from .paper_figure import draw_paper_figure
+from .paper_figure import draw_paper_figure, sheet_of
 from .sections import Report
-from .spreadsheet import write_scores
+from .spreadsheet import write_curves, write_scores
+
+FILES = {
+    "page": "report.html", "figures": "curves.pdf, curves.svg, curves.png", "numbers": "scores.csv, curves.csv",
+    "table": "table.tex", "text": "summary.md",
+}  # fmt: skip
+AXIS = "axis.pdf, axis.svg, axis.png"  # where runs differ in a setting
 
 
-def write_report(results: Results, folder: Path, command: str = "") -> Path:
-    """Write `report.html`, `curves.png`, `curves.svg`, `scores.csv` and `summary.md`; returns the first.
+def write_report(results: Results, folder: Path, command: str = "", width: str = "double") -> Path:
+    """Write what FILES and AXIS list; returns the page.
 
-    `command` is what one types to make it again. Each file is whole or absent.
+    `command` is what one types to make it again, `width` that of the figures for papers. Each file is whole or absent.
     """
     folder.mkdir(parents=True, exist_ok=True)
     report = report_of(results, command)
+    panels = [*results.comparisons, *(each for each in results.across if each.curves)]
     with style():
-        figure = draw_paper_figure(
-            [*results.comparisons, *(each for each in results.across if each.curves)], report.methods
-        )
-        write_durably(folder / "curves.png", png(figure))
-        write_durably(folder / "curves.svg", svg(figure, text_as_paths=True).encode())
+        write_durably(folder / "curves.png", png(draw_paper_figure(panels, report.methods)))
+    with style(for_papers=True):
+        _write_for_papers(folder / "curves", lambda: draw_paper_figure(panels, report.methods, sheet_of(width)))
+        if found := over_axes(results):
+            figure = _write_for_papers(folder / "axis", lambda: draw_axis_paper(found, report.methods, width))
+            write_durably(folder / "axis.png", png(figure))
     write_scores(results, folder / "scores.csv")
+    write_curves(results, folder / "curves.csv")
+    write_durably(folder / "table.tex", latex_table(results).encode())
     write_durably(folder / "summary.md", markdown(report).encode())
     write_durably(folder / "report.html", page(report).encode())
     return folder / "report.html"
+
+
+def _write_for_papers(path: Path, draw: Callable[[], Figure]) -> Figure:
+    """As PDF and as SVG, whose text is text."""
+    figure = draw()
+    write_durably(path.with_suffix(".pdf"), pdf(figure))
+    write_durably(path.with_suffix(".svg"), svg_for_papers(figure).encode())
+    return figure
 
 
 def page(report: Report) -> str:

@@ -1,92 +1,162 @@
-"""The figure for papers, `curves.png` and `curves.svg`: it stands alone, so everything it needs is said in it.
+"""The main figure: `curves.png`, which stands alone, so that everything it needs is said in it; and `curves.pdf` and
+`curves.svg` for papers, whose captions say it.
 
 One environment has its curves together, large, and below them each method by itself with all its runs; several
-environments have a panel each.
+environments have a panel each. In a single column there is no room for methods by themselves.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..analysis.results import Across, Compared
+from .axis_figures import legend_line
 from .curve_figures import draw_method_panel, draw_panel, limits_of, runs_each
-from .drawing import INK, MUTED, PAPER, PIXEL, TRUNK, Look, canvas, plain, shortened
+from .drawing import COLUMNS, INK, MUTED, PIXEL, TRUNK, Look, canvas, plain, shortened
 
 MOST_BESIDE = 6  # methods in one row
 
 
-def draw_paper_figure(panels: Sequence[Compared], looks: Mapping[str, Look]) -> Figure:
+@dataclass(frozen=True)
+class Sheet:
+    """What a figure is drawn on, in pixels; a paper's has no words but those of axes, panels and legend."""
+
+    width: int
+    for_papers: bool
+
+    @property
+    def narrow(self) -> bool:
+        return self.width < 500
+
+
+ALONE = Sheet(800, for_papers=False)
+
+
+def sheet_of(width: str) -> Sheet:
+    """A paper's, `single` or `double`."""
+    return Sheet(round(COLUMNS[width] / PIXEL), for_papers=True)
+
+
+def draw_paper_figure(panels: Sequence[Compared], looks: Mapping[str, Look], sheet: Sheet = ALONE) -> Figure:
     if len(panels) == 1 and panels[0].drawn and 1 < len(panels[0].curves) <= 2 * MOST_BESIDE:
-        return _one_environment(panels[0], looks)
-    return _several(panels, looks)
+        return _one_environment(panels[0], looks, sheet)
+    return _several(panels, looks, sheet)
 
 
-def _one_environment(compared: Compared, looks: Mapping[str, Look]) -> Figure:
+def _one_environment(compared: Compared, looks: Mapping[str, Look], sheet: Sheet) -> Figure:
     names = list(compared.curves)
-    rows = -(-len(names) // MOST_BESIDE)
-    columns = -(-len(names) // rows)
-    width, above, below = 800, 330, 150
-    figure = Figure(figsize=(width * PIXEL, (above + below * rows + 110) * PIXEL), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.05, h_pad=0.05)  # type: ignore[union-attr, call-arg]
+    rows = 0 if sheet.narrow else -(-len(names) // MOST_BESIDE)
+    columns = -(-len(names) // rows) if rows else 1
+    above, below, words = (330, 150, 110) if not sheet.for_papers else (215, 112, 36)
+    size = sheet.width * PIXEL, (above + below * rows + words) * PIXEL
+    figure = Figure(figsize=size, layout="constrained")
+    pad = 0.03 if sheet.for_papers else 0.05
+    figure.get_layout_engine().set(w_pad=pad, h_pad=pad)  # type: ignore[union-attr, call-arg]
     grid = figure.add_gridspec(1 + rows, columns, height_ratios=[above, *[below] * rows])
     main = figure.add_subplot(grid[0, :])
     plain(main)
-    draw_panel(main, compared, looks, runs=False)
+    draw_panel(main, compared, looks, runs=sheet.narrow)
     _name_branch(main, compared)
     limits, first = limits_of(compared), None
-    for index, name in enumerate(names):
+    for index, name in enumerate(names if rows else ()):
         axes = figure.add_subplot(grid[1 + index // columns, index % columns], sharey=first)
         first = first or axes
         plain(axes)
         draw_method_panel(axes, compared, name, looks, limits)
         axes.locator_params(axis="x", nbins=3)
         axes.tick_params(labelleft=index % columns == 0)
-        title = f"{shortened(name, 20)}, n = {compared.curves[name].iqm.n}"
-        axes.set_title(title, loc="left", color=looks[name].color, fontsize=8.6)
-    handles, legend_columns = _legend([compared], {name: looks[name] for name in names}, width)
+        longest = 20 if not sheet.for_papers else max(8, 110 // columns - 7)
+        title = f"{shortened(name, longest)}, n = {compared.curves[name].iqm.n}"
+        axes.set_title(title, loc="left", color=looks[name].color, fontsize=7.5 if sheet.for_papers else 8.6)
+    handles, legend_columns = _legend([compared], {name: looks[name] for name in names}, sheet)
     main.legend(
         handles=handles, ncols=legend_columns, loc="lower left", bbox_to_anchor=(0, 1), frameon=False, borderpad=0.2,
-        borderaxespad=0.1, columnspacing=1.6,
+        borderaxespad=0.1, columnspacing=1.6 if not sheet.narrow else 1.0,
     )  # fmt: skip
-    title = f"{_title(compared, 60)}, {runs_each(compared)} for each method"
-    _say(figure, [compared], "Below: every run.", title)
+    if not sheet.for_papers:
+        title = f"{_title(compared, 60)}, {runs_each(compared)} for each method"
+        _say(figure, [compared], "Below: every run.", title)
     return figure
 
 
-def _several(panels: Sequence[Compared], looks: Mapping[str, Look]) -> Figure:
+def _several(panels: Sequence[Compared], looks: Mapping[str, Look], sheet: Sheet) -> Figure:
     columns = 2 if len(panels) == 4 else max(1, min(3, len(panels)))
+    if sheet.narrow:
+        columns = 1 if len(panels) < 4 else 2
     rows = max(1, -(-len(panels) // columns))
-    width, height = (680, 400) if columns == 1 else (430 * columns, 320)
-    figure, axes = canvas(width, height * rows + 110, rows, columns)
+    if sheet.for_papers:
+        width, words = sheet.width, 40
+        height = 205 if width / columns > 250 else 175 if width / columns > 200 else 140
+    else:
+        width, height = (680, 400) if columns == 1 else (430 * columns, 320)
+        words = 110
+    figure, axes = canvas(width, height * rows + words, rows, columns)
+    room = round((width / columns - 30) / 4.8)  # letters of a panel's title
+    wrapped = any(len(_where(compared)) > room for compared in panels)
     for place, compared in zip(axes, panels, strict=False):
         draw_panel(place, compared, looks)
-        place.set_title(f"{_title(compared, 44)}, {runs_each(compared)}", loc="left")
+        if sheet.for_papers:
+            place.set_title(_in_lines(_where(compared), room, wrapped), loc="left")
+            place.locator_params(axis="x", nbins=4 if width / columns > 200 else 2)
+        else:
+            place.set_title(f"{_title(compared, 44)}, {runs_each(compared)}", loc="left")
         _name_branch(place, compared)
+    _same_height(panels, axes)
     for place in axes[len(panels) :]:
         place.set_axis_off()
-    handles, legend_columns = _legend(panels, looks, width)
+    handles, legend_columns = _legend(panels, looks, Sheet(width, sheet.for_papers))
     figure.legend(handles=handles, ncols=legend_columns, loc="outside upper left", frameon=False)
-    _say(figure, panels, "Thin: single runs.")
+    if not sheet.for_papers:
+        _say(figure, panels, "Thin: single runs.")
     return figure
+
+
+def _in_lines(text: str, longest: int, wrapped: bool) -> str:
+    """An environment with its place on an axis, on two lines where one has no room for those of all panels."""
+    first, comma, rest = text.partition(", ")
+    if not wrapped or not comma:
+        return shortened(text, longest)
+    return f"{shortened(first, longest)}\n{shortened(rest, longest)}"
+
+
+def _same_height(panels: Sequence[Compared], axes: Sequence[Any]) -> None:
+    """Panels of one environment, over an axis, can be compared."""
+    groups: dict[Any, list[Any]] = {}
+    for place, compared in zip(axes, panels, strict=False):
+        envs = {run.run.env for method in compared.methods for run in method.runs} if compared.place else {id(place)}
+        groups.setdefault((compared.agent, compared.metric, tuple(sorted(map(str, envs)))), []).append(place)
+    for group in groups.values():
+        limits = [place.get_ylim() for place in group]
+        for place in group:
+            place.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
+
+
+def caption_of(panels: Sequence[Compared], others: Sequence[str] = ()) -> str:
+    """What the figure shows and how its bands were made, in sentences; `others` stand between them."""
+    ways = dict.fromkeys(
+        curve.iqm.method for compared in panels for curve in compared.curves.values() if curve.iqm.bounded
+    )
+    return " ".join(["Thick: interquartile mean.", *others, *([f"Bands: {'; '.join(ways)}."] if ways else [])])
 
 
 def _say(figure: Figure, panels: Sequence[Compared], runs: str, title: str = "") -> None:
     """What it is above, and how it was made below."""
-    ways = dict.fromkeys(
-        curve.iqm.method for compared in panels for curve in compared.curves.values() if curve.iqm.bounded
-    )
     diverged = any(run.run.diverged for compared in panels for own in compared.drawn.values() for run in own)
-    parts = ["Thick: interquartile mean.", runs, *(["Crosses: where runs diverged."] if diverged else [])]
-    said = " ".join([*parts, *([f"Bands: {'; '.join(ways)}."] if ways else [])])
+    said = caption_of(panels, [runs, *(["Crosses: where runs diverged."] if diverged else [])])
     if title:
         figure.suptitle(title, fontsize=9.6, color=INK, weight="bold", x=0.012, ha="left")
     figure.supxlabel(said, fontsize=7.8, color=MUTED, x=0.012, ha="left")
 
 
 def _title(compared: Compared, longest: int) -> str:
-    return shortened(f"{compared.agent} · {'together' if isinstance(compared, Across) else compared.where}", longest)
+    return shortened(f"{compared.agent} · {_where(compared)}", longest)
+
+
+def _where(compared: Compared) -> str:
+    return compared.where.partition(" environments ")[2] if isinstance(compared, Across) else compared.where
 
 
 def _name_branch(axes: Any, compared: Compared) -> None:
@@ -97,18 +167,12 @@ def _name_branch(axes: Any, compared: Compared) -> None:
         )  # fmt: skip
 
 
-def _legend(panels: Sequence[Compared], looks: Mapping[str, Look], width: float) -> tuple[list[Line2D], int]:
+def _legend(panels: Sequence[Compared], looks: Mapping[str, Look], sheet: Sheet) -> tuple[list[Line2D], int]:
     """What is in the legend, and in how many columns it fits."""
-    handles = [_handle(look, shortened(name)) for name, look in looks.items()]
+    handles = [legend_line(look, name) for name, look in looks.items()]
     if any(compared.trunk for compared in panels):
         handles.append(Line2D([], [], color=TRUNK, linewidth=1.9, label="trunks, shared"))
     lengths = [len(str(handle.get_label())) for handle in handles] or [0]
-    in_one_row = sum(6.2 * length + 55 for length in lengths) < width
-    return handles, max(1, len(handles) if in_one_row else int(width / (6.5 * max(lengths) + 60)))
-
-
-def _handle(look: Look, label: str) -> Line2D:
-    return Line2D(
-        [], [], color=look.color, linewidth=1.9, linestyle=look.dashes, marker=look.marker, markersize=5,
-        markeredgecolor=PAPER, markeredgewidth=0.6, label=label,
-    )  # fmt: skip
+    letter = 5.0 if sheet.for_papers else 6.2
+    in_one_row = sum(letter * length + 55 for length in lengths) < sheet.width
+    return handles, max(1, len(handles) if in_one_row else int(sheet.width / (1.05 * letter * max(lengths) + 60)))

@@ -1,18 +1,21 @@
-"""The results as `scores.csv`, a row for each run."""
+"""The results as `scores.csv`, a row for each run, and as `curves.csv`, a row for each point that the report plots."""
 
 import csv
 import io
 import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from training.durable import write_durably
 
-from ..analysis.results import Results, RunScores
-from .wording import ended, place
+from ..analysis.results import Axis, Results, RunScores
+from .plotted import POINT, points_of
+from .wording import ended
 
-COLUMNS = (
-    "agent", "env", "method", "seed", "trunk", "branch_step", "steps", "ended", "final", "normalised", "area",
-    "normalised_area", "steps_to_threshold", "reached", "wall_seconds", "own_seconds", "updates_per_second", "folder",
+OF_A_RUN = (
+    "seed", "trunk", "branch_step", "steps", "ended", "final", "normalised", "area", "normalised_area",
+    "steps_to_threshold", "reached", "wall_seconds", "own_seconds", "updates_per_second", "folder",
 )  # fmt: skip
 
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet begins to compute at
@@ -21,18 +24,49 @@ FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet begins to comp
 def write_scores(results: Results, path: Path) -> Path:
     """Write `scores.csv`: numbers in full; empty where there is none, as of a threshold never reached.
 
-    Text that a spreadsheet would take for a formula has an apostrophe before it: methods are anybody's words.
+    Text that a spreadsheet would take for a formula has an apostrophe before it: methods are anybody's words. Folders
+    are relative to that of the file.
     """
+    axes = columns_of(results.axes)
+    rows = (
+        [*_first(results, comparison.agent, comparison.env, run.run.method), *comparison.place, *_row(run, path.parent)]
+        for comparison in results.comparisons for method in comparison.methods for run in method.runs
+    )  # fmt: skip
+    return _write(path, ("agent", "env", "method", "label", *axes, *OF_A_RUN), rows)
+
+
+def write_curves(results: Results, path: Path) -> Path:
+    """Write `curves.csv`: every value with its interval that the report's figures show, and every run's curve."""
+    everything = [*results.across, *results.comparisons]
+    rows = (
+        [*_first(results, each.agent, each.where, method), *each.place, *point]
+        for each in everything for method, point in points_of(each, results.options.spelled)
+    )  # fmt: skip
+    return _write(path, ("agent", "where", "method", "label", *columns_of(results.axes), *POINT), rows)
+
+
+def columns_of(axes: Iterable[Axis]) -> list[str]:
+    """A column for each axis, by its setting."""
+    return [axis.name.partition(".")[2] for axis in axes]
+
+
+def _first(results: Results, agent: str, where: str, method: str) -> list[object]:
+    """The method as it is spelled, and what the report calls it."""
+    return [agent, where, results.options.spelled(method), method]
+
+
+def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
-    for comparison in results.comparisons:
-        table.writerows(map(_cell, _row(run)) for method in comparison.methods for run in method.runs)
+    table.writerow(columns)
+    table.writerows(map(_cell, row) for row in rows)
     write_durably(path, text.getvalue().encode())
     return path
 
 
 def _cell(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "" if math.isnan(value) else value
     if not isinstance(value, str | Path):
         return value
     text = str(value)
@@ -40,14 +74,17 @@ def _cell(value: object) -> object:
     return f"'{in_a_row}" if text.startswith(FORMULAS) else in_a_row
 
 
-def _row(scores: RunScores) -> list[object]:
+def _row(scores: RunScores, folder: Path) -> Iterator[object]:
     run, branch = scores.run, scores.run.branch
-    return [
-        run.agent, run.env, run.method, run.seed, branch and place(branch.trunk), branch and branch.step, run.reached,
-        ended(run), scores.final, scores.normalised, scores.area, scores.normalised_area,
-        _finite(scores.steps_to_threshold), scores.reached, run.seconds, run.own_seconds,
-        _finite(run.updates_per_second), place(run.folder),
-    ]  # fmt: skip
+    yield from (run.seed, branch and _from(folder, branch.trunk), branch and branch.step, run.reached, ended(run))
+    yield from (scores.final, scores.normalised, scores.area, scores.normalised_area)
+    yield from (_finite(scores.steps_to_threshold), scores.reached, run.seconds, run.own_seconds)
+    yield from (_finite(run.updates_per_second), _from(folder, run.folder))
+
+
+def _from(folder: Path, run: Path) -> Path:
+    """Where a run is, from the report's folder on: as true on another disk."""
+    return Path(os.path.relpath(run, folder.resolve())) if run.is_absolute() else run
 
 
 def _finite(value: float | None) -> float | None:

@@ -1,7 +1,7 @@
 """What a comparison will take on this machine: measured on one run's parts before anything is started."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +13,15 @@ from training.cost import duration_in_words
 from training.device import choose_device
 from training.learners import build
 from training.memory import keep_large_blocks
+from training.settings import flag
 from training.work import Rates, Weight
 
-from .grid import Grid, Job, asked_for
+from .grid import Grid, Job, asked_for, kind_of
 from .weights import Disk, disk_of, memory_of_a_run
 
 
 def weigh_and_time(grid: Grid, timed: bool) -> tuple[dict[str, Weight], dict[str, Rates]]:
-    """What a run takes in each environment and, if asked for, how fast it is.
+    """What a run of each kind (`Job.kind`) takes and, if asked for, how fast it is.
 
     From building its parts: what cannot work is found before the start. On the CPU: this process must not hold a GPU's
     memory while its runs need it.
@@ -29,14 +30,15 @@ def weigh_and_time(grid: Grid, timed: bool) -> tuple[dict[str, Weight], dict[str
     keep_large_blocks()
     if timed:
         torch.set_num_threads(grid.threads)
-    for env in grid.envs:
-        config = asked_for(grid, env).resolved()
-        choose_device(config.run.device)
-        work = build(config.altered(device="cpu"))
-        weights[env] = work.weight()
-        if timed:
-            with suppress(ValueError):  # nothing is known of how long it takes
-                rates[env] = work.rates()
+    for point in grid.points:
+        for env in grid.envs:
+            config, kind = asked_for(point, env).resolved(), kind_of(env, point.place)
+            choose_device(config.run.device)
+            work = build(config.altered(device="cpu"))
+            weights[kind] = work.weight()
+            if timed:
+                with suppress(ValueError):  # nothing is known of how long it takes
+                    rates[kind] = work.rates()
     return weights, rates
 
 
@@ -66,8 +68,11 @@ def say_plan(
     share = sum(job.stop - job.start for job in jobs) / max(1, sum(job.stop for job in branches))
     if branches and share < 1:
         print(f"shared trunks: {share:.0%} of the work of runs that each begin at step 0")
-    if left and len(rates) == len(weights) and slots:
-        seconds = [rates[job.env].seconds(job.updates, job.stop - job.start) for job in left]
+    known = len(rates) == len(weights)
+    for line in _of_each_place(jobs, left, rates if known else {}):
+        print(line)
+    if left and known and slots:
+        seconds = _seconds(left, rates)
         time = duration_in_words(max(sum(seconds) / slots, max(seconds)))
         print(f"about {time} with {slots} at once on this CPU, evaluations besides")
     elif left and slots:
@@ -78,6 +83,21 @@ def say_plan(
     keep_replay = all(weight.settings.keep_replay for weight in weights.values())
     for line in disk_said(disk_of(jobs, weights), slots, keep_replay):
         print(line)
+
+
+def _of_each_place(jobs: Sequence[Job], left: Sequence[Job], rates: Mapping[str, Rates]) -> Iterator[str]:
+    """What the runs with each combination of the axes' values cost; nothing where there are no axes."""
+    places = {tuple(job.place.items()): None for job in jobs if job.place}
+    for place in places:
+        here, own = ([job for job in some if tuple(job.place.items()) == place] for some in (jobs, left))
+        said = ", ".join(f"{flag(name)} {value}" for name, value in place)
+        steps, updates = sum(job.stop - job.start for job in own), sum(job.updates for job in own)
+        cost = f"; about {duration_in_words(sum(_seconds(own, rates)))} of one run at a time" if own and rates else ""
+        yield f"{said}: {len(here)} runs; to do: {len(own)} runs, {steps:,} steps, {updates:,} updates{cost}"
+
+
+def _seconds(jobs: Sequence[Job], rates: Mapping[str, Rates]) -> list[float]:
+    return [rates[job.kind].seconds(job.updates, job.stop - job.start) for job in jobs]
 
 
 def disk_said(disk: Disk, slots: int | None, keep_replay: bool) -> list[str]:

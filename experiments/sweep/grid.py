@@ -1,17 +1,20 @@
 """Which runs a comparison is made of: methods x seeds x environments, each an ordinary command line and run folder.
 
+With axes (see `axes`) every combination of their values is such a comparison, with trunks of its own.
+
 With a branch point one trunk per environment and seed is trained to it, and every method continues from the trunk's
 checkpoint there: the midpoint protocol of FIRE's experiments, (1 + M) / 2 of the work of M whole runs.
 """
 
-import json
+import math
 import os
 import re
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from itertools import product
 from pathlib import Path
-from typing import Any
 
 from training.command_line import read_command_line
 from training.config import Config
@@ -20,7 +23,8 @@ from training.lines import Reader
 from training.settings import DriverSettings, flag, names_with
 from training.trust import code_named
 
-from ..kept import MOST_RUNS, run_name
+from ..kept import MOST_RUNS, place_text, run_name, value_text
+from .axes import Axis, Flags, schedule_of, usual_settings, values_at, without_schedule
 
 ROOT = Path(__file__).resolve().parents[2]  # where the training scripts are
 TRUNK = "trunk"
@@ -30,8 +34,6 @@ TIMING = tuple(map(flag, names_with(DriverSettings, "timing")))
 KEEP_REPLAY = "--keep-replay"
 LONGEST_NAME = 220  # bytes of a folder's name; its log's and its temporary files' are somewhat longer
 LONGEST_PATH = 3_900  # bytes; Linux allows 4,096 for the files in it
-
-Flags = tuple[tuple[str, tuple[str, ...]], ...]  # each with the values given to it
 
 
 @dataclass(frozen=True)
@@ -50,15 +52,25 @@ class Job:
     trunk: Path | None = None  # folder of the run that has to be finished first
     resumed_with: tuple[str, ...] = ()  # words that go with --resume: they name the user's own code, which may be run
     reader: Reader = field(default_factory=Reader)  # of its metrics
+    place: Mapping[str, str] = field(default_factory=dict)  # its value of each axis
 
     @property
     def name(self) -> str:
         return self.folder.name
 
     @property
+    def kind(self) -> str:
+        """Runs of one kind take as much memory, and as long an update."""
+        return kind_of(self.env, self.place)
+
+    @property
     def command(self) -> str:
         """What one would type."""
         return shlex.join(("python", self.script.name, *self.arguments))
+
+
+def kind_of(env: str, place: Mapping[str, str]) -> str:
+    return " ".join([env, *place.values()])
 
 
 @dataclass(frozen=True)
@@ -73,6 +85,22 @@ class Grid:
     threads: int  # of each run
     flags: Flags  # of the training script, the same for every run
     folder: Path
+    axes: tuple[Axis, ...] = ()
+    home: Mapping[str, str] = field(default_factory=dict)  # values of axes that no run's name carries: see `Asked`
+    place: Mapping[str, str] = field(default_factory=dict)  # of one point: its value of each axis
+
+    @cached_property
+    def points(self) -> tuple["Grid", ...]:
+        """A grid without axes for each combination of their values."""
+        if not self.axes:
+            return (self,)
+        found = []
+        for values in product(*(axis.values for axis in self.axes)):
+            given = tuple((axis.flag, (value,)) for axis, value in zip(self.axes, values, strict=True))
+            point = replace(self, axes=(), flags=(*self.flags, *given))
+            known = values_at(asked_for(point, self.envs[0]), self.axes)
+            found.append(replace(point, place={name: value_text(value) for name, value in known.items()}))
+        return tuple(found)
 
     def read(self, *words: str) -> Config:
         """The settings that such a command line of the training script gives."""
@@ -85,11 +113,29 @@ def plan(grid: Grid) -> tuple[Job, ...]:
         if name in map(flag, GIVEN_BY_THE_GRID):
             raise ValueError(f"{name} given; each run of a comparison gets its own")
     count = len(grid.envs) * len(grid.seeds) * (len(grid.methods) + (grid.branch_at is not None))
+    count *= math.prod(len(axis.values) for axis in grid.axes)
     if count > MOST_RUNS:
         raise ValueError(f"{count:,} runs asked for; allowed are {MOST_RUNS:,}: give fewer --seeds, --env or --reinit")
+    order = {seed: index for index, seed in enumerate(grid.seeds)}
+    jobs = sorted(
+        (job for point in grid.points for job in _plan_at(point)),
+        key=lambda job: (job.method != TRUNK, order[job.seed]),
+    )
+    folders: set[Path] = set()
+    for job in jobs:
+        if job.folder in folders:
+            what = " or ".join([job.method, job.env, *(f"{flag(name)} {job.place[name]}" for name in job.place)])
+            raise ValueError(f"{job.folder} would hold two runs: {what} or seed {job.seed} is given twice")
+        folders.add(job.folder)
+        check_length(job.folder)
+    return tuple(jobs)
+
+
+def _plan_at(grid: Grid) -> tuple[Job, ...]:
+    """The runs of one combination of the axes' values."""
     asked = {env: asked_for(grid, env) for env in grid.envs}
     methods = [(text, with_method(asked[grid.envs[0]], text)) for text in grid.methods]  # parsed here, and once
-    events = _check_schedule(grid, [config for _, config in methods])
+    events = _check_schedule(grid, methods)
     lengths = {env: _trunk_flags(grid, config, events) for env, config in asked.items() if grid.branch_at is not None}
     trunks, others = [], []
     for seed in grid.seeds:
@@ -99,25 +145,16 @@ def plan(grid: Grid) -> tuple[Job, ...]:
             trunks += [trunk] if trunk else []
             for text, method in methods:
                 run = whole.altered(reinit=method.run.reinit, regularize=method.run.regularize)
-                words = _method_words(grid, method)
+                words = _method_words(grid, method, text)
                 if trunk:
                     others.append(_branch(grid, run, trunk, text, words))
                 else:
                     words = [*_words(_without(flags, "--regularize")), *words]
                     others.append(_job(grid, run, text, words, 0, run.run.steps))
-    jobs = (*trunks, *others)
-    folders: set[Path] = set()
-    for job in jobs:
-        if job.folder in folders:
-            raise ValueError(
-                f"{job.folder} would hold two runs: {job.method}, {job.env} or seed {job.seed} is given twice"
-            )
-        folders.add(job.folder)
-        _check_length(job.folder)
-    return jobs
+    return (*trunks, *others)
 
 
-def _check_length(folder: Path) -> None:
+def check_length(folder: Path) -> None:
     """What no file system would take is said before anything is made."""
     longest = max(folder.parts, key=lambda part: len(os.fsencode(part)))
     if (letters := len(os.fsencode(longest))) > LONGEST_NAME:
@@ -130,39 +167,38 @@ def _check_length(folder: Path) -> None:
         )
 
 
-def settled(grid: Grid) -> dict[str, Any]:
-    """What all runs of a folder have in common; environments, methods and seeds may be added later."""
-    config = asked_for(grid, grid.envs[0]).resolved()
-    settings = {name: value for group in config.by_group().values() for name, value in group.items()}
-    timing = {name.strip("-").replace("-", "_"): list(values) for name, values in grid.flags if name in TIMING}
-    ours = {"agent": grid.agent, "branch_at": grid.branch_at, "threads": grid.threads}
-    found = {name: value for name, value in settings.items() if name not in names_with(config.run, "own")}
-    return json.loads(json.dumps(found | timing | ours))  # as it will be read back
-
-
 def asked_for(grid: Grid, env: str) -> Config:
     """The settings of a run of the grid that has no method."""
     return grid.read(*_words(_flags(grid, env, grid.seeds[0])))
 
 
 def with_method(config: Config, text: str) -> Config:
-    """The settings with METHOD+REGULARIZER+..., all parts of it checked."""
-    reinit, *regularizers = re.split(r"\+(?=[a-zA-Z_])", text)
+    """The settings with METHOD+REGULARIZER+..., all parts of it checked but for a schedule at its end."""
+    reinit, *regularizers = re.split(r"\+(?=[a-zA-Z_])", without_schedule(text))
     method = config.altered(reinit=reinit, regularize=(*config.run.regularize, *regularizers))
     _ = method.methods  # which are parsed here
     return method
 
 
-def _check_schedule(grid: Grid, methods: Sequence[Config]) -> tuple[int, ...]:
-    """The steps of --reinit-at, with the rest of the schedule checked as a run would."""
+def acts_at_events(agent: str, text: str) -> bool:
+    """Whether a method of a comparison, as it is spelled, has events."""
+    return with_method(usual_settings(agent), text).methods.method.acts_at_events
+
+
+def _check_schedule(grid: Grid, methods: Sequence[tuple[str, Config]]) -> tuple[int, ...]:
+    """The steps of --reinit-at, those of single methods too, with all schedules checked as a run would."""
+    steps: list[int] = []
     scheduled = _only(grid.flags, *TIMING)
-    if not scheduled:
-        return ()
-    takers = [config.run.reinit for config in methods if config.methods.method.acts_at_events]
-    if not takers:
+    takers = [text for text, config in methods if config.methods.method.acts_at_events]
+    if scheduled and not takers:
         raise ValueError(f"{scheduled[0][0]} given; none of {', '.join(grid.methods)} has events")
-    words = _words((*_flags(grid, grid.envs[0], grid.seeds[0]), *scheduled, ("--reinit", (takers[0],))))
-    return grid.read(*words).run.reinit_at
+    for text, config in methods:
+        if (own := schedule_of(text)) and not config.methods.method.acts_at_events:
+            raise ValueError(f"--reinit {text!r} given; {config.run.reinit} has no events, and so no schedule")
+        if own or (scheduled and text == takers[0]):
+            flags = (*_flags(grid, grid.envs[0], grid.seeds[0]), *(own or scheduled))
+            steps += grid.read(*_words((*flags, ("--reinit", (config.run.reinit,))))).run.reinit_at
+    return tuple(steps)
 
 
 def _trunk_flags(grid: Grid, config: Config, events: Sequence[int]) -> Flags:
@@ -193,18 +229,19 @@ def _branch(grid: Grid, config: Config, trunk: Job, method: str, method_words: S
     return _job(grid, config, method, words, trunk.stop, config.run.steps, trunk.folder)
 
 
-def _method_words(grid: Grid, config: Config) -> list[str]:
-    """What makes a run one of its method; a schedule goes to methods that have events."""
+def _method_words(grid: Grid, config: Config, text: str) -> list[str]:
+    """What makes a run one of its method; a schedule goes to methods that have events and none of their own."""
     words = ["--reinit", config.run.reinit]
     words += ["--regularize", *config.run.regularize] if config.run.regularize else []
-    return words + (_words(_only(grid.flags, *TIMING)) if config.methods.method.acts_at_events else [])
+    schedule = schedule_of(text) or _only(grid.flags, *TIMING)
+    return words + (_words(schedule) if config.methods.method.acts_at_events else [])
 
 
 def _job(
     grid: Grid, config: Config, method: str, words: Sequence[str], start: int, stop: int, trunk: Path | None = None
 ) -> Job:
     settings = config.run
-    folder = grid.folder / run_name(settings.env, method, settings.seed)
+    folder = grid.folder / run_name(settings.env, method, settings.seed, place_text(grid.place, grid.home))
     resumed = [word for name in code_named(config) for word in _named(name, getattr(settings, name))]
     resumed += _words(_only(grid.flags, KEEP_REPLAY)) if method != TRUNK else []
     return Job(
@@ -220,6 +257,7 @@ def _job(
         trunk,
         tuple(resumed),
         config.reader,
+        grid.place,
     )
 
 

@@ -109,7 +109,8 @@ def table_of(
     table = Table(caption=summary, caption_justify="left", expand=True, box=None, pad_edge=False)
     metric = sweep.jobs[0].reader.metric
     several = len({job.env for job in sweep.jobs}) > 1
-    for name in (*(("environment",) if several else ()), "method"):
+    axes = list(dict.fromkeys(name for job in sweep.jobs for name in job.place))
+    for name in (*(("environment",) if several else ()), "method", *(name.replace("_", " ") for name in axes)):
         table.add_column(name, overflow="fold")
     table.add_column("seed", justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
@@ -128,6 +129,7 @@ def table_of(
         table.add_row(
             *((Text(job.env),) if several else ()),
             Text(job.method),
+            *(Text(job.place.get(name, "")) for name in axes),
             str(job.seed),
             Text(state + (f" on {machine}" if machine else ""), style=STATES[state]),
             Text(why[2:-1] if why.startswith(" (") else why.strip(), style=STATES[state]) if why else bar,

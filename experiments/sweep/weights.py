@@ -27,12 +27,12 @@ def memory_of_a_run(weights: Mapping[str, Weight]) -> float:
 
 def disk_of(jobs: Sequence[Job], weights: Mapping[str, Weight]) -> Disk:
     """What all of them take when they are finished."""
-    sizes = {job.folder: _size(job, weights[job.env]) for job in jobs}
+    sizes = {job.folder: _size(job, weights[job.kind]) for job in jobs}
     others = [job for job in jobs if job.method != TRUNK]
     return Disk(
         everything=sum(sizes.values()),
         trunks=sum(sizes[job.folder] for job in jobs if job.method == TRUNK),
-        policies=sum(len(_lasting(job, weights[job.env])) * weights[job.env].checkpoint for job in others),
+        policies=sum(len(_lasting(job, weights[job.kind])) * weights[job.kind].checkpoint for job in others),
         largest=max(sizes[job.folder] for job in others),
     )
 

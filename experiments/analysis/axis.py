@@ -1,0 +1,202 @@
+"""Comparisons over an axis: settings in which runs of one method differ, such as the replay ratio.
+
+Runs with different values are never in one mean. Each combination of values is a comparison of its own, computed as if
+it were alone; over an axis, what those came to is put side by side.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..kept import read_kept, value_text
+from .analyse import analyse
+from .labels import labelled, named_by_schedule
+from .records import Run
+from .results import Aggregates, Axis, Compared, MethodResults, Options, Results
+
+MOST_PLACES = 64  # comparisons in one report
+LOOKED_AT = (
+    "run.eval_every", "run.eval_episodes", "run.eval_steps", "run.measure_every", "agent.evaluation_exploration",
+)  # fmt: skip
+"""Settings of how runs are looked at: these may differ where they do not tell runs of one seed apart."""
+Place = tuple[str, ...]  # a value of each axis, as it is written
+
+
+def analyse_all(
+    runs: Sequence[Run], options: Options, trunks: Sequence[Run] = (), labels: Sequence[str] = ()
+) -> Results:
+    """`analyse` for each combination of the axes' values, with methods under the names that they are given."""
+    named, told = labelled(named_by_schedule(runs), options, labels)
+    axes = axes_of(named)
+    if not axes:
+        return analyse(named, told, trunks)
+    by_place: dict[Place, list[Run]] = {place: [] for place in _places(named, axes)}
+    for run in named:
+        by_place[_place(run, axes)].append(run)
+    if len(by_place) > MOST_PLACES:
+        raise ValueError(f"runs differ in {_words(axes)}: {len(by_place)} combinations; a report has {MOST_PLACES}")
+    parts = []
+    for index, (place, group) in enumerate(by_place.items()):
+        names = {run.method for run in group}
+        here = replace(
+            told,
+            baseline=told.baseline if told.baseline in names else None,
+            reference=told.reference if told.reference in names else None,
+        )
+        found = analyse(group, here, () if index else trunks)
+        parts.append(_placed(found, axes, place))
+    return Results(
+        options=told,
+        comparisons=tuple(each for part in parts for each in part.comparisons),
+        across=tuple(each for part in parts for each in part.across),
+        trunks=tuple(trunks),
+        methods=tuple(dict.fromkeys(method for part in parts for method in part.methods)),
+        notes=tuple(dict.fromkeys([*_on_axes(axes), *(note for part in parts for note in part.notes)])),
+        axes=axes,
+    )
+
+
+def _placed(found: Results, axes: Sequence[Axis], place: Place) -> Results:
+    where = ", ".join(f"{axis.words} {value}" for axis, value in zip(axes, place, strict=True))
+
+    def put(each: Any) -> Any:
+        return replace(each, where=f"{each.where}, {where}", place=place)
+
+    return replace(found, comparisons=tuple(map(put, found.comparisons)), across=tuple(map(put, found.across)))
+
+
+def axes_of(runs: Sequence[Run]) -> tuple[Axis, ...]:
+    """The settings that runs of one method differ in, in order; those that follow from another one are told with it."""
+    varying = list(dict.fromkeys(name for group in _comparable(runs) for name in _varying(group)))
+    declared = _declared(runs)
+    varying.sort(key=lambda name: name.partition(".")[2] not in declared)
+    chosen: list[str] = []
+    for name in varying:
+        others = [other for other in varying if other != name]
+        leaders = [o for o in others if _follows(runs, name, o) and (o in chosen or not _follows(runs, o, name))]
+        if not leaders:
+            chosen.append(name)
+    found = []
+    for name in chosen:
+        values = sorted(dict.fromkeys(value_text(run.settings.get(name)) for run in runs), key=_in_order)
+        following = [other for other in varying if other not in chosen and _follows(runs, other, name)]
+        found.append(Axis(name, tuple(values), tuple(following)))
+    return tuple(found)
+
+
+def _comparable(runs: Sequence[Run]) -> Iterator[list[Run]]:
+    groups: dict[Any, list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.agent, run.env, run.metric, run.unit), []).append(run)
+    yield from groups.values()
+
+
+def _varying(runs: Sequence[Run]) -> Iterator[str]:
+    """Settings that runs of one method have several values of, in one environment."""
+    for name in dict.fromkeys(name for run in runs for name in run.settings):
+        keys: dict[Any, set[str]] = {}
+        for run in runs:
+            key = (run.method, run.seed) if name in LOOKED_AT else run.method
+            keys.setdefault(key, set()).add(str(run.settings.get(name)))
+        if any(len(values) > 1 for values in keys.values()):
+            yield name
+
+
+def _declared(runs: Sequence[Run]) -> set[str]:
+    """Axes that the comparisons were made over."""
+    kept = (read_kept(parent) for parent in dict.fromkeys(run.folder.parent for run in runs))
+    return {name for asked in kept if asked for name in asked.axes}
+
+
+def _follows(runs: Sequence[Run], name: str, leader: str) -> bool:
+    """Whether in each environment a setting has one value for each of another one's."""
+    found: dict[Any, set[str]] = {}
+    for run in runs:
+        key = (run.agent, run.env, str(run.settings.get(leader)))
+        found.setdefault(key, set()).add(str(run.settings.get(name)))
+    return all(len(values) == 1 for values in found.values())
+
+
+def _in_order(text: str) -> tuple[bool, float, str]:
+    try:
+        return False, float(text), text
+    except ValueError:
+        return True, 0.0, text
+
+
+def _place(run: Run, axes: Sequence[Axis]) -> Place:
+    return tuple(value_text(run.settings.get(axis.name)) for axis in axes)
+
+
+def _places(runs: Sequence[Run], axes: Sequence[Axis]) -> list[Place]:
+    places = dict.fromkeys(_place(run, axes) for run in runs)
+    return sorted(places, key=lambda place: [axis.values.index(value) for axis, value in zip(axes, place, strict=True)])
+
+
+def _words(axes: Sequence[Axis]) -> str:
+    return " and ".join(axis.words for axis in axes)
+
+
+def _on_axes(axes: Sequence[Axis]) -> Iterator[str]:
+    for axis in axes:
+        others = ", ".join(name.partition(".")[2].replace("_", " ") for name in axis.following)
+        with_it = f" With it changes {others}." if others else ""
+        yield (
+            f"Runs differ in the {axis.words} ({', '.join(axis.values)}): those of each value are compared by "
+            f"themselves, and never averaged with others.{with_it}"
+        )
+
+
+# Over an axis
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """What one method comes to at each value of an axis; None where it was not run there, or has no score."""
+
+    method: str
+    found: tuple[MethodResults | None, ...]
+
+    def scores(self, what: str) -> tuple[Aggregates | None, ...]:
+        return tuple(getattr(found, what) if found else None for found in self.found)
+
+
+@dataclass(frozen=True, eq=False)
+class OverAxis:
+    """Comparisons that differ in one axis alone: of one agent, in one environment or in all together."""
+
+    axis: Axis
+    compared: tuple[Compared, ...]  # one for each of `values`
+    values: tuple[str, ...]
+    where: str
+    curves: tuple[Curve, ...]
+
+
+def over_axes(results: Results) -> list[OverAxis]:
+    """Each axis by itself, for every combination of the other axes' values."""
+    found = []
+    everything: list[Compared] = [*results.across, *results.comparisons]
+    for index, axis in enumerate(results.axes):
+        groups: dict[Any, list[Compared]] = {}
+        for each in everything:
+            others = (*each.place[:index], *each.place[index + 1 :])
+            groups.setdefault((each.agent, _without_place(each, results.axes), others), []).append(each)
+        for (_, where, others), group in groups.items():
+            if len(group) < 2 or not any(method.final for each in group for method in each.methods):
+                continue
+            rest = [other for other in results.axes if other is not axis]
+            fixed = [f"{other.words} {value}" for other, value in zip(rest, others, strict=True)]
+            values = tuple(each.place[index] for each in group)
+            found.append(OverAxis(axis, tuple(group), values, ", ".join([where, *fixed]), _curves(group)))
+    return found
+
+
+def _without_place(compared: Compared, axes: Sequence[Axis]) -> str:
+    place = ", ".join(f"{axis.words} {value}" for axis, value in zip(axes, compared.place, strict=True))
+    return compared.where.removesuffix(f", {place}")
+
+
+def _curves(group: Sequence[Compared]) -> tuple[Curve, ...]:
+    by_method: list[Mapping[str, MethodResults]] = [{m.method: m for m in each.methods} for each in group]
+    names = dict.fromkeys(name for methods in by_method for name in methods)
+    return tuple(Curve(name, tuple(methods.get(name) for methods in by_method)) for name in names)

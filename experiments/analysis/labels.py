@@ -1,0 +1,96 @@
+"""What methods are called: by their schedules where runs differ in those, and by the names that a person gives them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from fire.nearest import nearest
+
+from .records import Run
+from .results import Options
+
+LONGEST = 80  # letters of a label
+
+
+def schedule_of(run: Run) -> str:
+    """The run's own schedule as compare.py has it after @, such as `every=2000`.
+
+    Nothing for one event at the branch, or at half of a run from the start.
+    """
+    every, at, when = (run.schedule.get(name) for name in ("reinit_every", "reinit_at", "reinit_when"))
+    steps = [step for step in at or () if run.branch is None or step != run.branch.step]
+    if run.branch is None and not every and not when and steps == [max(1, run.steps // 2)]:
+        steps = []
+    parts = [f"every={every}"] if every else []
+    return ",".join([*parts, *(f"at={step}" for step in steps), *(f"when={trigger}" for trigger in when or ())])
+
+
+def named_by_schedule(runs: Sequence[Run]) -> list[Run]:
+    """Runs of one method with different schedules as methods of their own, `fire` and `fire@every=2000`."""
+    schedules: dict[str, set[str]] = {}
+    for run in runs:
+        schedules.setdefault(run.method, set()).add(schedule_of(run))
+    several = {method for method, found in schedules.items() if len(found) > 1}
+    return [
+        replace(run, method=f"{run.method}@{schedule}") if run.method in several and (schedule := schedule_of(run))
+        else run
+        for run in runs
+    ]  # fmt: skip
+
+
+def read_labels(given: Sequence[str], methods: Iterable[str]) -> dict[str, str]:
+    """Labels by method, from METHOD=NAME; methods may have = in them, so the longest known one counts."""
+    known, found = list(dict.fromkeys(methods)), dict[str, str]()
+    for text in given:
+        shown = f"--label {text[:80]!r} given"
+        if "=" not in text:
+            raise ValueError(f'{shown}; allowed is METHOD=NAME, such as fire="FIRE (ours)"')
+        method = max((name for name in known if text.startswith(f"{name}=")), key=len, default=None)
+        if method is None:
+            named = text.partition("=")[0]
+            raise ValueError(f"{shown}; runs are of {', '.join(known)}; nearest is {nearest(named, known)}")
+        label = text[len(method) + 1 :].strip()
+        if not label or not label.isprintable() or len(label) > LONGEST:
+            raise ValueError(f"{shown}; allowed is a name of 1 to {LONGEST} letters on one line")
+        if found.get(method, label) != label:
+            raise ValueError(f"{shown}; {method} has the name {found[method]!r} already")
+        found[method] = label
+    names = [found.get(method, method) for method in known]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        both = " and ".join(method for method in known if found.get(method, method) == twice)
+        raise ValueError(f"--label given; {both} would both be called {twice!r}: methods need different names")
+    return found
+
+
+def labelled(runs: Sequence[Run], options: Options, given: Sequence[str]) -> tuple[list[Run], Options]:
+    """The runs under the names that were given to their methods, with options that speak of those names."""
+    names = list(dict.fromkeys(run.method for run in runs))
+    full = {f"{run.method}@{schedule_of(run)}": run.method for run in runs if "@" not in run.method}
+    given = [_as_named(text, full) for text in given]
+    labels = read_labels(given, names)
+    baseline, reference = (full.get(name, name) if name else None for name in (options.baseline, options.reference))
+    for name in (baseline, reference):
+        if name is not None and name not in names:
+            near = nearest(name, names)
+            raise ValueError(f"method {name!r} given; runs are of {', '.join(names)}; nearest is {near}")
+    baseline = baseline or ("none" if "none" in labels else None)
+    reference = reference or _usual_reference(names, labels)
+    told = replace(
+        options,
+        baseline=labels.get(baseline, baseline) if baseline else None,
+        reference=labels.get(reference, reference) if reference else None,
+        spellings={label: method for method, label in labels.items()},
+    )
+    return [replace(run, method=labels.get(run.method, run.method)) for run in runs], told
+
+
+def _as_named(text: str, full: Mapping[str, str]) -> str:
+    """`fire@every=2000=NAME` where all runs of fire have that schedule, and so are called fire."""
+    long = max((name for name in full if text.startswith(f"{name}=")), key=len, default=None)
+    return text if long is None else full[long] + text[len(long) :]
+
+
+def _usual_reference(names: Sequence[str], labels: Mapping[str, str]) -> str | None:
+    """FIRE, where it would not be found by its name."""
+    fires = [name for name in names if name.replace("@", "+").replace(":", "+").partition("+")[0] == "fire"]
+    usual = "fire" if "fire" in fires else next(iter(fires), None)
+    return usual if usual in labels or "@" in (usual or "") else None

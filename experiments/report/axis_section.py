@@ -1,0 +1,76 @@
+"""The report's chapter over the axes: what methods come to at each value of a setting, as figures and as tables."""
+
+from collections.abc import Sequence
+
+from ..analysis.axis import OverAxis, over_axes
+from ..analysis.results import Results
+from . import wording
+from .axis_figures import SCORES, draw_over_axis, positions, title_of
+from .drawing import WIDTH, page_image
+from .sections import Chapter, Illustration, Looks, Section, Table, TableRow, columns_said, ways
+
+
+def axis_chapter(results: Results, looks: Looks) -> Chapter | None:
+    found = over_axes(results)
+    if not found:
+        return None
+    words = " and ".join(dict.fromkeys(over.axis.words for over in found))
+    sections = [_section(over, looks) for over in found]
+    lead = "Every value is a comparison of its own; their chapters follow. Here they are put side by side."
+    return Chapter("axes", f"Over the {words}", lead, (), (), (), "", sections)
+
+
+def _section(over: OverAxis, looks: Looks) -> Section:
+    metric, used = over.compared[0].metric, [looks[curve.method] for curve in over.curves]
+    alt = f"Final {metric.name} and area under the curve over the {over.axis.words}: {_in_words(over)}"
+    narrow = page_image(draw_over_axis(over, looks, WIDTH, 520, side_by_side=False), alt, used)
+    wide = page_image(draw_over_axis(over, looks, 900, 340, side_by_side=True), alt, used)
+    figure = Illustration(narrow, f"{over.where}: IQM with its interval", wide)
+    intervals = [
+        scores.iqm for curve in over.curves for what in SCORES for scores in curve.scores(what) if scores is not None
+    ]
+    logarithmic = " The axis is logarithmic." if positions(over.values)[1] == "log" else ""
+    text = (
+        f"Each point is the interquartile mean (IQM) of a method's runs at one value of the {over.axis.words}, with "
+        "the interval that it has in the chapter of that value. Runs with different values are in no mean together."
+        f"{logarithmic} Methods stand a little beside each other, so that no interval hides another."
+    )
+    tables = tuple(_table(over, what, title_of(what, metric)) for what in SCORES)
+    notes = (*ways(intervals), f"n: {_counts(over)}.", *_trunks(over))
+    title = f"Over the {over.axis.words}: {over.compared[0].agent} on {over.where}"
+    return Section(title, text, (figure,), tables, notes, tuple(curve.method for curve in over.curves))
+
+
+def _table(over: OverAxis, what: str, title: str) -> Table:
+    metric = over.compared[0].metric
+    found = [(curve, [scores.iqm if scores else None for scores in curve.scores(what)]) for curve in over.curves]
+    said = iter(columns_said([[each for _, row in found for each in row if each]], metric)[0])
+    rows = tuple(
+        TableRow(curve.method, (curve.method, *(next(said) if each else wording.MISSING for each in row)))
+        for curve, row in found
+    )
+    columns = ("method", *(f"{over.axis.words} {value}" for value in over.values))
+    return Table(f"{title[0].upper()}{title[1:]}, IQM", columns, rows)
+
+
+def _counts(over: OverAxis) -> str:
+    said = []
+    for curve in over.curves:
+        counts = [str(found.n) if found else "0" for found in curve.found]
+        said.append(f"{curve.method} {counts[0] if len(set(counts)) == 1 else ', '.join(counts)}")
+    return "; ".join(said)
+
+
+def _trunks(over: OverAxis) -> Sequence[str]:
+    if any(each.branch_step is None for each in over.compared):
+        return ()
+    return (f"Methods branch from trunks that were trained at the same {over.axis.words}.",)
+
+
+def _in_words(over: OverAxis) -> str:
+    metric = over.compared[0].metric
+    said = []
+    for curve in over.curves:
+        ends = [scores.iqm.value if scores else None for scores in curve.scores("final")]
+        said.append(f"{curve.method} {', '.join(wording.in_unit(end, metric) for end in ends)}")
+    return f"final at {', '.join(over.values)}: {'; '.join(said)}"

@@ -1,0 +1,125 @@
+"""`table.tex`: the scores as a LaTeX table with booktabs, and the sentence that says how its intervals were made."""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from ..analysis.results import Compared, Comparison, MethodResults, Results
+from .paper_figure import caption_of
+from .sections import columns_said
+from .wording import failing
+
+SPECIAL = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
+    "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}", "'": r"\textquotesingle{}",
+    "−": r"\ensuremath{-}", "×": r"\ensuremath{\times}", "→": r"\ensuremath{\rightarrow}", "±": r"\ensuremath{\pm}",
+    "≥": r"\ensuremath{\geq}", "≤": r"\ensuremath{\leq}", "·": r"\ensuremath{\cdot}", "∞": r"\ensuremath{\infty}",
+    "–": "--", "—": "---", "…": r"\ldots{}", "‘": "`", "’": "'", "“": "``", "”": "''", "\u00a0": "~",
+}  # fmt: skip
+PREAMBLE = r"% In the preamble: \usepackage{booktabs,textcomp}, and for pdfLaTeX \usepackage[T1]{fontenc}."
+
+
+def escaped(text: str) -> str:
+    """Any text as LaTeX sets it, letter by letter; what pdfLaTeX has no letter for is set as its number."""
+    return "".join(map(_letter, " ".join(text.split())))
+
+
+def _letter(letter: str) -> str:
+    if letter in SPECIAL:
+        return SPECIAL[letter]
+    if letter.isascii():
+        return letter if letter.isprintable() else ""
+    name = unicodedata.name(letter, "")
+    if name.startswith(("GREEK SMALL LETTER ", "GREEK CAPITAL LETTER ")) and name.count(" ") == 3:
+        return _greek(name)
+    if unicodedata.category(letter)[0] in "CM":  # unseen, or put upon another letter
+        return ""
+    if name.startswith("LATIN ") and ord(letter) < 0x180:
+        return letter
+    return f"(U+{ord(letter):04X})"
+
+
+def _greek(name: str) -> str:
+    """As mathematics; letters that look like Latin ones have no command, and need none."""
+    word, capital = name.rpartition(" ")[2].lower(), " CAPITAL " in name
+    word = {"lamda": "lambda"}.get(word, word)
+    with_command = ("gamma", "delta", "theta", "lambda", "xi", "pi", "sigma", "upsilon", "phi", "psi", "omega")
+    latin = {"alpha": "A", "beta": "B", "epsilon": "E", "zeta": "Z", "eta": "H", "iota": "I", "kappa": "K", "mu": "M",
+             "nu": "N", "omicron": "O", "rho": "P", "tau": "T", "chi": "X"}  # fmt: skip
+    if capital:
+        return rf"\ensuremath{{\{word.capitalize()}}}" if word in with_command else latin.get(word, "?")
+    return "o" if word == "omicron" else rf"\ensuremath{{\{word}}}"
+
+
+def latex_table(results: Results) -> str:
+    """The text of `table.tex`: to be pasted, or read with \\input."""
+    everything: list[Compared] = [*results.across, *results.comparisons]
+    compared = [each for each in everything if any(method.final for method in each.methods)]
+    lines = [
+        PREAMBLE,
+        "% For the figure of the learning curves: " + escaped(caption_of([*results.comparisons, *results.across])),
+    ]
+    if not compared:
+        return "\n".join([*lines, "% No run has finished yet, so there is no table.", ""])
+    lines += [
+        r"\begin{table}",
+        r"  \centering",
+        rf"  \caption{{{_caption(compared)}}}",
+        r"  \label{tab:comparison}",
+        r"  \begin{tabular}{lrlll}",
+        r"    \toprule",
+        rf"    Method & $n$ & Final {_words(compared)}, IQM & Mean & Area, IQM \\",
+    ]
+    for each in compared:
+        lines.append(r"    \midrule")
+        if len(compared) > 1:
+            unit = "" if isinstance(each, Comparison) else f", in {each.metric.plural}"
+            title = escaped(f"{each.agent}, {each.where}{unit}")
+            lines += [rf"    \multicolumn{{5}}{{l}}{{\emph{{{title}}}}} \\"]
+        lines += _rows(each)
+    lines += [r"    \bottomrule", r"  \end{tabular}", r"\end{table}", ""]
+    return "\n".join(lines)
+
+
+def _words(compared: Iterable[Compared]) -> str:
+    return escaped(" or ".join(dict.fromkeys(each.metric.words for each in compared if isinstance(each, Comparison))))
+
+
+def _rows(comparison: Compared) -> list[str]:
+    methods = [method for method in comparison.methods if method.final and method.area]
+    cells = columns_said(
+        [[m.final.iqm, m.final.mean, m.area.iqm] for m in methods if m.final and m.area], comparison.metric
+    )
+    return [_row(method, row) for method, row in zip(methods, cells, strict=True)]
+
+
+def _row(method: MethodResults, cells: Sequence[str]) -> str:
+    """The name in braces: at the beginning of a row a bracket would belong to the end of the one before."""
+    return "    " + " & ".join([f"{{{escaped(method.method)}}}", str(method.n), *map(escaped, cells)]) + r" \\"
+
+
+def _diverged(compared: Sequence[Comparison]) -> str:
+    """How many runs did, and what they count with."""
+    found = [each for each in compared for method in each.methods for run in method.runs if run.run.diverged]
+    if not found:
+        return ""
+    which = "1 run diverged and counts" if len(found) == 1 else f"{len(found)} runs diverged and count"
+    return f" {which} with {' or '.join(dict.fromkeys(map(failing, found)))} from there on."
+
+
+def _caption(everything: Sequence[Compared]) -> str:
+    """What the numbers are, how many runs they are of, how the intervals were made, and what diverged."""
+    compared = [each for each in everything if isinstance(each, Comparison)]
+    methods = [method for each in compared for method in each.methods if method.final]
+    counts = sorted({method.n for method in methods})
+    runs = f"{counts[0]} runs" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} runs"
+    runs = "a single run" if counts == [1] else runs
+    names = list(dict.fromkeys(each.metric.plural for each in compared))
+    where = f" on {compared[0].where}" if len(compared) == 1 else ""
+    shown = [method for each in everything for method in each.methods]
+    made = dict.fromkeys(m.final.iqm.method for m in shown if m.final and m.final.iqm.bounded)
+    brackets = f" In brackets: {'; '.join(made)} (Agarwal et al., 2021)." if made else ""
+    return escaped(
+        f"Final {' and '.join(names)}{where}: interquartile mean (IQM) and mean of {runs} a method, and the IQM of the "
+        f"area under the learning curve, divided by its length.{brackets}{_diverged(compared)}"
+    )

@@ -1,0 +1,81 @@
+"""What the runs of a folder have in common: kept with them, and held against what is asked for the next time."""
+
+import json
+import sys
+from typing import Any
+
+import msgspec
+
+from training.files import write_json
+from training.settings import flag, names_with
+
+from ..kept import KEPT, Asked, read_kept, value_text
+from .axes import usual_settings
+from .grid import TIMING, Grid, asked_for
+
+
+def settled(grid: Grid) -> Asked:
+    """What all runs of a folder have in common; environments, methods, seeds and axes may be added to later."""
+    each = [_settled_at(point) for point in grid.points]
+    axes = {axis.setting: tuple(dict.fromkeys(p.place[axis.setting] for p in grid.points)) for axis in grid.axes}
+    following = tuple(name for name in each[0] if name not in axes and any(one[name] != each[0][name] for one in each))
+    fixed = {name: value for name, value in each[0].items() if name not in axes and name not in following}
+    return Asked(fixed, grid.envs, grid.methods, grid.seeds, axes=axes, following=following)
+
+
+def _settled_at(grid: Grid) -> dict[str, Any]:
+    config = asked_for(grid, grid.envs[0]).resolved()
+    settings = {name: value for group in config.by_group().values() for name, value in group.items()}
+    timing = {name.strip("-").replace("-", "_"): list(values) for name, values in grid.flags if name in TIMING}
+    ours = {"agent": grid.agent, "branch_at": grid.branch_at, "threads": grid.threads}
+    found = {name: value for name, value in settings.items() if name not in names_with(config.run, "own")}
+    return _as_read_back(found | timing | ours)
+
+
+def _as_read_back(values: dict[str, Any]) -> dict[str, Any]:
+    return dict(json.loads(json.dumps(values)))
+
+
+def check_kept(grid: Grid) -> None:
+    """Refuse other settings in a folder that has runs: they could not be compared."""
+    if (grid.folder / "logs").is_symlink():
+        raise ValueError(
+            f"{grid.folder / 'logs'} is a symbolic link; a comparison's files have to be in its own folder"
+        )
+    before = read_kept(grid.folder)
+    if before is None:
+        return
+    ours = settled(grid)
+    free = {*before.axes, *before.following, *ours.axes, *ours.following}
+    # What an older version did not know of, its runs have the usual value of.
+    defaults = usual_settings(grid.agent).by_group().values()
+    kept = _as_read_back({name: value for group in defaults for name, value in group.items()})
+    kept = {name: kept.get(name) for name in ours.fixed} | before.fixed
+    for name in [*ours.fixed, *kept]:
+        then, now = kept.get(name), ours.fixed.get(name)
+        if name not in free and then != now:
+            may_be_one = name not in ("agent", "branch_at", "threads") and not isinstance(now, list)
+            had, given = value_text(then), value_text(now)
+            several = f", or {flag(name)} {had} {given} to compare both" if may_be_one else ""
+            raise ValueError(
+                f"{grid.folder} holds runs with {flag(name)} {had}, {given} given; give the same, or another "
+                f"--dir{several}"
+            )
+
+
+def keep(grid: Grid) -> None:
+    """Note what the folder's runs have in common, and everything that was asked for so far."""
+    ours = settled(grid)
+    before = read_kept(grid.folder) or Asked(ours.fixed)
+    envs, methods, seeds, following = (
+        tuple(dict.fromkeys([*getattr(before, name), *getattr(ours, name)]))
+        for name in ("envs", "methods", "seeds", "following")
+    )
+    home = {name: before.fixed[name] for name in ours.axes if name in before.fixed}
+    axes = {}
+    for name, values in ours.axes.items():
+        had = [value_text(home[name])] if name in home else []
+        axes[name] = tuple(dict.fromkeys([*before.axes.get(name, had), *values]))
+    fixed = {name: value for name, value in ours.fixed.items() if name not in following} | home
+    asked = Asked(fixed, envs, methods, seeds, tuple(sys.argv), axes, following)
+    write_json(grid.folder / KEPT, msgspec.to_builtins(asked))
