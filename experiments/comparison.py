@@ -17,6 +17,8 @@ from .analysis.analyse import analyse
 from .analysis.found import find_runs
 from .analysis.results import Across, Comparison, Options
 from .kept import KEPT, Asked, read_kept
+from .published.files import Published
+from .published.joined import join
 from .report.page import write_report
 from .report.wording import findings
 from .sweep.conduct import Pool, conduct, look
@@ -89,19 +91,23 @@ def run_comparison(
     return 0 if sweep.complete else 1
 
 
-def report(paths: Sequence[Path], folder: Path, options: Options, command: str) -> None:
+def report(
+    paths: Sequence[Path], folder: Path, options: Options, command: str, published: Sequence[Published] = ()
+) -> None:
     """Compare the runs at or below the paths, and say what was found and where it is."""
     found = find_runs(paths)
     if not found.runs and found.trunks:
         print("nothing to report yet: there are only trunks, which methods will branch from")
         return
-    results = analyse(found.runs, options, found.trunks)
+    results, warnings = join(analyse(found.runs, options, found.trunks), published)
     page = write_report(results, folder, command)
     parts: list[Comparison | Across] = [*results.comparisons, *results.across]
     for result in parts:
         print(f"\n{result.agent}, {result.where}")
         for sentence in findings(result):
             print(f"  {sentence}")
+    for warning in warnings:
+        print(f"  warning: {warning}")
     print(f"\n  report    {page}")
     for name in ("curves.png", "scores.csv", "summary.md"):
         print(f"  {name.partition('.')[0]:9} {folder / name}")

@@ -9,6 +9,7 @@ counted in its unit, such as environment steps. Notes are sentences for people, 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from envs.reference_scores import References
@@ -191,6 +192,7 @@ class MethodResults:
     events: EventTotals | None = None  # None where there were none
     measures: tuple[MeasureCurve, ...] = ()
     cost: Cost | None = None
+    published: Path | None = None  # the file that its runs are of, where others made them
 
     @property
     def finished(self) -> list[RunScores]:
@@ -258,6 +260,11 @@ class Compared:
     unit: str = ENVIRONMENT_STEPS  # that its steps are counted in
 
     @property
+    def own(self) -> tuple[MethodResults, ...]:
+        """Methods that were run here: all but published ones."""
+        return tuple(method for method in self.methods if method.published is None)
+
+    @property
     def curves(self) -> dict[str, Curve]:
         return {method.method: method.curve for method in self.methods if method.curve}
 
@@ -310,3 +317,4 @@ class Results:
     trunks: tuple[Run, ...]  # what branches were made from; compared with nothing
     methods: tuple[str, ...]  # of all comparisons, in one order, for colours
     notes: tuple[str, ...]  # on the whole; each comparison has its own besides
+    published: tuple[str, ...] = ()  # methods of others
