@@ -1,6 +1,7 @@
 """Published results beside one's own: read from the layout of others, shown with intervals, never paired."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ def rows(
 
 
 def write(
-    path: Path, found: list[tuple[object, ...]], columns: tuple[str, ...] = COLUMNS, numbered: bool = True
+    path: Path, found: Sequence[tuple[object, ...]], columns: tuple[str, ...] = COLUMNS, numbered: bool = True
 ) -> Path:
     """As pandas leaves a table: with a column of numbers that has no name, or without it."""
     with path.open("w", newline="") as file:
