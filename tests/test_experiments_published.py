@@ -146,7 +146,7 @@ def test_every_known_difference_of_protocol_is_said(ours, tmp_path):
         "its actions are held for 2 environment steps, ours for 1: at the same step it has made another number" in words
     )
     _, said = joined(ours, write(tmp_path / "other.csv", rows("somebody")))
-    assert "neither its file nor its name says how long an action is held" in " ".join(said)
+    assert "whether its env_step counts environment steps, as which it is taken" in " ".join(said)
 
 
 def test_what_looks_normalised_is_said(ours, tmp_path):
@@ -242,7 +242,9 @@ def test_folders_missing_files_and_large_ones_are_refused_in_one_line(tmp_path):
 
 def test_a_file_without_any_of_the_environments_is_refused_before_anything_runs(ours, tmp_path):
     file = write(tmp_path / "xqc.csv", rows(env="h1-run-v0"))
-    with pytest.raises(ValueError, match="has no results in h1-sit_hard or h1-walk; nearest of its 1 is h1-run-v0"):
+    with pytest.raises(
+        ValueError, match="has no results in h1-sit_hard or h1-walk; nearest of its 1 environments is h1-run-v0"
+    ):
         joined(ours, file)
     arguments = ["--env", "h1-walk", "--seeds", "0", "--dir", str(tmp_path / "runs"), "--against", str(file)]
     with pytest.raises(ValueError, match="has no results in h1-walk"):

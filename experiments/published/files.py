@@ -176,7 +176,8 @@ def _places(path: Path, columns: Sequence[str]) -> list[int]:
     """Where each column is; the layout is known by their names alone."""
     if missing := [name for name in COLUMNS if name not in columns]:
         has = ", ".join(_short(name) for name in columns[:8] if name) or "none"
-        near = f"; nearest to {missing[0]} is {_short(nearest(missing[0], columns))}" if any(columns) else ""
+        some = len(missing) < len(COLUMNS)
+        near = f"; nearest to {missing[0]} is {_short(nearest(missing[0], columns))}" if some else ""
         raise ValueError(
             f"{path} has no column{'s' * (len(missing) > 1)} {', '.join(missing)}; allowed is the layout of SimbaV2, "
             f"XQC and FlashSAC: {','.join(COLUMNS)}; the first line has {has}{near}"

@@ -31,7 +31,7 @@ def require_environments(published: Sequence[Published], envs: Sequence[str]) ->
         if not any(each.environment(env) for each in methods for env in envs):
             theirs = list(dict.fromkeys(env for each in methods for env in each.runs))
             raise ValueError(
-                f"{file} has no results in {' or '.join(envs[:5])}; nearest of its {len(theirs)} is "
+                f"{file} has no results in {' or '.join(envs[:5])}; nearest of its {len(theirs)} environments is "
                 f"{nearest(envs[0], theirs)}"
             )
 

@@ -3,7 +3,8 @@
 The files say steps, seeds and returns. How long an action was held and how many episodes an evaluation had is in their
 repositories alone; it is listed here by the names that the files have, and is taken from there:
 DAVIAN-Robotics/SimbaV2 at 86899c2 (configs/), danielpalenicek/xqc at 9a6832b (conf/), Holiday-Robot/FlashSAC at 87edc90
-(scripts/; none of its environments repeats actions). Of baselines in those files, such as TD-MPC2, nothing is known.
+(scripts/; none of its environments repeats actions). All three count environment steps, repeated actions too. Of baselines in
+those files, such as TD-MPC2, nothing is known.
 """
 
 import re
@@ -79,7 +80,10 @@ def _known(method: str, env: str, ours: Sequence[Run]) -> Iterator[str]:
     protocol = protocol_of(method)
     repeats, episodes, fixed = ({run.settings.get(f"run.{name}") for run in ours} for name in NAMES)
     if protocol is None:
-        yield "neither its file nor its name says how long an action is held and on how many episodes it was evaluated"
+        yield (
+            "neither its file nor its name says how long an action is held, on how many episodes it was evaluated, and "
+            "whether its env_step counts environment steps, as which it is taken"
+        )
         return
     repeat = protocol.action_repeat(env)
     if repeat is not None and repeats != {repeat}:
