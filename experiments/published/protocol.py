@@ -3,8 +3,8 @@
 The files say steps, seeds and returns. How long an action was held and how many episodes an evaluation had is in their
 repositories alone; it is listed here by the names that the files have, and is taken from there:
 DAVIAN-Robotics/SimbaV2 at 86899c2 (configs/), danielpalenicek/xqc at 9a6832b (conf/), Holiday-Robot/FlashSAC at 87edc90
-(scripts/; none of its environments repeats actions). All three count environment steps, repeated actions too. Of baselines in
-those files, such as TD-MPC2, nothing is known.
+(scripts/; none of its environments repeats actions). All three count environment steps, repeated actions too. Of
+baselines in those files, such as TD-MPC2, nothing is known.
 """
 
 import re
