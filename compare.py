@@ -17,6 +17,8 @@ from experiments.analysis.power import seeds_said
 from experiments.analysis.results import Options as ReportOptions
 from experiments.comparison import Machines, report, run_comparison, show_plan
 from experiments.kept import MOST_RUNS, read_kept, value_text
+from experiments.published.files import Published, read_published
+from experiments.published.joined import require_environments
 from experiments.sweep.axes import Flags, axes_among, with_periods
 from experiments.sweep.grid import Grid, Job, acts_at_events, check_length, plan
 from experiments.sweep.local import LocalPool, default_slots, usable_gpus
@@ -96,6 +98,8 @@ class Options:
     """Method that the report compares the others with; unset: none where it was run, else the first."""
     reference: str | None = None
     """Method that the report compares with each other one; unset: fire where it was run."""
+    against: tuple[Path, ...] = ()
+    """CSV files of published per-seed results, as SimbaV2, XQC and FlashSAC have them: shown in the same report."""
     threshold: float | Literal["success"] | None = None
     """Return to reach, or success; unset: success where some run reached it, else 90% of the best other method's."""
     label: tuple[str, ...] = ()
@@ -108,16 +112,21 @@ def body(arguments: Sequence[str]) -> int:
     options, passed = read_options(arguments)
     shown = ReportOptions(options.baseline, options.reference, options.threshold)
     command = shlex.join(("python", "compare.py", *arguments))
+    published = read_published(options.against)
     if options.report_only:
         try:
             folder = options.dir or folder_of_reports(options.report_only)
-            report(options.report_only, folder, shown, command, options.label, options.figure_width)
+            report(
+                options.report_only, folder, shown, command,
+                labels=options.label, width=options.figure_width, published=published,
+            )  # fmt: skip
         except OSError as error:
             raise ValueError(f"{error.filename}: {error.strerror}") from error
         return 0
     grid = make_grid(options, passed)
     jobs = plan(grid)  # what is wrong with it is said before the folder is made
     check_report(options, grid)
+    require_environments(published, grid.envs)
     if options.dry_run:
         show_plan(grid, jobs, options.jobs, options.ray is not None, options.runs_per_gpu)
         paired = options.branch_at is not None
@@ -125,10 +134,17 @@ def body(arguments: Sequence[str]) -> int:
             print(line)
         return 0
     with claimed(grid.folder):
-        return compare(options, grid, jobs, shown, command)
+        return compare(options, grid, jobs, shown, command, published)
 
 
-def compare(options: Options, grid: Grid, jobs: Sequence[Job], shown: ReportOptions, command: str) -> int:
+def compare(
+    options: Options,
+    grid: Grid,
+    jobs: Sequence[Job],
+    shown: ReportOptions,
+    command: str,
+    published: Sequence[Published],
+) -> int:
     """Bring the runs to their ends, each copied where that was asked for, and report on them."""
     uploads = uploads_to(options.upload, warn) if options.upload else None
     finished = (lambda job: uploads.add(job.folder)) if uploads else (lambda job: None)
@@ -138,7 +154,10 @@ def compare(options: Options, grid: Grid, jobs: Sequence[Job], shown: ReportOpti
         warn(f"not at {options.upload}: {', '.join(run.name for run in missing)}; the same command tries again")
     if any(grid.folder.glob("*/config.json")):
         try:
-            report([grid.folder], grid.folder, shown, command, options.label, options.figure_width)
+            report(
+                [grid.folder], grid.folder, shown, command,
+                labels=options.label, width=options.figure_width, published=published,
+            )  # fmt: skip
         except ValueError as error:
             warn(f"no report: {error}")
             return code or 1
@@ -165,6 +184,7 @@ def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
     passed = tuple((name, tuple(values)) for name, values in given if name not in ours)
     if options.report_only:
         kept = {"--report-only", "--dir", "--baseline", "--reference", "--threshold", "--label", "--figure-width"}
+        kept.add("--against")
         for name, _ in given:
             if name not in kept:
                 raise ValueError(f"{name} given with --report-only, which runs nothing")

@@ -12,6 +12,8 @@ from training.stopping import STOPPED, stop_signals
 from .analysis.axis import analyse_all
 from .analysis.found import find_runs
 from .analysis.results import Across, Comparison, Options
+from .published.files import Published
+from .published.joined import join
 from .report.findings import findings
 from .report.page import AXIS, FILES, write_report
 from .sweep.conduct import Pool, conduct, look
@@ -89,24 +91,26 @@ def run_comparison(
 
 
 def report(
-    paths: Sequence[Path], folder: Path, options: Options, command: str, labels: Sequence[str] = (),
-    width: str = "double",
+    paths: Sequence[Path], folder: Path, options: Options, command: str, *, labels: Sequence[str] = (),
+    width: str = "double", published: Sequence[Published] = (),
 ) -> None:  # fmt: skip
     """Compare the runs at or below the paths, and say what was found and where it is.
 
-    `labels` are METHOD=NAME, and `width` that of the figures for papers.
+    `labels` are METHOD=NAME, `width` is that of the figures for papers, and `published` what others found.
     """
     found = find_runs(paths)
     if not found.runs and found.trunks:
         print("nothing to report yet: there are only trunks, which methods will branch from")
         return
-    results = analyse_all(found.runs, options, found.trunks, labels)
+    results, warnings = join(analyse_all(found.runs, options, found.trunks, labels), published)
     page = write_report(results, folder, command, width)
     parts: list[Comparison | Across] = [*results.comparisons, *results.across]
     for result in parts:
         print(f"\n{result.agent}, {result.where}")
         for sentence in findings(result):
             print(f"  {sentence}")
+    for warning in warnings:
+        print(f"  warning: {warning}")
     print(f"\n  report    {page}\n  beside it")
     for name, files in (FILES | ({"axis": AXIS} if results.axes else {})).items():
         print(f"    {name:9} {files}")

@@ -104,6 +104,7 @@ def test_three_hundred_steps_are_those_of_the_released_code(case, monkeypatch):
     Data, first weights and draws are `values`; rate 0.02, decay 0.9, maturity 15, SGD 0.05. For `correct`, mean
     activations were zeroed after they were used, not before; for `adam`, AdamGnT had Adam's bias correction, which its
     code computes and drops; for `conv`, the mature units were counted as in gnt.py, not all.
+    `python -m tests.fixtures.make_cbp CLONE` makes the file anew.
     """
     if case == "conv":
         module, shape, outputs = _convolutions()

@@ -2,7 +2,7 @@
 
 The fixture holds figures of baekrok/DASH-Direction-Aware-SHrinking at 3d3cea6 (utils/train_utils.py, function dash) on
 a small chain with convolutions (one of kernel size 1), a norm and linear layers, one unit dead; inputs in one batch and
-in three, of which it averages the gradients with alpha = 0.3.
+in three, of which it averages the gradients with alpha = 0.3. `python -m tests.fixtures.make_dash CLONE` makes it anew.
 """
 
 import copy

@@ -6,6 +6,7 @@ dormant: google/dopamine 5873f54, labs/redo/weight_recyclers.py, BaseRecycler.lo
 active: Guozheng-Ma/Adaptive-Replay-Ratio dae0d09, drqv2_adapt_rr.py, Critic(6, (2,), 4, 8).forward_with_FAU;
 rank: shibhansh/loss-of-plasticity 63c35f3, lop/incremental_cifar/post_run_analysis.py, compute_stable_rank, which is
 Kumar et al.'s effective rank under another name, on numpy's singular values of the features.
+`python -m tests.fixtures.make_measures` makes the file anew from clones of these.
 """
 
 import json

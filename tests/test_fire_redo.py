@@ -3,6 +3,7 @@
 The fixture holds figures of the authors' code (google/dopamine at 5873f54, labs/redo/weight_recyclers.py,
 NeuronRecycler.update_weights) and of the well-known one for PyTorch (timoklein/redo at 3c0e2a9, src/redo.py, run_redo),
 each on a small chain of two convolutions and two linear layers, with moments drawn at random and a step count of 7.
+`python -m tests.fixtures.make_redo` makes it anew from clones of both.
 """
 
 import json

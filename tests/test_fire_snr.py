@@ -23,6 +23,7 @@ def test_four_hundred_steps_are_those_of_the_public_code(monkeypatch):
     increment_neuron_ages_snr, reset_neurons_snr_adam and update_tau_. Their times are examples, 100 to a batch.
     Percentile 0.9, first threshold 1000, tau_max 2000, updated every 50 steps; Adam, 0.02. Data, first weights and
     draws, one for all units of a step and layer, are `values`; a slope drives biases down, so that units fall silent.
+    `python -m tests.fixtures.make_snr CLONE` makes the file anew.
     """
     sizes = (6, 16, 12)
     module = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 3)).double()

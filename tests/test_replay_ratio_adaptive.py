@@ -3,7 +3,8 @@
 `regularizers_reference.json` holds what Guozheng-Ma/Adaptive-Replay-Ratio (commit dae0d09) does: its `Workspace.train`
 run with stand-ins for the environment (episodes of a few decisions) and the agent (counters as in its `update_critic`,
 the n-th update's fraction of active units from a sequence): the update at which it raises the ratio. The sequence
-"trained critic" comes from that repository's critic, trained on a target that moves.
+"trained critic" comes from that repository's critic, trained on a target that moves, and stands in the file.
+`python -m tests.fixtures.make_regularizers` runs the loop anew.
 """
 
 import json

@@ -9,6 +9,7 @@ counted in its unit, such as environment steps. Notes are sentences for people, 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from envs.reference_scores import References
@@ -213,6 +214,7 @@ class MethodResults:
     events: EventTotals | None = None  # None where there were none
     measures: tuple[MeasureCurve, ...] = ()
     cost: Cost | None = None
+    published: Path | None = None  # the file that its runs are of, where others made them
 
     @property
     def finished(self) -> list[RunScores]:
@@ -293,6 +295,11 @@ class Compared:
     place: tuple[str, ...] = ()  # its value of each axis of the results
 
     @property
+    def own(self) -> tuple[MethodResults, ...]:
+        """Methods that were run here: all but published ones."""
+        return tuple(method for method in self.methods if method.published is None)
+
+    @property
     def curves(self) -> dict[str, Curve]:
         return {method.method: method.curve for method in self.methods if method.curve}
 
@@ -346,3 +353,4 @@ class Results:
     methods: tuple[str, ...]  # of all comparisons, in one order, for colours
     notes: tuple[str, ...]  # on the whole; each comparison has its own besides
     axes: tuple[Axis, ...] = ()  # settings that runs differ in, each value a comparison of its own
+    published: tuple[str, ...] = ()  # methods of others

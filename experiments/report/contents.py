@@ -7,6 +7,7 @@ from ..analysis.results import Across, Compared, Comparison, Results
 from .axis_section import axis_chapter
 from .drawing import looks, style
 from .findings import findings, headline, made_by
+from .published_section import published_sections
 from .run_sections import run_sections
 from .score_sections import score_sections
 from .sections import Chapter, Looks, Report
@@ -17,7 +18,8 @@ def report_of(results: Results, command: str = "") -> Report:
     """Everything that the page and the Markdown text show."""
     first, *others = [comparison.notes for comparison in results.comparisons] or [()]
     shared = [note for note in first if all(note in notes for notes in others)]
-    methods, notes = looks(results.methods, results.options.spellings), (*results.notes, *shared)
+    shown = (*results.methods, *results.published)
+    methods, notes = looks(shown, results.options.spellings), (*results.notes, *shared)
     groups: list[tuple[str, Sequence[Comparison | Across]]] = [("all", results.across), ("env", results.comparisons)]
     with style():
         over = axis_chapter(results, methods)
@@ -45,7 +47,7 @@ def report_of(results: Results, command: str = "") -> Report:
 def _chapter(compared: Comparison | Across, name: str, methods: Looks, known: Sequence[str]) -> Chapter:
     sections, lead = score_sections(compared, methods), ""
     if isinstance(compared, Comparison):
-        sections += run_sections(compared, methods)
+        sections += [*published_sections(compared), *run_sections(compared, methods)]
     else:
         lead = f"Environments: {', '.join(compared.envs)}."
     return Chapter(
@@ -68,7 +70,7 @@ def _title(results: Results) -> str:
 
 
 def _runs(compared: Iterable[Compared]) -> list[Run]:
-    return [run.run for each in compared for method in each.methods for run in method.runs]
+    return [run.run for each in compared for method in each.own for run in method.runs]
 
 
 def _lead(results: Results) -> str:
@@ -104,7 +106,7 @@ def _facts(results: Results) -> dict[str, str]:
 
 def branch_said(comparison: Comparison) -> str:
     """Whether the methods have their trunks in common."""
-    trunks = [{run.run.branch.trunk for run in method.runs if run.run.branch} for method in comparison.methods]
+    trunks = [{run.run.branch.trunk for run in method.runs if run.run.branch} for method in comparison.own]
     if comparison.branch_step is not None:
         same = all(own == trunks[0] for own in trunks)
         subsets = any(own == set().union(*trunks) for own in trunks)

@@ -83,7 +83,7 @@ def draw_method_panel(
     mark_branch(axes, compared.branch_step)
     for other, curve in compared.curves.items():
         if other != name:
-            part = _part(curve.steps, _own_start(compared))
+            part = _part(curve.steps, _own_start(compared, other))
             axes.plot(curve.steps[part], curve.iqm.value[part], color=FAINT, linewidth=1, zorder=1.5)
     for run in compared.drawn.get(name, ()):
         _draw_run(axes, compared, name, run, looks[name], 0.6)
@@ -112,14 +112,15 @@ def thinned(size: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, max(size - 1, 0), min(size, MOST_POINTS)).round().astype(int))
 
 
-def _own_start(compared: Compared) -> float:
-    """The step from which on each method is drawn by itself."""
-    return -math.inf if compared.trunk is None or compared.branch_step is None else compared.branch_step
+def _own_start(compared: Compared, name: str | None = None) -> float:
+    """The step from which on each method is drawn by itself; a published one has no trunk."""
+    alone = name is not None and compared.method(name).published is not None
+    return -math.inf if alone or compared.trunk is None or compared.branch_step is None else compared.branch_step
 
 
 def _draw_curve(axes: Any, compared: Compared, name: str, look: Look, aggregate: str, markers: int | None) -> None:
     """One method's aggregate and band; falls thin. `markers`: its place among the methods, so that none hides them."""
-    curve, first = compared.curves[name], _own_start(compared)
+    curve, first = compared.curves[name], _own_start(compared, name)
     steps, value, low, high = _points(compared, name, aggregate, first, math.inf)
     axes.fill_between(steps, low, high, color=look.color, alpha=0.11, linewidth=0, zorder=3)
     breaks = np.flatnonzero(np.diff(steps) == 0) + 1
@@ -172,7 +173,7 @@ def _draw_run(axes: Any, compared: Compared, name: str, run: RunScores, look: Lo
     before = [(step, value, 0) for step, value in run.before.items()]
     after = [(step, value, 1) for step, value in zip(run.steps.tolist(), run.values.tolist(), strict=True)]
     points = np.array(sorted([*before, *after], key=lambda point: (point[0], point[2])), dtype=float).reshape(-1, 3)
-    first = _own_start(compared)
+    first = _own_start(compared, name)
     pieces = [(points[points[:, 0] >= first], look.color)]
     if math.isfinite(first) and (name == compared.trunk or alpha > 0.5):
         history = points[points[:, 0] <= first]

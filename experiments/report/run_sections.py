@@ -107,7 +107,7 @@ def _cost(comparison: Comparison) -> Section | None:
 
 
 def _runs(comparison: Comparison) -> Section:
-    rows = [(method.method, run) for method in comparison.methods for run in method.runs]
+    rows = [(method.method, run) for method in comparison.own for run in method.runs]
     above = os.path.commonpath([run.run.folder.parent for _, run in rows])
     metric, normalised = comparison.metric, comparison.references is not None
     columns = ("method", "seed", "state", "final", "area", *(("normalised",) if normalised else ()))

@@ -1,0 +1,62 @@
+"""Normalised means over the fourteen H1 tasks at a million steps, from the files of results that others publish.
+
+    python -m benchmarks.published_h1 simba_utd2.csv tdmpc2.csv simbaV2_utd2.csv xqc.csv FlashSAC.csv
+
+Of each seed the last evaluation at or before the step counts; each task's seeds are averaged, then the tasks. Checked
+beside the figures that their authors' files come to: SimBa .61, TD-MPC2 .71, SimbaV2 .78, XQC .82, FlashSAC .91. The
+files are the reader's, from DAVIAN-Robotics/SimbaV2 (results/baseline/simba_utd2.csv, results/baseline/tdmpc2.csv,
+results/simbaV2_utd2.csv), danielpalenicek/xqc (results/xqc.csv) and Holiday-Robot/FlashSAC
+(results/stateRL_cpusim/FlashSAC.csv). Exits with 1 where one of these methods comes to another figure.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+import envs
+from envs.humanoid import TASKS
+from experiments.published.files import Published, read_published
+
+KNOWN = {"simba_utd2": 0.61, "tdmpc2": 0.71, "simbaV2_utd2": 0.78, "xqc": 0.82, "FlashSAC": 0.91}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which files, and where on the curves."""
+
+    files: tyro.conf.Positional[tuple[Path, ...]]
+    """CSV files of published results."""
+    step: int = 1_000_000
+    """Environment steps."""
+
+
+def task_mean(method: Published, env: str, step: int) -> tuple[float, int] | None:
+    """The mean of the seeds' last evaluations at or before the step, normalised, and how many seeds have one."""
+    theirs = method.environment(env)
+    series = method.runs[theirs] if theirs else ()
+    last = [one.returns[max(steps)] for one in series if (steps := [each for each in one.returns if each <= step])]
+    scores = [score for value in last if (score := envs.normalised_score(env, value)) is not None]
+    return (float(np.mean(scores)), len(scores)) if scores else None
+
+
+def main(options: Options) -> int:
+    wrong = 0
+    for method in read_published(options.files):
+        found = {task: task_mean(method, f"h1-{task}", options.step) for task in TASKS}
+        means = [each[0] for each in found.values() if each]
+        if len(means) < len(TASKS):
+            print(f"{method.name}: {len(means)} of {len(TASKS)} tasks, no mean")
+            continue
+        seeds = sorted({each[1] for each in found.values() if each})
+        mean, known = float(np.mean(means)), KNOWN.get(method.method) if options.step == 1_000_000 else None
+        differs = known is not None and round(mean, 2) != known
+        told = "" if known is None else f", known as {known:.2f}" + (": DIFFERS" if differs else "")
+        print(f"{method.name}: {mean:.4f} over {len(means)} tasks, {' or '.join(map(str, seeds))} seeds each{told}")
+        wrong += differs
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(tyro.cli(Options, description=__doc__)))

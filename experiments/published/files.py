@@ -1,0 +1,217 @@
+"""Per-seed results of others, read from the CSV layout that SimbaV2, XQC and FlashSAC publish theirs in.
+
+One row for each evaluation of each seed, in the columns `exp_name` (the method), `env_name`, `seed`, `metric`,
+`env_step` and `value`; of the metrics `avg_return` is read. Their repositories, which hold the files under results/:
+DAVIAN-Robotics/SimbaV2 (SimBa, SimbaV2 and baselines such as TD-MPC2), danielpalenicek/xqc, Holiday-Robot/FlashSAC.
+"""
+
+import csv
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from io import StringIO
+from operator import attrgetter
+from pathlib import Path
+
+from envs.original import PREFIX as ORIGINAL
+from envs.suite import PREFIX as SUITE
+from fire.nearest import nearest
+from training.durable import read_regular
+
+COLUMNS = ("exp_name", "env_name", "seed", "metric", "env_step", "value")
+RETURN = "avg_return"
+MOST_BYTES = 64 * 2**20  # of a file; theirs have 2 MB
+MOST_STEPS = 2**53
+MOST_METHODS = 24  # of a file
+LONGEST_NAME = 80
+LOST, TWICE = "are no numbers and are left out", "stand twice in the file: the later row counts"
+PREFIXES = ("fire_rl/", "ALE/", ORIGINAL, SUITE)
+
+
+@dataclass(frozen=True)
+class Series:
+    """One seed in one environment: the mean return of each evaluation, by step."""
+
+    seed: int
+    returns: Mapping[int, float]
+
+
+@dataclass(frozen=True)
+class Published:
+    """One method of one file."""
+
+    name: str  # in a report, such as "xqc (published)"
+    method: str  # as the file has it
+    file: Path
+    runs: Mapping[str, tuple[Series, ...]]  # by environment, as the file has it
+    notes: Mapping[str, tuple[str, ...]]  # on its rows, by environment, as the file has it
+
+    def environment(self, env: str) -> str | None:
+        """The file's name for an environment of ours; None where it has no results of it."""
+        return next((theirs for theirs in self.runs if same_environment(theirs, env)), None)
+
+
+def read_published(paths: Sequence[Path]) -> tuple[Published, ...]:
+    """Every method of every file; ValueError, in one line, for what is no such file."""
+    found = [method for path in dict.fromkeys(path.expanduser() for path in paths) for method in _read(path)]
+    for label in (attrgetter("file.name"), attrgetter("file")):  # of methods with one name, each is told by its file
+        counts = Counter(each.name for each in found)
+        found = [
+            replace(each, name=f"{each.method} ({label(each)})") if counts[each.name] > 1 else each for each in found
+        ]
+    return tuple(found)
+
+
+def same_environment(theirs: str, ours: str) -> bool:
+    """Whether two names are of one environment: h1-sit_hard-v0, h1_sit_hard_v0, h1-sit-hard and h1-sit_hard are."""
+    (bare, version), (other, others) = _bare(theirs), _bare(ours)
+    return bare == other and (version == others or None in (version, others))
+
+
+def _bare(name: str) -> tuple[str, str | None]:
+    prefix = next((each for each in PREFIXES if name.startswith(each)), "")
+    words = name.removeprefix(prefix).lower().replace("_", "-")
+    match = re.fullmatch(r"(.+)-v(\d+)", words)
+    return (match[1], match[2]) if match else (words, None)
+
+
+def _read(path: Path) -> Iterator[Published]:
+    found: dict[str, _Rows] = {}
+    for row in _rows(path, _text(path)):
+        found.setdefault(row.method, _Rows()).add(row)
+        if len(found) > MOST_METHODS:
+            raise ValueError(f"{path} has more than {MOST_METHODS} values of exp_name, one of which is a method each")
+    for method, rows in found.items():
+        yield Published(f"{method} (published)", method, path, rows.series(), rows.notes())
+
+
+def _text(path: Path) -> str:
+    try:
+        content = bytes(read_regular(path.resolve(), MOST_BYTES))  # a link that one names oneself is followed
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8, so no CSV file of results") from error
+    except RuntimeError as error:  # links that lead in a circle
+        raise ValueError(f"{path}: {error}") from error
+    if "\0" in text:
+        raise ValueError(f"{path} holds zero bytes, so it is no CSV file of results")
+    return text
+
+
+@dataclass(frozen=True)
+class _Row:
+    method: str
+    env: str
+    seed: int
+    step: int
+    value: float
+
+
+@dataclass
+class _Rows:
+    """The rows of one method. Of a step that stands twice the later row counts."""
+
+    runs: dict[str, dict[int, dict[int, float]]] = field(default_factory=dict)  # by environment, seed and step
+    lost: Counter[str] = field(default_factory=Counter)  # that are no numbers, by environment
+    twice: Counter[str] = field(default_factory=Counter)
+
+    def add(self, row: _Row) -> None:
+        returns = self.runs.setdefault(row.env, {}).setdefault(row.seed, {})
+        self.lost[row.env] += math.isnan(row.value)
+        self.twice[row.env] += row.step in returns
+        if not math.isnan(row.value):
+            returns[row.step] = row.value
+
+    def series(self) -> dict[str, tuple[Series, ...]]:
+        return {
+            env: tuple(
+                Series(seed, dict(sorted(returns.items()))) for seed, returns in sorted(seeds.items()) if returns
+            )
+            for env, seeds in self.runs.items()
+        }
+
+    def notes(self) -> dict[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = dict.fromkeys(self.runs, ())
+        for counts, said in ((self.lost, LOST), (self.twice, TWICE)):
+            for env, count in counts.items():
+                if count:
+                    found[env] += (f"{count:,} of its evaluations {said}",)
+        return found
+
+
+def _rows(path: Path, text: str) -> Iterator[_Row]:
+    """The rows of returns, each checked."""
+    table = csv.reader(StringIO(text, newline=""), strict=True)
+    metrics: dict[str, None] = {}
+    read = False
+    try:
+        columns = [name.strip() for name in next(table, [])]
+        places = _places(path, columns)
+        for cells in table:
+            if not cells:
+                continue
+            where = f"{path}, line {table.line_num}"
+            if len(cells) != len(columns):
+                raise ValueError(f"{where} has {len(cells)} values; there are {len(columns)} columns")
+            method, env, seed, metric, step, value = (cells[place].strip() for place in places)
+            metrics[metric] = None
+            if metric == RETURN:
+                read = True
+                yield _Row(
+                    _name(method, "exp_name", where), _name(env, "env_name", where),
+                    _whole(seed, "seed", where), _whole(step, "env_step", where), _number(value, where),
+                )  # fmt: skip
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {table.line_num} is no CSV: {error}") from error
+    if not metrics:
+        raise ValueError(f"{path} has no rows below its columns")
+    if not read:
+        which = ", ".join(map(_short, list(metrics)[:5]))
+        raise ValueError(f"{path} has no metric {RETURN}, of which results are read; it has {which}")
+
+
+def _places(path: Path, columns: Sequence[str]) -> list[int]:
+    """Where each column is; the layout is known by their names alone."""
+    if missing := [name for name in COLUMNS if name not in columns]:
+        has = ", ".join(_short(name) for name in columns[:8] if name) or "none"
+        some = len(missing) < len(COLUMNS)
+        near = f"; nearest to {missing[0]} is {_short(nearest(missing[0], columns))}" if some else ""
+        raise ValueError(
+            f"{path} has no column{'s' * (len(missing) > 1)} {', '.join(missing)}; allowed is the layout of SimbaV2, "
+            f"XQC and FlashSAC: {','.join(COLUMNS)}; the first line has {has}{near}"
+        )
+    if twice := [name for name in COLUMNS if columns.count(name) > 1]:
+        raise ValueError(f"{path} has the column {twice[0]} twice")
+    return [columns.index(name) for name in COLUMNS]
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split())[:40]
+
+
+def _name(text: str, column: str, where: str) -> str:
+    if not 0 < len(text) <= LONGEST_NAME or not text.isprintable():
+        raise ValueError(f"{where}: {column} {text[:40]!r} given; allowed is a name of up to {LONGEST_NAME} letters")
+    return text
+
+
+def _whole(text: str, column: str, where: str) -> int:
+    """Steps and seeds are often written with a decimal point: 100000.0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (value.is_integer() and 0 <= value <= MOST_STEPS):
+        raise ValueError(f"{where}: {column} {text[:40]!r} given; allowed is a whole number from 0 on")
+    return int(value)
+
+
+def _number(text: str, where: str) -> float:
+    """NaN where there is no value; text that is no number is a mistake."""
+    try:
+        value = float(text) if text else math.nan
+    except ValueError as error:
+        raise ValueError(f"{where}: value {text[:40]!r} given; allowed is a number") from error
+    return value if abs(value) < 1e300 else math.nan

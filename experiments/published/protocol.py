@@ -1,0 +1,108 @@
+"""How published results were made, as far as it is known, and in what that differs from the runs beside them.
+
+The files say steps, seeds and returns. How long an action was held and how many episodes an evaluation had is in their
+repositories alone; it is listed here by the names that the files have, and is taken from there:
+DAVIAN-Robotics/SimbaV2 at 86899c2 (configs/), danielpalenicek/xqc at 9a6832b (conf/), Holiday-Robot/FlashSAC at 87edc90
+(scripts/; none of its environments repeats actions). All three count environment steps, repeated actions too. Of
+baselines in those files, such as TD-MPC2, nothing is known.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from envs.reference_scores import References
+from training.lines import FINAL_SHARE
+
+from ..analysis.records import Run
+
+LARGEST_SHARE = 1.5  # above which a value is no normalised score of an evaluation that went as usual
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What a file does not say."""
+
+    repeats: tuple[tuple[str, int], ...]  # environment steps that an action is held for, by a pattern of names
+    episodes: int  # of each evaluation
+
+    def action_repeat(self, env: str) -> int | None:
+        return next((repeat for pattern, repeat in self.repeats if re.fullmatch(pattern, env)), None)
+
+
+ANY_H1, GYMNASIUM, OTHERS = r"h1[-_].+", r".+-v\d+", r".+"
+PROTOCOLS = {
+    "simba": Protocol(((ANY_H1, 2), (GYMNASIUM, 1), (OTHERS, 2)), 10),
+    "xqc": Protocol(((ANY_H1, 2), (GYMNASIUM, 1), (OTHERS, 2)), 10),
+    "flashsac": Protocol(((OTHERS, 1),), 50),
+}
+
+
+def protocol_of(method: str) -> Protocol | None:
+    """By the beginning of its name: simbaV2_utd2, xqc, FlashSAC."""
+    return next((found for name, found in PROTOCOLS.items() if method.lower().startswith(name)), None)
+
+
+def differences(
+    method: str, env: str, runs: Sequence[Run], ours: Sequence[Run], references: References | None
+) -> Iterator[str]:
+    """In what the published runs of an environment, cut where ours end, differ from ours; what is not known, too."""
+    yield from _seeds(runs, ours)
+    planned, last = max(run.steps for run in ours), max(run.reached for run in runs)
+    if last < planned:
+        yield f"its last evaluation is at step {last:,}, runs here have {planned:,}"
+    late = sorted({_late(run) for run in runs})
+    here = sorted({_late(run) for run in ours if run.finished})
+    if here and late != here:
+        yield f"its final return is the mean of the last tenth's {_listed(late)} evaluations, ours of {_listed(here)}"
+    yield from _known(method, env, ours)
+    highest = max(each.mean for run in runs for each in run.evaluations)
+    if references and highest <= LARGEST_SHARE < references.random:
+        yield (
+            f"no value is above {highest:.3g}, and a random policy's return is {references.random:.4g}: they look like "
+            "normalised scores, but are taken as returns"
+        )
+
+
+def _seeds(runs: Sequence[Run], ours: Sequence[Run]) -> Iterator[str]:
+    counts = sorted({sum(each.method == name for each in ours) for name in {run.method for run in ours}})
+    if counts != [len(runs)]:
+        yield f"it has {len(runs)} seed{'s' * (len(runs) != 1)}, methods here have {_listed(counts)}"
+
+
+def _late(run: Run) -> int:
+    """Evaluations that the final return is the mean of."""
+    last = run.evaluations[-1].step if run.evaluations else 0
+    return sum(each.step >= (1 - FINAL_SHARE) * last and each.occasion == "scheduled" for each in run.evaluations)
+
+
+def _known(method: str, env: str, ours: Sequence[Run]) -> Iterator[str]:
+    protocol = protocol_of(method)
+    repeats, episodes, fixed = ({run.settings.get(f"run.{name}") for run in ours} for name in NAMES)
+    if protocol is None:
+        yield (
+            "neither its file nor its name says how long an action is held, on how many episodes it was evaluated, and "
+            "whether its env_step counts environment steps, as which it is taken"
+        )
+        return
+    repeat = protocol.action_repeat(env)
+    if repeat is not None and repeats != {repeat}:
+        yield (
+            f"its actions are held for {_steps(repeat)}, ours for {_listed(repeats)}: at the same step it "
+            "has made another number of decisions"
+        )
+    if fixed != {None}:
+        yield f"it was evaluated on {protocol.episodes} whole episodes, ours for a fixed number of steps"
+    elif episodes != {protocol.episodes}:
+        yield f"it was evaluated on {protocol.episodes} episodes at a time, ours on {_listed(episodes)}"
+
+
+NAMES = ("action_repeat", "eval_episodes", "eval_steps")
+
+
+def _steps(count: int) -> str:
+    return f"{count} environment step{'s' * (count > 1)}"
+
+
+def _listed(values: Iterable[object]) -> str:
+    return " or ".join(sorted(map(str, values)))
