@@ -179,7 +179,8 @@ def _rehearse(method: Method, copies: Copies, seed: int) -> Rehearsed:
         for network in given:
             _check_numbers(method, network, "figures", _Call(method, network, "figures")(method.figures), tensors=True)
     values = [values_of(network) for network in given]
-    changed = method.has_penalty or not all(map(same_values, before, [_without_memory(each) for each in values]))
+    elsewhere = method.has_penalty or type(method).restructure is not Method.restructure
+    changed = elsewhere or not all(map(same_values, before, [_without_memory(each) for each in values]))
     flat = {f"{number} {name}": value for number, each in enumerate(values) for name, value in each.items()}
     return Rehearsed(flat, changed, acted, draws.foreign)
 
