@@ -40,18 +40,11 @@ def try_methods(
     for method in methods:
         if not of_ones_own(method) or not networks:
             continue
-        make = rehearsal or (lambda: (copy.deepcopy(tuple(networks)), {}))
+        make, streams = rehearsal or (lambda: (copy.deepcopy(tuple(networks)), {})), global_streams()
         try:
-            copies = make()
-        except Exception as error:  # what somebody's module does when it is copied
-            said = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            notes.append(f"{spell(method)} was not tried beforehand: no copy of the networks can be made ({said})")
-            continue
-        before = global_streams()
-        try:
-            notes += _try(method, make, copies, seed)
+            notes += _try(method, make, seed)
         finally:
-            restore_streams(before)
+            restore_streams(streams)
     return notes
 
 
@@ -97,15 +90,26 @@ def check_class(method: Method) -> None:
             raise ValueError(f"{name} sets {flag} = True and has no {hook}()")
 
 
-def _try(method: Method, make: Rehearsal, copies: Copies, seed: int) -> list[str]:
-    first, second = _rehearse(method, copies, seed), _rehearse(method, make(), seed)
+def _try(method: Method, make: Rehearsal, seed: int) -> list[str]:
+    streams = global_streams()
+
+    def rehearsed(copies: Copies, seed: int) -> Rehearsed:
+        restore_streams(streams)  # from which new layers are drawn, where a method adds some
+        return _rehearse(method, copies, seed)
+
+    try:
+        copies = make()
+    except Exception as error:  # what somebody's module does when it is copied
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return [f"{spell(method)} was not tried beforehand: no copy of the networks can be made ({said})"]
+    first, second = rehearsed(copies, seed), rehearsed(make(), seed)
     name = spell(method)
     if not same_values(first.values, second.values):
         raise ValueError(
             f"{name} does not do the same twice from one seed, so that no run of it could be repeated: let it draw "
             "from network.generator alone, and keep what it remembers in network.memory"
         )
-    if first.foreign and same_values(first.values, _rehearse(method, make(), seed + 2**20).values):
+    if first.foreign and same_values(first.values, rehearsed(make(), seed + 2**20).values):
         raise ValueError(
             f"{name} draws the same for every seed and at every event, from a generator of its own: let it draw from "
             "network.generator"
@@ -175,7 +179,8 @@ def _rehearse(method: Method, copies: Copies, seed: int) -> Rehearsed:
         for network in given:
             _check_numbers(method, network, "figures", _Call(method, network, "figures")(method.figures), tensors=True)
     values = [values_of(network) for network in given]
-    changed = method.has_penalty or not all(map(same_values, before, [_without_memory(each) for each in values]))
+    elsewhere = method.has_penalty or type(method).restructure is not Method.restructure
+    changed = elsewhere or not all(map(same_values, before, [_without_memory(each) for each in values]))
     flat = {f"{number} {name}": value for number, each in enumerate(values) for name, value in each.items()}
     return Rehearsed(flat, changed, acted, draws.foreign)
 

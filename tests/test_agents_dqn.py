@@ -206,7 +206,9 @@ def test_the_plasticity_manager_is_asked_for_penalties_and_after_every_step():
             return network.module.get_parameter("head.2.bias").sum() * 1000
 
     agent, without = make_agent(), make_agent()
-    agent.update(make_batch(updates=3), PlasticityManager(agent.plastic(), Counting(), Never()))
+    manager = PlasticityManager(agent.plastic(), Counting(), Never())
+    Counting.steps = 0  # where it was tried, it was asked too
+    agent.update(make_batch(updates=3), manager)
     without.update(make_batch(updates=3))
     assert Counting.steps == 3
     assert (agent.network.get_parameter("head.2.bias") < without.network.get_parameter("head.2.bias")).all()

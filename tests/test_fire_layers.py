@@ -98,6 +98,9 @@ class Conv1D(nn.Module):
         self.weight = nn.Parameter(torch.randn(nx, nf))
         self.bias = nn.Parameter(torch.zeros(nf))
 
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs @ self.weight + self.bias
+
 
 def test_hugging_faces_conv1d_is_known_by_name_and_layout_and_splits():
     module: Any = nn.ModuleDict({"c_attn": Conv1D(24, 8), "c_fc": Conv1D(32, 8)})

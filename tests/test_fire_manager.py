@@ -15,6 +15,7 @@ from torch import nn
 import fire
 from fire import (
     At,
+    AtUpdates,
     Event,
     Every,
     Fire,
@@ -33,9 +34,9 @@ def make_network(name: str = "critic") -> Any:
     return Network(name, module, {key: value.clone() for key, value in module.state_dict().items()})
 
 
-@given(st.integers(1, 50), st.lists(st.integers(1, 30), min_size=1, max_size=20))
-def test_every_happens_at_its_exact_updates_whatever_the_blocks(period, blocks):
-    manager = PlasticityManager([], NoMethod(), Every(period))
+@given(st.integers(1, 50), st.integers(0, 60), st.lists(st.integers(1, 30), min_size=1, max_size=20))
+def test_every_happens_at_its_exact_updates_whatever_the_blocks(period, since, blocks):
+    manager = PlasticityManager([], NoMethod(), Every(period, since))
     position, events = Position(0, 0), []
     for block in blocks:
         left = block
@@ -46,7 +47,15 @@ def test_every_happens_at_its_exact_updates_whatever_the_blocks(period, blocks):
             if manager.due(position, after):
                 events.append(after.updates)
             position, left = after, left - count
-    assert events == list(range(period, sum(blocks) + 1, period))
+    assert events == list(range(since + period, sum(blocks) + 1, period))
+
+
+def test_points_of_progress_cut_blocks_where_progress_is_updates():
+    position = Position(40, 30)  # ten updates were made before progress began to be counted
+    assert AtUpdates((20, 35, 50)).next_update(position) == 45
+    assert AtUpdates((20, 30)).next_update(position) is None
+    assert At((20, 35, 50)).next_update(position) is None
+    assert AtUpdates((35,)).crossed(position, Position(45, 35))
 
 
 def test_at_happens_once_when_its_point_is_reached():

@@ -18,6 +18,7 @@ from examples.resnet18 import ResNet18
 from examples.vit import ViT
 from fire import Network, Never, PlasticityManager, Position, declare_units, hidden_layers, measure, parse_method
 from fire.tracing import trace_units
+from tests.test_fire_layers import Conv1D
 from tests.test_fire_units import activations, check, names
 
 
@@ -52,6 +53,11 @@ FOUND: dict[str, tuple[Callable[[], Written], tuple[int, ...], list[str]]] = {
     "tokens": (lambda: Written(lambda m, x: m.two(functional.gelu(m.one(x))), **linear()), (2, 3, 5), ["one"]),
     "written by hand": (lambda: Written(lambda m, x: m.two(by_hand(m.one(x))), **linear()), ROWS, ["one"]),
     "squared": (lambda: Written(lambda m, x: m.two(functional.relu(m.one(x)).square()), **linear()), ROWS, ["one"]),
+    "Hugging Face's layers": (
+        lambda: Written(lambda m, x: m.two(by_hand(m.one(x))), one=Conv1D(8, 5), two=Conv1D(3, 8)),
+        (2, 4, 5),
+        ["one"],
+    ),
     "in place": (lambda: Written(lambda m, x: m.two(functional.relu_(m.one(x))), **linear()), ROWS, ["one"]),
     "two readers": (
         lambda: Written(

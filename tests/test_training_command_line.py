@@ -41,6 +41,39 @@ def test_no_preset_is_the_published_setting():
     assert dict(request.given) == {"env": "h1-walk", "reinit": "fire"}
 
 
+@pytest.mark.parametrize(
+    ("steps", "starts", "event"),
+    [
+        (30_000, 1_000, 15_000),  # --preset quick
+        (40_000, 5_000, 20_000),  # a quarter: as published, still
+        (39_998, 5_000, 24_999),
+        (15_000, 5_000, 12_500),  # half would be before the first update
+        (10_000, 5_000, 5_000),  # nothing is learned at all, which is said
+    ],
+)
+def test_the_usual_event_is_at_half_of_the_run_or_of_what_is_learned_where_that_begins_late(
+    steps: int, starts: int, event: int
+):
+    words = ("--steps", str(steps), "--learning-starts", str(starts), "--reinit", "fire")
+    settings = config_of(*words).resolved().run
+    assert settings.reinit_at == (event,)
+    said = [text for text in settings.warnings() if "before the first update" in text]
+    assert bool(said) == (steps == 10_000)
+
+
+@pytest.mark.parametrize(
+    ("agent", "preset"), [(name, preset) for name in LEARNERS for preset in LEARNERS[name].presets]
+)
+def test_no_preset_has_its_event_moved(agent: str, preset: str):
+    config = LEARNERS[agent].presets[preset].config
+    assert config.altered(reinit="fire").resolved().run.reinit_at == (config.run.steps // 2,)
+
+
+def test_where_a_period_counts_from_needs_the_period():
+    with pytest.raises(ValueError, match="--reinit-from given; it is of --reinit-every, which is not: give it too"):
+        read("--reinit", "fire", "--reinit-from", "5")
+
+
 def test_explicit_flags_beat_the_preset_wherever_they_stand():
     assert read("--steps", "777", "--preset", "quick").config.run.steps == 777
     assert config_of("--preset=quick", "--critic_width=99").agent.critic_width == 99
@@ -133,6 +166,9 @@ def test_every_setting_is_documented_where_it_is_defined():
         (RunSettings(reinit="fire", reinit_at=(1_000_000,)), "will never happen"),
         (RunSettings(checkpoint_at=(2_000_000,)), "no checkpoint"),
         (RunSettings(reinit="fire", reinit_every=10**9), "brings no event"),
+        (RunSettings(reinit="fire", reinit_every=10**6, reinit_from=10**6), "counted from update 1,000,000, brings no"),
+        (RunSettings(reinit="fire", reinit_at=(10_000,)), "before the first update: learning begins at step 10,000"),
+        (RunSettings(reinit="fire", reinit_at=(96,), num_envs=8, learning_starts=41), "learning begins at step 96"),
         (RunSettings(steps=2_000), "nothing will be learned"),
     ],
 )
@@ -141,4 +177,5 @@ def test_what_is_probably_not_meant_draws_a_warning(settings: RunSettings, warni
 
 
 def test_sensible_settings_draw_no_warning():
+    assert RunSettings(reinit="fire", reinit_at=(10_002,)).warnings() == []
     assert SACRun(RunSettings(reinit="fire")).resolved().run.warnings() == []
