@@ -132,7 +132,7 @@ class Rehearsed:
 
     values: Mapping[str, Tensor]
     changed: bool
-    acted: bool  # whether it was asked to do anything at all
+    acted: bool  # whether it was asked to act at an event, as it should
     foreign: bool  # whether it drew from a generator that the manager did not give it
 
 
@@ -145,7 +145,8 @@ def _rehearse(method: Method, copies: Copies, seed: int) -> Rehearsed:
     ]
     before = [values_of(network) for network in given]
     watches: list[Watch] = []
-    acted = method.acts_every_step or method.has_penalty
+    every_step = method.acts_every_step or method.has_penalty  # which may do nothing at first
+    acted = False
     with noting({id(network.generator) for network in given}) as draws:
         for place, network in enumerate(given):
             if method.watches_units:
@@ -160,14 +161,14 @@ def _rehearse(method: Method, copies: Copies, seed: int) -> Rehearsed:
                     loss()
             if method.has_penalty:
                 _check_penalty(method, network)
-            if method.acts_every_step:
+            if method.acts_every_step and (loss is not None or not method.watches_units):  # it has something to see
                 with torch.no_grad():
                     _Call(method, network, "after_step")(method.after_step)
         for watch in watches:
             watch.close()
         ready = [replace(each, loss=_quiet(losses.get(each.name), draws), prepared={}) for each in given]
         if method.acts_at_events and not (method.needs_loss and any(each.loss is None for each in ready)):
-            acted = True
+            acted = not every_step or type(method).act is not Method.act
             for network in ready:
                 _Call(method, network, "ready")(method.ready)
             for network in ready:
