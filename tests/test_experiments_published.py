@@ -287,4 +287,5 @@ def test_the_report_shows_them_with_their_file_and_what_to_keep_in_mind(tmp_path
 
 def test_without_files_a_report_is_as_it_was(ours):
     assert join(ours, ()) == (ours, ())
-    assert report.__defaults__ == ((),)
+    assert report.__kwdefaults__ is not None
+    assert report.__kwdefaults__["published"] == ()

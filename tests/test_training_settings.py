@@ -27,8 +27,8 @@ SCHEDULE = ("reinit_every", "reinit_at", "reinit_when")
 
 # Which settings a fact holds of, as lists kept by hand once were.
 FACTS: dict[Fact, tuple[str, ...]] = {
-    "resumable": ("steps", "video", "keep_replay"),
-    "machine": ("threads", "device"),
+    "resumable": ("steps", "video", "keep_replay", "capture"),
+    "machine": ("threads", "device", "precision"),
     "trunk": ("seed", "env", "num_envs", "action_repeat", "replay_capacity", "learning_starts"),
     "own": (
         *("env", "seed", "reinit", "device", "log_every", "checkpoint_every", "checkpoint_at", "video"),
@@ -37,7 +37,7 @@ FACTS: dict[Fact, tuple[str, ...]] = {
     "schedule": SCHEDULE,
     "timing": (*SCHEDULE, "reinit_from", "reinit_cooldown"),
     "method": ("reinit", *SCHEDULE, "reinit_from", "reinit_cooldown", "regularize", "seed"),
-    "record": ("log_every", "checkpoint_every", "checkpoint_at", "keep_replay", "measure_hessian", "video"),
+    "record": ("log_every", "checkpoint_every", "checkpoint_at", "keep_replay", "measure_hessian", "video", "capture"),
 }
 
 

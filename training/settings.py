@@ -222,7 +222,7 @@ class RunSettings(DriverSettings, Subject):
     """Gradient updates per decision, such as 0.25, kept exactly; adaptive: 0.5, then 2 once critic units settle."""
     replay_capacity: int = setting(1_000_000, "trunk")
     """Transitions (decisions) the replay holds before it forgets the oldest."""
-    capture: Literal["auto", "off"] = setting("auto", "machine", "own")
+    capture: Literal["auto", "off"] = setting("auto", "resumable", "record")
     """On a GPU, record a block of updates as a CUDA graph and play it; off: start every kernel from the host.
     Same results; methods that read numbers on the host at every step (cbp, snr) are never recorded."""
     precision: Literal["float32", "tf32"] = setting("float32", "machine")

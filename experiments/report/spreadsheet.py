@@ -29,7 +29,7 @@ def write_scores(results: Results, path: Path) -> Path:
     """
     axes = columns_of(results.axes)
     rows = (
-        [*_first(results, comparison.agent, comparison.env, run.run.method), *comparison.place, *_row(run, path.parent)]
+        [*_first(results, run.run.agent, comparison.env, run.run.method), *comparison.place, *_row(run, path.parent)]
         for comparison in results.comparisons for method in comparison.methods for run in method.runs
     )  # fmt: skip
     return _write(path, ("agent", "env", "method", "label", *axes, *OF_A_RUN), rows)
