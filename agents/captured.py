@@ -72,7 +72,9 @@ class Captured:
         if not self.records or plasticity is None or plasticity.capturable or self._said:
             return ""
         self._said = True
-        return f"updates are not recorded: {plasticity.not_capturable} reads numbers on the host at every step"
+        return (
+            f"updates are not recorded: {plasticity.not_capturable} acts at every step, and is not marked as capturable"
+        )
 
     def __call__(
         self,

@@ -1,7 +1,7 @@
 """What agents share: a network with all that is trained with it, and a state that is saved and restored as tensors."""
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol, cast, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -92,9 +92,12 @@ class SavedAgent:
     def plastic(self) -> tuple[Network, ...]:
         return tuple(network.plastic() for network in self.networks)
 
-    def structure(self) -> list[Tensor]:
-        """What is trained: other tensors after an event that changes structure."""
-        return [parameter for network in self.networks for parameter in network.parameters]
+    def structure(self, plasticity: PlasticityManager | None = None) -> list[Any]:
+        """What a recorded update leans on: other objects once structure or a learning rate has changed."""
+        groups = [group for network in self.networks for group in network.optimizer.param_groups]
+        constants = [value for group in groups for name, value in group.items() if name != "params"]
+        parameters = [parameter for network in self.networks for parameter in network.parameters]
+        return [*parameters, *constants, plasticity, None if plasticity is None else plasticity.structure]
 
     def _tensors(self) -> dict[str, Tensor]:
         return dict(pair for network in self.networks for pair in network.tensors()) | dict(self.other_tensors())

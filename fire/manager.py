@@ -132,6 +132,11 @@ class PlasticityManager(ManagerAliases):
         self._watches = []
 
     @property
+    def structure(self) -> object:
+        """Another object once an event, or a checkpoint that was loaded, has changed what the networks consist of."""
+        return self._given
+
+    @property
     def event_count(self) -> int:
         """How many events there were, including those that `events` no longer holds."""
         return self.events.total

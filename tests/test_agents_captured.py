@@ -171,10 +171,29 @@ def test_a_manager_knows_which_methods_cannot_be_recorded() -> None:
 def test_why_nothing_is_recorded_is_said_once() -> None:
     agent = SAC(*SIZES, SACSettings(critic_width=8, actor_width=8), seed=np.random.SeedSequence(0))
     captured, manager = Pretended(), PlasticityManager(agent.plastic(), parse_method("cbp"), Never())
-    assert captured.not_recorded(manager) == "updates are not recorded: cbp reads numbers on the host at every step"
+    assert (
+        captured.not_recorded(manager)
+        == "updates are not recorded: cbp acts at every step, and is not marked as capturable"
+    )
     assert not captured.not_recorded(manager)
 
 
 def test_a_batch_moves_whole() -> None:
     batch = Batch(*(torch.ones(2) for _ in Batch._fields))
     assert batch.to(torch.device("meta")).rewards.device.type == "meta"
+
+
+def test_another_learning_rate_and_another_structure_are_other_things_to_lean_on() -> None:
+    agent = SAC(*SIZES, SACSettings(critic_width=8, actor_width=8), seed=np.random.SeedSequence(0))
+    manager = PlasticityManager(agent.plastic(), parse_method("injection"), Never())
+
+    def same(one: Sequence[Any], other: Sequence[Any]) -> bool:
+        return len(one) == len(other) and all(left is right for left, right in zip(one, other, strict=True))
+
+    before = agent.structure(manager)
+    assert same(before, agent.structure(manager))
+    agent.trained_critic.optimizer.param_groups[0]["lr"] *= 0.5
+    changed = agent.structure(manager)
+    assert not same(before, changed)
+    manager.act(Position(1, 1))
+    assert not same(changed, agent.structure(manager))

@@ -190,7 +190,7 @@ class Reinforcement(Work):
             self.host.say(f"ranks of features want {most:,} transitions: too low while the replay holds {held:,}")
         seed = np.random.SeedSequence([self.measure_seed, updates, 1]).generate_state(1, np.uint64)
         generator = torch.Generator(self.replay_generator.device).manual_seed(int(seed[0]))
-        batch = self.replay.sample(1, min(most, held), generator)
+        batch = self.replay.sample(1, min(most, held), generator).to(self.device)
         runs: Runs = self.agent.runs(Batch(*(tensor[0] for tensor in batch)), wanted)  # type: ignore[attr-defined]
         return runs
 

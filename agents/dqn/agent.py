@@ -110,7 +110,7 @@ class DQN(SavedAgent):
         def call(total: Tensor, *tensors: Tensor) -> Tensor:
             return self.block(total, gather(*tensors), plasticity)
 
-        structure = (*self.structure(), plasticity, *held)
+        structure = (*self.structure(plasticity), *held)
         record = plasticity is None or plasticity.capturable
         total = torch.zeros(len(METRICS), device=self.device)
         updates, done = len(given[0]), 0

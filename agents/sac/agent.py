@@ -124,7 +124,7 @@ class SAC(SavedAgent):
         def call(*tensors: Tensor) -> Tensor:
             return self.block(gather(*tensors), plasticity)
 
-        structure = (*self.structure(), plasticity, *held)
+        structure = (*self.structure(plasticity), *held)
         means = self.captured(call, inputs, "update", structure, record=plasticity is None or plasticity.capturable)
         return dict(zip(METRICS, means.unbind(), strict=True))
 
