@@ -52,7 +52,7 @@ class Old(Intervention):
 
 def test_a_method_written_for_the_old_names_is_a_method():
     module = nn.Linear(2, 2)
-    network = Network("n", module, dict(module.state_dict()))
+    network = Network("n", module, {name: value.clone() for name, value in module.state_dict().items()})
     manager = PlasticityManager([network], intervention=Old(), schedule=Every(5), seed=3)
     assert manager.intervention is manager.method
     assert isinstance(manager.method, Method)
