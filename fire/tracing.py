@@ -3,6 +3,7 @@
 Marks are put where layers with weights (linear, convolution) are entered and left. On the graph that autograd records,
 a layer's units are hidden ones where all that is computed of its output is computed unit by unit, an activation among
 it, and ends in other such layers: their weights are the outgoing ones. What is added to a residual stream is not.
+Norms count as unit by unit, though layer and group norms level a unit's values by those of the others.
 Nothing else of the module is called, and nothing is changed but for the declaration that `declare_units` leaves.
 """
 
@@ -18,12 +19,12 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from .matrices import take_inventory
-from .unit_weights import HiddenLayer, Weights, as_it_is, has_weight, layer_between, units_seen_by
+from .unit_weights import HiddenLayer, Weights, as_it_is, has_weight, layer_between, outputs, units_seen_by
 from .units import find_layers, hidden_layers
 
 Node: TypeAlias = Any  # of autograd's graph
 
-# Kinds of nodes, by autograd's names without "Backward" and what follows. All work unit by unit.
+# Kinds of nodes, by autograd's names without "Backward" and what follows. All keep units apart, as norms do.
 # fmt: off
 NONLINEAR = frozenset((
     "Relu", "LeakyRelu", "PreluKernel", "Elu", "Gelu", "Silu", "Mish", "Softplus", "Tanh", "Hardtanh", "Sigmoid",
@@ -190,7 +191,7 @@ def _layer(source: Node, marks: _Marks, graph: _Graph, names: Mapping[int, str])
         return None
     if any(graph.uses.get(id(parameter), 0) > 1 for each in together for parameter in each.layer.parameters()):
         return None  # read elsewhere too
-    gains = _gains(region, source, names)
+    gains = _gains(region, place, names)
     kinds = [_kind(node) for node in region]
     if gains is None or not any(kind in NONLINEAR for kind in kinds):
         return None
@@ -225,20 +226,26 @@ def _followed(source: Node, marks: _Marks, graph: _Graph) -> tuple[list[Node], l
     return region, entered
 
 
-def _gains(region: list[Node], source: Node, names: Mapping[int, str]) -> list[str] | None:
+def _gains(region: list[Node], source: _Place, names: Mapping[int, str]) -> list[str] | None:
     """Parameters of norms before the activation, by name; None where something from elsewhere comes in.
 
-    Behind an activation a norm would hide which units are silent.
+    So, too, where a unit has no gain of its own, as in a norm over tokens. Behind an activation a norm would hide which
+    units are silent.
     """
+    convolution = isinstance(source.layer, _ConvNd)
+    last = ("NativeLayerNorm", "FusedRmsNorm")  # their gains are of the last dimensions, others' of the second
     gains: list[str] = []
     for node in region:
         for child, _ in node.next_functions:
-            if child is None or child is source or child in region:
+            if child is None or child is source.node or child in region:
                 continue
             kind = _kind(node)
             if not hasattr(child, "variable") or kind not in NORMS | {"PreluKernel"}:
                 return None
             if kind in NORMS:
+                of_units = not convolution if kind in last else convolution or len(source.shape) == 2
+                if not of_units or child.variable.shape != (outputs(source.layer),):
+                    return None
                 gains.append(names[id(child.variable)])
         if _kind(node) in NORMS and any(_kind(earlier) in NONLINEAR for earlier in _before(node, region)):
             return None

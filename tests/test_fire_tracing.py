@@ -98,6 +98,21 @@ FOUND: dict[str, tuple[Callable[[], Written], tuple[int, ...], list[str]]] = {
         IMAGES,
         ["one"],
     ),
+    "a norm of units": (
+        lambda: Written(lambda m, x: m.two(torch.relu(m.norm(m.one(x)))), **linear(norm=nn.LayerNorm(8))),
+        (2, 3, 5),
+        ["one"],
+    ),
+    "a norm of rows": (
+        lambda: Written(lambda m, x: m.two(torch.relu(m.norm(m.one(x)))), **linear(norm=nn.BatchNorm1d(8))),
+        ROWS,
+        ["one"],
+    ),
+    "a norm of channels": (
+        lambda: Written(lambda m, x: m.two(torch.relu(m.norm(m.one(x)))), **convolutions(norm=nn.GroupNorm(2, 4))),
+        IMAGES,
+        ["one"],
+    ),
     "pooled to one": (
         lambda: Written(
             lambda m, x: m.out(functional.adaptive_avg_pool2d(torch.relu(m.one(x)), 1).flatten(1)),
@@ -116,7 +131,7 @@ def test_units_are_found_and_their_weights_are_theirs(case: str):
     module, inputs = make().eval(), torch.randn(shape)
     report = declare_units(module, inputs)
     assert [layer.name for layer in report.layers] == wanted
-    check(module, lambda: module(inputs))
+    check(module, lambda: module(inputs), mixes=hasattr(module, "norm"))
 
 
 NOT_FOUND: dict[str, tuple[Callable[[], Written], tuple[int, ...]]] = {
@@ -154,6 +169,22 @@ NOT_FOUND: dict[str, tuple[Callable[[], Written], tuple[int, ...]]] = {
     "a norm behind the activation": (
         lambda: Written(lambda m, x: m.two(m.norm(torch.relu(m.one(x)))), **convolutions(norm=nn.BatchNorm2d(4))),
         IMAGES,
+    ),
+    "a norm over tokens and units": (
+        lambda: Written(lambda m, x: m.two(torch.relu(m.norm(m.one(x)))), **linear(norm=nn.LayerNorm([4, 8]))),
+        (3, 4, 5),
+    ),
+    "a norm over tokens": (
+        lambda: Written(lambda m, x: m.two(torch.relu(m.norm(m.one(x)))), **linear(norm=nn.BatchNorm1d(4))),
+        (3, 4, 5),
+    ),
+    "a norm over as many tokens as units": (
+        lambda: Written(lambda m, x: m.two(torch.relu(m.norm(m.one(x)))), **linear(norm=nn.BatchNorm1d(8))),
+        (3, 8, 5),
+    ),
+    "a norm of as many columns as channels": (
+        lambda: Written(lambda m, x: m.two(torch.relu(m.norm(m.one(x)))), **convolutions(norm=nn.LayerNorm(4))),
+        (2, 3, 4, 4),
     ),
     "positions first": (
         lambda: Written(
