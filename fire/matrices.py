@@ -5,7 +5,7 @@ What torch's layers hold is known (layers.py). Any other module declares its mat
 guessing from a shape can invert the scale. The parts of an injected head that do not learn are left as they are.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
@@ -55,11 +55,19 @@ class Inventory:
     reasons: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     module: nn.Module | None = field(default=None, repr=False, compare=False)
 
-    def declared(self) -> "Inventory":
-        """Itself, or an error that names every undeclared weight."""
+    def declared(self, exclude: bool = True) -> "Inventory":
+        """Itself, or an error that names every undeclared weight; with advice for callers that can `exclude` some."""
         if self.undeclared:
-            raise ValueError(message(self.undeclared, self.module or nn.Module()))
+            raise ValueError(message(self.undeclared, self.module or nn.Module(), exclude))
         return self
+
+
+def refuse_not_real(matrices: Iterable[Matrix]) -> None:
+    """Before anything is written: complex numbers, integers and packed weights have no nearest isometry here."""
+    for matrix in matrices:
+        if not matrix.view.is_floating_point():
+            kind = str(matrix.view.dtype).removeprefix("torch.")
+            raise ValueError(f"{matrix.name!r} holds {kind} numbers, allowed are real ones; nothing was changed")
 
 
 def take_inventory(

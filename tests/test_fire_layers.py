@@ -155,7 +155,7 @@ def test_depthwise_filters_stay_unless_chosen_and_then_keep_their_shape(layer: A
     assert torch.equal(module[0].weight, old["0.weight"])
     assert [row.name for row in report.matrices] == ["1.weight"]
     assert report.left == ("0.weight", "0.bias", "1.bias")
-    assert "left as they were, depthwise convolutions (depthwise='project' gives" in str(report)
+    assert "left as they were, depthwise convolutions (depthwise='project' makes" in str(report)
     report = fire_(module, solver="exact", depthwise="project")
     for filter_now, filter_before in zip(module[0].weight.flatten(1), old["0.weight"].flatten(1), strict=True):
         assert filter_now.norm().item() == pytest.approx(1 / 3, rel=1e-5), "as long as a dense layer's filter"

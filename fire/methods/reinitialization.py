@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ..injected import Injected
-from ..matrices import Matrix, take_inventory
+from ..matrices import Matrix, refuse_not_real, take_inventory
 from ..network import MethodNetwork, Network, lies_in, refuse_missing_initial, refuse_unknown, renew_around_, restore_
 from .method import Method
 
@@ -70,7 +70,9 @@ class Reinitialization(Method, ABC):
         """The weight matrices in reach; an error names all in reach that nobody has declared."""
         inventory = take_inventory(module)
         inventory = replace(inventory, undeclared=tuple(filter(touches, inventory.undeclared)))
-        return [matrix for matrix in inventory.declared().matrices if touches(matrix.name)]
+        found = [matrix for matrix in inventory.declared(exclude=False).matrices if touches(matrix.name)]
+        refuse_not_real(found)
+        return found
 
     def _rewrite_and_reset(self, module: nn.Module, network: MethodNetwork) -> None:
         self.rewrite(module, network, self.touches(network))
