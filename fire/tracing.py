@@ -46,27 +46,31 @@ KNOWN = NONLINEAR | NORMS | POOLS | VIEWS | PLAIN
 class UnitsReport:
     """The hidden layers that methods and measures know of a module from now on, and the layers behind which none are.
 
-    Made to be printed.
+    `idle` are those of the latter on which no output of the pass depends: another pass may find theirs. Made to be
+    printed.
     """
 
     layers: tuple[HiddenLayer, ...]
     unknown: tuple[str, ...]
+    idle: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         known = ", ".join(f"{layer.name} ({math.prod(layer.shape)})" for layer in self.layers) or "none"
         passed_over = ", ".join(self.unknown) or "none"
+        idle = f"\nno output of this pass depends on these, so that another may show more: {', '.join(self.idle)}"
         return (
             f"hidden units known: {known}\nnone known behind (outputs, sums, or what is not unit by unit), which redo, "
-            f"cbp, snr and the measures dormant, dead and active pass over: {passed_over}"
+            f"cbp, snr and the measures dormant, dead and active pass over: {passed_over}{idle if self.idle else ''}"
         )
 
 
 def declare_units(module: nn.Module, *inputs: Any, **named: Any) -> UnitsReport:
     """Find hidden units by calling the module once with the inputs, and declare them: an attribute `plastic_units`.
 
+    That one pass is all it sees: layers that run in other passes are unknown, and so are other readers of units there.
     Buffers, random streams and modes are the same afterwards. What `hidden_layers` knew before stays as it was.
     """
-    traced = trace_units(module, *inputs, **named)
+    traced, graph = _trace(module, *inputs, **named)
     vars(module).pop("plastic_units", None)
     known = find_layers(module)
     covered = {layer.incoming[0].name for layer in known}
@@ -74,10 +78,13 @@ def declare_units(module: nn.Module, *inputs: Any, **named: Any) -> UnitsReport:
     vars(module)["plastic_units"] = partial(iter, (*known, *found))
     layers = hidden_layers(module)
     incoming = {layer.incoming[0].name for layer in layers}
-    others = [matrix for matrix in take_inventory(module).matrices if matrix.parameter not in incoming]
+    inventory = take_inventory(module)
     modules = {name for name, _ in module.named_modules()}
-    owners = [_owner(matrix.name, modules) for matrix in others]
-    return UnitsReport(layers, tuple(dict.fromkeys(owners)))
+    owners = {_owner(matrix.name, modules): None for matrix in inventory.matrices if matrix.parameter not in incoming}
+    # Weights that are made from others at each pass, too.
+    made = [_owner(name.partition(".parametrizations.")[0], modules) for name in inventory.undeclared]
+    unknown = tuple(owners | dict.fromkeys(made))
+    return UnitsReport(layers, unknown, tuple(name for name in unknown if _is_idle(module.get_submodule(name), graph)))
 
 
 def _owner(name: str, modules: Collection[str]) -> str:
@@ -87,12 +94,21 @@ def _owner(name: str, modules: Collection[str]) -> str:
     return name
 
 
+def _is_idle(layer: nn.Module, graph: "_Graph") -> bool:
+    learning = [parameter for parameter in layer.parameters() if parameter.requires_grad]
+    return bool(learning) and not any(id(parameter) in graph.uses for parameter in learning)
+
+
 def trace_units(module: nn.Module, *inputs: Any, **named: Any) -> tuple[HiddenLayer, ...]:
     """The hidden layers that a forward pass shows, without declaring them."""
+    return _trace(module, *inputs, **named)[0]
+
+
+def _trace(module: nn.Module, *inputs: Any, **named: Any) -> tuple[tuple[HiddenLayer, ...], "_Graph"]:
     with _Marks(module) as marks, _undisturbed(module):
         graph = _Graph.of(module(*inputs, **named))
     names = {id(parameter): name for name, parameter in module.named_parameters()}
-    return tuple(layer for source in marks.left if (layer := _layer(source, marks, graph, names)))
+    return tuple(layer for source in marks.left if (layer := _layer(source, marks, graph, names))), graph
 
 
 class _Mark(torch.autograd.Function):

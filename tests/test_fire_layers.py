@@ -213,6 +213,18 @@ def test_nothing_left_to_project_is_an_error_and_not_silence():
     with pytest.raises(ValueError, match=r"no matrix left to project; weight: frozen"):
         PlasticityManager([network_of(module)], Fire(), Never())
     PlasticityManager([network_of(module)], Fire(frozen="project"), Never())
+    biased = network_of(nn.Sequential(nn.Linear(4, 4), nn.ReLU()).requires_grad_(False), encoder=("1",), head=("1",))
+    with pytest.raises(ValueError) as caught:
+        PlasticityManager([biased], Fire(), Never())
+    assert "0.weight: frozen" in str(caught.value)
+    assert "bias" not in str(caught.value)
+    for method in ("reset", "shrink-perturb", "dash"):
+        with pytest.raises(ValueError, match="no weights to rewrite: all are frozen"):
+            PlasticityManager([biased], parse_method(method), Never())
+        with pytest.raises(ValueError, match="no weights to rewrite: scope=head holds none"):
+            PlasticityManager([biased], parse_method(f"{method}:scope=head"), Never())
+    with pytest.raises(ValueError, match=r"the head of network 'model' \(1\) has no weights"):
+        PlasticityManager([biased], parse_method("reset-head"), Never())
 
 
 def test_a_target_that_takes_no_gradients_is_projected_where_its_network_is():

@@ -301,6 +301,24 @@ def test_units_that_a_sequence_shows_keep_their_names():
     assert [layer.name for layer in hidden_layers(module)] == ["1"]
 
 
+def test_layers_that_the_pass_does_not_show_and_weights_made_from_others_are_named():
+    normed = nn.utils.parametrizations.weight_norm
+    layers = linear(later=nn.Linear(8, 2), normed=normed(nn.Linear(8, 3)), read=nn.Linear(8, 3))
+    layers |= {"old": nn.utils.spectral_norm(nn.Linear(8, 3)), "attention": nn.MultiheadAttention(8, 2)}
+    module = Written(
+        lambda m, x: (
+            m.two(h := torch.relu(m.one(x))),
+            m.normed(h.square()) + m.old(h) + h @ m.read.weight.mT,
+            m.attention(h, h, h),
+        ),
+        **layers,
+    )
+    report = declare_units(module, torch.randn(ROWS))
+    assert set(report.unknown) == {"one", "two", "later", "normed", "read", "old", "attention", "attention.out_proj"}
+    assert report.idle == ("later",)
+    assert str(report).splitlines()[2].endswith("so that another may show more: later")
+
+
 def test_a_module_may_declare_units_between_its_layers():
     class Block(nn.Module):
         def __init__(self) -> None:

@@ -43,6 +43,7 @@ class Dash(Reinitialization):
 
     def check(self, network: Network) -> None:
         super().check(network)
+        self.check_reach(network)
         for matrix in self.matrices(network.module, self.touches(network)):
             _kernel_dimensions(matrix, network.module)
 

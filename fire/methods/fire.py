@@ -72,7 +72,8 @@ class Fire(Reinitialization):
     def check(self, network: Network) -> None:
         super().check(network)
         selection = self.selection(network)
-        why = [f"{', '.join(names)}: {reason}" for reason, names in selection.skipped.items() if names]
+        said = {reason: names for reason, names in selection.skipped.items() if names and reason in SAID}
+        why = [f"{', '.join(names)}: {reason}" for reason, names in said.items()]
         if not selection.matrices and any(reason in selection.skipped for reason in (*CAVEATS.values(), NOT_CHOSEN)):
             raise ValueError(f"fire: network {network.name!r} has no matrix left to project; {'; '.join(why)}")
 

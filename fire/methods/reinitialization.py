@@ -45,6 +45,14 @@ class Reinitialization(Method, ABC):
             refuse_unknown(network.optimizer)
         refuse_missing_initial(network)
 
+    def check_reach(self, network: Network) -> None:
+        """Raise ValueError where nothing would be rewritten: for methods that leave frozen weights."""
+        scope, frozen = self.scoped(network), frozen_names(network.module)
+        within = [name for name, _ in network.module.named_parameters() if self.outside == "reset" or scope(name)]
+        if all(name in frozen for name in within):
+            why = "all are frozen (requires_grad is False)" if within else f"scope={self.scope} holds none"
+            raise ValueError(f"network {network.name!r} has no weights to rewrite: {why}")
+
     @torch.no_grad()
     def act(self, network: MethodNetwork) -> None:
         self._rewrite_and_reset(network.module, network)
