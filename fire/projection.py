@@ -67,7 +67,8 @@ class FireReport:
     stale: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return "\n".join([table(self.matrices), *self.lines()])
+        head = table(self.matrices) if self.matrices else "no weight matrix was projected"
+        return "\n".join([head, *self.lines()])
 
     def lines(self) -> list[str]:
         """One for each reason why something was left as it was, and for what is to be known or done now."""

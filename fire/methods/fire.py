@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import nn
 
-from ..matrices import EMBEDDING, NOT_CHOSEN, Inventory, Matrix, take_inventory
+from ..matrices import EMBEDDING, NOT_CHOSEN, PACKED, Inventory, Matrix, take_inventory
 from ..network import Network
 from ..patterns import (
     Patterns,
@@ -112,4 +112,4 @@ class Fire(Reinitialization):
         return [matrix for matrix in self.inventory(module).matrices if matrix.name in names]
 
 
-SAID = (*CAVEATS.values(), EMBEDDING, NOT_CHOSEN)
+SAID = (*CAVEATS.values(), EMBEDDING, NOT_CHOSEN, PACKED)
