@@ -38,6 +38,12 @@ class Matrix:
             raise ValueError(
                 f"matrix {self.name!r}: its view of shape {shape} does not end in (d_out, d_in) = {wanted}"
             )
+        if any(stride == 0 and size > 1 for size, stride in zip(self.view.shape, self.view.stride(), strict=True)):
+            raise ValueError(f"matrix {self.name!r}: its view shows the same entries several times, as expand() does")
+        if not self.kernel_positions >= 1:
+            raise ValueError(
+                f"matrix {self.name!r}: kernel_positions={self.kernel_positions} given; allowed is 1 or more"
+            )
         object.__setattr__(self, "view", self.view.detach())
 
     @property
@@ -77,17 +83,26 @@ def own_matrices(module: nn.Module) -> tuple[Iterable[Matrix], bool]:
     The most specific class that somebody or something knows decides.
     """
     if "plastic_matrices" in vars(module):
-        return vars(module)["plastic_matrices"](), True
+        return _records(vars(module)["plastic_matrices"](), "plastic_matrices()"), True
     for kind in type(module).__mro__:
         if kind in _registered:
-            return _registered[kind](module), True
+            return _records(_registered[kind](module), f"register_matrices: the function for {kind.__name__}"), True
         if "plastic_matrices" in vars(kind):
             break
         if kind in KNOWN:
             return KNOWN[kind](module), kind is nn.MultiheadAttention
     if isinstance(module, DeclaresMatrices):
-        return module.plastic_matrices(), True
+        return _records(module.plastic_matrices(), f"plastic_matrices() of {type(module).__name__}"), True
     return (_transposed(module), False) if is_transposed_linear(module) else ((), False)
+
+
+def _records(given: object, source: str) -> list[Matrix]:
+    """What somebody's function gave, or an error that says what it should have."""
+    records: list[Any] = list(given) if isinstance(given, Iterable) and not isinstance(given, Tensor) else [given]
+    for record in records:
+        if not isinstance(record, Matrix):
+            raise ValueError(f"{source} gives a {type(record).__name__}; allowed is to yield fire.Matrix records")
+    return records
 
 
 def _linear(module: nn.Linear) -> Iterator[Matrix]:

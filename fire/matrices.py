@@ -5,9 +5,10 @@ What torch's layers hold is known (layers.py). Any other module declares its mat
 guessing from a shape can invert the scale. The parts of an injected head that do not learn are left as they are.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parameter import is_lazy
@@ -38,6 +39,8 @@ EMBEDDING = "embedding"
 NORM = "gain or shift of a norm"
 CONSTANT = "part of an injected head that does not learn"
 NOT_NAMED = "not named by its module's plastic_matrices()"
+ATTENTION_BIAS = "bias that attention adds as one more key and value"
+PACKED = "packed weights that are no parameters, as of quantised modules"
 NOT_CHOSEN = "left out by name (include, exclude)"
 EMPTY = "empty"
 
@@ -55,11 +58,19 @@ class Inventory:
     reasons: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     module: nn.Module | None = field(default=None, repr=False, compare=False)
 
-    def declared(self) -> "Inventory":
-        """Itself, or an error that names every undeclared weight."""
+    def declared(self, exclude: bool = True) -> "Inventory":
+        """Itself, or an error that names every undeclared weight; with advice for callers that can `exclude` some."""
         if self.undeclared:
-            raise ValueError(message(self.undeclared, self.module or nn.Module()))
+            raise ValueError(message(self.undeclared, self.module or nn.Module(), exclude))
         return self
+
+
+def refuse_not_real(matrices: Iterable[Matrix]) -> None:
+    """Before anything is written: complex numbers, integers and packed weights have no nearest isometry here."""
+    for matrix in matrices:
+        if not matrix.view.is_floating_point():
+            kind = str(matrix.view.dtype).removeprefix("torch.")
+            raise ValueError(f"{matrix.name!r} holds {kind} numbers, allowed are real ones; nothing was changed")
 
 
 def take_inventory(
@@ -71,6 +82,8 @@ def take_inventory(
     it contains: "encoder", "*.query". `split` says how many equal projections a layer fuses along its outputs, or the
     size of each: {"*.c_attn": 3}, {"*.qkv_proj": (3072, 1024, 1024)}.
     """
+    if not isinstance(module, nn.Module):
+        raise ValueError(f"a {type(module).__name__} given; allowed is the torch.nn.Module that holds the weights")
     include, exclude = as_patterns(include), as_patterns(exclude)
     names: dict[int, list[str]] = {}
     for name, parameter in module.named_parameters(remove_duplicate=False):
@@ -103,9 +116,18 @@ def take_inventory(
         else:
             undeclared.append(name)
     reasons: dict[str, tuple[str, ...]] = {}
-    for name, reason in left.items():
+    for name, reason in (left | dict.fromkeys(_packed(module), PACKED)).items():
         reasons[reason] = (*reasons.get(reason, ()), name)
     return Inventory(tuple(matrices), tuple(left), tuple(undeclared), reasons, module)
+
+
+def _packed(module: nn.Module) -> list[str]:
+    """Modules of torch's quantisation, whose weights are behind a function."""
+    return [
+        name
+        for name, child in module.named_modules()
+        if "quantized" in type(child).__module__ and {"weight", "get_weight"} & {*dir(type(child))}
+    ]
 
 
 Pairs = list[tuple[Matrix, nn.Parameter]]
@@ -115,6 +137,7 @@ def _find(module: nn.Module, split: Sequence[tuple[str, Parts]]) -> tuple[Pairs,
     """Every matrix with its parameter; and, of parameters known to be something else, what they are, by their id."""
     found: Pairs = []
     divisible: list[str] = []  # what a split could mean
+    divided: dict[str, str] = {}  # modules that hold several matrices, and the names of these
     injected = [child for child in module.modules() if isinstance(child, Injected)]
     constant = {inner for head in injected for part in (head.old, head.frozen) for inner in part.modules()}
     settled = {id(parameter): CONSTANT for child in constant for parameter in child.parameters()}
@@ -126,6 +149,10 @@ def _find(module: nn.Module, split: Sequence[tuple[str, Parts]]) -> tuple[Pairs,
             raise ValueError(f"module {name!r} has no weights yet: call it once on a batch first")
         matrices, complete = own_matrices(child)
         own = [matrix for matrix in matrices if matrix.view.numel()]
+        if len(own) > 1:
+            divided[name] = ", ".join(matrix.name for matrix in own)
+            if complete and not isinstance(child, nn.MultiheadAttention):
+                _refuse_overlaps(own, module, name)
         if len(own) == 1 and getattr(child, "groups", 1) == 1:
             divisible.append(name)
             parts = next((parts for pattern, parts in split if matches(pattern, name)), None)
@@ -141,7 +168,15 @@ def _find(module: nn.Module, split: Sequence[tuple[str, Parts]]) -> tuple[Pairs,
         if complete or isinstance(child, LEFT_ALONE):
             kind = NOT_NAMED if complete else EMBEDDING if isinstance(child, EMBEDDINGS) else NORM
             settled.update((id(parameter), kind) for parameter in child.parameters(recurse=False))
+        if isinstance(child, nn.MultiheadAttention):
+            settled.update((id(each), ATTENTION_BIAS) for each in (child.bias_k, child.bias_v) if each is not None)
     for pattern, _ in split:
+        already = next((name for name in divided if matches(pattern, name)), None)
+        if already is not None and not any_matches((pattern,), divisible):
+            raise ValueError(
+                f"split: {already!r} holds several matrices, each of which is projected by itself without a split: "
+                f"{divided[already]}"
+            )
         check_pattern(pattern, divisible)
     return found, settled
 
@@ -159,6 +194,30 @@ def _divided(matrix: Matrix, name: str, parts: Parts) -> Iterator[Matrix]:
     views: Sequence[Tensor] = matrix.view.split(sizes, dim=-2)
     for index, (view, size) in enumerate(zip(views, sizes, strict=True)):
         yield replace(matrix, name=f"{matrix.name}.{index}", view=view, d_out=size)
+
+
+def _refuse_overlaps(matrices: Sequence[Matrix], module: nn.Module, name: str) -> None:
+    """What is in two matrices would be projected twice, and the first would not stay an isometry."""
+    taken: dict[int, tuple[Matrix, Tensor]] = {}
+    for matrix in matrices:
+        owner, view = _owner(matrix, module), matrix.view
+        first, seen = taken.setdefault(id(owner), (matrix, torch.zeros(_reach(owner), dtype=torch.bool)))
+        start = (view.data_ptr() - owner.data_ptr()) // view.element_size()
+        if start + _reach(view) > seen.numel():
+            raise ValueError(f"matrix {matrix.name!r} of module {name!r} goes on behind the end of its parameter")
+        part = seen.as_strided(view.shape, view.stride(), start)
+        if part.any():
+            raise ValueError(
+                f"matrices {first.name!r} and {matrix.name!r} of module {name!r} have entries in common, which would "
+                "be projected twice: give each entry to one of them"
+            )
+        part.fill_(True)
+        taken[id(owner)] = matrix, seen
+
+
+def _reach(tensor: Tensor) -> int:
+    """Of its first entry to its last, in memory."""
+    return 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
 
 
 def _owner(matrix: Matrix, module: nn.Module) -> nn.Parameter:

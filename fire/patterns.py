@@ -36,8 +36,19 @@ def as_patterns(patterns: Patterns) -> tuple[str, ...]:
 
 def as_split(split: Split) -> tuple[tuple[str, int | tuple[int, ...]], ...]:
     """Pairs of a pattern and its parts, which can be compared and hashed."""
-    pairs = split.items() if isinstance(split, Mapping) else tuple(split or ())
-    return tuple((pattern, parts if isinstance(parts, int) else tuple(parts)) for pattern, parts in pairs)
+    try:
+        pairs = split.items() if isinstance(split, Mapping) else tuple(split or ())
+        given = [(pattern, parts if isinstance(parts, int) else tuple(parts)) for pattern, parts in pairs]
+    except (TypeError, ValueError):
+        given = [("", ())]
+    for pattern, parts in given:
+        sizes = (parts,) if isinstance(parts, int) else parts
+        if not isinstance(pattern, str) or not sizes or not all(isinstance(size, int) for size in sizes):
+            raise ValueError(
+                f"split={split!r} given; allowed are numbers of equal parts or their sizes by name, such as "
+                '{"*.c_attn": 3} or {"*.qkv": (64, 16, 16)}'
+            )
+    return tuple(given)
 
 
 def read_patterns(text: str) -> tuple[str, ...]:

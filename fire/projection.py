@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import nn
 
-from .matrices import Inventory, Matrix, Patterns, Split, take_inventory
+from .matrices import Inventory, Matrix, Patterns, Split, refuse_not_real, take_inventory
 from .measures import singular_values
 from .polar import Solver, polar_factor
 from .report import MatrixReport, Snapshot, clock, table
@@ -23,7 +23,7 @@ Choice: TypeAlias = Literal["skip", "project"]
 CAVEATS = {
     "frozen": "frozen (requires_grad is False; frozen='project' projects them)",
     "tied": "tied to an embedding (tied='project' projects them, as the published language runs do)",
-    "depthwise": "depthwise convolutions (depthwise='project' gives each filter the length 1/sqrt(kernel positions))",
+    "depthwise": "depthwise convolutions (depthwise='project' makes each channel's filters orthogonal, of one length)",
 }
 SHOWN = 4  # names in a line about what all of them have in common
 FUSED = ("c_attn", "qkv", "qkv_proj", "to_qkv", "Wqkv")  # common names of query, key and value in one layer
@@ -50,6 +50,7 @@ class Selection:
                 chosen.append(matrix)
             else:
                 skipped[CAVEATS[caveat]] = (*skipped.get(CAVEATS[caveat], ()), matrix.name)
+        refuse_not_real(chosen)
         return cls(tuple(chosen), {**skipped, **inventory.reasons})
 
 
@@ -57,7 +58,7 @@ class Selection:
 class FireReport:
     """What `fire_` did to each matrix, and what it left as it was, all names and by the reason. Made to be printed.
 
-    `stale` are the modules whose running statistics are still those of the old weights.
+    `stale` are the modules whose running statistics may still be those of the old weights.
     """
 
     matrices: tuple[MatrixReport, ...]
@@ -66,7 +67,8 @@ class FireReport:
     stale: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return "\n".join([table(self.matrices), *self.lines()])
+        head = table(self.matrices) if self.matrices else "no weight matrix was projected"
+        return "\n".join([head, *self.lines()])
 
     def lines(self) -> list[str]:
         """One for each reason why something was left as it was, and for what is to be known or done now."""
@@ -85,7 +87,7 @@ def notes(projected: Iterable[str], stale: Iterable[str]) -> list[str]:
     if stale := tuple(stale):
         shown = ", ".join(stale if len(stale) <= SHOWN else [*stale[: SHOWN - 1], f"and {len(stale) - SHOWN + 1} more"])
         rows.append(
-            f"running statistics are still of the old weights: {shown}; before it is evaluated, train the "
+            f"running statistics may still be of the old weights: {shown}; before it is evaluated, train the "
             "module or call fire.refresh_statistics_(module, batches)"
         )
     return rows

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from .methods import Method
+from .nearest import nearest
 from .network import Network
 
 CLONED = "{name: value.detach().clone() for name, value in module.state_dict().items()}"
@@ -31,6 +32,7 @@ def refuse_unsound(networks: Sequence[Network]) -> None:
                     f"networks {other!r} and {network.name!r} share {theirs!r}, which an event would rewrite twice: "
                     "give it in one of them"
                 )
+        _check_parts(network)
         _check_initial(network)
         _check_optimizer(network, parameters)
         _check_companions(network)
@@ -56,6 +58,19 @@ def refuse_confused(networks: object, method: object, schedule: object) -> None:
         raise ValueError(f"the schedule is given as a number: give Every({schedule})")
     if isinstance(schedule, type) or not callable(getattr(schedule, "crossed", None)):
         raise ValueError(f"{schedule!r} given as the schedule: give Every(updates), At((step,)) or Never()")
+
+
+def _check_parts(network: Network) -> None:
+    """The names of encoder and head are those of modules, of which a method would otherwise find nothing."""
+    modules = [name for name, _ in network.module.named_modules() if name]
+    for part, names in (("encoder", network.encoder), ("head", network.head)):
+        if isinstance(names, str) or not isinstance(names, Sequence):
+            right = f"({names!r},)" if isinstance(names, str) else "a tuple of names"
+            raise ValueError(f"network {network.name!r}: {part}={names!r} given: give {part}={right}")
+        for name in names:
+            if name not in modules:
+                near = f"; nearest is {nearest(str(name), modules)}" if modules else ""
+                raise ValueError(f"network {network.name!r}: its {part} {name!r} is the name of no module in it{near}")
 
 
 def _check_initial(network: Network) -> None:

@@ -3,6 +3,7 @@
 Marks are put where layers with weights (linear, convolution) are entered and left. On the graph that autograd records,
 a layer's units are hidden ones where all that is computed of its output is computed unit by unit, an activation among
 it, and ends in other such layers: their weights are the outgoing ones. What is added to a residual stream is not.
+Norms count as unit by unit, though layer and group norms level a unit's values by those of the others.
 Nothing else of the module is called, and nothing is changed but for the declaration that `declare_units` leaves.
 """
 
@@ -18,12 +19,12 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from .matrices import take_inventory
-from .unit_weights import HiddenLayer, Weights, as_it_is, has_weight, layer_between, units_seen_by
+from .unit_weights import HiddenLayer, Weights, as_it_is, has_weight, layer_between, outputs, units_seen_by
 from .units import find_layers, hidden_layers
 
 Node: TypeAlias = Any  # of autograd's graph
 
-# Kinds of nodes, by autograd's names without "Backward" and what follows. All work unit by unit.
+# Kinds of nodes, by autograd's names without "Backward" and what follows. All keep units apart, as norms do.
 # fmt: off
 NONLINEAR = frozenset((
     "Relu", "LeakyRelu", "PreluKernel", "Elu", "Gelu", "Silu", "Mish", "Softplus", "Tanh", "Hardtanh", "Sigmoid",
@@ -45,27 +46,31 @@ KNOWN = NONLINEAR | NORMS | POOLS | VIEWS | PLAIN
 class UnitsReport:
     """The hidden layers that methods and measures know of a module from now on, and the layers behind which none are.
 
-    Made to be printed.
+    `idle` are those of the latter on which no output of the pass depends: another pass may find theirs. Made to be
+    printed.
     """
 
     layers: tuple[HiddenLayer, ...]
     unknown: tuple[str, ...]
+    idle: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         known = ", ".join(f"{layer.name} ({math.prod(layer.shape)})" for layer in self.layers) or "none"
         passed_over = ", ".join(self.unknown) or "none"
+        idle = f"\nno output of this pass depends on these, so that another may show more: {', '.join(self.idle)}"
         return (
             f"hidden units known: {known}\nnone known behind (outputs, sums, or what is not unit by unit), which redo, "
-            f"cbp, snr and the measures dormant, dead and active pass over: {passed_over}"
+            f"cbp, snr and the measures dormant, dead and active pass over: {passed_over}{idle if self.idle else ''}"
         )
 
 
 def declare_units(module: nn.Module, *inputs: Any, **named: Any) -> UnitsReport:
     """Find hidden units by calling the module once with the inputs, and declare them: an attribute `plastic_units`.
 
+    That one pass is all it sees: layers that run in other passes are unknown, and so are other readers of units there.
     Buffers, random streams and modes are the same afterwards. What `hidden_layers` knew before stays as it was.
     """
-    traced = trace_units(module, *inputs, **named)
+    traced, graph = _trace(module, *inputs, **named)
     vars(module).pop("plastic_units", None)
     known = find_layers(module)
     covered = {layer.incoming[0].name for layer in known}
@@ -73,10 +78,13 @@ def declare_units(module: nn.Module, *inputs: Any, **named: Any) -> UnitsReport:
     vars(module)["plastic_units"] = partial(iter, (*known, *found))
     layers = hidden_layers(module)
     incoming = {layer.incoming[0].name for layer in layers}
-    others = [matrix for matrix in take_inventory(module).matrices if matrix.parameter not in incoming]
+    inventory = take_inventory(module)
     modules = {name for name, _ in module.named_modules()}
-    owners = [_owner(matrix.name, modules) for matrix in others]
-    return UnitsReport(layers, tuple(dict.fromkeys(owners)))
+    owners = {_owner(matrix.name, modules): None for matrix in inventory.matrices if matrix.parameter not in incoming}
+    # Weights that are made from others at each pass, too.
+    made = [_owner(name.partition(".parametrizations.")[0], modules) for name in inventory.undeclared]
+    unknown = tuple(owners | dict.fromkeys(made))
+    return UnitsReport(layers, unknown, tuple(name for name in unknown if _is_idle(module.get_submodule(name), graph)))
 
 
 def _owner(name: str, modules: Collection[str]) -> str:
@@ -86,12 +94,21 @@ def _owner(name: str, modules: Collection[str]) -> str:
     return name
 
 
+def _is_idle(layer: nn.Module, graph: "_Graph") -> bool:
+    learning = [parameter for parameter in layer.parameters() if parameter.requires_grad]
+    return bool(learning) and not any(id(parameter) in graph.uses for parameter in learning)
+
+
 def trace_units(module: nn.Module, *inputs: Any, **named: Any) -> tuple[HiddenLayer, ...]:
     """The hidden layers that a forward pass shows, without declaring them."""
+    return _trace(module, *inputs, **named)[0]
+
+
+def _trace(module: nn.Module, *inputs: Any, **named: Any) -> tuple[tuple[HiddenLayer, ...], "_Graph"]:
     with _Marks(module) as marks, _undisturbed(module):
         graph = _Graph.of(module(*inputs, **named))
     names = {id(parameter): name for name, parameter in module.named_parameters()}
-    return tuple(layer for source in marks.left if (layer := _layer(source, marks, graph, names)))
+    return tuple(layer for source in marks.left if (layer := _layer(source, marks, graph, names))), graph
 
 
 class _Mark(torch.autograd.Function):
@@ -190,7 +207,7 @@ def _layer(source: Node, marks: _Marks, graph: _Graph, names: Mapping[int, str])
         return None
     if any(graph.uses.get(id(parameter), 0) > 1 for each in together for parameter in each.layer.parameters()):
         return None  # read elsewhere too
-    gains = _gains(region, source, names)
+    gains = _gains(region, place, names)
     kinds = [_kind(node) for node in region]
     if gains is None or not any(kind in NONLINEAR for kind in kinds):
         return None
@@ -225,20 +242,26 @@ def _followed(source: Node, marks: _Marks, graph: _Graph) -> tuple[list[Node], l
     return region, entered
 
 
-def _gains(region: list[Node], source: Node, names: Mapping[int, str]) -> list[str] | None:
+def _gains(region: list[Node], source: _Place, names: Mapping[int, str]) -> list[str] | None:
     """Parameters of norms before the activation, by name; None where something from elsewhere comes in.
 
-    Behind an activation a norm would hide which units are silent.
+    So, too, where a unit has no gain of its own, as in a norm over tokens. Behind an activation a norm would hide which
+    units are silent.
     """
+    convolution = isinstance(source.layer, _ConvNd)
+    last = ("NativeLayerNorm", "FusedRmsNorm")  # their gains are of the last dimensions, others' of the second
     gains: list[str] = []
     for node in region:
         for child, _ in node.next_functions:
-            if child is None or child is source or child in region:
+            if child is None or child is source.node or child in region:
                 continue
             kind = _kind(node)
             if not hasattr(child, "variable") or kind not in NORMS | {"PreluKernel"}:
                 return None
             if kind in NORMS:
+                of_units = not convolution if kind in last else convolution or len(source.shape) == 2
+                if not of_units or child.variable.shape != (outputs(source.layer),):
+                    return None
                 gains.append(names[id(child.variable)])
         if _kind(node) in NORMS and any(_kind(earlier) in NONLINEAR for earlier in _before(node, region)):
             return None

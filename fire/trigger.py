@@ -12,7 +12,7 @@ from typing import Literal, cast
 from .matrices import take_inventory
 from .nearest import nearest
 from .network import Network, lies_in
-from .units import hidden_layers
+from .units import hidden_layers, how_to_declare
 
 MEASURES: dict[str, str] = {
     "dormant": "share of units whose mean activation is at most a tenth of their layer's",
@@ -70,6 +70,9 @@ class Trigger:
                 f"measure {name!r} is unknown; known are {', '.join(MEASURES)}; nearest is {nearest(name, MEASURES)}"
             )
         chosen = [network for key, network in networks.items() if self.network in (None, key)]
+        reasons = [_never_taken(name, network) for network in chosen]
+        if reasons and all(reasons):
+            raise ValueError(f"{self} can never hold: {reasons[0]}")
         parts = [known for network in chosen for known in _parts(network)]
         changing = any(lies_in(part, network.head) for network in chosen)  # an injection makes new names there
         if part and part not in parts and not changing:
@@ -78,6 +81,17 @@ class Trigger:
     def __str__(self) -> str:
         network = f"{self.network}." if self.network else ""
         return f"{network}{self.measure}{self.sign}{self.threshold}"
+
+
+def _never_taken(measure: str, network: Network) -> str:
+    """Why a measure cannot be taken of a network; empty where it can."""
+    if measure in ("dormant", "dead", "active") and not hidden_layers(network.module):
+        return f"network {network.name!r} has no hidden units that are known{how_to_declare(network.module)}"
+    if measure in ("effective_rank", "stable_rank", "feature_norm") and not network.head:
+        return f"network {network.name!r} names no head (fire.Network: head=NAMES)"
+    if measure == "effective_learning_rate" and network.optimizer is None:
+        return f"network {network.name!r} has no optimizer"
+    return ""
 
 
 def _parts(network: Network) -> list[str]:

@@ -17,39 +17,45 @@ OLD_HOOKS = ((WeightNorm, "weight_norm", ("_g", "_v")), (SpectralNorm, "spectral
 NAMES = {"_WeightNorm": "weight_norm", "_SpectralNorm": "spectral_norm", "_Orthogonal": "orthogonal"}
 
 
-def message(undeclared: Sequence[str], module: nn.Module) -> str:
-    """One line about every weight in question."""
+def message(undeclared: Sequence[str], module: nn.Module, exclude: bool = True) -> str:
+    """One line about every weight in question; with advice to leave it out where the caller can `exclude` something."""
     derived = {name: origin for name, origin in _derived(module).items() if name in undeclared}
     plain = [name for name in undeclared if name not in derived]
-    return "; ".join([*([_about_plain(plain)] if plain else []), *_about_derived(derived)])
+    return "; ".join([*([_about_plain(plain, exclude)] if plain else []), *_about_derived(derived, exclude)])
 
 
-def _about_plain(names: Sequence[str]) -> str:
+def _about_plain(names: Sequence[str], can_exclude: bool) -> str:
     quoted = ", ".join(map(repr, names))
     what = f"weight {quoted}: its module does not say what matrices it holds"
     what = what if len(names) == 1 else f"weights {quoted}: their modules do not say what matrices they hold"
     these = ("the module", "the weight") if len(names) == 1 else ("each module", "the weights")
     exclude = repr(names[0]) if len(names) == 1 else repr(tuple(names))
-    return (
+    declare = (
         f"{what}; give {these[0]} a method plastic_matrices() that yields fire.Matrix records, or name its class to "
-        f"fire.register_matrices, or leave {these[1]} out (--reinit fire:exclude={'|'.join(names)}; fire_: "
-        f"exclude={exclude})"
+        "fire.register_matrices"
     )
+    if not can_exclude:
+        return declare
+    return f"{declare}, or leave {these[1]} out (--reinit fire:exclude={'|'.join(names)}; fire_: exclude={exclude})"
 
 
-def _about_derived(derived: Mapping[str, tuple[str, str, str, str]]) -> list[str]:
+def _about_derived(derived: Mapping[str, tuple[str, str, str, str]], can_exclude: bool) -> list[str]:
     """For each kind of normalisation, its modules and how it is taken off."""
     kinds: dict[tuple[str, str, str], list[str]] = {}
     for kind, remover, weight, owner in derived.values():
         owners = kinds.setdefault((kind, remover, weight), [])
         if owner not in owners:
             owners.append(owner)
-    return [
-        f"module{'s' * (len(owners) > 1)} {', '.join(map(repr, owners))}: {kind} makes {weight!r} from other tensors "
-        f"at each pass; take it off first ({_call(remover, owners[0], weight)}) and put it on again afterwards, or "
-        f"leave {'it' if len(owners) == 1 else 'them'} out (fire_: exclude={_shown(owners)})"
-        for (kind, remover, weight), owners in kinds.items()
-    ]
+    lines = []
+    for (kind, remover, weight), owners in kinds.items():
+        call, them = _call(remover, owners[0], weight), "it" if len(owners) == 1 else "them"
+        advice = f"take it off ({call})"
+        if can_exclude:
+            advice = f"take it off first ({call}) and put it on again afterwards, or leave {them} out (fire_: "
+            advice += f"exclude={_shown(owners)})"
+        named = f"module{'s' * (len(owners) > 1)} {', '.join(map(repr, owners))}"
+        lines.append(f"{named}: {kind} makes {weight!r} from other tensors at each pass; {advice}")
+    return lines
 
 
 def _call(remover: str, owner: str, weight: str) -> str:

@@ -220,3 +220,59 @@ def test_an_event_computes_the_gradient_once():
 
     PlasticityManager([network], Dash(), Never()).act(Position(0, 0), {"q": loss})
     assert len(passes) == 1
+
+
+class Tokens(nn.Module):
+    """A recurrent layer and two kinds of attention, with a bias in the module itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(5, 6, batch_first=True)
+        self.one = nn.MultiheadAttention(6, 2, batch_first=True)
+        self.other = nn.MultiheadAttention(6, 2, kdim=3, vdim=4, batch_first=True, add_bias_kv=True)
+        self.shift = nn.Parameter(torch.randn(6))
+        for attention in (self.one, self.other):
+            nn.init.normal_(attention.in_proj_bias)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        hidden, _ = self.lstm(inputs)
+        hidden, _ = self.one(hidden, hidden, hidden)
+        return self.other(hidden, inputs[..., :3], inputs[..., :4])[0] + self.shift
+
+
+def test_biases_of_gates_and_of_attention_shrink_each_by_its_own_factor_and_others_are_named():
+    torch.manual_seed(3)
+    module = Tokens()
+    inputs = torch.randn(4, 7, 5)
+    network = network_of(module, lambda: (module(inputs) - 1.0).square().mean())
+    gradients = torch.autograd.grad(network.loss(), list(module.parameters()))
+    downhill = {name: -g.numpy() for (name, _), g in zip(module.named_parameters(), gradients, strict=True)}
+    before = {name: value.numpy() for name, value in values(module).items()}
+    Dash(least=0.01).act(network)
+    for name in ("lstm.bias_ih_l0", "lstm.bias_hh_l0", "one.in_proj_bias", "other.in_proj_bias"):
+        after, factors = module.get_parameter(name).detach().numpy(), []
+        for start in range(0, len(after), 6):
+            rows = slice(start, start + 6)
+            factors.append(max(0.01, cosine(before[name][rows], downhill[name][rows])))
+            np.testing.assert_allclose(after[rows], before[name][rows] * factors[-1], rtol=1e-5, atol=1e-7)
+        assert len(set(factors)) > 1, name
+    named = "left as they were, not known to belong to a weight matrix: shift, other.bias_k, other.bias_v"
+    assert Dash().notes(network) == [named]
+    assert Dash().notes(make_q_network()) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "loss", "said"),
+    [
+        (nn.Linear(2, 2), lambda: torch.ones(()), "the loss has no gradient: give a function that returns one number"),
+        (nn.Linear(2, 2), lambda: torch.ones(3, requires_grad=True), "the loss has no gradient"),
+        (nn.Linear(2, 2), lambda: None, "the loss has no gradient"),
+        (nn.Linear(2, 2, dtype=torch.complex64), None, "'weight' holds complex64 numbers, allowed are real ones"),
+        (nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), None, r"pass; take it off \(.*'weight'\)\)$"),
+    ],
+)
+def test_what_dash_cannot_be_given_is_said_in_one_line_without_advice_that_it_does_not_take(module, loss, said):
+    network = network_of(module, loss)
+    with pytest.raises(ValueError, match=said) as caught:
+        (Dash().check if loss is None else Dash().ready)(network)
+    assert "exclude" not in str(caught.value)

@@ -155,7 +155,7 @@ def test_depthwise_filters_stay_unless_chosen_and_then_keep_their_shape(layer: A
     assert torch.equal(module[0].weight, old["0.weight"])
     assert [row.name for row in report.matrices] == ["1.weight"]
     assert report.left == ("0.weight", "0.bias", "1.bias")
-    assert "left as they were, depthwise convolutions (depthwise='project' gives" in str(report)
+    assert "left as they were, depthwise convolutions (depthwise='project' makes" in str(report)
     report = fire_(module, solver="exact", depthwise="project")
     for filter_now, filter_before in zip(module[0].weight.flatten(1), old["0.weight"].flatten(1), strict=True):
         assert filter_now.norm().item() == pytest.approx(1 / 3, rel=1e-5), "as long as a dense layer's filter"
@@ -213,6 +213,18 @@ def test_nothing_left_to_project_is_an_error_and_not_silence():
     with pytest.raises(ValueError, match=r"no matrix left to project; weight: frozen"):
         PlasticityManager([network_of(module)], Fire(), Never())
     PlasticityManager([network_of(module)], Fire(frozen="project"), Never())
+    biased = network_of(nn.Sequential(nn.Linear(4, 4), nn.ReLU()).requires_grad_(False), encoder=("1",), head=("1",))
+    with pytest.raises(ValueError) as caught:
+        PlasticityManager([biased], Fire(), Never())
+    assert "0.weight: frozen" in str(caught.value)
+    assert "bias" not in str(caught.value)
+    for method in ("reset", "shrink-perturb", "dash"):
+        with pytest.raises(ValueError, match="no weights to rewrite: all are frozen"):
+            PlasticityManager([biased], parse_method(method), Never())
+        with pytest.raises(ValueError, match="no weights to rewrite: scope=head holds none"):
+            PlasticityManager([biased], parse_method(f"{method}:scope=head"), Never())
+    with pytest.raises(ValueError, match=r"the head of network 'model' \(1\) has no weights"):
+        PlasticityManager([biased], parse_method("reset-head"), Never())
 
 
 def test_a_target_that_takes_no_gradients_is_projected_where_its_network_is():

@@ -1,11 +1,12 @@
 """Which matrices are found in a module, under which names and with which scale; what is left; what is refused."""
 
 import math
-from typing import Any
+import warnings
+from typing import Any, cast
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import fire
 from fire import Matrix, take_inventory
@@ -163,3 +164,85 @@ def test_a_declaration_that_does_not_fit_is_refused():
 
     with pytest.raises(ValueError, match="no view of a parameter"):
         take_inventory(Copies())
+
+
+class Registered(nn.Module):
+    """What stands for a module that somebody registers, with what its function gives."""
+
+    def __init__(self, given: Any) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(6, 4))
+        self.given = given
+
+    def plastic_matrices(self) -> Any:
+        return self.given(self.weight)
+
+
+def rows(weight: Tensor, *places: slice) -> list[Matrix]:
+    return [Matrix(f"weight.{index}", weight[place], *weight[place].shape) for index, place in enumerate(places)]
+
+
+REFUSED: dict[str, Any] = {
+    "plastic_matrices() of Registered gives a NoneType; allowed is to yield fire.Matrix": lambda weight: None,
+    "plastic_matrices() of Registered gives a Parameter; allowed is to yield": lambda weight: weight,
+    "plastic_matrices() of Registered gives a str; allowed is to yield": lambda weight: ["weight"],
+    "'weight': kernel_positions=0 given; allowed is 1": lambda weight: [Matrix("weight", weight, 6, 4, 0)],
+    "view shows the same entries several": lambda weight: [Matrix("weight", weight[0].expand(6, 4), 6, 4)],
+    "'weight.0' and 'weight.1' of module '' have entries in common": lambda weight: rows(
+        weight, slice(0, 4), slice(3, 6)
+    ),
+}
+
+
+@pytest.mark.parametrize("said", REFUSED)
+def test_wrong_declarations_are_refused_in_one_line_with_nothing_changed(said: str):
+    module = Registered(REFUSED[said])
+    before = module.weight.detach().clone()
+    with pytest.raises(ValueError) as caught:
+        fire.fire_(module)
+    assert said in str(caught.value)
+    assert torch.equal(module.weight, before)
+
+
+def test_matrices_side_by_side_in_one_parameter_are_no_overlap():
+    between = lambda weight: rows(weight, slice(0, 6, 2), slice(1, 6, 2))  # noqa: E731
+    assert len(fire.fire_(Registered(between)).matrices) == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: fire.fire_(cast(Any, nn.Linear(2, 2).state_dict())), "a OrderedDict given; allowed is the torch.nn"),
+        (lambda: fire.fire_(cast(Any, nn.Linear(2, 2).weight)), "a Parameter given; allowed is the torch.nn.Module"),
+        (lambda: fire.fire_(nn.Linear(2, 2), split=cast(Any, {"encoder": 2.0})), "split={'encoder': 2.0} given; all"),
+        (lambda: fire.fire_(nn.Linear(2, 2), split=cast(Any, "qkv")), "split='qkv' given; allowed are numbers"),
+        (lambda: fire.Fire(split=cast(Any, {"a": ("b",)})), "split={'a': ('b',)} given; allowed are numbers"),
+        (lambda: fire.fire_(nn.Linear(2, 2), split=cast(Any, {"a": ()})), "split={'a': ()} given; allowed are numbers"),
+        (
+            lambda: fire.fire_(nn.ModuleDict({"l": nn.LSTM(2, 2)}), split={"l": 4}),
+            "'l' holds several matrices, each of which is projected by itself without a split: weight_ih_l0.input, ",
+        ),
+        (
+            lambda: fire.fire_(nn.MultiheadAttention(4, 2), split={"": 3}),
+            "several matrices, each of which is projected by itself without a split: in_proj_weight.query, ",
+        ),
+    ],
+)
+def test_wrong_arguments_are_refused_in_one_line(call: Any, said: str):
+    with pytest.raises(ValueError) as caught:
+        call()
+    assert said in str(caught.value)
+
+
+def test_what_has_no_matrix_is_said_in_words_of_its_own():
+    attention = nn.MultiheadAttention(8, 2, add_bias_kv=True)
+    assert "bias that attention adds as one more key and value: bias_k, bias_v" in str(fire.fire_(attention))
+    assert str(fire.fire_(nn.LayerNorm(3))).startswith("no weight matrix was projected\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        packed = nn.Sequential(nn.Linear(4, 4), nn.LSTM(4, 4))
+        packed = torch.ao.quantization.quantize_dynamic(packed, {nn.Linear, nn.LSTM})
+    assert str(fire.fire_(packed)).splitlines() == [
+        "no weight matrix was projected",
+        "left as they were, packed weights that are no parameters, as of quantised modules: 0, 1",
+    ]

@@ -196,6 +196,17 @@ def test_deviation_takes_what_fire_takes():
         fire.deviation_from_isometry(torch.zeros(4, 3, 3, 3))
 
 
+def test_complex_weights_are_refused_by_name_before_anything_is_written():
+    module = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 3, dtype=torch.complex64))
+    initial = {name: value.clone() for name, value in module.state_dict().items()}
+    with pytest.raises(ValueError, match=r"'1\.weight' holds complex64 numbers, allowed are real ones; nothing was ch"):
+        fire.fire_(module)
+    with pytest.raises(ValueError, match=r"'1\.weight' holds complex64 numbers"):
+        fire.Fire().check(fire.Network("q", module, initial))
+    assert all(torch.equal(value, initial[name]) for name, value in module.state_dict().items())
+    assert [row.name for row in fire.fire_(module, exclude="1").matrices] == ["0.weight"]
+
+
 def test_attention_with_added_biases_is_known_to_the_end():
     report = fire.fire_(nn.MultiheadAttention(8, 2, add_bias_kv=True), solver="exact")
     assert "bias_k" in report.left

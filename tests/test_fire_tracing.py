@@ -98,6 +98,21 @@ FOUND: dict[str, tuple[Callable[[], Written], tuple[int, ...], list[str]]] = {
         IMAGES,
         ["one"],
     ),
+    "a norm of units": (
+        lambda: Written(lambda m, x: m.two(torch.relu(m.norm(m.one(x)))), **linear(norm=nn.LayerNorm(8))),
+        (2, 3, 5),
+        ["one"],
+    ),
+    "a norm of rows": (
+        lambda: Written(lambda m, x: m.two(torch.relu(m.norm(m.one(x)))), **linear(norm=nn.BatchNorm1d(8))),
+        ROWS,
+        ["one"],
+    ),
+    "a norm of channels": (
+        lambda: Written(lambda m, x: m.two(torch.relu(m.norm(m.one(x)))), **convolutions(norm=nn.GroupNorm(2, 4))),
+        IMAGES,
+        ["one"],
+    ),
     "pooled to one": (
         lambda: Written(
             lambda m, x: m.out(functional.adaptive_avg_pool2d(torch.relu(m.one(x)), 1).flatten(1)),
@@ -116,7 +131,7 @@ def test_units_are_found_and_their_weights_are_theirs(case: str):
     module, inputs = make().eval(), torch.randn(shape)
     report = declare_units(module, inputs)
     assert [layer.name for layer in report.layers] == wanted
-    check(module, lambda: module(inputs))
+    check(module, lambda: module(inputs), mixes=hasattr(module, "norm"))
 
 
 NOT_FOUND: dict[str, tuple[Callable[[], Written], tuple[int, ...]]] = {
@@ -154,6 +169,22 @@ NOT_FOUND: dict[str, tuple[Callable[[], Written], tuple[int, ...]]] = {
     "a norm behind the activation": (
         lambda: Written(lambda m, x: m.two(m.norm(torch.relu(m.one(x)))), **convolutions(norm=nn.BatchNorm2d(4))),
         IMAGES,
+    ),
+    "a norm over tokens and units": (
+        lambda: Written(lambda m, x: m.two(torch.relu(m.norm(m.one(x)))), **linear(norm=nn.LayerNorm([4, 8]))),
+        (3, 4, 5),
+    ),
+    "a norm over tokens": (
+        lambda: Written(lambda m, x: m.two(torch.relu(m.norm(m.one(x)))), **linear(norm=nn.BatchNorm1d(4))),
+        (3, 4, 5),
+    ),
+    "a norm over as many tokens as units": (
+        lambda: Written(lambda m, x: m.two(torch.relu(m.norm(m.one(x)))), **linear(norm=nn.BatchNorm1d(8))),
+        (3, 8, 5),
+    ),
+    "a norm of as many columns as channels": (
+        lambda: Written(lambda m, x: m.two(torch.relu(m.norm(m.one(x)))), **convolutions(norm=nn.LayerNorm(4))),
+        (2, 3, 4, 4),
     ),
     "positions first": (
         lambda: Written(
@@ -268,6 +299,24 @@ def test_units_that_a_sequence_shows_keep_their_names():
     module = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 2))
     declare_units(module, torch.randn(3, 5))
     assert [layer.name for layer in hidden_layers(module)] == ["1"]
+
+
+def test_layers_that_the_pass_does_not_show_and_weights_made_from_others_are_named():
+    normed = nn.utils.parametrizations.weight_norm
+    layers = linear(later=nn.Linear(8, 2), normed=normed(nn.Linear(8, 3)), read=nn.Linear(8, 3))
+    layers |= {"old": nn.utils.spectral_norm(nn.Linear(8, 3)), "attention": nn.MultiheadAttention(8, 2)}
+    module = Written(
+        lambda m, x: (
+            m.two(h := torch.relu(m.one(x))),
+            m.normed(h.square()) + m.old(h) + h @ m.read.weight.mT,
+            m.attention(h, h, h),
+        ),
+        **layers,
+    )
+    report = declare_units(module, torch.randn(ROWS))
+    assert set(report.unknown) == {"one", "two", "later", "normed", "read", "old", "attention", "attention.out_proj"}
+    assert report.idle == ("later",)
+    assert str(report).splitlines()[2].endswith("so that another may show more: later")
 
 
 def test_a_module_may_declare_units_between_its_layers():

@@ -6,7 +6,17 @@ import pytest
 import torch
 from torch import nn
 
-from fire import Network, Never, PlasticityManager, Position, Reset, Trigger, parse_trigger
+from fire import (
+    Network,
+    Never,
+    PlasticityManager,
+    Position,
+    Redo,
+    Reset,
+    Trigger,
+    declare_units,
+    parse_trigger,
+)
 from fire.measures import measure
 from fire.trigger import MEASURES
 
@@ -67,6 +77,28 @@ def test_a_name_that_does_not_exist_is_refused_with_the_nearest_at_the_start():
         manager_with(parse_trigger("critik.dormant>0.1"))
     with pytest.raises(ValueError, match=r"measure 'dorment' is unknown; .* nearest is dormant"):
         manager_with(parse_trigger("dorment/encoder.1>0.1"))
+
+
+def test_a_trigger_of_a_measure_that_is_never_taken_is_refused():
+    module = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 1))
+    bare = Network("q", module, {key: value.clone() for key, value in module.state_dict().items()})
+    for text, why in (
+        (
+            "q.dormant>0.1",
+            "q.dormant>0.1 can never hold: network 'q' has no hidden units that are known; ",
+        ),
+        ("effective_rank<5", "effective_rank<5.0 can never hold: network 'q' names no head"),
+        ("effective_learning_rate<5", "can never hold: network 'q' has no optimizer"),
+    ):
+        with pytest.raises(ValueError) as caught:
+            parse_trigger(text).check({"q": bare})
+        assert why in str(caught.value)
+        named = manager_with().networks["critic"]
+        parse_trigger("dormant>0.1").check({"q": bare, "critic": named})  # one network has them
+    declare_units(module, torch.randn(2, 4))
+    for refuse in (lambda: parse_trigger("dead>0").check({"q": bare}), lambda: Redo().check(bare)):
+        with pytest.raises(ValueError, match=r"known; fire\.declare_units found none either"):
+            refuse()
 
 
 def test_every_measure_that_is_listed_is_taken():

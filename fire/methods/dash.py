@@ -1,6 +1,7 @@
 """DASH: weights shrink by how far they point downhill, w <- w max(lambda, cos(w, -gradient of w)).
 
-w is a row of a matrix, a kernel of a convolution (of one input and output), or all biases of a layer; norms stay.
+w is a row of a matrix, a kernel of a convolution (of one input and output), or all biases of a layer, of a gate, or of
+attention's queries, keys or values; norms stay.
 
 Source: "DASH: Warm-Starting Neural Network Training in Stationary Settings without Loss of Plasticity", Shin, Oh, Cho
 and Yun, NeurIPS 2024, arXiv 2410.23495. There the gradient is an average over the chunks of a whole data set, in which
@@ -14,8 +15,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.rnn import RNNBase, RNNCellBase
 
-from ..matrices import Matrix
+from ..matrices import LEFT_ALONE, Matrix
 from ..measures import undisturbed
 from ..network import MethodNetwork, Network
 from .reinitialization import Reinitialization, Touches
@@ -41,6 +43,7 @@ class Dash(Reinitialization):
 
     def check(self, network: Network) -> None:
         super().check(network)
+        self.check_reach(network)
         for matrix in self.matrices(network.module, self.touches(network)):
             _kernel_dimensions(matrix, network.module)
 
@@ -53,15 +56,28 @@ class Dash(Reinitialization):
     def rewrite(self, module: nn.Module, network: MethodNetwork, touches: Touches) -> None:
         downhill = dict(network.prepared) or _downhill(network)  # where `ready` was not asked
         parameters = {name: parameter for name, parameter in module.named_parameters() if name in downhill}
+        shrunk: set[tuple[str, int | None]] = set()
         for matrix in self.matrices(module, touches):
             if matrix.parameter not in downhill:  # frozen
                 continue
             along = _seen_as(matrix.view, parameters[matrix.parameter], downhill[matrix.parameter])
             matrix.view.mul_(self._factors(matrix.view, along, _kernel_dimensions(matrix, module)))
-            bias = f"{matrix.name.rpartition('.')[0]}.bias".removeprefix(".")
-            if bias in downhill and touches(bias):
-                # Not again, where a module holds several matrices.
-                parameters[bias].mul_(self._factors(parameters[bias], downhill.pop(bias)))
+            bias, rows = _bias_of(matrix, module)
+            if bias in downhill and touches(bias) and (bias, rows.start) not in shrunk:
+                shrunk.add((bias, rows.start))  # not again, where a module holds several matrices
+                parameters[bias][rows].mul_(self._factors(parameters[bias][rows], downhill[bias][rows]))
+
+    def notes(self, network: Network) -> list[str]:
+        """Biases that belong to no matrix we know of are named, as those of layers that are registered."""
+        touches = self.touches(network)
+        matrices = self.matrices(network.module, touches)
+        treated = {matrix.parameter for matrix in matrices} | {_bias_of(each, network.module)[0] for each in matrices}
+        norms = [child for child in network.module.modules() if isinstance(child, LEFT_ALONE)]
+        known = {id(parameter) for norm in norms for parameter in norm.parameters(recurse=False)}
+        learning = [(name, each) for name, each in network.module.named_parameters() if each.requires_grad]
+        left = [name for name, each in learning if touches(name) and name not in treated and id(each) not in known]
+        rows = [f"left as they were, not known to belong to a weight matrix: {', '.join(left)}"] if left else []
+        return super().notes(network) + rows
 
     def _factors(self, weights: Tensor, downhill: Tensor, kernel_dimensions: int = 0) -> Tensor:
         """Of each vector in the last dimension; of each kernel, where the first dimensions are its positions."""
@@ -77,8 +93,28 @@ def _downhill(network: MethodNetwork) -> dict[str, Tensor]:
     learning = {name: parameter for name, parameter in network.module.named_parameters() if parameter.requires_grad}
     assert network.loss is not None, "the manager sees to it"
     with undisturbed(network):
-        gradients = torch.autograd.grad(network.loss(), list(learning.values()), materialize_grads=True)
+        value = network.loss()
+        if not isinstance(value, Tensor) or not value.requires_grad or value.numel() != 1:
+            raise ValueError("dash: the loss has no gradient: give a function that returns one number, not detached")
+        gradients = torch.autograd.grad(value, list(learning.values()), materialize_grads=True)
     return {name: -gradient for name, gradient in zip(learning, gradients, strict=True)}
+
+
+def _bias_of(matrix: Matrix, module: nn.Module) -> tuple[str, slice]:
+    """The name that the bias of a matrix's layer has, and which of its entries are this matrix's."""
+    owner_name, _, weight = matrix.parameter.rpartition(".")
+    owner = module.get_submodule(owner_name)
+    bias, rows = f"{matrix.name.rpartition('.')[0]}.bias", slice(None)
+    if isinstance(owner, RNNBase | RNNCellBase | nn.MultiheadAttention):
+        # One after another in one bias, in the order of the matrices.
+        stored = module.get_parameter(matrix.parameter)
+        first = (matrix.view.storage_offset() - stored.storage_offset()) // stored.stride(0)
+        bias = f"{owner_name}.{weight.replace('weight', 'bias')}"
+        if isinstance(owner, nn.MultiheadAttention):
+            first = first if weight == "in_proj_weight" else "qkv".index(weight[0]) * owner.embed_dim
+            bias = f"{owner_name}.in_proj_bias"
+        rows = slice(first, first + matrix.d_out)
+    return bias.removeprefix("."), rows
 
 
 def _kernel_dimensions(matrix: Matrix, module: nn.Module) -> int:

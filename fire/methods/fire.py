@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import nn
 
-from ..matrices import EMBEDDING, NOT_CHOSEN, Inventory, Matrix, take_inventory
+from ..matrices import EMBEDDING, NOT_CHOSEN, PACKED, Inventory, Matrix, take_inventory
 from ..network import Network
 from ..patterns import (
     Patterns,
@@ -72,7 +72,8 @@ class Fire(Reinitialization):
     def check(self, network: Network) -> None:
         super().check(network)
         selection = self.selection(network)
-        why = [f"{', '.join(names)}: {reason}" for reason, names in selection.skipped.items() if names]
+        said = {reason: names for reason, names in selection.skipped.items() if names and reason in SAID}
+        why = [f"{', '.join(names)}: {reason}" for reason, names in said.items()]
         if not selection.matrices and any(reason in selection.skipped for reason in (*CAVEATS.values(), NOT_CHOSEN)):
             raise ValueError(f"fire: network {network.name!r} has no matrix left to project; {'; '.join(why)}")
 
@@ -111,4 +112,4 @@ class Fire(Reinitialization):
         return [matrix for matrix in self.inventory(module).matrices if matrix.name in names]
 
 
-SAID = (*CAVEATS.values(), EMBEDDING, NOT_CHOSEN)
+SAID = (*CAVEATS.values(), EMBEDDING, NOT_CHOSEN, PACKED)

@@ -18,9 +18,9 @@ from torch import Tensor
 from ..activity import Watch, dormancy_scores
 from ..measures import undisturbed
 from ..network import MethodNetwork, Network, refuse_missing_initial, refuse_unknown
-from ..units import HiddenLayer, Weights, hidden_layers
+from ..units import HiddenLayer, Weights, hidden_layers, how_to_declare
 from .method import Method
-from .renewal import HOW_TO_DECLARE, begin_norms_anew_, drawn, forget_moments_, optimizer_state
+from .renewal import begin_norms_anew_, drawn, forget_moments_, optimizer_state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,8 @@ class Redo(Method):
 
     def check(self, network: Network) -> None:
         if not hidden_layers(network.module):
-            raise ValueError(f"redo: network {network.name!r} has no hidden layer that is known{HOW_TO_DECLARE}")
+            advice = how_to_declare(network.module)
+            raise ValueError(f"redo: network {network.name!r} has no hidden layer that is known{advice}")
         refuse_missing_initial(network)
         if network.optimizer is not None:
             refuse_unknown(network.optimizer, advice="")

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ..injected import Injected
-from ..matrices import Matrix, take_inventory
+from ..matrices import Matrix, refuse_not_real, take_inventory
 from ..network import MethodNetwork, Network, lies_in, refuse_missing_initial, refuse_unknown, renew_around_, restore_
 from .method import Method
 
@@ -45,6 +45,14 @@ class Reinitialization(Method, ABC):
             refuse_unknown(network.optimizer)
         refuse_missing_initial(network)
 
+    def check_reach(self, network: Network) -> None:
+        """Raise ValueError where nothing would be rewritten: for methods that leave frozen weights."""
+        scope, frozen = self.scoped(network), frozen_names(network.module)
+        within = [name for name, _ in network.module.named_parameters() if self.outside == "reset" or scope(name)]
+        if all(name in frozen for name in within):
+            why = "all are frozen (requires_grad is False)" if within else f"scope={self.scope} holds none"
+            raise ValueError(f"network {network.name!r} has no weights to rewrite: {why}")
+
     @torch.no_grad()
     def act(self, network: MethodNetwork) -> None:
         self._rewrite_and_reset(network.module, network)
@@ -70,7 +78,9 @@ class Reinitialization(Method, ABC):
         """The weight matrices in reach; an error names all in reach that nobody has declared."""
         inventory = take_inventory(module)
         inventory = replace(inventory, undeclared=tuple(filter(touches, inventory.undeclared)))
-        return [matrix for matrix in inventory.declared().matrices if touches(matrix.name)]
+        found = [matrix for matrix in inventory.declared(exclude=False).matrices if touches(matrix.name)]
+        refuse_not_real(found)
+        return found
 
     def _rewrite_and_reset(self, module: nn.Module, network: MethodNetwork) -> None:
         self.rewrite(module, network, self.touches(network))

@@ -7,17 +7,15 @@ import torch
 from torch import Tensor
 
 from ..network import MethodNetwork, Network, refuse_missing_initial, refuse_unknown
-from ..units import HiddenLayer, Weights, hidden_layers, new_draw
+from ..units import HiddenLayer, Weights, hidden_layers, how_to_declare, new_draw
 
-HOW_TO_DECLARE = "; fire.declare_units(module, inputs) finds those of most modules, or give it plastic_units()"
 Units = tuple[Tensor, ...]  # indices of some units of a layer: (units,), or (members, units) that broadcast
 
 
 def refuse_what_has_no_units(method: str, network: Network, renews: bool = True) -> None:
     if not hidden_layers(network.module):
-        raise ValueError(
-            f"{method}: network {network.name!r} has no hidden units whose weights are known{HOW_TO_DECLARE}"
-        )
+        advice = how_to_declare(network.module)
+        raise ValueError(f"{method}: network {network.name!r} has no hidden units whose weights are known{advice}")
     refuse_missing_initial(network)
     if renews and network.optimizer is not None:
         refuse_unknown(network.optimizer, advice="")

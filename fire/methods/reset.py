@@ -15,5 +15,9 @@ from .reinitialization import Reinitialization, Touches
 class Reset(Reinitialization):
     """Put initial values back: W <- W_0."""
 
+    def check(self, network: Network) -> None:
+        super().check(network)
+        self.check_reach(network)
+
     def rewrite(self, module: nn.Module, network: Network, touches: Touches) -> None:
         restore_(module, network.initial, touches)

@@ -33,6 +33,9 @@ class ResetHead(Method):
     def check(self, network: Network) -> None:
         if not network.head:
             raise ValueError(f"reset-head: network {network.name!r} names no head")
+        if not any(lies_in(name, network.head) for name, _ in network.module.named_parameters()):
+            head = ", ".join(network.head)
+            raise ValueError(f"reset-head: the head of network {network.name!r} ({head}) has no weights")
         if self.optimizer != "keep" and network.optimizer is not None:
             refuse_unknown(network.optimizer)
         refuse_missing_initial(network)

@@ -22,6 +22,10 @@ class ShrinkPerturb(Reinitialization):
         super().__post_init__()
         self.require(0.0 <= self.keep <= 1.0, "keep", "must lie between 0 and 1")
 
+    def check(self, network: Network) -> None:
+        super().check(network)
+        self.check_reach(network)
+
     def rewrite(self, module: nn.Module, network: Network, touches: Touches) -> None:
         for name, parameter in module.named_parameters():
             if touches(name):

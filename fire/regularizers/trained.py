@@ -118,7 +118,7 @@ def _inventory(module: nn.Module) -> _Inventory:
     parameters = list(module.parameters())
     addresses = [(id(parameter), parameter.data_ptr()) for parameter in parameters]
     if module not in _inventories or _inventories[module].addresses != addresses:
-        inventory = take_inventory(module).declared()
+        inventory = take_inventory(module).declared(exclude=False)
         matrices = [TrainedMatrix(matrix, module.get_parameter(matrix.parameter)) for matrix in inventory.matrices]
         vectors = [vector for name in inventory.left if (vector := _vector(module, name))]
         biases = [vector for vector in vectors if "bias" in vector.name.rpartition(".")[2]]
