@@ -9,6 +9,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from numbers import Real
 from typing import Any, TypeAlias
 
 import torch
@@ -28,6 +29,10 @@ from .units import hidden_layers
 Copies: TypeAlias = tuple[Sequence[Network], Mapping[str, Loss]]
 Rehearsal: TypeAlias = Callable[[], Copies]
 
+HOW_TO_FORK = (
+    "; what takes no generator, as torch.svd_lowrank, goes after torch.manual_seed(int(torch.randint(2**40, (), "
+    "generator=network.generator))), both under `with torch.random.fork_rng():`"
+)
 HOOKS = ("check", "begin", "ready", "restructure", "act", "after_step", "penalty", "figures")
 EVERY_STEP = (("after_step", "acts_every_step"), ("penalty", "has_penalty"))
 
@@ -109,16 +114,19 @@ def _try(method: Method, make: Rehearsal, seed: int) -> list[str]:
             f"{name} does not do the same twice from one seed, so that no run of it could be repeated: let it draw "
             "from network.generator alone, and keep what it remembers in network.memory"
         )
+    notes = []
     if first.foreign and same_values(first.values, rehearsed(make(), seed + 2**20).values):
-        raise ValueError(
-            f"{name} draws the same for every seed and at every event, from a generator of its own: let it draw from "
-            "network.generator"
+        notes.append(
+            f"{name} draws the same for every seed and at every event, from a generator of its own: where that is not "
+            "meant, let it draw from network.generator"
         )
     if first.acted and not first.changed:
         own = [attribute for attribute in vars(type(method)) if not attribute.startswith("_")]
         near = "" if {"act", "rewrite", *(hook for hook, _ in EVERY_STEP)} & set(own) else _nearest_hook(own)
-        return [f"{name} changed nothing when it was tried on the networks of the first day{near}"]
-    return []
+        notes.append(
+            f"{name} changed nothing when it was tried on the networks of the first day, which may be right{near}"
+        )
+    return notes
 
 
 def _nearest_hook(own: Sequence[str]) -> str:
@@ -213,7 +221,7 @@ class _Call:
             before = replace(before, memory=Before.of(self.network).memory)
         fault = before.fault()
         if stream := moved(streams):
-            fault = f"draws from {stream}: let it draw from network.generator"
+            fault = f"draws from {stream}: let it draw from network.generator{HOW_TO_FORK}"
         after_step = self.hook == "after_step" and self.network.target is not None
         if not fault and after_step and not same_values(target, self._target()):
             fault = "wrote to the target, which follows by itself after a step"
@@ -260,9 +268,10 @@ def _check_penalty(method: Method, network: MethodNetwork) -> None:
         raise ValueError(f"{what} gives {kind}: give one number as a tensor, such as a sum()")
     if not term.isfinite():
         raise ValueError(f"{what} gives {float(term)}")
-    if not term.requires_grad:
+    if not term.requires_grad and term:  # 0 is what one gives for a network that is left alone
         raise ValueError(
-            f"{what} gives a number without a gradient, which changes nothing: compute it of the parameters"
+            f"{what} gives a number without a gradient, which changes nothing: compute it of the parameters, "
+            "or return None"
         )
     if not same_values(_without_memory(before), _without_memory(values_of(network))):
         raise ValueError(f"{what} wrote to the network: a penalty is a term of the loss alone")
@@ -276,7 +285,7 @@ def _check_numbers(method: Method, network: MethodNetwork, hook: str, found: Any
     if not isinstance(found, Mapping):
         raise ValueError(f"{what} gives a {type(found).__name__}: give a dictionary of numbers by name, or nothing")
     for key, value in found.items():
-        fits = isinstance(value, int | float) or (tensors and isinstance(value, Tensor) and value.numel() == 1)
+        fits = isinstance(value, Real) or (tensors and isinstance(value, Tensor) and value.numel() == 1)
         if not isinstance(key, str) or not fits:
             raise ValueError(f"{what} gives {key!r} as a {type(value).__name__}: give a number, as by float(value)")
 
