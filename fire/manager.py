@@ -12,6 +12,7 @@ from .aliases import ManagerAliases, renamed
 from .event import Event, NetworkReport, numbers
 from .given import known_name, refuse_computed_losses, refuse_confused_lists
 from .measures import Run, measure
+from .method_class import check_class
 from .methods import Method
 from .network import Loss, MethodNetwork, Network
 from .record import Record, built_in, change_again, restructures
@@ -20,7 +21,7 @@ from .schedule import Position, Schedule
 from .soundness import refuse_confused, refuse_foreign_targets, refuse_unsound
 from .spelling import spell
 from .told import Told, refuse_idle_schedule
-from .trial import Rehearsal, check, check_class, try_methods, warn_of
+from .trial import Rehearsal, check, try_methods, warn_of
 from .trigger import Trigger
 from .units import hidden_layers
 

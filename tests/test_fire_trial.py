@@ -13,7 +13,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fire import Method, MethodNetwork, Network, Never, NoMethod, PlasticityManager, Position, Reinitialization
+from fire import (
+    Method,
+    MethodNetwork,
+    Network,
+    Never,
+    NoMethod,
+    PlasticityManager,
+    Position,
+    Reinitialization,
+    parse_method,
+)
 from fire.in_place import values_of
 from fire.streams import global_streams, moved
 from tests.fixtures.small_q_network import FRAMES, make_network, trained_network
@@ -137,10 +147,57 @@ class Rewrites(Reinitialization):
 
 @dataclass(frozen=True, kw_only=True)
 class Idle(Method):
-    """Has another name for what it does."""
+    """Does nothing yet."""
 
-    def acts(self, network: MethodNetwork) -> None:
-        first(network).mul_(0.5)
+    def act(self, network: MethodNetwork) -> None:
+        first(network).mul_(1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foreign(LeavesAlone):
+    """A penalty of parameters that are none of the network's."""
+
+    def penalty(self, network: MethodNetwork) -> Tensor:
+        return nn.Parameter(torch.ones(3)).sum()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flat(LeavesAlone):
+    """A penalty that is the same wherever the parameters are."""
+
+    def penalty(self, network: MethodNetwork) -> Tensor:
+        return 1 + 0 * first(network).sum()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regenerative(LeavesAlone):
+    """One that begins at zero."""
+
+    def penalty(self, network: MethodNetwork) -> Tensor:
+        name, parameter = next(network.module.named_parameters())
+        return (parameter - network.initial[name]).square().sum()
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        (Foreign(), "depends on none of the network's own parameters"),
+        (Flat(), "has a gradient of zero on the networks of the first day, which may be right"),
+        (Regenerative(), ""),
+    ],
+)
+def test_a_penalty_that_pulls_at_nothing_is_said_to(method: Method, said: str):
+    notes = PlasticityManager([make_network()], NoMethod(), Never(), [method], rehearsal=rehearsal).notes
+    assert [said in note for note in notes] == ([True] if said else [])
+
+
+def test_a_class_that_is_not_frozen_is_told_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "not_frozen.py").write_text(
+        "import dataclasses\nimport fire\n\n\n@dataclasses.dataclass\nclass Mine(fire.Method):\n    a: int = 1\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match=r"frozen one: write @dataclass\(frozen=True, kw_only=True\) above the class"):
+        parse_method("not_frozen:Mine")
 
 
 def test_numpys_numbers_can_be_stored():
@@ -173,9 +230,8 @@ def test_what_is_right_is_taken_and_no_stream_or_weight_moves(method: Method, re
 
 def test_one_that_does_nothing_is_said_to(recwarn: pytest.WarningsRecorder):
     manager = PlasticityManager([make_network()], Idle(), Never())
-    wanted = "changed nothing when it was tried on the networks of the first day, which may be right: it has no act(), only acts(); "
     assert [str(warning.message) for warning in recwarn.list] == manager.notes
-    assert f"{wanted}nearest is act" in manager.notes[0]
+    assert "changed nothing when it was tried on the networks of the first day, which may be right" in manager.notes[0]
 
 
 @dataclass(frozen=True, kw_only=True)
