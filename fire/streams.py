@@ -60,16 +60,16 @@ class Draws(TorchFunctionMode):
 
 
 class _InPlaceOf(type):
-    """A class in the place of another, whose objects it makes, and knows for its own."""
+    """A class in the place of another, whose objects it makes, and knows for its own; subclasses are as usual."""
 
     kind: type
     make: Callable[..., Any]
 
     def __call__(cls, *arguments: Any, **named: Any) -> Any:
-        return cls.make(*arguments, **named)
+        return (cls.make if "make" in vars(cls) else super().__call__)(*arguments, **named)
 
     def __instancecheck__(cls, value: object) -> bool:
-        return isinstance(value, cls.kind)
+        return isinstance(value, cls.kind) if "kind" in vars(cls) else super().__instancecheck__(value)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from fire import (
     parse_method,
 )
 from fire.in_place import values_of
-from fire.streams import global_streams, moved
+from fire.streams import global_streams, moved, noting
 from tests.fixtures.small_q_network import FRAMES, make_network, trained_network
 from tests.fixtures.wrong_methods import WRONG, first
 from train_dqn import train
@@ -125,6 +125,17 @@ class Forks(Method):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Hooked(Method):
+    """Watches by a hook of its own from the beginning on."""
+
+    def begin(self, network: MethodNetwork) -> None:
+        next(network.module.children()).register_forward_hook(lambda module, inputs, output: None)
+
+    def act(self, network: MethodNetwork) -> None:
+        first(network).mul_(0.5)
+
+
+@dataclass(frozen=True, kw_only=True)
 class LeavesAlone(Method):
     """A penalty of nothing, for a network that it is not for."""
 
@@ -215,7 +226,7 @@ def rehearsal() -> tuple[list[Network], dict[str, Any]]:
     return [network], {"q": loss}
 
 
-@pytest.mark.parametrize("method", [Noise(), DeviceNoise(), Downhill(), Rewrites(), Forks(), LeavesAlone()])
+@pytest.mark.parametrize("method", [Noise(), DeviceNoise(), Downhill(), Rewrites(), Forks(), Hooked(), LeavesAlone()])
 def test_what_is_right_is_taken_and_no_stream_or_weight_moves(method: Method, recwarn: pytest.WarningsRecorder):
     network, streams = make_network(), global_streams()
     before = values_of(MethodNetwork.of(network))
@@ -274,6 +285,22 @@ def test_networks_that_cannot_be_copied_are_said_and_not_refused():
     manager = PlasticityManager([make_network()], Noise(), Never(), rehearsal=fail)
     wanted = ":Noise was not tried beforehand: no copy of the networks can be made (RuntimeError: no copy)"
     assert [wanted in note for note in manager.notes] == [True]
+
+
+def test_classes_of_generators_are_what_they_are_while_draws_are_noted():
+    before = random.Random(0)
+    with noting(set()) as draws:
+
+        class Mine(random.Random):
+            pass
+
+        assert isinstance(before, random.Random)
+        assert isinstance(Mine(0), Mine)
+        assert not isinstance(before, Mine)
+        assert not draws.foreign
+        assert type(random.Random(0)) is type(before)
+        assert draws.foreign
+    assert type(Mine(0)) is Mine
 
 
 @pytest.mark.parametrize("draw", [torch.rand, np.random.rand, lambda count: random.random()])
