@@ -82,6 +82,11 @@ def _network_report(record: Any) -> NetworkReport:
     return NetworkReport(name, matrices, seconds, {key: entry(outcome, key, float) for key in outcome})
 
 
+def numbers(outcome: Mapping[str, Any]) -> dict[str, float]:
+    """Python's own numbers, which can be stored, in place of numpy's."""
+    return {key: value if isinstance(value, int) else float(value) for key, value in outcome.items()}
+
+
 def finite(value: Any) -> Any:
     """Strict JSON: a number that is none, of a network that diverged, becomes null."""
     if isinstance(value, Mapping):

@@ -3,7 +3,7 @@
 Optimizers, targets, companions and captured graphs hold on to tensors: values may change, tensors may not.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,8 @@ class Before:
     initial: Mapping[str, Tensor]
     modes: Mapping[str, bool]
     memory: Mapping[str, tuple[tuple[int, ...], torch.dtype]]
+    hooks: Mapping[str, int]
+    stepped: Sequence[Sequence[int]]  # parameters of each group of the optimizer
 
     @classmethod
     def of(cls, network: MethodNetwork) -> "Before":
@@ -54,6 +56,8 @@ class Before:
                 for name, value in network.memory.items()
                 if isinstance(value, Tensor)
             },
+            _hooks(network.module),
+            _stepped(network),
         )
 
     def fault(self) -> str | None:
@@ -74,6 +78,11 @@ class Before:
         for name, module in self.network.module.named_modules():
             if module.training != self.modes.get(name, module.training):
                 return f"left {name or 'the module'} in {'training' if module.training else 'evaluation'} mode"
+        for name, count in _hooks(self.network.module).items():
+            if count > self.hooks.get(name, count):
+                return f"left a hook on {name or 'the module'}: remove it where it was made, by handle.remove()"
+        if _stepped(self.network) != self.stepped:
+            return "changed which parameters the optimizer steps: what it holds stays as it is, but for their values"
         return self._memory_fault()
 
     def _memory_fault(self) -> str | None:
@@ -88,6 +97,17 @@ class Before:
         if gone := sorted(self.memory.keys() - memory.keys()):
             return f"removed {gone[0]!r} from network.memory, which a resumed run has"
         return None
+
+
+def _hooks(module: nn.Module) -> dict[str, int]:
+    """How many hooks there are on each part of a module."""
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return {name: sum(len(getattr(part, kind, ())) for kind in kinds) for name, part in module.named_modules()}
+
+
+def _stepped(network: MethodNetwork) -> list[list[int]]:
+    groups: list[dict[str, Any]] = getattr(network.optimizer, "param_groups", [])
+    return [[id(parameter) for parameter in group["params"]] for group in groups]
 
 
 def values_of(network: MethodNetwork) -> dict[str, Tensor]:

@@ -9,8 +9,10 @@ from torch import Tensor
 
 from .activity import Watch
 from .aliases import ManagerAliases, renamed
-from .event import Event, NetworkReport
+from .event import Event, NetworkReport, numbers
+from .given import known_name, refuse_computed_losses, refuse_confused_lists
 from .measures import Run, measure
+from .method_class import check_class
 from .methods import Method
 from .network import Loss, MethodNetwork, Network
 from .record import Record, built_in, change_again, restructures
@@ -19,7 +21,7 @@ from .schedule import Position, Schedule
 from .soundness import refuse_confused, refuse_foreign_targets, refuse_unsound
 from .spelling import spell
 from .told import Told, refuse_idle_schedule
-from .trial import Rehearsal, check, check_class, try_methods, warn_of
+from .trial import Rehearsal, check, try_methods, warn_of
 from .trigger import Trigger
 from .units import hidden_layers
 
@@ -64,6 +66,7 @@ class PlasticityManager(ManagerAliases):
         rehearsal: Rehearsal | None = None,
     ) -> None:
         refuse_confused(networks, method, schedule)
+        refuse_confused_lists(regularizers, triggers)
         refuse_unsound(networks)
         self.networks = {network.name: network for network in networks}
         if len(self.networks) < len(networks):
@@ -95,7 +98,6 @@ class PlasticityManager(ManagerAliases):
         if twice := next((one for one in self._methods if kinds.count(type(one)) > 1), None):
             raise ValueError(f"{spell(twice).partition(':')[0]} is given twice")
         self._given: list[tuple[Method, dict[str, MethodNetwork]]] = []  # each method and its networks
-        self._restored = False
         self.notes = try_methods(self._methods, networks, rehearsal, seed)  # sentences on what is odd, and allowed
         if rehearsal is None:
             warn_of(self.notes)
@@ -168,12 +170,14 @@ class PlasticityManager(ManagerAliases):
         Methods that look at activations or gradients need `losses`: for each network, by its name, a function that runs
         the module on examples and returns its training loss.
         """
-        self._told.begin(position if self._restored else Position(0, 0))
+        refuse_computed_losses(losses or {})
+        self._told.begin(position)
         self._told.require(position, tuple(self.networks), patience=1)
         networks = self._ready(losses or {})
         structure = self._structure()
         self.close()  # a network may be copied in parts
         reports = tuple(self._act_on(network) for network in networks)
+        self._told.versions = None  # of weights that an event has changed
         now = self._structure()
         changed = tuple(name for name in now if now[name] != structure[name])
         event = Event(position, spell(self.method), reports, sum(one.seconds for one in reports), changed, self.unit)
@@ -186,6 +190,12 @@ class PlasticityManager(ManagerAliases):
         else:
             self.watch()
         return event
+
+    def attached(self, yes: bool) -> None:
+        """Whether hooks tell of every step from here on; ValueError where they do already."""
+        if yes and self._told.attached:
+            raise ValueError("attach(manager) was called before, so that every step would count twice: detach() first")
+        self._told.attached = yes
 
     def _ready(self, losses: Losses) -> list[MethodNetwork]:
         """The networks, with their losses, for the method that acts at events; ValueError where one is not ready."""
@@ -216,25 +226,32 @@ class PlasticityManager(ManagerAliases):
         probe = next(network.module.parameters())
         started = clock(probe)
         self.method.restructure(network)
-        outcome = self.method.act(network) or {}
+        outcome = numbers(self.method.act(network) or {})
         seconds = clock(probe) - started
         kept = [matrix for matrix in self.method.inventory(network.module).matrices if matrix.name in before]
         values = {matrix.name: before[matrix.name].singular_values_now(matrix) for matrix in kept}
         rows = tuple(before[matrix.name].compare(matrix, values[matrix.name][1]) for matrix in kept)
         notes = tuple(self.method.notes(network))
-        return NetworkReport(network.name, rows, seconds, dict(outcome), values, notes)
+        return NetworkReport(network.name, rows, seconds, outcome, values, notes)
 
     def after_step(self, network_name: str) -> None:
-        self._told.hear("after_step")
+        if self._told.attached and self.acts_every_step:
+            raise ValueError("attach(manager) calls after_step at every step already: call it nowhere else")
+        self.follow_step(network_name)
+
+    def follow_step(self, network_name: str) -> None:
+        """What `after_step` does, and the hooks of `attach` ask for."""
+        self._told.hear("after_step", known_name(network_name, self.networks))
         for method, networks in self._given:
             if method.acts_every_step:
                 method.after_step(networks[network_name])
             if isinstance(watch := networks[network_name].activations, Watch):
+                self._told.watched(method, network_name, len(watch))
                 watch.forget()
 
     def penalty(self, network_name: str) -> Tensor | None:
         """What the methods add to the network's loss; None where they add nothing."""
-        self._told.hear("penalty")
+        self._told.hear("penalty", known_name(network_name, self.networks))
         total = None
         for method, networks in self._given:
             term = method.penalty(networks[network_name]) if method.has_penalty else None
@@ -247,6 +264,8 @@ class PlasticityManager(ManagerAliases):
 
         `runs` are functions that run the networks on more examples than losses are of, for the rank of features.
         """
+        refuse_computed_losses(losses)
+        self._told.measured(self.networks.values())
         found: dict[str, float] = {}
         for name, network in self.networks.items():
             values = measure(network, self.references.get(name), hessian, losses.get(name), (runs or {}).get(name))
@@ -274,7 +293,7 @@ class PlasticityManager(ManagerAliases):
         record = Record.from_state(state, lambda spelling: restructures(self._recorded(spelling)), self.unit)
         self.close()
         change_again(self.networks, record.changes, self._recorded)
-        self.events, self._restored = record, True
+        self.events = record
         self._begin()
 
     def tensors(self) -> dict[str, Tensor]:
@@ -293,7 +312,7 @@ class PlasticityManager(ManagerAliases):
     @torch.no_grad()
     def load_tensors(self, saved: Mapping[str, Tensor]) -> None:
         """Load them, once the networks have theirs. A method that the saved run did not have begins here."""
-        self._restored = True
+        self._told.versions = None
         for method, prefix, network in self._prefixed():
             assert network.generator is not None
             if not any(key.startswith(f"{prefix}.") for key in saved):

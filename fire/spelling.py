@@ -114,7 +114,9 @@ def _imported(module: str, class_name: str) -> type[Method]:
         kind = getattr(importlib.import_module(module), class_name)
     except (Exception, SystemExit) as error:  # whatever somebody's module does
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise ValueError(f"method {module}:{class_name} cannot be imported: {reason}") from error
+        frozen = "non-frozen dataclass from a frozen" in reason
+        hint = ": write @dataclass(frozen=True, kw_only=True) above the class" if frozen else ""
+        raise ValueError(f"method {module}:{class_name} cannot be imported: {reason}{hint}") from error
     if not (isinstance(kind, type) and issubclass(kind, Method)):
         raise ValueError(f"{module}:{class_name} is not a subclass of fire.Method")
     return kind

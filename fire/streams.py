@@ -3,7 +3,7 @@
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
@@ -44,7 +44,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 class Draws(TorchFunctionMode):
-    """Notes generators other than the given ones that something is drawn from: torch's here, numpy's in `noting`."""
+    """Notes generators other than the given ones that something is drawn from: torch's here, others in `noting`."""
 
     def __init__(self, given: set[int]) -> None:
         super().__init__()
@@ -59,6 +59,19 @@ class Draws(TorchFunctionMode):
         return function(*arguments, **(named or {}))
 
 
+class _InPlaceOf(type):
+    """A class in the place of another, whose objects it makes, and knows for its own; subclasses are as usual."""
+
+    kind: type
+    make: Callable[..., Any]
+
+    def __call__(cls, *arguments: Any, **named: Any) -> Any:
+        return (cls.make if "make" in vars(cls) else super().__call__)(*arguments, **named)
+
+    def __instancecheck__(cls, value: object) -> bool:
+        return isinstance(value, cls.kind) if "kind" in vars(cls) else super().__instancecheck__(value)
+
+
 @contextmanager
 def noting(given: set[int]) -> Iterator[Draws]:
     """Note what is drawn from, by the way of other generators than these, by their `id`."""
@@ -71,9 +84,14 @@ def noting(given: set[int]) -> Iterator[Draws]:
 
         return call
 
-    if (numpy := sys.modules.get("numpy")) is None:
-        with draws:
-            yield draws
-        return
-    with draws, patch.object(numpy.random, "default_rng", noted(numpy.random.default_rng)):
+    def noted_class(kind: type) -> type:
+        return _InPlaceOf(kind.__name__, (kind,), {"kind": kind, "make": staticmethod(noted(kind))})
+
+    with ExitStack() as stack:
+        stack.enter_context(draws)
+        stack.enter_context(patch.object(random, "Random", noted_class(random.Random)))
+        if (numpy := sys.modules.get("numpy")) is not None:
+            stack.enter_context(patch.object(numpy.random, "default_rng", noted(numpy.random.default_rng)))
+            for name in ("Generator", "RandomState"):
+                stack.enter_context(patch.object(numpy.random, name, noted_class(getattr(numpy.random, name))))
         yield draws

@@ -1,12 +1,15 @@
 """Whether a training loop tells the manager of its steps, where methods act at each: without that they do nothing."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 
 from .methods import Method
+from .network import Network
 from .schedule import Never, Position, Schedule
 from .spelling import spell
 
 PATIENCE = 10  # updates: a network that is delayed, as an actor, may not be stepped at each
+LONG = 100  # updates after which a network that was never stepped is said, where others were
 
 
 def refuse_idle_schedule(method: Method, schedule: Schedule) -> None:
@@ -27,11 +30,15 @@ class Told:
             "after_step": next((one for one in methods if one.acts_every_step), None),
             "penalty": next((one for one in methods if one.has_penalty), None),
         }
-        self._heard: set[str] = set()
+        self._heard: dict[str, set[str]] = {what: set() for what in self._awaited}  # the networks' names
         self._since: int | None = None  # updates at the first position that is known
+        self.versions: list[int] | None = None  # how often each weight was written to, when it was last measured
+        self._unseen: dict[str, int] = {}  # steps in a row without activations, by network
+        self._said: set[str] = set()
+        self.attached = False  # whether hooks on the optimizers tell of every step
 
-    def hear(self, what: str) -> None:
-        self._heard.add(what)
+    def hear(self, what: str, name: str) -> None:
+        self._heard[what].add(name)
 
     def begin(self, position: Position) -> None:
         """Steps are expected from here on, unless an earlier position is known."""
@@ -41,8 +48,17 @@ class Told:
     def require(self, position: Position, names: Sequence[str], patience: int = PATIENCE) -> None:
         assert self._since is not None
         made = position.updates - self._since
-        for what, method in self._awaited.items():
-            if method is None or what in self._heard or made < patience or not names:
+        for what, method in () if self.attached else self._awaited.items():
+            if method is None or made < patience or not names:
+                continue
+            if heard := self._heard[what]:
+                silent = [name for name in names if name not in heard]
+                if made >= LONG and silent:
+                    self._say(
+                        f"{spell(method)}: in {made:,} updates the manager was not told of a step of network "
+                        f"{silent[0]!r}: if it is trained, call manager.{what}({silent[0]!r}) at its steps, too",
+                        f"{what} of {silent[0]}",
+                    )
                 continue
             acts = "acts after every gradient step" if what == "after_step" else "adds a penalty to every loss"
             line = (
@@ -52,8 +68,41 @@ class Told:
             )
             raise ValueError(
                 f"{spell(method)} {acts}, and of {made:,} updates the manager was told of none, so that it did "
-                f"nothing: call {line}; or {_attach()}"
+                f"nothing: call {line}; or {_attach()} (updates are the optimizer's steps: where gradients of several "
+                "batches are summed, count the sum)"
             )
+
+    def measured(self, networks: Iterable[Network]) -> None:
+        """Say, where weights have changed between two measures, that no step was told of: such a loop has no events."""
+        missing = {} if self.attached else {key: one for key, one in self._awaited.items() if not self._heard[key]}
+        awaited = {what: method for what, method in missing.items() if method is not None}
+        if not awaited:
+            return
+        now = [parameter._version for network in networks for parameter in network.module.parameters()]
+        before, self.versions = self.versions, now
+        for what, method in awaited.items():
+            if before is not None and before != now:
+                self._say(
+                    f"{spell(method)}: weights have changed between two measures, and the manager was told of no "
+                    f"step: call manager.{what}(name) at each; or {_attach()}",
+                    f"{what} between measures",
+                )
+
+    def watched(self, method: Method, name: str, layers: int) -> None:
+        """Say where a method that watches units has seen none of them at ten steps in a row, and so does nothing."""
+        self._unseen[name] = 0 if layers else self._unseen.get(name, 0) + 1
+        if self._unseen[name] == PATIENCE:
+            self._say(
+                f"{spell(method)}: at {PATIENCE} steps in a row no hidden layer of network {name!r} has run, so that "
+                "it did nothing: run the very module that the manager was given, by calling it (after manager.close(), "
+                "call manager.watch() first)",
+                f"units of {name}",
+            )
+
+    def _say(self, line: str, once: str) -> None:
+        if once not in self._said:
+            self._said.add(once)
+            warnings.warn(line, stacklevel=4)
 
 
 def _attach() -> str:

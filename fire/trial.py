@@ -5,10 +5,10 @@ alone, and draw from `network.generator`, whose state is saved with the run.
 """
 
 import copy
-import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any, TypeAlias
 
 import torch
@@ -16,10 +16,9 @@ from torch import Tensor
 
 from .activity import Watch
 from .in_place import Before, same_values, values_of
-from .methods import METHODS, Method
-from .nearest import nearest
+from .method_class import of_ones_own
+from .methods import Method
 from .network import Loss, MethodNetwork, Network
-from .regularizers import REGULARIZERS
 from .spelling import spell
 from .streams import Draws, global_streams, moved, noting, restore_streams
 from .units import hidden_layers
@@ -28,8 +27,11 @@ from .units import hidden_layers
 Copies: TypeAlias = tuple[Sequence[Network], Mapping[str, Loss]]
 Rehearsal: TypeAlias = Callable[[], Copies]
 
-HOOKS = ("check", "begin", "ready", "restructure", "act", "after_step", "penalty", "figures")
-EVERY_STEP = (("after_step", "acts_every_step"), ("penalty", "has_penalty"))
+HOW_TO_FORK = (
+    "; what takes no generator, as torch.svd_lowrank, goes after torch.manual_seed(int(torch.randint(2**40, (), "
+    "generator=network.generator))), both under `with torch.random.fork_rng():`"
+)
+STEPS = 3  # that a method which acts at each is tried for
 
 
 def try_methods(
@@ -48,10 +50,6 @@ def try_methods(
     return notes
 
 
-def of_ones_own(method: Method) -> bool:
-    return type(method) not in (*METHODS.values(), *REGULARIZERS.values())
-
-
 def check(method: Method, network: Network) -> None:
     """Ask the method whether it could act on the network; ValueError, in one line, where it could not or fails."""
     try:
@@ -62,32 +60,6 @@ def check(method: Method, network: Network) -> None:
         if not of_ones_own(method):
             raise
         raise _failed(method, network, "check", error) from error
-
-
-def check_class(method: Method) -> None:
-    """What can be said of the class of a method of one's own, before it is asked anything."""
-    if not of_ones_own(method):
-        return
-    kind, name = type(method), spell(method)
-    known = {field.name for field in fields(kind)}
-    for attribute, hint in inspect.get_annotations(kind).items():
-        if attribute not in known and "ClassVar" not in str(hint):
-            raise ValueError(
-                f"{name}: {attribute!r} is no field: write @dataclass(frozen=True, kw_only=True) above the class"
-            )
-    for hook in HOOKS:
-        try:
-            inspect.signature(getattr(method, hook)).bind(None)
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"{name}: {hook}() is called as {hook}(network), which it does not take: {error}"
-            ) from error
-    for hook, flag in EVERY_STEP:
-        defined = getattr(kind, hook) is not getattr(Method, hook)
-        if defined and not getattr(method, flag):
-            raise ValueError(f"{name} has {hook}(), which is never called: set {flag} = True in its class")
-        if getattr(method, flag) and not defined:
-            raise ValueError(f"{name} sets {flag} = True and has no {hook}()")
 
 
 def _try(method: Method, make: Rehearsal, seed: int) -> list[str]:
@@ -109,21 +81,15 @@ def _try(method: Method, make: Rehearsal, seed: int) -> list[str]:
             f"{name} does not do the same twice from one seed, so that no run of it could be repeated: let it draw "
             "from network.generator alone, and keep what it remembers in network.memory"
         )
+    notes = list(first.notes)
     if first.foreign and same_values(first.values, rehearsed(make(), seed + 2**20).values):
-        raise ValueError(
-            f"{name} draws the same for every seed and at every event, from a generator of its own: let it draw from "
-            "network.generator"
+        notes.append(
+            f"{name} draws the same for every seed and at every event, from a generator of its own: where that is not "
+            "meant, let it draw from network.generator"
         )
     if first.acted and not first.changed:
-        own = [attribute for attribute in vars(type(method)) if not attribute.startswith("_")]
-        near = "" if {"act", "rewrite", *(hook for hook, _ in EVERY_STEP)} & set(own) else _nearest_hook(own)
-        return [f"{name} changed nothing when it was tried on the networks of the first day{near}"]
-    return []
-
-
-def _nearest_hook(own: Sequence[str]) -> str:
-    known = {field for field in own if field not in HOOKS}
-    return f": it has no act(){f', only {min(known)}(); nearest is {nearest(min(known), HOOKS)}' if known else ''}"
+        notes.append(f"{name} changed nothing when it was tried on the networks of the first day, which may be right")
+    return notes
 
 
 @dataclass(frozen=True)
@@ -134,6 +100,7 @@ class Rehearsed:
     changed: bool
     acted: bool  # whether it was asked to act at an event, as it should
     foreign: bool  # whether it drew from a generator that the manager did not give it
+    notes: Sequence[str]
 
 
 def _rehearse(method: Method, copies: Copies, seed: int) -> Rehearsed:
@@ -146,7 +113,7 @@ def _rehearse(method: Method, copies: Copies, seed: int) -> Rehearsed:
     before = [values_of(network) for network in given]
     watches: list[Watch] = []
     every_step = method.acts_every_step or method.has_penalty  # which may do nothing at first
-    acted = False
+    acted, notes = False, list[str]()
     with noting({id(network.generator) for network in given}) as draws:
         for place, network in enumerate(given):
             if method.watches_units:
@@ -159,11 +126,17 @@ def _rehearse(method: Method, copies: Copies, seed: int) -> Rehearsed:
             if loss is not None and method.watches_units:
                 with torch.enable_grad():
                     loss()
-            if method.has_penalty:
-                _check_penalty(method, network)
-            if method.acts_every_step and (loss is not None or not method.watches_units):  # it has something to see
+            if method.has_penalty and (note := _check_penalty(method, network)):
+                notes.append(note)
+            seen = loss is not None or not method.watches_units  # it has something to see
+            for step in range(STEPS if method.acts_every_step and seen else 0):
+                if step and loss is not None and method.watches_units:
+                    with torch.enable_grad():
+                        loss()
                 with torch.no_grad():
                     _Call(method, network, "after_step")(method.after_step)
+                if isinstance(network.activations, Watch):
+                    network.activations.forget()
         for watch in watches:
             watch.close()
         ready = [replace(each, loss=_quiet(losses.get(each.name), draws), prepared={}) for each in given]
@@ -183,7 +156,7 @@ def _rehearse(method: Method, copies: Copies, seed: int) -> Rehearsed:
     elsewhere = method.has_penalty or type(method).restructure is not Method.restructure
     changed = elsewhere or not all(map(same_values, before, [_without_memory(each) for each in values]))
     flat = {f"{number} {name}": value for number, each in enumerate(values) for name, value in each.items()}
-    return Rehearsed(flat, changed, acted, draws.foreign)
+    return Rehearsed(flat, changed, acted, draws.foreign, notes)
 
 
 def _restructure(method: Method, network: MethodNetwork) -> None:
@@ -210,10 +183,11 @@ class _Call:
         except (Exception, SystemExit) as error:
             raise _failed(self.method, self.network, self.hook, error) from error
         if memory_may_grow:
-            before = replace(before, memory=Before.of(self.network).memory)
+            now = Before.of(self.network)  # with hooks that it watches by, where it has some
+            before = replace(before, memory=now.memory, hooks=now.hooks)
         fault = before.fault()
         if stream := moved(streams):
-            fault = f"draws from {stream}: let it draw from network.generator"
+            fault = f"draws from {stream}: let it draw from network.generator{HOW_TO_FORK}"
         after_step = self.hook == "after_step" and self.network.target is not None
         if not fault and after_step and not same_values(target, self._target()):
             fault = "wrote to the target, which follows by itself after a step"
@@ -229,6 +203,8 @@ def _failed(method: Method, network: Network, hook: str, error: BaseException) -
     said = f"{type(error).__name__}: {' '.join(str(error).split())}"
     missing = not method.needs_loss and "NoneType" in said
     hint = "; set needs_loss = True in its class if it runs network.loss" if missing else ""
+    if method.watches_units and isinstance(error, KeyError) and hook != "after_step":
+        hint = "; network.activations is for after_step alone, and empty elsewhere"
     return ValueError(f"{spell(method)}: {hook}({network.name!r}) failed when it was tried, {said}{hint}")
 
 
@@ -248,24 +224,38 @@ def _quiet(loss: Loss | None, draws: Draws) -> Loss | None:
     return quiet
 
 
-def _check_penalty(method: Method, network: MethodNetwork) -> None:
+def _check_penalty(method: Method, network: MethodNetwork) -> str | None:
+    """A sentence where it changes nothing, which may be right."""
     before = values_of(network)
     with torch.enable_grad():
         term = _Call(method, network, "penalty")(method.penalty)
     what = f"{spell(method)}: penalty({network.name!r})"
     if term is None:
-        return
+        return None
     if not isinstance(term, Tensor) or term.dim():
         kind = f"a tensor of shape {tuple(term.shape)}" if isinstance(term, Tensor) else f"a {type(term).__name__}"
         raise ValueError(f"{what} gives {kind}: give one number as a tensor, such as a sum()")
     if not term.isfinite():
         raise ValueError(f"{what} gives {float(term)}")
-    if not term.requires_grad:
+    if not term.requires_grad and term:  # 0 is what one gives for a network that is left alone
         raise ValueError(
-            f"{what} gives a number without a gradient, which changes nothing: compute it of the parameters"
+            f"{what} gives a number without a gradient, which changes nothing: compute it of the parameters, "
+            "or return None"
         )
     if not same_values(_without_memory(before), _without_memory(values_of(network))):
         raise ValueError(f"{what} wrote to the network: a penalty is a term of the loss alone")
+    trained = [parameter for parameter in network.module.parameters() if parameter.requires_grad]
+    if not term.requires_grad or not trained:
+        return None
+    try:
+        gradients = torch.autograd.grad(term, trained, allow_unused=True)
+    except RuntimeError as error:
+        raise _failed(method, network, "penalty", error) from error
+    if all(gradient is None for gradient in gradients):
+        return f"{what} depends on none of the network's own parameters, and so pulls at none of them"
+    if term and not any(gradient.any() for gradient in gradients if gradient is not None):
+        return f"{what} has a gradient of zero on the networks of the first day, which may be right"
+    return None
 
 
 def _check_numbers(method: Method, network: MethodNetwork, hook: str, found: Any, tensors: bool = False) -> None:
@@ -276,7 +266,7 @@ def _check_numbers(method: Method, network: MethodNetwork, hook: str, found: Any
     if not isinstance(found, Mapping):
         raise ValueError(f"{what} gives a {type(found).__name__}: give a dictionary of numbers by name, or nothing")
     for key, value in found.items():
-        fits = isinstance(value, int | float) or (tensors and isinstance(value, Tensor) and value.numel() == 1)
+        fits = isinstance(value, Real) or (tensors and isinstance(value, Tensor) and value.numel() == 1)
         if not isinstance(key, str) or not fits:
             raise ValueError(f"{what} gives {key!r} as a {type(value).__name__}: give a number, as by float(value)")
 

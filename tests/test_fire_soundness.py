@@ -178,3 +178,100 @@ def test_a_manager_that_goes_on_from_a_saved_one_counts_from_there():
     resumed.act(Position(30, 0))  # at its first boundary
     with pytest.raises(ValueError, match="of 10 updates"):
         loop(resumed, network, 20, start=30)
+
+
+def test_a_trained_network_that_is_told_of_by_hooks_may_begin_anywhere():
+    network = make_network()
+    manager = PlasticityManager([network], Fire(), Never(), [L2Init()])
+    attached = attach(manager)
+    manager.act(Position(10_000, 0))
+    for batch in range(10_001, 10_050):  # whose gradients are summed: no step yet
+        assert not manager.due(Position(batch - 1, 0), Position(batch, 0))
+    attached.detach()
+    fresh = PlasticityManager([make_network()], Fire(), Never(), [L2Init()])
+    fresh.act(Position(10_000, 0))
+    with pytest.raises(ValueError, match=r"of 1 updates .* where gradients of several batches are summed, count"):
+        fresh.act(Position(10_001, 0))
+
+
+def test_steps_are_told_of_for_every_network(recwarn: pytest.WarningsRecorder):
+    manager = PlasticityManager([make_network(), replace(make_network(), name="p")], NoMethod(), Never(), [L2Init()])
+    for update in range(1, 150):
+        manager.penalty("q")
+        manager.due(Position(update - 1, 0), Position(update, 0))
+    (warning,) = recwarn.list
+    assert "l2-init: in 100 updates the manager was not told of a step of network 'p'" in str(warning.message)
+
+
+def test_steps_counted_twice_are_refused():
+    network = make_network()
+    manager = PlasticityManager([network], ContinualBackprop(), Never())
+    attached = attach(manager)
+    for again, right in ((lambda: attach(manager), "detach"), (lambda: manager.after_step("q"), "already")):
+        with pytest.raises(ValueError, match=right):
+            again()
+    attached.detach()
+    manager.after_step("q")
+    attach(manager).detach()
+
+
+def test_a_loop_that_only_measures_is_told_that_nothing_acted(recwarn: pytest.WarningsRecorder):
+    for told in (True, False):
+        network = make_network()
+        assert network.optimizer is not None
+        manager = PlasticityManager([network], NoMethod(), Never(), [L2Init()])
+        for step in range(3):
+            manager.measure({})
+            manager.measure({})
+            assert step or not [one for one in recwarn.list if "two measures" in str(one.message)]
+            penalty = manager.penalty("q") if told else 0.0
+            (network.module(FRAMES).square().mean() + penalty).backward()
+            network.optimizer.step()
+    said = [str(warning.message) for warning in recwarn.list if "two measures" in str(warning.message)]
+    assert len(said) == 1
+    assert "call manager.penalty(name) at each; or once" in said[0]
+
+
+def test_a_method_that_sees_no_unit_says_so(recwarn: pytest.WarningsRecorder):
+    network = make_network()
+    manager = PlasticityManager([network], ContinualBackprop(), Never())
+    for _ in range(9):
+        manager.after_step("q")
+    network.module(FRAMES)
+    for _ in range(30):
+        assert len(recwarn.list) == 0 or _ > 9
+        manager.after_step("q")
+    (warning,) = recwarn.list
+    assert "cbp: at 10 steps in a row no hidden layer of network 'q' has run" in str(warning.message)
+
+
+CONFUSED: dict[str, Any] = {
+    r"regularizers are given as text: give \[parse_regularizer\('l2-init'\)\]": {"regularizers": "l2-init"},
+    r"give parse_regularizer\('l2-init'\)": {"regularizers": ["l2-init"]},
+    "a L2Init given as regularizers: give a list": {"regularizers": L2Init()},
+    r"one of the regularizers is given as a class: give L2Init\(": {"regularizers": [L2Init]},
+    "reset acts at events, which regularizers have none of": {"regularizers": [Reset()]},
+    r"give \[parse_trigger\('dormant>0.1'\)\]": {"triggers": "dormant>0.1"},
+    r"give parse_trigger\('dormant>0.1'\)": {"triggers": ["dormant>0.1"]},
+    "a int given among the triggers": {"triggers": [3]},
+}
+
+
+@pytest.mark.parametrize("right", CONFUSED)
+def test_what_is_no_list_of_regularizers_or_triggers_is_refused(right: str):
+    with pytest.raises(ValueError, match=right):
+        PlasticityManager([make_network()], Fire(), Never(), **CONFUSED[right])
+
+
+def test_unknown_networks_and_computed_losses_are_refused():
+    manager = PlasticityManager([make_network()], NoMethod(), Never())
+    loss: Any = torch.ones(())
+    calls: dict[str, Any] = {
+        "network 'qs' is unknown; known are q; nearest is q": lambda: manager.after_step("qs"),
+        "network 'net' is unknown": lambda: manager.penalty("net"),
+        "the loss of network 'q' is a Tensor: give a function": lambda: manager.act(Position(0, 0), {"q": loss}),
+        "losses are a Tensor: give a function for each": lambda: manager.measure(loss),
+    }
+    for said, call in calls.items():
+        with pytest.raises(ValueError, match=said):
+            call()

@@ -1,8 +1,9 @@
 """A method of one's own is tried before a run begins: mistakes end in one line, and nothing of the run is touched."""
 
+import json
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,9 +13,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fire import Method, MethodNetwork, Network, Never, NoMethod, PlasticityManager, Reinitialization
+from fire import (
+    Method,
+    MethodNetwork,
+    Network,
+    Never,
+    NoMethod,
+    PlasticityManager,
+    Position,
+    Reinitialization,
+    parse_method,
+)
 from fire.in_place import values_of
-from fire.streams import global_streams, moved
+from fire.streams import global_streams, moved, noting
 from tests.fixtures.small_q_network import FRAMES, make_network, trained_network
 from tests.fixtures.wrong_methods import WRONG, first
 from train_dqn import train
@@ -101,6 +112,41 @@ class Downhill(Method):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Forks(Method):
+    """With a function that takes no generator, and a figure that is one of numpy's numbers."""
+
+    def act(self, network: MethodNetwork) -> Mapping[str, float]:
+        with torch.random.fork_rng():
+            torch.manual_seed(int(torch.randint(2**40, (), generator=network.generator)))
+            weight = next(value for value in network.module.parameters() if value.dim() == 2)
+            _, largest, _ = torch.svd_lowrank(weight, q=2)
+        weight.div_(largest[0])
+        return {"largest": np.float32(largest[0]), "count": np.int64(1)}  # type: ignore[dict-item]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hooked(Method):
+    """Watches by a hook of its own from the beginning on."""
+
+    def begin(self, network: MethodNetwork) -> None:
+        next(network.module.children()).register_forward_hook(lambda module, inputs, output: None)
+
+    def act(self, network: MethodNetwork) -> None:
+        first(network).mul_(0.5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeavesAlone(Method):
+    """A penalty of nothing, for a network that it is not for."""
+
+    acts_at_events: ClassVar[bool] = False
+    has_penalty: ClassVar[bool] = True
+
+    def penalty(self, network: MethodNetwork) -> Tensor:
+        return torch.zeros(())
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rewrites(Reinitialization):
     """Halves what it touches."""
 
@@ -112,10 +158,62 @@ class Rewrites(Reinitialization):
 
 @dataclass(frozen=True, kw_only=True)
 class Idle(Method):
-    """Has another name for what it does."""
+    """Does nothing yet."""
 
-    def acts(self, network: MethodNetwork) -> None:
-        first(network).mul_(0.5)
+    def act(self, network: MethodNetwork) -> None:
+        first(network).mul_(1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foreign(LeavesAlone):
+    """A penalty of parameters that are none of the network's."""
+
+    def penalty(self, network: MethodNetwork) -> Tensor:
+        return nn.Parameter(torch.ones(3)).sum()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flat(LeavesAlone):
+    """A penalty that is the same wherever the parameters are."""
+
+    def penalty(self, network: MethodNetwork) -> Tensor:
+        return 1 + 0 * first(network).sum()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regenerative(LeavesAlone):
+    """One that begins at zero."""
+
+    def penalty(self, network: MethodNetwork) -> Tensor:
+        name, parameter = next(network.module.named_parameters())
+        return (parameter - network.initial[name]).square().sum()
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        (Foreign(), "depends on none of the network's own parameters"),
+        (Flat(), "has a gradient of zero on the networks of the first day, which may be right"),
+        (Regenerative(), ""),
+    ],
+)
+def test_a_penalty_that_pulls_at_nothing_is_said_to(method: Method, said: str):
+    notes = PlasticityManager([make_network()], NoMethod(), Never(), [method], rehearsal=rehearsal).notes
+    assert [said in note for note in notes] == ([True] if said else [])
+
+
+def test_a_class_that_is_not_frozen_is_told_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "not_frozen.py").write_text(
+        "import dataclasses\nimport fire\n\n\n@dataclasses.dataclass\nclass Mine(fire.Method):\n    a: int = 1\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match=r"frozen one: write @dataclass\(frozen=True, kw_only=True\) above the class"):
+        parse_method("not_frozen:Mine")
+
+
+def test_numpys_numbers_can_be_stored():
+    event = PlasticityManager([make_network()], Forks(), Never()).act(Position(0, 0))
+    assert json.loads(json.dumps(event.to_json()))["networks"][0]["figures"]["count"] == 1
 
 
 def rehearsal() -> tuple[list[Network], dict[str, Any]]:
@@ -128,7 +226,7 @@ def rehearsal() -> tuple[list[Network], dict[str, Any]]:
     return [network], {"q": loss}
 
 
-@pytest.mark.parametrize("method", [Noise(), DeviceNoise(), Downhill(), Rewrites()])
+@pytest.mark.parametrize("method", [Noise(), DeviceNoise(), Downhill(), Rewrites(), Forks(), Hooked(), LeavesAlone()])
 def test_what_is_right_is_taken_and_no_stream_or_weight_moves(method: Method, recwarn: pytest.WarningsRecorder):
     network, streams = make_network(), global_streams()
     before = values_of(MethodNetwork.of(network))
@@ -143,9 +241,36 @@ def test_what_is_right_is_taken_and_no_stream_or_weight_moves(method: Method, re
 
 def test_one_that_does_nothing_is_said_to(recwarn: pytest.WarningsRecorder):
     manager = PlasticityManager([make_network()], Idle(), Never())
-    wanted = "changed nothing when it was tried on the networks of the first day: it has no act(), only acts(); "
     assert [str(warning.message) for warning in recwarn.list] == manager.notes
-    assert f"{wanted}nearest is act" in manager.notes[0]
+    assert "changed nothing when it was tried on the networks of the first day, which may be right" in manager.notes[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedStart(Method):
+    """Draws the same each time: a mistake of noise, and right for the start of an iteration."""
+
+    draw: Callable[[], float] = lambda: 1.0
+
+    def act(self, network: MethodNetwork) -> None:
+        first(network).mul_(1 + self.draw() / 2)
+
+
+SAME: dict[str, Callable[[], float]] = {
+    "torch": lambda: float(torch.randn((), generator=torch.Generator().manual_seed(0))),
+    "default_rng": lambda: float(np.random.default_rng(0).random()),
+    "RandomState": lambda: float(np.random.RandomState(3).rand()),
+    "Generator": lambda: float(np.random.Generator(np.random.PCG64(0)).random()),
+    "Random": lambda: random.Random(0).random(),
+}
+
+
+@pytest.mark.parametrize("draw", SAME.values(), ids=SAME)
+def test_the_same_draw_for_every_seed_is_said_and_not_refused(draw: Callable[[], float]):
+    network = make_network()
+    with pytest.warns(UserWarning, match="draws the same for every seed and at every event") as caught:
+        PlasticityManager([network], FixedStart(draw=draw), Never())
+    assert len(caught) == 1
+    assert isinstance(np.random.RandomState(3), np.random.RandomState)
 
 
 def test_a_run_says_it_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -160,6 +285,22 @@ def test_networks_that_cannot_be_copied_are_said_and_not_refused():
     manager = PlasticityManager([make_network()], Noise(), Never(), rehearsal=fail)
     wanted = ":Noise was not tried beforehand: no copy of the networks can be made (RuntimeError: no copy)"
     assert [wanted in note for note in manager.notes] == [True]
+
+
+def test_classes_of_generators_are_what_they_are_while_draws_are_noted():
+    before = random.Random(0)
+    with noting(set()) as draws:
+
+        class Mine(random.Random):
+            pass
+
+        assert isinstance(before, random.Random)
+        assert isinstance(Mine(0), Mine)
+        assert not isinstance(before, Mine)
+        assert not draws.foreign
+        assert type(random.Random(0)) is type(before)
+        assert draws.foreign
+    assert type(Mine(0)) is Mine
 
 
 @pytest.mark.parametrize("draw", [torch.rand, np.random.rand, lambda count: random.random()])

@@ -25,18 +25,24 @@ class Attached:
         """Leave no hooks behind, on optimizers or networks; `attach` makes them again."""
         for handle in self._handles:
             handle.remove()
+        if self._handles:
+            self._manager.attached(False)
+        self._handles.clear()
         self._manager.close()
 
 
 def attach(manager: PlasticityManager) -> Attached:
     """Let the manager act at every step of its networks' optimizers; its events stay the caller's to ask for."""
     handles: list[RemovableHandle] = []
-    manager.watch()
-    if not (manager.acts_every_step or manager.has_penalty):
-        return Attached(manager, handles)
-    for name, network in manager.networks.items():
+    every_step = manager.acts_every_step or manager.has_penalty
+    for name, network in manager.networks.items() if every_step else ():
         if network.optimizer is None:
             raise ValueError(f"network {name!r} has no optimizer, whose steps a method could follow")
+    if every_step and manager.networks:
+        manager.attached(True)
+    manager.watch()
+    for name, network in manager.networks.items() if every_step else ():
+        assert network.optimizer is not None
         if manager.has_penalty:
             handles.append(network.optimizer.register_step_pre_hook(partial(_add_penalty, manager, name)))
         if manager.acts_every_step:
@@ -65,4 +71,4 @@ def _add_penalty(
 def _after_step(
     manager: PlasticityManager, name: str, optimizer: Optimizer, arguments: tuple[Any, ...], named: dict[str, Any]
 ) -> None:
-    manager.after_step(name)
+    manager.follow_step(name)

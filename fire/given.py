@@ -1,0 +1,55 @@
+"""What a manager is given beside its networks, its method and its schedule: refused in one line, with what is right."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from .methods import Method
+from .nearest import nearest
+from .spelling import spell
+from .trigger import Trigger
+
+
+def refuse_confused_lists(regularizers: Any, triggers: Any) -> None:
+    """Raise ValueError where something else was given as the regularizers or triggers."""
+    for what, given, kind in (("regularizers", regularizers, Method), ("triggers", triggers, Trigger)):
+        parse = f"parse_{what.removesuffix('s')}"
+        if isinstance(given, str):
+            raise ValueError(f"{what} are given as text: give [{parse}({given!r})]")
+        if isinstance(given, kind) or not isinstance(given, Sequence):
+            raise ValueError(f"a {type(given).__name__} given as {what}: give a list of them")
+        for one in given:
+            if isinstance(one, str):
+                raise ValueError(f"one of the {what} is given as text: give {parse}({one!r})")
+            if isinstance(one, type):
+                raise ValueError(f"one of the {what} is given as a class: give {one.__name__}(...)")
+            if not isinstance(one, kind):
+                raise ValueError(f"a {type(one).__name__} given among the {what}: give {parse}(text)")
+            if isinstance(one, Method):
+                _refuse_idle_regularizer(one)
+
+
+def _refuse_idle_regularizer(one: Method) -> None:
+    """Only the manager's method is asked to act at events."""
+    at_events = one.acts_at_events and type(one).act is not Method.act
+    if at_events or (one.acts_at_events and not (one.has_penalty or one.acts_every_step)):
+        raise ValueError(f"{spell(one)} acts at events, which regularizers have none of: give it as the method")
+
+
+def known_name(name: Any, names: Collection[str]) -> str:
+    """The name of a network; ValueError, with the nearest, where there is none."""
+    if name not in names:
+        known = f"known are {', '.join(names)}; nearest is {nearest(str(name), names)}"
+        raise ValueError(f"network {name!r} is unknown; {known}")
+    return str(name)
+
+
+def refuse_computed_losses(losses: Any) -> None:
+    """Raise ValueError where losses are no functions by the networks' names."""
+    if not isinstance(losses, Mapping):
+        raise ValueError(f"losses are a {type(losses).__name__}: give a function for each network, {{name: loss}}")
+    for name, loss in losses.items():
+        if not callable(loss):
+            raise ValueError(
+                f"the loss of network {name!r} is a {type(loss).__name__}: give a function that computes it, as "
+                f"{{{name!r}: lambda: compute_loss()}}"
+            )
