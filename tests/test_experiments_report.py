@@ -205,6 +205,16 @@ def test_findings_promise_no_more_than_their_interval():
     assert "no interval" in finding(contrast(math.nan, math.nan, n=1), RETURN, 1)
 
 
+def test_where_iqm_and_mean_disagree_nothing_is_called_better(results):
+    found = contrast(0.3, 2.5)
+    against = replace(found, final=replace(found.final, mean=made_up(-3.0, -5.0, -1.0, 5)))
+    said = finding(against, RETURN, 1)
+    assert "IQM and mean disagree, as the difference of the means is −3.0: nothing is called better" in said
+    assert "in favour" not in said
+    both = findings(replace(results.comparisons[0], contrasts=(against, replace(against, against="reset"))))
+    assert sum("IQM and mean disagree" in sentence for sentence in both) == 2
+
+
 @pytest.mark.parametrize("n", [2, 4])
 def test_fewer_than_five_pairs_favour_no_method(n, results):
     few = contrast(0.3, 2.5, n, ahead=n)

@@ -294,6 +294,19 @@ def test_copies_of_a_run_count_once_and_other_runs_of_its_seed_are_refused(tmp_p
         results_of(tmp_path)
 
 
+def test_runs_of_the_same_settings_and_other_results_are_no_copies(tmp_path: Path):
+    write_run(tmp_path / "A0", level=10)
+    write_run(tmp_path / "B0", level=20)
+    said = r"A0 and B0 in .*, have the same settings and other results: evaluations at step 1,000 came to 1 and 2: "
+    with pytest.raises(ValueError, match=said + "report them apart"):
+        results_of(tmp_path)
+    one, other = tmp_path / "diverged" / "one", tmp_path / "diverged" / "other"
+    write_run(one, diverged=7_000)
+    write_run(other)
+    with pytest.raises(ValueError, match="came to|only one of them diverged, at step 7,000"):
+        results_of(tmp_path / "diverged")
+
+
 def test_a_seed_run_from_the_start_and_as_a_branch_is_not_counted_twice(tmp_path: Path):
     write_comparison(tmp_path, methods=("none", "fire"), seeds=range(2))
     write_run(tmp_path / "whole" / "none")

@@ -35,6 +35,11 @@ def without_repeats(runs: Sequence[Run]) -> tuple[list[Run], tuple[str, ...]]:
                 f"{ours} and {theirs} in {above} are both {run.method} with seed {run.seed} in {run.env}, but differ "
                 f"in {apart}: compare them apart"
             )
+        if other_results := _other_results(other, run):
+            raise ValueError(
+                f"{ours} and {theirs} in {above}, of {run.method} with seed {run.seed} in {run.env}, have the same "
+                f"settings and other results: {other_results}: report them apart"
+            )
         kept = ours if best[key] is other else theirs
         notes.append(f"{ours} and {theirs} are the same run, of {run.method} with seed {run.seed}: only {kept} counts.")
     return list(best.values()), tuple(notes)
@@ -50,6 +55,25 @@ def _apart(one: Run, other: Run) -> str:
         for name in dict.fromkeys((*ours, *theirs))
     }
     return ", ".join(f"{name} ({ours} and {theirs})" for name, (ours, theirs) in pairs.items() if ours != theirs)
+
+
+def _other_results(one: Run, other: Run) -> str:
+    """The first result in which two runs of the same settings differ, in words; nothing as far as both are the same."""
+    for ours, theirs in zip(one.evaluations, other.evaluations, strict=False):
+        if str(ours) != str(theirs):  # in words, NaN is NaN
+            steps = f"step {ours.step:,}" + (f" and step {theirs.step:,}" if ours.step != theirs.step else "")
+            values = f"{ours.mean:.6g} and {theirs.mean:.6g}"
+            if ours.step == theirs.step and ours.occasion != theirs.occasion:
+                values += f" ({ours.occasion} and {theirs.occasion})"
+            return f"evaluations at {steps} came to {values}"
+    for first, second in ((one, other), (other, one)):
+        if first.diverged and (second.ended or second.reached > first.diverged.steps) and not second.diverged:
+            return f"only one of them diverged, {first.diverged.said}"
+    if one.diverged and other.diverged and one.diverged != other.diverged:
+        return f"one diverged {one.diverged.said}, the other {other.diverged.said}"
+    if one.ended and other.ended and len(one.evaluations) != len(other.evaluations):
+        return f"one has {len(one.evaluations)} evaluations, the other {len(other.evaluations)}"
+    return ""
 
 
 def notes_on_all(runs: Sequence[Run]) -> tuple[str, ...]:
