@@ -189,7 +189,7 @@ class Cost:
     """Wall time and speed."""
 
     seconds: Spread  # of branches with their trunk's
-    own_seconds: float  # the mean without their trunk's
+    own_seconds: float  # the mean without their trunk's, of the runs of which that is known
     updates_per_second: Spread
     n: int
 
