@@ -87,12 +87,13 @@ def looked_at_together(family: Family | None) -> list[str]:
     corrected = ", corrected for all of them (Holm)," if family.size > 1 else ""
     text += f"So a method is called better only where the p value of a test of the mean{corrected} is {SETTLED} or less"
     what = "pairs" if family.paired else "runs of each method"
+    where = " in each environment" if family.environments > 1 else ""
     if family.smallest_p > SETTLED:
         text += f": with so few {what} none can be below {family.smallest_p:.3g}, so that nothing can be settled"
-        text += f"; from {family.needed} {what} on it can."
+        text += f"; from {family.needed} {what}{where} on it can."
     elif family.size * family.smallest_p > SETTLED:
         text += f": with so few {what} the first of {family.size} cannot be below {family.size * family.smallest_p:.3g}"
-        text += f", so that nothing can be settled; from {family.needed} {what} on it can."
+        text += f", so that nothing can be settled; from {family.needed} {what}{where} on it can."
     return [text.removesuffix(".") + "."]
 
 
