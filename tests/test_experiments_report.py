@@ -76,6 +76,15 @@ def test_report_says_what_was_compared_how_and_with_what_doubt(results, tmp_path
     assert len(list(csv.DictReader((tmp_path / "scores.csv").open()))) == 6
 
 
+def test_the_command_of_a_summary_can_be_pasted_and_a_dollar_is_no_formula(results):
+    command = "python compare.py --reinit 'redo:tau=0.1' fire@every=2000 --label 'a*b=$x$' --dir `pwd`/a_b"
+    text = markdown(replace(report_of(results, command), notes=("It costs $5 or $6.",)))
+    assert text.endswith(f"Made again by:\n\n```sh\n{command}\n```\n")
+    assert r"It costs \$5 or \$6." in text
+    fences = markdown(report_of(results, "echo '```'"))
+    assert fences.endswith("````sh\necho '```'\n````\n")
+
+
 def test_figures_of_the_same_results_are_the_same_files(results):
     def drawn():
         with style():

@@ -8,6 +8,7 @@ from typing import Any
 
 from training.metric import Metric
 
+from ..kept import value_text
 from .levels import said
 from .records import AFTER_DIVERGENCE, Run
 from .results import ENVIRONMENT_STEPS, Contrast, Level, MethodResults, RunScores
@@ -54,7 +55,10 @@ def _apart(one: Run, other: Run) -> str:
         for ours, theirs in ((one.settings, other.settings), (one.schedule, other.schedule))
         for name in dict.fromkeys((*ours, *theirs))
     }
-    return ", ".join(f"{name} ({ours} and {theirs})" for name, (ours, theirs) in pairs.items() if ours != theirs)
+    return ", ".join(
+        f"{_words(name)} ({_value(ours)} and {_value(theirs)})"
+        for name, (ours, theirs) in pairs.items() if ours != theirs
+    )  # fmt: skip
 
 
 def _other_results(one: Run, other: Run) -> str:
@@ -181,13 +185,13 @@ def _unfinished(methods: Sequence[MethodResults]) -> Iterator[str]:
 def _settings(runs: Sequence[Run]) -> Iterator[str]:
     """Runs that are no fair comparison, and methods that are not one method."""
     for name in dict.fromkeys(name for run in runs for name in run.settings):
-        if values := _differing([run.settings.get(name) for run in runs]):
-            yield f"Runs differ in the setting {name}: {values}. Compare them with care."
+        if values := _differing([_value(run.settings.get(name)) for run in runs]):
+            yield f"Runs differ in the setting {_words(name)}: {values}. Compare them with care."
     for method in dict.fromkeys(run.method for run in runs):
         own = [run for run in runs if run.method == method]
         for name in own[0].schedule:
-            if values := _differing([run.schedule[name] for run in own]):
-                yield f"Runs of {method} differ in {name}: {values}. They are averaged as one method."
+            if values := _differing([_value(run.schedule[name]) for run in own]):
+                yield f"Runs of {method} differ in {_words(name)}: {values}. They are averaged as one method."
 
 
 def _pairing(runs: Sequence[Run], contrasts: Sequence[Contrast]) -> Iterator[str]:
@@ -250,6 +254,18 @@ def _on_events(methods: Sequence[MethodResults], metric: Metric) -> Iterator[str
                 f"{sum(gaps)} of {len(gaps)} stability gaps of {method.method} are cut off by the run's next event "
                 f"before the {metric.name} was back: how much deeper and longer they would have been is not known."
             )
+
+
+def _words(name: str) -> str:
+    """A setting as people call it: run.replay_ratio is the replay ratio."""
+    return name.rpartition(".")[2].replace("_", " ")
+
+
+def _value(value: Any) -> str:
+    """A setting's value in a sentence."""
+    if value is None:
+        return "none"
+    return (", ".join(map(value_text, value)) or "none") if isinstance(value, list | tuple) else value_text(value)
 
 
 def _differing(values: Sequence[Any]) -> str:
