@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +158,9 @@ def test_text_that_a_spreadsheet_would_compute_is_defused_and_numbers_stay_numbe
     (row,) = csv.DictReader(write_scores(results, tmp_path / "scores.csv").open(newline=""))
     assert row["method"] == f"'{word}"
     assert row["final"] == "-2.0"
+    for place in ("-10", "+1e-05", "-.5"):  # values of an axis are text, and numbers
+        over = replace(results, comparisons=(replace(results.comparisons[0], place=(place, f"{place}+1")),))
+        assert f",{place},'{place}+1," in write_scores(over, tmp_path / "scores.csv").read_text()
 
 
 @pytest.mark.parametrize("letter", ["\t", "\r", "\n", "\x1b"])

@@ -8,9 +8,11 @@ import pytest
 from scipy import stats
 
 from experiments.analysis import families
+from experiments.analysis.contrasts import in_order
 from experiments.analysis.families import chance_of_any, family_of, holm, least_runs
 from experiments.analysis.permutations import permutations
 from experiments.analysis.power import detectable, power, seeds_needed, seeds_said
+from experiments.report.findings import looked_at_together
 
 METHODS = ("redo", "reset", "shrink-perturb", "fire")
 
@@ -84,7 +86,8 @@ def test_so_few_pairs_have_no_small_p_and_no_interval():
     assert permutations([np.ones(1)], [np.zeros(1)], paired=True).p == 1
     alike = permutations([np.ones(6)], [np.ones(6)], paired=True)
     assert (alike.p, alike.interval(0.95)) == (1, (0, 0))
-    assert [least_runs(0.05, True), least_runs(0.05 / 7, True), least_runs(0.05, False)] == [6, 9, 4]
+    assert [least_runs(0.05, True), least_runs(0.05 / 7, True), least_runs(0.05, False)] == [6, 9, 5]
+    assert least_runs(0.05 / 7, False) == 6
 
 
 def test_holms_correction_is_his():
@@ -140,6 +143,25 @@ def test_a_family_says_from_how_many_runs_on_anything_can_be_settled():
     assert few.smallest_p == pytest.approx(2 / 70)
 
 
+@pytest.mark.parametrize("confidence", [0.95, 0.8])
+def test_a_family_of_several_environments_counts_the_runs_in_each(confidence):
+    """Whatever the intervals' confidence is, p has to be 0.05 or less."""
+    sides = ((2, 2), (2, 2))
+    for paired, many, needed in ((False, 1, 5), (False, 7, 5), (True, 7, 5), (True, 60, 6)):
+        found = family_of([("fire", "none", paired, sides)] * many, confidence)
+        assert found is not None
+        ways, fewer = (2**n if paired else math.comb(2 * n, n) for n in (needed, needed - 1))
+        assert 2 / ways**2 <= 0.05 / many
+        assert needed == 5 or 2 / fewer**2 > 0.05 / many  # with fewer than 5 nothing is settled
+        assert (found.needed, found.environments) == (needed, 2)
+        (said,) = looked_at_together(found)
+        unit = "pairs" if paired else "runs of each method"
+        assert f"from {needed} {unit} in each environment on it can" in said
+    alone = family_of(pairs(4, paired=False), confidence)
+    assert alone is not None
+    assert "from 6 runs of each method on it can" in looked_at_together(alone)[0]
+
+
 @pytest.mark.parametrize("n", [2, 3, 5, 12, 40])
 @pytest.mark.parametrize("level", [0.05, 0.05 / 7])
 def test_power_is_that_of_students_noncentral_t(n, level, monkeypatch):
@@ -179,3 +201,12 @@ def test_a_dry_run_says_what_the_asked_seeds_can_find():
     assert "standard deviation of a method's runs" in one
     assert "20 seeds find a difference of 0.9" in other
     assert seeds_said(("fire",), 5, True, None, None) == []
+
+
+@pytest.mark.parametrize("fire", ["fire@every=137", "fire:iterations=5@at=9", "fire+l2-init", "fire"])
+def test_a_schedule_makes_fire_no_other_reference(fire):
+    """The report counts as many differences, where it calls the method by its schedule and where it does not."""
+    assert in_order(["none", fire, "reset"], None, None) == (("none", "reset", fire), "none", fire)
+    assert "3 differences" in seeds_said(("none", fire, "reset"), 5, True, None, None)[0]
+    assert in_order(["none", "fire@every=2", "fire"], None, None)[2] == "fire"
+    assert in_order(["none", "firework@every=2"], None, None)[2] is None

@@ -73,7 +73,7 @@ def test_the_threshold_is_the_best_mean_and_a_run_is_there_once_its_loss_is_as_l
     assert comparison.threshold is not None
     assert comparison.threshold.value == 1.0
     assert comparison.threshold.meaning == (
-        "the best baseline's mean final loss (none: 1 nats), which is taken whole, as lower is better"
+        "the best other method's mean final loss (none: 1 nats), which is taken whole, as lower is better"
     )
     none, fire = comparison.methods
     assert [run.steps_to_threshold for run in fire.runs] == [3_000] * 5  # 0.9375 there
@@ -150,7 +150,8 @@ def test_returns_are_spoken_of_as_ever(losses):
                  "Steps to a threshold", "How far the return falls below its value", "no lower than the one before",
                  "in the last 10% of the steps, after the branch alone",
                  "4,000 steps each", "runs that ended above a score", "fire minus none, final return: −0.5",
-                 "all 5 pairs have none ahead", "90% of the best baseline's mean final return (none: 1)"):  # fmt: skip
+                 "all 5 pairs have none ahead",
+                 "90% of the best other method's mean final return (none: 1)"):  # fmt: skip
         assert said in text.replace("&#39;", "'"), said
         assert said in html.replace("&#39;", "'"), said
     for said in ("to score higher than", "How deep the return falls", "right of the line is better", ">return<",
@@ -174,7 +175,8 @@ def test_an_accuracy_is_printed_and_drawn_in_per_cent(tmp_path):
     assert comparison.threshold is not None
     assert comparison.threshold.value == pytest.approx(0.9 * 0.76)
     html, text = texts_of(results)
-    for said in ("Threshold: 68.4%, 90% of the best baseline's mean final accuracy (none: 76%)", "Final accuracy (%)",
+    for said in ("Threshold: 68.4%, 90% of the best other method's mean final accuracy (none: 76%)",
+                 "Final accuracy (%)",
                  "| fire | 3 | 88.5 [", "fire minus none, final accuracy (%): +12.5", "| 75.0% |"):  # fmt: skip
         assert said in text, said
     assert ">accuracy (%)<" in html

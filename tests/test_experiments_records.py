@@ -1,5 +1,6 @@
 """Run folders read as training leaves them, finished or not."""
 
+import csv
 import json
 import math
 import os
@@ -7,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from experiments.analysis.analyse import analyse
 from experiments.analysis.found import find_runs
 from experiments.analysis.planned import notes_on_missing
 from experiments.analysis.records import read_run
+from experiments.analysis.results import Options
+from experiments.report.spreadsheet import write_scores
 from tests.fixtures.comparison import write_comparison, write_run
 
 
@@ -38,6 +42,31 @@ def test_a_branch_knows_its_trunk_and_its_own_time(tmp_path: Path):
     assert run.branch is not None
     assert (run.branch.trunk, run.branch.step) == (trunk.folder, 5_000)
     assert (run.seconds, run.own_seconds) == (100.0, 50.0)
+
+
+def test_a_branch_without_its_trunks_last_line_has_its_time_from_the_trunk(tmp_path: Path):
+    """The line at the end of a trunk comes after the checkpoint that branches begin with."""
+    write_comparison(tmp_path, methods=("fire",), seeds=(0,))
+    metrics = tmp_path / "MinAtar_Breakout-v1-fire-seed0" / "metrics.jsonl"
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    for lacks in ((5_000,), range(1, 5_001)):  # the last one of its trunk's, and all of them
+        kept = [line for line in lines if line.get("kind") != "train" or line["decisions"] not in lacks]
+        metrics.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        (run,) = find_runs([tmp_path]).runs
+        assert (run.seconds, run.own_seconds, run.updates_per_second) == (100.0, 50.0, 100.0)
+    (tmp_path / "MinAtar_Breakout-v1-trunk-seed0").rename(tmp_path / "gone")
+    (tmp_path / "gone" / "config.json").unlink()
+    (run,) = find_runs([tmp_path]).runs
+    assert run.seconds == 100.0
+    assert math.isnan(run.own_seconds)
+    assert math.isnan(run.updates_per_second)
+    results = analyse([run], Options(resamples=50))
+    cost = results.comparisons[0].methods[0].cost
+    assert cost is not None
+    assert cost.seconds.mean == 100.0
+    assert math.isnan(cost.own_seconds)
+    row = next(csv.DictReader(write_scores(results, tmp_path / "scores.csv").open()))
+    assert (row["wall_seconds"], row["own_seconds"], row["updates_per_second"]) == ("100.0", "", "")
 
 
 def test_a_trunk_is_found_where_folders_were_moved(tmp_path: Path):

@@ -76,6 +76,15 @@ def test_report_says_what_was_compared_how_and_with_what_doubt(results, tmp_path
     assert len(list(csv.DictReader((tmp_path / "scores.csv").open()))) == 6
 
 
+def test_the_command_of_a_summary_can_be_pasted_and_a_dollar_is_no_formula(results):
+    command = "python compare.py --reinit 'redo:tau=0.1' fire@every=2000 --label 'a*b=$x$' --dir `pwd`/a_b"
+    text = markdown(replace(report_of(results, command), notes=("It costs $5 or $6.",)))
+    assert text.endswith(f"Made again by:\n\n```sh\n{command}\n```\n")
+    assert r"It costs \$5 or \$6." in text
+    fences = markdown(report_of(results, "echo '```'"))
+    assert fences.endswith("````sh\necho '```'\n````\n")
+
+
 def test_figures_of_the_same_results_are_the_same_files(results):
     def drawn():
         with style():
@@ -203,6 +212,16 @@ def test_findings_promise_no_more_than_their_interval():
     assert "gives p = 0.438 with all 7 differences taken together, p = 0.219 alone" in by_chance
     assert "all 5 pairs have none ahead" in finding(contrast(-2.5, -0.3, ahead=0), RETURN, 1)
     assert "no interval" in finding(contrast(math.nan, math.nan, n=1), RETURN, 1)
+
+
+def test_where_iqm_and_mean_disagree_nothing_is_called_better(results):
+    found = contrast(0.3, 2.5)
+    against = replace(found, final=replace(found.final, mean=made_up(-3.0, -5.0, -1.0, 5)))
+    said = finding(against, RETURN, 1)
+    assert "IQM and mean disagree, as the difference of the means is −3.0: nothing is called better" in said
+    assert "in favour" not in said
+    both = findings(replace(results.comparisons[0], contrasts=(against, replace(against, against="reset"))))
+    assert sum("IQM and mean disagree" in sentence for sentence in both) == 2
 
 
 @pytest.mark.parametrize("n", [2, 4])

@@ -66,6 +66,43 @@ def test_a_dip_is_in_the_curve_and_in_the_area_and_the_value_before_is_kept(tmp_
     assert run.final == pytest.approx(9.5)
 
 
+@pytest.mark.parametrize("early", [0, 1])  # the event falls on the scheduled evaluation, or into the step before it
+def test_an_extra_look_before_an_event_is_no_point_of_the_curve(tmp_path: Path, early: int):
+    """Events come too often for evaluations of their own: scheduled ones have the value that the final score counts."""
+    returns = dict.fromkeys(range(0, 10_001, 1_000), 10.0)
+    write_run(tmp_path / "none", returns=returns)
+    write_run(tmp_path / "fire", method="fire", returns=returns, event_steps=(5_000,), dip=1.0)
+    metrics = tmp_path / "fire" / "metrics.jsonl"
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    event = next(line for line in lines if "networks" in line)
+    found = []
+    for line in lines:
+        step = line.get("decisions", 5_000)
+        if line.get("occasion") == "scheduled" and 7_000 <= step < 10_000:
+            place = {"environment_steps": step - early, "decisions": step - early}
+            found.append(line | place | {"return": 10.0, "occasion": "before event"})
+            found.append({"kind": "event"} | event | place | {"position": event["position"] | place})
+            line |= {"return": 1.0}
+        elif line.get("occasion") == "scheduled":
+            line |= {"return": 10.0}
+        found.append(line)
+    metrics.write_text("".join(json.dumps(line) + "\n" for line in found))
+    comparison = only(results_of(tmp_path))
+    none, fire = (method.runs[0] for method in comparison.methods)
+    assert fire.steps.tolist() == none.steps.tolist() == list(returns)
+    assert dict(zip(fire.steps, fire.values, strict=True)) == returns | {5_000: 0.0}
+    assert fire.before == {5_000: 10.0}
+    assert none.area == 10.0
+    assert fire.area == pytest.approx(10.0 - 10 * 500 / 10_000)  # what the event at 5,000 cost, seen on both sides
+    assert fire.final == 10.0
+    for method in comparison.methods:
+        assert method.curve is not None
+        assert method.curve.steps.tolist() == list(returns)
+        assert not method.curve.interpolated
+    assert not noted(comparison.notes, "events at the same steps")
+    assert [gap.depth for gap in fire.gaps] == [10.0, 9.0, 9.0, 9.0]  # kept for what events cost
+
+
 def test_a_branchs_area_counts_from_the_branch_on_with_or_without_an_evaluation_there(tmp_path: Path):
     trunk = f"{tmp_path / 'trunk'}@2500"
     returns = {0: 0.0, 2_000: 4.0, 3_000: 6.0, 4_000: 6.0}
@@ -278,9 +315,10 @@ def test_runs_that_differ_in_more_than_the_method_are_said(tmp_path: Path):
     write_run(tmp_path / "c", method="fire", seed=1, event_steps=(5_000,), settings={"replay_ratio": 4.0, "threads": 2})
     results = results_of(tmp_path)
     notes = only(results).notes
-    assert noted(notes, "run.replay_ratio: 1.0 (1 run), 4.0 (2 runs)")
-    assert noted(notes, "Runs of fire differ in reinit_at: () (1 run), (5000,) (1 run)")
+    assert noted(notes, "Runs differ in the setting replay ratio: 1 (1 run), 4 (2 runs)")
+    assert noted(notes, "Runs of fire differ in reinit at: none (1 run), 5000 (1 run)")
     assert noted(results.notes, "different threads: 1 (2 runs), 2 (1 run)")
+    assert report_of(results).facts["Replay ratio"] == "1, 4"
 
 
 def test_copies_of_a_run_count_once_and_other_runs_of_its_seed_are_refused(tmp_path: Path):
@@ -290,8 +328,21 @@ def test_copies_of_a_run_count_once_and_other_runs_of_its_seed_are_refused(tmp_p
     assert [run.run.finished for run in only(results).method("fire").runs] == [True]
     assert noted(results.notes, "a/fire and b/fire are the same run", "only a/fire counts")
     write_run(tmp_path / "b" / "again", method="fire", settings={"replay_ratio": 8.0})
-    with pytest.raises(ValueError, match=r"both fire with seed 0 .* differ in run.replay_ratio \(1.0 and 8.0\)"):
+    with pytest.raises(ValueError, match=r"both fire with seed 0 .* differ in replay ratio \(1 and 8\)"):
         results_of(tmp_path)
+
+
+def test_runs_of_the_same_settings_and_other_results_are_no_copies(tmp_path: Path):
+    write_run(tmp_path / "A0", level=10)
+    write_run(tmp_path / "B0", level=20)
+    said = r"A0 and B0 in .*, have the same settings and other results: evaluations at step 1,000 came to 1 and 2: "
+    with pytest.raises(ValueError, match=said + "report them apart"):
+        results_of(tmp_path)
+    one, other = tmp_path / "diverged" / "one", tmp_path / "diverged" / "other"
+    write_run(one, diverged=7_000)
+    write_run(other)
+    with pytest.raises(ValueError, match="results: only one of them diverged, at step 7,000"):
+        results_of(tmp_path / "diverged")
 
 
 def test_a_seed_run_from_the_start_and_as_a_branch_is_not_counted_twice(tmp_path: Path):

@@ -1,5 +1,6 @@
 """Two methods beside each other: differences, and which is probably better; paired where they share trunks."""
 
+import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -43,15 +44,19 @@ def in_order(
 ) -> tuple[tuple[str, ...], str, str | None]:
     """Baseline first and reference last; and which these two are, here."""
     names = list(methods)
-    fires = [name for name in names if name.partition("+")[0].partition(":")[0] == "fire"]
-    usual = "fire" if "fire" in fires else next(iter(fires), None)
-    reference = reference if reference in names else usual
+    reference = reference if reference in names else usual_reference(names)
     others = [name for name in names if name != reference] or names
     baseline = baseline if baseline in names else "none" if "none" in others else others[0]
     if reference == baseline:
         reference = None
     between = [name for name in names if name not in (baseline, reference)]
     return (baseline, *between, *([reference] if reference else [])), baseline, reference
+
+
+def usual_reference(names: Sequence[str]) -> str | None:
+    """FIRE, else the first of its variants: with options, regularizers or a schedule, as in fire@every=2000."""
+    fires = [name for name in names if re.split("[@:+]", name, maxsplit=1)[0] == "fire"]
+    return "fire" if "fire" in fires else next(iter(fires), None)
 
 
 def pairs_of(names: Sequence[str], baseline: str, reference: str | None) -> list[tuple[str, str]]:

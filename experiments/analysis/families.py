@@ -16,7 +16,7 @@ import numpy as np
 
 from .permutations import ways
 from .resampling import Array, Draws, bounds, draw_runs
-from .statistics import Sides, interquartile_mean
+from .statistics import SETTLING_RUNS, Sides, interquartile_mean
 
 SETTLED = 0.05  # p value, corrected, up to which a difference is called one
 EXPERIMENTS = (200, 2_000)  # that are simulated: fewer of many methods
@@ -35,8 +35,9 @@ class Family:
     chance: float  # that one or more of their single intervals leave out 0 if no method differs from another
     experiments: int  # in which that was simulated
     smallest_p: float  # that any of their tests can have, before the correction
-    needed: int  # pairs, or runs of each method, from which on one of so many differences can be settled at all
+    needed: int  # pairs, or runs of each method, in each environment, from which on one of so many can be settled
     paired: bool  # all of them
+    environments: int
 
 
 def family_of(pairs: Sequence[Pair], confidence: float) -> Family | None:
@@ -49,14 +50,18 @@ def family_of(pairs: Sequence[Pair], confidence: float) -> Family | None:
     smallest = min(
         2 / math.prod(ways(n, others, pair[2]) for n, others in zip(*pair[3], strict=True)) for pair in known
     )
-    level = (1 - confidence) / len(pairs)
-    return Family(len(pairs), chance, experiments, min(1.0, smallest), least_runs(level, paired), paired)
+    environments = len(known[0][3][0])
+    needed = least_runs(SETTLED / len(pairs), paired, environments)
+    return Family(len(pairs), chance, experiments, min(1.0, smallest), needed, paired, environments)
 
 
-def least_runs(level: float, paired: bool) -> int:
-    """Pairs, or runs of each of two methods, with which a test can have a p value of this level."""
-    n = 2
-    while 2 / ways(n, n, paired) > level:
+def least_runs(level: float, paired: bool, environments: int = 1) -> int:
+    """Pairs, or runs of each of two methods, in each environment, with which a test can have a p value of this level.
+
+    Fewer than SETTLING_RUNS settle nothing, whatever their test says.
+    """
+    n = SETTLING_RUNS
+    while 2 / ways(n, n, paired) ** environments > level:
         n += 1
     return n
 

@@ -12,7 +12,7 @@ from .records import Run
 from .results import Level, RunScores
 from .scoring import evaluated
 
-SHARE = 0.9  # of the best baseline
+SHARE = 0.9  # of the best other method
 
 
 def failing_value(env: str, runs: Sequence[Run], metric: Metric) -> Level | None:
@@ -29,7 +29,7 @@ def failing_value(env: str, runs: Sequence[Run], metric: Metric) -> Level | None
 def threshold_of(
     env: str, runs: Mapping[str, Sequence[RunScores]], reference: str | None, metric: Metric, given: float | str | None
 ) -> Level | None:
-    """What was given, else the success bar where some run reached it, else what the best baseline comes to."""
+    """What was given, else the success bar where some run reached it, else what the best but the reference comes to."""
     references = envs.references(env)
     bar = f"a human's score in {env}" if envs.is_atari(env) else f"the success bar of {env}"
     if isinstance(given, float | int):
@@ -51,8 +51,8 @@ def threshold_of(
 
 
 def _of_the_best(name: str, mean: float, start: float, metric: Metric) -> Level:
-    """A share of the way from `start` to a baseline's mean, or the mean where no share of it is a lower bar."""
-    what = f"the best baseline's mean final {metric.name}"
+    """A share of the way from `start` to a method's mean, or the mean where no share of it is a lower bar."""
+    what = f"the best other method's mean final {metric.name}"
     if metric.better == "lower":
         return Level(mean, f"{what} ({name}: {said(mean, metric)}), which is taken whole, as lower is better")
     if mean <= start:  # a share of it would be above it

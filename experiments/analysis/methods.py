@@ -226,8 +226,9 @@ def _cost(scores: Sequence[RunScores]) -> results.Cost | None:
     if not runs:
         return None
     speeds = [run.updates_per_second for run in runs if np.isfinite(run.updates_per_second)] or [np.nan]
+    own = [run.own_seconds for run in runs if np.isfinite(run.own_seconds)] or [np.nan]
     seconds, speed = (
         results.Spread(float(np.mean(values)), min(values), max(values))
         for values in ([run.seconds for run in runs], speeds)
     )
-    return results.Cost(seconds, float(np.mean([run.own_seconds for run in runs])), speed, len(runs))
+    return results.Cost(seconds, float(np.mean(own)), speed, len(runs))

@@ -8,6 +8,7 @@ from typing import Any
 
 from training.metric import Metric
 
+from ..kept import value_text
 from .levels import said
 from .records import AFTER_DIVERGENCE, Run
 from .results import ENVIRONMENT_STEPS, Contrast, Level, MethodResults, RunScores
@@ -35,6 +36,11 @@ def without_repeats(runs: Sequence[Run]) -> tuple[list[Run], tuple[str, ...]]:
                 f"{ours} and {theirs} in {above} are both {run.method} with seed {run.seed} in {run.env}, but differ "
                 f"in {apart}: compare them apart"
             )
+        if other_results := _other_results(other, run):
+            raise ValueError(
+                f"{ours} and {theirs} in {above}, of {run.method} with seed {run.seed} in {run.env}, have the same "
+                f"settings and other results: {other_results}: report them apart"
+            )
         kept = ours if best[key] is other else theirs
         notes.append(f"{ours} and {theirs} are the same run, of {run.method} with seed {run.seed}: only {kept} counts.")
     return list(best.values()), tuple(notes)
@@ -49,7 +55,29 @@ def _apart(one: Run, other: Run) -> str:
         for ours, theirs in ((one.settings, other.settings), (one.schedule, other.schedule))
         for name in dict.fromkeys((*ours, *theirs))
     }
-    return ", ".join(f"{name} ({ours} and {theirs})" for name, (ours, theirs) in pairs.items() if ours != theirs)
+    return ", ".join(
+        f"{_words(name)} ({_value(ours)} and {_value(theirs)})"
+        for name, (ours, theirs) in pairs.items() if ours != theirs
+    )  # fmt: skip
+
+
+def _other_results(one: Run, other: Run) -> str:
+    """The first result in which two runs of the same settings differ, in words; nothing as far as both are the same."""
+    for ours, theirs in zip(one.evaluations, other.evaluations, strict=False):
+        if str(ours) != str(theirs):  # in words, NaN is NaN
+            steps = f"step {ours.step:,}" + (f" and step {theirs.step:,}" if ours.step != theirs.step else "")
+            values = f"{ours.mean:.6g} and {theirs.mean:.6g}"
+            if ours.step == theirs.step and ours.occasion != theirs.occasion:
+                values += f" ({ours.occasion} and {theirs.occasion})"
+            return f"evaluations at {steps} came to {values}"
+    for first, second in ((one, other), (other, one)):
+        if first.diverged and (second.ended or second.reached > first.diverged.steps) and not second.diverged:
+            return f"only one of them diverged, {first.diverged.said}"
+    if one.diverged and other.diverged and one.diverged != other.diverged:
+        return f"one diverged {one.diverged.said}, the other {other.diverged.said}"
+    if one.ended and other.ended and len(one.evaluations) != len(other.evaluations):
+        return f"one has {len(one.evaluations)} evaluations, the other {len(other.evaluations)}"
+    return ""
 
 
 def notes_on_all(runs: Sequence[Run]) -> tuple[str, ...]:
@@ -157,13 +185,13 @@ def _unfinished(methods: Sequence[MethodResults]) -> Iterator[str]:
 def _settings(runs: Sequence[Run]) -> Iterator[str]:
     """Runs that are no fair comparison, and methods that are not one method."""
     for name in dict.fromkeys(name for run in runs for name in run.settings):
-        if values := _differing([run.settings.get(name) for run in runs]):
-            yield f"Runs differ in the setting {name}: {values}. Compare them with care."
+        if values := _differing([_value(run.settings.get(name)) for run in runs]):
+            yield f"Runs differ in the setting {_words(name)}: {values}. Compare them with care."
     for method in dict.fromkeys(run.method for run in runs):
         own = [run for run in runs if run.method == method]
         for name in own[0].schedule:
-            if values := _differing([run.schedule[name] for run in own]):
-                yield f"Runs of {method} differ in {name}: {values}. They are averaged as one method."
+            if values := _differing([_value(run.schedule[name]) for run in own]):
+                yield f"Runs of {method} differ in {_words(name)}: {values}. They are averaged as one method."
 
 
 def _pairing(runs: Sequence[Run], contrasts: Sequence[Contrast]) -> Iterator[str]:
@@ -226,6 +254,18 @@ def _on_events(methods: Sequence[MethodResults], metric: Metric) -> Iterator[str
                 f"{sum(gaps)} of {len(gaps)} stability gaps of {method.method} are cut off by the run's next event "
                 f"before the {metric.name} was back: how much deeper and longer they would have been is not known."
             )
+
+
+def _words(name: str) -> str:
+    """A setting as people call it: run.replay_ratio is the replay ratio."""
+    return name.rpartition(".")[2].replace("_", " ")
+
+
+def _value(value: Any) -> str:
+    """A setting's value in a sentence."""
+    if value is None:
+        return "none"
+    return (", ".join(map(value_text, value)) or "none") if isinstance(value, list | tuple) else value_text(value)
 
 
 def _differing(values: Sequence[Any]) -> str:

@@ -31,6 +31,7 @@ from training.policy import split_run
 from training.settings import DriverSettings, flag, names_with
 
 from ..failure import read_failure
+from .own_time import NOTHING, own_part
 
 Array = NDArray[np.float64]
 
@@ -108,9 +109,9 @@ class Run:
     events: tuple[EventRecord, ...]
     measures: Mapping[tuple[str, str], MeasureSeries]  # by (network, measure), such as ("critic", "dormant")
     seconds: float  # of training so far; a branch's include its trunk's up to the branch
-    own_seconds: float  # the same without the trunk's
+    own_seconds: float  # the same without the trunk's; NaN where it is not known how long that took
     updates: int
-    updates_per_second: float  # of its own part, evaluations included; NaN before there are any
+    updates_per_second: float  # of its own part, evaluations included; NaN where not known
     replay_ratio: float | str | None  # of reinforcement learning
     settings: Mapping[str, Any] = field(repr=False)  # flat ("run.steps"); runs that differ here are no fair comparison
     schedule: Mapping[str, Any] = field(repr=False)  # of events; runs of one method that differ here are no one method
@@ -156,15 +157,18 @@ def read_run(folder: Path, branch: Branch | None = None) -> Run:
     described = read_json(folder / "config.json", _Described)
     settings = config.run
     _check(folder, settings)
-    metrics = read_metrics(folder, Reader(described.progress, described.metric))
+    reader = Reader(described.progress, described.metric)
+    metrics = read_metrics(folder, reader)
     branch = branch or _branch(folder, described.branch_from, settings)
     evaluations = tuple(
         EvaluationRecord(line.steps, _number(line.value), line.occasion) for line in metrics.of(EvaluationLine)
     )
-    training, nothing = metrics.of(TrainLine), TrainLine("train", 0)
-    start = ([line for line in training if branch and line.steps <= branch.step] or [nothing])[-1]
-    end = (training or [nothing])[-1]
-    own, own_updates = end.seconds - start.seconds, end.updates - start.updates
+    training = metrics.of(TrainLine)
+    end = (training or [NOTHING])[-1]
+    own, own_updates = end.seconds, end.updates
+    if branch:
+        trunk = branch.trunk if _may_be_trunk(branch.trunk, settings) else None
+        own, own_updates = own_part(training, branch.step, trunk, reader)
     diverged = metrics.lines[-1] if metrics.lines and isinstance(metrics.lines[-1], Divergence) else None
     return Run(
         folder=folder,

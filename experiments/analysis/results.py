@@ -91,7 +91,7 @@ class RunScores:
     run: Run
     steps: Array  # of its evaluations, each step once: at an event the one after it
     values: Array
-    before: Mapping[int, float]  # step: value just before the event there
+    before: Mapping[int, float]  # step: value just before an event that it was evaluated after, too
     counted: bool  # in its method's curve: finished or diverged, or its method has no such run
     final: float | None  # mean of the scheduled evaluations in the last 10% of the steps, of a branch its own
     area: float | None  # under the curve, divided by its length; of a branch from the branch on
@@ -189,7 +189,7 @@ class Cost:
     """Wall time and speed."""
 
     seconds: Spread  # of branches with their trunk's
-    own_seconds: float  # the mean without their trunk's
+    own_seconds: float  # the mean without their trunk's, of the runs of which that is known
     updates_per_second: Spread
     n: int
 
@@ -273,7 +273,7 @@ class Level:
     """A value that runs are held against."""
 
     value: float
-    meaning: str  # in words, such as "90% of the best baseline's mean final return (redo, 10.2)"
+    meaning: str  # in words, such as "90% of the best other method's mean final return (redo: 10.2)"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 import envs
-from training.lines import BEFORE, final_score
+from training.lines import BEFORE, SCHEDULED, final_score, scheduled
 
 from .records import AFTER_DIVERGENCE, Array, EvaluationRecord, EventRecord, Run
 from .results import Gap, RunScores
@@ -20,6 +20,7 @@ NOTHING = "none"  # the method that does nothing; with a regularizer it has anot
 def score(run: Run, counted: bool) -> RunScores:
     """Everything but the threshold, which depends on the other runs."""
     steps, values = points(run)
+    jumps = _jumps(run)
     last = dict(zip(steps.tolist(), values.tolist(), strict=True))  # of each step, as the later one stays
     scored = run.ended and counted and len(steps) > 0
     # A run whose values stopped being numbers has no score: those before would tell of another moment.
@@ -32,7 +33,7 @@ def score(run: Run, counted: bool) -> RunScores:
         run=run,
         steps=np.array(list(last)),
         values=np.array(list(last.values())),
-        before={e.step: e.mean for e in run.evaluations if e.occasion == BEFORE and np.isfinite(e.mean)},
+        before={e.step: e.mean for e in _finite(run) if e.occasion == BEFORE and e.step in jumps},
         counted=counted and len(steps) > 0,
         final=final,
         area=area,
@@ -76,10 +77,27 @@ def evaluated(run: Run) -> tuple[list[EvaluationRecord], list[EvaluationRecord]]
 
 
 def points(run: Run) -> tuple[Array, Array]:
-    """Steps and values of all evaluations; two at one step, before and after an event, are a jump."""
-    found = [(evaluation.step, evaluation.mean) for evaluation in run.evaluations if np.isfinite(evaluation.mean)]
-    steps, values = np.array(found, dtype=float).reshape(-1, 2).T
+    """Steps and values of a run's evaluations; two at one step, before and after an event, are a jump.
+
+    A look before an event without one after it is no point of its own: others have none there. The scheduled evaluation
+    that it was made for has its value, as in the final score (`training.lines.scheduled`).
+    """
+    jumps = _jumps(run)
+    counted = scheduled([(each.step, each.mean, each.occasion) for each in run.evaluations], run.rhythm)
+    found, extra = list[tuple[int, float]](), -np.inf
+    for each in run.evaluations:
+        if each.occasion == BEFORE and each.step not in jumps:
+            extra = each.step
+            continue
+        spoiled = each.occasion == SCHEDULED and each.step - extra <= run.rhythm.unit
+        found.append((each.step, counted.get(each.step, each.mean) if spoiled else each.mean))
+    steps, values = np.array([point for point in found if np.isfinite(point[1])], dtype=float).reshape(-1, 2).T
     return steps, values
+
+
+def _jumps(run: Run) -> set[int]:
+    """Steps at which a run was evaluated after an event, or ended at once."""
+    return {each.step for each in run.evaluations if each.occasion in (AFTER, AFTER_DIVERGENCE)}
 
 
 def own_part(run: Run, steps: Array, values: Array) -> tuple[Array, Array]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from ..analysis.records import Run
 from ..analysis.results import Across, Compared, Comparison, Results
+from ..kept import value_text
 from .axis_section import axis_chapter
 from .drawing import looks, style
 from .findings import findings, headline, made_by
@@ -92,7 +93,7 @@ def _facts(results: Results) -> dict[str, str]:
         "Runs": how_many_ended(runs) + (f", and {plural(len(results.trunks), 'trunk')}" if results.trunks else ""),
         "Seeds": ranges(run.seed for run in runs),
         "Steps": _each(f"{run.steps:,}" for run in runs),
-        "Replay ratio": _each(f"{run.replay_ratio}" for run in runs if run.replay_ratio is not None),
+        "Replay ratio": _each((value_text(run.replay_ratio) for run in runs if run.replay_ratio is not None), ", "),
         "Branch": _each(map(branch_said, results.comparisons)),
         "Baseline": _each(comparison.baseline for comparison in results.comparisons),
     }
@@ -118,5 +119,5 @@ def branch_said(comparison: Comparison) -> str:
     return "some runs are branches, at different steps" if any(trunks) else "none: each run is its own from the start"
 
 
-def _each(values: Iterable[str]) -> str:
-    return "; ".join(dict.fromkeys(values))
+def _each(values: Iterable[str], between: str = "; ") -> str:
+    return between.join(dict.fromkeys(values))

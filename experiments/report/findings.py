@@ -5,7 +5,7 @@ from training.metric import Metric
 from ..analysis.families import SETTLED, Family
 from ..analysis.results import Compared, Contrast
 from ..analysis.statistics import SETTLING_RUNS, Interval
-from .wording import decimals, interval, plural, printed
+from .wording import decimals, interval, plural, printed, signed
 
 
 def finding(contrast: Contrast, metric: Metric, places: int, many: int = 1) -> str:
@@ -25,6 +25,12 @@ def finding(contrast: Contrast, metric: Metric, places: int, many: int = 1) -> s
     if together.corrected > SETTLED:
         itself = "by itself the interval leaves out 0, but" if many > 1 else "the interval leaves out 0, but"
         return f"{start}: not settled: {itself} {test}{trunks}."
+    if not _same_direction(contrast):
+        averages = signed(printed(contrast.final.mean, metric).value, places)
+        return (
+            f"{start}: IQM and mean disagree, as the difference of the means is {averages}: nothing is called better, "
+            f"though {test}{trunks}."
+        )
     names = contrast.method, contrast.against
     better, worse = names if (found.low > 0) == (metric.sign > 0) else names[::-1]
     return f"{start}: in favour of {better} over {worse}: the interval leaves out 0, and {test}{trunks}."
@@ -81,12 +87,13 @@ def looked_at_together(family: Family | None) -> list[str]:
     corrected = ", corrected for all of them (Holm)," if family.size > 1 else ""
     text += f"So a method is called better only where the p value of a test of the mean{corrected} is {SETTLED} or less"
     what = "pairs" if family.paired else "runs of each method"
+    where = " in each environment" if family.environments > 1 else ""
     if family.smallest_p > SETTLED:
         text += f": with so few {what} none can be below {family.smallest_p:.3g}, so that nothing can be settled"
-        text += f"; from {family.needed} {what} on it can."
+        text += f"; from {family.needed} {what}{where} on it can."
     elif family.size * family.smallest_p > SETTLED:
         text += f": with so few {what} the first of {family.size} cannot be below {family.size * family.smallest_p:.3g}"
-        text += f", so that nothing can be settled; from {family.needed} {what} on it can."
+        text += f", so that nothing can be settled; from {family.needed} {what}{where} on it can."
     return [text.removesuffix(".") + "."]
 
 
@@ -109,6 +116,11 @@ def _unsettled(contrast: Contrast) -> str:
     if _holds_0(difference):
         return "Not settled, as their intervals hold 0"
     return BY_ITSELF if contrast.final.together.corrected > SETTLED else ""
+
+
+def _same_direction(contrast: Contrast) -> bool:
+    """Whether the mean, which was tested, points to where the IQM does."""
+    return contrast.final.mean.value * contrast.final.iqm.low > 0
 
 
 def _holds_0(difference: Interval) -> bool:

@@ -16,7 +16,7 @@ INTERVAL = re.compile(r"\\\[((?:[\d+−.,kM ]|never)+)\\\](?![(\[\\:])")  # numb
 
 def escaped(text: str) -> str:
     """Text that Markdown leaves as it is, in a table too."""
-    found = re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", " ".join(text.split()))
+    found = re.sub(r"([\\`*_{}\[\]<>#|~$])", r"\\\1", " ".join(text.split()))
     return INTERVAL.sub(r"[\1]", found)
 
 
@@ -32,7 +32,13 @@ def _report(report: Report) -> Iterator[str]:
     yield "## What was run and with what"
     yield _bullets(f"{name}: {value}" for name, value in report.facts.items())
     if report.command:
-        yield f"Made again by: {escaped(report.command)}"
+        yield f"Made again by:\n\n{_fenced(report.command)}"
+
+
+def _fenced(command: str) -> str:
+    """A command that can be copied as it stands."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", command)), default=0))
+    return f"{fence}sh\n{command}\n{fence}"
 
 
 def _chapter(chapter: Chapter) -> Iterator[str]:

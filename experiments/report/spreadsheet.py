@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -19,13 +20,14 @@ OF_A_RUN = (
 )  # fmt: skip
 
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet begins to compute at
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)  # computes nothing
 
 
 def write_scores(results: Results, path: Path) -> Path:
     """Write `scores.csv`: numbers in full; empty where there is none, as of a threshold never reached.
 
-    Text that a spreadsheet would take for a formula has an apostrophe before it: methods are anybody's words. Folders
-    are relative to that of the file.
+    Text that a spreadsheet would take for a formula has an apostrophe before it: methods are anybody's words. Text that
+    is a number, such as a value of an axis, has none. Folders are relative to that of the file.
     """
     axes = columns_of(results.axes)
     rows = (
@@ -71,7 +73,7 @@ def _cell(value: object) -> object:
         return value
     text = str(value)
     in_a_row = text.replace("\r", " ").replace("\n", " ")  # a bare \r is not quoted, and would begin a row
-    return f"'{in_a_row}" if text.startswith(FORMULAS) else in_a_row
+    return f"'{in_a_row}" if text.startswith(FORMULAS) and not NUMBER.fullmatch(text) else in_a_row
 
 
 def _row(scores: RunScores, folder: Path) -> Iterator[object]:
