@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..analysis.results import Across, Compared
-from .axis_figures import legend_line
+from .axis_figures import HANDLE, legend_line
 from .curve_figures import draw_method_panel, draw_panel, limits_of, runs_each
 from .drawing import COLUMNS, INK, MUTED, PIXEL, TRUNK, Look, canvas, plain, shortened
 
@@ -73,7 +73,8 @@ def _one_environment(compared: Compared, looks: Mapping[str, Look], sheet: Sheet
         axes.set_title(title, loc="left", color=looks[name].color, fontsize=7.5 if sheet.for_papers else 8.6)
     handles, legend_columns = _legend([compared], {name: looks[name] for name in names}, sheet)
     main.legend(
-        handles=handles, ncols=legend_columns, loc="lower left", bbox_to_anchor=(0, 1), frameon=False, borderpad=0.2,
+        handles=handles, ncols=legend_columns, handlelength=HANDLE, loc="lower left", bbox_to_anchor=(0, 1), frameon=False,
+        borderpad=0.2,
         borderaxespad=0.1, columnspacing=1.6 if not sheet.narrow else 1.0,
     )  # fmt: skip
     if not sheet.for_papers:
@@ -107,8 +108,9 @@ def _several(panels: Sequence[Compared], looks: Mapping[str, Look], sheet: Sheet
     _same_height(panels, axes)
     for place in axes[len(panels) :]:
         place.set_axis_off()
-    handles, legend_columns = _legend(panels, looks, Sheet(width, sheet.for_papers))
-    figure.legend(handles=handles, ncols=legend_columns, loc="outside upper left", frameon=False)
+    shown = {name: look for name, look in looks.items() if any(name in compared.curves for compared in panels)}
+    handles, legend_columns = _legend(panels, shown, Sheet(width, sheet.for_papers))
+    figure.legend(handles=handles, ncols=legend_columns, handlelength=HANDLE, loc="outside upper left", frameon=False)
     if not sheet.for_papers:
         _say(figure, panels, "Thin: single runs.")
     return figure
@@ -174,5 +176,5 @@ def _legend(panels: Sequence[Compared], looks: Mapping[str, Look], sheet: Sheet)
         handles.append(Line2D([], [], color=TRUNK, linewidth=1.9, label="trunks, shared"))
     lengths = [len(str(handle.get_label())) for handle in handles] or [0]
     letter = 5.0 if sheet.for_papers else 6.2
-    in_one_row = sum(letter * length + 55 for length in lengths) < sheet.width
-    return handles, max(1, len(handles) if in_one_row else int(sheet.width / (1.05 * letter * max(lengths) + 60)))
+    in_one_row = sum(letter * length + 70 for length in lengths) < sheet.width
+    return handles, max(1, len(handles) if in_one_row else int(sheet.width / (1.05 * letter * max(lengths) + 75)))
