@@ -263,7 +263,8 @@ def test_methods_that_act_at_other_times_are_not_the_same():
     [
         (["--replay-ratio", "1", "much"], "--replay-ratio 'much' given; allowed is a number or adaptive"),
         (["--replay-ratio", "1", "-2"], "--replay-ratio -2.0 given; allowed is a number above 0"),
-        (["--replay-ratio", "1", "1.0"], "would hold two runs: .*--replay-ratio 1 or seed 0 is given twice"),
+        (["--replay-ratio", "1", "1.0"], "--replay-ratio '1 1.0' given; 1.0 is given twice: 1 is the same"),
+        (["--replay-ratio", "2", "adaptive", "adaptive"], "adaptive is given twice"),
         (["--batch-size", "8", "0"], "--batch-size 0 given"),
         (["--device", "cpu", "cuda"], "--device 'cpu cuda' given; it takes one value: it changes no result"),
         (["--log-every", "10", "20"], "--log-every '10 20' given; it takes one value: it changes no result"),

@@ -122,7 +122,10 @@ def in_one(ways: Iterable[str]) -> str:
         match = re.fullmatch(r"(.+ resamples of )(\d+)( runs.*)", way)
         start, number, end = match.groups() if match else (way, "", "")
         numbers.setdefault((start, end), {})[number] = None
-    return "; ".join(f"{start}{' or '.join(sorted(found, key=len))}{end}" for (start, end), found in numbers.items())
+    return "; ".join(
+        f"{start}{' or '.join(sorted(found, key=lambda number: int(number or 0)))}{end}"
+        for (start, end), found in numbers.items()
+    )
 
 
 def _caption(everything: Sequence[Compared]) -> str:
