@@ -7,8 +7,10 @@ import re
 from base64 import b64decode
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from envs.reference_scores import References
 from experiments.analysis.analyse import analyse, shared_history
@@ -276,15 +278,14 @@ def test_titles_of_small_panels_and_the_line_below_are_inside_the_figure(tmp_pat
     (comparison,) = results_of(tmp_path).comparisons
     for sheet in (ALONE, sheet_of("double")):
         with style(for_papers=sheet.for_papers):
-            figure = draw_paper_figure([comparison], looks(methods), sheet)
-            png(figure)
-            width = figure.bbox.width
-            boxes = [axes.get_title("left") and axes._left_title.get_window_extent() for axes in figure.axes[1:]]
-            assert len(boxes) == len(methods)
-            for one, other in itertools.combinations(boxes, 2):
-                assert not one.overlaps(other)
-            below = figure._supxlabel.get_window_extent() if figure._supxlabel else boxes[0]
-            assert all(box.x1 <= width for box in (*boxes, below))
+            figure: Any = draw_paper_figure([comparison], looks(methods), sheet)
+            drawn = FigureCanvasAgg(figure)
+            drawn.draw()
+            boxes = [axes._left_title.get_window_extent(drawn.get_renderer()) for axes in figure.axes[1:]]
+            below = [figure._supxlabel.get_window_extent(drawn.get_renderer())] if figure._supxlabel else []
+        assert len(boxes) == len(methods)
+        assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+        assert all(box.x1 <= figure.bbox.width for box in (*boxes, *below))
 
 
 def test_a_method_without_any_score_is_not_in_the_legend(tmp_path: Path):
