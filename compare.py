@@ -18,7 +18,7 @@ from experiments.analysis.results import Options as ReportOptions
 from experiments.comparison import Machines, report, run_comparison, show_plan
 from experiments.kept import MOST_RUNS, read_kept, value_text
 from experiments.published.files import Published, read_published
-from experiments.published.joined import require_environments
+from experiments.published.joined import require_environments, require_other_names
 from experiments.sweep.axes import Flags, axes_among, with_periods
 from experiments.sweep.grid import Grid, Job, acts_at_events, check_length, plan
 from experiments.sweep.local import LocalPool, default_slots, usable_gpus
@@ -125,8 +125,9 @@ def body(arguments: Sequence[str]) -> int:
         return 0
     grid = make_grid(options, passed)
     jobs = plan(grid)  # what is wrong with it is said before the folder is made
-    check_report(options, grid)
+    names = check_report(options, grid)
     require_environments(published, grid.envs)
+    require_other_names(published, names)
     if options.dry_run:
         show_plan(grid, jobs, options.jobs, options.ray is not None, options.runs_per_gpu)
         paired = options.branch_at is not None
@@ -219,17 +220,18 @@ def labels_together(arguments: Sequence[str]) -> list[str]:
     return [*others, *(("--label", *labels) if any(name == "--label" for name, _ in parts) else ())]
 
 
-def check_report(options: Options, grid: Grid) -> None:
-    """What the report could not do is said before anything runs."""
+def check_report(options: Options, grid: Grid) -> list[str]:
+    """What methods will be called; what the report could not do is said before anything runs."""
     before = read_kept(grid.folder)
     methods = [*grid.methods, *(before.methods if before else ())]
     for name, value in (("--baseline", options.baseline), ("--reference", options.reference)):
         if value is not None and value not in methods:
             raise ValueError(f"{name} {value!r} given; allowed is one of --reinit: {', '.join(methods)}")
-    read_labels(options.label, methods)
+    labels = read_labels(options.label, methods)
     without = [env for env in grid.envs if references(env) is None]
     if options.threshold == "success" and without:
         raise ValueError(f"--threshold success given; {without[0]} has no success bar: give a return")
+    return [labels.get(method, method) for method in methods]
 
 
 def folder_of_reports(paths: Sequence[Path]) -> Path:

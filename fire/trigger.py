@@ -64,11 +64,8 @@ class Trigger:
                 f"network {self.network!r} is unknown; known are {', '.join(networks)}; "
                 f"nearest is {nearest(self.network, networks)}"
             )
-        name, _, part = self.measure.partition("/")
-        if name not in MEASURES:
-            raise ValueError(
-                f"measure {name!r} is unknown; known are {', '.join(MEASURES)}; nearest is {nearest(name, MEASURES)}"
-            )
+        self.check_name()
+        part = self.measure.partition("/")[2]
         chosen = [network for key, network in networks.items() if self.network in (None, key)]
         reasons = [_never_taken(name, network) for network in chosen]
         if reasons and all(reasons):
@@ -77,6 +74,14 @@ class Trigger:
         changing = any(lies_in(part, network.head) for network in chosen)  # an injection makes new names there
         if part and part not in parts and not changing:
             raise ValueError(f"{self}: no layer or weight is named {part!r}; nearest is {nearest(part, parts)}")
+
+    def check_name(self) -> None:
+        """Raise ValueError where there is no such measure of any network."""
+        name = self.measure.partition("/")[0]
+        if name not in MEASURES:
+            raise ValueError(
+                f"measure {name!r} is unknown; known are {', '.join(MEASURES)}; nearest is {nearest(name, MEASURES)}"
+            )
 
     def __str__(self) -> str:
         network = f"{self.network}." if self.network else ""

@@ -15,6 +15,7 @@ from experiments.analysis.results import Options, Results
 from experiments.report.axis_figures import draw_axis_paper, positions
 from experiments.report.contents import report_of
 from experiments.report.drawing import looks, style
+from experiments.report.latex import latex_table
 from experiments.report.markdown import markdown
 from tests.fixtures.comparison import write_run
 
@@ -171,6 +172,22 @@ def test_a_periodic_setting_stands_beside_the_midpoint_one(tmp_path: Path):
     assert comparison.reference == "Midpoint"
     (alone,) = results_of(periodic, labels=("fire@every=500=Every 500",)).comparisons
     assert [method.method for method in alone.methods] == ["none", "Every 500"]
+
+
+def test_a_schedule_stays_in_the_name_unless_the_comparison_has_it(tmp_path: Path):
+    runs = write_runs(tmp_path / "runs", {"none": 5.0, "fire@every=500": 9.0, "redo@every=1000": 6.0})
+
+    def names(*labels: str) -> list[str]:
+        return [method.method for method in results_of(runs, labels=labels).comparisons[0].methods]
+
+    assert names() == ["none", "redo", "fire@every=500"]
+    assert names("fire=Periodic") == ["none", "redo", "Periodic"]
+    assert results_of(runs).comparisons[0].reference == "fire@every=500"
+    report = report_of(results_of(runs), "")
+    assert report.facts["Schedules"] == "redo every 1,000 updates; fire@every=500 every 500 updates"
+    assert "redo every 1,000 updates; fire@every=500 every 500 updates." in latex_table(results_of(runs))
+    (runs / "comparison.json").write_text('{"fixed": {"reinit_every": ["0500"]}}')
+    assert names() == ["none", "redo", "fire"]
 
 
 def test_labels_change_names_and_no_number(tmp_path: Path):

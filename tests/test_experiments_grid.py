@@ -253,18 +253,33 @@ def test_methods_may_have_schedules_of_their_own():
     assert "--reinit fire --regularize l2-init --reinit-at 30000 60000" in several.command
 
 
+def test_methods_that_act_at_other_times_are_not_the_same():
+    words = ("fire", "fire@at=9001", "fire@at=9003", "fire@every=9", "fire@when=dormant>0.5", "redo", "redo@at=9001")
+    assert len(jobs_of("--env", "h1-walk", "--seeds", "0", "--reinit", *words)) == len(words)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--replay-ratio", "1", "much"], "--replay-ratio 'much' given; allowed is a number or adaptive"),
         (["--replay-ratio", "1", "-2"], "--replay-ratio -2.0 given; allowed is a number above 0"),
-        (["--replay-ratio", "1", "1.0"], "would hold two runs: .*--replay-ratio 1 or seed 0 is given twice"),
+        (["--replay-ratio", "1", "1.0"], "--replay-ratio '1 1.0' given; 1.0 is given twice: 1 is the same"),
+        (["--replay-ratio", "2", "adaptive", "adaptive"], "adaptive is given twice"),
         (["--batch-size", "8", "0"], "--batch-size 0 given"),
         (["--device", "cpu", "cuda"], "--device 'cpu cuda' given; it takes one value: it changes no result"),
         (["--log-every", "10", "20"], "--log-every '10 20' given; it takes one value: it changes no result"),
         (["--preset", "quick", "paper"], "--preset 'quick paper' given; it takes one value"),
         (["--reinit-cooldown", "1", "2"], "--reinit-cooldown '1 2' given; it takes one value"),
         (["--reinit", "none", "--reinit-every", "1", "2"], "--reinit-every given; none of none has events"),
+        (["--reinit", "fire", "fire@at=500000"], "'fire@at=500000' given twice: it does the same as 'fire'"),
+        (["--reinit", "fire@at=9000", "fire@at=09000"], "'fire@at=09000' given twice"),
+        (["--reinit", "fire@at=9001", "fire@at=9002"], "'fire@at=9002' given twice"),  # one decision has both steps
+        (["--reinit", "fire@at=9,at=99", "fire@at=99,at=9"], "given twice"),
+        (["--reinit", "redo", "redo@every=1000", "--branch-at", "0.5"], "'redo@every=1000' given twice"),
+        (["--reinit", "fire@every=70", "fire", "--reinit-every", "70"], "'fire' given twice"),
+        (["--reinit", "redo:tau=0.1", "redo:tau=0.10"], "given twice"),
+        (["--reinit", "fire@when=nonsense>0.25"], "measure 'nonsense' is unknown.*nearest is"),
+        (["--reinit", "fire", "--reinit-when", "dormat>0.25"], "measure 'dormat' is unknown.*nearest is dormant"),
         (["--reinit", "none@every=5"], "none has no events, and so no schedule"),
         (["--reinit", "fire@often"], "'fire@often' given; after @ allowed are every=UPDATES"),
         (["--reinit", "fire@every=soon"], "--reinit-every 'soon' given; allowed is a whole number"),

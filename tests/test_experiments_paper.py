@@ -14,7 +14,7 @@ import pytest
 from experiments.analysis.axis import analyse_all
 from experiments.analysis.found import find_runs
 from experiments.analysis.results import Options, Results
-from experiments.report.latex import escaped, latex_table
+from experiments.report.latex import escaped, in_one, latex_table
 from experiments.report.page import write_report
 from tests.fixtures.comparison import write_comparison
 
@@ -100,6 +100,12 @@ def test_the_table_says_how_its_intervals_were_made(results: Results):
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert {line.count("&") - line.count(r"\&") for line in rows} == {4}
     assert not re.search(r"^\s*\[", text, re.MULTILINE), "it would belong to the end of the row before"
+
+
+def test_intervals_of_other_numbers_of_runs_are_one_sentence():
+    said = [f"95% percentile bootstrap, exact, all resamples of {n} runs" for n in (6, 4, 6)]
+    assert in_one(said) == "95% percentile bootstrap, exact, all resamples of 4 or 6 runs"
+    assert in_one([*said, "another way"]).endswith("of 4 or 6 runs; another way")
 
 
 def test_every_letter_is_set_and_none_is_a_command():

@@ -10,11 +10,14 @@ import pytest
 import compare
 import envs
 from experiments.analysis.analyse import analyse
+from experiments.analysis.axis import analyse_all
 from experiments.analysis.found import find_runs
 from experiments.analysis.results import Comparison, Options, Results
 from experiments.comparison import report
 from experiments.published.files import COLUMNS, MOST_BYTES, read_published, same_environment
 from experiments.published.joined import join
+from experiments.report.latex import latex_table
+from experiments.report.page import write_report
 from tests.fixtures.comparison import write_comparison, write_run
 
 OPTIONS = Options(resamples=50)
@@ -127,7 +130,7 @@ def test_all_environments_together_are_the_mean_of_normalised_scores(ours, tmp_p
     assert results.across[0].contrasts == ours.across[0].contrasts
     alone, said = joined(ours, write(tmp_path / "walk.csv", rows()))
     assert alone.across[0].methods == ours.across[0].methods
-    assert "xqc (published) has results in 1 of 2 environments: not averaged." in said
+    assert "xqc (published) has final returns in 1 of 2 environments: not averaged." in said
 
 
 def test_every_known_difference_of_protocol_is_said(ours, tmp_path):
@@ -166,7 +169,7 @@ def test_values_that_are_no_numbers_seeds_that_stop_and_steps_that_stand_twice_a
     method, words = in_walk(results).methods[-1], " ".join(said)
     assert [run.run.seed for run in method.runs] == [0, 1]
     assert [run.final for run in method.runs] == [100.0, 999.0]
-    assert "2 of its evaluations are no numbers and are left out" in words
+    assert "2 of its evaluations with seed 0 are no numbers and are left out" in words
     assert "2 of its evaluations stand twice in the file: the later row counts" in words
     assert "seed 7 left out, which ended before the others' last step, 10,000" in words
 
@@ -289,3 +292,66 @@ def test_without_files_a_report_is_as_it_was(ours):
     assert join(ours, ()) == (ours, ())
     assert report.__kwdefaults__ is not None
     assert report.__kwdefaults__["published"] == ()
+
+
+@pytest.mark.parametrize("label", ["xqc (published)", "XQC (Published)", "Mine (published)"])
+def test_a_label_that_looks_like_a_published_method_is_refused(label, tmp_path):
+    write_run(tmp_path / "a", env="h1-walk", agent="sac", method="fire", steps=10_000)
+    found = find_runs([tmp_path])
+    with pytest.raises(ValueError, match="is for results of others") as refused:
+        analyse_all(found.runs, OPTIONS, found.trunks, (f"fire={label}",))
+    assert "\n" not in str(refused.value)
+
+
+def test_two_methods_of_one_name_are_refused(tmp_path):
+    write_run(tmp_path / "runs" / "a", env="h1-walk", agent="sac", method="fire", steps=10_000)
+    files = [write(tmp_path / name, rows()) for name in ("one.csv", "two.csv")]
+    found = find_runs([tmp_path / "runs"])
+    results = analyse_all(found.runs, OPTIONS, found.trunks, ("fire=xqc (one.csv)",))
+    with pytest.raises(ValueError, match=r"one\.csv has xqc, which the report would call 'xqc \(one\.csv\)'"):
+        joined(results, *files)
+    words = ["--env", "h1-walk", "--seeds", "0", "--dir", str(tmp_path / "new"), "--label", "fire=xqc (one.csv)"]
+    with pytest.raises(ValueError, match="give that one another --label"):
+        compare.body([*words, "--against", *map(str, files)])
+    assert not (tmp_path / "new").exists()
+
+
+def test_of_names_that_may_all_be_meant_the_same_one_is_taken_and_said(ours, tmp_path):
+    found = [*rows(env="h1-walk-v3"), *rows(env="h1_walk", seeds=(5,)), *rows(env="h1-walk", seeds=(7,))]
+    results, said = joined(ours, write(tmp_path / "xqc.csv", found))
+    assert [run.run.seed for run in in_walk(results).methods[-1].runs] == [7]
+    assert "its file has h1-walk and h1_walk and h1-walk-v3, which may all be h1-walk: h1-walk is taken" in " ".join(
+        said
+    )
+    (method,) = read_published([write(tmp_path / "two.csv", [*rows(env="Hopper"), *rows(env="Hopper_v4")])])
+    assert method.environments("Hopper-v4") == ["Hopper_v4", "Hopper"]
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
+def test_published_seeds_that_diverged_are_named_and_not_in_the_mean(value, ours, tmp_path):
+    found = [(*row[:5], value if row[2] == 1 and row[4] != 0 else row[5]) for row in rows(seeds=(0, 1, 2))]
+    found = [(*row[:5], value if row[2] == 2 else row[5]) for row in found]
+    results, said = joined(ours, write(tmp_path / "xqc.csv", found))
+    words = " ".join(said)
+    assert [run.run.seed for run in in_walk(results).methods[-1].runs] == [0]
+    assert "seed 1 left out, whose evaluations after step 0 are no finite numbers" in words
+    assert "seed 2 left out, whose evaluations are no finite numbers" in words
+    assert "mean and intervals are without it" in words
+    assert "ended before" not in words
+    none = [(*row[:5], value) for row in rows()]
+    assert "none of its evaluations is a finite number" in " ".join(joined(ours, write(tmp_path / "xqc2.csv", none))[1])
+
+
+def test_a_published_method_that_ends_early_has_a_curve_and_no_scores(ours, tmp_path):
+    results, said = joined(ours, write(tmp_path / "xqc.csv", rows(steps=range(0, 8_001, 4_000))))
+    method = in_walk(results).methods[-1]
+    assert method.curve is not None
+    assert (method.final, method.area, method.normalised) == (None, None, None)
+    assert "it has no final return and no area here, as it ends at step 8,000, before 90% of the 10,000" in " ".join(
+        said
+    )
+    write_report(results, tmp_path / "report")
+    (row,) = [line for line in latex_table(results).splitlines() if "xqc (published)" in line]
+    assert row.endswith(r"& 2 & -- & -- & -- \\")
+    scores = list(csv.DictReader((tmp_path / "report" / "scores.csv").open()))
+    assert {(each["final"], each["area"]) for each in scores if each["agent"] == "published"} == {("", "")}

@@ -1,13 +1,16 @@
 """The report's files, and what its words and figures promise."""
 
 import csv
+import itertools
 import math
 import re
 from base64 import b64decode
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from envs.reference_scores import References
 from experiments.analysis.analyse import analyse, shared_history
@@ -21,7 +24,7 @@ from experiments.report.drawing import LOOKS, canvas, looks, page_image, png, st
 from experiments.report.findings import finding, findings
 from experiments.report.markdown import markdown
 from experiments.report.page import write_report
-from experiments.report.paper_figure import draw_paper_figure
+from experiments.report.paper_figure import ALONE, draw_paper_figure, sheet_of
 from experiments.report.recovery import gap_section, threshold_section
 from experiments.report.run_sections import run_sections
 from experiments.report.wording import amount, interval, number, ranges, runs_of, steps
@@ -275,3 +278,40 @@ def test_every_difference_is_among_the_findings_and_the_reference_comes_first(re
 )
 def test_numbers_as_people_write_them(said, expected):
     assert said == expected
+
+
+def test_methods_are_told_apart_without_colours():
+    """A marker of its own with each way of dashes: dots and dashes of one colour are alike in a short line."""
+    many = list(looks([f"module:Method{index}" for index in range(30)]).values())
+    for color in {look.color for look in many}:
+        alike = [look for look in many if look.color == color]
+        assert len({look.marker for look in alike}) == len(alike)
+
+
+def test_titles_of_small_panels_and_the_line_below_are_inside_the_figure(tmp_path: Path):
+    """As drawn: no title reaches into the next panel, and nothing is wider than the sheet."""
+    methods = ["none", *(f"shrink-perturb:shrink=0.{n},perturb=0.{n}" for n in range(1, 7))]
+    for seed, method in enumerate(methods):
+        for run in range(2 + seed % 3):
+            write_run(tmp_path / f"{method}-{run}", method=method, seed=run, steps=4_000)
+    (comparison,) = results_of(tmp_path).comparisons
+    for sheet in (ALONE, sheet_of("double")):
+        with style(for_papers=sheet.for_papers):
+            figure: Any = draw_paper_figure([comparison], looks(methods), sheet)
+            drawn = FigureCanvasAgg(figure)
+            drawn.draw()
+            boxes = [axes._left_title.get_window_extent(drawn.get_renderer()) for axes in figure.axes[1:]]
+            below = [figure._supxlabel.get_window_extent(drawn.get_renderer())] if figure._supxlabel else []
+        assert len(boxes) == len(methods)
+        assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+        assert all(box.x1 <= figure.bbox.width for box in (*boxes, *below))
+
+
+def test_a_method_without_any_score_is_not_in_the_legend(tmp_path: Path):
+    for env in ("MinAtar/Breakout-v1", "MinAtar/Freeway-v1"):
+        for method in ("none", "fire"):
+            folder = tmp_path / env.replace("/", "_") / method
+            write_run(folder, env=env, method=method, steps=4_000, reached=-1 if method == "fire" else None)
+    comparisons = results_of(tmp_path).comparisons
+    figure = draw_paper_figure(comparisons, looks(["none", "fire"]))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["none"]

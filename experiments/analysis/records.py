@@ -119,6 +119,7 @@ class Run:
     metric: Metric = RETURN
     unit: str = "environment steps"  # what steps are
     rhythm: Rhythm = field(default_factory=Rhythm)  # of its scheduled evaluations
+    midpoint: int | None = None  # step of the event of a run from the start that has no schedule
     failure: str | None = None  # how it ended that should not have, as its comparison has noted, until it is retried
 
     @property
@@ -195,6 +196,7 @@ def read_run(folder: Path, branch: Branch | None = None) -> Run:
         metric=described.metric,
         unit=described.progress.replace("_", " "),
         rhythm=Rhythm(max(1, settings.eval_every), settings.reached(1), branch.step if branch else -1),
+        midpoint=settings.midpoint,
         failure=failure.reason if (failure := read_failure(folder)) else None,
     )
 

@@ -20,13 +20,15 @@ from envs.suite import PREFIX as SUITE
 from fire.nearest import nearest
 from training.durable import read_regular
 
+from ..analysis.labels import PUBLISHED
+
 COLUMNS = ("exp_name", "env_name", "seed", "metric", "env_step", "value")
 RETURN = "avg_return"
 MOST_BYTES = 64 * 2**20  # of a file; theirs have 2 MB
 MOST_STEPS = 2**53
 MOST_METHODS = 24  # of a file
 LONGEST_NAME = 80
-LOST, TWICE = "are no numbers and are left out", "stand twice in the file: the later row counts"
+TWICE = "stand twice in the file: the later row counts"
 PREFIXES = ("fire_rl/", "ALE/", ORIGINAL, SUITE)
 
 
@@ -36,6 +38,7 @@ class Series:
 
     seed: int
     returns: Mapping[int, float]
+    lost: tuple[int, ...] = ()  # steps of evaluations that are no finite numbers, as of networks that diverged
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,12 @@ class Published:
 
     def environment(self, env: str) -> str | None:
         """The file's name for an environment of ours; None where it has no results of it."""
-        return next((theirs for theirs in self.runs if same_environment(theirs, env)), None)
+        return next(iter(self.environments(env)), None)
+
+    def environments(self, env: str) -> list[str]:
+        """All names that may be meant by one of ours: the same one first, then one of its version, then without any."""
+        (bare, version), found = _bare(env), [theirs for theirs in self.runs if same_environment(theirs, env)]
+        return sorted(found, key=lambda theirs: (theirs != env, _bare(theirs) != (bare, version)))
 
 
 def read_published(paths: Sequence[Path]) -> tuple[Published, ...]:
@@ -84,7 +92,7 @@ def _read(path: Path) -> Iterator[Published]:
         if len(found) > MOST_METHODS:
             raise ValueError(f"{path} has more than {MOST_METHODS} values of exp_name, one of which is a method each")
     for method, rows in found.items():
-        yield Published(f"{method} (published)", method, path, rows.series(), rows.notes())
+        yield Published(f"{method}{PUBLISHED}", method, path, rows.series(), rows.notes())
 
 
 def _text(path: Path) -> str:
@@ -114,30 +122,34 @@ class _Rows:
     """The rows of one method. Of a step that stands twice the later row counts."""
 
     runs: dict[str, dict[int, dict[int, float]]] = field(default_factory=dict)  # by environment, seed and step
-    lost: Counter[str] = field(default_factory=Counter)  # that are no numbers, by environment
+    lost: dict[tuple[str, int], list[int]] = field(default_factory=dict)  # their steps, by environment and seed
     twice: Counter[str] = field(default_factory=Counter)
 
     def add(self, row: _Row) -> None:
         returns = self.runs.setdefault(row.env, {}).setdefault(row.seed, {})
-        self.lost[row.env] += math.isnan(row.value)
         self.twice[row.env] += row.step in returns
-        if not math.isnan(row.value):
+        if math.isfinite(row.value):
             returns[row.step] = row.value
+        else:
+            self.lost.setdefault((row.env, row.seed), []).append(row.step)
 
     def series(self) -> dict[str, tuple[Series, ...]]:
         return {
             env: tuple(
-                Series(seed, dict(sorted(returns.items()))) for seed, returns in sorted(seeds.items()) if returns
+                Series(seed, dict(sorted(returns.items())), tuple(sorted(self.lost.get((env, seed), ()))))
+                for seed, returns in sorted(seeds.items())
             )
             for env, seeds in self.runs.items()
         }
 
     def notes(self) -> dict[str, tuple[str, ...]]:
         found: dict[str, tuple[str, ...]] = dict.fromkeys(self.runs, ())
-        for counts, said in ((self.lost, LOST), (self.twice, TWICE)):
-            for env, count in counts.items():
-                if count:
-                    found[env] += (f"{count:,} of its evaluations {said}",)
+        for (env, seed), steps in self.lost.items():
+            ending = "is no number and is left out" if len(steps) == 1 else "are no numbers and are left out"
+            found[env] += (f"{len(steps):,} of its evaluations with seed {seed} {ending}",)
+        for env, count in self.twice.items():
+            if count:
+                found[env] += (f"{count:,} of its evaluations {TWICE}",)
         return found
 
 

@@ -4,7 +4,7 @@ What was found of one's own runs stays as it is, bit by bit. A published run cou
 go. Its scores are made as theirs are; after a branch, its area is over the same steps.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -17,11 +17,11 @@ from ..analysis.records import Array, Branch, EvaluationRecord, Run
 from ..analysis.results import Across, Compared, Comparison, MethodResults, Results, RunScores
 from ..analysis.scoring import in_normalised_scores, score
 from .files import Published
-from .protocol import differences
+from .protocol import differences, protocol_of
 
 Kind = TypeVar("Kind", bound=Compared)
 
-SHORTEST = 0.9  # of its method's steps: a seed that ends before is left out
+SHORTEST = 0.9  # of its method's steps: a seed that ends before is left out; of ours: a method without final scores
 
 
 def require_environments(published: Sequence[Published], envs: Sequence[str]) -> None:
@@ -36,11 +36,23 @@ def require_environments(published: Sequence[Published], envs: Sequence[str]) ->
             )
 
 
+def require_other_names(published: Sequence[Published], methods: Iterable[str]) -> None:
+    """Refuse a file's method that would have the name of one that was run: one would stand for both."""
+    names = {" ".join(method.split()).casefold(): method for method in methods}
+    for each in published:
+        if (ours := names.get(" ".join(each.name.split()).casefold())) is not None:
+            raise ValueError(
+                f"{each.file} has {each.method}, which the report would call {each.name!r}, and a method that was run "
+                f"is called {ours!r}: give that one another --label"
+            )
+
+
 def join(results: Results, published: Sequence[Published]) -> tuple[Results, tuple[str, ...]]:
     """Every method of every file beside the comparison's own where it has the environment, and what to know of it."""
     if not published:
         return results, ()
     require_environments(published, list(dict.fromkeys(each.env for each in results.comparisons)))
+    require_other_names(published, results.methods)
     comparisons, where = [], dict[str, list[str]]()
     for comparison in results.comparisons:
         found, said = _in_comparison(comparison, published, results)
@@ -56,8 +68,23 @@ def join(results: Results, published: Sequence[Published]) -> tuple[Results, tup
         warnings += said
     shown = {method.method for each in comparisons for method in each.methods if method.published}
     names = tuple(each.name for each in published if each.name in shown)
-    joined = replace(results, comparisons=tuple(comparisons), across=tuple(across), published=names)
-    return joined, tuple(warnings)
+    unknown = _unknown([each for each in published if each.name in shown])
+    joined = replace(
+        results, comparisons=tuple(comparisons), across=tuple(across), published=names,
+        notes=(*results.notes, *unknown),
+    )  # fmt: skip
+    return joined, (*warnings, *unknown)
+
+
+def _unknown(published: Sequence[Published]) -> list[str]:
+    """One sentence on all methods of whose protocol nothing is known."""
+    names = ", ".join(each.name for each in published if protocol_of(each.method) is None)
+    if not names:
+        return []
+    return [
+        f"{names}: neither file nor name says how long an action is held, on how many episodes a method was evaluated, "
+        "and whether its env_step counts environment steps, as which it is taken."
+    ]
 
 
 def _with(compared: Kind, found: Sequence[MethodResults], said: Sequence[str]) -> Kind:
@@ -79,13 +106,28 @@ def _in_comparison(
             sentences = ["its file has no results there"]
         else:
             kept, lost = _cut(each, theirs, comparison, max(run.steps for run in ours))
-            sentences += [*each.notes[theirs], *lost]
+            sentences += [*_several(each, comparison.env), *each.notes[theirs], *lost]
         if kept and theirs is not None:
             sentences += differences(each.method, theirs, kept, ours, comparison.references)
             scored = [_scored(run, comparison.branch_step) for run in kept]
+            planned, last = max(run.steps for run in ours), max(run.reached for run in kept)
+            if last < SHORTEST * planned:
+                scored = [replace(run, final=None, area=None, normalised=None, normalised_area=None) for run in scored]
+                sentences.append(
+                    f"it has no final return and no area here, as it ends at step {last:,}, before {SHORTEST:.0%} of "
+                    f"the {planned:,} of runs here"
+                )
             found.append(_summarised(each, scored, comparison, results))
         said += [f"{each.name}: {sentence}." for sentence in sentences]
     return found, said
+
+
+def _several(each: Published, env: str) -> list[str]:
+    """Which of several names was taken."""
+    taken, *others = each.environments(env)
+    return (
+        [f"its file has {' and '.join([taken, *others])}, which may all be {env}: {taken} is taken"] if others else []
+    )
 
 
 def _cut(each: Published, theirs: str, comparison: Comparison, end: int) -> tuple[list[Run], list[str]]:
@@ -93,14 +135,24 @@ def _cut(each: Published, theirs: str, comparison: Comparison, end: int) -> tupl
     series = each.runs[theirs]
     cut = {one.seed: {step: value for step, value in one.returns.items() if step <= end} for one in series}
     last = max((max(returns) for returns in cut.values() if returns), default=0)
+    if not any(one.returns for one in series):
+        return [], ["left out, as none of its evaluations is a finite number"]
     if last == 0:
         first = min((step for one in series for step in one.returns if step), default=0)
         return [], [f"left out, as its first evaluation after 0 is at step {first:,} and runs here have {end:,}"]
     short = [seed for seed, returns in cut.items() if not returns or max(returns) < SHORTEST * last]
-    said = []
-    if short:
-        said.append(f"seed {', '.join(map(str, short))} left out, which ended before the others' last step, {last:,}")
-    beyond = max(max(one.returns) for one in series)
+    failed = {one.seed: max(cut[one.seed], default=-1) for one in series if one.seed in short}
+    failed = {
+        one.seed: failed[one.seed] for one in series if any(failed.get(one.seed, end) < s <= end for s in one.lost)
+    }
+    said = [
+        f"seed {seed} left out, whose evaluations {f'after step {step:,} ' * (step >= 0)}are no finite numbers, as "
+        "where a run diverged: mean and intervals are without it, and so look better than the method is"
+        for seed, step in failed.items()
+    ]
+    if ended := [seed for seed in short if seed not in failed]:
+        said.append(f"seed {', '.join(map(str, ended))} left out, which ended before the others' last step, {last:,}")
+    beyond = max(max(one.returns) for one in series if one.returns)
     if beyond > end:
         said.append(f"its file goes on to step {beyond:,}; it is cut where runs here end, at {end:,}")
     kept = [_run(each, comparison, seed, returns) for seed, returns in cut.items() if seed not in short]
@@ -158,7 +210,7 @@ def _in_all(
         groups = [[in_normalised_scores(run) for run in method.finished] for method in own if method]
         if len(groups) < len(parts) or not all(groups):
             said.append(
-                f"{each.name} has results in {sum(map(bool, groups))} of {len(parts)} environments: not averaged."
+                f"{each.name} has final returns in {sum(map(bool, groups))} of {len(parts)} environments: not averaged."
             )
             continue
         resampling = Resampling(each.name, together.metric, results.options)

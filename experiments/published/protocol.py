@@ -80,11 +80,7 @@ def _known(method: str, env: str, ours: Sequence[Run]) -> Iterator[str]:
     protocol = protocol_of(method)
     repeats, episodes, fixed = ({run.settings.get(f"run.{name}") for run in ours} for name in NAMES)
     if protocol is None:
-        yield (
-            "neither its file nor its name says how long an action is held, on how many episodes it was evaluated, and "
-            "whether its env_step counts environment steps, as which it is taken"
-        )
-        return
+        return  # which is said of all such methods together
     repeat = protocol.action_repeat(env)
     if repeat is not None and repeats != {repeat}:
         yield (

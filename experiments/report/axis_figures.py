@@ -68,13 +68,19 @@ def draw_axis_paper(found: Sequence[OverAxis], looks: Mapping[str, Look], width:
         _draw(axes, over, looks, score)
         if not alone:
             axes.set_title(shortened(over.where, 48), loc="left")
-    handles = [
-        legend_line(looks[name], name) for name in dict.fromkeys(c.method for over in found for c in over.curves)
-    ]
-    longest = max(len(str(handle.get_label())) for handle in handles)
-    columns = max(1, min(len(handles), int(inches / (0.5 + 0.06 * longest))))
-    figure.legend(handles=handles, ncols=columns, loc="outside upper left", frameon=False, borderpad=0.1)
+    shown = dict.fromkeys(
+        curve.method for over in found for curve in over.curves for score in SCORES if any(curve.scores(score))
+    )
+    handles = [legend_line(looks[name], name) for name in shown]
+    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
+    columns = max(1, min(len(handles), int(inches / (0.65 + 0.06 * longest))))
+    figure.legend(
+        handles=handles, ncols=columns, handlelength=HANDLE, loc="outside upper left", frameon=False, borderpad=0.1
+    )
     return figure
+
+
+HANDLE = 3.6  # letters: room for two dashes on either side of the marker
 
 
 def legend_line(look: Look, name: str) -> Line2D:

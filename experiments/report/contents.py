@@ -10,6 +10,7 @@ from .drawing import looks, style
 from .findings import findings, headline, made_by
 from .published_section import published_sections
 from .run_sections import run_sections
+from .schedules import schedules_said
 from .score_sections import score_sections
 from .sections import Chapter, Looks, Report
 from .wording import how_many_ended, plural, ranges, terms
@@ -94,6 +95,7 @@ def _facts(results: Results) -> dict[str, str]:
         "Seeds": ranges(run.seed for run in runs),
         "Steps": _each(f"{run.steps:,}" for run in runs),
         "Replay ratio": _each((value_text(run.replay_ratio) for run in runs if run.replay_ratio is not None), ", "),
+        "Schedules": schedules_said(results.comparisons),
         "Branch": _each(map(branch_said, results.comparisons)),
         "Baseline": _each(comparison.baseline for comparison in results.comparisons),
     }

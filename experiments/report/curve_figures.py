@@ -73,7 +73,7 @@ def draw_method(compared: Compared, name: str, looks: Mapping[str, Look], limits
     """One method's runs, plain to see, its IQM and band; the other methods' IQMs in grey."""
     figure, (axes,) = canvas(300, 215)
     draw_method_panel(axes, compared, name, looks, limits)
-    axes.set_title(f"{shortened(name)}, n = {compared.curves[name].iqm.n}", loc="left", fontsize=8.6)
+    axes.set_title(f"{shortened(name, 30)}, n = {compared.curves[name].iqm.n}", loc="left", fontsize=8.6)
     return figure
 
 

@@ -61,6 +61,7 @@ LOOKS = {
     "snr": Look("#715800", "#c3ff80", "d"),
 }
 USUAL = 5  # of them, whose colours others take last
+MARKERS = [look.marker for look in LOOKS.values()]
 VARIANTS = ((0, (5, 2)), (0, (1, 1)), (0, (7, 2, 1, 2)))
 
 # Names come from people: none of them is taken for mathematics.
@@ -117,7 +118,10 @@ def _by_spelling(methods: Iterable[str]) -> dict[str, Look]:
         less_known = list(LOOKS.values())[USUAL:]
         start = zlib.crc32(name.encode()) % len(less_known)
         turned = [*less_known[start:], *less_known[:start], *list(LOOKS.values())[:USUAL]]
-        candidates = (Look(look.color, look.dark, look.marker, dashes) for dashes in VARIANTS for look in turned)
+        candidates = (
+            Look(look.color, look.dark, MARKERS[(MARKERS.index(look.marker) + 3 * turn) % len(MARKERS)], dashes)
+            for turn, dashes in enumerate(VARIANTS, 1) for look in turned
+        )  # fmt: skip
         taken = {look.color for look in found.values()} if len(found) < len(LOOKS) else set()
         free = (look for look in candidates if look.color not in taken and look not in found.values())
         found[name] = next(free, LOOKS["none"])

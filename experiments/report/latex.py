@@ -1,12 +1,14 @@
 """`table.tex`: the scores as a LaTeX table with booktabs, and the sentence that says how its intervals were made."""
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
 from ..analysis.results import Compared, Comparison, MethodResults, Results
 from .paper_figure import caption_of
+from .schedules import schedules_said
 from .sections import columns_said
-from .wording import failing
+from .wording import MISSING, failing
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
@@ -90,12 +92,18 @@ def _rows(comparison: Compared) -> list[str]:
     cells = columns_said(
         [[m.final.iqm, m.final.mean, m.area.iqm] for m in methods if m.final and m.area], comparison.metric
     )
-    return [_row(method, row) for method, row in zip(methods, cells, strict=True)]
+    short = [method for method in comparison.methods if method.published and not method.final]  # its note says why
+    rows = [_row(method, row) for method, row in zip(methods, cells, strict=True)]
+    return [*rows, *(_row(method, [MISSING] * 3) for method in short)]
 
 
 def _row(method: MethodResults, cells: Sequence[str]) -> str:
     """The name in braces: at the beginning of a row a bracket would belong to the end of the one before."""
-    return "    " + " & ".join([f"{{{escaped(method.method)}}}", str(method.n), *map(escaped, cells)]) + r" \\"
+    return (
+        "    "
+        + " & ".join([f"{{{escaped(method.method)}}}", str(method.n or len(method.runs)), *map(escaped, cells)])
+        + r" \\"
+    )
 
 
 def _diverged(compared: Sequence[Comparison]) -> str:
@@ -105,6 +113,19 @@ def _diverged(compared: Sequence[Comparison]) -> str:
         return ""
     which = "1 run diverged and counts" if len(found) == 1 else f"{len(found)} runs diverged and count"
     return f" {which} with {' or '.join(dict.fromkeys(map(failing, found)))} from there on."
+
+
+def in_one(ways: Iterable[str]) -> str:
+    """How intervals were made, in one sentence where they differ in the number of runs alone: `of 4 or 6 runs`."""
+    numbers: dict[tuple[str, str], dict[str, None]] = {}
+    for way in ways:
+        match = re.fullmatch(r"(.+ resamples of )(\d+)( runs.*)", way)
+        start, number, end = match.groups() if match else (way, "", "")
+        numbers.setdefault((start, end), {})[number] = None
+    return "; ".join(
+        f"{start}{' or '.join(sorted(found, key=lambda number: int(number or 0)))}{end}"
+        for (start, end), found in numbers.items()
+    )
 
 
 def _caption(everything: Sequence[Compared]) -> str:
@@ -117,9 +138,11 @@ def _caption(everything: Sequence[Compared]) -> str:
     names = list(dict.fromkeys(each.metric.plural for each in compared))
     where = f" on {compared[0].where}" if len(compared) == 1 else ""
     shown = [method for each in everything for method in each.methods]
-    made = dict.fromkeys(m.final.iqm.method for m in shown if m.final and m.final.iqm.bounded)
-    brackets = f" In brackets: {'; '.join(made)} (Agarwal et al., 2021)." if made else ""
+    made = in_one([m.final.iqm.method for m in shown if m.final and m.final.iqm.bounded])
+    brackets = f" In brackets: {made} (Agarwal et al., 2021)." if made else ""
+    said = schedules_said(compared)
+    acting = f" Methods act: {said}." if said else ""
     return escaped(
         f"Final {' and '.join(names)}{where}: interquartile mean (IQM) and mean of {runs} a method, and the IQM of the "
-        f"area under the learning curve, divided by its length.{brackets}{_diverged(compared)}"
+        f"area under the learning curve, divided by its length.{acting}{brackets}{_diverged(compared)}"
     )

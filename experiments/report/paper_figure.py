@@ -5,6 +5,7 @@ One environment has its curves together, large, and below them each method by it
 environments have a panel each. In a single column there is no room for methods by themselves.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..analysis.results import Across, Compared
-from .axis_figures import legend_line
+from .axis_figures import HANDLE, legend_line
 from .curve_figures import draw_method_panel, draw_panel, limits_of, runs_each
 from .drawing import COLUMNS, INK, MUTED, PIXEL, TRUNK, Look, canvas, plain, shortened
 
@@ -60,6 +61,8 @@ def _one_environment(compared: Compared, looks: Mapping[str, Look], sheet: Sheet
     plain(main)
     draw_panel(main, compared, looks, runs=sheet.narrow)
     _name_branch(main, compared)
+    room = max(8, (110 if sheet.for_papers else 112) // columns)  # letters of a small panel's title
+    between = "\n" if any(len(f"{name}, n = {compared.curves[name].iqm.n}") > room for name in names) else ", "
     limits, first = limits_of(compared), None
     for index, name in enumerate(names if rows else ()):
         axes = figure.add_subplot(grid[1 + index // columns, index % columns], sharey=first)
@@ -68,13 +71,12 @@ def _one_environment(compared: Compared, looks: Mapping[str, Look], sheet: Sheet
         draw_method_panel(axes, compared, name, looks, limits)
         axes.locator_params(axis="x", nbins=3)
         axes.tick_params(labelleft=index % columns == 0)
-        longest = 20 if not sheet.for_papers else max(8, 110 // columns - 7)
-        title = f"{shortened(name, longest)}, n = {compared.curves[name].iqm.n}"
+        title = f"{shortened(name, room)}{between}n = {compared.curves[name].iqm.n}"
         axes.set_title(title, loc="left", color=looks[name].color, fontsize=7.5 if sheet.for_papers else 8.6)
     handles, legend_columns = _legend([compared], {name: looks[name] for name in names}, sheet)
     main.legend(
-        handles=handles, ncols=legend_columns, loc="lower left", bbox_to_anchor=(0, 1), frameon=False, borderpad=0.2,
-        borderaxespad=0.1, columnspacing=1.6 if not sheet.narrow else 1.0,
+        handles=handles, ncols=legend_columns, handlelength=HANDLE, loc="lower left", bbox_to_anchor=(0, 1),
+        frameon=False, borderpad=0.2, borderaxespad=0.1, columnspacing=1.6 if not sheet.narrow else 1.0,
     )  # fmt: skip
     if not sheet.for_papers:
         title = f"{_title(compared, 60)}, {runs_each(compared)} for each method"
@@ -107,8 +109,9 @@ def _several(panels: Sequence[Compared], looks: Mapping[str, Look], sheet: Sheet
     _same_height(panels, axes)
     for place in axes[len(panels) :]:
         place.set_axis_off()
-    handles, legend_columns = _legend(panels, looks, Sheet(width, sheet.for_papers))
-    figure.legend(handles=handles, ncols=legend_columns, loc="outside upper left", frameon=False)
+    shown = {name: look for name, look in looks.items() if any(name in compared.curves for compared in panels)}
+    handles, legend_columns = _legend(panels, shown, Sheet(width, sheet.for_papers))
+    figure.legend(handles=handles, ncols=legend_columns, handlelength=HANDLE, loc="outside upper left", frameon=False)
     if not sheet.for_papers:
         _say(figure, panels, "Thin: single runs.")
     return figure
@@ -148,7 +151,8 @@ def _say(figure: Figure, panels: Sequence[Compared], runs: str, title: str = "")
     said = caption_of(panels, [runs, *(["Crosses: where runs diverged."] if diverged else [])])
     if title:
         figure.suptitle(title, fontsize=9.6, color=INK, weight="bold", x=0.012, ha="left")
-    figure.supxlabel(said, fontsize=7.8, color=MUTED, x=0.012, ha="left")
+    letters = int(figure.get_size_inches()[0] / PIXEL / 5.7)
+    figure.supxlabel(textwrap.fill(said, letters), fontsize=7.8, color=MUTED, x=0.012, ha="left")
 
 
 def _title(compared: Compared, longest: int) -> str:
@@ -174,5 +178,5 @@ def _legend(panels: Sequence[Compared], looks: Mapping[str, Look], sheet: Sheet)
         handles.append(Line2D([], [], color=TRUNK, linewidth=1.9, label="trunks, shared"))
     lengths = [len(str(handle.get_label())) for handle in handles] or [0]
     letter = 5.0 if sheet.for_papers else 6.2
-    in_one_row = sum(letter * length + 55 for length in lengths) < sheet.width
-    return handles, max(1, len(handles) if in_one_row else int(sheet.width / (1.05 * letter * max(lengths) + 60)))
+    in_one_row = sum(letter * length + 70 for length in lengths) < sheet.width
+    return handles, max(1, len(handles) if in_one_row else int(sheet.width / (1.05 * letter * max(lengths) + 75)))

@@ -15,7 +15,7 @@ def published_sections(comparison: Comparison) -> list[Section]:
         steps = [run.steps for run in method.runs]
         last = [float(run.values[-1]) for run in method.runs]
         rows.append(TableRow(method.method, (
-            method.method, str(method.n), wording.ranges(run.run.seed for run in method.runs),
+            method.method, str(len(method.runs)), wording.ranges(run.run.seed for run in method.runs),
             wording.plural(min(map(len, steps)), "evaluation"), f"{max(each[-1] for each in steps):,.0f}",
             wording.in_unit(sum(last) / len(last), comparison.metric), str(wording.place(file)),
         )))  # fmt: skip

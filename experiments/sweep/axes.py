@@ -14,7 +14,7 @@ from training.config import Config
 from training.learners import LEARNERS
 from training.settings import flag, names_with
 
-from ..kept import Asked
+from ..kept import Asked, value_text
 
 EVERY = "--reinit-every"
 SCHEDULES = {"every": EVERY, "at": "--reinit-at", "when": "--reinit-when"}  # how a method is spelled with a schedule
@@ -42,6 +42,7 @@ def axes_among(agent: str, flags: Flags, hints: Mapping[str, Any], before: Asked
         if name == EVERY or get_origin(hints.get(name)) is tuple or not values:
             continue
         if len(values) > 1:
+            _refuse_repeats(axis)
             _refuse_what_is_none(agent, axis)
             found.append(axis)
         elif axis.setting in known:
@@ -50,6 +51,20 @@ def axes_among(agent: str, flags: Flags, hints: Mapping[str, Any], before: Asked
         had = ", ".join(before.axes[missing[0]])
         raise ValueError(f"the folder holds runs with {flag(missing[0])} {had}: say which, or give another --dir")
     return tuple(found)
+
+
+def _refuse_repeats(axis: Axis) -> None:
+    """Numbers are the same however they are written."""
+    seen: dict[str, str] = {}
+    for text in axis.values:
+        try:
+            value = value_text(float(text))
+        except ValueError:
+            value = text
+        if value in seen:
+            also = "" if seen[value] == text else f": {seen[value]} is the same"
+            raise ValueError(f"{axis.flag} {' '.join(axis.values)[:80]!r} given; {text} is given twice{also}")
+        seen[value] = text
 
 
 def _refuse_what_is_none(agent: str, axis: Axis) -> None:

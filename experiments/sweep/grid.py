@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from training.command_line import read_command_line
 from training.config import Config
@@ -192,13 +193,39 @@ def _check_schedule(grid: Grid, methods: Sequence[tuple[str, Config]]) -> tuple[
     takers = [text for text, config in methods if config.methods.method.acts_at_events]
     if scheduled and not takers:
         raise ValueError(f"{scheduled[0][0]} given; none of {', '.join(grid.methods)} has events")
+    plain = next((text for text in takers if not schedule_of(text)), None)  # --reinit-every and its like are for those
+    known, common = list[tuple[str, object]](), dict[str, Any]()
     for text, config in methods:
         if (own := schedule_of(text)) and not config.methods.method.acts_at_events:
             raise ValueError(f"--reinit {text!r} given; {config.run.reinit} has no events, and so no schedule")
-        if own or (scheduled and text == takers[0]):
+        if text not in takers:
+            schedule = {}
+        elif own or (scheduled and text == plain):
             flags = (*_flags(grid, grid.envs[0], grid.seeds[0]), *(own or scheduled))
-            steps += grid.read(*_words((*flags, ("--reinit", (config.run.reinit,))))).run.reinit_at
+            read = grid.read(*_words((*flags, ("--reinit", (config.run.reinit,)))))
+            steps += read.run.reinit_at
+            for trigger in read.run.triggers():
+                trigger.check_name()
+            schedule = {name: getattr(read.run, name) for name in names_with(read.run, "timing")}
+            common = common if own else schedule
+        else:
+            schedule = common
+        acts = _acts(grid, config.altered(**schedule))
+        if same := next((other for other, acted in known if acted == acts), None):
+            also = "" if same == text else f": it does the same as {same[:80]!r}, at the same events"
+            raise ValueError(f"--reinit {text[:80]!r} given twice{also}")
+        known.append((text, acts))
     return tuple(steps)
+
+
+def _acts(grid: Grid, config: Config) -> object:
+    """What a method does and when, however it is spelled, with the usual schedule where it has none."""
+    methods = config.methods
+    if not methods.method.acts_at_events:
+        return methods
+    run = config.run if grid.branch_at is not None else config.resolved().run
+    usual = methods.method.usual_period if grid.branch_at is not None else None
+    return methods, run.reinit_every or usual, {run.reached(step) for step in run.reinit_at}, set(run.triggers())
 
 
 def _trunk_flags(grid: Grid, config: Config, events: Sequence[int]) -> Flags:

@@ -1,0 +1,32 @@
+"""When methods acted, in words: their names say it only where it is not what all methods of a comparison have."""
+
+from collections.abc import Iterable, Iterator
+
+from ..analysis.records import Run
+from ..analysis.results import Compared
+
+
+def schedules_said(compared: Iterable[Compared]) -> str:
+    """Such as "fire, reset once, at step 5,000; redo every 1,000 updates"; nothing where nothing acted at events."""
+    methods: dict[str, dict[str, None]] = {}
+    for each in compared:
+        for method in each.own:
+            for run in method.runs:
+                methods.setdefault(method.method, {}).update(dict.fromkeys(_words(run.run)))
+    named: dict[str, list[str]] = {}
+    for name, found in methods.items():
+        if found:
+            named.setdefault(" or ".join(found), []).append(name)
+    return "; ".join(f"{', '.join(names)} {words}" for words, names in named.items())
+
+
+def _words(run: Run) -> Iterator[str]:
+    """One sentence's part for a run that has a schedule."""
+    every, at, when = (run.schedule.get(name) for name in ("reinit_every", "reinit_at", "reinit_when"))
+    steps = [f"{step:,}" for step in sorted(set(at or ()))]
+    parts = [f"every {every:,} updates"] if every else []
+    parts += [f"{'once, ' * (not every and not when)}at step {steps[0]}"] if len(steps) == 1 else []
+    parts += [f"at steps {', '.join(steps)}"] if len(steps) > 1 else []
+    parts += [f"whenever {' or '.join(when)}"] if when else []
+    if parts:
+        yield " and ".join(parts)
