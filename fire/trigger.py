@@ -65,7 +65,7 @@ class Trigger:
                 f"nearest is {nearest(self.network, networks)}"
             )
         self.check_name()
-        part = self.measure.partition("/")[2]
+        name, _, part = self.measure.partition("/")
         chosen = [network for key, network in networks.items() if self.network in (None, key)]
         reasons = [_never_taken(name, network) for network in chosen]
         if reasons and all(reasons):
