@@ -355,3 +355,11 @@ def test_a_published_method_that_ends_early_has_a_curve_and_no_scores(ours, tmp_
     assert row.endswith(r"& 2 & -- & -- & -- \\")
     scores = list(csv.DictReader((tmp_path / "report" / "scores.csv").open()))
     assert {(each["final"], each["area"]) for each in scores if each["agent"] == "published"} == {("", "")}
+
+
+def test_unknown_protocols_are_said_once_for_all_methods(ours, tmp_path):
+    found = [*rows("one"), *rows("two"), *rows("one", "h1-sit_hard-v0"), *rows("xqc")]
+    results, said = joined(ours, write(tmp_path / "many.csv", found))
+    (unknown,) = [sentence for sentence in said if "neither file nor name says" in sentence]
+    assert unknown.startswith("one (published), two (published): ")
+    assert unknown in results.notes
