@@ -5,7 +5,7 @@ import re
 import shlex
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from experiments.analysis.power import seeds_said
 from experiments.analysis.results import Options as ReportOptions
 from experiments.comparison import Machines, report, run_comparison, show_plan
 from experiments.kept import MOST_RUNS, read_kept, value_text
-from experiments.published.files import Published, read_published
+from experiments.published.files import read_published
 from experiments.published.joined import require_environments, require_other_names
 from experiments.sweep.axes import Flags, axes_among, with_periods
 from experiments.sweep.grid import Grid, Job, acts_at_events, check_length, plan
@@ -113,13 +113,13 @@ def body(arguments: Sequence[str]) -> int:
     shown = ReportOptions(options.baseline, options.reference, options.threshold)
     command = shlex.join(("python", "compare.py", *arguments))
     published = read_published(options.against)
+    show = partial(
+        report, options=shown, command=command, labels=options.label, width=options.figure_width, published=published
+    )
     if options.report_only:
         try:
             folder = options.dir or folder_of_reports(options.report_only)
-            report(
-                options.report_only, folder, shown, command,
-                labels=options.label, width=options.figure_width, published=published,
-            )  # fmt: skip
+            show(options.report_only, folder)
         except OSError as error:
             raise ValueError(f"{error.filename}: {error.strerror}") from error
         return 0
@@ -135,17 +135,10 @@ def body(arguments: Sequence[str]) -> int:
             print(line)
         return 0
     with claimed(grid.folder):
-        return compare(options, grid, jobs, shown, command, published)
+        return compare(options, grid, jobs, show)
 
 
-def compare(
-    options: Options,
-    grid: Grid,
-    jobs: Sequence[Job],
-    shown: ReportOptions,
-    command: str,
-    published: Sequence[Published],
-) -> int:
+def compare(options: Options, grid: Grid, jobs: Sequence[Job], show: Callable[[Sequence[Path], Path], None]) -> int:
     """Bring the runs to their ends, each copied where that was asked for, and report on them."""
     uploads = uploads_to(options.upload, warn) if options.upload else None
     finished = (lambda job: uploads.add(job.folder)) if uploads else (lambda job: None)
@@ -155,10 +148,7 @@ def compare(
         warn(f"not at {options.upload}: {', '.join(run.name for run in missing)}; the same command tries again")
     if any(grid.folder.glob("*/config.json")):
         try:
-            report(
-                [grid.folder], grid.folder, shown, command,
-                labels=options.label, width=options.figure_width, published=published,
-            )  # fmt: skip
+            show([grid.folder], grid.folder)
         except ValueError as error:
             warn(f"no report: {error}")
             return code or 1
@@ -184,8 +174,8 @@ def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
     options = read_flags(Options(), own, "compare.py", f"{__doc__}\n\n{EPILOGUE}")
     passed = tuple((name, tuple(values)) for name, values in given if name not in ours)
     if options.report_only:
-        kept = {"--report-only", "--dir", "--baseline", "--reference", "--threshold", "--label", "--figure-width"}
-        kept.add("--against")
+        kept = {"--report-only", "--dir", "--baseline", "--reference", "--threshold", "--against", "--label"}
+        kept |= {"--figure-width"}
         for name, _ in given:
             if name not in kept:
                 raise ValueError(f"{name} given with --report-only, which runs nothing")

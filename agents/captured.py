@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from replay import Batch, Drawn
 Precision = Literal["float32", "tf32"]
 WARM_UP = 3  # ordinary calls of a kind before it is recorded
 Result = TypeVar("Result", bound=Tensor | None)
+Structure: TypeAlias = Callable[[], Sequence[Any]]
 
 
 @dataclass(frozen=True)
@@ -81,18 +82,19 @@ class Captured:
         call: Callable[..., Result],
         inputs: Sequence[Tensor],
         kind: Hashable,
-        structure: Sequence[Any] = (),
+        structure: Structure = tuple,
         record: bool = True,
     ) -> Result:
         """What `call` returns for these inputs.
 
-        `kind` names what distinguishes calls besides the shapes of their inputs, and `structure` holds the objects that
-        a recording leans on, such as the trained parameters: once one is another, the kind is recorded anew.
+        `kind` names what distinguishes calls besides the shapes of their inputs, and `structure` gives the objects that
+        a recording leans on, such as the trained parameters: once one is another, the kind is recorded anew. Where
+        nothing is recorded it is not asked.
         """
         if self.device.type != "cuda":
             return call(*inputs)
         with products_in(self.precision):
-            return self._played(call, inputs, kind, structure) if self.on and record else call(*inputs)
+            return self._played(call, inputs, kind, structure()) if self.on and record else call(*inputs)
 
     def _played(
         self, call: Callable[..., Result], inputs: Sequence[Tensor], kind: Hashable, structure: Sequence[Any]
@@ -166,7 +168,7 @@ class FromHost:
         call: Callable[[Tensor], Tensor | None],
         array: np.ndarray,
         kind: Hashable,
-        structure: Sequence[Any] = (),
+        structure: Structure = tuple,
     ) -> np.ndarray:
         """What `call` returns for the array, as an array that stays the caller's; empty where it returns nothing."""
         captured = self.captured

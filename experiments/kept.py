@@ -50,6 +50,11 @@ def value_text(value: Any) -> str:
     return str(value)
 
 
+def setting_words(name: str) -> str:
+    """A setting as people call it: run.replay_ratio is the replay ratio."""
+    return name.rpartition(".")[2].replace("_", " ")
+
+
 def place_text(values: Mapping[str, str], home: Mapping[str, str]) -> str:
     """Values of the axes as a part of a run's name: `replay-ratio=4`; nothing of those that runs had before."""
     named = {name: value for name, value in values.items() if home.get(name) != value}

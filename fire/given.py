@@ -5,8 +5,30 @@ from typing import Any
 
 from .methods import Method
 from .nearest import nearest
+from .network import Network
 from .spelling import spell
 from .trigger import Trigger
+
+
+def refuse_confused(networks: object, method: object, schedule: object) -> None:
+    """Raise ValueError, in one line with what is right, where something else was given in an argument's place."""
+    if isinstance(networks, Network) or not isinstance(networks, Sequence):
+        raise ValueError(f"a {type(networks).__name__} given as networks: give a list, [network]")
+    _refuse_unmade("the method", method, "parse_method", "")
+    if not isinstance(method, Method):
+        raise ValueError(f"a {type(method).__name__} given as the method: give one, such as Fire()")
+    if isinstance(schedule, int):
+        raise ValueError(f"the schedule is given as a number: give Every({schedule})")
+    if isinstance(schedule, type) or not callable(getattr(schedule, "crossed", None)):
+        raise ValueError(f"{schedule!r} given as the schedule: give Every(updates), At((step,)) or Never()")
+
+
+def _refuse_unmade(what: str, given: object, parse: str, arguments: str) -> None:
+    """What is to be made from text, or of a class, first."""
+    if isinstance(given, str):
+        raise ValueError(f"{what} is given as text: give {parse}({given!r})")
+    if isinstance(given, type):
+        raise ValueError(f"{what} is given as a class: give {given.__name__}({arguments})")
 
 
 def refuse_confused_lists(regularizers: Any, triggers: Any) -> None:
@@ -18,10 +40,7 @@ def refuse_confused_lists(regularizers: Any, triggers: Any) -> None:
         if isinstance(given, kind) or not isinstance(given, Sequence):
             raise ValueError(f"a {type(given).__name__} given as {what}: give a list of them")
         for one in given:
-            if isinstance(one, str):
-                raise ValueError(f"one of the {what} is given as text: give {parse}({one!r})")
-            if isinstance(one, type):
-                raise ValueError(f"one of the {what} is given as a class: give {one.__name__}(...)")
+            _refuse_unmade(f"one of the {what}", one, parse, "...")
             if not isinstance(one, kind):
                 raise ValueError(f"a {type(one).__name__} given among the {what}: give {parse}(text)")
             if isinstance(one, Method):

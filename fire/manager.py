@@ -10,7 +10,7 @@ from torch import Tensor
 from .activity import Watch
 from .aliases import ManagerAliases, renamed
 from .event import Event, NetworkReport, numbers
-from .given import known_name, refuse_computed_losses, refuse_confused_lists
+from .given import known_name, refuse_computed_losses, refuse_confused, refuse_confused_lists
 from .measures import Run, measure
 from .method_class import check_class
 from .methods import Method
@@ -18,7 +18,7 @@ from .network import Loss, MethodNetwork, Network
 from .record import Record, built_in, change_again, restructures
 from .report import Snapshot, clock
 from .schedule import Position, Schedule
-from .soundness import refuse_confused, refuse_foreign_targets, refuse_unsound
+from .soundness import refuse_foreign_targets, refuse_unsound
 from .spelling import spell
 from .told import Told, refuse_idle_schedule
 from .trial import Rehearsal, check, try_methods, warn_of

@@ -6,8 +6,7 @@ of singular values (spectra.py), of norms (weights.py) and of the loss's Hessian
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import TypeAlias, overload
 
 import torch
@@ -19,6 +18,7 @@ from .matrices import Matrix, Patterns, Split, take_inventory
 from .network import Loss, Network
 from .polar import double
 from .spectra import gram, gram_measures
+from .undisturbed import undisturbed
 from .units import hidden_layers
 from .weights import norms, weight_measures, weights_with_matrices
 
@@ -60,7 +60,11 @@ def measure(
         layers = hidden_layers(network.module)
         if missing := missing_measures(network, layers):
             warnings.warn(missing, stacklevel=2)
-        with undisturbed(network), Watch(network.module, layers) as watch, HeadInput(network) as head_input:
+        with (
+            undisturbed(network.module, network.target),
+            Watch(network.module, layers) as watch,
+            HeadInput(network) as head_input,
+        ):
             value = loss()
             found |= unit_measures(watch)
             if head_input.latest is not None and run is None:
@@ -74,7 +78,7 @@ def measure(
                 if hessian:
                     top["hessian"] = top_eigenvalue(gradients, parameters)
     if run is not None:
-        with undisturbed(network), HeadInput(network) as head_input:
+        with undisturbed(network.module, network.target), HeadInput(network) as head_input:
             run()
         if (features := head_input.latest) is not None:
             examples = features.shape[-2] if features.dim() <= 3 else len(features)
@@ -82,22 +86,6 @@ def measure(
             found |= feature_measures(features) | {"feature_examples": count}
     values = torch.stack([value.double() for value in found.values()]).tolist() if found else []
     return dict(zip(found, values, strict=True)) | top
-
-
-@contextmanager
-def undisturbed(network: Network) -> Iterator[None]:
-    """For running a network's loss: random streams and buffers, such as running means, are the same afterwards."""
-    modules = [module for module in (network.module, network.target) if module is not None]
-    buffers = [buffer for module in modules for buffer in module.buffers()]
-    before = [buffer.clone() for buffer in buffers]
-    devices = {weight.device for weight in network.module.parameters() if weight.is_cuda}
-    try:
-        with torch.random.fork_rng(list(devices)), torch.enable_grad():
-            yield
-    finally:
-        with torch.no_grad():
-            for buffer, value in zip(buffers, before, strict=True):
-                buffer.copy_(value)
 
 
 @overload

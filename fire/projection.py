@@ -14,7 +14,7 @@ from torch import nn
 from .matrices import Inventory, Matrix, Patterns, Split, refuse_not_real, take_inventory
 from .measures import singular_values
 from .polar import Solver, polar_factor
-from .report import MatrixReport, Snapshot, clock, table
+from .report import MatrixReport, Snapshot, clock, left_rows, table
 from .statistics import modules_with_statistics
 
 Choice: TypeAlias = Literal["skip", "project"]
@@ -72,7 +72,7 @@ class FireReport:
 
     def lines(self) -> list[str]:
         """One for each reason why something was left as it was, and for what is to be known or done now."""
-        rows = [f"left as they were, {reason}: {', '.join(names)}" for reason, names in self.skipped.items()]
+        rows = left_rows(self.skipped)
         rows += notes([matrix.name for matrix in self.matrices], self.stale)
         return rows or ["left as they were: none"]
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,11 @@ from .matrices import Matrix
 from .measures import singular_values, squared_frobenius_error
 
 NULL_DIRECTION = 0.01  # an isometry's singular values are 1; below this, a solver has not reached the direction at all
+
+
+def left_rows(names: Mapping[str, Sequence[str]]) -> list[str]:
+    """A line for each reason why something was left as it was, by the names of all that it holds of."""
+    return [f"left as they were, {reason}: {', '.join(them)}" for reason, them in names.items() if them]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .methods import Method
 from .nearest import nearest
 from .network import Network
 
@@ -42,22 +41,6 @@ def refuse_foreign_targets(networks: Sequence[Network]) -> None:
     """Raise ValueError where a target could not follow its network, or is the network itself."""
     for network in networks:
         _check_target(network)
-
-
-def refuse_confused(networks: object, method: object, schedule: object) -> None:
-    """Raise ValueError, in one line with what is right, where something else was given in an argument's place."""
-    if isinstance(networks, Network) or not isinstance(networks, Sequence):
-        raise ValueError(f"a {type(networks).__name__} given as networks: give a list, [network]")
-    if isinstance(method, str):
-        raise ValueError(f"the method is given as text: give parse_method({method!r})")
-    if isinstance(method, type):
-        raise ValueError(f"the method is given as a class: give {method.__name__}()")
-    if not isinstance(method, Method):
-        raise ValueError(f"a {type(method).__name__} given as the method: give one, such as Fire()")
-    if isinstance(schedule, int):
-        raise ValueError(f"the schedule is given as a number: give Every({schedule})")
-    if isinstance(schedule, type) or not callable(getattr(schedule, "crossed", None)):
-        raise ValueError(f"{schedule!r} given as the schedule: give Every(updates), At((step,)) or Never()")
 
 
 def _check_parts(network: Network) -> None:

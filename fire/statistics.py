@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from .undisturbed import modes_restored
+
 
 def modules_with_statistics(module: nn.Module) -> dict[str, _NormBase]:
     """Every module that keeps running statistics, by its name."""
@@ -31,19 +33,19 @@ def refresh_statistics_(module: nn.Module, batches: Iterable[Any]) -> int:
     norms = modules_with_statistics(module)
     if isinstance(batches, Tensor):
         raise ValueError("refresh_statistics_: a tensor given; allowed are several batches: [tensor], or a loader")
-    training = {child: child.training for child in module.modules()}
     momenta = {norm: norm.momentum for norm in norms.values()}
     before = [(buffer, buffer.clone()) for norm in norms.values() for buffer in norm.buffers()]
     count = 0
     try:
-        module.eval()
-        for norm in norms.values():
-            norm.reset_running_stats()
-            norm.momentum = None  # every batch counts alike
-            norm.train()
-        for batch in batches:
-            module(batch[0] if isinstance(batch, tuple | list) else batch)
-            count += 1
+        with modes_restored(module):
+            module.eval()
+            for norm in norms.values():
+                norm.reset_running_stats()
+                norm.momentum = None  # every batch counts alike
+                norm.train()
+            for batch in batches:
+                module(batch[0] if isinstance(batch, tuple | list) else batch)
+                count += 1
         if not count:
             raise ValueError("refresh_statistics_: no batch given; the statistics are as they were")
     except BaseException:
@@ -51,8 +53,6 @@ def refresh_statistics_(module: nn.Module, batches: Iterable[Any]) -> int:
             buffer.copy_(value)
         raise
     finally:
-        for child, mode in training.items():
-            child.training = mode
         for norm, momentum in momenta.items():
             norm.momentum = momentum
     return count

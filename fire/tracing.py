@@ -9,7 +9,6 @@ Nothing else of the module is called, and nothing is changed but for the declara
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from .matrices import take_inventory
+from .undisturbed import modes_restored, undisturbed
 from .unit_weights import HiddenLayer, Weights, as_it_is, has_weight, layer_between, outputs, units_seen_by
 from .units import find_layers, hidden_layers
 
@@ -105,7 +105,8 @@ def trace_units(module: nn.Module, *inputs: Any, **named: Any) -> tuple[HiddenLa
 
 
 def _trace(module: nn.Module, *inputs: Any, **named: Any) -> tuple[tuple[HiddenLayer, ...], "_Graph"]:
-    with _Marks(module) as marks, _undisturbed(module):
+    with _Marks(module) as marks, undisturbed(module), modes_restored(module):
+        module.train()  # as layers are used then
         graph = _Graph.of(module(*inputs, **named))
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     return tuple(layer for source in marks.left if (layer := _layer(source, marks, graph, names))), graph
@@ -316,21 +317,3 @@ def _tensors(output: Any) -> Iterator[Tensor]:
             yield from _tensors(part)
     elif hasattr(output, "__dict__"):
         yield from _tensors(list(vars(output).values()))
-
-
-@contextmanager
-def _undisturbed(module: nn.Module) -> Iterator[None]:
-    """Gradients on and everything in training mode, as layers are used then; all as before afterwards."""
-    modes = {child: child.training for child in module.modules()}
-    buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
-    devices = {parameter.device for parameter in module.parameters() if parameter.is_cuda}
-    try:
-        with torch.random.fork_rng(list(devices)), torch.enable_grad():
-            module.train()
-            yield
-    finally:
-        for child, mode in modes.items():
-            child.training = mode
-        with torch.no_grad():
-            for buffer, value in buffers:
-                buffer.copy_(value)

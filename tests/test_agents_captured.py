@@ -1,6 +1,7 @@
 """Recording calls, as far as it can be known without a GPU: when something is recorded, and with what inputs."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast, get_args
 
@@ -55,7 +56,7 @@ def test_each_kind_and_each_shape_has_its_own_recording_and_they_do_not_push_eac
     for _ in range(WARM_UP + 3):
         captured(doubled, [torch.ones(3)], "double")
         captured(doubled, [torch.ones(4)], "double")
-        captured(doubled, [torch.ones(3)], "other", [held])
+        captured(doubled, [torch.ones(3)], "other", lambda: [held])
     assert captured.recorded == 3
 
 
@@ -63,7 +64,7 @@ def test_other_objects_are_recorded_anew_even_where_their_values_are_equal() -> 
     captured = Pretended()
     for parameter in (torch.ones(2), torch.ones(2)):
         for _ in range(WARM_UP + 2):
-            captured(doubled, [torch.ones(3)], "double", [parameter])
+            captured(doubled, [torch.ones(3)], "double", partial(list, [parameter]))
     assert captured.recorded == 2
 
 

@@ -191,6 +191,7 @@ def test_methods_of_one_name_are_told_by_their_files(tmp_path):
     assert len(read_published([files[0], files[0]])) == 1
 
 
+HEAD = f"{','.join(COLUMNS)}\n".encode()
 MISTAKES = {
     "no such layout": (b"step,return\n1,2\n", "has no columns exp_name, env_name, seed, metric, env_step, value"),
     "a column missing": (b"exp_name,env_name,seed,metric,value\n", "has no column env_step"),
@@ -200,19 +201,19 @@ MISTAKES = {
     ),
     "a column twice": (b"exp_name,env_name,seed,metric,env_step,value,value\n", "has the column value twice"),
     "nothing at all": (b"", "the first line has none"),
-    "no rows": (b"exp_name,env_name,seed,metric,env_step,value\n", "has no rows"),
-    "another metric": (b"exp_name,env_name,seed,metric,env_step,value\na,b,0,avg_success,0,1\n", "it has avg_success"),
-    "a row too short": (b"exp_name,env_name,seed,metric,env_step,value\na,b,0,avg_return\n", "line 2 has 4 values"),
-    "words for a number": (b"exp_name,env_name,seed,metric,env_step,value\na,b,0,avg_return,0,high\n", "value 'high'"),
-    "half a step": (b"exp_name,env_name,seed,metric,env_step,value\na,b,0,avg_return,0.5,1\n", "env_step '0.5'"),
-    "an endless step": (b"exp_name,env_name,seed,metric,env_step,value\na,b,0,avg_return,inf,1\n", "env_step 'inf'"),
-    "no seed": (b"exp_name,env_name,seed,metric,env_step,value\na,b,,avg_return,0,1\n", "seed ''"),
-    "no name": (b"exp_name,env_name,seed,metric,env_step,value\n,b,0,avg_return,0,1\n", "exp_name ''"),
+    "no rows": (HEAD, "has no rows"),
+    "another metric": (HEAD + b"a,b,0,avg_success,0,1\n", "it has avg_success"),
+    "a row too short": (HEAD + b"a,b,0,avg_return\n", "line 2 has 4 values"),
+    "words for a number": (HEAD + b"a,b,0,avg_return,0,high\n", "value 'high'"),
+    "half a step": (HEAD + b"a,b,0,avg_return,0.5,1\n", "env_step '0.5'"),
+    "an endless step": (HEAD + b"a,b,0,avg_return,inf,1\n", "env_step 'inf'"),
+    "no seed": (HEAD + b"a,b,,avg_return,0,1\n", "seed ''"),
+    "no name": (HEAD + b",b,0,avg_return,0,1\n", "exp_name ''"),
     "a name that controls": (
-        b"exp_name,env_name,seed,metric,env_step,value\n\x1b[2J,b,0,avg_return,0,1\n",
+        HEAD + b"\x1b[2J,b,0,avg_return,0,1\n",
         "exp_name '",
     ),
-    "an open quote": (b'exp_name,env_name,seed,metric,env_step,value\n"a,b,0,avg_return,0,1\n', "is no CSV"),
+    "an open quote": (HEAD + b'"a,b,0,avg_return,0,1\n', "is no CSV"),
     "zero bytes": (b"exp_name,env_name\0", "zero bytes"),
     "no text": (b"\xff\xfe\x00\x01", "no text in UTF-8"),
 }

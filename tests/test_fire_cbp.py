@@ -27,17 +27,9 @@ from fire import (
 )
 from fire.methods import continual_backprop, own_counts, renewal
 from replay import Batch
+from tests.fixtures.make_cbp import values
 
 REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "cbp_reference.json").read_text())
-
-
-def values(shape: tuple[int, ...], seed: int) -> Tensor:
-    """Numbers from -1 to 1, by integer arithmetic alone: the same for whoever asks."""
-    state = torch.arange(1, math.prod(shape) + 1) + seed * 1000003
-    for shift, factor in ((0, 2654435761), (15, 2246822519), (13, 3266489917)):
-        state = ((state ^ (state >> shift if shift else 0)) * factor) & 0xFFFFFFFF
-    state = state ^ (state >> 16)
-    return (state.double() / 2**32 * 2 - 1).reshape(shape)
 
 
 def numbers(listed: list[float]) -> Tensor:

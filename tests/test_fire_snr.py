@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from fire import MethodNetwork, SelfNormalizedResets, hidden_layers, parse_method, spell
 from fire.methods import renewal, self_normalized_resets
-from tests.test_fire_cbp import KINDS, assert_resumes, begun, make_network, mlp, numbers, tensors, train, values
+from tests.fixtures.make_cbp import values
+from tests.test_fire_cbp import KINDS, assert_resumes, begun, make_network, mlp, numbers, tensors, train
 
 REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "snr_reference.json").read_text())
 

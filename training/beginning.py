@@ -62,12 +62,12 @@ def resumed_config(request: Request, folder: Path) -> Config:
     """The run's own settings; only its length, whether it is filmed and what is kept of it may change."""
     config = read_config(folder)
     refuse_code(config, folder, request.given, trusted(folder, request.trust))
-    own = {name: value for group in config.by_group().values() for name, value in group.items()}
+    own = config.by_name()
     free = names_with(config.run, "resumable")
     if others := sorted(name for name in set(request.given) - set(free) if request.given[name] != own.get(name)):
         raise ValueError(
             f"{flag(others[0])} given with --resume; a resumed run keeps its settings but for --steps, --video and "
-            "--keep-replay"
+            "--keep-replay, and --capture, which changes no result"
         )
     steps, reached = request.given.get("steps"), max(steps_of(folder), default=0)
     if steps is not None and steps < reached:

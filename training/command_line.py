@@ -77,7 +77,7 @@ def read_command_line(arguments: Sequence[str], learner: Learner) -> Request:
     parsed = read_flags(default, arguments, learner.script, lambda: describe(learner, preset.config))
     where, config = parsed.where, parsed.config
     given = {name.removeprefix("--").replace("-", "_") for name, _ in split(arguments)}
-    settings = {name: value for group in config.by_group().values() for name, value in group.items()}
+    settings = config.by_name()
     if {"eval_episodes", "eval_steps"} <= given and settings["eval_steps"] is not None:
         print("warning: --eval-episodes does nothing beside --eval-steps: the episodes that end count", file=sys.stderr)
     if where.restart and not where.resume:

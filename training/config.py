@@ -58,6 +58,10 @@ class Config:
         """Every setting, by group and name."""
         return {each.name: asdict(getattr(self, each.name)) for each in fields(self)}
 
+    def by_name(self) -> dict[str, Any]:
+        """Every setting, whatever group it is of."""
+        return {name: value for group in self.by_group().values() for name, value in group.items()}
+
     def check(self) -> None:
         """Raise ValueError, in one line, where a value makes no sense."""
         self.run.check()

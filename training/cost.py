@@ -41,24 +41,19 @@ def say_what_it_costs(settings: DriverSettings, work: Work) -> None:
 
 def update_rate(agent: Agent, batch_size: int, observations: gym.Space[Any], actions: gym.Space[Any]) -> float:
     """Updates per second of an agent on made-up batches."""
-    lead = (3, batch_size)
-    made_up = (
-        torch.from_numpy(np.zeros((*lead, *(space.shape or ())), space.dtype)) for space in (observations, actions)
-    )
-    seen, acted = made_up
-    batch = Batch(seen, acted, torch.zeros(lead), seen, torch.zeros(lead), torch.ones(lead))
+    batch = made_up_batch((3, batch_size), observations, actions)
     agent.update(Batch(*(tensor[:1] for tensor in batch)))
     start = time.perf_counter()
     agent.update(batch)
     return 3 / (time.perf_counter() - start)
 
 
-def made_up_batch(count: int, observations: gym.Space[Any], actions: gym.Space[Any]) -> Batch:
+def made_up_batch(lead: tuple[int, ...], observations: gym.Space[Any], actions: gym.Space[Any]) -> Batch:
     """Examples that differ, for what must not wait for real ones."""
     random = np.random.default_rng(0)
 
     def drawn(space: gym.Space[Any]) -> Tensor:
-        shape = (count, *(space.shape or ()))
+        shape = (*lead, *(space.shape or ()))
         if isinstance(space, gym.spaces.Discrete):
             return torch.from_numpy(random.integers(0, space.n, shape))
         if np.issubdtype(space.dtype, np.integer):
@@ -66,7 +61,7 @@ def made_up_batch(count: int, observations: gym.Space[Any], actions: gym.Space[A
         return torch.from_numpy(random.uniform(-1, 1, shape).astype(space.dtype))
 
     seen, acted, following = drawn(observations), drawn(actions), drawn(observations)
-    return Batch(seen, acted, torch.zeros(count), following, torch.zeros(count), torch.ones(count))
+    return Batch(seen, acted, torch.zeros(lead), following, torch.zeros(lead), torch.ones(lead))
 
 
 def step_rate(environment: VectorEnv) -> float:

@@ -64,9 +64,10 @@ class Reinforcement(Work):
         self.method_seed, self.measure_seed = streams.methods, streams.measures
         self.environment = self.world.vector(settings.num_envs, streams.environment)
         self.agent = config.make_agent(self.environment, streams.agent, self.device)
-        if isinstance(self.agent, CapturedAgent):
-            self.agent.captured.on = settings.capture == "auto"
-            self.agent.captured.precision = settings.precision
+        self.recorder = self.agent if isinstance(self.agent, CapturedAgent) else None  # asked once: updates are many
+        if self.recorder is not None:
+            self.recorder.captured.on = settings.capture == "auto"
+            self.recorder.captured.precision = settings.precision
         self.replay, note = make_replay(config, self.environment, self.device)
         self.replay_generator = torch.Generator().manual_seed(streams.replay)  # on every device the same draws
         self.clipped = config.agent.rewards_are_clipped(envs.is_atari(settings.env))
@@ -141,10 +142,10 @@ class Reinforcement(Work):
 
     def update(self, count: int, manager: PlasticityManager) -> Mapping[str, Tensor]:
         drawn = self.replay.draw(count, self.config.agent.batch_size, self.replay_generator)
-        if isinstance(self.agent, CapturedAgent) and self.agent.captured.records and self.replay.device == self.device:
-            if said := self.agent.captured.not_recorded(manager):
+        if self.recorder is not None and self.recorder.captured.records and self.replay.device == self.device:
+            if said := self.recorder.captured.not_recorded(manager):
                 self.host.say(said)
-            return self.agent.update(drawn, manager)
+            return self.recorder.update(drawn, manager)
         return self.agent.update(drawn.gather(drawn.places).to(self.device), manager)
 
     def _count_episodes(self, rewards: np.ndarray, terminated: np.ndarray, over: np.ndarray) -> None:
@@ -177,8 +178,12 @@ class Reinforcement(Work):
         if not len(self.replay):
             return {}
         seeds = np.random.SeedSequence([self.measure_seed, updates]).generate_state(2, np.uint64)
-        batch = self.replay.sample(1, EXAMPLES, torch.Generator().manual_seed(int(seeds[0]))).to(self.device)
-        return self.agent.losses(Batch(*(tensor[0] for tensor in batch)), int(seeds[1]))
+        return self.agent.losses(self._examples(EXAMPLES, int(seeds[0])), int(seeds[1]))
+
+    def _examples(self, count: int, seed: int) -> Batch:
+        """Transitions to look at networks on, by a stream of the seed's own."""
+        batch = self.replay.sample(1, count, torch.Generator().manual_seed(seed)).to(self.device)
+        return Batch(*(tensor[0] for tensor in batch))
 
     def runs(self, updates: int) -> Runs:
         """On examples of their own, by a stream of their own."""
@@ -189,16 +194,16 @@ class Reinforcement(Work):
             self._few_said = True
             self.host.say(f"ranks of features want {most:,} transitions: too low while the replay holds {held:,}")
         seed = np.random.SeedSequence([self.measure_seed, updates, 1]).generate_state(1, np.uint64)
-        generator = torch.Generator(self.replay_generator.device).manual_seed(int(seed[0]))
-        batch = self.replay.sample(1, min(most, held), generator).to(self.device)
-        runs: Runs = self.agent.runs(Batch(*(tensor[0] for tensor in batch)), wanted)  # type: ignore[attr-defined]
+        examples = self._examples(min(most, held), int(seed[0]))
+        runs: Runs = self.agent.runs(examples, wanted)  # type: ignore[attr-defined]
         return runs
 
     def rehearse(self) -> tuple[Sequence[Network], Losses]:
         """A second agent, new as this one is when a run begins, and its losses on made-up examples."""
         agent = self.config.make_agent(self.environment, Streams.spawn(self.settings.seed).agent, self.device)
-        batch = made_up_batch(EXAMPLES, self.environment.single_observation_space, self.environment.single_action_space)
-        return agent.plastic(), agent.losses(Batch(*(tensor.to(self.device) for tensor in batch)), 0)
+        spaces = self.environment.single_observation_space, self.environment.single_action_space
+        batch = made_up_batch((EXAMPLES,), *spaces)
+        return agent.plastic(), agent.losses(batch.to(self.device), 0)
 
     def heed(self, measures: Mapping[str, float]) -> None:
         """Let an adaptive replay ratio follow the active units of the network that has a target, the critic."""

@@ -5,6 +5,7 @@ Mnih et al. 2015, "Human-level control through deep reinforcement learning"; set
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -87,7 +88,7 @@ class DQN(SavedAgent):
         return torch.randint(self.actions, (count,), generator=self.acting_generator).numpy()
 
     def greedy_actions(self, observations: np.ndarray) -> np.ndarray:
-        return self.from_host(self.best_actions, observations, "act", self.structure())
+        return self.from_host(self.best_actions, observations, "act", self.structure)
 
     @torch.no_grad()
     def best_actions(self, observations: Tensor) -> Tensor:
@@ -110,7 +111,9 @@ class DQN(SavedAgent):
         def call(total: Tensor, *tensors: Tensor) -> Tensor:
             return self.block(total, gather(*tensors), plasticity)
 
-        structure = (*self.structure(plasticity), *held)
+        def structure() -> list[Any]:
+            return [*self.structure(plasticity), *held]
+
         record = plasticity is None or plasticity.capturable
         total = torch.zeros(len(METRICS), device=self.device)
         updates, done = len(given[0]), 0

@@ -6,6 +6,7 @@ as in the experiments of "FIRE: Frobenius-Isometry Reinitialization" (ICLR 2026)
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -93,7 +94,7 @@ class SAC(SavedAgent):
         def call(given: Tensor) -> Tensor:
             return self.actions(given, explore)
 
-        return self.from_host(call, observations, ("act", explore), self.structure())
+        return self.from_host(call, observations, ("act", explore), self.structure)
 
     @torch.no_grad()
     def actions(self, observations: Tensor, explore: bool) -> Tensor:
@@ -124,7 +125,9 @@ class SAC(SavedAgent):
         def call(*tensors: Tensor) -> Tensor:
             return self.block(gather(*tensors), plasticity)
 
-        structure = (*self.structure(plasticity), *held)
+        def structure() -> list[Any]:
+            return [*self.structure(plasticity), *held]
+
         means = self.captured(call, inputs, "update", structure, record=plasticity is None or plasticity.capturable)
         return dict(zip(METRICS, means.unbind(), strict=True))
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..kept import read_kept, value_text
+from ..kept import read_kept, setting_words, value_text
 from .analyse import analyse
 from .labels import labelled, named_by_schedule
 from .records import Run
@@ -57,12 +57,15 @@ def analyse_all(
 
 
 def _placed(found: Results, axes: Sequence[Axis], place: Place) -> Results:
-    where = ", ".join(f"{axis.words} {value}" for axis, value in zip(axes, place, strict=True))
-
     def put(each: Any) -> Any:
-        return replace(each, where=f"{each.where}, {where}", place=place)
+        return replace(each, where=f"{each.where}, {_where(axes, place)}", place=place)
 
     return replace(found, comparisons=tuple(map(put, found.comparisons)), across=tuple(map(put, found.across)))
+
+
+def _where(axes: Sequence[Axis], place: Sequence[str]) -> str:
+    """Values of axes in words, such as "replay ratio 4"."""
+    return ", ".join(f"{axis.words} {value}" for axis, value in zip(axes, place, strict=True))
 
 
 def axes_of(runs: Sequence[Run]) -> tuple[Axis, ...]:
@@ -139,7 +142,7 @@ def _words(axes: Sequence[Axis]) -> str:
 
 def _on_axes(axes: Sequence[Axis]) -> Iterator[str]:
     for axis in axes:
-        others = ", ".join(name.partition(".")[2].replace("_", " ") for name in axis.following)
+        others = ", ".join(setting_words(name) for name in axis.following)
         with_it = f" With it changes {others}." if others else ""
         yield (
             f"Runs differ in the {axis.words} ({', '.join(axis.values)}): those of each value are compared by "
@@ -185,15 +188,14 @@ def over_axes(results: Results) -> list[OverAxis]:
             if len(group) < 2 or not any(method.final for each in group for method in each.methods):
                 continue
             rest = [other for other in results.axes if other is not axis]
-            fixed = [f"{other.words} {value}" for other, value in zip(rest, others, strict=True)]
             values = tuple(each.place[index] for each in group)
-            found.append(OverAxis(axis, tuple(group), values, ", ".join([where, *fixed]), _curves(group)))
+            place = f"{where}, {_where(rest, others)}" if rest else where
+            found.append(OverAxis(axis, tuple(group), values, place, _curves(group)))
     return found
 
 
 def _without_place(compared: Compared, axes: Sequence[Axis]) -> str:
-    place = ", ".join(f"{axis.words} {value}" for axis, value in zip(axes, compared.place, strict=True))
-    return compared.where.removesuffix(f", {place}")
+    return compared.where.removesuffix(f", {_where(axes, compared.place)}")
 
 
 def _curves(group: Sequence[Compared]) -> tuple[Curve, ...]:

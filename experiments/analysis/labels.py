@@ -12,6 +12,7 @@ from .contrasts import usual_reference
 from .records import Run
 from .results import Options
 
+WHEN = ("reinit_every", "reinit_at", "reinit_when")  # the settings of a schedule
 LONGEST = 80  # letters of a label
 PUBLISHED = " (published)"  # how a method of --against is told from one that was run
 
@@ -21,7 +22,7 @@ def schedule_of(run: Run) -> str:
 
     Nothing for the usual one: an event at the branch, or at half of a run from the start; of redo, every 1,000 updates.
     """
-    every, at, when = (run.schedule.get(name) for name in ("reinit_every", "reinit_at", "reinit_when"))
+    every, at, when = map(run.schedule.get, WHEN)
     steps = sorted({step for step in at or () if run.branch is None or step != run.branch.step})
     if run.branch is None and not every and not when and steps == [run.midpoint or max(1, run.steps // 2)]:
         steps = []
@@ -39,12 +40,9 @@ def _spelled(every: object, at: Iterable[object], when: Iterable[object]) -> str
 def _common_schedule(folder: Path) -> str:
     """What methods of the folder's comparison have that no schedule was given to by itself."""
     kept = read_kept(folder)
-    given = (
-        {} if kept is None else {name: kept.fixed.get(name) for name in ("reinit_every", "reinit_at", "reinit_when")}
-    )
-    every, at, when = (
-        list(map(str, value)) if isinstance(value, list) else [] for value in given.values() or ((),) * 3
-    )
+    fixed = kept.fixed if kept else {}
+    given = map(fixed.get, WHEN)
+    every, at, when = (list(map(str, value)) if isinstance(value, list) else [] for value in given)
     numbers = [[int(text) if text.isdecimal() else text for text in texts] for texts in (every, at)]
     return _spelled(next(iter(numbers[0]), None), numbers[1], when)
 

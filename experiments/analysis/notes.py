@@ -8,7 +8,7 @@ from typing import Any
 
 from training.metric import Metric
 
-from ..kept import value_text
+from ..kept import setting_words, value_text
 from .levels import said
 from .records import AFTER_DIVERGENCE, Run
 from .results import ENVIRONMENT_STEPS, Contrast, Level, MethodResults, RunScores
@@ -56,7 +56,7 @@ def _apart(one: Run, other: Run) -> str:
         for name in dict.fromkeys((*ours, *theirs))
     }
     return ", ".join(
-        f"{_words(name)} ({_value(ours)} and {_value(theirs)})"
+        f"{setting_words(name)} ({_value(ours)} and {_value(theirs)})"
         for name, (ours, theirs) in pairs.items() if ours != theirs
     )  # fmt: skip
 
@@ -186,12 +186,12 @@ def _settings(runs: Sequence[Run]) -> Iterator[str]:
     """Runs that are no fair comparison, and methods that are not one method."""
     for name in dict.fromkeys(name for run in runs for name in run.settings):
         if values := _differing([_value(run.settings.get(name)) for run in runs]):
-            yield f"Runs differ in the setting {_words(name)}: {values}. Compare them with care."
+            yield f"Runs differ in the setting {setting_words(name)}: {values}. Compare them with care."
     for method in dict.fromkeys(run.method for run in runs):
         own = [run for run in runs if run.method == method]
         for name in own[0].schedule:
             if values := _differing([_value(run.schedule[name]) for run in own]):
-                yield f"Runs of {method} differ in {_words(name)}: {values}. They are averaged as one method."
+                yield f"Runs of {method} differ in {setting_words(name)}: {values}. They are averaged as one method."
 
 
 def _pairing(runs: Sequence[Run], contrasts: Sequence[Contrast]) -> Iterator[str]:
@@ -254,11 +254,6 @@ def _on_events(methods: Sequence[MethodResults], metric: Metric) -> Iterator[str
                 f"{sum(gaps)} of {len(gaps)} stability gaps of {method.method} are cut off by the run's next event "
                 f"before the {metric.name} was back: how much deeper and longer they would have been is not known."
             )
-
-
-def _words(name: str) -> str:
-    """A setting as people call it: run.replay_ratio is the replay ratio."""
-    return name.rpartition(".")[2].replace("_", " ")
 
 
 def _value(value: Any) -> str:

@@ -15,6 +15,7 @@ from typing import Literal
 from envs.reference_scores import References
 from training.metric import RETURN, Metric
 
+from ..kept import setting_words
 from .families import Family
 from .records import Array, EventRecord, NetworkChange, Run
 from .resampling import RESAMPLES
@@ -56,7 +57,7 @@ class Axis:
 
     @property
     def words(self) -> str:
-        return self.name.partition(".")[2].replace("_", " ")
+        return setting_words(self.name)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from ..analysis.labels import WHEN
 from ..analysis.records import Run
 from ..analysis.results import Compared
 
@@ -22,7 +23,7 @@ def schedules_said(compared: Iterable[Compared]) -> str:
 
 def _words(run: Run) -> Iterator[str]:
     """One sentence's part for a run that has a schedule."""
-    every, at, when = (run.schedule.get(name) for name in ("reinit_every", "reinit_at", "reinit_when"))
+    every, at, when = map(run.schedule.get, WHEN)
     steps = [f"{step:,}" for step in sorted(set(at or ()))]
     parts = [f"every {every:,} updates"] if every else []
     parts += [f"{'once, ' * (not every and not when)}at step {steps[0]}"] if len(steps) == 1 else []

@@ -69,13 +69,13 @@ def _refuse_repeats(axis: Axis) -> None:
 
 def _refuse_what_is_none(agent: str, axis: Axis) -> None:
     """Settings that change no result, and those that a comparison has another way for."""
-    groups, run = usual_settings(agent).by_group(), usual_settings(agent).run
+    usual = usual_settings(agent)
     given, name = " ".join(axis.values), axis.setting
-    if not any(name in group for group in groups.values()):
+    if name not in usual.by_name():
         raise ValueError(f"{axis.flag} {given!r} given; it takes one value")
-    if name in names_with(run, "machine", "record"):
+    if name in names_with(usual.run, "machine", "record"):
         raise ValueError(f"{axis.flag} {given!r} given; it takes one value: it changes no result, so it is no axis")
-    if name in names_with(run, "timing"):
+    if name in names_with(usual.run, "timing"):
         raise ValueError(f"{axis.flag} {given!r} given; it takes one value, which all methods with events have")
 
 
@@ -88,7 +88,7 @@ def usual_settings(agent: str) -> Config:
 
 def values_at(config: Config, axes: Sequence[Axis]) -> dict[str, Any]:
     """The values that the settings of a run have on the axes."""
-    settings = {name: value for group in config.by_group().values() for name, value in group.items()}
+    settings = config.by_name()
     return {axis.setting: settings[axis.setting] for axis in axes}
 
 

@@ -25,10 +25,9 @@ def settled(grid: Grid) -> Asked:
 
 def _settled_at(grid: Grid) -> dict[str, Any]:
     config = asked_for(grid, grid.envs[0]).resolved()
-    settings = {name: value for group in config.by_group().values() for name, value in group.items()}
     timing = {name.strip("-").replace("-", "_"): list(values) for name, values in grid.flags if name in TIMING}
     ours = {"agent": grid.agent, "branch_at": grid.branch_at, "threads": grid.threads}
-    found = {name: value for name, value in settings.items() if name not in names_with(config.run, "own")}
+    found = {name: value for name, value in config.by_name().items() if name not in names_with(config.run, "own")}
     return _as_read_back(found | timing | ours)
 
 
@@ -48,8 +47,7 @@ def check_kept(grid: Grid) -> None:
     ours = settled(grid)
     free = {*before.axes, *before.following, *ours.axes, *ours.following}
     # What an older version did not know of, its runs have the usual value of.
-    defaults = usual_settings(grid.agent).by_group().values()
-    kept = _as_read_back({name: value for group in defaults for name, value in group.items()})
+    kept = _as_read_back(usual_settings(grid.agent).by_name())
     kept = {name: kept.get(name) for name in ours.fixed} | before.fixed
     for name in [*ours.fixed, *kept]:
         then, now = kept.get(name), ours.fixed.get(name)

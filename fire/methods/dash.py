@@ -18,8 +18,9 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.rnn import RNNBase, RNNCellBase
 
 from ..matrices import LEFT_ALONE, Matrix
-from ..measures import undisturbed
 from ..network import MethodNetwork, Network
+from ..report import left_rows
+from ..undisturbed import undisturbed
 from .reinitialization import Reinitialization, Touches
 
 
@@ -76,8 +77,7 @@ class Dash(Reinitialization):
         known = {id(parameter) for norm in norms for parameter in norm.parameters(recurse=False)}
         learning = [(name, each) for name, each in network.module.named_parameters() if each.requires_grad]
         left = [name for name, each in learning if touches(name) and name not in treated and id(each) not in known]
-        rows = [f"left as they were, not known to belong to a weight matrix: {', '.join(left)}"] if left else []
-        return super().notes(network) + rows
+        return super().notes(network) + left_rows({"not known to belong to a weight matrix": left})
 
     def _factors(self, weights: Tensor, downhill: Tensor, kernel_dimensions: int = 0) -> Tensor:
         """Of each vector in the last dimension; of each kernel, where the first dimensions are its positions."""
@@ -92,7 +92,7 @@ def _downhill(network: MethodNetwork) -> dict[str, Tensor]:
     """The loss's negative gradient by each parameter that learns."""
     learning = {name: parameter for name, parameter in network.module.named_parameters() if parameter.requires_grad}
     assert network.loss is not None, "the manager sees to it"
-    with undisturbed(network):
+    with undisturbed(network.module, network.target):
         value = network.loss()
         if not isinstance(value, Tensor) or not value.requires_grad or value.numel() != 1:
             raise ValueError("dash: the loss has no gradient: give a function that returns one number, not detached")

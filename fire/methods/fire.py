@@ -21,6 +21,7 @@ from ..patterns import (
 )
 from ..polar import Solver
 from ..projection import CAVEATS, Choice, Selection, notes, project_, refuse_nonfinite
+from ..report import left_rows
 from ..statistics import modules_with_statistics
 from .reinitialization import Reinitialization, Touches
 
@@ -72,7 +73,7 @@ class Fire(Reinitialization):
     def check(self, network: Network) -> None:
         super().check(network)
         selection = self.selection(network)
-        said = {reason: names for reason, names in selection.skipped.items() if names and reason in SAID}
+        said = _said(selection)
         why = [f"{', '.join(names)}: {reason}" for reason, names in said.items()]
         if not selection.matrices and any(reason in selection.skipped for reason in (*CAVEATS.values(), NOT_CHOSEN)):
             raise ValueError(f"fire: network {network.name!r} has no matrix left to project; {'; '.join(why)}")
@@ -101,10 +102,10 @@ class Fire(Reinitialization):
     def notes(self, network: Network) -> list[str]:
         """Left matrices and embeddings, by the reason; not the biases, of which any network has some."""
         selection = self.selection(network)
-        said = {reason: names for reason, names in selection.skipped.items() if names and reason in SAID}
-        rows = [f"left as they were, {reason}: {', '.join(names)}" for reason, names in said.items()]
         projected = [matrix.name for matrix in selection.matrices]
-        return rows + notes(projected, modules_with_statistics(network.module) if projected else ())
+        return left_rows(_said(selection)) + notes(
+            projected, modules_with_statistics(network.module) if projected else ()
+        )
 
     def _like(self, module: nn.Module, chosen: tuple[Matrix, ...]) -> list[Matrix]:
         """The same matrices in a copy of the network, of which no weight may take gradients."""
@@ -113,3 +114,8 @@ class Fire(Reinitialization):
 
 
 SAID = (*CAVEATS.values(), EMBEDDING, NOT_CHOSEN, PACKED)
+
+
+def _said(selection: Selection) -> dict[str, tuple[str, ...]]:
+    """What was left for a reason that is worth saying, by it."""
+    return {reason: names for reason, names in selection.skipped.items() if names and reason in SAID}

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from ..activity import Watch, dormancy_scores
-from ..measures import undisturbed
 from ..network import MethodNetwork, Network, refuse_missing_initial, refuse_unknown
+from ..undisturbed import undisturbed
 from ..units import HiddenLayer, Weights, hidden_layers, how_to_declare
 from .method import Method
 from .renewal import begin_norms_anew_, drawn, forget_moments_, optimizer_state
@@ -83,6 +83,6 @@ class Redo(Method):
         """Which units are dormant, (*the layer's shape), in each layer that runs."""
         layers = hidden_layers(network.module)
         assert network.loss is not None, "the manager sees to it"
-        with undisturbed(network), torch.no_grad(), Watch(network.module, layers) as watch:
+        with undisturbed(network.module, network.target), torch.no_grad(), Watch(network.module, layers) as watch:
             network.loss()
             return [(layer, dormancy_scores(watch[layer.name]) <= self.tau) for layer in layers if layer.name in watch]

@@ -11,6 +11,7 @@ from torch import nn
 from ..injected import Injected
 from ..matrices import Matrix, refuse_not_real, take_inventory
 from ..network import MethodNetwork, Network, lies_in, refuse_missing_initial, refuse_unknown, renew_around_, restore_
+from ..report import left_rows
 from .method import Method
 
 Touches = Callable[[str], bool]
@@ -71,8 +72,7 @@ class Reinitialization(Method, ABC):
         return lambda name: self.scope == "all" or lies_in(name, self._parts(network))
 
     def notes(self, network: Network) -> list[str]:
-        frozen = frozen_names(network.module)
-        return [f"left as they were, frozen (requires_grad is False): {', '.join(frozen)}"] if frozen else []
+        return left_rows({"frozen (requires_grad is False)": tuple(frozen_names(network.module))})
 
     def matrices(self, module: nn.Module, touches: Touches) -> list[Matrix]:
         """The weight matrices in reach; an error names all in reach that nobody has declared."""
