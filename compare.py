@@ -37,16 +37,18 @@ from training.command_line import (
 )
 from training.files import claimed
 from training.learners import LEARNERS
+from training.settings import flag
 from training.stopping import STOPPED
 
 HERE = "here"  # what --ray alone stands for
 MOST = 4096  # runs at once, and threads of a run
-EPILOGUE = """All other flags are those of train_sac.py and train_dqn.py, whose --help lists methods and
-environments, and reach every run:
+EPILOGUE = """All other flags are those of train_sac.py, train_dqn.py and train_vision.py, whose --help lists methods
+and environments or data, and reach every run:
 
   python compare.py --agent sac --env h1-walk --reinit none reset shrink-perturb fire --seeds 0-4 --branch-at 0.5
   python compare.py --agent dqn --env Asterix Breakout --reinit none redo:tau=0.1 fire+l2-init --seeds 0-9
   python compare.py --agent sac --env h1-walk --replay-ratio 1 2 4 8 --reinit none reset fire      over an axis
+  python compare.py --agent vision --preset quick --reinit none reset fire --seeds 0-4 --branch-at phase
   python compare.py --report-only runs/compare-sac-h1-walk        the report alone, of any runs
 
   A flag of the training scripts that changes the result is an axis where it is given several values: every method
@@ -66,14 +68,15 @@ class Options:
     agent: Literal[*LEARNERS] = "sac"  # type: ignore[valid-type]  # the names in the table
     """Agent of every run."""
     env: tuple[str, ...] = ()
-    """Environments; unset: the preset's own."""
+    """Environments, or data sets, which --data names as well; unset: the preset's own."""
     reinit: tuple[str, ...] = ("none", "reset", "shrink-perturb", "fire")
     """Methods, as --reinit of the training scripts has them, with regularizers as METHOD+REGULARIZER, and with a
     schedule of its own as METHOD@every=UPDATES, METHOD@at=STEP or METHOD@when=MEASURE>VALUE."""
     seeds: tuple[str, ...] = ("0-4",)
     """Seeds: 0-4, or a list."""
-    branch_at: float | None = None
-    """Share of the steps at which methods branch off a trunk of their seed; unset: each runs from the start."""
+    branch_at: float | Literal["phase"] | None = None
+    """Share of the steps at which methods branch off a trunk of their seed, or phase: where the second phase of data
+    begins; unset: each runs from the start."""
     threads: int = 1
     """CPU threads of each run, however many there are at once: part of a result's last bits."""
     dir: Path | None = None
@@ -167,6 +170,9 @@ def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
     arguments = each_once(labels_together(arguments))
     ours = flags_of(Options)
     given = [(name, values or ([HERE] if name == "--ray" else [])) for name, values in split(arguments)]
+    if (name := next((" ".join(values) for name, values in given if name == "--agent"), "")) in LEARNERS:
+        subject = flag(LEARNERS[name].config.subject)
+        given = [("--env" if name == subject else name, values) for name, values in given]
     own = [word for name, values in given if name in ours or name in ("-h", "--help") for word in (name, *values)]
     for name, values in given:
         if name in ours and not values and ours[name] is not bool:

@@ -1,7 +1,7 @@
 """What agents share: a network with all that is trained with it, and a state that is saved and restored as tensors."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from fire import Companion, Network, PlasticityManager
 from replay import Batch, Drawn
 
 from .captured import Captured
-from .optimizers import optimizer_tensors, trained_names
+from .optimizers import optimizer_tensors
 from .randomness import restore_generator
 
 
@@ -39,18 +39,27 @@ class TrainedNetwork:
     @property
     def parameters(self) -> list[Tensor]:
         """What is trained, in the optimizer's order."""
-        return cast(list[Tensor], self.optimizer.param_groups[0]["params"])
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
-    def step(self, loss: Tensor, plasticity: PlasticityManager | None = None) -> None:
-        """One gradient step, with the penalties that methods add and what they do after each step."""
+    def step(
+        self, loss: Tensor, plasticity: PlasticityManager | None = None, largest_norm: float | None = None
+    ) -> Tensor | None:
+        """One gradient step, with the penalties that methods add and what they do after each step.
+
+        Where a largest norm is given, a longer gradient is scaled down to it; the norm before is returned.
+        """
         if plasticity is not None and (penalty := plasticity.penalty(self.name)) is not None:
             loss = loss + penalty
         self.optimizer.zero_grad()
         # Naming the inputs keeps autograd from computing gradients of other networks that the loss passes through.
         loss.backward(inputs=self.parameters)
+        norm = None
+        if largest_norm is not None:
+            norm = nn.utils.clip_grad_norm_(self.parameters, largest_norm)
         self.optimizer.step()
         if plasticity is not None and plasticity.acts_every_step:
             plasticity.after_step(self.name)
+        return norm
 
     def plastic(self) -> Network:
         """As plasticity methods see it."""
@@ -65,7 +74,8 @@ class TrainedNetwork:
             groups[f"target_{self.name}"] = self.target.state_dict()
         for prefix, values in groups.items():
             yield from ((f"{prefix}.{name}", value) for name, value in values.items())
-        held = optimizer_tensors(self.optimizer, trained_names(self.module))
+        names = {id(parameter): name for name, parameter in self.module.named_parameters()}
+        held = optimizer_tensors(self.optimizer, [names[id(parameter)] for parameter in self.parameters])
         yield from ((f"optimizer.{self.name}.{name}", value) for name, value in held)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 def adam(
@@ -36,7 +36,7 @@ def adamw(
 
 def begin_at_zero(optimizer: torch.optim.Optimizer) -> None:
     """The state that Adam and AdamW would make at their first step."""
-    for parameter in optimizer.param_groups[0]["params"]:
+    for parameter in (each for group in optimizer.param_groups for each in group["params"]):
         optimizer.state[parameter] = {
             "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
             "exp_avg": torch.zeros_like(parameter),
@@ -52,6 +52,20 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Iterable[str]) ->
             yield f"{key}.{name}", value
 
 
-def trained_names(module: nn.Module) -> list[str]:
-    """Names of the parameters an optimizer holds, in its order: frozen ones have no state."""
-    return [name for name, parameter in module.named_parameters() if parameter.requires_grad]
+@torch.no_grad()
+def begin_anew(optimizer: torch.optim.Optimizer) -> None:
+    """Moments and step counts at zero again, in place, as at the start of each phase of data."""
+    for state in optimizer.state.values():
+        for value in state.values():
+            if isinstance(value, Tensor):
+                value.zero_()
+
+
+def set_rate(optimizer: torch.optim.Optimizer, share: float) -> None:
+    """Every group's learning rate at that share of its own, which is its rate when this is first called."""
+    for group in optimizer.param_groups:
+        full = group.setdefault("full_lr", float(group["lr"]))
+        if isinstance(group["lr"], Tensor):  # a recorded graph reads it there
+            group["lr"].fill_(share * full)
+        else:
+            group["lr"] = share * full

@@ -1,5 +1,6 @@
 """The settings of a run of reinforcement learning, and the agent that they make."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -11,6 +12,7 @@ import envs
 from agents import Agent, Kind, Surroundings
 from envs import AtariSettings
 from envs.world import World
+from fire import Method
 
 from .config import Config
 from .memory import require_memory_for_learning
@@ -29,6 +31,10 @@ class AgentRun(Config):
     run: RunSettings
     agent: Any  # the settings of an agent of the kind
     atari: ClassVar[AtariSettings | None] = None  # after the others, since where it is a field it takes this place
+
+    @property
+    def published(self) -> Mapping[str, Method]:
+        return self.kind.published
 
     @property
     def world(self) -> World:
@@ -68,6 +74,9 @@ class AgentRun(Config):
     def score_in_words(self, value: float) -> str | None:
         score = envs.normalised_score(self.run.env, value)
         return None if score is None else f"{score:.3f} ({self.world.score_meaning})"
+
+    def choices(self) -> Mapping[str, str]:
+        return {"Environments of --env": envs.describe_names()}
 
     def operations(self) -> float:
         environment = self.world.vector(1)  # whose spaces are known then

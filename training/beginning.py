@@ -109,10 +109,13 @@ def branched_config(request: Request, source: str) -> Config:
     branch = config.altered(**{"reinit": "none", **anew, **given})
     refuse_code(branch, trunk, given, trusted(trunk, request.trust))
     method = branch.methods.method
+    later = branch.run.reinit_at
     if "reinit_every" not in given:
-        branch = branch.altered(reinit_every=method.usual_period)
+        if not branch.run.scheduled and not branch.usual_period:
+            later = tuple(start for start in branch.run.phase_starts if start < branch.run.steps)
+        branch = branch.altered(reinit_every=branch.usual_period)
     if method.acts_at_events:
-        branch = branch.altered(reinit_at=(step, *(later for later in branch.run.reinit_at if later > step)))
+        branch = branch.altered(reinit_at=(step, *(place for place in later if place > step)))
     counts_from = checkpoint.values.progress.updates if branch.run.reinit_every is not None else 0
     branch = branch.altered(reinit_from=given.get("reinit_from", counts_from))
     if step >= branch.run.steps:

@@ -30,9 +30,13 @@ class Config:
     metric: ClassVar[Metric]  # what the run is judged by
     subject: ClassVar[str] = "env"  # the setting that says what is learned from
     acts: ClassVar[bool] = False  # whether the result is a policy, which can be evaluated and filmed
-    published: ClassVar[Mapping[str, Method]] = {}  # what the publications do with the learner, by the method's name
 
     run: DriverSettings
+
+    @property
+    def published(self) -> Mapping[str, Method]:
+        """What the publications do with the learner, by the method's name."""
+        return {}
 
     @cached_property
     def methods(self) -> Methods:
@@ -76,12 +80,16 @@ class Config:
 
     def resolved(self) -> Self:
         """With what depends on the run's length spelled out, so that a longer --steps moves nothing."""
-        method = self.methods.method
-        if not method.acts_at_events or self.run.scheduled:
+        if not self.methods.method.acts_at_events or self.run.scheduled:
             return self
-        if method.usual_period:
-            return self.altered(reinit_every=method.usual_period)
-        return self.altered(reinit_at=(self.run.midpoint,))
+        if period := self.usual_period:
+            return self.altered(reinit_every=period)
+        return self.altered(reinit_at=self.run.usual_events)
+
+    @property
+    def usual_period(self) -> int | None:
+        """Updates between two events of the method where no schedule is given; none: see `usual_events`."""
+        return self.run.usual_period(self.methods.method.usual_period)
 
     @property
     def learning_rate(self) -> float | None:
@@ -91,6 +99,10 @@ class Config:
     def score_in_words(self, value: float) -> str | None:
         """A value of the metric as a normalised score, where there is one."""
         return None
+
+    def choices(self) -> Mapping[str, str]:
+        """For --help: lists of what there is to choose from, by their titles."""
+        return {}
 
     def operations(self) -> float:
         """Floating-point operations of one gradient update, by arithmetic alone; few where nothing is known."""

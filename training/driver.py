@@ -213,6 +213,7 @@ class Driver:
         self.write("event", event.to_json() | {"position": place, "cause": cause})
         for report in event.networks:
             self.log.network_report(report, self.work.steps)
+        self.work.after_event()
         for network in self.manager.networks.values():
             require_finite_tensors(network.module.named_parameters(), f"of the {network.name} after {event.method}")
         if evaluated:

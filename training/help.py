@@ -2,7 +2,6 @@
 
 import textwrap
 
-import envs
 from fire import MEASURES, describe_methods, describe_regularizers
 
 from .config import Config
@@ -15,7 +14,7 @@ def describe(learner: Learner, config: Config) -> str:
     measures = "\n".join(f"{name}: {meaning}" for name, meaning in MEASURES.items())
     lists = {
         "Values of --preset; the first is the default": presets,
-        **({"Environments of --env": envs.describe_names()} if hasattr(config.run, "env") else {}),
+        **config.choices(),
         "Methods of --reinit, as METHOD or METHOD:field=value,...": describe_methods(config.published),
         "Regularizers of --regularize, one or several, as NAME or NAME:field=value,...": describe_regularizers(),
         "Measures, every --measure-every updates, of each network; for --reinit-when": measures,

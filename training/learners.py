@@ -11,6 +11,7 @@ from agents import KINDS, Kind
 from agents.limits import LONGEST_TEXT
 from envs import AtariSettings
 
+from . import vision
 from .agent_run import AgentRun
 from .config import Config
 from .durable import Damaged
@@ -18,6 +19,7 @@ from .files import read_json
 from .folder import is_run
 from .reinforcement import Reinforcement
 from .settings import RunSettings
+from .vision import Vision, VisionRun
 from .work import Work
 
 CONFIG_BYTES = 1_000_000  # at most, of a config.json
@@ -49,13 +51,20 @@ def agent_as_learner(name: str, kind: Kind) -> Learner:
     names = [each.name for _, of in groups for each in fields(of)]
     if twice := {each for each in names if names.count(each) > 1}:
         raise ValueError(f"two settings of {name} are called {min(twice)!r}")
-    namespace = {"kind": kind, "published": kind.published, "__doc__": "All settings of the run."}
+    namespace = {"kind": kind, "__doc__": "All settings of the run."}
     config: type[Any] = make_dataclass(f"{name.upper()}Run", made, bases=(AgentRun,), namespace=namespace, frozen=True)
     presets = {key: Preset(config().altered(**preset.values), preset.meaning) for key, preset in kind.presets.items()}
     return Learner(f"train_{name}.py", config, Reinforcement, presets, kind.description)
 
 
 LEARNERS: dict[str, Learner] = {name: agent_as_learner(name, kind) for name, kind in KINDS.items()}
+LEARNERS["vision"] = Learner(
+    "train_vision.py",
+    VisionRun,
+    Vision,
+    {name: Preset(config, meaning) for name, (config, meaning) in vision.PRESETS.items()},
+    vision.DESCRIPTION,
+)
 SACRun: Any = LEARNERS["sac"].config  # takes the settings of the run and of the agent
 DQNRun: Any = LEARNERS["dqn"].config  # and those of Atari games
 

@@ -157,10 +157,24 @@ class DriverSettings:
         return 0
 
     @property
+    def phase_starts(self) -> tuple[int, ...]:
+        """The steps at which phases of data but the first begin; none where what is learned from has no phases."""
+        return ()
+
+    @property
     def midpoint(self) -> int:
         """Half of the run, where published events are; half of what is learned, if learning begins much later."""
         begins = self.learns_from if self.learns_from < self.steps else 0  # nothing is learned, which is said
         return max(1, (self.steps + begins if begins > LATE * self.steps else self.steps) // 2)
+
+    @property
+    def usual_events(self) -> tuple[int, ...]:
+        """The steps of events where no schedule is given: where phases begin or, without phases, the midpoint."""
+        return tuple(start for start in self.phase_starts if start < self.steps) or (self.midpoint,)
+
+    def usual_period(self, updates: int | None) -> int | None:
+        """That of a method which has events again and again, so many updates apart in reinforcement learning."""
+        return updates
 
     def updates_between(self, start: int, stop: int) -> float:
         """Gradient updates from one step to another, the most that there may be."""
@@ -176,8 +190,12 @@ class DriverSettings:
         if self.reinit_every is not None:
             parts.append(Every(self.reinit_every, self.reinit_from))
         if self.reinit_at:
-            parts.append(AtUpdates(self.reinit_at) if self.progress == "updates" else At(self.reinit_at))
+            parts.append(self.schedule_at())
         return Either(tuple(parts)) if len(parts) > 1 else parts[0] if parts else Never()
+
+    def schedule_at(self) -> Schedule:
+        """That of --reinit-at."""
+        return AtUpdates(self.reinit_at) if self.progress == "updates" else At(self.reinit_at)
 
     def triggers(self) -> tuple[Trigger, ...]:
         """When events happen because a measure says so."""

@@ -114,6 +114,9 @@ class Work(ABC):
     def heed(self, measures: Mapping[str, float]) -> None:  # noqa: B027  # most have nothing to do here
         """Take note of plasticity measures, just taken."""
 
+    def after_event(self) -> None:  # noqa: B027  # nor here
+        """What an event leaves to do, before anything looks at the networks: statistics that are of the old weights."""
+
     def rehearse(self) -> tuple[Sequence[Network], Losses]:
         """Copies of the networks as they are, with losses of these: methods of one's own are tried on them first."""
         try:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fire.methods import METHODS
 from fire.nearest import nearest
 
 from ..kept import read_kept
@@ -20,14 +19,17 @@ PUBLISHED = " (published)"  # how a method of --against is told from one that wa
 def schedule_of(run: Run) -> str:
     """The run's own schedule as compare.py has it after @, such as `every=2000`.
 
-    Nothing for the usual one: an event at the branch, or at half of a run from the start; of redo, every 1,000 updates.
+    Nothing for the usual one: an event at the branch, or at half of a run from the start, or where phases of data
+    begin; of redo, every 1,000 updates.
     """
     every, at, when = map(run.schedule.get, WHEN)
     steps = sorted({step for step in at or () if run.branch is None or step != run.branch.step})
-    if run.branch is None and not every and not when and steps == [run.midpoint or max(1, run.steps // 2)]:
+    usual = [step for step in run.phase_starts if step < run.steps and (run.branch is None or step > run.branch.step)]
+    if run.branch is None and not run.phase_starts:
+        usual = [run.midpoint or max(1, run.steps // 2)]
+    if not every and not when and steps == usual:
         steps = []
-    method = METHODS.get(run.method.partition("+")[0].partition(":")[0])
-    if method and every == method.usual_period and (run.branch is not None or not (steps or when)):
+    if every == run.usual_period and (run.branch is not None or not (steps or when)):
         every = None
     return _spelled(every, steps, when or ())
 

@@ -10,6 +10,7 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
+from fire.methods import METHODS
 from training.config import Settings
 from training.durable import Damaged
 from training.files import read_json
@@ -120,6 +121,8 @@ class Run:
     unit: str = "environment steps"  # what steps are
     rhythm: Rhythm = field(default_factory=Rhythm)  # of its scheduled evaluations
     midpoint: int | None = None  # step of the event of a run from the start that has no schedule
+    phase_starts: tuple[int, ...] = ()  # steps at which phases of data begin, where its events are instead
+    usual_period: int | None = None  # updates between events of a method that has them again and again
     failure: str | None = None  # how it ended that should not have, as its comparison has noted, until it is retried
 
     @property
@@ -170,6 +173,7 @@ def read_run(folder: Path, branch: Branch | None = None) -> Run:
     if branch:
         trunk = branch.trunk if _may_be_trunk(branch.trunk, settings) else None
         own, own_updates = own_part(training, branch.step, trunk, reader)
+    method = METHODS.get(settings.reinit.partition(":")[0])
     diverged = metrics.lines[-1] if metrics.lines and isinstance(metrics.lines[-1], Divergence) else None
     return Run(
         folder=folder,
@@ -197,6 +201,8 @@ def read_run(folder: Path, branch: Branch | None = None) -> Run:
         unit=described.progress.replace("_", " "),
         rhythm=Rhythm(max(1, settings.eval_every), settings.reached(1), branch.step if branch else -1),
         midpoint=settings.midpoint,
+        phase_starts=settings.phase_starts,
+        usual_period=settings.usual_period(method.usual_period if method else None),
         failure=failure.reason if (failure := read_failure(folder)) else None,
     )
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from training.command_line import read_command_line
 from training.config import Config
@@ -82,7 +82,7 @@ class Grid:
     envs: tuple[str, ...]
     methods: tuple[str, ...]  # METHOD, METHOD:field=value, METHOD+REGULARIZER
     seeds: tuple[int, ...]
-    branch_at: float | None  # share of the steps that methods have in common; None: methods run from the start
+    branch_at: float | Literal["phase"] | None  # share of the steps that methods have in common; None: no step
     threads: int  # of each run
     flags: Flags  # of the training script, the same for every run
     folder: Path
@@ -224,16 +224,21 @@ def _acts(grid: Grid, config: Config) -> object:
     if not methods.method.acts_at_events:
         return methods
     run = config.run if grid.branch_at is not None else config.resolved().run
-    usual = methods.method.usual_period if grid.branch_at is not None else None
+    usual = config.usual_period if grid.branch_at is not None else None
     return methods, run.reinit_every or usual, {run.reached(step) for step in run.reinit_at}, set(run.triggers())
 
 
 def _trunk_flags(grid: Grid, config: Config, events: Sequence[int]) -> Flags:
     """What makes a trunk shorter than a whole run, and otherwise equal to its beginning."""
-    settings, share = config.run, grid.branch_at
-    if share is None or not 0 < share < 1:
+    settings, share = config.resolved().run, grid.branch_at
+    if share == "phase":
+        if not settings.phase_starts:
+            raise ValueError(f"--branch-at phase given; {grid.agent} learns in no phases: give a share, such as 0.5")
+        stop = settings.phase_starts[0]
+    elif share is not None and 0 < share < 1:
+        stop = settings.reached(round(share * settings.steps))
+    else:
         raise ValueError(f"--branch-at {share} given; allowed is a share between 0 and 1, such as 0.5")
-    stop = settings.reached(round(share * settings.steps))
     if not 0 < stop < settings.steps:
         raise ValueError(f"--branch-at {share} given, step {stop:,} of {settings.steps:,}: too close to an end")
     if any(step <= stop for step in events):

@@ -1,0 +1,201 @@
+"""Learning from data in phases, as a work: a new optimizer at each phase, and one update after the other.
+
+Which examples an update is made on depends on the run's seed and the number of the update alone, so that nothing of the
+data has a state: a run that was killed goes on with the same ones, and so do branches of one trunk.
+"""
+
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.captured import products_in
+from agents.supervised import Examples, Supervised
+from fire import Network, PlasticityManager, refresh_statistics_
+from fire.statistics import modules_with_statistics
+
+from .cost import bytes_of
+from .phased_settings import PhasedSettings
+from .progress import Count
+from .ranks import affordable, notes_on_ranks, wanted_examples
+from .work import Losses, Rates, Runs, State, Weight, Work
+
+EXAMPLES = 256  # that measures and methods look at networks on
+REFRESHED_ON = 10  # batches
+TIMED = 3  # updates
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """The plain values that such a run goes on from."""
+
+    steps: Count
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Of everything that draws."""
+
+    network: int
+    data: int  # which of the examples there are are used
+    phases: int  # what comes in which phase
+    noise: int
+    order: int  # in which order examples come within an epoch
+    methods: int
+    measures: int
+
+    @classmethod
+    def spawn(cls, seed: int) -> Self:
+        return cls(*(int(child.generate_state(1, np.uint64)[0] >> 1) for child in np.random.SeedSequence(seed).spawn(7)))
+
+
+class Batches(Protocol):
+    """The examples of a run, by the number of the update."""
+
+    starts: tuple[int, ...]  # update at which each phase begins
+    total: int
+
+    def phase_at(self, update: int) -> int: ...
+
+    def batch(self, update: int) -> Examples: ...
+
+
+class Phased(Work):
+    """A learner that goes through phases of data; `steps` are updates."""
+
+    def __init__(self, settings: PhasedSettings, seeds: Seeds, learner: Supervised, batches: Batches) -> None:
+        super().__init__()
+        if batches.starts[1:] != settings.phase_starts or batches.total != settings.total:
+            raise ValueError(f"{settings.data} is not as long as its files were said to be: are they another version?")
+        self.settings, self.trained, self.batches = settings, learner, batches
+        self.device, self.method_seed, self.measure_seed = learner.device, seeds.methods, seeds.measures
+        self.steps = 0
+        wanted = wanted_examples(self.networks()) if settings.measure_every else {}
+        self.rank_examples = affordable(wanted, settings.batch_size, settings.measure_every, self.device)
+        self.notes = notes_on_ranks(wanted, self.rank_examples, EXAMPLES, settings.batch_size)
+
+    def networks(self) -> tuple[Network, ...]:
+        return self.trained.plastic()
+
+    # Learning
+
+    def advance(self, update: Callable[[int], None]) -> None:
+        if self.steps and self.steps in self.batches.starts:
+            self.trained.begin_phase()
+        update(1)
+
+    def update(self, count: int, manager: PlasticityManager) -> Mapping[str, Tensor]:
+        updates = range(self.steps, self.steps + count)
+        with self.precise():
+            means = self.trained.update(
+                [self.batches.batch(number) for number in updates],
+                [self.share_of_rate(number) for number in updates],
+                manager,
+            )
+        self.steps += count
+        return means
+
+    @abstractmethod
+    def share_of_rate(self, update: int) -> float:
+        """The learning rate of an update, as a share of the highest."""
+
+    @contextmanager
+    def precise(self) -> Iterator[None]:
+        """Products and convolutions within are of the precision that was chosen."""
+        precision = self.settings.precision
+        if precision == "bfloat16":
+            with torch.autocast(self.device.type, torch.bfloat16):
+                yield
+        elif self.device.type == "cuda":
+            with products_in(precision):
+                yield
+        else:
+            yield
+
+    @property
+    def phase(self) -> int:
+        """The phase that the next update belongs to; at the end the last one."""
+        return self.batches.phase_at(min(self.steps, self.batches.total - 1))
+
+    def after_event(self) -> None:
+        """Running statistics of the new weights, from batches of the phase that begins."""
+        module = self.trained.module
+        if self.refreshes and modules_with_statistics(module):
+            refresh_statistics_(module, (examples[0] for examples in self._looked_at(REFRESHED_ON)))
+
+    @property
+    def refreshes(self) -> bool:
+        """Whether running statistics are estimated anew after an event."""
+        return True
+
+    def _looked_at(self, batches: int) -> Iterator[Examples]:
+        """Batches of the present phase, for looking: training draws them in another order."""
+        for number in range(batches):
+            yield self.examples(self.settings.batch_size, self.steps, number)
+
+    @abstractmethod
+    def examples(self, count: int, *seed: int) -> Examples:
+        """So many of the present phase's examples, drawn by numbers that make a seed together."""
+
+    # What is said of it
+
+    def counts(self, updates: int) -> dict[str, int]:
+        return {"updates": updates, "phase": self.batches.phase_at(max(0, updates - 1)) + 1}
+
+    def figures(self) -> Mapping[str, float]:
+        return {"learning_rate": float(self.trained.trained.optimizer.param_groups[0]["lr"])}
+
+    def losses(self, updates: int) -> Losses:
+        return self.trained.losses(self.examples(EXAMPLES, updates))
+
+    def runs(self, updates: int) -> Runs:
+        if not self.rank_examples:
+            return {}
+        return self.trained.runs(self.examples(max(self.rank_examples.values()), updates, 1)[0])
+
+    # State
+
+    def learner(self) -> Mapping[str, Tensor]:
+        return self.trained.state_dict()
+
+    def state(self, folder: Path) -> State:
+        return State(values=msgspec.to_builtins(Counts(self.steps)))
+
+    def restore(
+        self, folder: Path, learner: Mapping[str, Tensor], state: State, restructure: Callable[[], None]
+    ) -> None:
+        values = msgspec.convert(state.values, Counts)
+        restructure()
+        self.trained.load_state_dict(learner)
+        self.steps = values.steps
+
+    # Cost
+
+    def rates(self) -> Rates:
+        """Of updates with their batches, on a second learner."""
+        learner = self.second_learner()
+        batches = [self.batches.batch(number) for number in range(TIMED)]
+        learner.update(batches[:1], [1.0])
+        start = time.perf_counter()
+        learner.update(batches, [1.0] * TIMED)
+        rate = TIMED / (time.perf_counter() - start)
+        return Rates(rate, float("inf"))
+
+    @abstractmethod
+    def second_learner(self) -> Supervised:
+        """A learner as this run's was when it began."""
+
+    def rehearse(self) -> tuple[Sequence[Network], Losses]:
+        learner = self.second_learner()
+        return learner.plastic(), learner.losses(self.examples(EXAMPLES, 0))
+
+    def weight(self) -> Weight:
+        return Weight(self.settings, checkpoint=bytes_of(self.trained.state_dict().values()))
+

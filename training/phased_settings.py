@@ -1,0 +1,71 @@
+"""The settings of runs that learn from data in phases; their steps are gradient updates."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from fire import At, Schedule
+
+from .settings import DriverSettings, setting
+
+
+@dataclass(frozen=True)
+class PhasedSettings(DriverSettings):
+    """What any such run has: its data, and times counted in updates."""
+
+    data: str = setting("", "trunk", "own")
+    """Data set, by name; listed above."""
+    data_dir: str | None = setting(None, "resumable", "machine")
+    """Folder with the data set's files, as docs/data.md lists them."""
+    steps: int = setting(0, "resumable")
+    """Length of the run in gradient updates; 0: all phases."""
+    reinit_at: tuple[int, ...] = setting((), "schedule", "timing", "method", "own")
+    """Updates at which an event happens; with no other schedule either: where each phase but the first begins."""
+    eval_every: int = 200
+    """Updates between evaluations; also before and after an event, unless one came less than this before."""
+    log_every: int = setting(100, "record", "own")
+    """Updates between two lines of training metrics."""
+    checkpoint_every: int = setting(5_000, "record", "own")
+    """Updates between checkpoints; the last two are kept, and one at the end."""
+    checkpoint_at: tuple[int, ...] = setting((), "record", "own")
+    """Updates whose checkpoints are kept for good, to branch from."""
+    measure_every: int = 200
+    """Updates between two lines of plasticity measures; 0: none."""
+    batch_size: int = setting(256, "trunk")
+    """Examples of an update; the last batch of an epoch may have fewer."""
+    precision: Literal["float32", "tf32", "bfloat16"] = setting("float32", "machine")
+    """Of products and convolutions in updates and evaluations: tf32 and bfloat16 keep fewer bits of what they multiply
+    and are faster on a GPU; projections and measures are made in float32 or better whatever this says."""
+
+    @property
+    def env(self) -> str:  # type: ignore[override]  # what is learned from, by name
+        return self.data
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Updates of each phase, from arithmetic alone; ValueError, in one line, where there cannot be such phases."""
+        raise NotImplementedError
+
+    @property
+    def phase_starts(self) -> tuple[int, ...]:
+        starts, total = [], 0
+        for length in self.lengths[:-1]:
+            starts.append(total := total + length)
+        return tuple(starts)
+
+    @property
+    def total(self) -> int:
+        """Updates of all phases."""
+        return sum(self.lengths)
+
+    def check(self) -> None:
+        total = self.total
+        if not self.steps:
+            replace(self, steps=total).check()
+            return
+        super().check()
+        if self.steps > total:
+            raise ValueError(f"--steps {self.steps} given; allowed are at most {total:,}, the updates of all phases")
+
+    def schedule_at(self) -> Schedule:
+        """At the boundary before an update, as the phases begin: nothing cuts an update in two."""
+        return At(self.reinit_at)

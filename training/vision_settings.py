@@ -1,0 +1,134 @@
+"""The settings of continual vision: which images, in which phases."""
+
+import difflib
+from dataclasses import dataclass, field
+from typing import Literal
+
+from agents.limits import bounded
+from data import IMAGE_SETS, ImageSet
+
+from .phased_settings import PhasedSettings
+from .settings import flag, setting
+
+MOST_PHASES = 1_000
+PHASES = {"warm-start": 2, "continual": 10, "class-incremental": 20}  # as published
+OF_WARM_STARTS = ("first_share", "first_epochs")
+
+
+@dataclass(frozen=True)
+class VisionSettings(PhasedSettings):
+    """What is learned from, in which order, and how it is looked at."""
+
+    data: str = setting("cifar10", "trunk", "own")
+    """Images, by name; listed above."""
+    task: Literal["warm-start", "continual", "class-incremental"] = setting("warm-start", "trunk")
+    """warm-start: a share of the images, then all of them; continual: ever more of them, in equal steps;
+    class-incremental: ever more classes."""
+    first_share: float = setting(0.1, "trunk")
+    """warm-start: share of the images in the first phase."""
+    first_epochs: int = setting(1_000, "trunk")
+    """warm-start: epochs of the first phase."""
+    epochs: int = setting(100, "trunk")
+    """Epochs of each phase, but for the first of a warm start."""
+    phases: int | None = setting(None, "trunk")
+    """Phases; unset, as published: 2 of warm-start, 10 of continual, 20 of class-incremental."""
+    images: int | None = setting(None, "trunk")
+    """Training images that are used, drawn by the seed; unset: all."""
+    holdout: float = field(default=0.0, metadata={"facts": frozenset({"trunk"}), "bounds": (0.0, 0.9)})
+    """Share of the training images that is never trained on, to choose settings by (validation_accuracy)."""
+    label_noise: float = field(default=0.0, metadata={"facts": frozenset({"trunk"}), "bounds": (0.0, 1.0)})
+    """Share of the training labels that are drawn anew from all classes, by the seed, the same in every phase."""
+    augment: Literal["none", "flip-crop"] = setting("none", "trunk")
+    """none, as published; flip-crop: mirrored by chance, and moved by up to four pixels."""
+    refresh_statistics: bool = True
+    """After an event, estimate BatchNorm's running statistics anew, from ten batches of the phase that begins: those
+    that there are belong to the old weights."""
+    eval_training_images: int = setting(2_000, "record")
+    """Training images of the phase, at most, whose accuracy is evaluated beside that of the test images."""
+
+    @property
+    def facts(self) -> ImageSet:
+        return IMAGE_SETS[self.data]
+
+    @property
+    def phase_count(self) -> int:
+        return self.phases or PHASES[self.task]
+
+    @property
+    def per_class(self) -> int:
+        """Training images of each class in class-incremental learning, the same of all of them."""
+        return min((self.images or self.facts.train) // self.facts.classes, self.facts.smallest_class)
+
+    @property
+    def held_out(self) -> int:
+        """Training images that are never trained on: of each class in class-incremental learning, else in all."""
+        whole = self.per_class if self.task == "class-incremental" else self.images or self.facts.train
+        return round(self.holdout * whole)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Training images of each phase."""
+        count = self.phase_count
+        if self.task == "class-incremental":
+            return tuple(
+                number * (self.facts.classes // count) * (self.per_class - self.held_out)
+                for number in range(1, count + 1)
+            )
+        whole = (self.images or self.facts.train) - self.held_out
+        if self.task == "continual":
+            return tuple(number * whole // count for number in range(1, count + 1))
+        return round(self.first_share * whole), whole
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        self.check_phases()
+        epochs = [self.epochs] * self.phase_count
+        if self.task == "warm-start":
+            epochs[0] = self.first_epochs
+        return tuple(-(-size // self.batch_size) * each for size, each in zip(self.sizes, epochs, strict=True))
+
+    def check_phases(self) -> None:
+        """Raise ValueError, in one line, where there cannot be such phases."""
+        if self.data not in IMAGE_SETS:
+            raise unknown_data(self.data)
+        for name in ("batch_size", "first_epochs", "epochs"):
+            self._require_above_0(name)
+        facts, count, used = self.facts, self.phase_count, self.images
+        if used is not None and not facts.classes <= used <= facts.train:
+            raise ValueError(f"--images {used} given; {self.data} has {facts.train:,}, of {facts.classes} classes")
+        if not 0 < self.first_share < 1:
+            raise ValueError(f"--first-share {self.first_share} given; allowed is a share between 0 and 1, such as 0.1")
+        if self.task == "warm-start" and count != PHASES[self.task]:
+            raise ValueError(f"--phases {count} given; a warm start has 2: a share of the images, then all of them")
+        if not 2 <= count <= MOST_PHASES:
+            raise ValueError(f"--phases {count} given; allowed are 2 to {MOST_PHASES:,}")
+        if self.task == "class-incremental" and facts.classes % count:
+            dividers = [number for number in range(2, facts.classes + 1) if facts.classes % number == 0]
+            raise ValueError(
+                f"--phases {count} given; the {facts.classes} classes of {self.data} come in equal parts: allowed are "
+                f"{', '.join(map(str, dividers))}"
+            )
+        if min(self.sizes) < 1:
+            raise ValueError(f"the first phase would have no image: give more {flag('images')}, or fewer phases")
+
+    def check(self) -> None:
+        self.check_phases()
+        super().check()
+        self._require_above_0("eval_training_images")
+
+    def warnings(self) -> list[str]:
+        found = super().warnings()
+        usual = type(self)()
+        if self.task != "warm-start":
+            idle = [flag(name) for name in OF_WARM_STARTS if getattr(self, name) != getattr(usual, name)]
+            if idle:
+                found.append(f"{', '.join(idle)} given: nothing for {self.task}, which has no short first phase")
+        if self.label_noise and self.task == "class-incremental":
+            found.append("--label-noise draws labels from all classes, so that classes show up before their phase")
+        return found
+
+
+def unknown_data(name: str) -> ValueError:
+    near = difflib.get_close_matches(name, IMAGE_SETS, 1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return ValueError(f"--data {name[:80]!r} given; allowed is one of {', '.join(IMAGE_SETS)}{hint}")
