@@ -6,7 +6,7 @@ Only a method that changes structure exchanges tensors; a graph must be captured
 
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,20 @@ from .units import HiddenLayer
 
 Loss: TypeAlias = Callable[[], Tensor]
 
-# Optimizers whose state is all zeros before their first step, so that zeroing it makes them new.
+
+@runtime_checkable
+class LossByBatch(Protocol):
+    """A loss that can also go through data batch by batch, for methods that look at more than fits into one."""
+
+    def __call__(self) -> Tensor:
+        """The training loss on some examples."""
+
+    def batches(self) -> Iterable[Loss]:
+        """One pass over the data: the loss on each batch, to be called before the next is asked for."""
+
+
+# Optimizers whose state is all zeros before their first step, so that zeroing it makes them new. One of another class
+# says the same of itself by a class attribute, starts_at_zero = True.
 ZERO_START = tuple(
     getattr(torch.optim, name)
     for name in ("Adam", "AdamW", "Adamax", "RAdam", "RMSprop", "Adadelta", "SGD", "Muon")
@@ -115,7 +128,8 @@ def exchange_(optimizer: Optimizer, before: Iterable[Tensor], after: Iterable[Te
 def refuse_unknown(optimizer: Optimizer, advice: str = "; or choose optimizer=keep") -> None:
     """Only zeroing the state of a known kind is known to make it new."""
     kind = type(optimizer).__name__
-    if type(optimizer) not in ZERO_START:  # a subclass may keep state that does not start at zero
+    declared = vars(type(optimizer)).get("starts_at_zero", False)
+    if type(optimizer) not in ZERO_START and not declared:  # a subclass may keep state that does not start at zero
         known = ", ".join(kind.__name__ for kind in ZERO_START)
         raise ValueError(f"optimizer {kind} cannot be renewed in place; known are {known}{advice}")
     if any(group.get("dampening") for group in optimizer.param_groups):

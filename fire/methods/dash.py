@@ -4,11 +4,13 @@ w is a row of a matrix, a kernel of a convolution (of one input and output), or 
 attention's queries, keys or values; norms stay.
 
 Source: "DASH: Warm-Starting Neural Network Training in Stationary Settings without Loss of Plasticity", Shin, Oh, Cho
-and Yun, NeurIPS 2024, arXiv 2410.23495. There the gradient is an average over the chunks of a whole data set, in which
-each next one has weight alpha = 0.3; here it is that of network.loss, for an agent on examples from its replay. Alpha
-would change nothing: a cosine does not see the length of one batch's gradient.
+and Yun, NeurIPS 2024, arXiv 2410.23495. There the gradient is an average over the batches of a whole data set,
+G <- (1 - alpha) G + alpha g with alpha = 0.3, so that about the last 1 / alpha batches count. Here it is that where
+alpha is given and network.loss has batches (LossByBatch), and otherwise the gradient of network.loss, for an agent on
+examples from its replay: of one batch alpha would change nothing, as a cosine does not see a gradient's length.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -18,7 +20,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.rnn import RNNBase, RNNCellBase
 
 from ..matrices import LEFT_ALONE, Matrix
-from ..network import MethodNetwork, Network
+from ..network import Loss, LossByBatch, MethodNetwork, Network
 from ..report import left_rows
 from ..undisturbed import undisturbed
 from .reinitialization import Reinitialization, Touches
@@ -31,6 +33,10 @@ class Dash(Reinitialization):
     needs_loss: ClassVar[bool] = True
 
     least: float = field(default=0.3, metadata={"help": "the smallest factor, the publication's lambda, 0 to 1"})
+    alpha: float | None = field(
+        default=None,
+        metadata={"help": "share of each next batch in the gradient, in one pass over the data, where the loss has it"},
+    )
     # As in the authors' code: the optimizer goes on.
     optimizer: Literal["renew", "keep"] = field(default="keep", metadata={"help": "its moments and step counts"})
     companions: Literal["renew", "keep"] = field(default="keep", metadata={"help": "as SAC's temperature"})
@@ -41,6 +47,7 @@ class Dash(Reinitialization):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(0.0 <= self.least <= 1.0, "least", "must lie between 0 and 1")
+        self.require(self.alpha is None or 0.0 < self.alpha <= 1.0, "alpha", "must be above 0 and at most 1, or none")
 
     def check(self, network: Network) -> None:
         super().check(network)
@@ -49,13 +56,13 @@ class Dash(Reinitialization):
             _kernel_dimensions(matrix, network.module)
 
     def ready(self, network: MethodNetwork) -> None:
-        network.prepared.update(_downhill(network))
+        network.prepared.update(_downhill(network, self.alpha))
         for name, direction in network.prepared.items():
             if not direction.isfinite().all():
                 raise ValueError(f"dash: the loss has no finite gradient by {name!r}")
 
     def rewrite(self, module: nn.Module, network: MethodNetwork, touches: Touches) -> None:
-        downhill = dict(network.prepared) or _downhill(network)  # where `ready` was not asked
+        downhill = dict(network.prepared) or _downhill(network, self.alpha)  # where `ready` was not asked
         parameters = {name: parameter for name, parameter in module.named_parameters() if name in downhill}
         shrunk: set[tuple[str, int | None]] = set()
         for matrix in self.matrices(module, touches):
@@ -88,16 +95,31 @@ class Dash(Reinitialization):
         return shares if kernel_dimensions else shares.unsqueeze(-1)
 
 
-def _downhill(network: MethodNetwork) -> dict[str, Tensor]:
-    """The loss's negative gradient by each parameter that learns."""
+def _downhill(network: MethodNetwork, alpha: float | None) -> dict[str, Tensor]:
+    """The loss's negative gradient by each parameter that learns; with alpha the average over the data's batches."""
     learning = {name: parameter for name, parameter in network.module.named_parameters() if parameter.requires_grad}
     assert network.loss is not None, "the manager sees to it"
     with undisturbed(network.module, network.target):
-        value = network.loss()
-        if not isinstance(value, Tensor) or not value.requires_grad or value.numel() != 1:
-            raise ValueError("dash: the loss has no gradient: give a function that returns one number, not detached")
-        gradients = torch.autograd.grad(value, list(learning.values()), materialize_grads=True)
-    return {name: -gradient for name, gradient in zip(learning, gradients, strict=True)}
+        if alpha is None or not isinstance(network.loss, LossByBatch):
+            return {
+                name: -gradient for name, gradient in zip(learning, _gradients(network.loss, learning), strict=True)
+            }
+        average = [torch.zeros_like(parameter) for parameter in learning.values()]
+        count = 0
+        for loss in network.loss.batches():
+            torch._foreach_lerp_(average, _gradients(loss, learning), alpha)
+            count += 1
+    if not count:
+        raise ValueError("dash: the loss has no batch of data to average gradients over")
+    torch._foreach_neg_(average)
+    return dict(zip(learning, average, strict=True))
+
+
+def _gradients(loss: Loss, learning: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+    value = loss()
+    if not isinstance(value, Tensor) or not value.requires_grad or value.numel() != 1:
+        raise ValueError("dash: the loss has no gradient: give a function that returns one number, not detached")
+    return torch.autograd.grad(value, list(learning.values()), materialize_grads=True)
 
 
 def _bias_of(matrix: Matrix, module: nn.Module) -> tuple[str, slice]:

@@ -4,21 +4,20 @@ Source: "Parseval Regularization for Continual Reinforcement Learning", Chung, C
 arXiv 2412.07224, with PPO: scale 2, the square of the gain sqrt(2) its layers start with; strength 1e-3 (gridworld,
 MetaWorld) or 1e-4 (CARL), tuned at width 64, from which its code goes to others by (64 / width)^2. Biases and norms are
 left alone. A convolution's filters are its rows and each ensemble member's matrix counts by itself: the source has
-multilayer perceptrons only.
+multilayer perceptrons only. The vision experiments of FIRE (arXiv 2602.08040) have scale 1, no rule for the width, the
+output layer too, and ||g^2 - scale||^2 of each norm's gains g: `scale=1,width=none,outputs=include,norms=include`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from ..network import Network, lies_in
 from .regularizer import Regularizer, with_gradient
-from .trained import TrainedMatrix, new_gradients, owners, trained_matrices
-
-PUBLISHED_WIDTH = 64
+from .trained import TrainedMatrix, new_gradients, owners, trained_matrices, trained_vectors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,43 +27,63 @@ class Parseval(Regularizer):
     has_penalty: ClassVar[bool] = True
     capturable: ClassVar[bool] = True
 
-    strength: float = field(default=1e-3, metadata={"help": "as published for layers 64 wide; 0 or more"})
+    strength: float = field(default=1e-3, metadata={"help": "of layers that are `width` wide; 0 or more"})
     scale: float = field(default=2.0, metadata={"help": "squared length of a row"})
     groups: int = field(
         default=1, metadata={"help": "of each layer's units: rows are orthogonal within a group only, which is cheaper"}
     )
+    width: int | None = field(
+        default=64, metadata={"help": "others have the strength times (width / d_out)^2; none: the same for all"}
+    )
+    outputs: Literal["skip", "include"] = field(default="skip", metadata={"help": "the output layers"})
+    norms: Literal["skip", "include"] = field(default="skip", metadata={"help": "norms' gains, each as a 1x1 matrix"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(self.scale > 0, "scale", "given; allowed is a number above 0")
         self.require(self.groups >= 1, "groups", "given; allowed is 1 or more")
+        self.require(self.width is None or self.width >= 1, "width", "given; allowed is 1 or more, or none")
 
     def check(self, network: Network) -> None:
-        for found in hidden_matrices(network):
+        for found in self._matrices(network):
             if found.matrix.d_out % self.groups:
                 raise ValueError(f"parseval: groups={self.groups} do not divide {found.matrix.d_out} of {found.name!r}")
 
     def penalty(self, network: Network) -> Tensor | None:
-        matrices = hidden_matrices(network)
-        if not matrices or not self.strength:
+        matrices = self._matrices(network)
+        gains = trained_vectors(network.module)[1] if self.norms == "include" else []
+        if not (matrices or gains) or not self.strength:
             return None
         with torch.no_grad():
             weights = [self._blocks(found.rows()) for found in matrices]
             grams = [[self._gram(block) for block in blocks] for blocks in weights]
-            factors = [self.strength * (PUBLISHED_WIDTH / found.matrix.d_out) ** 2 for found in matrices]
+            factors = [self._factor(found.matrix.d_out) for found in matrices]
             values = [self._value(*of) for of in zip(weights, grams, factors, strict=True)]
+            stretched = [gain.parameter.detach().square() - self.scale for gain in gains]
+            values += [self.strength * torch.linalg.vector_norm(each).square() for each in stretched]
 
         def gradients(factor: Tensor) -> list[Tensor]:
-            """4 (W W' - scale I) W, times the matrix's factor."""
+            """4 (W W' - scale I) W, times the matrix's factor; of gains 4 (g^2 - scale) g, times the strength."""
 
             def write(index: int, rows: Tensor) -> None:
                 torch._foreach_mul_(grams[index], 4 * factors[index] * factor)
                 for weight, gram, out in zip(weights[index], grams[index], self._blocks(rows), strict=True):
                     _product(weight, gram, out)
 
-            return new_gradients(matrices, write)
+            of_gains = [
+                each * gain.parameter.detach() * (4 * self.strength * factor)
+                for each, gain in zip(stretched, gains, strict=True)
+            ]
+            return [*new_gradients(matrices, write), *of_gains]
 
-        return with_gradient(torch.stack(values).sum(), owners(matrices), gradients)
+        parameters = [*owners(matrices), *(gain.parameter for gain in gains)]
+        return with_gradient(torch.stack(values).sum(), parameters, gradients)
+
+    def _matrices(self, network: Network) -> list[TrainedMatrix]:
+        return trained_matrices(network.module) if self.outputs == "include" else hidden_matrices(network)
+
+    def _factor(self, d_out: int) -> float:
+        return self.strength * (1.0 if self.width is None else (self.width / d_out) ** 2)
 
     def _blocks(self, rows: Tensor) -> list[Tensor]:
         """Each matrix of a stack by itself, as (groups, rows, columns): views, which whole stacks would not be."""

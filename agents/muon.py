@@ -1,0 +1,156 @@
+"""Muon: matrices move by their momentum, made nearly orthogonal; parameters that are no hidden matrices have Adam.
+
+    B <- m B + (1 - m) G,   M = (1 - m) G + m B,   W <- W - rate max(1, rows / columns)^0.5 NS(M)
+
+NS is five steps of X <- a X + (b XX' + c (XX')^2) X from X = M / ||M||_F, in bfloat16. A convolution is one matrix,
+(out, in x kernel positions); the factor of its rate is 1, as in the authors' code.
+
+Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks", kellerjordan.github.io/posts/muon, 2024;
+rates and the choice of parameters as in the vision experiments of FIRE (arXiv 2602.08040).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim.adam import adam
+
+from fire.network import lies_in
+
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # a, b, c: chosen for a steep slope at 0, not to converge
+SMALLEST_NORM = 1e-7
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon for some parameters of a list and Adam for the others, in one group and in the order of the list.
+
+    The group's `lr` is Adam's; Muon's is `muon_ratio` times that, so that a schedule of `lr` moves both. All state is
+    there from the beginning, and zero then.
+    """
+
+    starts_at_zero: ClassVar[bool] = True  # `fire` may renew it by zeroing its state
+
+    def __init__(
+        self,
+        parameters: Sequence[Tensor],
+        by_muon: Sequence[bool],
+        *,
+        learning_rate: float = 1e-2,
+        momentum: float = 0.95,
+        steps: int = 5,
+        adam_learning_rate: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.95),
+        epsilon: float = 1e-10,
+    ) -> None:
+        if len(parameters) != len(by_muon):
+            raise ValueError(f"Muon: {len(parameters)} parameters given, and {len(by_muon)} answers on who moves them")
+        for parameter, chosen in zip(parameters, by_muon, strict=True):
+            if chosen and parameter.ndim < 2:
+                raise ValueError(f"Muon: a parameter of shape {tuple(parameter.shape)} given; allowed are matrices")
+        group = {
+            "lr": adam_learning_rate,
+            "muon_ratio": learning_rate / adam_learning_rate,
+            "momentum": momentum,
+            "steps": steps,
+            "betas": betas,
+            "eps": epsilon,
+            "by_muon": tuple(by_muon),
+        }
+        super().__init__(parameters, group)
+        for parameter, chosen in zip(parameters, by_muon, strict=True):
+            zeros = ("momentum_buffer",) if chosen else ("exp_avg", "exp_avg_sq")
+            state = {name: torch.zeros_like(parameter) for name in zeros}
+            step = {} if chosen else {"step": torch.zeros((), dtype=torch.float32, device=parameter.device)}
+            self.state[parameter] = step | state
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            chosen = list(zip(group["params"], group["by_muon"], strict=True))
+            for parameter, by_muon in chosen:
+                if by_muon and parameter.grad is not None:
+                    self._muon_step(parameter, parameter.grad, group)
+            self._adam_step([each for each, by_muon in chosen if not by_muon and each.grad is not None], group)
+        return loss
+
+    def _muon_step(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        momentum = self.state[parameter]["momentum_buffer"]
+        momentum.lerp_(gradient, 1 - group["momentum"])
+        matrices = as_matrices(gradient.lerp(momentum, group["momentum"]))
+        moves = torch.stack([nearly_orthogonal(matrix, group["steps"]) for matrix in matrices])
+        rate = group["lr"] * group["muon_ratio"] * rate_factor(parameter)
+        parameter.add_(moves.view(parameter.shape), alpha=-rate)
+
+    def _adam_step(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        if not parameters:
+            return
+        states = [self.state[parameter] for parameter in parameters]
+        adam(
+            parameters,
+            [parameter.grad for parameter in parameters if parameter.grad is not None],
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            [],
+            [state["step"] for state in states],
+            fused=True,
+            capturable=parameters[0].is_cuda,
+            amsgrad=False,
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            lr=group["lr"],
+            weight_decay=0.0,
+            eps=group["eps"],
+            maximize=False,
+        )
+
+
+def muon_and_adam(
+    module: nn.Module,
+    encoder: tuple[str, ...] = ("encoder",),
+    *,
+    learning_rate: float = 1e-2,
+    adam_learning_rate: float = 1e-3,
+) -> Muon:
+    """Muon as published with each of the vision networks, for the module's parameters that learn, in their order.
+
+    It moves every parameter of the encoder with two dimensions or more: of ResNet-18 the convolutions, of VGG-16 too,
+    of the ViT the patches' layer, positions and class token as well. Norms, biases and the head have Adam.
+    """
+    learning = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
+    return Muon(
+        [parameter for _, parameter in learning],
+        [parameter.ndim >= 2 and lies_in(name, encoder) for name, parameter in learning],
+        learning_rate=learning_rate,
+        adam_learning_rate=adam_learning_rate,
+    )
+
+
+def as_matrices(values: Tensor) -> Tensor:
+    """(count, rows, columns): a convolution's filters are the rows of one matrix; other values are stacks of them."""
+    if values.ndim > 3:
+        return values.flatten(1).unsqueeze(0)
+    return values.reshape(-1, *values.shape[-2:])
+
+
+def rate_factor(parameter: Tensor) -> float:
+    """Taller matrices move further; the authors' code asks a convolution's kernel, which is a square."""
+    return math.sqrt(max(1.0, parameter.shape[-2] / parameter.shape[-1]))
+
+
+def nearly_orthogonal(matrix: Tensor, steps: int) -> Tensor:
+    """The matrix with singular values between about 0.5 and 1.5, in bfloat16."""
+    a, b, c = COEFFICIENTS
+    tall = matrix.shape[0] > matrix.shape[1]
+    found = matrix.bfloat16()
+    found = found.T if tall else found
+    found = found / found.norm().clamp(min=SMALLEST_NORM)
+    for _ in range(steps):
+        gram = found @ found.T
+        found = torch.addmm(found, torch.addmm(gram, gram, gram, beta=b, alpha=c), found, beta=a)
+    return found.T if tall else found

@@ -1,0 +1,68 @@
+"""ResNet-18 in the form for small images: a 3x3 stem of stride 1, no max-pooling; its head has a hidden layer.
+
+He et al. 2016, "Deep Residual Learning for Image Recognition", arXiv 1512.03385; widths, strides and head as in the
+vision experiments of FIRE (arXiv 2602.08040), where the hidden layer of 512 units is one more than usual.
+
+Hidden units known to `fire`, from the order of the modules: behind BatchNorm and ReLU within each block, and the
+head's. The channels of the residual stream are none of them: each is written by several blocks and activated after
+each of them, so that no one activation says what the channel does and no one weight makes it.
+"""
+
+from collections import OrderedDict
+
+from torch import Tensor, nn
+
+STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))  # channels, stride of the first of two blocks
+HEAD_WIDTH = 512
+
+
+class ResidualBlock(nn.Module):
+    """relu(residual(x) + shortcut(x)): two 3x3 convolutions, beside a 1x1 convolution where the shape changes."""
+
+    def __init__(self, inputs: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            OrderedDict[str, nn.Module](
+                conv1=nn.Conv2d(inputs, width, 3, stride, padding=1, bias=False),
+                norm1=nn.BatchNorm2d(width),
+                activation=nn.ReLU(inplace=True),
+                conv2=nn.Conv2d(width, width, 3, padding=1, bias=False),
+                norm2=nn.BatchNorm2d(width),
+            )
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != width:
+            conv = nn.Conv2d(inputs, width, 1, stride, bias=False)
+            self.shortcut = nn.Sequential(OrderedDict[str, nn.Module](conv=conv, norm=nn.BatchNorm2d(width)))
+        self.activation = nn.ReLU(inplace=True)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.activation(self.residual(inputs) + self.shortcut(inputs))
+
+
+def resnet18(shape: tuple[int, int, int], classes: int) -> nn.Sequential:
+    """For images of any size; values are torch's defaults, from its global random stream."""
+    width = STAGES[0][0]
+    parts = OrderedDict[str, nn.Module](
+        stem=nn.Sequential(
+            OrderedDict[str, nn.Module](
+                conv=nn.Conv2d(shape[0], width, 3, padding=1, bias=False),
+                norm=nn.BatchNorm2d(width),
+                activation=nn.ReLU(inplace=True),
+            )
+        )
+    )
+    for number, (channels, stride) in enumerate(STAGES, start=1):
+        blocks = ResidualBlock(width, channels, stride), ResidualBlock(channels, channels, 1)
+        parts[f"stage{number}"] = nn.Sequential(*blocks)
+        width = channels
+    head = nn.Sequential(
+        OrderedDict[str, nn.Module](
+            pool=nn.AdaptiveAvgPool2d(1),
+            flatten=nn.Flatten(),
+            hidden=nn.Linear(width, HEAD_WIDTH),
+            activation=nn.ReLU(inplace=True),
+            output=nn.Linear(HEAD_WIDTH, classes),
+        )
+    )
+    return nn.Sequential(OrderedDict[str, nn.Module](encoder=nn.Sequential(parts), head=head))
