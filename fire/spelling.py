@@ -25,12 +25,13 @@ def parse_method(text: str, presets: Presets | None = None) -> Method:
     return _parse(text, "method", METHODS, presets or {})
 
 
-def parse_regularizer(text: str) -> Method:
+def parse_regularizer(text: str, presets: Presets | None = None) -> Method:
     """The regularizer that `text` spells: what acts at every gradient step, beside any method."""
     name = text.strip().partition(":")[0]
     if name in METHODS:
         raise ValueError(f"regularizer {name!r} is a method: give it as such (--reinit)")
-    regularizer = _parse(text, "regularizer", REGULARIZERS, {})
+    of_kind = {name: one for name, one in (presets or {}).items() if name in REGULARIZERS}
+    regularizer = _parse(text, "regularizer", REGULARIZERS, of_kind)
     if regularizer.acts_at_events or not (regularizer.has_penalty or regularizer.acts_every_step):
         raise ValueError(
             f"regularizer {text.strip()!r} acts at events: give it as a method (--reinit), "

@@ -41,7 +41,7 @@ class Config:
     @cached_property
     def methods(self) -> Methods:
         """The run's methods, parsed once; what they name of the user's own is imported."""
-        regularizers = tuple(map(parse_regularizer, self.run.regularize))
+        regularizers = tuple(parse_regularizer(text, self.published) for text in self.run.regularize)
         return Methods(parse_method(self.run.reinit, self.published), regularizers)
 
     def altered(self, **values: Any) -> Self:

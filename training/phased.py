@@ -53,7 +53,9 @@ class Seeds:
 
     @classmethod
     def spawn(cls, seed: int) -> Self:
-        return cls(*(int(child.generate_state(1, np.uint64)[0] >> 1) for child in np.random.SeedSequence(seed).spawn(7)))
+        return cls(
+            *(int(child.generate_state(1, np.uint64)[0] >> 1) for child in np.random.SeedSequence(seed).spawn(7))
+        )
 
 
 class Batches(Protocol):
@@ -198,4 +200,3 @@ class Phased(Work):
 
     def weight(self) -> Weight:
         return Weight(self.settings, checkpoint=bytes_of(self.trained.state_dict().values()))
-

@@ -53,6 +53,10 @@ class PhasedSettings(DriverSettings):
         return tuple(starts)
 
     @property
+    def longest(self) -> int:
+        return self.total
+
+    @property
     def total(self) -> int:
         """Updates of all phases."""
         return sum(self.lengths)

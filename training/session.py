@@ -310,7 +310,8 @@ def say_where_things_are(folder: Path, config: Config) -> None:
         print(f"  watch         {shlex.join(['python', 'watch.py', str(folder), *trust])}")
     if not config.run.keep_replay:
         return
-    print(f"  go on         {command(config, '--resume', folder, '--steps', 2 * config.run.steps, trust=folder)}")
+    if (longer := min(2 * config.run.steps, config.run.longest or 2 * config.run.steps)) > config.run.steps:
+        print(f"  go on         {command(config, '--resume', folder, '--steps', longer, trust=folder)}")
     for step in [step for step in steps_of(folder) if step < config.run.steps][:1]:
         words = ("--branch-from", f"{folder}@{step}", "--reinit", "shrink-perturb")
         print(f"  branch        {command(config, *words, trust=folder)}")

@@ -152,6 +152,11 @@ class DriverSettings:
         return step
 
     @property
+    def longest(self) -> int | None:
+        """The most steps that a run may have; None: any number."""
+        return None
+
+    @property
     def learns_from(self) -> int:
         """The step at which learning begins."""
         return 0

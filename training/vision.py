@@ -1,8 +1,7 @@
 """Continual vision: its settings put together, and what it does beside any learning from data in phases."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,10 +10,23 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from agents.supervised import Examples, Supervised, cross_entropy
-from agents.vision import ClassifierSettings, make_classifier, make_network, network_for, published
-from data import IMAGE_SETS, ImageData, Images, PhasedImages, embedded, read_images, with_noise
-from data.phases import Phase, class_incremental, continual, warm_start
+from agents.supervised import Examples, Supervised
+from agents.vision import NETWORKS, ClassifierSettings, make_classifier, make_network, network_for, published
+from data import (
+    IMAGE_SETS,
+    Images,
+    NormalisedImages,
+    Phase,
+    PhasedImages,
+    class_incremental,
+    continual,
+    embedded,
+    held_out,
+    read_images,
+    subset,
+    warm_start,
+    with_noise,
+)
 from fire import Method
 
 from .config import Config
@@ -86,28 +98,32 @@ class Vision(Phased):
         settings, seeds = config.run, Seeds.spawn(config.run.seed)
         device, facts = choose_device(settings.device), settings.facts
         data = read_images(settings.data, None if settings.data_dir is None else Path(settings.data_dir))
-        held, used = chosen_images(settings, data.train.labels, seeds.data)
-        labels, self.noisy = noisy_labels(data.train.labels[used], facts.classes, settings.label_noise, seeds.noise)
+        used, held = chosen_images(settings, data.train.labels, seeds.data)
+        labels = data.train.labels[used]
         self.images = PhasedImages(
-            Images(data.train.images[used], labels),
+            Images(data.train.images[used], with_noise(labels, facts.classes, settings.label_noise, seeds.noise)),
             facts,
-            phases_of(settings, data.train.labels[used], seeds.phases),
+            phases_of(settings, labels, seeds.phases),
             batch_size=settings.batch_size,
             seed=seeds.order,
             device=device,
             augment=settings.augment,
         )
-        self.test, self.validation = (each.to(device) for each in (data.test, data.train.at(held)))
+        self.test = NormalisedImages(data.test, facts, device=device)
+        self.validation = NormalisedImages(data.train.at(held), facts, device=device)
+        self.all_tested, self.tested_classes = torch.arange(len(data.test.labels)), data.test.labels
         self.config, self.network_seed = config, seeds.network
         super().__init__(settings, seeds, self._make_learner(device), self.images)
-        self.notes = (data.source, phases_said(config, self.noisy), *self.notes)
+        self.samples = samples_of(self.images.phases, settings.eval_training_images, seeds.measures)
+        self.new_classes = new_classes(self.images.phases)
+        self.notes = (data.source, phases_said(settings), *self.notes)
 
     def second_learner(self) -> Supervised:
         return self._make_learner(self.device)
 
     def _make_learner(self, device: torch.device) -> Supervised:
-        facts = self.settings.facts if hasattr(self, "settings") else self.config.run.facts
-        return make_classifier(self.config.network, facts, self.config.agent, self.network_seed, device)
+        facts, settings = self.config.run.facts, self.config.agent
+        return make_classifier(self.config.network, facts.shape, facts.classes, settings, self.network_seed, device)
 
     def share_of_rate(self, update: int) -> float:
         """It rises in equal steps, one for each of a phase's first epochs."""
@@ -127,68 +143,64 @@ class Vision(Phased):
 
     def evaluate(self, pause: Callable[[], None]) -> dict[str, Any]:
         """On the test images, on training images of the phases so far, and apart for what each phase brought."""
-        images, (right, losses) = self.images, self._judged(self.test, pause)
-        latest = images.phase_at(max(0, self.steps - 1))  # at a boundary still the one that was just learned
-        values: dict[str, Any] = {"accuracy": float(right.mean()), "test_loss": float(losses.mean())}
-        if len(self.validation.labels):
-            values["validation_accuracy"] = float(self._judged(self.validation, pause)[0].mean())
-        trained = [float(self._judged(sample, pause)[0].mean()) for sample in self.samples]
-        shares = np.array([len(phase.fresh) for phase in images.phases[: latest + 1]], dtype=float)
-        values["training_accuracy"] = float(np.average(trained[: latest + 1], weights=shares))
+        phases = self.images.phases
+        latest = self.images.phase_at(max(0, self.steps - 1))  # at a boundary still the one that was just learned
+        right, losses = self._judged(self.test, self.all_tested, pause)
+        values: dict[str, Any] = {"accuracy": _mean(right), "test_loss": _mean(losses)}
+        if len(self.validation):
+            every = torch.arange(len(self.validation))
+            values["validation_accuracy"] = _mean(self._judged(self.validation, every, pause)[0])
+        trained = [_mean(self._judged(self.images, sample, pause)[0]) for sample in self.samples]
+        sizes = [len(phase.fresh) for phase in phases[: latest + 1]]
+        values["training_accuracy"] = float(np.average(trained[: latest + 1], weights=sizes))
         values["by_phase"] = trained
         if self.settings.task == "class-incremental":
-            seen = torch.isin(self.test.labels, images.phases[latest].classes.to(self.device))
-            values["seen_accuracy"] = float(right[seen].mean())
-            values["by_phase"] = [float(right[torch.isin(self.test.labels, new)].mean()) for new in self.new_classes]
+            values["seen_accuracy"] = _mean(right[torch.isin(self.tested_classes, phases[latest].classes)])
+            values["by_phase"] = [_mean(right[torch.isin(self.tested_classes, new)]) for new in self.new_classes]
         require_numbers("loss of an evaluation", values["test_loss"])
         return values
 
-    def _judged(self, images: Images, pause: Callable[[], None]) -> tuple[Tensor, Tensor]:
-        """Of every image, whether the network is right, and its loss."""
+    def _judged(self, images: NormalisedImages, chosen: Tensor, pause: Callable[[], None]) -> tuple[Tensor, Tensor]:
+        """Of these images, whether the network is right, and its loss."""
 
         def batches() -> Iterator[Examples]:
-            for start in range(0, len(images.labels), JUDGED_AT_ONCE):
+            for part in chosen.split(JUDGED_AT_ONCE):
                 pause()
-                part = slice(start, start + JUDGED_AT_ONCE)
-                yield self.images.normalised(images.images[part]), images.labels[part]
+                yield images.pick(part)
 
         with self.precise():
             right, losses = self.trained.judged(batches())
-        return right.float(), losses
+        return right.float().cpu(), losses.cpu()
 
-    @cached_property
-    def samples(self) -> list[Images]:
-        """Of what each phase brought, so many training images that they are --eval-training-images in all."""
-        phases, random = self.images.phases, np.random.default_rng([self.measure_seed, 0])
-        count = max(1, self.settings.eval_training_images // len(phases))
-        drawn = [phase.fresh[torch.from_numpy(random.permutation(len(phase.fresh))[:count])] for phase in phases]
-        return [self.images.at(examples) for examples in drawn]
 
-    @cached_property
-    def new_classes(self) -> list[Tensor]:
-        """The classes that each phase brought."""
-        seen = [phase.classes for phase in self.images.phases]
-        before = [torch.empty(0, dtype=torch.int64), *seen[:-1]]
-        return [now[~torch.isin(now, then)].to(self.device) for now, then in zip(seen, before, strict=True)]
+def _mean(values: Tensor) -> float:
+    return float(values.mean())
 
 
 # Data and phases
 
 
 def chosen_images(settings: VisionSettings, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """Which training images are held out, and which are trained on, by the seed.
+    """Which training images are trained on, and which are held out, by the seed and with every class in proportion.
 
     In class-incremental learning as many of each class, so that all seeds have phases of one length.
     """
-    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(labels)))
-    if settings.task != "class-incremental":
-        used = order[: settings.images or len(order)]
-        return used[: settings.held_out], used[settings.held_out :]
-    of_class = [order[labels[order] == number][: settings.per_class] for number in range(settings.facts.classes)]
-    return (
-        torch.cat([each[: settings.held_out] for each in of_class]),
-        torch.cat([each[settings.held_out :] for each in of_class]),
-    )
+    wanted = settings.images or settings.facts.train
+    if len(labels) < wanted:
+        raise ValueError(
+            f"{settings.data} has {len(labels):,} training images here, {wanted:,} are asked for: give "
+            f"--images {len(labels)} or fewer"
+        )
+    if settings.task == "class-incremental":
+        order = torch.from_numpy(np.random.default_rng(seed).permutation(len(labels)))
+        of_class = [order[labels[order] == number] for number in range(settings.facts.classes)]
+        used = torch.cat([each[settings.held_out : settings.per_class] for each in of_class])
+        return used, torch.cat([each[: settings.held_out] for each in of_class])
+    used = subset(labels, wanted, seed)
+    if not settings.held_out:
+        return used, used[:0]
+    kept, held = held_out(labels[used], settings.holdout, seed)
+    return used[kept], used[held]
 
 
 def phases_of(settings: VisionSettings, labels: Tensor, seed: int) -> tuple[Phase, ...]:
@@ -202,13 +214,33 @@ def phases_of(settings: VisionSettings, labels: Tensor, seed: int) -> tuple[Phas
     return made(labels, classes, phases=settings.phase_count, epochs=epochs, seed=seed)
 
 
+def phases_said(settings: VisionSettings) -> str:
+    """The phases in a sentence."""
+    lengths, sizes = settings.lengths, settings.sizes
+    ends = f"{sizes[0]:,} to {sizes[-1]:,} training images, {lengths[0]:,} to {lengths[-1]:,} updates"
+    return f"{settings.task}: {len(lengths)} phases of {ends}; {sum(lengths):,} updates in all"
+
+
+def samples_of(phases: Sequence[Phase], count: int, seed: int) -> list[Tensor]:
+    """Of what each phase brought, training images to evaluate on: about so many in all."""
+    random, each = np.random.default_rng(seed), max(1, count // len(phases))
+    return [phase.fresh[torch.from_numpy(random.permutation(len(phase.fresh))[:each])] for phase in phases]
+
+
+def new_classes(phases: Sequence[Phase]) -> list[Tensor]:
+    """The classes that each phase brought."""
+    seen = [phase.classes for phase in phases]
+    before = [seen[0][:0], *seen[:-1]]
+    return [now[~torch.isin(now, then)] for now, then in zip(seen, before, strict=True)]
+
+
 # Presets
 
 PRESETS = {
     "paper": (VisionRun(), "the published warm start on CIFAR-10 with ResNet-18; --task and --data for the others"),
     "quick": (
         VisionRun().altered(
-            data=embedded(), images=5_000, label_noise=0.3, batch_size=128, first_epochs=120, epochs=12,
+            data=embedded(), images=5_000 if embedded() == "fashion" else None, label_noise=0.3, batch_size=128, first_epochs=120, epochs=12,
             network="small", eval_every=40, log_every=40, measure_every=40, checkpoint_every=480,
         ),
         "a warm start on embedded images, with a network that takes a minute on one core",
@@ -218,4 +250,3 @@ DESCRIPTION = """Train a network on images that come in phases: a warm start, ev
 With no preset this is the warm start of the FIRE paper, which needs CIFAR-10's files (docs/data.md) and a GPU;
 --preset quick needs neither. Each phase begins with a new optimizer; a method acts where each phase but the first
 begins, unless a schedule is given. --steps, --eval-every, --checkpoint-every, --reinit-at and @STEP count updates."""
-

@@ -6,6 +6,7 @@ from typing import Literal
 
 from agents.limits import bounded
 from data import IMAGE_SETS, ImageSet
+from data.phases import batches_of
 
 from .phased_settings import PhasedSettings
 from .settings import flag, setting
@@ -57,7 +58,8 @@ class VisionSettings(PhasedSettings):
     @property
     def per_class(self) -> int:
         """Training images of each class in class-incremental learning, the same of all of them."""
-        return min((self.images or self.facts.train) // self.facts.classes, self.facts.smallest_class)
+        facts = self.facts
+        return min((self.images or facts.train) // facts.classes, facts.smallest_class or facts.train // facts.classes)
 
     @property
     def held_out(self) -> int:
@@ -85,7 +87,11 @@ class VisionSettings(PhasedSettings):
         epochs = [self.epochs] * self.phase_count
         if self.task == "warm-start":
             epochs[0] = self.first_epochs
-        return tuple(-(-size // self.batch_size) * each for size, each in zip(self.sizes, epochs, strict=True))
+        return tuple(each * batches_of(size, self.batch_size) for size, each in zip(self.sizes, epochs, strict=True))
+
+    def usual_period(self, updates: int | None) -> int | None:
+        """As published: at the end of every epoch, of the last phase's length."""
+        return None if updates is None else batches_of(self.sizes[-1], self.batch_size)
 
     def check_phases(self) -> None:
         """Raise ValueError, in one line, where there cannot be such phases."""
@@ -108,8 +114,11 @@ class VisionSettings(PhasedSettings):
                 f"--phases {count} given; the {facts.classes} classes of {self.data} come in equal parts: allowed are "
                 f"{', '.join(map(str, dividers))}"
             )
-        if min(self.sizes) < 1:
-            raise ValueError(f"the first phase would have no image: give more {flag('images')}, or fewer phases")
+        if min(self.sizes) < 2 or self.batch_size < 2:
+            raise ValueError(
+                f"a batch would have fewer than two images, which BatchNorm cannot normalise: the first phase has "
+                f"{min(self.sizes)}, --batch-size is {self.batch_size}"
+            )
 
     def check(self) -> None:
         self.check_phases()

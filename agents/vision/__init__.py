@@ -1,6 +1,18 @@
-"""Networks for images, and what was published for them."""
+"""Networks for images, how they are trained, and what was published for them."""
 
+from .classifier import make_classifier, network_for
 from .networks import NETWORKS, NetworkKind, make_network, network_kind
 from .published import TASKS, published
+from .settings import ClassifierSettings
 
-__all__ = ["NETWORKS", "TASKS", "NetworkKind", "make_network", "network_kind", "published"]
+__all__ = [
+    "NETWORKS",
+    "TASKS",
+    "ClassifierSettings",
+    "NetworkKind",
+    "make_classifier",
+    "make_network",
+    "network_for",
+    "network_kind",
+    "published",
+]

@@ -78,8 +78,12 @@ def say_plan(
     elif left and slots:
         print(f"{slots} at once; how long it takes shows in the first minute")
     memory = memory_of_a_run(weights)
-    each = f"memory: up to {size(memory)} a run, its replay among it"
+    replays = any(weight.replay for weight in weights.values())
+    each = f"memory: up to {size(memory)} a run" + (", its replay among it" if replays else "")
     print(each + (f"; {size(slots * memory)} for {slots} at once" if slots else ""))
+    if not replays:
+        print(f"disk: {size(disk_of(jobs, weights).everything)} for all runs; all of it stays")
+        return
     keep_replay = all(weight.settings.keep_replay for weight in weights.values())
     for line in disk_said(disk_of(jobs, weights), slots, keep_replay):
         print(line)

@@ -1,0 +1,39 @@
+"""A network for images as a learner: the network, its optimizer, and its initial values by a seed."""
+
+import torch
+
+from ..learning import TrainedNetwork
+from ..muon import muon_and_adam
+from ..optimizers import adam
+from ..supervised import Supervised
+from .networks import make_network, network_kind
+from .settings import ClassifierSettings
+
+PUBLISHED_WITH = {"cifar10": "resnet18", "cifar100": "vit-tiny", "tinyimagenet": "vgg16"}
+
+
+def network_for(data: str) -> str:
+    """The network that was published with a data set; the small one for the others."""
+    return PUBLISHED_WITH.get(data, "small")
+
+
+def make_classifier(
+    network: str,
+    shape: tuple[int, int, int],
+    classes: int,
+    settings: ClassifierSettings,
+    seed: int,
+    device: torch.device,
+) -> Supervised:
+    """The learner; ValueError, in one line, where the network cannot take such images."""
+    kind, module = network_kind(network), make_network(network, shape, classes, seed).to(device)
+    if device.type == "cuda":
+        module = module.to(memory_format=torch.channels_last)
+    optimizer: torch.optim.Optimizer
+    if settings.optimizer == "muon":
+        optimizer = muon_and_adam(module, kind.encoder, adam_learning_rate=settings.learning_rate)
+    else:
+        betas = settings.beta1, settings.beta2
+        optimizer = adam(list(module.parameters()), settings.learning_rate, betas, settings.adam_epsilon)
+    trained = TrainedNetwork("classifier", module, optimizer, encoder=kind.encoder, head=kind.head)
+    return Supervised(trained, device, settings.largest_norm)

@@ -1,0 +1,153 @@
+"""Continual vision as a run: phases begin where they should, and a run that was cut into parts equals a whole one."""
+
+import contextlib
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks.differences import differences
+from training.command_line import read_command_line
+from training.learners import LEARNERS
+from training.lines import read_lines
+from training.session import run
+from training.vision import Vision, VisionRun, chosen_images
+
+SIZE = "--images 100 --batch-size 16 --first-epochs 4 --epochs 2"
+OFTEN = "--eval-every 5 --log-every 5 --measure-every 7 --checkpoint-every 6 --eval-training-images 40"
+RUN = f"--preset quick --data digits {SIZE} {OFTEN} --threads 1 --device cpu"
+
+
+def train(words: str, folder: Path | None = None) -> str:
+    """What a run prints; `folder` is that of a new one."""
+    where = [] if folder is None else ["--run-dir", str(folder)]
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        assert run(read_command_line([*words.split(), *where], LEARNERS["vision"])) == 0
+    return output.getvalue()
+
+
+def lines(folder: Path, kind: str) -> list[dict[str, Any]]:
+    return [line for line in read_lines(folder / "metrics.jsonl") if line["kind"] == kind]
+
+
+def made(*words: str) -> Vision:
+    config = read_command_line([*RUN.split(), *words], LEARNERS["vision"]).config
+    assert isinstance(config, VisionRun)
+    return Vision(config.resolved())
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_a_warm_start_has_its_event_between_two_evaluations_where_the_second_phase_begins(tmp_path: Path):
+    said = train(f"{RUN} --reinit fire", tmp_path / "run")
+    assert "2 phases of 10 to 100 training images, 4 to 14 updates; 18 updates in all" in said
+    (event,) = lines(tmp_path / "run", "event")
+    assert event["position"] == {"updates": 4}
+    evaluations = [(line["updates"], line["occasion"], line["phase"]) for line in lines(tmp_path / "run", "evaluation")]
+    assert evaluations == [
+        (0, "scheduled", 1), (4, "before event", 1), (4, "after event", 1), (5, "scheduled", 2),
+        (10, "scheduled", 2), (15, "scheduled", 2), (18, "scheduled", 2),
+    ]  # fmt: skip
+    last = lines(tmp_path / "run", "evaluation")[-1]
+    assert 0 <= last["accuracy"] <= 1
+    assert len(last["by_phase"]) == 2
+    assert last["training_accuracy"] == pytest.approx(0.1 * last["by_phase"][0] + 0.9 * last["by_phase"][1])
+
+
+@pytest.mark.usefixtures("unrendered")
+@pytest.mark.parametrize("task", ["warm-start", "continual --phases 3", "class-incremental --phases 5"])
+def test_a_resumed_run_equals_one_that_never_stopped(tmp_path: Path, task: str):
+    words = f"{RUN} --task {task} --reinit redo --augment flip-crop --label-noise 0.2"
+    train(words, tmp_path / "whole")
+    train(f"{words} --steps 9", tmp_path / "parts")
+    whole = LEARNERS["vision"].config
+    assert issubclass(whole, VisionRun)
+    steps = lines(tmp_path / "whole", "evaluation")[-1]["updates"]
+    train(f"--resume {tmp_path / 'parts'} --steps {steps}")
+    assert differences(tmp_path / "whole", tmp_path / "parts") == []
+
+
+@pytest.mark.usefixtures("unrendered")
+@pytest.mark.parametrize("method", ["fire", "reset", "shrink-perturb", "dash", "none"])
+def test_a_branch_at_a_phase_equals_a_run_from_the_start(tmp_path: Path, method: str):
+    words = f"{RUN} --task continual --phases 3"
+    train(f"{words} --reinit {method}", tmp_path / "whole")
+    train(f"{words} --steps 4 --checkpoint-at 4", tmp_path / "trunk")  # 16 and 17 images, twice
+    train(f"--branch-from {tmp_path / 'trunk'}@4 --steps 28 --reinit {method}", tmp_path / "branch")
+    assert [line["updates"] for line in lines(tmp_path / "branch", "event")] == ([] if method == "none" else [4, 14])
+    ends = [lines(folder, "evaluation")[-1] for folder in (tmp_path / "whole", tmp_path / "branch")]
+    assert ends[0] == ends[1]
+
+
+def test_each_phase_begins_with_an_optimizer_that_is_new(monkeypatch: pytest.MonkeyPatch):
+    work = made()
+    config = work.config
+    manager = config.manager(work)
+    counts = []
+    for _ in range(18):
+        work.advance(lambda count: work.update(count, manager))
+        state = next(iter(work.trained.trained.optimizer.state.values()))
+        counts.append(int(state["step"]))
+    assert counts == [*range(1, 5), *range(1, 15)]
+
+
+def test_the_learning_rate_rises_once_an_epoch():
+    work = made("--first-epochs", "20", "--epochs", "10")
+    shares = [work.share_of_rate(update) for update in range(20)]
+    assert shares == [0.5, *[1.0] * 19]
+    assert [work.share_of_rate(20 + update) for update in (0, 6, 7, 8)] == [1.0] * 4
+    assert [made("--warm-up", "0.5", "--epochs", "10").share_of_rate(4 + 7 * epoch) for epoch in range(6)] == (
+        [0.2, 0.4, 0.6, 0.8, 1.0, 1.0]
+    )
+
+
+def test_class_incremental_phases_are_equally_long_for_all_seeds():
+    for seed in range(3):
+        work = made("--task", "class-incremental", "--phases", "5", "--seed", str(seed), "--holdout", "0.2")
+        assert [len(phase.examples) for phase in work.images.phases] == [16, 32, 48, 64, 80]
+        assert len(work.validation) == 20
+        assert work.images.starts[1:] == work.settings.phase_starts
+
+
+def test_images_that_are_held_out_are_not_trained_on():
+    settings = made("--holdout", "0.25").settings
+    labels = torch.arange(1_438) % 10
+    used, held = chosen_images(settings, labels, 3)
+    assert (len(used), len(held)) == (75, 25)
+    assert len(set(used.tolist()) | set(held.tolist())) == 100
+
+
+def test_what_was_evaluated_is_what_the_network_says():
+    work = made("--task", "class-incremental", "--phases", "5")
+    values = work.evaluate(lambda: None)
+    images, labels = work.test.pick(work.all_tested)
+    module = work.trained.module.eval()
+    with torch.no_grad():
+        right = module(images).argmax(-1) == labels
+    assert values["accuracy"] == pytest.approx(right.float().mean().item())
+    first = torch.isin(labels, work.images.phases[0].classes)
+    assert values["seen_accuracy"] == values["by_phase"][0] == pytest.approx(right[first].float().mean().item())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--data cifa10", "did you mean cifar10"),
+        ("--phases 3", "a warm start has 2"),
+        ("--task class-incremental --phases 3", "allowed are 2, 5, 10"),
+        ("--images 5", "digits has 1,438"),
+        ("--images 2000", "digits has 1,438"),
+        ("--steps 19", "at most 18"),
+        ("--first-share 0", "between 0 and 1"),
+        ("--first-share 0.001", "fewer than two images"),
+        ("--label-noise 1.5", "from 0 to 1"),
+        ("--epochs 0", "above 0"),
+        ("--batch-size 1", "fewer than two images"),
+    ],
+)
+def test_settings_that_make_no_phases_are_refused_in_one_line(words: str, said: str):
+    with pytest.raises(ValueError, match=said) as error:
+        read_command_line([*RUN.split(), *words.split()], LEARNERS["vision"])
+    assert "\n" not in str(error.value)
