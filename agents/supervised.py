@@ -1,6 +1,6 @@
 """A network that learns from labelled examples: images with their classes, tokens with those that follow."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import torch
@@ -61,7 +61,7 @@ class Supervised(SavedAgent):
         return {self.trained.name: loss}
 
     @torch.no_grad()
-    def judged(self, batches: Sequence[Examples]) -> tuple[Tensor, Tensor]:
+    def judged(self, batches: Iterable[Examples]) -> tuple[Tensor, Tensor]:
         """Of every example, whether the network is right and its loss, as it is used once trained."""
         right, losses = [], []
         with modes_restored(self.module):

@@ -87,7 +87,7 @@ def test_each_phase_begins_with_an_optimizer_that_is_new(monkeypatch: pytest.Mon
     manager = config.manager(work)
     counts = []
     for _ in range(18):
-        work.advance(lambda count: work.update(count, manager))
+        work.advance(lambda count: work.update(count, manager) and None)
         state = next(iter(work.trained.trained.optimizer.state.values()))
         counts.append(int(state["step"]))
     assert counts == [*range(1, 5), *range(1, 15)]

@@ -1,6 +1,7 @@
 """The settings of runs that learn from data in phases; their steps are gradient updates."""
 
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Literal
 
 from fire import At, Schedule
@@ -47,10 +48,7 @@ class PhasedSettings(DriverSettings):
 
     @property
     def phase_starts(self) -> tuple[int, ...]:
-        starts, total = [], 0
-        for length in self.lengths[:-1]:
-            starts.append(total := total + length)
-        return tuple(starts)
+        return tuple(accumulate(self.lengths[:-1]))
 
     @property
     def longest(self) -> int:

@@ -4,7 +4,6 @@ import difflib
 from dataclasses import dataclass, field
 from typing import Literal
 
-from agents.limits import bounded
 from data import IMAGE_SETS, ImageSet
 from data.phases import batches_of
 
