@@ -23,12 +23,12 @@ def content_of(path: Path, at_most: int) -> bytes:
         raise ValueError(f"{path}: is a symbolic link, which is not followed: put the file itself there")
     with _errors_named(path):
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > at_most:
+        os.close(descriptor)
+        large = f"has {status.st_size:,} bytes; its format allows {at_most:,}"
+        raise ValueError(f"{path}: {large if stat.S_ISREG(status.st_mode) else 'is no regular file'}")
     with os.fdopen(descriptor, "rb") as file, _errors_named(path):
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError(f"{path}: is no regular file")
-        if status.st_size > at_most:
-            raise ValueError(f"{path}: has {status.st_size:,} bytes; its format allows {at_most:,}")
         content = file.read(status.st_size + 1)
     if len(content) != status.st_size:
         raise ValueError(f"{path}: changed while it was read")

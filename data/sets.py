@@ -31,7 +31,6 @@ class ImageSet:
     shape: tuple[int, int, int]  # channels, height, width
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    smallest_class: int | None = None  # training images of the class that has fewest; None: all have as many
 
 
 @dataclass(frozen=True, eq=False)

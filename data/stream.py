@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .augment import AUGMENTATIONS, drawn_moves, moved
+from .augment import AUGMENTATIONS, Mover, drawn_moves
 from .draws import MOVES, ORDER, generator
 from .normalised import NormalisedImages
 from .phases import Phase
@@ -62,6 +62,7 @@ class PhasedImages(NormalisedImages):
         ends = tuple(accumulate(phase.updates(batch_size) for phase in phases))
         self.starts: tuple[int, ...] = (0, *ends[:-1])
         self.total = ends[-1]
+        self._mover = Mover(*facts.shape[1:], channels_last=channels_last, device=self.device)
         self._epoch = self._drawn(0, 0)
 
     def phase_at(self, update: int) -> int:
@@ -85,7 +86,7 @@ class PhasedImages(NormalisedImages):
         chosen = epoch.order[part]
         rows = self._rows.index_select(0, chosen)
         if epoch.moves is not None:
-            rows = moved(rows, self._shape, self.channels_last, epoch.moves[part])
+            rows = self._mover.moved(rows, epoch.moves[part])
         return self._normalised(rows), self._labels.index_select(0, chosen)
 
     def _place(self, update: int) -> tuple[_Epoch, slice]:
@@ -94,14 +95,12 @@ class PhasedImages(NormalisedImages):
         epoch, number = divmod(update - self.starts[phase], self.phases[phase].per_epoch(self.batch_size))
         if self._epoch.key != (phase, epoch):
             self._epoch = self._drawn(phase, epoch)
-        last = number + 1 == self.phases[phase].per_epoch(self.batch_size)
-        return self._epoch, slice(number * self.batch_size, None if last else (number + 1) * self.batch_size)
+        return self._epoch, slice(number * self.batch_size, (number + 1) * self.batch_size)
 
     def _drawn(self, phase: int, epoch: int) -> _Epoch:
         examples = self.phases[phase].examples.cpu()
         order = examples[torch.from_numpy(generator(self.seed, ORDER, phase, epoch).permutation(len(examples)))]
         moves = None
         if self.augment == "flip-crop":
-            moves = torch.from_numpy(drawn_moves(len(examples), generator(self.seed, MOVES, phase, epoch)))
-            moves = moves.to(self.device)
+            moves = drawn_moves(len(examples), generator(self.seed, MOVES, phase, epoch)).to(self.device)
         return _Epoch((phase, epoch), order.to(self.device), moves)
