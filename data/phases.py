@@ -28,11 +28,17 @@ class Phase:
     fresh: Tensor  # int64, those of the examples that no earlier phase had
 
     def per_epoch(self, batch_size: int) -> int:
-        """Updates of an epoch; its last batch, which may be smaller, is one of them."""
-        return -(-len(self.examples) // batch_size)
+        """Updates of an epoch."""
+        return batches_of(len(self.examples), batch_size)
 
     def updates(self, batch_size: int) -> int:
         return self.epochs * self.per_epoch(batch_size)
+
+
+def batches_of(examples: int, batch_size: int) -> int:
+    """Batches of an epoch. The last may be smaller, but a single example joins the batch before it: BatchNorm cannot
+    normalise one."""
+    return max(1, -(-examples // batch_size) - (examples % batch_size == 1))
 
 
 def warm_start(

@@ -31,6 +31,7 @@ class ImageSet:
     shape: tuple[int, int, int]  # channels, height, width
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    smallest_class: int | None = None  # training images of the class that has fewest; None: all have as many
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +54,7 @@ IMAGE_SETS: Mapping[str, ImageSet] = MappingProxyType(
                 "fashion", "Fashion-MNIST: grey pictures of clothing", 60_000, 10_000, 10, (1, 28, 28),
                 (0.2860,), (0.3530,),
             ),
-            ImageSet("digits", "scikit-learn's handwritten digits", 1_438, 359, 10, (1, 8, 8), (0.3055,), (0.3754,)),
+            ImageSet("digits", "scikit-learn's handwritten digits", 1_438, 359, 10, (1, 8, 8), (0.3055,), (0.3754,), 141),
             ImageSet(
                 "cifar10", "CIFAR-10: colour photographs of ten kinds of things", *_CIFAR, 10, (3, 32, 32),
                 (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616),

@@ -95,7 +95,8 @@ class PhasedImages(NormalisedImages):
         epoch, number = divmod(update - self.starts[phase], self.phases[phase].per_epoch(self.batch_size))
         if self._epoch.key != (phase, epoch):
             self._epoch = self._drawn(phase, epoch)
-        return self._epoch, slice(number * self.batch_size, (number + 1) * self.batch_size)
+        last = number + 1 == self.phases[phase].per_epoch(self.batch_size)
+        return self._epoch, slice(number * self.batch_size, None if last else (number + 1) * self.batch_size)
 
     def _drawn(self, phase: int, epoch: int) -> _Epoch:
         examples = self.phases[phase].examples.cpu()

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from benchmarks.differences import differences
+from fire import PlasticityManager
 from training.command_line import read_command_line
 from training.learners import LEARNERS
 from training.lines import read_lines
@@ -81,13 +82,17 @@ def test_a_branch_at_a_phase_equals_a_run_from_the_start(tmp_path: Path, method:
     assert ends[0] == ends[1]
 
 
+def updated(work: Vision, count: int, manager: PlasticityManager) -> None:
+    work.update(count, manager)
+
+
 def test_each_phase_begins_with_an_optimizer_that_is_new(monkeypatch: pytest.MonkeyPatch):
     work = made()
     config = work.config
     manager = config.manager(work)
     counts = []
     for _ in range(18):
-        work.advance(lambda count: work.update(count, manager) and None)
+        work.advance(lambda count: updated(work, count, manager))
         state = next(iter(work.trained.trained.optimizer.state.values()))
         counts.append(int(state["step"]))
     assert counts == [*range(1, 5), *range(1, 15)]
@@ -151,3 +156,9 @@ def test_settings_that_make_no_phases_are_refused_in_one_line(words: str, said: 
     with pytest.raises(ValueError, match=said) as error:
         read_command_line([*RUN.split(), *words.split()], LEARNERS["vision"])
     assert "\n" not in str(error.value)
+
+
+def test_a_single_image_left_over_joins_the_batch_before_it():
+    work = made("--images", "97", "--task", "continual", "--phases", "2")
+    sizes = [len(work.images.batch(update)[1]) for update in range(work.images.total)]
+    assert sizes == [*[16, 16, 16] * 2, *[16, 16, 16, 16, 16, 17] * 2]
