@@ -27,7 +27,7 @@ class NormalisedImages:
             stored = stored.permute(0, 2, 3, 1).contiguous()
         channels, height, width = facts.shape
         self._shape = (height, width, channels) if channels_last else facts.shape
-        self._rows = stored.reshape(len(stored), -1)  # an image each
+        self._rows = stored.flatten(1)  # an image each
         self._labels = labels.to(self.device, torch.int64)
         mean, std = (torch.tensor(values, dtype=torch.float64) for values in (facts.mean, facts.std))
         self._scale, self._shift = self._by_pixel(1 / (255 * std)), self._by_pixel(-mean / std)

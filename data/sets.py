@@ -54,7 +54,10 @@ IMAGE_SETS: Mapping[str, ImageSet] = MappingProxyType(
                 "fashion", "Fashion-MNIST: grey pictures of clothing", 60_000, 10_000, 10, (1, 28, 28),
                 (0.2860,), (0.3530,),
             ),
-            ImageSet("digits", "scikit-learn's handwritten digits", 1_438, 359, 10, (1, 8, 8), (0.3055,), (0.3754,), 141),
+            ImageSet(
+                "digits", "scikit-learn's handwritten digits", 1_438, 359, 10, (1, 8, 8),
+                (0.3055,), (0.3754,), smallest_class=141,
+            ),
             ImageSet(
                 "cifar10", "CIFAR-10: colour photographs of ten kinds of things", *_CIFAR, 10, (3, 32, 32),
                 (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616),
