@@ -5,7 +5,7 @@ ARGS ?=
 python := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow check bench
+.PHONY: help setup train vision test test-slow check bench
 
 help: ## this list
 	@echo 'make TARGET [ARGS="..."] [PYTHON=python3.12] [TORCH=cpu|cuda] [VENV=.venv]'
@@ -16,6 +16,10 @@ setup: ## the virtual environment with everything pinned; a second call installs
 
 train: setup ## the main job, quick form: SAC with FIRE on h1-walk (10 minutes on two cores)
 	$(python) train_sac.py --env h1-walk --reinit fire --preset quick $(ARGS)
+
+vision: setup ## a warm start on images with five methods and three seeds, and their report (10 minutes on two cores)
+	$(python) compare.py --agent vision --preset quick --reinit none reset shrink-perturb dash fire --seeds 0-2 \
+	  --branch-at phase $(ARGS)
 
 test: setup ## the tests, under 8 minutes on two cores
 	$(python) -m pytest $(ARGS)

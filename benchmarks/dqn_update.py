@@ -69,6 +69,7 @@ class Product:
     images: tuple[int, ...] = ()
     weights: tuple[int, ...] = ()
     stride: int = 1
+    padding: int = 0
 
     @property
     def flops(self) -> float:
@@ -89,15 +90,15 @@ class RecordProducts(TorchDispatchMode):
             left, right = [argument for argument in args if isinstance(argument, Tensor)][-2:]
             self.products[Product("linear", left.shape[0], left.shape[1], right.shape[1])] += 1
         elif name == "convolution":
-            images, weights, _, stride = args[:4]
-            self._count(("forward",), result.shape, images.shape, weights.shape, stride[0])
+            images, weights, _, stride, padding = args[:5]
+            self._count(("forward",), result.shape, images.shape, weights.shape, stride[0], padding[0])
         elif name == "convolution_backward":
-            gradient, images, weights, _, stride = args[:5]
+            gradient, images, weights, _, stride, padding = args[:6]
             names = [name for name, wanted in zip(("inputs", "weights"), args[-1], strict=False) if wanted]
-            self._count(names, gradient.shape, images.shape, weights.shape, stride[0])
+            self._count(names, gradient.shape, images.shape, weights.shape, stride[0], padding[0])
         return result
 
-    def _count(self, names: Any, outputs: Any, images: Any, weights: Any, stride: int) -> None:
+    def _count(self, names: Any, outputs: Any, images: Any, weights: Any, stride: int, padding: int) -> None:
         rows, inner, columns = outputs.numel() // outputs[1], weights[1:].numel(), weights[0]
         shapes = {
             "forward": (rows, inner, columns),
@@ -105,7 +106,7 @@ class RecordProducts(TorchDispatchMode):
             "weights": (columns, rows, inner),
         }
         for name in names:
-            self.products[Product(name, *shapes[name], tuple(images), tuple(weights), stride)] += 1
+            self.products[Product(name, *shapes[name], tuple(images), tuple(weights), stride, padding)] += 1
 
 
 def convolution_ways(product: Product, device: torch.device) -> Ways:
@@ -113,16 +114,17 @@ def convolution_ways(product: Product, device: torch.device) -> Ways:
     if not product.images:
         return []
     ways: Ways = []
+    padding = [product.padding] * 2
     for order in (torch.contiguous_format, torch.channels_last):
         images = torch.randn(product.images, device=device).contiguous(memory_format=order)
         weights = torch.randn(product.weights, device=device).contiguous(memory_format=order)
         stride = [product.stride] * 2
         if product.name == "forward":
-            ways.append(partial(torch.conv2d, images, weights, None, stride))
+            ways.append(partial(torch.conv2d, images, weights, None, stride, padding))
             continue
-        gradient = torch.randn_like(torch.conv2d(images, weights, None, stride))
+        gradient = torch.randn_like(torch.conv2d(images, weights, None, stride, padding))
         wanted = [product.name == "inputs", product.name == "weights", False]
-        rest = (None, stride, [0, 0], [1, 1], False, [0, 0], 1, wanted)
+        rest = (None, stride, padding, [1, 1], False, [0, 0], 1, wanted)
         ways.append(partial(torch.ops.aten.convolution_backward, gradient, images, weights, *rest))
     return ways
 

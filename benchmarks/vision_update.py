@@ -1,0 +1,128 @@
+"""How many images a second a network for images learns from, beside the least time that its products need.
+
+    python -m benchmarks.vision_update [--network resnet18] [--threads 2] [--batch-size 64]
+
+The floor is every convolution and product of one update at the best rate that was measured for its shape in this run;
+norms, activations and the optimizer are not in it. The peer is a plain loop in the manner of the publication's code: a
+DataLoader that converts and normalises one image after the other, and an Adam that is not fused.
+Ratio = floor time / update time.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import cycle
+from typing import Any
+
+import torch
+import tyro
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from agents.supervised import Examples
+from agents.vision import NETWORKS, ClassifierSettings, make_classifier, make_network
+from data import IMAGE_SETS, Images, ImageSet, PhasedImages, continual
+from training.memory import keep_large_blocks
+
+from .dqn_update import RecordProducts, convolution_ways
+from .sac_update import best, product_ways, seconds
+
+SET = {"resnet18": "cifar10", "vit-tiny": "cifar100", "vgg16": "tinyimagenet", "small": "fashion"}
+IMAGES = 2_000  # made up
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is timed."""
+
+    network: str = "resnet18"
+    """One of the networks of train_vision.py, on images of the shape that it was published with."""
+    threads: int = 2
+    """CPU threads."""
+    batch_size: int = 64
+    """Images of an update; published are 256."""
+    rounds: int = 5
+    """Alternating rounds of updates, products and the peer; the best of each counts."""
+    device: str = "cpu"
+    """cpu or cuda."""
+
+
+class Plain(Dataset[tuple[Tensor, int]]):
+    """Images that are converted and normalised one by one, on the CPU."""
+
+    def __init__(self, images: Images, facts: ImageSet) -> None:
+        self.images, self.labels = images.images.numpy(), images.labels.tolist()
+        self.mean, self.std = (torch.tensor(values)[:, None, None] for values in (facts.mean, facts.std))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        image = torch.from_numpy(self.images[index]).float().div(255)
+        return (image - self.mean) / self.std, self.labels[index]
+
+
+def plain_update(
+    module: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterator[Any], device: torch.device
+) -> None:
+    images, labels = (each.to(device) for each in next(batches))
+    loss = nn.functional.cross_entropy(module(images), labels)
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(module.parameters(), 0.5)
+    optimizer.step()
+
+
+def made_up(facts: ImageSet) -> Images:
+    random = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (IMAGES, *facts.shape), dtype=torch.uint8, generator=random)
+    return Images(images, torch.randint(facts.classes, (IMAGES,), generator=random))
+
+
+def main(options: Options) -> None:
+    if options.network not in NETWORKS:
+        raise SystemExit(f"--network {options.network} given; allowed are {', '.join(NETWORKS)}")
+    keep_large_blocks()
+    torch.set_num_threads(options.threads)
+    device, facts = torch.device(options.device), IMAGE_SETS[SET[options.network]]
+    images = made_up(facts)
+    phases = continual(images.labels, facts.classes, phases=1, epochs=1_000_000, seed=0)
+    stream = PhasedImages(images, facts, phases, batch_size=options.batch_size, seed=0, device=device)
+    learner = make_classifier(options.network, facts.shape, facts.classes, ClassifierSettings(), 0, device)
+    numbers, held = cycle(range(IMAGES // options.batch_size)), stream.batch(0)
+
+    def update(examples: Examples) -> None:
+        learner.update([examples], [1.0])
+
+    with RecordProducts() as record:
+        update(held)
+    module = make_network(options.network, facts.shape, facts.classes, seed=0).to(device)
+    loader = cycle(DataLoader(Plain(images, facts), options.batch_size, shuffle=True))
+    calls: dict[str, Callable[[], Any]] = {
+        "update": lambda: update(held),
+        "update, with its batch": lambda: update(stream.batch(next(numbers))),
+        "plain loop, DataLoader": partial(plain_update, module, torch.optim.Adam(module.parameters()), loader, device),
+    }
+    products = dict.fromkeys(record.products, float("inf"))
+    ways = {
+        each: [*product_ways((1, each.rows, each.inner, each.columns), device), *convolution_ways(each, device)]
+        for each in products
+    }
+    times = dict.fromkeys(calls, float("inf"))
+    for _ in range(options.rounds):
+        for name, call in calls.items():
+            times[name] = min(times[name], seconds(call, device))
+        for product in products:
+            products[product] = min(products[product], best(ways[product], device))
+    floor = sum(count * products[product] for product, count in record.products.items())
+    flops = sum(count * product.flops for product, count in record.products.items())
+    print(f"{options.network}, images {facts.shape}, batch {options.batch_size}, {options.threads} threads, {device}")
+    rate = f"{flops / 1e9:.1f} GFLOP at {flops / floor / 1e9:.0f} GFLOP/s"
+    print(f"{'floor of the products':28s} {1e3 * floor:8.1f} ms  {options.batch_size / floor:7.1f} images/s  ({rate})")
+    for name, value in times.items():
+        share = f"ratio {floor / value:.2f}"
+        print(f"{name:28s} {1e3 * value:8.1f} ms  {options.batch_size / value:7.1f} images/s  ({share})")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))
