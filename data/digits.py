@@ -7,7 +7,6 @@ own: here it is the last fifth, most of which was written by other people than t
 
 import hashlib
 import importlib.util
-import io
 import os
 from pathlib import Path
 
@@ -44,12 +43,13 @@ def read_digits(folder: Path | None) -> ImageData:
         )
     content = unpacked(content_of(path, PACKED_BYTES), BYTES, path)
     try:
-        rows = np.loadtxt(io.StringIO(content.decode("ascii")), delimiter=",", dtype=np.int64, ndmin=2)
-    except ValueError as error:
+        lines = content.decode("ascii").splitlines()
+        rows = np.array([[int(number) for number in line.split(",")] for line in lines], np.int64)
+    except (ValueError, OverflowError) as error:
         raise ValueError(f"{path}: is no table of whole numbers ({' '.join(str(error).split())[:200]})") from error
+    if rows.shape[1:] != (65,) or not 5 <= len(rows) <= facts.train + facts.test:
+        raise ValueError(f"{path}: has a table of {rows.shape}; allowed are 5 to 1,797 rows of 65 numbers")
     pixels, labels = rows[:, :-1], rows[:, -1]
-    if rows.shape[1] != 65 or not 5 <= len(rows) <= facts.train + facts.test:
-        raise ValueError(f"{path}: has {rows.shape[0]} rows of {rows.shape[1]} numbers; allowed are 5 to 1,797 of 65")
     if not (0 <= pixels.min() <= pixels.max() <= SHADES and 0 <= labels.min() <= labels.max() < facts.classes):
         raise ValueError(
             f"{path}: has numbers beyond its pixels' 0 to {SHADES} or its labels' 0 to {facts.classes - 1}"

@@ -1,5 +1,6 @@
 """Files of strangers: regular ones only, no larger than their format allows, and never more than that unpacked."""
 
+import itertools
 import os
 import stat
 import zlib
@@ -14,13 +15,12 @@ def _errors_named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ValueError(f"{path}: {error.strerror or error}") from error
+        linked = "is a symbolic link, which is not followed: put the file itself there"
+        raise ValueError(f"{path}: {linked if path.is_symlink() else error.strerror or error}") from error
 
 
 def content_of(path: Path, at_most: int) -> bytes:
     """A regular file's content. It never waits, as a pipe would make it, and never follows a symbolic link."""
-    if path.is_symlink():
-        raise ValueError(f"{path}: is a symbolic link, which is not followed: put the file itself there")
     with _errors_named(path):
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     status = os.fstat(descriptor)
@@ -54,6 +54,15 @@ def unpacked(content: bytes, at_most: int, path: Path) -> bytes:
 def packed_size(size: int) -> int:
     """The most bytes that packing this many can take: stored as they are, in blocks, with a header and a name."""
     return size + size // 1000 + 4096
+
+
+def names_in(folder: Path, at_most: int) -> list[str]:
+    """What a folder holds, sorted."""
+    with _errors_named(folder), os.scandir(folder) as entries:
+        names = [entry.name for entry in itertools.islice(entries, at_most + 1)]
+    if len(names) > at_most:
+        raise ValueError(f"{folder}: has more than the {at_most:,} files that it may have")
+    return sorted(names)
 
 
 def folder_itself(path: Path) -> Path:

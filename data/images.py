@@ -23,12 +23,15 @@ def read_images(name: str, folder: Path | None = None) -> ImageData:
         near = difflib.get_close_matches(name, IMAGE_SETS, n=1, cutoff=0.0)[0]
         known = ", ".join(IMAGE_SETS)
         raise ValueError(f"no data set is called {name!a}; the nearest name is {near} (all of them: {known})")
-    match name:
-        case "fashion":
-            return read_fashion(folder)
-        case "digits":
-            return read_digits(folder)
-        case "tinyimagenet":
-            return read_tinyimagenet(folder)
-        case _:
-            return read_cifar(name, folder)
+    try:
+        match name:
+            case "fashion":
+                return read_fashion(folder)
+            case "digits":
+                return read_digits(folder)
+            case "tinyimagenet":
+                return read_tinyimagenet(folder)
+            case _:
+                return read_cifar(name, folder)
+    except MemoryError as error:
+        raise ValueError(f"{name} does not fit into the memory that is free") from error

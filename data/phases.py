@@ -70,6 +70,8 @@ def class_incremental(labels: Tensor, classes: int, *, phases: int, epochs: int,
             f"{phases} phases for {classes} classes given; allowed are numbers that divide them: {allowed}"
         )
     known: NDArray[np.int64] = labels.cpu().numpy()
+    if known.size and not 0 <= known.min() <= known.max() < classes:
+        raise ValueError(f"labels from {known.min()} to {known.max()} given; {classes} classes have 0 to {classes - 1}")
     draws = generator(seed, SPLIT)
     arrival = draws.permutation(classes)
     place = np.empty(classes, np.int64)  # in the order of arrival, of each class

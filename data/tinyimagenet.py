@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .files import content_of, folder_itself
+from .files import content_of, folder_itself, names_in
 from .places import Archive, Place, found, read_in_words
 from .sets import IMAGE_SETS, ImageData, Images
 
@@ -74,17 +74,13 @@ def _train_files(place: Path, classes: dict[str, int], at_most: int) -> list[tup
     for name, label in classes.items():
         folder_itself(place / "train" / name)
         folder = folder_itself(place / "train" / name / "images")
-        with os.scandir(folder) as entries:
-            names = []
-            for entry in entries:
-                if not IMAGE.fullmatch(entry.name):
-                    raise ValueError(f"{folder}: has {entry.name[:100]!a}; allowed are images such as {name}_0.JPEG")
-                names.append(entry.name)
-                if len(names) > at_most:
-                    raise ValueError(f"{folder}: has more than the {at_most} images that a class has")
+        names = names_in(folder, at_most)
+        for file in names:
+            if not IMAGE.fullmatch(file):
+                raise ValueError(f"{folder}: has {file[:100]!a}; allowed are images such as {name}_0.JPEG")
         if not names:
             raise ValueError(f"{folder}: has no image")
-        files += [(folder / file, label) for file in sorted(names)]
+        files += [(folder / file, label) for file in names]
     return files
 
 
