@@ -41,8 +41,8 @@ def prepare(task: Preparation) -> dict[str, Any]:
     if os.path.lexists(task.out) and (task.out.is_symlink() or not task.out.is_dir() or any(task.out.iterdir())):
         raise ValueError(f"{task.out}: is there already; name a new or an empty folder with --out")
     files, own = files_of(task.sources), files_of(task.validation)
-    if both := {path.resolve() for path in files} & {path.resolve() for path in own}:
-        raise ValueError(f"{min(both)}: is given for training and for validation")
+    if both := sorted(set(files) & set(own)):
+        raise ValueError(f"{both[0]}: is given for training and for validation")
     held_out = frozenset() if own else held_out_documents(files, task)
     with _made_whole(task.out) as folder:
         progress = Progress()
@@ -54,7 +54,6 @@ def prepare(task: Preparation) -> dict[str, Any]:
                 (validation if number in held_out else train).add(document)
             for document in documents(own, task.split, task.column):
                 validation.add(document)
-        progress.end()
         for part, named in ((train, files), (validation, own or files)):
             if not part.documents:
                 raise ValueError(f"{named[0]}: no document is left for {part.path.name}")
@@ -71,6 +70,7 @@ def prepare(task: Preparation) -> dict[str, Any]:
             "val": validation.facts(),
         }
         write_meta(folder / "meta.json", facts)
+        progress.end()
     return facts
 
 

@@ -138,6 +138,7 @@ def divided(text: str) -> tuple[str, str]:
 def _content(literal: str) -> str:
     """What a string literal stands for, without the indentation of the code around it."""
     if "\\" in literal and literal[0] not in "rR":
-        return inspect.cleandoc(ast.literal_eval(literal))
+        return inspect.cleandoc(ast.literal_eval(literal)).rstrip()
     bare = literal.lstrip("rRuU")
-    return inspect.cleandoc(bare.strip(bare[0]) if bare[:3] not in ('"""', "'''") else bare[3:-3])
+    marks = 3 if bare[:3] in ('"""', "'''") else 1
+    return inspect.cleandoc(bare[marks:-marks]).rstrip()
