@@ -62,6 +62,8 @@ def accumulating(sources: Mapping[str, float], updates: Sequence[int]) -> tuple[
 class Storage(Protocol):
     """Tokens of several sources; `at` gets windows of them, as int64."""
 
+    bytes_on_device: int
+
     def at(self, which: Integers, starts: Integers, context: int) -> TextBatch: ...
 
 
@@ -70,7 +72,7 @@ class OnHost:
 
     def __init__(self, parts: Sequence[Values], device: torch.device) -> None:
         self.parts = [np.asarray(part) for part in parts]  # slices of a plain array take less time than of a memmap
-        self.device = device
+        self.device, self.bytes_on_device = device, 0
 
     def at(self, which: Integers, starts: Integers, context: int) -> TextBatch:
         windows = np.empty((len(which), context + 1), np.uint16)
@@ -89,6 +91,7 @@ class OnDevice:
         self.device = device
         self.begins = np.cumsum([0, *(len(part) for part in parts)])
         self.tokens = torch.empty(int(self.begins[-1]), dtype=torch.int16, device=device)
+        self.bytes_on_device = 2 * len(self.tokens)
         for part, begin in zip(parts, self.begins.tolist(), strict=False):
             for start in range(0, len(part), COPIED_AT_ONCE):
                 some = np.array(part[start : start + COPIED_AT_ONCE]).view(np.int16)
@@ -198,6 +201,7 @@ class PhasedText:
         ends = np.cumsum([phase.updates for phase in self.phases]).tolist()
         self.starts: tuple[int, ...] = (0, *ends[:-1])  # update at which each phase begins
         self.total: int = ends[-1]
+        self.bytes_on_device = self._train.storage.bytes_on_device + self._validation.storage.bytes_on_device
 
     def phase_at(self, update: int) -> int:
         """The phase that the update of this number belongs to."""
