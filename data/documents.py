@@ -1,0 +1,149 @@
+"""Documents of text files and of parquet files, one after the other."""
+
+import codecs
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from .regular import errors_named, open_regular
+
+Split = Literal["lines", "files"]
+
+LARGEST_DOCUMENT = 1 << 28  # bytes
+AT_ONCE = 1 << 20  # bytes
+ROWS_AT_ONCE = 1024
+
+
+def files_of(sources: Sequence[Path]) -> tuple[Path, ...]:
+    """The files that were named, and those within folders that were, in the order of their names."""
+    found: list[Path] = []
+    for source in sources:
+        if not os.path.lexists(source):
+            raise ValueError(f"{source}: is not there")
+        if source.is_dir() and not source.is_symlink():
+            # pathlib's own walk follows no link from 3.13 on only
+            inside = sorted(Path(folder) / name for folder, _, names in os.walk(source) for name in names)
+            visible = [path for path in inside if not path.relative_to(source).as_posix().startswith(".")]
+            if not visible:
+                raise ValueError(f"{source}: has no files")
+            found += visible
+        else:
+            found.append(source)
+    return tuple(found)
+
+
+def count_documents(files: Sequence[Path], split: Split) -> int:
+    """How many documents there are, without their text."""
+    return sum(_count(path, split) for path in files)
+
+
+def documents(files: Sequence[Path], split: Split, column: str) -> Iterator[str]:
+    """The text of each document.
+
+    A row of a parquet file is one. A text file is one, or each of its lines: a line keeps its line break, and one with
+    nothing but blanks is empty, as Hugging Face's WikiText has them.
+    """
+    for path in files:
+        if _is_parquet(path):
+            yield from _rows(path, column)
+        elif split == "lines":
+            yield from _lines(path)
+        else:
+            yield _whole(path)
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix == ".parquet"
+
+
+def _count(path: Path, split: Split) -> int:
+    if _is_parquet(path):
+        with _opened_parquet(path) as table:
+            return int(table.metadata.num_rows)
+    with open_regular(path) as file, errors_named(path):
+        if split == "files":
+            return 1
+        lines, last = 0, b"\n"
+        while piece := file.read(AT_ONCE):
+            lines += piece.count(b"\n")
+            last = piece[-1:]
+        return lines + (last != b"\n")
+
+
+def _lines(path: Path) -> Iterator[str]:
+    decode = codecs.getincrementaldecoder("utf-8")().decode
+    with open_regular(path) as raw, errors_named(path):
+        place, rest = 0, ""
+        while piece := raw.read(AT_ONCE):
+            *lines, rest = (rest + _decoded(decode, piece, place, path)).split("\n")
+            place += len(piece)
+            if len(rest) > LARGEST_DOCUMENT:
+                raise ValueError(f"{path}: has a line of more than {LARGEST_DOCUMENT:,} bytes, which are allowed")
+            for line in lines:
+                text = line.removesuffix("\r")
+                yield text + "\n" if text.strip() else ""
+        _decoded(decode, b"", place, path, final=True)
+        if rest:
+            yield rest if rest.strip() else ""
+
+
+def _decoded(decode: Any, piece: bytes, place: int, path: Path, *, final: bool = False) -> str:
+    try:
+        text: str = decode(piece, final)
+    except UnicodeDecodeError as error:
+        near = max(0, place + error.start)
+        raise ValueError(f"{path}: is no UTF-8 text, near byte {near:,} ({error.reason})") from error
+    return text
+
+
+def _whole(path: Path) -> str:
+    with open_regular(path) as file, errors_named(path):
+        content = _read_at_most(file, LARGEST_DOCUMENT)
+    if content is None:
+        raise ValueError(f"{path}: has more than the {LARGEST_DOCUMENT:,} bytes that one document may have")
+    return _decoded(codecs.getincrementaldecoder("utf-8")().decode, content, 0, path, final=True)
+
+
+def _read_at_most(file: BinaryIO, at_most: int) -> bytes | None:
+    pieces: list[bytes] = []
+    while piece := file.read(AT_ONCE):
+        at_most -= len(piece)
+        if at_most < 0:
+            return None
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+@contextmanager
+def _opened_parquet(path: Path) -> Iterator[Any]:
+    try:
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
+    except ImportError:
+        raise ValueError(f"{path}: reading it needs pyarrow, which is not installed: pip install pyarrow") from None
+    with open_regular(path) as file:
+        try:
+            with ParquetFile(file) as table:
+                yield table
+        except (ArrowException, OSError) as error:
+            raise ValueError(f"{path}: is no sound parquet file ({' '.join(str(error).split())})") from error
+
+
+def _rows(path: Path, column: str) -> Iterator[str]:
+    with _opened_parquet(path) as table:
+        names = table.schema_arrow.names
+        if column not in names:
+            raise ValueError(
+                f"{path}: has no column {column!a}; name one of {', '.join(map(ascii, names))} with --column"
+            )
+        place = 0
+        for batch in table.iter_batches(batch_size=ROWS_AT_ONCE, columns=[column]):
+            for text in batch.column(0).to_pylist():
+                if not isinstance(text, str):
+                    raise ValueError(
+                        f"{path}: row {place:,} of its column {column!a} is no text but {type(text).__name__}"
+                    )
+                yield text
+                place += 1

@@ -1,0 +1,105 @@
+"""How text becomes tokens: GPT-2's byte pairs, or the bytes themselves; an end-of-text token ends each document."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from .regular import read_small
+from .tokens import Values
+
+# GPT-2's merges as OpenAI publishes them. tiktoken keeps a copy under the SHA-1 of the address.
+MERGES = "vocab.bpe"
+MERGES_ADDRESS = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/vocab.bpe"
+MERGES_BYTES = 456_318
+MERGES_SHA256 = "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"
+MERGES_CACHED = hashlib.sha1(MERGES_ADDRESS.encode()).hexdigest()
+
+GPT2_VOCABULARY = 50_257
+GPT2_END = 50_256
+BYTE_END = 255  # which is in no UTF-8 text, so that 256 tokens are enough
+# How GPT-2 cuts text into words: endings after an apostrophe, runs of letters, of digits, of other marks, each with the
+# blank before it, and blanks.
+GPT2_WORDS = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+
+
+@dataclass(frozen=True, eq=False)
+class Encoding:
+    """A way to make tokens of documents."""
+
+    name: str
+    vocabulary: int
+    end_of_text: int
+    encode: Callable[[Sequence[str]], Values]  # of documents one after the other, each with its end-of-text token
+
+
+def bytes_encoding() -> Encoding:
+    """Every byte of the UTF-8 text is a token."""
+
+    def encode(documents: Sequence[str]) -> Values:
+        end = bytes([BYTE_END])
+        return np.frombuffer(b"".join(document.encode() + end for document in documents), np.uint8).astype(np.uint16)
+
+    return Encoding("bytes", 256, BYTE_END, encode)
+
+
+def gpt2_encoding(merges: Path | None = None, threads: int = 1) -> Encoding:
+    """GPT-2's encoding by tiktoken, from a file of merges that is on this machine: nothing is ever downloaded."""
+    try:
+        import tiktoken
+    except ImportError:
+        raise ValueError("GPT-2's encoding needs tiktoken, which is not installed: pip install tiktoken") from None
+    content = _merges_from(merges)
+    encoding = tiktoken.Encoding(
+        "gpt2", pat_str=GPT2_WORDS, mergeable_ranks=_ranks(content), special_tokens={"<|endoftext|>": GPT2_END}
+    )
+
+    def encode(documents: Sequence[str]) -> Values:
+        # What looks like an end-of-text token within a document is text, as in nanoGPT's preparation.
+        encoded = encoding.encode_ordinary_batch(list(documents), num_threads=threads)
+        length = sum(map(len, encoded)) + len(encoded)
+        return np.fromiter(chain.from_iterable((*tokens, GPT2_END) for tokens in encoded), np.uint16, length)
+
+    return Encoding("gpt2", GPT2_VOCABULARY, GPT2_END, encode)
+
+
+def _merges_from(given: Path | None) -> str:
+    """The merges as text, from the file that was given or from where tiktoken keeps it."""
+    if given is not None:
+        candidates = [given / MERGES if given.is_dir() else given]
+    else:
+        cache = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")
+        folder = Path(cache) if cache else Path(tempfile.gettempdir()) / "data-gym-cache"  # tiktoken's own choice
+        candidates = [folder / MERGES_CACHED, folder / MERGES]
+    wanted = f"{MERGES} ({MERGES_ADDRESS}; {MERGES_BYTES:,} bytes, SHA-256 {MERGES_SHA256})"
+    for path in candidates:
+        if os.path.lexists(path):
+            content = read_small(path, 2 * MERGES_BYTES)
+            if (found := hashlib.sha256(content).hexdigest()) != MERGES_SHA256:
+                raise ValueError(f"{path}: is not {wanted}: its SHA-256 is {found}")
+            return content.decode()
+    raise ValueError(
+        f"{candidates[0]} is not there: GPT-2's encoding needs {wanted}; put it there, or into the folder "
+        f"that TIKTOKEN_CACHE_DIR names, as {MERGES} or {MERGES_CACHED}, or name it with --merges"
+    )
+
+
+def _ranks(merges: str) -> dict[bytes, int]:
+    """The rank of every byte pair, which is its token as well.
+
+    The file spells a byte that prints as itself, and the others, in order, as the characters from 256 on. The first 256
+    ranks are single bytes in that order too: those that print, then the others.
+    """
+    printed = [byte for byte in range(256) if chr(byte).isprintable() and byte != ord(" ")]
+    order = printed + [byte for byte in range(256) if byte not in printed]
+    spelled = {chr(byte) if byte in printed else chr(256 + order.index(byte) - len(printed)): byte for byte in order}
+    ranks = {bytes([byte]): rank for rank, byte in enumerate(order)}
+    for line in merges.splitlines()[1:]:  # the first one is a version
+        pair = bytes(spelled[character] for character in line.replace(" ", ""))
+        ranks[pair] = len(ranks)
+    return ranks

@@ -1,0 +1,234 @@
+"""Batches of text: windows of token streams, drawn at random in training and fixed in validation.
+
+Which windows a batch has depends on seeds and the batch's number alone and is drawn on the host: nothing here has a
+state, and every device gets the same ones.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .tokens import Tokens, Values
+
+TRAINING, VALIDATION, EXAMPLES = range(3)  # what is drawn, so that one seed never draws the same twice
+VALIDATION_SEED = 20_260_101  # of every run, whatever its own seed
+COPIED_AT_ONCE = 1 << 26  # tokens
+SHARE_OF_MEMORY = 0.5  # of a device's free memory, that tokens may take
+
+Integers = NDArray[np.int64]
+
+
+class TextBatch(NamedTuple):
+    """Tokens and the ones that follow them: both int64, (windows, context)."""
+
+    tokens: Tensor
+    following: Tensor
+
+
+@dataclass(frozen=True)
+class TextPhase:
+    """A stretch of training on a mixture of sources: each window is of one of them, chosen by weight."""
+
+    mixture: Mapping[str, float]
+    updates: int
+
+    def __post_init__(self) -> None:
+        if not self.mixture or not all(0 < weight < float("inf") for weight in self.mixture.values()):
+            raise ValueError(
+                f"mixture {dict(self.mixture)} given; allowed is at least one source, with weights above 0"
+            )
+        if self.updates < 1:
+            raise ValueError(f"a phase of {self.updates} updates given; allowed are 1 and more")
+
+
+def accumulating(sources: Mapping[str, float], updates: Sequence[int]) -> tuple[TextPhase, ...]:
+    """Phases of which each has one source more than the one before: the sources with their weights, and the lengths."""
+    if len(updates) > len(sources):
+        raise ValueError(
+            f"{len(updates)} phases given, but there are only {len(sources)} sources: {', '.join(sources)}"
+        )
+    names = tuple(sources)
+    return tuple(
+        TextPhase({name: sources[name] for name in names[: number + 1]}, length)
+        for number, length in enumerate(updates)
+    )
+
+
+class Storage(Protocol):
+    """Tokens of several sources; `at` gets windows of them, as int64."""
+
+    bytes_on_device: int
+
+    def at(self, which: Integers, starts: Integers, context: int) -> TextBatch: ...
+
+
+class OnHost:
+    """Tokens stay where they are, in memory or in a mapped file; a batch's windows are copied one by one, and sent."""
+
+    def __init__(self, parts: Sequence[Values], device: torch.device) -> None:
+        self.parts = [np.asarray(part) for part in parts]  # slices of a plain array take less time than of a memmap
+        self.device, self.bytes_on_device = device, 0
+
+    def at(self, which: Integers, starts: Integers, context: int) -> TextBatch:
+        windows = np.empty((len(which), context + 1), np.uint16)
+        for row, (source, start) in enumerate(zip(which.tolist(), starts.tolist(), strict=True)):
+            windows[row] = self.parts[source][start : start + context + 1]
+        return _as_batch(torch.from_numpy(windows.view(np.int16)).to(self.device))
+
+
+class OnDevice:
+    """Tokens of all sources in one tensor on the device, two bytes each; a batch is one indexing there.
+
+    torch computes little with 16 bits without a sign, so the same bits are kept as signed ones.
+    """
+
+    def __init__(self, parts: Sequence[Values], device: torch.device) -> None:
+        self.device = device
+        self.begins = np.cumsum([0, *(len(part) for part in parts)])
+        self.tokens = torch.empty(int(self.begins[-1]), dtype=torch.int16, device=device)
+        self.bytes_on_device = 2 * len(self.tokens)
+        for part, begin in zip(parts, self.begins.tolist(), strict=False):
+            for start in range(0, len(part), COPIED_AT_ONCE):
+                some = np.array(part[start : start + COPIED_AT_ONCE]).view(np.int16)
+                self.tokens[begin + start : begin + start + len(some)] = torch.from_numpy(some).to(device)
+
+    def at(self, which: Integers, starts: Integers, context: int) -> TextBatch:
+        first = torch.from_numpy(self.begins[which] + starts).to(self.device)
+        return _as_batch(self.tokens[first[:, None] + torch.arange(context + 1, device=self.device)])
+
+
+def _as_batch(windows: Tensor) -> TextBatch:
+    """Of windows with one token more than the context, 16 bits each."""
+    return TextBatch(*(part.to(torch.int64).bitwise_and_(0xFFFF) for part in (windows[:, :-1], windows[:, 1:])))
+
+
+def stored(parts: Sequence[Values], device: torch.device) -> Storage:
+    """On a GPU with the memory for them, the tokens live there."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if 2 * sum(map(len, parts)) <= SHARE_OF_MEMORY * free:
+            return OnDevice(parts, device)
+    return OnHost(parts, device)
+
+
+class TextWindows:
+    """Windows of some token streams, drawn from a mixture of them or one after the other."""
+
+    def __init__(self, parts: Mapping[str, Tokens], context: int, device: torch.device, part_of: str) -> None:
+        if context < 1:
+            raise ValueError(f"a context of {context} given; allowed are 1 and more")
+        shortest = min(parts, key=lambda name: len(parts[name]))
+        if (least := len(parts[shortest])) <= context:
+            raise ValueError(
+                f"a context of {context:,} tokens given; the {part_of} part of {shortest} has {least:,} tokens, so "
+                + (f"at most {least - 1:,} are allowed" if least > 1 else "it is too short for any")
+            )
+        self.context = context
+        self.names = tuple(parts)
+        self.lengths = np.array([len(part) for part in parts.values()], dtype=np.int64)
+        self.storage = stored([part.values for part in parts.values()], device)
+
+    def chances(self, mixture: Mapping[str, float]) -> NDArray[np.float64]:
+        """Of each source in turn, and of those before it."""
+        if unknown := sorted(set(mixture) - set(self.names)):
+            raise ValueError(f"no source is called {unknown[0]!a}; there are {', '.join(self.names)}")
+        sums = np.cumsum([mixture.get(name, 0.0) for name in self.names])
+        return sums / sums[-1]
+
+    def drawn(self, chances: NDArray[np.float64], count: int, seed: Sequence[int]) -> TextBatch:
+        """Windows that begin anywhere, with replacement; borders of documents do not matter."""
+        random = np.random.default_rng(np.random.SeedSequence(seed))
+        which = np.searchsorted(
+            chances, random.random(count), side="right"
+        )  # numbers drawn are below 1, the last chance
+        return self.storage.at(which, random.integers(0, self.lengths[which] - self.context), self.context)
+
+    def whole(self, name: str, count: int) -> Iterator[TextBatch]:
+        """A source from its beginning to its end, in batches of windows side by side.
+
+        Every token but the first is predicted exactly once. Where the windows do not come out even, the last batch is a
+        single shorter one: means over all of them go by the number of tokens.
+        """
+        source = self.names.index(name)
+        predicted = int(self.lengths[source]) - 1
+        full = predicted // self.context
+        for first in range(0, full, count):
+            starts = np.arange(first, min(first + count, full), dtype=np.int64) * self.context
+            yield self.storage.at(np.full(len(starts), source), starts, self.context)
+        if rest := predicted % self.context:
+            yield self.storage.at(np.array([source]), np.array([full * self.context]), rest)
+
+
+class Source(Protocol):
+    """What is trained and validated on."""
+
+    @property
+    def train(self) -> Tokens: ...
+
+    @property
+    def validation(self) -> Tokens: ...
+
+
+class PhasedText:
+    """The batches of a run that goes through phases of text, on its device."""
+
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        phases: Sequence[TextPhase],
+        *,
+        context: int,
+        batch_size: int,
+        seed: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if not phases:
+            raise ValueError("no phase given; allowed are one and more")
+        if batch_size < 1:
+            raise ValueError(f"a batch of {batch_size} windows given; allowed are 1 and more")
+        self.phases, self.batch_size, self.seed = tuple(phases), batch_size, seed
+        where = torch.device(device)
+        train = {name: source.train for name, source in sources.items()}
+        validation = {name: source.validation for name, source in sources.items()}
+        self._train = TextWindows(train, context, where, "training")
+        self._validation = TextWindows(validation, context, where, "validation")
+        self._chances = tuple(self._train.chances(phase.mixture) for phase in self.phases)
+        ends = np.cumsum([phase.updates for phase in self.phases]).tolist()
+        self.starts: tuple[int, ...] = (0, *ends[:-1])  # update at which each phase begins
+        self.total: int = ends[-1]
+        self.bytes_on_device = self._train.storage.bytes_on_device + self._validation.storage.bytes_on_device
+
+    def phase_at(self, update: int) -> int:
+        """The phase that the update of this number belongs to."""
+        if not 0 <= update < self.total:
+            raise IndexError(f"update {update} of {self.total}")
+        return int(np.searchsorted(self.starts, update, side="right")) - 1
+
+    def batch(self, update: int) -> TextBatch:
+        """What an update is made on."""
+        return self._train.drawn(self._chances[self.phase_at(update)], self.batch_size, (TRAINING, self.seed, update))
+
+    def examples(self, phase: int, count: int, *seed: int) -> TextBatch:
+        """Training windows of a phase that are for looking at, drawn by numbers that make a seed together."""
+        return self._train.drawn(self._chances[phase], count, (EXAMPLES, self.seed, *seed))
+
+    def validation(
+        self,
+        mixture: str | Mapping[str, float],
+        batches: int,
+        batch_size: int | None = None,
+        seed: int = VALIDATION_SEED,
+    ) -> Iterator[TextBatch]:
+        """Random windows of the validation part of a source or a mixture: the same ones each time and in every run."""
+        chances = self._validation.chances({mixture: 1.0} if isinstance(mixture, str) else mixture)
+        for number in range(batches):
+            yield self._validation.drawn(chances, batch_size or self.batch_size, (VALIDATION, seed, number))
+
+    def whole_validation(self, source: str, batch_size: int | None = None) -> Iterator[TextBatch]:
+        """All of a source's validation part, once; see `TextWindows.whole`."""
+        return self._validation.whole(source, batch_size or self.batch_size)
