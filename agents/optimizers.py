@@ -36,7 +36,7 @@ def adamw(
 
 def begin_at_zero(optimizer: torch.optim.Optimizer) -> None:
     """The state that Adam and AdamW would make at their first step."""
-    for parameter in optimizer.param_groups[0]["params"]:
+    for parameter in (each for group in optimizer.param_groups for each in group["params"]):
         optimizer.state[parameter] = {
             "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
             "exp_avg": torch.zeros_like(parameter),
