@@ -7,10 +7,12 @@ of singular values (spectra.py), of norms (weights.py) and of the loss's Hessian
 
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import TypeAlias, overload
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .activity import HeadInput, Watch, feature_measures, missing_measures, unit_measures
 from .curvature import top_eigenvalue
@@ -64,6 +66,7 @@ def measure(
             undisturbed(network.module, network.target),
             Watch(network.module, layers) as watch,
             HeadInput(network) as head_input,
+            sdpa_kernel(SDPBackend.MATH) if hessian else nullcontext(),  # fused attention has one derivative only
         ):
             value = loss()
             found |= unit_measures(watch)

@@ -1,0 +1,21 @@
+"""Networks that predict the next token, how they are trained, and what was published for them."""
+
+from .gpt import GPT, make_gpt
+from .optimizer import adamw_grouped
+from .published import published
+from .rate import share_of_rate
+from .settings import LanguageModelSettings
+from .sizes import SIZES, GPTSizes, gpt_size, gpt_sizes
+
+__all__ = [
+    "GPT",
+    "SIZES",
+    "GPTSizes",
+    "LanguageModelSettings",
+    "adamw_grouped",
+    "gpt_size",
+    "gpt_sizes",
+    "make_gpt",
+    "published",
+    "share_of_rate",
+]

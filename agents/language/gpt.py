@@ -1,0 +1,128 @@
+"""GPT: tokens through pre-norm blocks of causal attention and a feed-forward network, to scores of the next token.
+
+Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", without biases and without dropout, as in
+nanoGPT (github.com/karpathy/nanoGPT) and in the language experiments of FIRE (arXiv 2602.08040): learned positions,
+GELU, an output layer that is the token embedding too. Initial values are N(0, 0.02), and N(0, 0.02 / sqrt(2 layers)) in
+layers that write to the stream which all blocks add to, so that its variance does not grow with their number.
+
+Query, key and value are one layer, for speed, and three matrices to `fire`. Hidden units known to `fire` are
+those of each block's feed-forward network, behind GELU. The stream that all blocks add to is none, as everything reads
+and writes it, nor are queries, keys and values, which meet each other in products.
+"""
+
+import math
+from collections import OrderedDict
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fire import Matrix
+
+from .sizes import GPTSizes
+
+SPREAD = 0.02  # of initial values
+# Names of the modules that hold the output layer, which is the token embedding too, and of the others.
+HEAD, ENCODER = ("output",), ("positions", "blocks", "norm")
+
+
+class TokenLayer(nn.Linear):
+    """A vector for each token: what the token is embedded as, and what its score is the product with."""
+
+    def __init__(self, width: int, vocabulary: int) -> None:
+        super().__init__(width, vocabulary, bias=False)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        return functional.embedding(tokens, self.weight)
+
+    def plastic_matrices(self) -> Iterator[Matrix]:
+        """Declare to `fire` that the matrix is an embedding too, which is projected by choice only."""
+        yield Matrix("weight", self.weight, self.out_features, self.in_features, caveats=frozenset({"tied"}))
+
+
+class QueryKeyValue(nn.Linear):
+    """Queries, keys and values side by side."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, 3 * width, bias=False)
+
+    def plastic_matrices(self) -> Iterator[Matrix]:
+        """Declare to `fire` that they are three matrices."""
+        for name, part in zip(("query", "key", "value"), self.weight.chunk(3), strict=True):
+            yield Matrix(f"weight.{name}", part, self.in_features, self.in_features)
+
+
+class CausalAttention(nn.Module):
+    """Every token looks at itself and at those before it, by several heads."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width, bias=False)
+        self.query_key_value = QueryKeyValue(width)
+        self.output = nn.Linear(width, width, bias=False)
+
+    def forward(self, stream: Tensor) -> Tensor:
+        parts = self.query_key_value(self.norm(stream)).chunk(3, dim=-1)
+        query, key, value = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+        found = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+        return self.output(found.transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    """x <- x + attention(x), then x <- x + feed_forward(x), each of which normalises what it reads."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.attention = CausalAttention(width, heads)
+        self.feed_forward = nn.Sequential(
+            OrderedDict[str, nn.Module](
+                norm=nn.LayerNorm(width, bias=False),
+                expand=nn.Linear(width, 4 * width, bias=False),
+                activation=nn.GELU(),
+                contract=nn.Linear(4 * width, width, bias=False),
+            )
+        )
+
+    def forward(self, stream: Tensor) -> Tensor:
+        stream = stream + self.attention(stream)
+        return stream + self.feed_forward(stream)
+
+
+class GPT(nn.Module):
+    """(batch, length) token numbers -> (batch, length, vocabulary): scores of the token that follows each of them.
+
+    Initial values come from torch's global random stream.
+    """
+
+    def __init__(self, sizes: GPTSizes) -> None:
+        super().__init__()
+        self.output = TokenLayer(sizes.width, sizes.vocabulary)
+        self.positions = nn.Embedding(sizes.context, sizes.width)
+        self.blocks = nn.Sequential(*(Block(sizes.width, sizes.heads) for _ in range(sizes.layers)))
+        self.norm = nn.LayerNorm(sizes.width, bias=False)
+        residual = SPREAD / math.sqrt(2 * sizes.layers)
+        for name, parameter in self.named_parameters():
+            if parameter.ndim > 1:
+                writes = name.endswith((".attention.output.weight", ".contract.weight"))
+                nn.init.normal_(parameter, std=residual if writes else SPREAD)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        length, context = tokens.shape[1], self.positions.num_embeddings
+        if length > context:
+            raise ValueError(f"sequences of {length:,} tokens given; allowed are at most {context:,}, the context")
+        stream = self.output.embed(tokens) + self.positions.weight[:length]
+        features = self.norm(self.blocks(stream))
+        # Flat, so that measures of what the head is given take each token as an example.
+        return self.output(features.flatten(0, 1)).unflatten(0, tokens.shape)
+
+
+def make_gpt(sizes: GPTSizes, seed: int) -> GPT:
+    """A GPT on the CPU, so that every device starts from the same weights.
+
+    Its initial values follow from the seed alone; torch's global random stream is where it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return GPT(sizes)

@@ -1,0 +1,27 @@
+"""The learning rate of a phase: it rises in a line, and then falls in half a cosine, as published.
+
+It rises in a tenth of the phase, or in 2,000 updates where these are fewer, and falls to a tenth of its highest over
+the rest: language experiments of FIRE (arXiv 2602.08040), after nanoGPT (github.com/karpathy/nanoGPT).
+"""
+
+import math
+
+
+def share_of_rate(
+    update_in_phase: int,
+    phase_updates: int,
+    warm_up: float = 0.1,
+    longest_warm_up: int = 2_000,
+    least: float = 0.1,
+) -> float:
+    """The learning rate of an update, as a share of the highest; the first update of a phase has the number 0.
+
+    `warm_up` is a share of the phase's updates, `least` the share of the rate that a phase ends with.
+    """
+    rising = min(int(warm_up * phase_updates), longest_warm_up)
+    if update_in_phase < rising:
+        return (update_in_phase + 1) / (rising + 1)
+    if update_in_phase >= phase_updates:
+        return least
+    fallen = (update_in_phase - rising) / (phase_updates - rising)
+    return least + (1 - least) * (1 + math.cos(math.pi * fallen)) / 2
