@@ -1,6 +1,6 @@
 """What agents share: a network with all that is trained with it, and a state that is saved and restored as tensors."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -42,17 +42,22 @@ class TrainedNetwork:
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
     def step(
-        self, loss: Tensor, plasticity: PlasticityManager | None = None, largest_norm: float | None = None
+        self,
+        loss: Tensor | Iterable[Tensor],
+        plasticity: PlasticityManager | None = None,
+        largest_norm: float | None = None,
     ) -> Tensor | None:
         """One gradient step, with the penalties that methods add and what they do after each step.
 
-        Where a largest norm is given, a longer gradient is scaled down to it; the norm before is returned.
+        A loss may come as its summands, computed one after the other, so that memory holds one of them at a time. Where
+        a largest norm is given, a longer gradient is scaled down to it; the norm before is returned.
         """
-        if plasticity is not None and (penalty := plasticity.penalty(self.name)) is not None:
-            loss = loss + penalty
+        penalty = None if plasticity is None else plasticity.penalty(self.name)
         self.optimizer.zero_grad()
-        # Naming the inputs keeps autograd from computing gradients of other networks that the loss passes through.
-        loss.backward(inputs=self.parameters)
+        for summand in (loss,) if isinstance(loss, Tensor) else loss:
+            total, penalty = summand if penalty is None else summand + penalty, None
+            # Naming the inputs keeps autograd from computing gradients of other networks that the loss passes through.
+            total.backward(inputs=self.parameters)
         norm = None
         if largest_norm is not None:
             norm = nn.utils.clip_grad_norm_(self.parameters, largest_norm)

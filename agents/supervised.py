@@ -1,6 +1,6 @@
 """A network that learns from labelled examples: images with their classes, tokens with those that follow."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import torch
@@ -14,7 +14,6 @@ from .learning import SavedAgent, TrainedNetwork
 from .optimizers import begin_anew, set_rate
 
 Examples: TypeAlias = tuple[Tensor, Tensor]  # what the network is given, and the number of the right answer for each
-METRICS = ("loss", "batch_accuracy", "gradient_norm")
 
 
 class Supervised(SavedAgent):
@@ -22,9 +21,19 @@ class Supervised(SavedAgent):
 
     generators: Mapping[str, torch.Generator] = {}  # which examples are drawn is the work's business
 
-    def __init__(self, network: TrainedNetwork, device: torch.device, largest_norm: float | None = None) -> None:
-        self.trained, self.device, self.largest_norm = network, device, largest_norm
+    def __init__(
+        self,
+        network: TrainedNetwork,
+        device: torch.device,
+        largest_norm: float | None = None,
+        at_once: int | None = None,
+        counts_right: bool = True,
+    ) -> None:
+        """`at_once` examples of a batch are in memory together; none: all. Right answers are counted where they are
+        few enough to choose from, and so cheap to look for."""
+        self.trained, self.device, self.largest_norm, self.at_once = network, device, largest_norm, at_once
         self.networks = (network,)
+        self.metrics = ("loss", "gradient_norm", *(("batch_accuracy",) if counts_right else ()))
 
     @property
     def module(self) -> nn.Module:
@@ -38,17 +47,30 @@ class Supervised(SavedAgent):
         self, batches: Sequence[Examples], shares: Sequence[float], plasticity: PlasticityManager | None = None
     ) -> dict[str, Tensor]:
         """One gradient step on each batch, at these shares of the learning rate; mean metrics, still on the device."""
-        sums = torch.zeros(len(METRICS), device=self.device)
+        sums = dict.fromkeys(self.metrics, torch.zeros((), device=self.device))
         self.module.train()
-        for (inputs, labels), share in zip(batches, shares, strict=True):
+        for examples, share in zip(batches, shares, strict=True):
             set_rate(self.trained.optimizer, share)
-            outputs = self.module(inputs)
-            loss = cross_entropy(outputs, labels)
-            norm = self.trained.step(loss, plasticity, self.largest_norm)
+            found = dict.fromkeys(self.metrics, torch.zeros((), device=self.device))
+            norm = self.trained.step(self._summands(examples, found), plasticity, self.largest_norm)
+            if norm is not None:
+                found["gradient_norm"] = norm
+            sums = {name: value + found[name] for name, value in sums.items()}
+        return {name: value / len(batches) for name, value in sums.items()}
+
+    def _summands(self, examples: Examples, found: dict[str, Tensor]) -> Iterator[Tensor]:
+        """The loss on a batch in parts that memory has room for at once; metrics are added up in `found`."""
+        inputs, labels = examples
+        size = self.at_once or len(inputs)
+        for part, answers in zip(inputs.split(size), labels.split(size), strict=True):
+            outputs = self.module(part)
+            loss = cross_entropy(outputs, answers) * (len(part) / len(inputs))
             with torch.no_grad():
-                right = (outputs.argmax(-1) == labels).float().mean()
-                sums += torch.stack((loss.detach(), right, torch.zeros_like(right) if norm is None else norm))
-        return dict(zip(METRICS, (sums / len(batches)).unbind(), strict=True))
+                found["loss"] = found["loss"] + loss
+                if "batch_accuracy" in found:
+                    right = (outputs.argmax(-1) == answers).sum()
+                    found["batch_accuracy"] = found["batch_accuracy"] + right / labels.numel()
+            yield loss
 
     def losses(self, examples: Examples) -> dict[str, Callable[[], Tensor]]:
         """By network, a function that computes its training loss on some examples."""
@@ -61,16 +83,13 @@ class Supervised(SavedAgent):
         return {self.trained.name: loss}
 
     @torch.no_grad()
-    def judged(self, batches: Iterable[Examples]) -> tuple[Tensor, Tensor]:
-        """Of every example, whether the network is right and its loss, as it is used once trained."""
-        right, losses = [], []
+    def judged(self, batches: Iterable[Examples]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Of each batch, the network's scores, the right answers and the losses, as it is used once trained."""
         with modes_restored(self.module):
             self.module.eval()
             for inputs, labels in batches:
                 outputs = self.module(inputs)
-                right.append(outputs.argmax(-1) == labels)
-                losses.append(cross_entropy(outputs, labels, reduction="none"))
-        return torch.cat(right), torch.cat(losses)
+                yield outputs, labels, cross_entropy(outputs, labels, reduction="none")
 
     def runs(self, inputs: Tensor) -> dict[str, Callable[[], Tensor]]:
         """By network, a function that runs it on inputs as it is used once trained; nothing changes."""

@@ -142,10 +142,12 @@ def main(options: Options) -> None:
 
     size, count = gpt_size(sizes, options.batch_size), options.batch_size * sizes.context
     print(
-        f"{options.network}: {size.parameters:,} weights, {count:,} tokens an update, {options.threads} threads, {device}"
+        f"{options.network}: {size.parameters:,} weights, {count:,} tokens an update, {options.threads} threads, "
+        f"{device}"
     )
     print(
-        f"memory by arithmetic {size.bytes / 1e6:,.0f} MB; times are the best of {options.rounds} rounds, {options.clock}"
+        f"memory by arithmetic {size.bytes / 1e6:,.0f} MB; times are the best of {options.rounds} rounds, "
+        f"{options.clock}"
     )
     print(f"{'product (members x rows x inner x columns)':44s} {'times':>6s} {'GFLOP':>7s} {'GFLOP/s':>8s} {'ms':>8s}")
     for shape in sorted(counts, key=lambda shape: -products[shape] * counts[shape]):

@@ -11,12 +11,13 @@ from agents import KINDS, Kind
 from agents.limits import LONGEST_TEXT
 from envs import AtariSettings
 
-from . import vision
+from . import language, vision
 from .agent_run import AgentRun
 from .config import Config
 from .durable import Damaged
 from .files import read_json
 from .folder import is_run
+from .language import Language, LanguageRun
 from .reinforcement import Reinforcement
 from .settings import RunSettings
 from .vision import Vision, VisionRun
@@ -58,13 +59,13 @@ def agent_as_learner(name: str, kind: Kind) -> Learner:
 
 
 LEARNERS: dict[str, Learner] = {name: agent_as_learner(name, kind) for name, kind in KINDS.items()}
-LEARNERS["vision"] = Learner(
-    "train_vision.py",
-    VisionRun,
-    Vision,
-    {name: Preset(config, meaning) for name, (config, meaning) in vision.PRESETS.items()},
-    vision.DESCRIPTION,
-)
+for _name, _config, _work, _module in (
+    ("vision", VisionRun, Vision, vision), ("language", LanguageRun, Language, language)
+):  # fmt: skip
+    LEARNERS[_name] = Learner(
+        f"train_{_name}.py", _config, _work,
+        {key: Preset(config, meaning) for key, (config, meaning) in _module.PRESETS.items()}, _module.DESCRIPTION,
+    )  # fmt: skip
 SACRun: Any = LEARNERS["sac"].config  # takes the settings of the run and of the agent
 DQNRun: Any = LEARNERS["dqn"].config  # and those of Atari games
 

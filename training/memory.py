@@ -57,7 +57,7 @@ def require_memory_for_environments(settings: RunSettings, world: World) -> None
     name = "num_envs" if settings.num_envs >= evaluated else "eval_episodes"
     count = settings.num_envs + evaluated
     given = f"{flag(name)} {getattr(settings, name)} given: {count:,} environments, evaluation's included, take about"
-    _require(count * needs.bytes, given, torch.device("cpu"))
+    require_memory(count * needs.bytes, given, torch.device("cpu"))
     if (minutes := count * needs.seconds / 60) > LONGEST_MAKING:
         raise ValueError(f"{given} {minutes:,.0f} minutes to make; allowed are {LONGEST_MAKING}")
 
@@ -85,10 +85,11 @@ def require_memory_for_learning(
             without[field.name] = needed(run, replace(agent, **least))
     name = min(without, key=lambda name: without[name])  # the value that takes most of it
     value = getattr(run if hasattr(run, name) else agent, name)
-    _require(total, f"{flag(name)} {value} given: networks and the batches of a decision take about", device)
+    require_memory(total, f"{flag(name)} {value} given: networks and the batches of a decision take about", device)
 
 
-def _require(needed: int, given: str, device: torch.device) -> None:
+def require_memory(needed: int, given: str, device: torch.device) -> None:
+    """Refuse what takes more than is free, most of the rest being kept; `given` begins the sentence."""
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory()
     if needed > SHARE_OF_FREE_MEMORY * free:
         kept = f"of which {1 - SHARE_OF_FREE_MEMORY:.0%} is kept for the rest"

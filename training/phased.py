@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 import msgspec
 import numpy as np
@@ -28,7 +28,6 @@ from .progress import Count
 from .ranks import affordable, notes_on_ranks, wanted_examples
 from .work import Losses, Rates, Runs, State, Weight, Work
 
-EXAMPLES = 256  # that measures and methods look at networks on
 REFRESHED_ON = 10  # batches
 TIMED = 3  # updates
 
@@ -72,6 +71,8 @@ class Batches(Protocol):
 class Phased(Work):
     """A learner that goes through phases of data; `steps` are updates."""
 
+    looked_at: ClassVar[int] = 256  # examples that measures and methods look at networks on
+
     def __init__(self, settings: PhasedSettings, seeds: Seeds, learner: Supervised, batches: Batches) -> None:
         super().__init__()
         if batches.starts[1:] != settings.phase_starts or batches.total != settings.total:
@@ -81,7 +82,7 @@ class Phased(Work):
         self.steps = 0
         wanted = wanted_examples(self.networks()) if settings.measure_every else {}
         self.rank_examples = affordable(wanted, settings.batch_size, settings.measure_every, self.device)
-        self.notes = notes_on_ranks(wanted, self.rank_examples, EXAMPLES, settings.batch_size)
+        self.notes = notes_on_ranks(wanted, self.rank_examples, self.looked_at, settings.batch_size)
 
     def networks(self) -> tuple[Network, ...]:
         return self.trained.plastic()
@@ -144,7 +145,7 @@ class Phased(Work):
 
     @abstractmethod
     def examples(self, count: int, *seed: int) -> Examples:
-        """So many of the present phase's examples, drawn by numbers that make a seed together."""
+        """At least so many of the present phase's examples, drawn by numbers that make a seed together."""
 
     # What is said of it
 
@@ -155,7 +156,7 @@ class Phased(Work):
         return {"learning_rate": float(self.trained.trained.optimizer.param_groups[0]["lr"])}
 
     def losses(self, updates: int) -> Losses:
-        return self.trained.losses(self.examples(EXAMPLES, updates))
+        return self.trained.losses(self.examples(self.looked_at, updates))
 
     def runs(self, updates: int) -> Runs:
         if not self.rank_examples:
@@ -196,7 +197,7 @@ class Phased(Work):
 
     def rehearse(self) -> tuple[Sequence[Network], Losses]:
         learner = self.second_learner()
-        return learner.plastic(), learner.losses(self.examples(EXAMPLES, 0))
+        return learner.plastic(), learner.losses(self.examples(self.looked_at, 0))
 
     def weight(self) -> Weight:
         return Weight(self.settings, checkpoint=bytes_of(self.trained.state_dict().values()))

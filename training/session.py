@@ -304,14 +304,17 @@ def say_where_things_are(folder: Path, config: Config) -> None:
     if config.run.video:
         print(f"  videos        {folder / 'videos'}")
     trust = trust_words(config, folder)
-    print("try next")
+    suggested = []
     if config.acts:
-        print(f"  evaluate      {shlex.join(['python', 'evaluate.py', str(folder), '--episodes', '100', *trust])}")
-        print(f"  watch         {shlex.join(['python', 'watch.py', str(folder), *trust])}")
-    if not config.run.keep_replay:
-        return
-    if (longer := min(2 * config.run.steps, config.run.longest or 2 * config.run.steps)) > config.run.steps:
-        print(f"  go on         {command(config, '--resume', folder, '--steps', longer, trust=folder)}")
-    for step in [step for step in steps_of(folder) if step < config.run.steps][:1]:
-        words = ("--branch-from", f"{folder}@{step}", "--reinit", "shrink-perturb")
-        print(f"  branch        {command(config, *words, trust=folder)}")
+        suggested.append(("evaluate", shlex.join(["python", "evaluate.py", str(folder), "--episodes", "100", *trust])))
+        suggested.append(("watch", shlex.join(["python", "watch.py", str(folder), *trust])))
+    if config.run.keep_replay:
+        if (longer := min(2 * config.run.steps, config.run.longest or 2 * config.run.steps)) > config.run.steps:
+            suggested.append(("go on", command(config, "--resume", folder, "--steps", longer, trust=folder)))
+        for step in [step for step in steps_of(folder) if step < config.run.steps][:1]:
+            words = ("--branch-from", f"{folder}@{step}", "--reinit", "shrink-perturb")
+            suggested.append(("branch", command(config, *words, trust=folder)))
+    if suggested:
+        print("try next")
+    for what, line in suggested:
+        print(f"  {what:13} {line}")

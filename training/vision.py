@@ -169,8 +169,9 @@ class Vision(Phased):
                 yield images.pick(part)
 
         with self.precise():
-            right, losses = self.trained.judged(batches())
-        return right.float().cpu(), losses.cpu()
+            found = [(scores.argmax(-1) == labels, losses) for scores, labels, losses in self.trained.judged(batches())]
+        right, losses = (torch.cat(each).cpu() for each in zip(*found, strict=True))
+        return right.float(), losses
 
 
 def _mean(values: Tensor) -> float:

@@ -1,0 +1,192 @@
+"""Continual language modelling: its settings put together, and what it does beside any learning in phases."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from agents.language import (
+    SIZES,
+    GPTSizes,
+    LanguageModelSettings,
+    adamw_grouped,
+    gpt_size,
+    gpt_sizes,
+    make_gpt,
+    published,
+    share_of_rate,
+)
+from agents.learning import TrainedNetwork
+from agents.supervised import Examples, Supervised
+from data.text import TEXT_SETS, PhasedText, TextSource, accumulating, read_texts, weights_of
+from fire import Method
+
+from .config import Config
+from .device import choose_device
+from .divergence import require_numbers
+from .language_settings import LanguageSettings
+from .memory import gigabytes, require_memory
+from .metric import Metric
+from .phased import Phased, Seeds
+
+LOSS = Metric("loss", unit="nats", better="lower", decimals=4)
+ROWS = 64  # the vocabulary's rows come in multiples of it: products are faster then
+
+
+@dataclass(frozen=True)
+class LanguageRun(Config):
+    """All settings of the run."""
+
+    metric: ClassVar[Metric] = LOSS
+    subject: ClassVar[str] = "data"
+
+    run: LanguageSettings = field(default_factory=LanguageSettings)
+    agent: LanguageModelSettings = field(default_factory=LanguageModelSettings)
+
+    @property
+    def published(self) -> Mapping[str, Method]:
+        return published()
+
+    def check(self) -> None:
+        self.agent.check()
+        super().check()
+
+    def resolved(self) -> "LanguageRun":
+        settled = self if self.run.steps else self.altered(steps=self.run.total)
+        return super(LanguageRun, settled).resolved()
+
+    @property
+    def learning_rate(self) -> float:
+        return self.agent.learning_rate
+
+    def sizes(self, vocabulary: int | None = None) -> GPTSizes:
+        """Of the network, with rows for so many different tokens; by default as many as it is known for."""
+        rows = None if vocabulary is None else -(-vocabulary // ROWS) * ROWS
+        return gpt_sizes(self.agent.network, rows, self.run.context)
+
+    def operations(self) -> float:
+        return float(gpt_size(self.sizes(), self.run.batch_size).operations)
+
+    def choices(self) -> Mapping[str, str]:
+        return {
+            "Texts of --data": "\n".join(f"{name}: {each.meaning}" for name, each in TEXT_SETS.items()),
+            "Networks of --network": "\n".join(f"{name}: {each.meaning}" for name, each in SIZES.items()),
+        }
+
+
+class Language(Phased):
+    """A network that learns to predict the next token, text after text."""
+
+    settings: LanguageSettings
+    looked_at: ClassVar[int] = 4_096  # tokens
+
+    def __init__(self, config: LanguageRun) -> None:
+        """Read the texts and build everything; raises ValueError, in one line, where the settings cannot be met."""
+        settings, seeds, self.config = config.run, Seeds.spawn(config.run.seed), config
+        device = choose_device(settings.device)
+        sources = read_texts(settings.data, None if settings.data_dir is None else Path(settings.data_dir))
+        self.sizes = config.sizes(max(source.vocabulary for source in sources.values()))
+        needed = gpt_size(self.sizes, settings.batch_size, settings.at_once, settings.precision).bytes
+        few = settings.at_once or settings.batch_size
+        require_memory(needed, f"{config.agent.network} on {few} sequences at once takes about", device)
+        weights = weights_of(sources, settings.data)
+        self.texts = PhasedText(
+            sources,
+            accumulating(weights, settings.phase_updates),
+            context=self.sizes.context,
+            batch_size=settings.batch_size,
+            seed=seeds.order,
+            device=device,
+        )
+        self.network_seed, self.bytes_per_token = seeds.network, bytes_of_a_token(sources, self.texts)
+        super().__init__(settings, seeds, self._make_learner(device), self.texts)
+        told = f"memory: about {gigabytes(needed)} for {self.sizes.parameters:,} weights and {few} sequences at once"
+        self.notes = (*(source.source for source in sources.values()), told, *self.notes)
+
+    def second_learner(self) -> Supervised:
+        return self._make_learner(self.device)
+
+    def _make_learner(self, device: torch.device) -> Supervised:
+        agent, module = self.config.agent, make_gpt(self.sizes, self.network_seed).to(device)
+        betas = agent.beta1, agent.beta2
+        optimizer = adamw_grouped(module, agent.learning_rate, betas, agent.adam_epsilon, agent.weight_decay)
+        trained = TrainedNetwork("gpt", module, optimizer, encoder=("blocks",), head=("output",))
+        return Supervised(trained, device, agent.largest_norm, self.config.run.at_once, counts_right=False)
+
+    def share_of_rate(self, update: int) -> float:
+        """It rises in a line and falls in half a cosine, in each phase anew."""
+        phase, agent = self.texts.phase_at(update), self.config.agent
+        return share_of_rate(
+            update - self.texts.starts[phase],
+            self.settings.phase_updates[phase],
+            agent.warm_up,
+            agent.longest_warm_up,
+            agent.least_share,
+        )
+
+    def examples(self, count: int, *seed: int) -> Examples:
+        sequences = max(2, -(-count // self.sizes.context))
+        return self.texts.examples(self.phase, sequences, self.measure_seed, *seed)
+
+    def evaluate(self, pause: Callable[[], None]) -> dict[str, Any]:
+        """On fixed sequences of every text's validation part; the loss is that of the last phase's mixture."""
+        mixture = self.texts.phases[-1].mixture
+        by_text = {name: self._loss_on(name, pause) for name in mixture}
+        shares = np.array([mixture[name] for name in by_text]) / sum(mixture.values())
+        loss = float(np.average(list(by_text.values()), weights=shares))
+        require_numbers("loss of an evaluation", loss)
+        values = {"loss": loss, "perplexity": math.exp(min(loss, 100.0)), "by_phase": list(by_text.values())}
+        if self.bytes_per_token is not None:
+            values["bits_per_byte"] = loss / math.log(2) / self.bytes_per_token
+        return values
+
+    def _loss_on(self, text: str, pause: Callable[[], None]) -> float:
+        """The mean loss, in nats, on fixed sequences of a text."""
+        at_once = min(self.settings.eval_at_once, self.settings.eval_sequences)
+
+        def batches() -> Iterator[Examples]:
+            for batch in self.texts.validation(text, -(-self.settings.eval_sequences // at_once), at_once):
+                pause()
+                yield batch
+
+        with self.precise():
+            losses = [losses.mean() for _, _, losses in self.trained.judged(batches())]
+        return float(torch.stack(losses).double().mean())
+
+
+def bytes_of_a_token(sources: Mapping[str, TextSource], texts: PhasedText) -> float | None:
+    """In the mixture of the last phase's validation parts; None where a text does not say how many bytes it had."""
+    mixture = texts.phases[-1].mixture
+    lengths = {name: sources[name].validation.bytes_per_token for name in mixture}
+    if any(length is None for length in lengths.values()):
+        return None
+    return sum(mixture[name] * (length or 0.0) for name, length in lengths.items()) / sum(mixture.values())
+
+
+QUICK = LanguageRun().altered(
+    data="python",
+    network="gpt-small",
+    phase_updates=(600, 600),
+    batch_size=16,
+    learning_rate=2e-3,
+    eval_every=50,
+    eval_sequences=256,
+    log_every=50,
+    measure_every=100,
+    checkpoint_every=600,
+)
+PRESETS = {
+    "paper": (
+        LanguageRun().altered(precision="bfloat16"),
+        "the published continued training, WikiText-103 and then a mixture with OpenWebText; for several large GPUs",
+    ),
+    "quick": (QUICK, "texts that every Python has, byte by byte, and a small network: minutes on two CPU cores"),
+}
+DESCRIPTION = """Train a GPT on texts that come in phases: one text, then a mixture with another. With no preset this is
+the continued training of the FIRE paper, which needs token files (docs/text-data.md) and large GPUs; --preset quick
+needs neither. Each phase begins with a new optimizer; a method acts where each phase but the first begins, unless a
+schedule is given. --steps, --eval-every, --checkpoint-every, --reinit-at and @STEP count updates. Losses are in nats."""

@@ -1,0 +1,60 @@
+"""The settings of continual language modelling: which texts, in which phases."""
+
+from dataclasses import dataclass
+
+from data.text import source_names
+
+from .phased_settings import PhasedSettings
+from .settings import setting
+
+MOST_PHASES = 1_000
+
+
+@dataclass(frozen=True)
+class LanguageSettings(PhasedSettings):
+    """What is learned from, for how long, and how it is looked at."""
+
+    data: str = setting("wikitext-openwebtext", "trunk", "own")
+    """Texts, by name, listed above; or folders of token files below --data-dir, joined by +."""
+    phase_updates: tuple[int, ...] = setting((96_000, 18_623), "trunk")
+    """Updates of each phase. The first learns the first text, each one after it a mixture with one text more."""
+    context: int | None = setting(None, "trunk")
+    """Tokens of a sequence; unset: the network's."""
+    batch_size: int = setting(480, "trunk")
+    """Sequences of an update."""
+    at_once: int | None = setting(None, "trunk")
+    """Sequences of an update that are in memory at once; unset: all. The gradients of its parts are added up."""
+    eval_every: int = 931
+    """Updates between evaluations; also before and after an event, unless one came less than this before."""
+    eval_sequences: int = 2_000
+    """Sequences of each text's validation part to evaluate on: the same each time, for every method and seed."""
+    eval_at_once: int = setting(32, "record")
+    """Of these in memory at once."""
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        self.check_phases()
+        return self.phase_updates
+
+    def check_phases(self) -> None:
+        """Raise ValueError, in one line, where there cannot be such phases."""
+        names, count = source_names(self.data), len(self.phase_updates)
+        if not 1 <= count <= MOST_PHASES or min(self.phase_updates, default=0) < 1:
+            raise ValueError(
+                f"--phase-updates {' '.join(map(str, self.phase_updates))} given; allowed are 1 to {MOST_PHASES:,} "
+                "numbers above 0"
+            )
+        if count > len(names):
+            raise ValueError(
+                f"--phase-updates has {count} numbers; {self.data} has {len(names)} texts ({', '.join(names)}), and "
+                "each phase but the first brings one"
+            )
+        for name in ("context", "at_once"):
+            if getattr(self, name) is not None:
+                self._require_above_0(name)
+
+    def check(self) -> None:
+        self.check_phases()
+        super().check()
+        for name in ("batch_size", "eval_sequences", "eval_at_once"):
+            self._require_above_0(name)
