@@ -1,5 +1,7 @@
 """The vision networks: published sizes, what images they take, and the hidden units that methods find in them."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -22,6 +24,10 @@ SHAPES = {
     "small": [(1, 28, 28), (1, 8, 8), (3, 32, 32), (4, 1, 5)],
 }
 TINY = {"resnet18": (3, 8, 8), "vit-tiny": (3, 8, 8), "vgg16": (3, 32, 32), "small": (1, 8, 8)}
+
+
+def vit(shape: tuple[int, int, int]) -> Any:
+    return make_network("vit-tiny", shape, 3, seed=0)
 
 
 def images(shape, count=4, seed=0):
@@ -77,7 +83,7 @@ def test_values_follow_from_the_seed_alone_and_no_global_stream_moves(name):
 
 
 def test_positions_and_class_token_are_drawn_from_a_unit_normal():
-    encoder = make_network("vit-tiny", (3, 32, 32), 10, seed=0).encoder
+    encoder = vit((3, 32, 32)).encoder
     for values in (encoder.positions, encoder.class_token):
         assert abs(values.mean()) < 4 / values.numel() ** 0.5
         assert values.std().item() == pytest.approx(1.0, abs=4 / (2 * values.numel()) ** 0.5)
@@ -85,7 +91,7 @@ def test_positions_and_class_token_are_drawn_from_a_unit_normal():
 
 
 def test_a_patch_is_read_row_by_row_with_its_channels_innermost():
-    module = make_network("vit-tiny", (2, 8, 12), 3, seed=0)
+    module = vit((2, 8, 12))
     numbered = torch.arange(2 * 8 * 12).view(1, 2, 8, 12)
     read = []
     module.encoder.patches.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
@@ -95,7 +101,7 @@ def test_a_patch_is_read_row_by_row_with_its_channels_innermost():
 
 
 def test_attention_is_that_of_torch_s_own_layer():
-    attention = make_network("vit-tiny", (3, 8, 8), 3, seed=0).encoder.blocks[0].attention
+    attention = vit((3, 8, 8)).encoder.blocks[0].attention
     theirs = nn.MultiheadAttention(192, 3, batch_first=True)
     with torch.no_grad():
         theirs.in_proj_weight.copy_(torch.cat([getattr(attention, key).weight for key in ("query", "key", "value")]))

@@ -1,5 +1,8 @@
 """The published methods of each vision task: their hyper-parameters, and that each of them works on the networks."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 import torch
 from torch.nn import functional
@@ -28,7 +31,7 @@ def test_hyper_parameters_are_those_of_the_public_scripts(line):
     alpha, least, parseval, rate, maturity, tau, regen, percentile = (
         float(word) for word in words if not word.startswith("--")
     )
-    methods = published(task, data, "vgg16")
+    methods: Mapping[str, Any] = published(task, data, "vgg16")
     assert (methods["dash"].alpha, methods["dash"].least) == (alpha, least)
     assert (methods["parseval"].strength, methods["parseval"].scale) == (parseval, 1.0)
     assert (methods["cbp"].replacement_rate, methods["cbp"].maturity, methods["cbp"].decay) == (rate, maturity, 0.99)

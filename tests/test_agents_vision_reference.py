@@ -8,6 +8,7 @@ which parameters its Muon moves, and where to. `python -m tests.fixtures.make_vi
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,11 @@ class LossOverBatches:
         return torch.stack([loss() for loss in self.batches()]).mean()
 
     def batches(self) -> Iterator[Callable[[], Tensor]]:
-        for images, labels in batches(self.name, UPDATES):
-            yield lambda images=images, labels=labels: functional.cross_entropy(self.module(images), labels)
+        for batch in batches(self.name, UPDATES):
+            yield partial(self.on, *batch)
+
+    def on(self, images: Tensor, labels: Tensor) -> Tensor:
+        return functional.cross_entropy(self.module(images), labels)
 
 
 def values(module: nn.Module) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ import copy
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -91,11 +92,14 @@ class LossOverBatches:
         self.module, self.data = module, batches
 
     def __call__(self) -> Tensor:
-        return functional.cross_entropy(self.module(self.data[0][0]), self.data[0][1])
+        return self.on(*self.data[0])
 
     def batches(self) -> Iterator[Callable[[], Tensor]]:
-        for inputs, labels in self.data:
-            yield lambda inputs=inputs, labels=labels: functional.cross_entropy(self.module(inputs), labels)
+        for batch in self.data:
+            yield partial(self.on, *batch)
+
+    def on(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        return functional.cross_entropy(self.module(inputs), labels)
 
 
 class Unasked:
