@@ -5,8 +5,9 @@
 NS is five steps of X <- a X + (b XX' + c (XX')^2) X from X = M / ||M||_F, in bfloat16. A convolution is one matrix,
 (out, in x kernel positions); the factor of its rate is 1, as in the authors' code.
 
-Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks", kellerjordan.github.io/posts/muon, 2024;
-rates and the choice of parameters as in the vision experiments of FIRE (arXiv 2602.08040).
+Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks",
+kellerjordan.github.io/posts/muon; rates and the choice of parameters as in the vision experiments of FIRE
+(arXiv 2602.08040).
 """
 
 import math

@@ -77,3 +77,23 @@ def test_a_companion_starts_anew_in_place():
     assert log_temperature.item() == pytest.approx(-4.6)
     assert log_temperature.data_ptr() == address
     assert all(value.abs().sum() == 0 for value in optimizer.state[log_temperature].values())
+
+
+class Declared(torch.optim.Adam):
+    """An optimizer of somebody's own that says what its state is before the first step."""
+
+    starts_at_zero = True
+
+
+class Derived(Declared):
+    """What a class says of itself its subclasses do not."""
+
+
+def test_an_optimizer_of_one_s_own_may_say_that_its_state_starts_at_zero():
+    module = nn.Linear(6, 2)
+    optimizer = Declared(module.parameters(), lr=1e-2)
+    train(module, optimizer, seed=0)
+    renew_(optimizer)
+    assert not any(value.any() for state in optimizer.state.values() for value in state.values())
+    with pytest.raises(ValueError, match="optimizer Derived cannot be renewed in place"):
+        renew_(Derived(module.parameters()))

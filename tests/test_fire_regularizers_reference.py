@@ -184,6 +184,31 @@ def test_parseval_is_its_equation_on_the_agents_networks(kind, groups):
     assert_gradients(found, gradients, 1e-4)
 
 
+@pytest.mark.parametrize("width", [64, 8, None])
+@pytest.mark.parametrize(("outputs", "norms"), [("skip", "include"), ("include", "skip"), ("include", "include")])
+def test_parseval_may_reach_output_layers_and_norms_and_have_one_strength(width, outputs, norms):
+    module = nn.Sequential(
+        nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(36, 6), nn.LayerNorm(6), nn.Linear(6, 3)
+    )
+    fill(module)
+    wanted = torch.zeros(())
+    for name, parameter in module.named_parameters():
+        if parameter.ndim > 1 and (outputs == "include" or not name.startswith("5.")):
+            rows = parameter.flatten(1)
+            share = 1.0 if width is None else (width / len(rows)) ** 2
+            wanted = wanted + share * (rows @ rows.T - 1.5 * torch.eye(len(rows))).square().sum()
+        elif name in ("1.weight", "4.weight") and norms == "include":
+            wanted = wanted + (parameter.square() - 1.5).square().sum()
+    expected = torch.autograd.grad(0.02 * wanted, list(module.parameters()), allow_unused=True)
+    regularizer = Parseval(strength=0.02, scale=1.5, width=width, outputs=outputs, norms=norms)
+    value, found = penalty_and_gradients(regularizer, network_of(module))
+    torch.testing.assert_close(value, 0.02 * wanted.detach())
+    for one, other in zip(found, expected, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("k", [1, 2, 3])
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_spectral_is_its_equation_on_the_agents_networks(kind, k):

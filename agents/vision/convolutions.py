@@ -51,5 +51,5 @@ def _joined(layers: list[nn.Module], widths: tuple[int, ...]) -> nn.Sequential:
     head: list[nn.Module] = [nn.Flatten()]
     for inputs, outputs in pairwise(widths[:-1]):
         head += [nn.Linear(inputs, outputs), nn.ReLU(inplace=True)]
-    head.append(nn.Linear(*widths[-2:]))
+    head.append(nn.Linear(widths[-2], widths[-1]))
     return nn.Sequential(OrderedDict[str, nn.Module](encoder=nn.Sequential(*layers), head=nn.Sequential(*head)))

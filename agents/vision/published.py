@@ -71,9 +71,7 @@ def published(task: str, data: str, network: str) -> Mapping[str, Method]:
         "reset": Reset(scope="all", optimizer="renew"),
         "shrink-perturb": ShrinkPerturb(keep=0.2, scope="all", optimizer="renew"),
         "dash": Dash(alpha=alpha, least=least, scope="all", optimizer="renew"),
-        "fire": Fire(
-            solver="newton-schulz", steps=10, include=network_kind(network).projected, scope="all", optimizer="renew"
-        ),
+        "fire": Fire(solver="newton-schulz", include=network_kind(network).projected, scope="all", optimizer="renew"),
         "redo": Redo(tau=tuned.redo, step_count="renew"),
         "cbp": ContinualBackprop(replacement_rate=rate, maturity=maturity, optimizer="keep"),
         "snr": SelfNormalizedResets(rejection=tuned.snr, longest=LONGEST_SILENCE, period=16, apply_every=1),
