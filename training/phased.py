@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from agents.captured import products_in
+from agents.optimizers import set_rate
 from agents.supervised import Examples, Supervised
 from fire import Network, PlasticityManager, refresh_statistics_
 from fire.statistics import modules_with_statistics
@@ -178,6 +179,8 @@ class Phased(Work):
         restructure()
         self.trained.load_state_dict(learner)
         self.steps = values.steps
+        if self.steps:  # which measures and the log look at before the next update
+            set_rate(self.trained.trained.optimizer, self.share_of_rate(self.steps - 1))
 
     # Cost
 
