@@ -78,7 +78,7 @@ class OnHost:
         windows = np.empty((len(which), context + 1), np.uint16)
         for row, (source, start) in enumerate(zip(which.tolist(), starts.tolist(), strict=True)):
             windows[row] = self.parts[source][start : start + context + 1]
-        return _as_batch(torch.from_numpy(windows.view(np.int16)).to(self.device))
+        return _as_batch(torch.from_numpy(windows.view(np.int16)).to(self.device, non_blocking=True))
 
 
 class OnDevice:
@@ -98,7 +98,7 @@ class OnDevice:
                 self.tokens[begin + start : begin + start + len(some)] = torch.from_numpy(some).to(device)
 
     def at(self, which: Integers, starts: Integers, context: int) -> TextBatch:
-        first = torch.from_numpy(self.begins[which] + starts).to(self.device)
+        first = torch.from_numpy(self.begins[which] + starts).to(self.device, non_blocking=True)
         return _as_batch(self.tokens[first[:, None] + torch.arange(context + 1, device=self.device)])
 
 

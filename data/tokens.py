@@ -29,7 +29,7 @@ class Tokens:
     @property
     def bytes_per_token(self) -> float | None:
         """By which nats per token become bits per byte: nats / (log 2 * this)."""
-        return None if self.bytes is None else self.bytes / len(self)
+        return self.bytes / len(self) if self.bytes else None
 
 
 def tokens_in_memory(values: Values, size: int | None) -> Tokens:

@@ -127,8 +127,10 @@ def test_sources_are_known_without_their_files():
 def test_a_folder_that_is_a_link_is_refused(tmp_path: Path):
     make_source(tmp_path / "elsewhere", "mine")
     (tmp_path / "mine").symlink_to(tmp_path / "elsewhere" / "mine")
-    with pytest.raises(ValueError, match="is a symbolic link or no folder"):
-        read_source("mine", tmp_path)
+    (tmp_path / "file").write_text("")
+    for name in ("mine", "file"):
+        with pytest.raises(ValueError, match=f"{name}: is a symbolic link or no folder"):
+            read_source(name, tmp_path)
 
 
 GOOD = {"encoding": "bytes", "vocabulary": 256, "train": {"bytes": 1, "sha256": ""}, "val": {"bytes": 1, "sha256": ""}}
