@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = {"fire": "fire_rl", "envs": "fire_rl/envs", "replay": "fire_rl/replay"}
+ROOMS = {"fire": "fire_rl", "envs": "fire_rl/envs", "replay": "fire_rl/replay", "data": "fire_rl/data"}
 NOT_SHIPPED = shutil.ignore_patterns("__pycache__")
 
 
@@ -85,9 +85,9 @@ def test_wheel_says_what_it_needs(wheel: Path) -> None:
 
 def test_both_packages_named_fire_can_be_used_together(site: Path, tmp_path: Path) -> None:
     program = """
-import fire, fire_rl, fire_rl.envs, fire_rl.replay, torch
+import fire, fire_rl, fire_rl.data, fire_rl.envs, fire_rl.replay, torch
 fire.Fire
-print(fire.__file__, fire_rl.__file__, fire_rl.envs.__file__, fire_rl.replay.__file__, sep="\\n")
+print(fire.__file__, fire_rl.__file__, fire_rl.envs.__file__, fire_rl.replay.__file__, fire_rl.data.__file__, sep="\\n")
 layer = torch.nn.Linear(8, 4)
 fire_rl.fire_(layer, solver="exact")
 assert max(fire_rl.deviation_from_isometry(layer).values()) < 1e-6
@@ -96,6 +96,7 @@ environment.reset()
 environment.step(environment.action_space.sample())
 """
     printed = run("/usr/bin/env", "-C", tmp_path, sys.executable, "-c", program, PYTHONPATH=str(site))
-    places = ["fire", "fire_rl", "fire_rl/envs", "fire_rl/replay"]
+    places = ["fire", "fire_rl", "fire_rl/envs", "fire_rl/replay", "fire_rl/data"]
     assert printed.splitlines() == [str(site / place / "__init__.py") for place in places]
-    assert not {path.name for path in site.iterdir()} & {"agents", "experiments", "training", "envs", "replay", "tests"}
+    ours = {*ROOMS, "agents", "experiments", "training", "tests"} - {"fire"}
+    assert not {path.name for path in site.iterdir()} & ours

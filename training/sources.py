@@ -18,7 +18,7 @@ from .files import read_json
 from .trust import code_named
 
 HERE = Path(__file__).resolve().parents[1]
-OURS = tuple(HERE / room for room in ("agents", "envs", "fire", "replay", "training"))
+OURS = tuple(HERE / room for room in ("agents", "data", "envs", "fire", "replay", "training"))
 LIBRARIES = ("builtins", "torch", "gymnasium", "numpy", "abc", "typing")
 
 

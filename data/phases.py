@@ -1,0 +1,100 @@
+"""The phases of a run: which examples are trained on, for how many epochs, in which order.
+
+Sources of the three kinds: Ash and Adams, "On Warm-Starting Neural Network Training", 2020 (warm start); Shin et al.,
+"DASH", 2024 (growing data); van de Ven and Tolias, "Three scenarios for continual learning", 2019 (class-incremental).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .draws import SPLIT, generator
+from .labels import held_out, subset, with_noise
+
+__all__ = ["Phase", "class_incremental", "continual", "held_out", "subset", "warm_start", "with_noise"]
+
+
+@dataclass(frozen=True, eq=False)
+class Phase:
+    """A stretch of training on some of the examples; indices are into the training images."""
+
+    examples: Tensor  # int64, all that are trained on
+    epochs: int
+    classes: Tensor  # int64, the classes seen so far, in the order in which they came
+    fresh: Tensor  # int64, those of the examples that no earlier phase had
+
+    def per_epoch(self, batch_size: int) -> int:
+        """Updates of an epoch; its last batch, which may be smaller, is one of them."""
+        return -(-len(self.examples) // batch_size)
+
+    def updates(self, batch_size: int) -> int:
+        return self.epochs * self.per_epoch(batch_size)
+
+
+def warm_start(
+    labels: Tensor, classes: int, *, share: float, first_epochs: int, epochs: int, seed: int
+) -> tuple[Phase, ...]:
+    """Two phases: a share of the examples drawn at random, then all of them."""
+    if not 0 < share <= 1:
+        raise ValueError(f"a first share of {share:g} given; allowed is one above 0, up to 1")
+    if (first := round(share * len(labels))) < 1:
+        raise ValueError(f"a first share of {share:g} of {len(labels):,} examples is none: it needs a larger one")
+    order = generator(seed, SPLIT).permutation(len(labels))
+    return _growing(order, (first, len(order)), (first_epochs, epochs), np.arange(classes), (classes, classes))
+
+
+def continual(labels: Tensor, classes: int, *, phases: int, epochs: int, seed: int) -> tuple[Phase, ...]:
+    """Examples that accumulate: the first of n phases has 1/n of them, drawn at random, the last one has them all."""
+    if not 1 <= phases <= len(labels):
+        raise ValueError(f"{phases} phases of {len(labels):,} examples given; allowed are 1 to {len(labels):,}")
+    order = generator(seed, SPLIT).permutation(len(labels))
+    ends = [number * len(order) // phases for number in range(1, phases + 1)]
+    return _growing(order, ends, [epochs] * phases, np.arange(classes), [classes] * phases)
+
+
+def class_incremental(labels: Tensor, classes: int, *, phases: int, epochs: int, seed: int) -> tuple[Phase, ...]:
+    """Classes that accumulate, as many new ones in each phase, in an order drawn at random; old examples stay."""
+    if phases < 1 or classes % phases:
+        allowed = ", ".join(str(number) for number in range(1, classes + 1) if classes % number == 0)
+        raise ValueError(
+            f"{phases} phases for {classes} classes given; allowed are numbers that divide them: {allowed}"
+        )
+    known: NDArray[np.int64] = labels.cpu().numpy()
+    if known.size and not 0 <= known.min() <= known.max() < classes:
+        raise ValueError(f"labels from {known.min()} to {known.max()} given; {classes} classes have 0 to {classes - 1}")
+    draws = generator(seed, SPLIT)
+    arrival = draws.permutation(classes)
+    place = np.empty(classes, np.int64)  # in the order of arrival, of each class
+    place[arrival] = np.arange(classes)
+    order = draws.permutation(len(known))
+    order = order[np.argsort(place[known[order]] // (classes // phases), kind="stable")]
+    seen = [number * classes // phases for number in range(1, phases + 1)]
+    sizes = np.bincount(known, minlength=classes)
+    if empty := [str(label) for label in np.flatnonzero(sizes == 0)]:
+        raise ValueError(
+            f"class-incremental phases need an example of every class; there is none of {', '.join(empty)}"
+        )
+    ends = np.cumsum(sizes[arrival])[np.array(seen) - 1].tolist()
+    return _growing(order, ends, [epochs] * phases, arrival, seen)
+
+
+def _growing(
+    order: NDArray[np.int64],
+    ends: Sequence[int],
+    epochs: Sequence[int],
+    arrival: NDArray[np.int64],
+    seen: Sequence[int],
+) -> tuple[Phase, ...]:
+    """Phases that each have the examples up to their end in this order, and so many of the classes."""
+    if wrong := [number for number in epochs if number < 1]:
+        raise ValueError(f"{wrong[0]} epochs given; allowed is 1 or more")
+    examples, classes = torch.from_numpy(order), torch.from_numpy(arrival)
+    starts = (0, *ends[:-1])
+    return tuple(
+        Phase(examples[:end], length, classes[:count], examples[start:end])
+        for start, end, length, count in zip(starts, ends, epochs, seen, strict=True)
+    )
