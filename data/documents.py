@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from .regular import errors_named, open_regular
+from .files import errors_named, open_regular
 
 Split = Literal["lines", "files"]
 

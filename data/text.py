@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .encodings import GPT2_VOCABULARY, bytes_encoding
-from .regular import read_small
+from .files import content_of
 from .standard_library import read_library
 from .text_stream import VALIDATION_SEED, PhasedText, TextBatch, TextPhase, accumulating
 from .tokens import Tokens, read_bin, tokens_in_memory
@@ -194,7 +194,7 @@ def _embedded() -> Mapping[str, TextSource]:
 def _read_meta(path: Path) -> dict[str, Any]:
     """What `prepare` wrote, checked: nothing of it is believed that the token files can show."""
     try:
-        meta = json.loads(read_small(path, LARGEST_META))
+        meta = json.loads(content_of(path, LARGEST_META))
         encoding, vocabulary = meta["encoding"], meta["vocabulary"]
         sound = isinstance(encoding, str) and _NAME.fullmatch(encoding) and _whole(vocabulary, 1, 1 << 16)
         for part in ("train", "val"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .regular import errors_named, open_regular
+from .files import errors_named, open_regular
 
 CHECKED_AT_ONCE = 1 << 24  # tokens
 

@@ -166,7 +166,7 @@ def test_a_note_of_other_files_and_a_huge_one_are_refused(tmp_path: Path):
     with pytest.raises(ValueError, match=r"train\.bin: is not the file that meta\.json beside it tells of"):
         read_source("mine", tmp_path)
     (place / "meta.json").write_bytes(b" " * 1_000_001)
-    with pytest.raises(ValueError, match="1,000,000 are allowed"):
+    with pytest.raises(ValueError, match="its format allows 1,000,000"):
         read_source("mine", tmp_path)
 
 
