@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from .regular import errors_named, open_regular
+from .files import errors_named, open_regular
 
 Split = Literal["lines", "files"]
 
-LARGEST_DOCUMENT = 1 << 28  # bytes
+LARGEST_DOCUMENT = 1 << 28  # bytes of a file, or characters of a line
 AT_ONCE = 1 << 20  # bytes
 ROWS_AT_ONCE = 1024
 
@@ -80,7 +80,9 @@ def _lines(path: Path) -> Iterator[str]:
             *lines, rest = (rest + _decoded(decode, piece, place, path)).split("\n")
             place += len(piece)
             if len(rest) > LARGEST_DOCUMENT:
-                raise ValueError(f"{path}: has a line of more than {LARGEST_DOCUMENT:,} bytes, which are allowed")
+                raise ValueError(
+                    f"{path}: has a line of more than the {LARGEST_DOCUMENT:,} characters that are allowed"
+                )
             for line in lines:
                 text = line.removesuffix("\r")
                 yield text + "\n" if text.strip() else ""

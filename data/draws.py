@@ -2,7 +2,8 @@
 
 import numpy as np
 
-SPLIT, NOISE, HELD_OUT, SUBSET, ORDER, MOVES = range(6)  # what is drawn; each has streams of its own
+# What is drawn; each has streams of its own.
+SPLIT, NOISE, HELD_OUT, SUBSET, ORDER, MOVES, WINDOWS, VALIDATION, LOOKED_AT = range(9)
 
 
 def generator(seed: int, *place: int) -> np.random.Generator:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .regular import read_small
+from .files import content_of
 from .tokens import Values
 
 # GPT-2's merges as OpenAI publishes them. tiktoken keeps a copy under the SHA-1 of the address.
@@ -79,7 +79,7 @@ def _merges_from(given: Path | None) -> str:
     wanted = f"{MERGES} ({MERGES_ADDRESS}; {MERGES_BYTES:,} bytes, SHA-256 {MERGES_SHA256})"
     for path in candidates:
         if os.path.lexists(path):
-            content = read_small(path, 2 * MERGES_BYTES)
+            content = content_of(path, 2 * MERGES_BYTES)
             if (found := hashlib.sha256(content).hexdigest()) != MERGES_SHA256:
                 raise ValueError(f"{path}: is not {wanted}: its SHA-256 is {found}")
             return content.decode()

@@ -7,10 +7,11 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 @contextmanager
-def _errors_named(path: Path) -> Iterator[None]:
+def errors_named(path: Path) -> Iterator[None]:
     """An error of the operating system as one line that names the file."""
     try:
         yield
@@ -19,18 +20,24 @@ def _errors_named(path: Path) -> Iterator[None]:
         raise ValueError(f"{path}: {linked if path.is_symlink() else error.strerror or error}") from error
 
 
-def content_of(path: Path, at_most: int) -> bytes:
-    """A regular file's content. It never waits, as a pipe would make it, and never follows a symbolic link."""
-    with _errors_named(path):
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file to read. It never waits, as a pipe would make it, and never follows a symbolic link."""
+    with errors_named(path):
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_size > at_most:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        large = f"has {status.st_size:,} bytes; its format allows {at_most:,}"
-        raise ValueError(f"{path}: {large if stat.S_ISREG(status.st_mode) else 'is no regular file'}")
-    with os.fdopen(descriptor, "rb") as file, _errors_named(path):
-        content = file.read(status.st_size + 1)
-    if len(content) != status.st_size:
+        raise ValueError(f"{path}: is no regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def content_of(path: Path, at_most: int) -> bytes:
+    """A regular file's content."""
+    with open_regular(path) as file, errors_named(path):
+        size = os.fstat(file.fileno()).st_size
+        if size > at_most:
+            raise ValueError(f"{path}: has {size:,} bytes; its format allows {at_most:,}")
+        content = file.read(size + 1)
+    if len(content) != size:
         raise ValueError(f"{path}: changed while it was read")
     return content
 
@@ -58,7 +65,7 @@ def packed_size(size: int) -> int:
 
 def names_in(folder: Path, at_most: int) -> list[str]:
     """What a folder holds, sorted."""
-    with _errors_named(folder), os.scandir(folder) as entries:
+    with errors_named(folder), os.scandir(folder) as entries:
         names = [entry.name for entry in itertools.islice(entries, at_most + 1)]
     if len(names) > at_most:
         raise ValueError(f"{folder}: has more than the {at_most:,} files that it may have")
@@ -67,7 +74,7 @@ def names_in(folder: Path, at_most: int) -> list[str]:
 
 def folder_itself(path: Path) -> Path:
     """A folder inside the one that was named; refused where it is a symbolic link or something else."""
-    with _errors_named(path):
+    with errors_named(path):
         if not stat.S_ISDIR(path.lstat().st_mode):
             raise ValueError(f"{path}: is a symbolic link or no folder")
     return path

@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -92,6 +92,7 @@ def held_out_documents(files: Sequence[Path], task: Preparation) -> frozenset[in
 def _made_whole(out: Path) -> Iterator[Path]:
     """A folder under a temporary name, which gets its own one once everything in it is on the disk."""
     temporary = out.with_name(f".{out.name}.preparing")
+    above = [folder for folder in out.parents if not folder.exists()]  # the innermost one first
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         temporary.mkdir()
@@ -107,6 +108,9 @@ def _made_whole(out: Path) -> Iterator[Path]:
         flush_folder(out.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
+        with suppress(OSError):  # one that is not empty has been used meanwhile
+            for folder in above:
+                folder.rmdir()
         raise
 
 

@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 EVERY = 20  # of so many files, and help topics, the last one is for validation
 FEWEST_FILES = 100  # fewer are no standard library
-LARGEST_FILE = 4_000_000  # bytes
 
 # Tests; what is installed beside the library; files of this one machine; tables of characters, which are no prose.
 LEFT_OUT = {"__pycache__", "dist-packages", "encodings", "idle_test", "site-packages", "test", "tests"}
@@ -73,14 +72,10 @@ def _parts(root: Path) -> Iterator[Part]:
             "give --data and --data-dir with token files, or use a Python with its library's sources"
         )
     for name in names:
-        content = (root / name).read_bytes()[: LARGEST_FILE + 1]
         try:
-            text = content.decode()
-        except UnicodeDecodeError:
+            text = (root / name).read_text("utf-8")
+        except (OSError, UnicodeDecodeError):
             continue
-        if len(content) > LARGEST_FILE:
-            continue
-        text = text.replace("\r\n", "\n")
         if name == TOPICS:
             yield from (Part(f"{name}:{topic}", told, "") for topic, told in sorted(_topics(text).items()))
         else:

@@ -4,6 +4,7 @@ import difflib
 import json
 import os
 import re
+import shlex
 import stat
 import sys
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .encodings import GPT2_VOCABULARY, bytes_encoding
-from .regular import errors_named, read_small
+from .files import content_of
 from .standard_library import read_library
 from .text_stream import VALIDATION_SEED, PhasedText, TextBatch, TextPhase, accumulating
 from .tokens import Tokens, read_bin, tokens_in_memory
@@ -57,6 +58,7 @@ class TextSet:
     name: str
     meaning: str
     sources: tuple[str, ...]  # in the order in which they come
+    vocabulary: int  # tokens of their encoding
     weights: Mapping[str, float] | None = None  # as published; else sources count by their tokens
     embedded: bool = False
 
@@ -69,25 +71,33 @@ TEXT_SETS: Mapping[str, TextSet] = MappingProxyType(
                 "python",
                 "documentation, then also the sources, of the running Python's standard library, byte by byte",
                 ("documentation", "sources"),
+                bytes_encoding().vocabulary,
                 embedded=True,
             ),
             TextSet(
                 "wikitext-openwebtext",
                 "WikiText-103, then also OpenWebText, from token files",
                 ("wikitext", "openwebtext"),
+                GPT2_VOCABULARY,
                 MappingProxyType({"wikitext": 0.1, "openwebtext": 9.0}),
             ),
         )
     }
 )
 
-_PREPARED_BY = {
+_PREPARED_FROM = {
     "wikitext": (
-        "python -m data.prepare wiki.train.tokens --validation wiki.valid.tokens --split lines --out {folder}",
+        "wiki.train.tokens --validation wiki.valid.tokens --split lines",
         "of wikitext-103-v1.zip (MD5 9ddaacaf6af0710eda8c456decff7832), or of its parquet files",
     ),
-    "openwebtext": ("python -m data.prepare PARQUET_FILES --out {folder}", "of OpenWebText's parquet files"),
+    "openwebtext": ("PARQUET_FILES", "of OpenWebText"),
 }
+
+
+def _preparation(name: str, place: Path) -> str:
+    """How to make a source's folder."""
+    sources, origin = _PREPARED_FROM.get(name, ("TEXT_FILES", "of your own"))
+    return f"make it with `python -m data.prepare {sources} --out {shlex.quote(str(place))}`, {origin}"
 
 
 def source_names(data: str) -> tuple[str, ...]:
@@ -138,12 +148,8 @@ def read_source(name: str, folder: Path) -> TextSource:
     place = folder / name
     for path in (place, place / "train.bin", place / "val.bin"):
         if not os.path.lexists(path):
-            command, of_what = _PREPARED_BY.get(
-                name, ("python -m data.prepare TEXT_FILES --out {folder}", "of text files")
-            )
-            raise ValueError(f"{path} is not there: make it with `{command.format(folder=place)}`, {of_what}")
-    with errors_named(place):
-        if not stat.S_ISDIR(place.lstat().st_mode):
+            raise ValueError(f"{path} is not there: {_preparation(name, place)}")
+        if path == place and not stat.S_ISDIR(place.lstat().st_mode):
             raise ValueError(f"{place}: is a symbolic link or no folder")
     meta = _read_meta(place / "meta.json") if os.path.lexists(place / "meta.json") else {}
     vocabulary: int = meta.get("vocabulary", GPT2_VOCABULARY)
@@ -188,7 +194,7 @@ def _embedded() -> Mapping[str, TextSource]:
 def _read_meta(path: Path) -> dict[str, Any]:
     """What `prepare` wrote, checked: nothing of it is believed that the token files can show."""
     try:
-        meta = json.loads(read_small(path, LARGEST_META))
+        meta = json.loads(content_of(path, LARGEST_META))
         encoding, vocabulary = meta["encoding"], meta["vocabulary"]
         sound = isinstance(encoding, str) and _NAME.fullmatch(encoding) and _whole(vocabulary, 1, 1 << 16)
         for part in ("train", "val"):

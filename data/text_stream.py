@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .draws import LOOKED_AT, VALIDATION, WINDOWS, generator
 from .tokens import Tokens, Values
 
-TRAINING, VALIDATION, EXAMPLES = range(3)  # what is drawn, so that one seed never draws the same twice
 VALIDATION_SEED = 20_260_101  # of every run, whatever its own seed
 COPIED_AT_ONCE = 1 << 26  # tokens
 SHARE_OF_MEMORY = 0.5  # of a device's free memory, that tokens may take
@@ -30,6 +30,11 @@ class TextBatch(NamedTuple):
     following: Tensor
 
 
+def _check_weights(mixture: Mapping[str, float]) -> None:
+    if not mixture or not all(0 < weight < float("inf") for weight in mixture.values()):
+        raise ValueError(f"mixture {dict(mixture)} given; allowed is at least one source, with weights above 0")
+
+
 @dataclass(frozen=True)
 class TextPhase:
     """A stretch of training on a mixture of sources: each window is of one of them, chosen by weight."""
@@ -38,10 +43,7 @@ class TextPhase:
     updates: int
 
     def __post_init__(self) -> None:
-        if not self.mixture or not all(0 < weight < float("inf") for weight in self.mixture.values()):
-            raise ValueError(
-                f"mixture {dict(self.mixture)} given; allowed is at least one source, with weights above 0"
-            )
+        _check_weights(self.mixture)
         if self.updates < 1:
             raise ValueError(f"a phase of {self.updates} updates given; allowed are 1 and more")
 
@@ -78,7 +80,7 @@ class OnHost:
         windows = np.empty((len(which), context + 1), np.uint16)
         for row, (source, start) in enumerate(zip(which.tolist(), starts.tolist(), strict=True)):
             windows[row] = self.parts[source][start : start + context + 1]
-        return _as_batch(torch.from_numpy(windows.view(np.int16)).to(self.device))
+        return _as_batch(torch.from_numpy(windows.view(np.int16)).to(self.device, non_blocking=True))
 
 
 class OnDevice:
@@ -98,7 +100,7 @@ class OnDevice:
                 self.tokens[begin + start : begin + start + len(some)] = torch.from_numpy(some).to(device)
 
     def at(self, which: Integers, starts: Integers, context: int) -> TextBatch:
-        first = torch.from_numpy(self.begins[which] + starts).to(self.device)
+        first = torch.from_numpy(self.begins[which] + starts).to(self.device, non_blocking=True)
         return _as_batch(self.tokens[first[:, None] + torch.arange(context + 1, device=self.device)])
 
 
@@ -135,17 +137,15 @@ class TextWindows:
 
     def chances(self, mixture: Mapping[str, float]) -> NDArray[np.float64]:
         """Of each source in turn, and of those before it."""
+        _check_weights(mixture)
         if unknown := sorted(set(mixture) - set(self.names)):
             raise ValueError(f"no source is called {unknown[0]!a}; there are {', '.join(self.names)}")
         sums = np.cumsum([mixture.get(name, 0.0) for name in self.names])
         return sums / sums[-1]
 
-    def drawn(self, chances: NDArray[np.float64], count: int, seed: Sequence[int]) -> TextBatch:
+    def drawn(self, chances: NDArray[np.float64], count: int, random: np.random.Generator) -> TextBatch:
         """Windows that begin anywhere, with replacement; borders of documents do not matter."""
-        random = np.random.default_rng(np.random.SeedSequence(seed))
-        which = np.searchsorted(
-            chances, random.random(count), side="right"
-        )  # numbers drawn are below 1, the last chance
+        which = np.searchsorted(chances, random.random(count), side="right")  # numbers below 1, the last chance
         return self.storage.at(which, random.integers(0, self.lengths[which] - self.context), self.context)
 
     def whole(self, name: str, count: int) -> Iterator[TextBatch]:
@@ -211,11 +211,13 @@ class PhasedText:
 
     def batch(self, update: int) -> TextBatch:
         """What an update is made on."""
-        return self._train.drawn(self._chances[self.phase_at(update)], self.batch_size, (TRAINING, self.seed, update))
+        return self._train.drawn(
+            self._chances[self.phase_at(update)], self.batch_size, generator(self.seed, WINDOWS, update)
+        )
 
     def examples(self, phase: int, count: int, *seed: int) -> TextBatch:
         """Training windows of a phase that are for looking at, drawn by numbers that make a seed together."""
-        return self._train.drawn(self._chances[phase], count, (EXAMPLES, self.seed, *seed))
+        return self._train.drawn(self._chances[phase], count, generator(self.seed, LOOKED_AT, *seed))
 
     def validation(
         self,
@@ -227,7 +229,7 @@ class PhasedText:
         """Random windows of the validation part of a source or a mixture: the same ones each time and in every run."""
         chances = self._validation.chances({mixture: 1.0} if isinstance(mixture, str) else mixture)
         for number in range(batches):
-            yield self._validation.drawn(chances, batch_size or self.batch_size, (VALIDATION, seed, number))
+            yield self._validation.drawn(chances, batch_size or self.batch_size, generator(seed, VALIDATION, number))
 
     def whole_validation(self, source: str, batch_size: int | None = None) -> Iterator[TextBatch]:
         """All of a source's validation part, once; see `TextWindows.whole`."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .regular import errors_named, open_regular
+from .files import errors_named, open_regular
 
 CHECKED_AT_ONCE = 1 << 24  # tokens
 
@@ -29,7 +29,7 @@ class Tokens:
     @property
     def bytes_per_token(self) -> float | None:
         """By which nats per token become bits per byte: nats / (log 2 * this)."""
-        return None if self.bytes is None else self.bytes / len(self)
+        return self.bytes / len(self) if self.bytes else None
 
 
 def tokens_in_memory(values: Values, size: int | None) -> Tokens:

@@ -143,6 +143,8 @@ def test_what_cannot_be_prepared_is_said_in_one_line_and_leaves_nothing(capsys: 
     assert "taken: is there already" in refused(capsys, "good.txt", "--encoding", "bytes", "--out", "taken")
     assert "invalid choice: 'byte'" in refused(capsys, "good.txt", "--encoding", "byte", "--out", "out")
     assert "--out" in refused(capsys, "good.txt")
+    deep = ("--encoding", "bytes", "--out", "new/deeper/out")
+    assert "bad.txt: is no UTF-8 text" in refused(capsys, "bad.txt", *both, *deep)
 
 
 def test_an_empty_folder_may_be_named_and_a_second_preparation_waits_for_nobody(capsys: pytest.CaptureFixture[str]):
