@@ -1,6 +1,7 @@
 """A network that learns from labelled examples: images with their classes, tokens with those that follow."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TypeAlias
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fire import PlasticityManager
+from fire.network import Loss
 from fire.undisturbed import modes_restored
 
 from .learning import SavedAgent, TrainedNetwork
@@ -72,15 +74,9 @@ class Supervised(SavedAgent):
                     found["batch_accuracy"] = found["batch_accuracy"] + right / labels.numel()
             yield loss
 
-    def losses(self, examples: Examples) -> dict[str, Callable[[], Tensor]]:
-        """By network, a function that computes its training loss on some examples."""
-
-        def loss() -> Tensor:
-            with modes_restored(self.module):
-                self.module.train()
-                return cross_entropy(self.module(examples[0]), examples[1])
-
-        return {self.trained.name: loss}
+    def losses(self, examples: Examples, data: Callable[[], Iterable[Examples]] = tuple) -> dict[str, "LossOn"]:
+        """By network, its training loss on some examples, and on one batch after the other of the data."""
+        return {self.trained.name: LossOn(self.module, examples, data)}
 
     @torch.no_grad()
     def judged(self, batches: Iterable[Examples]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -100,6 +96,25 @@ class Supervised(SavedAgent):
                 return self.module(inputs)
 
         return {self.trained.name: run}
+
+
+class LossOn:
+    """The training loss of a network on some examples, which can also go through data batch by batch."""
+
+    def __init__(self, module: nn.Module, examples: Examples, data: Callable[[], Iterable[Examples]]) -> None:
+        self.module, self.examples, self.data = module, examples, data
+
+    def __call__(self) -> Tensor:
+        return self._on(self.examples)
+
+    def batches(self) -> Iterator[Loss]:
+        """One pass over the data: the loss on each batch, to be called before the next is asked for."""
+        return (partial(self._on, examples) for examples in self.data())
+
+    def _on(self, examples: Examples) -> Tensor:
+        with modes_restored(self.module):
+            self.module.train()
+            return cross_entropy(self.module(examples[0]), examples[1])
 
 
 def cross_entropy(outputs: Tensor, labels: Tensor, reduction: str = "mean") -> Tensor:

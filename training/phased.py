@@ -29,7 +29,7 @@ from .progress import Count
 from .ranks import affordable, notes_on_ranks, wanted_examples
 from .work import Losses, Rates, Runs, State, Weight, Work
 
-REFRESHED_ON = 10  # batches
+REFRESHED_ON = 10  # batches, which stand for a phase's data
 TIMED = 3  # updates
 
 
@@ -144,6 +144,10 @@ class Phased(Work):
         for number in range(batches):
             yield self.examples(self.settings.batch_size, self.steps, number)
 
+    def pass_over_data(self) -> Iterator[Examples]:
+        """The present phase's data, batch by batch, for methods that look at more than a few examples."""
+        yield from self._looked_at(REFRESHED_ON)
+
     @abstractmethod
     def examples(self, count: int, *seed: int) -> Examples:
         """At least so many of the present phase's examples, drawn by numbers that make a seed together."""
@@ -157,7 +161,7 @@ class Phased(Work):
         return {"learning_rate": float(self.trained.trained.optimizer.param_groups[0]["lr"])}
 
     def losses(self, updates: int) -> Losses:
-        return self.trained.losses(self.examples(self.looked_at, updates))
+        return self.trained.losses(self.examples(self.looked_at, updates), self.pass_over_data)
 
     def runs(self, updates: int) -> Runs:
         if not self.rank_examples:

@@ -139,6 +139,12 @@ class Vision(Phased):
         within = self.images.phases[self.phase].examples
         return self.images.pick(within[torch.from_numpy(random.permutation(len(within))[:count])])
 
+    def pass_over_data(self) -> Iterator[Examples]:
+        """All images of the present phase once, in the order of its first epoch."""
+        first = self.images.starts[self.phase]
+        for update in range(first, first + self.images.phases[self.phase].per_epoch(self.settings.batch_size)):
+            yield self.images.batch(update)
+
     # Evaluation
 
     def evaluate(self, pause: Callable[[], None]) -> dict[str, Any]:
