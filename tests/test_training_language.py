@@ -1,4 +1,4 @@
-"""Continual language modelling as a run: phases of texts, a loss that repeats, and a run in parts that equals a whole."""
+"""Continual language modelling as a run: phases of texts, a loss that repeats, a run in parts that equals a whole."""
 
 import contextlib
 import io
@@ -20,7 +20,7 @@ from training.lines import read_lines
 from training.session import run
 
 SIZE = "--phase-updates 4 5 --batch-size 4 --context 16 --eval-sequences 8 --eval-at-once 4"
-OFTEN = "--eval-every 3 --log-every 3 --measure-every 3 --checkpoint-every 4"
+OFTEN = "--eval-every 3 --log-every 3 --measure-every 7 --checkpoint-every 4"
 RUN = f"--preset quick --data first+second {SIZE} {OFTEN} --threads 1 --device cpu"
 
 
@@ -121,5 +121,5 @@ def test_settings_that_make_no_phases_are_refused_in_one_line(words: str, said: 
 def test_a_context_longer_than_a_text_and_missing_files_are_refused_in_one_line(texts: Path):
     with pytest.raises(ValueError, match="context of 1,000 tokens given"):
         made(texts, "--context", "1000")
-    with pytest.raises(ValueError, match="python -m data.prepare"):
+    with pytest.raises(ValueError, match="data.prepare TEXT_FILES"):
         made(texts, "--data", "first+third")
