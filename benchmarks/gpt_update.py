@@ -27,7 +27,7 @@ import tyro
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agents.language import GPTSizes, adamw_grouped, gpt_size, gpt_sizes, make_gpt
+from agents.language import GPT, GPTName, GPTSizes, adamw_grouped, gpt_size, gpt_sizes, make_gpt
 from training.memory import keep_large_blocks
 
 from .sac_update import RecordProducts, Shape, product_ways, wait
@@ -42,7 +42,7 @@ class Options:
 
     threads: int = 2
     """CPU threads."""
-    network: str = "gpt-small"
+    network: GPTName = "gpt-small"
     """Which size."""
     batch_size: int = 32
     """Sequences of an update."""
@@ -58,13 +58,13 @@ class Options:
 
 
 class Update:
-    """One gradient step on a batch of tokens, as training takes it, of a model that gives scores."""
+    """One gradient step on a batch of tokens, as training takes it."""
 
-    def __init__(self, scores: Callable[[Tensor], Tensor], module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        self.scores, self.parameters, self.optimizer = scores, list(module.parameters()), optimizer
+    def __init__(self, model: GPT) -> None:
+        self.model, self.parameters, self.optimizer = model, list(model.parameters()), adamw_grouped(model)
 
     def __call__(self, tokens: Tensor, following: Tensor) -> Tensor:
-        scores = self.scores(tokens).flatten(0, -2)
+        scores = self.model(tokens).flatten(0, -2)
         loss = functional.cross_entropy(scores, following.flatten())
         self.optimizer.zero_grad()
         loss.backward()
@@ -79,7 +79,8 @@ class NanoGPT:
     def __init__(self, checkout: Path, sizes: GPTSizes, device: torch.device) -> None:
         specification = importlib.util.spec_from_file_location("nanogpt_model", checkout / "model.py")
         if specification is None or specification.loader is None or not (checkout / "model.py").is_file():
-            raise SystemExit(f"--nanogpt {checkout} given: there is no model.py in it; {NANOGPT}")
+            print(f"--nanogpt {checkout} given: there is no model.py in it; {NANOGPT}", file=sys.stderr)
+            raise SystemExit(2)
         theirs = importlib.util.module_from_spec(specification)
         sys.modules[specification.name] = theirs  # where its dataclass looks itself up
         specification.loader.exec_module(theirs)
@@ -149,8 +150,7 @@ def main(options: Options) -> None:
         wait(device)
         return clock() - start
 
-    model = make_gpt(sizes, seed=0).to(device)
-    update = Update(model, model, adamw_grouped(model))
+    update = Update(make_gpt(sizes, seed=0).to(device))
     tokens = torch.randint(sizes.vocabulary, (options.batch_size, sizes.context + 1), device=device)
     batch = tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
     calls: dict[str, Callable[[], Any]] = {"update": partial(update, *batch)}

@@ -1,6 +1,7 @@
 """GPT by name: its sizes, its initial values, what it may look at, and that methods and measures know its parts."""
 
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from torch.nn import functional
 from agents.language import (
     GPT,
     SIZES,
+    GPTName,
     GPTSizes,
     LanguageModelSettings,
     adamw_grouped,
@@ -71,6 +73,10 @@ def test_the_parameters_of_a_name_are_counted_by_arithmetic(name):
         module = GPT(SIZES[name])
     assert SIZES[name].parameters == sum(parameter.numel() for parameter in module.parameters())
     assert SIZES[name].width // SIZES[name].heads == 64  # as published
+
+
+def test_names_are_the_same_in_settings():
+    assert get_args(GPTName) == tuple(SIZES)
 
 
 def test_the_published_size_has_the_published_number_of_parameters():

@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import FlopCounterMode
 
 from agents.language import GPTSizes, adamw_grouped, gpt_size, gpt_sizes, make_gpt
+from benchmarks import gpt_update
 
 
 class Memory(TorchDispatchMode):
@@ -76,3 +77,19 @@ def test_fewer_sequences_at_once_take_less_memory_for_the_same_work():
 
 def test_no_size_is_too_large_to_ask_for():
     assert gpt_size(GPTSizes(2**53, 1, 2**53, 2**53, 2**53), 2**53).bytes > 2**200
+
+
+def test_the_benchmark_tells_the_floor_and_how_to_get_nanogpt(capsys):
+    options = gpt_update.Options(threads=torch.get_num_threads(), batch_size=1, rounds=1)
+    gpt_update.main(options)
+    said = capsys.readouterr().out
+    assert "of the floor's tokens/s" in said
+    assert "2 x 128 x 64 x 128, causal" in said
+    assert "git clone https://github.com/karpathy/nanoGPT" in said
+
+
+def test_a_checkout_without_a_model_is_said_in_one_line(capsys, tmp_path):
+    with pytest.raises(SystemExit) as ended:
+        gpt_update.NanoGPT(tmp_path, gpt_sizes("gpt-small"), torch.device("cpu"))
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -11,6 +11,7 @@ from fire.nearest import nearest
 
 from ..size import COPIES, FLOAT, Size
 
+GPTName: TypeAlias = Literal["gpt-0.1b", "gpt-10m", "gpt-small"]
 Precision: TypeAlias = Literal["float32", "tf32", "bfloat16"]
 
 GPT2_VOCABULARY = 50_304  # the 50,257 tokens of GPT-2, and rows that no token has up to a multiple of 64
