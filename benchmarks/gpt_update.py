@@ -2,10 +2,11 @@
 
     python -m benchmarks.gpt_update [--threads 2] [--network gpt-small] [--nanogpt CHECKOUT]
 
-The floor is every matrix product of one update, each at the best rate measured for its shape in this run, plus the
-bytes that AdamW must move, over the bandwidth measured in this run. Of attention these are six products of each head
-with every sequence, two forward and four backward, and of each the half that causal attention cannot do without: what
-it normalises, masks and computes again is no part of the floor. Ratio = floor time / update time.
+The floor is every matrix product of one update, one after the other, each in the way that was fastest for its shape in
+this run, plus the bytes that AdamW must move, over the bandwidth measured in this run. Of attention these are six
+products of each head with every sequence, two forward and four backward, as whole squares or in blocks of 64 rows that
+leave out what is masked: what it normalises and what it computes again is no part of the floor. Update, products and
+peer take turns, so that all of them meet the same machine. Ratio = floor time / update time, the rounds' median.
 
 The peer is nanoGPT's own model at the same size, trained in the manner of its loop, without torch.compile.
 """
@@ -15,9 +16,10 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any, Literal
 
 import torch
@@ -25,12 +27,13 @@ import tyro
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agents.language import GPTSizes, adamw_grouped, gpt_size, gpt_sizes, make_gpt
+from agents.language import GPT, GPTName, GPTSizes, adamw_grouped, gpt_size, gpt_sizes, make_gpt
 from training.memory import keep_large_blocks
 
 from .sac_update import RecordProducts, Shape, product_ways, wait
 
 NANOGPT = "for nanoGPT beside it: git clone https://github.com/karpathy/nanoGPT, and --nanogpt nanoGPT"
+BLOCK = 64  # rows
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,12 @@ class Options:
 
     threads: int = 2
     """CPU threads."""
-    network: str = "gpt-small"
+    network: GPTName = "gpt-small"
     """Which size."""
-    batch_size: int = 16
+    batch_size: int = 32
     """Sequences of an update."""
     rounds: int = 8
-    """Alternating rounds of updates, products and the peer; the best of each counts."""
+    """Alternating rounds of updates, products and the peer; of times the best counts, of ratios the median."""
     nanogpt: Path | None = None
     """A checkout of github.com/karpathy/nanoGPT."""
     device: str = "cpu"
@@ -55,13 +58,13 @@ class Options:
 
 
 class Update:
-    """One gradient step on a batch of tokens, as training takes it, of a model that gives scores."""
+    """One gradient step on a batch of tokens, as training takes it."""
 
-    def __init__(self, scores: Callable[[Tensor], Tensor], module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        self.scores, self.parameters, self.optimizer = scores, list(module.parameters()), optimizer
+    def __init__(self, model: GPT) -> None:
+        self.model, self.parameters, self.optimizer = model, list(model.parameters()), adamw_grouped(model)
 
     def __call__(self, tokens: Tensor, following: Tensor) -> Tensor:
-        scores = self.scores(tokens).flatten(0, -2)
+        scores = self.model(tokens).flatten(0, -2)
         loss = functional.cross_entropy(scores, following.flatten())
         self.optimizer.zero_grad()
         loss.backward()
@@ -76,7 +79,8 @@ class NanoGPT:
     def __init__(self, checkout: Path, sizes: GPTSizes, device: torch.device) -> None:
         specification = importlib.util.spec_from_file_location("nanogpt_model", checkout / "model.py")
         if specification is None or specification.loader is None or not (checkout / "model.py").is_file():
-            raise SystemExit(f"--nanogpt {checkout} given: there is no model.py in it; {NANOGPT}")
+            print(f"--nanogpt {checkout} given: there is no model.py in it; {NANOGPT}", file=sys.stderr)
+            raise SystemExit(2)
         theirs = importlib.util.module_from_spec(specification)
         sys.modules[specification.name] = theirs  # where its dataclass looks itself up
         specification.loader.exec_module(theirs)
@@ -94,14 +98,43 @@ class NanoGPT:
         self.optimizer.zero_grad(set_to_none=True)
 
 
-def attention_products(sizes: GPTSizes, batch_size: int) -> dict[Shape, float]:
-    """Of one update, by shape, how many: half of the squares of scores, and of the sums of values, three times each."""
+@dataclass(frozen=True)
+class Product:
+    """Of an update, products of one shape: how many, what they multiply and the ways to do one."""
+
+    text: str
+    count: int
+    operations: int  # of one
+    ways: list[Callable[[], Any]]
+
+    @classmethod
+    def of(cls, shape: Shape, count: int, device: torch.device) -> "Product":
+        return cls(" x ".join(map(str, shape)), count, 2 * math.prod(shape), product_ways(shape, device))
+
+
+def attention_products(sizes: GPTSizes, batch_size: int, device: torch.device) -> list[Product]:
+    """Scores and gradients of probabilities; sums of values, and gradients of values, queries and keys."""
     members, length, inner = batch_size * sizes.heads, sizes.context, sizes.width // sizes.heads
-    half = (length + 1) / (2 * length)
-    return {
-        (members, length, inner, length): sizes.layers * 2 * half,  # scores; gradients of probabilities
-        (members, length, length, inner): sizes.layers * 4 * half,  # sums; gradients of values, queries and keys
-    }
+    scores, sums = (members, length, inner, length), (members, length, length, inner)
+    starts = range(0, length, BLOCK)
+    rows = [min(BLOCK, length - start) for start in starts]
+    found = []
+    for kind, shape, count in (("scores", scores, 2), ("sums", sums, 4)):
+        shapes = [
+            (members, row, inner, start + row) if kind == "scores" else (members, row, start + row, inner)
+            for start, row in zip(starts, rows, strict=True)
+        ]
+        blocks = [product_ways(block, device)[0] for block in shapes]
+        whole = Product.of(shape, count * sizes.layers, device)
+        operations = 2 * sum(math.prod(block) for block in shapes)
+        both: list[Callable[[], Any]] = [*whole.ways, partial(in_turn, blocks)]
+        found.append(replace(whole, text=f"{whole.text}, causal", operations=operations, ways=both))
+    return found
+
+
+def in_turn(calls: list[Callable[[], Any]]) -> None:
+    for call in calls:
+        call()
 
 
 def main(options: Options) -> None:
@@ -117,8 +150,7 @@ def main(options: Options) -> None:
         wait(device)
         return clock() - start
 
-    model = make_gpt(sizes, seed=0).to(device)
-    update = Update(model, model, adamw_grouped(model))
+    update = Update(make_gpt(sizes, seed=0).to(device))
     tokens = torch.randint(sizes.vocabulary, (options.batch_size, sizes.context + 1), device=device)
     batch = tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
     calls: dict[str, Callable[[], Any]] = {"update": partial(update, *batch)}
@@ -128,42 +160,37 @@ def main(options: Options) -> None:
         call()
     with RecordProducts() as record:
         update(*batch)
-    counts = {shape: float(count) for shape, count in record.shapes.items()}
-    counts |= attention_products(sizes, options.batch_size)
-    ways = {shape: product_ways(shape, device) for shape in counts}
+    products = [Product.of(shape, number, device) for shape, number in record.shapes.items()]
+    products += attention_products(sizes, options.batch_size, device)
+    alone = {product.text: [min(seconds(way) for _ in range(5)) for way in product.ways] for product in products}
+    order = [
+        product.ways[alone[product.text].index(min(alone[product.text]))]
+        for product in products
+        for _ in range(product.count)
+    ]
+    calls["products"] = partial(in_turn, order)
     a, b, c = (torch.zeros(16_000_000, device=device) for _ in range(3))
-    times, products, bandwidth = dict.fromkeys(calls, math.inf), dict.fromkeys(counts, math.inf), 0.0
-    for _ in range(options.rounds):
-        times = {name: min(times[name], seconds(call)) for name, call in calls.items()}
-        products = {
-            shape: min(products[shape], *(seconds(way) for way in ways[shape] for _ in range(3))) for shape in counts
-        }
-        bandwidth = max(bandwidth, 3 * a.nbytes / seconds(lambda: torch.add(a, b, out=c)))
+    calls["addition"] = lambda: torch.add(a, b, out=c)
+    rounds = [{name: seconds(call) for name, call in calls.items()} for _ in range(options.rounds)]
+    moved = 4 * 7 * sizes.parameters / (3 * a.nbytes)  # AdamW reads four tensors and writes three
+    rounds = [times | {"floor": times["products"] + moved * times["addition"]} for times in rounds]
 
     size, count = gpt_size(sizes, options.batch_size), options.batch_size * sizes.context
-    print(
-        f"{options.network}: {size.parameters:,} weights, {count:,} tokens an update, {options.threads} threads, "
-        f"{device}"
-    )
-    print(
-        f"memory by arithmetic {size.bytes / 1e6:,.0f} MB; times are the best of {options.rounds} rounds, "
-        f"{options.clock}"
-    )
-    print(f"{'product (members x rows x inner x columns)':44s} {'times':>6s} {'GFLOP':>7s} {'GFLOP/s':>8s} {'ms':>8s}")
-    for shape in sorted(counts, key=lambda shape: -products[shape] * counts[shape]):
-        work, text = 2 * math.prod(shape) / 1e9, " x ".join(map(str, shape))
-        took = 1e3 * counts[shape] * products[shape]
-        print(f"{text:44s} {counts[shape]:6.1f} {counts[shape] * work:7.2f} {work / products[shape]:8.1f} {took:8.2f}")
-    arithmetic = sum(counts[shape] * products[shape] for shape in counts)
-    traffic = 4 * 7 * size.parameters / bandwidth  # AdamW reads four tensors and writes three
-    floor = arithmetic + traffic
-    for name, took in (("products", arithmetic), ("bytes moved", traffic), ("floor", floor), *times.items()):
-        print(f"{name:12s} {1e3 * took:8.1f} ms  {count / took:12,.0f} tokens/s")
-    print(f"ratio        {floor / times['update']:8.2f}  of the floor's tokens/s")
+    print(f"{options.network}: {size.parameters:,} weights, {size.bytes / 1e6:,.0f} MB in training by arithmetic")
+    print(f"{count:,} tokens an update, {options.threads} threads, {device}, {options.clock} time")
+    print(f"{'product (members x rows x inner x columns)':44s} {'times':>6s} {'GFLOP':>7s} {'GFLOP/s':>8s}")
+    for product in sorted(products, key=lambda product: -product.operations * product.count):
+        work, rate = product.operations * product.count / 1e9, product.operations / min(alone[product.text]) / 1e9
+        print(f"{product.text:44s} {product.count:6d} {work:7.2f} {rate:8.1f}")
+    for name in ("products", "floor", "update", "nanoGPT"):
+        if name in rounds[0]:
+            took = min(times[name] for times in rounds)
+            print(f"{name:12s} {1e3 * took:8.1f} ms  {count / took:12,.0f} tokens/s")
+    print(f"{median(times['floor'] / times['update'] for times in rounds):.2f} of the floor's tokens/s")
     if options.nanogpt is None:
         print(NANOGPT)
     else:
-        print(f"to nanoGPT   {times['nanoGPT'] / times['update']:8.2f}  times its tokens/s")
+        print(f"{median(times['nanoGPT'] / times['update'] for times in rounds):.2f} times nanoGPT's tokens/s")
 
 
 if __name__ == "__main__":

@@ -5,11 +5,12 @@ from .optimizer import adamw_grouped
 from .published import published
 from .rate import share_of_rate
 from .settings import LanguageModelSettings
-from .sizes import SIZES, GPTSizes, gpt_size, gpt_sizes
+from .sizes import SIZES, GPTName, GPTSizes, gpt_size, gpt_sizes
 
 __all__ = [
     "GPT",
     "SIZES",
+    "GPTName",
     "GPTSizes",
     "LanguageModelSettings",
     "adamw_grouped",

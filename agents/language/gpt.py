@@ -5,9 +5,10 @@ nanoGPT (github.com/karpathy/nanoGPT) and in the language experiments of FIRE (a
 GELU, an output layer that is the token embedding too. Initial values are N(0, 0.02), and N(0, 0.02 / sqrt(2 layers)) in
 layers that write to the stream which all blocks add to, so that its variance does not grow with their number.
 
-Query, key and value are one layer, for speed, and three matrices to `fire`. Hidden units known to `fire` are
-those of each block's feed-forward network, behind GELU. The stream that all blocks add to is none, as everything reads
-and writes it, nor are queries, keys and values, which meet each other in products.
+Query, key and value are one layer, so that mixed precision converts what they read once and not three times, and three
+matrices to `fire`. Hidden units known to `fire` are those of each block's feed-forward network, behind GELU. The stream
+that all blocks add to is none, as everything reads and writes it, nor are queries, keys and values, which meet each
+other in products.
 """
 
 import math

@@ -1,16 +1,16 @@
 """Hyper-parameters of learning to predict the next token: the values of the FIRE paper's experiments on language."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from ..limits import bounded, check_limits
+from .sizes import GPTName
 
 
 @dataclass(frozen=True)
 class LanguageModelSettings:
     """The network and how it is trained; the defaults are the published ones."""
 
-    network: Literal["gpt-0.1b", "gpt-10m", "gpt-small"] = "gpt-0.1b"
+    network: GPTName = "gpt-0.1b"
     """A GPT, by its size."""
     learning_rate: float = bounded(6e-4, 0)
     """AdamW's highest learning rate in a phase, per update."""

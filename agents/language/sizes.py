@@ -11,6 +11,7 @@ from fire.nearest import nearest
 
 from ..size import COPIES, FLOAT, Size
 
+GPTName: TypeAlias = Literal["gpt-0.1b", "gpt-10m", "gpt-small"]
 Precision: TypeAlias = Literal["float32", "tf32", "bfloat16"]
 
 GPT2_VOCABULARY = 50_304  # the 50,257 tokens of GPT-2, and rows that no token has up to a multiple of 64
@@ -50,7 +51,7 @@ class GPTSizes:
 SIZES: Mapping[str, GPTSizes] = {
     "gpt-0.1b": GPTSizes(12, 12, 768, 1_024, GPT2_VOCABULARY, "the published one: 124.4 million weights"),
     "gpt-10m": GPTSizes(6, 6, 384, 256, BYTES, "10.8 million weights on bytes, for one GPU"),
-    "gpt-small": GPTSizes(4, 4, 128, 128, BYTES, "0.84 million weights on bytes, for a CPU"),
+    "gpt-small": GPTSizes(4, 2, 128, 128, BYTES, "0.84 million weights on bytes, for a CPU"),
 }
 
 
