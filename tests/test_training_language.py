@@ -121,5 +121,5 @@ def test_settings_that_make_no_phases_are_refused_in_one_line(words: str, said: 
 def test_a_context_longer_than_a_text_and_missing_files_are_refused_in_one_line(texts: Path):
     with pytest.raises(ValueError, match="context of 1,000 tokens given"):
         made(texts, "--context", "1000")
-    with pytest.raises(ValueError, match="data.prepare TEXT_FILES"):
+    with pytest.raises(ValueError, match="TEXT_FILES"):
         made(texts, "--data", "first+third")

@@ -20,6 +20,7 @@ from agents.language import (
     published,
     share_of_rate,
 )
+from agents.language.gpt import ENCODER, HEAD
 from agents.learning import TrainedNetwork
 from agents.supervised import Examples, Supervised
 from data.text import TEXT_SETS, PhasedText, TextSource, accumulating, read_texts, weights_of
@@ -114,7 +115,7 @@ class Language(Phased):
         agent, module = self.config.agent, make_gpt(self.sizes, self.network_seed).to(device)
         betas = agent.beta1, agent.beta2
         optimizer = adamw_grouped(module, agent.learning_rate, betas, agent.adam_epsilon, agent.weight_decay)
-        trained = TrainedNetwork("gpt", module, optimizer, encoder=("blocks",), head=("output",))
+        trained = TrainedNetwork("gpt", module, optimizer, encoder=ENCODER, head=HEAD)
         return Supervised(trained, device, agent.largest_norm, self.config.run.at_once, counts_right=False)
 
     def share_of_rate(self, update: int) -> float:
@@ -189,4 +190,5 @@ PRESETS = {
 DESCRIPTION = """Train a GPT on texts that come in phases: one text, then a mixture with another. With no preset this is
 the continued training of the FIRE paper, which needs token files (docs/text-data.md) and large GPUs; --preset quick
 needs neither. Each phase begins with a new optimizer; a method acts where each phase but the first begins, unless a
-schedule is given. --steps, --eval-every, --checkpoint-every, --reinit-at and @STEP count updates. Losses are in nats."""
+schedule is given. --steps, --eval-every, --checkpoint-every, --reinit-at and @STEP count updates. Losses are in nats,
+and lower is better."""
