@@ -30,7 +30,7 @@ def projection(setting: Setting, solver: fire.Solver) -> Figures:
     """Milliseconds of the first event and of the best of later ones, with their report; and how far they come."""
     agent = subjects.sac(setting.place, setting.quick).make(setting.place)
     first, best, alone = 0.0, float("inf"), float("inf")
-    for number in range(4):
+    for number in range(2 if setting.quick else 4):
         modules = [copy.deepcopy(network.module) for network in agent.networks]
         reports: list[fire.FireReport] = []
         taken = seconds(lambda: reports.extend(fire.fire_(one, solver=solver) for one in modules), setting.place)  # noqa: B023

@@ -93,7 +93,7 @@ def rate(
 
 
 def compile_losses(agent: SAC | DQN, quick: bool) -> None:
-    """The pure parts of an update, each as one graph of torch.compile; with `quick` traced, but no code is made."""
+    """The pure parts of an update, each as one graph of torch.compile; with `quick` traced alone."""
     for name in LOSSES[type(agent)]:
-        compiled = torch.compile(getattr(agent, name), fullgraph=True, backend="aot_eager" if quick else "inductor")
+        compiled = torch.compile(getattr(agent, name), fullgraph=True, backend="eager" if quick else "inductor")
         setattr(agent, name, compiled)
