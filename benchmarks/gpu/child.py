@@ -20,7 +20,7 @@ def main(entry: str, setting: Setting, rows: Rows) -> None:
     torch.set_num_threads(setting.threads)
     module, _, function = entry.partition(":")
     getattr(importlib.import_module(module), function)(setting, rows)
-    if setting.card:
+    if torch.cuda.is_initialized():
         rows.add("memory of this part", lambda: {"GiB": torch.cuda.max_memory_allocated(setting.place) / 2**30})
 
 

@@ -205,21 +205,21 @@ def timed(members: int, precision: str, updates: int) -> dict[str, float]:
     replay = jax.random.normal(jax.random.key(1), (ROWS, sum(ROW)))
     statistics = jnp.zeros(OBSERVATION), jnp.ones(OBSERVATION)
 
-    def call(state: Any, key: Any) -> Any:
+    def call(state: Any, key: Any, replay: Any, statistics: Any) -> Any:
         return block(state, key, replay, statistics, updates)
 
     keys, alone = jax.random.split(jax.random.key(0), members), members == 1
     state = jax.jit(first_state)(keys[0]) if alone else jax.jit(jax.vmap(first_state))(keys)
     key = keys[0] if alone else keys
-    step = jax.jit(call if alone else jax.vmap(call), donate_argnums=(0, 1))
+    step = jax.jit(call if alone else jax.vmap(call, in_axes=(0, 0, None, None)), donate_argnums=0)
     begun = time.perf_counter()
-    state, key, loss = jax.block_until_ready(step(state, key))
+    state, key, loss = jax.block_until_ready(step(state, key, replay, statistics))
     compiled, calls = time.perf_counter() - begun, 0
     for seconds in (0.05, 0.1) if arguments.quick else (0.3, arguments.seconds):  # the first warms up
         begun, calls = time.perf_counter(), 0
         while calls == 0 or time.perf_counter() - begun < seconds:
             for _ in range(1 if arguments.device == "cpu" else max(1, 100 // updates)):
-                state, key, loss = step(state, key)
+                state, key, loss = step(state, key, replay, statistics)
                 calls += 1
             jax.block_until_ready(loss)
         total = time.perf_counter() - begun
