@@ -74,6 +74,8 @@ def stopped_and_resumed(setting: Setting, script: str, words: Sequence[str], fol
             time.sleep(0.1)  # before it takes signals, one would kill it
         while run.poll() is None and reached(folder) < step and setting.left > LATEST:
             time.sleep(0.02)
+        if run.poll() is None and reached(folder) < step:
+            raise RuntimeError(f"{script} had come to step {reached(folder)} of {step} when its time was over")
         code = stop(run, script)
     finally:
         end(run)
