@@ -35,7 +35,7 @@ def versions(setting: Setting, rows: Rows) -> None:
     rows.add("python", lambda: {"": platform.python_version()})
     for name, version in package_versions().items():
         rows.say(name, version)
-    rows.say("processor", f"{processor()}, {len(os.sched_getaffinity(0))} cores, {setting.threads} threads of torch")
+    rows.say("processor", f"{processor()}, {len(os.sched_getaffinity(0))} cores; torch takes {setting.threads}")
     rows.on_a_card(setting, "card", lambda: card(setting))
     rows.on_a_card(setting, "driver, clocks, power, MPS", state)
 

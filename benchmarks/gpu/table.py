@@ -47,7 +47,7 @@ def failures(results: Mapping[str, Any]) -> list[str]:
 def ending(results: Mapping[str, Any]) -> Iterator[str]:
     """The last lines."""
     failed = failures(results)
-    yield f"{len(failed)} of the above did not end well" + (":" if failed else "")
+    yield f"{len(failed)} of the above did not end well:" if failed else "All of the above ended well."
     yield from (f"  {line}" for line in failed)
 
 
