@@ -1,11 +1,11 @@
 # `make` lists the targets. All but `help` first set up $(VENV), which takes no time once it is done.
-# ARGS="..." reaches train_sac.py or pytest; PYTHON=, TORCH=cpu|cuda and VENV= reach the set-up (.ci/setup).
+# ARGS="..." reaches train_sac.py, pytest or benchmarks.gpu; PYTHON=, TORCH=cpu|cuda and VENV= reach the set-up (.ci/setup).
 VENV ?= .venv
 ARGS ?=
 python := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train vision test test-slow check bench
+.PHONY: help setup train vision test test-slow check bench gpu
 
 help: ## this list
 	@echo 'make TARGET [ARGS="..."] [PYTHON=python3.12] [TORCH=cpu|cuda] [VENV=.venv]'
@@ -34,6 +34,9 @@ check: setup ## ruff and mypy
 
 # quick_preset trains for about an hour; it is run by hand: python -m benchmarks.quick_preset
 bench: setup ## the benchmarks, all but quick_preset
-	@for name in $(filter-out quick_preset dqn_loop dqn_peers, $(notdir $(basename $(wildcard benchmarks/[a-z]*.py)))); do \
+	@for name in $(filter-out quick_preset dqn_loop dqn_peers floors timing, $(notdir $(basename $(wildcard benchmarks/[a-z]*.py)))); do \
 	  echo "== benchmarks/$$name.py"; $(python) -m benchmarks.$$name || exit 1; \
 	done
+
+gpu: setup ## what a GPU shows, in one table under benchmarks/results (10 minutes; ARGS="--list" names its parts)
+	$(python) -m benchmarks.gpu $(ARGS)

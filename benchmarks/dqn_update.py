@@ -6,10 +6,11 @@
 The floor is every matrix product of one update at the best rate measured for its shape in this run, a convolution's as
 the product it comes to (im2col) or as torch's own convolution, whichever is faster, plus the bytes that Adam must move
 and the images that must be read, over the bandwidth measured in this run. Ratio = floor time / update time.
+On a GPU our updates are played from graphs, as training does, and neither they nor the floor wait for launches.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -25,7 +26,8 @@ from replay import Batch, FrameReplay
 from training.memory import keep_large_blocks
 
 from .dqn_peers import INSTALL, EagerDQN, StableBaselines
-from .sac_update import best, product_ways, seconds
+from .floors import Floor, Work, product_ways
+from .timing import one_of_many
 
 ACTIONS = 4  # Breakout's
 SHAPES = {"nature": (4, 84, 84), "minatar": (4, 10, 10)}
@@ -109,15 +111,15 @@ class RecordProducts(TorchDispatchMode):
             self.products[Product(name, *shapes[name], tuple(images), tuple(weights), stride, padding)] += 1
 
 
-def convolution_ways(product: Product, device: torch.device) -> Ways:
+def convolution_ways(product: Product, device: torch.device, dtype: torch.dtype = torch.float32) -> Ways:
     """The product as torch's own convolution, or as a part of its gradient, in both orders of memory."""
     if not product.images:
         return []
     ways: Ways = []
     padding = [product.padding] * 2
     for order in (torch.contiguous_format, torch.channels_last):
-        images = torch.randn(product.images, device=device).contiguous(memory_format=order)
-        weights = torch.randn(product.weights, device=device).contiguous(memory_format=order)
+        images = torch.randn(product.images, device=device).to(dtype).contiguous(memory_format=order)
+        weights = torch.randn(product.weights, device=device).to(dtype).contiguous(memory_format=order)
         stride = [product.stride] * 2
         if product.name == "forward":
             ways.append(partial(torch.conv2d, images, weights, None, stride, padding))
@@ -127,6 +129,24 @@ def convolution_ways(product: Product, device: torch.device) -> Ways:
         rest = (None, stride, padding, [1, 1], False, [0, 0], 1, wanted)
         ways.append(partial(torch.ops.aten.convolution_backward, gradient, images, weights, *rest))
     return ways
+
+
+def dqn_floor(agent: DQN, products: Mapping[Product, int], read: float, dtype: torch.dtype = torch.float32) -> Floor:
+    """Of an update of DQN with these products, which reads so many bytes of images."""
+    parameters = sum(parameter.numel() for parameter in agent.network.parameters())
+    work = [
+        Work(
+            f"{product.name:8s} {product.rows} x {product.inner} x {product.columns}",
+            count,
+            product.flops,
+            {
+                "product": product_ways((1, product.rows, product.inner, product.columns), agent.device, dtype),
+                "convolution": convolution_ways(product, agent.device, dtype),
+            },
+        )
+        for product, count in products.items()
+    ]
+    return Floor(work, 4 * 7 * parameters + read, agent.device)  # Adam reads 4 tensors and writes 3
 
 
 def make_batches(options: Options, device: torch.device) -> Batch:
@@ -172,9 +192,8 @@ def main(options: Options) -> None:
     agent.update(batches)
     with RecordProducts() as record:
         agent.update(Batch(*(tensor[:1] for tensor in batches)))
-    parameters = sum(parameter.numel() for parameter in agent.network.parameters())
-    moved = 4 * 7 * parameters + 2 * batches.observations[0].nbytes  # Adam reads 4 tensors and writes 3
-    a, b, c = (torch.zeros(16_000_000, device=device) for _ in range(3))
+    floor = dqn_floor(agent, record.products, 2 * batches.observations[0].nbytes)
+    agent.captured.on = True  # which changes nothing on a CPU
 
     calls: dict[str, Callable[[], Any]] = {
         "update": lambda: agent.update(batches),
@@ -189,36 +208,28 @@ def main(options: Options) -> None:
             calls["Stable-Baselines3, sampled"] = partial(stable.update, options.updates)
         else:
             print(INSTALL)
-    products = {product: [float("inf"), float("inf")] for product in record.products}
-    gemms = {p: product_ways((1, p.rows, p.inner, p.columns), device) for p in products}
-    convolutions = {p: convolution_ways(p, device) for p in products}
-    times, bandwidth = dict.fromkeys(calls, float("inf")), 0.0
+    times = dict.fromkeys(calls, float("inf"))
     for _ in range(options.rounds):
         for name, call in calls.items():
-            times[name] = min(times[name], seconds(call, device) / options.updates)
-        bandwidth = max(bandwidth, 3 * a.nbytes / best([lambda: torch.add(a, b, out=c)], device))
-        for product, found in products.items():
-            found[0] = min(found[0], best(gemms[product], device))
-            found[1] = min([found[1], *(best([way], device) for way in convolutions[product])])
+            times[name] = min(times[name], one_of_many(call, device) / options.updates)
+        floor.measure()
 
     print(f"DQN update, {options.network}, batch {options.batch_size}, {options.threads} threads, {device}")
     print(f"{'product (rows x inner x columns)':40s} {'times':>5s} {'GFLOP':>6s} {'product ms':>10s} {'conv. ms':>9s}")
-    for product, (gemm, convolution) in sorted(products.items(), key=lambda item: -item[0].flops):
-        text = f"{product.name:8s} {product.rows} x {product.inner} x {product.columns}"
-        count, own = record.products[product], f"{1e3 * convolution:9.2f}" if product.images else ""
-        if product.flops > 1e6:
-            print(f"{text:40s} {count:5d} {product.flops / 1e9:6.2f} {1e3 * gemm:10.2f} {own:>9s}")
-    flops = sum(count * product.flops for product, count in record.products.items())
-    as_products = sum(count * products[product][0] for product, count in record.products.items())
-    fastest = sum(count * min(products[product]) for product, count in record.products.items())
-    traffic = moved / bandwidth
-    print(f"bytes moved {1e3 * traffic:6.2f} ms ({moved / 1e6:.0f} MB at {bandwidth / 1e9:.1f} GB/s)")
-    for name, arithmetic in (("floor", fastest), ("floor, products alone", as_products)):
-        floor = arithmetic + traffic
-        rate, share = flops / arithmetic / 1e9, floor / times["update"]
+    for each in sorted(floor.work, key=lambda work: -work.flops):
+        own = f"{1e3 * each.seconds['convolution']:9.3f}" if "convolution" in each.seconds else ""
+        if each.flops > 1e6:
+            product = 1e3 * each.seconds["product"]
+            print(f"{each.name:40s} {each.count:5d} {each.flops / 1e9:6.2f} {product:10.3f} {own:>9s}")
+    moved, bandwidth = floor.moved / 1e6, floor.bandwidth / 1e9
+    print(f"bytes moved {1e3 * floor.traffic:6.3f} ms ({moved:.0f} MB at {bandwidth:.1f} GB/s)")
+    for name, kinds in (("floor", ()), ("floor, products alone", ("product",))):
+        arithmetic = floor.arithmetic(*kinds)
+        least = arithmetic + floor.traffic
+        rate, share = floor.flops / arithmetic / 1e9, least / times["update"]
         print(
-            f"{name:28s} {1e3 * floor:6.2f} ms  {1 / floor:7.1f} updates/s  "
-            f"({flops / 1e9:.2f} GFLOP at {rate:.0f} GFLOP/s; ratio {share:.2f})"
+            f"{name:28s} {1e3 * least:6.2f} ms  {1 / least:7.1f} updates/s  "
+            f"({floor.flops / 1e9:.2f} GFLOP at {rate:.0f} GFLOP/s; ratio {share:.2f})"
         )
     for name, value in times.items():
         print(f"{name:28s} {1e3 * value:6.2f} ms  {1 / value:7.1f} updates/s")

@@ -29,7 +29,8 @@ from training.learners import LEARNERS
 from training.memory import keep_large_blocks
 from training.ranks import affordable, wanted_examples
 
-from .sac_update import best, flat_batch, seconds
+from .sac_update import flat_batch
+from .timing import best, seconds
 
 UPDATES = 1_000  # from one measurement to the next
 GROUPS = ("targets", "forward", "backward", "units", "ranks", "spectra", "norms")

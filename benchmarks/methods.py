@@ -21,7 +21,7 @@ from fire.regularizers import REGULARIZERS
 from training.memory import keep_large_blocks
 
 from .measures import Name, make_subject
-from .sac_update import best, seconds
+from .timing import best, seconds
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agents import SACSettings
+from agents import KINDS, SACSettings
 from train_sac import train
 from training.agent_run import AgentRun
 from training.beginning import Request
@@ -62,7 +62,7 @@ def test_the_usual_event_is_at_half_of_the_run_or_of_what_is_learned_where_that_
 
 
 @pytest.mark.parametrize(
-    ("agent", "preset"), [(name, preset) for name in LEARNERS for preset in LEARNERS[name].presets]
+    ("agent", "preset"), [(name, preset) for name in KINDS for preset in LEARNERS[name].presets]
 )
 def test_no_preset_has_its_event_moved(agent: str, preset: str):
     config = LEARNERS[agent].presets[preset].config

@@ -1,0 +1,160 @@
+"""What a card shows, in one table: rates, shares of floors, costs, whole loops, a JAX peer, and what is equal.
+
+    python -m benchmarks.gpu [--minutes 10] [--parts sac dqn] [--out FOLDER]
+    python -m benchmarks.gpu --device cpu --quick      tries the program where there is no GPU
+
+Each part runs in a process of its own and within its own time, so that one that fails, hangs or is killed stops no
+other; table.txt and results.json are written after each, log.txt holds what the parts said besides. docs/gpu.md says
+what the rows mean.
+"""
+
+import json
+import re
+import shlex
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+
+from fire.nearest import nearest
+from training.device import choose_device
+from training.made_with import commit, processor
+
+from .conduct import ROOT, Result, run_parts
+from .part import Part, Setting
+from .parts import PARTS
+from .table import beginning, ending, failures, part_lines, table
+
+RESULTS = "results.json"
+ENDING = 5.0  # seconds kept for what is no part
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is run, for how long, and where the results go."""
+
+    parts: tuple[str, ...] = ()
+    """Which parts, by name (--list shows them); none named: all."""
+    list: bool = False
+    """Show the parts with their limits in seconds, and run nothing."""
+    minutes: float = 10.0
+    """Of all parts together, at most; a part for which no time is left is not begun."""
+    out: Path | None = None
+    """Folder for the results; unset: benchmarks/results/CARD-DATE."""
+    device: str = "auto"
+    """auto (a GPU where there is one), cpu, cuda or cuda:N."""
+    quick: bool = False
+    """Small networks and short timings: a test of the program, whose figures say nothing."""
+    seconds: float = 1.5
+    """Of each timing."""
+    threads: int = 1
+    """CPU threads of torch in each part."""
+    jax_python: str = ""
+    """An interpreter that has jax, for the peer; unset: this one."""
+
+
+def main(options: Options) -> int:
+    """Run the parts; the exit code is 1 where something did not end well."""
+    if options.list:
+        for part in PARTS.values():
+            print(f"{part.name:12s} {part.limit:4.0f} s  {part.meaning}")
+        return 0
+    check(options)
+    until = time.monotonic() + 60 * options.minutes - ENDING
+    device = choose_device(options.device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    folder = options.out or vacant(ROOT / "benchmarks" / "results" / f"{in_file_names(name)}-{datetime.now():%Y-%m-%d}")
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = Kept(folder, begin(name, device, options))
+    print("\n".join(beginning(kept.results)), flush=True)
+    setting = Setting(
+        device=str(device), quick=options.quick, seconds=options.seconds, threads=options.threads,
+        jax_python=options.jax_python,
+    )  # fmt: skip
+    parts = [PARTS[name] for name in options.parts or PARTS]
+    run_parts(parts, setting, until, folder / "log.txt", kept.keep)
+    print("\n".join(["", *ending(kept.results), "", f"{folder / 'table.txt'}"]))
+    return 1 if failures(kept.results) else 0
+
+
+def check(options: Options) -> None:
+    """Raise ValueError, in one line, where an option makes no sense."""
+    for part in options.parts:
+        if part not in PARTS:
+            known = ", ".join(PARTS)
+            raise ValueError(f"--parts {part} given; allowed are {known}; nearest is {nearest(part, PARTS)}")
+    for name in ("minutes", "seconds", "threads"):
+        if not 0 < getattr(options, name) < 10_000:
+            raise ValueError(f"--{name} {getattr(options, name)} given; allowed is a number above 0")
+    if options.out is not None and (options.out / RESULTS).exists():
+        raise ValueError(f"--out {options.out} given, which holds results already; allowed is a folder without")
+    if options.jax_python and not Path(options.jax_python).is_file():
+        raise ValueError(f"--jax-python {options.jax_python} given; allowed is the path of a Python interpreter")
+
+
+def in_file_names(card: str) -> str:
+    """`NVIDIA H100 80GB HBM3` as h100-80gb-hbm3."""
+    return re.sub(r"[^a-z0-9]+", "-", card.lower()).strip("-").removeprefix("nvidia-")
+
+
+def vacant(folder: Path) -> Path:
+    """The folder, or the first of its name with a number behind it, that holds no results."""
+    number, found = 1, folder
+    while (found / RESULTS).exists():
+        number += 1
+        found = folder.with_name(f"{folder.name}-{number}")
+    return found
+
+
+def begin(name: str, device: torch.device, options: Options) -> dict[str, Any]:
+    """What is known before the first part."""
+    return {
+        "card": name,
+        "device": device.type,
+        "processor": processor(),
+        "torch": torch.__version__,
+        "commit": commit() or "unknown",
+        "begun": f"{datetime.now():%Y-%m-%d %H:%M}",
+        "command": shlex.join(["python", "-m", "benchmarks.gpu", *sys.argv[1:]]),
+        "quick": options.quick,
+        "parts": {},
+    }
+
+
+class Kept:
+    """The results, written after every part."""
+
+    def __init__(self, folder: Path, results: dict[str, Any]) -> None:
+        self.folder, self.results = folder, results
+        self._write()
+
+    def keep(self, part: Part, result: Result) -> None:
+        self.results["parts"][part.name] = {"meaning": part.meaning} | result
+        self._write()
+        print("\n".join(part_lines(part.name, self.results["parts"][part.name])), flush=True)
+
+    def _write(self) -> None:
+        (self.folder / RESULTS).write_text(json.dumps(self.results, indent=1) + "\n")
+        (self.folder / "table.txt").write_text(table(self.results))
+
+
+def stopped(*_: object) -> None:
+    """Leave as after an interruption, so that the part that runs is ended."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, stopped)
+    try:
+        raise SystemExit(main(tyro.cli(Options, description=__doc__)))
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

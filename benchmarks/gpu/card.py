@@ -1,0 +1,124 @@
+"""The card: versions, how fast it copies, and how fast it multiplies at our shapes."""
+
+import os
+import platform
+import subprocess
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from agents.captured import products_in
+from training.made_with import processor
+from training.made_with import versions as package_versions
+
+from ..floors import Shape
+from ..timing import Call, best_on_device, one_of_many
+from .part import NOT_A_CARD, Figures, Rows, Setting
+
+PRODUCTS: dict[
+    str, Shape
+] = {  # members, rows, inner, columns: what SAC's update multiplies, ten critics at once, and a large one
+    "critic in": (2, 256, 70, 512),
+    "critic expand": (2, 256, 512, 2048),
+    "critic contract": (2, 256, 2048, 512),
+    "critic's weight gradient": (2, 512, 256, 2048),
+    "actor expand": (1, 256, 128, 512),
+    "ten agents' critics expand": (20, 256, 512, 2048),
+    "large": (1, 8192, 8192, 8192),
+}
+DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def versions(setting: Setting, rows: Rows) -> None:
+    """Everything that a figure may depend on."""
+    rows.add("python", lambda: {"": platform.python_version()})
+    for name, version in package_versions().items():
+        rows.say(name, version)
+    rows.say("processor", f"{processor()}, {len(os.sched_getaffinity(0))} cores; torch takes {setting.threads}")
+    rows.on_a_card(setting, "card", lambda: card(setting))
+    rows.on_a_card(setting, "driver, clocks, power, MPS", state)
+
+
+def card(setting: Setting) -> Figures:
+    about = torch.cuda.get_device_properties(setting.place)
+    return {
+        "": about.name,
+        "multiprocessors": about.multi_processor_count,
+        "GiB": about.total_memory / 2**30,
+        "MB of L2": getattr(about, "L2_cache_size", 0) / 1e6,
+        "CUDA": str(torch.version.cuda),
+        "cuDNN": str(torch.backends.cudnn.version()),
+    }
+
+
+def state() -> Figures:
+    query = "--query-gpu=driver_version,clocks.sm,clocks.mem,power.limit"
+    call = ["nvidia-smi", query, "--format=csv,noheader"]
+    said = subprocess.run(call, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+    serves = "yes" if os.environ.get("CUDA_MPS_PIPE_DIRECTORY") else "no"
+    return {"": said.replace("\n", "; "), "MPS": serves}
+
+
+def copies(setting: Setting, rows: Rows) -> None:
+    """The bandwidth that floors are of, and what each small thing costs."""
+    device = setting.place
+    size = 2**22 if setting.quick else 2**32 if setting.card else 2**28
+    source = torch.randint(256, (size,), dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+
+    def bandwidth(moved: float, call: Call) -> Figures:
+        return {"GB/s": moved / best_on_device([call], device) / 1e9}
+
+    rows.add("copying, bytes read and written", lambda: bandwidth(2 * size, lambda: target.copy_(source)))
+    rows.on_a_card(setting, "from pinned memory to the card", lambda: pinned(setting, target, to_card=True))
+    rows.on_a_card(setting, "from the card to pinned memory", lambda: pinned(setting, target, to_card=False))
+    small, number = torch.zeros(71), torch.zeros(1, device=device)
+    for name, call in {
+        "starting one small kernel after another": lambda: number.add_(1),
+        "moving 71 numbers to the device": lambda: small.to(device),
+        "reading one number": lambda: number.item(),
+    }.items():
+        rows.add(name, partial(microseconds, call, device))
+
+
+def microseconds(call: Call, device: torch.device) -> Figures:
+    return {"us": 1e6 * one_of_many(call, device)}
+
+
+def pinned(setting: Setting, tensor: Tensor, to_card: bool) -> Figures:
+    host = torch.empty(min(2**28, len(tensor)), dtype=torch.uint8, pin_memory=True)
+    part = tensor[: len(host)]
+    target, source = (part, host) if to_card else (host, part)
+    taken = one_of_many(lambda: target.copy_(source, non_blocking=True), setting.place)
+    return {"GB/s": len(host) / taken / 1e9}
+
+
+def products(setting: Setting, rows: Rows) -> None:
+    """TFLOP/s of each shape; on a card without launches, since small products start more slowly than they run."""
+    rows.say("members x rows x inner x columns", "TFLOP/s, then microseconds")
+    for name, shape in PRODUCTS.items():
+        if name == "large" and not setting.card:
+            rows.say(name, NOT_A_CARD)
+        else:
+            smaller = 8 if setting.quick else 1
+            members, height, inner, width = shape
+            size = members, height // smaller, max(1, inner // smaller), width // smaller
+            rows.add(f"{name} {' x '.join(map(str, size))}", partial(product, setting, size))
+
+
+def product(setting: Setting, shape: Shape) -> Figures:
+    members, rows, inner, columns = shape
+    work = 2.0 * members * rows * inner * columns
+    found: dict[str, float | int | str] = {}
+    for precision, dtype in DTYPES.items():
+        if precision == "tf32" and not setting.card:
+            found |= {"tf32": NOT_A_CARD, "us tf32": NOT_A_CARD}
+            continue
+        left = torch.randn(members, rows, inner, device=setting.place).to(dtype)
+        right = torch.randn(members, inner, columns, device=setting.place).to(dtype)
+        out = torch.empty(members, rows, columns, device=setting.place, dtype=dtype)
+        with products_in("tf32" if precision == "tf32" else "float32"):
+            taken = best_on_device([partial(torch.bmm, left, right, out=out)], setting.place)
+        found |= {precision: work / taken / 1e12, f"us {precision}": 1e6 * taken}
+    return found

@@ -1,0 +1,120 @@
+"""What must be equal: played updates and ordinary ones bit by bit, a GPU and a CPU in float64 but for last bits."""
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from agents import DQN, SAC
+from agents.captured import Precision, products_in
+from fire import Never, NoMethod, PlasticityManager, Position, parse_method, parse_regularizer
+from fire.published import SAC as PUBLISHED
+from replay import Batch
+
+from . import subjects
+from .part import Figures, Rows, Setting
+from .subjects import Subject
+
+BLOCKS = 8  # of updates
+UPDATES = 20  # on two devices
+PRECISIONS: tuple[Precision, ...] = ("float32", "tf32")  # in which a GPU's updates are compared with a CPU's
+REGULARIZERS = ("l2-init", "weight-decay", "parseval", "spectral")
+CONTINUAL = ("cbp", "snr")  # methods that act at every step
+
+
+def equal_updates(setting: Setting, rows: Rows) -> None:
+    """Of both agents, with events between and with methods that act at every step."""
+    both = [make(setting.place, setting.quick) for make in (subjects.sac, subjects.dqn)]
+    for subject in both:
+        rows.on_a_card(setting, f"{subject.name}, played and started", partial(difference, subject))
+    for method in ("fire", "injection", *CONTINUAL):
+        name = f"SAC, played and started, with {method}"
+        rows.on_a_card(setting, name, partial(difference, both[0], method))
+    for regularizer in REGULARIZERS:
+        name = f"SAC, played and started, with {regularizer}"
+        rows.on_a_card(setting, name, partial(difference, both[0], regularizer=regularizer))
+    for subject in both:
+        name = f"{subject.name}, {UPDATES} updates, GPU and CPU"
+        rows.on_a_card(setting, f"{name}, float64", partial(apart, subject, setting.place))
+        for precision in PRECISIONS:
+            rows.on_a_card(setting, f"{name}, {precision}", partial(apart, subject, setting.place, precision))
+
+
+def difference(subject: Subject, method: str = "none", regularizer: str = "") -> Figures:
+    """Two agents after the same blocks, with an event in the middle where the method has any."""
+    states = []
+    for on in (False, True):
+        agent = subject.make(subject.device)
+        agent.captured.on = on
+        chosen = parse_method(method, PUBLISHED)
+        regularizers = [parse_regularizer(regularizer)] if regularizer else []
+        manager = PlasticityManager(agent.plastic(), chosen, Never(), regularizers)
+        call = subject.call(agent, manager)
+        for block in range(BLOCKS):
+            if block == BLOCKS // 2 + 1 and chosen.acts_at_events and not isinstance(chosen, NoMethod):
+                manager.act(Position(block, block))
+            call()
+        states.append(agent.state_dict())
+    return {"": in_words(*states)}
+
+
+def in_words(one: dict[str, Tensor], other: dict[str, Tensor]) -> str:
+    """How many tensors of two states differ."""
+    unequal = [name for name, value in one.items() if not torch.equal(value, other[name])]
+    return f"{len(unequal)} of {len(one)} tensors DIFFER ({unequal[0]})" if unequal else "equal bit by bit"
+
+
+def apart(subject: Subject, device: torch.device, precision: Precision | None = None) -> Figures:
+    """The distance between weights that were trained on two devices, in float64 unless a precision is named.
+
+    Over the distance that they were trained.
+    """
+    dtype = torch.float64 if precision is None else torch.float32
+    with products_in(precision or "float32"):
+        return distance(*(trained(subject, place, dtype) for place in (torch.device("cpu"), device)))
+
+
+def distance(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> Figures:
+    """Of weights before and after training, on two devices."""
+    (before, after), (_, theirs) = one, other
+    return {"of the distance trained": float((after - theirs).norm() / (after - before).norm())}
+
+
+def trained(subject: Subject, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """All weights before and after updates on batches and noise that are drawn on the CPU."""
+    agent, generator = made_in(subject, device, dtype), torch.Generator().manual_seed(1)
+    before = weights(agent)
+    for _ in range(UPDATES):
+        batches = subject.replay.sample(1, subject.batch_size, generator)
+        batch = Batch(*(wide(tensor[0].cpu(), dtype).to(device) for tensor in batches))
+        if isinstance(agent, SAC):
+            noise = torch.randn(2, subject.batch_size, agent.action_size, generator=generator, dtype=torch.float64)
+            agent.gradient_step(batch, noise.to(device, dtype))
+        else:
+            targets = agent.targets(Batch(*(tensor.unsqueeze(0) for tensor in batch)))[0]
+            agent.gradient_step(batch, targets)
+    return before, weights(agent)
+
+
+def made_in(subject: Subject, device: torch.device, dtype: torch.dtype) -> SAC | DQN:
+    """The agent as a CPU makes it, on a device and in a precision of its own."""
+    kept = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(dtype)
+        agent = subject.make(device)
+    finally:
+        torch.set_default_dtype(kept)
+    if isinstance(agent, DQN):  # whose images become float32
+        for network in (agent.network, agent.target_network):
+            network.encoder.register_forward_pre_hook(lambda _, given: (wide(given[0], dtype),))
+    return agent
+
+
+def wide(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """The same in this precision, whole numbers as they are."""
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
+def weights(agent: SAC | DQN) -> Tensor:
+    """All trained numbers, on the CPU."""
+    return torch.cat([one.detach().flatten().cpu() for network in agent.networks for one in network.parameters])

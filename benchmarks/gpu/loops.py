@@ -1,0 +1,125 @@
+"""Whole runs of the training scripts, stopped after a while: rates by their own log."""
+
+import math
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from training.files import read_json
+from training.lines import read_lines
+
+from .conduct import ROOT
+from .part import Figures, Rows, Setting
+
+STOPS = 15.0  # seconds in which a run that is asked to stop ends
+LATEST = STOPS + 3  # seconds before the part's end
+TINY = ("--critic-width", "16", "--actor-width", "16", "--batch-size", "16")
+
+
+def h1_walk(setting: Setting, rows: Rows) -> None:
+    """SAC at its published sizes."""
+    words = ["--env", "h1-walk", "--learning-starts", "1000", "--log-every", "500"]
+    if setting.quick:
+        words = ["--env", "h1-walk", "--learning-starts", "60", "--log-every", "50", "--steps", "400", *TINY]
+    for precision in ("float32", "tf32"):
+        name, more = f"train_sac.py --env h1-walk, {precision}", ["--precision", precision]
+        if precision == "float32":
+            rows.add(name, partial(loop, setting, "train_sac.py", [*words, *more], 12.0))
+        else:
+            rows.on_a_card(setting, name, partial(loop, setting, "train_sac.py", [*words, *more], 12.0))
+
+
+def breakout(setting: Setting, rows: Rows) -> None:
+    """DQN at its published sizes, but for a smaller replay."""
+    words = ["--env", "Breakout", "--replay-capacity", "100000", "--learning-starts", "2000", "--log-every", "1000"]
+    if setting.quick:
+        words = ["--env", "Breakout", "--replay-capacity", "1000", "--learning-starts", "40", "--log-every", "40"]
+        words += ["--steps", "120"]
+    rows.add("train_dqn.py --env Breakout, float32", partial(loop, setting, "train_dqn.py", words, 15.0))
+
+
+def loop(setting: Setting, script: str, words: Sequence[str], length: float) -> Figures:
+    """A run that is asked to stop so many seconds after its first line of learning; its rates.
+
+    Short ones, with --quick, end by themselves.
+    """
+    length = math.inf if setting.quick else length
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent) / "run"
+        never = str(10**9)
+        common = ["--device", setting.device, "--eval-every", never, "--checkpoint-every", never]
+        common += ["--eval-episodes", "1"] if script == "train_sac.py" else ["--eval-steps", "4"]
+        common += [] if setting.card else ["--threads", str(setting.threads)]
+        begun = time.monotonic()
+        run = start(script, [*words, *common, "--run-dir", str(folder)])
+        try:
+            while run.poll() is None and not updates_of(folder) and setting.left > LATEST:
+                time.sleep(0.2)
+            first = time.monotonic() - begun
+            if run.poll() is None and not updates_of(folder):
+                raise RuntimeError(f"no update was logged within {first:.0f} s")
+            while run.poll() is None and time.monotonic() < begun + first + length and setting.left > LATEST:
+                time.sleep(0.2)
+            if not (setting.quick and run.poll() == 0):
+                stop(run, script)
+        finally:
+            end(run)
+        return {"s until it learns": first} | rates_of(folder)
+
+
+def start(script: str, words: Sequence[str]) -> subprocess.Popen[bytes]:
+    """A training script, whose output goes where this part's goes."""
+    return subprocess.Popen([sys.executable, str(ROOT / script), *words], cwd=ROOT, stdin=subprocess.DEVNULL)
+
+
+def stop(run: subprocess.Popen[bytes], script: str) -> int:
+    """Asks a run to stop, and waits for it; its exit code, which says that it was stopped or had ended."""
+    run.send_signal(signal.SIGTERM)
+    code = run.wait(STOPS)
+    if code not in (0, 130):
+        raise RuntimeError(f"{script} ended with {code}; log.txt holds what it said")
+    return code
+
+
+def end(run: subprocess.Popen[bytes]) -> None:
+    """Whatever has happened."""
+    if run.poll() is None:
+        run.kill()
+        run.wait()
+
+
+def lines_of(folder: Path) -> list[dict[str, Any]]:
+    """The run's lines as far as they are written whole."""
+    path = folder / "metrics.jsonl"
+    return list(read_lines(path)) if path.exists() else []
+
+
+def updates_of(folder: Path) -> int:
+    return max((int(line.get("updates", 0)) for line in lines_of(folder)), default=0)
+
+
+def rates_of(folder: Path) -> dict[str, float | int | str]:
+    """Medians over the log's lines with learning, the first left out."""
+    lines = [line for line in lines_of(folder) if line["kind"] == "train"]
+    learning = [line for line in lines if line.get("updates_per_second", 0) > 0]
+    if not learning:
+        raise RuntimeError("no line of learning was logged in the time that was left")
+    repeat = read_json(folder / "config.json")["run"]["action_repeat"]
+    before = [line["steps_per_second"] / repeat for line in lines if line not in learning]
+    later = learning[1:] or learning
+    return {
+        "updates/s": statistics.median(line["updates_per_second"] for line in later),
+        "best": max(line["updates_per_second"] for line in later),
+        "decisions/s": statistics.median(line["steps_per_second"] for line in later) / repeat,
+        "without learning": statistics.median(before) if before else "not seen",
+        "updates": lines[-1]["updates"],
+        "cores": len(os.sched_getaffinity(0)),
+    }

@@ -1,0 +1,81 @@
+"""The JAX peer, in its own process and, where it is asked for, its own interpreter; its rows as it prints them."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import IO, cast
+
+import numpy as np
+import torch
+
+from agents import SAC
+
+from . import subjects
+from .equality import made_in
+from .part import Figures, Rows, Setting
+
+PEER = Path(__file__).with_name("jax_peer.py")
+HOW = (
+    "not installed here; for an interpreter of its own: python3 -m venv jaxenv && jaxenv/bin/pip install "
+    "'jax[cuda12]' (on a CPU: jax), and --jax-python jaxenv/bin/python"
+)
+UPDATES = 5  # beside the peer's, in float64
+
+
+def jax_rates(setting: Setting, rows: Rows) -> None:
+    """First whether it is the same update, then how fast it is."""
+    python = setting.jax_python or sys.executable
+    if subprocess.run([python, "-c", "import jax"], capture_output=True).returncode:
+        rows.say("jax", HOW)
+        return
+    rows.add(f"{UPDATES} updates beside ours, in float64", partial(beside_ours, python, setting.quick))
+    words = ["--device", setting.place.type, "--threads", str(setting.threads), "--seconds", str(setting.seconds)]
+    words += ["--quick"] if setting.quick else []
+    with subprocess.Popen([python, str(PEER), *words], stdout=subprocess.PIPE, text=True) as peer:
+        for line in cast(IO[str], peer.stdout):
+            row = json.loads(line)
+            if "says" in row:
+                rows.say(row["name"], row["says"])
+            else:
+                rows.add(row["name"], partial(dict, row["figures"]))
+    if peer.returncode:
+        raise RuntimeError(f"the peer ended with {peer.returncode}; log.txt holds what it said")
+
+
+def beside_ours(python: str, quick: bool) -> Figures:
+    """The distance between our weights and the peer's after the same updates, over the distance that they went."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "ours.npz"
+        np.savez(path, allow_pickle=False, **our_updates(quick))
+        call = [python, str(PEER), "--same", str(path), *(["--quick"] if quick else [])]
+        said = subprocess.run(call, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return cast(Figures, json.loads(said))
+
+
+def our_updates(quick: bool) -> dict[str, np.ndarray]:
+    """Weights before and after, by name, and the batches and noise between, on the CPU in float64."""
+    cpu, wide = torch.device("cpu"), torch.float64
+    subject, generator = subjects.sac(cpu, quick), torch.Generator().manual_seed(2)
+    agent = made_in(subject, cpu, wide)
+    assert isinstance(agent, SAC)
+    arrays = arrays_of(agent, "before")
+    batches = subject.replay.sample(UPDATES, subject.batch_size, generator)
+    batches = type(batches)(*(tensor.to(wide) for tensor in batches))
+    noise = torch.randn(UPDATES, 2, subject.batch_size, agent.action_size, generator=generator, dtype=wide)
+    for k in range(UPDATES):
+        agent.gradient_step(type(batches)(*(tensor[k] for tensor in batches)), noise[k])
+    arrays |= arrays_of(agent, "after")
+    return arrays | {"noise": noise.numpy()} | {name: value.numpy() for name, value in batches._asdict().items()}
+
+
+def arrays_of(agent: SAC, when: str) -> dict[str, np.ndarray]:
+    networks = {"actor": agent.actor, "critic": agent.critic, "target": agent.target_critic}
+    found = {
+        f"{when}.{network}.{name}": value.numpy().copy()
+        for network, module in networks.items()
+        for name, value in module.state_dict().items()
+    }
+    return found | {f"{when}.log_temperature": agent.log_temperature.detach().numpy().copy()}

@@ -1,0 +1,98 @@
+"""What plasticity costs: FIRE's projections, measures, and the checkpoints around them."""
+
+import copy
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import fire
+from training.checkpoint import Checkpoint, Values, write_checkpoint
+from training.durable import DurableStore
+from training.files import METRICS
+from training.progress import Progress
+
+from ..measures import UPDATES, Name, make_subject
+from ..timing import pace, seconds
+from . import subjects
+from .part import Figures, Rows, Setting
+
+EXAMPLES = 256  # that a measurement looks at
+
+
+def projections(setting: Setting, rows: Rows) -> None:
+    """`fire_` on SAC's actor and critic, by each solver."""
+    for solver in fire.SOLVERS:
+        rows.add(solver, partial(projection, setting, cast(fire.Solver, solver)))
+
+
+def projection(setting: Setting, solver: fire.Solver) -> Figures:
+    """Milliseconds of the first event and of the best of later ones, with their report; and how far they come."""
+    agent = subjects.sac(setting.place, setting.quick).make(setting.place)
+    first, best, alone = 0.0, float("inf"), float("inf")
+    for number in range(2 if setting.quick else 4):
+        modules = [copy.deepcopy(network.module) for network in agent.networks]
+        reports: list[fire.FireReport] = []
+        taken = seconds(lambda: reports.extend(fire.fire_(one, solver=solver) for one in modules), setting.place)  # noqa: B023
+        matrices = [matrix for report in reports for matrix in report.matrices]
+        if number == 0:
+            first = taken
+        else:
+            best, alone = min(best, taken), min(alone, sum(matrix.seconds for matrix in matrices))
+    return {
+        "ms, first": 1e3 * first,
+        "ms": 1e3 * best,
+        "of that projections": 1e3 * alone,
+        "worst DfI": max(matrix.deviation_after for matrix in matrices),
+        "null directions": sum(matrix.null_directions for matrix in matrices),
+    }
+
+
+def measurements(setting: Setting, rows: Rows) -> None:
+    """All measures of each agent, and with the Hessian's largest eigenvalue."""
+    names: tuple[Name, ...] = ("sac-quick", "minatar-quick") if setting.quick else ("sac", "nature")
+    for name in names:
+        rows.add(name, partial(measurement, setting, name, hessian=False))
+    for name in names:
+        rows.add(f"{name}, with the Hessian", partial(measurement, setting, name, hessian=True))
+
+
+def measurement(setting: Setting, name: Name, hessian: bool) -> Figures:
+    """Milliseconds, and as a share of the 1,000 updates between two of them."""
+    subject = make_subject(name, EXAMPLES, setting.place)
+    subject.agent.captured.on = True
+    updates = len(subject.batches.rewards)
+    update = pace(subject.update, setting.place, 0.05 if setting.quick else setting.seconds / 2).done / updates
+    call = partial(subject.measure, hessian)
+    first = seconds(call, setting.place)
+    best = min(seconds(call, setting.place) for _ in range(1 if hessian else 3))
+    share = 100 * best / (UPDATES * update)
+    return {"ms, first": 1e3 * first, "ms": 1e3 * best, f"% of {UPDATES:,} updates": share}
+
+
+def checkpoints(setting: Setting, rows: Rows) -> None:
+    """Of SAC at its published size: the agent, and what the replay has got since the checkpoint before."""
+    rows.add("the agent", partial(checkpoint_of_agent, setting))
+    count = 2_000 if setting.quick else 25_000  # those of 50,000 environment steps
+    rows.add(f"{count:,} new transitions", partial(checkpoint_of_replay, setting, count))
+
+
+def checkpoint_of_agent(setting: Setting) -> Figures:
+    """Its tensors as a checkpoint keeps them, with checksums, and flushed to the disk."""
+    agent = subjects.sac(setting.place, setting.quick).make(setting.place)
+    state = agent.state_dict()
+    size = sum(tensor.nbytes for tensor in state.values())
+    to_host = min(seconds(lambda: [tensor.cpu() for tensor in state.values()], setting.place) for _ in range(3))
+    values = Values(Progress(), {"steps": 0}, {}, {METRICS: 0})
+    checkpoint = Checkpoint(state, {}, values, ())
+    with tempfile.TemporaryDirectory() as folder:
+        write = partial(write_checkpoint, Path(folder), 0, checkpoint)
+        return {"MB": size / 1e6, "s": seconds(write, setting.place), "of that to the host": to_host}
+
+
+def checkpoint_of_replay(setting: Setting, count: int) -> Figures:
+    replay = subjects.transitions(count, setting.place)
+    to_host = min(seconds(replay.rows.cpu, setting.place) for _ in range(3))
+    with tempfile.TemporaryDirectory() as folder:
+        write = partial(replay.save, DurableStore(Path(folder)))
+        return {"MB": replay.rows.nbytes / 1e6, "s": seconds(write, setting.place), "of that to the host": to_host}

@@ -1,0 +1,78 @@
+"""The agents at their published sizes, with what they learn from; small ones with --quick."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+
+from agents import DQN, SAC, DQNSettings, SACSettings
+from fire import PlasticityManager
+from replay import FrameReplay, TransitionReplay
+
+H1_WALK = 51, 19  # observation, action
+BREAKOUT = 4  # actions
+
+
+@dataclass(frozen=True)
+class Subject:
+    """How to make an agent, and what it learns from, in blocks of so many updates."""
+
+    name: str
+    make: Callable[[torch.device], SAC | DQN]
+    replay: TransitionReplay | FrameReplay
+    updates: int
+    batch_size: int
+
+    @property
+    def device(self) -> torch.device:
+        return self.replay.device
+
+    def call(self, agent: SAC | DQN, plasticity: PlasticityManager | None = None) -> Callable[[], object]:
+        """A block of updates as training makes it: drawn on the host, read where the replay is."""
+        generator = torch.Generator().manual_seed(0)
+        return lambda: agent.update(self.replay.draw(self.updates, self.batch_size, generator), plasticity)
+
+
+def sac(device: torch.device, quick: bool) -> Subject:
+    """SAC on h1-walk, and a replay of random transitions."""
+    settings = SACSettings(critic_width=32, actor_width=16, batch_size=32) if quick else SACSettings()
+    return Subject(
+        "SAC", partial(make_sac, settings), transitions(2_000 if quick else 20_000, device), 2, settings.batch_size
+    )
+
+
+def make_sac(settings: SACSettings, device: torch.device) -> SAC:
+    return SAC(*H1_WALK, settings, seed=np.random.SeedSequence(0), device=device)
+
+
+def transitions(count: int, device: torch.device) -> TransitionReplay:
+    """Random ones of h1-walk's sizes."""
+    observation, action = H1_WALK
+    replay, random, ends = TransitionReplay(count, *H1_WALK, device), np.random.default_rng(0), np.zeros(count, bool)
+    replay.add(
+        random.normal(size=(count, observation)), np.tanh(random.normal(size=(count, action))),
+        random.uniform(size=count), random.normal(size=(count, observation)), ends, ends,
+    )  # fmt: skip
+    return replay
+
+
+def dqn(device: torch.device, quick: bool) -> Subject:
+    """DQN on Breakout, and a replay of random frames; small ones are of MinAtar's size."""
+    size, capacity = (10, 400) if quick else (84, 4_000)
+    replay = FrameReplay(capacity, 4, (1, size, size), stack=4, device=device)
+    random = np.random.default_rng(0)
+    stacks = random.integers(256, size=(9, 4, 4, size, size), dtype=np.uint8)
+    for number in range(replay.steps_held):
+        ended = (number + np.arange(4) * 97) % 500 == 0
+        actions, rewards = random.integers(BREAKOUT, size=4), np.ones(4, np.float32)
+        replay.add(stacks[number % 8], actions, rewards, stacks[number % 8 + 1], ended, ended & False)
+    # So that the target is copied between blocks here.
+    settings = DQNSettings(network="minatar" if quick else "nature", target_every=12)
+    return Subject("DQN", partial(make_dqn, settings, size), replay, 4, settings.batch_size)
+
+
+def make_dqn(settings: DQNSettings, size: int, device: torch.device) -> DQN:
+    seed = np.random.SeedSequence(0)
+    return DQN((4, size, size), BREAKOUT, settings, seed=seed, scale=1 / 255, device=device)

@@ -1,0 +1,86 @@
+"""Seconds of a call: alone, as one of many, and without what starting it from the host costs."""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import torch
+
+Call = Callable[[], Any]
+RECORDED = 0.01, 500  # a recording fills so many seconds, by so many calls at most
+WARM = 8  # calls before any is timed as one of many: more than are made before a recording
+CHUNK = 0.05  # seconds of calls between two waits
+
+
+def wait(device: torch.device) -> None:
+    """Until the device has done all that was asked of it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def seconds(call: Call, device: torch.device) -> float:
+    """Of one call, from an idle device until it is idle again."""
+    wait(device)
+    start = time.perf_counter()
+    call()
+    wait(device)
+    return time.perf_counter() - start
+
+
+def best(calls: Iterable[Call], device: torch.device, repeats: int = 3) -> float:
+    """Seconds of the fastest of several ways to do the same thing, each alone."""
+    return min(seconds(call, device) for call in calls for _ in range(repeats))
+
+
+def best_on_device(calls: Iterable[Call], device: torch.device, repeats: int = 3) -> float:
+    """The same, and on a GPU without the launch: a small kernel starts more slowly than it runs.
+
+    There each call is recorded many times in one CUDA graph, which must not wait for anything, and the graph is timed.
+    """
+    if device.type != "cuda":
+        return best(calls, device, repeats)
+    return min(_recorded(call, device, repeats) for call in calls)
+
+
+def _recorded(call: Call, device: torch.device, repeats: int) -> float:
+    stream = torch.cuda.Stream(device)
+    stream.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(stream):
+        call()  # libraries load
+        length, most = RECORDED
+        count = max(1, min(most, int(length / seconds(call, device))))
+        graph = torch.cuda.CUDAGraph()
+        graph.capture_begin()
+        for _ in range(count):
+            call()
+        graph.capture_end()
+        graph.replay()
+        return best([graph.replay], device, repeats) / count
+
+
+class Pace(NamedTuple):
+    """Of one call among many: seconds until the device has done it, and until the host has queued it."""
+
+    done: float
+    queued: float
+
+
+def pace(call: Call, device: torch.device, length: float) -> Pace:
+    """Calls one after another for about so many seconds, with few waits between."""
+    for _ in range(WARM):
+        call()
+    chunk = max(1, int(min(CHUNK, length) / max(seconds(call, device), 1e-7)))
+    calls, queued, begun = 0, 0.0, time.perf_counter()
+    while calls == 0 or time.perf_counter() - begun < length:
+        now = time.perf_counter()
+        for _ in range(chunk):
+            call()
+        queued += time.perf_counter() - now
+        wait(device)
+        calls += chunk
+    return Pace((time.perf_counter() - begun) / calls, queued / calls)
+
+
+def one_of_many(call: Call, device: torch.device) -> float:
+    """Seconds of a call as training makes it: on a GPU, one of many that are queued; on a CPU, one."""
+    return pace(call, device, 0.2).done if device.type == "cuda" else seconds(call, device)

@@ -1,0 +1,190 @@
+"""The benchmarks that a card fills in, as far as a CPU can try them: each part."""
+
+import importlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from agents import SAC, SACSettings
+from benchmarks.floors import RecordProducts, sac_floor
+from benchmarks.gpu import card, equality, loops, peer, plasticity, processes, resume, subjects, updates
+from benchmarks.gpu.conduct import read_rows
+from benchmarks.gpu.part import NOT_A_CARD, Rows, Setting
+from benchmarks.gpu.parts import PARTS
+from benchmarks.timing import WARM, pace
+from replay import Batch
+
+CPU = torch.device("cpu")
+QUICK = Setting(quick=True, seconds=0.1, limit=280)
+PATIENT = replace(QUICK, limit=1_500)  # for whole runs, which a busy machine makes slow
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Small networks on two threads spend their time waiting for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+# Parts
+
+
+def rows_of(find: Callable[[Setting, Rows], None], setting: Setting, folder: Path) -> dict[str, Any]:
+    """What a part finds, by the rows' names; no row may hold an error."""
+    rows = Rows(folder / "rows")
+    find(replace(setting, begun=time.monotonic()), rows)
+    found = read_rows(rows.path)
+    assert not [row for row in found if "error" in row]
+    return {row["name"]: row.get("figures", row.get("says")) for row in found}
+
+
+def test_every_part_of_the_table_is_there():
+    assert len(PARTS) > 10
+    for name, part in PARTS.items():
+        module, _, function = part.entry.partition(":")
+        assert callable(getattr(importlib.import_module(module), function)), name
+
+
+def test_versions_copies_and_products(tmp_path: Path):
+    found = rows_of(card.versions, QUICK, tmp_path)
+    assert found["torch"] == torch.__version__
+    assert found["card"] == NOT_A_CARD
+    found = rows_of(card.copies, QUICK, tmp_path)
+    assert found["copying, bytes read and written"]["GB/s"] > 0
+    assert found["from pinned memory to the card"] == NOT_A_CARD
+    found = rows_of(card.products, QUICK, tmp_path)
+    assert found["large"] == NOT_A_CARD
+    expand = found["critic expand 2 x 32 x 64 x 256"]
+    assert expand["tf32"] == NOT_A_CARD
+    assert expand["float32"] * expand["us float32"] == pytest.approx(2 * 2 * 32 * 64 * 256 / 1e6)
+
+
+@pytest.mark.parametrize("find", [updates.sac_rates, updates.dqn_rates])
+def test_rates_of_updates_name_their_share_of_the_floor(find: Any, tmp_path: Path):
+    found = rows_of(find, QUICK, tmp_path)
+    floor, started = found["floor, float32"], found["started, float32"]
+    assert started["of the floor"] == pytest.approx(started["updates/s"] / floor["updates/s"])
+    assert 0 < started["of the floor"] < 1
+    assert started["us until queued"] <= started["us until done"]
+    assert found["compiled, float32"]["updates/s"] > 0
+    assert {found[f"played, {precision}"] for precision in ("float32", "tf32")} == {NOT_A_CARD}
+
+
+def test_costs_of_projections_and_checkpoints(tmp_path: Path):
+    found = rows_of(plasticity.projections, QUICK, tmp_path)
+    assert found.keys() == {"newton-schulz", "polar-express", "exact"}
+    assert found["exact"]["worst DfI"] < 1e-9
+    found = rows_of(plasticity.checkpoints, QUICK, tmp_path)
+    agent = subjects.sac(CPU, quick=True).make(CPU)
+    assert found["the agent"]["MB"] == pytest.approx(sum(value.nbytes for value in agent.state_dict().values()) / 1e6)
+
+
+def test_equality_says_that_it_needs_a_card(tmp_path: Path):
+    assert set(rows_of(equality.equal_updates, QUICK, tmp_path).values()) == {NOT_A_CARD}
+
+
+@pytest.mark.slow
+def test_measures(tmp_path: Path):
+    found = rows_of(plasticity.measurements, QUICK, tmp_path)
+    assert all(row["ms"] > 0 for row in found.values())
+    assert found["sac-quick, with the Hessian"]["ms"] > found["sac-quick"]["ms"]
+
+
+@pytest.mark.slow
+def test_several_processes(tmp_path: Path):
+    found = rows_of(processes.together, QUICK, tmp_path)
+    two = found["2 processes, float32"]
+    assert two["updates/s in all"] == pytest.approx(two["slowest"] + two["fastest"])
+
+
+@pytest.mark.slow
+def test_whole_loops(tmp_path: Path):
+    for find in (loops.h1_walk, loops.breakout):
+        found = rows_of(find, PATIENT, tmp_path)
+        assert next(iter(found.values()))["updates/s"] > 0
+
+
+@pytest.mark.slow
+def test_runs_stopped_and_resumed_are_equal(tmp_path: Path):
+    found = rows_of(resume.repeated_runs, PATIENT, tmp_path)
+    assert len(found) == 2
+    for row in found.values():
+        assert isinstance(row["stopped at step"], int)
+        assert row["run again"] == row["stopped and resumed"] == "equal bit by bit"
+
+
+# What the parts lean on
+
+
+@pytest.mark.parametrize("method", ["none", "fire", "cbp"])
+def test_equal_agents_are_found_equal_and_others_are_not(method: str):
+    subject = subjects.sac(CPU, quick=True)
+    assert equality.difference(subject, method) == {"": "equal bit by bit"}
+    made = []
+
+    def make(device: torch.device) -> SAC:
+        made.append(subject.make(device))
+        agent = made[-1]
+        assert isinstance(agent, SAC)
+        agent.log_temperature.data += 0.1 * len(made)
+        return agent
+
+    assert "DIFFER" in str(equality.difference(replace(subject, make=make), method)[""])
+
+
+@pytest.mark.parametrize("make", [subjects.sac, subjects.dqn])
+def test_two_devices_are_compared_in_float64(make: Any):
+    subject = make(CPU, True)
+    before, after = equality.trained(subject, CPU, torch.float64)
+    assert before.dtype == after.dtype == torch.float64
+    assert not torch.equal(before, after)
+    assert equality.apart(subject, CPU) == {"of the distance trained": 0.0}
+
+
+def test_a_distance_is_over_the_distance_trained():
+    before, after, theirs = torch.zeros(2), torch.tensor([3.0, 4.0]), torch.tensor([3.0, 4.5])
+    assert equality.distance((before, after), (before, theirs)) == {"of the distance trained": pytest.approx(0.1)}
+
+
+def test_the_floor_counts_the_products_that_arithmetic_says():
+    settings = SACSettings(critic_width=32, actor_width=16, batch_size=32)
+    agent = subjects.make_sac(settings, CPU)
+    batch = subjects.transitions(100, CPU).sample(1, 32, torch.Generator().manual_seed(0))
+    with RecordProducts() as record:
+        agent.update(Batch(*batch))
+    assert sac_floor(agent, record.shapes).flops == settings.size((51,), 19).operations
+
+
+def test_pace_counts_every_call():
+    calls = []
+
+    def call() -> None:
+        calls.append(1)
+        time.sleep(0.01)
+
+    taken = pace(call, CPU, 0.2)
+    assert 0.01 < taken.queued <= taken.done < 0.1
+    assert len(calls) > WARM + 2
+
+
+def test_the_peer_says_how_to_get_jax(tmp_path: Path):
+    absent = tmp_path / "python"
+    absent.write_text("#!/bin/sh\nexit 1\n")
+    absent.chmod(0o700)
+    found = rows_of(peer.jax_rates, replace(QUICK, jax_python=str(absent)), tmp_path)
+    assert "pip install" in found["jax"]
+
+
+def test_the_peer_makes_the_same_updates():
+    pytest.importorskip("jax")
+    found = peer.beside_ours(sys.executable, quick=True)
+    assert len(found) == 4
+    assert all(isinstance(value, float) and value < 1e-9 for value in found.values())

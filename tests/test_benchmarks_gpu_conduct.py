@@ -1,0 +1,181 @@
+"""The benchmarks that a card fills in: how their parts are kept apart, the table, and the command."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.gpu.__main__ import Options, main
+from benchmarks.gpu.conduct import ROOT, run_parts
+from benchmarks.gpu.part import Part, Rows, Setting
+from benchmarks.gpu.parts import PARTS
+from benchmarks.gpu.table import NO_CARD, failures, table
+
+QUICK = Setting(quick=True, seconds=0.1)
+
+
+# Kept apart
+
+
+def works(setting: Setting, rows: Rows) -> None:
+    rows.add("one", lambda: {"figure": 1.5})
+    rows.add("two", lambda: {"figure": 1 / 0})
+    rows.add("three", lambda: {"figure": 2.5})
+
+
+def raises(setting: Setting, rows: Rows) -> None:
+    rows.say("before", "kept")
+    raise ValueError("what went wrong")
+
+
+def hangs(setting: Setting, rows: Rows) -> None:
+    rows.say("before", "kept")
+    (ROOT / setting.jax_python).write_text(str(subprocess.Popen(["sleep", "600"]).pid))
+    time.sleep(600)
+
+
+def is_killed(setting: Setting, rows: Rows) -> None:
+    rows.say("before", "kept")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def results_of(parts: list[Part], setting: Setting, seconds: float, folder: Path) -> dict[str, Any]:
+    """What is kept of each part, all of them within so many seconds."""
+    kept: dict[str, Any] = {}
+
+    def keep(part: Part, found: Any) -> None:
+        kept[part.name] = found
+
+    run_parts(parts, setting, time.monotonic() + seconds, folder / "log.txt", keep)
+    return kept
+
+
+def test_a_part_that_raises_hangs_or_is_killed_stops_no_other(tmp_path: Path):
+    kinds = [raises, hangs, is_killed, works]
+    parts = [Part(kind.__name__, "tried", 60, f"tests.test_benchmarks_gpu_conduct:{kind.__name__}") for kind in kinds]
+    parts[1] = replace(parts[1], limit=20)
+    kept: dict[str, Any] = {}
+    child = tmp_path / "child"
+    setting = replace(QUICK, jax_python=str(child))
+    run_parts(
+        parts,
+        setting,
+        time.monotonic() + 200,
+        tmp_path / "log.txt",
+        lambda part, found: kept.update({part.name: found}),
+    )
+    assert kept["raises"]["error"] == "ValueError: what went wrong"
+    assert kept["hangs"]["error"].startswith("stopped after 20 s, in test_benchmarks_gpu_conduct.py:")
+    assert kept["is_killed"]["error"] == "killed by SIGKILL"
+    assert all(kept[kind.__name__]["rows"] == [{"name": "before", "says": "kept"}] for kind in kinds[:3])
+    one, two, three = kept["works"]["rows"]
+    assert (one["figures"], three["figures"]) == ({"figure": 1.5}, {"figure": 2.5})
+    assert two["error"] == "ZeroDivisionError: division by zero"
+    assert "error" not in kept["works"]
+    assert not alive(int(child.read_text())), "what a stopped part had started is ended with it"
+
+
+def alive(process: int) -> bool:
+    state = Path(f"/proc/{process}/stat")
+    return state.exists() and state.read_text().split()[2] != "Z"
+
+
+def test_a_part_is_not_begun_without_time(tmp_path: Path):
+    kept: dict[str, Any] = {}
+    part = Part("late", "tried", 60, "tests.test_benchmarks_gpu_conduct:works")
+    run_parts(
+        [part], QUICK, time.monotonic() + 1, tmp_path / "log.txt", lambda one, found: kept.update({one.name: found})
+    )
+    assert "not begun" in kept["late"]["error"]
+
+
+# The table and the command
+
+
+RESULTS: dict[str, Any] = {
+    "card": "NVIDIA X1", "device": "cuda", "processor": "two cores", "torch": "2.11.0", "commit": "abc", "quick": False,
+    "begun": "2026-01-02 03:04", "command": "python -m benchmarks.gpu",
+    "parts": {
+        "sac": {
+            "meaning": "updates", "seconds": 31.4,
+            "rows": [
+                {"name": "started, float32", "figures": {"updates/s": 115.23, "of the floor": 0.0234}},
+                {"name": "played, float32", "figures": {"updates/s": 12345.6, "of the floor": 0.5}},
+                {"name": "compiled, float32", "error": "RuntimeError: no compiler"},
+                {"name": "card", "figures": {"": "NVIDIA X1", "GiB": 79.6}},
+            ],
+        },
+        "dqn": {"meaning": "others", "seconds": 90.0, "rows": [], "error": "stopped after 90 s"},
+    },
+}  # fmt: skip
+
+
+def test_the_table_from_its_results():
+    width = " " * 48
+    assert table(RESULTS).splitlines() == [
+        "NVIDIA X1, two cores, torch 2.11.0, commit abc",
+        "2026-01-02 03:04, python -m benchmarks.gpu",
+        "",
+        "== sac: updates (31 s)",
+        f"{width}  updates/s  of the floor",
+        f"{'started, float32':48s}      115.2        0.0234",
+        f"{'played, float32':48s}     12,346           0.5",
+        f"{'compiled, float32':48s} ERROR: RuntimeError: no compiler",
+        f"{'card':48s} NVIDIA X1, 79.6 GiB",
+        "",
+        "== dqn: others (90 s)",
+        "ERROR: stopped after 90 s",
+        "",
+        "2 of the above did not end well:",
+        "  sac, compiled, float32: RuntimeError: no compiler",
+        "  dqn: stopped after 90 s",
+    ]
+    assert NO_CARD in table(RESULTS | {"device": "cpu"}).splitlines()
+    assert len(failures(RESULTS)) == 2
+
+
+def command(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks.gpu", *words], cwd=ROOT, capture_output=True, text=True, timeout=200
+    )
+
+
+def test_the_command_writes_a_table_and_the_figures_beside_it(tmp_path: Path):
+    out = tmp_path / "found"
+    said = command("--device", "cpu", "--quick", "--parts", "card", "--out", str(out))
+    assert (said.returncode, said.stderr) == (0, "")
+    results = json.loads((out / "results.json").read_text())
+    assert results["device"] == "cpu"
+    assert results["parts"]["card"]["rows"]
+    assert (out / "table.txt").read_text() == table(results)
+    assert NO_CARD in said.stdout
+    said = command("--device", "cpu", "--out", str(out))
+    assert said.returncode == 2
+    assert "holds results already" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (Options(parts=("sax",)), "--parts sax given; allowed are .*; nearest is sac"),
+        (Options(minutes=0.0), "--minutes 0.0 given"),
+        (Options(device="tpu"), "--device 'tpu' given"),
+        (Options(jax_python="/nowhere"), "--jax-python /nowhere given"),
+    ],
+)
+def test_what_makes_no_sense_is_said_in_one_line(options: Options, message: str):
+    with pytest.raises(ValueError, match=message):
+        main(options)
+
+
+def test_parts_are_listed_with_their_limits(capsys: pytest.CaptureFixture[str]):
+    assert main(Options(list=True)) == 0
+    for line, part in zip(capsys.readouterr().out.splitlines(), PARTS.values(), strict=True):
+        assert line.split()[:2] == [part.name, f"{part.limit:.0f}"]
