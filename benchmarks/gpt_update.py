@@ -30,7 +30,8 @@ from torch.nn import functional
 from agents.language import GPT, GPTName, GPTSizes, adamw_grouped, gpt_size, gpt_sizes, make_gpt
 from training.memory import keep_large_blocks
 
-from .sac_update import RecordProducts, Shape, product_ways, wait
+from .floors import RecordProducts, Shape, product_ways
+from .timing import wait
 
 NANOGPT = "for nanoGPT beside it: git clone https://github.com/karpathy/nanoGPT, and --nanogpt nanoGPT"
 BLOCK = 64  # rows

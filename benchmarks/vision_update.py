@@ -25,7 +25,8 @@ from data import IMAGE_SETS, Images, ImageSet, PhasedImages, continual
 from training.memory import keep_large_blocks
 
 from .dqn_update import RecordProducts, convolution_ways
-from .sac_update import best, product_ways, seconds
+from .floors import Floor, Work, product_ways
+from .timing import one_of_many
 
 SET = {"resnet18": "cifar10", "vit-tiny": "cifar100", "vgg16": "tinyimagenet", "small": "fashion"}
 IMAGES = 2_000  # made up
@@ -103,19 +104,22 @@ def main(options: Options) -> None:
         "update, with its batch": lambda: update(stream.batch(next(numbers))),
         "plain loop, DataLoader": partial(plain_update, module, torch.optim.Adam(module.parameters()), loader, device),
     }
-    products = dict.fromkeys(record.products, float("inf"))
-    ways = {
-        each: [*product_ways((1, each.rows, each.inner, each.columns), device), *convolution_ways(each, device)]
-        for each in products
-    }
-    times = dict.fromkeys(calls, float("inf"))
+    works = [
+        Work(
+            each.name, count, each.flops,
+            {
+                "product": product_ways((1, each.rows, each.inner, each.columns), device),
+                "convolution": convolution_ways(each, device),
+            },
+        )
+        for each, count in record.products.items()
+    ]  # fmt: skip
+    least, times = Floor(works, 0.0, device), dict.fromkeys(calls, float("inf"))
     for _ in range(options.rounds):
         for name, call in calls.items():
-            times[name] = min(times[name], seconds(call, device))
-        for product in products:
-            products[product] = min(products[product], best(ways[product], device))
-    floor = sum(count * products[product] for product, count in record.products.items())
-    flops = sum(count * product.flops for product, count in record.products.items())
+            times[name] = min(times[name], one_of_many(call, device))
+        least.measure()
+    floor, flops = least.arithmetic(), least.flops
     print(f"{options.network}, images {facts.shape}, batch {options.batch_size}, {options.threads} threads, {device}")
     rate = f"{flops / 1e9:.1f} GFLOP at {flops / floor / 1e9:.0f} GFLOP/s"
     print(f"{'floor of the products':28s} {1e3 * floor:8.1f} ms  {options.batch_size / floor:7.1f} images/s  ({rate})")

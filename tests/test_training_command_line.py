@@ -61,9 +61,7 @@ def test_the_usual_event_is_at_half_of_the_run_or_of_what_is_learned_where_that_
     assert bool(said) == (steps == 10_000)
 
 
-@pytest.mark.parametrize(
-    ("agent", "preset"), [(name, preset) for name in KINDS for preset in LEARNERS[name].presets]
-)
+@pytest.mark.parametrize(("agent", "preset"), [(name, preset) for name in KINDS for preset in LEARNERS[name].presets])
 def test_no_preset_has_its_event_moved(agent: str, preset: str):
     config = LEARNERS[agent].presets[preset].config
     assert config.altered(reinit="fire").resolved().run.reinit_at == (config.run.steps // 2,)
