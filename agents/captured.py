@@ -54,11 +54,10 @@ class _Kind:
 class Captured:
     """Plays calls of one kind, such as blocks of so many updates, from a graph for each kind."""
 
-    def __init__(self, device: torch.device, generators: Iterable[torch.Generator] = ()) -> None:
+    def __init__(self, device: torch.device) -> None:
         self.on = False  # set to true by who wants it; nothing changes where the device is no GPU
         self.precision: Precision = "float32"
         self.device = device
-        self.generators = [generator for generator in generators if generator.device.type == "cuda"]
         self._kinds: dict[Hashable, _Kind] = {}
         self._stream: torch.cuda.Stream | None = None
         self._said = False
@@ -88,8 +87,8 @@ class Captured:
         """What `call` returns for these inputs.
 
         `kind` names what distinguishes calls besides the shapes of their inputs, and `structure` gives the objects that
-        a recording leans on, such as the trained parameters: once one is another, the kind is recorded anew. Where
-        nothing is recorded it is not asked.
+        a recording leans on, such as the trained parameters and the random streams that are drawn from: once one is
+        another, the kind is recorded anew. Where nothing is recorded it is not asked.
         """
         if self.device.type != "cuda":
             return call(*inputs)
@@ -107,7 +106,8 @@ class Captured:
             held.made[shapes] += 1
             if held.made[shapes] <= WARM_UP:
                 return self._aside(call, inputs)
-            recording = held.recordings[shapes] = self._record(call, inputs)
+            generators = [one for one in held.structure if isinstance(one, torch.Generator)]
+            recording = held.recordings[shapes] = self._record(call, inputs, generators)
         result: Result = recording.play(inputs)
         return result
 
@@ -123,13 +123,16 @@ class Captured:
             result.record_stream(now)
         return result
 
-    def _record(self, call: Callable[..., Tensor | None], inputs: Sequence[Tensor]) -> _Recording:
+    def _record(
+        self, call: Callable[..., Tensor | None], inputs: Sequence[Tensor], generators: Iterable[torch.Generator]
+    ) -> _Recording:
         """Records the call without running it. Its random numbers go on from where the generators are at each play."""
         static = tuple(tensor.clone(memory_format=torch.contiguous_format) for tensor in inputs)
         torch.cuda.synchronize(self.device)
         graph = torch.cuda.CUDAGraph()
-        for generator in self.generators:
-            graph.register_generator_state(generator)
+        for generator in generators:
+            if generator.device.type == "cuda":
+                graph.register_generator_state(generator)
         with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
             output = call(*static)
         return _Recording(graph, static, output)

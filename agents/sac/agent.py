@@ -81,7 +81,7 @@ class SAC(SavedAgent):
             target=self.target_critic,
         )
         self.networks = (self.trained_actor, self.trained_critic)
-        self.captured = Captured(self.device, self.generators.values())
+        self.captured = Captured(self.device)
         self.from_host = FromHost(self.captured)
 
     # Acting
