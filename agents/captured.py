@@ -9,7 +9,7 @@ On a CPU, or where `on` is false, every call is an ordinary one.
 import operator
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from fire import PlasticityManager
 from replay import Batch, Drawn
 
-Precision = Literal["float32", "tf32"]
+Precision = Literal["float32", "tf32", "bfloat16"]
 WARM_UP = 3  # ordinary calls of a kind before it is recorded
 Result = TypeVar("Result", bound=Tensor | None)
 Structure: TypeAlias = Callable[[], Sequence[Any]]
@@ -61,6 +61,15 @@ class Captured:
         self._kinds: dict[Hashable, _Kind] = {}
         self._stream: torch.cuda.Stream | None = None
         self._said = False
+
+    def mixed(self) -> AbstractContextManager[Any]:
+        """Within, products and convolutions are of bfloat16 if that is wanted: for the losses of updates.
+
+        Weights are rounded anew at each product: copies that are kept would not follow steps that are played.
+        """
+        if self.precision != "bfloat16":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False)
 
     @property
     def records(self) -> bool:
@@ -142,7 +151,7 @@ class Captured:
 def products_in(precision: Precision) -> Iterator[None]:
     """Products and convolutions within are of this precision on a GPU, and convolutions repeat bit by bit.
 
-    What lies outside stays as it was: projections and measures never see tf32.
+    What lies outside stays as it was: projections and measures never see tf32. Of bfloat16 are the losses alone.
     """
     products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
     before = products.allow_tf32, convolutions.allow_tf32, convolutions.deterministic

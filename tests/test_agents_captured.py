@@ -95,7 +95,7 @@ def test_products_have_the_precision_that_is_asked_for_only_within() -> None:
         with pytest.raises(KeyError):
             fail_within(precision, seen)
         assert switches() == before
-    assert seen == [[True, True, True], [False, False, True]]
+    assert seen == [[False, False, True], [True, True, True], [False, False, True]]
 
 
 def test_from_the_host_and_back_without_a_gpu() -> None:

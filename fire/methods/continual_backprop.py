@@ -108,9 +108,10 @@ class ContinualBackprop(Method):
     def _observe(self, network: MethodNetwork, layer: HiddenLayer) -> None:
         activations = network.activations[layer.name]
         length = outgoing_length(network.module, layer)
-        network.memory[f"{layer.name}.utility"].lerp_(activations.abs().mean(-1) * length, 1 - self.decay)
+        means = activations.abs().mean(-1, dtype=length.dtype)  # activations may be of less precision than weights
+        network.memory[f"{layer.name}.utility"].lerp_(means * length, 1 - self.decay)
         if self.biases == "correct":
-            network.memory[f"{layer.name}.mean"].lerp_(activations.mean(-1), 1 - self.decay)
+            network.memory[f"{layer.name}.mean"].lerp_(activations.mean(-1, dtype=length.dtype), 1 - self.decay)
 
     def _due(self, network: MethodNetwork, layer: HiddenLayer, age: Tensor) -> Tensor:
         """How many units to replace now, of each member as many: fractions add up, and stay below one."""
