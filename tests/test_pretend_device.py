@@ -185,3 +185,19 @@ def test_what_is_played_is_what_would_have_been_done(
         assert torch.equal(value, states[1][name]), name
     assert figures[0] == figures[1]
     assert ("=" not in text) or any(figures[0].values()), "units were replaced"
+
+
+@pytest.mark.parametrize("make", [sac, dqn])
+def test_what_is_played_in_bfloat16_is_what_would_have_been_done(make: Callable[[], SAC | DQN]) -> None:
+    states = []
+    for plays in (False, True):
+        torch.manual_seed(0)
+        agent = make()
+        if plays:
+            agent.captured = Recorded()
+            agent.captured.mixed = lambda: torch.autocast("cpu", torch.bfloat16, cache_enabled=False)  # type: ignore[method-assign]
+        agent.captured.precision = "bfloat16"
+        for _, batch in zip(range(WARM_UP + 4), blocks(agent), strict=False):
+            agent.update(batch)
+        states.append(agent.state_dict())
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
