@@ -9,7 +9,7 @@ On a CPU, or where `on` is false, every call is an ordinary one.
 import operator
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from fire import PlasticityManager
 from replay import Batch, Drawn
 
-Precision = Literal["float32", "tf32"]
+Precision = Literal["float32", "tf32", "bfloat16"]
 WARM_UP = 3  # ordinary calls of a kind before it is recorded
 Result = TypeVar("Result", bound=Tensor | None)
 Structure: TypeAlias = Callable[[], Sequence[Any]]
@@ -54,14 +54,22 @@ class _Kind:
 class Captured:
     """Plays calls of one kind, such as blocks of so many updates, from a graph for each kind."""
 
-    def __init__(self, device: torch.device, generators: Iterable[torch.Generator] = ()) -> None:
+    def __init__(self, device: torch.device) -> None:
         self.on = False  # set to true by who wants it; nothing changes where the device is no GPU
         self.precision: Precision = "float32"
         self.device = device
-        self.generators = [generator for generator in generators if generator.device.type == "cuda"]
         self._kinds: dict[Hashable, _Kind] = {}
         self._stream: torch.cuda.Stream | None = None
         self._said = False
+
+    def mixed(self) -> AbstractContextManager[Any]:
+        """Within, products and convolutions are of bfloat16 if that is wanted: for the losses of updates.
+
+        Weights are rounded anew at each product: copies that are kept would not follow steps that are played.
+        """
+        if self.precision != "bfloat16":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False)
 
     @property
     def records(self) -> bool:
@@ -88,8 +96,8 @@ class Captured:
         """What `call` returns for these inputs.
 
         `kind` names what distinguishes calls besides the shapes of their inputs, and `structure` gives the objects that
-        a recording leans on, such as the trained parameters: once one is another, the kind is recorded anew. Where
-        nothing is recorded it is not asked.
+        a recording leans on, such as the trained parameters and the random streams that are drawn from: once one is
+        another, the kind is recorded anew. Where nothing is recorded it is not asked.
         """
         if self.device.type != "cuda":
             return call(*inputs)
@@ -107,7 +115,8 @@ class Captured:
             held.made[shapes] += 1
             if held.made[shapes] <= WARM_UP:
                 return self._aside(call, inputs)
-            recording = held.recordings[shapes] = self._record(call, inputs)
+            generators = [one for one in held.structure if isinstance(one, torch.Generator)]
+            recording = held.recordings[shapes] = self._record(call, inputs, generators)
         result: Result = recording.play(inputs)
         return result
 
@@ -123,13 +132,16 @@ class Captured:
             result.record_stream(now)
         return result
 
-    def _record(self, call: Callable[..., Tensor | None], inputs: Sequence[Tensor]) -> _Recording:
+    def _record(
+        self, call: Callable[..., Tensor | None], inputs: Sequence[Tensor], generators: Iterable[torch.Generator]
+    ) -> _Recording:
         """Records the call without running it. Its random numbers go on from where the generators are at each play."""
         static = tuple(tensor.clone(memory_format=torch.contiguous_format) for tensor in inputs)
         torch.cuda.synchronize(self.device)
         graph = torch.cuda.CUDAGraph()
-        for generator in self.generators:
-            graph.register_generator_state(generator)
+        for generator in generators:
+            if generator.device.type == "cuda":
+                graph.register_generator_state(generator)
         with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
             output = call(*static)
         return _Recording(graph, static, output)
@@ -139,7 +151,7 @@ class Captured:
 def products_in(precision: Precision) -> Iterator[None]:
     """Products and convolutions within are of this precision on a GPU, and convolutions repeat bit by bit.
 
-    What lies outside stays as it was: projections and measures never see tf32.
+    What lies outside stays as it was: projections and measures never see tf32. Of bfloat16 are the losses alone.
     """
     products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
     before = products.allow_tf32, convolutions.allow_tf32, convolutions.deterministic
@@ -159,7 +171,7 @@ class FromHost:
 
     def __init__(self, captured: Captured) -> None:
         self.captured = captured
-        self._pinned: dict[Hashable, tuple[Tensor, Tensor]] = {}  # of the input: on the host, and on the device
+        self._sent: dict[Hashable, tuple[Tensor, Tensor]] = {}  # on the host, and on the device
         self._results: dict[Hashable, Tensor] = {}
         self._taken: torch.cuda.Event | None = None
 
@@ -171,29 +183,41 @@ class FromHost:
         structure: Structure = tuple,
     ) -> np.ndarray:
         """What `call` returns for the array, as an array that stays the caller's; empty where it returns nothing."""
-        captured = self.captured
-        if not captured.records:
-            result = captured(call, (torch.as_tensor(array, device=captured.device),), kind, structure)
-            return NOTHING if result is None else result.cpu().numpy()
+        result = self.captured(call, (self._send(array),), kind, structure)
+        return NOTHING if result is None else self._fetch(result, kind)
+
+    def _send(self, array: np.ndarray) -> Tensor:
+        """The array on the device. What was sent last is not sent again: one observes, then acts."""
+        device = self.captured.device
+        if device.type == "cpu":
+            return torch.as_tensor(array)
         given = torch.from_numpy(np.ascontiguousarray(array))
-        key = (kind, given.shape, given.dtype)
-        if key not in self._pinned:
-            self._pinned[key] = (
-                torch.empty_like(given).pin_memory(), torch.empty_like(given, device=captured.device)
-            )  # fmt: skip
-        pinned, moved = self._pinned[key]
-        self._taken = self._taken or torch.cuda.Event()
-        self._taken.synchronize()  # until then the last copy may still be reading
-        pinned.copy_(given)
-        moved.copy_(pinned, non_blocking=True)
-        self._taken.record()
-        result = captured(call, (moved,), kind, structure)
-        if result is None:
-            return NOTHING
+        key = given.shape, given.dtype
+        if key in self._sent:
+            kept, moved = self._sent[key]
+            if torch.equal(kept, given):
+                return moved
+            if self._taken is not None:
+                self._taken.synchronize()  # until then the last copy may still be reading
+        else:
+            kept = torch.empty_like(given, pin_memory=device.type == "cuda")
+            self._sent[key] = kept, torch.empty_like(given, device=device)
+        kept, moved = self._sent[key]
+        kept.copy_(given)
+        moved.copy_(kept, non_blocking=True)
+        if device.type == "cuda":
+            self._taken = self._taken or torch.cuda.Event()
+            self._taken.record()
+        return moved
+
+    def _fetch(self, result: Tensor, kind: Hashable) -> np.ndarray:
+        if result.device.type != "cuda":
+            return result.cpu().numpy()
+        key = kind, result.shape, result.dtype
         if key not in self._results:
-            self._results[key] = torch.empty_like(result, device="cpu").pin_memory()
+            self._results[key] = torch.empty_like(result, device="cpu", pin_memory=True)
         self._results[key].copy_(result, non_blocking=True)
-        torch.cuda.current_stream(captured.device).synchronize()
+        torch.cuda.current_stream(result.device).synchronize()
         return self._results[key].numpy().copy()
 
 

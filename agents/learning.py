@@ -112,7 +112,8 @@ class SavedAgent:
         groups = [group for network in self.networks for group in network.optimizer.param_groups]
         constants = [value for group in groups for name, value in group.items() if name != "params"]
         parameters = [parameter for network in self.networks for parameter in network.parameters]
-        return [*parameters, *constants, plasticity, None if plasticity is None else plasticity.structure]
+        methods = [] if plasticity is None else [plasticity, plasticity.structure, *plasticity.generators]
+        return [*parameters, *constants, *self.generators.values(), *methods]
 
     def _tensors(self) -> dict[str, Tensor]:
         return dict(pair for network in self.networks for pair in network.tensors()) | dict(self.other_tensors())

@@ -20,6 +20,7 @@ from .report import Snapshot, clock
 from .schedule import Position, Schedule
 from .soundness import refuse_foreign_targets, refuse_unsound
 from .spelling import spell
+from .streams import has_moved, restore_generator, stream_of
 from .told import Told, refuse_idle_schedule
 from .trial import Rehearsal, check, try_methods, warn_of
 from .trigger import Trigger
@@ -83,7 +84,7 @@ class PlasticityManager(ManagerAliases):
         self.acts_every_step = any(one.acts_every_step for one in self._methods)
         self.has_penalty = any(one.has_penalty for one in self._methods)
         acting = [one for one in self._methods if one.acts_every_step or one.has_penalty]
-        self.not_capturable = ", ".join(spell(one).partition(":")[0] for one in acting if not one.capturable)
+        self.not_capturable = ", ".join(spell(one) for one in acting if not one.capturable)
         self.capturable = not self.not_capturable  # whether updates may be recorded as a CUDA graph
         self.events = Record()
         self.references: dict[str, dict[str, Tensor]] = {}  # the weights that each network had after its last event
@@ -106,10 +107,10 @@ class PlasticityManager(ManagerAliases):
 
     def _begin(self) -> None:
         """Give every method the networks with memories that are empty; random streams go on where they are."""
-        streams = [network.generator for _, networks in self._given for network in networks.values()]
+        streams = self.generators
         if not streams:
-            count = len(self._methods) * len(self.networks)
-            streams = [torch.Generator().manual_seed(self.seed + number) for number in range(count)]
+            pairs = [(method, network) for method in self._methods for network in self.networks.values()]
+            streams = [stream_of(method, network, self.seed + number) for number, (method, network) in enumerate(pairs)]
         self._given = [
             (method, {name: MethodNetwork.of(each, generator=streams.pop(0)) for name, each in self.networks.items()})
             for method in self._methods
@@ -137,6 +138,12 @@ class PlasticityManager(ManagerAliases):
     def structure(self) -> object:
         """Another object once an event, or a checkpoint that was loaded, has changed what the networks consist of."""
         return self._given
+
+    @property
+    def generators(self) -> list[torch.Generator]:
+        """The methods' random streams."""
+        given = [network.generator for _, networks in self._given for network in networks.values()]
+        return [generator for generator in given if generator is not None]
 
     @property
     def event_count(self) -> int:
@@ -302,9 +309,8 @@ class PlasticityManager(ManagerAliases):
         for _, prefix, network in self._prefixed():
             found |= {f"{prefix}.memory.{key}": value.contiguous() for key, value in network.memory.items()}
             assert network.generator is not None
-            stream = network.generator.get_state()
-            if not torch.equal(stream, torch.Generator().manual_seed(network.generator.initial_seed()).get_state()):
-                found[f"{prefix}.generator"] = stream
+            if has_moved(network.generator):
+                found[f"{prefix}.generator"] = network.generator.get_state()
         for name, reference in self.references.items():
             found |= {f"reference.{name}.{key}": value.contiguous() for key, value in reference.items()}
         return found
@@ -325,7 +331,7 @@ class PlasticityManager(ManagerAliases):
                 network, {key.removeprefix(begin): value for key, value in saved.items() if key.startswith(begin)}
             )
             if f"{prefix}.generator" in saved:
-                network.generator.set_state(saved[f"{prefix}.generator"])
+                restore_generator(network.generator, saved[f"{prefix}.generator"])
         self.references = {}
         for name, each in self.networks.items():
             parameters = dict(each.module.named_parameters())

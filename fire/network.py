@@ -71,8 +71,9 @@ class MethodNetwork(Network):
 
     `loss` runs the module on examples and returns its training loss; it is there at events. For a method that watches
     units, `layers` are the hidden layers and `activations` what they did in the last forward pass, by the layer's name.
-    `memory` holds what the method keeps from step to step; it and the random stream `generator` (on the CPU) are saved
-    with the run. `prepared` is for what `ready` has found and `act` needs again: empty at each event, and not saved.
+    `memory` holds what the method keeps from step to step; it and the random stream `generator` are saved with the run.
+    The stream is on the CPU; on the network's device for methods that act at every step and can be recorded.
+    `prepared` is for what `ready` has found and `act` needs again: empty at each event, and not saved.
     """
 
     loss: Loss | None = None

@@ -1,5 +1,9 @@
-"""Which random streams a method of one's own draws from: only those of `network.generator` are saved with a run."""
+"""Random streams: those that methods are given, and which a method of one's own draws from.
 
+Only that of `network.generator` is saved with a run.
+"""
+
+import hashlib
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -8,7 +12,33 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
+
+from .methods import Method
+from .network import Network
+
+
+def stream_of(method: Method, network: Network, seed: int) -> torch.Generator:
+    """A method's own stream: on the CPU, so that every device gets the same draws, but for what a GPU records."""
+    recorded = method.acts_every_step and method.capturable
+    device = next(network.module.parameters()).device if recorded else torch.device("cpu")
+    return torch.Generator(device).manual_seed(seed)
+
+
+def has_moved(generator: torch.Generator) -> bool:
+    """Whether something was drawn from a stream since it was seeded."""
+    new = torch.Generator(generator.device).manual_seed(generator.initial_seed())
+    return not torch.equal(generator.get_state(), new.get_state())
+
+
+def restore_generator(generator: torch.Generator, state: Tensor) -> None:
+    """Put a saved stream back; one saved on another kind of device cannot go on, so its bytes seed a new one."""
+    if state.numel() == generator.get_state().numel():
+        generator.set_state(state.cpu())
+    else:
+        digest = hashlib.sha256(state.cpu().numpy().tobytes()).digest()
+        generator.manual_seed(int.from_bytes(digest[:8], "little"))
 
 
 def global_streams() -> dict[str, Any]:

@@ -20,7 +20,7 @@ from .method_class import of_ones_own
 from .methods import Method
 from .network import Loss, MethodNetwork, Network
 from .spelling import spell
-from .streams import Draws, global_streams, moved, noting, restore_streams
+from .streams import Draws, global_streams, moved, noting, restore_streams, stream_of
 from .units import hidden_layers
 
 # Makes copies of the networks as they are on the first day, with losses of these by name; equal ones at each call.
@@ -107,8 +107,7 @@ def _rehearse(method: Method, copies: Copies, seed: int) -> Rehearsed:
     """The calls of the manager, on copies."""
     networks, losses = copies
     given = [
-        MethodNetwork.of(each, generator=torch.Generator().manual_seed(seed + number))
-        for number, each in enumerate(networks)
+        MethodNetwork.of(each, generator=stream_of(method, each, seed + number)) for number, each in enumerate(networks)
     ]
     before = [values_of(network) for network in given]
     watches: list[Watch] = []

@@ -1,7 +1,7 @@
 """Running a module and leaving it as it was."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import nn
@@ -9,12 +9,15 @@ from torch import nn
 
 @contextmanager
 def undisturbed(module: nn.Module, *others: nn.Module | None) -> Iterator[None]:
-    """Gradients on; random streams, and buffers of the others too, such as running means, are the same afterwards."""
+    """Gradients on, mixed precision off; random streams, and buffers of the others too, are the same afterwards."""
     modules = [module, *(other for other in others if other is not None)]
     before = [(buffer, buffer.clone()) for each in modules for buffer in each.buffers()]
     devices = {parameter.device for parameter in module.parameters() if parameter.is_cuda}
     try:
-        with torch.random.fork_rng(list(devices)), torch.enable_grad():
+        kinds = {parameter.device.type for parameter in module.parameters()}
+        with torch.random.fork_rng(list(devices)), torch.enable_grad(), ExitStack() as precise:
+            for kind in kinds:  # what is measured does not depend on what surrounds the call
+                precise.enter_context(torch.autocast(kind, enabled=False))
             yield
     finally:
         with torch.no_grad():

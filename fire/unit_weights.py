@@ -155,7 +155,8 @@ def _units_flattened(values: Tensor, units: int) -> Tensor:
 def new_draw(initial: Tensor, shape: Sequence[int], generator: torch.Generator | None) -> Tensor:
     """Values drawn from among initial ones: a new draw from their distribution, whatever it was.
 
-    Drawn on the CPU, so that every device gets the same.
+    Drawn where the generator is: on the CPU, so that every device gets the same, or within what a GPU records.
     """
-    chosen = torch.randint(initial.numel(), tuple(shape), generator=generator)
+    device = None if generator is None else generator.device
+    chosen = torch.randint(initial.numel(), tuple(shape), generator=generator, device=device)
     return initial.reshape(-1)[chosen.to(initial.device, non_blocking=True)]

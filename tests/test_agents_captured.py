@@ -12,7 +12,7 @@ from torch import Tensor
 
 from agents.captured import WARM_UP, Captured, FromHost, Precision, _Recording, products_in
 from agents.sac import SAC, SACSettings
-from fire import Never, NoMethod, PlasticityManager, Position, parse_method, parse_regularizer
+from fire import Method, MethodNetwork, Never, NoMethod, PlasticityManager, Position, parse_method, parse_regularizer
 from replay import Batch, FrameReplay, TransitionReplay
 
 SIZES = 5, 2
@@ -29,7 +29,7 @@ class Pretended(Captured):
     def _aside(self, call: Callable[..., Any], inputs: Sequence[Tensor]) -> Any:
         return call(*inputs)
 
-    def _record(self, call: Callable[..., Tensor | None], inputs: Sequence[Tensor]) -> _Recording:
+    def _record(self, call: Callable[..., Tensor | None], inputs: Sequence[Tensor], generators: Any) -> _Recording:
         self.recorded += 1
         static = tuple(tensor.clone() for tensor in inputs)
         output = torch.empty_like(cast(Tensor, call(*static)))
@@ -95,7 +95,7 @@ def test_products_have_the_precision_that_is_asked_for_only_within() -> None:
         with pytest.raises(KeyError):
             fail_within(precision, seen)
         assert switches() == before
-    assert seen == [[True, True, True], [False, False, True]]
+    assert seen == [[False, False, True], [True, True, True], [False, False, True]]
 
 
 def test_from_the_host_and_back_without_a_gpu() -> None:
@@ -160,22 +160,31 @@ def test_after_an_injection_updates_are_warmed_up_anew() -> None:
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
 
+class OnesOwn(Method):
+    """It may read a number on the host at every step: nobody says."""
+
+    acts_at_events, acts_every_step = False, True
+
+    def after_step(self, network: MethodNetwork) -> None:
+        pass
+
+
 def test_a_manager_knows_which_methods_cannot_be_recorded() -> None:
     agent = SAC(*SIZES, SACSettings(critic_width=8, actor_width=8), seed=np.random.SeedSequence(0))
     networks = agent.plastic()
-    for name, capturable in (("none", True), ("fire", True), ("redo", True), ("cbp", False), ("snr", False)):
+    for name, capturable in (("none", True), ("fire", True), ("redo", True), ("cbp", True), ("snr", True)):
         assert PlasticityManager(networks, parse_method(name), Never()).capturable is capturable, name
+    assert not PlasticityManager(networks, OnesOwn(), Never()).capturable
     for name in ("l2-init", "parseval", "spectral", "weight-decay"):
         assert PlasticityManager(networks, NoMethod(), Never(), [parse_regularizer(name)]).capturable, name
 
 
 def test_why_nothing_is_recorded_is_said_once() -> None:
     agent = SAC(*SIZES, SACSettings(critic_width=8, actor_width=8), seed=np.random.SeedSequence(0))
-    captured, manager = Pretended(), PlasticityManager(agent.plastic(), parse_method("cbp"), Never())
-    assert (
-        captured.not_recorded(manager)
-        == "updates are not recorded: cbp acts at every step, and is not marked as capturable"
-    )
+    captured, manager = Pretended(), PlasticityManager(agent.plastic(), OnesOwn(), Never())
+    said = captured.not_recorded(manager)
+    assert said.endswith(":OnesOwn acts at every step, and is not marked as capturable")
+    assert said.startswith("updates are not recorded: ")
     assert not captured.not_recorded(manager)
 
 

@@ -25,7 +25,7 @@ from fire import (
     parse_method,
     spell,
 )
-from fire.methods import continual_backprop, own_counts, renewal
+from fire.methods import continual_backprop, own_counts, renewal, self_normalized_resets
 from replay import Batch
 from tests.fixtures.make_cbp import values
 
@@ -44,6 +44,12 @@ def make_network(module: nn.Module, optimizer: torch.optim.Optimizer | None = No
     return MethodNetwork(
         "net", module, initial, optimizer, layers=layers, activations=watch, generator=torch.Generator().manual_seed(0)
     )
+
+
+def ask_no_number_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Methods do as they do on a GPU, where nothing waits to learn how many units there are."""
+    for module in (renewal, own_counts, self_normalized_resets):
+        monkeypatch.setattr(module, "known_at_once", lambda count: False)
 
 
 def begun(method: Method, network: MethodNetwork) -> MethodNetwork:
@@ -89,8 +95,9 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 # Beside the released code
 
 
+@pytest.mark.parametrize("as_recorded", [False, True])
 @pytest.mark.parametrize("case", REFERENCE)
-def test_three_hundred_steps_are_those_of_the_released_code(case, monkeypatch):
+def test_three_hundred_steps_are_those_of_the_released_code(case, as_recorded, monkeypatch):
     """shibhansh/loss-of-plasticity at 63c35f3, lop/algos/gnt.py GnT and, for `conv`, convGnT.py ConvGnT, in float64.
 
     Data, first weights and draws are `values`; rate 0.02, decay 0.9, maturity 15, SGD 0.05. For `correct`, mean
@@ -109,12 +116,12 @@ def test_three_hundred_steps_are_those_of_the_released_code(case, monkeypatch):
             bound = math.sqrt(6 / child.weight[0].numel())
             child.weight.copy_(values(tuple(child.weight.shape), 100 + 2 * place) * bound)
             child.bias.copy_(values(tuple(child.bias.shape), 200 + 2 * place) * 0.1)
-    drawn = []
+    if as_recorded:
+        ask_no_number_of_the_host(monkeypatch)
 
     def draw(initial: Tensor, shape: tuple[int, ...], generator: Any) -> Tensor:
-        drawn.append(shape)
         reach = 1 if len(shape) == 4 else 6  # as wide as torch initialises convolutions, and as He does linear layers
-        return values(tuple(shape), 5000 + len(drawn)) * math.sqrt(reach / math.prod(shape[1:]))
+        return values(tuple(shape), 5000 + len(replaced)) * math.sqrt(reach / math.prod(shape[1:]))
 
     monkeypatch.setattr(renewal, "new_draw", draw)
     adam = case == "adam"
@@ -129,9 +136,12 @@ def test_three_hundred_steps_are_those_of_the_released_code(case, monkeypatch):
     hidden_names = [layer.name for layer in hidden_layers(module)]
     replace = renewal.replace_units_
 
-    def record(network: MethodNetwork, layer: Any, units: Any, **named: Any) -> None:
-        replaced.append([step, hidden_names.index(layer.name), units[-1].tolist()])
-        replace(network, layer, units, **named)
+    def record(network: MethodNetwork, layer: Any, units: Any, chosen: Tensor | None, **named: Any) -> None:
+        assert (chosen is not None) == as_recorded
+        which = units[-1] if chosen is None else units[-1][chosen]
+        if len(which):
+            replaced.append([step, hidden_names.index(layer.name), which.tolist()])
+        replace(network, layer, units, chosen=chosen, **named)
 
     monkeypatch.setattr(continual_backprop, "replace_units_", record)
     teacher = values((math.prod(shape[1:]), outputs), 300)

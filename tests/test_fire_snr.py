@@ -13,12 +13,23 @@ from torch import Tensor, nn
 from fire import MethodNetwork, SelfNormalizedResets, hidden_layers, parse_method, spell
 from fire.methods import renewal, self_normalized_resets
 from tests.fixtures.make_cbp import values
-from tests.test_fire_cbp import KINDS, assert_resumes, begun, make_network, mlp, numbers, tensors, train
+from tests.test_fire_cbp import (
+    KINDS,
+    ask_no_number_of_the_host,
+    assert_resumes,
+    begun,
+    make_network,
+    mlp,
+    numbers,
+    tensors,
+    train,
+)
 
 REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "snr_reference.json").read_text())
 
 
-def test_four_hundred_steps_are_those_of_the_public_code(monkeypatch):
+@pytest.mark.parametrize("as_recorded", [False, True])
+def test_four_hundred_steps_are_those_of_the_public_code(as_recorded, monkeypatch):
     """ajozefiak/SelfNormalizedResets at 8b84f0c, src/algorithms/snr.py, in JAX with float64.
 
     increment_neuron_ages_snr, reset_neurons_snr_adam and update_tau_. Their times are examples, 100 to a batch.
@@ -41,9 +52,15 @@ def test_four_hundred_steps_are_those_of_the_public_code(monkeypatch):
     replaced: list[Any] = []
     renew = renewal.replace_units_
 
-    def record(network: Any, layer: Any, units: Any) -> None:
-        replaced.append([step, {"1": 0, "3": 1}[layer.name], units[0].tolist()])
-        renew(network, layer, units)
+    def record(network: Any, layer: Any, units: Any, chosen: Tensor | None) -> None:
+        assert (chosen is not None) == as_recorded
+        which = units[0] if chosen is None else chosen.nonzero()[:, 0]
+        if len(which):
+            replaced.append([step, {"1": 0, "3": 1}[layer.name], which.tolist()])
+        renew(network, layer, units, chosen=chosen)
+
+    if as_recorded:
+        ask_no_number_of_the_host(monkeypatch)
 
     monkeypatch.setattr(renewal, "new_draw", draw)
     monkeypatch.setattr(self_normalized_resets, "replace_units_", record)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 import envs
 from agents.agent import Agent
+from agents.captured import Precision
 from agents.learning import CapturedAgent
 from agents.randomness import restore_generator
 from envs.world import to_environment
@@ -303,11 +304,24 @@ class Reinforcement(Work):
 
 
 def notes_on_updates(agent: Agent) -> tuple[str, ...]:
-    """How updates are done on a GPU."""
-    if agent.device.type != "cuda" or not isinstance(agent, CapturedAgent):
+    """How updates are done on a GPU, and what a precision that was asked for means on a CPU."""
+    if not isinstance(agent, CapturedAgent):
         return ()
+    if agent.device.type != "cuda":
+        return notes_on_precision(agent.captured.precision)
     how = "recorded as CUDA graphs" if agent.captured.records else "started kernel by kernel"
     return (f"updates: {how}, in {agent.captured.precision}, on {torch.cuda.get_device_name(agent.device)}",)
+
+
+def notes_on_precision(precision: Precision) -> tuple[str, ...]:
+    """Where it does nothing on a CPU, or harm."""
+    if precision == "tf32":
+        return ("--precision tf32 changes nothing on a CPU",)
+    if precision == "bfloat16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return (
+            "--precision bfloat16: this processor has no instructions for it, and updates take several times as long",
+        )
+    return ()
 
 
 def make_replay(config: AgentRun, environment: VectorEnv, device: torch.device) -> tuple[Replay, str]:

@@ -247,10 +247,11 @@ class RunSettings(DriverSettings, Subject):
     """Transitions (decisions) the replay holds before it forgets the oldest."""
     capture: Literal["auto", "off"] = setting("auto", "resumable", "record")
     """On a GPU, record a block of updates as a CUDA graph and play it; off: start every kernel from the host.
-    Same results; methods that read numbers on the host at every step (cbp, snr) are never recorded."""
-    precision: Literal["float32", "tf32"] = setting("float32", "machine")
-    """Of products and convolutions in updates on a GPU: tf32 keeps 10 bits of what they multiply and is faster;
-    projections and measures are made in float32 or better whatever this says."""
+    Same results; with a method of one's own that acts at every step, only where its class says capturable = True."""
+    precision: Literal["float32", "tf32", "bfloat16"] = setting("float32", "machine")
+    """Of products and convolutions in updates: tf32, on a GPU alone, keeps 10 bits of what they multiply and is faster;
+    bfloat16 keeps 7 and rounds their results too, also on a CPU, where only some are faster with it. Weights,
+    optimizers, acting, projections and measures stay in float32 or better whatever this says."""
     learning_starts: int = setting(5_000, "trunk")
     """Decisions with random actions before learning starts; they owe no updates."""
     eval_episodes: int = 10

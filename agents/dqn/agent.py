@@ -130,7 +130,9 @@ class DQN(SavedAgent):
 
     def block(self, total: Tensor, batches: Batch, plasticity: PlasticityManager | None = None) -> Tensor:
         """Updates on K batches, with targets of one pass; the METRICS, summed, and what was summed before."""
-        for k, targets in enumerate(self.targets(batches)):
+        with self.captured.mixed():
+            targets_of_all = self.targets(batches)
+        for k, targets in enumerate(targets_of_all):
             total = total + self.gradient_step(Batch(*(tensor[k] for tensor in batches)), targets, plasticity)
         return total
 
@@ -142,7 +144,8 @@ class DQN(SavedAgent):
 
     def gradient_step(self, batch: Batch, targets: Tensor, plasticity: PlasticityManager | None = None) -> Tensor:
         """One published update on one batch; the METRICS as one tensor."""
-        values = self.chosen_values(batch)
+        with self.captured.mixed():
+            values = self.chosen_values(batch)
         loss = functional.smooth_l1_loss(values, targets)
         self.trained.step(loss, plasticity)
         with torch.no_grad():

@@ -32,7 +32,7 @@ class QNetwork(nn.Module):
     def forward(self, observations: Tensor) -> Tensor:
         images = observations.dim() == 4
         inputs = pixels(observations, self.scale) if images else observations.float() * self.scale
-        return self.head(self.encoder(inputs))
+        return self.head(self.encoder(inputs)).to(inputs.dtype)
 
     def plastic_units(self) -> Iterator[HiddenLayer]:
         """Declare to `fire` that the head's first layer reads the encoder's last units."""

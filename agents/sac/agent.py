@@ -81,7 +81,7 @@ class SAC(SavedAgent):
             target=self.target_critic,
         )
         self.networks = (self.trained_actor, self.trained_critic)
-        self.captured = Captured(self.device, self.generators.values())
+        self.captured = Captured(self.device)
         self.from_host = FromHost(self.captured)
 
     # Acting
@@ -147,7 +147,8 @@ class SAC(SavedAgent):
 
     def gradient_step(self, batch: Batch, noise: Tensor, plasticity: PlasticityManager | None = None) -> Tensor:
         """One published update on normalised observations, noise (2, batch, action); the METRICS as one tensor."""
-        actor_loss, log_density = self.actor_loss(batch.observations, noise[0])
+        with self.captured.mixed():
+            actor_loss, log_density = self.actor_loss(batch.observations, noise[0])
         self.trained_actor.step(actor_loss, plasticity)
 
         entropy = -log_density.detach().mean()
@@ -156,8 +157,9 @@ class SAC(SavedAgent):
         temperature_loss.backward(inputs=[self.log_temperature])
         self.temperature_optimizer.step()
 
-        targets = self.critic_targets(batch, noise[1])
-        critic_loss, values = self.critic_loss(batch, targets)
+        with self.captured.mixed():
+            targets = self.critic_targets(batch, noise[1])
+            critic_loss, values = self.critic_loss(batch, targets)
         self.trained_critic.step(critic_loss, plasticity)
 
         self.move_target()

@@ -120,7 +120,7 @@ class Critic(nn.Module):
 
     def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
         inputs = torch.cat((observations, actions), dim=-1)
-        return self.value(self.encoder(inputs)).squeeze(-1)
+        return self.value(self.encoder(inputs)).squeeze(-1).to(inputs.dtype)
 
     def initialise(self, generator: torch.Generator) -> None:
         self.encoder.initialise(generator)
@@ -141,8 +141,8 @@ class Actor(nn.Module):
     def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         features = self.encoder(observations)
         half_range = (self.LOG_STD_MAX - self.LOG_STD_MIN) / 2
-        log_std = self.LOG_STD_MIN + half_range * (1 + torch.tanh(self.log_std(features)))
-        return self.mean(features), log_std
+        mean, log_std = (head(features).to(observations.dtype) for head in (self.mean, self.log_std))
+        return mean, self.LOG_STD_MIN + half_range * (1 + torch.tanh(log_std))
 
     def initialise(self, generator: torch.Generator) -> None:
         self.encoder.initialise(generator)

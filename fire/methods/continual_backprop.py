@@ -20,7 +20,7 @@ from ..network import MethodNetwork, Network
 from ..units import HiddenLayer
 from .method import Method
 from .own_counts import count_new_steps_, steps_of_its_own
-from .renewal import Units, by_member, refuse_what_has_no_units, replace_units_
+from .renewal import Units, by_member, refuse_what_has_no_units, replace_units_, slots, write_
 
 LONG_AGO = -(2**30)  # when a weight was born that was there before the method
 
@@ -31,6 +31,7 @@ class ContinualBackprop(Method):
 
     acts_at_events: ClassVar[bool] = False
     acts_every_step: ClassVar[bool] = True
+    capturable: ClassVar[bool] = True
     watches_units: ClassVar[bool] = True
 
     replacement_rate: float = field(default=1e-4, metadata={"help": "share of the mature units, at every step"})
@@ -54,100 +55,105 @@ class ContinualBackprop(Method):
         refuse_what_has_no_units("cbp", network, renews=self.optimizer == "renew")
 
     def begin(self, network: MethodNetwork) -> None:
-        self._begin(network, steps_of_its_own(network.optimizer) if self.optimizer == "renew" else 0)
+        self._begin(network, renews=self.optimizer == "renew")
 
     def recall(self, network: MethodNetwork, saved: Mapping[str, Tensor]) -> None:
         """A run of a version that renewed Adam's state without being asked to goes on as it began."""
-        own_steps = steps_of_its_own(network.optimizer)
-        if own_steps and self.optimizer == "keep" and any(f"{name}.birth" in saved for name in _weights(network)):
-            self._begin(network, own_steps)
+        if self.optimizer == "keep" and any(f"{name}.birth" in saved for name in _weights(network)):
+            self._begin(network, renews=True)
         super().recall(network, saved)
 
-    def _begin(self, network: MethodNetwork, own_steps: int) -> None:
-        """Utilities and ages are kept on the device; how many units are due is counted on the CPU, so nothing waits."""
+    def _begin(self, network: MethodNetwork, renews: bool) -> None:
+        """All of it is on the device, counts too: what is done at a step is the same for each, so it can be recorded.
+
+        0 is when a unit was born that was there before the method.
+        """
         memory = network.memory
-        memory["step"] = torch.zeros((), dtype=torch.int64)
-        memory["replaced"] = torch.zeros((), dtype=torch.int64)
+        device = _first_weight(network).device
+        memory["step"] = torch.zeros((), dtype=torch.int64, device=device)
+        memory["replaced"] = torch.zeros((), dtype=torch.int64, device=device)
         for layer in network.layers:
             weight = network.module.get_parameter(layer.incoming[0].name)
             memory[f"{layer.name}.utility"] = weight.new_zeros(layer.shape, requires_grad=False)
             memory[f"{layer.name}.birth"] = weight.new_zeros(layer.shape, dtype=torch.int32, requires_grad=False)
             if self.biases == "correct":
                 memory[f"{layer.name}.mean"] = weight.new_zeros(layer.shape, requires_grad=False)
-            memory[f"{layer.name}.owed"] = torch.zeros((), dtype=torch.float64)
-            memory[f"{layer.name}.births"] = torch.zeros(max(self.maturity, own_steps) + 2, dtype=torch.int64)
-            memory[f"{layer.name}.immature_and_young"] = torch.zeros(2, dtype=torch.int64)
-        for name in _weights(network) if own_steps else ():
+            memory[f"{layer.name}.owed"] = torch.zeros((), dtype=torch.float64, device=weight.device)
+        for name in _weights(network) if renews and steps_of_its_own(network.optimizer) else ():
             parameter = network.module.get_parameter(name)
             memory[f"{name}.birth"] = torch.full_like(parameter, LONG_AGO, dtype=torch.int32, requires_grad=False)
 
     @torch.no_grad()
     def after_step(self, network: MethodNetwork) -> None:
         layers = network.layers
-        step = int(network.memory["step"].add_(1))  # on the CPU, as all that is read here
-        own_steps = steps_of_its_own(network.optimizer) if _renews_counts(network) else 0
-        for layer in layers:
-            self._age(network, layer, step, own_steps)
-        if own_steps:
-            count_new_steps_(network, layers, step, own_steps)
+        step = network.memory["step"].add_(1)
+        if _renews_counts(network) and (own_steps := steps_of_its_own(network.optimizer)):
+            most = {layer.name: min(layer.shape[-1], own_steps * self._most(layer)) for layer in layers}
+            count_new_steps_(network, layers, step, own_steps, most)
         for layer in layers:
             if layer.name not in network.activations:  # it did not run
                 continue
             self._observe(network, layer)
-            if count := self._due(network, layer, step):
-                self._replace(network, layer, self._least_useful(network, layer, step, count), step)
+            birth = network.memory[f"{layer.name}.birth"]
+            age = step.to(birth.device) - birth  # layers may lie on several devices
+            count = self._due(network, layer, age)
+            looked_at, chosen = slots(count, self._most(layer))
+            if looked_at:
+                self._replace(network, layer, self._least_useful(network, layer, age, looked_at), chosen)
+                network.memory["replaced"] += count.to(step.device) * math.prod(layer.shape[:-1])
 
     def figures(self, network: MethodNetwork) -> dict[str, float | Tensor]:
         return {"replaced units": network.memory["replaced"]}
 
-    def _age(self, network: MethodNetwork, layer: HiddenLayer, step: int, own_steps: int) -> None:
-        """How many units are immature or, to Adam, young: those that come of age leave the counts."""
-        births = network.memory[f"{layer.name}.births"]
-        births[step % len(births)] = 0
-        counts = network.memory[f"{layer.name}.immature_and_young"]
-        counts[0] -= births[(step - self.maturity - 1) % len(births)]
-        counts[1] -= births[(step - own_steps - 1) % len(births)]
-
     def _observe(self, network: MethodNetwork, layer: HiddenLayer) -> None:
         activations = network.activations[layer.name]
         length = outgoing_length(network.module, layer)
-        network.memory[f"{layer.name}.utility"].lerp_(activations.abs().mean(-1) * length, 1 - self.decay)
+        means = activations.abs().mean(-1, dtype=length.dtype)  # activations may be of less precision than weights
+        network.memory[f"{layer.name}.utility"].lerp_(means * length, 1 - self.decay)
         if self.biases == "correct":
-            network.memory[f"{layer.name}.mean"].lerp_(activations.mean(-1), 1 - self.decay)
+            network.memory[f"{layer.name}.mean"].lerp_(activations.mean(-1, dtype=length.dtype), 1 - self.decay)
 
-    def _due(self, network: MethodNetwork, layer: HiddenLayer, step: int) -> int:
-        """How many units to replace now, of each member as many: fractions add up."""
+    def _due(self, network: MethodNetwork, layer: HiddenLayer, age: Tensor) -> Tensor:
+        """How many units to replace now, of each member as many: fractions add up, and stay below one."""
         owed = network.memory[f"{layer.name}.owed"]
-        immature = int(network.memory[f"{layer.name}.immature_and_young"][0])
-        mature = layer.shape[-1] - immature if step > self.maturity else 0
-        count = min(int(owed.add_(self.replacement_rate * mature)), mature)
+        mature = (age > self.maturity).sum(-1).view(-1)[0]
+        count = owed.add_(self.replacement_rate * mature.double()).floor().minimum(mature)
         owed.sub_(count)
-        births = network.memory[f"{layer.name}.births"]
-        births[step % len(births)] = count
-        network.memory[f"{layer.name}.immature_and_young"].add_(count)
-        return count
+        return count.long()
 
-    def _least_useful(self, network: MethodNetwork, layer: HiddenLayer, step: int, count: int) -> Units:
-        age = step - network.memory[f"{layer.name}.birth"]
+    def _most(self, layer: HiddenLayer) -> int:
+        """How many units of a member may be replaced at a step."""
+        return min(layer.shape[-1], int(self.replacement_rate * layer.shape[-1]) + 1) if self.replacement_rate else 0
+
+    def _least_useful(self, network: MethodNetwork, layer: HiddenLayer, age: Tensor, count: int) -> Units:
+        """Mature units come first."""
         utility = network.memory[f"{layer.name}.utility"]
         corrected = utility / (1 - self.decay ** age.to(utility.dtype))
         corrected = corrected.masked_fill(age <= self.maturity, math.inf)
         return by_member(corrected.topk(count, largest=False).indices)
 
-    def _replace(self, network: MethodNetwork, layer: HiddenLayer, units: Units, step: int) -> None:
+    def _replace(self, network: MethodNetwork, layer: HiddenLayer, units: Units, chosen: Tensor | None) -> None:
         memory = network.memory
+        step = memory["step"].to(memory[f"{layer.name}.birth"])
+        chosen = None if chosen is None else chosen.expand(units[-1].shape)
         if self.biases == "correct":
             mean = memory[f"{layer.name}.mean"]
             age = (step - memory[f"{layer.name}.birth"][units]).to(mean.dtype)
-            give_to_readers_(network.module, layer, units, mean[units] / (1 - self.decay**age))
-            mean[units] = 0
-        replace_units_(network, layer, units, moments=self.optimizer == "renew" or _renews_counts(network))
-        memory[f"{layer.name}.utility"][units] = 0
-        memory[f"{layer.name}.birth"][units] = step
+            means = mean[units] / (1 - self.decay**age)
+            give_to_readers_(network.module, layer, units, means if chosen is None else means * chosen)
+            write_(mean, units, 0.0, chosen)
+        replace_units_(
+            network, layer, units, moments=self.optimizer == "renew" or _renews_counts(network), chosen=chosen
+        )
+        write_(memory[f"{layer.name}.utility"], units, 0.0, chosen)
+        write_(memory[f"{layer.name}.birth"], units, step, chosen)
         for weights in (*layer.incoming, *layer.outgoing):
             if f"{weights.name}.birth" in memory:
-                weights.by_unit(memory[f"{weights.name}.birth"])[units] = step
-        memory["replaced"] += units[-1].numel()
+                write_(weights.by_unit(memory[f"{weights.name}.birth"]), units, step, chosen)
+
+
+def _first_weight(network: MethodNetwork) -> nn.Parameter:
+    return network.module.get_parameter(network.layers[0].incoming[0].name)
 
 
 def _weights(network: MethodNetwork) -> list[str]:

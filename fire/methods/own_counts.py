@@ -16,7 +16,7 @@ from torch.optim import Adam, AdamW, Optimizer
 
 from ..network import MethodNetwork
 from ..units import HiddenLayer, Weights
-from .renewal import Units, by_member, optimizer_state
+from .renewal import Units, by_member, known_at_once, optimizer_state, slots
 
 OWN_STEPS = 50  # for how long Adam counts a new weight's steps by themselves, at most: it costs time
 
@@ -29,22 +29,31 @@ def steps_of_its_own(optimizer: Optimizer | None) -> int:
     return min(OWN_STEPS, max(round(1 / (1 - group["betas"][1])) for group in optimizer.param_groups))
 
 
-def count_new_steps_(network: MethodNetwork, layers: Sequence[HiddenLayer], step: int, own_steps: int) -> None:
-    """Adam's last step, made that of a weight with a count of its own; asked of all layers before one changes."""
+def count_new_steps_(
+    network: MethodNetwork, layers: Sequence[HiddenLayer], step: Tensor, own_steps: int, most: Mapping[str, int]
+) -> None:
+    """Adam's last step, made that of a weight with a count of its own; asked of all layers before one changes.
+
+    At most so many units of a layer can be new. On a GPU as many are looked at: old ones among them stay as they are.
+    """
     assert network.optimizer is not None
     groups = {id(parameter): group for group in network.optimizer.param_groups for parameter in group["params"]}
     writes: list[tuple[Tensor, Units, Tensor]] = []
     for layer in layers:
-        births = network.memory[f"{layer.name}.births"]
-        young = min(int(network.memory[f"{layer.name}.immature_and_young"][1]), layer.shape[-1])
-        if young == 0:
+        birth = network.memory[f"{layer.name}.birth"]
+        now = step.to(birth.device)
+        if known_at_once(birth) and not 0 < int(birth.max()) >= int(now) - own_steps:
+            continue  # none is new: one look for each layer, at most steps
+        age = torch.where(birth > 0, now - birth, own_steps + 1)
+        looked_at, _ = slots((age <= own_steps).sum(-1).view(-1)[0], most[layer.name])
+        if looked_at == 0:
             continue
-        units = by_member(network.memory[f"{layer.name}.birth"].topk(young).indices)
-        grown = bool(births[(step - own_steps) % len(births)])
+        units = by_member(birth.topk(looked_at).indices)
+        grown = not known_at_once(age) or bool((age == own_steps).any())
         for weights in (*layer.incoming, *layer.outgoing):
             parameter = network.module.get_parameter(weights.name)
             if state := optimizer_state(network, parameter):
-                own = (step - weights.by_unit(network.memory[f"{weights.name}.birth"])[units]).to(parameter.dtype)
+                own = (now - weights.by_unit(network.memory[f"{weights.name}.birth"])[units]).to(parameter.dtype)
                 changes = _with_own_count(weights, units, parameter, state, groups[id(parameter)], own, own_steps)
                 writes += [(view, units, values) for view, values in (changes if grown else [next(changes)])]
     # A weight between two new units was looked at from both sides: written last, it is changed once.

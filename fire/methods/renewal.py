@@ -9,7 +9,24 @@ from torch import Tensor
 from ..network import MethodNetwork, Network, refuse_missing_initial, refuse_unknown
 from ..units import HiddenLayer, Weights, hidden_layers, how_to_declare, new_draw
 
-Units = tuple[Tensor, ...]  # indices of some units of a layer: (units,), or (members, units) that broadcast
+Units = tuple[Tensor, ...]  # indices of some units of a layer: (units,), or (members, units) that broadcast; () is all
+
+
+def known_at_once(count: Tensor) -> bool:
+    """Whether the host reads the number without waiting. A GPU's it does not read: shapes are those of the most."""
+    return count.device.type == "cpu"
+
+
+def slots(count: Tensor, most: int) -> tuple[int, Tensor | None]:
+    """How many units to look at so that `count` are among the first, and which those are; None: all."""
+    if known_at_once(count):
+        return int(count), None
+    return most, torch.arange(most, device=count.device) < count
+
+
+def some_of(mask: Tensor) -> tuple[Units, Tensor | None]:
+    """Indices of units that hold those of a mask, and which of them these are; None: all."""
+    return (mask.nonzero(as_tuple=True), None) if known_at_once(mask) else ((), mask)
 
 
 def refuse_what_has_no_units(method: str, network: Network, renews: bool = True) -> None:
@@ -28,20 +45,34 @@ def by_member(indices: Tensor) -> Units:
     return torch.arange(len(indices), device=indices.device).unsqueeze(-1), indices
 
 
-def replace_units_(network: MethodNetwork, layer: HiddenLayer, units: Units, moments: bool = True) -> None:
+def write_(view: Tensor, units: Units | Tensor, values: Tensor | float, chosen: Tensor | None = None) -> None:
+    """Write to some units of a view by unit; where a mask is given, to those of them that it has chosen."""
+    if chosen is not None:
+        before = view[units]
+        values = torch.where(chosen.reshape(*chosen.shape, *[1] * (before.dim() - chosen.dim())), values, before)
+    view[units] = values
+
+
+def replace_units_(
+    network: MethodNetwork, layer: HiddenLayer, units: Units, moments: bool = True, chosen: Tensor | None = None
+) -> None:
     """Incoming weights drawn anew, biases and outgoing weights zero, norms as at first; moments zero too, or kept."""
     for weights in (*layer.incoming, *layer.outgoing):
-        weights.of(network.module)[units] = drawn(network, weights, units) if weights is layer.incoming[0] else 0.0
-    begin_norms_anew_(network, layer, units)
+        values = drawn(network, weights, units) if weights is layer.incoming[0] else 0.0
+        write_(weights.of(network.module), units, values, chosen)
+    begin_norms_anew_(network, layer, units, chosen)
     if moments:
         for weights in (*layer.incoming, *layer.outgoing, *layer.norm):
-            forget_moments_(network, weights, units)
+            forget_moments_(network, weights, units, chosen)
 
 
-def begin_norms_anew_(network: MethodNetwork, layer: HiddenLayer, units: Units | Tensor) -> None:
+def begin_norms_anew_(
+    network: MethodNetwork, layer: HiddenLayer, units: Units | Tensor, chosen: Tensor | None = None
+) -> None:
     """Initial gains and shifts, for units that a norm had silenced would stay silent."""
     for weights in layer.norm:
-        weights.of(network.module)[units] = weights.by_unit(network.initial[weights.name])[units]
+        initial = weights.by_unit(network.initial[weights.name])[units]
+        write_(weights.of(network.module), units, initial, chosen)
 
 
 def drawn(network: MethodNetwork, weights: Weights, units: Units | Tensor) -> Tensor:
@@ -50,12 +81,12 @@ def drawn(network: MethodNetwork, weights: Weights, units: Units | Tensor) -> Te
     return new_draw(network.initial[weights.name], shape, network.generator)
 
 
-def forget_moments_(network: Network, weights: Weights, units: Units | Tensor) -> None:
+def forget_moments_(network: Network, weights: Weights, units: Units | Tensor, chosen: Tensor | None = None) -> None:
     """The optimizer forgets the moments of these units' weights, and nothing of the others."""
     parameter = network.module.get_parameter(weights.name)
     for value in optimizer_state(network, parameter).values():
         if isinstance(value, Tensor) and value.shape == parameter.shape:
-            weights.by_unit(value)[units] = 0.0
+            write_(weights.by_unit(value), units, 0.0, chosen)
 
 
 def optimizer_state(network: Network, parameter: Tensor) -> Mapping[str, Any]:

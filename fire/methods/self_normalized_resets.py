@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..network import MethodNetwork, Network
 from .method import Method
-from .renewal import refuse_what_has_no_units, replace_units_
+from .renewal import known_at_once, refuse_what_has_no_units, replace_units_, some_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +24,7 @@ class SelfNormalizedResets(Method):
 
     acts_at_events: ClassVar[bool] = False
     acts_every_step: ClassVar[bool] = True
+    capturable: ClassVar[bool] = True
     watches_units: ClassVar[bool] = True
 
     rejection: float = field(default=0.01, metadata={"help": "share of a unit's own silences that are as long"})
@@ -43,8 +44,9 @@ class SelfNormalizedResets(Method):
     def begin(self, network: MethodNetwork) -> None:
         """Until a unit has a history, half of the longest silence is its limit."""
         memory = network.memory
-        memory["step"] = torch.zeros((), dtype=torch.int64)
-        memory["replaced"] = torch.zeros((), dtype=torch.int64)
+        first = network.module.get_parameter(network.layers[0].incoming[0].name)
+        memory["step"] = torch.zeros((), dtype=torch.int64, device=first.device)
+        memory["replaced"] = torch.zeros((), dtype=torch.int64, device=first.device)
         for layer in network.layers:
             device = network.module.get_parameter(layer.incoming[0].name).device
             silent = torch.zeros(layer.shape, dtype=torch.int64, device=device)
@@ -57,7 +59,7 @@ class SelfNormalizedResets(Method):
     @torch.no_grad()
     def after_step(self, network: MethodNetwork) -> None:
         memory = network.memory
-        step = int(memory["step"].add_(1))  # on the CPU
+        step = memory["step"].add_(1)
         for layer in network.layers:
             if layer.name not in network.activations:  # it did not run
                 continue
@@ -71,15 +73,17 @@ class SelfNormalizedResets(Method):
             _count_(silences, silent, rejected)
             silent.masked_fill_(rejected, 0)
             due.logical_or_(rejected)
-            if step % self.apply_every == 0:  # how many there are is known to the device alone
-                units = due.nonzero(as_tuple=True)
-                if len(units[0]):
-                    replace_units_(network, layer, units)
-                    memory["replaced"] += len(units[0])
-                    due.zero_()
-            if step % self.period == 0:
-                limit.copy_(self._limits(limit, silences))
-                silences.zero_()
+            if _may_be_time(step, self.apply_every):
+                now = due & (step % self.apply_every == 0).to(due.device)
+                units, chosen = some_of(now)
+                if chosen is not None or len(units[0]):
+                    replace_units_(network, layer, units, chosen=chosen)
+                    memory["replaced"] += now.sum().to(step.device)
+                    due.logical_and_(~now)
+            if _may_be_time(step, self.period):
+                now = (step % self.period == 0).to(limit.device)
+                limit.copy_(torch.where(now, self._limits(limit, silences), limit))
+                silences.masked_fill_(now, 0)
 
     def _limits(self, limit: Tensor, silences: Tensor) -> Tensor:
         """The percentile where it is below the limit; else it may lie beyond what was seen, and the limit doubles."""
@@ -90,6 +94,11 @@ class SelfNormalizedResets(Method):
 
     def figures(self, network: MethodNetwork) -> dict[str, float | Tensor]:
         return {"replaced units": network.memory["replaced"]}
+
+
+def _may_be_time(step: Tensor, every: int) -> bool:
+    """Whether this may be one of the steps that are so far apart: a GPU's count is not read, and any may be."""
+    return not known_at_once(step) or int(step) % every == 0
 
 
 def _count_(silences: Tensor, silent: Tensor, ended: Tensor) -> None:
