@@ -1,6 +1,7 @@
 """A network that learns from labelled examples: images with their classes, tokens with those that follow."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TypeAlias
 
@@ -12,6 +13,7 @@ from fire import PlasticityManager
 from fire.network import Loss
 from fire.undisturbed import modes_restored
 
+from .captured import Precision, products_in
 from .learning import SavedAgent, TrainedNetwork
 from .optimizers import begin_anew, set_rate
 
@@ -35,6 +37,7 @@ class Supervised(SavedAgent):
         few enough to choose from, and so cheap to look for."""
         self.trained, self.device, self.largest_norm, self.at_once = network, device, largest_norm, at_once
         self.networks = (network,)
+        self.precision: Precision = "float32"  # of products in updates and evaluations
         self.metrics = ("loss", "gradient_norm", *(("batch_accuracy",) if counts_right else ()))
 
     @property
@@ -54,7 +57,8 @@ class Supervised(SavedAgent):
         for examples, share in zip(batches, shares, strict=True):
             set_rate(self.trained.optimizer, share)
             found = dict.fromkeys(self.metrics, torch.zeros((), device=self.device))
-            norm = self.trained.step(self._summands(examples, found), plasticity, self.largest_norm)
+            with self._products():
+                norm = self.trained.step(self._summands(examples, found), plasticity, self.largest_norm)
             if norm is not None:
                 found["gradient_norm"] = norm
             sums = {name: value + found[name] for name, value in sums.items()}
@@ -65,7 +69,7 @@ class Supervised(SavedAgent):
         inputs, labels = examples
         size = self.at_once or len(inputs)
         for part, answers in zip(inputs.split(size), labels.split(size), strict=True):
-            outputs = self.module(part)
+            outputs = self._scores(part)
             loss = cross_entropy(outputs, answers) * (len(part) / len(inputs))
             with torch.no_grad():
                 found["loss"] = found["loss"] + loss
@@ -73,6 +77,16 @@ class Supervised(SavedAgent):
                     right = (outputs.argmax(-1) == answers).sum()
                     found["batch_accuracy"] = found["batch_accuracy"] + right / labels.numel()
             yield loss
+
+    def _scores(self, inputs: Tensor) -> Tensor:
+        """Of bfloat16 are the products of a pass alone: penalties, optimizer and what comes of the scores are not."""
+        if self.precision != "bfloat16":
+            return self.module(inputs)
+        with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
+            return self.module(inputs)
+
+    def _products(self) -> AbstractContextManager[None]:
+        return products_in(self.precision) if self.device.type == "cuda" else nullcontext()
 
     def losses(self, examples: Examples, data: Callable[[], Iterable[Examples]] = tuple) -> dict[str, "LossOn"]:
         """By network, its training loss on some examples, and on one batch after the other of the data."""
@@ -84,7 +98,8 @@ class Supervised(SavedAgent):
         with modes_restored(self.module):
             self.module.eval()
             for inputs, labels in batches:
-                outputs = self.module(inputs)
+                with self._products():
+                    outputs = self._scores(inputs)
                 yield outputs, labels, cross_entropy(outputs, labels, reduction="none")
 
     def runs(self, inputs: Tensor) -> dict[str, Callable[[], Tensor]]:

@@ -16,3 +16,16 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"--device {name!r} given; this machine has {torch.cuda.device_count()} CUDA devices")
     return device
+
+
+def notes_on_precision(precision: str, device: torch.device) -> tuple[str, ...]:
+    """Where a precision does nothing on a CPU, or harm."""
+    if device.type != "cpu":
+        return ()
+    if precision == "tf32":
+        return ("--precision tf32 changes nothing on a CPU",)
+    if precision == "bfloat16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return (
+            "--precision bfloat16: this processor has no instructions for it, and updates take several times as long",
+        )
+    return ()

@@ -154,8 +154,7 @@ class Language(Phased):
                 pause()
                 yield batch
 
-        with self.precise():
-            losses = [losses.mean() for _, _, losses in self.trained.judged(batches())]
+        losses = [losses.mean() for _, _, losses in self.trained.judged(batches())]
         return float(torch.stack(losses).double().mean())
 
 

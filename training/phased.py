@@ -7,23 +7,21 @@ data has a state: a run that was killed goes on with the same ones, and so do br
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol, Self
 
 import msgspec
 import numpy as np
-import torch
 from torch import Tensor
 
-from agents.captured import products_in
 from agents.optimizers import set_rate
 from agents.supervised import Examples, Supervised
 from fire import Network, PlasticityManager, refresh_statistics_
 from fire.statistics import modules_with_statistics
 
 from .cost import bytes_of
+from .device import notes_on_precision
 from .phased_settings import PhasedSettings
 from .progress import Count
 from .ranks import affordable, notes_on_ranks, wanted_examples
@@ -79,11 +77,15 @@ class Phased(Work):
         if batches.starts[1:] != settings.phase_starts or batches.total != settings.total:
             raise ValueError(f"{settings.data} is not as long as its files were said to be: are they another version?")
         self.settings, self.trained, self.batches = settings, learner, batches
+        learner.precision = settings.precision
         self.device, self.method_seed, self.measure_seed = learner.device, seeds.methods, seeds.measures
         self.steps = 0
         wanted = wanted_examples(self.networks()) if settings.measure_every else {}
         self.rank_examples = affordable(wanted, settings.batch_size, settings.measure_every, self.device)
-        self.notes = notes_on_ranks(wanted, self.rank_examples, self.looked_at, settings.batch_size)
+        self.notes = (
+            *notes_on_precision(settings.precision, self.device),
+            *notes_on_ranks(wanted, self.rank_examples, self.looked_at, settings.batch_size),
+        )
 
     def networks(self) -> tuple[Network, ...]:
         return self.trained.plastic()
@@ -97,31 +99,14 @@ class Phased(Work):
 
     def update(self, count: int, manager: PlasticityManager) -> Mapping[str, Tensor]:
         updates = range(self.steps, self.steps + count)
-        with self.precise():
-            means = self.trained.update(
-                [self.batches.batch(number) for number in updates],
-                [self.share_of_rate(number) for number in updates],
-                manager,
-            )
+        batches = [self.batches.batch(number) for number in updates]
+        means = self.trained.update(batches, [self.share_of_rate(number) for number in updates], manager)
         self.steps += count
         return means
 
     @abstractmethod
     def share_of_rate(self, update: int) -> float:
         """The learning rate of an update, as a share of the highest."""
-
-    @contextmanager
-    def precise(self) -> Iterator[None]:
-        """Products and convolutions within are of the precision that was chosen."""
-        precision = self.settings.precision
-        if precision == "bfloat16":
-            with torch.autocast(self.device.type, torch.bfloat16):
-                yield
-        elif self.device.type == "cuda":
-            with products_in(precision):
-                yield
-        else:
-            yield
 
     @property
     def phase(self) -> int:

@@ -13,7 +13,6 @@ from torch import Tensor
 
 import envs
 from agents.agent import Agent
-from agents.captured import Precision
 from agents.learning import CapturedAgent
 from agents.randomness import restore_generator
 from envs.world import to_environment
@@ -24,7 +23,7 @@ from replay.transitions import place_replay
 
 from .agent_run import AgentRun
 from .cost import ENOUGH_ENVIRONMENTS, bytes_of, made_up_batch, step_rate, update_rate
-from .device import choose_device
+from .device import choose_device, notes_on_precision
 from .divergence import require_numbers
 from .durable import DurableStore
 from .evaluate import LIMIT, Evaluation
@@ -308,20 +307,9 @@ def notes_on_updates(agent: Agent) -> tuple[str, ...]:
     if not isinstance(agent, CapturedAgent):
         return ()
     if agent.device.type != "cuda":
-        return notes_on_precision(agent.captured.precision)
+        return notes_on_precision(agent.captured.precision, agent.device)
     how = "recorded as CUDA graphs" if agent.captured.records else "started kernel by kernel"
     return (f"updates: {how}, in {agent.captured.precision}, on {torch.cuda.get_device_name(agent.device)}",)
-
-
-def notes_on_precision(precision: Precision) -> tuple[str, ...]:
-    """Where it does nothing on a CPU, or harm."""
-    if precision == "tf32":
-        return ("--precision tf32 changes nothing on a CPU",)
-    if precision == "bfloat16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return (
-            "--precision bfloat16: this processor has no instructions for it, and updates take several times as long",
-        )
-    return ()
 
 
 def make_replay(config: AgentRun, environment: VectorEnv, device: torch.device) -> tuple[Replay, str]:

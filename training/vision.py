@@ -174,8 +174,7 @@ class Vision(Phased):
                 pause()
                 yield images.pick(part)
 
-        with self.precise():
-            found = [(scores.argmax(-1) == labels, losses) for scores, labels, losses in self.trained.judged(batches())]
+        found = [(scores.argmax(-1) == labels, losses) for scores, labels, losses in self.trained.judged(batches())]
         right, losses = (torch.cat(each).cpu() for each in zip(*found, strict=True))
         return right.float(), losses
 
