@@ -10,7 +10,7 @@ from torch import Tensor
 from agents import DQN, SAC, DQNSettings, SACSettings
 from fire import Never, NoMethod, PlasticityManager, measure, parse_method, parse_regularizer
 from replay import Batch
-from training.reinforcement import notes_on_precision
+from training.device import notes_on_precision
 
 METHODS = ("cbp:replacement_rate=0.1,maturity=1,biases=correct,optimizer=renew", "snr:longest=2,apply_every=1")
 REGULARIZERS = ("l2-init", "parseval", "spectral", "weight-decay")
@@ -92,8 +92,8 @@ def test_mixed_precision_around_measures_changes_none(make: Callable[[], SAC | D
 
 
 def test_a_run_on_a_cpu_says_where_a_precision_does_nothing_or_harm(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not notes_on_precision("float32")
-    assert notes_on_precision("tf32") == ("--precision tf32 changes nothing on a CPU",)
+    assert not notes_on_precision("float32", torch.device("cpu"))
+    assert notes_on_precision("tf32", torch.device("cpu")) == ("--precision tf32 changes nothing on a CPU",)
     for supported in (True, False):
         monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda supported=supported: supported)
-        assert bool(notes_on_precision("bfloat16")) is not supported
+        assert bool(notes_on_precision("bfloat16", torch.device("cpu"))) is not supported
