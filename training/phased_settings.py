@@ -3,9 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from data.phases import batches_of
 from fire import At, Schedule
 
 from .settings import DriverSettings, setting
+
+TESTED_APART = ("class-incremental",)  # tasks whose phases have test examples of their own
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,19 @@ class PhasedSettings(DriverSettings):
         for length in self.lengths[:-1]:
             starts.append(total := total + length)
         return tuple(starts)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Training examples of each phase, where its epochs go through all of them; else none."""
+        return ()
+
+    @property
+    def epoch_lengths(self) -> tuple[int, ...]:
+        return tuple(batches_of(size, self.batch_size) for size in self.sizes)
+
+    @property
+    def tested_apart(self) -> bool:
+        return getattr(self, "task", None) in TESTED_APART
 
     @property
     def longest(self) -> int:
