@@ -66,6 +66,15 @@ def evaluation_at_end(run: Run, end: int) -> EvaluationRecord | None:
     return next((each for each in at if each.occasion == BEFORE), at[0] if at else None)
 
 
+def epoch_at(run: Run, step: float) -> tuple[int, float] | None:
+    """The phase that a step falls in, and how many of its epochs are over by then; None where that is not known."""
+    if not run.epoch_lengths or not 0 <= step <= run.steps:
+        return None
+    begun = [0, *(start for start in run.phase_starts if start < step)]
+    phase = len(begun)
+    return (phase, (step - begun[-1]) / run.epoch_lengths[phase - 1]) if phase <= len(run.epoch_lengths) else None
+
+
 def _forgetting(ends: Sequence[Sequence[float]], metric: Metric) -> float | None:
     """`ends` are the values of all phases at the end of each."""
     last = len(ends) - 1
