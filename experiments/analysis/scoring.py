@@ -161,7 +161,8 @@ def gaps_of(run: Run) -> Iterator[Gap]:
             if e.step < following or _ends(e, following) or (e.step == following in begins and first[e.step] == place)
         ]  # fmt: skip
         if any(each.step > before.step + run.rhythm.unit for each in later):
-            yield replace(gap := _gap(run, before, later), cut=not np.isfinite(gap.duration) and np.isfinite(following))
+            gap = _gap(run, before, later, at_boundary)
+            yield replace(gap, cut=not np.isfinite(gap.duration) and np.isfinite(following))
 
 
 def pretended_gap(run: Run) -> Gap | None:
@@ -197,14 +198,21 @@ def _ends(evaluation: EvaluationRecord, following: float) -> bool:
     return evaluation.step == following and evaluation.occasion == BEFORE
 
 
-def _gap(run: Run, before: EvaluationRecord, later: Sequence[EvaluationRecord]) -> Gap:
-    back = next((place for place, each in enumerate(later) if run.metric.reaches(each.mean, before.mean)), None)
+def _gap(run: Run, before: EvaluationRecord, later: Sequence[EvaluationRecord], at_boundary: bool = False) -> Gap:
+    """Where a phase begins, only what is seen after some updates on it can have come back, of every method alike."""
+    first = sum(each.step == before.step for each in later) if at_boundary else 0
+    reached = (run.metric.reaches(each.mean, before.mean) for each in later[first:])
+    back = next((place for place, here in enumerate(reached, start=first) if here), None)
     worst = run.metric.worst([before.mean, *(each.mean for each in later[:back])])
     depth = run.metric.sign * (before.mean - worst)
     return Gap(
         step=before.step,
         depth=depth,
         share=depth / before.mean if before.mean > 0 else np.nan,
-        duration=np.inf if back is None else float(later[back].step - before.step),
+        duration=np.inf
+        if back is None
+        else 0.0
+        if at_boundary and not depth
+        else float(later[back].step - before.step),
         observed=later[-1].step - before.step,
     )

@@ -136,7 +136,12 @@ def _gaps_said(metric: Metric, still: bool, phases: bool) -> str:
     falls, below, lower = (
         wording.by_direction(metric, *words) for words in (("falls", "rises"), ("below", "above"), ("lower", "higher"))
     )
-    text = "Where a phase of the data begins is an event here, whatever a method does there. " if phases else ""
+    text = ""
+    if phases:
+        text = (
+            "Where a phase of the data begins is an event here, whatever a method does there; whether its value is "
+            "back is judged after updates on that phase alone. "
+        )
     text += (
         f"How far the {metric.name} {falls} {below} its value just before an event, and how long it stays there, until "
         "the next event at most. Only events count that have an evaluation right before them, and another one later, "
