@@ -18,7 +18,7 @@ from training.metric import Metric
 
 from .records import Array, EvaluationRecord, Run
 
-LEAST_FOR_MEAN = 3  # phases: with two, the mean over their ends says no more than the end
+LEAST_FOR_MEAN = 3  # phases: with two, branches of one trunk differ in the last alone
 
 
 @dataclass(frozen=True, eq=False)
