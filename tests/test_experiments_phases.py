@@ -375,6 +375,31 @@ def test_runs_that_diverge_count_in_every_phase(tmp_path):
     assert bad.phases.forgetting == pytest.approx((0.9 + 0.8 + 0.9 + 0.1 - 4 * 0.1) / 4)
 
 
+def test_a_method_of_which_a_run_diverged_still_has_its_values_before_events(tmp_path):
+    fire: list[Evaluation] = [(0, "scheduled", 0.1, [0.1] * 5)]
+    for step, row in zip(STARTS, AT_ENDS[:-1], strict=True):
+        fire += [(step, "before event", 0.5, row), (step, "after event", 0.2, [0.2] * 5)]
+    write_phased(tmp_path / "a", [*fire, (END, "scheduled", 0.6, AT_ENDS[-1])], method="fire", events=STARTS)
+    folder = write_phased(tmp_path / "b", fire[:5], method="fire", events=STARTS, seed=1)
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"kind": "diverged", "updates": 8, "quantity": "loss", "value": "nan"}) + "\n")
+    matrix = only(analysed(tmp_path)).methods[0].phases
+    assert matrix is not None
+    assert (matrix.n, matrix.steps.tolist()) == (2, [0, 2, 2, 6, 6, 12, 12, 20, 20, 30])
+    assert matrix.mean[2, 5] == pytest.approx((0.9 + 0.1) / 2)  # just before the event at 12
+
+
+def test_phases_without_known_beginnings_are_drawn_and_no_more(tmp_path):
+    found = find_runs([write_phased(tmp_path / "a", at_ends())])
+    results = analyse([replace(run, phase_starts=(), epoch_lengths=()) for run in found.runs], FAST)
+    method = only(results).methods[0]
+    assert method.phases is not None
+    assert (method.over_phases, method.forgetting, method.gap) == (None, None, None)
+    text = markdown(report_of(results))
+    assert "examples at the end of the run, mean" in text
+    assert "at the end of that phase" not in text
+
+
 def test_runs_without_phases_have_nothing_of_this(tmp_path):
     write_comparison(tmp_path / "runs", methods=("none", "fire"), seeds=range(2), steps=4_000)
     results = analysed(tmp_path / "runs")

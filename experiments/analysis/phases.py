@@ -16,7 +16,7 @@ import numpy as np
 from training.lines import BEFORE
 from training.metric import Metric
 
-from .records import Array, EvaluationRecord, Run
+from .records import AFTER_DIVERGENCE, Array, EvaluationRecord, Run
 
 LEAST_FOR_MEAN = 3  # phases: with two, branches of one trunk differ in the last alone
 
@@ -111,5 +111,7 @@ def matrix_of(runs: Sequence[Run]) -> PhaseMatrix | None:
 
 
 def _columns(run: Run) -> dict[tuple[int, bool], tuple[float, ...]]:
-    """By step, and whether it is after what happened there."""
-    return {(each.step, each.occasion != BEFORE): each.by_phase for each in run.evaluations if each.by_phase}
+    """By step, and whether it is after what happened there; to a run that had diverged by then, nothing did."""
+    known = [each for each in run.evaluations if each.by_phase]
+    found = {(each.step, each.occasion != BEFORE): each.by_phase for each in known}
+    return {(each.step, False): each.by_phase for each in known if each.occasion == AFTER_DIVERGENCE} | found
