@@ -103,8 +103,9 @@ class Options:
     """Method that the report compares with each other one; unset: fire where it was run."""
     against: tuple[Path, ...] = ()
     """CSV files of published per-seed results, as SimbaV2, XQC and FlashSAC have them: shown in the same report."""
-    threshold: float | Literal["success"] | None = None
-    """Return to reach, or success; unset: success where some run reached it, else 90% of the best other method's."""
+    threshold: float | Literal["success", "baseline"] | None = None
+    """Return to reach (an accuracy as a share, such as 0.9), or success, or baseline: the baseline's own final value;
+    unset: success where some run reached it, else 90% of the best other method's."""
     label: tuple[str, ...] = ()
     """METHOD=NAME, such as fire="FIRE (ours)": what the report calls a method; several, or given several times."""
     figure_width: Literal["single", "double"] = "double"
@@ -186,7 +187,7 @@ def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
             if name not in kept:
                 raise ValueError(f"{name} given with --report-only, which runs nothing")
     if isinstance(options.threshold, float) and not math.isfinite(options.threshold):
-        raise ValueError(f"--threshold {options.threshold} given; allowed is a return, or success")
+        raise ValueError(f"--threshold {options.threshold} given; allowed is a return, success or baseline")
     counts = (("--threads", options.threads), ("--jobs", options.jobs), ("--runs-per-gpu", options.runs_per_gpu))
     for name, value in counts:
         if value is not None and not 1 <= value <= MOST:

@@ -15,7 +15,8 @@ from .analysis.results import Across, Comparison, Options
 from .published.files import Published
 from .published.joined import join
 from .report.findings import findings
-from .report.page import AXIS, FILES, write_report
+from .report.page import AXIS, FILES, PHASES, write_report
+from .report.phase_figures import panels_of
 from .sweep.conduct import Pool, conduct, look
 from .sweep.endings import say_endings
 from .sweep.estimate import say_plan, weigh_and_time
@@ -112,7 +113,10 @@ def report(
     for warning in warnings:
         print(f"  warning: {warning}")
     print(f"\n  report    {page}\n  beside it")
-    for name, files in (FILES | ({"axis": AXIS} if results.axes else {})).items():
+    besides = ({"axis": AXIS} if results.axes else {}) | (
+        {"phases": PHASES} if any(map(panels_of, results.comparisons)) else {}
+    )
+    for name, files in (FILES | besides).items():
         print(f"    {name:9} {files}")
 
 

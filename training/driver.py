@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ from .config import Config
 from .curve import draw_curve
 from .divergence import Diverged, require_finite, require_finite_tensors, require_numbers
 from .history import History
-from .lines import BEFORE, SCHEDULED
+from .lines import BEFORE, PHASE, SCHEDULED
 from .log import RunLog, in_words
 from .made_with import MadeWith
 from .measure_curves import draw_measures
+from .phase_picture import draw_phases
 from .progress import Progress
 from .threads import Collapse
 from .work import Losses, State, Work, named
@@ -61,6 +63,7 @@ class Driver:
         self.stop_requested: Callable[[], bool] = lambda: False
         self._update_rate = 0.0  # updates per second since the log line before
         self._collapse = Collapse()
+        self._phase_starts = frozenset(config.run.phase_starts)
         self._looked_before: int | None = None  # the boundary since which an evaluation was made before an event
         self.log: RunLog
 
@@ -148,28 +151,35 @@ class Driver:
         due = last or requested or stopping or (now.progress and self._passed(settings.checkpoint_every))
         if due and self.saved_at != now.progress:
             self.save()
-            self._draw(draw_measures, "measures.png")
+            self._draw_all()
         if stopping and not last:
             raise Stopped
         if last or (now.progress and self._passed(settings.log_every)):
             self._log_training()
         due_now = not last and self._due(before)
-        trigger = self.manager.triggered(self._measure(), now)
+        begins = not last and self._phase_begins
+        trigger = self.manager.triggered(self._measure(begins), now)
         evaluated = False
         try:
             if due_now or (trigger and not last):
                 evaluated = self._event(now, "schedule" if due_now else str(trigger), may_break_off=True)
-            if not evaluated and (last or self._passed(settings.eval_every)):
-                self._evaluate(SCHEDULED, may_break_off=True)
+            scheduled = last or self._passed(settings.eval_every)
+            if not evaluated and (scheduled or begins):
+                self._evaluate(SCHEDULED if scheduled else PHASE, may_break_off=True)
         except BrokenOff as evaluation:
             self._owe(str(evaluation))
         if last:
-            self._draw(draw_measures, "measures.png")
+            self._draw_all()
         progress.handle(now)
 
     def _passed(self, every: int) -> bool:
         """Whether a multiple of so many steps lies between the last boundary and now."""
         return self.progress.handled_steps // every < self.work.steps // every
+
+    @property
+    def _phase_begins(self) -> bool:
+        """Whether another phase of data begins here: that is looked at like an event, by every method."""
+        return self.work.steps in self._phase_starts
 
     def _owe(self, occasion: str) -> None:
         """Stop with a checkpoint of this boundary: the one written at its beginning or, where there is none, one that
@@ -188,6 +198,12 @@ class Driver:
             self._owe(occasion)
         self.progress.owes = None
 
+    def _draw_all(self) -> None:
+        """The pictures that take long, and so are not drawn at every evaluation."""
+        self._draw(draw_measures, "measures.png")
+        if self.log.history.phases.points():
+            self._draw(partial(draw_phases, starts=self.settings.phase_starts), "phases.png")
+
     def _draw(self, draw: Callable[[History, Path, str], Path | None], name: str) -> None:
         self.attempt(name, lambda: draw(self.log.history, self.folder, self.title))
         gc.collect()  # a picture leaves thousands of objects in cycles, which Python would keep for a long time
@@ -197,14 +213,14 @@ class Driver:
 
         Not where evaluations would take more time than training, at events of a method closer than --eval-every. Only
         where a scheduled evaluation comes right after it, is there one before: what updates have brought the run to
-        would be seen nowhere, if every scheduled evaluation fell on an event.
+        would be seen nowhere, if every scheduled evaluation fell on an event. Where a phase of data begins, always.
         """
         method = self.manager.method
         if not position.updates:
             self.say(f"{self._method} acts before the first update: nothing has been learned yet")
         before = self.manager.latest(self._method)
         since = position.progress - before.progress if before else math.inf
-        evaluated = since >= self.settings.eval_every
+        evaluated = since >= self.settings.eval_every or self._phase_begins
         if evaluated or (self._evaluation_follows() and self._looked_before != self.progress.handled_steps):
             self._evaluate(BEFORE)
             self._looked_before = self.progress.handled_steps
@@ -228,10 +244,11 @@ class Driver:
         every = self.settings.eval_every  # not at the end, which a longer --steps moves
         return self.progress.handled_steps // every < following // every
 
-    def _measure(self) -> dict[str, float]:
+    def _measure(self, phase_begins: bool = False) -> dict[str, float]:
         """Plasticity measures, where a multiple of --measure-every updates has passed; triggers look at them."""
         progress, every = self.progress, self.settings.measure_every
-        if not every or progress.updates // every == progress.measured // every:
+        due = bool(every) and progress.updates // every != progress.measured // every
+        if not due and not (every and phase_begins and progress.updates != progress.measured):
             return {}
         progress.measured = progress.updates
         runs = self.work.runs(progress.updates)

@@ -13,7 +13,7 @@ from pathlib import Path
 from .durable import Damaged
 from .files import METRICS
 
-FILES = ("config.json", METRICS, "lock", "starting", "curve.png", "measures.png")
+FILES = ("config.json", METRICS, "lock", "starting", "curve.png", "measures.png", "phases.png")
 FOLDERS = ("checkpoints", "replay", "tensorboard", "videos", "source")
 OURS = {"replay": "*.safetensors", "tensorboard": "events.*", "videos": "step-*", "source": "*.py"}  # in the folders
 LOGGED = re.compile(rf"{re.escape(METRICS)}|tensorboard/events\.out\.tfevents\.[\w.-]+")

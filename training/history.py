@@ -17,6 +17,7 @@ Point = TypeVar("Point")
 # Points of a series, of which a half is kept when there are more; about two for each column of a picture.
 MOST_EPISODES = 4_000
 MOST_POINTS = 2_000
+MOST_COLUMNS = 400  # evaluations that are kept phase by phase
 MOST_NETWORKS = 16
 FURTHEST = 1e100  # beyond which nothing is drawn: a picture's axes have to hold it, squared
 
@@ -80,12 +81,13 @@ class Events:
 
 
 class History:
-    """What `curve.png` and `measures.png` show, by step."""
+    """What `curve.png`, `measures.png` and `phases.png` show, by step."""
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
         self.episodes: Series[tuple[int, float]] = Series(MOST_EPISODES)  # step, return
         self.evaluations: Series[tuple[int, float, float, float]] = Series()  # step, mean, lower and upper quartile
+        self.phases: Series[tuple[int, tuple[float, ...]]] = Series(MOST_COLUMNS)  # step, a value for each phase
         self.measures: dict[str, Series[tuple[float, ...]]] = {}  # by network: step, and a number for each panel
         self.events = Events()
 
@@ -96,6 +98,8 @@ class History:
                 self.episodes.add((line.steps, _number(line.value)))
             case EvaluationLine():
                 self.evaluations.add((line.steps, *_summary(line.values or (line.value,))))
+                if line.by_phase:
+                    self.phases.add((line.steps, tuple(map(_number, line.by_phase))))
             case MeasuresLine():
                 self._add_measures(line.steps, line.measures)
             case EventLine():

@@ -18,6 +18,8 @@ from .progress import Count
 LINE_BYTES = 16_000_000  # at most, of a line of metrics
 FINAL_SHARE = 0.1  # of a run's steps, at its end, whose scheduled evaluations make the final score
 SCHEDULED, BEFORE = "scheduled", "before event"  # occasions of evaluations
+PHASE = "phase begins"  # the occasion of one that no schedule asks for, where no event is either
+MOST_PHASES = 1_000
 
 Text = Annotated[str, Meta(max_length=1_000)]
 Number = float | None  # metrics are strict JSON, where what is no number is null
@@ -45,6 +47,8 @@ class EvaluationLine(Line, frozen=True, kw_only=True):
     value: Number  # of the metric
     values: tuple[Number, ...] = ()  # that it is the mean of, such as the episodes' returns
     occasion: Text = SCHEDULED
+    by_phase: Annotated[tuple[Number, ...], Meta(max_length=MOST_PHASES)] = ()  # the metric on what each phase brought
+    also: dict[str, Number] = {}  # the metric on other examples, by its name there (`Metric.elsewhere`)
 
 
 class MatrixLine(Struct, frozen=True):
@@ -103,6 +107,7 @@ class Reader:
         fields = {**line, "steps": line.get(self.progress)}
         if kind in (EpisodeLine, EvaluationLine):
             fields |= {"value": line.get(self.metric.name, ""), "values": line.get(self.metric.plural, ())}
+            fields["also"] = {name: line[name] for name in self.metric.elsewhere if name in line}
         elif kind is MeasuresLine:
             fields["measures"] = {name: value for name, value in line.items() if "/" in name}
         try:

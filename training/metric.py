@@ -38,6 +38,12 @@ class Metric:
         return f"{self.name}es" if self.name.endswith("s") else f"{self.name}s"
 
     @property
+    def elsewhere(self) -> tuple[str, ...]:
+        """What evaluations call the same number on other examples, where they have it: those trained on, those held out
+        from training to choose settings by, and those of the classes that have come so far."""
+        return tuple(f"{kind}_{self.name.replace(' ', '_')}" for kind in ("training", "validation", "seen"))
+
+    @property
     def scale(self) -> int:
         """Times this, a value is printed and drawn."""
         return 100 if self.form == "percent" else 1

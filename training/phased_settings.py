@@ -4,9 +4,12 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Literal
 
+from data.phases import batches_of
 from fire import At, Schedule
 
 from .settings import DriverSettings, setting
+
+TESTED_APART = ("class-incremental",)  # tasks whose phases have test examples of their own
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,19 @@ class PhasedSettings(DriverSettings):
     @property
     def phase_starts(self) -> tuple[int, ...]:
         return tuple(accumulate(self.lengths[:-1]))
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Training examples of each phase, where its epochs go through all of them; else none."""
+        return ()
+
+    @property
+    def epoch_lengths(self) -> tuple[int, ...]:
+        return tuple(batches_of(size, self.batch_size) for size in self.sizes)
+
+    @property
+    def tested_apart(self) -> bool:
+        return getattr(self, "task", None) in TESTED_APART
 
     @property
     def longest(self) -> int:

@@ -298,6 +298,8 @@ def say_where_things_are(folder: Path, config: Config) -> None:
     print(f"  curve         {folder / 'curve.png'}")
     if config.run.measure_every:
         print(f"  measures      {folder / 'measures.png'}")
+    if any(line.by_phase for line in evaluations):
+        print(f"  phases        {folder / 'phases.png'}")
     print(f'  metrics       {folder / METRICS} (one JSON line each; events have kind "event")')
     print(f"  checkpoints   {folder / 'checkpoints'}")
     print(f"  TensorBoard   {shlex.join(['tensorboard', '--logdir', str(folder)])}")

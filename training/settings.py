@@ -167,6 +167,16 @@ class DriverSettings:
         return ()
 
     @property
+    def epoch_lengths(self) -> tuple[int, ...]:
+        """Steps of an epoch of each phase; none where that is not known."""
+        return ()
+
+    @property
+    def tested_apart(self) -> bool:
+        """Whether `by_phase` of an evaluation is on examples kept for testing, and not on those a phase trains on."""
+        return False
+
+    @property
     def midpoint(self) -> int:
         """Half of the run, where published events are; half of what is learned, if learning begins much later."""
         begins = self.learns_from if self.learns_from < self.steps else 0  # nothing is learned, which is said

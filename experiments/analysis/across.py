@@ -37,7 +37,8 @@ def across_environments(
         elif len(group) > 1 and without:
             notes.append(
                 f"{group[0].metric.plural.capitalize()} of {', '.join(without)} have no published references to "
-                f"normalise them by: environments of {agent} are shown one by one and averaged nowhere."
+                f"normalise them by: {'environments' if group[0].acts else 'data sets'} of {agent} are shown one by "
+                "one and averaged nowhere."
             )
         elif len(group) > 1 and (together := _together(agent, group, options)):
             found.append(together)

@@ -60,7 +60,7 @@ def _compare(runs: Sequence[Run], where: str, options: Options) -> Comparison:
     failing = failing_value(env, runs, metric)
     runs = continued(runs, failing)
     scored = {name: _scored([run for run in runs if run.method == name]) for name in names}
-    threshold = threshold_of(env, scored, reference, metric, options.threshold)
+    threshold = threshold_of(env, scored, baseline, reference, metric, options.threshold)
     grid, levels = common_grid(list(scored.values())), _levels(scored.values())
     methods = tuple(
         summarise(scored[name], grid, levels, threshold.value if threshold else None, Resampling(name, metric, options))

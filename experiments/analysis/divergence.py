@@ -26,5 +26,7 @@ def _continued(run: Run, failing: Level | None, others: Sequence[Run]) -> Run:
     if max(steps) < run.steps:
         steps.add(run.steps)
     before = [evaluation for evaluation in run.evaluations if evaluation.step <= place]
-    after = [EvaluationRecord(step, failing.value, AFTER_DIVERGENCE) for step in sorted(steps)]
+    of_phases = (failing.value,) * max((len(each.by_phase) for each in before), default=0)
+    also = dict.fromkeys((name for each in before for name in each.also), failing.value)
+    after = [EvaluationRecord(step, failing.value, AFTER_DIVERGENCE, of_phases, also) for step in sorted(steps)]
     return replace(run, evaluations=(*before, *after))

@@ -11,6 +11,7 @@ from training.metric import Metric
 from .records import Run
 from .results import Level, RunScores
 from .scoring import evaluated
+from .statistics import interquartile_mean
 
 SHARE = 0.9  # of the best other method
 
@@ -27,9 +28,11 @@ def failing_value(env: str, runs: Sequence[Run], metric: Metric) -> Level | None
 
 
 def threshold_of(
-    env: str, runs: Mapping[str, Sequence[RunScores]], reference: str | None, metric: Metric, given: float | str | None
-) -> Level | None:
-    """What was given, else the success bar where some run reached it, else what the best but the reference comes to."""
+    env: str, runs: Mapping[str, Sequence[RunScores]], baseline: str, reference: str | None, metric: Metric,
+    given: float | str | None,
+) -> Level | None:  # fmt: skip
+    """What was given, or what the baseline comes to; else the success bar where some run reached it, else what the best
+    but the reference comes to."""
     references = envs.references(env)
     bar = f"a human's score in {env}" if envs.is_atari(env) else f"the success bar of {env}"
     if isinstance(given, float | int):
@@ -37,6 +40,11 @@ def threshold_of(
     if given == "success" and references is None:
         raise ValueError(f"threshold success given; {env} has no success bar: give a {metric.name} instead")
     finished = {name: own for name, group in runs.items() if (own := [run for run in group if run.final is not None])}
+    if given == "baseline":
+        if baseline not in finished:
+            return None
+        level = float(interquartile_mean([np.array([run.final for run in finished[baseline]], dtype=float)]))
+        return Level(level, f"what {baseline} comes to: the IQM of the final {metric.plural} of its runs")
     best = [each.mean for own in finished.values() for run in own for each in evaluated(run.run)[0]]
     if references is not None and (
         given == "success" or any(metric.reaches(each, references.success) for each in best)

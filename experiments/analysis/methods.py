@@ -10,10 +10,11 @@ import numpy as np
 from training.metric import Metric
 
 from . import results, statistics
-from .records import Array, NetworkChange
+from .phases import matrix_of
+from .records import Array, NetworkChange, Run
 from .resampling import Draws, draw_runs
 from .results import Aggregates, Curve, Gap, MethodResults, Options, RunScores, StabilityGap
-from .scoring import NOTHING, own_events, value_before, values_at, with_threshold
+from .scoring import NOTHING, own_boundaries, own_events, value_before, values_at, with_threshold
 from .statistics import Statistic, Strata, estimate, estimate_band
 from .survival import median_time
 
@@ -85,6 +86,11 @@ def summarise(
         pretended=_stability_gap([(r, (r.pretended,) if r.pretended else ()) for r in found.finished], resampling),
         events=_events(counted),
         measures=_measures(_undiverged(counted)),
+        also=_also(found.finished, resampling),
+        also_curves=_also_curves(counted),
+        over_phases=resampling.aggregates([found.finished], lambda run: run.phases.mean if run.phases else None),
+        forgetting=resampling.aggregates([found.finished], lambda run: run.phases.forgetting if run.phases else None),
+        phases=matrix_of([run.run for run in counted]),
         cost=_cost(_undiverged(found.finished) or runs),
     )
 
@@ -168,8 +174,14 @@ def _stability_gap(found: Sequence[tuple[RunScores, Sequence[Gap]]], resampling:
         # Events of one run tell less than as many runs would: it is counted as one observation.
         regained=statistics.share(float(back.mean()) * n, n, confidence),
         events=len(every),
-        occurred=sum(len(own_events(run.run)) for run, _ in found),
+        occurred=sum(_occurred(run.run) for run, _ in found),
     )
+
+
+def _occurred(run: Run) -> int:
+    """Events, and beginnings of phases at which none was."""
+    events = own_events(run)
+    return len(events) + len(own_boundaries(run) - {event.step for event in events})
 
 
 def _no_gap(runs: Sequence[RunScores]) -> str:
@@ -207,17 +219,46 @@ def _measures(runs: Sequence[RunScores]) -> tuple[results.MeasureCurve, ...]:
     found = []
     for network, measure in dict.fromkeys(name for scores in runs for name in scores.run.measures):
         series = [scores.run.measures.get((network, measure)) for scores in runs]
-        finite = [(s.steps[np.isfinite(s.values)], s.values[np.isfinite(s.values)]) for s in series if s is not None]
-        finite = [pair for pair in finite if len(pair[0])]
-        if not finite:
-            continue
-        steps = np.unique(finite[0][0])
-        first, last = max(pair[0][0] for pair in finite), min(pair[0][-1] for pair in finite)
-        steps = steps[(steps >= first) & (steps <= last)]
-        if len(steps):
-            values = np.stack([np.interp(steps, *pair) for pair in finite])
-            ends = values.min(axis=0), values.max(axis=0)
-            found.append(results.MeasureCurve(network, measure, steps, values.mean(axis=0), *ends, len(finite)))
+        found += _mean_of(network, measure, [(each.steps, each.values) for each in series if each is not None])
+    return tuple(found)
+
+
+def _mean_of(network: str, measure: str, series: Sequence[tuple[Array, Array]]) -> list[results.MeasureCurve]:
+    """The runs' mean; nothing where they have no steps in common."""
+    finite = [(steps[np.isfinite(values)], values[np.isfinite(values)]) for steps, values in series]
+    finite = [pair for pair in finite if len(pair[0])]
+    if not finite:
+        return []
+    steps = np.unique(finite[0][0])
+    first, last = max(pair[0][0] for pair in finite), min(pair[0][-1] for pair in finite)
+    steps = steps[(steps >= first) & (steps <= last)]
+    if not len(steps):
+        return []
+    values = np.stack([np.interp(steps, *pair) for pair in finite])
+    ends = values.min(axis=0), values.max(axis=0)
+    return [results.MeasureCurve(network, measure, steps, values.mean(axis=0), *ends, len(finite))]
+
+
+def _also(runs: Sequence[RunScores], resampling: Resampling) -> dict[str, Aggregates]:
+    """Final values on other examples than those of the metric, where all runs have one."""
+    names = dict.fromkeys(name for run in runs for name in run.also)
+    found = {name: resampling.aggregates([runs], partial(_of_others, name)) for name in names}
+    return {name: each for name, each in found.items() if each}
+
+
+def _of_others(name: str, run: RunScores) -> float | None:
+    return run.also.get(name)
+
+
+def _also_curves(runs: Sequence[RunScores]) -> tuple[results.MeasureCurve, ...]:
+    """The same over time; at an event, after it."""
+    found = []
+    for name in dict.fromkeys(name for scores in runs for each in scores.run.evaluations for name in each.also):
+        series = []
+        for scores in runs:
+            last = {each.step: each.also[name] for each in scores.run.evaluations if name in each.also}
+            series.append((np.array(list(last), dtype=float), np.array(list(last.values()), dtype=float)))
+        found += _mean_of("", name, series)
     return tuple(found)
 
 

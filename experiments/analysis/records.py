@@ -52,11 +52,13 @@ class Branch:
 
 @dataclass(frozen=True)
 class EvaluationRecord:
-    """One evaluation; `occasion` is "scheduled", "before event", "after event", or AFTER_DIVERGENCE."""
+    """One evaluation; `occasion` is "scheduled", "before event", "after event", "phase begins", or AFTER_DIVERGENCE."""
 
     step: int
     mean: float  # of the metric; NaN where it has no value
     occasion: str
+    by_phase: tuple[float, ...] = ()  # on what each phase of the data brought; none where it has no phases
+    also: Mapping[str, float] = field(default_factory=dict)  # on other examples, by the name that lines have for it
 
 
 AFTER_DIVERGENCE = "diverged"  # no evaluation, but what a run counts with in its place
@@ -122,6 +124,8 @@ class Run:
     rhythm: Rhythm = field(default_factory=Rhythm)  # of its scheduled evaluations
     midpoint: int | None = None  # step of the event of a run from the start that has no schedule
     phase_starts: tuple[int, ...] = ()  # steps at which phases of data begin, where its events are instead
+    epoch_lengths: tuple[int, ...] = ()  # steps of an epoch of each phase, where that is known
+    tested_apart: bool = False  # whether each phase has test examples of its own, which `by_phase` is of
     usual_period: int | None = None  # updates between events of a method that has them again and again
     failure: str | None = None  # how it ended that should not have, as its comparison has noted, until it is retried
 
@@ -146,8 +150,9 @@ class _Described(Struct, frozen=True):
 class _Named(Struct, frozen=True):
     """What tells whether a run may be the trunk of another."""
 
-    env: str
     seed: int
+    env: str = ""
+    data: str = ""  # what is learned from where there is no environment
 
 
 class _Candidate(Struct, frozen=True):
@@ -165,8 +170,12 @@ def read_run(folder: Path, branch: Branch | None = None) -> Run:
     metrics = read_metrics(folder, reader)
     branch = branch or _branch(folder, described.branch_from, settings)
     evaluations = tuple(
-        EvaluationRecord(line.steps, _number(line.value), line.occasion) for line in metrics.of(EvaluationLine)
-    )
+        EvaluationRecord(
+            line.steps, _number(line.value), line.occasion, tuple(map(_number, line.by_phase)),
+            {name: _number(value) for name, value in line.also.items()},
+        )
+        for line in metrics.of(EvaluationLine)
+    )  # fmt: skip
     training = metrics.of(TrainLine)
     end = (training or [NOTHING])[-1]
     own, own_updates = end.seconds, end.updates
@@ -202,6 +211,8 @@ def read_run(folder: Path, branch: Branch | None = None) -> Run:
         rhythm=Rhythm(max(1, settings.eval_every), settings.reached(1), branch.step if branch else -1),
         midpoint=settings.midpoint,
         phase_starts=settings.phase_starts,
+        epoch_lengths=settings.epoch_lengths,
+        tested_apart=settings.tested_apart,
         usual_period=settings.usual_period(method.usual_period if method else None),
         failure=failure.reason if (failure := read_failure(folder)) else None,
     )
@@ -244,12 +255,12 @@ def _places(folder: Path, path: Path) -> Iterator[Path]:
 
 
 def _may_be_trunk(place: Path, settings: DriverSettings) -> bool:
-    """A branch has its trunk's environment and seed."""
+    """A branch has its trunk's environment or data, and seed."""
     try:
         named = read_json(place / "config.json", _Candidate).run
     except Damaged:  # it is not there, most often
         return False
-    return (named.env, named.seed) == (settings.env, settings.seed)
+    return (named.env or named.data, named.seed) == (settings.env, settings.seed)
 
 
 def _event(line: EventLine) -> EventRecord:

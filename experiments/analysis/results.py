@@ -17,6 +17,7 @@ from training.metric import RETURN, Metric
 
 from ..kept import setting_words
 from .families import Family
+from .phases import PhaseMatrix, RunPhases
 from .records import Array, EventRecord, NetworkChange, Run
 from .resampling import RESAMPLES
 from .statistics import Band, Interval
@@ -32,8 +33,8 @@ class Options:
     """Method that the others are compared with; unset: none where it was run, else the first."""
     reference: str | None = None
     """Method that is compared with each other one; unset: fire where it was run."""
-    threshold: float | Literal["success"] | None = None
-    """Value of the metric that counts as reached; unset: see `Level.meaning`."""
+    threshold: float | Literal["success", "baseline"] | None = None
+    """Value of the metric that counts as reached, or the baseline's final one; unset: see `Level.meaning`."""
     resamples: int = RESAMPLES
     """Of a bootstrap, where there are too many to look at all of them."""
     confidence: float = 0.95
@@ -102,6 +103,8 @@ class RunScores:
     steps_to_threshold: float | None = None  # inf: not reached; of a branch looked for from the branch on
     already: bool = False  # whether its trunk had reached the threshold before the branch
     pretended: Gap | None = None  # the same of a branch point where nothing was done: what noise alone makes of it
+    phases: RunPhases | None = None  # where its data came in phases
+    also: Mapping[str, float | None] = field(default_factory=dict)  # the final value on other examples, by name
     scale: tuple[float, float] = (0.0, 1.0)  # the score of a value of 0, and what one more adds to it
 
     @property
@@ -214,6 +217,11 @@ class MethodResults:
     """Of branches on which nothing was done: the gap after the evaluation at the branch, as if something had been."""
     events: EventTotals | None = None  # None where there were none
     measures: tuple[MeasureCurve, ...] = ()
+    also: Mapping[str, Aggregates] = field(default_factory=dict)  # final values on other examples, by name
+    also_curves: tuple[MeasureCurve, ...] = ()  # the same over time; their network is empty
+    over_phases: Aggregates | None = None  # mean over the ends of phases
+    forgetting: Aggregates | None = None
+    phases: PhaseMatrix | None = None
     cost: Cost | None = None
     published: Path | None = None  # the file that its runs are of, where others made them
 

@@ -9,6 +9,7 @@ import numpy as np
 import envs
 from training.lines import BEFORE, SCHEDULED, final_score, scheduled
 
+from .phases import phases_of
 from .records import AFTER_DIVERGENCE, Array, EvaluationRecord, EventRecord, Run
 from .results import Gap, RunScores
 from .statistics import area_under
@@ -41,7 +42,19 @@ def score(run: Run, counted: bool) -> RunScores:
         normalised_area=_normalised(run, area),
         gaps=tuple(gaps_of(run)),
         pretended=pretended_gap(run),
+        phases=phases_of(run) if scored else None,
+        also=_also(run) if scored else {},
     )
+
+
+def _also(run: Run) -> dict[str, float | None]:
+    """Final values on other examples, made as the final score is."""
+    found: dict[str, float | None] = {}
+    for name in dict.fromkeys(name for each in run.evaluations for name in each.also):
+        values = [(each.step, each.also.get(name), each.occasion) for each in run.evaluations]
+        late = final_score(values, run.rhythm)
+        found[name] = values[-1][1] if run.diverged else late[0] if late else None
+    return found
 
 
 def _normalised(run: Run, value: float | None) -> float | None:
@@ -128,24 +141,36 @@ def value_before(step: int, scores: RunScores) -> float | None:
 def gaps_of(run: Run) -> Iterator[Gap]:
     """Of each event that was looked at before, and again later, before the next one.
 
-    Where a method acts again before the next evaluation, what would have come back is not known: that is no gap.
+    Where a method acts again before the next evaluation, what would have come back is not known: that is no gap. Where
+    a phase of data begins is an event too, whatever the method does there; its gap ends at the next such place, or
+    where the method's next event was looked at.
     """
-    evaluations = _finite(run)
+    evaluations, begins, jumps = _finite(run), own_boundaries(run), _jumps(run)
+    first = {each.step: place for place, each in reversed(list(enumerate(evaluations)))}
     acted = Counter(event.step for event in run.events)
-    steps = acted.keys() | {e.step for e in evaluations if e.occasion == BEFORE}
+    events = acted.keys() | {e.step for e in evaluations if e.occasion == BEFORE}
     for index, before in enumerate(evaluations):
-        if before.occasion != BEFORE or (run.branch is not None and before.step < run.branch.step):
+        at_boundary = before.step in begins and first[before.step] == index
+        if not at_boundary and (before.occasion != BEFORE or (run.branch and before.step < run.branch.step)):
             continue
-        again = acted[before.step] > 1
+        again = acted[before.step] > 1 and not at_boundary
+        steps = begins | (jumps if at_boundary else events)
         following = before.step if again else min((step for step in steps if step > before.step), default=np.inf)
-        later = [e for e in evaluations[index + 1 :] if e.step < following or _ends(e, following)]
+        later = [
+            e for place, e in enumerate(evaluations[index + 1 :], start=index + 1)
+            if e.step < following or _ends(e, following) or (e.step == following in begins and first[e.step] == place)
+        ]  # fmt: skip
         if any(each.step > before.step + run.rhythm.unit for each in later):
-            yield replace(gap := _gap(run, before, later), cut=not np.isfinite(gap.duration) and np.isfinite(following))
+            gap = _gap(run, before, later, at_boundary)
+            yield replace(gap, cut=not np.isfinite(gap.duration) and np.isfinite(following))
 
 
 def pretended_gap(run: Run) -> Gap | None:
-    """Of the evaluation at the branch of a run in which nothing is done, as if something had been done there."""
-    if run.branch is None or run.method != NOTHING or own_events(run):
+    """Of the evaluation at the branch of a run in which nothing is done, as if something had been done there.
+
+    Not where a phase of data begins, which is more than nothing.
+    """
+    if run.branch is None or run.method != NOTHING or own_events(run) or run.branch.step in run.phase_starts:
         return None
     evaluations = _finite(run)
     places = [index for index, each in enumerate(evaluations) if each.step == run.branch.step]
@@ -158,6 +183,12 @@ def own_events(run: Run) -> list[EventRecord]:
     return [event for event in run.events if run.branch is None or event.step >= run.branch.step]
 
 
+def own_boundaries(run: Run) -> set[int]:
+    """The steps at which phases of data but the first begin, of a branch its own."""
+    start = run.branch.step if run.branch else 0
+    return {step for step in run.phase_starts if start <= step < run.steps}
+
+
 def _finite(run: Run) -> list[EvaluationRecord]:
     return [evaluation for evaluation in run.evaluations if np.isfinite(evaluation.mean)]
 
@@ -167,14 +198,21 @@ def _ends(evaluation: EvaluationRecord, following: float) -> bool:
     return evaluation.step == following and evaluation.occasion == BEFORE
 
 
-def _gap(run: Run, before: EvaluationRecord, later: Sequence[EvaluationRecord]) -> Gap:
-    back = next((place for place, each in enumerate(later) if run.metric.reaches(each.mean, before.mean)), None)
+def _gap(run: Run, before: EvaluationRecord, later: Sequence[EvaluationRecord], at_boundary: bool = False) -> Gap:
+    """Where a phase begins, only what is seen after some updates on it can have come back, of every method alike."""
+    first = sum(each.step == before.step for each in later) if at_boundary else 0
+    reached = (run.metric.reaches(each.mean, before.mean) for each in later[first:])
+    back = next((place for place, here in enumerate(reached, start=first) if here), None)
     worst = run.metric.worst([before.mean, *(each.mean for each in later[:back])])
     depth = run.metric.sign * (before.mean - worst)
     return Gap(
         step=before.step,
         depth=depth,
         share=depth / before.mean if before.mean > 0 else np.nan,
-        duration=np.inf if back is None else float(later[back].step - before.step),
+        duration=np.inf
+        if back is None
+        else 0.0
+        if at_boundary and not depth
+        else float(later[back].step - before.step),
         observed=later[-1].step - before.step,
     )

@@ -8,6 +8,8 @@ from ..kept import value_text
 from .axis_section import axis_chapter
 from .drawing import looks, style
 from .findings import findings, headline, made_by
+from .phase_figures import panels_of
+from .phase_sections import phase_sections
 from .published_section import published_sections
 from .run_sections import run_sections
 from .schedules import schedules_said
@@ -42,14 +44,16 @@ def report_of(results: Results, command: str = "") -> Report:
         command=command,
         methods=methods,
         terms=terms(results.comparisons),
-        acts=any(comparison.acts for comparison in results.comparisons),
+        acts=_act(results),
+        phases=any(panels_of(comparison) for comparison in results.comparisons),
     )
 
 
 def _chapter(compared: Comparison | Across, name: str, methods: Looks, known: Sequence[str]) -> Chapter:
     sections, lead = score_sections(compared, methods), ""
     if isinstance(compared, Comparison):
-        sections += [*published_sections(compared), *run_sections(compared, methods)]
+        sections += [*phase_sections(compared, methods), *published_sections(compared)]
+        sections += run_sections(compared, methods)
     else:
         lead = f"Environments: {', '.join(compared.envs)}."
     return Chapter(
@@ -64,9 +68,14 @@ def _chapter(compared: Comparison | Across, name: str, methods: Looks, known: Se
     )
 
 
+def _act(results: Results) -> bool:
+    """Whether policies act in environments anywhere."""
+    return any(comparison.acts for comparison in results.comparisons)
+
+
 def _title(results: Results) -> str:
     envs = list(dict.fromkeys(comparison.env for comparison in results.comparisons))
-    where = envs[0] if len(envs) == 1 else plural(len(envs), "environment")
+    where = envs[0] if len(envs) == 1 else plural(len(envs), "environment" if _act(results) else "data set")
     over = "".join(f", {plural(len(axis.values), 'value')} of the {axis.words}" for axis in results.axes)
     return f"{plural(len(results.methods), 'method')} on {where}{over}" if envs else "No runs yet"
 

@@ -13,6 +13,7 @@ from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullForma
 from numpy.typing import NDArray
 
 import envs
+from training.metric import Metric
 
 from ..analysis.records import Array
 from ..analysis.results import Compared, Comparison, MeasureCurve, RunScores
@@ -218,8 +219,9 @@ def _spread(size: int, index: int) -> tuple[int, None, int]:
 
 
 def draw_measure(
-    compared: Compared, curves: Mapping[str, MeasureCurve], looks: Mapping[str, Look], title: str, logarithmic: bool
-) -> Figure:
+    compared: Compared, curves: Mapping[str, MeasureCurve], looks: Mapping[str, Look], title: str, logarithmic: bool,
+    metric: Metric | None = None,
+) -> Figure:  # fmt: skip
     """The mean of each method's runs, and behind it their whole range; before the branch, the trunks' in grey."""
     figure, (axes,) = canvas(300, 205)
     mark_branch(axes, compared.branch_step)
@@ -232,7 +234,8 @@ def draw_measure(
         part = part[thinned(part.size)]
         steps = curve.steps[part]
         axes.fill_between(steps, curve.low[part], curve.high[part], color=color, alpha=0.13, linewidth=0)
-        axes.plot(steps, curve.mean[part], color=color, linewidth=1.5, linestyle=dashes)
+        alone = {"marker": "o", "markersize": 4} if part.size == 1 else {}  # a line of one point would show nothing
+        axes.plot(steps, curve.mean[part], color=color, linewidth=1.5, linestyle=dashes, **alone)
     values = np.concatenate([curve.mean for curve in curves.values()])
     values = values[np.isfinite(values)]
     if logarithmic and values.size and values.min() > 0 and values.max() > WIDE_SPREAD * values.min():
@@ -240,6 +243,7 @@ def draw_measure(
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
         axes.yaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(FuncFormatter(_short))
+    printed_in(metric, axes.yaxis)
     axes.set_title(shortened(title, 48), loc="left", fontsize=STYLE["font.size"])
     over_steps(axes)
     axes.locator_params(axis="x", nbins=4)

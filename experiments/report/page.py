@@ -20,18 +20,20 @@ from .drawing import DARK, GRID, INK, MUTED, PAPER, Look, pdf, png, style, svg_f
 from .latex import latex_table
 from .markdown import markdown
 from .paper_figure import draw_paper_figure, sheet_of
+from .phase_figures import draw_panels, panels_of
 from .sections import Report
-from .spreadsheet import write_curves, write_scores
+from .spreadsheet import write_curves, write_phases, write_scores
 
 FILES = {
     "page": "report.html", "figures": "curves.pdf, curves.svg, curves.png", "numbers": "scores.csv, curves.csv",
     "table": "table.tex", "text": "summary.md",
 }  # fmt: skip
 AXIS = "axis.pdf, axis.svg, axis.png"  # where runs differ in a setting
+PHASES = "phases.pdf, phases.svg, phases.png, phases.csv"  # where data comes in phases
 
 
 def write_report(results: Results, folder: Path, command: str = "", width: str = "double") -> Path:
-    """Write what FILES and AXIS list; returns the page.
+    """Write what FILES, AXIS and PHASES list; returns the page.
 
     `command` is what one types to make it again, `width` that of the figures for papers. Each file is whole or absent.
     """
@@ -45,6 +47,10 @@ def write_report(results: Results, folder: Path, command: str = "", width: str =
         if found := over_axes(results):
             figure = _write_for_papers(folder / "axis", lambda: draw_axis_paper(found, report.methods, width))
             write_durably(folder / "axis.png", png(figure))
+        if pictures := [panel for comparison in results.comparisons for panel in panels_of(comparison)]:
+            figure = _write_for_papers(folder / "phases", lambda: draw_panels(pictures, width))
+            write_durably(folder / "phases.png", png(figure))
+            write_phases(results, folder / "phases.csv")
     write_scores(results, folder / "scores.csv")
     write_curves(results, folder / "curves.csv")
     write_durably(folder / "table.tex", latex_table(results).encode())

@@ -29,6 +29,8 @@ def _of_method(method: MethodResults, single_runs: bool) -> Iterator[Point]:
     for run in method.runs if single_runs else ():
         yield from _run(run)
     scores = {"final": method.final, "area": method.area, "final, normalised": method.normalised}
+    scores |= {"mean over phases": method.over_phases, "forgetting": method.forgetting}
+    scores |= {f"final, {name}": found for name, found in method.also.items()}
     for figure, found in scores.items():
         if found:
             yield from (_interval(figure, name, getattr(found, key)) for key, name in AGGREGATES.items())
@@ -42,8 +44,8 @@ def _of_method(method: MethodResults, single_runs: bool) -> Iterator[Point]:
             yield _interval(f"{what}, depth", "mean", gap.depth)
             yield _interval(f"{what}, duration", "Kaplan-Meier median", gap.duration)
             yield _interval(f"{what}, regained", "share", gap.regained)
-    for curve in method.measures:
-        figure = f"{curve.network}/{curve.measure}"
+    for curve in (*method.measures, *method.also_curves):
+        figure = f"{curve.network}/{curve.measure}" if curve.network else curve.measure
         for step, value, low, high in zip(curve.steps, curve.mean, curve.low, curve.high, strict=True):
             yield (None, figure, "mean", None, step, None, value, low, high, curve.n, "lowest and highest run")
 

@@ -4,7 +4,10 @@ import math
 
 from training.metric import Metric
 
+from ..analysis.phases import epoch_at
 from ..analysis.results import Comparison, StabilityGap
+from ..analysis.scoring import own_boundaries
+from ..analysis.statistics import Interval
 from . import wording
 from .drawing import DARK, TRUNK, Look
 from .score_figures import Row
@@ -31,12 +34,31 @@ def threshold_section(comparison: Comparison, looks: Looks) -> Section | None:
             wording.step_interval(when),
         )))  # fmt: skip
     columns = ("method", "n", *(("before the branch",) if branches else ()), "reached", "share", f"median {steps}")
-    figure = illustrated(rows, f"{steps.capitalize()} to the threshold, median", comparison.unit, over_steps=True)
+    epochs = [_epochs_said(comparison, reached.median_steps) for _, reached in found]
+    if any(epochs):
+        columns = (*columns, "epochs")
+        cells = [
+            TableRow(row.method, (*row.cells, said or wording.MISSING)) for row, said in zip(cells, epochs, strict=True)
+        ]
+    title = f"{steps.capitalize()} to the threshold, median"
+    figure = illustrated(rows, title, comparison.unit, over_steps=True, least=100.0 if comparison.acts else 1.0)
     notes = (*ways((r.median_steps for _, r in found), "Medians"), *ways((r.share for _, r in found), "Shares"))
     notes += ("The threshold is held fixed while runs are resampled, also where it was taken from these runs.",)
     table = Table("Runs that reached the threshold", columns, tuple(cells))
     text = _threshold_said(comparison, branches)
     return Section(f"{steps.capitalize()} to a threshold", text, (figure,), (table,), notes)
+
+
+def _epochs_said(comparison: Comparison, median: Interval) -> str:
+    """The same in epochs of the phase that it falls in, with its bounds where these are in that phase too."""
+    run = comparison.own[0].runs[0].run
+    phase, epochs = epoch_at(run, median.value) or (0, 0.0)
+    if not phase:
+        return ""
+    said = f"{wording.number(epochs)} of phase {phase}"
+    bounds = [epoch_at(run, bound) for bound in (median.low, median.high)] if median.bounded else []
+    inside = [bound for bound in bounds if bound and bound[0] == phase]
+    return f"{said} [{', '.join(wording.number(bound[1]) for bound in inside)}]" if len(inside) == 2 else said
 
 
 def _threshold_said(comparison: Comparison, branches: bool) -> str:
@@ -102,15 +124,25 @@ def gap_section(comparison: Comparison, looks: Looks) -> Section | None:
         *ways((gap.regained for gap in gaps), "Events regained"),
     )
     notes += tuple(f"{name} has no stability gap: {reason}." for name, reason in blank)
-    text, table = _gaps_said(metric, bool(still)), Table("Stability gaps", columns, cells)
+    text, table = _gaps_said(metric, bool(still), _begins(comparison)), Table("Stability gaps", columns, cells)
     return Section("Stability gap", text, (figure,), (table,), notes)
 
 
-def _gaps_said(metric: Metric, still: bool) -> str:
+def _begins(comparison: Comparison) -> bool:
+    return any(own_boundaries(run.run) for method in comparison.own for run in method.runs)
+
+
+def _gaps_said(metric: Metric, still: bool, phases: bool) -> str:
     falls, below, lower = (
         wording.by_direction(metric, *words) for words in (("falls", "rises"), ("below", "above"), ("lower", "higher"))
     )
-    text = (
+    text = ""
+    if phases:
+        text = (
+            "Where a phase of the data begins is an event here, whatever a method does there; whether its value is "
+            "back is judged after updates on that phase alone. "
+        )
+    text += (
         f"How far the {metric.name} {falls} {below} its value just before an event, and how long it stays there, until "
         "the next event at most. Only events count that have an evaluation right before them, and another one later, "
         "before the next event; they need not be typical of the others. Small dots are events. "

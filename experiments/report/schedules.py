@@ -24,7 +24,17 @@ def schedules_said(compared: Iterable[Compared]) -> str:
 def _words(run: Run) -> Iterator[str]:
     """One sentence's part for a run that has a schedule."""
     every, at, when = map(run.schedule.get, WHEN)
-    steps = [f"{step:,}" for step in sorted(set(at or ()))]
+    acts = sorted(set(at or ()))
+    begins = [step for step in run.phase_starts if step < run.steps]
+    if begins and acts == begins and not every and not when:  # as published: at each boundary
+        many = len(begins) > 1
+        yield (
+            f"where each phase but the first begins, {len(begins)} times"
+            if many
+            else (f"once, at step {begins[0]:,}, where the second phase begins")
+        )
+        return
+    steps = [f"{step:,}" for step in acts]
     parts = [f"every {every:,} updates"] if every else []
     parts += [f"{'once, ' * (not every and not when)}at step {steps[0]}"] if len(steps) == 1 else []
     parts += [f"at steps {', '.join(steps)}"] if len(steps) > 1 else []

@@ -34,13 +34,16 @@ class Row:
 
 def draw_rows(
     rows: Sequence[Row], xlabel: str, metric: Metric | None = None, line: float | None = None,
-    limits: tuple[float, float] | None = None, over_steps: bool = False,
+    limits: tuple[float, float] | None = None, over_steps: bool = False, least: float = 0.0,
 ) -> Figure:  # fmt: skip
-    """A point and a bar for each row with its numbers above, dots for the runs below; `line` is no difference."""
+    """A point and a bar for each row with its numbers above, dots for the runs below; `line` is no difference.
+
+    `least` is the room that is left on either side at least.
+    """
     figure, (axes,) = canvas(WIDTH, ROW * len(rows) + 50)
     if line is not None:
         axes.axvline(line, color=MUTED, linewidth=1, zorder=1)
-    _limit(axes, rows, line, limits, 100.0 if over_steps else 0.0)
+    _limit(axes, rows, line, limits, least)
     for place, row in enumerate(rows):
         _draw_row(axes, place, row)
     axes.set_ylim(len(rows) - 0.45, -0.62)

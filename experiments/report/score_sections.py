@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from training.metric import Metric
 
-from ..analysis.results import Compared, Comparison, MethodResults
+from ..analysis.results import Aggregates, Compared, Comparison, MethodResults
 from . import wording
 from .contrast_section import contrast_section
 from .curve_figures import draw_curves, draw_method, limits_of
@@ -120,7 +120,12 @@ def _scores_said(compared: Compared, normalised: bool) -> str:
 
 
 def _aggregates(caption: str, methods: Sequence[MethodResults], what: str, metric: Metric | None = None) -> Table:
-    found = [getattr(method, what) for method in methods]
+    return aggregates_table(caption, methods, [getattr(method, what) for method in methods], metric)
+
+
+def aggregates_table(
+    caption: str, methods: Sequence[MethodResults], found: Sequence[Aggregates], metric: Metric | None = None
+) -> Table:
     said = columns_said([[scores.iqm, scores.mean, scores.median] for scores in found], metric)
     rows = tuple(
         TableRow(method.method, (method.method, wording.runs_and_diverged(method, scores.iqm), *cells))

@@ -75,6 +75,7 @@ class Report:
     methods: Looks
     terms: Mapping[str, str]  # what the explanations call the metric, what is better, and a step
     acts: bool  # whether policies act in environments
+    phases: bool = False  # whether there are pictures phase by phase
 
 
 def rows_figure(
@@ -94,10 +95,10 @@ def rows_figure(
 
 def illustrated(
     rows: Sequence[Row], title: str, xlabel: str, metric: Metric | None = None, line: float | None = None,
-    limits: tuple[float, float] | None = None, over_steps: bool = False,
+    limits: tuple[float, float] | None = None, over_steps: bool = False, least: float = 0.0,
 ) -> Illustration:  # fmt: skip
     alt = f"{title}: " + "; ".join(f"{row.label} {row.said}, n = {row.interval.n}" for row in rows)
-    figure = draw_rows(rows, xlabel, metric, line, limits, over_steps)
+    figure = draw_rows(rows, xlabel, metric, line, limits, over_steps, least)
     return Illustration(page_image(figure, alt, [row.look for row in rows]), title)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from training.durable import write_durably
 
+from ..analysis.phases import PhaseMatrix
 from ..analysis.results import Axis, Results, RunScores
 from .plotted import POINT, points_of
 from .wording import ended
@@ -18,6 +19,9 @@ OF_A_RUN = (
     "seed", "trunk", "branch_step", "steps", "ended", "final", "normalised", "area", "normalised_area",
     "steps_to_threshold", "reached", "wall_seconds", "own_seconds", "updates_per_second", "folder",
 )  # fmt: skip
+
+OF_A_PHASE = ("phase", "step", "at_event", "mean", "lowest", "highest", "n")
+IN_PHASES = {"mean_over_phases": "mean", "forgetting": "forgetting"}
 
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet begins to compute at
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)  # computes nothing
@@ -29,12 +33,41 @@ def write_scores(results: Results, path: Path) -> Path:
     Text that a spreadsheet would take for a formula has an apostrophe before it: methods are anybody's words. Text that
     is a number, such as a value of an axis, has none. Folders are relative to that of the file.
     """
-    axes = columns_of(results.axes)
+    axes, others = columns_of(results.axes), _others(results)
     rows = (
-        [*_first(results, run.run.agent, comparison.env, run.run.method), *comparison.place, *_row(run, path.parent)]
+        [*_first(results, run.run.agent, comparison.env, run.run.method), *comparison.place, *_row(run, path.parent),
+         *(_other(run, name) for name in others)]
         for comparison in results.comparisons for method in comparison.methods for run in method.runs
     )  # fmt: skip
-    return _write(path, ("agent", "env", "method", "label", *axes, *OF_A_RUN), rows)
+    return _write(path, ("agent", "env", "method", "label", *axes, *OF_A_RUN, *others), rows)
+
+
+def _others(results: Results) -> list[str]:
+    """Columns of what only runs in phases have, where any has it."""
+    runs = [run for comparison in results.comparisons for method in comparison.methods for run in method.runs]
+    names = [*IN_PHASES, *dict.fromkeys(name for run in runs for name in run.also)]
+    return [name for name in names if any(_other(run, name) is not None for run in runs)]
+
+
+def _other(run: RunScores, name: str) -> float | None:
+    if name in IN_PHASES:
+        return getattr(run.phases, IN_PHASES[name]) if run.phases else None
+    return run.also.get(name)
+
+
+def write_phases(results: Results, path: Path) -> Path:
+    """Write `phases.csv`: the metric on each phase's examples at each evaluation that all of a method's runs have."""
+    rows = (
+        [*_first(results, each.agent, each.where, method.method), *each.place, *point]
+        for each in results.comparisons for method in each.methods if method.phases for point in _phases(method.phases)
+    )  # fmt: skip
+    return _write(path, ("agent", "where", "method", "label", *columns_of(results.axes), *OF_A_PHASE), rows)
+
+
+def _phases(matrix: PhaseMatrix) -> Iterator[list[object]]:
+    for phase, (means, lows, highs) in enumerate(zip(matrix.mean, matrix.low, matrix.high, strict=True), start=1):
+        for step, before, *values in zip(matrix.steps, matrix.before, means, lows, highs, strict=True):
+            yield [phase, step, "before" if before else "", *map(float, values), matrix.n]
 
 
 def write_curves(results: Results, path: Path) -> Path:

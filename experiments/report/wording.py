@@ -189,5 +189,6 @@ def terms(comparisons: Sequence[Compared]) -> dict[str, str]:
         "beyond": each(lambda c: by_direction(c.metric, "above", "below")),
         "earned": each(lambda c: "how much was earned" if c.acts else "what it was"),
         "failing": each(failing),
+        "place": each(lambda c: "environment" if c.acts else "data set"),
         "falls": each(lambda c: f"the {c.metric.name} {by_direction(c.metric, 'falls', 'rises')}"),
     }

@@ -107,10 +107,11 @@ def table_of(
 ) -> Table:
     """A row for each run, as far as the screen reaches; those that need attention come first."""
     table = Table(caption=summary, caption_justify="left", expand=True, box=None, pad_edge=False)
-    metric = sweep.jobs[0].reader.metric
+    reader = sweep.jobs[0].reader
+    metric, subject = reader.metric, "environment" if reader.progress == "environment_steps" else "data"
     several = len({job.env for job in sweep.jobs}) > 1
     axes = list(dict.fromkeys(name for job in sweep.jobs for name in job.place))
-    for name in (*(("environment",) if several else ()), "method", *(name.replace("_", " ") for name in axes)):
+    for name in (*((subject,) if several else ()), "method", *(name.replace("_", " ") for name in axes)):
         table.add_column(name, overflow="fold")
     table.add_column("seed", justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)

@@ -1,0 +1,117 @@
+"""What a run whose data came in phases says phase by phase: at each phase's end, and what it forgot until the last.
+
+A phase ends where the next one begins, with what the run was just before any event there, and the last one with the
+run. Phases that a shortened run never came to do not count.
+
+Forgetting is that of Chaudhry et al. 2018, "Riemannian walk for incremental learning" (arXiv 1801.10112): of each phase
+but the last, the best value at the ends of phases from its own on, minus that at the end of the run. It can be below 0,
+where later phases helped.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.lines import BEFORE
+from training.metric import Metric
+
+from .records import AFTER_DIVERGENCE, Array, EvaluationRecord, Run
+
+LEAST_FOR_MEAN = 3  # phases: with two, branches of one trunk differ in the last alone
+
+
+@dataclass(frozen=True, eq=False)
+class RunPhases:
+    """One run, phase by phase; NaN where nothing is known."""
+
+    ends: tuple[float, ...]  # the metric at the end of each phase that was begun
+    mean: float | None  # of these; None with two phases, and where one has no value
+    forgetting: float | None  # mean over all phases but the last; None where phases have no test examples of their own
+
+
+@dataclass(frozen=True, eq=False)
+class PhaseMatrix:
+    """A method's values on what each phase brought, over steps: mean of its runs, the lowest and the highest."""
+
+    steps: Array  # of evaluations that all runs have; twice, at an event, as it was before and after
+    before: tuple[bool, ...]  # whether it is the evaluation just before an event
+    mean: Array  # phases x evaluations
+    low: Array
+    high: Array
+    n: int
+
+
+def phases_of(run: Run) -> RunPhases | None:
+    """None for a run whose data has no phases."""
+    ends = ends_of(run)
+    if not ends:
+        return None
+    found = [evaluation_at_end(run, step) for step in ends]
+    values = tuple(each.mean if each else np.nan for each in found)
+    known = len(values) >= LEAST_FOR_MEAN and bool(np.isfinite(values).all())
+    forgotten = _forgetting([each.by_phase if each else () for each in found], run.metric) if run.tested_apart else None
+    return RunPhases(values, float(np.mean(values)) if known else None, forgotten)
+
+
+def ends_of(run: Run) -> tuple[int, ...]:
+    """The steps at which the phases that it came to end; none where its data has no phases."""
+    starts = [start for start in run.phase_starts if start < run.steps]
+    return (*starts, run.steps) if run.phase_starts else ()
+
+
+def evaluation_at_end(run: Run, end: int) -> EvaluationRecord | None:
+    """What the run was at the end of a phase, before any event there."""
+    at = [each for each in run.evaluations if each.step == end]
+    return next((each for each in at if each.occasion == BEFORE), at[0] if at else None)
+
+
+def epoch_at(run: Run, step: float) -> tuple[int, float] | None:
+    """The phase that a step falls in, and how many of its epochs are over by then; None where that is not known."""
+    if not run.epoch_lengths or not 0 <= step <= run.steps:
+        return None
+    begun = [0, *(start for start in run.phase_starts if start < step)]
+    phase = len(begun)
+    return (phase, (step - begun[-1]) / run.epoch_lengths[phase - 1]) if phase <= len(run.epoch_lengths) else None
+
+
+def _forgetting(ends: Sequence[Sequence[float]], metric: Metric) -> float | None:
+    """`ends` are the values of all phases at the end of each."""
+    last = len(ends) - 1
+    if last < 1 or min(map(len, ends)) <= last:
+        return None
+    values = metric.sign * np.array([each[: last + 1] for each in ends], dtype=float)  # ends x phases
+    lost = [values[phase:last, phase].max() - values[last, phase] for phase in range(last)]
+    return float(np.mean(lost)) if np.isfinite(lost).all() else None
+
+
+def matrix_of(runs: Sequence[Run]) -> PhaseMatrix | None:
+    """Over the evaluations that all runs have; None where they have none phase by phase."""
+    every = [_columns(run) for run in runs]
+    every = [columns for columns in every if columns]
+    if not every:
+        return None
+    shared = sorted(set.intersection(*(set(columns) for columns in every)))
+    if not shared:
+        return None
+    rows = max(len(columns[place]) for columns in every for place in shared)
+    values = np.full((len(every), rows, len(shared)), np.nan)
+    for one, columns in zip(values, every, strict=True):
+        for index, place in enumerate(shared):
+            one[: len(columns[place]), index] = columns[place]
+    known = np.isfinite(values)
+    counts = known.sum(axis=0)
+    mean = np.divide(
+        np.where(known, values, 0.0).sum(axis=0), counts, out=np.full(counts.shape, np.nan), where=counts > 0
+    )
+    low, high = np.where(known, values, np.inf).min(axis=0), np.where(known, values, -np.inf).max(axis=0)
+    low[counts == 0] = high[counts == 0] = np.nan
+    steps = np.array([step for step, _ in shared], dtype=float)
+    return PhaseMatrix(steps, tuple(not after for _, after in shared), mean, low, high, len(every))
+
+
+def _columns(run: Run) -> dict[tuple[int, bool], tuple[float, ...]]:
+    """By step, and whether it is after what happened there; to a run that had diverged by then, nothing did."""
+    known = [each for each in run.evaluations if each.by_phase]
+    found = {(each.step, each.occasion != BEFORE): each.by_phase for each in known}
+    return {(each.step, False): each.by_phase for each in known if each.occasion == AFTER_DIVERGENCE} | found

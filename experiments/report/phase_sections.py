@@ -1,0 +1,197 @@
+"""The report's sections on data that comes in phases: phase by phase, what was forgotten, and other examples."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from training.metric import Metric
+
+from ..analysis.phases import PhaseMatrix, ends_of
+from ..analysis.results import Aggregates, Comparison, MethodResults
+from . import wording
+from .curve_figures import draw_measure
+from .drawing import page_image
+from .phase_figures import Panel, draw_panel, panels_of
+from .score_sections import aggregates_table
+from .sections import Illustration, Looks, Section, Table, TableRow, columns_said, rows_figure, ways
+
+MOST_SHOWN = 20  # phases in a table
+EXAMPLES = {
+    "training": "on training examples of the phases so far",
+    "validation": "on examples that are held out from training, to choose settings by",
+    "seen": "on the test examples of what has come so far",
+}
+
+
+def phase_sections(comparison: Comparison, looks: Looks) -> list[Section]:
+    found = (_phase_by_phase(comparison, looks), _over_phases(comparison, looks), _elsewhere(comparison, looks))
+    return [section for section in found if section]
+
+
+def tested_apart(comparison: Comparison) -> bool:
+    """Whether phases have test examples of their own, so that one can see what is forgotten."""
+    return all(run.run.tested_apart for method in comparison.own for run in method.runs)
+
+
+def _phase_by_phase(comparison: Comparison, looks: Looks) -> Section | None:
+    panels = panels_of(comparison)
+    if not panels:
+        return None
+    metric, unit = comparison.metric, comparison.unit
+    figures = []
+    for panel in panels:
+        last = ", ".join(wording.in_unit(float(value), metric) for value in _shown(panel.matrix.mean[:, -1]))
+        alt = f"{panel.method}, n = {panel.matrix.n}: {metric.name} of each phase over {unit}. At the end: {last}"
+        figures.append(Illustration(page_image(draw_panel(panel), alt, [looks[panel.method]])))
+    examples = (
+        "test examples of what each phase brought, such as its classes" if tested_apart(comparison) else
+        "training examples that came with each phase: how well they are fitted, which tells nothing of new ones"
+    )  # fmt: skip
+    text = (
+        f"Rows are phases of the data, columns evaluations. The colour is the mean {metric.name} of the runs on "
+        f"{examples}. Brighter is better; all methods have one scale. Upright lines: where a phase begins. "
+        "Below the stepped line: phases that had not begun yet."
+    )
+    runs = [run.run for method in comparison.own for run in method.runs]
+    ends = ends_of(runs[0])
+    tables = [_ends_table(panels, metric, None)]
+    if len(ends) > 1:
+        tables.insert(0, _ends_table(panels, metric, ends))
+    rows = max(len(panel.matrix.mean) for panel in panels)
+    notes = (f"Of {rows} phases the tables have {MOST_SHOWN}; phases.csv has all.",) if rows > MOST_SHOWN else ()
+    return Section("Phase by phase", text, tuple(figures), tuple(tables), notes, small=True)
+
+
+def _ends_table(panels: Sequence[Panel], metric: Metric, ends: Sequence[int] | None) -> Table:
+    """Each phase at the end of the run or, where `ends` are given, at its own."""
+    matrices = {panel.method: panel.matrix for panel in panels}
+    shown = _places(max(len(matrix.mean) for matrix in matrices.values()))
+    rows = tuple(
+        TableRow(name, (name, str(matrix.n), *(wording.in_unit(_at(matrix, row, ends), metric) for row in shown)))
+        for name, matrix in matrices.items()
+    )
+    when = "at the end of the run" if ends is None else "at the end of that phase, before any event there"
+    columns = ("method", "n", *(f"phase {row + 1}" for row in shown))
+    return Table(f"{metric.name[0].upper()}{metric.name[1:]} of each phase's examples {when}, mean", columns, rows)
+
+
+def _at(matrix: PhaseMatrix, row: int, ends: Sequence[int] | None) -> float | None:
+    if row >= len(matrix.mean) or (ends is not None and row >= len(ends)):
+        return None
+    place = len(matrix.steps) - 1 if ends is None else int(np.searchsorted(matrix.steps, ends[row]))
+    if ends is not None and (place >= len(matrix.steps) or matrix.steps[place] != ends[row]):
+        return None
+    return float(matrix.mean[row, place])
+
+
+def _places(count: int) -> list[int]:
+    """The rows that are shown, the first and the last among them."""
+    return sorted({round(place) for place in np.linspace(0, count - 1, min(count, MOST_SHOWN)).tolist()})
+
+
+def _shown(values: np.ndarray) -> list[float]:
+    return [float(values[place]) for place in _places(len(values))]
+
+
+def _over_phases(comparison: Comparison, looks: Looks) -> Section | None:
+    metric, figures, tables, found, text = comparison.metric, [], [], list[Aggregates](), list[str]()
+    mean = {m.method: m.over_phases for m in comparison.methods if m.over_phases}
+    forgotten = {m.method: m.forgetting for m in comparison.methods if m.forgetting}
+    if mean:
+        title = f"Mean {metric.name} over phases"
+        runs = {m.method: _known([r.phases.mean for r in m.finished if r.phases]) for m in comparison.methods}
+        figures.append(_rows(title, metric.words, mean, runs, looks, metric))
+        tables.append(_table(f"{title}{_unit(metric)}", mean, comparison))
+        found += mean.values()
+        text.append(
+            f"Mean over phases: of the {metric.name} at the end of each phase, as just before anything is done there. "
+            "The final value is that of the last phase alone."
+        )
+    if forgotten:
+        runs = {m.method: _known([r.phases.forgetting for r in m.finished if r.phases]) for m in comparison.methods}
+        figures.append(_rows("Forgetting", f"{metric.words} forgotten", forgotten, runs, looks, metric, line=0.0))
+        tables.append(_table(f"Forgetting{_unit(metric)}", forgotten, comparison))
+        found += forgotten.values()
+        best = wording.by_direction(metric, "highest", "lowest")
+        text.append(
+            f"Forgetting: of each phase but the last, the {best} {metric.name} on its test examples at the ends of "
+            "phases from its own on, against that at the end of the run; the mean over these phases. Less is better; "
+            "below 0, later phases helped."
+        )
+    if not found:
+        return None
+    if not forgotten and not tested_apart(comparison):
+        text.append("Phases here have no test examples of their own, so that nothing can be said of forgetting.")
+    title = " and ".join([*(["mean over phases"] if mean else []), *(["forgetting"] if forgotten else [])])
+    return Section(
+        title.capitalize(), " ".join([*text, "Small dots are runs."]), tuple(figures), tuple(tables),
+        ways(each.iqm for each in found),
+    )  # fmt: skip
+
+
+def _unit(metric: Metric) -> str:
+    return metric.words.removeprefix(metric.name)
+
+
+def _known(values: Sequence[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
+
+
+def _rows(
+    title: str, xlabel: str, found: Mapping[str, Aggregates], runs: Mapping[str, Sequence[float]], looks: Looks,
+    metric: Metric, line: float | None = None,
+) -> Illustration:  # fmt: skip
+    rows = [(name, looks[name], each.iqm) for name, each in found.items()]
+    return rows_figure(rows, f"{title}, IQM", xlabel, metric, runs, line=line)
+
+
+def _table(caption: str, found: Mapping[str, Aggregates], comparison: Comparison) -> Table:
+    return aggregates_table(
+        caption, [comparison.method(name) for name in found], list(found.values()), comparison.metric
+    )
+
+
+def _elsewhere(comparison: Comparison, looks: Looks) -> Section | None:
+    metric = comparison.metric
+    curves = {(curve.measure, m.method): curve for m in comparison.methods for curve in m.also_curves}
+    names = list(dict.fromkeys(name for name, _ in curves))
+    if not names:
+        return None
+    figures = []
+    for name in names:
+        shown = {method: curve for (which, method), curve in curves.items() if which == name}
+        ends = "; ".join(f"{method} {wording.in_unit(float(c.mean[-1]), metric)}" for method, c in shown.items())
+        title = f"{_words(name)}{_unit(metric)}"
+        figure = draw_measure(comparison, shown, looks, title, False, metric)
+        alt = f"{title}, over {comparison.unit}. At the end: {ends}"
+        figures.append(Illustration(page_image(figure, alt, [looks[method] for method in shown])))
+    meanings = [
+        f"{_words(name)}, {EXAMPLES[name.partition('_')[0]]}" for name in names if name.partition("_")[0] in EXAMPLES
+    ]
+    text = (
+        f"{'; '.join(meanings)[0].upper()}{'; '.join(meanings)[1:]}. Mean of the runs over {comparison.unit}; shaded, "
+        "from the lowest run to the highest, which is no interval."
+    )
+    scored = [method for method in comparison.methods if method.also]
+    tables = (_finals(scored, names, metric),) if scored else ()
+    used = tuple(dict.fromkeys(method for _, method in curves))
+    notes = ways(each.iqm for method in scored for each in method.also.values())
+    title = f"{metric.name.capitalize()} on other examples"
+    return Section(title, text, tuple(figures), tables, notes, used, small=True)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _finals(scored: Sequence[MethodResults], names: Sequence[str], metric: Metric) -> Table:
+    """One table of them all, each made as the final score is."""
+    found = [(method, [method.also.get(name) for name in names]) for method in scored]
+    said = iter(columns_said([[each.iqm for _, row in found for each in row if each]], metric)[0])
+    rows = tuple(
+        TableRow(
+            method.method, (method.method, str(method.n), *(next(said) if each else wording.MISSING for each in row))
+        )
+        for method, row in found
+    )
+    return Table(f"Final values{_unit(metric)}, IQM", ("method", "n", *map(_words, names)), rows)
