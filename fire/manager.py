@@ -128,6 +128,20 @@ class PlasticityManager(ManagerAliases):
                 self._watches.append(Watch(network.module, layers))
                 networks[name] = replace(network, layers=layers, activations=self._watches[-1])
 
+    def idle(self) -> list[str]:
+        """A sentence for each method that acts at every step and counts what it does, and has done nothing so far."""
+        said = []
+        for method, networks in self._given:
+            if not method.acts_every_step or not networks:
+                continue
+            counts = [
+                (name, float(value)) for each in networks.values() for name, value in method.figures(each).items()
+            ]
+            if counts and not any(count for _, count in counts):
+                names = ", ".join(dict.fromkeys(name for name, _ in counts))
+                said.append(f"{spell(method)} has done nothing in this run: {names}: 0")
+        return said
+
     def close(self) -> None:
         """Leave no hooks on the networks: for code that goes on without the manager, or copies a network."""
         for watch in self._watches:

@@ -162,3 +162,12 @@ def test_a_single_image_left_over_joins_the_batch_before_it():
     work = made("--images", "97", "--task", "continual", "--phases", "2")
     sizes = [len(work.images.batch(update)[1]) for update in range(work.images.total)]
     assert sizes == [*[16, 16, 16] * 2, *[16, 16, 16, 16, 16, 17] * 2]
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_a_method_that_never_acted_is_said(tmp_path: Path):
+    said = train(f"{RUN} --reinit cbp", tmp_path / "run")
+    assert "cbp" in said
+    assert "has done nothing in this run: replaced units: 0" in said
+    said = train(f"{RUN} --reinit cbp:maturity=2,replacement_rate=0.1", tmp_path / "other")
+    assert "has done nothing" not in said

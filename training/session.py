@@ -167,6 +167,8 @@ def train(config: Config, driver: Driver, step: int | None, notes: list[str]) ->
         print(f"stopped at step {work.steps:,} with a checkpoint; continue with")
         print(f"    {command(config, '--resume', folder, trust=folder)}")
         return STOPPED
+    for line in driver.manager.idle():
+        print(f"warning: {line}", file=sys.stderr)
     say_where_things_are(folder, config)
     if not settings.keep_replay:
         print(f"  freed         {slim(folder) / 1e6:,.1f} MB of replay and older checkpoints: --keep-replay False")
