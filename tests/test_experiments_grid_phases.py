@@ -1,0 +1,66 @@
+"""Comparisons of runs in phases: the first phase is the trunk, and data sets are named as environments are."""
+
+from pathlib import Path
+
+import pytest
+
+from compare import make_grid, read_options
+from experiments.sweep.grid import TRUNK, Job, plan
+from training.beginning import Request, branched_config
+from training.command_line import read_command_line
+from training.learners import LEARNERS
+
+VISION = ("--agent", "vision", "--preset", "quick", "--data", "digits", "--images", "100", "--batch-size", "16")
+
+
+def jobs_of(*words: str) -> tuple[Job, ...]:
+    options, passed = read_options([*words, "--dir", "runs/c"])
+    return plan(make_grid(options, passed))
+
+
+def test_the_first_phase_is_the_trunk():
+    jobs = jobs_of(*VISION, "--reinit", "none", "fire", "redo", "--seeds", "0-1", "--branch-at", "phase")
+    assert [(job.method, job.start, job.stop) for job in jobs[:2]] == [(TRUNK, 0, 120)] * 2  # 10 images, 120 epochs
+    assert {(job.start, job.stop) for job in jobs[2:]} == {(120, 204)}  # 7 batches, 12 epochs
+    assert jobs[3].command == (
+        "python train_vision.py --branch-from runs/c/digits-trunk-seed0@120 --steps 204 --reinit fire "
+        "--run-dir runs/c/digits-fire-seed0"
+    )
+
+
+def test_a_task_of_many_phases_branches_at_the_second():
+    words = (*VISION, "--task", "continual", "--phases", "4", "--epochs", "3")
+    jobs = jobs_of(*words, "--reinit", "none", "fire", "--seeds", "0", "--branch-at", "phase")
+    assert [(job.start, job.stop) for job in jobs] == [(0, 6), (6, 54), (6, 54)]
+
+
+def test_data_sets_are_compared_as_environments_are():
+    words = ("--agent", "vision", "--preset", "quick", "--images", "1000", "--data", "digits", "fashion")
+    jobs = jobs_of(*words, "--reinit", "none", "--seeds", "0")
+    assert [job.env for job in jobs] == ["digits", "fashion"]
+    assert "--data fashion" in jobs[1].command
+
+
+def test_language_has_its_trunk_too():
+    jobs = jobs_of(
+        "--agent", "language", "--preset", "quick", "--reinit", "none", "--seeds", "0", "--branch-at", "phase"
+    )
+    assert [(job.start, job.stop) for job in jobs] == [(0, 600), (600, 1_200)]
+
+
+def test_agents_have_no_phases():
+    with pytest.raises(ValueError, match="sac learns in no phases"):
+        jobs_of("--agent", "sac", "--env", "h1-walk", "--branch-at", "phase")
+
+
+def test_a_period_counts_epochs_where_a_method_acts_again_and_again():
+    config = read_command_line([*VISION[2:], "--reinit", "redo"], LEARNERS["vision"]).config.resolved()
+    assert (config.run.reinit_every, config.run.reinit_at) == (7, ())
+    config = read_command_line([*VISION[2:], "--reinit", "fire"], LEARNERS["vision"]).config.resolved()
+    assert (config.run.reinit_every, config.run.reinit_at) == (None, (120,))
+
+
+def test_a_branch_that_is_no_run_is_refused(tmp_path: Path):
+    request = Request(LEARNERS["vision"].presets["quick"].config, {}, branch_from=str(tmp_path))
+    with pytest.raises(ValueError, match="not a run"):
+        branched_config(request, str(tmp_path))
