@@ -32,6 +32,10 @@ class LanguageSettings(PhasedSettings):
     """Of these in memory at once."""
 
     @property
+    def tested_apart(self) -> bool:
+        return True  # every text has a validation part
+
+    @property
     def lengths(self) -> tuple[int, ...]:
         self.check_phases()
         return self.phase_updates

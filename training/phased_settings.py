@@ -9,8 +9,6 @@ from fire import At, Schedule
 
 from .settings import DriverSettings, setting
 
-TESTED_APART = ("class-incremental",)  # tasks whose phases have test examples of their own
-
 
 @dataclass(frozen=True)
 class PhasedSettings(DriverSettings):
@@ -61,10 +59,6 @@ class PhasedSettings(DriverSettings):
     @property
     def epoch_lengths(self) -> tuple[int, ...]:
         return tuple(batches_of(size, self.batch_size) for size in self.sizes)
-
-    @property
-    def tested_apart(self) -> bool:
-        return getattr(self, "task", None) in TESTED_APART
 
     @property
     def longest(self) -> int:

@@ -81,6 +81,10 @@ class VisionSettings(PhasedSettings):
         return round(self.first_share * whole), whole
 
     @property
+    def tested_apart(self) -> bool:
+        return self.task == "class-incremental"
+
+    @property
     def lengths(self) -> tuple[int, ...]:
         self.check_phases()
         epochs = [self.epochs] * self.phase_count
