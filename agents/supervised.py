@@ -79,7 +79,7 @@ class Supervised(SavedAgent):
             yield loss
 
     def _scores(self, inputs: Tensor) -> Tensor:
-        """Of bfloat16 are the products of a pass alone: penalties, optimizer and what comes of the scores are not."""
+        """Only the products of a pass use bfloat16: penalties, the optimizer and the loss use float32."""
         if self.precision != "bfloat16":
             return self.module(inputs)
         with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):

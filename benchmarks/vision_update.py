@@ -8,10 +8,10 @@ DataLoader that converts and normalises one image after the other, and an Adam t
 Ratio = floor time / update time.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import cycle
+from itertools import count
 from typing import Any
 
 import torch
@@ -74,6 +74,12 @@ def plain_update(
     optimizer.step()
 
 
+def again(loader: Iterable[Any]) -> Iterator[Any]:
+    """One pass after the other."""
+    while True:
+        yield from loader
+
+
 def made_up(facts: ImageSet) -> Images:
     random = torch.Generator().manual_seed(0)
     images = torch.randint(256, (IMAGES, *facts.shape), dtype=torch.uint8, generator=random)
@@ -83,6 +89,8 @@ def made_up(facts: ImageSet) -> Images:
 def main(options: Options) -> None:
     if options.network not in NETWORKS:
         raise SystemExit(f"--network {options.network} given; allowed are {', '.join(NETWORKS)}")
+    if not 2 <= options.batch_size <= IMAGES:
+        raise SystemExit(f"--batch-size {options.batch_size} given; allowed are 2 to {IMAGES:,}")
     keep_large_blocks()
     torch.set_num_threads(options.threads)
     device, facts = torch.device(options.device), IMAGE_SETS[SET[options.network]]
@@ -90,7 +98,7 @@ def main(options: Options) -> None:
     phases = continual(images.labels, facts.classes, phases=1, epochs=1_000_000, seed=0)
     stream = PhasedImages(images, facts, phases, batch_size=options.batch_size, seed=0, device=device)
     learner = make_classifier(options.network, facts.shape, facts.classes, ClassifierSettings(), 0, device)
-    numbers, held = cycle(range(IMAGES // options.batch_size)), stream.batch(0)
+    numbers, held = count(), stream.batch(0)
 
     def update(examples: Examples) -> None:
         learner.update([examples], [1.0])
@@ -98,7 +106,7 @@ def main(options: Options) -> None:
     with RecordProducts() as record:
         update(held)
     module = make_network(options.network, facts.shape, facts.classes, seed=0).to(device)
-    loader = cycle(DataLoader(Plain(images, facts), options.batch_size, shuffle=True))
+    loader = again(DataLoader(Plain(images, facts), options.batch_size, shuffle=True, drop_last=True))
     calls: dict[str, Callable[[], Any]] = {
         "update": lambda: update(held),
         "update, with its batch": lambda: update(stream.batch(next(numbers))),

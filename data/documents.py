@@ -25,7 +25,9 @@ def files_of(sources: Sequence[Path]) -> tuple[Path, ...]:
         if source.is_dir() and not source.is_symlink():
             # pathlib's own walk follows no link from 3.13 on only
             inside = sorted(Path(folder) / name for folder, _, names in os.walk(source) for name in names)
-            visible = [path for path in inside if not path.relative_to(source).as_posix().startswith(".")]
+            visible = [
+                path for path in inside if not any(part.startswith(".") for part in path.relative_to(source).parts)
+            ]
             if not visible:
                 raise ValueError(f"{source}: has no files")
             found += visible

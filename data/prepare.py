@@ -41,7 +41,7 @@ def prepare(task: Preparation) -> dict[str, Any]:
     if os.path.lexists(task.out) and (task.out.is_symlink() or not task.out.is_dir() or any(task.out.iterdir())):
         raise ValueError(f"{task.out}: is there already; name a new or an empty folder with --out")
     files, own = files_of(task.sources), files_of(task.validation)
-    if both := sorted(set(files) & set(own)):
+    if both := sorted({path.resolve() for path in files} & {path.resolve() for path in own}):
         raise ValueError(f"{both[0]}: is given for training and for validation")
     held_out = frozenset() if own else held_out_documents(files, task)
     with _made_whole(task.out) as folder:

@@ -22,7 +22,7 @@ def parse_method(text: str, presets: Presets | None = None) -> Method:
     name = text.strip().partition(":")[0]
     if name in REGULARIZERS:
         raise ValueError(f"method {name!r} acts through every gradient step: give it as a regularizer (--regularize)")
-    return _parse(text, "method", METHODS, presets or {})
+    return _parse(text, "method", METHODS, _of_methods(presets))
 
 
 def parse_regularizer(text: str, presets: Presets | None = None) -> Method:
@@ -30,8 +30,7 @@ def parse_regularizer(text: str, presets: Presets | None = None) -> Method:
     name = text.strip().partition(":")[0]
     if name in METHODS:
         raise ValueError(f"regularizer {name!r} is a method: give it as such (--reinit)")
-    of_kind = {name: one for name, one in (presets or {}).items() if name in REGULARIZERS}
-    regularizer = _parse(text, "regularizer", REGULARIZERS, of_kind)
+    regularizer = _parse(text, "regularizer", REGULARIZERS, _of_regularizers(presets))
     if regularizer.acts_at_events or not (regularizer.has_penalty or regularizer.acts_every_step):
         raise ValueError(
             f"regularizer {text.strip()!r} acts at events: give it as a method (--reinit), "
@@ -78,7 +77,7 @@ def spell(method: Method, presets: Presets | None = None) -> str:
 
 def describe_methods(presets: Presets | None = None) -> str:
     """For --help: what each method does, its fields with default and meaning."""
-    known, shared = _known(METHODS, presets), fields(Reinitialization)
+    known, shared = _known(METHODS, _of_methods(presets)), fields(Reinitialization)
     lines = [line for name, method in known.items() for line in _lines(name, method, shared)]
     takers = [name for name, method in known.items() if isinstance(method, Reinitialization)]
     lines.append(f"{', '.join(takers)} also take (where nothing else stands above)")
@@ -87,9 +86,18 @@ def describe_methods(presets: Presets | None = None) -> str:
     return "\n".join(lines)
 
 
-def describe_regularizers() -> str:
+def describe_regularizers(presets: Presets | None = None) -> str:
     """For --help: what each regularizer does, its fields with default and meaning."""
-    return "\n".join(line for name, method in _known(REGULARIZERS).items() for line in _lines(name, method))
+    known = _known(REGULARIZERS, _of_regularizers(presets))
+    return "\n".join(line for name, method in known.items() for line in _lines(name, method))
+
+
+def _of_methods(presets: Presets | None) -> Presets:
+    return {name: method for name, method in (presets or {}).items() if name not in REGULARIZERS}
+
+
+def _of_regularizers(presets: Presets | None) -> Presets:
+    return {name: method for name, method in (presets or {}).items() if name in REGULARIZERS}
 
 
 def _lines(name: str, method: Method, left_out: "tuple[Field[Any], ...]" = ()) -> list[str]:

@@ -66,8 +66,8 @@ def resumed_config(request: Request, folder: Path) -> Config:
     free = names_with(config.run, "resumable")
     if others := sorted(name for name in set(request.given) - set(free) if request.given[name] != own.get(name)):
         raise ValueError(
-            f"{flag(others[0])} given with --resume; a resumed run keeps its settings but for --steps, --video and "
-            "--keep-replay, and --capture, which changes no result"
+            f"{flag(others[0])} given with --resume; a resumed run keeps its settings but for "
+            f"{', '.join(map(flag, free))}"
         )
     steps, reached = request.given.get("steps"), max(steps_of(folder), default=0)
     if steps is not None and steps < reached:
@@ -112,9 +112,9 @@ def branched_config(request: Request, source: str) -> Config:
     later = branch.run.reinit_at
     if "reinit_every" not in given:
         if not branch.run.scheduled and not branch.usual_period:
-            later = tuple(start for start in branch.run.phase_starts if start < branch.run.steps)
+            later = branch.run.phase_starts
         branch = branch.altered(reinit_every=branch.usual_period)
-    if method.acts_at_events:
+    if method.acts_at_events and not branch.repeats_by_itself:
         branch = branch.altered(reinit_at=(step, *(place for place in later if place > step)))
     counts_from = checkpoint.values.progress.updates if branch.run.reinit_every is not None else 0
     branch = branch.altered(reinit_from=given.get("reinit_from", counts_from))

@@ -83,8 +83,15 @@ class Config:
         if not self.methods.method.acts_at_events or self.run.scheduled:
             return self
         if period := self.usual_period:
-            return self.altered(reinit_every=period)
+            return self.altered(reinit_every=period, reinit_from=self.run.usual_beginning)
         return self.altered(reinit_at=self.run.usual_events)
+
+    @property
+    def repeats_by_itself(self) -> bool:
+        """Whether the method's events in phases of data follow from its period alone, so that a branch adds none."""
+        return (
+            bool(self.run.phase_starts) and self.usual_period is not None and self.run.reinit_every == self.usual_period
+        )
 
     @property
     def usual_period(self) -> int | None:

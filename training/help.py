@@ -16,7 +16,9 @@ def describe(learner: Learner, config: Config) -> str:
         "Values of --preset; the first is the default": presets,
         **config.choices(),
         "Methods of --reinit, as METHOD or METHOD:field=value,...": describe_methods(config.published),
-        "Regularizers of --regularize, one or several, as NAME or NAME:field=value,...": describe_regularizers(),
+        "Regularizers of --regularize, one or several, as NAME or NAME:field=value,...": describe_regularizers(
+            config.published
+        ),
         "Measures, every --measure-every updates, of each network; for --reinit-when": measures,
     }
     parts = (f"{title}\n{textwrap.indent(lines, '  ')}" for title, lines in lists.items())

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -89,10 +88,12 @@ class Language(Phased):
         """Read the texts and build everything; raises ValueError, in one line, where the settings cannot be met."""
         settings, seeds, self.config = config.run, Seeds.spawn(config.run.seed), config
         device = choose_device(settings.device)
-        sources = read_texts(settings.data, None if settings.data_dir is None else Path(settings.data_dir))
+        sources = read_texts(settings.data, settings.data_folder)
         self.sizes = config.sizes(max(source.vocabulary for source in sources.values()))
-        needed = gpt_size(self.sizes, settings.batch_size, settings.at_once, settings.precision).bytes
         few = settings.at_once or settings.batch_size
+        self.evaluated_at_once = min(settings.eval_at_once or few, settings.eval_sequences)
+        most = max(few, self.evaluated_at_once)
+        needed = self.needed = gpt_size(self.sizes, max(settings.batch_size, most), most, settings.precision).bytes
         require_memory(needed, f"{config.agent.network} on {few} sequences at once takes about", device)
         weights = weights_of(sources, settings.data)
         self.texts = PhasedText(
@@ -129,6 +130,10 @@ class Language(Phased):
             agent.least_share,
         )
 
+    @property
+    def pass_size(self) -> int:
+        return self.sizes.context * (self.settings.at_once or self.settings.batch_size)
+
     def examples(self, count: int, *seed: int) -> Examples:
         sequences = max(2, -(-count // self.sizes.context))
         return self.texts.examples(self.phase, sequences, self.measure_seed, *seed)
@@ -147,15 +152,15 @@ class Language(Phased):
 
     def _loss_on(self, text: str, pause: Callable[[], None]) -> float:
         """The mean loss, in nats, on fixed sequences of a text."""
-        at_once = min(self.settings.eval_at_once, self.settings.eval_sequences)
+        ((tokens, following),) = self.texts.validation(text, 1, self.settings.eval_sequences)
 
         def batches() -> Iterator[Examples]:
-            for batch in self.texts.validation(text, -(-self.settings.eval_sequences // at_once), at_once):
+            for part in zip(tokens.split(self.evaluated_at_once), following.split(self.evaluated_at_once), strict=True):
                 pause()
-                yield batch
+                yield part
 
-        losses = [losses.mean() for _, _, losses in self.trained.judged(batches())]
-        return float(torch.stack(losses).double().mean())
+        losses = [losses.flatten() for _, _, losses in self.trained.judged(batches())]
+        return float(torch.cat(losses).double().mean())
 
 
 def bytes_of_a_token(sources: Mapping[str, TextSource], texts: PhasedText) -> float | None:

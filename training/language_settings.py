@@ -1,8 +1,9 @@
 """The settings of continual language modelling: which texts, in which phases."""
 
+import difflib
 from dataclasses import dataclass
 
-from data.text import source_names
+from data.text import TEXT_SETS, source_names
 
 from .phased_settings import PhasedSettings
 from .settings import setting
@@ -28,8 +29,8 @@ class LanguageSettings(PhasedSettings):
     """Updates between evaluations; also before and after an event, unless one came less than this before."""
     eval_sequences: int = 2_000
     """Sequences of each text's validation part to evaluate on: the same each time, for every method and seed."""
-    eval_at_once: int = setting(32, "record")
-    """Of these in memory at once."""
+    eval_at_once: int | None = setting(None, "record")
+    """Of these in memory at once; unset: as many as of an update."""
 
     @property
     def tested_apart(self) -> bool:
@@ -40,9 +41,18 @@ class LanguageSettings(PhasedSettings):
         self.check_phases()
         return self.phase_updates
 
+    def usual_period(self, updates: int | None) -> int | None:
+        """None: every method acts where a phase begins, since nothing else is published."""
+        return None
+
     def check_phases(self) -> None:
         """Raise ValueError, in one line, where there cannot be such phases."""
         names, count = source_names(self.data), len(self.phase_updates)
+        near = difflib.get_close_matches(self.data, TEXT_SETS, 1)
+        if near and self.data not in TEXT_SETS and "+" not in self.data:
+            raise ValueError(
+                f"--data {self.data[:80]!r} given; did you mean {near[0]}? Folders of one's own are FIRST+SECOND"
+            )
         if not 1 <= count <= MOST_PHASES or min(self.phase_updates, default=0) < 1:
             raise ValueError(
                 f"--phase-updates {' '.join(map(str, self.phase_updates))} given; allowed are 1 to {MOST_PHASES:,} "
@@ -53,12 +63,12 @@ class LanguageSettings(PhasedSettings):
                 f"--phase-updates has {count} numbers; {self.data} has {len(names)} texts ({', '.join(names)}), and "
                 "each phase but the first brings one"
             )
-        for name in ("context", "at_once"):
+        for name in ("context", "at_once", "eval_at_once"):
             if getattr(self, name) is not None:
                 self._require_above_0(name)
 
     def check(self) -> None:
         self.check_phases()
         super().check()
-        for name in ("batch_size", "eval_sequences", "eval_at_once"):
+        for name in ("batch_size", "eval_sequences"):
             self._require_above_0(name)

@@ -160,6 +160,7 @@ class Rhythm:
 
     every: int = 1  # --eval-every
     unit: int = 1  # steps from one boundary to the next: a decision of all environments
+    last_phase: int = 0  # the step at which the last phase of data begins; 0 where there are no phases
     branch: int = -1  # the step at which it was branched off; what was evaluated there is its trunk's, or an event's
 
     def is_due(self, step: int) -> bool:
@@ -195,6 +196,8 @@ def final_score(
 ) -> tuple[float, int] | None:
     """The mean of the scheduled evaluations in the last tenth of the steps, and how many these are; None without any.
 
+    Where data come in phases it is the last tenth of the last phase, which has a learning rate and data of its own.
+
     `evaluations` are steps, values and occasions, in order. Those without a value, such as those in which no episode
     ended, are left out.
     """
@@ -202,8 +205,10 @@ def final_score(
     if not known:
         return None
     last = max(step for step, *_ in known)
-    found = scheduled(known, rhythm or Rhythm())
-    late = [value for step, value in found.items() if step >= (1 - FINAL_SHARE) * last and math.isfinite(value)]
+    rhythm = rhythm or Rhythm()
+    begins = rhythm.last_phase if rhythm.last_phase < last else 0
+    since = last - FINAL_SHARE * (last - begins)
+    late = [value for step, value in scheduled(known, rhythm).items() if step >= since and math.isfinite(value)]
     return (sum(late) / len(late), len(late)) if late else None
 
 

@@ -63,7 +63,7 @@ def differences_in_words(before: MadeWith, now: MadeWith) -> list[str]:
     ours, theirs = now.settings.get("run", {}), before.settings.get("run", {})
     pairs |= {
         name: (theirs[name], ours[name])
-        for name in names_with(DriverSettings, "machine")
+        for name in (*names_with(DriverSettings, "machine"), "precision", "data_dir")
         if name in ours and name in theirs
     }
     return [f"{name} {then}, now {here}" for name, (then, here) in pairs.items() if then != here]

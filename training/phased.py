@@ -29,6 +29,7 @@ from .work import Losses, Rates, Runs, State, Weight, Work
 
 REFRESHED_ON = 10  # batches, which stand for a phase's data
 TIMED = 3  # updates
+LOSSES, RANKS, LOOKED_AT, REHEARSAL = range(4)  # what examples are drawn for: each use has draws of its own
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -127,11 +128,16 @@ class Phased(Work):
     def _looked_at(self, batches: int) -> Iterator[Examples]:
         """Batches of the present phase, for looking: training draws them in another order."""
         for number in range(batches):
-            yield self.examples(self.settings.batch_size, self.steps, number)
+            yield self.examples(self.pass_size, LOOKED_AT, self.steps, number)
 
     def pass_over_data(self) -> Iterator[Examples]:
         """The present phase's data, batch by batch, for methods that look at more than a few examples."""
         yield from self._looked_at(REFRESHED_ON)
+
+    @property
+    def pass_size(self) -> int:
+        """Examples that such a look takes at once."""
+        return self.settings.batch_size
 
     @abstractmethod
     def examples(self, count: int, *seed: int) -> Examples:
@@ -146,12 +152,12 @@ class Phased(Work):
         return {"learning_rate": float(self.trained.trained.optimizer.param_groups[0]["lr"])}
 
     def losses(self, updates: int) -> Losses:
-        return self.trained.losses(self.examples(self.looked_at, updates), self.pass_over_data)
+        return self.trained.losses(self.examples(self.looked_at, LOSSES, updates), self.pass_over_data)
 
     def runs(self, updates: int) -> Runs:
         if not self.rank_examples:
             return {}
-        return self.trained.runs(self.examples(max(self.rank_examples.values()), updates, 1)[0])
+        return self.trained.runs(self.examples(max(self.rank_examples.values()), RANKS, updates)[0])
 
     # State
 
@@ -176,7 +182,8 @@ class Phased(Work):
     def rates(self) -> Rates:
         """Of updates with their batches, on a second learner."""
         learner = self.second_learner()
-        batches = [self.batches.batch(number) for number in range(TIMED)]
+        learner.precision = self.settings.precision
+        batches = [self.batches.batch(number % self.batches.total) for number in range(TIMED)]
         learner.update(batches[:1], [1.0])
         start = time.perf_counter()
         learner.update(batches, [1.0] * TIMED)
@@ -189,7 +196,7 @@ class Phased(Work):
 
     def rehearse(self) -> tuple[Sequence[Network], Losses]:
         learner = self.second_learner()
-        return learner.plastic(), learner.losses(self.examples(self.looked_at, 0))
+        return learner.plastic(), learner.losses(self.examples(self.looked_at, REHEARSAL))
 
     def weight(self) -> Weight:
         return Weight(self.settings, checkpoint=bytes_of(self.trained.state_dict().values()))

@@ -2,12 +2,20 @@
 
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from pathlib import Path
 from typing import Literal
 
 from data.phases import batches_of
-from fire import At, Schedule
+from fire import At, Every, Position, Schedule
 
 from .settings import DriverSettings, setting
+
+
+class AtBoundaries(Every):
+    """After every so many updates, each of which is a unit of work: none has to be cut where an event is due."""
+
+    def next_update(self, position: Position) -> int | None:
+        return None
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,14 @@ class PhasedSettings(DriverSettings):
         return tuple(batches_of(size, self.batch_size) for size in self.sizes)
 
     @property
+    def data_folder(self) -> Path | None:
+        """--data-dir; ValueError, in one line, where there is no such folder."""
+        folder = None if self.data_dir is None else Path(self.data_dir)
+        if folder is not None and not folder.is_dir():
+            raise ValueError(f"--data-dir {self.data_dir} given; there is no such folder")
+        return folder
+
+    @property
     def longest(self) -> int:
         return self.total
 
@@ -81,3 +97,7 @@ class PhasedSettings(DriverSettings):
     def schedule_at(self) -> Schedule:
         """At the boundary before an update, as the phases begin: nothing cuts an update in two."""
         return At(self.reinit_at)
+
+    def schedule_every(self, updates: int) -> Schedule:
+        """At boundaries too, so that nothing acts after the last update."""
+        return AtBoundaries(updates, self.reinit_from)

@@ -274,7 +274,7 @@ def say_what_changed(folder: Path, claims: dict[str, str], made: MadeWith, step:
 def rhythm_of(folder: Path, config: Config) -> Rhythm:
     """Which evaluations of a run are scheduled ones, and its own."""
     settings, source = config.run, read_json(folder / "config.json").get("branch_from")
-    own = Rhythm(settings.eval_every, settings.reached(1))
+    own = Rhythm(settings.eval_every, settings.reached(1), settings.last_phase)
     if source is None:
         return own
     trunk, step = split_run(source)

@@ -172,6 +172,11 @@ class DriverSettings:
         return ()
 
     @property
+    def last_phase(self) -> int:
+        """The step at which the last phase that the run comes to begins; 0 without phases."""
+        return max((start for start in self.phase_starts if start < self.steps), default=0)
+
+    @property
     def tested_apart(self) -> bool:
         """Whether `by_phase` of an evaluation is on examples kept for testing, and not on those a phase trains on."""
         return False
@@ -185,7 +190,12 @@ class DriverSettings:
     @property
     def usual_events(self) -> tuple[int, ...]:
         """The steps of events where no schedule is given: where phases begin or, without phases, the midpoint."""
-        return tuple(start for start in self.phase_starts if start < self.steps) or (self.midpoint,)
+        return self.phase_starts or (self.midpoint,)
+
+    @property
+    def usual_beginning(self) -> int:
+        """The update from which such a period counts where nothing is given."""
+        return self.reinit_from
 
     def usual_period(self, updates: int | None) -> int | None:
         """That of a method which has events again and again, so many updates apart in reinforcement learning."""
@@ -203,10 +213,14 @@ class DriverSettings:
         """When events happen."""
         parts: list[Schedule] = []
         if self.reinit_every is not None:
-            parts.append(Every(self.reinit_every, self.reinit_from))
+            parts.append(self.schedule_every(self.reinit_every))
         if self.reinit_at:
             parts.append(self.schedule_at())
         return Either(tuple(parts)) if len(parts) > 1 else parts[0] if parts else Never()
+
+    def schedule_every(self, updates: int) -> Schedule:
+        """That of --reinit-every."""
+        return Every(updates, self.reinit_from)
 
     def schedule_at(self) -> Schedule:
         """That of --reinit-at."""
@@ -219,7 +233,7 @@ class DriverSettings:
     def warnings(self) -> list[str]:
         """What is allowed and probably not meant."""
         found = []
-        for step in self.reinit_at:
+        for step in (step for step in self.reinit_at if step not in self.phase_starts):
             if step >= self.steps:
                 found.append(f"the event at step {step:,} will never happen: the run ends at {self.steps:,}")
             elif step > 0.9 * self.steps:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -97,7 +96,8 @@ class Vision(Phased):
         """Read the images and build everything; raises ValueError, in one line, where the settings cannot be met."""
         settings, seeds = config.run, Seeds.spawn(config.run.seed)
         device, facts = choose_device(settings.device), settings.facts
-        data = read_images(settings.data, None if settings.data_dir is None else Path(settings.data_dir))
+        innermost = device.type == "cuda"  # channels, as the network has them there
+        data = read_images(settings.data, settings.data_folder)
         used, held = chosen_images(settings, data.train.labels, seeds.data)
         labels = data.train.labels[used]
         self.images = PhasedImages(
@@ -108,9 +108,10 @@ class Vision(Phased):
             seed=seeds.order,
             device=device,
             augment=settings.augment,
+            channels_last=innermost,
         )
-        self.test = NormalisedImages(data.test, facts, device=device)
-        self.validation = NormalisedImages(data.train.at(held), facts, device=device)
+        self.test = NormalisedImages(data.test, facts, device=device, channels_last=innermost)
+        self.validation = NormalisedImages(data.train.at(held), facts, device=device, channels_last=innermost)
         self.all_tested, self.tested_classes = torch.arange(len(data.test.labels)), data.test.labels
         self.config, self.network_seed = config, seeds.network
         super().__init__(settings, seeds, self._make_learner(device), self.images)
@@ -135,7 +136,7 @@ class Vision(Phased):
         return self.settings.refresh_statistics
 
     def examples(self, count: int, *seed: int) -> Examples:
-        random = np.random.default_rng([self.measure_seed, *seed])
+        random = np.random.default_rng(np.random.SeedSequence(self.measure_seed, spawn_key=seed))
         within = self.images.phases[self.phase].examples
         return self.images.pick(within[torch.from_numpy(random.permutation(len(within))[:count])])
 

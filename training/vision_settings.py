@@ -2,8 +2,10 @@
 
 import difflib
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
+from agents.limits import check_limits
 from data import IMAGE_SETS, ImageSet
 from data.phases import batches_of
 
@@ -41,10 +43,10 @@ class VisionSettings(PhasedSettings):
     augment: Literal["none", "flip-crop"] = setting("none", "trunk")
     """none, as published; flip-crop: mirrored by chance, and moved by up to four pixels."""
     refresh_statistics: bool = True
-    """After an event, estimate BatchNorm's running statistics anew, from ten batches of the phase that begins: those
-    that there are belong to the old weights."""
+    """After an event, estimate BatchNorm's running statistics anew, from ten batches of the phase that begins: the
+    present ones belong to the old weights."""
     eval_training_images: int = setting(2_000, "record")
-    """Training images of the phase, at most, whose accuracy is evaluated beside that of the test images."""
+    """Training images, of all phases together and as many of each, that are evaluated beside the test images."""
 
     @property
     def facts(self) -> ImageSet:
@@ -52,7 +54,7 @@ class VisionSettings(PhasedSettings):
 
     @property
     def phase_count(self) -> int:
-        return self.phases or PHASES[self.task]
+        return PHASES[self.task] if self.phases is None else self.phases
 
     @property
     def per_class(self) -> int:
@@ -92,8 +94,13 @@ class VisionSettings(PhasedSettings):
             epochs[0] = self.first_epochs
         return tuple(each * batches_of(size, self.batch_size) for size, each in zip(self.sizes, epochs, strict=True))
 
+    @property
+    def usual_beginning(self) -> int:
+        """As published: in a warm start methods act in the second phase alone."""
+        return self.phase_starts[0] if self.task == "warm-start" else self.reinit_from
+
     def usual_period(self, updates: int | None) -> int | None:
-        """As published: at the end of every epoch, of the last phase's length."""
+        """An epoch of the last phase: of a warm start, as published, of the phase that it acts in."""
         return None if updates is None else batches_of(self.sizes[-1], self.batch_size)
 
     def check_phases(self) -> None:
@@ -117,6 +124,8 @@ class VisionSettings(PhasedSettings):
                 f"--phases {count} given; the {facts.classes} classes of {self.data} come in equal parts: allowed are "
                 f"{', '.join(map(str, dividers))}"
             )
+        if any(later <= earlier for earlier, later in pairwise(self.sizes)):
+            raise ValueError(f"a phase would bring no new image: give more {flag('images')}, or a smaller first share")
         if min(self.sizes) < 2 or self.batch_size < 2:
             raise ValueError(
                 f"a batch would have fewer than two images, which BatchNorm cannot normalise: the first phase has "
@@ -124,7 +133,10 @@ class VisionSettings(PhasedSettings):
             )
 
     def check(self) -> None:
+        check_limits(self)
         self.check_phases()
+        if self.holdout and not self.held_out:
+            raise ValueError(f"--holdout {self.holdout} given; that is no image: allowed are 0, or a larger share")
         super().check()
         self._require_above_0("eval_training_images")
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from ..limits import bounded, check_limits
+from ..limits import bounded, check_limits, flag
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class ClassifierSettings:
     network: Literal["auto", "resnet18", "vit-tiny", "vgg16", "small"] = "auto"
     """auto: resnet18 for cifar10, vit-tiny for cifar100, vgg16 for tinyimagenet, as published; small for the rest."""
     optimizer: Literal["adam", "muon"] = "adam"
-    """muon: of the hidden matrices as published, Adam for the rest."""
+    """muon: of the encoder's matrices at ten times the learning rate, as published; Adam for the rest."""
     learning_rate: float = bounded(1e-3, 0)
     """Adam's learning rate, per update, once it has risen."""
     beta1: float = bounded(0.9, 0, 0.999999)
@@ -30,3 +30,14 @@ class ClassifierSettings:
     def check(self) -> None:
         """Raise ValueError, in one line, where a value makes no sense."""
         check_limits(self)
+        if self.optimizer != "muon":
+            return
+        if not self.learning_rate:
+            raise ValueError("--learning-rate 0 given with --optimizer muon; allowed is a number above 0")
+        usual = type(self)()
+        for name in ("beta1", "beta2", "adam_epsilon"):
+            if (value := getattr(self, name)) != getattr(usual, name):
+                raise ValueError(
+                    f"{flag(name)} {value} given with --optimizer muon, which does not take it: beside Muon, Adam has "
+                    "the published 0.9, 0.95 and 1e-10"
+                )

@@ -208,7 +208,9 @@ def read_run(folder: Path, branch: Branch | None = None) -> Run:
         made_with=_made_with(described, settings),
         metric=described.metric,
         unit=described.progress.replace("_", " "),
-        rhythm=Rhythm(max(1, settings.eval_every), settings.reached(1), branch.step if branch else -1),
+        rhythm=Rhythm(
+            max(1, settings.eval_every), settings.reached(1), settings.last_phase, branch.step if branch else -1
+        ),
         midpoint=settings.midpoint,
         phase_starts=settings.phase_starts,
         epoch_lengths=settings.epoch_lengths,
