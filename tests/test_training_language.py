@@ -90,6 +90,11 @@ def test_the_loss_is_that_of_the_last_mixture_and_repeats(texts: Path):
         assert torch.equal(own.tokens, theirs.tokens)
 
 
+def test_how_many_are_evaluated_at_once_changes_no_sequence(texts: Path):
+    few, many = (made(texts, "--eval-at-once", count).evaluate(lambda: None) for count in ("3", "8"))
+    assert few["by_phase"] == pytest.approx(many["by_phase"], abs=1e-6)
+
+
 def test_parts_of_a_batch_make_the_same_step_as_the_whole(texts: Path):
     whole, parts = made(texts), made(texts, "--at-once", "3")
     for work in (whole, parts):
@@ -110,6 +115,7 @@ def test_parts_of_a_batch_make_the_same_step_as_the_whole(texts: Path):
         ("--data first+first", "twice"),
         ("--steps 10", "at most 9"),
         ("--eval-sequences 0", "above 0"),
+        ("--data pyton", "did you mean python"),
     ],
 )
 def test_settings_that_make_no_phases_are_refused_in_one_line(words: str, said: str):

@@ -86,6 +86,35 @@ def updated(work: Vision, count: int, manager: PlasticityManager) -> None:
     work.update(count, manager)
 
 
+@pytest.mark.usefixtures("unrendered")
+def test_a_method_with_a_period_acts_at_the_ends_of_epochs_of_the_second_phase_of_a_warm_start(tmp_path: Path):
+    words = f"{RUN} --reinit redo"
+    train(words, tmp_path / "whole")
+    assert [line["updates"] for line in lines(tmp_path / "whole", "event")] == [11]  # 4 + 7, and not at the end, 18
+    train(f"{RUN} --steps 4 --checkpoint-at 4", tmp_path / "trunk")
+    train(f"--branch-from {tmp_path / 'trunk'}@4 --steps 18 --reinit redo", tmp_path / "branch")
+    assert [line["updates"] for line in lines(tmp_path / "branch", "event")] == [11]
+    ends = [lines(folder, "evaluation")[-1] for folder in (tmp_path / "whole", tmp_path / "branch")]
+    assert ends[0] == ends[1]
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_a_run_that_is_made_longer_has_the_events_of_the_phases_it_then_comes_to(tmp_path: Path):
+    words = f"{RUN} --task continual --phases 3 --reinit fire"
+    train(f"{words} --steps 9", tmp_path / "run")
+    train(f"--resume {tmp_path / 'run'} --steps 28")
+    assert [line["updates"] for line in lines(tmp_path / "run", "event")] == [4, 14]
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_other_data_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    train(f"{RUN} --steps 9", tmp_path / "run")
+    monkeypatch.setattr("training.vision.checksum_of", lambda data, used: "another")
+    with pytest.raises(ValueError, match="other data than digits is now"):
+        train(f"--branch-from {tmp_path / 'run'}@9 --steps 18", tmp_path / "branch")
+    assert not (tmp_path / "branch" / "config.json").exists()
+
+
 def test_each_phase_begins_with_an_optimizer_that_is_new(monkeypatch: pytest.MonkeyPatch):
     work = made()
     config = work.config
@@ -150,6 +179,12 @@ def test_what_was_evaluated_is_what_the_network_says():
         ("--label-noise 1.5", "from 0 to 1"),
         ("--epochs 0", "above 0"),
         ("--batch-size 1", "fewer than two images"),
+        ("--first-share 0.999", "no new image"),
+        ("--phases 0", "a warm start has 2"),
+        ("--holdout 0.001", "no image"),
+        ("--holdout nan", "finite number"),
+        ("--optimizer muon --beta1 0.5", "does not take it"),
+        ("--optimizer muon --learning-rate 0", "above 0"),
     ],
 )
 def test_settings_that_make_no_phases_are_refused_in_one_line(words: str, said: str):
@@ -171,3 +206,8 @@ def test_a_method_that_never_acted_is_said(tmp_path: Path):
     assert "has done nothing in this run: replaced units: 0" in said
     said = train(f"{RUN} --reinit cbp:maturity=2,replacement_rate=0.1", tmp_path / "other")
     assert "has done nothing" not in said
+
+
+def test_a_folder_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="no such folder"):
+        made("--data-dir", "/nowhere/at/all")

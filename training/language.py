@@ -1,5 +1,6 @@
 """Continual language modelling: its settings put together, and what it does beside any learning in phases."""
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -105,7 +106,7 @@ class Language(Phased):
             device=device,
         )
         self.network_seed, self.bytes_per_token = seeds.network, bytes_of_a_token(sources, self.texts)
-        super().__init__(settings, seeds, self._make_learner(device), self.texts)
+        super().__init__(settings, seeds, self._make_learner(device), self.texts, checksum_of(sources))
         told = f"memory: about {gigabytes(needed)} for {self.sizes.parameters:,} weights and {few} sequences at once"
         self.notes = (*(source.source for source in sources.values()), told, *self.notes)
 
@@ -161,6 +162,12 @@ class Language(Phased):
 
         losses = [losses.flatten() for _, _, losses in self.trained.judged(batches())]
         return float(torch.cat(losses).double().mean())
+
+
+def checksum_of(sources: Mapping[str, TextSource]) -> str:
+    """Of all texts, which have checksums of their own."""
+    parts = [part.sha256 for source in sources.values() for part in (source.train, source.validation)]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
 def bytes_of_a_token(sources: Mapping[str, TextSource], texts: PhasedText) -> float | None:

@@ -36,6 +36,7 @@ class Counts(msgspec.Struct, frozen=True):
     """The plain values that such a run goes on from."""
 
     steps: Count
+    data: str  # checksum
 
 
 @dataclass(frozen=True)
@@ -71,16 +72,20 @@ class Batches(Protocol):
 class Phased(Work):
     """A learner that goes through phases of data; `steps` are updates."""
 
+    needed = 0  # bytes of memory that networks, data and an update take
     looked_at: ClassVar[int] = 256  # examples that measures and methods look at networks on
 
-    def __init__(self, settings: PhasedSettings, seeds: Seeds, learner: Supervised, batches: Batches) -> None:
+    def __init__(
+        self, settings: PhasedSettings, seeds: Seeds, learner: Supervised, batches: Batches, checksum: str
+    ) -> None:
+        """`checksum` is that of the data: a run goes on with the same alone."""
         super().__init__()
         if batches.starts[1:] != settings.phase_starts or batches.total != settings.total:
             raise ValueError(f"{settings.data} is not as long as its files were said to be: are they another version?")
         self.settings, self.trained, self.batches = settings, learner, batches
         learner.precision = settings.precision
         self.device, self.method_seed, self.measure_seed = learner.device, seeds.methods, seeds.measures
-        self.steps = 0
+        self.steps, self.checksum = 0, checksum
         wanted = wanted_examples(self.networks()) if settings.measure_every else {}
         self.rank_examples = affordable(wanted, settings.batch_size, settings.measure_every, self.device)
         self.notes = (
@@ -165,12 +170,14 @@ class Phased(Work):
         return self.trained.state_dict()
 
     def state(self, folder: Path) -> State:
-        return State(values=msgspec.to_builtins(Counts(self.steps)))
+        return State(values=msgspec.to_builtins(Counts(self.steps, self.checksum)))
 
     def restore(
         self, folder: Path, learner: Mapping[str, Tensor], state: State, restructure: Callable[[], None]
     ) -> None:
         values = msgspec.convert(state.values, Counts)
+        if values.data != self.checksum:
+            raise ValueError(f"it was made with other data than {self.settings.data} is now: look at --data-dir")
         restructure()
         self.trained.load_state_dict(learner)
         self.steps = values.steps
@@ -199,4 +206,4 @@ class Phased(Work):
         return learner.plastic(), learner.losses(self.examples(self.looked_at, REHEARSAL))
 
     def weight(self) -> Weight:
-        return Weight(self.settings, checkpoint=bytes_of(self.trained.state_dict().values()))
+        return Weight(self.settings, bytes_of(self.trained.state_dict().values()), memory=self.needed)

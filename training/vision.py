@@ -1,5 +1,6 @@
 """Continual vision: its settings put together, and what it does beside any learning from data in phases."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ from agents.supervised import Examples, Supervised
 from agents.vision import NETWORKS, ClassifierSettings, make_classifier, make_network, network_for, published
 from data import (
     IMAGE_SETS,
+    ImageData,
     Images,
     NormalisedImages,
     Phase,
@@ -114,7 +116,7 @@ class Vision(Phased):
         self.validation = NormalisedImages(data.train.at(held), facts, device=device, channels_last=innermost)
         self.all_tested, self.tested_classes = torch.arange(len(data.test.labels)), data.test.labels
         self.config, self.network_seed = config, seeds.network
-        super().__init__(settings, seeds, self._make_learner(device), self.images)
+        super().__init__(settings, seeds, self._make_learner(device), self.images, checksum_of(data, used))
         self.samples = samples_of(self.images.phases, settings.eval_training_images, seeds.measures)
         self.new_classes = new_classes(self.images.phases)
         self.notes = (data.source, phases_said(settings), *self.notes)
@@ -208,6 +210,15 @@ def chosen_images(settings: VisionSettings, labels: Tensor, seed: int) -> tuple[
         return used, used[:0]
     kept, held = held_out(labels[used], settings.holdout, seed)
     return used[kept], used[held]
+
+
+def checksum_of(data: ImageData, used: Tensor) -> str:
+    """Of the images that are trained on, and of those that are tested on."""
+    found = hashlib.sha256()
+    for tensor in (*data.train.at(used), *data.test):
+        values: Any = tensor.contiguous().numpy()
+        found.update(values)
+    return found.hexdigest()
 
 
 def phases_of(settings: VisionSettings, labels: Tensor, seed: int) -> tuple[Phase, ...]:

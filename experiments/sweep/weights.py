@@ -21,8 +21,8 @@ class Disk:
 
 
 def memory_of_a_run(weights: Mapping[str, Weight]) -> float:
-    """Bytes that the largest run takes, its replay being on the CPU."""
-    return max(weight.replay for weight in weights.values()) + PROCESS
+    """Bytes that the largest run takes, its replay and its data being on the CPU."""
+    return max(weight.replay + weight.memory for weight in weights.values()) + PROCESS
 
 
 def disk_of(jobs: Sequence[Job], weights: Mapping[str, Weight]) -> Disk:
