@@ -17,7 +17,7 @@ setup: ## the virtual environment with everything pinned; a second call installs
 train: setup ## the main job, quick form: SAC with FIRE on h1-walk (10 minutes on two cores)
 	$(python) train_sac.py --env h1-walk --reinit fire --preset quick $(ARGS)
 
-vision: setup ## a warm start on images with five methods and three seeds, and their report (10 minutes on two cores)
+vision: setup ## a warm start on images with five methods and three seeds, and their report (5 minutes on two cores)
 	$(python) compare.py --agent vision --preset quick --reinit none reset shrink-perturb dash fire --seeds 0-2 \
 	  --branch-at phase $(ARGS)
 
