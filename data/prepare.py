@@ -41,7 +41,8 @@ def prepare(task: Preparation) -> dict[str, Any]:
     if os.path.lexists(task.out) and (task.out.is_symlink() or not task.out.is_dir() or any(task.out.iterdir())):
         raise ValueError(f"{task.out}: is there already; name a new or an empty folder with --out")
     files, own = files_of(task.sources), files_of(task.validation)
-    if both := sorted({path.resolve() for path in files} & {path.resolve() for path in own}):
+    known = {identity_of(path) for path in files}
+    if both := sorted(path for path in own if identity_of(path) in known):
         raise ValueError(f"{both[0]}: is given for training and for validation")
     held_out = frozenset() if own else held_out_documents(files, task)
     with _made_whole(task.out) as folder:
@@ -72,6 +73,12 @@ def prepare(task: Preparation) -> dict[str, Any]:
         write_meta(folder / "meta.json", facts)
         progress.end()
     return facts
+
+
+def identity_of(path: Path) -> tuple[int, int]:
+    """The file itself, however it is spelled; a link, which is refused later, is one of its own."""
+    found = path.lstat()
+    return found.st_dev, found.st_ino
 
 
 def held_out_documents(files: Sequence[Path], task: Preparation) -> frozenset[int]:

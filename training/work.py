@@ -50,9 +50,9 @@ class Weight:
     settings: DriverSettings
     checkpoint: int  # on the disk, without the replay
     replay: int = 0  # in memory
-    memory: int = 0  # that networks, data and an update take besides
     transitions: int = 1  # that such a replay holds
     steps_of_a_transition: int = 1
+    memory: int = 0  # that networks, data and an update take besides
 
 
 class Host(Protocol):
