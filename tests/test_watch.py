@@ -284,7 +284,7 @@ def test_a_resumed_run_has_no_stale_videos_and_may_film_no_more(tmp_path: Path):
     assert read_json(folder / "config.json")["run"]["video"] is False
     said(train, "--resume", folder, "--steps", 190, "--video")
     assert "step-190.mp4" in {path.name for path in (folder / "videos").iterdir()}
-    with pytest.raises(ValueError, match="keeps its settings but for --steps, .*--keep-replay, --video"):
+    with pytest.raises(ValueError, match=r"keeps its settings but for --steps, .*--keep-replay, --video"):
         train(["--resume", str(folder), "--seed", "3"])
 
 
