@@ -63,13 +63,8 @@ class Captured:
         self._said = False
 
     def mixed(self) -> AbstractContextManager[Any]:
-        """Within, products and convolutions are of bfloat16 if that is wanted: for the losses of updates.
-
-        Weights are rounded anew at each product: copies that are kept would not follow steps that are played.
-        """
-        if self.precision != "bfloat16":
-            return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False)
+        """Within, products and convolutions are of bfloat16 if that is wanted: for the losses of updates."""
+        return mixed(self.precision, self.device)
 
     @property
     def records(self) -> bool:
@@ -145,6 +140,16 @@ class Captured:
         with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
             output = call(*static)
         return _Recording(graph, static, output)
+
+
+def mixed(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
+    """Within, products and convolutions are of bfloat16 if that is the precision.
+
+    Weights are rounded anew at each product: copies that are kept would not follow steps that are played.
+    """
+    if precision != "bfloat16":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
 
 @contextmanager

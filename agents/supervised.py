@@ -13,7 +13,7 @@ from fire import PlasticityManager
 from fire.network import Loss
 from fire.undisturbed import modes_restored
 
-from .captured import Precision, products_in
+from .captured import Precision, mixed, products_in
 from .learning import SavedAgent, TrainedNetwork
 from .optimizers import begin_anew, set_rate
 
@@ -80,9 +80,7 @@ class Supervised(SavedAgent):
 
     def _scores(self, inputs: Tensor) -> Tensor:
         """Only the products of a pass use bfloat16: penalties, the optimizer and the loss use float32."""
-        if self.precision != "bfloat16":
-            return self.module(inputs)
-        with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
+        with mixed(self.precision, self.device):
             return self.module(inputs)
 
     def _products(self) -> AbstractContextManager[None]:

@@ -1,10 +1,8 @@
 """Continual language modelling as a run: phases of texts, a loss that repeats, a run in parts that equals a whole."""
 
-import contextlib
-import io
 import math
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +11,11 @@ import torch
 from benchmarks.differences import differences
 from data.encodings import bytes_encoding
 from data.prepare import Preparation, prepare
+from tests.fixtures import phased_runs
+from tests.fixtures.phased_runs import lines
 from training.command_line import read_command_line
 from training.language import Language, LanguageRun
 from training.learners import LEARNERS
-from training.lines import read_lines
-from training.session import run
 
 SIZE = "--phase-updates 4 5 --batch-size 4 --context 16 --eval-sequences 8 --eval-at-once 4"
 OFTEN = "--eval-every 3 --log-every 3 --measure-every 7 --checkpoint-every 4"
@@ -36,17 +34,7 @@ def texts(tmp_path: Path) -> Path:
     return tmp_path / "texts"
 
 
-def train(words: str, folder: Path | None = None) -> str:
-    """What a run prints; `folder` is that of a new one."""
-    where = [] if folder is None else ["--run-dir", str(folder)]
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        assert run(read_command_line([*words.split(), *where], LEARNERS["language"])) == 0
-    return output.getvalue()
-
-
-def lines(folder: Path, kind: str) -> list[dict[str, Any]]:
-    return [line for line in read_lines(folder / "metrics.jsonl") if line["kind"] == kind]
+train = partial(phased_runs.train, "language")
 
 
 def made(texts: Path, *words: str) -> Language:

@@ -1,7 +1,5 @@
 """Where a phase of data begins, every run is looked at, whatever its method does there; and a run's own picture."""
 
-import contextlib
-import io
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,13 +8,12 @@ import numpy as np
 import pytest
 
 from benchmarks.differences import differences
-from training.command_line import read_command_line
+from tests.fixtures import phased_runs
+from tests.fixtures.phased_runs import lines
 from training.history import MOST_COLUMNS, History
-from training.learners import LEARNERS
-from training.lines import EvaluationLine, Reader, read_lines
+from training.lines import EvaluationLine, Reader
 from training.metric import Metric
 from training.phase_picture import draw_phases, rows_of, scale_of
-from training.session import run
 
 SIZE = "--images 100 --batch-size 16 --task class-incremental --phases 5 --epochs 2"  # 4, 6, 8, 10, 14 updates
 OFTEN = "--eval-every 5 --log-every 5 --measure-every 30 --checkpoint-every 6 --eval-training-images 40"
@@ -25,16 +22,7 @@ ACCURACY = Reader("updates", Metric("accuracy", form="percent"))
 LOSS = Reader("updates", Metric("loss", unit="nats", better="lower"))
 
 
-def train(words: str, folder: Path | None = None) -> str:
-    where = [] if folder is None else ["--run-dir", str(folder)]
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        assert run(read_command_line([*words.split(), *where], LEARNERS["vision"])) == 0
-    return output.getvalue()
-
-
-def lines(folder: Path, kind: str) -> list[dict[str, Any]]:
-    return [line for line in read_lines(folder / "metrics.jsonl") if line["kind"] == kind]
+train = partial(phased_runs.train, "vision")
 
 
 def test_every_boundary_is_evaluated_and_measured_and_the_run_ends_with_its_picture(tmp_path: Path):

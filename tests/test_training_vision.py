@@ -1,19 +1,17 @@
 """Continual vision as a run: phases begin where they should, and a run that was cut into parts equals a whole one."""
 
-import contextlib
-import io
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from benchmarks.differences import differences
 from fire import PlasticityManager
+from tests.fixtures import phased_runs
+from tests.fixtures.phased_runs import lines
 from training.command_line import read_command_line
 from training.learners import LEARNERS
-from training.lines import read_lines
-from training.session import run
 from training.vision import Vision, VisionRun, chosen_images
 
 SIZE = "--images 100 --batch-size 16 --first-epochs 4 --epochs 2"
@@ -21,17 +19,7 @@ OFTEN = "--eval-every 5 --log-every 5 --measure-every 7 --checkpoint-every 6 --e
 RUN = f"--preset quick --data digits {SIZE} {OFTEN} --threads 1 --device cpu"
 
 
-def train(words: str, folder: Path | None = None) -> str:
-    """What a run prints; `folder` is that of a new one."""
-    where = [] if folder is None else ["--run-dir", str(folder)]
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        assert run(read_command_line([*words.split(), *where], LEARNERS["vision"])) == 0
-    return output.getvalue()
-
-
-def lines(folder: Path, kind: str) -> list[dict[str, Any]]:
-    return [line for line in read_lines(folder / "metrics.jsonl") if line["kind"] == kind]
+train = partial(phased_runs.train, "vision")
 
 
 def made(*words: str) -> Vision:

@@ -26,24 +26,23 @@ from agents.supervised import Examples, Supervised
 from data.text import TEXT_SETS, PhasedText, TextSource, accumulating, read_texts, weights_of
 from fire import Method
 
-from .config import Config
 from .device import choose_device
 from .divergence import require_numbers
 from .language_settings import LanguageSettings
 from .memory import gigabytes, require_memory
 from .metric import Metric
 from .phased import Phased, Seeds
+from .phased_run import PhasedRun
 
 LOSS = Metric("loss", unit="nats", better="lower", decimals=4)
 ROWS = 64  # the vocabulary's rows come in multiples of it: products are faster then
 
 
 @dataclass(frozen=True)
-class LanguageRun(Config):
+class LanguageRun(PhasedRun):
     """All settings of the run."""
 
     metric: ClassVar[Metric] = LOSS
-    subject: ClassVar[str] = "data"
 
     run: LanguageSettings = field(default_factory=LanguageSettings)
     agent: LanguageModelSettings = field(default_factory=LanguageModelSettings)
@@ -51,18 +50,6 @@ class LanguageRun(Config):
     @property
     def published(self) -> Mapping[str, Method]:
         return published()
-
-    def check(self) -> None:
-        self.agent.check()
-        super().check()
-
-    def resolved(self) -> "LanguageRun":
-        settled = self if self.run.steps else self.altered(steps=self.run.total)
-        return super(LanguageRun, settled).resolved()
-
-    @property
-    def learning_rate(self) -> float:
-        return self.agent.learning_rate
 
     def sizes(self, vocabulary: int | None = None) -> GPTSizes:
         """Of the network, with rows for so many different tokens; by default as many as it is known for."""

@@ -12,11 +12,15 @@ import torch
 
 from .config import Config, Settings
 from .device import choose_device
-from .settings import DriverSettings, names_with
+from .phased_settings import PhasedSettings
+from .settings import RunSettings, names_with
 
 PACKAGES = (
     "torch", "numpy", "gymnasium", "mujoco", "ale-py", "MinAtar", "dm-control", "humanoid-bench", "safetensors",
 )  # fmt: skip
+
+
+KINDS = (RunSettings, PhasedSettings)  # of settings, whose facts say which of them are only said
 
 
 class MadeWith(msgspec.Struct, frozen=True):
@@ -63,7 +67,7 @@ def differences_in_words(before: MadeWith, now: MadeWith) -> list[str]:
     ours, theirs = now.settings.get("run", {}), before.settings.get("run", {})
     pairs |= {
         name: (theirs[name], ours[name])
-        for name in (*names_with(DriverSettings, "machine"), "precision", "data_dir")
+        for name in dict.fromkeys(name for kind in KINDS for name in names_with(kind, "machine"))
         if name in ours and name in theirs
     }
     return [f"{name} {then}, now {here}" for name, (then, here) in pairs.items() if then != here]

@@ -119,25 +119,29 @@ class Phased(Work):
         """The phase that the next update belongs to; at the end the last one."""
         return self.batches.phase_at(min(self.steps, self.batches.total - 1))
 
+    def learned_phase(self, updates: int) -> int:
+        """The phase of the last of so many updates: at a boundary still the one that was just learned."""
+        return self.batches.phase_at(max(0, updates - 1))
+
     def after_event(self) -> None:
         """Running statistics of the new weights, from batches of the phase that begins."""
         module = self.trained.module
         if self.refreshes and modules_with_statistics(module):
-            refresh_statistics_(module, (examples[0] for examples in self._looked_at(REFRESHED_ON)))
+            refresh_statistics_(module, (examples[0] for examples in self._looked_at()))
 
     @property
     def refreshes(self) -> bool:
         """Whether running statistics are estimated anew after an event."""
         return True
 
-    def _looked_at(self, batches: int) -> Iterator[Examples]:
+    def _looked_at(self) -> Iterator[Examples]:
         """Batches of the present phase, for looking: training draws them in another order."""
-        for number in range(batches):
+        for number in range(REFRESHED_ON):
             yield self.examples(self.pass_size, LOOKED_AT, self.steps, number)
 
     def pass_over_data(self) -> Iterator[Examples]:
         """The present phase's data, batch by batch, for methods that look at more than a few examples."""
-        yield from self._looked_at(REFRESHED_ON)
+        yield from self._looked_at()
 
     @property
     def pass_size(self) -> int:
@@ -151,7 +155,7 @@ class Phased(Work):
     # What is said of it
 
     def counts(self, updates: int) -> dict[str, int]:
-        return {"updates": updates, "phase": self.batches.phase_at(max(0, updates - 1)) + 1}
+        return {"updates": updates, "phase": self.learned_phase(updates) + 1}
 
     def figures(self) -> Mapping[str, float]:
         return {"learning_rate": float(self.trained.trained.optimizer.param_groups[0]["lr"])}

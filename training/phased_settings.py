@@ -31,7 +31,8 @@ class PhasedSettings(DriverSettings):
     reinit_at: tuple[int, ...] = setting((), "schedule", "timing", "method", "own")
     """Updates at which an event happens; with no other schedule either: where each phase but the first begins."""
     eval_every: int = 200
-    """Updates between evaluations; also before and after an event, unless one came less than this before."""
+    """Updates between evaluations; also where a phase begins, and before and after an event, unless one came less than
+    this before."""
     log_every: int = setting(100, "record", "own")
     """Updates between two lines of training metrics."""
     checkpoint_every: int = setting(5_000, "record", "own")

@@ -232,8 +232,8 @@ class DriverSettings:
 
     def warnings(self) -> list[str]:
         """What is allowed and probably not meant."""
-        found = []
-        for step in (step for step in self.reinit_at if step not in self.phase_starts):
+        found, boundaries = [], self.phase_starts
+        for step in (step for step in self.reinit_at if step not in boundaries):
             if step >= self.steps:
                 found.append(f"the event at step {step:,} will never happen: the run ends at {self.steps:,}")
             elif step > 0.9 * self.steps:

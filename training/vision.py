@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -30,11 +30,11 @@ from data import (
 )
 from fire import Method
 
-from .config import Config
 from .device import choose_device
 from .divergence import require_numbers
 from .metric import Metric
 from .phased import Phased, Seeds
+from .phased_run import PhasedRun
 from .vision_settings import VisionSettings
 
 JUDGED_AT_ONCE = 500  # images of an evaluation
@@ -42,11 +42,10 @@ ACCURACY = Metric("accuracy", form="percent")
 
 
 @dataclass(frozen=True)
-class VisionRun(Config):
+class VisionRun(PhasedRun):
     """All settings of the run."""
 
     metric: ClassVar[Metric] = ACCURACY
-    subject: ClassVar[str] = "data"
 
     run: VisionSettings = field(default_factory=VisionSettings)
     agent: ClassifierSettings = field(default_factory=ClassifierSettings)
@@ -60,17 +59,8 @@ class VisionRun(Config):
     def published(self) -> Mapping[str, Method]:
         return published(self.run.task, self.run.data, self.network)
 
-    def check(self) -> None:
-        self.agent.check()
-        super().check()
-
-    def resolved(self) -> "VisionRun":
-        settled = self if self.run.steps else self.altered(steps=self.run.total)
-        return super(VisionRun, settled.altered(network=settled.network)).resolved()
-
-    @property
-    def learning_rate(self) -> float:
-        return self.agent.learning_rate
+    def resolved(self) -> Self:
+        return super(VisionRun, self.altered(network=self.network)).resolved()
 
     def choices(self) -> Mapping[str, str]:
         return {
@@ -153,7 +143,7 @@ class Vision(Phased):
     def evaluate(self, pause: Callable[[], None]) -> dict[str, Any]:
         """On the test images, on training images of the phases so far, and apart for what each phase brought."""
         phases = self.images.phases
-        latest = self.images.phase_at(max(0, self.steps - 1))  # at a boundary still the one that was just learned
+        latest = self.learned_phase(self.steps)
         right, losses = self._judged(self.test, self.all_tested, pause)
         values: dict[str, Any] = {"accuracy": _mean(right), "test_loss": _mean(losses)}
         if len(self.validation):

@@ -7,7 +7,6 @@ from typing import Literal
 
 from agents.limits import check_limits
 from data import IMAGE_SETS, ImageSet
-from data.phases import batches_of
 
 from .phased_settings import PhasedSettings
 from .settings import flag, setting
@@ -92,7 +91,7 @@ class VisionSettings(PhasedSettings):
         epochs = [self.epochs] * self.phase_count
         if self.task == "warm-start":
             epochs[0] = self.first_epochs
-        return tuple(each * batches_of(size, self.batch_size) for size, each in zip(self.sizes, epochs, strict=True))
+        return tuple(each * length for length, each in zip(self.epoch_lengths, epochs, strict=True))
 
     @property
     def usual_beginning(self) -> int:
@@ -101,7 +100,7 @@ class VisionSettings(PhasedSettings):
 
     def usual_period(self, updates: int | None) -> int | None:
         """An epoch of the last phase: of a warm start, as published, of the phase that it acts in."""
-        return None if updates is None else batches_of(self.sizes[-1], self.batch_size)
+        return None if updates is None else self.epoch_lengths[-1]
 
     def check_phases(self) -> None:
         """Raise ValueError, in one line, where there cannot be such phases."""

@@ -1,0 +1,29 @@
+"""The settings of a run that learns from data in phases, whatever the data are."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from .config import Config
+from .phased_settings import PhasedSettings
+
+
+@dataclass(frozen=True)
+class PhasedRun(Config):
+    """What such runs have in common: their length is that of all phases where none is given."""
+
+    subject: ClassVar[str] = "data"
+
+    run: PhasedSettings
+    agent: Any  # the settings of the learner
+
+    def check(self) -> None:
+        self.agent.check()
+        super().check()
+
+    def resolved(self) -> Self:
+        settled = self if self.run.steps else self.altered(steps=self.run.total)
+        return super(PhasedRun, settled).resolved()
+
+    @property
+    def learning_rate(self) -> float:
+        return float(self.agent.learning_rate)
