@@ -30,6 +30,8 @@ test-slow: setup ## the long tests, which `make test` leaves out
 check: setup ## ruff and mypy
 	$(python) -m ruff check
 	$(python) -m ruff format --check
+	@mkdir -p .links/fire_rl && ln -sfn $(addprefix ../../,agents commands data envs experiments fire remote replay training \
+	  $(wildcard fire_rl/*.py)) .links/fire_rl/
 	$(python) -m mypy
 
 # quick_preset trains for about an hour; it is run by hand: python -m benchmarks.quick_preset

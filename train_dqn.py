@@ -1,15 +1,6 @@
 """Train DQN on Atari, MinAtar or any task with countable actions, with or without a method that restores plasticity."""
 
-from collections.abc import Sequence
-
-from training.command_line import main, read_command_line
-from training.learners import LEARNERS
-from training.session import run
-
-
-def train(arguments: Sequence[str]) -> int:
-    return run(read_command_line(arguments, LEARNERS["dqn"]))
-
+from fire_rl.commands import run
 
 if __name__ == "__main__":
-    main(train)
+    run("dqn")

@@ -10,8 +10,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from fire import Method, Network, PlasticityManager
-from replay import Batch
+from fire_rl.fire import Method, Network, PlasticityManager
+from fire_rl.replay import Batch
 
 from .limits import check_limits
 from .size import Size

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fire import PlasticityManager
-from replay import Batch, Drawn
+from fire_rl.fire import PlasticityManager
+from fire_rl.replay import Batch, Drawn
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 WARM_UP = 3  # ordinary calls of a kind before it is recorded

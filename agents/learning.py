@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from fire import Companion, Network, PlasticityManager
-from replay import Batch, Drawn
+from fire_rl.fire import Companion, Network, PlasticityManager
+from fire_rl.replay import Batch, Drawn
 
 from .captured import Captured
 from .optimizers import optimizer_tensors

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
-from fire.network import lies_in
+from fire_rl.fire.network import lies_in
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # a, b, c: chosen for a steep slope at 0, not to converge
 SMALLEST_NORM = 1e-7

@@ -1,5 +1,5 @@
 """Random streams across devices."""
 
-from fire.streams import restore_generator
+from fire_rl.fire.streams import restore_generator
 
 __all__ = ["restore_generator"]

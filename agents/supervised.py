@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fire import PlasticityManager
-from fire.network import Loss
-from fire.undisturbed import modes_restored
+from fire_rl.fire import PlasticityManager
+from fire_rl.fire.network import Loss
+from fire_rl.fire.undisturbed import modes_restored
 
 from .captured import Precision, mixed, products_in
 from .learning import SavedAgent, TrainedNetwork

@@ -24,8 +24,8 @@ from ale_py.vector_env import AtariVectorEnv
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import envs
-from envs.atari_names import rom_of
+from fire_rl import envs
+from fire_rl.envs.atari_names import rom_of
 
 NUM_ENVS = 4
 BLOCK = 200  # decisions of each of the four

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import tyro
 
-from experiments.analysis.resampling import RESAMPLES, draw_runs
-from experiments.analysis.statistics import COVERAGE, estimate_band, interquartile_mean, mean
+from fire_rl.experiments.analysis.resampling import RESAMPLES, draw_runs
+from fire_rl.experiments.analysis.statistics import COVERAGE, estimate_band, interquartile_mean, mean
 
 PART = 1_000  # experiments at a time
 

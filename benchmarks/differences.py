@@ -11,11 +11,11 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from replay import read_contents
-from training.checkpoint import Checkpoint, read_checkpoint, steps_of
-from training.durable import DurableStore
-from training.files import read_json
-from training.lines import read_lines
+from fire_rl.replay import read_contents
+from fire_rl.training.checkpoint import Checkpoint, read_checkpoint, steps_of
+from fire_rl.training.durable import DurableStore
+from fire_rl.training.files import read_json
+from fire_rl.training.lines import read_lines
 
 CLOCKS = ("seconds", "steps_per_second", "updates_per_second")
 

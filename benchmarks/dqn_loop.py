@@ -14,12 +14,12 @@ from typing import Any
 import gymnasium as gym
 import torch
 
-from agents import DQNSettings
-from training.agent_run import AgentRun
-from training.driver import Driver
-from training.learners import DQNRun, build
-from training.lines import read_lines
-from training.settings import RunSettings
+from fire_rl.agents import DQNSettings
+from fire_rl.training.agent_run import AgentRun
+from fire_rl.training.driver import Driver
+from fire_rl.training.learners import DQNRun, build
+from fire_rl.training.lines import read_lines
+from fire_rl.training.settings import RunSettings
 
 from .dqn_peers import INSTALL, StableBaselines, make_stable_baselines
 

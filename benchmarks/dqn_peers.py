@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from replay import Batch
+from fire_rl.replay import Batch
 
 PACKAGES = ("stable_baselines3", "cv2")
 INSTALL = "for Stable-Baselines3 beside it: pip install --no-deps stable-baselines3 opencv-python-headless"

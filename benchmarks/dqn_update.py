@@ -21,9 +21,9 @@ import tyro
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from agents import DQN, DQNSettings
-from replay import Batch, FrameReplay
-from training.memory import keep_large_blocks
+from fire_rl.agents import DQN, DQNSettings
+from fire_rl.replay import Batch, FrameReplay
+from fire_rl.training.memory import keep_large_blocks
 
 from .dqn_peers import INSTALL, EagerDQN, StableBaselines
 from .floors import Floor, Work, product_ways

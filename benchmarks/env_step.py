@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import envs
-from envs.humanoid import TASKS, HumanoidVectorEnv
-from envs.humanoid.scene import PHYSICS_STEPS
-from envs.original import make_original, original_available
+from fire_rl import envs
+from fire_rl.envs.humanoid import TASKS, HumanoidVectorEnv
+from fire_rl.envs.humanoid.scene import PHYSICS_STEPS
+from fire_rl.envs.original import make_original, original_available
 
 SETTINGS = ((1, 1), (8, 1), (8, 2))  # environments, threads
 BLOCK = 240  # environment steps
@@ -125,7 +125,7 @@ def measure(task: str, settings: Sequence[tuple[int, int]], seconds: float) -> t
 def loading(task: str) -> tuple[float, float]:
     """Seconds to make an environment: the first of a process, imports not counted, and the next one."""
     program = (
-        "import time, envs; begin = time.perf_counter(); envs.make('h1-{0}'); middle = time.perf_counter();"
+        "import time; from fire_rl import envs; begin = time.perf_counter(); envs.make('h1-{0}'); middle = time.perf_counter();"
         "envs.make('h1-{0}'); print(middle - begin, time.perf_counter() - middle)"
     )
     command = [sys.executable, "-c", program.format(task)]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the library, when run as a script
 
-import fire
+from fire_rl import fire
 
 
 class Ensemble(nn.Module):

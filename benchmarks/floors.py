@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from agents import SAC
-from agents.captured import Precision, products_in
+from fire_rl.agents import SAC
+from fire_rl.agents.captured import Precision, products_in
 
 from .timing import Call, best_on_device
 

@@ -27,8 +27,8 @@ import tyro
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agents.language import GPT, GPTName, GPTSizes, adamw_grouped, gpt_size, gpt_sizes, make_gpt
-from training.memory import keep_large_blocks
+from fire_rl.agents.language import GPT, GPTName, GPTSizes, adamw_grouped, gpt_size, gpt_sizes, make_gpt
+from fire_rl.training.memory import keep_large_blocks
 
 from .floors import RecordProducts, Shape, product_ways
 from .timing import wait

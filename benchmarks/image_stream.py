@@ -16,8 +16,8 @@ from statistics import quantiles
 import torch
 import tyro
 
-from data import IMAGE_SETS, Images, PhasedImages, embedded, read_images, warm_start
-from training.memory import keep_large_blocks
+from fire_rl.data import IMAGE_SETS, Images, PhasedImages, embedded, read_images, warm_start
+from fire_rl.training.memory import keep_large_blocks
 
 FACTS, COUNT = IMAGE_SETS["cifar10"], 50_000
 

@@ -1,7 +1,6 @@
 """Processes that die by SIGKILL where it is said: after a time, or just before their n-th file operation of a kind."""
 
 import builtins
-import importlib
 import io
 import json
 import multiprocessing
@@ -20,11 +19,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 from tqdm import tqdm
 
-from training.command_line import main as run_script
+from fire_rl.commands import train
+from fire_rl.training.command_line import main as run_script
 
 # Forks processes from one that has everything imported, which takes longer than they live.
 PROCESSES = multiprocessing.get_context("forkserver")
-PRELOADED = ["train_sac", "train_dqn", "benchmarks.differences", "torch._dynamo", "ale_py", "minatar", "mujoco"]
+PRELOADED = ["fire_rl.commands.train", "benchmarks.differences", "torch._dynamo", "ale_py", "minatar", "mujoco"]
 OPERATIONS = (
     *("fsync", "fdatasync", "rename", "replace", "unlink", "remove", "rmdir", "mkdir", "link", "symlink"),
     *("truncate", "ftruncate", "write", "utime", "chmod"),
@@ -125,9 +125,8 @@ def live(script: str, arguments: Sequence[str], folder: Path, log: Path, death: 
     tqdm.set_lock(threading.RLock())  # its own lock is between processes, and outlives one that is killed
     counts: Counter[str] = Counter()
     count_operations(folder.resolve(), counts, death)
-    sys.argv = [f"{script}.py", *arguments]
     try:
-        run_script(importlib.import_module(script).train)
+        run_script(getattr(train, script), script, arguments)
     finally:
         log.with_suffix(".json").write_text(json.dumps(counts))
         sys.stdout.flush()

@@ -19,12 +19,12 @@ from typing import Any
 import torch
 import tyro
 
-from fire import Every, Network, PlasticityManager, Position, Redo
-from training.curve import draw_curve
-from training.files import METRICS
-from training.history import PANELS, History
-from training.lines import EvaluationLine, Reader, final_score
-from training.measure_curves import draw_measures
+from fire_rl.fire import Every, Network, PlasticityManager, Position, Redo
+from fire_rl.training.curve import draw_curve
+from fire_rl.training.files import METRICS
+from fire_rl.training.history import PANELS, History
+from fire_rl.training.lines import EvaluationLine, Reader, final_score
+from fire_rl.training.measure_curves import draw_measures
 
 APART = 1_000  # updates and environment steps between two events
 EVALUATIONS = 100  # events for each

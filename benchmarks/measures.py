@@ -18,16 +18,16 @@ import torch
 import tyro
 from torch import Tensor
 
-from agents import DQN, SAC, AgentSettings, DQNSettings, SACSettings
-from fire import Network, Watch, hidden_layers, measure, take_inventory
-from fire.activity import HeadInput, feature_measures, unit_measures
-from fire.spectra import gram_measures
-from fire.weights import norms, weight_measures, weights_with_matrices
-from replay import Batch
-from training.agent_run import AgentRun
-from training.learners import LEARNERS
-from training.memory import keep_large_blocks
-from training.ranks import affordable, wanted_examples
+from fire_rl.agents import DQN, SAC, AgentSettings, DQNSettings, SACSettings
+from fire_rl.fire import Network, Watch, hidden_layers, measure, take_inventory
+from fire_rl.fire.activity import HeadInput, feature_measures, unit_measures
+from fire_rl.fire.spectra import gram_measures
+from fire_rl.fire.weights import norms, weight_measures, weights_with_matrices
+from fire_rl.replay import Batch
+from fire_rl.training.agent_run import AgentRun
+from fire_rl.training.learners import LEARNERS
+from fire_rl.training.memory import keep_large_blocks
+from fire_rl.training.ranks import affordable, wanted_examples
 
 from .sac_update import flat_batch
 from .timing import best, seconds

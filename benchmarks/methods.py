@@ -15,10 +15,10 @@ from functools import partial
 import torch
 import tyro
 
-from agents import DQN, SAC
-from fire import METHODS, Never, PlasticityManager, Position, parse_method, parse_regularizer, published, spell
-from fire.regularizers import REGULARIZERS
-from training.memory import keep_large_blocks
+from fire_rl.agents import DQN, SAC
+from fire_rl.fire import METHODS, Never, PlasticityManager, Position, parse_method, parse_regularizer, published, spell
+from fire_rl.fire.regularizers import REGULARIZERS
+from fire_rl.training.memory import keep_large_blocks
 
 from .measures import Name, make_subject
 from .timing import best, seconds

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-import envs
-from envs.humanoid import TASKS
-from experiments.published.files import Published, read_published
+from fire_rl import envs
+from fire_rl.envs.humanoid import TASKS
+from fire_rl.experiments.published.files import Published, read_published
 
 KNOWN = {"simba_utd2": 0.61, "tdmpc2": 0.71, "simbaV2_utd2": 0.78, "xqc": 0.82, "FlashSAC": 0.91}
 

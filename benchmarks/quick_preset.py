@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-import envs
 from benchmarks.differences import differences
-from training.evaluate import evaluate
-from training.lines import final_score, read_lines
+from fire_rl import envs
+from fire_rl.training.evaluate import evaluate
+from fire_rl.training.lines import final_score, read_lines
 
 FOLDER = Path("runs") / f"quick-preset-{datetime.now():%Y%m%d-%H%M%S}"
 # Two threads, as the figures of the README were taken: the number is part of a result's last bits.

@@ -24,9 +24,9 @@ import tyro
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from replay import FrameReplay, Segment
-from training.durable import DurableStore
-from training.memory import keep_large_blocks
+from fire_rl.replay import FrameReplay, Segment
+from fire_rl.training.durable import DurableStore
+from fire_rl.training.memory import keep_large_blocks
 
 FRAME, STACK, BATCH = (1, 84, 84), 4, 32
 SHAPE = (STACK, *FRAME[1:])

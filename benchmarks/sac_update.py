@@ -13,9 +13,9 @@ import numpy as np
 import torch
 import tyro
 
-from agents import SAC, SACSettings
-from replay import Batch
-from training.memory import keep_large_blocks
+from fire_rl.agents import SAC, SACSettings
+from fire_rl.replay import Batch
+from fire_rl.training.memory import keep_large_blocks
 
 from .floors import RecordProducts, sac_floor
 from .timing import one_of_many

@@ -22,7 +22,7 @@ import numpy as np
 import tyro
 
 from benchmarks.differences import differences
-from fire import parse_method
+from fire_rl.fire import parse_method
 
 from .killed import TIME, Death, begin_server, judge, one_life
 

@@ -19,10 +19,10 @@ import tyro
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from agents.supervised import Examples
-from agents.vision import NETWORKS, ClassifierSettings, make_classifier, make_network
-from data import IMAGE_SETS, Images, ImageSet, PhasedImages, continual
-from training.memory import keep_large_blocks
+from fire_rl.agents.supervised import Examples
+from fire_rl.agents.vision import NETWORKS, ClassifierSettings, make_classifier, make_network
+from fire_rl.data import IMAGE_SETS, Images, ImageSet, PhasedImages, continual
+from fire_rl.training.memory import keep_large_blocks
 
 from .dqn_update import RecordProducts, convolution_ways
 from .floors import Floor, Work, product_ways

@@ -1,4 +1,4 @@
-"""Make token files of text: `python -m data.prepare SOURCE... --out FOLDER`. See docs/text-data.md."""
+"""Make token files of text: `python -m fire_rl.data.prepare SOURCE... --out FOLDER`. See docs/text-data.md."""
 
 import argparse
 import math
@@ -128,7 +128,9 @@ class _OneLine(argparse.ArgumentParser):
 
 
 def command_line() -> argparse.ArgumentParser:
-    parser = _OneLine(prog="python -m data.prepare", description="Make token files of text, as nanoGPT has them.")
+    parser = _OneLine(
+        prog="python -m fire_rl.data.prepare", description="Make token files of text, as nanoGPT has them."
+    )
     add = parser.add_argument
     add(
         "sources", nargs="+", type=Path, metavar="SOURCE", help="text files (UTF-8), .parquet files, or folders of them"

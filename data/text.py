@@ -97,7 +97,7 @@ _PREPARED_FROM = {
 def _preparation(name: str, place: Path) -> str:
     """How to make a source's folder."""
     sources, origin = _PREPARED_FROM.get(name, ("TEXT_FILES", "of your own"))
-    return f"make it with `python -m data.prepare {sources} --out {shlex.quote(str(place))}`, {origin}"
+    return f"make it with `python -m fire_rl.data.prepare {sources} --out {shlex.quote(str(place))}`, {origin}"
 
 
 def source_names(data: str) -> tuple[str, ...]:
@@ -202,10 +202,10 @@ def _read_meta(path: Path) -> dict[str, Any]:
             sound = sound and _whole(facts["bytes"], 0, 1 << 53) and isinstance(facts["sha256"], str)
     except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"{path}: is not as `python -m data.prepare` writes it ({' '.join(str(error).split())})"
+            f"{path}: is not as `python -m fire_rl.data.prepare` writes it ({' '.join(str(error).split())})"
         ) from error
     if not sound:
-        raise ValueError(f"{path}: is not as `python -m data.prepare` writes it")
+        raise ValueError(f"{path}: is not as `python -m fire_rl.data.prepare` writes it")
     return meta
 
 

@@ -14,8 +14,8 @@ import torch
 from torch.nn import functional
 
 # plasticity
-from fire import Every, Network, Never, PlasticityManager, Position, parse_method, parse_regularizer
-from fire.integrations.hooks import attach
+from fire_rl import Every, Network, Never, PlasticityManager, Position, parse_method, parse_regularizer
+from fire_rl.fire.integrations.hooks import attach
 
 # end
 

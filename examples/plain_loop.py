@@ -4,8 +4,8 @@ import argparse
 
 import torch
 
-from fire import Every, Network, Never, PlasticityManager, Position, parse_method
-from fire.integrations.hooks import attach
+from fire_rl import Every, Network, Never, PlasticityManager, Position, parse_method
+from fire_rl.fire.integrations.hooks import attach
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--method", default="fire")

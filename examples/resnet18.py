@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from examples.train_any import train
-from fire import refresh_statistics_
+from fire_rl import refresh_statistics_
 
 
 class Block(nn.Module):

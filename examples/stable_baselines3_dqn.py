@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stable_baselines3 import DQN
 
-from fire.integrations.stable_baselines3 import PlasticityCallback
+from fire_rl.fire.integrations.stable_baselines3 import PlasticityCallback
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--steps", type=int, default=2000)

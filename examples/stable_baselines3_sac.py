@@ -4,7 +4,7 @@ import argparse
 
 from stable_baselines3 import SAC
 
-from fire.integrations.stable_baselines3 import PlasticityCallback
+from fire_rl.fire.integrations.stable_baselines3 import PlasticityCallback
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--steps", type=int, default=600)

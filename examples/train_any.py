@@ -6,8 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-import fire
-from fire.integrations.hooks import attach
+from fire_rl import fire
+from fire_rl.fire.integrations.hooks import attach
 
 
 def train(model: nn.Module, inputs: Tensor, loss: Callable[[], Tensor], method: str) -> fire.PlasticityManager:

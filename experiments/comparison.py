@@ -6,8 +6,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
-from training.sources import changed_sources
-from training.stopping import STOPPED, stop_signals
+from fire_rl.training.sources import changed_sources
+from fire_rl.training.stopping import STOPPED, stop_signals
 
 from .analysis.axis import analyse_all
 from .analysis.found import find_runs

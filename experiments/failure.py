@@ -7,8 +7,8 @@ from typing import Annotated, BinaryIO
 import msgspec
 from msgspec import Meta, Struct
 
-from training.files import read_json, write_json
-from training.lines import end_of
+from fire_rl.training.files import read_json, write_json
+from fire_rl.training.lines import end_of
 
 BEGIN = "--- "  # of the line in a run's log with which each of its processes begins
 LAST_WORDS = 15  # lines of a failed run that are kept

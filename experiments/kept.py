@@ -8,8 +8,8 @@ from typing import Annotated, Any, TypeAlias
 
 from msgspec import Meta, Struct
 
-from training.beginning import folder_name
-from training.files import read_json
+from fire_rl.training.beginning import folder_name
+from fire_rl.training.files import read_json
 
 KEPT = "comparison.json"
 MOST_RUNS = 10_000  # of a comparison

@@ -1,7 +1,7 @@
 """Old names, kept for one version. Each means exactly the same as the new name beside it.
 
 `Intervention` is now `Method`, `NoIntervention` is `NoMethod`, `INTERVENTIONS` is `METHODS`, `parse_intervention` is
-`parse_method`, `describe_interventions` is `describe_methods`, and `fire.interventions` is `fire.methods`. The old
+`parse_method`, `describe_interventions` is `describe_methods`, and `interventions` is `methods`. The old
 keywords and attributes of four classes are below: the classes take them from here.
 """
 

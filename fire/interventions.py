@@ -1,4 +1,4 @@
-"""The old name of `fire.methods`, kept for one version: see `fire.aliases`."""
+"""The old name of `fire_rl.fire.methods`, kept for one version: see `fire_rl.fire.aliases`."""
 
 from .aliases import INTERVENTIONS as INTERVENTIONS
 from .aliases import Intervention as Intervention

@@ -16,10 +16,11 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from experiments.failure import open_log
-from experiments.sweep.conduct import Ending
-from experiments.sweep.grid import ROOT, Job
-from training.stopping import STOPPED
+from fire_rl.experiments.failure import open_log
+from fire_rl.experiments.sweep.conduct import Ending
+from fire_rl.experiments.sweep.grid import Job
+from fire_rl.place import ROOT
+from fire_rl.training.stopping import STOPPED
 
 from .joining import draining_nodes, join
 from .node import perform

@@ -16,7 +16,7 @@ from typing import Any
 
 import ray
 
-from experiments.sweep.grid import ROOT
+from fire_rl.place import ROOT
 
 CURRENT = Path("/tmp/ray/ray_current_cluster")  # where Ray keeps the address of a cluster begun on this machine
 REACH = 10.0  # seconds in which the head of a cluster has to answer

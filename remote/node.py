@@ -10,12 +10,12 @@ from typing import Any
 
 import ray
 
-from experiments.sweep import child
-from experiments.sweep.grid import Job
-from experiments.sweep.states import state_of
-from training.divergence import DIVERGED
-from training.files import FolderLock
-from training.stopping import STOPPED
+from fire_rl.experiments.sweep import child
+from fire_rl.experiments.sweep.grid import Job
+from fire_rl.experiments.sweep.states import state_of
+from fire_rl.training.divergence import DIVERGED
+from fire_rl.training.files import FolderLock
+from fire_rl.training.stopping import STOPPED
 
 from .register import check_sight
 

@@ -16,7 +16,7 @@ settings.load_profile("steady")
 @pytest.fixture(scope="session")
 def graphics() -> str:
     """The library that draws here; skips what needs one where none works."""
-    from envs.graphics import library, open_canvas
+    from fire_rl.envs.graphics import library, open_canvas
 
     try:
         name = library()

@@ -10,10 +10,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from agents.captured import WARM_UP, Captured, FromHost, Precision, _Recording, products_in
-from agents.sac import SAC, SACSettings
-from fire import Method, MethodNetwork, Never, NoMethod, PlasticityManager, Position, parse_method, parse_regularizer
-from replay import Batch, FrameReplay, TransitionReplay
+from fire_rl.agents.captured import WARM_UP, Captured, FromHost, Precision, _Recording, products_in
+from fire_rl.agents.sac import SAC, SACSettings
+from fire_rl.fire import (
+    Method,
+    MethodNetwork,
+    Never,
+    NoMethod,
+    PlasticityManager,
+    Position,
+    parse_method,
+    parse_regularizer,
+)
+from fire_rl.replay import Batch, FrameReplay, TransitionReplay
 
 SIZES = 5, 2
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from agents import DQN, DQNSettings
-from fire import Injection, Method, Network, Never, PlasticityManager, Position
-from replay import Batch
+from fire_rl.agents import DQN, DQNSettings
+from fire_rl.fire import Injection, Method, Network, Never, PlasticityManager, Position
+from fire_rl.replay import Batch
 
 SHAPE, ACTIONS, BATCH = (2, 36, 36), 3, 8
 SMALL = DQNSettings(hidden_width=16, batch_size=BATCH, learning_rate=1e-3, target_every=2)

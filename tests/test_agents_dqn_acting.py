@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents import DQN, DQNSettings
+from fire_rl.agents import DQN, DQNSettings
 
 ACTIONS = 5
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from agents import DQN, DQNSettings
-from agents.dqn.networks import make_network
+from fire_rl.agents import DQN, DQNSettings
+from fire_rl.agents.dqn.networks import make_network
 
 ATARI = (4, 84, 84)
 

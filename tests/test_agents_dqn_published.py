@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from agents import DQN, KINDS, DQNSettings
-from fire import Never, PlasticityManager, Position, parse_method
-from replay import Batch
+from fire_rl.agents import DQN, KINDS, DQNSettings
+from fire_rl.fire import Never, PlasticityManager, Position, parse_method
+from fire_rl.replay import Batch
 
 SHAPE, BATCH = (4, 36, 36), 8
 State = dict[str, Tensor]

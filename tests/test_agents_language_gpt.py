@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from agents.language import (
+from fire_rl.agents.language import (
     GPT,
     SIZES,
     GPTName,
@@ -22,7 +22,7 @@ from agents.language import (
     published,
     share_of_rate,
 )
-from agents.optimizers import optimizer_tensors
+from fire_rl.agents.optimizers import optimizer_tensors
 
 TINY = GPTSizes(layers=2, heads=2, width=16, context=12, vocabulary=40)
 TOKENS = torch.from_numpy(np.random.default_rng(0).integers(40, size=(3, 12)))

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agents.language import (
+from fire_rl.agents.language import (
     GPT,
     GPTSizes,
     adamw_grouped,
     make_gpt,
     published,
 )
-from agents.language.gpt import ENCODER, HEAD
-from fire import (
+from fire_rl.agents.language.gpt import ENCODER, HEAD
+from fire_rl.fire import (
     METHODS,
     Network,
     Never,

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agents.language import GPT, GPTSizes, adamw_grouped, make_gpt, published, share_of_rate
-from agents.language.gpt import Block
-from fire import Network, Never, PlasticityManager, Position, parse_method
+from fire_rl.agents.language import GPT, GPTSizes, adamw_grouped, make_gpt, published, share_of_rate
+from fire_rl.agents.language.gpt import Block
+from fire_rl.fire import Network, Never, PlasticityManager, Position, parse_method
 from tests.fixtures.make_language import (
     BATCH,
     CONTEXT,

@@ -13,8 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import FlopCounterMode
 
-from agents.language import GPTSizes, adamw_grouped, gpt_size, gpt_sizes, make_gpt
 from benchmarks import gpt_update
+from fire_rl.agents.language import GPTSizes, adamw_grouped, gpt_size, gpt_sizes, make_gpt
 
 
 class Memory(TorchDispatchMode):

@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from agents import DQN, KINDS, SAC, DQNSettings, SACSettings
-from fire import METHODS, Never, PlasticityManager, Position, parse_method, parse_regularizer
-from fire.regularizers import REGULARIZERS
-from replay import Batch
+from fire_rl.agents import DQN, KINDS, SAC, DQNSettings, SACSettings
+from fire_rl.fire import METHODS, Never, PlasticityManager, Position, parse_method, parse_regularizer
+from fire_rl.fire.regularizers import REGULARIZERS
+from fire_rl.replay import Batch
 
 OBSERVATION, ACTIONS, BATCH = 5, 3, 16
 # Quick enough to act within some tens of updates.

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from agents import DQN, SAC, DQNSettings, SACSettings
-from fire import Never, NoMethod, PlasticityManager, measure, parse_method, parse_regularizer
-from replay import Batch
-from training.device import notes_on_precision
+from fire_rl.agents import DQN, SAC, DQNSettings, SACSettings
+from fire_rl.fire import Never, NoMethod, PlasticityManager, measure, parse_method, parse_regularizer
+from fire_rl.replay import Batch
+from fire_rl.training.device import notes_on_precision
 
 METHODS = ("cbp:replacement_rate=0.1,maturity=1,biases=correct,optimizer=renew", "snr:longest=2,apply_every=1")
 REGULARIZERS = ("l2-init", "parseval", "spectral", "weight-decay")

@@ -9,10 +9,10 @@ import torch
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from agents import SAC, SACSettings
-from agents.sac.networks import Actor, Critic, squashed_sample
-from agents.sac.statistics import RunningStatistics
-from replay import Batch
+from fire_rl.agents import SAC, SACSettings
+from fire_rl.agents.sac.networks import Actor, Critic, squashed_sample
+from fire_rl.agents.sac.statistics import RunningStatistics
+from fire_rl.replay import Batch
 
 OBSERVATION, ACTION, BATCH = 7, 3, 32
 SMALL = SACSettings(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-import envs
-from agents.sac.statistics import RunningStatistics
+from fire_rl import envs
+from fire_rl.agents.sac.statistics import RunningStatistics
 
 
 def errors(observations: torch.Tensor, statistics: RunningStatistics) -> tuple[float, float]:

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from agents import DQN, SAC, DQNSettings, SACSettings
-from replay import Batch
+from fire_rl.agents import DQN, SAC, DQNSettings, SACSettings
+from fire_rl.replay import Batch
 
 
 def batch(settings: Any, shape: tuple[int, ...], actions: torch.Tensor) -> Batch:

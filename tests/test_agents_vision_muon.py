@@ -7,11 +7,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from agents.learning import TrainedNetwork, copy_saved_
-from agents.muon import Muon, muon_and_adam, rate_factor
-from agents.vision import make_network
-from fire import Never, PlasticityManager, Position, parse_method
-from fire.network import renew_
+from fire_rl.agents.learning import TrainedNetwork, copy_saved_
+from fire_rl.agents.muon import Muon, muon_and_adam, rate_factor
+from fire_rl.agents.vision import make_network
+from fire_rl.fire import Never, PlasticityManager, Position, parse_method
+from fire_rl.fire.network import renew_
 
 SHAPES = ((40, 20), (20, 40), (30, 30), (768, 24))
 

@@ -7,10 +7,19 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from agents.vision import NETWORKS, make_network
-from fire import Network, Never, PlasticityManager, Position, declare_units, hidden_layers, measure, parse_method
-from fire.tracing import trace_units
-from fire.units import HiddenLayer
+from fire_rl.agents.vision import NETWORKS, make_network
+from fire_rl.fire import (
+    Network,
+    Never,
+    PlasticityManager,
+    Position,
+    declare_units,
+    hidden_layers,
+    measure,
+    parse_method,
+)
+from fire_rl.fire.tracing import trace_units
+from fire_rl.fire.units import HiddenLayer
 
 PUBLISHED = [
     ("resnet18", (3, 32, 32), 10, 11_436_618),

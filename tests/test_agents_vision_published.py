@@ -7,9 +7,20 @@ import pytest
 import torch
 from torch.nn import functional
 
-from agents.vision import NETWORKS, TASKS, make_network, published
-from agents.vision.published import PUBLISHED
-from fire import METHODS, REGULARIZERS, Fire, Network, Never, NoMethod, PlasticityManager, Position, parse_method, spell
+from fire_rl.agents.vision import NETWORKS, TASKS, make_network, published
+from fire_rl.agents.vision.published import PUBLISHED
+from fire_rl.fire import (
+    METHODS,
+    REGULARIZERS,
+    Fire,
+    Network,
+    Never,
+    NoMethod,
+    PlasticityManager,
+    Position,
+    parse_method,
+    spell,
+)
 
 NAMES = ["none", "reset", "shrink-perturb", "dash", "fire", "redo", "cbp", "snr", "l2-init", "parseval"]
 # As in the scripts of isaac7778/FIRE at c37a0ac (vision/scripts), in the order of their lines.

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agents.muon import Muon, muon_and_adam
-from agents.optimizers import adam
-from agents.vision import published
-from fire import MethodNetwork
+from fire_rl.agents.muon import Muon, muon_and_adam
+from fire_rl.agents.optimizers import adam
+from fire_rl.agents.vision import published
+from fire_rl.fire import MethodNetwork
 from tests.fixtures.make_vision import (
     ALPHA,
     CASES,

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import torch
 
-from agents import SAC, SACSettings
 from benchmarks.floors import RecordProducts, sac_floor
 from benchmarks.gpu import card, equality, loops, peer, plasticity, processes, resume, subjects, updates
 from benchmarks.gpu.conduct import read_rows
 from benchmarks.gpu.part import NOT_A_CARD, Rows, Setting
 from benchmarks.gpu.parts import PARTS
 from benchmarks.timing import WARM, pace
-from replay import Batch
+from fire_rl.agents import SAC, SACSettings
+from fire_rl.replay import Batch
 
 CPU = torch.device("cpu")
 QUICK = Setting(quick=True, seconds=0.1, limit=280)

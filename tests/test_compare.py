@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.differences import differences
-from compare import body
-from training.lines import read_lines
-from training.slim import slim
+from fire_rl.commands.compare import body
+from fire_rl.training.lines import read_lines
+from fire_rl.training.slim import slim
 
 ROOT = Path(__file__).parent.parent
 TINY = (
@@ -194,7 +194,9 @@ def test_runs_that_were_slimmed_stay_finished_and_a_slimmed_trunk_is_named(
 
 def test_methods_that_have_changed_since_runs_were_made_are_refused(tmp_path: Path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "own_changed.py").write_text("from fire import Reset\n\n\nclass Mine(Reset):\n    'Of one own.'\n")
+    (tmp_path / "own_changed.py").write_text(
+        "from fire_rl.fire import Reset\n\n\nclass Mine(Reset):\n    'Of one own.'\n"
+    )
     run = tmp_path / "c" / "CartPole-v1-own_changed_Mine-seed0"
     run.mkdir(parents=True)
     made_with = {"own_changed.py": {"module": "own_changed", "sha256": "0" * 64}}

@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 
 import data.idx
-from data import IMAGE_SETS, ImageData, Images, embedded, read_images
-from data.digits import digits_file
+from fire_rl.data import IMAGE_SETS, ImageData, Images, embedded, read_images
+from fire_rl.data.digits import digits_file
 from tests.fixtures.pictures import (
     Pictures,
     made_up,
@@ -102,7 +102,7 @@ def test_digits_are_the_embedded_set_where_nothing_else_is(tmp_path: Path):
 
 @pytest.mark.skipif(digits_file(None) is None, reason="needs scikit-learn")
 def test_scikit_learn_s_digits_are_read_without_importing_it():
-    program = "import sys, data; print(data.read_images('digits').source); assert 'sklearn' not in sys.modules"
+    program = "import sys; from fire_rl import data; print(data.read_images('digits').source); assert 'sklearn' not in sys.modules"
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert "1,438 training and 359 test images" in printed
     assert "as published" in printed
@@ -151,7 +151,7 @@ def test_tinyimagenet_is_decoded_and_grey_images_become_coloured(tmp_path: Path)
 def test_a_thread_s_share_of_the_images_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     write_tinyimagenet(tmp_path)
     once = read_images("tinyimagenet", tmp_path)
-    monkeypatch.setattr("data.tinyimagenet.TOGETHER", 2)
+    monkeypatch.setattr("fire_rl.data.tinyimagenet.TOGETHER", 2)
     again = read_images("tinyimagenet", tmp_path)
     assert once.source == again.source
     assert torch.equal(once.train.images, again.train.images)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from data import Phase, class_incremental, continual, held_out, subset, warm_start, with_noise
-from data.draws import generator
+from fire_rl.data import Phase, class_incremental, continual, held_out, subset, warm_start, with_noise
+from fire_rl.data.draws import generator
 
 LABELS = torch.tensor([0, 1, 2, 3] * 10 + [0, 1] * 5)  # 15 of 0 and of 1, 10 of 2 and of 3
 N = len(LABELS)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import read_images
+from fire_rl.data import read_images
 from tests.fixtures.pictures import made_up, write_cifar10, write_cifar100, write_idx, write_tinyimagenet
 from tests.test_data_images import digits_rows, write_digits
 

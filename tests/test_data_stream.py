@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from data import IMAGE_SETS, Images, ImageSet, NormalisedImages, PhasedImages, continual, warm_start
+from fire_rl.data import IMAGE_SETS, Images, ImageSet, NormalisedImages, PhasedImages, continual, warm_start
 from tests.fixtures.pictures import made_up
 
 CIFAR = IMAGE_SETS["cifar10"]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from data import standard_library
-from data.standard_library import divided, read_library
-from data.text import PhasedText, accumulating, read_texts, weights_of
+from fire_rl.data import standard_library
+from fire_rl.data.standard_library import divided, read_library
+from fire_rl.data.text import PhasedText, accumulating, read_texts, weights_of
 
 MODULE = '''#!/usr/bin/env python
 # A comment with """ in it.

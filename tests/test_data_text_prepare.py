@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data import documents as documents_module
-from data import encodings, prepare, token_writer
-from data.documents import count_documents, documents, files_of
-from data.encodings import bytes_encoding, gpt2_encoding
-from data.text import read_source
+from fire_rl.data import documents as documents_module
+from fire_rl.data import encodings, prepare, token_writer
+from fire_rl.data.documents import count_documents, documents, files_of
+from fire_rl.data.encodings import bytes_encoding, gpt2_encoding
+from fire_rl.data.text import read_source
 
 END = 255
 
@@ -37,7 +37,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
     assert raised.value.code == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err.startswith("python -m data.prepare: ")
+    assert printed.err.startswith("python -m fire_rl.data.prepare: ")
     assert printed.err.count("\n") == 1
     assert set(Path.cwd().rglob("*")) == before
     return printed.err

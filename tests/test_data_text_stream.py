@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from data.text_stream import OnDevice, OnHost, PhasedText, TextBatch, TextPhase, accumulating
-from data.tokens import Tokens, tokens_in_memory
+from fire_rl.data.text_stream import OnDevice, OnHost, PhasedText, TextBatch, TextPhase, accumulating
+from fire_rl.data.tokens import Tokens, tokens_in_memory
 
 CONTEXT = 8
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data import tokens
-from data.text import TEXT_SETS, read_source, read_texts, source_names, weights_of
-from data.tokens import read_bin
+from fire_rl.data import tokens
+from fire_rl.data.text import TEXT_SETS, read_source, read_texts, source_names, weights_of
+from fire_rl.data.tokens import read_bin
 
 
 def write_as_nanogpt(path: Path, documents: list[list[int]]) -> None:

@@ -22,7 +22,7 @@ def blocks(page: str) -> list[str]:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
 def test_the_examples_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from training.learners import LEARNERS
+    from fire_rl.training.learners import LEARNERS
 
     monkeypatch.chdir(tmp_path)
     for name in ("ddpg", "stream"):  # which a page adds to the table: they are gone again after the test
@@ -41,8 +41,8 @@ def test_the_examples_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_method_of_one_s_own_runs_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from train_sac import train
-    from training.lines import read_lines
+    from fire_rl.commands.train import train_sac as train
+    from fire_rl.training.lines import read_lines
 
     example = next(block for block in blocks("docs/extending.md") if block.startswith("# noisy.py"))
     (tmp_path / "noisy.py").write_text(example)
@@ -64,20 +64,21 @@ def test_links_to_files_lead_somewhere(page: str):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_of_the_docs_name_flags_that_exist(page: str):
-    from training.command_line import command_line, flags_of
-    from training.learners import LEARNERS
+    from fire_rl.place import script
+    from fire_rl.training.command_line import command_line, flags_of
+    from fire_rl.training.learners import LEARNERS
 
     for learner in LEARNERS.values():
         known = {*flags_of(command_line(learner.config)), "--help"}
         for line in (ROOT / page).read_text().splitlines():
-            for flag in re.findall(r"(--[a-z][a-z-]*)", line.partition(f"python {learner.script}")[2]):
+            for flag in re.findall(r"(--[a-z][a-z-]*)", line.partition(f"python {script(learner.command)}")[2]):
                 assert flag in known, f"{page}: {flag}"
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_comparisons_of_the_docs_can_be_planned(page: str):
-    import compare
-    from experiments.sweep.grid import plan
+    from fire_rl.commands import compare
+    from fire_rl.experiments.sweep.grid import plan
 
     text = (ROOT / page).read_text().replace("\\\n", " ")
     for command in re.findall(r"python compare\.py (--(?!help)[^#`&\n]+)", text):
@@ -89,23 +90,25 @@ def test_comparisons_of_the_docs_can_be_planned(page: str):
 
 def test_nothing_that_is_loaded_can_execute_code():
     unsafe = re.compile(r"^\s*(import pickle|from pickle)|(?<!safetensors\.)torch\.load\(|allow_pickle", re.MULTILINE)
-    for room in ("agents", "data", "envs", "experiments", "fire", "remote", "replay", "training"):
+    for room in ("agents", "commands", "data", "envs", "experiments", "fire", "remote", "replay", "training"):
         for path in (ROOT / room).rglob("*.py"):
             assert not unsafe.search(path.read_text()), path
 
 
 def test_imports_point_down():
     """Ground rooms import no other room; agents only ground rooms; nothing imports the scripts."""
-    rooms = ("agents", "data", "envs", "experiments", "fire", "remote", "replay", "training")
     allowed = {"fire": set(), "replay": set(), "envs": set(), "data": set(), "agents": {"data", "fire", "replay"}}
-    allowed["training"] = {*allowed, "training"}
-    allowed["experiments"] = {*allowed, "experiments"}
-    allowed["remote"] = {*allowed, "remote"}
-    for room in rooms:
+    allowed["training"] = {*allowed, "place"}
+    allowed["experiments"] = {*allowed, "place"}
+    allowed["remote"] = {*allowed}
+    allowed["commands"] = {*allowed}
+    for room in allowed:
         for path in (ROOT / room).rglob("*.py"):
-            for other in re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), re.MULTILINE):
-                if other in rooms or other in ("train_sac", "evaluate", "watch", "compare"):
-                    assert other in allowed[room], f"{os.fspath(path.relative_to(ROOT))} imports {other}"
+            text = path.read_text()
+            for other in re.findall(r"^\s*(?:from|import) fire_rl\.(\w+)", text, re.MULTILINE):
+                assert other in allowed[room], f"{os.fspath(path.relative_to(ROOT))} imports {other}"
+            bare = re.search(rf"^\s*(?:from|import) (?:{'|'.join(allowed)})\b", text, re.MULTILINE)
+            assert not bare, f"{os.fspath(path.relative_to(ROOT))}: a room is imported by its full name, fire_rl.ROOM"
 
 
 def test_runs_their_numbers_and_their_report_know_nothing_of_each_other_but_downwards():
@@ -119,7 +122,7 @@ def test_runs_their_numbers_and_their_report_know_nothing_of_each_other_but_down
 def test_the_driver_knows_nothing_of_what_is_learned_from():
     for name in ("driver", "work", "config", "progress", "history", "lines", "log"):
         imported = re.findall(
-            r"^\s*(?:from|import) \.?(\w+)", (ROOT / "training" / f"{name}.py").read_text(), re.MULTILINE
+            r"^\s*(?:from|import) (?:\.|fire_rl\.)?(\w+)", (ROOT / "training" / f"{name}.py").read_text(), re.MULTILINE
         )
         assert not {"agents", "data", "envs", "reinforcement", "agent_run", "learners", "world"} & set(imported), name
 

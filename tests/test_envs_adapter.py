@@ -13,8 +13,8 @@ import pytest
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
 
-import envs
-from envs.original import drawing, package
+from fire_rl import envs
+from fire_rl.envs.original import drawing, package
 from tests.fixtures.adapter_promises import STAND_IN, TASKS, actions, episode, make, make_vec, same
 
 
@@ -175,7 +175,7 @@ def test_without_the_package_one_line_says_how_to_install_it(monkeypatch, tmp_pa
 def test_another_package_of_that_name_is_answered_with_the_install_command(tmp_path, content):
     (tmp_path / "humanoid_bench").mkdir()
     (tmp_path / "humanoid_bench" / "__init__.py").write_text(content)
-    program = "import envs; envs.make('humanoid_bench:h1-walk-v0')"
+    program = "from fire_rl import envs; envs.make('humanoid_bench:h1-walk-v0')"
     done = subprocess.run(
         [sys.executable, "-c", program],
         env=os.environ | {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[1]}"},

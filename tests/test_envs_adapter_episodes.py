@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-import envs
 from benchmarks.differences import differences
-from envs.original import make_original, original_available, package
+from fire_rl import envs
+from fire_rl.commands.train import train_sac as train
+from fire_rl.envs.original import make_original, original_available, package
+from fire_rl.training.checkpoint import steps_of
 from tests.fixtures.adapter_promises import (
     STAND_IN,
     TASKS,
@@ -28,8 +30,6 @@ from tests.fixtures.adapter_promises import (
     make_vec,
     same,
 )
-from train_sac import train
-from training.checkpoint import steps_of
 
 ROOT = Path(__file__).parents[1]
 TINY = [
@@ -50,10 +50,9 @@ def dying(change):
     return changed
 for name in ("fsync", "rename", "replace", "unlink", "link"):
     setattr(os, name, dying(getattr(os, name)))
-sys.argv[0] = "train_sac.py"
-from training.command_line import main
-from train_sac import train
-main(train)
+from fire_rl.training.command_line import main
+from fire_rl.commands.train import train_sac as train
+main(train, "train_sac.py", sys.argv[1:])
 """
 REAL = (
     *("h1-walk", "h1-reach", "h1-maze", "h1-sit_hard", "h1-truck", "h1hand-push", "h1hand-spoon", "h1hand-cube"),

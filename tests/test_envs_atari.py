@@ -11,9 +11,9 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-import envs
-from envs import PUBLISHED_ATARI, AtariSettings, atari_names
-from envs.atari_scores import RANDOM_AND_HUMAN
+from fire_rl import envs
+from fire_rl.envs import PUBLISHED_ATARI, AtariSettings, atari_names
+from fire_rl.envs.atari_scores import RANDOM_AND_HUMAN
 
 ale_py = pytest.importorskip("ale_py")
 FIXTURES = Path(__file__).with_name("fixtures")

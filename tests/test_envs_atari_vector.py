@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-import envs
-from envs import PUBLISHED_ATARI, AtariSettings
+from fire_rl import envs
+from fire_rl.envs import PUBLISHED_ATARI, AtariSettings
 
 make: Any = envs.make
 make_vec: Any = envs.make_vec

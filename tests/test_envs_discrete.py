@@ -10,8 +10,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-import envs
-from envs import minatar as ours
+from fire_rl import envs
+from fire_rl.envs import minatar as ours
 
 ROOT = Path(__file__).parents[1]
 CHANNELS = {"Asterix": 4, "Breakout": 4, "Freeway": 7, "Seaquest": 10, "SpaceInvaders": 6}
@@ -104,7 +104,7 @@ def test_pictures_show_each_kind_of_object_in_a_colour_of_its_own():
 @needs_minatar
 def test_minatar_is_imported_in_silence_and_only_when_it_is_needed():
     program = (
-        "import sys, envs; envs.names(); envs.describe_names(); assert 'minatar' not in sys.modules;"
+        "import sys; from fire_rl import envs; envs.names(); envs.describe_names(); assert 'minatar' not in sys.modules;"
         "envs.make('MinAtar/Breakout-v1').reset()"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-import envs
-from envs import PUBLISHED_ATARI, AtariSettings, atari
+from fire_rl import envs
+from fire_rl.envs import PUBLISHED_ATARI, AtariSettings, atari
 
 make_vec: Any = envs.make_vec
 

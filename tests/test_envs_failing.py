@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import envs
+from fire_rl import envs
 
 BEGINNING = """
 import sys

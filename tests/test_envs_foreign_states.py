@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import envs
-from envs.seeding import generator_from_words, legacy_generator_words, restore_legacy_generator
-from envs.state_checks import like
+from fire_rl import envs
+from fire_rl.envs.seeding import generator_from_words, legacy_generator_words, restore_legacy_generator
+from fire_rl.envs.state_checks import like
 from tests.fixtures.adapter_promises import STAND_IN
 
 State = dict[str, NDArray[Any]]

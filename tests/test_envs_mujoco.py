@@ -11,10 +11,10 @@ import pytest
 from gymnasium.envs.mujoco.half_cheetah_v5 import HalfCheetahEnv
 from gymnasium.utils.env_checker import check_env
 
-import envs
-from envs import generic
-from envs.saved import SavableEnv
-from envs.seeding import generator_from_words, generator_words
+from fire_rl import envs
+from fire_rl.envs import generic
+from fire_rl.envs.saved import SavableEnv
+from fire_rl.envs.seeding import generator_from_words, generator_words
 
 make: Any = envs.make
 make_vec: Any = envs.make_vec

@@ -10,9 +10,9 @@ import mujoco
 import numpy as np
 import pytest
 
-import envs
-from envs.humanoid import TASKS as OUR_TASKS
-from envs.original import make_original, original_available
+from fire_rl import envs
+from fire_rl.envs.humanoid import TASKS as OUR_TASKS
+from fire_rl.envs.original import make_original, original_available
 from tests.fixtures import humanoid_compare, humanoid_record
 
 RECORD = np.load(Path(__file__).parent / "fixtures" / "humanoid_original.npz", allow_pickle=False)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import envs
-from envs.humanoid.foot import foot_points
-from envs.humanoid.robot import LINKS, PITCH, mirrored
-from envs.humanoid.tolerances import at_least, near_zero, rising, within
+from fire_rl import envs
+from fire_rl.envs.humanoid.foot import foot_points
+from fire_rl.envs.humanoid.robot import LINKS, PITCH, mirrored
+from fire_rl.envs.humanoid.tolerances import at_least, near_zero, rising, within
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-import envs
-from envs.humanoid import EPISODE_STEPS, TASKS
+from fire_rl import envs
+from fire_rl.envs.humanoid import EPISODE_STEPS, TASKS
 
 make: Any = envs.make
 make_vec: Any = envs.make_vec

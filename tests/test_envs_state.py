@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import envs
+from fire_rl import envs
 
 make: Any = envs.make
 make_vec: Any = envs.make_vec

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-import envs
-from envs import suite
-from envs.seeding import legacy_generator_words, restore_legacy_generator, seed_legacy_generator
+from fire_rl import envs
+from fire_rl.envs import suite
+from fire_rl.envs.seeding import legacy_generator_words, restore_legacy_generator, seed_legacy_generator
 
 ROOT = Path(__file__).parents[1]
 make: Any = envs.make
@@ -269,7 +269,7 @@ def test_an_environment_can_be_made_again_from_its_spec():
 def in_a_new_process(program, **variables):
     """What it prints, and what it complains of; dm_control cannot be imported twice in one."""
     done = subprocess.run(
-        [sys.executable, "-c", f"import sys, envs\n{program}"],
+        [sys.executable, "-c", f"import sys\nfrom fire_rl import envs\n{program}"],
         cwd=ROOT,
         env=os.environ | variables,
         capture_output=True,

@@ -6,9 +6,9 @@ import mujoco
 import numpy as np
 import pytest
 
-import envs
-from envs.humanoid import TASKS
-from envs.humanoid.tasks.maze import CHECKPOINTS
+from fire_rl import envs
+from fire_rl.envs.humanoid import TASKS
+from fire_rl.envs.humanoid.tasks.maze import CHECKPOINTS
 
 make: Any = envs.make
 make_vec: Any = envs.make_vec

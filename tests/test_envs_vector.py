@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-import envs
+from fire_rl import envs
 
 make: Any = envs.make
 make_vec: Any = envs.make_vec

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from compare import body
-from experiments.analysis.axis import analyse_all, axes_of, over_axes
-from experiments.analysis.found import find_runs
-from experiments.analysis.results import Options, Results
-from experiments.report.axis_figures import draw_axis_paper, positions
-from experiments.report.contents import report_of
-from experiments.report.drawing import looks, style
-from experiments.report.latex import latex_table
-from experiments.report.markdown import markdown
+from fire_rl.commands.compare import body
+from fire_rl.experiments.analysis.axis import analyse_all, axes_of, over_axes
+from fire_rl.experiments.analysis.found import find_runs
+from fire_rl.experiments.analysis.results import Options, Results
+from fire_rl.experiments.report.axis_figures import draw_axis_paper, positions
+from fire_rl.experiments.report.contents import report_of
+from fire_rl.experiments.report.drawing import looks, style
+from fire_rl.experiments.report.latex import latex_table
+from fire_rl.experiments.report.markdown import markdown
 from tests.fixtures.comparison import write_run
 
 OPTIONS = Options(resamples=50)

@@ -12,21 +12,22 @@ from typing import Any
 
 import pytest
 
-import train_dqn
 from benchmarks.differences import differences
-from experiments.failure import log_path
-from experiments.sweep.conduct import Sweep, conduct, look
-from experiments.sweep.grid import ROOT, Grid, Job, plan
-from experiments.sweep.local import LocalPool
-from experiments.sweep.states import state_of
-from remote import INSTALL, ray_pool, share_of_a_gpu
-from training.checkpoint import steps_of
-from training.files import FolderLock
+from fire_rl.commands.train import train_dqn
+from fire_rl.experiments.failure import log_path
+from fire_rl.experiments.sweep.conduct import Sweep, conduct, look
+from fire_rl.experiments.sweep.grid import Grid, Job, plan
+from fire_rl.experiments.sweep.local import LocalPool
+from fire_rl.experiments.sweep.states import state_of
+from fire_rl.place import ROOT, script
+from fire_rl.remote import INSTALL, ray_pool, share_of_a_gpu
+from fire_rl.training.checkpoint import steps_of
+from fire_rl.training.files import FolderLock
 
 ray = pytest.importorskip("ray")
-from remote.cluster import RayPool  # noqa: E402
-from remote.joining import join  # noqa: E402
-from remote.node import wait_for_folder  # noqa: E402
+from fire_rl.remote.cluster import RayPool  # noqa: E402
+from fire_rl.remote.joining import join  # noqa: E402
+from fire_rl.remote.node import wait_for_folder  # noqa: E402
 
 pytestmark = pytest.mark.timeout(900)  # on a busy machine; what takes too long is said by `finish`
 TINY = (
@@ -92,7 +93,7 @@ def processes(job: Job) -> list[int]:
             words = path.read_bytes().decode().split("\0")
         except (OSError, UnicodeDecodeError):
             continue
-        if str(job.folder) in words and str(job.script) in words:
+        if str(job.folder) in words and str(ROOT / script(job.agent)) in words:
             found.append(int(path.parent.name))
     return found
 
@@ -215,7 +216,7 @@ def test_a_stopped_sweep_goes_on_where_it_was(cluster: Any, tmp_path: Path):
     finally:
         pool.close()
     arguments = [str(tmp_path / "whole") if word == str(first.folder) else word for word in first.arguments]
-    assert train_dqn.train(arguments) == 0
+    assert train_dqn(arguments) == 0
     assert differences(tmp_path / "whole", first.folder) == []
 
 
@@ -270,7 +271,7 @@ def test_ray_is_asked_for_where_it_is_missing(tmp_path: Path, monkeypatch: pytes
 
 def test_nothing_imports_optional_packages_before_they_are_used():
     """TensorBoard imports fsspec by itself, where it is installed."""
-    program = "import compare, sys; assert not {'ray', 'remote.upload'} & sys.modules.keys()"
+    program = "import fire_rl.commands.compare, sys; assert not {'ray', 'fire_rl.remote.upload'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 

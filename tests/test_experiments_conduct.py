@@ -14,16 +14,16 @@ from typing import Any
 
 import pytest
 
-from experiments.failure import Failure, failure_path, log_path, note_failure
-from experiments.sweep.conduct import Ending, Sweep, conduct, look
-from experiments.sweep.endings import say_endings
-from experiments.sweep.grid import TRUNK, Job
-from experiments.sweep.local import LocalPool, default_slots, usable_gpus
-from experiments.sweep.states import TAIL, standing_of, state_of, states_of
-from experiments.sweep.table import LiveTable, short, table_of
-from remote import share_of_a_gpu
-from training.files import FolderLock
-from training.made_with import machine
+from fire_rl.experiments.failure import Failure, failure_path, log_path, note_failure
+from fire_rl.experiments.sweep.conduct import Ending, Sweep, conduct, look
+from fire_rl.experiments.sweep.endings import say_endings
+from fire_rl.experiments.sweep.grid import TRUNK, Job
+from fire_rl.experiments.sweep.local import LocalPool, default_slots, usable_gpus
+from fire_rl.experiments.sweep.states import TAIL, standing_of, state_of, states_of
+from fire_rl.experiments.sweep.table import LiveTable, short, table_of
+from fire_rl.remote import share_of_a_gpu
+from fire_rl.training.files import FolderLock
+from fire_rl.training.made_with import machine
 
 # Stands for a training script: writes what a run writes, a step each hundredth of a second.
 SCRIPT = """
@@ -58,16 +58,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for place in ("states", "conduct"):  # these runs have no checkpoints
         monkeypatch.setattr(
-            f"experiments.sweep.{place}.keeps_checkpoint", lambda run, step: not (run / "gone").exists()
+            f"fire_rl.experiments.sweep.{place}.keeps_checkpoint", lambda run, step: not (run / "gone").exists()
         )
     (tmp_path / "script.py").write_text(SCRIPT)
+    started = [sys.executable, "-u", str(tmp_path / "script.py")]
+    monkeypatch.setattr("fire_rl.experiments.sweep.child.launch", lambda agent: started)
     return tmp_path
 
 
 def job(folder: Path, name: str, steps: int = 3, trunk: Path | None = None, mode: str = "") -> Job:
     words = ("--run-dir", str(folder / name), "--steps", str(steps), "--mode", mode)
     method = TRUNK if name.startswith(TRUNK) else "fire"
-    return Job("env", method, 0, folder / name, folder / "script.py", words, 0, steps, 10, trunk)
+    return Job("env", method, 0, folder / name, "sac", words, 0, steps, 10, trunk)
 
 
 DIVERGENCE = {"kind": "diverged", "environment_steps": 2, "updates": 1, "quantity": "critic_loss", "value": "nan"}
@@ -209,8 +211,8 @@ def test_runs_stop_when_the_comparison_is_killed(folder: Path):
     program = (
         f"import sys; sys.path.insert(0, {str(root)!r})\n"
         "from pathlib import Path\n"
-        "from experiments.sweep import child\n"
-        "from experiments.sweep.grid import Job\n"
+        "from fire_rl.experiments.sweep import child\n"
+        "from fire_rl.experiments.sweep.grid import Job\n"
         f"folder = Path({str(folder)!r})\n"
         "words = ('--run-dir', str(folder / 'r'), '--steps', '3000')\n"
         "run = child.start(Job('env', 'fire', 0, folder / 'r', folder / 'script.py', words, 0, 3000, 1))\n"
@@ -411,7 +413,7 @@ class Pretended:
         self.seen: list[str | None] = []
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
-        monkeypatch.setattr("experiments.sweep.child.start", self.start)
+        monkeypatch.setattr("fire_rl.experiments.sweep.child.start", self.start)
 
     def start(self, job: Job, environment: dict[str, str]) -> object:
         self.seen.append(environment.get("CUDA_VISIBLE_DEVICES"))

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.analysis.results import Options
-from experiments.report.contents import report_of
-from experiments.report.curve_figures import draw_curves
-from experiments.report.drawing import looks, style
-from experiments.report.markdown import markdown
-from experiments.report.page import write_report
-from experiments.report.spreadsheet import write_scores
+from fire_rl.experiments.analysis.results import Options
+from fire_rl.experiments.report.contents import report_of
+from fire_rl.experiments.report.curve_figures import draw_curves
+from fire_rl.experiments.report.drawing import looks, style
+from fire_rl.experiments.report.markdown import markdown
+from fire_rl.experiments.report.page import write_report
+from fire_rl.experiments.report.spreadsheet import write_scores
 from tests.fixtures.comparison import write_comparison, write_run
 from tests.test_experiments_results import noted, only, results_of
 

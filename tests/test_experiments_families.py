@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.analysis import families
-from experiments.analysis.contrasts import in_order
-from experiments.analysis.families import chance_of_any, family_of, holm, least_runs
-from experiments.analysis.permutations import permutations
-from experiments.analysis.power import detectable, power, seeds_needed, seeds_said
-from experiments.report.findings import looked_at_together
+from fire_rl.experiments.analysis import families
+from fire_rl.experiments.analysis.contrasts import in_order
+from fire_rl.experiments.analysis.families import chance_of_any, family_of, holm, least_runs
+from fire_rl.experiments.analysis.permutations import permutations
+from fire_rl.experiments.analysis.power import detectable, power, seeds_needed, seeds_said
+from fire_rl.experiments.report.findings import looked_at_together
 
 METHODS = ("redo", "reset", "shrink-perturb", "fire")
 
@@ -165,7 +165,7 @@ def test_a_family_of_several_environments_counts_the_runs_in_each(confidence):
 @pytest.mark.parametrize("n", [2, 3, 5, 12, 40])
 @pytest.mark.parametrize("level", [0.05, 0.05 / 7])
 def test_power_is_that_of_students_noncentral_t(n, level, monkeypatch):
-    monkeypatch.setattr("experiments.analysis.power.least_runs", lambda level, paired: 2)
+    monkeypatch.setattr("fire_rl.experiments.analysis.power.least_runs", lambda level, paired: 2)
     for paired in (True, False):
         freedom, centre = (n - 1, 0.8 * math.sqrt(n)) if paired else (2 * n - 2, 0.8 * math.sqrt(n / 2))
         critical = stats.t.ppf(1 - level / 2, freedom)

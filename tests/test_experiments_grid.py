@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-import train_dqn
 from benchmarks.differences import differences
-from compare import make_grid, parse_seeds, read_options
-from experiments.kept import read_kept
-from experiments.sweep.grid import TRUNK, Grid, Job, plan
-from experiments.sweep.kept_settings import check_kept, keep
+from fire_rl.commands.compare import make_grid, parse_seeds, read_options
+from fire_rl.commands.train import train_dqn
+from fire_rl.experiments.kept import read_kept
+from fire_rl.experiments.sweep.grid import TRUNK, Grid, Job, plan
+from fire_rl.experiments.sweep.kept_settings import check_kept, keep
 
 CARTPOLE = (
     *("--agent", "dqn", "--env", "CartPole-v1", "--preset", "quick", "--steps", "1200", "--learning-starts", "100"),
@@ -30,7 +30,7 @@ def jobs_of(*words: str, folder: Path = Path("runs/c")) -> tuple[Job, ...]:
 def train(job: Job) -> None:
     output = io.StringIO()
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        assert train_dqn.train(job.arguments) == 0, output.getvalue()
+        assert train_dqn(job.arguments) == 0, output.getvalue()
 
 
 def test_without_a_branch_point_there_is_a_run_for_each_method_seed_and_environment():
@@ -130,7 +130,7 @@ def test_what_cannot_be_planned_ends_in_one_line(words: list[str], message: str)
 
 OWN = """
 from dataclasses import dataclass
-from fire import REGULARIZERS, Reset
+from fire_rl.fire import REGULARIZERS, Reset
 
 @dataclass(frozen=True)
 class Mine(Reset):
@@ -172,8 +172,8 @@ def test_a_run_of_ones_own_method_continues_where_its_command_line_names_it(tmp_
     train(job)
     longer = ("--resume", str(job.folder), "--steps", "1800")
     with pytest.raises(ValueError, match="names code of somebody's own"):
-        train_dqn.train(longer)
-    assert train_dqn.train((*longer, *job.resumed_with)) == 0
+        train_dqn(longer)
+    assert train_dqn((*longer, *job.resumed_with)) == 0
 
 
 def test_of_a_flag_given_twice_the_last_counts_and_it_is_said(capsys: pytest.CaptureFixture[str]):

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from compare import make_grid, read_options
-from experiments.sweep.grid import TRUNK, Job, plan
-from training.beginning import Request, branched_config
-from training.command_line import read_command_line
-from training.learners import LEARNERS
+from fire_rl.commands.compare import make_grid, read_options
+from fire_rl.experiments.sweep.grid import TRUNK, Job, plan
+from fire_rl.training.beginning import Request, branched_config
+from fire_rl.training.command_line import read_command_line
+from fire_rl.training.learners import LEARNERS
 
 VISION = ("--agent", "vision", "--preset", "quick", "--data", "digits", "--images", "100", "--batch-size", "16")
 

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.analysis.analyse import analyse
-from experiments.analysis.found import find_runs
-from experiments.analysis.results import Comparison, Options, Results
-from experiments.report.contents import report_of
-from experiments.report.curve_figures import draw_curves
-from experiments.report.drawing import looks, style
-from experiments.report.findings import finding
-from experiments.report.markdown import escaped, markdown
-from experiments.report.page import page, write_report
+from fire_rl.experiments.analysis.analyse import analyse
+from fire_rl.experiments.analysis.found import find_runs
+from fire_rl.experiments.analysis.results import Comparison, Options, Results
+from fire_rl.experiments.report.contents import report_of
+from fire_rl.experiments.report.curve_figures import draw_curves
+from fire_rl.experiments.report.drawing import looks, style
+from fire_rl.experiments.report.findings import finding
+from fire_rl.experiments.report.markdown import escaped, markdown
+from fire_rl.experiments.report.page import page, write_report
+from fire_rl.training.metric import RETURN, Metric
 from tests.fixtures.comparison import write_comparison, write_run
-from training.metric import RETURN, Metric
 
 LOSS = Metric("loss", unit="nats", better="lower", decimals=4)
 ACCURACY = Metric("accuracy", form="percent")

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.analysis.analyse import analyse
-from experiments.analysis.found import find_runs
-from experiments.analysis.results import Options
-from experiments.report.page import write_report
+from fire_rl.experiments.analysis.analyse import analyse
+from fire_rl.experiments.analysis.found import find_runs
+from fire_rl.experiments.analysis.results import Options
+from fire_rl.experiments.report.page import write_report
 from tests.fixtures.comparison import write_comparison
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

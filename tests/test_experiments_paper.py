@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from experiments.analysis.axis import analyse_all
-from experiments.analysis.found import find_runs
-from experiments.analysis.results import Options, Results
-from experiments.report.latex import escaped, in_one, latex_table
-from experiments.report.page import write_report
+from fire_rl.experiments.analysis.axis import analyse_all
+from fire_rl.experiments.analysis.found import find_runs
+from fire_rl.experiments.analysis.results import Options, Results
+from fire_rl.experiments.report.latex import escaped, in_one, latex_table
+from fire_rl.experiments.report.page import write_report
 from tests.fixtures.comparison import write_comparison
 
 NASTY = "[a]_{1} & 100% $x$ #~^\\ \"q\" 'τ' é … <b>|"

@@ -10,23 +10,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.analysis.analyse import analyse
-from experiments.analysis.axis import analyse_all
-from experiments.analysis.found import find_runs
-from experiments.analysis.labels import schedule_of
-from experiments.analysis.phases import epoch_at, matrix_of, phases_of
-from experiments.analysis.records import Run, read_run
-from experiments.analysis.results import Comparison, Options, Results
-from experiments.analysis.scoring import score
-from experiments.report.contents import report_of
-from experiments.report.markdown import markdown
-from experiments.report.page import write_report
-from experiments.report.phase_figures import draw_panels, panels_of
-from experiments.report.schedules import schedules_said
+from fire_rl.experiments.analysis.analyse import analyse
+from fire_rl.experiments.analysis.axis import analyse_all
+from fire_rl.experiments.analysis.found import find_runs
+from fire_rl.experiments.analysis.labels import schedule_of
+from fire_rl.experiments.analysis.phases import epoch_at, matrix_of, phases_of
+from fire_rl.experiments.analysis.records import Run, read_run
+from fire_rl.experiments.analysis.results import Comparison, Options, Results
+from fire_rl.experiments.analysis.scoring import score
+from fire_rl.experiments.report.contents import report_of
+from fire_rl.experiments.report.markdown import markdown
+from fire_rl.experiments.report.page import write_report
+from fire_rl.experiments.report.phase_figures import draw_panels, panels_of
+from fire_rl.experiments.report.schedules import schedules_said
+from fire_rl.training.learners import config_to_json
+from fire_rl.training.metric import Metric
+from fire_rl.training.vision import VisionRun
 from tests.fixtures.comparison import write_comparison, write_run
-from training.learners import config_to_json
-from training.metric import Metric
-from training.vision import VisionRun
 
 FAST = Options(resamples=200)
 LOSS = Metric("loss", unit="nats", better="lower", decimals=4)

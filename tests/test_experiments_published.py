@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import compare
-import envs
-from experiments.analysis.analyse import analyse
-from experiments.analysis.axis import analyse_all
-from experiments.analysis.found import find_runs
-from experiments.analysis.results import Comparison, Options, Results
-from experiments.comparison import report
-from experiments.published.files import COLUMNS, MOST_BYTES, read_published, same_environment
-from experiments.published.joined import join
-from experiments.report.latex import latex_table
-from experiments.report.page import write_report
+from fire_rl import envs
+from fire_rl.commands import compare
+from fire_rl.experiments.analysis.analyse import analyse
+from fire_rl.experiments.analysis.axis import analyse_all
+from fire_rl.experiments.analysis.found import find_runs
+from fire_rl.experiments.analysis.results import Comparison, Options, Results
+from fire_rl.experiments.comparison import report
+from fire_rl.experiments.published.files import COLUMNS, MOST_BYTES, read_published, same_environment
+from fire_rl.experiments.published.joined import join
+from fire_rl.experiments.report.latex import latex_table
+from fire_rl.experiments.report.page import write_report
 from tests.fixtures.comparison import write_comparison, write_run
 
 OPTIONS = Options(resamples=50)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from experiments.analysis.analyse import analyse
-from experiments.analysis.found import find_runs
-from experiments.analysis.planned import notes_on_missing
-from experiments.analysis.records import read_run
-from experiments.analysis.results import Options
-from experiments.report.spreadsheet import write_scores
+from fire_rl.experiments.analysis.analyse import analyse
+from fire_rl.experiments.analysis.found import find_runs
+from fire_rl.experiments.analysis.planned import notes_on_missing
+from fire_rl.experiments.analysis.records import read_run
+from fire_rl.experiments.analysis.results import Options
+from fire_rl.experiments.report.spreadsheet import write_scores
 from tests.fixtures.comparison import write_comparison, write_run
 
 

@@ -12,24 +12,24 @@ from typing import Any
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from envs.reference_scores import References
-from experiments.analysis.analyse import analyse, shared_history
-from experiments.analysis.found import find_runs
-from experiments.analysis.results import Contrast, Options, Results, ScoreContrast, Together, TrunkCounts
-from experiments.analysis.statistics import Interval
-from experiments.report.contents import branch_said, report_of
-from experiments.report.contrast_section import contrast_section
-from experiments.report.curve_figures import draw_curves, levels_of
-from experiments.report.drawing import LOOKS, canvas, looks, page_image, png, style, svg
-from experiments.report.findings import finding, findings
-from experiments.report.markdown import markdown
-from experiments.report.page import write_report
-from experiments.report.paper_figure import ALONE, draw_paper_figure, sheet_of
-from experiments.report.recovery import gap_section, threshold_section
-from experiments.report.run_sections import run_sections
-from experiments.report.wording import amount, interval, number, ranges, runs_of, steps
+from fire_rl.envs.reference_scores import References
+from fire_rl.experiments.analysis.analyse import analyse, shared_history
+from fire_rl.experiments.analysis.found import find_runs
+from fire_rl.experiments.analysis.results import Contrast, Options, Results, ScoreContrast, Together, TrunkCounts
+from fire_rl.experiments.analysis.statistics import Interval
+from fire_rl.experiments.report.contents import branch_said, report_of
+from fire_rl.experiments.report.contrast_section import contrast_section
+from fire_rl.experiments.report.curve_figures import draw_curves, levels_of
+from fire_rl.experiments.report.drawing import LOOKS, canvas, looks, page_image, png, style, svg
+from fire_rl.experiments.report.findings import finding, findings
+from fire_rl.experiments.report.markdown import markdown
+from fire_rl.experiments.report.page import write_report
+from fire_rl.experiments.report.paper_figure import ALONE, draw_paper_figure, sheet_of
+from fire_rl.experiments.report.recovery import gap_section, threshold_section
+from fire_rl.experiments.report.run_sections import run_sections
+from fire_rl.experiments.report.wording import amount, interval, number, ranges, runs_of, steps
+from fire_rl.training.metric import RETURN
 from tests.fixtures.comparison import write_comparison, write_run
-from training.metric import RETURN
 
 OPTIONS = Options(resamples=50)
 

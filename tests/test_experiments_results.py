@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.analysis.analyse import analyse
-from experiments.analysis.found import find_runs
-from experiments.analysis.results import Comparison, Options, Results
-from experiments.report.contents import report_of
-from experiments.report.markdown import markdown
-from experiments.report.spreadsheet import write_scores
+from fire_rl.experiments.analysis.analyse import analyse
+from fire_rl.experiments.analysis.found import find_runs
+from fire_rl.experiments.analysis.results import Comparison, Options, Results
+from fire_rl.experiments.report.contents import report_of
+from fire_rl.experiments.report.markdown import markdown
+from fire_rl.experiments.report.spreadsheet import write_scores
 from tests.fixtures.comparison import write_comparison, write_run
 
 FAST = Options(resamples=200)

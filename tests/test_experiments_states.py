@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from experiments.failure import failure_path, log_path, note_failure
-from experiments.sweep.conduct import conduct, look
-from experiments.sweep.local import LocalPool
-from experiments.sweep.states import standing_of, state_of
+from fire_rl.experiments.failure import failure_path, log_path, note_failure
+from fire_rl.experiments.sweep.conduct import conduct, look
+from fire_rl.experiments.sweep.local import LocalPool
+from fire_rl.experiments.sweep.states import standing_of, state_of
 from tests.test_experiments_conduct import job, write_metrics
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.analysis.differences import difference, improvement
-from experiments.analysis.resampling import Draws, bounds, bounds_of_difference, draw_runs, multisets
-from experiments.analysis.statistics import (
+from fire_rl.experiments.analysis.differences import difference, improvement
+from fire_rl.experiments.analysis.resampling import Draws, bounds, bounds_of_difference, draw_runs, multisets
+from fire_rl.experiments.analysis.statistics import (
     COVERAGE,
     area_under,
     estimate,
@@ -22,7 +22,7 @@ from experiments.analysis.statistics import (
     profile,
     share,
 )
-from experiments.analysis.survival import kaplan_meier_median, median_time
+from fire_rl.experiments.analysis.survival import kaplan_meier_median, median_time
 
 library = pytest.importorskip("rliable.library")
 metrics = pytest.importorskip("rliable.metrics")

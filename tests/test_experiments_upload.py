@@ -6,7 +6,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from remote.upload import Uploads, check, upload
+from fire_rl.remote.upload import Uploads, check, upload
 
 FILES = {
     "config.json": "{}",

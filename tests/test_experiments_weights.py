@@ -7,17 +7,17 @@ from typing import Any, cast
 import pytest
 import torch
 
-from experiments.sweep.grid import TRUNK, Job
-from experiments.sweep.weights import PROCESS, Disk, disk_of, memory_of_a_run
-from replay import FrameReplay, TransitionReplay
-from training.reinforcement import Reinforcement
-from training.settings import RunSettings
-from training.work import Weight
+from fire_rl.experiments.sweep.grid import TRUNK, Job
+from fire_rl.experiments.sweep.weights import PROCESS, Disk, disk_of, memory_of_a_run
+from fire_rl.replay import FrameReplay, TransitionReplay
+from fire_rl.training.reinforcement import Reinforcement
+from fire_rl.training.settings import RunSettings
+from fire_rl.training.work import Weight
 
 
 def job(name: str, start: int, stop: int, trunk: Path | None = None) -> Job:
     method = TRUNK if name == "trunk" else "fire"
-    return Job("env", method, 0, Path(name), Path("script.py"), (), start, stop, 1, trunk)
+    return Job("env", method, 0, Path(name), "sac", (), start, stop, 1, trunk)
 
 
 def weight(transitions: int, **settings: Any) -> Weight:

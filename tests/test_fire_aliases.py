@@ -7,9 +7,8 @@ from typing import Any, cast
 import pytest
 from torch import nn
 
-import fire
-import fire.interventions
-from fire import (
+from fire_rl import fire
+from fire_rl.fire import (
     INTERVENTIONS,
     METHODS,
     At,
@@ -24,6 +23,7 @@ from fire import (
     Position,
     describe_interventions,
     describe_methods,
+    interventions,
     parse_intervention,
     parse_method,
 )
@@ -39,7 +39,7 @@ def test_old_names_are_the_same_things():
 
 @pytest.mark.parametrize("name", [*fire.methods.__all__, "INTERVENTIONS", "Intervention", "NoIntervention"])
 def test_the_old_module_has_all_names(name: str):
-    assert getattr(fire.interventions, name) is getattr(fire, name)
+    assert getattr(interventions, name) is getattr(fire, name)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agents import SAC, SACSettings
-from agents.sac.networks import ResidualBlock
-from fire import (
+from fire_rl.agents import SAC, SACSettings
+from fire_rl.agents.sac.networks import ResidualBlock
+from fire_rl.fire import (
     ContinualBackprop,
     Method,
     MethodNetwork,
@@ -25,8 +25,8 @@ from fire import (
     parse_method,
     spell,
 )
-from fire.methods import continual_backprop, own_counts, renewal, self_normalized_resets
-from replay import Batch
+from fire_rl.fire.methods import continual_backprop, own_counts, renewal, self_normalized_resets
+from fire_rl.replay import Batch
 from tests.fixtures.make_cbp import values
 
 REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "cbp_reference.json").read_text())

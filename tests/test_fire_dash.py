@@ -19,9 +19,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agents.dqn.networks import make_network
-from agents.sac.networks import Critic
-from fire import Companion, Dash, Injection, Matrix, MethodNetwork, Never, PlasticityManager, Position, parse_method
+from fire_rl.agents.dqn.networks import make_network
+from fire_rl.agents.sac.networks import Critic
+from fire_rl.fire import (
+    Companion,
+    Dash,
+    Injection,
+    Matrix,
+    MethodNetwork,
+    Never,
+    PlasticityManager,
+    Position,
+    parse_method,
+)
 
 REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "dash_reference.json").read_text())
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from fire import first_not_finite
+from fire_rl.fire import first_not_finite
 
 
 @given(st.lists(st.sampled_from([0.0, 1e38, -3.5, float("nan"), float("inf"), -float("inf")]), max_size=40))

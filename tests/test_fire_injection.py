@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fire import Injected, Injection, Never, PlasticityManager, parse_method, spell
+from fire_rl.fire import Injected, Injection, Never, PlasticityManager, parse_method, spell
 from tests.fixtures.small_q_network import FRAMES, QNetwork, act, injected, make_network, train, trained_network, values
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from agents.sac.networks import Linear
-from fire import (
+from fire_rl.agents.sac.networks import Linear
+from fire_rl.fire import (
     Fire,
     Injection,
     Network,

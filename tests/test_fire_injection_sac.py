@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from agents import SAC, SACSettings
 from benchmarks.differences import differences
-from fire import Injected, Injection, Never, PlasticityManager, Position, restore_structure
-from replay import Batch
-from train_sac import train
-from training.checkpoint import read_checkpoint, steps_of
-from training.lines import read_lines
+from fire_rl.agents import SAC, SACSettings
+from fire_rl.commands.train import train_sac as train
+from fire_rl.fire import Injected, Injection, Never, PlasticityManager, Position, restore_structure
+from fire_rl.replay import Batch
+from fire_rl.training.checkpoint import read_checkpoint, steps_of
+from fire_rl.training.lines import read_lines
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 OBSERVATION, ACTION = 5, 2

@@ -13,10 +13,21 @@ from scipy.linalg import polar
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
 
-import fire
-from fire import Fire, Matrix, MethodNetwork, Network, Never, PlasticityManager, Position, fire_, parse_method, spell
-from fire.layers import _registered
-from fire.measures import measure
+from fire_rl import fire
+from fire_rl.fire import (
+    Fire,
+    Matrix,
+    MethodNetwork,
+    Network,
+    Never,
+    PlasticityManager,
+    Position,
+    fire_,
+    parse_method,
+    spell,
+)
+from fire_rl.fire.layers import _registered
+from fire_rl.fire.measures import measure
 
 
 def nearest(block: Tensor) -> Tensor:
@@ -342,7 +353,7 @@ def foreign_matrices(module: Foreign) -> Any:
 
 
 def test_registered_classes_say_what_they_hold_and_so_do_their_subclasses(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("fire.layers._registered", dict(_registered))
+    monkeypatch.setattr("fire_rl.fire.layers._registered", dict(_registered))
     module = nn.Sequential(Child())
     with pytest.raises(ValueError, match=r"weights '0\.fused', '0\.rest'.*fire\.register_matrices"):
         fire_(module)
@@ -390,5 +401,5 @@ def test_dash_takes_depthwise_kernels_one_by_one():
 
 
 def test_nothing_of_transformers_is_imported():
-    code = "import sys, fire; sys.exit(any(name.split('.')[0] == 'transformers' for name in sys.modules))"
+    code = "import sys, fire_rl.fire; sys.exit(any(name.split('.')[0] == 'transformers' for name in sys.modules))"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from fire import (
+from fire_rl.fire import (
     Every,
     Fire,
     Injection,
@@ -20,7 +20,7 @@ from fire import (
     Reset,
     parse_trigger,
 )
-from fire.record import KEPT
+from fire_rl.fire.record import KEPT
 from tests.fixtures.small_q_network import act, make_network
 
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-import fire
-from fire import (
+from fire_rl import fire
+from fire_rl.fire import (
     At,
     AtUpdates,
     Event,

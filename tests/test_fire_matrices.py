@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import fire
-from fire import Matrix, take_inventory
+from fire_rl import fire
+from fire_rl.fire import Matrix, take_inventory
 
 
 class EnsembleLinear(nn.Module):

@@ -21,12 +21,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import fire
-from agents.sac.networks import Critic
-from fire import Injection, Matrix, MethodNetwork, hidden_layers, measure, take_inventory
-from fire.activity import dormancy_scores, feature_measures, unit_measures
-from fire.curvature import top_eigenvalue
-from fire.spectra import gram_measures
+from fire_rl import fire
+from fire_rl.agents.sac.networks import Critic
+from fire_rl.fire import Injection, Matrix, MethodNetwork, hidden_layers, measure, take_inventory
+from fire_rl.fire.activity import dormancy_scores, feature_measures, unit_measures
+from fire_rl.fire.curvature import top_eigenvalue
+from fire_rl.fire.spectra import gram_measures
 
 REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "measures_reference.json").read_text())
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fire import Injection, Method, Network, Never, NoMethod, PlasticityManager, Position, Reset, Spectral
+from fire_rl.fire import Injection, Method, Network, Never, NoMethod, PlasticityManager, Position, Reset, Spectral
 
 
 @dataclass(frozen=True, kw_only=True)

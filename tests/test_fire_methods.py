@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import fire
-from fire import Companion, Fire, MethodNetwork, Network, NoMethod, Reset, ShrinkPerturb
+from fire_rl import fire
+from fire_rl.fire import Companion, Fire, MethodNetwork, Network, NoMethod, Reset, ShrinkPerturb
 
 DQN_FIRE = Fire(scope="encoder", outside="reset", optimizer="keep")
 DQN_SHRINK_PERTURB = ShrinkPerturb(scope="encoder", outside="reset", optimizer="keep", target="same")

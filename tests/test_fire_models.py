@@ -12,8 +12,17 @@ from examples.gpt import GPT
 from examples.lstm import Classifier
 from examples.resnet18 import ResNet18
 from examples.vit import ViT
-from fire import FireReport, Network, Never, PlasticityManager, Position, fire_, parse_method, refresh_statistics_
-from fire.measures import deviation_from_isometry
+from fire_rl.fire import (
+    FireReport,
+    Network,
+    Never,
+    PlasticityManager,
+    Position,
+    fire_,
+    parse_method,
+    refresh_statistics_,
+)
+from fire_rl.fire.measures import deviation_from_isometry
 
 # The model, inputs, how all of it is projected, and how many matrices that are.
 MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor], dict[str, Any], int]] = {

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from fire.network import Companion, renew_, renew_companion_
+from fire_rl.fire.network import Companion, renew_, renew_companion_
 
 OPTIMIZERS = {
     "Adam": lambda p: torch.optim.Adam(p, lr=1e-2),

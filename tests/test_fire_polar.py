@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-import fire
+from fire_rl import fire
 
 REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "fire_reference.json").read_text())
 # Every matrix of the agents, as (d_out, d_in): SAC for h1-walk, then the Nature network and a narrow SAC.

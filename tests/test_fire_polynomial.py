@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from fire.polar import OPTIMAL_QUINTICS, PLAIN_QUINTIC
+from fire_rl.fire.polar import OPTIMAL_QUINTICS, PLAIN_QUINTIC
 
 LOWEST, WIDENING = 1e-4, 1.001
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-import fire
+from fire_rl import fire
 from tests.test_fire_matrices import EnsembleLinear
 
 REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "fire_reference.json").read_text())

@@ -28,11 +28,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from agents import DQN, DQNSettings
-from agents.dqn import networks
-from agents.optimizers import begin_at_zero
-from fire import Never, PlasticityManager, Position, parse_method, published
-from replay import Batch
+from fire_rl.agents import DQN, DQNSettings
+from fire_rl.agents.dqn import networks
+from fire_rl.agents.optimizers import begin_at_zero
+from fire_rl.fire import Never, PlasticityManager, Position, parse_method, published
+from fire_rl.replay import Batch
 
 REFERENCE: dict[str, Any] = json.loads((Path(__file__).parent / "fixtures" / "published_reference.json").read_text())
 SHAPE, ACTIONS, SIZE, EVENT, UPDATES = (4, 84, 84), 3, 8, 3, 10

@@ -14,11 +14,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agents.dqn.networks import make_network
-from agents.sac.networks import Critic
-from fire import Injection, MethodNetwork, Never, PlasticityManager, Position, Redo, hidden_layers, parse_method
-from fire.activity import Watch
-from fire.activity import dormancy_scores as scores
+from fire_rl.agents.dqn.networks import make_network
+from fire_rl.agents.sac.networks import Critic
+from fire_rl.fire import Injection, MethodNetwork, Never, PlasticityManager, Position, Redo, hidden_layers, parse_method
+from fire_rl.fire.activity import Watch
+from fire_rl.fire.activity import dormancy_scores as scores
 
 REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "redo_reference.json").read_text())
 PLACES = {"conv1": "0", "conv2": "2", "fc1": "5", "q": "7"}

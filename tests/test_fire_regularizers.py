@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agents.dqn import DQN
-from agents.dqn.settings import DQNSettings
-from agents.sac import SAC
-from agents.sac.settings import SACSettings
-from fire import (
+from fire_rl.agents.dqn import DQN
+from fire_rl.agents.dqn.settings import DQNSettings
+from fire_rl.agents.sac import SAC
+from fire_rl.agents.sac.settings import SACSettings
+from fire_rl.fire import (
     Injection,
     Method,
     MethodNetwork,
@@ -24,8 +24,8 @@ from fire import (
     parse_regularizer,
     spell,
 )
-from fire.regularizers import REGULARIZERS, L2Init, Parseval, Regularizer, Spectral, WeightDecay
-from replay import Batch
+from fire_rl.fire.regularizers import REGULARIZERS, L2Init, Parseval, Regularizer, Spectral, WeightDecay
+from fire_rl.replay import Batch
 from tests.fixtures.small_q_network import FRAMES, injected, make_network, trained_network, values
 
 STRONG = [L2Init(strength=0.1), Parseval(strength=0.1), Spectral(strength=0.1), WeightDecay(strength=10.0)]

@@ -21,12 +21,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agents.dqn.networks import make_network
-from agents.sac.networks import Actor, Critic
-from fire import MethodNetwork
-from fire.regularizers import L2Init, Parseval, Regularizer, Spectral, WeightDecay
-from fire.regularizers.parseval import hidden_matrices
-from fire.regularizers.trained import trained_matrices
+from fire_rl.agents.dqn.networks import make_network
+from fire_rl.agents.sac.networks import Actor, Critic
+from fire_rl.fire import MethodNetwork
+from fire_rl.fire.regularizers import L2Init, Parseval, Regularizer, Spectral, WeightDecay
+from fire_rl.fire.regularizers.parseval import hidden_matrices
+from fire_rl.fire.regularizers.trained import trained_matrices
 
 REFERENCE: dict[str, Any] = json.loads((Path(__file__).parent / "fixtures" / "regularizers_reference.json").read_text())
 

@@ -7,9 +7,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agents.dqn.networks import make_network
-from agents.sac.networks import Actor, Critic
-from fire import Companion, Injection, Network, Never, PlasticityManager, Position, Reset, ResetHead, parse_method
+from fire_rl.agents.dqn.networks import make_network
+from fire_rl.agents.sac.networks import Actor, Critic
+from fire_rl.fire import (
+    Companion,
+    Injection,
+    Network,
+    Never,
+    PlasticityManager,
+    Position,
+    Reset,
+    ResetHead,
+    parse_method,
+)
 
 
 def trained(module: nn.Module, *inputs: Tensor, **names: Any) -> Any:

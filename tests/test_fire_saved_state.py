@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fire import Injection, Never, PlasticityManager, Position, restore_structure
-from fire.record import MOST_CHANGES
+from fire_rl.fire import Injection, Never, PlasticityManager, Position, restore_structure
+from fire_rl.fire.record import MOST_CHANGES
 from tests.fixtures.small_q_network import make_network
 
 

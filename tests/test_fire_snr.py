@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fire import MethodNetwork, SelfNormalizedResets, hidden_layers, parse_method, spell
-from fire.methods import renewal, self_normalized_resets
+from fire_rl.fire import MethodNetwork, SelfNormalizedResets, hidden_layers, parse_method, spell
+from fire_rl.fire.methods import renewal, self_normalized_resets
 from tests.fixtures.make_cbp import values
 from tests.test_fire_cbp import (
     KINDS,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from fire import (
+from fire_rl.fire import (
     Companion,
     ContinualBackprop,
     Every,
@@ -21,7 +21,7 @@ from fire import (
     Position,
     Reset,
 )
-from fire.integrations.hooks import attach
+from fire_rl.fire.integrations.hooks import attach
 from tests.fixtures.small_q_network import FRAMES, QNetwork, make_network
 
 
@@ -144,7 +144,7 @@ def test_a_method_that_acts_at_every_step_and_is_never_told_of_one_is_refused():
         with pytest.raises(ValueError, match=line) as caught:
             loop(manager, network, 50)
         assert "of 10 updates" in str(caught.value)
-        assert "from fire.integrations.hooks import attach; attach(manager)" in str(caught.value)
+        assert "from fire_rl.fire.integrations.hooks import attach; attach(manager)" in str(caught.value)
         assert "\n" not in str(caught.value)
         loop(PlasticityManager([network], method, Never(), regularizers), network, 50, told=True)
         manager = PlasticityManager([network], method, Never(), regularizers)

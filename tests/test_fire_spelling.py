@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fire import (
+from fire_rl.fire import (
     Fire,
     Method,
     NoMethod,

@@ -11,13 +11,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-import fire
 from examples.gpt import GPT
 from examples.lstm import Classifier
 from examples.resnet18 import ResNet18
 from examples.vit import ViT
-from fire import Network, Never, PlasticityManager, Position, declare_units, hidden_layers, measure, parse_method
-from fire.tracing import trace_units
+from fire_rl import fire
+from fire_rl.fire import (
+    Network,
+    Never,
+    PlasticityManager,
+    Position,
+    declare_units,
+    hidden_layers,
+    measure,
+    parse_method,
+)
+from fire_rl.fire.tracing import trace_units
 from tests.test_fire_layers import Conv1D
 from tests.test_fire_units import activations, check, names
 

@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fire import (
+from fire_rl.commands.train import train_dqn as train
+from fire_rl.fire import (
     Method,
     MethodNetwork,
     Network,
@@ -24,11 +25,10 @@ from fire import (
     Reinitialization,
     parse_method,
 )
-from fire.in_place import values_of
-from fire.streams import global_streams, moved, noting
+from fire_rl.fire.in_place import values_of
+from fire_rl.fire.streams import global_streams, moved, noting
 from tests.fixtures.small_q_network import FRAMES, make_network, trained_network
 from tests.fixtures.wrong_methods import WRONG, first
-from train_dqn import train
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda kind: kind.__name__)
@@ -204,7 +204,7 @@ def test_a_penalty_that_pulls_at_nothing_is_said_to(method: Method, said: str):
 
 def test_a_class_that_is_not_frozen_is_told_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "not_frozen.py").write_text(
-        "import dataclasses\nimport fire\n\n\n@dataclasses.dataclass\nclass Mine(fire.Method):\n    a: int = 1\n"
+        "import dataclasses\nimport fire_rl\n\n\n@dataclasses.dataclass\nclass Mine(fire_rl.Method):\n    a: int = 1\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ValueError, match=r"frozen one: write @dataclass\(frozen=True, kw_only=True\) above the class"):
@@ -305,7 +305,7 @@ def test_classes_of_generators_are_what_they_are_while_draws_are_noted():
 
 @pytest.mark.parametrize("draw", [torch.rand, np.random.rand, lambda count: random.random()])
 def test_a_stream_that_was_drawn_from_has_moved_and_is_put_back(draw: Any):
-    from fire.streams import restore_streams
+    from fire_rl.fire.streams import restore_streams
 
     before = global_streams()
     draw(3)
@@ -315,7 +315,7 @@ def test_a_stream_that_was_drawn_from_has_moved_and_is_put_back(draw: Any):
 
 
 def test_built_in_methods_are_not_tried(monkeypatch: pytest.MonkeyPatch):
-    from fire import METHODS, Fire
+    from fire_rl.fire import METHODS, Fire
 
     def fail() -> Any:
         raise AssertionError("tried")
@@ -326,7 +326,7 @@ def test_built_in_methods_are_not_tried(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.slow
 def test_the_trial_takes_seconds_at_published_sizes():
-    from agents import SAC, SACSettings
+    from fire_rl.agents import SAC, SACSettings
 
     agent = SAC(51, 19, SACSettings(), seed=np.random.SeedSequence(0))
     started = time.process_time()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from fire import (
+from fire_rl.fire import (
     Network,
     Never,
     PlasticityManager,
@@ -17,8 +17,8 @@ from fire import (
     declare_units,
     parse_trigger,
 )
-from fire.measures import measure
-from fire.trigger import MEASURES
+from fire_rl.fire.measures import measure
+from fire_rl.fire.trigger import MEASURES
 
 
 def manager_with(*triggers: Trigger) -> PlasticityManager:

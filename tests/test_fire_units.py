@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agents.dqn.networks import make_network
-from agents.sac.networks import Actor, Critic
-from fire import HiddenLayer, Injection, Network, Watch, hidden_layers, new_draw
+from fire_rl.agents.dqn.networks import make_network
+from fire_rl.agents.sac.networks import Actor, Critic
+from fire_rl.fire import HiddenLayer, Injection, Network, Watch, hidden_layers, new_draw
 
 Run = Callable[[], Any]
 

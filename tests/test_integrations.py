@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fire import (
+from fire_rl.fire import (
     Method,
     MethodNetwork,
     Network,
@@ -24,8 +24,8 @@ from fire import (
     parse_method,
     published,
 )
-from fire.integrations.hooks import attach
-from fire.record import KEPT
+from fire_rl.fire.integrations.hooks import attach
+from fire_rl.fire.record import KEPT
 
 ROOT = Path(__file__).parent.parent
 
@@ -124,9 +124,9 @@ def test_fire_does_not_import_stable_baselines3():
 
 sb3 = pytest.importorskip("stable_baselines3")
 
-from agents import KINDS as AGENTS  # noqa: E402
-from fire.integrations.stable_baselines3 import PlasticityCallback, load  # noqa: E402
-from fire.integrations.stable_baselines3_networks import declare_units, group_heads, losses  # noqa: E402
+from fire_rl.agents import KINDS as AGENTS  # noqa: E402
+from fire_rl.fire.integrations.stable_baselines3 import PlasticityCallback, load  # noqa: E402
+from fire_rl.fire.integrations.stable_baselines3_networks import declare_units, group_heads, losses  # noqa: E402
 
 KINDS = {"SAC": "Pendulum-v1", "TD3": "Pendulum-v1", "DQN": "CartPole-v1"}
 SMALL: dict[str, Any] = {"learning_starts": 10, "batch_size": 8, "buffer_size": 200, "train_freq": 1, "seed": 0}

@@ -16,12 +16,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
-from agents import DQN, SAC, DQNSettings, SACSettings
-from agents.captured import WARM_UP, Captured, _Recording
-from fire import Never, NoMethod, PlasticityManager, Position, parse_method, parse_regularizer
-from fire.published import DQN as DQN_METHODS
-from fire.published import SAC as SAC_METHODS
-from replay import Batch
+from fire_rl.agents import DQN, SAC, DQNSettings, SACSettings
+from fire_rl.agents.captured import WARM_UP, Captured, _Recording
+from fire_rl.fire import Never, NoMethod, PlasticityManager, Position, parse_method, parse_regularizer
+from fire_rl.fire.published import DQN as DQN_METHODS
+from fire_rl.fire.published import SAC as SAC_METHODS
+from fire_rl.replay import Batch
 from tests.fixtures.pretend_device import METHODS, READS, REGULARIZERS
 from tests.test_fire_cbp import ask_no_number_of_the_host
 

@@ -12,9 +12,9 @@ import mujoco
 import numpy as np
 import pytest
 
-import envs
-from envs.graphics import announce
-from envs.rendering import Marker, Renderer
+from fire_rl import envs
+from fire_rl.envs.graphics import announce
+from fire_rl.envs.rendering import Marker, Renderer
 
 ROOT = Path(__file__).parent.parent
 BALL = """<mujoco>
@@ -24,7 +24,7 @@ BALL = """<mujoco>
     <body> <freejoint/> <geom size="1" rgba="1 0 0 1"/> </body>
   </worldbody>
 </mujoco>"""
-MAKE = "import envs, sys; e = envs.make('h1-walk', seed=0, render_mode='rgb_array'); e.reset();"
+MAKE = "from fire_rl import envs; import sys; e = envs.make('h1-walk', seed=0, render_mode='rgb_array'); e.reset();"
 # What PyOpenGL sees where neither library is installed.
 HIDE = """import ctypes
 real = ctypes.CDLL.__init__

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replay import Damaged, ReplayRatio, Segment, Store, TransitionReplay
-from replay.segments import write_segment
-from training.durable import DurableStore
+from fire_rl.replay import Damaged, ReplayRatio, Segment, Store, TransitionReplay
+from fire_rl.replay.segments import write_segment
+from fire_rl.training.durable import DurableStore
 
 
 def transition(index: int, members: int = 1) -> tuple[np.ndarray, ...]:
@@ -166,7 +166,7 @@ def test_a_senseless_ratio_is_refused(ratio: float):
 
 
 def test_free_memory_is_what_a_container_s_limit_leaves(tmp_path: Path):
-    from replay.transitions import _free_in_control_groups
+    from fire_rl.replay.transitions import _free_in_control_groups
 
     own, groups = tmp_path / "own", tmp_path / "groups"
     (groups / "a" / "b").mkdir(parents=True)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from replay import Batch, FrameReplay, frame_replay_bytes
-from replay.frames import First
+from fire_rl.replay import Batch, FrameReplay, frame_replay_bytes
+from fire_rl.replay.frames import First
 
 GAMMA = 0.9
 EVENTS = ("go on", "go on", "go on", "go on", "some end", "some end", "all end", "cut", "sample")

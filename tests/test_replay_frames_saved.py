@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import replay.frames
-from replay import Damaged, FrameReplay, Segment, Store, TransitionReplay, read_contents
-from replay.segments import write_segment
+from fire_rl.replay import Damaged, FrameReplay, Segment, Store, TransitionReplay, read_contents
+from fire_rl.replay.segments import write_segment
 from tests.test_replay import do_damage
 from tests.test_replay_frames import EVENTS, SETTINGS, Game, Setting, compare, play
 
@@ -266,7 +266,7 @@ def test_contents_of_flat_transitions_are_their_rows(tmp_path: Path):
 
 
 def test_a_cut_before_a_segment_of_the_same_save_keeps_its_final_frame(tmp_path, monkeypatch):
-    monkeypatch.setattr("replay.frames.SEGMENT_BYTES", 1)  # a segment for each step
+    monkeypatch.setattr("fire_rl.replay.frames.SEGMENT_BYTES", 1)  # a segment for each step
     replay, loaded = FrameReplay(8, 1, (1,)), FrameReplay(8, 1, (1,))
     none = np.zeros(1, bool)
     replay.add(np.full((1, 1), 10, np.uint8), np.zeros(1, int), np.zeros(1), np.full((1, 1), 11, np.uint8), none, none)

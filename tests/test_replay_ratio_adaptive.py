@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from replay import AdaptiveRatio, ReplayRatio
+from fire_rl.replay import AdaptiveRatio, ReplayRatio
 
 REFERENCE: dict[str, Any] = json.loads((Path(__file__).parent / "fixtures" / "regularizers_reference.json").read_text())
 RUNS = REFERENCE["adaptive"]["runs"]

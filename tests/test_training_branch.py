@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from benchmarks.differences import differences
+from fire_rl.commands.train import train_sac as train
+from fire_rl.training.checkpoint import Manifest, folder_of, read_checkpoint, steps_of, write_manifest
+from fire_rl.training.files import read_json, write_json
+from fire_rl.training.lines import read_lines
 from tests.fixtures.quiet_sac import quietly
-from train_sac import train
-from training.checkpoint import Manifest, folder_of, read_checkpoint, steps_of, write_manifest
-from training.files import read_json, write_json
-from training.lines import read_lines
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 TINY = [

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from agents import KINDS, SACSettings
-from train_sac import train
-from training.agent_run import AgentRun
-from training.beginning import Request
-from training.command_line import read_command_line
-from training.learners import LEARNERS, SACRun
-from training.settings import RunSettings, flag
+from fire_rl.agents import KINDS, SACSettings
+from fire_rl.commands.train import train_sac as train
+from fire_rl.training.agent_run import AgentRun
+from fire_rl.training.beginning import Request
+from fire_rl.training.command_line import read_command_line
+from fire_rl.training.learners import LEARNERS, SACRun
+from fire_rl.training.settings import RunSettings, flag
 
 ROOT = Path(__file__).parent.parent
 

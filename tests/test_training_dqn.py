@@ -12,23 +12,23 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from agents import DQNSettings
 from benchmarks.differences import differences
-from envs import PUBLISHED_ATARI
-from evaluate import body as evaluate_body
-from fire import Injection
-from replay import Store
-from train_dqn import train
-from train_sac import train as train_sac
-from training import load_policy
-from training.agent_run import AgentRun
-from training.checkpoint import read_checkpoint
-from training.command_line import read_command_line
-from training.evaluate import evaluate_decisions, exploring
-from training.files import read_json
-from training.learners import LEARNERS, DQNRun, build
-from training.lines import read_lines
-from training.reinforcement import Reinforcement
+from fire_rl.agents import DQNSettings
+from fire_rl.commands.evaluate import body as evaluate_body
+from fire_rl.commands.train import train_dqn as train
+from fire_rl.commands.train import train_sac
+from fire_rl.envs import PUBLISHED_ATARI
+from fire_rl.fire import Injection
+from fire_rl.replay import Store
+from fire_rl.training import load_policy
+from fire_rl.training.agent_run import AgentRun
+from fire_rl.training.checkpoint import read_checkpoint
+from fire_rl.training.command_line import read_command_line
+from fire_rl.training.evaluate import evaluate_decisions, exploring
+from fire_rl.training.files import read_json
+from fire_rl.training.learners import LEARNERS, DQNRun, build
+from fire_rl.training.lines import read_lines
+from fire_rl.training.reinforcement import Reinforcement
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 TINY = [

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from train_dqn import train
-from training.lines import read_lines
+from fire_rl.commands.train import train_dqn as train
+from fire_rl.training.lines import read_lines
 
 COMMAND = [
     *("--env", "CartPole-v1", "--steps", "60000", "--learning-starts", "1000", "--exploration-steps", "15000"),

@@ -18,13 +18,13 @@ import pytest
 import safetensors.torch
 import torch
 
-import slim as slim_script
-import train_sac
 from benchmarks.differences import differences
-from training import load_policy
-from training.checkpoint import checksum_of, folder_of, steps_of
-from training.files import claimed, read_json, write_json
-from training.lines import read_lines
+from fire_rl.commands import slim as slim_script
+from fire_rl.commands.train import train_sac
+from fire_rl.training import load_policy
+from fire_rl.training.checkpoint import checksum_of, folder_of, steps_of
+from fire_rl.training.files import claimed, read_json, write_json
+from fire_rl.training.lines import read_lines
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 ROOT = Path(__file__).parent.parent
@@ -41,7 +41,7 @@ WORLDS = "tests.fixtures.broken_worlds"
 METHODS = "tests.fixtures.own_methods"
 
 
-def train(*arguments: str, code: int = 0, body: Callable[[list[str]], int] = train_sac.train) -> str:
+def train(*arguments: str, code: int = 0, body: Callable[[list[str]], int] = train_sac) -> str:
     """Everything that is said; the exit code is that of the command line."""
     output = io.StringIO()
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
@@ -200,7 +200,7 @@ def test_a_picture_that_cannot_be_drawn_ends_nothing(tmp_path: Path, monkeypatch
     def full(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(f"training.driver.{name}", full)
+    monkeypatch.setattr(f"fire_rl.training.driver.{name}", full)
     said = train(*TINY, "--run-dir", str(tmp_path / "run"))
     assert "No space left on device); going on" in said
 
@@ -284,7 +284,7 @@ def test_a_stop_breaks_off_an_evaluation_which_is_made_again(
         yield lambda: next(left, None) is None
 
     with monkeypatch.context() as patch:
-        patch.setattr("training.session.stop_signals", asked_for_after_some_looks)
+        patch.setattr("fire_rl.training.session.stop_signals", asked_for_after_some_looks)
         said = train(*arguments, "--run-dir", str(tmp_path / "stopped"), code=130)
     assert "with a checkpoint" in said
     values = read_json(folder_of(tmp_path / "stopped", steps_of(tmp_path / "stopped")[-1]) / "state.json")

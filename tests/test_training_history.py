@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image
 
-from training import lines as metrics_lines
-from training.curve import draw_curve, draw_events
-from training.files import METRICS
-from training.history import MOST_EPISODES, MOST_NETWORKS, MOST_POINTS, PANELS, Events, History, Series
-from training.lines import EvaluationLine, Reader, Rhythm, final_score
-from training.measure_curves import draw_measures
+from fire_rl.training import lines as metrics_lines
+from fire_rl.training.curve import draw_curve, draw_events
+from fire_rl.training.files import METRICS
+from fire_rl.training.history import MOST_EPISODES, MOST_NETWORKS, MOST_POINTS, PANELS, Events, History, Series
+from fire_rl.training.lines import EvaluationLine, Reader, Rhythm, final_score
+from fire_rl.training.measure_curves import draw_measures
 
 Line = dict[str, Any]
 

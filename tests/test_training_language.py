@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from benchmarks.differences import differences
-from data.encodings import bytes_encoding
-from data.prepare import Preparation, prepare
+from fire_rl.data.encodings import bytes_encoding
+from fire_rl.data.prepare import Preparation, prepare
+from fire_rl.training.command_line import read_command_line
+from fire_rl.training.language import Language, LanguageRun
+from fire_rl.training.learners import LEARNERS
 from tests.fixtures import phased_runs
 from tests.fixtures.phased_runs import lines
-from training.command_line import read_command_line
-from training.language import Language, LanguageRun
-from training.learners import LEARNERS
 
 SIZE = "--phase-updates 4 5 --batch-size 4 --context 16 --eval-sequences 8 --eval-at-once 4"
 OFTEN = "--eval-every 3 --log-every 3 --measure-every 7 --checkpoint-every 4"

@@ -12,16 +12,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import train_dqn
-import train_sac
-from agents import DQNSettings, SACSettings, Surroundings
-from envs import AtariSettings
-from envs.world import World
-from training import memory
-from training.agent_run import AgentRun
-from training.learners import LEARNERS, DQNRun, SACRun
-from training.memory import require_memory_for_environments, require_memory_for_learning
-from training.settings import RunSettings, flag
+from fire_rl.agents import DQNSettings, SACSettings, Surroundings
+from fire_rl.commands.train import train_dqn, train_sac
+from fire_rl.envs import AtariSettings
+from fire_rl.envs.world import World
+from fire_rl.training import memory
+from fire_rl.training.agent_run import AgentRun
+from fire_rl.training.learners import LEARNERS, DQNRun, SACRun
+from fire_rl.training.memory import require_memory_for_environments, require_memory_for_learning
+from fire_rl.training.settings import RunSettings, flag
 
 LARGEST = 2**53
 ALL_SETTINGS: list[Any] = [RunSettings(), SACSettings(), DQNSettings(), AtariSettings()]
@@ -179,27 +178,27 @@ ATARI = ["--env", "Breakout"]
 @pytest.mark.parametrize(
     ("train", "arguments"),
     [
-        (train_sac.train, ["--num-envs", "100000000"]),
-        (train_sac.train, ["--eval-episodes", "10000000000"]),
-        (train_sac.train, ["--num-envs", str(LARGEST), "--steps", str(LARGEST)]),
-        (train_sac.train, ["--actor-blocks", "4294967296"]),
-        (train_sac.train, ["--critic-width", str(10**7)]),
-        (train_sac.train, ["--critics", str(10**9)]),
-        (train_sac.train, ["--batch-size", str(10**10)]),
-        (train_dqn.train, ["--hidden-width", str(10**12), "--preset", "quick", "--env", "CartPole-v1"]),
-        (train_dqn.train, ["--n-steps", str(10**12), "--preset", "quick", "--env", "CartPole-v1"]),
-        (train_sac.train, ["--action-repeat", "9" * 20]),
-        (train_sac.train, ["--action-repeat", "9" * 10]),
-        (train_sac.train, ["--steps", "9" * 30]),
-        (train_sac.train, ["--seed", "9" * 40]),
-        (train_sac.train, ["--threads", str(10**9)]),
-        (train_sac.train, ["--replay-ratio", "1e9"]),
-        (train_sac.train, ["--env", ""]),
-        (train_dqn.train, [*ATARI, "--frame-skip", str(10**9)]),
-        (train_dqn.train, [*ATARI, "--noop-max", str(10**9)]),
-        (train_dqn.train, [*ATARI, "--stack", str(10**9)]),
-        (train_dqn.train, [*ATARI, "--screen-size", str(10**9)]),
-        (train_dqn.train, [*ATARI, "--episode-frames", str(10**12)]),
+        (train_sac, ["--num-envs", "100000000"]),
+        (train_sac, ["--eval-episodes", "10000000000"]),
+        (train_sac, ["--num-envs", str(LARGEST), "--steps", str(LARGEST)]),
+        (train_sac, ["--actor-blocks", "4294967296"]),
+        (train_sac, ["--critic-width", str(10**7)]),
+        (train_sac, ["--critics", str(10**9)]),
+        (train_sac, ["--batch-size", str(10**10)]),
+        (train_dqn, ["--hidden-width", str(10**12), "--preset", "quick", "--env", "CartPole-v1"]),
+        (train_dqn, ["--n-steps", str(10**12), "--preset", "quick", "--env", "CartPole-v1"]),
+        (train_sac, ["--action-repeat", "9" * 20]),
+        (train_sac, ["--action-repeat", "9" * 10]),
+        (train_sac, ["--steps", "9" * 30]),
+        (train_sac, ["--seed", "9" * 40]),
+        (train_sac, ["--threads", str(10**9)]),
+        (train_sac, ["--replay-ratio", "1e9"]),
+        (train_sac, ["--env", ""]),
+        (train_dqn, [*ATARI, "--frame-skip", str(10**9)]),
+        (train_dqn, [*ATARI, "--noop-max", str(10**9)]),
+        (train_dqn, [*ATARI, "--stack", str(10**9)]),
+        (train_dqn, [*ATARI, "--screen-size", str(10**9)]),
+        (train_dqn, [*ATARI, "--episode-frames", str(10**12)]),
     ],
 )
 def test_on_the_command_line_such_values_end_in_one_line_and_begin_nothing(train, arguments, tmp_path: Path):

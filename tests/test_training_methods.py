@@ -10,15 +10,14 @@ from typing import Any
 import pytest
 
 from benchmarks.differences import differences
-from fire import METHODS, hidden_layers, take_inventory
-from fire.regularizers import REGULARIZERS
-from replay import AdaptiveRatio
-from train_dqn import train as train_dqn
-from train_sac import train as train_sac
-from training import load_policy
-from training.files import Lines, read_json
-from training.lines import Rhythm, final_score, read_lines
-from training.metric import RETURN
+from fire_rl.commands.train import train_dqn, train_sac
+from fire_rl.fire import METHODS, hidden_layers, take_inventory
+from fire_rl.fire.regularizers import REGULARIZERS
+from fire_rl.replay import AdaptiveRatio
+from fire_rl.training import load_policy
+from fire_rl.training.files import Lines, read_json
+from fire_rl.training.lines import Rhythm, final_score, read_lines
+from fire_rl.training.metric import RETURN
 
 DQN = [
     *("--env", "CartPole-v1", "--num-envs", "2", "--learning-starts", "40", "--hidden-width", "16"),
@@ -189,8 +188,8 @@ def test_a_branch_acts_once_and_takes_no_schedule_from_its_trunk(tmp_path: Path)
 def test_an_adaptive_replay_ratio_is_raised_once_the_critic_has_settled_and_resumes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("training.settings.UPDATES_PER_CHECK", 50)
-    monkeypatch.setattr("training.settings.AdaptiveRatio", partial(AdaptiveRatio, tolerance=1.0))
+    monkeypatch.setattr("fire_rl.training.settings.UPDATES_PER_CHECK", 50)
+    monkeypatch.setattr("fire_rl.training.settings.AdaptiveRatio", partial(AdaptiveRatio, tolerance=1.0))
     flags = ["--replay-ratio", "adaptive", "--measure-every", "25"]
     quietly("dqn", *flags, "--steps", "400", "--run-dir", str(tmp_path / "whole"))
     quietly("dqn", *flags, "--steps", "130", "--run-dir", str(tmp_path / "parts"))

@@ -11,10 +11,9 @@ import pytest
 import torch
 
 from benchmarks.differences import differences
-from fire import Position
-from tests.fixtures.quiet_sac import quietly
-from training.agent_run import AgentRun
-from training.checkpoint import (
+from fire_rl.fire import Position
+from fire_rl.training.agent_run import AgentRun
+from fire_rl.training.checkpoint import (
     Checkpoint,
     Values,
     folder_of,
@@ -24,12 +23,13 @@ from training.checkpoint import (
     write_checkpoint,
     write_manifest,
 )
-from training.driver import Driver
-from training.durable import Damaged
-from training.learners import read_config
-from training.progress import Progress
-from training.reinforcement import Reinforcement
-from training.session import restore
+from fire_rl.training.driver import Driver
+from fire_rl.training.durable import Damaged
+from fire_rl.training.learners import read_config
+from fire_rl.training.progress import Progress
+from fire_rl.training.reinforcement import Reinforcement
+from fire_rl.training.session import restore
+from tests.fixtures.quiet_sac import quietly
 
 TINY = [
     *("--env", "Pendulum-v1", "--action-repeat", "1", "--steps", "300", "--num-envs", "2", "--learning-starts", "40"),

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from benchmarks.differences import differences
+from fire_rl.training.history import MOST_COLUMNS, History
+from fire_rl.training.lines import EvaluationLine, Reader
+from fire_rl.training.metric import Metric
+from fire_rl.training.phase_picture import draw_phases, rows_of, scale_of
 from tests.fixtures import phased_runs
 from tests.fixtures.phased_runs import lines
-from training.history import MOST_COLUMNS, History
-from training.lines import EvaluationLine, Reader
-from training.metric import Metric
-from training.phase_picture import draw_phases, rows_of, scale_of
 
 SIZE = "--images 100 --batch-size 16 --task class-incremental --phases 5 --epochs 2"  # 4, 6, 8, 10, 14 updates
 OFTEN = "--eval-every 5 --log-every 5 --measure-every 30 --checkpoint-every 6 --eval-training-images 40"

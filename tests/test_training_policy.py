@@ -8,23 +8,23 @@ import numpy as np
 import pytest
 import torch
 
-import envs
-import evaluate as evaluate_script
-from envs.world import to_environment
-from fire import Every, Network, PlasticityManager, Position, Reset
-from replay import TransitionReplay
-from train_sac import train
-from training import load_policy
-from training.agent_run import AgentRun
-from training.checkpoint import folder_of
-from training.cost import duration_in_words, say_what_it_costs
-from training.driver import Driver
-from training.learners import SACRun, build, read_config
-from training.lines import Reader, read_lines
-from training.log import RunLog
-from training.reinforcement import Reinforcement
-from training.session import restore
-from training.settings import RunSettings
+from fire_rl import envs
+from fire_rl.commands import evaluate as evaluate_script
+from fire_rl.commands.train import train_sac as train
+from fire_rl.envs.world import to_environment
+from fire_rl.fire import Every, Network, PlasticityManager, Position, Reset
+from fire_rl.replay import TransitionReplay
+from fire_rl.training import load_policy
+from fire_rl.training.agent_run import AgentRun
+from fire_rl.training.checkpoint import folder_of
+from fire_rl.training.cost import duration_in_words, say_what_it_costs
+from fire_rl.training.driver import Driver
+from fire_rl.training.learners import SACRun, build, read_config
+from fire_rl.training.lines import Reader, read_lines
+from fire_rl.training.log import RunLog
+from fire_rl.training.reinforcement import Reinforcement
+from fire_rl.training.session import restore
+from fire_rl.training.settings import RunSettings
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 TINY = [

@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from fire.activity import feature_measures
-from fire.measures import feature_width, measure
+from fire_rl.commands.train import train_dqn as train
+from fire_rl.fire.activity import feature_measures
+from fire_rl.fire.measures import feature_width, measure
+from fire_rl.training.agent_run import AgentRun
+from fire_rl.training.checkpoint import read_checkpoint
+from fire_rl.training.learners import LEARNERS
+from fire_rl.training.lines import read_lines
+from fire_rl.training.ranks import affordable, notes_on_ranks
 from tests.fixtures.small_q_network import FRAMES, make_network
-from train_dqn import train
-from training.agent_run import AgentRun
-from training.checkpoint import read_checkpoint
-from training.learners import LEARNERS
-from training.lines import read_lines
-from training.ranks import affordable, notes_on_ranks
 
 CPU = torch.device("cpu")
 TINY = [

@@ -1,7 +1,6 @@
 """A run that was killed, anywhere, and resumed is the run that was not."""
 
 import contextlib
-import importlib
 import io
 import multiprocessing
 import os
@@ -15,11 +14,12 @@ from typing import Any
 
 import pytest
 
-import train_sac
 from benchmarks.differences import differences
-from training.checkpoint import folder_of, steps_of
-from training.command_line import main
-from training.lines import read_lines
+from fire_rl.commands import train as commands_train
+from fire_rl.commands.train import train_sac
+from fire_rl.training.checkpoint import folder_of, steps_of
+from fire_rl.training.command_line import main
+from fire_rl.training.lines import read_lines
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 ROOT = Path(__file__).parent.parent
@@ -58,8 +58,7 @@ def run_until(change: int, script: str, arguments: tuple[str, ...]) -> None:
 
     for name in ("fsync", "rename", "replace", "unlink", "rmdir", "mkdir", "link", "truncate"):
         setattr(os, name, dying(getattr(os, name)))
-    sys.argv = [f"{script}.py", *arguments]
-    main(importlib.import_module(script).train)
+    main(getattr(commands_train, script), script, arguments)
 
 
 def train(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -67,7 +66,7 @@ def train(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     output, errors = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
         try:
-            returned = train_sac.train(arguments)
+            returned = train_sac(arguments)
         except ValueError as error:
             returned = 2
             print(error, file=errors)
@@ -230,7 +229,7 @@ def test_a_run_with_no_whole_checkpoint_is_left_alone(whole: Path, tmp_path: Pat
 def test_resuming_an_open_run_is_refused(whole: Path, tmp_path: Path):
     folder = tmp_path / "run"
     subprocess.run(["cp", "-r", str(whole), str(folder)], check=True)
-    from training.files import FolderLock
+    from fire_rl.training.files import FolderLock
 
     lock = FolderLock(folder)
     done = train("--resume", str(folder), code=2)

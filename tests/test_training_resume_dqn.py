@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.differences import differences
+from fire_rl.commands.train import train_dqn as train
+from fire_rl.training.checkpoint import steps_of
+from fire_rl.training.lines import read_lines
 from tests.test_training_resume import kill
 from tests.test_training_resume_suites import interrupted
-from train_dqn import train
-from training.checkpoint import steps_of
-from training.lines import read_lines
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 TINY = [

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.differences import differences
-from envs.suite import benchmark_names
+from fire_rl.commands.train import train_sac as train_here
+from fire_rl.envs.suite import benchmark_names
+from fire_rl.training.checkpoint import steps_of
+from fire_rl.training.lines import read_lines
 from tests.test_training_resume import kill, train
-from train_sac import train as train_here
-from training.checkpoint import steps_of
-from training.lines import read_lines
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 TINY = [

@@ -9,14 +9,14 @@ from typing import Any, get_args
 import pytest
 
 import fire.spelling
-from agents import KINDS
-from fire import Fire, spell
-from training.agent_run import AgentRun
-from training.command_line import read_command_line
-from training.learners import LEARNERS, config_from_json, config_to_json
-from training.lines import read_lines
-from training.session import run
-from training.settings import DriverSettings, Fact, RunSettings, names_with
+from fire_rl.agents import KINDS
+from fire_rl.fire import Fire, spell
+from fire_rl.training.agent_run import AgentRun
+from fire_rl.training.command_line import read_command_line
+from fire_rl.training.learners import LEARNERS, config_from_json, config_to_json
+from fire_rl.training.lines import read_lines
+from fire_rl.training.session import run
+from fire_rl.training.settings import DriverSettings, Fact, RunSettings, names_with
 
 TINY = [
     *("--env", "Pendulum-v1", "--action-repeat", "1", "--steps", "120", "--learning-starts", "40"),
@@ -151,7 +151,7 @@ def test_help_is_built_only_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatc
         built.append("")
         return "what there is"
 
-    monkeypatch.setattr("training.command_line.describe", counting)
+    monkeypatch.setattr("fire_rl.training.command_line.describe", counting)
     read_command_line(TINY, LEARNERS["sac"])
     for wrong in (["--sed", "1"], ["--seed", "one"], ["--preset", "quik"], ["--reinit", "fyre"]):
         with contextlib.suppress(ValueError):

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-import envs
 from benchmarks.differences import differences
-from envs.humanoid import TASKS
-from train_sac import train
-from training.lines import read_lines
+from fire_rl import envs
+from fire_rl.commands.train import train_sac as train
+from fire_rl.envs.humanoid import TASKS
+from fire_rl.training.lines import read_lines
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 TINY = [

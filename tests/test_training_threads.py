@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from agents import DQNSettings, SACSettings
-from training import threads
-from training.config import Config
-from training.learners import LEARNERS, DQNRun, SACRun
-from training.settings import RunSettings
-from training.threads import Collapse, choose_threads, usable_cores
+from fire_rl.agents import DQNSettings, SACSettings
+from fire_rl.training import threads
+from fire_rl.training.config import Config
+from fire_rl.training.learners import LEARNERS, DQNRun, SACRun
+from fire_rl.training.settings import RunSettings
+from fire_rl.training.threads import Collapse, choose_threads, usable_cores
 
 ALL = len(os.sched_getaffinity(0))
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from benchmarks.differences import differences
-from fire import PlasticityManager
+from fire_rl.fire import PlasticityManager
+from fire_rl.training.command_line import read_command_line
+from fire_rl.training.learners import LEARNERS
+from fire_rl.training.vision import Vision, VisionRun, chosen_images
 from tests.fixtures import phased_runs
 from tests.fixtures.phased_runs import lines
-from training.command_line import read_command_line
-from training.learners import LEARNERS
-from training.vision import Vision, VisionRun, chosen_images
 
 SIZE = "--images 100 --batch-size 16 --first-epochs 4 --epochs 2"
 OFTEN = "--eval-every 5 --log-every 5 --measure-every 7 --checkpoint-every 6 --eval-training-images 40"
@@ -97,7 +97,7 @@ def test_a_run_that_is_made_longer_has_the_events_of_the_phases_it_then_comes_to
 @pytest.mark.usefixtures("unrendered")
 def test_other_data_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     train(f"{RUN} --steps 9", tmp_path / "run")
-    monkeypatch.setattr("training.vision.checksum_of", lambda data, used: "another")
+    monkeypatch.setattr("fire_rl.training.vision.checksum_of", lambda data, used: "another")
     with pytest.raises(ValueError, match="other data than digits is now"):
         train(f"--branch-from {tmp_path / 'run'}@9 --steps 18", tmp_path / "branch")
     assert not (tmp_path / "branch" / "config.json").exists()

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.differences import differences
+from fire_rl.training.lines import read_lines
 from tests.fixtures.pictures import write_cifar10
-from training.lines import read_lines
 
 ROOT = Path(__file__).parent.parent
 SHORT = "--images 40 --batch-size 20 --first-epochs 3 --epochs 3 --eval-every 3 --log-every 2 --measure-every 0"

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from benchmarks.differences import differences
-from experiments.analysis.records import read_run
-from training.command_line import read_command_line
-from training.files import read_json, write_json
-from training.learners import LEARNERS, Learner, Preset
-from training.lines import read_lines
-from training.session import run
+from fire_rl.experiments.analysis.records import read_run
+from fire_rl.training.command_line import read_command_line
+from fire_rl.training.files import read_json, write_json
+from fire_rl.training.learners import LEARNERS, Learner, Preset
+from fire_rl.training.lines import read_lines
+from fire_rl.training.session import run
 
 PAGE = Path(__file__).parent.parent / "docs" / "extending.md"
 EVERY = "--eval-every 20 --log-every 20 --measure-every 20 --checkpoint-every 30 --threads 1 --device cpu"

@@ -13,21 +13,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import envs
-import watch as watch_script
-from agents import DQNSettings
 from benchmarks.differences import differences
-from envs.video import GIF_BYTES, Gif, Mp4
-from envs.world import World
-from train_sac import train
-from training import load_policy
-from training.evaluate import Act, evaluate
-from training.files import read_json
-from training.film import EvaluationFilm, make_filmed, play, timing
-from training.learners import DQNRun, SACRun
-from training.lines import read_lines
-from training.reinforcement import Reinforcement
-from training.settings import RunSettings
+from fire_rl import envs
+from fire_rl.agents import DQNSettings
+from fire_rl.commands import watch as watch_script
+from fire_rl.commands.train import train_sac as train
+from fire_rl.envs.video import GIF_BYTES, Gif, Mp4
+from fire_rl.envs.world import World
+from fire_rl.training import load_policy
+from fire_rl.training.evaluate import Act, evaluate
+from fire_rl.training.files import read_json
+from fire_rl.training.film import EvaluationFilm, make_filmed, play, timing
+from fire_rl.training.learners import DQNRun, SACRun
+from fire_rl.training.lines import read_lines
+from fire_rl.training.reinforcement import Reinforcement
+from fire_rl.training.settings import RunSettings
 
 av = pytest.importorskip("av")
 ROOT = Path(__file__).parent.parent
@@ -223,7 +223,7 @@ def test_what_is_filmed_of_a_native_task_is_the_evaluated_episode_bit_by_bit(
     run = RunSettings(env="h1-walk", eval_episodes=5, action_repeat=repeat, threads=1, device="cpu")
     work = Reinforcement(SACRun(run))
 
-    monkeypatch.setattr("training.film.picture_of", lambda env: np.zeros((8, 8, 3), dtype=np.uint8))
+    monkeypatch.setattr("fire_rl.training.film.picture_of", lambda env: np.zeros((8, 8, 3), dtype=np.uint8))
     film = EvaluationFilm(World("h1-walk", repeat), evaluated_at_once=5)
     returns, lengths = work.evaluation.run(work.act)
     assert film.record(work.act, work.evaluation.seeds[0], tmp_path / "film.mp4") == returns[0]

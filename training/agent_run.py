@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
 
-import envs
-from agents import Agent, Kind, Surroundings
-from envs import AtariSettings
-from envs.world import World
-from fire import Method
+from fire_rl import envs
+from fire_rl.agents import Agent, Kind, Surroundings
+from fire_rl.envs import AtariSettings
+from fire_rl.envs.world import World
+from fire_rl.fire import Method
 
 from .config import Config
 from .memory import require_memory_for_learning

@@ -19,10 +19,10 @@ import safetensors.torch
 from msgspec import Meta
 from torch import Tensor
 
-from fire import first_not_finite
-from replay import Segment
-from replay.segments import read_segment
-from replay.transitions import available_memory
+from fire_rl.fire import first_not_finite
+from fire_rl.replay import Segment
+from fire_rl.replay.segments import read_segment
+from fire_rl.replay.transitions import available_memory
 
 from .durable import Damaged, DurableStore, flush_folder, read_regular, write_durably
 from .files import METRICS, converted, damage_named, decoded, read_json, write_json

@@ -13,6 +13,8 @@ from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_ty
 
 import tyro
 
+from fire_rl.place import program
+
 from .beginning import Request
 from .config import Config
 from .help import describe
@@ -44,14 +46,14 @@ class Where:
     """With --resume, where no checkpoint is left: train again from step 0 and delete the metrics so far."""
 
 
-def main(body: Callable[[Sequence[str]], int]) -> NoReturn:
-    """Run a script's body on its arguments; a ValueError is the user's mistake and is said in one line."""
+def main(body: Callable[[Sequence[str]], int], name: str, arguments: Sequence[str]) -> NoReturn:
+    """Run a command's body on its arguments; a ValueError is the user's mistake and is said in one line."""
     output = guard_output()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until training has a way of its own to stop
     try:
-        code = body(sys.argv[1:])
+        code = body(arguments)
     except ValueError as error:
-        print(f"{Path(sys.argv[0]).name}: {printable(str(error))}", file=sys.stderr)
+        print(f"{name}: {printable(str(error))}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         code = 130
@@ -74,7 +76,7 @@ def read_command_line(arguments: Sequence[str], learner: Learner) -> Request:
     name = ([*words[words.index("--preset") + 1 :], ""] if "--preset" in words else list(learner.presets))[0]
     preset = preset_named(name, learner.presets)
     default = command_line(type(preset.config))(Where(name), preset.config)
-    parsed = read_flags(default, arguments, learner.script, lambda: describe(learner, preset.config))
+    parsed = read_flags(default, arguments, program(learner.command), lambda: describe(learner, preset.config))
     where, config = parsed.where, parsed.config
     given = {name.removeprefix("--").replace("-", "_") for name, _ in split(arguments)}
     settings = config.by_name()

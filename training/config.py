@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
-from fire import Method, PlasticityManager, parse_method, parse_regularizer
+from fire_rl.fire import Method, PlasticityManager, parse_method, parse_regularizer
 
 from .lines import Reader
 from .metric import Metric

@@ -10,8 +10,8 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Tensor
 
-from agents import Agent
-from replay import Batch
+from fire_rl.agents import Agent
+from fire_rl.replay import Batch
 
 from .settings import DriverSettings
 from .work import Work

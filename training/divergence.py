@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from fire import first_not_finite
+from fire_rl.fire import first_not_finite
 
 DIVERGED = 3  # the exit code of a run that did
 

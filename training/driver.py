@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from fire import Position, spell
+from fire_rl.fire import Position, spell
 
 from .checkpoint import Checkpoint, Values, prune, write_checkpoint
 from .config import Config

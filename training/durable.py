@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from replay import Damaged, Store
+from fire_rl.replay import Damaged, Store
 
 __all__ = ["Damaged", "DurableStore", "flush_folder", "naming", "open_regular", "read_regular", "write_durably"]
 

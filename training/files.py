@@ -11,7 +11,7 @@ from typing import Any, TextIO, TypeVar
 
 import msgspec
 
-from fire.event import finite
+from fire_rl.fire.event import finite
 
 from .durable import Damaged, naming, read_regular, write_durably
 

@@ -10,8 +10,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.video import Mp4, Pixels, Recorder, require_av
-from envs.world import World
+from fire_rl.envs.video import Mp4, Pixels, Recorder, require_av
+from fire_rl.envs.world import World
 
 from .durable import write_durably
 from .evaluate import LIMIT, Act

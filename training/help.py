@@ -2,7 +2,7 @@
 
 import textwrap
 
-from fire import MEASURES, describe_methods, describe_regularizers
+from fire_rl.fire import MEASURES, describe_methods, describe_regularizers
 
 from .config import Config
 from .learners import Learner

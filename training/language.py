@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from agents.language import (
+from fire_rl.agents.language import (
     SIZES,
     GPTSizes,
     LanguageModelSettings,
@@ -20,11 +20,11 @@ from agents.language import (
     published,
     share_of_rate,
 )
-from agents.language.gpt import ENCODER, HEAD
-from agents.learning import TrainedNetwork
-from agents.supervised import Examples, Supervised
-from data.text import TEXT_SETS, PhasedText, TextSource, accumulating, read_texts, weights_of
-from fire import Method
+from fire_rl.agents.language.gpt import ENCODER, HEAD
+from fire_rl.agents.learning import TrainedNetwork
+from fire_rl.agents.supervised import Examples, Supervised
+from fire_rl.data.text import TEXT_SETS, PhasedText, TextSource, accumulating, read_texts, weights_of
+from fire_rl.fire import Method
 
 from .device import choose_device
 from .divergence import require_numbers

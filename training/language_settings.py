@@ -3,7 +3,7 @@
 import difflib
 from dataclasses import dataclass
 
-from data.text import TEXT_SETS, source_names
+from fire_rl.data.text import TEXT_SETS, source_names
 
 from .phased_settings import PhasedSettings
 from .settings import setting

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from agents import KINDS, Kind
-from agents.limits import LONGEST_TEXT
-from envs import AtariSettings
+from fire_rl.agents import KINDS, Kind
+from fire_rl.agents.limits import LONGEST_TEXT
+from fire_rl.envs import AtariSettings
 
 from . import language, vision
 from .agent_run import AgentRun
@@ -38,7 +38,7 @@ class Preset:
 class Learner:
     """What is chosen by the name of what learns."""
 
-    script: str  # the command that trains it
+    command: str  # that trains it, by its name in `fire_rl.commands`
     config: type[Config]
     work: Callable[[Any], Work]  # from its config; raises ValueError, in one line, where its settings cannot be met
     presets: Mapping[str, Preset]  # the first is the one where none is named
@@ -55,7 +55,7 @@ def agent_as_learner(name: str, kind: Kind) -> Learner:
     namespace = {"kind": kind, "__doc__": "All settings of the run."}
     config: type[Any] = make_dataclass(f"{name.upper()}Run", made, bases=(AgentRun,), namespace=namespace, frozen=True)
     presets = {key: Preset(config().altered(**preset.values), preset.meaning) for key, preset in kind.presets.items()}
-    return Learner(f"train_{name}.py", config, Reinforcement, presets, kind.description)
+    return Learner(name, config, Reinforcement, presets, kind.description)
 
 
 LEARNERS: dict[str, Learner] = {name: agent_as_learner(name, kind) for name, kind in KINDS.items()}
@@ -63,7 +63,7 @@ for _name, _config, _work, _module in (
     ("vision", VisionRun, Vision, vision), ("language", LanguageRun, Language, language)
 ):  # fmt: skip
     LEARNERS[_name] = Learner(
-        f"train_{_name}.py", _config, _work,
+        _name, _config, _work,
         {key: Preset(config, meaning) for key, (config, meaning) in _module.PRESETS.items()}, _module.DESCRIPTION,
     )  # fmt: skip
 SACRun: Any = LEARNERS["sac"].config  # takes the settings of the run and of the agent
@@ -74,8 +74,8 @@ def name_of(config: Config) -> str:
     return next(name for name, learner in LEARNERS.items() if isinstance(config, learner.config))
 
 
-def script_of(config: Config) -> str:
-    return LEARNERS[name_of(config)].script
+def command_of(config: Config) -> str:
+    return LEARNERS[name_of(config)].command
 
 
 def build(config: Config) -> Work:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from fire import Event, NetworkReport
+from fire_rl.fire import Event, NetworkReport
 
 from .durable import naming, write_durably
 from .files import METRICS, Lines

@@ -10,6 +10,9 @@ from typing import Any
 import msgspec
 import torch
 
+from fire_rl import __version__
+from fire_rl.place import IN_A_CHECKOUT, ROOT
+
 from .config import Config, Settings
 from .device import choose_device
 from .phased_settings import PhasedSettings
@@ -43,7 +46,7 @@ def as_json(config: Config) -> Settings:
 def machine(device: torch.device) -> dict[str, str]:
     """Versions of the packages that have a part in the result, the commit, the processor, and the GPU learned on."""
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    others = {"commit": commit(), "processor": processor(), "gpu": gpu}
+    others = {"fire-rl": __version__, "commit": commit(), "processor": processor(), "gpu": gpu}
     return {"python": platform.python_version()} | versions() | {name: text for name, text in others.items() if text}
 
 
@@ -84,6 +87,8 @@ def versions() -> dict[str, str]:
 
 def commit() -> str | None:
     """The checkout's commit, marked where files differ from it, and where there is code that it does not hold."""
+    if not IN_A_CHECKOUT:
+        return None
     try:
         described = _git("describe", "--always", "--dirty", "--abbrev=12").strip()
         untracked = _git("ls-files", "--others", "--exclude-standard", "--", "*.py").strip()
@@ -93,7 +98,7 @@ def commit() -> str | None:
 
 
 def _git(*words: str) -> str:
-    call = ["git", "-C", str(Path(__file__).parents[1]), *words]
+    call = ["git", "-C", str(ROOT), *words]
     return subprocess.run(call, capture_output=True, text=True, check=True, timeout=10).stdout
 
 

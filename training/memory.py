@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-import envs
-from agents import AgentSettings, Surroundings
-from envs.world import World
-from replay.transitions import SHARE_OF_FREE_MEMORY, available_memory
+from fire_rl import envs
+from fire_rl.agents import AgentSettings, Surroundings
+from fire_rl.envs.world import World
+from fire_rl.replay.transitions import SHARE_OF_FREE_MEMORY, available_memory
 
 from .settings import RunSettings, flag
 

@@ -73,7 +73,8 @@ def in_one_line(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
     """Our own warnings as they are said everywhere else; a library's with its place."""
-    if Path(filename).is_relative_to(ROOT) and ".venv" not in filename:
+    path = Path(filename)
+    if path.is_relative_to(ROOT) and ".venv" not in path.relative_to(ROOT).parts:
         return f"warning: {message}\n"
     return f"{filename}:{lineno}: {category.__name__}: {message}\n"
 

@@ -15,10 +15,10 @@ import msgspec
 import numpy as np
 from torch import Tensor
 
-from agents.optimizers import set_rate
-from agents.supervised import Examples, Supervised
-from fire import Network, PlasticityManager, refresh_statistics_
-from fire.statistics import modules_with_statistics
+from fire_rl.agents.optimizers import set_rate
+from fire_rl.agents.supervised import Examples, Supervised
+from fire_rl.fire import Network, PlasticityManager, refresh_statistics_
+from fire_rl.fire.statistics import modules_with_statistics
 
 from .cost import bytes_of
 from .device import notes_on_precision

@@ -5,8 +5,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Literal
 
-from data.phases import batches_of
-from fire import At, Every, Position, Schedule
+from fire_rl.data.phases import batches_of
+from fire_rl.fire import At, Every, Position, Schedule
 
 from .settings import DriverSettings, setting
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from envs.world import to_environment
-from fire import restore_structure
+from fire_rl.envs.world import to_environment
+from fire_rl.fire import restore_structure
 
 from .agent_run import AgentRun
 from .checkpoint import folder_of, read_checkpoint, steps_of

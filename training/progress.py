@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from fire import Position
+from fire_rl.fire import Position
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 

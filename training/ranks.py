@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from fire import Network
-from fire.measures import feature_width
+from fire_rl.fire import Network
+from fire_rl.fire.measures import feature_width
 
 EXAMPLES_A_FEATURE = 4  # on fewer the rank is too low: a new SAC critic's, of 512, is 244 on 256, 490 on 2,048
 MOST_EXAMPLES = 16_384  # whatever the width: what memory holds

@@ -11,15 +11,15 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Tensor
 
-import envs
-from agents.agent import Agent
-from agents.learning import CapturedAgent
-from agents.randomness import restore_generator
-from envs.world import to_environment
-from fire import Network, PlasticityManager
-from replay import AdaptiveRatio, Batch, FrameReplay, ReplayRatio, Segment, TransitionReplay
-from replay.frames import frame_replay_bytes
-from replay.transitions import place_replay
+from fire_rl import envs
+from fire_rl.agents.agent import Agent
+from fire_rl.agents.learning import CapturedAgent
+from fire_rl.agents.randomness import restore_generator
+from fire_rl.envs.world import to_environment
+from fire_rl.fire import Network, PlasticityManager
+from fire_rl.replay import AdaptiveRatio, Batch, FrameReplay, ReplayRatio, Segment, TransitionReplay
+from fire_rl.replay.frames import frame_replay_bytes
+from fire_rl.replay.transitions import place_replay
 
 from .agent_run import AgentRun
 from .cost import ENOUGH_ENVIRONMENTS, bytes_of, made_up_batch, step_rate, update_rate

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from fire_rl.place import spoken
+
 from .beginning import (
     STARTING,
     Request,
@@ -31,7 +33,7 @@ from .durable import Damaged
 from .files import METRICS, FolderLock, claimed, read_json
 from .film import forget_videos
 from .folder import is_run, refuse_links
-from .learners import build, read_config, script_of
+from .learners import build, command_of, read_config
 from .lines import Divergence, EpisodeLine, EvaluationLine, Rhythm, final_score
 from .log import cut_back
 from .made_with import MadeWith, differences_in_words, made_with
@@ -194,7 +196,7 @@ def divergence_line(error: Diverged, config: Config, driver: Driver) -> str:
 
 def command(config: Config, *words: object, trust: Path) -> str:
     """A command line of this run's script, as one would type it."""
-    return shlex.join(["python", script_of(config), *map(str, words), *trust_words(config, trust)])
+    return spoken(command_of(config), *words, *trust_words(config, trust))
 
 
 def restore_newest(
@@ -310,8 +312,8 @@ def say_where_things_are(folder: Path, config: Config) -> None:
     trust = trust_words(config, folder)
     suggested = []
     if config.acts:
-        suggested.append(("evaluate", shlex.join(["python", "evaluate.py", str(folder), "--episodes", "100", *trust])))
-        suggested.append(("watch", shlex.join(["python", "watch.py", str(folder), *trust])))
+        suggested.append(("evaluate", spoken("evaluate", folder, "--episodes", 100, *trust)))
+        suggested.append(("watch", spoken("watch", folder, *trust)))
     if config.run.keep_replay:
         if (longer := min(2 * config.run.steps, config.run.longest or 2 * config.run.steps)) > config.run.steps:
             suggested.append(("go on", command(config, "--resume", folder, "--steps", longer, trust=folder)))

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
-from agents.limits import check_limits
-from agents.limits import flag as flag
-from fire import At, AtUpdates, Either, Every, Never, Schedule, Trigger, parse_trigger
-from replay import AdaptiveRatio, ReplayRatio
-from replay.adaptive_ratio import HIGH, LOW, UPDATES_PER_CHECK
+from fire_rl.agents.limits import check_limits
+from fire_rl.agents.limits import flag as flag
+from fire_rl.fire import At, AtUpdates, Either, Every, Never, Schedule, Trigger, parse_trigger
+from fire_rl.replay import AdaptiveRatio, ReplayRatio
+from fire_rl.replay.adaptive_ratio import HIGH, LOW, UPDATES_PER_CHECK
 
 MOST_THREADS = 1_024
 LATE = 0.25  # share of a run without learning from which on its middle is not that of what is learned

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-import envs
+from fire_rl import envs
 
 
 @dataclass(frozen=True)

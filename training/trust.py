@@ -4,9 +4,9 @@ import shlex
 from collections.abc import Collection
 from pathlib import Path
 
-from envs.original import PREFIX as ORIGINAL
-from envs.suite import PREFIX as SUITE
-from fire import METHODS, REGULARIZERS
+from fire_rl.envs.original import PREFIX as ORIGINAL
+from fire_rl.envs.suite import PREFIX as SUITE
+from fire_rl.fire import METHODS, REGULARIZERS
 
 from .config import Config
 from .settings import flag

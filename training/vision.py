@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from agents.supervised import Examples, Supervised
-from agents.vision import NETWORKS, ClassifierSettings, make_classifier, make_network, network_for, published
-from data import (
+from fire_rl.agents.supervised import Examples, Supervised
+from fire_rl.agents.vision import NETWORKS, ClassifierSettings, make_classifier, make_network, network_for, published
+from fire_rl.data import (
     IMAGE_SETS,
     ImageData,
     Images,
@@ -28,7 +28,7 @@ from data import (
     warm_start,
     with_noise,
 )
-from fire import Method
+from fire_rl.fire import Method
 
 from .device import choose_device
 from .divergence import require_numbers

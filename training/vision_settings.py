@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
-from agents.limits import check_limits
-from data import IMAGE_SETS, ImageSet
+from fire_rl.agents.limits import check_limits
+from fire_rl.data import IMAGE_SETS, ImageSet
 
 from .phased_settings import PhasedSettings
 from .settings import flag, setting

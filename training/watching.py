@@ -8,9 +8,9 @@ from pathlib import Path
 import gymnasium as gym
 from tqdm import tqdm
 
-import envs
-from envs.video import RECORDERS, require_av
-from envs.world import World
+from fire_rl import envs
+from fire_rl.envs.video import RECORDERS, require_av
+from fire_rl.envs.world import World
 
 from .durable import write_durably
 from .evaluate import Act, exploring

@@ -14,10 +14,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from fire import Network, PlasticityManager
-from fire.manager import Losses as Losses
-from fire.manager import Runs as Runs
-from replay import Segment
+from fire_rl.fire import Network, PlasticityManager
+from fire_rl.fire.manager import Losses as Losses
+from fire_rl.fire.manager import Runs as Runs
+from fire_rl.replay import Segment
 
 from .settings import DriverSettings
 from .stopping import EnvironmentCalls

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from fire.published import DQN as PUBLISHED_METHODS
+from fire_rl.fire.published import DQN as PUBLISHED_METHODS
 
 from ..agent import Kind, PresetValues, Surroundings
 from .agent import DQN

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fire import PlasticityManager
-from replay import Batch, Drawn
+from fire_rl.fire import PlasticityManager
+from fire_rl.replay import Batch, Drawn
 
 from ..captured import Captured, FromHost, to_gather
 from ..learning import SavedAgent, TrainedNetwork

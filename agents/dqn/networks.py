@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from fire import HiddenLayer
-from fire.nearest import nearest
-from fire.units import chain
+from fire_rl.fire import HiddenLayer
+from fire_rl.fire.nearest import nearest
+from fire_rl.fire.units import chain
 
 WIDTHS = {"nature": 512, "minatar": 128, "mlp": 256}
 SMALLEST = {"nature": 36, "minatar": 3}  # pixels on a side that leave the last convolution one position

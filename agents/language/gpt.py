@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fire import Matrix
+from fire_rl.fire import Matrix
 
 from .sizes import GPTSizes
 

@@ -9,8 +9,8 @@ The share of the old weights that shrink-and-perturb keeps was tuned for each po
 
 from collections.abc import Mapping
 
-from fire.methods import Fire, Method, NoMethod, Reset, ShrinkPerturb
-from fire.nearest import nearest
+from fire_rl.fire.methods import Fire, Method, NoMethod, Reset, ShrinkPerturb
+from fire_rl.fire.nearest import nearest
 
 STEPS = 5
 KEPT: Mapping[str, float] = {  # by the weights that phase 2 begins with

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Literal, TypeAlias
 
-from fire.nearest import nearest
+from fire_rl.fire.nearest import nearest
 
 from ..size import COPIES, FLOAT, Size
 

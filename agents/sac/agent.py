@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fire import Companion, PlasticityManager
-from replay import Batch, Drawn
+from fire_rl.fire import Companion, PlasticityManager
+from fire_rl.replay import Batch, Drawn
 
 from ..captured import Captured, FromHost, to_gather
 from ..learning import SavedAgent, TrainedNetwork

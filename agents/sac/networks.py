@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fire import HiddenLayer, Matrix, Weights
+from fire_rl.fire import HiddenLayer, Matrix, Weights
 
 LAYER_NORM_EPSILON = 1e-6  # the published (Flax) value; torch's default is 1e-5
 TRUNCATED_DEVIATION = 0.87962566103423978  # standard deviation of a unit normal cut at two sigma

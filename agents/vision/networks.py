@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from fire.nearest import nearest
+from fire_rl.fire.nearest import nearest
 
 from .convolutions import small, vgg16
 from .residual import resnet18

@@ -13,7 +13,7 @@ moments really become 0 (the public code writes to copies of these), and new wei
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fire.methods import (
+from fire_rl.fire.methods import (
     ContinualBackprop,
     Dash,
     Fire,
@@ -24,8 +24,8 @@ from fire.methods import (
     SelfNormalizedResets,
     ShrinkPerturb,
 )
-from fire.nearest import nearest
-from fire.regularizers import L2Init, Parseval
+from fire_rl.fire.nearest import nearest
+from fire_rl.fire.regularizers import L2Init, Parseval
 
 from .networks import network_kind
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fire import Matrix
+from fire_rl.fire import Matrix
 
 PATCH = 4
 WIDTH, DEPTH, HEADS, HIDDEN = 192, 12, 3, 768

@@ -22,9 +22,9 @@ from typing import Any
 import torch
 import tyro
 
-from fire.nearest import nearest
-from training.device import choose_device
-from training.made_with import commit, processor
+from fire_rl.fire.nearest import nearest
+from fire_rl.training.device import choose_device
+from fire_rl.training.made_with import commit, processor
 
 from .conduct import ROOT, Result, run_parts
 from .part import Part, Setting

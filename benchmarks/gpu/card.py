@@ -8,9 +8,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from agents.captured import products_in
-from training.made_with import processor
-from training.made_with import versions as package_versions
+from fire_rl.agents.captured import products_in
+from fire_rl.training.made_with import processor
+from fire_rl.training.made_with import versions as package_versions
 
 from ..floors import Shape
 from ..timing import Call, best_on_device, one_of_many

@@ -14,7 +14,7 @@ GRACE = 10  # seconds after its time in which a part that nobody stops ends itse
 def main(entry: str, setting: Setting, rows: Rows) -> None:
     import torch
 
-    from training.memory import keep_large_blocks
+    from fire_rl.training.memory import keep_large_blocks
 
     keep_large_blocks()
     torch.set_num_threads(setting.threads)

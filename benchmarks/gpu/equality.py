@@ -5,11 +5,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from agents import DQN, SAC
-from agents.captured import Precision, products_in
-from fire import Never, NoMethod, PlasticityManager, Position, parse_method, parse_regularizer
-from fire.published import SAC as PUBLISHED
-from replay import Batch
+from fire_rl.agents import DQN, SAC
+from fire_rl.agents.captured import Precision, products_in
+from fire_rl.fire import Never, NoMethod, PlasticityManager, Position, parse_method, parse_regularizer
+from fire_rl.fire.published import SAC as PUBLISHED
+from fire_rl.replay import Batch
 
 from . import subjects
 from .part import Figures, Rows, Setting

@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from training.files import read_json
-from training.lines import read_lines
+from fire_rl.training.files import read_json
+from fire_rl.training.lines import read_lines
 
 from .conduct import ROOT
 from .part import Figures, Rows, Setting

@@ -11,7 +11,7 @@ from typing import IO, cast
 import numpy as np
 import torch
 
-from agents import SAC
+from fire_rl.agents import SAC
 
 from . import subjects
 from .equality import made_in

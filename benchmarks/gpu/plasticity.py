@@ -6,11 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-import fire
-from training.checkpoint import Checkpoint, Values, write_checkpoint
-from training.durable import DurableStore
-from training.files import METRICS
-from training.progress import Progress
+from fire_rl import fire
+from fire_rl.training.checkpoint import Checkpoint, Values, write_checkpoint
+from fire_rl.training.durable import DurableStore
+from fire_rl.training.files import METRICS
+from fire_rl.training.progress import Progress
 
 from ..measures import UPDATES, Name, make_subject
 from ..timing import pace, seconds

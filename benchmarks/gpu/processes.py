@@ -7,8 +7,8 @@ from multiprocessing.synchronize import Barrier
 
 import torch
 
-from agents.captured import Precision
-from training.memory import keep_large_blocks
+from fire_rl.agents.captured import Precision
+from fire_rl.training.memory import keep_large_blocks
 
 from ..timing import WARM, pace, seconds
 from . import subjects

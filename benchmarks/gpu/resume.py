@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from training.checkpoint import steps_of
+from fire_rl.training.checkpoint import steps_of
 
 from ..differences import differences
 from .loops import LATEST, TINY, end, lines_of, start, stop

@@ -7,9 +7,9 @@ from functools import partial
 import numpy as np
 import torch
 
-from agents import DQN, SAC, DQNSettings, SACSettings
-from fire import PlasticityManager
-from replay import FrameReplay, TransitionReplay
+from fire_rl.agents import DQN, SAC, DQNSettings, SACSettings
+from fire_rl.fire import PlasticityManager
+from fire_rl.replay import FrameReplay, TransitionReplay
 
 H1_WALK = 51, 19  # observation, action
 BREAKOUT = 4  # actions

@@ -10,8 +10,8 @@ from typing import Any, get_args
 
 import torch
 
-from agents import DQN, SAC
-from agents.captured import Precision
+from fire_rl.agents import DQN, SAC
+from fire_rl.agents.captured import Precision
 
 from .. import dqn_update
 from ..floors import Floor, RecordProducts, sac_floor

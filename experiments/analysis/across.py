@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from training.metric import Metric
+from fire_rl.training.metric import Metric
 
 from .contrasts import contrasts, family
 from .methods import LEVELS, Groups, Resampling, known, scores_of

@@ -1,13 +1,13 @@
-"""From runs to results: what `experiments.analysis.results` describes, computed."""
+"""From runs to results: what `fire_rl.experiments.analysis.results` describes, computed."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-import envs
-from fire.nearest import nearest
-from training.metric import Metric
+from fire_rl import envs
+from fire_rl.fire.nearest import nearest
+from fire_rl.training.metric import Metric
 
 from .across import across_environments
 from .contrasts import contrasts, family, in_order

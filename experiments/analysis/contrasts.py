@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from training.metric import Metric
+from fire_rl.training.metric import Metric
 
 from .differences import difference, improvement
 from .families import Family, family_of, holm

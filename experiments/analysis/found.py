@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.folder import runs_below
+from fire_rl.training.folder import runs_below
 
 from .planned import is_planned_trunk
 from .records import Run, read_run

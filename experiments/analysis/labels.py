@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fire.nearest import nearest
+from fire_rl.fire.nearest import nearest
 
 from ..kept import read_kept
 from .contrasts import usual_reference

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-import envs
-from training.metric import Metric
+from fire_rl import envs
+from fire_rl.training.metric import Metric
 
 from .records import Run
 from .results import Level, RunScores

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from training.metric import Metric
+from fire_rl.training.metric import Metric
 
 from . import results, statistics
 from .phases import matrix_of

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from training.metric import Metric
+from fire_rl.training.metric import Metric
 
 from ..kept import setting_words, value_text
 from .levels import said

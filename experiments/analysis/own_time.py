@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.files import METRICS
-from training.lines import Reader, TrainLine, lines_of
+from fire_rl.training.files import METRICS
+from fire_rl.training.lines import Reader, TrainLine, lines_of
 
 NOTHING = TrainLine("train", 0)  # of a run that has not begun
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.lines import BEFORE
-from training.metric import Metric
+from fire_rl.training.lines import BEFORE
+from fire_rl.training.metric import Metric
 
 from .records import AFTER_DIVERGENCE, Array, EvaluationRecord, Run
 

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator
 from itertools import product
 from pathlib import Path
 
+from fire_rl.place import called
+
 from ..failure import read_failure
 from ..kept import KEPT, Asked, read_kept, run_name
 from .records import Run
@@ -38,7 +40,7 @@ def notes_on_missing(runs: Iterable[Run], trunks: Iterable[Run]) -> tuple[str, .
             where = f"{env}, {place}" if place else env
             notes.append(f"Asked for, but not begun: {method} in {where}, {word} {seeds}.")
     failed = dict.fromkeys((run.folder.name, run.failure) for run in listed if run.failure)
-    return (*notes, *(f"{name} failed ({why}): compare.py --retry runs it again." for name, why in failed))
+    return (*notes, *(f"{name} failed ({why}): {called('compare')} --retry runs it again." for name, why in failed))
 
 
 def _missing(parent: Path, plan: Asked) -> Iterator[tuple[str, str, str, list[int]]]:

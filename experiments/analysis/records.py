@@ -10,12 +10,12 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
-from fire.methods import METHODS
-from training.config import Settings
-from training.durable import Damaged
-from training.files import read_json
-from training.learners import name_of, read_config
-from training.lines import (
+from fire_rl.fire.methods import METHODS
+from fire_rl.training.config import Settings
+from fire_rl.training.durable import Damaged
+from fire_rl.training.files import read_json
+from fire_rl.training.learners import name_of, read_config
+from fire_rl.training.lines import (
     Divergence,
     EvaluationLine,
     EventLine,
@@ -27,9 +27,9 @@ from training.lines import (
     TrainLine,
     read_metrics,
 )
-from training.metric import RETURN, Metric, Words
-from training.policy import split_run
-from training.settings import DriverSettings, flag, names_with
+from fire_rl.training.metric import RETURN, Metric, Words
+from fire_rl.training.policy import split_run
+from fire_rl.training.settings import DriverSettings, flag, names_with
 
 from ..failure import read_failure
 from .own_time import NOTHING, own_part

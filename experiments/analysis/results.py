@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from envs.reference_scores import References
-from training.metric import RETURN, Metric
+from fire_rl.envs.reference_scores import References
+from fire_rl.training.metric import RETURN, Metric
 
 from ..kept import setting_words
 from .families import Family

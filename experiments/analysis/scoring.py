@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-import envs
-from training.lines import BEFORE, SCHEDULED, final_score, scheduled
+from fire_rl import envs
+from fire_rl.training.lines import BEFORE, SCHEDULED, final_score, scheduled
 
 from .phases import phases_of
 from .records import AFTER_DIVERGENCE, Array, EvaluationRecord, EventRecord, Run
@@ -93,7 +93,7 @@ def points(run: Run) -> tuple[Array, Array]:
     """Steps and values of a run's evaluations; two at one step, before and after an event, are a jump.
 
     A look before an event without one after it is no point of its own: others have none there. The scheduled evaluation
-    that it was made for has its value, as in the final score (`training.lines.scheduled`).
+    that it was made for has its value, as in the final score (`fire_rl.training.lines.scheduled`).
     """
     jumps = _jumps(run)
     counted = scheduled([(each.step, each.mean, each.occasion) for each in run.evaluations], run.rhythm)

@@ -15,10 +15,10 @@ from io import StringIO
 from operator import attrgetter
 from pathlib import Path
 
-from envs.original import PREFIX as ORIGINAL
-from envs.suite import PREFIX as SUITE
-from fire.nearest import nearest
-from training.durable import read_regular
+from fire_rl.envs.original import PREFIX as ORIGINAL
+from fire_rl.envs.suite import PREFIX as SUITE
+from fire_rl.fire.nearest import nearest
+from fire_rl.training.durable import read_regular
 
 from ..analysis.labels import PUBLISHED
 

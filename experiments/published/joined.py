@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from fire.nearest import nearest
+from fire_rl.fire.nearest import nearest
 
 from ..analysis.methods import LEVELS, Resampling, common_grid, scores_of, summarise
 from ..analysis.records import Array, Branch, EvaluationRecord, Run

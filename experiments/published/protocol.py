@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from envs.reference_scores import References
-from training.lines import FINAL_SHARE
+from fire_rl.envs.reference_scores import References
+from fire_rl.training.lines import FINAL_SHARE
 
 from ..analysis.records import Run
 

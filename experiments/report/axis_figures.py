@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from training.metric import Metric
+from fire_rl.training.metric import Metric
 
 from ..analysis.axis import Curve, OverAxis
 from .drawing import COLUMNS, PAPER, PIXEL, Look, canvas, printed_in, shortened

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
-import envs
-from training.metric import Metric
+from fire_rl import envs
+from fire_rl.training.metric import Metric
 
 from ..analysis.records import Array
 from ..analysis.results import Compared, Comparison, MeasureCurve, RunScores

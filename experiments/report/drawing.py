@@ -24,7 +24,7 @@ matplotlib.use("Agg")
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter
 
-from training.metric import Metric
+from fire_rl.training.metric import Metric
 
 PIXEL = 1 / 96  # inches
 INK, MUTED, FAINT, GRID, PAPER = "#1f2429", "#626c77", "#b7bec6", "#e2e6ea", "#ffffff"

@@ -1,6 +1,6 @@
 """What a comparison found, in sentences that promise no more than it shows."""
 
-from training.metric import Metric
+from fire_rl.training.metric import Metric
 
 from ..analysis.families import SETTLED, Family
 from ..analysis.results import Compared, Contrast

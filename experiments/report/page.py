@@ -9,7 +9,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.markers import MarkerStyle
 
-from training.durable import write_durably
+from fire_rl.training.durable import write_durably
 
 from ..analysis.axis import over_axes
 from ..analysis.results import Results

@@ -7,8 +7,8 @@ from typing import Any
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from training.metric import Metric
-from training.phase_picture import draw_matrix, scale_of
+from fire_rl.training.metric import Metric
+from fire_rl.training.phase_picture import draw_matrix, scale_of
 
 from ..analysis.phases import PhaseMatrix
 from ..analysis.results import Comparison

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from training.metric import Metric
+from fire_rl.training.metric import Metric
 
 from ..analysis.phases import PhaseMatrix, ends_of
 from ..analysis.results import Aggregates, Comparison, MethodResults

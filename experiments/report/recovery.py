@@ -2,7 +2,7 @@
 
 import math
 
-from training.metric import Metric
+from fire_rl.training.metric import Metric
 
 from ..analysis.phases import epoch_at
 from ..analysis.results import Comparison, StabilityGap

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from training.history import PANELS
+from fire_rl.training.history import PANELS
 
 from ..analysis.records import EventRecord
 from ..analysis.results import Comparison, Gap

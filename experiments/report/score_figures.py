@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from training.metric import Metric
+from fire_rl.training.metric import Metric
 
 from ..analysis.results import Profile
 from ..analysis.statistics import Interval

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from training.metric import Metric
+from fire_rl.training.metric import Metric
 
 from ..analysis.results import Aggregates, Compared, Comparison, MethodResults
 from . import wording

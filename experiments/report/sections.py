@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from training.metric import Metric
+from fire_rl.training.metric import Metric
 
 from ..analysis.statistics import Band, Interval
 from . import wording

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from training.durable import write_durably
+from fire_rl.training.durable import write_durably
 
 from ..analysis.phases import PhaseMatrix
 from ..analysis.results import Axis, Results, RunScores

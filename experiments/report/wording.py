@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.ticker import EngFormatter
 
-from training.metric import Metric
+from fire_rl.training.metric import Metric
 
 from ..analysis.records import Run
 from ..analysis.results import Compared, MethodResults

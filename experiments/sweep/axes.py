@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_origin
 
-from training.config import Config
-from training.learners import LEARNERS
-from training.settings import flag, names_with
+from fire_rl.training.config import Config
+from fire_rl.training.learners import LEARNERS
+from fire_rl.training.settings import flag, names_with
 
 from ..kept import Asked, value_text
 

@@ -5,14 +5,14 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from training.stopping import STOPPED
+from fire_rl.place import called, launch
+from fire_rl.training.stopping import STOPPED
 
 from ..failure import BEGIN, open_log
 from .grid import Job
@@ -31,10 +31,10 @@ def start(
     begun = (job.folder / "config.json").exists()
     words = ("--resume", str(job.folder), *job.resumed_with) if begun else job.arguments
     with open_log(job.folder) as output:
-        output.write(f"{BEGIN}{datetime.now():%Y-%m-%d %H:%M:%S} {job.script.name} {shlex.join(words)}\n".encode())
+        output.write(f"{BEGIN}{datetime.now():%Y-%m-%d %H:%M:%S} {called(job.agent)} {shlex.join(words)}\n".encode())
         output.flush()
         return subprocess.Popen(
-            [sys.executable, "-u", str(job.script), *words],
+            [*launch(job.agent), *words],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

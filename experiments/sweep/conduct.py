@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from training.checkpoint import steps_of
-from training.divergence import DIVERGED
-from training.lines import Divergence
-from training.stopping import STOPPED
+from fire_rl.training.checkpoint import steps_of
+from fire_rl.training.divergence import DIVERGED
+from fire_rl.training.lines import Divergence
+from fire_rl.training.stopping import STOPPED
 
 from ..failure import Failure, forget_failure, note_failure, read_failure
 from .grid import Job

@@ -1,10 +1,10 @@
 """What is said at the end of a comparison: which runs failed, diverged or could not begin, and what to do about it."""
 
-import shlex
 import sys
 
-from training.checkpoint import steps_of
-from training.divergence import OF_THE_ENVIRONMENT
+from fire_rl.place import spoken
+from fire_rl.training.checkpoint import steps_of
+from fire_rl.training.divergence import OF_THE_ENVIRONMENT
 
 from ..failure import log_path
 from .conduct import Sweep
@@ -52,9 +52,9 @@ def _say_divergences(sweep: Sweep) -> None:
         if divergence.quantity in OF_THE_ENVIRONMENT:
             print(f"    {job.env} gave it: look there, neither agent nor method is the cause")
         elif steps := steps_of(job.folder):  # all of them good: none is written of what has diverged
-            words = ["python", job.script.name, "--branch-from", f"{job.folder}@{steps[-1]}", "--reinit", "fire"]
+            words = ["--branch-from", f"{job.folder}@{steps[-1]}", "--reinit", "fire"]
             words += ["--trust", str(job.folder)] if OWN_CODE & set(job.resumed_with) else []
-            print(f"    from its last good checkpoint: {shlex.join(words)}")
+            print(f"    from its last good checkpoint: {spoken(job.agent, *words)}")
     if any(job.folder in sweep.diverged and job.method != TRUNK for job in sweep.jobs):
         print(
             "\na run that diverged is a result, counted with the return of a policy that fails; it is not begun again."

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import torch
 
-from training.checkpoint import steps_of
-from training.cost import duration_in_words
-from training.device import choose_device
-from training.learners import build
-from training.memory import keep_large_blocks
-from training.settings import flag
-from training.work import Rates, Weight
+from fire_rl.place import called
+from fire_rl.training.checkpoint import steps_of
+from fire_rl.training.cost import duration_in_words
+from fire_rl.training.device import choose_device
+from fire_rl.training.learners import build
+from fire_rl.training.memory import keep_large_blocks
+from fire_rl.training.settings import flag
+from fire_rl.training.work import Rates, Weight
 
 from .grid import Grid, Job, asked_for, kind_of
 from .weights import Disk, disk_of, memory_of_a_run
@@ -119,7 +120,8 @@ def disk_said(disk: Disk, slots: int | None, keep_replay: bool) -> list[str]:
         lines = [f"disk: {kept} that stay ({of_what}), and {more}; without --keep-replay False, {everything} stay"]
     if disk.trunks:
         lines.append(
-            "trunks keep their replays, which branches begin with; slim.py frees them when all branches are done"
+            "trunks keep their replays, which branches begin with; "
+            f"{called('slim')} frees them when all branches are done"
         )
     return lines
 

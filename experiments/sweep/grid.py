@@ -9,7 +9,6 @@ checkpoint there: the midpoint protocol of FIRE's experiments, (1 + M) / 2 of th
 import math
 import os
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -17,17 +16,17 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-from training.command_line import read_command_line
-from training.config import Config
-from training.learners import LEARNERS
-from training.lines import Reader
-from training.settings import DriverSettings, flag, names_with
-from training.trust import code_named
+from fire_rl.place import spoken
+from fire_rl.training.command_line import read_command_line
+from fire_rl.training.config import Config
+from fire_rl.training.learners import LEARNERS
+from fire_rl.training.lines import Reader
+from fire_rl.training.settings import DriverSettings, flag, names_with
+from fire_rl.training.trust import code_named
 
 from ..kept import MOST_RUNS, place_text, run_name, value_text
 from .axes import Axis, Flags, schedule_of, usual_settings, values_at, without_schedule
 
-ROOT = Path(__file__).resolve().parents[2]  # where the training scripts are
 TRUNK = "trunk"
 GIVEN_BY_THE_GRID = ("seed", "threads", "run_dir", "resume", "branch_from", "env", "reinit")
 
@@ -45,7 +44,7 @@ class Job:
     method: str  # as it is spelled, regularizers included; or TRUNK
     seed: int
     folder: Path
-    script: Path
+    agent: str
     arguments: tuple[str, ...]
     start: int  # environment step it begins at
     stop: int  # environment step it ends at
@@ -67,7 +66,7 @@ class Job:
     @property
     def command(self) -> str:
         """What one would type."""
-        return shlex.join(("python", self.script.name, *self.arguments))
+        return spoken(self.agent, *self.arguments)
 
 
 def kind_of(env: str, place: Mapping[str, str]) -> str:
@@ -281,7 +280,7 @@ def _job(
         method,
         settings.seed,
         folder,
-        ROOT / LEARNERS[grid.agent].script,
+        grid.agent,
         (*words, "--run-dir", str(folder)),
         start,
         stop,

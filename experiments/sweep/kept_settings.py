@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from training.files import write_json
-from training.settings import flag, names_with
+from fire_rl.training.files import write_json
+from fire_rl.training.settings import flag, names_with
 
 from ..kept import KEPT, Asked, read_kept, value_text
 from .axes import usual_settings

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from training.checkpoint import read_manifest
-from training.files import METRICS, FolderLock
-from training.lines import Divergence, EvaluationLine, TrainLine
+from fire_rl.training.checkpoint import read_manifest
+from fire_rl.training.files import METRICS, FolderLock
+from fire_rl.training.lines import Divergence, EvaluationLine, TrainLine
 
 from ..failure import failure_path
 from .grid import Job

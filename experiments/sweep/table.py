@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from training.cost import duration_in_words
+from fire_rl.training.cost import duration_in_words
 
 from .conduct import Sweep
 from .grid import Job

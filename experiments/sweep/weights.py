@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from training.work import Weight
+from fire_rl.training.work import Weight
 
 from .grid import TRUNK, Job
 

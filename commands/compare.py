@@ -1,0 +1,286 @@
+"""Compare methods: every method, seed and environment as a run of its own, and one report of what the curves say."""
+
+import math
+import re
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from fire_rl.envs.reference_scores import references
+from fire_rl.experiments.analysis.labels import read_labels
+from fire_rl.experiments.analysis.power import seeds_said
+from fire_rl.experiments.analysis.results import Options as ReportOptions
+from fire_rl.experiments.comparison import Machines, report, run_comparison, show_plan
+from fire_rl.experiments.kept import MOST_RUNS, read_kept, value_text
+from fire_rl.experiments.published.files import read_published
+from fire_rl.experiments.published.joined import require_environments, require_other_names
+from fire_rl.experiments.sweep.axes import Flags, axes_among, with_periods
+from fire_rl.experiments.sweep.grid import Grid, Job, acts_at_events, check_length, plan
+from fire_rl.experiments.sweep.local import LocalPool, default_slots, usable_gpus
+from fire_rl.place import TRAINING, called, program, spoken
+from fire_rl.remote import ray_pool, share_of_a_gpu, uploads_to
+from fire_rl.training.beginning import folder_name
+from fire_rl.training.command_line import (
+    allowed_values,
+    command_line,
+    each_once,
+    flags_of,
+    preset_named,
+    read_flags,
+    split,
+    unknown_flag,
+)
+from fire_rl.training.files import claimed
+from fire_rl.training.learners import LEARNERS
+from fire_rl.training.settings import flag
+from fire_rl.training.stopping import STOPPED
+
+HERE = "here"  # what --ray alone stands for
+MOST = 4096  # runs at once, and threads of a run
+EPILOGUE = f"""All other flags are those of the training commands ({", ".join(map(called, TRAINING))}), whose
+--help lists methods and environments or data, and reach every run:
+
+  {program("compare")} --agent sac --env h1-walk --reinit none reset shrink-perturb fire --seeds 0-4 --branch-at 0.5
+  {program("compare")} --agent dqn --env Asterix Breakout --reinit none redo:tau=0.1 fire+l2-init --seeds 0-9
+  {program("compare")} --agent sac --env h1-walk --replay-ratio 1 2 4 8 --reinit none reset fire      over an axis
+  {program("compare")} --agent vision --preset quick --reinit none reset fire --seeds 0-4 --branch-at phase
+  {program("compare")} --report-only runs/compare-sac-h1-walk        the report alone, of any runs
+
+  A flag of the training scripts that changes the result is an axis where it is given several values: every method
+  and seed is run at each, and the report has a figure over them. METHOD@every=2000 is a method with a schedule of
+  its own, so that --reinit none fire fire@every=2000 has both beside each other.
+
+  Finished runs are kept and interrupted ones continued: the same command goes on, with more seeds, methods or
+  environments too. With --branch-at F the methods of a seed share one trunk, trained once to F of the steps.
+  --keep-replay False frees the disk as runs finish, though not of trunks, whose replay is what branches begin with;
+  {called("slim")} frees those later."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is compared, where, and how it is looked at."""
+
+    agent: Literal[*LEARNERS] = "sac"  # type: ignore[valid-type]  # the names in the table
+    """Agent of every run."""
+    env: tuple[str, ...] = ()
+    """Environments, or data sets, which --data names as well; unset: the preset's own."""
+    reinit: tuple[str, ...] = ("none", "reset", "shrink-perturb", "fire")
+    """Methods, as --reinit of the training scripts has them, with regularizers as METHOD+REGULARIZER, and with a
+    schedule of its own as METHOD@every=UPDATES, METHOD@at=STEP or METHOD@when=MEASURE>VALUE."""
+    seeds: tuple[str, ...] = ("0-4",)
+    """Seeds: 0-4, or a list."""
+    branch_at: float | Literal["phase"] | None = None
+    """Share of the steps at which methods branch off a trunk of their seed, or phase: where the second phase of data
+    begins; unset: each runs from the start."""
+    threads: int = 1
+    """CPU threads of each run, however many there are at once: part of a result's last bits."""
+    dir: Path | None = None
+    """Folder of the comparison; unset: runs/compare-<agent>-<environments>."""
+    jobs: int | None = None
+    """Runs at once; unset: one per GPU, or as many as have cores and memory."""
+    runs_per_gpu: int | None = None
+    """Runs at once on each GPU, here or on a Ray cluster, which share its memory; unset: one."""
+    ray: str | None = None
+    """Run on a Ray cluster: HOST:PORT, or auto; --ray alone: the one of this machine, begun if there is none."""
+    gpus_per_run: float | None = None
+    """GPUs of each run on a Ray cluster, such as 0.25; unset: 1 where the cluster has any."""
+    upload: str | None = None
+    """URL that finished runs are copied to, such as s3://bucket/folder."""
+    dry_run: bool = False
+    """Show the runs with their command lines and what they cost, and do nothing."""
+    retry: bool = False
+    """Run those again that failed."""
+    report_only: tuple[Path, ...] = ()
+    """Run nothing: report on these runs, and on all below these folders."""
+    baseline: str | None = None
+    """Method that the report compares the others with; unset: none where it was run, else the first."""
+    reference: str | None = None
+    """Method that the report compares with each other one; unset: fire where it was run."""
+    against: tuple[Path, ...] = ()
+    """CSV files of published per-seed results, as SimbaV2, XQC and FlashSAC have them: shown in the same report."""
+    threshold: float | Literal["success", "baseline"] | None = None
+    """Return to reach (an accuracy as a share, such as 0.9), or success, or baseline: the baseline's own final value;
+    unset: success where some run reached it, else 90% of the best other method's."""
+    label: tuple[str, ...] = ()
+    """METHOD=NAME, such as fire="FIRE (ours)": what the report calls a method; several, or given several times."""
+    figure_width: Literal["single", "double"] = "double"
+    """Width of the figures for papers: one column of two (3.25 inches), or both (6.75 inches)."""
+
+
+def body(arguments: Sequence[str]) -> int:
+    options, passed = read_options(arguments)
+    shown = ReportOptions(options.baseline, options.reference, options.threshold)
+    command = spoken("compare", *arguments)
+    published = read_published(options.against)
+    show = partial(
+        report, options=shown, command=command, labels=options.label, width=options.figure_width, published=published
+    )
+    if options.report_only:
+        try:
+            folder = options.dir or folder_of_reports(options.report_only)
+            show(options.report_only, folder)
+        except OSError as error:
+            raise ValueError(f"{error.filename}: {error.strerror}") from error
+        return 0
+    grid = make_grid(options, passed)
+    jobs = plan(grid)  # what is wrong with it is said before the folder is made
+    names = check_report(options, grid)
+    require_environments(published, grid.envs)
+    require_other_names(published, names)
+    if options.dry_run:
+        show_plan(grid, jobs, options.jobs, options.ray is not None, options.runs_per_gpu)
+        paired = options.branch_at is not None
+        for line in seeds_said(grid.methods, len(grid.seeds), paired, options.baseline, options.reference):
+            print(line)
+        return 0
+    with claimed(grid.folder):
+        return compare(options, grid, jobs, show)
+
+
+def compare(options: Options, grid: Grid, jobs: Sequence[Job], show: Callable[[Sequence[Path], Path], None]) -> int:
+    """Bring the runs to their ends, each copied where that was asked for, and report on them."""
+    uploads = uploads_to(options.upload, warn) if options.upload else None
+    finished = (lambda job: uploads.add(job.folder)) if uploads else (lambda job: None)
+    where = partial(machines, options, grid)
+    code = run_comparison(grid, jobs, where, options.retry, finished)
+    if uploads and (missing := uploads.finish() if code != STOPPED else uploads.cancel()):
+        warn(f"not at {options.upload}: {', '.join(run.name for run in missing)}; the same command tries again")
+    if any(grid.folder.glob("*/config.json")):
+        try:
+            show([grid.folder], grid.folder)
+        except ValueError as error:
+            warn(f"no report: {error}")
+            return code or 1
+        except Exception:  # whatever it is, it must not hide how the runs ended
+            traceback.print_exc()
+            return code or 1
+    return code
+
+
+def warn(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
+    """Our own flags, and those for the training script, which are checked with the runs they are for."""
+    arguments = each_once(labels_together(arguments))
+    ours = flags_of(Options)
+    given = [(name, values or ([HERE] if name == "--ray" else [])) for name, values in split(arguments)]
+    if (name := next((" ".join(values) for name, values in given if name == "--agent"), "")) in LEARNERS:
+        subject = flag(LEARNERS[name].config.subject)
+        given = [("--env" if name == subject else name, values) for name, values in given]
+    own = [word for name, values in given if name in ours or name in ("-h", "--help") for word in (name, *values)]
+    for name, values in given:
+        if name in ours and not values and ours[name] is not bool:
+            raise ValueError(f"{name} given without a value; allowed is {allowed_values(ours[name], '')}")
+    options = read_flags(Options(), own, program("compare"), f"{__doc__}\n\n{EPILOGUE}")
+    passed = tuple((name, tuple(values)) for name, values in given if name not in ours)
+    if options.report_only:
+        kept = {"--report-only", "--dir", "--baseline", "--reference", "--threshold", "--against", "--label"}
+        kept |= {"--figure-width"}
+        for name, _ in given:
+            if name not in kept:
+                raise ValueError(f"{name} given with --report-only, which runs nothing")
+    if isinstance(options.threshold, float) and not math.isfinite(options.threshold):
+        raise ValueError(f"--threshold {options.threshold} given; allowed is a return, success or baseline")
+    counts = (("--threads", options.threads), ("--jobs", options.jobs), ("--runs-per-gpu", options.runs_per_gpu))
+    for name, value in counts:
+        if value is not None and not 1 <= value <= MOST:
+            raise ValueError(f"{name} {value} given; allowed is 1 to {MOST:,}")
+    if options.gpus_per_run is not None and (options.ray is None or not 0 <= options.gpus_per_run < math.inf):
+        raise ValueError(f"--gpus-per-run {options.gpus_per_run} given; allowed is 0 or above, with --ray")
+    if options.jobs is not None and options.ray is not None:
+        raise ValueError(f"--jobs {options.jobs} given with --ray: the cluster's CPUs say how many run at once")
+    for name, other in (("--jobs", options.jobs), ("--gpus-per-run", options.gpus_per_run)):
+        if options.runs_per_gpu is not None and other is not None:
+            raise ValueError(f"--runs-per-gpu {options.runs_per_gpu} given with {name} {other:g}: give one of both")
+    device = next((values for name, values in passed if name == "--device"), ())
+    if options.runs_per_gpu is not None and device == ("cpu",):
+        raise ValueError(f"--runs-per-gpu {options.runs_per_gpu} given with --device cpu, which uses no GPU")
+    if options.ray is not None and re.fullmatch(r"cuda:0*[1-9]\d*", " ".join(device)):
+        raise ValueError(
+            f"--device {' '.join(device)} given with --ray, which shows each run its own GPU alone: give --device cuda"
+        )
+    return options, passed
+
+
+def labels_together(arguments: Sequence[str]) -> list[str]:
+    """The words with all that is given to --label in one place, as it may be given several times."""
+    parts = split(arguments)
+    labels = [value for name, values in parts if name == "--label" for value in values]
+    others = [word for name, values in parts if name != "--label" for word in (name, *values)]
+    return [*others, *(("--label", *labels) if any(name == "--label" for name, _ in parts) else ())]
+
+
+def check_report(options: Options, grid: Grid) -> list[str]:
+    """What methods will be called; what the report could not do is said before anything runs."""
+    before = read_kept(grid.folder)
+    methods = [*grid.methods, *(before.methods if before else ())]
+    for name, value in (("--baseline", options.baseline), ("--reference", options.reference)):
+        if value is not None and value not in methods:
+            raise ValueError(f"{name} {value!r} given; allowed is one of --reinit: {', '.join(methods)}")
+    labels = read_labels(options.label, methods)
+    without = [env for env in grid.envs if references(env) is None]
+    if options.threshold == "success" and without:
+        raise ValueError(f"--threshold success given; {without[0]} has no success bar: give a return")
+    return [labels.get(method, method) for method in methods]
+
+
+def folder_of_reports(paths: Sequence[Path]) -> Path:
+    """Beside the runs where all of them are in one folder."""
+    return paths[0] if len(paths) == 1 and not (paths[0] / "config.json").exists() else Path("runs/report")
+
+
+def make_grid(options: Options, passed: Flags) -> Grid:
+    """The grid that the flags describe; unknown ones are refused by the nearest of both scripts."""
+    learner = LEARNERS[options.agent]
+    theirs, presets = flags_of(command_line(learner.config)), learner.presets
+    for name, _ in passed:
+        if name == "--seed":
+            raise ValueError("--seed given; did you mean --seeds?")
+        if name not in theirs:
+            raise unknown_flag(name, [*flags_of(Options), *theirs])
+    preset = next((" ".join(values) for name, values in passed if name == "--preset"), next(iter(presets)))
+    names = options.env or (preset_named(preset, presets).config.run.env,)
+    folder = options.dir or Path("runs") / folder_name("-".join(("compare", options.agent, *names)))
+    check_length(folder)
+    before = read_kept(folder)
+    axes = axes_among(options.agent, passed, theirs, before)
+    flags = tuple((name, values) for name, values in passed if name not in {axis.flag for axis in axes})
+    methods, flags = with_periods(options.reinit, flags, partial(acts_at_events, options.agent))
+    values = before.fixed if before else {}
+    home = {axis.setting: value_text(values[axis.setting]) for axis in axes if axis.setting in values}
+    seeds = parse_seeds(options.seeds)
+    return Grid(
+        options.agent, names, methods, seeds, options.branch_at, options.threads, flags, folder, axes, home
+    )  # fmt: skip
+
+
+def parse_seeds(words: Sequence[str]) -> tuple[int, ...]:
+    """`0-4`, `0,2,5` or several of such."""
+    given, found = " ".join(words), list[range]()
+    for word in ",".join(words).split(","):
+        part = re.fullmatch(r"(\d{1,18})(?:-(\d{1,18}))?", word.strip())
+        seeds = range(int(part[1]), int(part[2] or part[1]) + 1) if part else range(0)
+        if not seeds:
+            raise ValueError(f"--seeds {given[:80]!r} given; allowed are ranges such as 0-4 and lists such as 0 2 5")
+        found.append(seeds)
+    if (count := sum(seeds.stop - seeds.start for seeds in found)) > MOST_RUNS:
+        raise ValueError(f"--seeds {given[:80]!r} given, {count:,} seeds; allowed are {MOST_RUNS:,} runs in all")
+    return tuple(seed for seeds in found for seed in seeds)
+
+
+def machines(options: Options, grid: Grid, memory: float) -> Machines:
+    """Where the runs take place, each of which takes so many bytes of memory."""
+    if options.ray is not None:
+        address = None if options.ray == HERE else options.ray
+        share = options.gpus_per_run if options.runs_per_gpu is None else share_of_a_gpu(options.runs_per_gpu)
+        gpus_per_run = 0 if ("--device", ("cpu",)) in grid.flags else share
+        return ray_pool(address, options.threads, gpus_per_run, grid.folder, memory)
+    gpus = usable_gpus(grid.flags)
+    slots = options.jobs or default_slots(grid.threads, len(gpus), memory, options.runs_per_gpu)
+    return LocalPool(slots, gpus)

@@ -1,0 +1,78 @@
+"""Evaluate a checkpoint over episodes with starts of their own, acting as in the run's evaluations."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fire_rl import envs
+from fire_rl.place import program
+from fire_rl.training import load_policy
+from fire_rl.training.command_line import read_flags
+from fire_rl.training.evaluate import Evaluation
+from fire_rl.training.policy import split_run
+from fire_rl.training.trust import trusted
+
+MOST_EPISODES, MOST_STEPS = 1_000_000, 1_000_000_000
+TOGETHER = 4  # environments of an evaluation by steps, as published
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to evaluate."""
+
+    episodes: int = 100
+    """Episodes, each from a start of its own."""
+    seed: int = 1_000
+    """Seed of the episodes' starts."""
+    steps: int | None = None
+    """Environment steps in all instead, of four environments; the episodes that end count (DQN's protocol)."""
+    trust: Path | None = None
+    """The run, if its config names an environment or a method of your own: Python code, which is imported then."""
+
+
+def usage() -> str:
+    """Indented, since --help joins lines that begin at the margin."""
+    return f"""
+  {program("evaluate")} RUN              the newest checkpoint
+  {program("evaluate")} RUN@STEP         the one at an environment step
+"""
+
+
+def body(arguments: Sequence[str]) -> int:
+    run = [arguments[0]] if arguments and not arguments[0].startswith("-") else []
+    options = read_flags(Options(), arguments[len(run) :], f"{program('evaluate')} RUN[@STEP]", f"{__doc__}\n{usage()}")
+    if not run:
+        raise ValueError(f"no run given: {program('evaluate')} RUN, or RUN@STEP")
+    if not 1 <= options.episodes <= MOST_EPISODES or options.seed < 0:
+        raise ValueError(
+            f"--episodes {options.episodes} --seed {options.seed} given; "
+            f"allowed are 1 to {MOST_EPISODES:,}, and 0 or above"
+        )
+    if options.steps is not None and not 1 <= options.steps <= MOST_STEPS:
+        raise ValueError(
+            f"--steps {options.steps} given; allowed is a number of environment steps above 0, {MOST_STEPS:,} at most"
+        )
+    folder, step = split_run(run[0])
+    policy = load_policy(folder, step, trusted(folder, options.trust))
+    settings = policy.config.run
+    count = min(16, options.episodes) if options.steps is None else TOGETHER
+    evaluation = Evaluation(
+        policy.config.world.evaluated.vector(count),
+        tuple(envs.spawn_seeds(options.seed, max(count, options.episodes))),
+        None if options.steps is None else -(-options.steps // settings.action_repeat),
+        policy.config.evaluation_exploration,
+    )
+    returns, lengths = evaluation.run(policy.act)
+    if not np.isfinite(returns).all():
+        raise ValueError(f"{settings.env} gave a return that is not a number: {returns[~np.isfinite(returns)][0]}")
+    spread = f" (standard error {returns.std(ddof=1) / np.sqrt(len(returns)):.1f})" if len(returns) > 1 else ""
+    quartiles = ", ".join(f"{value:.1f}" for value in np.quantile(returns, (0, 0.25, 0.5, 0.75, 1)))
+    print(f"{settings.env}, checkpoint at step {policy.step:,}: {len(returns)} episodes")
+    print(f"  return   {returns.mean():.1f}{spread}; minimum, quartiles, maximum: {quartiles}")
+    score = envs.normalised_score(settings.env, float(returns.mean()))
+    if score is not None:
+        print(f"  score    {score:.3f} ({policy.config.world.score_meaning})")
+    print(f"  length   {lengths.mean() * settings.action_repeat:.0f} environment steps on average")
+    return 0

@@ -1,0 +1,18 @@
+"""Train one run: what is learned is chosen by the command, `sac`, `dqn`, `vision` or `language`."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from fire_rl.training.command_line import read_command_line
+from fire_rl.training.learners import LEARNERS
+from fire_rl.training.session import run
+
+
+def train(learner: str, arguments: Sequence[str]) -> int:
+    return run(read_command_line(arguments, LEARNERS[learner]))
+
+
+train_sac = partial(train, "sac")
+train_dqn = partial(train, "dqn")
+train_vision = partial(train, "vision")
+train_language = partial(train, "language")
