@@ -125,7 +125,8 @@ def measure(task: str, settings: Sequence[tuple[int, int]], seconds: float) -> t
 def loading(task: str) -> tuple[float, float]:
     """Seconds to make an environment: the first of a process, imports not counted, and the next one."""
     program = (
-        "import time; from fire_rl import envs; begin = time.perf_counter(); envs.make('h1-{0}'); middle = time.perf_counter();"
+        "import time; from fire_rl import envs; begin = time.perf_counter();"
+        "envs.make('h1-{0}'); middle = time.perf_counter();"
         "envs.make('h1-{0}'); print(middle - begin, time.perf_counter() - middle)"
     )
     command = [sys.executable, "-c", program.format(task)]

@@ -102,7 +102,10 @@ def test_digits_are_the_embedded_set_where_nothing_else_is(tmp_path: Path):
 
 @pytest.mark.skipif(digits_file(None) is None, reason="needs scikit-learn")
 def test_scikit_learn_s_digits_are_read_without_importing_it():
-    program = "import sys; from fire_rl import data; print(data.read_images('digits').source); assert 'sklearn' not in sys.modules"
+    program = """
+import sys; from fire_rl import data
+print(data.read_images('digits').source); assert 'sklearn' not in sys.modules
+"""
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert "1,438 training and 359 test images" in printed
     assert "as published" in printed

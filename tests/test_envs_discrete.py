@@ -104,7 +104,8 @@ def test_pictures_show_each_kind_of_object_in_a_colour_of_its_own():
 @needs_minatar
 def test_minatar_is_imported_in_silence_and_only_when_it_is_needed():
     program = (
-        "import sys; from fire_rl import envs; envs.names(); envs.describe_names(); assert 'minatar' not in sys.modules;"
+        "import sys; from fire_rl import envs; envs.names(); envs.describe_names();"
+        "assert 'minatar' not in sys.modules;"
         "envs.make('MinAtar/Breakout-v1').reset()"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)

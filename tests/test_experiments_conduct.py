@@ -372,7 +372,7 @@ def test_the_end_says_what_diverged_and_what_may_help(folder: Path, capsys: pyte
     say_endings(sweep)
     said = capsys.readouterr().out
     assert "trunk0 diverged at step 2 (critic_loss is nan); b0x, b0y cannot branch from it\n" in said
-    assert f"python script.py --branch-from {jobs[0].folder}@1 --reinit fire\n" in said
+    assert f"python train_sac.py --branch-from {jobs[0].folder}@1 --reinit fire\n" in said
     for help in ("--learning-rate", "such as fire", "earlier checkpoint"):
         assert help in said
 

@@ -1,102 +1,211 @@
-"""The wheel installs one name, `fire_rl`, and lives beside the index's own `fire` package."""
+"""The wheel: everything under one name, `fire_rl`; the library alone where only torch and numpy are installed."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
-import tomllib
+import venv
 import zipfile
+from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+from fire_rl import __version__
+
 ROOT = Path(__file__).parent.parent
-ROOMS = {"fire": "fire_rl", "envs": "fire_rl/envs", "replay": "fire_rl/replay", "data": "fire_rl/data"}
-NOT_SHIPPED = shutil.ignore_patterns("__pycache__")
+ROOMS = ("agents", "commands", "data", "envs", "experiments", "fire", "remote", "replay", "training")
+TORCH_NEEDS = (
+    "torch",
+    "torchgen",
+    "functorch",
+    "numpy",
+    "typing_extensions",
+    "sympy",
+    "mpmath",
+    "networkx",
+    "jinja2",
+    "markupsafe",
+    "fsspec",
+)
+TINY = [
+    *("--preset", "quick", "--env", "CartPole-v1", "--steps", "120", "--learning-starts", "20", "--eval-every", "60"),
+    *("--eval-steps", "20", "--hidden-width", "8", "--threads", "1", "--device", "cpu"),
+]
 
 
-def run(*command: str | Path, **variables: str) -> str:
-    """What a command prints; its whole output in the failure if it fails."""
-    environment = os.environ | variables
+def run(*command: str | Path, code: int = 0, **variables: str) -> str:
+    """What a command prints; its whole output in the failure if it ends otherwise."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | variables
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy: setuptools leaves its own folders in the tree it builds from."""
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist and the wheel made of it, as an index would have them; from a copy of the checkout."""
     source = tmp_path_factory.mktemp("source")
-    for folder in (*ROOMS, "agents", "experiments", "training", "tests"):
-        shutil.copytree(ROOT / folder, source / folder, ignore=NOT_SHIPPED)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for folder in (*ROOMS, "fire_rl", "tests"):
+        shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "train_sac.py", "compare.py"):
         shutil.copy(ROOT / name, source)
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", source / "dist", source)
-    return next((source / "dist").glob("fire_rl-*.whl"))
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", source / "dist", source)
+    return source / "dist"
+
+
+def environment(folder: Path, wheel: Path, packages: Iterable[Path]) -> Path:
+    """The Python of a new environment that has our wheel and links to these installed packages alone."""
+    venv.create(folder, with_pip=False, symlinks=True)
+    site = next((folder / "lib").glob("python3.*")) / "site-packages"
+    for package in packages:
+        (site / package.name).symlink_to(package)
+    pip = (
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        folder / "bin/python",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+    )
+    run(*pip, "--disable-pip-version-check", wheel)
+    return folder / "bin/python"
+
+
+def installed() -> Path:
+    """Where this environment's packages are."""
+    return Path(str(metadata.distribution("torch").locate_file("")))
 
 
 @pytest.fixture(scope="module")
-def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the index's `fire` and our wheel; without a network, with something of that name."""
-    folder = tmp_path_factory.mktemp("site")
-    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", folder)
-    try:
-        run(*pip, "--timeout", "3", "--retries", "0", "fire", PIP_DEFAULT_TIMEOUT="3")
-    except AssertionError:
-        (folder / "fire").mkdir(exist_ok=True)
-        (folder / "fire/__init__.py").write_text("def Fire(): ...\n")
-    run(*pip, "--no-deps", "--no-index", wheel)
-    return folder
+def alone(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """torch, numpy and what torch needs, and our wheel."""
+    site = installed()
+    names = [path for path in site.iterdir() if path.name.partition(".")[0] in TORCH_NEEDS or path.name == "numpy.libs"]
+    return environment(tmp_path_factory.mktemp("alone"), next(built.glob("*.whl")), names)
 
 
-def test_every_folder_of_the_ground_rooms_is_listed() -> None:
-    tree = {
-        "/".join([ROOMS[room], *file.parent.relative_to(ROOT / room).parts]).replace("/", ".")
-        for room in ROOMS
-        for file in (ROOT / room).rglob("*.py")
-    }
-    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    assert set(setuptools["packages"]) == tree, "list the new folder in pyproject.toml, [tool.setuptools] packages"
-    assert setuptools["package-dir"] == {name.replace("/", "."): room for room, name in ROOMS.items()}
+@pytest.fixture(scope="module")
+def whole(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everything that is installed here, with our wheel in the checkout's place, and another package called `fire`."""
+    others = [
+        path
+        for path in installed().iterdir()
+        if not re.match(r"__editable__|fire_rl|fire-rl|__pycache__|pip", path.name)
+    ]
+    python = environment(tmp_path_factory.mktemp("whole"), next(built.glob("*.whl")), others)
+    other = next((python.parent.parent / "lib").glob("python3.*")) / "site-packages/fire"
+    other.mkdir()
+    (other / "__init__.py").write_text("def Fire(): ...\n")
+    return python
 
 
-def test_wheel_holds_every_file_of_the_ground_rooms_and_nothing_else(wheel: Path) -> None:
-    expected = {
-        f"{name}/{file.relative_to(ROOT / room)}"
-        for room, name in ROOMS.items()
-        for file in (ROOT / room).rglob("*")
-        if file.is_file() and "__pycache__" not in file.parts
-    }
-    with zipfile.ZipFile(wheel) as archive:
+def test_the_wheel_holds_every_room_under_one_name_and_nothing_else(built: Path):
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as archive:
         files = {name for name in archive.namelist() if ".dist-info/" not in name}
+        named = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        said = archive.read(named).decode()
+    expected = {f"fire_rl/{path.name}" for path in (ROOT / "fire_rl").glob("*.py")} | {"fire_rl/py.typed"}
+    for room in ROOMS:
+        for path in (ROOT / room).rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts:
+                expected.add(f"fire_rl/{path.relative_to(ROOT)}")
     assert files == expected
-    assert "fire_rl/py.typed" in files
+    for line in ("Name: fire-rl", f"Version: {__version__}", "License-Expression: MIT", "Requires-Python: >=3.11"):
+        assert line in said.splitlines()
+    needed = re.findall(r"^Requires-Dist: ([\w-]+)[^;\n]*$", said, re.MULTILINE)
+    assert needed == ["torch", "numpy"]
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_wheel_says_what_it_needs(wheel: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        metadata = archive.read(
-            next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        ).decode()
-    for line in ("Name: fire-rl", "Version: 0.1.0", "License-Expression: MIT", "Requires-Python: >=3.11"):
-        assert line in metadata.splitlines()
-    assert "Requires-Dist: torch>=" in metadata
-
-
-def test_both_packages_named_fire_can_be_used_together(site: Path, tmp_path: Path) -> None:
+def test_the_library_needs_torch_and_numpy_alone(alone: Path, tmp_path: Path):
     program = """
-import fire, fire_rl, fire_rl.data, fire_rl.envs, fire_rl.replay, torch
-fire.Fire
-print(fire.__file__, fire_rl.__file__, fire_rl.envs.__file__, fire_rl.replay.__file__, fire_rl.data.__file__, sep="\\n")
+import sys, time, torch
+begin = time.perf_counter()
+import fire_rl
+from fire_rl import PlasticityManager, fire_
+print("seconds", time.perf_counter() - begin)
 layer = torch.nn.Linear(8, 4)
-fire_rl.fire_(layer, solver="exact")
+print(fire_(layer, solver="exact"))
 assert max(fire_rl.deviation_from_isometry(layer).values()) < 1e-6
+assert not {"gymnasium", "mujoco", "tyro", "matplotlib"} & sys.modules.keys()
+assert "fire_" in dir(fire_rl)
+"""
+    run("/usr/bin/env", "-C", tmp_path, alone, "-c", program)
+    assert __version__ in run(alone, "-m", "fire_rl", "--version")
+    said = run(alone, "-m", "fire_rl", "sac", "--env", "h1-walk", code=2)
+    assert re.fullmatch(r"fire-rl sac: \w+ is not installed: pip install 'fire-rl\[\w+\]'\n", said)
+    assert "did you mean sac?" in run(alone, "-m", "fire_rl", "sacc", code=2)
+
+
+def test_an_installed_command_trains_goes_on_and_compares(whole: Path, tmp_path: Path):
+    command = whole.parent / "fire-rl"
+    there = ("/usr/bin/env", "-C", tmp_path, command)
+    assert "usage: fire-rl COMMAND" in run(*there)
+    said = run(*there, "dqn", *TINY, "--reinit", "fire", "--run-dir", "run")
+    assert "fire-rl evaluate run --episodes 100" in said
+    run(*there, "dqn", "--resume", "run", "--steps", "180")
+    assert "CartPole-v1, checkpoint at step 180" in run(*there, "evaluate", "run", "--episodes", "2")
+    said = run(*there, "compare", "--agent", "dqn", *TINY, "--reinit", "none", "own:Mine", "--seeds", "0",
+               "--dir", "c", code=2)  # fmt: skip
+    assert said.startswith("fire-rl compare: ")
+    (tmp_path / "own.py").write_text("from fire_rl import Reset\n\n\nclass Mine(Reset):\n    'Of one own.'\n")
+    said = run(*there, "compare", "--agent", "dqn", *TINY, "--reinit", "none", "own:Mine", "--seeds", "0",
+               "--dir", "c")  # fmt: skip
+    assert "CartPole-v1-own_Mine-seed0: finished" in said
+    assert (tmp_path / "c/report.html").exists()
+
+
+def test_two_packages_named_fire_can_be_used_together(whole: Path, tmp_path: Path):
+    program = """
+import fire, fire_rl, fire_rl.data, fire_rl.envs, fire_rl.replay, fire_rl.fire
+fire.Fire
+print(fire.__file__, fire_rl.__file__, fire_rl.envs.__file__, fire_rl.fire.__file__, sep="\\n")
 environment = fire_rl.envs.make("h1-walk", seed=0)
 environment.reset()
 environment.step(environment.action_space.sample())
 """
-    printed = run("/usr/bin/env", "-C", tmp_path, sys.executable, "-c", program, PYTHONPATH=str(site))
-    places = ["fire", "fire_rl", "fire_rl/envs", "fire_rl/replay", "fire_rl/data"]
+    printed = run("/usr/bin/env", "-C", tmp_path, whole, "-c", program)
+    site = next((whole.parent.parent / "lib").glob("python3.*")) / "site-packages"
+    places = ["fire", "fire_rl", "fire_rl/envs", "fire_rl/fire"]
     assert printed.splitlines() == [str(site / place / "__init__.py") for place in places]
-    ours = {*ROOMS, "agents", "experiments", "training", "tests"} - {"fire"}
-    assert not {path.name for path in site.iterdir()} & ours
+    assert not {path.name for path in site.iterdir()} & {*ROOMS, "tests"} - {"fire"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_everything_installs_by_name_into_a_fresh_environment(built: Path, tmp_path: Path, version: str):
+    """As a user would, but for torch: its CPU build, which on this interpreter is the one that is installed here."""
+    interpreter = interpreter_of(version)
+    if interpreter is None:
+        pytest.skip(f"Python {version} is not installed")
+    run(interpreter, "-m", "venv", tmp_path / "env")
+    python = tmp_path / "env/bin/python"
+    if sys.version_info[:2] == tuple(map(int, version.split("."))):
+        site = next((tmp_path / "env/lib").glob("python3.*")) / "site-packages"
+        for package in installed().iterdir():
+            if package.name.partition("-")[0] in TORCH_NEEDS and not (site / package.name).exists():
+                (site / package.name).symlink_to(package)
+    elif subprocess.run([python, "-m", "pip", "install", "--quiet", "--timeout", "10", "--retries", "1", "torch",
+                         "--index-url", "https://download.pytorch.org/whl/cpu"], check=False).returncode:  # fmt: skip
+        pytest.skip("torch's own index, which has the CPU builds, cannot be reached")
+    wheel = next(built.glob("*.whl"))
+    run(python, "-m", "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", f"{wheel}[all]")
+    there = ("/usr/bin/env", "-C", tmp_path, tmp_path / "env/bin/fire-rl")
+    quick = ("--preset", "quick", "--env", "h1-stand", "--steps", "400", "--learning-starts", "100")
+    run(*there, "sac", "--reinit", "fire", *quick, "--eval-every", "200", "--eval-episodes", "1", "--run-dir", "run")
+    assert "checkpoint at step 400" in run(*there, "evaluate", "run", "--episodes", "1")
+
+
+def interpreter_of(version: str) -> Path | None:
+    """The interpreter of this version: one that runs, wherever the system or pyenv keeps it."""
+    places = [shutil.which(f"python{version}"), *Path.home().glob(f".pyenv/versions/{version}.*/bin/python")]
+    for place in filter(None, places):
+        if subprocess.run([place, "-c", "import venv, ensurepip"], capture_output=True, check=False).returncode == 0:
+            return Path(place)
+    return None
