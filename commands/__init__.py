@@ -12,9 +12,20 @@ from typing import NoReturn
 from fire_rl import __version__
 from fire_rl.place import IN_A_CHECKOUT, called
 
-EXTRAS = {
-    "fire-rl[all]": ("filelock", "gymnasium", "jinja2", "matplotlib", "msgspec", "mujoco", "PIL", "robosuite_models"),
-    "fire-rl[train]": ("fsspec", "rich", "safetensors", "tensorboard", "tqdm", "tyro", "yaml"),
+NEEDED = {  # what the extra `train` installs, by the names that Python imports
+    *(
+        "filelock",
+        "fsspec",
+        "gymnasium",
+        "jinja2",
+        "matplotlib",
+        "msgspec",
+        "mujoco",
+        "PIL",
+        "rich",
+        "robosuite_models",
+    ),
+    *("safetensors", "tensorboard", "tqdm", "tyro"),
 }
 
 
@@ -86,11 +97,6 @@ def run(name: str, arguments: Sequence[str] | None = None) -> NoReturn:
 def missing(error: ModuleNotFoundError) -> str:
     """The command that installs what is not there; the error itself where it is our own fault."""
     package = (error.name or "").partition(".")[0]
-    for extra, modules in EXTRAS.items():
-        if package in modules:
-            return f"{package} is not installed: pip install {install_words(extra)}"
-    raise error
-
-
-def install_words(extra: str) -> str:
-    return f"-e {extra.replace('fire-rl', '.')!r}" if IN_A_CHECKOUT else repr(extra)
+    if package not in NEEDED:
+        raise error
+    return f"{package} is not installed: {'make setup' if IN_A_CHECKOUT else "pip install 'fire-rl[train]'"}"

@@ -137,10 +137,11 @@ assert not {"gymnasium", "mujoco", "tyro", "matplotlib"} & sys.modules.keys()
 assert "fire_" in dir(fire_rl)
 """
     run("/usr/bin/env", "-C", tmp_path, alone, "-c", program)
-    assert __version__ in run(alone, "-m", "fire_rl", "--version")
-    said = run(alone, "-m", "fire_rl", "sac", "--env", "h1-walk", code=2)
-    assert re.fullmatch(r"fire-rl sac: \w+ is not installed: pip install 'fire-rl\[\w+\]'\n", said)
-    assert "did you mean sac?" in run(alone, "-m", "fire_rl", "sacc", code=2)
+    there = ("/usr/bin/env", "-C", tmp_path, alone, "-m", "fire_rl")
+    assert __version__ in run(*there, "--version")
+    said = run(*there, "sac", "--env", "h1-walk", code=2)
+    assert re.fullmatch(r"fire-rl sac: \w+ is not installed: pip install 'fire-rl\[train\]'\n", said)
+    assert "did you mean sac?" in run(*there, "sacc", code=2)
 
 
 def test_an_installed_command_trains_goes_on_and_compares(whole: Path, tmp_path: Path):
