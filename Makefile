@@ -5,7 +5,7 @@ ARGS ?=
 python := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train vision test test-slow check bench gpu
+.PHONY: help setup setup-dev train vision test test-slow check bench gpu
 
 help: ## this list
 	@echo 'make TARGET [ARGS="..."] [PYTHON=python3.12] [TORCH=cpu|cuda] [VENV=.venv]'
@@ -13,6 +13,9 @@ help: ## this list
 
 setup: ## the virtual environment with everything pinned; a second call installs nothing
 	@.ci/setup
+
+setup-dev: ## the same with the developers' tools: ruff, mypy, Ray, Selenium
+	@.ci/setup dev
 
 train: setup ## the main job, quick form: SAC with FIRE on h1-walk (10 minutes on two cores)
 	$(python) train_sac.py --env h1-walk --reinit fire --preset quick $(ARGS)
@@ -24,10 +27,10 @@ vision: setup ## a warm start on images with five methods and three seeds, and t
 test: setup ## the tests, under 8 minutes on two cores
 	$(python) -m pytest $(ARGS)
 
-test-slow: setup ## the long tests, which `make test` leaves out
+test-slow: setup-dev ## the long tests, which `make test` leaves out
 	$(python) -m pytest -m slow --timeout 3600 $(ARGS)
 
-check: setup ## ruff and mypy
+check: setup-dev ## ruff and mypy
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	@mkdir -p .links/fire_rl && ln -sfn $(addprefix ../../,agents commands data envs experiments fire remote replay training \

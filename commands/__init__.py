@@ -99,4 +99,5 @@ def missing(error: ModuleNotFoundError) -> str:
     package = (error.name or "").partition(".")[0]
     if package not in NEEDED:
         raise error
-    return f"{package} is not installed: {'make setup' if IN_A_CHECKOUT else "pip install 'fire-rl[train]'"}"
+    install = "make setup" if IN_A_CHECKOUT else "pip install 'fire-rl[train]'"
+    return f"{package} is not installed: {install}"

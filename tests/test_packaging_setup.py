@@ -50,7 +50,7 @@ class Sandbox:
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Sandbox:
     (tmp_path / "checkout/.ci").mkdir(parents=True)
-    for name in ("pyproject.toml", "constraints.txt", ".ci/setup"):
+    for name in ("pyproject.toml", "setup.py", "constraints.txt", ".ci/setup"):
         shutil.copy(ROOT / name, tmp_path / "checkout" / name)
     (tmp_path / "bin").mkdir()
     for name in ("python3", "python3.11", "python3.12", "python3.13"):
@@ -64,7 +64,7 @@ def test_second_call_installs_nothing(sandbox: Sandbox) -> None:
     assert status == 0
     assert asked[0] == "venv 3.12.1"
     assert any("torch==" in line and "download.pytorch.org/whl/cpu" in line for line in asked)
-    assert any(".[atari,dmc,minatar,text,video,vision,dev]" in line for line in asked)
+    assert any(".[train,atari,dmc,minatar,text,video,vision,test]" in line for line in asked)
     assert "--no-deps dm-control==" in asked[-1]
     for variables in ({"TORCH": "cpu"}, {}, {"PYTHON": "python3.12"}):
         status, said, asked = sandbox.setup(**variables)
