@@ -14,10 +14,11 @@ from fire_rl.envs.reference_scores import references
 from fire_rl.experiments.analysis.labels import read_labels
 from fire_rl.experiments.analysis.power import seeds_said
 from fire_rl.experiments.analysis.results import Options as ReportOptions
-from fire_rl.experiments.comparison import Machines, report, run_comparison, show_plan
+from fire_rl.experiments.comparison import Machines, plan_as_script, report, run_comparison, show_plan
 from fire_rl.experiments.kept import MOST_RUNS, read_kept, value_text
 from fire_rl.experiments.published.files import read_published
 from fire_rl.experiments.published.joined import require_environments, require_other_names
+from fire_rl.experiments.sweep.as_script import Format
 from fire_rl.experiments.sweep.axes import Flags, axes_among, with_periods
 from fire_rl.experiments.sweep.grid import Grid, Job, acts_at_events, check_length, plan
 from fire_rl.experiments.sweep.local import LocalPool, default_slots, usable_gpus
@@ -92,6 +93,8 @@ class Options:
     """URL that finished runs are copied to, such as s3://bucket/folder."""
     dry_run: bool = False
     """Show the runs with their command lines and what they cost, and do nothing."""
+    format: Format = "text"
+    """With --dry-run: text, or the plan as a script for other machines: shell (bash), or slurm (job arrays)."""
     retry: bool = False
     """Run those again that failed."""
     report_only: tuple[Path, ...] = ()
@@ -131,6 +134,9 @@ def body(arguments: Sequence[str]) -> int:
     names = check_report(options, grid)
     require_environments(published, grid.envs)
     require_other_names(published, names)
+    if options.dry_run and options.format != "text":
+        print(plan_as_script(grid, jobs, options.format, arguments))
+        return 0
     if options.dry_run:
         show_plan(grid, jobs, options.jobs, options.ray is not None, options.runs_per_gpu)
         paired = options.branch_at is not None
@@ -179,6 +185,8 @@ def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
             raise ValueError(f"{name} given without a value; allowed is {allowed_values(ours[name], '')}")
     options = read_flags(Options(), own, program("compare"), f"{__doc__}\n\n{EPILOGUE}")
     passed = tuple((name, tuple(values)) for name, values in given if name not in ours)
+    if options.format != "text" and not options.dry_run:
+        raise ValueError(f"--format {options.format} given; it goes with --dry-run, which prints the script")
     if options.report_only:
         kept = {"--report-only", "--dir", "--baseline", "--reference", "--threshold", "--against", "--label"}
         kept |= {"--figure-width"}

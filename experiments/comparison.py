@@ -17,6 +17,7 @@ from .published.joined import join
 from .report.findings import findings
 from .report.page import AXIS, FILES, PHASES, write_report
 from .report.phase_figures import panels_of
+from .sweep.as_script import Format, script_of
 from .sweep.conduct import Pool, conduct, look
 from .sweep.endings import say_endings
 from .sweep.estimate import say_plan, weigh_and_time
@@ -51,6 +52,15 @@ def show_plan(
     if not on_cluster:
         slots = slots or default_slots(grid.threads, len(gpus), memory_of_a_run(weights), runs_per_gpu)
     say_plan(jobs, states_of(jobs), weights, rates, None if on_cluster else slots)
+
+
+def plan_as_script(grid: Grid, jobs: Sequence[Job], style: Format, arguments: Sequence[str]) -> str:
+    """The plan as a script of this style; nothing is written."""
+    check_kept(grid)
+    weights, _ = weigh_and_time(grid, timed=False)
+    check_sources(jobs)
+    kept = [word for word in arguments if word != "--dry-run"]
+    return script_of(jobs, style, grid.folder, grid.threads, memory_of_a_run(weights), kept)
 
 
 def run_comparison(

@@ -82,11 +82,16 @@ def installed() -> Path:
     return Path(str(metadata.distribution("torch").locate_file("")))
 
 
+def of_torch(path: Path) -> bool:
+    """Whether this is a package that torch needs, or what pip keeps of one."""
+    return re.split(r"[-.]", path.name)[0].lower() in TORCH_NEEDS
+
+
 @pytest.fixture(scope="module")
 def alone(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """torch, numpy and what torch needs, and our wheel."""
     site = installed()
-    names = [path for path in site.iterdir() if path.name.partition(".")[0] in TORCH_NEEDS or path.name == "numpy.libs"]
+    names = [path for path in site.iterdir() if of_torch(path)]
     return environment(tmp_path_factory.mktemp("alone"), next(built.glob("*.whl")), names)
 
 
@@ -190,7 +195,7 @@ def test_everything_installs_by_name_into_a_fresh_environment(built: Path, tmp_p
     if sys.version_info[:2] == tuple(map(int, version.split("."))):
         site = next((tmp_path / "env/lib").glob("python3.*")) / "site-packages"
         for package in installed().iterdir():
-            if package.name.partition("-")[0] in TORCH_NEEDS and not (site / package.name).exists():
+            if of_torch(package) and not (site / package.name).exists():
                 (site / package.name).symlink_to(package)
     elif subprocess.run([python, "-m", "pip", "install", "--quiet", "--timeout", "10", "--retries", "1", "torch",
                          "--index-url", "https://download.pytorch.org/whl/cpu"], check=False).returncode:  # fmt: skip

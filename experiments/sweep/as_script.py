@@ -1,0 +1,138 @@
+"""A plan as a script, for machines that are given work by scripts: a shell's, or SLURM's `sbatch`.
+
+The script holds every run twice, as it begins and as it goes on, so that running it again continues what was stopped.
+"""
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from fire_rl.place import launch, spoken
+
+from .grid import Job
+
+Format = Literal["text", "shell", "slurm"]
+TASKS = """
+# One run a line: its folder | the words that begin it | the words that continue it.
+tasks=(
+{tasks}
+)
+
+run() {{ # NUMBER: begin this run, or continue it where its folder is one already
+  local folder begin resume
+  IFS='|' read -r folder begin resume <<<"${{tasks[$1]}}"
+  if [ -e "$folder/config.json" ]; then begin=$resume; fi
+  eval "exec $command $begin"
+}}
+"""
+SHELL = """#!/usr/bin/env bash
+# {title}
+# {count} runs, one after the other; a run that failed does not stop the others, and its branches are left out.
+# Run it again to continue. Each run's output goes to the folder logs of the comparison.
+cd {here} || exit 1
+command={command}
+logs={folder}/logs
+mkdir -p "$logs"
+{tasks}
+failed=()
+for number in "${{!tasks[@]}}"; do
+  name=$(basename "${{tasks[$number]%%|*}}")
+  case " ${{failed[*]}} " in *" ${{trunk_of[$number]:-none}} "*) failed+=("$number"); continue ;; esac
+  echo "$name"
+  (run "$number") >>"$logs/$name.log" 2>&1 || {{
+    code=$?
+    [ "$code" != 130 ] || exit 130 # Ctrl-C
+    echo "$name ended with exit code $code: see $logs/$name.log" >&2
+    failed+=("$number")
+  }}
+done
+{report}
+"""
+SLURM = """#!/usr/bin/env bash
+# {title}
+# {count} runs as SLURM job arrays. Submit it from any folder, with whatever sbatch shall know besides, such as
+#   bash FILE --partition=gpu --gres=gpu:1 --time=12:00:00
+# Trunks come first, the branches of a trunk when it has ended well, the report when all have ended. A run that reaches
+# its time limit writes a checkpoint and is queued again. Submit the file again to continue what failed.
+cd {here} || exit 1
+command={command}
+{tasks}
+if [ "${{SLURM_ARRAY_TASK_ID:-}}" ]; then # a job of the array: SLURM asks it to stop by SIGTERM
+  (run "$SLURM_ARRAY_TASK_ID") &
+  trap 'kill -TERM $!; wait $!' TERM
+  wait $!
+  code=$?
+  [ "$code" = 130 ] || [ "$code" = 143 ] || exit "$code"
+  exec scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"
+fi
+if [ "${{SLURM_JOB_ID:-}}" ]; then # the report
+  {report}
+fi
+
+submit() {{ # NAME, then sbatch's own words: the number of the job
+  sbatch --parsable --job-name="$1" --output={folder}/logs/%x-%j.out --requeue --signal=B:TERM@120 \\
+    --cpus-per-task={threads} --mem={megabytes}M "${{@:2}}" "${{given[@]}}" "$file"
+}}
+
+file=$(realpath "${{BASH_SOURCE[0]}}")
+given=("$@")
+mkdir -p {folder}/logs
+all=()
+{submissions}
+submit report --dependency="afterany$(printf ':%s' "${{all[@]}}")"
+"""
+
+
+def script_of(
+    jobs: Sequence[Job], style: Format, folder: Path, threads: int, memory: float, arguments: Sequence[str]
+) -> str:
+    """The script; `arguments` are those of the comparison, which it is headed by."""
+    numbers = {job.folder: number for number, job in enumerate(jobs)}
+    report = shlex.join([*launch("compare"), "--report-only", str(folder), "--dir", str(folder)])
+    values: dict[str, object] = {
+        "title": spoken("compare", *arguments).replace("\n", " "),
+        "count": len(jobs),
+        "here": shlex.quote(str(Path.cwd())),
+        "folder": shlex.quote(str(folder)),
+        "command": shlex.quote(shlex.join(launch(jobs[0].agent))),
+        "tasks": TASKS.format(tasks="\n".join(f"  {shlex.quote(_task(job))}" for job in jobs)),
+        "report": f"exec {report}",
+    }
+    if style == "shell":
+        values["tasks"] = f"{values['tasks']}
+declare -A trunk_of=({_trunks(jobs, numbers)})\n"
+        return SHELL.format(**values)
+    values |= {
+        "threads": threads,
+        "megabytes": round(memory / 1e6),
+        "submissions": "\n".join(_submissions(jobs, numbers)),
+    }
+    return SLURM.format(**values)
+
+
+def _task(job: Job) -> str:
+    begin, resume = shlex.join(job.arguments), shlex.join(("--resume", str(job.folder), *job.resumed_with))
+    if "|" in f"{job.folder}{begin}{resume}" or "\n" in begin:
+        raise ValueError(f"{job.folder}: a name with | or a line break cannot stand in a script; give another --dir")
+    return f"{job.folder}|{begin}|{resume}"
+
+
+def _trunks(jobs: Sequence[Job], numbers: Mapping[Path, int]) -> str:
+    return " ".join(f"[{numbers[job.folder]}]={numbers[job.trunk]}" for job in jobs if job.trunk)
+
+
+def _submissions(jobs: Sequence[Job], numbers: Mapping[Path, int]) -> list[str]:
+    """A job array of all runs that begin by themselves, and one of each trunk's branches, which wait for it alone."""
+    lines = [
+        f"first=$(submit runs --array={_list(numbers[job.folder] for job in jobs if not job.trunk)}) && all+=($first)"
+    ]
+    for trunk in dict.fromkeys(job.trunk for job in jobs if job.trunk):
+        branches = _list(numbers[job.folder] for job in jobs if job.trunk == trunk)
+        after = f"--dependency=afterok:${{first}}_{numbers[trunk]}"
+        lines.append(f"all+=($(submit branches --array={branches} {after}))")
+    return lines
+
+
+def _list(numbers: Iterable[int]) -> str:
+    return ",".join(map(str, numbers))

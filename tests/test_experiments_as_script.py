@@ -1,0 +1,138 @@
+"""`compare.py --dry-run --format shell|slurm`: the script does what compare.py does, and goes on where it was."""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fire_rl.commands.compare import read_options
+from fire_rl.experiments.sweep.as_script import script_of
+from fire_rl.experiments.sweep.grid import Job
+
+WORDS = (
+    *("--agent", "dqn", "--env", "CartPole-v1", "--preset", "quick", "--steps", "120", "--learning-starts", "20"),
+    *("--eval-every", "60", "--eval-steps", "20", "--hidden-width", "8", "--device", "cpu", "--reinit", "none", "fire"),
+    *("--seeds", "0-1", "--branch-at", "0.5"),
+)
+# Stands for a training command: notes what it was asked, leaves a run's folder, and fails where FAIL names the run.
+RUN = """
+import os, sys
+from pathlib import Path
+words = sys.argv[1:]
+folder = Path(words[words.index("--resume" if "--resume" in words else "--run-dir") + 1])
+folder.mkdir(parents=True, exist_ok=True)
+(folder / "config.json").write_text("{}")
+with open("asked", "a") as file:
+    print(folder.name, "--resume" in words, file=file)
+sys.exit(1 if folder.name in os.environ.get("FAIL", "").split() else int(os.environ.get("CODE", "0")))
+"""
+# Stands for SLURM: runs the tasks of an array at once, unless what they wait for has failed, and prints a number.
+SBATCH = """#!/usr/bin/env python3
+import os, re, subprocess, sys
+words = sys.argv[1:]
+print(*words, file=open("submitted", "a"))
+number = str(len(open("submitted").readlines()))
+array = next((word[8:] for word in words if word.startswith("--array=")), None)
+after = next((word[13:] for word in words if word.startswith("--dependency=")), "")
+failed = open("failed").read().split() if os.path.exists("failed") else []
+if not (after.startswith("afterok") and after.split(":")[1] in failed):
+    for task in [None] if array is None else array.split(","):
+        variables = {"SLURM_JOB_ID": number}
+        variables |= {} if task is None else {"SLURM_ARRAY_TASK_ID": task, "SLURM_ARRAY_JOB_ID": number}
+        done = subprocess.run(["bash", words[-1]], env=os.environ | variables, cwd="/", stdout=sys.stderr)
+        if done.returncode:
+            print(f"{number}_{task}", file=open("failed", "a"))
+print(number)
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.py").write_text(RUN)
+    (tmp_path / "bin").mkdir()
+    for name, text in (("sbatch", SBATCH), ("scontrol", '#!/bin/sh\necho "$@" >>requeued\n')):
+        (tmp_path / "bin" / name).write_text(text)
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setattr(
+        "fire_rl.experiments.sweep.as_script.launch",
+        lambda name: ["echo", "report"] if name == "compare" else [sys.executable, "run.py"],
+    )
+    return tmp_path
+
+
+def jobs(folder: str) -> list[Job]:
+    """Two trunks with two branches each."""
+    found = []
+    for seed in (0, 1):
+        trunk = Path(folder) / f"trunk{seed}"
+        found.append(Job("env", "trunk", seed, trunk, "dqn", ("--run-dir", str(trunk)), 0, 1, 1))
+    for seed in (0, 1):
+        for method in ("none", "fire"):
+            run = Path(folder) / f"{method}{seed}"
+            found.append(Job("env", method, seed, run, "dqn", ("--run-dir", str(run)), 1, 2, 1, found[seed].folder))
+    return found
+
+
+def asked(place: Path) -> list[str]:
+    text = (place / "asked").read_text() if (place / "asked").exists() else ""
+    (place / "asked").unlink(missing_ok=True)
+    return text.splitlines()
+
+
+@pytest.mark.parametrize("style", ["shell", "slurm"])
+def test_trunks_come_before_their_branches_and_a_second_call_continues(place: Path, style, monkeypatch):
+    script = script_of(jobs("a folder's"), style, Path("a folder's"), 3, 2e9, ["--dir", "a folder's"])
+    (place / "plan.sh").write_text(script)
+    call = ["bash", str(place / "plan.sh"), *(["--partition=gpu"] if style == "slurm" else [])]
+    said = subprocess.run(call, check=True, capture_output=True, text=True, cwd="/")
+    assert "report" in said.stdout + said.stderr
+    order = [line.split()[0] for line in asked(place)]
+    assert sorted(order) == ["fire0", "fire1", "none0", "none1", "trunk0", "trunk1"]
+    assert all(order.index(f"trunk{name[-1]}") <= order.index(name) for name in order)
+    subprocess.run(call, check=True, capture_output=True, cwd="/")
+    assert all(line.endswith("True") for line in asked(place))
+    if style == "slurm":
+        submitted = (place / "submitted").read_text().splitlines()[:4]
+        assert all("--partition=gpu" in line and "--cpus-per-task=3 --mem=2000M" in line for line in submitted)
+        assert "--array=0,1" in submitted[0]
+        assert "--array=2,3 --dependency=afterok:1_0" in submitted[1]
+        assert "--array=4,5 --dependency=afterok:1_1" in submitted[2]
+        assert "--dependency=afterany:1:2:3" in submitted[3]
+
+
+@pytest.mark.parametrize("style", ["shell", "slurm"])
+def test_a_trunk_that_fails_keeps_its_branches_alone_from_running(place: Path, style, monkeypatch):
+    monkeypatch.setenv("FAIL", "trunk0")
+    (place / "plan.sh").write_text(script_of(jobs("c"), style, Path("c"), 1, 1e9, []))
+    subprocess.run(["bash", "plan.sh"], check=True, capture_output=True)
+    assert sorted(line.split()[0] for line in asked(place)) == ["fire1", "none1", "trunk0", "trunk1"]
+
+
+def test_a_run_that_was_stopped_is_queued_again(place: Path, monkeypatch):
+    monkeypatch.setenv("CODE", "130")
+    (place / "plan.sh").write_text(script_of(jobs("c")[:1], "slurm", Path("c"), 1, 1e9, []))
+    subprocess.run(["bash", "plan.sh"], check=True, capture_output=True)
+    assert (place / "requeued").read_text() == "requeue 1_0\n"
+
+
+def test_names_that_no_script_can_hold_are_refused(place: Path):
+    with pytest.raises(ValueError, match="give another --dir"):
+        script_of(jobs("a|b"), "shell", Path("a|b"), 1, 1e9, [])
+    with pytest.raises(ValueError, match="--format slurm given; it goes with --dry-run"):
+        read_options(["--format", "slurm"])
+
+
+@pytest.mark.slow
+def test_the_shell_s_script_trains_and_reports(tmp_path: Path):
+    root = Path(__file__).parent.parent
+    call = [sys.executable, str(root / "compare.py"), *WORDS, "--dir", "c"]
+    script = subprocess.run([*call, "--dry-run", "--format", "shell"], cwd=tmp_path, check=True, capture_output=True)
+    (tmp_path / "plan.sh").write_bytes(script.stdout)
+    for _ in range(2):  # finished runs stay as they are
+        done = subprocess.run(["bash", "plan.sh"], cwd=tmp_path, check=True, capture_output=True, text=True)
+        assert "report    c/report.html" in done.stdout, done.stderr + shlex.join(call)
