@@ -35,6 +35,7 @@ command={command}
 logs={folder}/logs
 mkdir -p "$logs"
 {tasks}
+declare -A trunk_of=({trunks})
 failed=()
 for number in "${{!tasks[@]}}"; do
   name=$(basename "${{tasks[$number]%%|*}}")
@@ -100,8 +101,7 @@ def script_of(
         "report": f"exec {report}",
     }
     if style == "shell":
-        values["tasks"] = f"{values['tasks']}
-declare -A trunk_of=({_trunks(jobs, numbers)})\n"
+        values["trunks"] = " ".join(f"[{numbers[job.folder]}]={numbers[job.trunk]}" for job in jobs if job.trunk)
         return SHELL.format(**values)
     values |= {
         "threads": threads,
@@ -116,10 +116,6 @@ def _task(job: Job) -> str:
     if "|" in f"{job.folder}{begin}{resume}" or "\n" in begin:
         raise ValueError(f"{job.folder}: a name with | or a line break cannot stand in a script; give another --dir")
     return f"{job.folder}|{begin}|{resume}"
-
-
-def _trunks(jobs: Sequence[Job], numbers: Mapping[Path, int]) -> str:
-    return " ".join(f"[{numbers[job.folder]}]={numbers[job.trunk]}" for job in jobs if job.trunk)
 
 
 def _submissions(jobs: Sequence[Job], numbers: Mapping[Path, int]) -> list[str]:

@@ -1,0 +1,22 @@
+# Every command in a container: docker build -t fire-rl .          (torch's CPU build)
+#                               docker build -t fire-rl --build-arg TORCH=cuda .
+# torch's CUDA build brings CUDA itself, so that both have the same base; a GPU needs the NVIDIA driver of the host.
+FROM python:3.11-slim
+ARG TORCH=cpu
+# git names the commit in a run's config; the others draw videos without a screen.
+RUN apt-get update && apt-get install -y --no-install-recommends git libegl1 libgl1 libopengl0 libosmesa6 \
+    && rm -rf /var/lib/apt/lists/*
+COPY . /source
+WORKDIR /source
+RUN version=$(sed -n 's/^torch==//p' constraints.txt) \
+    && case $TORCH in \
+      cpu) pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu "torch==$version+cpu" ;; \
+      cuda) pip install --no-cache-dir "torch==$version" ;; \
+      *) echo "TORCH=$TORCH is unknown: cpu or cuda" && exit 1 ;; \
+    esac \
+    && pip install --no-cache-dir --constraint constraints.txt '.[all]'
+# Runs belong to whoever starts the container: its working directory is theirs, and its home may be written to.
+ENV HOME=/tmp
+WORKDIR /work
+ENTRYPOINT ["fire-rl"]
+CMD ["--help"]
