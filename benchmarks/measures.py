@@ -124,7 +124,7 @@ def subject_of(
 
 
 def split_up(subject: Subject, device: torch.device) -> dict[str, float]:
-    """Seconds of a measurement's parts: the same steps as `fire.measure`, one by one, of all networks together."""
+    """Seconds of a measurement's parts: the same steps as `fire_rl.measure`, one by one, of all networks together."""
     times = dict.fromkeys(GROUPS, 0.0)
 
     def timed(group: str, call: Callable[[], Any]) -> Any:

@@ -58,11 +58,11 @@ def missing_measures(network: Network, layers: Sequence[HiddenLayer]) -> str:
     """Which measures cannot be taken of a network, and what would let them; in one line, empty where all can."""
     lines = []
     if not layers:
-        advice = "fire.declare_units(module, inputs) finds those of most modules"
+        advice = "fire_rl.declare_units(module, inputs) finds those of most modules"
         lines.append(f"no hidden units are known, so dormant, dead and active are missing ({advice})")
     if not network.head:
         missing = "effective_rank, stable_rank and feature_norm are missing"
-        lines.append(f"it names no head, so {missing} (fire.Network: head=NAMES)")
+        lines.append(f"it names no head, so {missing} (fire_rl.Network: head=NAMES)")
     return f"network {network.name!r}: {'; '.join(lines)}" if lines else ""
 
 

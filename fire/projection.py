@@ -88,7 +88,7 @@ def notes(projected: Iterable[str], stale: Iterable[str]) -> list[str]:
         shown = ", ".join(stale if len(stale) <= SHOWN else [*stale[: SHOWN - 1], f"and {len(stale) - SHOWN + 1} more"])
         rows.append(
             f"running statistics may still be of the old weights: {shown}; before it is evaluated, train the "
-            "module or call fire.refresh_statistics_(module, batches)"
+            "module or call fire_rl.refresh_statistics_(module, batches)"
         )
     return rows
 

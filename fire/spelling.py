@@ -82,7 +82,7 @@ def describe_methods(presets: Presets | None = None) -> str:
     takers = [name for name, method in known.items() if isinstance(method, Reinitialization)]
     lines.append(f"{', '.join(takers)} also take (where nothing else stands above)")
     lines += [_describe(Reset(), field) for field in shared]
-    lines.append("module:Class[:field=value,...]: a method of your own, a subclass of fire.Method")
+    lines.append("module:Class[:field=value,...]: a method of your own, a subclass of fire_rl.Method")
     return "\n".join(lines)
 
 
@@ -127,7 +127,7 @@ def _imported(module: str, class_name: str) -> type[Method]:
         hint = ": write @dataclass(frozen=True, kw_only=True) above the class" if frozen else ""
         raise ValueError(f"method {module}:{class_name} cannot be imported: {reason}{hint}") from error
     if not (isinstance(kind, type) and issubclass(kind, Method)):
-        raise ValueError(f"{module}:{class_name} is not a subclass of fire.Method")
+        raise ValueError(f"{module}:{class_name} is not a subclass of fire_rl.Method")
     return kind
 
 

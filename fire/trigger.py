@@ -93,7 +93,7 @@ def _never_taken(measure: str, network: Network) -> str:
     if measure in ("dormant", "dead", "active") and not hidden_layers(network.module):
         return f"network {network.name!r} has no hidden units that are known{how_to_declare(network.module)}"
     if measure in ("effective_rank", "stable_rank", "feature_norm") and not network.head:
-        return f"network {network.name!r} names no head (fire.Network: head=NAMES)"
+        return f"network {network.name!r} names no head (fire_rl.Network: head=NAMES)"
     if measure == "effective_learning_rate" and network.optimizer is None:
         return f"network {network.name!r} has no optimizer"
     return ""

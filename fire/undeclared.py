@@ -32,7 +32,7 @@ def _about_plain(names: Sequence[str], can_exclude: bool) -> str:
     exclude = repr(names[0]) if len(names) == 1 else repr(tuple(names))
     declare = (
         f"{what}; give {these[0]} a method plastic_matrices() that yields fire.Matrix records, or name its class to "
-        "fire.register_matrices"
+        "fire_rl.register_matrices"
     )
     if not can_exclude:
         return declare

@@ -46,8 +46,8 @@ class DeclaresUnits(Protocol):
 def how_to_declare(module: nn.Module) -> str:
     """The end of a sentence about a module of which no hidden units are known."""
     if "plastic_units" in vars(module):
-        return "; fire.declare_units found none either: print its report, or give the module plastic_units()"
-    return "; fire.declare_units(module, inputs) finds those of most modules, or give it plastic_units()"
+        return "; fire_rl.declare_units found none either: print its report, or give the module plastic_units()"
+    return "; fire_rl.declare_units(module, inputs) finds those of most modules, or give it plastic_units()"
 
 
 def hidden_layers(module: nn.Module) -> tuple[HiddenLayer, ...]:

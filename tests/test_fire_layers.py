@@ -355,7 +355,7 @@ def foreign_matrices(module: Foreign) -> Any:
 def test_registered_classes_say_what_they_hold_and_so_do_their_subclasses(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("fire_rl.fire.layers._registered", dict(_registered))
     module = nn.Sequential(Child())
-    with pytest.raises(ValueError, match=r"weights '0\.fused', '0\.rest'.*fire\.register_matrices"):
+    with pytest.raises(ValueError, match=r"weights '0\.fused', '0\.rest'.*fire_rl\.register_matrices"):
         fire_(module)
     fire.register_matrices(Foreign, foreign_matrices)
     old = before(module)

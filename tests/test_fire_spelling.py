@@ -119,7 +119,7 @@ def test_presets_are_names_for_field_values():
         ("shrink-perturb:keep=much", "keep=much is not of type float"),
         ("my_methods:Noise:strength=1,centred=perhaps", "centred=perhaps is not of type bool"),
         ("my_methods:Noise", "strength"),
-        ("my_methods:NotAMethod", "not a subclass of fire.Method"),
+        ("my_methods:NotAMethod", "not a subclass of fire_rl.Method"),
         ("my_methods:Missing", "cannot be imported"),
         ("no_such_module:Thing", "cannot be imported"),
     ],

@@ -210,8 +210,9 @@ def test_everything_installs_by_name_into_a_fresh_environment(built: Path, tmp_p
 
 def interpreter_of(version: str) -> Path | None:
     """The interpreter of this version: one that runs, wherever the system or pyenv keeps it."""
-    places = [shutil.which(f"python{version}"), *Path.home().glob(f".pyenv/versions/{version}.*/bin/python")]
-    for place in filter(None, places):
+    named = shutil.which(f"python{version}")
+    kept = Path.home().glob(f".pyenv/versions/{version}.*/bin/python")
+    for place in ([Path(named)] if named else []) + [*kept]:
         if subprocess.run([place, "-c", "import venv, ensurepip"], capture_output=True, check=False).returncode == 0:
-            return Path(place)
+            return place
     return None

@@ -25,10 +25,10 @@ class NetworkKind:
     ValueError, in one line, for images that it cannot take."""
     meaning: str
     head: tuple[str, ...] = ("head",)
-    """Names of the modules that hold the output layer, for `fire.Network`."""
+    """Names of the modules that hold the output layer, for `fire_rl.Network`."""
     encoder: tuple[str, ...] = ("encoder",)
     projected: tuple[str, ...] = ()
-    """Names of what published FIRE projects, as the field `include` of `fire.Fire` has them; none: every matrix."""
+    """Names of what published FIRE projects, as the field `include` of `fire_rl.Fire` has them; none: every matrix."""
 
 
 NETWORKS: Mapping[str, NetworkKind] = {

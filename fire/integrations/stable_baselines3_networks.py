@@ -1,4 +1,4 @@
-"""SB3's networks as `fire.Network` records: which parts they have, where their units are, what their losses are.
+"""SB3's networks as `fire_rl.Network` records: which parts they have, where their units are, what their losses are.
 
 Encoder and head, by SB3's names: of SAC and TD3 the head is what is behind the last hidden layer. Of DQN it is the last
 two linear layers, hidden and output, as in FIRE's publication; the encoder is what comes before, as the convolutions of
@@ -123,7 +123,7 @@ def _group_head(network: QNetwork) -> None:
 
 
 def declare_units(model: Algorithm) -> None:
-    """Tell `fire.hidden_layers` the order in which the modules run: SB3's say nothing of units themselves."""
+    """Tell `fire_rl.hidden_layers` the order in which the modules run: SB3's say nothing of units themselves."""
     for module in model.policy.modules():
         if isinstance(module, NatureCNN):
             _declare(module, ("cnn", "linear"))
