@@ -64,7 +64,7 @@ def test_second_call_installs_nothing(sandbox: Sandbox) -> None:
     assert status == 0
     assert asked[0] == "venv 3.12.1"
     assert any("torch==" in line and "download.pytorch.org/whl/cpu" in line for line in asked)
-    assert any(".[train,atari,dmc,minatar,text,video,vision,test]" in line for line in asked)
+    assert any(".[train,atari,dmc,minatar,text,video,vision,export,test]" in line for line in asked)
     assert "--no-deps dm-control==" in asked[-1]
     for variables in ({"TORCH": "cpu"}, {}, {"PYTHON": "python3.12"}):
         status, said, asked = sandbox.setup(**variables)
