@@ -1,5 +1,12 @@
 """Compare methods: every method, seed and environment as a run of its own, and one report of what the curves say."""
 
+# ruff: noqa: E402
+from commands.front import show_page
+
+if __name__ == "__main__":
+    show_page("compare")  # before what takes seconds to load
+
+
 import math
 import re
 import shlex

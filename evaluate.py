@@ -4,6 +4,13 @@ python evaluate.py RUN              the newest checkpoint
 python evaluate.py RUN@STEP         the one at an environment step
 """
 
+# ruff: noqa: E402
+from commands.front import show_page
+
+if __name__ == "__main__":
+    show_page("evaluate")  # before what takes seconds to load
+
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +19,7 @@ import numpy as np
 
 import envs
 from training import load_policy
-from training.command_line import main, read_flags
+from training.command_line import main, read_options
 from training.evaluate import Evaluation
 from training.policy import split_run
 from training.trust import trusted
@@ -37,7 +44,7 @@ class Options:
 
 def body(arguments: Sequence[str]) -> int:
     run = [arguments[0]] if arguments and not arguments[0].startswith("-") else []
-    options = read_flags(Options(), arguments[len(run) :], "evaluate.py RUN[@STEP]", __doc__)
+    options = read_options(Options(), arguments[len(run) :], "evaluate.py RUN[@STEP]", __doc__)
     if not run:
         raise ValueError("no run given: python evaluate.py RUN, or RUN@STEP")
     if not 1 <= options.episodes <= MOST_EPISODES or options.seed < 0:

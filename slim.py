@@ -3,12 +3,19 @@
 python slim.py RUN_OR_FOLDER...     every finished run there and below; evaluate, watch and compare go on working
 """
 
+# ruff: noqa: E402
+from commands.front import show_page
+
+if __name__ == "__main__":
+    show_page("slim")  # before what takes seconds to load
+
+
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.command_line import main, read_flags
+from training.command_line import main, read_options
 from training.files import FolderLock
 from training.folder import refuse_links, runs_below
 from training.slim import is_over, slim
@@ -24,7 +31,7 @@ class Options:
 
 def body(arguments: Sequence[str]) -> int:
     count = next((index for index, word in enumerate(arguments) if word.startswith("-")), len(arguments))
-    options = read_flags(Options(), arguments[count:], "slim.py RUN_OR_FOLDER...", __doc__)
+    options = read_options(Options(), arguments[count:], "slim.py RUN_OR_FOLDER...", __doc__)
     if not count:
         raise ValueError("no run given: python slim.py RUN, or a folder with runs below it")
     total, failed = 0, False

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 
-from training.command_line import main, read_command_line
-from training.learners import LEARNERS
-from training.session import run
+from commands.front import main
 
 
 def train(arguments: Sequence[str]) -> int:
+    from training.command_line import read_command_line  # these take seconds to load, and --help does without them
+    from training.learners import LEARNERS
+    from training.session import run
+
     return run(read_command_line(arguments, LEARNERS["vision"]))
 
 
 if __name__ == "__main__":
-    main(train)
+    main("vision", train)

@@ -1,11 +1,18 @@
 """Watch an episode: a video, MP4 and GIF, of a checkpoint's deterministic policy or of random actions."""
 
+# ruff: noqa: E402
+from commands.front import show_page
+
+if __name__ == "__main__":
+    show_page("watch")  # before what takes seconds to load
+
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from training.command_line import main, read_flags
+from training.command_line import main, read_options
 from training.watching import watch
 
 # Indented, since --help joins lines that begin at the margin.
@@ -36,7 +43,7 @@ class Options:
 
 def body(arguments: Sequence[str]) -> int:
     subject = [arguments[0]] if arguments and not arguments[0].startswith("-") else []
-    options = read_flags(Options(), arguments[len(subject) :], "watch.py RUN[@STEP]|ENVIRONMENT", f"{__doc__}\n{USAGE}")
+    options = read_options(Options(), arguments[len(subject) :], "watch.py RUN[@STEP]|ENVIRONMENT", f"{__doc__}\n{USAGE}")
     if not subject:
         raise ValueError("nothing to watch given: python watch.py RUN, RUN@STEP or an environment such as h1-walk")
     watch(subject[0], options.seed, options.episodes, options.choose, options.steps, options.output, options.trust)

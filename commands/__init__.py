@@ -1,0 +1,1 @@
+"""What scripts do before anything that takes seconds to load: the page of --help."""
