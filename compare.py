@@ -1,6 +1,5 @@
 """Compare methods: every method, seed and environment as a run of its own, and one report of what the curves say."""
 
-# ruff: noqa: E402
 from commands.front import show_page
 
 if __name__ == "__main__":
@@ -22,6 +21,7 @@ from envs.reference_scores import references
 from experiments.analysis.labels import read_labels
 from experiments.analysis.power import seeds_said
 from experiments.analysis.results import Options as ReportOptions
+from experiments.asked import as_understood
 from experiments.comparison import Machines, report, run_comparison, show_plan
 from experiments.kept import MOST_RUNS, read_kept, value_text
 from experiments.published.files import read_published
@@ -30,6 +30,7 @@ from experiments.sweep.axes import Flags, axes_among, with_periods
 from experiments.sweep.grid import Grid, Job, acts_at_events, check_length, plan
 from experiments.sweep.local import LocalPool, default_slots, usable_gpus
 from remote import ray_pool, share_of_a_gpu, uploads_to
+from training.asked import HELP, split, unknown_flag
 from training.beginning import folder_name
 from training.command_line import (
     allowed_values,
@@ -39,12 +40,9 @@ from training.command_line import (
     main,
     preset_named,
     read_flags,
-    split,
-    unknown_flag,
 )
 from training.files import claimed
 from training.learners import LEARNERS
-from training.settings import flag
 from training.stopping import STOPPED
 
 HERE = "here"  # what --ray alone stands for
@@ -175,13 +173,11 @@ def warn(text: str) -> None:
 
 def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
     """Our own flags, and those for the training script, which are checked with the runs they are for."""
-    arguments = each_once(labels_together(arguments))
     ours = flags_of(Options)
+    arguments = as_understood(each_once(labels_together(arguments)), ours)
     given = [(name, values or ([HERE] if name == "--ray" else [])) for name, values in split(arguments)]
-    if (name := next((" ".join(values) for name, values in given if name == "--agent"), "")) in LEARNERS:
-        subject = flag(LEARNERS[name].config.subject)
-        given = [("--env" if name == subject else name, values) for name, values in given]
-    own = [word for name, values in given if name in ours or name in ("-h", "--help") for word in (name, *values)]
+    asked = ["--help" for name, _ in given if name in HELP]
+    own = asked or [word for name, values in given if name in ours for word in (name, *values)]
     for name, values in given:
         if name in ours and not values and ours[name] is not bool:
             raise ValueError(f"{name} given without a value; allowed is {allowed_values(ours[name], '')}")
@@ -251,7 +247,7 @@ def make_grid(options: Options, passed: Flags) -> Grid:
         if name == "--seed":
             raise ValueError("--seed given; did you mean --seeds?")
         if name not in theirs:
-            raise unknown_flag(name, [*flags_of(Options), *theirs])
+            raise unknown_flag(name, [*flags_of(Options), *theirs], ("compare", options.agent))
     preset = next((" ".join(values) for name, values in passed if name == "--preset"), next(iter(presets)))
     names = options.env or (preset_named(preset, presets).config.run.env,)
     folder = options.dir or Path("runs") / folder_name("-".join(("compare", options.agent, *names)))

@@ -4,7 +4,6 @@ python evaluate.py RUN              the newest checkpoint
 python evaluate.py RUN@STEP         the one at an environment step
 """
 
-# ruff: noqa: E402
 from commands.front import show_page
 
 if __name__ == "__main__":

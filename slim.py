@@ -3,7 +3,6 @@
 python slim.py RUN_OR_FOLDER...     every finished run there and below; evaluate, watch and compare go on working
 """
 
-# ruff: noqa: E402
 from commands.front import show_page
 
 if __name__ == "__main__":

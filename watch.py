@@ -1,6 +1,5 @@
 """Watch an episode: a video, MP4 and GIF, of a checkpoint's deterministic policy or of random actions."""
 
-# ruff: noqa: E402
 from commands.front import show_page
 
 if __name__ == "__main__":
@@ -43,7 +42,9 @@ class Options:
 
 def body(arguments: Sequence[str]) -> int:
     subject = [arguments[0]] if arguments and not arguments[0].startswith("-") else []
-    options = read_options(Options(), arguments[len(subject) :], "watch.py RUN[@STEP]|ENVIRONMENT", f"{__doc__}\n{USAGE}")
+    options = read_options(
+        Options(), arguments[len(subject) :], "watch.py RUN[@STEP]|ENVIRONMENT", f"{__doc__}\n{USAGE}"
+    )
     if not subject:
         raise ValueError("nothing to watch given: python watch.py RUN, RUN@STEP or an environment such as h1-walk")
     watch(subject[0], options.seed, options.episodes, options.choose, options.steps, options.output, options.trust)

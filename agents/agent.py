@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, Literal, NamedTuple, Protocol, Self
 
 import gymnasium as gym
 import numpy as np
@@ -108,3 +108,4 @@ class Kind:
     presets: Mapping[str, PresetValues]  # the first is the one where none is named
     description: str  # for --help
     frames: bool = False  # whether it learns from frames and stacks of them, as of Atari games, or from flat vectors
+    actions: Literal["any", "continuous", "countable"] = "any"  # those that it can choose from

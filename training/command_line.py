@@ -46,8 +46,8 @@ class Where:
     branch_from: str | None = None
     """RUN@STEP: start a new run from another's checkpoint; --reinit acts there, and then as a given schedule says."""
     trust: Path | None = None
-    """With --resume, --branch-from or --config: the run or file that may name Python modules, a method or an environment
-    of your own, which are imported and so executed. Only for runs that you made, or whose code you have read."""
+    """With --resume, --branch-from or --config: the run or file that may name Python modules, methods or environments
+    of your own, which are imported and so executed. Only for what you made, or whose code you have read."""
     restart: bool = False
     """With --resume, where no checkpoint is left: train again from step 0 and delete the metrics so far."""
 

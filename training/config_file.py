@@ -10,7 +10,7 @@ from .durable import Damaged
 from .files import read_json
 from .learners import CONFIG_BYTES, config_from_json, read_config, script_of
 from .settings import flag
-from .trust import refuse_code, trusted
+from .trust import code_named, refuse_code, trusted
 from .unresolved import unresolved
 from .yaml_file import read_yaml
 
@@ -38,7 +38,9 @@ def config_of_run(path: Path, kind: type[Config], given: Collection[str], trust:
         raise ValueError(str(error)) from error
     if not isinstance(config, kind):
         raise ValueError(f"--config {path} given; that is a run of {script_of(config)}")
-    refuse_code(config, path, given, trusted(path, trust))
+    usual = type(config)().by_name()  # type: ignore[call-arg]  # each of whose groups has defaults
+    config = config.altered(**{name: usual[name] for name in code_named(config).keys() & {*given}})  # not looked at
+    refuse_code(config, path, (), trusted(path, trust))
     return unresolved(config)
 
 

@@ -15,7 +15,7 @@ from fire.nearest import nearest
 
 from .config import Config
 from .learners import Learner
-from .other_script import learned_from
+from .other_script import names_to_learn_from
 from .settings import flag
 from .spoken import OTHER_NAMES, as_known
 
@@ -117,7 +117,7 @@ def list_envs(learner: Learner, config: Config) -> str:
     names = [
         f"{title}\n" + textwrap.fill(", ".join(found), 78, initial_indent="  ", subsequent_indent="  ",
                                      break_on_hyphens=False, break_long_words=False)
-        for title, found in learned_from(config).items()
+        for title, found in names_to_learn_from(config).items()
     ]  # fmt: skip
     subject = flag(config.subject)
     head = f"What {learner.script} learns from, by {subject} NAME, in any case"

@@ -1,68 +1,84 @@
 """What another script learns from: `train_sac.py --env Breakout` is told of train_dqn.py, before anything is built."""
 
+import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 
 from data import IMAGE_SETS
 from data.text import TEXT_SETS
 from envs import is_atari, names
+from envs.atari_names import game_of
 from envs.known_names import NATIVE, native_name
 from envs.minatar import PREFIX as MINATAR
 from envs.original import PREFIX as ORIGINAL
 from envs.suite import PREFIX as SUITE
 
+from .agent_run import AgentRun
 from .config import Config
-from .learners import LEARNERS, Learner, name_of
+from .language import LanguageRun
+from .learners import LEARNERS, Learner
 from .settings import flag
+from .vision import VisionRun
 
-CONTINUOUS = ("Pendulum", "MountainCarContinuous", "LunarLanderContinuous", "BipedalWalker")
-COUNTABLE = ("CartPole", "Acrobot", "MountainCar-", "LunarLander-")
-MUJOCO = (
-    "Ant", "HalfCheetah", "Hopper", "Humanoid", "InvertedDoublePendulum", "InvertedPendulum", "Pusher", "Reacher",
-    "Swimmer", "Walker2d",
-)  # fmt: skip
+CONTINUOUS, COUNTABLE, IMAGES, TEXTS = "continuous", "countable", "images", "texts"
+EVERYTHING = frozenset({CONTINUOUS, COUNTABLE, IMAGES, TEXTS})
+BOX2D = ("LunarLander", "BipedalWalker")
+STARTS = {  # of Gymnasium's own ids
+    CONTINUOUS: (
+        "Pendulum", "MountainCarContinuous", "LunarLanderContinuous", "BipedalWalker", "Ant-", "HalfCheetah", "Hopper",
+        "Humanoid", "InvertedDoublePendulum", "InvertedPendulum", "Pusher", "Reacher", "Swimmer", "Walker2d",
+    ),
+    COUNTABLE: ("CartPole", "Acrobot", "MountainCar-", "LunarLander-"),
+}  # fmt: skip
 
 
 def kind_of(name: str) -> tuple[str, str] | None:
-    """What a name is called by, in words, and the learner that it is for; None where it does not say that."""
+    """What a name stands for, in words, and what there is to learn from there; None where the name does not say it."""
     if name in IMAGE_SETS:
-        return "a set of images", "vision"
+        return "a set of images", IMAGES
     if name in TEXT_SETS:
-        return "a set of texts", "language"
-    if is_atari(name):
-        return "an Atari game", "dqn"
+        return "a set of texts", TEXTS
+    if is_atari(name) or (game_of(name) is not None and name not in names()):
+        return "an Atari game", COUNTABLE
     if name.startswith(MINATAR):
-        return "a MinAtar game", "dqn"
-    if native_name(name) in NATIVE or name.startswith((SUITE, ORIGINAL, *MUJOCO, *CONTINUOUS)):
-        return "a task with continuous actions", "sac"
-    if name.startswith(COUNTABLE):
-        return "a task with countable actions", "dqn"
-    return None
+        return "a MinAtar game", COUNTABLE
+    if native_name(name) in NATIVE or name.startswith((SUITE, ORIGINAL)):
+        return "a task with continuous actions", CONTINUOUS
+    of_gymnasium = next((kind for kind, starts in STARTS.items() if name.startswith(starts)), None)
+    return (f"a task with {of_gymnasium} actions", of_gymnasium) if of_gymnasium else None
+
+
+def learns_from(kind: type[Config]) -> frozenset[str]:
+    """What a learner can learn from, as far as that is known."""
+    if issubclass(kind, AgentRun):
+        return frozenset({CONTINUOUS, COUNTABLE} if kind.kind.actions == "any" else {kind.kind.actions})
+    return frozenset({IMAGES} if kind is VisionRun else {TEXTS} if kind is LanguageRun else EVERYTHING)
 
 
 def refuse_other_script(learner: Learner, config: Config) -> None:
     """Raise ValueError, in one line, where what is to be learned from is for another learner."""
-    ours, name, found = name_of(config), config.run.env, kind_of(config.run.env)
-    if found is None or found[1] == ours or (ours == "language" and "+" in name):
+    name, found = config.run.env, kind_of(config.run.env)
+    if found is None or found[1] in learns_from(type(config)):
         return
     what, theirs = found
-    other = LEARNERS[theirs]
-    word = flag(other.config.subject)
+    agent, other = next((key, each) for key, each in LEARNERS.items() if learns_from(each.config) == {theirs})
+    word, name = flag(other.config.subject), game_of(name) or name
     raise ValueError(
         f"{name} is {what}, and {learner.script} does not learn from these: use {other.script} {word} {name} "
-        f"(compare.py: --agent {theirs})"
+        f"(compare.py: --agent {agent})"
     )
 
 
-def learned_from(config: Config) -> Mapping[str, list[str]]:
-    """The names that a learner learns from, by what they are; Gymnasium has more in modules of others."""
-    if config.subject == "data":
-        return {}
-    ours = name_of(config)
-    found: dict[str, list[str]] = {}
-    for name in names():
+def names_to_learn_from(config: Config) -> Mapping[str, list[str]]:
+    """The names of environments that a learner learns from, by what they are; none where it learns from data."""
+    ours, found = learns_from(type(config)), dict[str, list[str]]()
+    for name in names() if config.subject == "env" else ():
         kind = kind_of(name)
-        if kind is not None and kind[1] == ours:
+        if kind is not None and kind[1] in ours and (find_spec("Box2D") or not name.startswith(BOX2D)):
             found.setdefault(_family(name, kind[0]), []).append(name)
+    if "Gymnasium" in found:
+        newest = {re.sub(r"-v\d+$", "", name): name for name in found["Gymnasium"]}  # they come in order
+        found["Gymnasium"] = list(newest.values())
     return found
 
 

@@ -43,6 +43,7 @@ from .sources import refuse_changed_sources
 from .stopping import STOPPED, stop_signals
 from .threads import choose_threads
 from .trust import trust_words
+from .unresolved import command_again
 
 
 def run(request: Request) -> int:
@@ -65,8 +66,10 @@ def start(request: Request) -> int:
             config, notes = with_threads(config)
             work, made = build(config), made_with(config)
             driver, step = Driver(folder, config, work, made), None
+            again = command_again(config, request.branch_from, request.given, request.trust)
+            notes.append(f"repeat it with  {again}")
             try:
-                notes += begin(request, config, folder, made)
+                notes += begin(request, config, folder, made, again)
                 if request.branch_from is not None:
                     step = steps_of(folder)[-1]
                     notes += restore(folder, step, driver)

@@ -93,10 +93,12 @@ def _inside(kind: Any) -> tuple[Any, ...]:
 def spoken(flag: str, values: Sequence[str], hint: Any, published: Mapping[str, Method]) -> list[str]:
     """The values of one flag, by its name where it names something, else by its type."""
     read = {
-        "--env": environment,
+        "--env": subject,
         "--data": data_set,
         "--reinit": lambda text: method(text, published),
         "--regularize": lambda text: method(text, published),
+        "--baseline": lambda text: method(text, published),
+        "--reference": lambda text: method(text, published),
         "--reinit-when": trigger,
         "--device": str.lower,
         "--network": lambda text: as_known(text, [*NETWORKS, *SIZES, *_choices(hint)]),

@@ -8,7 +8,7 @@ so that `1e6`, `500k` and `no` mean the same in both.
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
+import yaml  # type: ignore[import-untyped,unused-ignore]  # types-PyYAML need not be there
 
 from .durable import Damaged, read_regular
 
