@@ -56,7 +56,7 @@ def as_understood(arguments: Sequence[str], ours: Mapping[str, Any]) -> list[str
             }
             found = dict(split(read(without(dict(split(shortest_words(config))), left_out))))
         else:
-            found = dict(split(read(words_of_file(path, OF_A_COMPARISON))))
+            found = words_of_file(path, read, OF_A_COMPARISON)
             refuse_code_of_a_file({name: found[name] for name in found.keys() - flags}, path, trusted(path, trust))
     return [*without(found, flags), *(word for name, values in flags.items() for word in (name, *values))]
 

@@ -146,7 +146,7 @@ def with_config_file(
         names = {name.removeprefix("--").replace("-", "_") for name in flags}
         return list(words), config_of_run(path, learner.config, names, trust)
     with faults_of(path):
-        theirs = dict(split(understood(words_of_file(path), known)))
+        theirs = words_of_file(path, lambda words: understood(words, known))
     return [*without(theirs, flags), *words], None
 
 

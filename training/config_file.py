@@ -1,10 +1,11 @@
 """--config FILE: settings from YAML, or from a run's own `config.json`; flags on the command line win over both."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import msgspec
 
+from .asked import HELP, split
 from .config import Config
 from .durable import Damaged
 from .files import read_json
@@ -44,13 +45,15 @@ def config_of_run(path: Path, kind: type[Config], given: Collection[str], trust:
     return unresolved(config)
 
 
-def words_of_file(path: Path, refused: Collection[str] = OF_THE_COMMAND) -> list[str]:
-    """The settings of a YAML file as words of a command line."""
+def words_of_file(
+    path: Path, understood: Callable[[list[str]], list[str]], refused: Collection[str] = OF_THE_COMMAND
+) -> dict[str, list[str]]:
+    """The settings of a YAML file as flags with their values, in our own spelling."""
     words: list[str] = []
     for name, value in read_yaml(path).items():
         given = flag(name)
-        if given in refused:
-            raise ValueError(f"{path}: {name!r} is given on the command line alone")
+        if given in HELP:
+            raise ValueError(f"{path}: {name!r} is no name of a setting")
         values = ["None"] if value is None else [value] if isinstance(value, str) else value
         if not name.replace("_", "").replace("-", "").isalnum() or name.startswith("-"):
             raise ValueError(f"{path}: {name!r} is no name of a setting")
@@ -58,7 +61,10 @@ def words_of_file(path: Path, refused: Collection[str] = OF_THE_COMMAND) -> list
             if each.startswith("--") or (each[:1] == "-" and each[1:2].isalpha()) or not each.isprintable():
                 raise ValueError(f"{path}: {name} cannot be {each[:80]!r}")
         words += [given, *values]
-    return words
+    found = dict(split(understood(words)))
+    if alone := sorted(found.keys() & {*refused}):
+        raise ValueError(f"{path}: {alone[0]} is given on the command line alone")
+    return found
 
 
 def without(words: Mapping[str, list[str]], given: Collection[str]) -> list[str]:

@@ -23,7 +23,7 @@ WIDTH, MARGIN = 110, 6
 TOPICS = {
     "What is learned from, and how long": (
         "preset config env data data_dir task first_share first_epochs epochs phases images phase_updates holdout "
-        "label_noise augment context steps seed"
+        "label_noise augment context batch_size steps seed"
     ),
     "Methods, and when they act": (
         "reinit reinit_every reinit_from reinit_at reinit_when reinit_cooldown regularize refresh_statistics"
@@ -61,7 +61,7 @@ def describe(learner: Learner, config: Config, where: Any) -> str:
     }
     parts = [f"{title}\n{textwrap.indent(lines, '  ')}" for title, lines in lists.items()]
     usage = f"usage: {learner.script} [--FLAG VALUE ...]    defaults in brackets"
-    return "\n\n".join((usage, learner.description, *_topics(config, where), *parts))
+    return "\n\n".join((usage, learner.description, *parts, *_topics(config, where)))
 
 
 def _topics(config: Config, where: Any) -> list[str]:

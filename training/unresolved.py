@@ -11,27 +11,17 @@ from .learners import LEARNERS, name_of
 from .settings import flag, names_with
 
 LAST = ("seed",)  # which a command always says
+METHODS = ("reinit", "regularize")  # which nothing else brings about, and which are parsed once
 
 
 def unresolved(config: Config) -> Config:
     """The settings without a schedule, an exploration, a length that the others bring about by themselves."""
-    usual = type(config)()  # type: ignore[call-arg]  # each of whose groups has defaults
-    values = usual.by_name()
-    free = [names_with(config.run, "schedule", "timing"), *[(name,) for name in _resolved_names(config)]]
-    for names in free:
-        shorter = config.altered(**{name: values[name] for name in names})
+    usual = type(config)().by_name()  # type: ignore[call-arg]  # each of whose groups has defaults
+    for names in (names_with(config.run, "schedule", "timing"), *((name,) for name in usual)):
+        shorter = config.altered(**{name: usual[name] for name in names if name not in METHODS})
         if shorter != config and _comes_to(shorter, config):
             config = shorter
     return config
-
-
-def _resolved_names(config: Config) -> list[str]:
-    """The settings that `resolved` may give a value to."""
-    usual = type(config)()  # type: ignore[call-arg]
-    with suppress(ValueError):
-        before, after = usual.by_name(), usual.resolved().by_name()
-        return [name for name in before if before[name] != after[name]]
-    return []
 
 
 def _comes_to(asked: Config, config: Config) -> bool:
@@ -55,13 +45,12 @@ def _differing(asked: Config, preset: Config) -> dict[str, Any]:
     """What has to be said besides the preset; nothing that follows from the rest."""
     usual, values = preset.by_name(), asked.by_name()
     said = {name: value for name, value in values.items() if value != usual[name]}
-    for name in list(said):
-        if name in LAST:
-            continue
-        shorter = {other: value for other, value in said.items() if other != name}
-        if _comes_to(preset.altered(**shorter), asked):
-            said = shorter
-    return said | {name: values[name] for name in LAST}
+    for name in [name for name in said if name not in (*METHODS, *LAST)]:
+        shorter = asked.altered(**{name: usual[name]})
+        if _comes_to(shorter, asked):
+            asked = shorter
+            del said[name]
+    return {name: value for name, value in said.items() if name not in LAST} | {name: values[name] for name in LAST}
 
 
 def _words(values: Mapping[str, Any]) -> list[str]:

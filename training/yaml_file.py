@@ -30,7 +30,11 @@ def read_yaml(path: Path) -> dict[str, Value]:
     except Damaged as error:
         raise ValueError(str(error)) from error
     try:
-        return _mapping(_events(text, path), path, groups=True)
+        events = _events(text, path)
+        found = _mapping(events, path, groups=True)
+        for _ in events:
+            pass  # whatever follows is looked at, too
+        return found
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = " ".join(str(getattr(error, "problem", None) or getattr(error, "reason", error)).split())
