@@ -48,7 +48,7 @@ from training.stopping import STOPPED
 HERE = "here"  # what --ray alone stands for
 MOST = 4096  # runs at once, and threads of a run
 EPILOGUE = """All other flags are those of train_sac.py, train_dqn.py, train_vision.py and train_language.py, whose
---help lists methods and environments or data, and reach every run:
+--help-all lists methods and environments or data, and reach every run:
 
   python compare.py --agent sac --env h1-walk --reinit none reset shrink-perturb fire --seeds 0-4 --branch-at 0.5
   python compare.py --agent dqn --env Asterix Breakout --reinit none redo:tau=0.1 fire+l2-init --seeds 0-9

@@ -1,4 +1,4 @@
-"""The names of environments: for lists, for --help, and to refuse a name that does not exist."""
+"""The names of environments: for lists, for --help-all, and to refuse a name that does not exist."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def spell(method: Method, presets: Presets | None = None) -> str:
 
 
 def describe_methods(presets: Presets | None = None) -> str:
-    """For --help: what each method does, its fields with default and meaning."""
+    """For --help-all: what each method does, its fields with default and meaning."""
     known, shared = _known(METHODS, _of_methods(presets)), fields(Reinitialization)
     lines = [line for name, method in known.items() for line in _lines(name, method, shared)]
     takers = [name for name, method in known.items() if isinstance(method, Reinitialization)]
@@ -89,7 +89,7 @@ def describe_methods(presets: Presets | None = None) -> str:
 
 
 def describe_regularizers(presets: Presets | None = None) -> str:
-    """For --help: what each regularizer does, its fields with default and meaning."""
+    """For --help-all: what each regularizer does, its fields with default and meaning."""
     known = _known(REGULARIZERS, _of_regularizers(presets))
     return "\n".join(line for name, method in known.items() for line in _lines(name, method))
 

@@ -74,7 +74,7 @@ def unknown_flag(name: str, known: Iterable[str], commands: Sequence[str] = ()) 
     far = difflib.get_close_matches(name, [*others, *answered], 1, 0.75)
     if far and (not near or _ratio(name, far[0]) > _ratio(name, near[0])):
         near = [others.get(far[0], far[0])]
-    return ValueError(f"unknown flag {name}; " + (f"did you mean {' or '.join(near)}?" if near else "see --help"))
+    return ValueError(f"unknown flag {name}; " + (f"did you mean {' or '.join(near)}?" if near else "see --help-all"))
 
 
 def _ratio(one: str, other: str) -> float:

@@ -153,8 +153,8 @@ OTHERS = (
           lambda value: f"--target-rate is the share that moves, 1 - polyak: --target-rate{_complement(value)}"),
     Other("--target-network-frequency --target-update-interval --target-update-freq --target-update "
           "--target-update-period --target-update-every", f"CleanRL, {BASELINES}, Dopamine", ("dqn",),
-          "it counts environment steps there; --target-every counts gradient updates, so times --replay-ratio and, "
-          "with --action-repeat, over it"),
+          "it counts environment steps there; --target-every counts gradient updates: steps x --replay-ratio / "
+          "--action-repeat"),
     Other("--target-network-frequency --target-update-interval --policy-frequency --policy-freq --policy-delay "
           "--actor-update-freq", f"CleanRL, {BASELINES}, TD3", ("sac",),
           "actor, critic and target move in every update; --target-rate says how far the target does"),

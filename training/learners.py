@@ -42,7 +42,7 @@ class Learner:
     config: type[Config]
     work: Callable[[Any], Work]  # from its config; raises ValueError, in one line, where its settings cannot be met
     presets: Mapping[str, Preset]  # the first is the one where none is named
-    description: str  # for --help
+    description: str  # for --help-all
 
 
 def agent_as_learner(name: str, kind: Kind) -> Learner:
