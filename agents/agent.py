@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, Literal, NamedTuple, Protocol, Self
 
 import gymnasium as gym
 import numpy as np
@@ -106,5 +106,6 @@ class Kind:
     build: Callable[[Surroundings, Any, np.random.SeedSequence, torch.device], Agent]  # the second: its settings
     published: Mapping[str, Method]  # what the publications do with this agent, by the method's name
     presets: Mapping[str, PresetValues]  # the first is the one where none is named
-    description: str  # for --help
+    description: str  # for --help-all
     frames: bool = False  # whether it learns from frames and stacks of them, as of Atari games, or from flat vectors
+    actions: Literal["any", "continuous", "countable"] = "any"  # those that it can choose from

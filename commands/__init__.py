@@ -12,20 +12,11 @@ from typing import NoReturn
 from fire_rl import __version__
 from fire_rl.place import IN_A_CHECKOUT, called
 
+from .front import show_page
+
 NEEDED = {  # what the extra `train` installs, by the names that Python imports
-    *(
-        "filelock",
-        "fsspec",
-        "gymnasium",
-        "jinja2",
-        "matplotlib",
-        "msgspec",
-        "mujoco",
-        "PIL",
-        "rich",
-        "robosuite_models",
-    ),
-    *("safetensors", "tensorboard", "tqdm", "tyro"),
+    *("filelock", "fsspec", "gymnasium", "jinja2", "matplotlib", "msgspec", "mujoco", "PIL", "rich"),
+    *("robosuite_models", "safetensors", "tensorboard", "tqdm", "tyro", "yaml"),
 }
 
 
@@ -81,7 +72,9 @@ def usage() -> str:
 
 def run(name: str, arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and end the process with its exit code."""
-    command = COMMANDS[name]
+    command, words = COMMANDS[name], list(sys.argv[1:] if arguments is None else arguments)
+    if {"-h", "--help"} & set(words):
+        show_page(name)
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # where people keep the method or environment that they name
     try:
@@ -91,7 +84,7 @@ def run(name: str, arguments: Sequence[str] | None = None) -> NoReturn:
     except ModuleNotFoundError as error:
         print(f"{called(name)}: {missing(error)}", file=sys.stderr)
         raise SystemExit(2) from None
-    run_body(partial(body, *command.first), called(name), sys.argv[1:] if arguments is None else arguments)
+    run_body(partial(body, *command.first), called(name), words)
 
 
 def missing(error: ModuleNotFoundError) -> str:

@@ -14,6 +14,7 @@ from fire_rl.envs.reference_scores import references
 from fire_rl.experiments.analysis.labels import read_labels
 from fire_rl.experiments.analysis.power import seeds_said
 from fire_rl.experiments.analysis.results import Options as ReportOptions
+from fire_rl.experiments.asked import as_understood
 from fire_rl.experiments.comparison import Machines, plan_as_script, report, run_comparison, show_plan
 from fire_rl.experiments.kept import MOST_RUNS, read_kept, value_text
 from fire_rl.experiments.published.files import read_published
@@ -22,8 +23,9 @@ from fire_rl.experiments.sweep.as_script import Format
 from fire_rl.experiments.sweep.axes import Flags, axes_among, with_periods
 from fire_rl.experiments.sweep.grid import Grid, Job, acts_at_events, check_length, plan
 from fire_rl.experiments.sweep.local import LocalPool, default_slots, usable_gpus
-from fire_rl.place import TRAINING, called, program, spoken
+from fire_rl.place import TRAINING, called, program, typed
 from fire_rl.remote import ray_pool, share_of_a_gpu, uploads_to
+from fire_rl.training.asked import HELP, split, unknown_flag
 from fire_rl.training.beginning import folder_name
 from fire_rl.training.command_line import (
     allowed_values,
@@ -32,18 +34,15 @@ from fire_rl.training.command_line import (
     flags_of,
     preset_named,
     read_flags,
-    split,
-    unknown_flag,
 )
 from fire_rl.training.files import claimed
 from fire_rl.training.learners import LEARNERS
-from fire_rl.training.settings import flag
 from fire_rl.training.stopping import STOPPED
 
 HERE = "here"  # what --ray alone stands for
 MOST = 4096  # runs at once, and threads of a run
 EPILOGUE = f"""All other flags are those of the training commands ({", ".join(map(called, TRAINING))}), whose
---help lists methods and environments or data, and reach every run:
+--help-all lists methods and environments or data, and reach every run:
 
   {program("compare")} --agent sac --env h1-walk --reinit none reset shrink-perturb fire --seeds 0-4 --branch-at 0.5
   {program("compare")} --agent dqn --env Asterix Breakout --reinit none redo:tau=0.1 fire+l2-init --seeds 0-9
@@ -117,7 +116,7 @@ class Options:
 def body(arguments: Sequence[str]) -> int:
     options, passed = read_options(arguments)
     shown = ReportOptions(options.baseline, options.reference, options.threshold)
-    command = spoken("compare", *arguments)
+    command = typed("compare", *arguments)
     published = read_published(options.against)
     show = partial(
         report, options=shown, command=command, labels=options.label, width=options.figure_width, published=published
@@ -173,13 +172,11 @@ def warn(text: str) -> None:
 
 def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
     """Our own flags, and those for the training script, which are checked with the runs they are for."""
-    arguments = each_once(labels_together(arguments))
     ours = flags_of(Options)
+    arguments = as_understood(each_once(labels_together(arguments)), ours)
     given = [(name, values or ([HERE] if name == "--ray" else [])) for name, values in split(arguments)]
-    if (name := next((" ".join(values) for name, values in given if name == "--agent"), "")) in LEARNERS:
-        subject = flag(LEARNERS[name].config.subject)
-        given = [("--env" if name == subject else name, values) for name, values in given]
-    own = [word for name, values in given if name in ours or name in ("-h", "--help") for word in (name, *values)]
+    asked = ["--help" for name, _ in given if name in HELP]
+    own = asked or [word for name, values in given if name in ours for word in (name, *values)]
     for name, values in given:
         if name in ours and not values and ours[name] is not bool:
             raise ValueError(f"{name} given without a value; allowed is {allowed_values(ours[name], '')}")
@@ -251,7 +248,7 @@ def make_grid(options: Options, passed: Flags) -> Grid:
         if name == "--seed":
             raise ValueError("--seed given; did you mean --seeds?")
         if name not in theirs:
-            raise unknown_flag(name, [*flags_of(Options), *theirs])
+            raise unknown_flag(name, [*flags_of(Options), *theirs], ("compare", options.agent))
     preset = next((" ".join(values) for name, values in passed if name == "--preset"), next(iter(presets)))
     names = options.env or (preset_named(preset, presets).config.run.env,)
     folder = options.dir or Path("runs") / folder_name("-".join(("compare", options.agent, *names)))

@@ -9,7 +9,7 @@ import numpy as np
 from fire_rl import envs
 from fire_rl.place import program
 from fire_rl.training import load_policy
-from fire_rl.training.command_line import read_flags
+from fire_rl.training.command_line import read_options
 from fire_rl.training.evaluate import Evaluation
 from fire_rl.training.policy import split_run
 from fire_rl.training.trust import trusted
@@ -42,7 +42,7 @@ def usage() -> str:
 
 def body(arguments: Sequence[str]) -> int:
     run = [arguments[0]] if arguments and not arguments[0].startswith("-") else []
-    options = read_flags(Options(), arguments[len(run) :], f"{program('evaluate')} RUN[@STEP]", f"{__doc__}\n{usage()}")
+    options = read_options(Options(), arguments[len(run) :], "evaluate", "RUN[@STEP]", f"{__doc__}\n{usage()}")
     if not run:
         raise ValueError(f"no run given: {program('evaluate')} RUN, or RUN@STEP")
     if not 1 <= options.episodes <= MOST_EPISODES or options.seed < 0:

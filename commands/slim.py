@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fire_rl.place import program
-from fire_rl.training.command_line import read_flags
+from fire_rl.training.command_line import read_options
 from fire_rl.training.files import FolderLock
 from fire_rl.training.folder import refuse_links, runs_below
 from fire_rl.training.slim import is_over, slim
@@ -23,7 +23,7 @@ class Options:
 
 def body(arguments: Sequence[str]) -> int:
     count = next((index for index, word in enumerate(arguments) if word.startswith("-")), len(arguments))
-    options = read_flags(Options(), arguments[count:], f"{program('slim')} RUN_OR_FOLDER...", __doc__)
+    options = read_options(Options(), arguments[count:], "slim", "RUN_OR_FOLDER...", __doc__ or "")
     if not count:
         raise ValueError(f"no run given: {program('slim')} RUN, or a folder with runs below it")
     total, failed = 0, False

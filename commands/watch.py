@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from fire_rl.place import program
-from fire_rl.training.command_line import read_flags
+from fire_rl.training.command_line import read_options
 from fire_rl.training.watching import watch
 
 # Indented, since --help joins lines that begin at the margin.
@@ -37,9 +37,8 @@ class Options:
 
 def body(arguments: Sequence[str]) -> int:
     subject = [arguments[0]] if arguments and not arguments[0].startswith("-") else []
-    options = read_flags(
-        Options(), arguments[len(subject) :], f"{program('watch')} RUN[@STEP]|ENVIRONMENT", f"{__doc__}\n{USAGE}"
-    )
+    words = arguments[len(subject) :]
+    options = read_options(Options(), words, "watch", "RUN[@STEP]|ENVIRONMENT", f"{__doc__}\n{USAGE}")
     if not subject:
         raise ValueError(f"nothing to watch given: {program('watch')} RUN, RUN@STEP or an environment such as h1-walk")
     watch(subject[0], options.seed, options.episodes, options.choose, options.steps, options.output, options.trust)

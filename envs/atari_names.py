@@ -32,13 +32,18 @@ def is_atari(name: str) -> bool:
     return name in games()
 
 
-def require_no_other_spelling(name: str) -> None:
-    """Refuses ids that name an Atari game and a way of preprocessing at once, with the name to use."""
-    known = {game.lower(): game for game in games()}
+def game_of(name: str) -> str | None:
+    """The game that a name means in ours or another spelling: Breakout for BreakoutNoFrameskip-v4 and ALE/Breakout."""
     match = GYMNASIUMS_SPELLING.fullmatch(name)
     bare = match["game"] if match else name.removeprefix("ALE/")
-    if (match or name.startswith("ALE/")) and bare.lower() in known:
-        game = known[bare.lower()]
+    known = {game.lower(): game for game in games()}
+    return known.get(bare.lower()) if match or name.startswith("ALE/") else name if name in games() else None
+
+
+def require_no_other_spelling(name: str) -> None:
+    """Refuses ids that name an Atari game and a way of preprocessing at once, with the name to use."""
+    game, bare = game_of(name), name.removeprefix("ALE/")
+    if game is not None and game != name:
         raise ValueError(f"environment {name!r} is called {game!r} here; flags such as --sticky-per choose its frames")
     if name.startswith("ALE/"):
         near = difflib.get_close_matches(bare, games(), n=3, cutoff=0.4) or ["Breakout"]

@@ -1,4 +1,4 @@
-"""The names of environments: for lists, for --help, and to refuse a name that does not exist."""
+"""The names of environments: for lists, for --help-all, and to refuse a name that does not exist."""
 
 from __future__ import annotations
 
@@ -36,19 +36,26 @@ def names() -> list[str]:
     return [*NATIVE, *others, *(name for name in gym.registry if not _has_another_name(name))]
 
 
-def describe_names() -> str:
-    """What kinds of names there are, a line each, for people."""
+def describe_names(actions: str = "any") -> str:
+    """What kinds of names there are, a line each, for people: with continuous actions, countable ones, or any."""
     tasks = textwrap.wrap(", ".join(TASKS), width=70)
+    continuous = (
+        "h1-TASK: HumanoidBench's fourteen tasks of the H1, native. TASK is",
+        *(f"  {line}" for line in tasks),
+        f"{SUITE}DOMAIN-TASK: the DeepMind Control suite, such as {SUITE}humanoid-walk",
+        f"{ORIGINAL}ID: the original package's robots and tasks, where it is installed,",
+        f"  such as {ORIGINAL}h1hand-walk-v0",
+    )
+    countable = (
+        "GAME: Atari games by their names in ale-py, such as Breakout or MsPacman",
+        f"{MINATAR}GAME-v1: MinAtar's games on a grid, such as {MINATAR}Breakout-v1",
+    )
+    example = "CartPole-v1" if actions == "countable" else "HalfCheetah-v5"
     return "\n".join(
         (
-            "h1-TASK: HumanoidBench's fourteen tasks of the H1, native. TASK is",
-            *(f"  {line}" for line in tasks),
-            f"{SUITE}DOMAIN-TASK: the DeepMind Control suite, such as {SUITE}humanoid-walk",
-            "GAME: Atari games by their names in ale-py, such as Breakout or MsPacman",
-            f"{MINATAR}GAME-v1: MinAtar's games on a grid, such as {MINATAR}Breakout-v1",
-            f"{ORIGINAL}ID: the original package's robots and tasks, where it is installed,",
-            f"  such as {ORIGINAL}h1hand-walk-v0",
-            "ID: whatever Gymnasium knows, such as HalfCheetah-v5; module:ID: what a module registers",
+            *(continuous if actions != "countable" else ()),
+            *(countable if actions != "continuous" else ()),
+            f"ID: whatever Gymnasium knows, such as {example}; module:ID: what a module registers",
         )
     )
 

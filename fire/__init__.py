@@ -30,7 +30,7 @@ from .record import Record, restore_structure
 from .regularizers import REGULARIZERS, L2Init, Parseval, Spectral, WeightDecay
 from .report import MatrixReport
 from .schedule import At, AtUpdates, Either, Every, Never, Position, Schedule
-from .spelling import describe_methods, describe_regularizers, parse_method, parse_regularizer, spell
+from .spelling import describe_method, describe_methods, describe_regularizers, parse_method, parse_regularizer, spell
 from .statistics import refresh_statistics_
 from .tracing import UnitsReport, declare_units
 from .trigger import MEASURES, Trigger, parse_trigger
@@ -87,6 +87,7 @@ __all__ = [
     "Weights",
     "declare_units",
     "describe_interventions",
+    "describe_method",
     "describe_methods",
     "describe_regularizers",
     "deviation_from_isometry",

@@ -5,6 +5,8 @@ Fields, their types and their defaults are read from the method's dataclass.
 """
 
 import importlib
+import inspect
+import sys
 from collections.abc import Mapping
 from dataclasses import Field, fields
 from types import NoneType
@@ -76,7 +78,7 @@ def spell(method: Method, presets: Presets | None = None) -> str:
 
 
 def describe_methods(presets: Presets | None = None) -> str:
-    """For --help: what each method does, its fields with default and meaning."""
+    """For --help-all: what each method does, its fields with default and meaning."""
     known, shared = _known(METHODS, _of_methods(presets)), fields(Reinitialization)
     lines = [line for name, method in known.items() for line in _lines(name, method, shared)]
     takers = [name for name, method in known.items() if isinstance(method, Reinitialization)]
@@ -87,9 +89,25 @@ def describe_methods(presets: Presets | None = None) -> str:
 
 
 def describe_regularizers(presets: Presets | None = None) -> str:
-    """For --help: what each regularizer does, its fields with default and meaning."""
+    """For --help-all: what each regularizer does, its fields with default and meaning."""
     known = _known(REGULARIZERS, _of_regularizers(presets))
     return "\n".join(line for name, method in known.items() for line in _lines(name, method))
+
+
+def describe_method(name: str, presets: Presets | None = None) -> str:
+    """One method or regularizer: what its module says (equation, source), how it is written, its fields."""
+    method = _known({**METHODS, **REGULARIZERS}, presets)[name]
+    source = (inspect.getdoc(sys.modules[type(method).__module__]) or "").strip()
+    about = (inspect.getdoc(type(method)) or "").strip()
+    written = [field.name for field in fields(method)][:2]
+    values = ",".join(f"{field.name}={_text(getattr(method, field.name), field)}" for field in fields(method)[:2])
+    flag = "--regularize" if name in REGULARIZERS else "--reinit"
+    example = f"{flag} {name}" + (f", or with fields {flag} {name}:{values}" if written else "")
+    lines = [name, "", source, "", *([about, ""] if about not in source else []), f"Written {example}"]
+    if spell(method) != name:
+        lines.append(f"Here it is {spell(method)}, as published with this learner.")
+    return "\n".join([*lines, *(["", "Fields, with their values here"] if written else []),
+                      *(_describe(method, field) for field in fields(method))])  # fmt: skip
 
 
 def _of_methods(presets: Presets | None) -> Presets:

@@ -24,7 +24,7 @@ def called(command: str) -> str:
     return script(command) if IN_A_CHECKOUT else f"fire-rl {command}"
 
 
-def spoken(command: str, *words: object) -> str:
+def typed(command: str, *words: object) -> str:
     """A command line that the user can copy."""
     return f"{program(command)} {shlex.join(map(str, words))}".rstrip()
 

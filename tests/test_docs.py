@@ -65,11 +65,14 @@ def test_links_to_files_lead_somewhere(page: str):
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_of_the_docs_name_flags_that_exist(page: str):
     from fire_rl.place import script
+    from fire_rl.training.asked import HELP
     from fire_rl.training.command_line import command_line, flags_of
+    from fire_rl.training.known_flags import SAME
     from fire_rl.training.learners import LEARNERS
 
-    for learner in LEARNERS.values():
-        known = {*flags_of(command_line(learner.config)), "--help"}
+    for agent, learner in LEARNERS.items():
+        elsewhere = {name for same in SAME if agent in same.commands for name in same.names.split()}
+        known = {*flags_of(command_line(learner.config)), *HELP, *elsewhere}
         for line in (ROOT / page).read_text().splitlines():
             for flag in re.findall(r"(--[a-z][a-z-]*)", line.partition(f"python {script(learner.command)}")[2]):
                 assert flag in known, f"{page}: {flag}"
@@ -81,7 +84,7 @@ def test_comparisons_of_the_docs_can_be_planned(page: str):
     from fire_rl.experiments.sweep.grid import plan
 
     text = (ROOT / page).read_text().replace("\\\n", " ")
-    for command in re.findall(r"python compare\.py (--(?!help)[^#`&\n]+)", text):
+    for command in re.findall(r"python compare\.py (--(?!help|list)[^#`&\n]+)", text):
         words = shlex.split(command)
         options, passed = compare.read_options(words)
         if not options.report_only:

@@ -237,7 +237,7 @@ def test_a_mistake_is_one_line_and_creates_nothing(arguments: list[str], complai
 
 def test_help_lists_every_method_regularizer_and_measure(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
-        train_sac(["--help"])
+        train_sac(["--help-all"])
     text = capsys.readouterr().out
     for name in (*METHODS, *REGULARIZERS, "dormant", "effective_rank"):
         assert f"  {name}: " in text

@@ -159,6 +159,6 @@ def test_help_is_built_only_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatc
     assert built == []
     said = io.StringIO()
     with contextlib.redirect_stdout(said), pytest.raises(SystemExit):
-        read_command_line(["--help"], LEARNERS["sac"])
+        read_command_line(["--help-all"], LEARNERS["sac"])
     assert len(built) == 1
     assert "what there is" in said.getvalue()

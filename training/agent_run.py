@@ -76,7 +76,7 @@ class AgentRun(Config):
         return None if score is None else f"{score:.3f} ({self.world.score_meaning})"
 
     def choices(self) -> Mapping[str, str]:
-        return {"Environments of --env": envs.describe_names()}
+        return {"Environments of --env": envs.describe_names(self.kind.actions)}
 
     def operations(self) -> float:
         environment = self.world.vector(1)  # whose spaces are known then

@@ -170,13 +170,14 @@ def check_vacant(folder: Path) -> None:
         raise ValueError(f"{folder} is not empty: continue it with --resume {quoted}, or choose another --run-dir")
 
 
-def begin(request: Request, config: Config, folder: Path, made_with: MadeWith) -> list[str]:
+def begin(request: Request, config: Config, folder: Path, made_with: MadeWith, again: str) -> list[str]:
     """Make a vacant folder a run; killed in between, it can be begun again. Gives back notes on a branch's trunk."""
     clear(folder)
     (folder / STARTING).touch()
     notes = [] if request.branch_from is None else start_branch(request.branch_from, folder, made_with)
     sources = keep_sources(config, folder)
-    write_json(folder / "config.json", describe(config, request.branch_from, made_with) | {"sources": sources})
+    described = describe(config, request.branch_from, made_with)
+    write_json(folder / "config.json", described | {"repeat": again, "sources": sources})
     (folder / STARTING).unlink()
     return notes
 

@@ -5,9 +5,9 @@ import difflib
 import io
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, make_dataclass
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, make_dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
@@ -15,12 +15,17 @@ import tyro
 
 from fire_rl.place import program
 
+from .asked import HELP, Command, split, understood, unknown_flag
 from .beginning import Request
 from .config import Config
-from .help import describe
-from .learners import Learner, Preset
+from .config_file import config_of_run, is_of_a_run, without, words_of_file
+from .help import describe, list_envs, list_methods, one_method
+from .learners import LEARNERS, Learner, Preset
+from .other_script import refuse_other_script
 from .output import guard_output
 from .settings import flag
+from .spoken import as_known
+from .trust import refuse_code, trusted
 
 MARKERS = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff)
 LONGEST_LINE = 3_000  # letters
@@ -35,13 +40,16 @@ class Where:
     """Values to start from, by name; listed above. Flags given besides win."""
     run_dir: Path | None = None
     """Folder of the new run; unset: runs/<env>-<method>-seed<N>-<time>."""
+    config: Path | None = None
+    """Settings from a file: YAML, or a run (its folder or config.json), whose settings are taken whole. Flags win; a
+    preset goes under YAML, and not with a run."""
     resume: Path | None = None
     """Continue the run in this folder exactly where its newest whole checkpoint is; --steps may be longer."""
     branch_from: str | None = None
     """RUN@STEP: start a new run from another's checkpoint; --reinit acts there, and then as a given schedule says."""
     trust: Path | None = None
-    """With --resume or --branch-from: the run whose config may name Python modules, a method or an environment of your
-    own, which are imported and so executed. Only for runs that you made, or whose code you have read."""
+    """With --resume, --branch-from or --config: the run or file that may name Python modules, methods or environments
+    of your own, which are imported and so executed. Only for what you made, or whose code you have read."""
     restart: bool = False
     """With --resume, where no checkpoint is left: train again from step 0 and delete the metrics so far."""
 
@@ -72,13 +80,17 @@ def printable(text: str) -> str:
 
 def read_command_line(arguments: Sequence[str], learner: Learner) -> Request:
     """The request behind a training script's command line; the first preset is the one where none is named."""
-    words = arguments = each_once(arguments)
-    name = ([*words[words.index("--preset") + 1 :], ""] if "--preset" in words else list(learner.presets))[0]
+    known = command_of(next(name for name, each in LEARNERS.items() if each is learner))
+    words = each_once(understood(arguments, known))
+    show_what_there_is(words, learner)
+    flags = dict(split(words))
+    words, base = with_config_file(words, flags, learner, known)
+    name = " ".join(dict(split(words)).get("--preset", (next(iter(learner.presets)),)))
     preset = preset_named(name, learner.presets)
-    default = command_line(type(preset.config))(Where(name), preset.config)
-    parsed = read_flags(default, arguments, program(learner.command), lambda: describe(learner, preset.config))
+    default = command_line(learner.config)(Where(name), base or preset.config)
+    parsed = read_flags(default, words, program(learner.command), "")
     where, config = parsed.where, parsed.config
-    given = {name.removeprefix("--").replace("-", "_") for name, _ in split(arguments)}
+    given = {name.removeprefix("--").replace("-", "_") for name, _ in split(words)}
     settings = config.by_name()
     if {"eval_episodes", "eval_steps"} <= given and settings["eval_steps"] is not None:
         print("warning: --eval-episodes does nothing beside --eval-steps: the episodes that end count", file=sys.stderr)
@@ -87,6 +99,11 @@ def read_command_line(arguments: Sequence[str], learner: Learner) -> Request:
     if "eval_episodes" in given and "eval_steps" not in given:
         config = config.altered(eval_steps=None)  # whatever the preset has
     if not where.resume and not where.branch_from:
+        refuse_other_script(learner, config)
+        if where.config:
+            typed = {name.removeprefix("--").replace("-", "_") for name in flags}
+            refuse_code(config, where.config, typed, trusted(where.config, where.trust))
+            where = replace(where, trust=None)  # which it was for
         config.check()
     else:
         config.run.check()
@@ -102,13 +119,73 @@ def read_command_line(arguments: Sequence[str], learner: Learner) -> Request:
     return Request(config, explicit, where.run_dir, where.resume, where.branch_from, where.trust, where.restart)
 
 
+@cache
+def command_of(name: str) -> Command:
+    """What a training script's flags are, by its learner, and which are another's."""
+    learner, elsewhere = LEARNERS[name], dict[str, tuple[str, ...]]()
+    hints = flags_of(command_line(learner.config))
+    for other in LEARNERS.values():
+        for given in flags_of(command_line(other.config)).keys() - hints.keys():
+            elsewhere[given] = (*elsewhere.get(given, ()), other.script)
+    published = next(iter(learner.presets.values())).config.published
+    return Command(name, hints, published, elsewhere)
+
+
+def with_config_file(
+    words: Sequence[str], flags: Mapping[str, Sequence[str]], learner: Learner, known: Command
+) -> tuple[list[str], Config | None]:
+    """The words with those of --config under them, or the settings of the run that it names."""
+    if "--config" not in flags:
+        return list(words), None
+    path = Path(" ".join(flags["--config"]))
+    for other in ("--resume", "--branch-from"):
+        if other in flags:
+            raise ValueError(f"--config {path} given with {other}: an earlier run's settings stay as they are")
+    if is_of_a_run(path):
+        if "--preset" in flags:
+            raise ValueError(f"--preset given with --config {path}: a run's own settings leave nothing to a preset")
+        trust = Path(" ".join(flags["--trust"])) if "--trust" in flags else None
+        names = {name.removeprefix("--").replace("-", "_") for name in flags}
+        return list(words), config_of_run(path, learner.config, names, trust)
+    with faults_of(path):
+        theirs = words_of_file(path, lambda words: understood(words, known))
+    return [*without(theirs, flags), *words], None
+
+
+@contextlib.contextmanager
+def faults_of(path: Path) -> Iterator[None]:
+    """What is wrong with the settings of a file is said with its name."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from error
+
+
+def show_what_there_is(words: Sequence[str], learner: Learner) -> None:
+    """Print what --help-all or a list asks for, and end there."""
+    flags = dict(split(words))
+    if not {*HELP} & flags.keys():
+        return
+    name = " ".join(flags.get("--preset", (next(iter(learner.presets)),)))
+    preset = preset_named(name, learner.presets)
+    if "--list-methods" in flags:
+        chosen = flags["--list-methods"]
+        print(one_method(preset.config, chosen) if chosen else list_methods(preset.config))
+    elif {"--list-envs", "--list-data"} & flags.keys():
+        print(list_envs(learner, preset.config))
+    else:
+        print(describe(learner, preset.config, Where(name)))
+    raise SystemExit(0)
+
+
 def preset_named(name: str, presets: Mapping[str, Preset]) -> Preset:
-    """The preset, or one line with those that there are."""
-    if name not in presets:
+    """The preset, in any case, or one line with those that there are."""
+    known = as_known(name, presets)
+    if known not in presets:
         near = difflib.get_close_matches(name, presets, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise ValueError(f"--preset {name!r} given; allowed is one of {', '.join(presets)}{hint}")
-    return presets[name]
+    return presets[known]
 
 
 def command_line(kind: type[Config]) -> type[Any]:
@@ -118,9 +195,14 @@ def command_line(kind: type[Config]) -> type[Any]:
     return made
 
 
-def read_flags(
-    default: Options, arguments: Sequence[str], program: str, description: str | Callable[[], str]
-) -> Options:
+def read_options(default: Options, arguments: Sequence[str], command: str, operands: str, description: str) -> Options:
+    """The flags of a command that has its own alone, as people type them; its operands come before them."""
+    words = understood(arguments, Command(command, flags_of(type(default)), {}, {}))
+    words = ["--help" if word == "--help-all" else word for word in words]
+    return read_flags(default, words, f"{program(command)} {operands}", description)
+
+
+def read_flags(default: Options, arguments: Sequence[str], program: str, description: str) -> Options:
     """Flags on top of a dataclass of defaults; unknown ones are refused by their nearest names, wrong values too."""
     known, arguments = flags_of(type(default)), each_once(arguments)
     flags = [
@@ -143,7 +225,7 @@ def read_flags(
         except SystemExit:
             given = " ".join(values)
             raise ValueError(f"{name} {given!r} given; allowed is {allowed_values(known[name], given)}") from None
-    return parse(args=words, prog=program, description=description if isinstance(description, str) else description())
+    return parse(args=words, prog=program, description=description)
 
 
 def each_once(arguments: Sequence[str]) -> list[str]:
@@ -157,32 +239,10 @@ def each_once(arguments: Sequence[str]) -> list[str]:
     return [word for name, values in last.items() for word in (name, *values)]
 
 
-def unknown_flag(name: str, known: Iterable[str]) -> ValueError:
-    """What to say of a flag that there is not."""
-    near = difflib.get_close_matches(name, list(known), 2)
-    return ValueError(f"unknown flag {name}; " + (f"did you mean {' or '.join(near)}?" if near else "see --help"))
-
-
 @contextlib.contextmanager
 def nothing_printed() -> Iterator[None]:
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         yield
-
-
-def split(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """Flags as they are spelled in --help, each with the values given to it."""
-    parts: list[tuple[str, list[str]]] = []
-    for word in arguments:
-        if word.startswith("--"):
-            name, equals, attached = word.partition("=")
-            parts.append((name.replace("_", "-"), [attached] if equals else []))
-        elif word == "-h":
-            parts.append((word, []))
-        elif parts:
-            parts[-1][1].append(word)
-        else:
-            raise ValueError(f"{word!r} given; flags begin with --, such as --env h1-walk (--help lists them)")
-    return parts
 
 
 def flags_of(kind: type) -> dict[str, Any]:

@@ -108,7 +108,7 @@ class Config:
         return None
 
     def choices(self) -> Mapping[str, str]:
-        """For --help: lists of what there is to choose from, by their titles."""
+        """For --help-all: lists of what there is to choose from, by their titles."""
         return {}
 
     def operations(self) -> float:

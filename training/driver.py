@@ -16,10 +16,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from fire_rl.fire import Position, spell
 
+from .bar import RunBar
 from .checkpoint import Checkpoint, Values, prune, write_checkpoint
 from .config import Config
 from .curve import draw_curve
@@ -77,7 +77,7 @@ class Driver:
         total = self.settings.steps
         self._clock = time.perf_counter() - self.progress.seconds
         self._logged = (time.perf_counter(), self.position)
-        with tqdm(
+        with RunBar(
             total=total, initial=self.work.steps, unit="step", unit_scale=True, dynamic_ncols=True,
             mininterval=0.5 if sys.stderr.isatty() else 30, smoothing=0.05, desc=self.title,
         ) as self.bar:  # fmt: skip
@@ -304,8 +304,7 @@ class Driver:
 
     def _show(self) -> None:
         last = self.progress.last_evaluation
-        evaluation = "" if last is None else f", last evaluation {self.metric.said(last)}"
-        self.bar.set_postfix_str(f"{self._update_rate:.1f} updates/s{evaluation}", refresh=False)
+        self.bar.tell(self._update_rate, None if last is None else self.metric.said(last))
 
     # State
 

@@ -1,24 +1,147 @@
-"""What --help says of presets, environments, methods and measures; built only when it is asked for."""
+"""What --help-all, --list-envs and --list-methods print; built only when it is asked for."""
 
+import ast
+import inspect
 import textwrap
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from fire_rl.fire import MEASURES, describe_methods, describe_regularizers
+from fire_rl.fire import MEASURES, METHODS, REGULARIZERS, describe_method, describe_methods, describe_regularizers
+from fire_rl.fire.nearest import nearest
 
 from .config import Config
 from .learners import Learner
+from .other_script import names_to_learn_from
+from .settings import flag
+from .spoken import OTHER_NAMES, as_known
+
+WIDTH, MARGIN = 110, 6
+TOPICS = {
+    "What is learned from, and how long": (
+        "preset config env data data_dir task first_share first_epochs epochs phases images phase_updates holdout "
+        "label_noise augment context batch_size steps seed"
+    ),
+    "Methods, and when they act": (
+        "reinit reinit_every reinit_from reinit_at reinit_when reinit_cooldown regularize refresh_statistics"
+    ),
+    "Environments and replay": "num_envs action_repeat replay_ratio replay_capacity learning_starts",
+    "The learner": "",  # the fields of the group `agent`
+    "Atari games": "",  # and of the group `atari`
+    "Evaluation": (
+        "eval_every eval_episodes eval_steps eval_sequences eval_at_once eval_training_images "
+        "evaluation_exploration video"
+    ),
+    "The folder, and what is written": (
+        "run_dir log_every measure_every measure_hessian checkpoint_every checkpoint_at keep_replay"
+    ),
+    "Going on, and branching": "resume branch_from trust restart",
+    "The machine": "device threads precision capture at_once",
+    "Others": "",
+}
+OF_GROUPS = {"agent": "The learner", "atari": "Atari games"}
+TYPES = {int: "N", float: "X", str: "TEXT", Path: "PATH", bool: "True|False"}
 
 
-def describe(learner: Learner, config: Config) -> str:
-    """Everything above the flags. Lists are indented, since tyro joins lines that begin at the margin."""
+def describe(learner: Learner, config: Config, where: Any) -> str:
+    """Everything: what there is to choose from, then every flag, by what it is about."""
     presets = "\n".join(f"{name}: {preset.meaning}" for name, preset in learner.presets.items())
     measures = "\n".join(f"{name}: {meaning}" for name, meaning in MEASURES.items())
-    regularizers = describe_regularizers(config.published)
     lists = {
         "Values of --preset; the first is the default": presets,
         **config.choices(),
         "Methods of --reinit, as METHOD or METHOD:field=value,...": describe_methods(config.published),
-        "Regularizers of --regularize, one or several, as NAME or NAME:field=value,...": regularizers,
+        "Regularizers of --regularize, one or several, as NAME or NAME:field=value,...": describe_regularizers(
+            config.published
+        ),
         "Measures, every --measure-every updates, of each network; for --reinit-when": measures,
     }
-    parts = (f"{title}\n{textwrap.indent(lines, '  ')}" for title, lines in lists.items())
-    return "\n\n".join((learner.description, *parts))
+    parts = [f"{title}\n{textwrap.indent(lines, '  ')}" for title, lines in lists.items()]
+    usage = f"usage: {learner.script} [--FLAG VALUE ...]    defaults in brackets"
+    return "\n\n".join((usage, learner.description, *parts, *_topics(config, where)))
+
+
+def _topics(config: Config, where: Any) -> list[str]:
+    """The flags, each in its topic."""
+    found: dict[str, list[str]] = {topic: [] for topic in TOPICS}
+    place = {name: topic for topic, names in TOPICS.items() for name in names.split()}
+    for name, group in [("where", where), *((each.name, getattr(config, each.name)) for each in fields(config))]:
+        for each in fields(group):
+            topic = place.get(each.name, OF_GROUPS.get(name, "Others"))
+            found[topic].append(_entry(type(group), each.name, getattr(group, each.name)))
+    return [f"{topic}\n" + "\n".join(entries) for topic, entries in found.items() if entries]
+
+
+def _entry(kind: type, name: str, value: Any) -> str:
+    """A flag: how it is written, its default, what it means."""
+    meaning = " ".join(meanings(kind).get(name, "").split())
+    shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+    default = "unset" if shown is None or shown == "" else f"{shown:,}" if type(shown) is int else str(shown)
+    head = f"  {flag(name)} {_how(get_type_hints(kind)[name])}  [{default}]"
+    return head + "\n" + textwrap.fill(meaning, WIDTH, initial_indent=" " * MARGIN, subsequent_indent=" " * MARGIN)
+
+
+def _how(hint: Any) -> str:
+    """A value as it is written: N, X, TEXT, one of several names."""
+    if get_origin(hint) is Literal:
+        return "|".join(map(str, get_args(hint)))
+    kinds = [kind for kind in (get_args(hint) or (hint,)) if kind not in (NoneType, Ellipsis)]
+    several = " ..." if get_origin(hint) is tuple else ""
+    return "|".join(_how(kind) if get_args(kind) else TYPES.get(kind, "VALUE") for kind in kinds) + several
+
+
+@cache
+def meanings(kind: type) -> dict[str, str]:
+    """What the source says below each field of a dataclass, its bases' among them."""
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        if not is_dataclass(base):
+            continue
+        body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
+        assert isinstance(body, ast.ClassDef)
+        for field, below in zip(body.body, body.body[1:], strict=False):
+            said = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else None
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(said, str):
+                found[field.target.id] = said
+    return found
+
+
+# Lists
+
+
+def list_envs(learner: Learner, config: Config) -> str:
+    """What there is to learn from: kinds of names, then the names themselves."""
+    names = [
+        f"{title}\n" + textwrap.fill(", ".join(found), 78, initial_indent="  ", subsequent_indent="  ",
+                                     break_on_hyphens=False, break_long_words=False)
+        for title, found in names_to_learn_from(config).items()
+    ]  # fmt: skip
+    subject = flag(config.subject)
+    head = f"What {learner.script} learns from, by {subject} NAME, in any case"
+    others = [] if names else [f"{title}\n{textwrap.indent(lines, '  ')}" for title, lines in config.choices().items()]
+    more = "And module:ID, a task of yours that importing the module registers; docs/environments.md has more."
+    return "\n\n".join((head, *names, *others, *([more] if names else [])))
+
+
+def list_methods(config: Config) -> str:
+    """A line for each method and regularizer."""
+    lines = []
+    for title, kinds in (("Methods of --reinit", METHODS), ("Regularizers of --regularize", REGULARIZERS)):
+        lines.append(title)
+        lines += [f"  {name:15} {(inspect.getdoc(kind) or '').splitlines()[0]}" for name, kind in kinds.items()]
+        lines.append("")
+    return "\n".join((*lines, "--list-methods NAME: its equation, source and fields. module:Class is one of yours."))
+
+
+def one_method(config: Config, words: Sequence[str]) -> str:
+    """What there is to know of a method, with the fields that it has for this learner."""
+    name, known = " ".join(words), {**METHODS, **REGULARIZERS}
+    name = as_known(name, known, OTHER_NAMES)
+    if name not in known:
+        raise ValueError(
+            f"--list-methods {name[:80]!r} given; known are {', '.join(known)}; nearest is {nearest(name, known)}"
+        )
+    return describe_method(name, config.published)

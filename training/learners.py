@@ -10,6 +10,7 @@ import msgspec
 from fire_rl.agents import KINDS, Kind
 from fire_rl.agents.limits import LONGEST_TEXT
 from fire_rl.envs import AtariSettings
+from fire_rl.place import called
 
 from . import language, vision
 from .agent_run import AgentRun
@@ -42,7 +43,12 @@ class Learner:
     config: type[Config]
     work: Callable[[Any], Work]  # from its config; raises ValueError, in one line, where its settings cannot be met
     presets: Mapping[str, Preset]  # the first is the one where none is named
-    description: str  # for --help
+    description: str  # for --help-all
+
+    @property
+    def script(self) -> str:
+        """The command as its messages call it."""
+        return called(self.command)
 
 
 def agent_as_learner(name: str, kind: Kind) -> Learner:

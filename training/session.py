@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from fire_rl.place import spoken
+from fire_rl.place import typed
 
 from .beginning import (
     STARTING,
@@ -45,6 +45,7 @@ from .sources import refuse_changed_sources
 from .stopping import STOPPED, stop_signals
 from .threads import choose_threads
 from .trust import trust_words
+from .unresolved import command_again
 
 
 def run(request: Request) -> int:
@@ -67,8 +68,10 @@ def start(request: Request) -> int:
             config, notes = with_threads(config)
             work, made = build(config), made_with(config)
             driver, step = Driver(folder, config, work, made), None
+            again = command_again(config, request.branch_from, request.given, request.trust)
+            notes.append(f"repeat it with  {again}")
             try:
-                notes += begin(request, config, folder, made)
+                notes += begin(request, config, folder, made, again)
                 if request.branch_from is not None:
                     step = steps_of(folder)[-1]
                     notes += restore(folder, step, driver)
@@ -196,7 +199,7 @@ def divergence_line(error: Diverged, config: Config, driver: Driver) -> str:
 
 def command(config: Config, *words: object, trust: Path) -> str:
     """A command line of this run's script, as one would type it."""
-    return spoken(command_of(config), *words, *trust_words(config, trust))
+    return typed(command_of(config), *words, *trust_words(config, trust))
 
 
 def restore_newest(
@@ -312,8 +315,8 @@ def say_where_things_are(folder: Path, config: Config) -> None:
     trust = trust_words(config, folder)
     suggested = []
     if config.acts:
-        suggested.append(("evaluate", spoken("evaluate", folder, "--episodes", 100, *trust)))
-        suggested.append(("watch", spoken("watch", folder, *trust)))
+        suggested.append(("evaluate", typed("evaluate", folder, "--episodes", 100, *trust)))
+        suggested.append(("watch", typed("watch", folder, *trust)))
     if config.run.keep_replay:
         if (longer := min(2 * config.run.steps, config.run.longest or 2 * config.run.steps)) > config.run.steps:
             suggested.append(("go on", command(config, "--resume", folder, "--steps", longer, trust=folder)))

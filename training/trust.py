@@ -1,7 +1,8 @@
 """Code that a run's files name is imported only if the command line names it too, or says --trust RUN."""
 
+import re
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from fire_rl.envs.original import PREFIX as ORIGINAL
@@ -21,6 +22,19 @@ def code_named(config: Config) -> dict[str, tuple[str, ...]]:
         "regularize": tuple(text for text in run.regularize if _is_code(text, REGULARIZERS)),
     }
     return {name: texts for name, texts in named.items() if texts}
+
+
+def refuse_code_of_a_file(words: Mapping[str, Sequence[str]], path: Path, trusted: bool) -> None:
+    """The same of the flags that a file holds, as comparisons spell methods too."""
+    for name in ("--env", "--reinit", "--regularize") if not trusted else ():
+        for text in words.get(name, ()):
+            parts = re.split(r"\+(?=[a-zA-Z_])", text.partition("@")[0]) if name != "--env" else [text]
+            built_in = (*METHODS, *REGULARIZERS) if name != "--env" else (SUITE.rstrip(":"), ORIGINAL.rstrip(":"))
+            if any(_is_code(part, built_in) for part in parts):
+                raise ValueError(
+                    f"{path} names code of somebody's own, {name} {text[:200]}, which is not imported on a file's "
+                    f"word: where you trust it, add --trust {shlex.quote(str(path))}"
+                )
 
 
 def _is_code(text: str, built_in: Collection[str]) -> bool:

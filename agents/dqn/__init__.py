@@ -103,6 +103,6 @@ def _spaces(surroundings: Surroundings) -> tuple[spaces.Box, spaces.Discrete]:
     return observation, action
 
 
-KIND = Kind(DQNSettings, _spaces, build, PUBLISHED_METHODS, PRESETS, DESCRIPTION, frames=True)
+KIND = Kind(DQNSettings, _spaces, build, PUBLISHED_METHODS, PRESETS, DESCRIPTION, frames=True, actions="countable")
 
 __all__ = ["DQN", "KIND", "PUBLISHED_METHODS", "DQNSettings"]

@@ -53,6 +53,6 @@ def _sizes(surroundings: Surroundings) -> tuple[int, int]:
     return observation.shape[0], action.shape[0]
 
 
-KIND = Kind(SACSettings, _sizes, build, PUBLISHED_METHODS, PRESETS, DESCRIPTION)
+KIND = Kind(SACSettings, _sizes, build, PUBLISHED_METHODS, PRESETS, DESCRIPTION, actions="continuous")
 
 __all__ = ["KIND", "PUBLISHED_METHODS", "SAC", "SACSettings"]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from fire_rl.place import launch, spoken
+from fire_rl.place import launch, typed
 
 from .grid import Job
 
@@ -92,7 +92,7 @@ def script_of(
     numbers = {job.folder: number for number, job in enumerate(jobs)}
     report = shlex.join([*launch("compare"), "--report-only", str(folder), "--dir", str(folder)])
     values: dict[str, object] = {
-        "title": spoken("compare", *arguments).replace("\n", " "),
+        "title": typed("compare", *arguments).replace("\n", " "),
         "count": len(jobs),
         "here": shlex.quote(str(Path.cwd())),
         "folder": shlex.quote(str(folder)),

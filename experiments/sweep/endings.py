@@ -2,7 +2,7 @@
 
 import sys
 
-from fire_rl.place import spoken
+from fire_rl.place import typed
 from fire_rl.training.checkpoint import steps_of
 from fire_rl.training.divergence import OF_THE_ENVIRONMENT
 
@@ -54,7 +54,7 @@ def _say_divergences(sweep: Sweep) -> None:
         elif steps := steps_of(job.folder):  # all of them good: none is written of what has diverged
             words = ["--branch-from", f"{job.folder}@{steps[-1]}", "--reinit", "fire"]
             words += ["--trust", str(job.folder)] if OWN_CODE & set(job.resumed_with) else []
-            print(f"    from its last good checkpoint: {spoken(job.agent, *words)}")
+            print(f"    from its last good checkpoint: {typed(job.agent, *words)}")
     if any(job.folder in sweep.diverged and job.method != TRUNK for job in sweep.jobs):
         print(
             "\na run that diverged is a result, counted with the return of a policy that fails; it is not begun again."

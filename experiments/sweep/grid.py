@@ -16,7 +16,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-from fire_rl.place import spoken
+from fire_rl.place import typed
 from fire_rl.training.command_line import read_command_line
 from fire_rl.training.config import Config
 from fire_rl.training.learners import LEARNERS
@@ -66,7 +66,7 @@ class Job:
     @property
     def command(self) -> str:
         """What one would type."""
-        return spoken(self.agent, *self.arguments)
+        return typed(self.agent, *self.arguments)
 
 
 def kind_of(env: str, place: Mapping[str, str]) -> str:

@@ -1,0 +1,65 @@
+"""The command line of compare.py as people type it: its own flags and those of its agent's training script."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fire_rl.training.asked import HELP, Command, split, understood
+from fire_rl.training.command_line import command_of, each_once, faults_of, show_what_there_is
+from fire_rl.training.config_file import OF_A_COMPARISON, config_of_run, is_of_a_run, without, words_of_file
+from fire_rl.training.known_flags import same_as
+from fire_rl.training.learners import LEARNERS
+from fire_rl.training.settings import flag, names_with
+from fire_rl.training.spoken import as_known
+from fire_rl.training.trust import refuse_code_of_a_file, trusted
+from fire_rl.training.unresolved import shortest_words
+
+from .sweep.grid import GIVEN_BY_THE_GRID
+
+USUAL = "sac"  # the agent where none is named
+
+
+def as_understood(arguments: Sequence[str], ours: Mapping[str, Any]) -> list[str]:
+    """The words with our names and values, those of --config among them; what lists are asked for is shown.
+
+    `ours` are the flags of comparisons alone, with their types.
+    """
+    agent = USUAL
+    for name, values in split(arguments):
+        same = same_as(name, "compare")
+        if "--agent" in (name, same.ours if same else ""):
+            agent = as_known(" ".join(values), LEARNERS)
+    learner = LEARNERS.get(agent, LEARNERS[USUAL])  # what there is not is refused below
+    theirs = command_of(agent if agent in LEARNERS else USUAL)
+    hints = {**theirs.hints, **ours}
+    command = Command("compare", hints, theirs.published, theirs.elsewhere, (theirs.name,))
+    subject = flag(learner.config.subject)
+
+    def read(words: Sequence[str]) -> list[str]:
+        said = [("--env" if name == subject else name, values) for name, values in split(words)]
+        return understood([word for name, values in said for word in (name, *values)], command)
+
+    words = each_once(read(arguments))
+    flags = dict(split(words))
+    if {*HELP} - {"-h", "--help", "--help-all"} & flags.keys():
+        show_what_there_is(words, learner)
+    if "--config" not in flags:
+        return words
+    path = Path(" ".join(flags.pop("--config")))
+    trust = Path(" ".join(flags.pop("--trust"))) if "--trust" in flags else None
+    with faults_of(path):
+        if is_of_a_run(path):
+            config = config_of_run(path, learner.config, {*map(setting_named, flags)}, trust)
+            left_out = {*map(flag, names_with(config.run, "own")), *map(flag, GIVEN_BY_THE_GRID)} - {
+                subject,
+                "--reinit",
+            }
+            found = dict(split(read(without(dict(split(shortest_words(config))), left_out))))
+        else:
+            found = words_of_file(path, read, OF_A_COMPARISON)
+            refuse_code_of_a_file({name: found[name] for name in found.keys() - flags}, path, trusted(path, trust))
+    return [*without(found, flags), *(word for name, values in flags.items() for word in (name, *values))]
+
+
+def setting_named(name: str) -> str:
+    return name.removeprefix("--").replace("-", "_")

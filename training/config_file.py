@@ -1,0 +1,72 @@
+"""--config FILE: settings from YAML, or from a run's own `config.json`; flags on the command line win over both."""
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+import msgspec
+
+from .asked import HELP, split
+from .config import Config
+from .durable import Damaged
+from .files import read_json
+from .learners import CONFIG_BYTES, LEARNERS, config_from_json, name_of, read_config
+from .settings import flag
+from .trust import code_named, refuse_code, trusted
+from .unresolved import unresolved
+from .yaml_file import read_yaml
+
+OF_THE_COMMAND = ("--config", "--resume", "--branch-from", "--run-dir", "--trust", "--restart")
+OF_A_COMPARISON = ("--config", "--dir", "--ray", "--upload", "--retry", "--dry-run", "--report-only", "--against")
+
+
+def is_of_a_run(path: Path) -> bool:
+    """Whether a file or folder is a run, or the `config.json` of one, and not settings in YAML."""
+    if path.is_dir():
+        return True
+    if path.suffix != ".json":
+        return False
+    try:
+        return "algorithm" in read_json(path, at_most=CONFIG_BYTES)
+    except Damaged:
+        return False  # it may be YAML, which says what is wrong with it
+
+
+def config_of_run(path: Path, kind: type[Config], given: Collection[str], trust: Path | None) -> Config:
+    """The settings that a run was asked for: what follows from the run's length is left to follow from it again."""
+    try:
+        config = read_config(path) if path.is_dir() else config_from_json(read_json(path, at_most=CONFIG_BYTES))
+    except (Damaged, msgspec.ValidationError) as error:
+        raise ValueError(str(error)) from error
+    if not isinstance(config, kind):
+        raise ValueError(f"--config {path} given; that is a run of {LEARNERS[name_of(config)].script}")
+    usual = type(config)().by_name()  # type: ignore[call-arg]  # each of whose groups has defaults
+    config = config.altered(**{name: usual[name] for name in code_named(config).keys() & {*given}})  # not looked at
+    refuse_code(config, path, (), trusted(path, trust))
+    return unresolved(config)
+
+
+def words_of_file(
+    path: Path, understood: Callable[[list[str]], list[str]], refused: Collection[str] = OF_THE_COMMAND
+) -> dict[str, list[str]]:
+    """The settings of a YAML file as flags with their values, in our own spelling."""
+    words: list[str] = []
+    for name, value in read_yaml(path).items():
+        given = flag(name)
+        if given in HELP:
+            raise ValueError(f"{path}: {name!r} is no name of a setting")
+        values = ["None"] if value is None else [value] if isinstance(value, str) else value
+        if not name.replace("_", "").replace("-", "").isalnum() or name.startswith("-"):
+            raise ValueError(f"{path}: {name!r} is no name of a setting")
+        for each in values:
+            if each.startswith("--") or (each[:1] == "-" and each[1:2].isalpha()) or not each.isprintable():
+                raise ValueError(f"{path}: {name} cannot be {each[:80]!r}")
+        words += [given, *values]
+    found = dict(split(understood(words)))
+    if alone := sorted(found.keys() & {*refused}):
+        raise ValueError(f"{path}: {alone[0]} is given on the command line alone")
+    return found
+
+
+def without(words: Mapping[str, list[str]], given: Collection[str]) -> list[str]:
+    """The words of flags that are not given besides."""
+    return [word for name, values in words.items() if name not in given for word in (name, *values)]

@@ -1,0 +1,265 @@
+"""Flags as other programs call them: what each is called here, or why it has no one counterpart.
+
+`SAME` are those that mean exactly what a flag of ours means, in the same unit. All others are answered in one line,
+which names the flags to use: a number that would silently mean something else is worse than a refusal.
+"""
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from fire_rl.place import called
+
+RL, PHASED = ("sac", "dqn"), ("vision", "language")
+TRAINED = (*RL, *PHASED)
+BASELINES, ZOO = "Stable-Baselines3", "RL Baselines3 Zoo"
+
+
+class Same(NamedTuple):
+    """Other names of one of our flags."""
+
+    ours: str
+    names: str  # with spaces between them
+    origin: str
+    commands: tuple[str, ...]  # those that it is said to
+    zero: str = ""  # why 0 means something else there; empty: it does not
+
+
+class Other(NamedTuple):
+    """Names that have no counterpart, or several, or one in another unit; what to say of a value given to them."""
+
+    names: str
+    origin: str
+    commands: tuple[str, ...]
+    answer: str | Callable[[str], str]
+
+
+SAME = (
+    Same("--steps", "--total-timesteps --timesteps --n-timesteps --num-timesteps --max-timesteps --total-steps "
+         "--num-steps --max-steps --total-env-steps --num-env-steps -n", f"CleanRL, {BASELINES}, {ZOO}, TD3", RL),
+    Same("--steps", "--max-iters --total-updates --num-updates --max-steps", "nanoGPT, Hugging Face", PHASED),
+    Same("--env", "--env-id --env-name --environment --gym-id --task --task-name", "CleanRL, TD3, SimBa", RL),
+    Same("--env", "--game --rom", "Rainbow", ("dqn",)),
+    Same("--data", "--dataset --dataset-name --env --data-set", "nanoGPT, torchvision", PHASED),
+    Same("--data-dir", "--data-path --data-root --data-folder", "torchvision", PHASED),
+    Same("--num-envs", "--n-envs --n-env --num-env --num-train-envs --nenvs", f"{BASELINES}, SimBa", RL),
+    Same("--learning-rate", "--lr --learning-rate-init", f"torchvision, nanoGPT, {BASELINES}", TRAINED),
+    Same("--batch-size", "--batch --bs --minibatch-size --sample-batch-size -b", "torchvision, Dopamine", TRAINED),
+    Same("--gamma", "--discount --discount-factor", "TD3, DrQ-v2", RL),
+    Same("--target-rate", "--tau --target-tau --critic-target-tau --soft-update-tau", "CleanRL, SimBa, DrQ-v2",
+         ("sac",)),
+    Same("--replay-capacity", "--buffer-size --buffer-capacity --buffer-max-length --replay-size --memory-size "
+         "--memory-capacity --replay-buffer-size --replay-buffer-capacity",
+         f"CleanRL, {BASELINES}, SimBa, Spinning Up, Rainbow", RL),
+    Same("--replay-ratio", "--utd --utd-ratio --update-to-data-ratio --updates-per-step "
+         "--updates-per-interaction-step", "REDQ, SimBa", RL),
+    Same("--learning-starts", "--start-timesteps --min-replay-history --learn-start", "TD3, Dopamine, Rainbow", RL),
+    Same("--initial-exploration", "--start-e --exploration-initial-eps --epsilon-start --eps-start",
+         f"CleanRL, {BASELINES}", ("dqn",)),
+    Same("--final-exploration", "--end-e --exploration-final-eps --epsilon-end --eps-end --epsilon-train",
+         f"CleanRL, {BASELINES}, Dopamine", ("dqn",)),
+    Same("--evaluation-exploration", "--epsilon-eval --eval-epsilon", "Dopamine", ("dqn",)),
+    Same("--n-steps", "--n-step --nstep --multi-step --update-horizon", "Rainbow, DrQ-v2, Dopamine", ("dqn",)),
+    Same("--double", "--double-q --double-dqn", "OpenAI Baselines", ("dqn",)),
+    Same("--hidden-width", "--hidden-size --hidden-dim", "Rainbow", ("dqn",)),
+    Same("--critic-width", "--critic-hidden-dim", "SimBa", ("sac",)),
+    Same("--critic-blocks", "--critic-num-blocks", "SimBa", ("sac",)),
+    Same("--actor-width", "--actor-hidden-dim", "SimBa", ("sac",)),
+    Same("--actor-blocks", "--actor-num-blocks", "SimBa", ("sac",)),
+    Same("--critics", "--n-critics --num-critics --num-qs", f"{BASELINES}, REDQ", ("sac",)),
+    Same("--initial-temperature", "--init-temperature --temp-initial-value --init-alpha", "DrQ, SimBa", ("sac",)),
+    Same("--target-entropy-scale", "--temp-target-entropy-coef", "SimBa", ("sac",)),
+    Same("--epsilon", "--adam-eps --adam-epsilon --eps", "Rainbow", ("sac",)),
+    Same("--adam-epsilon", "--adam-eps", "Rainbow", ("dqn", *PHASED)),
+    Same("--weight-decay", "--wd", "torchvision", ("sac", "language")),
+    Same("--largest-norm", "--max-grad-norm --grad-clip --clip-grad-norm --grad-clip-norm --gradient-clip-val",
+         "torchvision, nanoGPT, Hugging Face", PHASED, "0 means no limit there, which is --largest-norm None here"),
+    Same("--stack", "--frame-stack --stack-size --history-length --num-stack", "Gymnasium, Dopamine, Rainbow",
+         ("dqn",)),
+    Same("--frame-skip", "--frameskip", "ALE", ("dqn",)),
+    Same("--sticky", "--repeat-action-probability --sticky-action-prob", "ALE", ("dqn",)),
+    Same("--noop-max", "--max-noops --noops", "Gymnasium", ("dqn",)),
+    Same("--terminal-on-life-loss", "--terminal-on-loss-of-life --terminal-on-life-lost --episodic-life",
+         f"Dopamine, {BASELINES}", ("dqn",)),
+    Same("--full-actions", "--full-action-space", "ALE", ("dqn",)),
+    Same("--clip-rewards", "--clip-reward --reward-clip --reward-clipping", f"{BASELINES}, Rainbow", ("dqn",)),
+    Same("--eval-every", "--eval-freq --evaluation-interval --eval-frequency", f"{ZOO}, TD3, Rainbow", RL),
+    Same("--eval-every", "--eval-interval --eval-freq --eval-steps", "nanoGPT, Hugging Face", PHASED),
+    Same("--log-every", "--log-interval --logging-steps", "nanoGPT, Hugging Face", PHASED),
+    Same("--eval-episodes", "--n-eval-episodes --num-eval-episodes --evaluation-episodes",
+         f"{BASELINES}, DrQ-v2, Rainbow", RL),
+    Same("--checkpoint-every", "--save-freq --checkpoint-freq --checkpoint-interval --save-interval --save-every "
+         "--save-steps", f"{ZOO}, Rainbow, Hugging Face", TRAINED),
+    Same("--network", "--model --arch --model-name -a", "torchvision", PHASED),
+    Same("--optimizer", "--opt --optim", "torchvision", ("vision",)),
+    Same("--epochs", "--n-epochs --num-epochs --epochs-per-task", "torchvision", ("vision",)),
+    Same("--phases", "--num-phases --num-tasks --n-tasks --nb-tasks", "Avalanche, continual learning", ("vision",)),
+    Same("--holdout", "--val-split --validation-split", "Keras", ("vision",)),
+    Same("--context", "--block-size --context-length --seq-len --sequence-length", "nanoGPT", ("language",)),
+    Same("--precision", "--dtype", "nanoGPT", PHASED),
+    Same("--reinit", "--method", "this project's own word", TRAINED),
+    Same("--reinit-at", "--reset-at --reset-steps", "SR-SAC", RL),
+    Same("--regularize", "--regularizer --regularizers --regularization", "this project's own word", TRAINED),
+    Same("--run-dir", "--out-dir --output-dir --output --out --save-dir --model-dir", "nanoGPT, torchvision", TRAINED),
+    Same("--threads", "--num-threads --torch-threads", "CleanRL", (*TRAINED, "compare")),
+    Same("--agent", "--algo --algorithm", ZOO, ("compare",)),
+    Same("--env", "--envs --env-ids --env-id --envs-id --environments --game --games --dataset --data", "CleanRL",
+         ("compare",)),
+    Same("--reinit", "--methods --method", "this project's own word", ("compare",)),
+    Same("--jobs", "--workers --num-workers --n-jobs --num-jobs -j", "CleanRL, scikit-learn, make", ("compare",)),
+    Same("--dir", "--out-dir --output-dir --run-dir --output --out --save-dir", "nanoGPT, torchvision", ("compare",)),
+    Same("--episodes", "--n-eval-episodes --eval-episodes --num-episodes --n-episodes --num-eval-episodes",
+         BASELINES, ("evaluate", "watch")),
+    Same("--steps", "--n-timesteps --total-timesteps --num-steps -n", ZOO, ("evaluate", "watch")),
+    Same("--steps", "--video-length", ZOO, ("watch",)),
+    Same("--output", "--out --output-file --output-folder --video-path -o", ZOO, ("watch",)),
+)  # fmt: skip
+
+
+def _inverse(value: str) -> str:
+    """Of `--train-freq 4` it is `--replay-ratio 0.25`."""
+    try:
+        return f" {1 / float(value):g}" if float(value) > 0 else ""
+    except (ValueError, OverflowError):
+        return ""
+
+
+def _complement(value: str) -> str:
+    try:
+        return f" {1 - float(value):g}"
+    except ValueError:
+        return ""
+
+
+def _seeds(value: str) -> str:
+    count = int(value) if re.fullmatch("[1-9][0-9]{0,3}", value) else 5
+    return f" 0-{count - 1}"
+
+
+PER_DECISION = "--replay-ratio is the number of gradient updates per decision and environment"
+OTHERS = (
+    Other("--policy-lr --q-lr --actor-lr --critic-lr --qf-lr --pi-lr --alpha-lr --actor-learning-rate "
+          "--critic-learning-rate --temp-learning-rate --lr-actor --lr-critic", "CleanRL, SimBa, Spinning Up", ("sac",),
+          "actor, critic and temperature have one rate here: --learning-rate"),
+    Other("--lr-schedule --lr-scheduler --lr-step-size --lr-gamma --anneal-lr --lr-decay-iters --decay-lr "
+          "--lr-warmup-epochs --lr-warmup-method --warmup-iters --warmup-epochs --warmup-steps --warmup-ratio",
+          "torchvision, nanoGPT", PHASED,
+          "the learning rate rises in each phase for --warm-up, a share of the phase such as 0.1"),
+    Other("--lr-schedule --lr-scheduler --anneal-lr", "CleanRL", RL,
+          "the learning rate stays the same: --learning-rate"),
+    Other("--min-lr", "nanoGPT", ("language",),
+          "--least-share says it as a share of --learning-rate: 6e-5 of 6e-4 is --least-share 0.1"),
+    Other("--tau", "CleanRL", ("dqn",),
+          "the target is copied whole (tau 1) every --target-every gradient updates"),
+    Other("--polyak", "Spinning Up", ("sac",),
+          lambda value: f"--target-rate is the share that moves, 1 - polyak: --target-rate{_complement(value)}"),
+    Other("--target-network-frequency --target-update-interval --target-update-freq --target-update "
+          "--target-update-period --target-update-every", f"CleanRL, {BASELINES}, Dopamine", ("dqn",),
+          "it counts environment steps there; --target-every counts gradient updates: steps x --replay-ratio / "
+          "--action-repeat"),
+    Other("--target-network-frequency --target-update-interval --policy-frequency --policy-freq --policy-delay "
+          "--actor-update-freq", f"CleanRL, {BASELINES}, TD3", ("sac",),
+          "actor, critic and target move in every update; --target-rate says how far the target does"),
+    Other("--train-freq --train-frequency --update-every --update-frequency --replay-frequency --update-period",
+          f"CleanRL, {BASELINES}, Spinning Up", RL,
+          lambda value: f"{PER_DECISION}: one update in {value or 'N'} decisions is --replay-ratio{_inverse(value)}"),
+    Other("--gradient-steps --num-updates --updates --grad-steps", BASELINES, RL,
+          lambda value: f"{PER_DECISION}: gradient steps / (train freq x environments); with train freq 1 and one "
+                        f"environment --replay-ratio {value}".rstrip()),
+    Other("--start-steps --update-after --warmup-steps --random-steps --num-seed-steps --num-seed-frames "
+          "--num-expl-steps", "Spinning Up, DrQ", RL,
+          "random actions and waiting for the first update end at once here: --learning-starts, in decisions"),
+    Other("--exploration-fraction", f"CleanRL, {BASELINES}", ("dqn",),
+          "--exploration-steps counts environment steps: the share times --steps; unset it is a tenth of them"),
+    Other("--eps-decay --epsilon-decay --epsilon-decay-period --exploration-decay", "Dopamine", ("dqn",),
+          "it falls in a line, from --initial-exploration to --final-exploration over --exploration-steps "
+          "environment steps"),
+    Other("--epsilon --eps --exploration", "several", ("dqn",),
+          "give --final-exploration (probability of a random action) or --adam-epsilon"),
+    Other("--alpha --ent-coef --entropy-coef --autotune --automatic-entropy-tuning --learn-alpha",
+          f"CleanRL, {BASELINES}", ("sac",),
+          "the entropy temperature is always learned: --initial-temperature says where it starts"),
+    Other("--target-entropy", BASELINES, ("sac",),
+          "--target-entropy-scale is a multiple of the action's dimensions: -0.5 as published, -1 in CleanRL and SB3"),
+    Other("--hidden-size --hidden-dim --hidden-sizes --net-arch --layers --width --depth --policy-kwargs", BASELINES,
+          ("sac",), "actor and critic are SimBa networks of different sizes: --critic-width, --critic-blocks, "
+                    "--actor-width, --actor-blocks"),
+    Other("--hidden-sizes --net-arch --layers --width --policy-kwargs", BASELINES, ("dqn",),
+          "--network names the architecture, --hidden-width its linear layers' units"),
+    Other("--n-layer --n-head --n-embd --n-layers --n-heads --d-model --hidden-dim --hidden-size", "nanoGPT",
+          ("language",), "--network names a size as a whole; docs/extending.md has how to add another"),
+    Other("--width --depth --hidden-dim --hidden-size", "several", ("vision",), "--network names the architecture"),
+    Other("--weight-decay --wd --l2", "torchvision", ("dqn", "vision"),
+          lambda value: f"give --regularize weight-decay{f':strength={value}' if value else ''}"),
+    Other("--l2 --l2-init", "several", ("sac", "language"), "give --weight-decay, or --regularize l2-init"),
+    Other("--actor-weight-decay --critic-weight-decay", "SimBa", ("sac",),
+          "actor and critic have one: --weight-decay"),
+    Other("--betas", "PyTorch", TRAINED, "give --beta1 and --beta2"),
+    Other("--momentum --nesterov", "torchvision", TRAINED, "there is no plain SGD here; Adam's is --beta1"),
+    Other("--max-grad-norm --grad-clip --clip-grad-norm --grad-clip-norm", "several", RL,
+          "gradients are not clipped, as published"),
+    Other("--label-smoothing --dropout --mixup-alpha --cutmix-alpha --ema --model-ema", "torchvision, nanoGPT", PHASED,
+          "there is none here, as published"),
+    Other("--auto-augment --random-erase --train-crop-size --hflip-prob --augmentation", "torchvision", ("vision",),
+          "--augment flip-crop mirrors images and moves them by up to four pixels"),
+    Other("--pretrained --weights --init-from --load --load-model --checkpoint --model-path -i",
+          f"torchvision, nanoGPT, {ZOO}", TRAINED,
+          "--resume RUN continues a run exactly, --branch-from RUN@STEP begins another from its checkpoint"),
+    Other("--checkpoint --model-path --load --load-model --run --folder --exp-id --load-best", ZOO,
+          ("evaluate", "watch"), "the run is the first word: RUN, or RUN@STEP for a checkpoint"),
+    Other("--eval-iters", "nanoGPT", ("language",),
+          "--eval-sequences is the number of sequences of each text, not of batches"),
+    Other("--gradient-accumulation-steps --grad-accum --accumulate", "nanoGPT", ("language",),
+          "--batch-size is the whole update; --at-once is how many sequences of it are in memory at once"),
+    Other("--workers --num-workers -j", "torchvision", PHASED,
+          "examples are drawn on the device: no worker loads them"),
+    Other("--amp --fp16 --bf16 --mixed-precision", "torchvision", TRAINED, "give --precision bfloat16"),
+    Other("--compile --torch-compile", "nanoGPT, CleanRL", TRAINED,
+          "blocks of updates are recorded as CUDA graphs by themselves in reinforcement learning (--capture)"),
+    Other("--cuda --gpu --gpus --use-cuda --use-gpu --no-cuda --gpu-id", "CleanRL", (*TRAINED, "compare"),
+          lambda value: f"give --device {'cpu' if value.lower() in ('false', '0', 'no') else 'cuda'} (auto takes a "
+                        "GPU where there is one)"),
+    Other("--torch-deterministic --deterministic --cudnn-deterministic", "CleanRL", TRAINED,
+          "one --seed is one result anyway, bit by bit on a CPU"),
+    Other("--capture-video --record-video --save-video", "CleanRL", RL,
+          "--video films each evaluation's first episode, not training; "
+          f"{called('watch')} RUN films a finished run"),
+    Other("--save-model --save-replay-buffer --checkpointing", "CleanRL", TRAINED,
+          "checkpoints with all that a run needs are always kept, every --checkpoint-every"),
+    Other("--exp-name --run-name --experiment --name --tag --log-dir --logdir --log-folder --tensorboard-log "
+          "--wandb-dir -f", f"CleanRL, {ZOO}", TRAINED,
+          "--run-dir is the run's folder, name included; TensorBoard's events are in it"),
+    Other("--log-interval --log-freq --print-freq --verbose --summary-freq", f"{BASELINES}, torchvision", TRAINED,
+          "--log-every is the distance of two lines of training metrics, in the unit of --steps"),
+    Other("--num-train-frames --total-frames --num-frames --frames --total-num-frames --T-max", "DrQ-v2, Dopamine", RL,
+          "--steps counts environment steps; an Atari step is --frame-skip frames, 4 of them"),
+    Other("--max-episode-steps --time-limit --horizon --max-ep-len", "Gymnasium, Spinning Up", RL,
+          "an episode's length is the environment's; of Atari games --episode-frames"),
+    Other("--algo --algorithm --agent --policy", ZOO, TRAINED,
+          "each learner has its script: train_sac.py, train_dqn.py, train_vision.py, train_language.py"),
+    Other("--reset-interval --reset-every --reset-freq --reset-frequency --reinit-freq --reinit-interval", "SR-SAC",
+          TRAINED, "--reinit-every counts gradient updates, --reinit-at names steps"),
+    Other("--num-seeds --n-seeds", "CleanRL", ("compare",),
+          lambda value: f"--seeds names them: --seeds{_seeds(value)}"),
+    Other("--seed -s", "several", ("compare",), "did you mean --seeds? A range such as 0-4, or a list"),
+    Other("--num-seeds --n-seeds --seeds", "CleanRL", TRAINED,
+          f"a run has one --seed; {called('compare')} --seeds 0-4 runs several"),
+    Other("--track --wandb --wandb-project-name --wandb-project --wandb-entity --use-wandb --wandb-log --report-to",
+          "CleanRL, nanoGPT", (*TRAINED, "compare"),
+          "every run writes TensorBoard events and metrics.jsonl into its folder by itself"),
+    Other("--per --prioritized --prioritized-replay --dueling --noisy --distributional --num-atoms --n-atoms --v-min "
+          "--v-max", "Rainbow", RL, "not part of this agent; what it has is listed by --help-all"),
+)  # fmt: skip
+
+
+def same_as(name: str, command: str) -> Same | None:
+    """The flag of ours that a name from elsewhere means."""
+    return next((each for each in SAME if name in each.names.split() and command in each.commands), None)
+
+
+def answer_to(name: str, command: str, value: str) -> str | None:
+    """What to say of a name from elsewhere that means no one flag of ours."""
+    for each in OTHERS:
+        if name in each.names.split() and command in each.commands:
+            return each.answer if isinstance(each.answer, str) else each.answer(value)
+    return None

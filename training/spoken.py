@@ -1,0 +1,176 @@
+"""Values as people write them: 1e6, 500k and 2M for whole numbers, names in any case. Settings have one spelling.
+
+What cannot be understood is left as it is, for the reader of the settings to refuse.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from fire_rl.agents.language.sizes import SIZES
+from fire_rl.agents.vision import NETWORKS
+from fire_rl.data import IMAGE_SETS
+from fire_rl.data.text import TEXT_SETS
+from fire_rl.envs import names
+from fire_rl.fire import MEASURES, METHODS, REGULARIZERS, Method
+
+THOUSANDS = {"": 0, "k": 3, "m": 6, "b": 9}
+NUMBER = re.compile(r"(?P<number>[+-]?(?:\d[\d_]*)?\.?\d[\d_]*(?:e[+-]?\d{1,3})?)(?P<unit>[kmb]?)", re.IGNORECASE)
+DIGITS = 30  # of a whole number, at most
+BOOLEANS = {"true": "True", "yes": "True", "on": "True", "1": "True"} | {
+    "false": "False", "no": "False", "off": "False", "0": "False"
+}  # fmt: skip
+OTHER_NAMES = {  # of methods, as publications call them
+    "shrinkandperturb": "shrink-perturb",
+    "snp": "shrink-perturb",
+    "s&p": "shrink-perturb",
+    "continualbackprop": "cbp",
+    "continualbackpropagation": "cbp",
+    "selfnormalizedresets": "snr",
+    "plasticityinjection": "injection",
+    "l2init": "l2-init",
+}
+DATA = {"fashionmnist": "fashion", "cifar": "cifar10"}  # as torchvision calls them
+
+
+def key(name: str) -> str:
+    """What is the same of a name in any case, with underscores, hyphens, spaces or none."""
+    return re.sub(r"[-_ ]", "", name).lower()
+
+
+def as_known(name: str, known: Iterable[str], others: Mapping[str, str] | None = None) -> str:
+    """The known name that is meant; the name itself where that is none, or not one alone."""
+    names = list(known)
+    if name in names:
+        return name
+    for fold in (str.lower, key):
+        meant = {each for each in names if fold(each) == fold(name)}
+        if len(meant) == 1:
+            return meant.pop()
+    return (others or {}).get(key(name), name)
+
+
+def whole_number(text: str) -> str:
+    """1e6, 500k, 1.5M and 1_000_000 in digits."""
+    found = NUMBER.fullmatch(text.strip())
+    if found is None:
+        return text
+    try:
+        value = Decimal(found["number"].replace("_", "")).scaleb(THOUSANDS[found["unit"].lower()])
+    except InvalidOperation:
+        return text
+    if not value.is_finite() or value.adjusted() > DIGITS or value != value.to_integral_value():
+        return text
+    return str(int(value))
+
+
+def value_of(text: str, hint: Any) -> str:
+    """A value given to a flag of this type, as the flag takes it."""
+    kinds = [hint]
+    while any(get_args(kind) and get_origin(kind) is not Literal for kind in kinds):
+        kinds = [inner for kind in kinds for inner in (_inside(kind) or (kind,))]
+    choices = [str(choice) for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+    if (choice := as_known(text, choices)) in choices:
+        return choice
+    if NoneType in kinds and text.lower() in ("none", "null"):
+        return "None"
+    if bool in kinds:
+        return BOOLEANS.get(text.lower(), text)
+    return whole_number(text) if int in kinds and float not in kinds else text
+
+
+def _inside(kind: Any) -> tuple[Any, ...]:
+    if get_origin(kind) is Literal:
+        return ()
+    return tuple(each for each in get_args(kind) if each is not Ellipsis)
+
+
+# Names
+
+
+def spoken(flag: str, values: Sequence[str], hint: Any, published: Mapping[str, Method]) -> list[str]:
+    """The values of one flag, by its name where it names something, else by its type."""
+    read = {
+        "--env": subject,
+        "--data": data_set,
+        "--reinit": lambda text: method(text, published),
+        "--regularize": lambda text: method(text, published),
+        "--baseline": lambda text: method(text, published),
+        "--reference": lambda text: method(text, published),
+        "--reinit-when": trigger,
+        "--device": str.lower,
+        "--network": lambda text: as_known(text, [*NETWORKS, *SIZES, *_choices(hint)]),
+    }.get(flag)
+    return [read(text) if read else value_of(text, hint) for text in values]
+
+
+def _choices(hint: Any) -> list[str]:
+    return [str(choice) for choice in get_args(hint)] if get_origin(hint) is Literal else []
+
+
+def environment(name: str) -> str:
+    """`h1-walk` for `H1-Walk`; a module of somebody's own is left as it is."""
+    return as_known(name, names())
+
+
+def data_set(name: str) -> str:
+    return name if "+" in name else as_known(name, [*IMAGE_SETS, *TEXT_SETS], DATA)
+
+
+def subject(name: str) -> str:
+    """What is learned from, an environment or a data set."""
+    found = environment(name)
+    return found if found != name or name in names() else data_set(name)
+
+
+def method(text: str, published: Mapping[str, Method]) -> str:
+    """A method, METHOD+REGULARIZER@SCHEDULE of comparisons too, with names and choices as they are spelled."""
+    plain, at, schedule = text.partition("@")
+    parts = re.split(r"(\+)(?=[a-zA-Z_&])", plain)
+    return "".join(part if part == "+" else _method(part, published) for part in parts) + at + _schedule(schedule)
+
+
+def _method(text: str, published: Mapping[str, Method]) -> str:
+    name, colon, fields = text.strip().partition(":")
+    kinds = {known: type(preset) for known, preset in published.items()} | METHODS | REGULARIZERS
+    known = as_known(name, kinds, OTHER_NAMES)
+    if known not in kinds:
+        return text
+    return f"{known}{colon}{','.join(_field(item, kinds[known]) for item in fields.split(','))}" if colon else known
+
+
+def _field(item: str, kind: type[Method]) -> str:
+    name, equals, value = item.partition("=")
+    hints = get_type_hints(kind)
+    name = as_known(name.strip(), hints)
+    hint = hints.get(name)
+    if hint is None or not equals:
+        return item
+    choices, kinds, value = _choices(hint), get_args(hint) or (hint,), value.strip()
+    if choices:
+        value = as_known(value, choices)
+    elif value.lower() in ("none", "true", "false") and (bool in kinds or NoneType in kinds):
+        value = value.lower()
+    elif int in kinds and float not in kinds:
+        value = whole_number(value)
+    return f"{name}={value}"
+
+
+def _schedule(text: str) -> str:
+    parts = [part.partition("=") for part in text.split(",")]
+    found = []
+    for name, equals, value in parts:
+        word = name.strip().lower()
+        read = trigger if word == "when" else whole_number
+        found.append(f"{word}{equals}{read(value)}" if word in ("every", "at", "when") else name + equals + value)
+    return ",".join(found)
+
+
+def trigger(text: str) -> str:
+    """`dormant>0.25` for `Dormant>0.25`; names of networks and layers are their owner's."""
+    found = re.fullmatch(r"(?P<network>[^./<>]*\.)?(?P<measure>\w+)(?P<rest>(?:/[^<>]*)?[<>].*)", text.strip())
+    if found is None:
+        return text
+    return f"{found['network'] or ''}{as_known(found['measure'], MEASURES)}{found['rest']}"

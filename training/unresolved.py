@@ -1,0 +1,72 @@
+"""From what a run came to back to what it was asked for, and the shortest command line that asks for it again."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from fire_rl.place import typed
+
+from .config import Config
+from .learners import LEARNERS, name_of
+from .settings import flag, names_with
+
+LAST = ("seed",)  # which a command always says
+METHODS = ("reinit", "regularize")  # which nothing else brings about, and which are parsed once
+
+
+def unresolved(config: Config) -> Config:
+    """The settings without a schedule, an exploration, a length that the others bring about by themselves."""
+    usual = type(config)().by_name()  # type: ignore[call-arg]  # each of whose groups has defaults
+    for names in (names_with(config.run, "schedule", "timing"), *((name,) for name in usual)):
+        shorter = config.altered(**{name: usual[name] for name in names if name not in METHODS})
+        if shorter != config and _comes_to(shorter, config):
+            config = shorter
+    return config
+
+
+def _comes_to(asked: Config, config: Config) -> bool:
+    with suppress(ValueError):
+        return asked.resolved() == config.resolved()
+    return False
+
+
+def shortest_words(config: Config) -> list[str]:
+    """The flags by which a run with these settings differs from the preset that is nearest, the seed among them."""
+    asked = unresolved(config)
+    found = []
+    for index, (name, preset) in enumerate(LEARNERS[name_of(config)].presets.items()):
+        values = _differing(asked, preset.config)
+        words = [] if index == 0 else ["--preset", name]
+        found.append([*words, *_words(values)])
+    return min(found, key=len)
+
+
+def _differing(asked: Config, preset: Config) -> dict[str, Any]:
+    """What has to be said besides the preset; nothing that follows from the rest."""
+    usual, values = preset.by_name(), asked.by_name()
+    said = {name: value for name, value in values.items() if value != usual[name]}
+    for name in [name for name in said if name not in (*METHODS, *LAST)]:
+        shorter = asked.altered(**{name: usual[name]})
+        if _comes_to(shorter, asked):
+            asked = shorter
+            del said[name]
+    return {name: value for name, value in said.items() if name not in LAST} | {name: values[name] for name in LAST}
+
+
+def _words(values: Mapping[str, Any]) -> list[str]:
+    words: list[str] = []
+    for name, value in values.items():
+        words += [flag(name), *(map(str, value) if isinstance(value, list | tuple) else (str(value),))]
+    return words
+
+
+def command_again(
+    config: Config, branch: str | None = None, given: Mapping[str, Any] | None = None, trust: Path | None = None
+) -> str:
+    """The command line that makes a run like this one once more; a branch begins at its trunk, and so needs it."""
+    words = shortest_words(config) if branch is None else ["--branch-from", branch]
+    if branch is not None:
+        words += _words({**(given or {}), "threads": config.run.threads})
+        words += [] if trust is None else ["--trust", str(trust)]
+    return typed(name_of(config), *words)

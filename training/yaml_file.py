@@ -1,0 +1,111 @@
+"""A small, strict part of YAML: settings by name, every value a text as if it had been typed.
+
+Nothing is constructed but texts, lists and one level of groups: no tags, no anchors, no second document, no name twice.
+`null`, `~` and nothing stand for "unset". Numbers, truth values and names are read by those who read the command line,
+so that `1e6`, `500k` and `no` mean the same in both.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml  # type: ignore[import-untyped,unused-ignore]  # types-PyYAML need not be there
+
+from .durable import Damaged, read_regular
+
+BYTES = 64_000  # at most, of a file
+EVENTS = 10_000  # at most: names, values, brackets
+NAME = 200  # characters, at most
+UNSET = ("", "~", "null", "Null", "NULL")
+
+Value = str | None | list[str]
+
+
+def read_yaml(path: Path) -> dict[str, Value]:
+    """The settings of a file, those of its groups among them; ValueError, in one line, where it is anything else."""
+    try:
+        content = bytes(read_regular(path, BYTES))
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: is no text in UTF-8") from None
+    except Damaged as error:
+        raise ValueError(str(error)) from error
+    try:
+        events = _events(text, path)
+        found = _mapping(events, path, groups=True)
+        for _ in events:
+            pass  # whatever follows is looked at, too
+        return found
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = " ".join(str(getattr(error, "problem", None) or getattr(error, "reason", error)).split())
+        raise ValueError(f"{_at(path, mark)}: cannot be read as YAML: {problem}") from None
+    except RecursionError:
+        raise ValueError(f"{path}: is nested too deep") from None
+
+
+def _at(path: Path, mark: yaml.Mark | None) -> str:
+    return f"{path}, line {mark.line + 1}" if mark else str(path)
+
+
+def _events(text: str, path: Path) -> Iterator[yaml.Event]:
+    """The content of the one document, refused at the first thing that settings have no use for."""
+    documents = 0
+    for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
+        where = _at(path, event.start_mark)
+        if count > EVENTS:
+            raise ValueError(f"{path}: has more than {EVENTS:,} entries")
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+            raise ValueError(f"{where}: anchors and aliases (& and *) are not taken: write the value out")
+        if getattr(event, "tag", None) is not None:
+            raise ValueError(f"{where}: tags ({str(event.tag)[:40]}) are not taken: a value is a text or a number")
+        if isinstance(event, yaml.DocumentStartEvent):
+            documents += 1
+            if documents > 1:
+                raise ValueError(f"{where}: a second document begins; a file holds one")
+        if isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent):
+            yield event
+
+
+def _mapping(events: Iterator[yaml.Event], path: Path, groups: bool) -> dict[str, Value]:
+    first = next(events, None)
+    if first is None:
+        return {}
+    if not isinstance(first, yaml.MappingStartEvent):
+        raise ValueError(f"{_at(path, first.start_mark)}: settings are lines such as steps: 1e6")
+    return _entries(events, path, groups)
+
+
+def _entries(events: Iterator[yaml.Event], path: Path, groups: bool) -> dict[str, Value]:
+    """The entries of a mapping that has begun."""
+    found: dict[str, Value] = {}
+    for event in events:
+        if isinstance(event, yaml.MappingEndEvent):
+            return found
+        where = _at(path, event.start_mark)
+        if not isinstance(event, yaml.ScalarEvent) or len(event.value) > NAME:
+            raise ValueError(f"{where}: a setting's name is a short text")
+        value = next(events)
+        if isinstance(value, yaml.MappingStartEvent):
+            if not groups:
+                raise ValueError(f"{where}: {event.value!r} is a group in a group; settings are in one at most")
+            entries = _entries(events, path, False)
+        else:
+            entries = {event.value: _value(value, events, path)}
+        for name, each in entries.items():
+            if name in found:
+                raise ValueError(f"{where}: {name!r} is given twice")
+            found[name] = each
+    return found
+
+
+def _value(first: yaml.Event, events: Iterator[yaml.Event], path: Path) -> Value:
+    if isinstance(first, yaml.ScalarEvent):
+        return None if first.implicit[0] and first.value in UNSET else str(first.value)
+    found: list[str] = []
+    for event in events:
+        if isinstance(event, yaml.SequenceEndEvent):
+            break
+        if not isinstance(event, yaml.ScalarEvent):
+            raise ValueError(f"{_at(path, event.start_mark)}: a list holds texts and numbers alone")
+        found.append(str(event.value))
+    return found
