@@ -62,8 +62,7 @@ def kept_spaces(observation: Space[Any], action: Space[Any], episode_steps: int 
     """The spaces of one environment; None where they are of kinds that are not kept."""
     if not isinstance(observation, spaces.Box) or not isinstance(action, spaces.Box | spaces.Discrete):
         return None
-    discrete = isinstance(action, spaces.Discrete)
-    kept = {"type": "discrete", "n": int(action.n), "start": int(action.start)} if discrete else _box(action)
+    kept = _box(action) if isinstance(action, spaces.Box) else _discrete(action)
     try:
         return msgspec.convert(
             {"observation": _box(observation), "action": kept, "episode_steps": episode_steps}, KeptSpaces
@@ -75,6 +74,10 @@ def kept_spaces(observation: Space[Any], action: Space[Any], episode_steps: int 
 def _box(space: spaces.Box) -> dict[str, Any]:
     bounds = {"low": _bounds(space.low), "high": _bounds(space.high)}
     return {"type": "box", "shape": tuple(map(int, space.shape)), "dtype": str(space.dtype), **bounds}
+
+
+def _discrete(space: spaces.Discrete) -> dict[str, Any]:
+    return {"type": "discrete", "n": int(space.n), "start": int(space.start)}
 
 
 def _bounds(values: NDArray[Any]) -> float | tuple[float | None, ...] | None:

@@ -2,7 +2,7 @@
 
 CARD/   model.safetensors   config.json   README.md   curve.csv   curve.png
 
-`config.json` is the run's own, with a record of the policy besides. Weights are safetensors; a card may be anybody's, so
+`config.json` is the run's own, with a record of the policy besides. Weights are safetensors. A card may be anybody's:
 every file has its bounds, names and shapes have to be exactly those of the policy, and links are not followed.
 """
 

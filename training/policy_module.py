@@ -22,7 +22,8 @@ class PolicyModule(nn.Module):
 
     def __init__(self, policy: nn.Module, spaces: KeptSpaces) -> None:
         super().__init__()
-        self.policy, self.outputs, action = policy, tuple(policy.outputs), spaces.action
+        self.policy, action = policy, spaces.action
+        self.outputs: tuple[str, ...] = getattr(policy, "outputs", ("action",))
         self.start = action.start if isinstance(action, KeptDiscrete) else 0
         self.scaled = False
         if not isinstance(action, KeptDiscrete):

@@ -24,8 +24,8 @@ def surroundings_of(config: AgentRun, spaces: KeptSpaces) -> Surroundings:
 def spaces_of(config: AgentRun, work: dict[str, Any]) -> KeptSpaces:
     """Those that a checkpoint keeps, else those of the environment.
 
-    An environment of the user's own is made where it can be, so that its code is there to be compared with the copy that
-    the run has of it.
+    An environment of the user's own is made where it can be, so that its code is there to be compared with the run's
+    copy of it.
     """
     try:
         kept = msgspec.convert(work.get("spaces"), KeptSpaces | None)
