@@ -24,11 +24,12 @@ from fire import first_not_finite, restore_structure
 from .agent_run import AgentRun
 from .durable import Damaged, read_regular
 from .files import read_json
+from .folder import WEIGHTS
 from .policy_module import BOUNDS, PolicyModule, module_of
 from .progress import Count
 from .spaces import surroundings_of
 
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
+CONFIG = "config.json"
 CONFIG_BYTES, HEADER_BYTES = 1_000_000, 1_000_000  # at most
 STORED = (torch.float16, torch.float32, torch.float64, torch.int64)
 

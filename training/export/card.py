@@ -11,10 +11,11 @@ import msgspec
 
 from fire.record import Record, built_in_restructures
 
-from ..card import CONFIG, WEIGHTS, PolicyRecord, Score, is_card, read_record
+from ..card import CONFIG, PolicyRecord, Score, is_card, read_record
 from ..checkpoint import read_checkpoint
 from ..durable import Damaged, read_regular
 from ..files import read_json
+from ..folder import WEIGHTS
 from ..learners import CONFIG_BYTES, config_to_json
 from ..policy import Policy
 from .about import about, commit, evaluations, version

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..card import CONFIG, WEIGHTS, is_card
+from ..card import CONFIG, is_card
 from ..durable import flush_folder, write_durably
+from ..folder import WEIGHTS
 
 CARD_FILES = (WEIGHTS, CONFIG, "README.md", "curve.csv", "curve.png")
 
