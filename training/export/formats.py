@@ -129,7 +129,17 @@ def torchscript_run(content: bytes, module: PolicyModule) -> Run:
 def safetensors_content(module: PolicyModule, example: torch.Tensor, about: Mapping[str, str]) -> bytes:
     """The module's tensors alone, for code of one's own; what the file says of itself is in its header."""
     tensors = {name: value.contiguous() for name, value in module.state_dict().items()}
-    return bytes(safetensors.torch.save(tensors, dict(about)))
+    return _ordered(safetensors.torch.save(tensors, dict(about)))
+
+
+def _ordered(content: bytes) -> bytes:
+    """The same file with its texts in the order of their names, which is otherwise another at each call."""
+    begin = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:begin])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[begin:]
 
 
 def safetensors_run(content: bytes, module: PolicyModule) -> Run:

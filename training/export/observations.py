@@ -33,7 +33,7 @@ def observations_for(policy: Policy, count: int) -> tuple[Observations, str]:
             found = source(policy, count)
             if found.shape == (count, *policy.spaces.observation.shape) and np.isfinite(found).all():
                 return found, words
-    return _drawn(policy, count), "drawn, since there is neither the environment nor a replay"
+    return drawn(policy, count), "drawn, since there is neither the environment nor a replay"
 
 
 def _of_the_environment(policy: Policy, count: int) -> Observations:
@@ -80,7 +80,7 @@ def _of_the_replay(policy: Policy, count: int) -> Observations:
     return np.concatenate(found)[:count].astype(policy.spaces.observation.dtype)
 
 
-def _drawn(policy: Policy, count: int) -> Observations:
+def drawn(policy: Policy, count: int) -> Observations:
     """From the run's statistics of observations where the agent has them, else from the space."""
     random, space = np.random.default_rng(SEED), policy.spaces.observation.space()
     size = (count, *space.shape)

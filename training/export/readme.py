@@ -93,9 +93,8 @@ def _measured(policy: Policy, score: Score | None) -> str:
 
 
 def _trained(policy: Policy, about: Mapping[str, str], command: Sequence[str], branch_from: str | None) -> str:
-    words = shlex.join([Path(command[0]).name if command else script_of(policy.config), *command[1:]])[:LONGEST_COMMAND]
     said = [
-        f"    python {' '.join(words.split())}",
+        _command(policy, command),
         f"Seed {policy.config.run.seed}, {policy.config.run.steps:,} environment steps, fire-rl {about['version']}, "
         f"commit {_code(about['commit'])}. Every setting is in `config.json`.",
     ]
@@ -104,6 +103,15 @@ def _trained(policy: Policy, about: Mapping[str, str], command: Sequence[str], b
     if policy.step != policy.config.run.steps:
         said.append(f"The policy is of step {policy.step:,}, not of the run's end.")
     return "\n\n".join(said)
+
+
+def _command(policy: Policy, command: Sequence[str]) -> str:
+    """What was typed, where it was one of the project's commands."""
+    name, script = Path(command[0]).name if command else "", script_of(policy.config)
+    beginning = {script: ["python", script], "fire-rl": ["fire-rl"]}.get(name)
+    if beginning is None:
+        return f"It was begun by code that called fire-rl; `{script}` takes the settings of `config.json` as flags."
+    return f"    {' '.join(shlex.join([*beginning, *command[1:]]).split())[:LONGEST_COMMAND]}"
 
 
 def _used(policy: Policy, name: str) -> str:
