@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import onnxruntime  # type: ignore[import-not-found, unused-ignore]  # where the extra is not installed
+import onnxruntime  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
 
 def robot(read_sensors: Callable[[], Any], move: Callable[[Any], object], path: str, decisions: int) -> None:
