@@ -4,7 +4,8 @@ python -m benchmarks.export_latency [RUN ...]
 
 Runs, cards or pretrained:NAME; unset: all that come with the project, and the published sizes of SAC for h1-walk and of
 DQN for Atari, untrained. onnxruntime (where it is there), the traced module and `load_policy` take turns, in blocks,
-in one process, so that all meet the same machine.
+in one process, so that all meet the same machine. Besides the time that passed, the processor time of the thread is
+shown: where other work takes the core away in the middle of a call, only the former grows.
 """
 
 from __future__ import annotations
@@ -49,13 +50,13 @@ def untrained(learner: str, env: str) -> Policy:
 
 
 def latencies(policy: Policy, calls: int) -> dict[str, np.ndarray]:
-    """Microseconds of single decisions, by what makes them."""
+    """Microseconds of single decisions by what makes them, (2, calls): passed, and of the processor."""
     given = drawn(policy, 64)
     fed = given if given.dtype == np.uint8 else given.astype(np.float32)
     found = [name for name in ("onnx", "torchscript") if all(map(find_spec, FORMATS[name].needs))]
     ways: dict[str, Callable[[Any], Any]] = {name: made(policy, name, {})[1] for name in found}
     ways["load_policy"] = policy.act
-    taken: dict[str, list[float]] = {name: [] for name in ways}
+    taken: dict[str, list[tuple[int, int]]] = {name: [] for name in ways}
     for way in ways.values():
         for place in range(WARM):
             way(fed[place % 64][None])
@@ -63,10 +64,11 @@ def latencies(policy: Policy, calls: int) -> dict[str, np.ndarray]:
         for name, way in ways.items():
             for place in range(BLOCK):
                 observation = fed[place % 64][None]
-                start = time.perf_counter()
+                start, begun = time.perf_counter_ns(), time.thread_time_ns()
                 way(observation)
-                taken[name].append(1e6 * (time.perf_counter() - start))
-    return {name: np.array(values[:calls]) for name, values in taken.items()}
+                used = time.thread_time_ns() - begun
+                taken[name].append((time.perf_counter_ns() - start, used))
+    return {name: np.array(values[:calls]).T / 1e3 for name, values in taken.items()}
 
 
 def main() -> None:
@@ -79,12 +81,13 @@ def main() -> None:
     if not given.runs:
         policies += [untrained(*published) for published in PUBLISHED]
     print(f"{processor()}, one thread, torch {versions()['torch']}; microseconds, {given.calls:,} calls, batch 1")
-    print(f"{'policy':32} {'parameters':>12}  {'by':12} {'median':>8} {'99%':>8}")
+    print(f"{'':60} {'passed':>17} {'processor':>17}")
+    print(f"{'policy':32} {'parameters':>12}  {'by':12}  {'median':>8} {'99%':>8} {'median':>8} {'99%':>8}")
     for policy in policies:
         count = sum(value.numel() for value in policy.module().parameters())
         for way, taken in latencies(policy, given.calls).items():
-            median, high = np.quantile(taken, (0.5, 0.99))
-            print(f"{policy.run.name:32} {count:12,}  {way:12} {median:8.1f} {high:8.1f}")
+            figures = " ".join(f"{figure:8.1f}" for figure in np.quantile(taken, (0.5, 0.99), axis=1).T.ravel())
+            print(f"{policy.run.name:32} {count:12,}  {way:12}  {figures}", flush=True)
 
 
 if __name__ == "__main__":
