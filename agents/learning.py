@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -92,6 +93,23 @@ class CapturedAgent(Protocol):
 
     def update(self, batches: Batch | Drawn, plasticity: PlasticityManager | None = None) -> dict[str, Tensor]:
         """One gradient step on each of K batches."""
+
+
+@runtime_checkable
+class ExportableAgent(Protocol):
+    """An agent whose policy can be taken out of it."""
+
+    def policy(self) -> nn.Module:
+        """From raw observations to a tuple of tensors, named by its `outputs`: actions, in [-1, 1] or counted from 0,
+        first. It shares its tensors with the agent."""
+
+
+@runtime_checkable
+class ValuingAgent(Protocol):
+    """An agent that has a value for each of countable actions."""
+
+    def action_values(self, observations: np.ndarray) -> np.ndarray:
+        """The values of all actions, (batch, actions)."""
 
 
 class SavedAgent:

@@ -38,6 +38,7 @@ COMMANDS = {
     "compare": Command("compare", "body", "compare methods over seeds and tasks, with a report"),
     "evaluate": Command("evaluate", "body", "measure a run's policy over many episodes"),
     "watch": Command("watch", "body", "film an episode of a run, or of an environment"),
+    "export": Command("export", "body", "write a run's policy as ONNX, TorchScript, safetensors, or a card"),
     "slim": Command("slim", "body", "free the disk space that finished runs take"),
 }
 

@@ -214,6 +214,22 @@ checkpoints go; policies, metrics and records stay.
 
   --dry-run              say which runs would be made smaller [False]"""
 
+EXPORT = """\
+export.py: a policy of SAC or DQN as a file that runs without this project, or
+as a card: a folder that is ready for a model hub. Nothing is uploaded.
+
+  python export.py runs/RUN                     runs/RUN/policy-STEP.onnx
+  python export.py runs/RUN@500000 --format onnx torchscript --output walk
+  python export.py runs/RUN --card --output walk-card
+
+  --format NAME ...      onnx, torchscript, safetensors [onnx]
+  --card                 weights, settings, curve and a README in a folder
+  --output PATH          file, or with --card the folder [in the run's]
+  --overwrite            replace what is there under that name
+  --episodes N           that a card's score is measured on [100]
+  --seed N               of these episodes' starts [1,000]
+  --trust RUN            import the Python code that the run's config names"""
+
 PAGES = {
     "sac": SAC,
     "dqn": DQN,
@@ -222,5 +238,6 @@ PAGES = {
     "compare": COMPARE,
     "evaluate": EVALUATE,
     "watch": WATCH,
+    "export": EXPORT,
     "slim": SLIM,
 }

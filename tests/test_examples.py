@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -77,3 +78,25 @@ def test_what_is_added_is_short():
         added = re.findall(r"# plasticity\n(.*?)# end\n", text, re.DOTALL) if path.stem == "cleanrl_manner" else [text]
         most = 45 if path.stem in ("resnet18", "gpt", "lstm", "vit", "train_any") else 30  # these hold models
         assert 0 < len("".join(added).splitlines()) < most, path.name
+
+
+def test_robot_loop(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    from fire_rl.commands.export import body
+    from fire_rl.training import load_policy
+
+    path = tmp_path / "policy.onnx"
+    assert body(["pretrained:cartpole", "--output", str(path)]) == 0
+    capsys.readouterr()
+    robot = run("robot_loop", str(path), monkeypatch)["robot"]
+    policy, moves = load_policy("pretrained:cartpole"), list[Any]()
+    assert capsys.readouterr().out.split() == 3 * [str(policy.act(np.zeros(4, np.float32)))]
+    seen = np.random.default_rng(0).standard_normal((20, 4))
+    given = iter(seen)
+    robot(lambda: next(given), moves.append, str(path), decisions=20)
+    assert moves == policy.act(seen.astype(np.float32)).tolist()
+    assert set(moves) == {0, 1}
+    source = (EXAMPLES / "robot_loop.py").read_text()
+    loop = next(re.finditer(r"^    options = .*?^        move\(action\)$", source, re.M | re.S))[0]
+    assert len(loop.splitlines()) <= 15

@@ -120,7 +120,7 @@ def test_every_preset_makes_sense(preset):
         (["--sticky", "2"], "sticky is 2.0"),
         (["--sticky-pre", "frame"], "unknown flag --sticky-pre; did you mean --sticky-per"),
         (["--sticky-per", "step"], "one of frame, decision"),
-        (["--critic-width", "8"], "unknown flag --critic-width"),
+        (["--critic-width", "8"], "--critic-width given; that is a flag of train_sac.py"),
         (["--env", "Breakot"], "Breakout"),
         (["--env", "h1-walk"], "use train_sac.py"),
         (["--eval-steps", "0"], "--eval-steps 0"),

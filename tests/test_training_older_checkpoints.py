@@ -121,7 +121,9 @@ def test_a_state_has_these_keys(run: Path):
         *("updates", "handled_updates", "handled_steps", "measured", "summed_updates", "seconds"),
         *("last_evaluation", "owes"),
     ]
-    assert list(state["work"]) == ["steps", "decisions", "episodes", "returns", "lengths", "ratio", "replay_added"]
+    assert list(state["work"]) == [
+        *("steps", "decisions", "episodes", "returns", "lengths", "ratio", "replay_added", "spaces")
+    ]
 
 
 def test_a_state_of_an_earlier_version_is_read_to_the_values_that_it_means(bare: Path):

@@ -58,7 +58,10 @@ class AgentRun(Config):
 
     def make_agent(self, environment: VectorEnv, seed: np.random.SeedSequence, device: torch.device) -> Agent:
         """The agent alone; ValueError, in one line, where it cannot learn there or memory has no room for it."""
-        surroundings = self.surroundings(environment)
+        return self.agent_for(self.surroundings(environment), seed, device)
+
+    def agent_for(self, surroundings: Surroundings, seed: np.random.SeedSequence, device: torch.device) -> Agent:
+        """The same, for spaces that are known without the environment."""
         self.kind.require(surroundings)
         require_memory_for_learning(self.run, self.agent, surroundings, device)
         return self.kind.build(surroundings, self.agent, seed, device)

@@ -16,6 +16,7 @@ from .files import METRICS
 FILES = ("config.json", METRICS, "lock", "starting", "curve.png", "measures.png", "phases.png")
 FOLDERS = ("checkpoints", "replay", "tensorboard", "videos", "source")
 OURS = {"replay": "*.safetensors", "tensorboard": "events.*", "videos": "step-*", "source": "*.py"}  # in the folders
+WEIGHTS = "model.safetensors"  # of a card, which is no run although it has a configuration
 LOGGED = re.compile(rf"{re.escape(METRICS)}|tensorboard/events\.out\.tfevents\.[\w.-]+")
 
 
@@ -56,6 +57,7 @@ def runs_below(paths: Iterable[Path]) -> list[Path]:
     found: dict[Path, Path] = {}
     for path in paths:
         below = [path] if is_run(path) else sorted(file.parent for file in path.rglob("config.json"))
+        below = [folder for folder in below if folder == path or not os.path.lexists(folder / WEIGHTS)]
         if not below:
             raise ValueError(f"{path} holds no run: allowed are run folders, and folders with runs below them")
         found |= {folder.resolve(): folder for folder in below}

@@ -8,14 +8,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fire_rl.agents.agent import Agent
+from fire_rl.agents.learning import ValuingAgent
+from fire_rl.envs.kept_spaces import KeptSpaces
 from fire_rl.envs.world import to_environment
 from fire_rl.fire import restore_structure
 
 from .agent_run import AgentRun
+from .card import is_card, read_agent
 from .checkpoint import folder_of, read_checkpoint, steps_of
+from .device import choose_device
 from .durable import Damaged
 from .learners import read_config
+from .policy_module import PolicyModule, module_of
+from .pretrained import located
 from .sources import refuse_changed_sources
+from .spaces import spaces_of, surroundings_of
 from .streams import Streams
 from .trust import refuse_code
 
@@ -23,52 +31,83 @@ from .trust import refuse_code
 class Policy:
     """The deterministic policy of one checkpoint, in the environment's own action bounds."""
 
-    def __init__(self, run: Path, step: int, config: AgentRun) -> None:
-        self.run, self.step, self.config = run, step, config
-        environment, seed = config.world.vector(1), Streams.spawn(config.run.seed).agent
-        self._agent = config.make_agent(environment, seed, torch.device("cpu"))
-        self._to_environment = to_environment(environment.single_action_space)
-        self._observation_shape = environment.single_observation_space.shape
-        environment.close()
-        checkpoint = read_checkpoint(run, step)
-        try:
-            restore_structure(self._agent.plastic(), checkpoint.values.manager)  # so that the tensors fit
-            self._agent.load_state_dict(checkpoint.learner)
-        except Exception as error:  # whatever a stranger's tensors lead to
-            raise Damaged(f"{folder_of(run, step)} does not fit the run: {in_a_line(error)}") from error
+    def __init__(self, run: Path, step: int, config: AgentRun, agent: Agent, spaces: KeptSpaces) -> None:
+        self.run, self.step, self.config, self.spaces = run, step, config, spaces
+        self._agent = agent
+        self._to_environment = to_environment(spaces.action.space())
+        self._observation_shape = spaces.observation.shape
 
     def act(self, observation: NDArray[Any]) -> NDArray[Any]:
         """The action for one observation, or the actions for a batch of them."""
-        single = np.shape(observation) == self._observation_shape
-        observations = np.asarray(observation)[None] if single else np.asarray(observation)
+        observations, single = self._batch(observation)
         actions = self._to_environment(self._agent.act(observations, explore=False))
         return actions[0] if single else actions
 
+    def action_values(self, observation: NDArray[Any]) -> NDArray[Any]:
+        """The values of all actions, for one observation or a batch; only of agents that value each, such as DQN."""
+        if not isinstance(self._agent, ValuingAgent):
+            raise ValueError(f"{type(self._agent).__name__} has no value for each action")
+        observations, single = self._batch(observation)
+        values = self._agent.action_values(observations)
+        return values[0] if single else values
 
-def load_policy(run: str | Path, step: int | None = None, trust: bool = False) -> Policy:
-    """The policy of a run's checkpoint at environment step `step`, or of its newest whole one.
+    def module(self) -> PolicyModule:
+        """The same as a torch module, which shares its tensors; `export.py` writes it to a file."""
+        return module_of(self._agent, self.spaces)
 
-    `trust` lets the run's files name code of its owner's, an environment or a method, which is imported then.
+    def _batch(self, observation: NDArray[Any]) -> tuple[NDArray[Any], bool]:
+        single = np.shape(observation) == self._observation_shape
+        return (np.asarray(observation)[None] if single else np.asarray(observation)), single
+
+
+def load_policy(run: str | Path, step: int | None = None, trust: bool = False, device: str = "cpu") -> Policy:
+    """The policy of a run's checkpoint at environment step `step`, or of its newest whole one; or a card's.
+
+    `run` is a run's folder, a card's (`export.py --card`), or the name of a policy that comes with the project, such as
+    "pretrained:cartpole". The environment's package is not needed, but for runs of versions that did not keep their
+    spaces. `trust` lets the run's files name code of its owner's, an environment or a method, which is imported then.
+    `device` is where the networks are: cpu, cuda, cuda:N, or auto.
     """
-    run = Path(run)
+    run, on = located(run), choose_device(device)
     config = read_config(run)
     if not isinstance(config, AgentRun):
         raise ValueError(f"{run} has no policy: nothing acts in what {config.run.env} is")
     refuse_code(config, run, (), trust)
     config.check()
+    if is_card(run):
+        return _of_a_card(run, step, config, on)
     if step is not None:
-        policy = Policy(run, checked_step(run, step), config)
+        policy = _of_a_checkpoint(run, checked_step(run, step), config, on)
         refuse_changed_sources(run, config, evaluated=True)
         return policy
     for newest in reversed(steps_of(run)):
         try:
-            policy = Policy(run, newest, config)
+            policy = _of_a_checkpoint(run, newest, config, on)
         except Damaged as error:
             warnings.warn(f"checkpoint at step {newest:,} is damaged ({error}); using the one before", stacklevel=2)
             continue
         refuse_changed_sources(run, config, evaluated=True)
         return policy
     raise ValueError(f"{run} has no whole checkpoint" + ("" if steps_of(run) else ": none has been written"))
+
+
+def _of_a_checkpoint(run: Path, step: int, config: AgentRun, device: torch.device) -> Policy:
+    checkpoint = read_checkpoint(run, step)
+    spaces = spaces_of(config, checkpoint.values.work)
+    agent = config.agent_for(surroundings_of(config, spaces), Streams.spawn(config.run.seed).agent, device)
+    try:
+        restore_structure(agent.plastic(), checkpoint.values.manager)  # so that the tensors fit
+        agent.load_state_dict(checkpoint.learner)
+    except Exception as error:  # whatever a stranger's tensors lead to
+        raise Damaged(f"{folder_of(run, step)} does not fit the run: {in_a_line(error)}") from error
+    return Policy(run, step, config, agent, spaces)
+
+
+def _of_a_card(card: Path, step: int | None, config: AgentRun, device: torch.device) -> Policy:
+    agent, record = read_agent(card, config, device)
+    if step is not None and config.run.reached(step) != record.step:
+        raise ValueError(f"{card} has no policy of step {step}; it has one, of step {record.step}")
+    return Policy(card, record.step, config, agent, record.spaces)
 
 
 def in_a_line(error: BaseException) -> str:

@@ -15,6 +15,7 @@ from fire_rl import envs
 from fire_rl.agents.agent import Agent
 from fire_rl.agents.learning import CapturedAgent
 from fire_rl.agents.randomness import restore_generator
+from fire_rl.envs.kept_spaces import KeptSpaces, kept_spaces
 from fire_rl.envs.world import to_environment
 from fire_rl.fire import Network, PlasticityManager
 from fire_rl.replay import AdaptiveRatio, Batch, FrameReplay, ReplayRatio, Segment, TransitionReplay
@@ -49,6 +50,7 @@ class Counts(msgspec.Struct, frozen=True):
     lengths: list[Count]  # of the open episodes, in environment steps
     ratio: dict[str, Any]  # its counts, which it checks itself
     replay_added: Count
+    spaces: KeptSpaces | None = None  # for who has the policy and not the environment; none in earlier versions
 
 
 class Reinforcement(Work):
@@ -82,6 +84,8 @@ class Reinforcement(Work):
             EvaluationFilm(self.world.evaluated, settings.evaluated_at_once, self.evaluation.longest)
             if settings.video else None
         )  # fmt: skip
+        around = config.surroundings(self.environment)
+        self.spaces = kept_spaces(around.observations, around.actions, around.episode_steps)
         self.resumable = hasattr(self.environment, "get_state")
         self.notes = (note, *notes_on_updates(self.agent), *notes_on(config, self.environment))
         self.ratio: ReplayRatio | AdaptiveRatio = settings.make_ratio()
@@ -254,7 +258,7 @@ class Reinforcement(Work):
             tensors["observations"] = torch.from_numpy(self.observations)
         values = Counts(
             self.steps, self.decisions, self.episodes, self.returns, self.lengths,
-            dict(self.ratio.state_dict()), self.replay.added,
+            dict(self.ratio.state_dict()), self.replay.added, self.spaces,
         )  # fmt: skip
         return State(tensors, msgspec.to_builtins(values), self.segments)
 

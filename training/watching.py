@@ -16,6 +16,7 @@ from .durable import write_durably
 from .evaluate import Act, exploring
 from .film import decisions_at_most, film, make_filmed, play, timing
 from .policy import Policy, load_policy, split_run
+from .pretrained import is_pretrained
 from .trust import trusted
 
 
@@ -33,7 +34,7 @@ def watch(
         if value is not None and value < least:
             raise ValueError(f"{flag} {value} given; allowed are whole numbers from {least} on")
     run, step = split_run(name)
-    policy = load_policy(run, step, trusted(run, trust)) if run.exists() or step is not None else None
+    policy = load_policy(run, step, trusted(run, trust)) if _is_named(run, step) else None
     title, stem = _names(name, policy)
     files = _files(stem if output is None else output, chosen=output is not None)
     env, repeat = _environment(name, policy)
@@ -63,12 +64,19 @@ def watch(
         print(f"  {path} ({len(content) / 1e6:.1f} MB)")
 
 
+def _is_named(run: Path, step: int | None) -> bool:
+    """Whether a policy is meant, and not an environment."""
+    return run.exists() or step is not None or is_pretrained(str(run))
+
+
 def _names(name: str, policy: Policy | None) -> tuple[str, Path]:
     """What the episode is called, and the files that show it, without their endings."""
     if policy is None:
         plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)
         return f"{name}, random actions", Path(f"video-{plain}")
-    return f"{policy.config.run.env}, checkpoint at step {policy.step:,}", policy.run / f"video-{policy.step}"
+    return f"{policy.config.run.env}, checkpoint at step {policy.step:,}", (
+        Path(f"video-{policy.run.name}") if is_pretrained(name) else policy.run / f"video-{policy.step}"
+    )
 
 
 def _files(stem: Path, chosen: bool) -> list[Path]:

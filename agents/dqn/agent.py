@@ -19,6 +19,7 @@ from ..captured import Captured, FromHost, to_gather
 from ..learning import SavedAgent, TrainedNetwork
 from ..optimizers import adam
 from .networks import make_network
+from .policy import DQNPolicy
 from .settings import DQNSettings
 from .size import TARGETS_AT_ONCE
 
@@ -91,9 +92,19 @@ class DQN(SavedAgent):
         return self.from_host(self.best_actions, observations, "act", self.structure)
 
     @torch.no_grad()
+    def action_values(self, observations: np.ndarray) -> np.ndarray:
+        """The values of all actions, (batch, actions)."""
+        given = torch.as_tensor(observations, device=self.device)
+        return np.asarray(self.network(given).cpu().numpy())
+
+    @torch.no_grad()
     def best_actions(self, observations: Tensor) -> Tensor:
         """Actions of the largest values, on the device."""
         return self.network(observations).argmax(1)
+
+    def policy(self) -> DQNPolicy:
+        """The greedy policy, which shares its tensors with this agent."""
+        return DQNPolicy(self.network)
 
     @property
     def exploration(self) -> float:

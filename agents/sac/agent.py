@@ -19,6 +19,7 @@ from ..captured import Captured, FromHost, to_gather
 from ..learning import SavedAgent, TrainedNetwork
 from ..optimizers import adamw, optimizer_tensors
 from .networks import Actor, Critic, squashed_sample
+from .policy import SACPolicy
 from .settings import SACSettings
 from .statistics import RunningStatistics
 
@@ -108,6 +109,10 @@ class SAC(SavedAgent):
     def random_actions(self, count: int) -> np.ndarray:
         uniform = torch.rand(count, self.action_size, generator=self.acting_generator, device=self.device)
         return (2 * uniform - 1).cpu().numpy()
+
+    def policy(self) -> SACPolicy:
+        """The deterministic policy, which shares its tensors with this agent."""
+        return SACPolicy(self.actor, self.statistics if self.settings.normalize_observations else None)
 
     def _normalise(self, observations: Tensor) -> Tensor:
         return self.statistics.normalise(observations) if self.settings.normalize_observations else observations.float()

@@ -1,0 +1,21 @@
+"""DQN's greedy policy alone, as a module that can be exported."""
+
+from torch import Tensor, nn
+
+from .networks import QNetwork
+
+
+class DQNPolicy(nn.Module):
+    """Raw observations (batch, *observation) -> the greedy actions, counted from 0, and the values of all actions."""
+
+    outputs = ("action", "action_values")
+
+    def __init__(self, network: QNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, observations: Tensor) -> tuple[Tensor, ...]:
+        # The network's own forward also moves channels to where training is fastest, which an exported file need not.
+        inputs = observations.float() * self.network.scale
+        values = self.network.head(self.network.encoder(inputs))
+        return values.argmax(1), values

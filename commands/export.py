@@ -1,0 +1,198 @@
+"""Export a policy as files that run without this project, or as a card for a model hub."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fire_rl.place import called, program
+from fire_rl.training.card import Score, is_card
+from fire_rl.training.command_line import read_options
+from fire_rl.training.export.about import about, divergence, last_score
+from fire_rl.training.export.agreement import Agreement, agreement
+from fire_rl.training.export.card import card_files
+from fire_rl.training.export.formats import FORMATS, made
+from fire_rl.training.export.observations import Observations, observations_for
+from fire_rl.training.export.score import measured
+from fire_rl.training.export.writing import require_place, write_file, write_folder
+from fire_rl.training.folder import is_run
+from fire_rl.training.learners import LEARNERS, name_of, read_config
+from fire_rl.training.policy import Policy, load_policy, split_run
+from fire_rl.training.pretrained import is_pretrained, located
+from fire_rl.training.trust import trusted
+
+OBSERVATIONS = 1_000  # that a file is checked on
+MOST_EPISODES = 100_000
+USAGE = f"""Write a run's policy to a file that runs without this project, or to a card.
+
+  {program("export")} RUN                                the newest checkpoint, as ONNX: RUN/policy-STEP.onnx
+  {program("export")} RUN@STEP --format onnx torchscript safetensors --output walk
+  {program("export")} RUN --card --output walk-card      a folder that is ready for a model hub; nothing is uploaded
+  {program("export")} pretrained:cartpole                a policy that comes with the project
+
+  Observations go in as the environment gives them, any number at once; actions come out in its own bounds."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to write."""
+
+    format: tuple[str, ...] = ()
+    """onnx, torchscript or safetensors, or several; unset, and without --card: onnx."""
+    card: bool = False
+    """A card instead: a folder with weights, settings, learning curve and a README."""
+    output: Path | None = None
+    """File to write, or without an ending, which each format then adds; with --card the folder."""
+    overwrite: bool = False
+    """Replace what is there under that name."""
+    episodes: int = 100
+    """Episodes that a card's score is measured on, where the environment is there; 0: the run's last evaluation."""
+    seed: int = 1_000
+    """Seed of these episodes' starts, as the evaluate command takes it."""
+    trust: Path | None = None
+    """The run, if its config names an environment or a method of your own: Python code, which is imported then."""
+
+
+def body(arguments: Sequence[str]) -> int:
+    named = [arguments[0]] if arguments and not arguments[0].startswith("-") else []
+    options = read_options(Options(), arguments[len(named) :], "export", "RUN[@STEP]", USAGE)
+    if not named:
+        raise ValueError(f"no run given: {program('export')} RUN, RUN@STEP or pretrained:NAME")
+    formats = _formats(options)
+    policy = _policy(named[0], options)
+    if options.card:
+        _card(policy, named[0], options)
+    else:
+        _files(policy, named[0], formats, options)
+    return 0
+
+
+def _formats(options: Options) -> tuple[str, ...]:
+    """Those asked for, each known, each with its packages."""
+    formats = tuple(dict.fromkeys(text.lower() for text in options.format))
+    for text in formats:
+        if text not in FORMATS:
+            near = difflib.get_close_matches(text, FORMATS, 1, cutoff=0.0)[0]
+            raise ValueError(f"--format {text!r} given; allowed are {', '.join(FORMATS)}; nearest is {near}")
+    if options.card and formats:
+        raise ValueError("--format goes without --card, whose weights are safetensors: call this twice")
+    if not 0 <= options.episodes <= MOST_EPISODES or options.seed < 0:
+        raise ValueError(
+            f"--episodes {options.episodes} --seed {options.seed} given; "
+            f"allowed are 0 to {MOST_EPISODES:,}, and 0 or above"
+        )
+    formats = formats or (() if options.card else ("onnx",))
+    for text in formats:
+        FORMATS[text].require(text)
+    return formats
+
+
+def _policy(name: str, options: Options) -> Policy:
+    """The policy that is meant; one line where a run has none to give, or none that is worth anything."""
+    text, step = split_run(name)
+    folder = located(text)
+    if not is_run(folder):
+        raise ValueError(f"{name[:300]} is not a run: it has no config.json")
+    config = read_config(folder)
+    if not config.acts:
+        raise ValueError(
+            f"{folder} is a run of {LEARNERS[name_of(config)].script}; what can be exported is a policy, "
+            f"of {called('sac')} or {called('dqn')}"
+        )
+    policy = load_policy(text, step, trusted(folder, options.trust))
+    if step is None and not is_card(folder) and (ended := divergence(policy)):
+        raise ValueError(
+            f"{folder} diverged {ended.said}; its newest whole checkpoint is of step {policy.step:,}: "
+            f"where you want that one, give {name}@{policy.step}"
+        )
+    return policy
+
+
+def _files(policy: Policy, name: str, formats: Sequence[str], options: Options) -> None:
+    paths = _paths(policy, name, formats, options.output)
+    for path in paths.values():
+        require_place(path, options.overwrite)
+    texts = about(policy)
+    observations, source = observations_for(policy, OBSERVATIONS)
+    contents = {}
+    for kind in formats:
+        content, found = _checked(policy, kind, texts, observations, source)
+        contents[kind] = content, found
+    _say_what(policy)
+    for kind, path in paths.items():
+        content, found = contents[kind]
+        write_file(path, content, options.overwrite)
+        print(f"  {path} ({_size(len(content))}): {found.said}")
+
+
+def _checked(
+    policy: Policy, kind: str, texts: Mapping[str, str], observations: Observations, source: str
+) -> tuple[bytes, Agreement]:
+    content, run = made(policy, kind, texts)
+    return content, agreement(policy, run, observations, source)
+
+
+def _paths(policy: Policy, name: str, formats: Sequence[str], output: Path | None) -> dict[str, Path]:
+    """Where each format goes."""
+    endings = {kind: FORMATS[kind].ending for kind in formats}
+    stem = output or _beside(policy, name, f"policy-{policy.step}", "")
+    if output is not None and stem.is_dir():
+        example = stem / f"policy{next(iter(endings.values()))}"
+        raise ValueError(f"--output {stem} given, a folder; allowed is a file, such as {example}")
+    if output is not None and stem.suffix in [kind.ending for kind in FORMATS.values()]:
+        if list(endings.values()) != [stem.suffix]:
+            raise ValueError(f"--output {stem} given with --format {' '.join(formats)}; leave its ending out")
+        return dict.fromkeys(formats, stem)
+    return {kind: stem.with_name(stem.name + ending) for kind, ending in endings.items()}
+
+
+def _beside(policy: Policy, name: str, stem: str, ending: str) -> Path:
+    """In the run's folder. What comes with the project stays as it is: its files go to the working directory."""
+    if is_pretrained(name):
+        return Path(f"{policy.run.name}{ending}")
+    return policy.run / stem
+
+
+def _card(policy: Policy, name: str, options: Options) -> None:
+    folder = options.output or _beside(policy, name, f"card-{policy.step}", "-card")
+    require_place(folder, options.overwrite, folder=True)
+    score, note = _score(policy, options)
+    observations, source = observations_for(policy, OBSERVATIONS)
+    weights, found = _checked(policy, "safetensors", about(policy, score), observations, source)
+    files = card_files(policy, weights, score, folder.name)
+    write_folder(folder, files, options.overwrite)
+    _say_what(policy)
+    print(f"  {folder} ({_size(sum(map(len, files.values())))}): {', '.join(sorted(files))}")
+    print(f"  {found.said}")
+    print(f"  {note}")
+
+
+def _score(policy: Policy, options: Options) -> tuple[Score | None, str]:
+    """Measured anew where the environment is there, else what the run has measured; and a sentence."""
+    if options.episodes:
+        try:
+            score = measured(policy, options.episodes, options.seed)
+        except Exception as error:  # packages are missing, environments fail in ways of their own
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            return _last(policy, f"not measured anew ({reason}): ")
+        return (
+            score,
+            f"mean return {score.mean:.1f}, 95% interval {score.low:.1f} to {score.high:.1f}: {score.occasion}",
+        )
+    return _last(policy, "")
+
+
+def _last(policy: Policy, why: str) -> tuple[Score | None, str]:
+    score = last_score(policy)
+    if score is None:
+        return None, f"{why}the card has no score, since the run has no evaluation"
+    return score, f"{why}mean return {score.mean:.1f}, {score.occasion}"
+
+
+def _say_what(policy: Policy) -> None:
+    numbers = sum(value.numel() for value in policy.module().parameters())
+    print(f"{policy.config.run.env}, checkpoint at step {policy.step:,}: a policy of {numbers:,} parameters")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} KB"

@@ -1,0 +1,30 @@
+"""A robot's loop: a policy that `export.py` wrote, with numpy and onnxruntime alone.
+
+python examples/robot_loop.py policy.onnx       (after `python export.py RUN --output policy.onnx`)
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnxruntime  # type: ignore[import-not-found, import-untyped, unused-ignore]
+
+
+def robot(read_sensors: Callable[[], Any], move: Callable[[Any], object], path: str, decisions: int) -> None:
+    """So many decisions. What the sensors give is what the environment gave: the file scales it itself."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    kind = np.uint8 if session.get_inputs()[0].type == "tensor(uint8)" else np.float32
+    for _ in range(decisions):
+        observation = np.asarray(read_sensors(), dtype=kind)[None]  # a batch of one
+        action = session.run(["action"], {"observation": observation})[0][0]
+        move(action)
+
+
+if __name__ == "__main__":
+    about = onnxruntime.InferenceSession(sys.argv[1]).get_modelmeta().custom_metadata_map
+    shape = json.loads(about["observation_space"])["shape"]
+    robot(lambda: np.zeros(shape), print, sys.argv[1], decisions=3)

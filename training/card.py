@@ -1,0 +1,131 @@
+"""A card: a folder with one policy and what is to be known of it, as model hubs have it. Here it is read.
+
+CARD/   model.safetensors   config.json   README.md   curve.csv   curve.png
+
+`config.json` is the run's own, with a record of the policy besides. Weights are safetensors. A card may be anybody's:
+every file has its bounds, names and shapes have to be exactly those of the policy, and links are not followed.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from msgspec import Meta
+from torch import Tensor
+
+from fire_rl.agents.agent import Agent
+from fire_rl.envs.kept_spaces import KeptSpaces
+from fire_rl.fire import first_not_finite, restore_structure
+
+from .agent_run import AgentRun
+from .durable import Damaged, read_regular
+from .files import read_json
+from .folder import WEIGHTS
+from .policy_module import BOUNDS, PolicyModule, module_of
+from .progress import Count
+from .spaces import surroundings_of
+
+CONFIG = "config.json"
+CONFIG_BYTES, HEADER_BYTES = 1_000_000, 1_000_000  # at most
+STORED = (torch.float16, torch.float32, torch.float64, torch.int64)
+
+Text = Annotated[str, Meta(max_length=300)]
+
+
+class Score(msgspec.Struct, frozen=True):
+    """What a policy was measured to be worth: the mean return, with a 95% interval of the mean."""
+
+    mean: float
+    low: float
+    high: float
+    deviation: float  # of the episodes' returns
+    episodes: Count
+    occasion: Text = ""  # how it was measured
+
+
+class PolicyRecord(msgspec.Struct, frozen=True):
+    """What a card's config.json says of its policy."""
+
+    step: Count
+    spaces: KeptSpaces
+    structure: dict[str, Any] = {}  # how events changed the networks' structure
+    score: Score | None = None
+
+
+class _Carded(msgspec.Struct, frozen=True):
+    policy: PolicyRecord
+
+
+class _MayBeCarded(msgspec.Struct, frozen=True):
+    policy: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+def is_card(folder: Path) -> bool:
+    """Whether the folder's config.json, which can be read, is of a card and not of a run."""
+    try:
+        return not isinstance(read_json(folder / CONFIG, _MayBeCarded, CONFIG_BYTES).policy, msgspec.UnsetType)
+    except Damaged:
+        return False
+
+
+def read_record(folder: Path) -> PolicyRecord:
+    """What a card says of its policy; ValueError, in one line, where it says something else."""
+    record: PolicyRecord = read_json(folder / CONFIG, _Carded, CONFIG_BYTES).policy
+    return record
+
+
+def read_agent(folder: Path, config: AgentRun, device: torch.device) -> tuple[Agent, PolicyRecord]:
+    """The agent with the card's policy; the rest of it is as when a run begins."""
+    record = read_record(folder)
+    agent = config.agent_for(surroundings_of(config, record.spaces), np.random.SeedSequence(config.run.seed), device)
+    if record.structure:
+        try:
+            restore_structure(agent.plastic(), record.structure)
+        except Exception as error:  # whatever a stranger's record leads to
+            said = " ".join(str(error).split())[:300]
+            raise Damaged(f"{folder / CONFIG} holds no structure of this agent: {said}") from error
+    load_weights(module_of(agent, record.spaces), folder / WEIGHTS)
+    return agent, record
+
+
+def load_weights(module: PolicyModule, path: Path) -> None:
+    """Copy a file's tensors into the module, all or none."""
+    own = module.state_dict()
+    most = sum(8 * value.numel() for value in own.values()) + HEADER_BYTES
+    saved = tensors_of(bytes(read_regular(path, most)), path)
+    require_same(own, saved, path)
+    with torch.no_grad():
+        for name, value in own.items():
+            value.copy_(saved[name])
+
+
+def tensors_of(content: bytes, path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file whose header is of a sensible length."""
+    length = int.from_bytes(content[:8], "little")
+    if not 2 <= length <= HEADER_BYTES:
+        raise Damaged(f"{path}: its header would have {length:,} bytes; {HEADER_BYTES:,} are read at most")
+    try:
+        return safetensors.torch.load(content)
+    except Exception as error:  # whatever a header may hold
+        raise Damaged(f"{path} holds no tensors: {' '.join(str(error).split())[:300]}") from error
+
+
+def require_same(own: dict[str, Tensor], saved: dict[str, Tensor], path: Path) -> None:
+    """Raise Damaged where names, shapes or kinds of numbers differ, or a number is not finite."""
+    if missing := sorted(own.keys() - saved.keys()):
+        raise Damaged(f"{path} lacks {missing[0]!r}, which the policy has")
+    if foreign := sorted(saved.keys() - own.keys()):
+        raise Damaged(f"{path} has {foreign[0][:80]!r}, which the policy does not have")
+    for name, value in own.items():
+        if saved[name].shape != value.shape:
+            raise Damaged(f"{path}: {name!r} has shape {tuple(saved[name].shape)}, the policy's {tuple(value.shape)}")
+        if saved[name].dtype not in STORED or saved[name].is_floating_point() != value.is_floating_point():
+            raise Damaged(f"{path}: {name!r} holds {saved[name].dtype}, the policy's {value.dtype}")
+        if name in BOUNDS and not torch.equal(saved[name].to(value.dtype), value.cpu()):
+            raise Damaged(f"{path}: {name!r} is not the bound of actions that {CONFIG} has")
+    if found := first_not_finite(sorted(saved.items())):
+        raise Damaged(f"{path} holds {found[1]} in {found[0]}")

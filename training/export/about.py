@@ -1,0 +1,101 @@
+"""What an exported file says of itself: the environment, its spaces, how the policy came about and what it is worth."""
+
+import json
+from typing import Any
+
+import msgspec
+
+from fire_rl import __version__
+
+from ..card import Score, is_card, read_record
+from ..checkpoint import read_manifest
+from ..durable import Damaged
+from ..files import read_json
+from ..learners import CONFIG_BYTES, name_of
+from ..lines import Divergence, EvaluationLine
+from ..policy import Policy
+from .score import score_of
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """What a config.json says besides the settings; it may be anybody's."""
+
+    commit: str | None = None
+    version: str | None = None
+
+
+def about(policy: Policy, score: Score | None = None) -> dict[str, str]:
+    """Texts by name; what has parts is JSON. `score` replaces the run's own last evaluation."""
+    run, spaces = policy.config.run, msgspec.to_builtins(policy.spaces)
+    score = score or last_score(policy)
+    shape = (f"batch x {' x '.join(map(str, policy.spaces.observation.shape))}").removesuffix(" x ")
+    values: dict[str, Any] = {
+        "library": "fire-rl",
+        "version": version(policy),
+        "commit": commit(policy),
+        "environment": run.env,
+        "algorithm": name_of(policy.config),
+        "method": run.method,
+        "step": str(policy.step),
+        "seed": str(run.seed),
+        "action_repeat": str(run.action_repeat),
+        "observation_space": json.dumps(spaces["observation"]),
+        "action_space": json.dumps(spaces["action"]),
+        "input": f"observation: raw, as the environment gives it, {shape}",
+        "outputs": ", ".join(policy.module().outputs),
+        "score": json.dumps(None if score is None else msgspec.to_builtins(score)),
+    }
+    if (atari := policy.config.atari) is not None and policy.config.world.frames_per_step:
+        values["atari"] = json.dumps(msgspec.to_builtins(atari))
+    return values
+
+
+def version(policy: Policy) -> str:
+    """Of this project: as a card has it, else the one that runs."""
+    if (kept := _kept(policy).version) is not None and is_card(policy.run):
+        return kept
+    return __version__
+
+
+def commit(policy: Policy) -> str:
+    """The one that the checkpoint was made with."""
+    try:
+        made_with = None if is_card(policy.run) else read_manifest(policy.run, policy.step).made_with
+    except Damaged:
+        made_with = None
+    found = made_with.machine.get("commit") if made_with else _kept(policy).commit
+    return (found or "unknown")[:200]
+
+
+def last_score(policy: Policy) -> Score | None:
+    """The run's own last evaluation up to the checkpoint, or what a card says."""
+    if is_card(policy.run):
+        return read_record(policy.run).score
+    lines = [line for line in evaluations(policy) if line.steps <= policy.step]
+    returns = [value for value in lines[-1].values if value is not None] if lines else []
+    if not returns:
+        return None
+    return score_of(returns, f"the run's evaluation at step {lines[-1].steps:,}")
+
+
+def evaluations(policy: Policy) -> list[EvaluationLine]:
+    """Every evaluation of the run that can be read."""
+    try:
+        lines = [line for _, line in policy.config.reader.of(policy.run)]
+    except (ValueError, OSError):
+        return []
+    return [line for line in lines if isinstance(line, EvaluationLine)]
+
+
+def divergence(policy: Policy) -> Divergence | None:
+    """How the run ended, if it ended because a number was none any more."""
+    try:
+        lines = [line for _, line in policy.config.reader.of(policy.run)]
+    except (ValueError, OSError):
+        return None
+    return next((line for line in reversed(lines) if isinstance(line, Divergence)), None)
+
+
+def _kept(policy: Policy) -> _Kept:
+    kept: _Kept = read_json(policy.run / "config.json", _Kept, CONFIG_BYTES)
+    return kept

@@ -1,0 +1,101 @@
+"""How far what a file computes is from `load_policy`, and whether that is near enough for it to be written."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fire_rl.envs.kept_spaces import KeptDiscrete
+
+from ..policy import Policy
+
+TOLERANCE = 1e-5
+ONES = 3  # observations that are also given alone, since the batch axis is free
+
+Run = Callable[[NDArray[Any]], Sequence[NDArray[Any]]]  # a file's outputs for a batch of observations
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """The largest difference, and on how many observations another action was the greedy one, the two being tied."""
+
+    largest: float
+    ties: int
+    observations: int
+    source: str
+    quantity: str
+
+    @property
+    def said(self) -> str:
+        """In words."""
+        ties = f"; on {self.ties} of them another action, of the same value within rounding" if self.ties else ""
+        return (
+            f"largest difference of {self.quantity} from load_policy {self.largest:.1e} on {self.observations:,} "
+            f"observations {self.source}{ties}"
+        )
+
+
+def agreement(policy: Policy, run: Run, observations: NDArray[Any], source: str) -> Agreement:
+    """Of a file and the policy; ValueError, in one line, where they do not agree.
+
+    Differences are relative where values are large: of actions in shares of half their range, where that is above 1; of
+    action values to the largest of an observation's, where that is above 1.
+    """
+    names = policy.module().outputs
+    given = np.ascontiguousarray(observations, dtype=input_dtype(policy))
+    results = dict(zip(names, _outputs(run, given), strict=True))
+    if isinstance(policy.spaces.action, KeptDiscrete):
+        found = _of_values(policy, results, observations, source)
+    else:
+        found = _of_actions(policy, results, observations, source)
+    if not found.largest <= TOLERANCE:  # NaN is not, either
+        raise ValueError(f"not written: {found.said}; allowed is {TOLERANCE:.0e}")
+    return found
+
+
+def input_dtype(policy: Policy) -> type[Any]:
+    """What a file takes: bytes of pictures as they are, all else as float32."""
+    return np.uint8 if policy.spaces.observation.dtype == "uint8" else np.float32
+
+
+def _outputs(run: Run, given: NDArray[Any]) -> list[NDArray[Any]]:
+    """Of all at once, with the first few replaced by what they get alone."""
+    results = [np.array(result) for result in run(given)]
+    for place in range(min(ONES, len(given))):
+        for result, alone in zip(results, run(given[place : place + 1]), strict=True):
+            result[place] = alone[0]
+    return results
+
+
+def _of_actions(
+    policy: Policy, results: Mapping[str, NDArray[Any]], observations: NDArray[Any], source: str
+) -> Agreement:
+    space = policy.spaces.action.space()
+    half = np.maximum(1.0, (space.high.astype(np.float64) - space.low) / 2)  # type: ignore[union-attr]
+    expected = policy.act(observations).astype(np.float64)
+    found = results["action"].astype(np.float64)
+    if found.shape != expected.shape:
+        raise ValueError(f"not written: actions have shape {found.shape}, those of load_policy {expected.shape}")
+    return Agreement(float(np.abs((found - expected) / half).max()), 0, len(observations), source, "actions")
+
+
+def _of_values(
+    policy: Policy, results: Mapping[str, NDArray[Any]], observations: NDArray[Any], source: str
+) -> Agreement:
+    expected = policy.action_values(observations).astype(np.float64)
+    scale = np.maximum(1.0, np.abs(expected).max(1))
+    differences = np.abs(results["action_values"] - expected).max(1) / scale
+    start = policy.spaces.action.start  # type: ignore[union-attr]
+    rows, theirs, ours = np.arange(len(expected)), results["action"] - start, policy.act(observations) - start
+    others = theirs != ours
+    if (theirs < 0).any() or (theirs >= expected.shape[1]).any():
+        raise ValueError("not written: it gives actions that there are not")
+    gaps = np.abs(expected[rows, ours] - expected[rows, theirs]) / scale
+    if (wrong := others & ~(gaps <= TOLERANCE)).any():
+        raise ValueError(
+            f"not written: {wrong.sum()} of {len(expected):,} greedy actions differ from load_policy's "
+            f"by more than rounding, {gaps[wrong].max():.1e}, on observations {source}"
+        )
+    return Agreement(float(differences.max()), int(others.sum()), len(expected), source, "action values")

@@ -1,0 +1,87 @@
+"""A card: a folder that is ready for a model hub. Nothing is uploaded, and nothing in it can execute code."""
+
+import csv
+import io
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fire_rl.fire.record import Record, built_in_restructures
+
+from ..card import CONFIG, PolicyRecord, Score, is_card, read_record
+from ..checkpoint import read_checkpoint
+from ..durable import Damaged, read_regular
+from ..files import read_json
+from ..folder import WEIGHTS
+from ..learners import CONFIG_BYTES, config_to_json
+from ..policy import Policy
+from .about import about, commit, evaluations, version
+from .readme import readme
+
+CURVE, PICTURE, README = "curve.csv", "curve.png", "README.md"
+PICTURE_BYTES, CURVE_BYTES = 4_000_000, 16_000_000  # at most
+
+
+class _Origin(msgspec.Struct, frozen=True):
+    """How the run was begun, as its config.json says; it may be anybody's."""
+
+    command: tuple[str, ...] = ()
+    branch_from: str | None = None
+    versions: dict[str, str] = {}
+    processor: str | None = None
+    gpu: str | None = None
+
+
+def card_files(policy: Policy, weights: bytes, score: Score | None, name: str) -> dict[str, bytes]:
+    """The content of a card by file name; `weights` are those of a safetensors export."""
+    origin: _Origin = read_json(policy.run / CONFIG, _Origin, CONFIG_BYTES)
+    record = PolicyRecord(policy.step, policy.spaces, _structure(policy), score)
+    config = config_to_json(policy.config) | {
+        "progress": policy.config.run.progress,
+        "metric": asdict(policy.config.metric),
+        "library": "fire-rl",
+        "version": version(policy),
+        "commit": commit(policy),
+        **msgspec.to_builtins(origin),
+        "policy": msgspec.to_builtins(record),
+    }
+    files = {
+        WEIGHTS: weights,
+        CONFIG: (json.dumps(config, indent=1, allow_nan=False) + "\n").encode(),
+        CURVE: _curve(policy),
+    }
+    if picture := _file(policy.run / PICTURE, PICTURE_BYTES):
+        files[PICTURE] = picture
+    text = readme(policy, about(policy, score), score, origin.command, origin.branch_from, name, PICTURE in files)
+    return files | {README: text.encode()}
+
+
+def _structure(policy: Policy) -> dict[str, Any]:
+    """Which events changed the networks' structure, so that the tensors fit again."""
+    if is_card(policy.run):
+        return read_record(policy.run).structure
+    manager = read_checkpoint(policy.run, policy.step).values.manager
+    return Record.from_state(manager, built_in_restructures).state_dict()
+
+
+def _curve(policy: Policy) -> bytes:
+    """Every evaluation of the run, as a table."""
+    if is_card(policy.run):
+        return _file(policy.run / CURVE, CURVE_BYTES) or b""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow((policy.config.run.progress, policy.config.metric.name, "episodes", "occasion"))
+    for line in evaluations(policy):
+        rows.writerow((line.steps, line.value, len(line.values), line.occasion))
+    return text.getvalue().encode()
+
+
+def _file(path: Path, at_most: int) -> bytes | None:
+    """A regular file's content, where there is one."""
+    try:
+        return bytes(read_regular(path, at_most))
+    except Damaged:
+        return None

@@ -1,0 +1,168 @@
+"""A policy as the content of a file, and how to run that content, so that it is checked before it is written.
+
+ONNX is made by torch's exporter on `torch.export`; the one on TorchScript is deprecated. TorchScript itself, which is
+deprecated too, is traced, for who has libtorch and no ONNX runtime.
+"""
+
+import copy
+import importlib
+import importlib.util
+import io
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+
+from ..card import require_same, tensors_of
+from ..policy import Policy
+from ..policy_module import PolicyModule
+from .agreement import Run, input_dtype
+
+OPSET = 18
+IR_VERSION = 10  # which runtimes read since 2024
+INPUT = "observation"
+INSTALL = "pip install 'fire-rl[export]'"
+ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file."""
+
+    ending: str
+    make: Callable[[PolicyModule, torch.Tensor, Mapping[str, str]], bytes]
+    run: Callable[[bytes, PolicyModule], Run]
+    needs: Sequence[str] = ()  # packages
+
+    def require(self, name: str) -> None:
+        """Raise ValueError, in one line, where a package is missing."""
+        for package in self.needs:
+            if importlib.util.find_spec(package) is None:
+                raise ValueError(f"--format {name} needs {package}, which is not installed: {INSTALL}")
+
+
+def made(policy: Policy, name: str, about: Mapping[str, str]) -> tuple[bytes, Run]:
+    """A file's content in the format, and what computes its outputs."""
+    kind, module = FORMATS[name], standalone(policy)
+    dtype = torch.uint8 if input_dtype(policy) is np.uint8 else torch.float32
+    example = torch.zeros((2, *policy.spaces.observation.shape), dtype=dtype)
+    try:
+        with quietly(), torch.no_grad():
+            content = kind.make(module, example, about)
+            return content, kind.run(content, module)
+    except ImportError as error:
+        missing = error.name or "a package"
+        raise ValueError(f"--format {name} needs {missing}, which cannot be imported: {INSTALL}") from error
+
+
+def standalone(policy: Policy) -> PolicyModule:
+    """A copy of the policy's module, on the CPU, that nothing else writes to."""
+    module = copy.deepcopy(policy.module()).cpu().eval()
+    return module.requires_grad_(False)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Without what the exporters print of their own work."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def onnx_content(module: PolicyModule, example: torch.Tensor, about: Mapping[str, str]) -> bytes:
+    """One file with the weights inside, and what it says of itself as the model's metadata."""
+    onnx = importlib.import_module("onnx")
+    free = ({0: torch.export.Dim("batch")},)
+    program = torch.onnx.export(
+        module, (example,), dynamo=True, verbose=False, opset_version=OPSET, input_names=[INPUT],
+        output_names=list(module.outputs), dynamic_shapes=free,
+    )  # fmt: skip
+    assert program is not None  # it is where no file is named
+    model = program.model_proto
+    model.ir_version = min(model.ir_version, IR_VERSION)
+    for node in model.graph.node:
+        del node.metadata_props[:]  # which hold places of this machine's files
+        node.doc_string = ""
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, dict(about))
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def onnx_run(content: bytes, module: PolicyModule) -> Run:
+    """By onnxruntime, on one thread."""
+    onnxruntime = importlib.import_module("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return lambda given: session.run(list(module.outputs), {INPUT: given})
+
+
+def torchscript_content(module: PolicyModule, example: torch.Tensor, about: Mapping[str, str]) -> bytes:
+    """Traced; what it says of itself is the archive's extra file `about.json`."""
+    content = io.BytesIO()
+    traced = torch.jit.trace(module, (example,), check_trace=False)
+    torch.jit.save(traced, content, _extra_files={"about.json": json.dumps(about)})
+    return content.getvalue()
+
+
+def torchscript_run(content: bytes, module: PolicyModule) -> Run:
+    loaded = torch.jit.load(io.BytesIO(content))
+    return _by_torch(loaded)
+
+
+def safetensors_content(module: PolicyModule, example: torch.Tensor, about: Mapping[str, str]) -> bytes:
+    """The module's tensors alone, for code of one's own; what the file says of itself is in its header."""
+    tensors = {name: value.contiguous() for name, value in module.state_dict().items()}
+    return _ordered(safetensors.torch.save(tensors, dict(about)))
+
+
+def _ordered(content: bytes) -> bytes:
+    """The same file with its texts in the order of their names, which is otherwise another at each call."""
+    begin = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:begin])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[begin:]
+
+
+def safetensors_run(content: bytes, module: PolicyModule) -> Run:
+    """Read back into a module that was emptied before."""
+    other = copy.deepcopy(module)
+    own = other.state_dict()
+    saved = tensors_of(content, Path("the new file"))
+    require_same(own, saved, Path("the new file"))
+    for name, value in own.items():
+        value.zero_().copy_(saved[name])
+    return _by_torch(other)
+
+
+def _by_torch(module: Callable[..., Any]) -> Run:
+    def run(given: NDArray[Any]) -> list[NDArray[Any]]:
+        with torch.no_grad():
+            return [output.numpy() for output in module(torch.from_numpy(given))]
+
+    return run
+
+
+FORMATS = {
+    "onnx": Format(".onnx", onnx_content, onnx_run, ONNX_PACKAGES),
+    "torchscript": Format(".pt", torchscript_content, torchscript_run),
+    "safetensors": Format(".safetensors", safetensors_content, safetensors_run),
+}

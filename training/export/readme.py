@@ -1,0 +1,162 @@
+"""A card's README: the front matter that model hubs read, and what a reader wants to know before using the policy."""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from fire_rl.envs.kept_spaces import KeptDiscrete
+from fire_rl.place import script
+
+from ..card import Score
+from ..learners import name_of
+from ..policy import Policy
+
+LONGEST_COMMAND = 2_000
+
+
+def readme(
+    policy: Policy,
+    about: Mapping[str, str],
+    score: Score | None,
+    command: Sequence[str],
+    branch_from: str | None,
+    name: str,
+    picture: bool,
+) -> str:
+    """The whole text."""
+    env, algorithm = policy.config.run.env, name_of(policy.config).upper()
+    method = "no plasticity method" if (named := policy.config.run.method) == "none" else f"the method {_code(named)}"
+    parts = [
+        _front_matter(policy, score, name),
+        f"# {algorithm} on {_code(env)}",
+        f"A policy for {_code(env)}, trained with {algorithm} by fire-rl, with {method}. "
+        f"It is the checkpoint at environment step {policy.step:,}.",
+        "## Measured",
+        _measured(policy, score),
+        *(["![The learning curve of the run](curve.png)"] if picture else []),
+        "Every evaluation of the run is in `curve.csv`.",
+        "## How it was trained",
+        _trained(policy, about, command, branch_from),
+        "## How to use it",
+        _used(policy, name),
+        "## What it takes and gives",
+        _spaces(policy),
+        "## Limits",
+        _limits(policy),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _front_matter(policy: Policy, score: Score | None, name: str) -> str:
+    """YAML; every text in it is written as JSON, which is YAML too, since names may be anybody's."""
+    env, algorithm = policy.config.run.env, name_of(policy.config)
+    lines = ["---", "library_name: fire-rl", "pipeline_tag: reinforcement-learning", "tags:"]
+    tags = (env, algorithm, "reinforcement-learning", "deep-reinforcement-learning", "fire-rl", "pytorch")
+    lines += [f"- {json.dumps(tag)}" for tag in tags]
+    if score is not None:
+        value = f"{score.mean:.2f} +/- {score.deviation:.2f}"
+        lines += [
+            "model-index:",
+            f"- name: {json.dumps(name)}",
+            "  results:",
+            "  - task:",
+            "      type: reinforcement-learning",
+            "      name: reinforcement-learning",
+            "    dataset:",
+            f"      name: {json.dumps(env)}",
+            f"      type: {json.dumps(env)}",
+            "    metrics:",
+            "    - type: mean_reward",
+            f"      value: {json.dumps(value)}",
+            "      name: mean_reward",
+            "      verified: false",
+        ]
+    return "\n".join([*lines, "---"])
+
+
+def _measured(policy: Policy, score: Score | None) -> str:
+    if score is None:
+        return "It was not measured."
+    words = policy.config.score_in_words(score.mean)
+    share = policy.config.evaluation_exploration
+    rows = [
+        ("mean return", f"{score.mean:.1f}"),
+        ("95% interval of the mean", f"{score.low:.1f} to {score.high:.1f} (bootstrap)"),
+        ("standard deviation of the returns", f"{score.deviation:.1f}"),
+        ("episodes", f"{score.episodes}"),
+        ("how", f"{score.occasion}; {f'a random action with probability {share:g}' if share else 'no random actions'}"),
+        *([("normalised score", words)] if words else []),
+    ]
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {_cell(text)} |" for name, text in rows)])
+
+
+def _trained(policy: Policy, about: Mapping[str, str], command: Sequence[str], branch_from: str | None) -> str:
+    said = [
+        _command(policy, command),
+        f"Seed {policy.config.run.seed}, {policy.config.run.steps:,} environment steps, fire-rl {about['version']}, "
+        f"commit {_code(about['commit'])}. Every setting is in `config.json`.",
+    ]
+    if branch_from:
+        said.append(f"The run is a branch of {_code(branch_from)}.")
+    if policy.step != policy.config.run.steps:
+        said.append(f"The policy is of step {policy.step:,}, not of the run's end.")
+    return "\n\n".join(said)
+
+
+def _command(policy: Policy, command: Sequence[str]) -> str:
+    """What was typed, where it was one of the project's commands."""
+    name, ours = Path(command[0]).name if command else "", script(name_of(policy.config))
+    beginning = {ours: ["python", ours], "fire-rl": ["fire-rl"], "__main__.py": ["fire-rl"]}.get(name)
+    if beginning is None:
+        return f"It was begun by code that called fire-rl; `{ours}` takes the settings of `config.json` as flags."
+    return f"    {' '.join(shlex.join([*beginning, *command[1:]]).split())[:LONGEST_COMMAND]}"
+
+
+def _used(policy: Policy, name: str) -> str:
+    observation = "observation  # one, or a batch of them, as the environment gives it"
+    return "\n".join(
+        [
+            "```py",
+            "from fire_rl.training import load_policy",
+            "",
+            f"policy = load_policy({json.dumps(name)})  # this folder",
+            f"action = policy.act({observation.split('  ')[0]})  # {observation.split('# ')[1]}",
+            "```",
+            "",
+            f"    fire-rl evaluate {shlex.quote(name)} --episodes 100",
+            f"    fire-rl watch {shlex.quote(name)}",
+            f"    fire-rl export {shlex.quote(name)} --format onnx    # a file that runs without fire-rl",
+        ]
+    )
+
+
+def _spaces(policy: Policy) -> str:
+    observation, action = policy.spaces.observation, policy.spaces.action
+    shape = " x ".join(map(str, observation.shape))
+    if isinstance(action, KeptDiscrete):
+        given = f"one of {action.n} actions, counted from {action.start}"
+    else:
+        given = f"{' x '.join(map(str, action.shape))} numbers, in the environment's own bounds"
+    bounds = msgspec.json.encode(policy.spaces).decode()
+    more = "" if len(bounds) > 1_000 else f" In full: `{bounds}`."
+    inside = "raw, as the environment gives them: what is to be scaled is scaled inside"
+    return f"Observations: {shape} numbers ({observation.dtype}), {inside}. Actions: {given}.{more}"
+
+
+def _limits(policy: Policy) -> str:
+    return (
+        "One run of one seed: other seeds give other policies, of another score. It knows nothing but the simulated "
+        f"environment that it was trained in, with the settings of `config.json` (action repeat "
+        f"{policy.config.run.action_repeat}). The interval covers the starts of episodes, not seeds of training."
+    )
+
+
+def _code(text: str) -> str:
+    return f"`{text.replace('`', chr(39))[:300]}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "/")

@@ -1,0 +1,78 @@
+"""Files and folders that appear whole or not at all, and replace nothing unless that was asked for."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..card import CONFIG, is_card
+from ..durable import flush_folder, write_durably
+from ..folder import WEIGHTS
+
+CARD_FILES = (WEIGHTS, CONFIG, "README.md", "curve.csv", "curve.png")
+
+
+def require_place(path: Path, overwrite: bool, folder: bool = False) -> None:
+    """Raise ValueError, in one line, where a file, or a card's folder, cannot be written there."""
+    if not path.name:
+        raise ValueError(f"--output {path} given; allowed is the name of a new {'folder' if folder else 'file'}")
+    if not path.parent.is_dir():
+        raise ValueError(f"--output {path} given; there is no folder {path.parent}")
+    if os.path.lexists(path):
+        if not overwrite:
+            raise ValueError(f"{path} is there already: add --overwrite to replace it, or choose another --output")
+        if folder:
+            _require_replaceable(path)
+        elif path.is_dir() and not path.is_symlink():
+            raise ValueError(f"{path} is a folder: choose another --output")
+    with _writable(path.parent), tempfile.TemporaryFile(dir=path.parent):
+        pass  # before anything is computed for nothing
+
+
+def write_file(path: Path, content: bytes, overwrite: bool) -> None:
+    """Under a temporary name, then renamed."""
+    require_place(path, overwrite)
+    with _writable(path):
+        write_durably(path, content)
+
+
+def write_folder(path: Path, files: Mapping[str, bytes], overwrite: bool) -> None:
+    """All of a card under a temporary name, then renamed; a card that is replaced goes last."""
+    require_place(path, overwrite, folder=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    aside = path.with_name(f".{path.name}.{os.getpid()}.old.tmp")
+    with _writable(path):
+        try:
+            temporary.mkdir()
+            for name, content in files.items():
+                write_durably(temporary / name, content)
+            flush_folder(temporary)
+            if path.exists():
+                path.rename(aside)
+            temporary.rename(path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            if aside.exists() and not path.exists():
+                aside.rename(path)
+            raise
+        flush_folder(path.parent)
+        if aside.exists():
+            shutil.rmtree(aside)
+
+
+def _require_replaceable(path: Path) -> None:
+    """A card, and nothing besides what a card has."""
+    if path.is_symlink() or not path.is_dir() or not is_card(path):
+        raise ValueError(f"{path} is there and is no card: choose another --output")
+    if others := sorted({entry.name for entry in path.iterdir()} - {*CARD_FILES}):
+        raise ValueError(f"{path} holds {others[0]}, which is not of a card: choose another --output")
+
+
+@contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,51 @@
+"""A policy as one torch module: raw observations in, the environment's own actions out, whatever the agent is."""
+
+import torch
+from torch import Tensor, nn
+
+from fire_rl.agents.agent import Agent
+from fire_rl.agents.learning import ExportableAgent
+from fire_rl.envs.kept_spaces import KeptDiscrete, KeptSpaces
+
+BOUNDS = ("low", "high")  # tensors of the module that say what the spaces say already
+
+
+class PolicyModule(nn.Module):
+    """What an agent's policy gives, with actions in the bounds of the environment, or counted as the environment does.
+
+    Called with observations (batch, *observation), it returns the tensors named by `outputs`, actions first. Actions
+    are scaled as `fire_rl.envs.world.to_environment` scales them in numpy.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, policy: nn.Module, spaces: KeptSpaces) -> None:
+        super().__init__()
+        self.policy, action = policy, spaces.action
+        self.outputs: tuple[str, ...] = getattr(policy, "outputs", ("action",))
+        self.start = action.start if isinstance(action, KeptDiscrete) else 0
+        self.scaled = False
+        if not isinstance(action, KeptDiscrete):
+            space = action.space()
+            self.scaled = not ((space.low == -1).all() and (space.high == 1).all())
+            self.register_buffer("low", torch.as_tensor(space.low, dtype=torch.float32))
+            self.register_buffer("high", torch.as_tensor(space.high, dtype=torch.float32))
+
+    def forward(self, observations: Tensor) -> tuple[Tensor, ...]:
+        action, *others = self.policy(observations)
+        if self.scaled:
+            action = self.low + (action + 1) / 2 * (self.high - self.low)
+            action = torch.minimum(torch.maximum(action, self.low), self.high)
+        elif self.start:
+            action = action + self.start
+        return (action, *others)
+
+
+def module_of(agent: Agent, spaces: KeptSpaces) -> PolicyModule:
+    """The module of an agent's policy, which shares its tensors; one line where an agent has none to give."""
+    if not isinstance(agent, ExportableAgent):
+        raise ValueError(f"{type(agent).__name__} has no `policy()` that gives its policy as a module (docs/export.md)")
+    if not isinstance(spaces.action, KeptDiscrete) and not spaces.action.dtype.startswith("float"):
+        raise ValueError(f"actions of {spaces.action.dtype} cannot be exported; allowed are float32 and float64")
+    return PolicyModule(agent.policy(), spaces)

@@ -1,0 +1,57 @@
+"""What an agent is built for: the spaces that a run's files keep, or those of its environment."""
+
+from typing import Any
+
+import msgspec
+
+from fire_rl.agents import Surroundings
+from fire_rl.envs.kept_spaces import KeptSpaces, kept_spaces
+
+from .agent_run import AgentRun
+from .durable import Damaged
+from .trust import code_named
+
+
+def surroundings_of(config: AgentRun, spaces: KeptSpaces) -> Surroundings:
+    """What the agent of a run is built for; no environment is needed for it."""
+    try:
+        observation, action = spaces.observation.space(), spaces.action.space()
+    except ValueError as error:
+        raise Damaged(f"spaces that are none: {error}") from error
+    return Surroundings(config.run.env, observation, action, spaces.episode_steps, config.run.action_repeat)
+
+
+def spaces_of(config: AgentRun, work: dict[str, Any]) -> KeptSpaces:
+    """Those that a checkpoint keeps, else those of the environment.
+
+    An environment of the user's own is made where it can be, so that its code is there to be compared with the run's
+    copy of it.
+    """
+    try:
+        kept = msgspec.convert(work.get("spaces"), KeptSpaces | None)
+    except msgspec.ValidationError as error:
+        raise Damaged(f"spaces of the checkpoint: {error}") from error
+    if kept is not None and not code_named(config).get("env"):
+        return kept
+    try:
+        return spaces_of_environment(config)
+    except Exception as error:  # environments and their packages fail in ways of their own
+        if kept is not None:
+            return kept
+        if not isinstance(error, ValueError):
+            raise
+        raise ValueError(
+            f"{error}; it is needed, since the run is of a version that did not keep its spaces"
+        ) from error
+
+
+def spaces_of_environment(config: AgentRun) -> KeptSpaces:
+    """Those of the run's environment, which is made and closed again."""
+    environment = config.world.vector(1)
+    around = config.surroundings(environment)
+    environment.close()
+    config.kind.require(around)
+    kept = kept_spaces(around.observations, around.actions, around.episode_steps)
+    if kept is None:
+        raise ValueError(f"{config.run.env} has observations {around.observations} and actions {around.actions}")
+    return kept
