@@ -70,7 +70,7 @@ def test_a_card_is_what_a_model_hub_reads(place: Path):
     assert result["metrics"][0]["value"] == f"{score['mean']:.2f} +/- {score['deviation']:.2f}"
     assert score["episodes"] == 5
     assert score["low"] <= score["mean"] <= score["high"]
-    for words in ("python train_dqn.py", "load_policy(", "95% interval", "## Limits", "python evaluate.py"):
+    for words in ("python train_dqn.py", "load_policy(", "95% interval", "## Limits", "fire-rl evaluate"):
         assert words in text
     rows = (card / "curve.csv").read_text().splitlines()
     assert rows[0] == "environment_steps,return,episodes,occasion"
