@@ -35,6 +35,7 @@ from .phased import Phased, Seeds
 from .phased_run import PhasedRun
 
 LOSS = Metric("loss", unit="nats", better="lower", decimals=4)
+BYTES_OF_A_TOKEN = 8  # as torch looks them up
 ROWS = 64  # the vocabulary's rows come in multiples of it: products are faster then
 
 
@@ -81,7 +82,9 @@ class Language(Phased):
         few = settings.at_once or settings.batch_size
         self.evaluated_at_once = min(settings.eval_at_once or few, settings.eval_sequences)
         most = max(few, self.evaluated_at_once)
-        needed = self.needed = gpt_size(self.sizes, max(settings.batch_size, most), most, settings.precision).bytes
+        learned = gpt_size(self.sizes, max(settings.batch_size, most), most, settings.precision).bytes
+        evaluated = len(settings.lengths) * settings.eval_sequences * 2 * self.sizes.context * BYTES_OF_A_TOKEN
+        needed = self.needed = learned + evaluated
         require_memory(needed, f"{config.agent.network} on {few} sequences at once takes about", device)
         weights = weights_of(sources, settings.data)
         self.texts = PhasedText(
@@ -93,6 +96,7 @@ class Language(Phased):
             device=device,
         )
         self.network_seed, self.bytes_per_token = seeds.network, bytes_of_a_token(sources, self.texts)
+        self._evaluated: dict[str, Examples] = {}  # by text, its fixed windows, from the first evaluation on
         super().__init__(settings, seeds, self._make_learner(device), self.texts, checksum_of(sources))
         told = f"memory: about {gigabytes(needed)} for {self.sizes.parameters:,} weights and {few} sequences at once"
         self.notes = (*(source.source for source in sources.values()), told, *self.notes)
@@ -140,7 +144,9 @@ class Language(Phased):
 
     def _loss_on(self, text: str, pause: Callable[[], None]) -> float:
         """The mean loss, in nats, on fixed sequences of a text."""
-        ((tokens, following),) = self.texts.validation(text, 1, self.settings.eval_sequences)
+        if text not in self._evaluated:
+            (self._evaluated[text],) = self.texts.validation(text, 1, self.settings.eval_sequences)
+        tokens, following = self._evaluated[text]
 
         def batches() -> Iterator[Examples]:
             for part in zip(tokens.split(self.evaluated_at_once), following.split(self.evaluated_at_once), strict=True):

@@ -1,5 +1,6 @@
 """The settings of runs that learn from data in phases; their steps are gradient updates."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -19,7 +20,7 @@ class AtBoundaries(Every):
 
 
 @dataclass(frozen=True)
-class PhasedSettings(DriverSettings):
+class PhasedSettings(DriverSettings, ABC):
     """What any such run has: its data, and times counted in updates."""
 
     data: str = setting("", "trunk", "own")
@@ -52,9 +53,9 @@ class PhasedSettings(DriverSettings):
         return self.data
 
     @property
+    @abstractmethod
     def lengths(self) -> tuple[int, ...]:
         """Updates of each phase, from arithmetic alone; ValueError, in one line, where there cannot be such phases."""
-        raise NotImplementedError
 
     @property
     def phase_starts(self) -> tuple[int, ...]:

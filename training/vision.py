@@ -11,7 +11,15 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from agents.supervised import Examples, Supervised
-from agents.vision import NETWORKS, ClassifierSettings, make_classifier, make_network, network_for, published
+from agents.vision import (
+    NETWORKS,
+    ClassifierSettings,
+    channels_innermost,
+    make_classifier,
+    make_network,
+    network_for,
+    published,
+)
 from data import (
     IMAGE_SETS,
     ImageData,
@@ -88,7 +96,7 @@ class Vision(Phased):
         """Read the images and build everything; raises ValueError, in one line, where the settings cannot be met."""
         settings, seeds = config.run, Seeds.spawn(config.run.seed)
         device, facts = choose_device(settings.device), settings.facts
-        innermost = device.type == "cuda"  # channels, as the network has them there
+        innermost = channels_innermost(config.network, device)
         data = read_images(settings.data, settings.data_folder)
         used, held = chosen_images(settings, data.train.labels, seeds.data)
         labels = data.train.labels[used]

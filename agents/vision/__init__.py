@@ -1,7 +1,7 @@
 """Networks for images, how they are trained, and what was published for them."""
 
 from .classifier import make_classifier, network_for
-from .networks import NETWORKS, NetworkKind, make_network, network_kind
+from .networks import NETWORKS, NetworkKind, channels_innermost, make_network, network_kind
 from .published import TASKS, published
 from .settings import ClassifierSettings
 
@@ -10,6 +10,7 @@ __all__ = [
     "TASKS",
     "ClassifierSettings",
     "NetworkKind",
+    "channels_innermost",
     "make_classifier",
     "make_network",
     "network_for",
