@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from agents.supervised import Examples
-from agents.vision import NETWORKS, ClassifierSettings, channels_innermost, make_classifier, make_network
+from agents.vision import NETWORKS, ClassifierSettings, make_classifier, make_network
 from data import IMAGE_SETS, Images, ImageSet, PhasedImages, continual
 from training.memory import keep_large_blocks
 

@@ -13,15 +13,12 @@ from agents.language import (
     SIZES,
     GPTSizes,
     LanguageModelSettings,
-    adamw_grouped,
     gpt_size,
     gpt_sizes,
-    make_gpt,
+    make_learner,
     published,
     share_of_rate,
 )
-from agents.language.gpt import ENCODER, HEAD
-from agents.learning import TrainedNetwork
 from agents.supervised import Examples, Supervised
 from data.text import TEXT_SETS, PhasedText, TextSource, accumulating, read_texts, weights_of
 from fire import Method
@@ -105,11 +102,7 @@ class Language(Phased):
         return self._make_learner(self.device)
 
     def _make_learner(self, device: torch.device) -> Supervised:
-        agent, module = self.config.agent, make_gpt(self.sizes, self.network_seed).to(device)
-        betas = agent.beta1, agent.beta2
-        optimizer = adamw_grouped(module, agent.learning_rate, betas, agent.adam_epsilon, agent.weight_decay)
-        trained = TrainedNetwork("gpt", module, optimizer, encoder=ENCODER, head=HEAD)
-        return Supervised(trained, device, agent.largest_norm, self.config.run.at_once, counts_right=False)
+        return make_learner(self.sizes, self.config.agent, self.network_seed, device, self.config.run.at_once)
 
     def share_of_rate(self, update: int) -> float:
         """It rises in a line and falls in half a cosine, in each phase anew."""
