@@ -15,7 +15,6 @@ The peer is nanoGPT's own model at the same size, trained in the manner of its l
 import importlib.util
 import math
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,8 +29,8 @@ from torch import Tensor, nn
 from agents.language import GPTName, GPTSizes, LanguageModelSettings, gpt_size, gpt_sizes, make_learner
 from training.memory import keep_large_blocks
 
+from . import timing
 from .floors import RecordProducts, Shape, product_ways
-from .timing import wait
 
 NANOGPT = "for nanoGPT beside it: git clone https://github.com/karpathy/nanoGPT, and --nanogpt nanoGPT"
 BLOCK = 64  # rows
@@ -126,14 +125,7 @@ def main(options: Options) -> None:
     keep_large_blocks()
     torch.set_num_threads(options.threads)
     device, sizes = torch.device(options.device), gpt_sizes(options.network)
-    clock = time.perf_counter if options.clock == "wall" else time.process_time
-
-    def seconds(call: Callable[[], Any]) -> float:
-        wait(device)
-        start = clock()
-        call()
-        wait(device)
-        return clock() - start
+    seconds = partial(timing.seconds, device=device, clock=timing.CLOCKS[options.clock])
 
     learner = make_learner(sizes, LanguageModelSettings(network=options.network), 0, device)
     update = partial(learner.update, shares=[1.0])

@@ -87,6 +87,16 @@ def test_a_method_with_a_period_acts_at_the_ends_of_epochs_of_the_second_phase_o
 
 
 @pytest.mark.usefixtures("unrendered")
+def test_a_method_with_a_period_acts_at_the_ends_of_each_phase_s_own_epochs(tmp_path: Path):
+    words = f"{RUN} --task continual --phases 3 --reinit redo"
+    train(words, tmp_path / "run")
+    run = read_command_line(words.split(), LEARNERS["vision"]).config.run
+    assert run.phase_starts[-1] + 2 * run.epoch_lengths[-1] == 28
+    assert (run.phase_starts, run.epoch_lengths) == ((4, 14), (2, 5, 7))
+    assert [line["updates"] for line in lines(tmp_path / "run", "event")] == [2, 4, 9, 14, 21]  # none at the end, 28
+
+
+@pytest.mark.usefixtures("unrendered")
 def test_a_run_that_is_made_longer_has_the_events_of_the_phases_it_then_comes_to(tmp_path: Path):
     words = f"{RUN} --task continual --phases 3 --reinit fire"
     train(f"{words} --steps 9", tmp_path / "run")

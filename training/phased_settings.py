@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from data.phases import batches_of
-from fire import At, Every, Position, Schedule
+from fire import At, Either, Every, Position, Schedule
 
 from .settings import DriverSettings, setting
 
@@ -17,6 +17,25 @@ class AtBoundaries(Every):
 
     def next_update(self, position: Position) -> int | None:
         return None
+
+
+@dataclass(frozen=True)
+class EpochEnds(Schedule):
+    """At the end of every epoch after the update `since`, each phase having epochs of its own length."""
+
+    starts: tuple[int, ...]  # update at which each phase begins
+    lengths: tuple[int, ...]  # updates of an epoch of each
+    total: int
+    since: int = 0
+
+    def crossed(self, before: Position, after: Position) -> bool:
+        return self._ends(max(after.updates, self.since)) > self._ends(max(before.updates, self.since))
+
+    def _ends(self, updates: int) -> int:
+        """How many there are in so many updates."""
+        stops = (*self.starts[1:], self.total)
+        phases = zip(self.starts, stops, self.lengths, strict=True)
+        return sum((min(updates, stop) - start) // length for start, stop, length in phases if start < updates)
 
 
 @dataclass(frozen=True)
@@ -99,6 +118,11 @@ class PhasedSettings(DriverSettings, ABC):
     def schedule_at(self) -> Schedule:
         """At the boundary before an update, as the phases begin: nothing cuts an update in two."""
         return At(self.reinit_at)
+
+    def schedule_of_epochs(self) -> Schedule:
+        """At the end of every epoch, beside what --reinit-at says."""
+        ends = EpochEnds((0, *self.phase_starts), self.epoch_lengths, self.total, self.reinit_from)
+        return Either((ends, self.schedule_at())) if self.reinit_at else ends
 
     def schedule_every(self, updates: int) -> Schedule:
         """At boundaries too, so that nothing acts after the last update."""
