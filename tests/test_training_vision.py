@@ -209,3 +209,15 @@ def test_a_method_that_never_acted_is_said(tmp_path: Path):
 def test_a_folder_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match="no such folder"):
         made("--data-dir", "/nowhere/at/all")
+
+
+def test_the_memory_that_a_run_takes_is_said_and_refused_where_it_is_not_free(monkeypatch: pytest.MonkeyPatch):
+    work = made()
+    assert any(note.startswith("memory: about 0.0 GB for small") for note in work.notes)
+    more = made("--batch-size", "50")
+    assert work.weight().memory < more.weight().memory
+    monkeypatch.setattr("training.memory.available_memory", lambda: 1_000_000)
+    with pytest.raises(
+        ValueError, match=r"small on 16 images at once, with those of digits, takes about 0\.0 GB of memory"
+    ):
+        made()
