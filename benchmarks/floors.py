@@ -1,5 +1,6 @@
 """The least time that an update's own work needs: its products at the best rate measured, its bytes likewise."""
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -12,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from fire_rl.agents import SAC
 from fire_rl.agents.captured import Precision, products_in
 
-from .timing import Call, best_on_device
+from .timing import Call, Clock, best_on_device
 
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm")
 Shape = tuple[int, int, int, int]  # members, rows, inner, columns
@@ -56,9 +57,9 @@ class Work:
         self.ways = {kind: calls for kind, calls in ways.items() if calls}
         self.seconds = dict.fromkeys(self.ways, float("inf"))
 
-    def measure(self, device: torch.device) -> None:
+    def measure(self, device: torch.device, clock: Clock = time.perf_counter) -> None:
         for kind, calls in self.ways.items():
-            self.seconds[kind] = min(self.seconds[kind], best_on_device(calls, device))
+            self.seconds[kind] = min(self.seconds[kind], best_on_device(calls, device, clock=clock))
 
     def all(self, kinds: Iterable[str]) -> float:
         """Seconds of all times, by the fastest of these kinds of way."""
@@ -72,14 +73,14 @@ class Floor:
         self.work, self.moved, self.device, self.bandwidth = work, moved, device, 0.0
         self._operands = [torch.zeros(ELEMENTS, device=device) for _ in range(3)]
 
-    def measure(self, precision: Precision = "float32") -> None:
+    def measure(self, precision: Precision = "float32", clock: Clock = time.perf_counter) -> None:
         """One round; of several the best times count."""
         one, other, out = self._operands
-        taken = best_on_device([lambda: torch.add(one, other, out=out)], self.device)
+        taken = best_on_device([lambda: torch.add(one, other, out=out)], self.device, clock=clock)
         self.bandwidth = max(self.bandwidth, 3 * one.nbytes / taken)
         with products_in(precision):
             for each in self.work:
-                each.measure(self.device)
+                each.measure(self.device, clock)
 
     @property
     def flops(self) -> float:

@@ -5,7 +5,8 @@
 The floor is every matrix product of one update, one after the other, each in the way that was fastest for its shape in
 this run, plus the bytes that AdamW must move, over the bandwidth measured in this run. Of attention these are six
 products of each head with every sequence, two forward and four backward, as whole squares or in blocks of 64 rows that
-leave out what is masked: what it normalises and what it computes again is no part of the floor. Update, products and
+leave out what is masked: what it normalises and what it computes again is no part of the floor. The update is
+training's own, `fire_rl.agents.supervised.Supervised.update`, made as a run makes it. Update, products and
 peer take turns, so that all of them meet the same machine. Ratio = floor time / update time, the rounds' median.
 
 The peer is nanoGPT's own model at the same size, trained in the manner of its loop, without torch.compile.
@@ -14,7 +15,6 @@ The peer is nanoGPT's own model at the same size, trained in the manner of its l
 import importlib.util
 import math
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,13 +25,12 @@ from typing import Any, Literal
 import torch
 import tyro
 from torch import Tensor, nn
-from torch.nn import functional
 
-from fire_rl.agents.language import GPT, GPTName, GPTSizes, adamw_grouped, gpt_size, gpt_sizes, make_gpt
+from fire_rl.agents.language import GPTName, GPTSizes, LanguageModelSettings, gpt_size, gpt_sizes, make_learner
 from fire_rl.training.memory import keep_large_blocks
 
+from . import timing
 from .floors import RecordProducts, Shape, product_ways
-from .timing import wait
 
 NANOGPT = "for nanoGPT beside it: git clone https://github.com/karpathy/nanoGPT, and --nanogpt nanoGPT"
 BLOCK = 64  # rows
@@ -56,22 +55,6 @@ class Options:
     clock: Literal["wall", "processor"] = "wall"
     """processor: the processor's time for this process, for a machine that is busy with others; with one thread, as
     several wait for each other busily."""
-
-
-class Update:
-    """One gradient step on a batch of tokens, as training takes it."""
-
-    def __init__(self, model: GPT) -> None:
-        self.model, self.parameters, self.optimizer = model, list(model.parameters()), adamw_grouped(model)
-
-    def __call__(self, tokens: Tensor, following: Tensor) -> Tensor:
-        scores = self.model(tokens).flatten(0, -2)
-        loss = functional.cross_entropy(scores, following.flatten())
-        self.optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimizer.step()
-        return (scores.detach().argmax(-1) == following.flatten()).float().mean()
 
 
 class NanoGPT:
@@ -142,25 +125,19 @@ def main(options: Options) -> None:
     keep_large_blocks()
     torch.set_num_threads(options.threads)
     device, sizes = torch.device(options.device), gpt_sizes(options.network)
-    clock = time.perf_counter if options.clock == "wall" else time.process_time
+    seconds = partial(timing.seconds, device=device, clock=timing.CLOCKS[options.clock])
 
-    def seconds(call: Callable[[], Any]) -> float:
-        wait(device)
-        start = clock()
-        call()
-        wait(device)
-        return clock() - start
-
-    update = Update(make_gpt(sizes, seed=0).to(device))
+    learner = make_learner(sizes, LanguageModelSettings(network=options.network), 0, device)
+    update = partial(learner.update, shares=[1.0])
     tokens = torch.randint(sizes.vocabulary, (options.batch_size, sizes.context + 1), device=device)
     batch = tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
-    calls: dict[str, Callable[[], Any]] = {"update": partial(update, *batch)}
+    calls: dict[str, Callable[[], Any]] = {"update": partial(update, [batch])}
     if options.nanogpt is not None:
         calls["nanoGPT"] = partial(NanoGPT(options.nanogpt, sizes, device).update, *batch)
     for call in calls.values():
         call()
     with RecordProducts() as record:
-        update(*batch)
+        update([batch])
     products = [Product.of(shape, number, device) for shape, number in record.shapes.items()]
     products += attention_products(sizes, options.batch_size, device)
     alone = {product.text: [min(seconds(way) for _ in range(5)) for way in product.ways] for product in products}

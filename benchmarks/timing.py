@@ -1,12 +1,14 @@
 """Seconds of a call: alone, as one of many, and without what starting it from the host costs."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import torch
 
 Call = Callable[[], Any]
+Clock = Callable[[], float]
+CLOCKS: Mapping[str, Clock] = {"wall": time.perf_counter, "processor": time.process_time}
 RECORDED = 0.01, 500  # a recording fills so many seconds, by so many calls at most
 WARM = 8  # calls before any is timed as one of many: more than are made before a recording
 CHUNK = 0.05  # seconds of calls between two waits
@@ -18,27 +20,29 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def seconds(call: Call, device: torch.device) -> float:
+def seconds(call: Call, device: torch.device, clock: Clock = time.perf_counter) -> float:
     """Of one call, from an idle device until it is idle again."""
     wait(device)
-    start = time.perf_counter()
+    start = clock()
     call()
     wait(device)
-    return time.perf_counter() - start
+    return clock() - start
 
 
-def best(calls: Iterable[Call], device: torch.device, repeats: int = 3) -> float:
+def best(calls: Iterable[Call], device: torch.device, repeats: int = 3, clock: Clock = time.perf_counter) -> float:
     """Seconds of the fastest of several ways to do the same thing, each alone."""
-    return min(seconds(call, device) for call in calls for _ in range(repeats))
+    return min(seconds(call, device, clock) for call in calls for _ in range(repeats))
 
 
-def best_on_device(calls: Iterable[Call], device: torch.device, repeats: int = 3) -> float:
+def best_on_device(
+    calls: Iterable[Call], device: torch.device, repeats: int = 3, clock: Clock = time.perf_counter
+) -> float:
     """The same, and on a GPU without the launch: a small kernel starts more slowly than it runs.
 
     There each call is recorded many times in one CUDA graph, which must not wait for anything, and the graph is timed.
     """
     if device.type != "cuda":
-        return best(calls, device, repeats)
+        return best(calls, device, repeats, clock)
     return min(_recorded(call, device, repeats) for call in calls)
 
 
@@ -81,6 +85,6 @@ def pace(call: Call, device: torch.device, length: float) -> Pace:
     return Pace((time.perf_counter() - begun) / calls, queued / calls)
 
 
-def one_of_many(call: Call, device: torch.device) -> float:
+def one_of_many(call: Call, device: torch.device, clock: Clock = time.perf_counter) -> float:
     """Seconds of a call as training makes it: on a GPU, one of many that are queued; on a CPU, one."""
-    return pace(call, device, 0.2).done if device.type == "cuda" else seconds(call, device)
+    return pace(call, device, 0.2).done if device.type == "cuda" else seconds(call, device, clock)

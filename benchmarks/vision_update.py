@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import tyro
@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from fire_rl.agents.supervised import Examples
-from fire_rl.agents.vision import NETWORKS, ClassifierSettings, make_classifier, make_network
+from fire_rl.agents.vision import NETWORKS, ClassifierSettings, channels_innermost, make_classifier, make_network
 from fire_rl.data import IMAGE_SETS, Images, ImageSet, PhasedImages, continual
 from fire_rl.training.memory import keep_large_blocks
 
 from .dqn_update import RecordProducts, convolution_ways
 from .floors import Floor, Work, product_ways
-from .timing import one_of_many
+from .timing import CLOCKS, one_of_many
 
 SET = {"resnet18": "cifar10", "vit-tiny": "cifar100", "vgg16": "tinyimagenet", "small": "fashion"}
 IMAGES = 2_000  # made up
@@ -46,6 +46,9 @@ class Options:
     """Alternating rounds of updates, products and the peer; the best of each counts."""
     device: str = "cpu"
     """cpu or cuda."""
+    clock: Literal["wall", "processor"] = "wall"
+    """processor: the processor's time for this process, for a machine that is busy with others; with one thread, or
+    with OMP_WAIT_POLICY=passive in the environment, as threads wait for each other busily."""
 
 
 class Plain(Dataset[tuple[Tensor, int]]):
@@ -96,7 +99,10 @@ def main(options: Options) -> None:
     device, facts = torch.device(options.device), IMAGE_SETS[SET[options.network]]
     images = made_up(facts)
     phases = continual(images.labels, facts.classes, phases=1, epochs=1_000_000, seed=0)
-    stream = PhasedImages(images, facts, phases, batch_size=options.batch_size, seed=0, device=device)
+    innermost, clock = channels_innermost(options.network, device), CLOCKS[options.clock]
+    stream = PhasedImages(
+        images, facts, phases, batch_size=options.batch_size, seed=0, device=device, channels_last=innermost
+    )
     learner = make_classifier(options.network, facts.shape, facts.classes, ClassifierSettings(), 0, device)
     numbers, held = count(), stream.batch(0)
 
@@ -125,10 +131,13 @@ def main(options: Options) -> None:
     least, times = Floor(works, 0.0, device), dict.fromkeys(calls, float("inf"))
     for _ in range(options.rounds):
         for name, call in calls.items():
-            times[name] = min(times[name], one_of_many(call, device))
-        least.measure()
+            times[name] = min(times[name], one_of_many(call, device, clock))
+        least.measure(clock=clock)
     floor, flops = least.arithmetic(), least.flops
-    print(f"{options.network}, images {facts.shape}, batch {options.batch_size}, {options.threads} threads, {device}")
+    print(
+        f"{options.network}, images {facts.shape}, batch {options.batch_size}, {options.threads} threads, {device}, "
+        f"{options.clock} time"
+    )
     rate = f"{flops / 1e9:.1f} GFLOP at {flops / floor / 1e9:.0f} GFLOP/s"
     print(f"{'floor of the products':28s} {1e3 * floor:8.1f} ms  {options.batch_size / floor:7.1f} images/s  ({rate})")
     for name, value in times.items():

@@ -4,6 +4,7 @@ Sources of the three kinds: Ash and Adams, "On Warm-Starting Neural Network Trai
 "DASH", 2024 (growing data); van de Ven and Tolias, "Three scenarios for continual learning", 2019 (class-incremental).
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from .draws import SPLIT, generator
 from .labels import held_out, subset, with_noise
 
-__all__ = ["Phase", "class_incremental", "continual", "held_out", "subset", "warm_start", "with_noise"]
+__all__ = ["Phase", "class_incremental", "continual", "held_out", "phase_at", "subset", "warm_start", "with_noise"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,13 @@ def batches_of(examples: int, batch_size: int) -> int:
     """Batches of an epoch. The last may be smaller, but a single example joins the batch before it: BatchNorm cannot
     normalise one."""
     return max(1, -(-examples // batch_size) - (examples % batch_size == 1))
+
+
+def phase_at(starts: Sequence[int], total: int, update: int) -> int:
+    """The phase that the update of this number belongs to, of phases that start at these; all count from 0."""
+    if not 0 <= update < total:
+        raise ValueError(f"update {update} given; allowed are 0 to {total - 1}")
+    return bisect_right(starts, update) - 1
 
 
 def warm_start(

@@ -1,7 +1,6 @@
 """The batches of a run through its phases, each a pure function of the seed and the update's number."""
 
 import difflib
-from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from torch import Tensor
 from .augment import AUGMENTATIONS, Mover, drawn_moves
 from .draws import MOVES, ORDER, generator
 from .normalised import NormalisedImages
-from .phases import Phase
+from .phases import Phase, phase_at
 from .sets import Images, ImageSet
 
 
@@ -67,9 +66,7 @@ class PhasedImages(NormalisedImages):
 
     def phase_at(self, update: int) -> int:
         """The phase that the update of this number belongs to; both count from 0."""
-        if not 0 <= update < self.total:
-            raise ValueError(f"update {update} given; allowed are 0 to {self.total - 1}")
-        return bisect_right(self.starts, update) - 1
+        return phase_at(self.starts, self.total, update)
 
     def epoch_at(self, update: int) -> tuple[int, int]:
         """Its epoch within the phase, and its number within the epoch."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .draws import LOOKED_AT, VALIDATION, WINDOWS, generator
+from .phases import phase_at
 from .tokens import Tokens, Values
 
 VALIDATION_SEED = 20_260_101  # of every run, whatever its own seed
@@ -204,10 +205,8 @@ class PhasedText:
         self.bytes_on_device = self._train.storage.bytes_on_device + self._validation.storage.bytes_on_device
 
     def phase_at(self, update: int) -> int:
-        """The phase that the update of this number belongs to."""
-        if not 0 <= update < self.total:
-            raise IndexError(f"update {update} of {self.total}")
-        return int(np.searchsorted(self.starts, update, side="right")) - 1
+        """The phase that the update of this number belongs to; both count from 0."""
+        return phase_at(self.starts, self.total, update)
 
     def batch(self, update: int) -> TextBatch:
         """What an update is made on."""

@@ -86,6 +86,13 @@ def test_the_networks_learn_as_the_public_code_s_do(learned):
     agree(head, REFERENCE[name]["adam"]["weights"][-len(head) :], 1e-5)
 
 
+def test_resnet18_learns_alike_with_channels_innermost_in_memory():
+    module = ours("resnet18").to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the stubs lack it
+    optimizer = adam(list(module.parameters()), RATE, (0.9, 0.999), 1e-8)
+    losses = learn(module, optimizer, "resnet18")
+    assert losses == pytest.approx(REFERENCE["resnet18"]["adam"]["losses"], rel=1e-7)
+
+
 def test_published_methods_make_the_same_of_the_weights(learned):
     name, initial, module, _ = learned
     presets = published("warm-start", DATA[name], name)

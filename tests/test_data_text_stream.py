@@ -58,7 +58,7 @@ def test_phases_begin_where_the_ones_before_them_end():
     assert (stream.starts, stream.total) == ((0, 30), 80)
     assert [stream.phase_at(update) for update in (0, 29, 30, 79)] == [0, 0, 1, 1]
     for update in (-1, 80):
-        with pytest.raises(IndexError):
+        with pytest.raises(ValueError, match="allowed are 0 to 79"):
             stream.batch(update)
     assert all(max(map(max, windows_of(stream.batch(update)))) < 500 for update in range(30))
 

@@ -87,6 +87,16 @@ def test_a_method_with_a_period_acts_at_the_ends_of_epochs_of_the_second_phase_o
 
 
 @pytest.mark.usefixtures("unrendered")
+def test_a_method_with_a_period_acts_at_the_ends_of_each_phase_s_own_epochs(tmp_path: Path):
+    words = f"{RUN} --task continual --phases 3 --reinit redo"
+    train(words, tmp_path / "run")
+    run = read_command_line(words.split(), LEARNERS["vision"]).config.run
+    assert run.phase_starts[-1] + 2 * run.epoch_lengths[-1] == 28
+    assert (run.phase_starts, run.epoch_lengths) == ((4, 14), (2, 5, 7))
+    assert [line["updates"] for line in lines(tmp_path / "run", "event")] == [2, 4, 9, 14, 21]  # none at the end, 28
+
+
+@pytest.mark.usefixtures("unrendered")
 def test_a_run_that_is_made_longer_has_the_events_of_the_phases_it_then_comes_to(tmp_path: Path):
     words = f"{RUN} --task continual --phases 3 --reinit fire"
     train(f"{words} --steps 9", tmp_path / "run")
@@ -199,3 +209,15 @@ def test_a_method_that_never_acted_is_said(tmp_path: Path):
 def test_a_folder_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match="no such folder"):
         made("--data-dir", "/nowhere/at/all")
+
+
+def test_the_memory_that_a_run_takes_is_said_and_refused_where_it_is_not_free(monkeypatch: pytest.MonkeyPatch):
+    work = made()
+    assert any(note.startswith("memory: about 0.0 GB for small") for note in work.notes)
+    more = made("--batch-size", "50")
+    assert work.weight().memory < more.weight().memory
+    monkeypatch.setattr("fire_rl.training.memory.available_memory", lambda: 1_000_000)
+    with pytest.raises(
+        ValueError, match=r"small on 16 images at once, with those of digits, takes about 0\.0 GB of memory"
+    ):
+        made()

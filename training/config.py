@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
-from fire_rl.fire import Method, PlasticityManager, parse_method, parse_regularizer
+from fire_rl.fire import Method, PlasticityManager, Schedule, parse_method, parse_regularizer
 
 from .lines import Reader
 from .metric import Metric
@@ -120,13 +120,17 @@ class Config:
         """Reads the metrics of such a run."""
         return Reader(self.run.progress, self.metric)
 
+    def schedule(self) -> Schedule:
+        """When events happen."""
+        return self.run.schedule()
+
     def manager(self, work: Work) -> PlasticityManager:
         """What acts on the work's networks, and when."""
         run, methods = self.run, self.methods
         return PlasticityManager(
             work.networks(),
             methods.method,
-            run.schedule(),
+            self.schedule(),
             methods.regularizers,
             run.triggers(),
             work.method_seed,

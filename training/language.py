@@ -13,15 +13,12 @@ from fire_rl.agents.language import (
     SIZES,
     GPTSizes,
     LanguageModelSettings,
-    adamw_grouped,
     gpt_size,
     gpt_sizes,
-    make_gpt,
+    make_learner,
     published,
     share_of_rate,
 )
-from fire_rl.agents.language.gpt import ENCODER, HEAD
-from fire_rl.agents.learning import TrainedNetwork
 from fire_rl.agents.supervised import Examples, Supervised
 from fire_rl.data.text import TEXT_SETS, PhasedText, TextSource, accumulating, read_texts, weights_of
 from fire_rl.fire import Method
@@ -35,6 +32,7 @@ from .phased import Phased, Seeds
 from .phased_run import PhasedRun
 
 LOSS = Metric("loss", unit="nats", better="lower", decimals=4)
+BYTES_OF_A_TOKEN = 8  # as torch looks them up
 ROWS = 64  # the vocabulary's rows come in multiples of it: products are faster then
 
 
@@ -81,7 +79,9 @@ class Language(Phased):
         few = settings.at_once or settings.batch_size
         self.evaluated_at_once = min(settings.eval_at_once or few, settings.eval_sequences)
         most = max(few, self.evaluated_at_once)
-        needed = self.needed = gpt_size(self.sizes, max(settings.batch_size, most), most, settings.precision).bytes
+        learned = gpt_size(self.sizes, max(settings.batch_size, most), most, settings.precision).bytes
+        evaluated = len(settings.lengths) * settings.eval_sequences * 2 * self.sizes.context * BYTES_OF_A_TOKEN
+        needed = self.needed = learned + evaluated
         require_memory(needed, f"{config.agent.network} on {few} sequences at once takes about", device)
         weights = weights_of(sources, settings.data)
         self.texts = PhasedText(
@@ -93,6 +93,7 @@ class Language(Phased):
             device=device,
         )
         self.network_seed, self.bytes_per_token = seeds.network, bytes_of_a_token(sources, self.texts)
+        self._evaluated: dict[str, Examples] = {}  # by text, its fixed windows, from the first evaluation on
         super().__init__(settings, seeds, self._make_learner(device), self.texts, checksum_of(sources))
         told = f"memory: about {gigabytes(needed)} for {self.sizes.parameters:,} weights and {few} sequences at once"
         self.notes = (*(source.source for source in sources.values()), told, *self.notes)
@@ -101,11 +102,7 @@ class Language(Phased):
         return self._make_learner(self.device)
 
     def _make_learner(self, device: torch.device) -> Supervised:
-        agent, module = self.config.agent, make_gpt(self.sizes, self.network_seed).to(device)
-        betas = agent.beta1, agent.beta2
-        optimizer = adamw_grouped(module, agent.learning_rate, betas, agent.adam_epsilon, agent.weight_decay)
-        trained = TrainedNetwork("gpt", module, optimizer, encoder=ENCODER, head=HEAD)
-        return Supervised(trained, device, agent.largest_norm, self.config.run.at_once, counts_right=False)
+        return make_learner(self.sizes, self.config.agent, self.network_seed, device, self.config.run.at_once)
 
     def share_of_rate(self, update: int) -> float:
         """It rises in a line and falls in half a cosine, in each phase anew."""
@@ -140,7 +137,9 @@ class Language(Phased):
 
     def _loss_on(self, text: str, pause: Callable[[], None]) -> float:
         """The mean loss, in nats, on fixed sequences of a text."""
-        ((tokens, following),) = self.texts.validation(text, 1, self.settings.eval_sequences)
+        if text not in self._evaluated:
+            (self._evaluated[text],) = self.texts.validation(text, 1, self.settings.eval_sequences)
+        tokens, following = self._evaluated[text]
 
         def batches() -> Iterator[Examples]:
             for part in zip(tokens.split(self.evaluated_at_once), following.split(self.evaluated_at_once), strict=True):

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+from fire_rl.fire import Schedule
+
 from .config import Config
 from .phased_settings import PhasedSettings
 
@@ -23,6 +25,11 @@ class PhasedRun(Config):
     def resolved(self) -> Self:
         settled = self if self.run.steps else self.altered(steps=self.run.total)
         return super(PhasedRun, settled).resolved()
+
+    def schedule(self) -> Schedule:
+        """A method that has a period of its own acts at the ends of epochs, where what is learned from has epochs."""
+        by_epochs = self.repeats_by_itself and self.run.epoch_lengths
+        return self.run.schedule_of_epochs() if by_epochs else super().schedule()
 
     @property
     def learning_rate(self) -> float:

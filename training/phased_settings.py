@@ -1,12 +1,13 @@
 """The settings of runs that learn from data in phases; their steps are gradient updates."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Literal
 
 from fire_rl.data.phases import batches_of
-from fire_rl.fire import At, Every, Position, Schedule
+from fire_rl.fire import At, Either, Every, Position, Schedule
 
 from .settings import DriverSettings, setting
 
@@ -19,7 +20,26 @@ class AtBoundaries(Every):
 
 
 @dataclass(frozen=True)
-class PhasedSettings(DriverSettings):
+class EpochEnds(Schedule):
+    """At the end of every epoch after the update `since`, each phase having epochs of its own length."""
+
+    starts: tuple[int, ...]  # update at which each phase begins
+    lengths: tuple[int, ...]  # updates of an epoch of each
+    total: int
+    since: int = 0
+
+    def crossed(self, before: Position, after: Position) -> bool:
+        return self._ends(max(after.updates, self.since)) > self._ends(max(before.updates, self.since))
+
+    def _ends(self, updates: int) -> int:
+        """How many there are in so many updates."""
+        stops = (*self.starts[1:], self.total)
+        phases = zip(self.starts, stops, self.lengths, strict=True)
+        return sum((min(updates, stop) - start) // length for start, stop, length in phases if start < updates)
+
+
+@dataclass(frozen=True)
+class PhasedSettings(DriverSettings, ABC):
     """What any such run has: its data, and times counted in updates."""
 
     data: str = setting("", "trunk", "own")
@@ -52,9 +72,9 @@ class PhasedSettings(DriverSettings):
         return self.data
 
     @property
+    @abstractmethod
     def lengths(self) -> tuple[int, ...]:
         """Updates of each phase, from arithmetic alone; ValueError, in one line, where there cannot be such phases."""
-        raise NotImplementedError
 
     @property
     def phase_starts(self) -> tuple[int, ...]:
@@ -98,6 +118,11 @@ class PhasedSettings(DriverSettings):
     def schedule_at(self) -> Schedule:
         """At the boundary before an update, as the phases begin: nothing cuts an update in two."""
         return At(self.reinit_at)
+
+    def schedule_of_epochs(self) -> Schedule:
+        """At the end of every epoch, beside what --reinit-at says."""
+        ends = EpochEnds((0, *self.phase_starts), self.epoch_lengths, self.total, self.reinit_from)
+        return Either((ends, self.schedule_at())) if self.reinit_at else ends
 
     def schedule_every(self, updates: int) -> Schedule:
         """At boundaries too, so that nothing acts after the last update."""

@@ -1,6 +1,7 @@
 """Continual vision: its settings put together, and what it does beside any learning from data in phases."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
@@ -11,7 +12,16 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from fire_rl.agents.supervised import Examples, Supervised
-from fire_rl.agents.vision import NETWORKS, ClassifierSettings, make_classifier, make_network, network_for, published
+from fire_rl.agents.vision import (
+    NETWORKS,
+    ClassifierSettings,
+    bytes_in_training,
+    channels_innermost,
+    make_classifier,
+    make_network,
+    network_for,
+    published,
+)
 from fire_rl.data import (
     IMAGE_SETS,
     ImageData,
@@ -32,6 +42,7 @@ from fire_rl.fire import Method
 
 from .device import choose_device
 from .divergence import require_numbers
+from .memory import gigabytes, require_memory
 from .metric import Metric
 from .phased import Phased, Seeds
 from .phased_run import PhasedRun
@@ -88,7 +99,10 @@ class Vision(Phased):
         """Read the images and build everything; raises ValueError, in one line, where the settings cannot be met."""
         settings, seeds = config.run, Seeds.spawn(config.run.seed)
         device, facts = choose_device(settings.device), settings.facts
-        innermost = device.type == "cuda"  # channels, as the network has them there
+        innermost = channels_innermost(config.network, device)
+        self.needed = memory_for(config, device)
+        given = f"{config.network} on {settings.batch_size} images at once, with those of {settings.data}, takes about"
+        require_memory(self.needed, given, device)
         data = read_images(settings.data, settings.data_folder)
         used, held = chosen_images(settings, data.train.labels, seeds.data)
         labels = data.train.labels[used]
@@ -109,7 +123,8 @@ class Vision(Phased):
         super().__init__(settings, seeds, self._make_learner(device), self.images, checksum_of(data, used))
         self.samples = samples_of(self.images.phases, settings.eval_training_images, seeds.measures)
         self.new_classes = new_classes(self.images.phases)
-        self.notes = (data.source, phases_said(settings), *self.notes)
+        told = f"memory: about {gigabytes(self.needed)} for {config.network}, its batches and the images"
+        self.notes = (data.source, phases_said(settings), told, *self.notes)
 
     def second_learner(self) -> Supervised:
         return self._make_learner(self.device)
@@ -177,6 +192,14 @@ def _mean(values: Tensor) -> float:
 
 
 # Data and phases
+
+
+def memory_for(config: VisionRun, device: torch.device) -> int:
+    """Bytes that images and an update take on the device; on a CPU also the images as they were read."""
+    facts = config.run.facts
+    images = (2 if device.type == "cpu" else 1) * facts.train + facts.test
+    learning = bytes_in_training(config.network, facts.shape, facts.classes, config.run.batch_size)
+    return learning + images * math.prod(facts.shape)
 
 
 def chosen_images(settings: VisionSettings, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:

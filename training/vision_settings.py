@@ -99,7 +99,7 @@ class VisionSettings(PhasedSettings):
         return self.phase_starts[0] if self.task == "warm-start" else self.reinit_from
 
     def usual_period(self, updates: int | None) -> int | None:
-        """An epoch of the last phase: of a warm start, as published, of the phase that it acts in."""
+        """An epoch of the last phase: it stands for the end of every epoch, as published (`PhasedRun.schedule`)."""
         return None if updates is None else self.epoch_lengths[-1]
 
     def check_phases(self) -> None:

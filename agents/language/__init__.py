@@ -1,6 +1,7 @@
 """Networks that predict the next token, how they are trained, and what was published for them."""
 
 from .gpt import GPT, make_gpt
+from .learner import make_learner
 from .optimizer import adamw_grouped
 from .published import published
 from .rate import share_of_rate
@@ -17,6 +18,7 @@ __all__ = [
     "gpt_size",
     "gpt_sizes",
     "make_gpt",
+    "make_learner",
     "published",
     "share_of_rate",
 ]

@@ -6,7 +6,7 @@ from ..learning import TrainedNetwork
 from ..muon import muon_and_adam
 from ..optimizers import adam
 from ..supervised import Supervised
-from .networks import make_network, network_kind
+from .networks import channels_innermost, make_network, network_kind
 from .settings import ClassifierSettings
 
 PUBLISHED_WITH = {"cifar10": "resnet18", "cifar100": "vit-tiny", "tinyimagenet": "vgg16"}
@@ -27,10 +27,9 @@ def make_classifier(
 ) -> Supervised:
     """The learner; ValueError, in one line, where the network cannot take such images."""
     kind, module = network_kind(network), make_network(network, shape, classes, seed).to(device)
-    if device.type == "cuda":  # where convolutions are faster with channels innermost
-        for parameter in module.parameters():
-            if parameter.ndim == 4:
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    if channels_innermost(network, device):
+        # Before the optimizer: torch's fused Adam goes through weights, gradients and moments in the order of memory.
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the stubs lack it
     optimizer: torch.optim.Optimizer
     if settings.optimizer == "muon":
         optimizer = muon_and_adam(module, kind.encoder, adam_learning_rate=settings.learning_rate)

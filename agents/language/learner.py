@@ -1,0 +1,20 @@
+"""A GPT as a learner: the network, its optimizer, and its initial values by a seed."""
+
+import torch
+
+from ..learning import TrainedNetwork
+from ..supervised import Supervised
+from .gpt import ENCODER, HEAD, make_gpt
+from .optimizer import adamw_grouped
+from .settings import LanguageModelSettings
+from .sizes import GPTSizes
+
+
+def make_learner(
+    sizes: GPTSizes, settings: LanguageModelSettings, seed: int, device: torch.device, at_once: int | None = None
+) -> Supervised:
+    """So many sequences of an update are in memory at once; None: all."""
+    module, betas = make_gpt(sizes, seed).to(device), (settings.beta1, settings.beta2)
+    optimizer = adamw_grouped(module, settings.learning_rate, betas, settings.adam_epsilon, settings.weight_decay)
+    trained = TrainedNetwork("gpt", module, optimizer, encoder=ENCODER, head=HEAD)
+    return Supervised(trained, device, settings.largest_norm, at_once, counts_right=False)
