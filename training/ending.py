@@ -1,6 +1,7 @@
 """What is said when a run ends: its result, where things are, what to try next."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,3 +100,11 @@ def divergence_line(error: Diverged, config: Config, driver: Driver) -> str:
 def command(config: Config, *words: object, trust: Path) -> str:
     """A command line of this run's script, as one would type it."""
     return shlex.join(["python", script_of(config), *map(str, words), *trust_words(config, trust)])
+
+
+def say_records(records: Sequence[tuple[str, str]]) -> None:
+    """Where trackers have the run, and which of them do not have all of it."""
+    if records:
+        print("recorded at")
+    for name, where in records:
+        print(f"  {name:13} {where}")

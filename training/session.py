@@ -28,7 +28,7 @@ from .cost import say_what_it_costs
 from .divergence import Diverged
 from .driver import Driver, NotSaved, Stopped
 from .durable import Damaged
-from .ending import command, divergence_line, result_of, say_where_things_are
+from .ending import command, divergence_line, result_of, say_records, say_where_things_are
 from .files import FolderLock, claimed, read_json
 from .film import forget_videos
 from .folder import is_run, refuse_links
@@ -186,8 +186,7 @@ def train(config: Config, driver: Driver, step: int | None, notes: list[str]) ->
         raise
     finally:
         driver.tracking.finish(ending, result.summary() if result else {})
-        for name, where in driver.tracking.records:
-            print(f"  {name:13} {where}")
+        say_records(driver.tracking.records)
 
 
 def drive(config: Config, driver: Driver, step: int | None, notes: list[str]) -> Result:

@@ -1,8 +1,8 @@
 """The run's end of a tracker's process: it never waits for the tracker, and does without it as soon as it fails.
 
 What a run says is put into a buffer and written to a pipe as far as the pipe takes it. A tracker that raises, ends,
-hangs or cannot keep up is left out from then on. Nothing of it touches the run: neither its memory, nor Python's lock, nor
-a random stream, nor the end of the process.
+hangs or cannot keep up is left out from then on. Nothing of it touches the run: neither memory, nor Python's lock, nor
+random streams, nor the end of the process.
 """
 
 import contextlib

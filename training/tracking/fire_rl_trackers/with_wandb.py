@@ -39,7 +39,7 @@ class WandbTracker(Tracker):
         self.run.define_metric(about["metric"]["tag"], step_metric=self.axis, summary=self._best)
         for name in about["counts"]:
             self.run.define_metric(name, hidden=name != self.axis)
-        return self.run.url or self.run.settings.sync_dir
+        return str(self.run.settings.sync_dir if self.run.offline else self.run.url)
 
     @property
     def _best(self) -> str:
