@@ -97,12 +97,14 @@ class TrackerProcess:
     def finish(self, deadline: float) -> None:
         """Wait until it has finished, as it was told to; its end at the latest at that time of the monotonic clock."""
         while self.lost is None and not self._finished:
+            self._pour()
+            self._hear()
+            if self.lost is not None or self._finished:
+                break
             if (left := deadline - time.monotonic()) <= 0:
                 self._leave_out(f"it had not finished {FINISH_LIMIT:g} s after the run")
                 break
             select.select([self._answering], [self._asking] if self._waiting else [], [], left)
-            self._pour()
-            self._hear()
         self.close()
 
     def close(self) -> None:

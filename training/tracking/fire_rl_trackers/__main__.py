@@ -41,14 +41,15 @@ def main(name: str, asked: int, answered: int) -> None:
             found = verb(**message) if verb is not None else None
             if doing == "begin" and isinstance(found, str):
                 answer(where=found)
-            if not waiting:
-                _flush(tracker)
+            if not waiting and hasattr(tracker, "flush"):
+                doing = "flush"
+                tracker.flush()
             if not waiting or handled % 100 == 0:
                 answer(done=handled)
-            if doing == "finish":
+            if last == "finish":
                 break
         if last != "finish" and hasattr(tracker, "finish"):
-            tracker.finish("killed", {})  # the run's process is gone without a word
+            tracker.finish(ending="killed", summary={})  # the run's process is gone without a word
         answer(finished=True)
     except BrokenPipeError:
         return  # nobody is there to be told
@@ -57,11 +58,6 @@ def main(name: str, asked: int, answered: int) -> None:
         reason = f"{doing}: {type(error).__name__}: {' '.join(str(error).split())[:500]}"
         with contextlib.suppress(OSError):
             answer(failed=reason, missing=missing)
-
-
-def _flush(tracker: Any) -> None:
-    if hasattr(tracker, "flush"):
-        tracker.flush()
 
 
 def _made(name: str) -> Any:
