@@ -46,7 +46,7 @@ from .stopping import stop_signals
 from .threads import choose_threads
 from .tracking.board import write_hparams
 from .tracking.names import require_packages
-from .tracking.tracking import Tracking, about_run
+from .tracking.tracking import Tracking, about_run, hparams_of
 
 
 def run(request: Request) -> int:
@@ -177,7 +177,7 @@ def train(config: Config, driver: Driver, step: int | None, notes: list[str]) ->
         about = about_run(driver.folder, config, counts, source, step)
         driver.tracking.begin(driver.folder, about)
         with suppress(OSError):  # of a full disk, which what follows says
-            write_hparams(driver.folder, about["config"], about["metric"]["tag"])
+            write_hparams(driver.folder, hparams_of(config, about["kind"]), about["metric"]["tag"])
         result = drive(config, driver, step, notes)
         ending = {"not saved": "failed"}.get(result.ending, result.ending)
         return result

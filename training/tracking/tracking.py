@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from ..config import Config
 from ..files import read_json, write_json
 from ..folder import TRACKED
+from ..settings import names_with
 from .names import trackers_of
 from .process import FINISH_LIMIT, TrackerProcess
 
@@ -147,6 +148,16 @@ def flat_config(config: Config) -> dict[str, Any]:
     """Every setting by name, a list as one text, with the method that is compared first."""
     values = {"method": config.run.method, **config.by_name()}
     return {name: " ".join(map(str, value)) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def hparams_of(config: Config, kind: str) -> dict[str, Any]:
+    """What may make the results of two runs differ. TensorBoard shows the first few columns, by their names: these are
+    what runs are grouped by, and the rest is called settings.NAME."""
+    subject = config.subject
+    shown = {subject: config.run.env, "kind": kind, "method": config.run.method, "seed": config.run.seed}
+    left_out = {*names_with(config.run, "record", "machine"), *shown, "reinit", "regularize"}
+    rest = {name: value for name, value in flat_config(config).items() if name not in left_out}
+    return shown | {f"settings.{name}": value for name, value in rest.items()}
 
 
 def _printable(text: str) -> str:
