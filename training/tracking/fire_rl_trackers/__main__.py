@@ -19,7 +19,7 @@ BUILT_IN = {
     "wandb": ("fire_rl_trackers.with_wandb", "WandbTracker"),
     "mlflow": ("fire_rl_trackers.with_mlflow", "MlflowTracker"),
 }
-GRACE = 30.0  # seconds that a tracker may still take when the run's process is gone
+GRACE = 300.0  # seconds that a tracker may still take when the run's process is gone
 PIECE = 65_536  # bytes
 
 

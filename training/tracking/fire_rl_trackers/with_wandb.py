@@ -52,7 +52,7 @@ class WandbTracker(Tracker):
         self.run.log({self.axis: step, name: wandb.Histogram(values)}, step=line)
 
     def picture(self, name: str, path: str, step: int, line: int) -> None:
-        self.run.log({self.axis: step, name: wandb.Image(path)}, step=line)
+        self.run.log({name: wandb.Image(path)}, step=line)  # drawn after the line, whose place on the axis stays
 
     def finish(self, ending: Ending, summary: Mapping[str, float]) -> None:
         self.run.summary.update({**summary, "ending": ending})
