@@ -170,14 +170,9 @@ def tracked(config: Config) -> Iterator[Tracking]:
 
 def train(config: Config, driver: Driver, step: int | None, notes: list[str]) -> Result:
     """Run the driver from where it is to its end, and let its trackers finish."""
+    announce(config, driver, step)
     result, ending = None, "failed"
     try:
-        source = read_json(driver.folder / "config.json").get("branch_from")
-        counts = list(driver.work.counts(driver.progress.updates))
-        about = about_run(driver.folder, config, counts, source, step)
-        driver.tracking.begin(driver.folder, about)
-        with suppress(OSError):  # of a full disk, which what follows says
-            write_hparams(driver.folder, hparams_of(config, about["kind"]), about["metric"]["tag"])
         result = drive(config, driver, step, notes)
         ending = {"not saved": "failed"}.get(result.ending, result.ending)
         return result
@@ -187,6 +182,20 @@ def train(config: Config, driver: Driver, step: int | None, notes: list[str]) ->
     finally:
         driver.tracking.finish(ending, result.summary() if result else {})
         say_records(driver.tracking.records)
+
+
+def announce(config: Config, driver: Driver, step: int | None) -> None:
+    """Tell the trackers, and TensorBoard's page HPARAMS, what run begins or goes on."""
+    folder, tracking = driver.folder, driver.tracking
+    try:
+        source = read_json(folder / "config.json").get("branch_from")
+        about = about_run(folder, config, list(driver.work.counts(driver.progress.updates)), source, step)
+        tracking.begin(folder, about)
+        with suppress(OSError):  # of a full disk, which what follows says
+            write_hparams(folder, hparams_of(config, about["kind"]), about["metric"]["tag"])
+    except BaseException:
+        tracking.close()
+        raise
 
 
 def drive(config: Config, driver: Driver, step: int | None, notes: list[str]) -> Result:
