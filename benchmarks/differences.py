@@ -54,7 +54,7 @@ def _tensorboard(run: Path) -> dict[str, str]:
     """
     files = [
         EventAccumulator(str(path), size_guidance={"scalars": 0, "histograms": 0})
-        for path in (run / "tensorboard").glob("events.*")
+        for path in (*(run / "tensorboard").glob("events.*"), *run.glob("events.*"))
     ]
     for file in files:
         file.Reload()

@@ -168,7 +168,8 @@ def show(samples: Sequence[Sample], rates: Rates, warm_up: float, folder: Path) 
         print(f"{'newest checkpoint':34s} {size_of(newest) / 1e6:.2f} MB", end=", ")
         print(f"its state.json {(newest / 'state.json').stat().st_size / 1e3:.1f} kB")
     print(f"{'metrics, TensorBoard, replay':34s} ", end="")
-    sizes = ((folder / "metrics.jsonl").stat().st_size, size_of(folder / "tensorboard"), size_of(folder / "replay"))
+    events = sum(path.stat().st_size for path in folder.glob("events.*"))
+    sizes = ((folder / "metrics.jsonl").stat().st_size, events, size_of(folder / "replay"))
     print(", ".join(f"{size / 1e6:.1f} MB" for size in sizes))
 
 

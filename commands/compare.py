@@ -38,6 +38,7 @@ from fire_rl.training.command_line import (
 from fire_rl.training.files import claimed
 from fire_rl.training.learners import LEARNERS
 from fire_rl.training.stopping import STOPPED
+from fire_rl.training.tracking.names import require_packages
 
 HERE = "here"  # what --ray alone stands for
 MOST = 4096  # runs at once, and threads of a run
@@ -131,6 +132,7 @@ def body(arguments: Sequence[str]) -> int:
     grid = make_grid(options, passed)
     jobs = plan(grid)  # what is wrong with it is said before the folder is made
     names = check_report(options, grid)
+    require_packages(next((values for name, values in passed if name == "--track"), ()))
     require_environments(published, grid.envs)
     require_other_names(published, names)
     if options.dry_run and options.format != "text":

@@ -28,8 +28,11 @@ from .register import Register, check_sight
 
 LOST = "the Ray cluster is gone; its runs stop by themselves, with a checkpoint"
 PROBE = 120.0  # seconds in which a node has to say what it sees; the first import from a shared disk is slow
-# What makes a run compute or draw differently goes with it; the rest of the environment is the node's own.
-PASSED_ON = ("MUJOCO_", "PYOPENGL_", "OMP_", "MKL_", "OPENBLAS_", "ATEN_", "TORCH", "PYTORCH_", "CUBLAS_", "NVIDIA_TF")
+# What makes a run compute or draw differently, or says where it is tracked. The rest is the node's own.
+PASSED_ON = (
+    "MUJOCO_", "PYOPENGL_", "OMP_", "MKL_", "OPENBLAS_", "ATEN_", "TORCH", "PYTORCH_", "CUBLAS_", "NVIDIA_TF",
+    "WANDB_", "MLFLOW_",
+)  # fmt: skip
 
 
 def say_aside(line: str) -> None:

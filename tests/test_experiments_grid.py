@@ -339,3 +339,24 @@ def test_a_folder_of_an_older_version_goes_on(tmp_path: Path):
     check_kept(asked(tmp_path, "--replay-ratio", "1", "2"))
     with pytest.raises(ValueError, match="holds runs with --n-steps 1, 3 given"):
         check_kept(asked(tmp_path, "--n-steps", "3"))
+
+
+def test_tracked_runs_are_one_group_with_trunks_and_branches_told_apart():
+    given = (*CARTPOLE, "--seeds", "0", "--track", "wandb", "mlflow", "--track-tags", "pilot")
+    group = "--track-group sweep --track wandb mlflow --track-tags pilot"
+    folder = Path("runs/sweep")
+    jobs = jobs_of(*given, "--branch-at", "0.5", "--reinit", "none", "fire", folder=folder)
+    assert [job.method for job in jobs] == [TRUNK, "none", "fire"]
+    for job, kind in zip(jobs, ("trunk", "branch", "branch"), strict=True):
+        assert f"{group} {kind} --run-dir" in " ".join(job.arguments)
+        assert " ".join(job.resumed_with) == f"{group} {kind}", "also of runs that began before it was given"
+    (alone,) = jobs_of(*given, "--reinit", "none", folder=folder)
+    assert f"{group} --run-dir" in " ".join(alone.arguments)
+    (named,) = jobs_of(*given, "--reinit", "none", "--track-group", "mine", folder=folder)
+    assert "--track-group mine" in " ".join(named.arguments)
+    assert "sweep " not in " ".join(named.arguments)
+
+
+def test_runs_that_are_not_tracked_are_told_nothing_of_it():
+    (job,) = jobs_of(*CARTPOLE, "--seeds", "0", "--reinit", "none")
+    assert "--track" not in " ".join((*job.arguments, *job.resumed_with))

@@ -103,7 +103,8 @@ def test_a_metrics_file_cut_in_the_middle_of_a_line_goes_on(copy: Path):
 
 def test_a_deleted_metrics_file_is_said_to_be_missing(copy: Path):
     (copy / "metrics.jsonl").unlink()
-    shutil.rmtree(copy / "tensorboard")
+    for events in copy.glob("events.*"):
+        events.unlink()
     said = train("--resume", str(copy), "--steps", "420")
     assert "metrics.jsonl is missing" in said
     assert "events.out.tfevents" in said
@@ -111,7 +112,8 @@ def test_a_deleted_metrics_file_is_said_to_be_missing(copy: Path):
 
 def test_a_branch_of_a_trunk_without_its_history_says_so(copy: Path, tmp_path: Path):
     (copy / "metrics.jsonl").unlink()
-    shutil.rmtree(copy / "tensorboard")
+    for events in copy.glob("events.*"):
+        events.unlink()
     said = train("--branch-from", f"{copy}@330", "--reinit", "none", "--run-dir", str(tmp_path / "branch"))
     assert "the trunk's history is not whole" in said
 

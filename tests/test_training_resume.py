@@ -86,7 +86,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_run_leaves_what_it_promises(whole: Path):
     assert (whole / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert (whole / "config.json").exists()
-    assert list((whole / "tensorboard").glob("events.*"))
+    assert list(whole.glob("events.*"))
+    assert (whole / "config.tfevents").exists()
     assert steps_of(whole) == [440, 480], "the last two checkpoints"
     kinds = [line["kind"] for line in read_lines(whole / "metrics.jsonl")]
     assert kinds.count("event") == 2

@@ -24,20 +24,24 @@ TINY = [
     *("--threads", "1", "--device", "cpu", "--measure-every", "0"),
 ]
 SCHEDULE = ("reinit_every", "reinit_at", "reinit_when")
+TRACK = ("track", "track_project", "track_group", "track_tags")
 
 # Which settings a fact holds of, as lists kept by hand once were.
 FACTS: dict[Fact, tuple[str, ...]] = {
-    "resumable": ("steps", "video", "keep_replay", "capture"),
+    "resumable": ("steps", "video", "keep_replay", "capture", *TRACK),
     "machine": ("threads", "device", "precision"),
     "trunk": ("seed", "env", "num_envs", "action_repeat", "replay_capacity", "learning_starts"),
     "own": (
         *("env", "seed", "reinit", "device", "log_every", "checkpoint_every", "checkpoint_at", "video"),
-        *("keep_replay", "reinit_from", *SCHEDULE),
+        *("keep_replay", "reinit_from", *SCHEDULE, *TRACK),
     ),
     "schedule": SCHEDULE,
     "timing": (*SCHEDULE, "reinit_from", "reinit_cooldown"),
     "method": ("reinit", *SCHEDULE, "reinit_from", "reinit_cooldown", "regularize", "seed"),
-    "record": ("log_every", "checkpoint_every", "checkpoint_at", "keep_replay", "measure_hessian", "video", "capture"),
+    "record": (
+        *("log_every", "checkpoint_every", "checkpoint_at", "keep_replay", "measure_hessian", "video", "capture"),
+        *TRACK,
+    ),
 }
 
 

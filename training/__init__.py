@@ -1,5 +1,24 @@
 """One run, whatever the agent: settings, loop, evaluation, log, checkpoints."""
 
+from typing import TYPE_CHECKING, Any
+
 from .policy import Policy, load_policy
 
-__all__ = ["Policy", "load_policy"]
+if TYPE_CHECKING:
+    from .call import run
+    from .result import Result
+
+__all__ = ["Policy", "Result", "load_policy", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    """`run` and `Result`, which are imported when they are asked for, as they need all that a run does."""
+    if name == "run":
+        from .call import run
+
+        return run
+    if name == "Result":
+        from .result import Result
+
+        return Result
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

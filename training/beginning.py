@@ -15,7 +15,7 @@ from .checkpoint import link_checkpoint, read_manifest, steps_of, verify
 from .config import Config
 from .durable import Damaged, open_regular
 from .files import read_json, write_json
-from .folder import FILES, FOLDERS, refuse_links
+from .folder import FILES, FOLDERS, LOGGED, refuse_links
 from .learners import config_to_json, read_config
 from .made_with import MadeWith, changed_setting, differences_in_words
 from .policy import checked_step, split_run
@@ -164,7 +164,8 @@ def check_vacant(folder: Path) -> None:
     """Refuse a folder with anything in it but what a start that was killed left behind."""
     names = {path.name for path in folder.iterdir()}
     half_written = {name for name in names if name.startswith(".") and name.endswith(".tmp")}
-    begun = STARTING in names and "config.json" not in names and names - half_written <= {*FILES, *FOLDERS}
+    ours = {*FILES, *FOLDERS, *filter(LOGGED.fullmatch, names)}
+    begun = STARTING in names and "config.json" not in names and names - half_written <= ours
     if names - {"lock"} and not begun:
         quoted = shlex.quote(str(folder))
         raise ValueError(f"{folder} is not empty: continue it with --resume {quoted}, or choose another --run-dir")

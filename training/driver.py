@@ -32,6 +32,7 @@ from .measure_curves import draw_measures
 from .phase_picture import draw_phases
 from .progress import Progress
 from .threads import Collapse
+from .tracking.tracking import Tracking
 from .work import Losses, State, Work, named
 
 
@@ -60,7 +61,10 @@ class Driver:
         self.progress = Progress()
         self.saved_at: int | None = None  # the step of the newest checkpoint
         self.sums: dict[str, Tensor] = {}  # training metrics since the last log line, on the device
+        self.tracking = Tracking()
         self.stop_requested: Callable[[], bool] = lambda: False
+        self.on_evaluation: Callable[[int, float], object] = lambda step, value: None
+        self.stopped_by_callback = False
         self._update_rate = 0.0  # updates per second since the log line before
         self._collapse = Collapse()
         self._phase_starts = frozenset(config.run.phase_starts)
@@ -73,7 +77,7 @@ class Driver:
 
     def train(self) -> None:
         """Run to the end of `--steps`; raises Stopped after a checkpoint when asked to stop, Diverged where it did."""
-        self.log = RunLog(self.folder, self.reader)
+        self.log = RunLog(self.folder, self.reader, self.tracking)
         total = self.settings.steps
         self._clock = time.perf_counter() - self.progress.seconds
         self._logged = (time.perf_counter(), self.position)
@@ -81,6 +85,7 @@ class Driver:
             total=total, initial=self.work.steps, unit="step", unit_scale=True, dynamic_ncols=True,
             mininterval=0.5 if sys.stderr.isatty() else 30, smoothing=0.05, desc=self.title,
         ) as self.bar:  # fmt: skip
+            self.tracking.say = self._say_of_trackers
             try:
                 self.work.begin(self)
                 if self.progress.owes is not None:
@@ -109,6 +114,9 @@ class Driver:
 
     def say(self, line: str) -> None:
         self.bar.write(f"step {self.work.steps:,}: {line}")
+
+    def _say_of_trackers(self, line: str) -> None:
+        self.bar.write(line, file=sys.stderr if line.startswith("warning") else sys.stdout)
 
     def attempt(self, what: str, do: Callable[[], object]) -> None:
         try:
@@ -146,7 +154,7 @@ class Driver:
         """Everything due between two units of work."""
         progress, settings = self.progress, self.settings
         before, now = progress.handled, self.position
-        stopping = self.stop_requested()
+        stopping = self._stopping()
         requested = any(before.progress < step <= now.progress for step in settings.checkpoint_at)
         due = last or requested or stopping or (now.progress and self._passed(settings.checkpoint_every))
         if due and self.saved_at != now.progress:
@@ -199,13 +207,17 @@ class Driver:
         self.progress.owes = None
 
     def _draw_all(self) -> None:
-        """The pictures that take long, and so are not drawn at every evaluation."""
+        """The pictures that take long, and so are not drawn at every evaluation; trackers get all of them."""
+        if (self.folder / "curve.png").exists():
+            self.log.picture(self.folder / "curve.png", self.work.steps)
         self._draw(draw_measures, "measures.png")
         if self.log.history.phases.points():
             self._draw(partial(draw_phases, starts=self.settings.phase_starts), "phases.png")
 
     def _draw(self, draw: Callable[[History, Path, str], Path | None], name: str) -> None:
         self.attempt(name, lambda: draw(self.log.history, self.folder, self.title))
+        if name != "curve.png" and (self.folder / name).exists():
+            self.log.picture(self.folder / name, self.work.steps)
         gc.collect()  # a picture leaves thousands of objects in cycles, which Python would keep for a long time
 
     def _event(self, position: Position, cause: str = "schedule", may_break_off: bool = False) -> bool:
@@ -264,7 +276,7 @@ class Driver:
         """Evaluate; where it may break off, a stop is not kept waiting. Within a block of updates it may not."""
 
         def pause() -> None:
-            if may_break_off and self.stop_requested():
+            if may_break_off and self._stopping():
                 raise BrokenOff(occasion)
 
         values = self.work.evaluate(pause)
@@ -275,6 +287,12 @@ class Driver:
         self._show()
         self._draw(draw_curve, "curve.png")
         self.work.show(self.folder, occasion)
+        if occasion == SCHEDULED and self.on_evaluation(self.work.steps, value):
+            self.stopped_by_callback = True
+
+    def _stopping(self) -> bool:
+        self.tracking.attend()
+        return self.stopped_by_callback or self.stop_requested()
 
     def _means(self) -> dict[str, float]:
         """Of the training metrics since the last log line: where the host waits for the device."""

@@ -13,11 +13,14 @@ from pathlib import Path
 from .durable import Damaged
 from .files import METRICS
 
-FILES = ("config.json", METRICS, "lock", "starting", "curve.png", "measures.png", "phases.png")
-FOLDERS = ("checkpoints", "replay", "tensorboard", "videos", "source")
-OURS = {"replay": "*.safetensors", "tensorboard": "events.*", "videos": "step-*", "source": "*.py"}  # in the folders
+EVENTS, HPARAMS = "events.*", "config.tfevents"  # of TensorBoard
+OLD_EVENTS = "tensorboard"  # the folder that older versions wrote them into
+TRACKED = "track.json"
+FILES = ("config.json", METRICS, "lock", "starting", "curve.png", "measures.png", "phases.png", HPARAMS, TRACKED)
+FOLDERS = ("checkpoints", "replay", OLD_EVENTS, "videos", "source")
+OURS = {".": EVENTS, "replay": "*.safetensors", OLD_EVENTS: EVENTS, "videos": "step-*", "source": "*.py"}  # in folders
+LOGGED = re.compile(rf"{re.escape(METRICS)}|(?:{OLD_EVENTS}/)?events\.out\.tfevents\.[\w.-]+")
 WEIGHTS = "model.safetensors"  # of a card, which is no run although it has a configuration
-LOGGED = re.compile(rf"{re.escape(METRICS)}|tensorboard/events\.out\.tfevents\.[\w.-]+")
 
 
 def is_run(folder: Path) -> bool:
@@ -48,8 +51,8 @@ def _require(path: Path, fits: Callable[[int], bool]) -> None:
 
 def log_files(run: Path) -> list[Path]:
     """What only grows while a run goes on: its metrics and its TensorBoard events."""
-    events = (run / "tensorboard").glob("events.*")
-    return [run / METRICS, *sorted(path for path in events if LOGGED.fullmatch(f"tensorboard/{path.name}"))]
+    events = [*sorted((run / OLD_EVENTS).glob(EVENTS)), *sorted(run.glob(EVENTS))]
+    return [run / METRICS, *(path for path in events if LOGGED.fullmatch(str(path.relative_to(run))))]
 
 
 def runs_below(paths: Iterable[Path]) -> list[Path]:

@@ -38,6 +38,7 @@ TOPICS = {
     "The folder, and what is written": (
         "run_dir log_every measure_every measure_hessian checkpoint_every checkpoint_at keep_replay"
     ),
+    "Trackers": "track track_project track_group track_tags",
     "Going on, and branching": "resume branch_from trust restart",
     "The machine": "device threads precision capture at_once",
     "Others": "",

@@ -90,9 +90,11 @@ class History:
         self.phases: Series[tuple[int, tuple[float, ...]]] = Series(MOST_COLUMNS)  # step, a value for each phase
         self.measures: dict[str, Series[tuple[float, ...]]] = {}  # by network: step, and a number for each panel
         self.events = Events()
+        self.count = 0  # lines
 
     def add(self, line: Line | None) -> None:
         """A line of metrics; unreadable lines, and kinds that are not drawn, are skipped."""
+        self.count += 1
         match line:
             case EpisodeLine():
                 self.episodes.add((line.steps, _number(line.value)))

@@ -244,7 +244,7 @@ OTHERS = (
     Other("--seed -s", "several", ("compare",), "did you mean --seeds? A range such as 0-4, or a list"),
     Other("--num-seeds --n-seeds --seeds", "CleanRL", TRAINED,
           f"a run has one --seed; {called('compare')} --seeds 0-4 runs several"),
-    Other("--track --wandb --wandb-project-name --wandb-project --wandb-entity --use-wandb --wandb-log --report-to",
+    Other("--wandb --wandb-project-name --wandb-project --wandb-entity --use-wandb --wandb-log --report-to",
           "CleanRL, nanoGPT", (*TRAINED, "compare"),
           "every run writes TensorBoard events and metrics.jsonl into its folder by itself"),
     Other("--per --prioritized --prioritized-replay --dueling --noisy --distributional --num-atoms --n-atoms --v-min "

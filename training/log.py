@@ -1,29 +1,29 @@
-"""What a run writes as it goes: metrics as JSON lines, TensorBoard events, both cut back on resuming."""
+"""What a run writes as it goes: metrics as JSON lines, TensorBoard events, both cut back on resuming, and trackers."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch.utils.tensorboard import SummaryWriter
-
 from fire_rl.fire import Event, NetworkReport
 
-from .durable import naming, write_durably
+from .durable import write_durably
 from .files import METRICS, Lines
 from .folder import log_files
 from .history import History
 from .lines import Reader
+from .tracking.board import TensorBoard
+from .tracking.tracking import Tracking
 
 
 class RunLog:
-    """`metrics.jsonl` and `tensorboard/` of one run, by step. `history` is what is drawn of it."""
+    """`metrics.jsonl`, TensorBoard's events and the trackers of one run. `history` is what is drawn of it."""
 
-    def __init__(self, folder: Path, reader: Reader) -> None:
-        self.folder, self.reader = folder, reader
+    def __init__(self, folder: Path, reader: Reader, tracking: Tracking | None = None) -> None:
+        self.folder, self.reader, self._tracking = folder, reader, tracking or Tracking()
         self.history = History.read(folder, reader)
         self._lines = Lines(folder / METRICS)
-        self._tensorboard = SummaryWriter(str(folder / "tensorboard"))
+        self._tensorboard = TensorBoard(folder)
 
     def write(self, kind: str, position: Mapping[str, int], values: Mapping[str, Any]) -> None:
         """One line with the run's position; its numbers become TensorBoard scalars `kind/name`.
@@ -32,31 +32,40 @@ class RunLog:
         """
         line = {"kind": kind, **position, **values}
         self.history.add(self.reader.typed(self._lines.append(line)))
-        with naming(self.folder / "tensorboard"):
-            for name, value in values.items():
-                if isinstance(value, int | float) and not isinstance(value, bool):
-                    tag = f"{kind} {name}" if "/" in name else f"{kind}/{name}"
-                    self._tensorboard.add_scalar(tag, value, position[self.reader.progress])
+        numbers = {
+            f"{kind} {name}" if "/" in name else f"{kind}/{name}": value
+            for name, value in values.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+        step = position[self.reader.progress]
+        self._tensorboard.scalars(numbers, step, self.history.count)
+        self._tracking.scalars({**position, **numbers}, step, self.history.count)
 
     def network_report(self, report: NetworkReport, step: int) -> None:
-        """What an event did to one network, matrix by matrix, for TensorBoard."""
+        """What an event did to one network, matrix by matrix, for TensorBoard and the trackers."""
+        numbers: dict[str, float] = {}
         for matrix in report.matrices:
             name = f"event {report.name}/{matrix.name}"
             for figure in ("squared_frobenius_error", "deviation_before", "deviation_after", "null_directions"):
-                self._tensorboard.add_scalar(f"{name}/{figure}", getattr(matrix, figure), step)
-        for key, value in report.outcome.items():
-            self._tensorboard.add_scalar(f"event {report.name}/{key}", value, step)
+                numbers[f"{name}/{figure}"] = getattr(matrix, figure)
+        numbers |= {f"event {report.name}/{key}": value for key, value in report.outcome.items()}
+        self._tensorboard.scalars(numbers, step, self.history.count)
+        self._tracking.scalars(numbers, step, self.history.count)
         for name, values in report.singular_values.items():
             for when, singular_values in zip(("before", "after"), values, strict=True):
                 if singular_values.isfinite().all():  # a diverged network has none to draw
                     tag = f"singular values {report.name}/{name}/{when}"
-                    self._tensorboard.add_histogram(tag, singular_values, step)
+                    self._tensorboard.histogram(tag, singular_values, step, self.history.count)
+                    self._tracking.histogram(tag, singular_values.tolist(), step, self.history.count)
+
+    def picture(self, path: Path, step: int) -> None:
+        """A picture that was drawn anew, for the trackers."""
+        self._tracking.picture(path.stem, path, step, self.history.count)
 
     def sizes(self) -> dict[str, int]:
         """Length of each file now, all flushed: what a checkpoint remembers."""
         self._lines.sync()
-        with naming(self.folder / "tensorboard"):
-            self._tensorboard.flush()
+        self._tensorboard.flush()
         return {str(path.relative_to(self.folder)): path.stat().st_size for path in log_files(self.folder)}
 
     def close(self) -> None:

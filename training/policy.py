@@ -72,7 +72,7 @@ def load_policy(run: str | Path, step: int | None = None, trust: bool = False, d
     config = read_config(run)
     if not isinstance(config, AgentRun):
         raise ValueError(f"{run} has no policy: nothing acts in what {config.run.env} is")
-    refuse_code(config, run, (), trust)
+    refuse_code(config, run, ("track",), trust)  # which is not used here
     config.check()
     if is_card(run):
         return _of_a_card(run, step, config, on)

@@ -1,15 +1,13 @@
 """From a request to a finished run: build, restore, train, stop cleanly, say what to do next."""
 
-import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import torch
-
-from fire_rl.place import typed
 
 from .beginning import (
     STARTING,
@@ -27,36 +25,46 @@ from .beginning import (
 from .checkpoint import folder_of, read_checkpoint, read_manifest, set_aside, steps_of, sweep
 from .config import Config
 from .cost import say_what_it_costs
-from .divergence import DIVERGED, OF_THE_ENVIRONMENT, Diverged
+from .divergence import Diverged
 from .driver import Driver, NotSaved, Stopped
 from .durable import Damaged
-from .files import METRICS, FolderLock, claimed, read_json
+from .ending import command, divergence_line, result_of, say_records, say_where_things_are
+from .files import FolderLock, claimed, read_json
 from .film import forget_videos
 from .folder import is_run, refuse_links
-from .learners import build, command_of, read_config
-from .lines import Divergence, EpisodeLine, EvaluationLine, Rhythm, final_score
+from .learners import build, read_config
+from .lines import Divergence, EpisodeLine
 from .log import cut_back
 from .made_with import MadeWith, differences_in_words, made_with
 from .memory import keep_large_blocks, only_new_objects_collected
-from .policy import in_a_line, split_run
+from .policy import in_a_line
+from .result import Result
 from .settings import names_with
 from .slim import is_slimmed, slim
 from .sources import refuse_changed_sources
-from .stopping import STOPPED, stop_signals
+from .stopping import stop_signals
 from .threads import choose_threads
-from .trust import trust_words
+from .tracking.board import write_hparams
+from .tracking.names import require_packages
+from .tracking.tracking import Tracking, about_run, hparams_of
 from .unresolved import command_again
 
 
 def run(request: Request) -> int:
     """Carry out a request; the process's exit code."""
+    return carry_out(request).code
+
+
+def carry_out(request: Request, on_evaluation: Callable[[int, float], object] | None = None) -> Result:
+    """Carry out a request. `on_evaluation` gets step and value of each scheduled evaluation; true stops the run."""
     keep_large_blocks()
     if request.trust is not None and request.resume is None and request.branch_from is None:
         raise ValueError("--trust goes with --resume or --branch-from: a new run imports what its command names")
-    return resume(request, request.resume) if request.resume is not None else start(request)
+    watch = on_evaluation or (lambda step, value: None)
+    return resume(request, request.resume, watch) if request.resume is not None else start(request, watch)
 
 
-def start(request: Request) -> int:
+def start(request: Request, watch: Callable[[int, float], object]) -> Result:
     """A new run, or a branch: nothing is left of it where it could not begin."""
     config = request.config if request.branch_from is None else branched_config(request, request.branch_from)
     config = config.resolved()
@@ -66,22 +74,25 @@ def start(request: Request) -> int:
             check_vacant(folder)
             config.check()
             config, notes = with_threads(config)
-            work, made = build(config), made_with(config)
-            driver, step = Driver(folder, config, work, made), None
-            again = command_again(config, request.branch_from, request.given, request.trust)
-            notes.append(f"repeat it with  {again}")
-            try:
-                notes += begin(request, config, folder, made, again)
-                if request.branch_from is not None:
-                    step = steps_of(folder)[-1]
-                    notes += restore(folder, step, driver)
-            except BaseException:
-                clear(folder)
-                raise
+            with tracked(config) as tracking:
+                work, made = build(config), made_with(config)
+                driver, step = Driver(folder, config, work, made), None
+                again = command_again(config, request.branch_from, request.given, request.trust)
+                notes.append(f"repeat it with  {again}")
+                tracking.require_ready()
+                try:
+                    notes += begin(request, config, folder, made, again)
+                    if request.branch_from is not None:
+                        step = steps_of(folder)[-1]
+                        notes += restore(folder, step, driver)
+                except BaseException:
+                    clear(folder)
+                    raise
+        driver.tracking, driver.on_evaluation = tracking, watch
         return train(config, driver, step, notes)
 
 
-def resume(request: Request, folder: Path) -> int:
+def resume(request: Request, folder: Path, watch: Callable[[int, float], object]) -> Result:
     """The rest of a run."""
     if not is_run(folder):
         read_config(folder)  # which says so
@@ -106,19 +117,24 @@ def resume(request: Request, folder: Path) -> int:
             def fresh() -> Driver:
                 return Driver(folder, config, build(config), made)
 
-            driver = fresh()  # which imports what the run uses
-            refuse_changed_sources(folder, config)
-            driver, step, said = restore_newest(folder, config, driver, fresh, request.restart)
-            sweep(folder)
-            (folder / STARTING).unlink(missing_ok=True)  # of a start that was killed at its last step
-            if request.restart and step is not None:
-                notes.append("warning: --restart does nothing: there is a whole checkpoint, from which the run goes on")
-            notes += [*said, *say_what_changed(folder, claims, made, step)]
-            changed = {
-                name: value for name, value in request.given.items() if name in names_with(config.run, "resumable")
-            }
-            other = made.machine != claims
-            keep_changes(folder, changed, {"step": step or 0, "machine": made.machine} if other else None)
+            with tracked(config) as tracking:
+                driver = fresh()  # which imports what the run uses
+                refuse_changed_sources(folder, config)
+                tracking.require_ready()
+                driver, step, said = restore_newest(folder, config, driver, fresh, request.restart)
+                sweep(folder)
+                (folder / STARTING).unlink(missing_ok=True)  # of a start that was killed at its last step
+                if request.restart and step is not None:
+                    notes.append(
+                        "warning: --restart does nothing: there is a whole checkpoint, from which the run goes on"
+                    )
+                notes += [*said, *say_what_changed(folder, claims, made, step)]
+                changed = {
+                    name: value for name, value in request.given.items() if name in names_with(config.run, "resumable")
+                }
+                other = made.machine != claims
+                keep_changes(folder, changed, {"step": step or 0, "machine": made.machine} if other else None)
+        driver.tracking, driver.on_evaluation = tracking, watch
         return train(config, driver, step, notes)
     finally:
         lock.release()
@@ -143,7 +159,49 @@ def with_threads(config: Config) -> tuple[Config, list[str]]:
     return config, notes
 
 
-def train(config: Config, driver: Driver, step: int | None, notes: list[str]) -> int:
+@contextmanager
+def tracked(config: Config) -> Iterator[Tracking]:
+    """The run's trackers, which begin to import what they need; gone again where the run cannot begin."""
+    require_packages(config.run.track)
+    tracking = Tracking(config.run.track)
+    try:
+        yield tracking
+    except BaseException:
+        tracking.close()
+        raise
+
+
+def train(config: Config, driver: Driver, step: int | None, notes: list[str]) -> Result:
+    """Run the driver from where it is to its end, and let its trackers finish."""
+    announce(config, driver, step)
+    result, ending = None, "failed"
+    try:
+        result = drive(config, driver, step, notes)
+        ending = {"not saved": "failed"}.get(result.ending, result.ending)
+        return result
+    except KeyboardInterrupt:
+        ending = "killed"
+        raise
+    finally:
+        driver.tracking.finish(ending, result.summary() if result else {})
+        say_records(driver.tracking.records)
+
+
+def announce(config: Config, driver: Driver, step: int | None) -> None:
+    """Tell the trackers, and TensorBoard's page HPARAMS, what run begins or goes on."""
+    folder, tracking = driver.folder, driver.tracking
+    try:
+        source = read_json(folder / "config.json").get("branch_from")
+        about = about_run(folder, config, list(driver.work.counts(driver.progress.updates)), source, step)
+        tracking.begin(folder, about)
+        with suppress(OSError):  # of a full disk, which what follows says
+            write_hparams(folder, hparams_of(config, about["kind"]), about["metric"]["tag"])
+    except BaseException:
+        tracking.close()
+        raise
+
+
+def drive(config: Config, driver: Driver, step: int | None, notes: list[str]) -> Result:
     """Run the driver from where it is to its end."""
     settings, folder, work = config.run, driver.folder, driver.work
     print(f"{folder}: " + (f"continuing at step {step:,}" if step is not None else "a new run"))
@@ -159,7 +217,7 @@ def train(config: Config, driver: Driver, step: int | None, notes: list[str]) ->
         raise RuntimeError(f"failed at step {work.steps:,} of {folder}") from error
     except Diverged as error:
         print(divergence_line(error, config, driver), file=sys.stderr)
-        return DIVERGED
+        return replace(result_of(folder, config, "diverged", work.steps), diverged=error.quantity)
     except NotSaved as error:
         steps = steps_of(folder)
         good = f"the last whole checkpoint is at step {steps[-1]:,}" if steps else "there is no checkpoint yet"
@@ -167,39 +225,19 @@ def train(config: Config, driver: Driver, step: int | None, notes: list[str]) ->
             f"{error}; {good}; make room and continue with {command(config, '--resume', folder, trust=folder)}",
             file=sys.stderr,
         )
-        return 1
+        return result_of(folder, config, "not saved", work.steps)
     except Stopped:
         print(f"stopped at step {work.steps:,} with a checkpoint; continue with")
         print(f"    {command(config, '--resume', folder, trust=folder)}")
-        return STOPPED
+        by: Literal["callback", "signal"] = "callback" if driver.stopped_by_callback else "signal"
+        return replace(result_of(folder, config, "stopped", work.steps), stopped=by)
     for line in driver.manager.idle():
         print(f"warning: {line}", file=sys.stderr)
-    say_where_things_are(folder, config)
+    result = result_of(folder, config, "finished", work.steps)
+    say_where_things_are(result, config)
     if not settings.keep_replay:
         print(f"  freed         {slim(folder) / 1e6:,.1f} MB of replay and older checkpoints: --keep-replay False")
-    return 0
-
-
-def divergence_line(error: Diverged, config: Config, driver: Driver) -> str:
-    """What diverged, when, what is still good, and what to try."""
-    where = f"{driver.folder} diverged at step {driver.work.steps:,}, update {driver.progress.updates:,}: {error}"
-    if error.quantity in OF_THE_ENVIRONMENT:
-        return f"{where}; {config.run.env} gave it: look there, the agent is not the cause"
-    rate = "try other settings"
-    if config.learning_rate is not None:
-        rate = f"try a lower --learning-rate than {config.learning_rate:g}"
-    if driver.manager.acts_every_step:
-        rate = f"try without {config.run.method}, or {rate.removeprefix('try ')}"
-    good = steps_of(driver.folder)
-    if not good:
-        return f"{where}; there is no checkpoint from before; {rate}"
-    branch = command(config, "--branch-from", f"{driver.folder}@{good[-1]}", "--reinit", "fire", trust=driver.folder)
-    return f"{where}; the last good checkpoint is at step {good[-1]:,}; {rate} in a new run, or {branch}"
-
-
-def command(config: Config, *words: object, trust: Path) -> str:
-    """A command line of this run's script, as one would type it."""
-    return typed(command_of(config), *words, *trust_words(config, trust))
+    return result
 
 
 def restore_newest(
@@ -274,56 +312,3 @@ def say_what_changed(folder: Path, claims: dict[str, str], made: MadeWith, step:
     if words := differences_in_words(MadeWith(before.settings, claims), before):
         notes.append(f"warning: {folder / 'config.json'} was edited; by the checkpoint it is not {'; '.join(words)}")
     return notes
-
-
-def rhythm_of(folder: Path, config: Config) -> Rhythm:
-    """Which evaluations of a run are scheduled ones, and its own."""
-    settings, source = config.run, read_json(folder / "config.json").get("branch_from")
-    own = Rhythm(settings.eval_every, settings.reached(1), settings.last_phase)
-    if source is None:
-        return own
-    trunk, step = split_run(source)
-    if step is None:  # from the trunk's newest checkpoint: where the method acted, or at the trunk's end
-        places = settings.reinit_at[:1] or ((read_config(trunk).run.steps,) if is_run(trunk) else ())
-        step = places[0] if places else -1
-    return replace(own, branch=settings.reached(step))
-
-
-def say_where_things_are(folder: Path, config: Config) -> None:
-    """The last lines: the result, the files, what to try next."""
-    metric = config.metric
-    evaluations = [line for _, line in config.reader.of(folder) if isinstance(line, EvaluationLine)]
-    found = final_score([(line.steps, line.value, line.occasion) for line in evaluations], rhythm_of(folder, config))
-    if found is None:
-        print(f"\nno final {metric.name}: no scheduled evaluation of the last tenth of the run is on record")
-    else:
-        mean, count = found
-        of_those = "the scheduled evaluation" if count == 1 else f"mean of the {count} scheduled evaluations"
-        print(f"\nfinal {metric.name} {metric.said(mean)}: {of_those} in the last tenth of the run")
-        if score := config.score_in_words(mean):
-            print(f"  score         {score}")
-    print(f"  curve         {folder / 'curve.png'}")
-    if config.run.measure_every:
-        print(f"  measures      {folder / 'measures.png'}")
-    if any(line.by_phase for line in evaluations):
-        print(f"  phases        {folder / 'phases.png'}")
-    print(f'  metrics       {folder / METRICS} (one JSON line each; events have kind "event")')
-    print(f"  checkpoints   {folder / 'checkpoints'}")
-    print(f"  TensorBoard   {shlex.join(['tensorboard', '--logdir', str(folder)])}")
-    if config.run.video:
-        print(f"  videos        {folder / 'videos'}")
-    trust = trust_words(config, folder)
-    suggested = []
-    if config.acts:
-        suggested.append(("evaluate", typed("evaluate", folder, "--episodes", 100, *trust)))
-        suggested.append(("watch", typed("watch", folder, *trust)))
-    if config.run.keep_replay:
-        if (longer := min(2 * config.run.steps, config.run.longest or 2 * config.run.steps)) > config.run.steps:
-            suggested.append(("go on", command(config, "--resume", folder, "--steps", longer, trust=folder)))
-        for step in [step for step in steps_of(folder) if step < config.run.steps][:1]:
-            words = ("--branch-from", f"{folder}@{step}", "--reinit", "shrink-perturb")
-            suggested.append(("branch", command(config, *words, trust=folder)))
-    if suggested:
-        print("try next")
-    for what, line in suggested:
-        print(f"  {what:13} {line}")

@@ -15,6 +15,8 @@ from fire_rl.fire import At, AtUpdates, Either, Every, Never, Schedule, Trigger,
 from fire_rl.replay import AdaptiveRatio, ReplayRatio
 from fire_rl.replay.adaptive_ratio import HIGH, LOW, UPDATES_PER_CHECK
 
+from .tracking.names import check_trackers, check_word
+
 MOST_THREADS = 1_024
 LATE = 0.25  # share of a run without learning from which on its middle is not that of what is learned
 LEAST_RATIO = 1e-6
@@ -94,10 +96,25 @@ class DriverSettings:
     """Environment steps between checkpoints; the last two are kept, and one at the end."""
     checkpoint_at: tuple[int, ...] = setting((), "record", "own")
     """Environment steps whose checkpoints are kept for good, to branch from."""
+    track: tuple[str, ...] = setting((), "resumable", "record", "own")
+    """Where else the run is recorded, one or several of wandb, mlflow and module:Class; none: nowhere. TensorBoard's
+    events are always written. docs/tracking.md lists the environment variables that count."""
+    track_project: str | None = setting(None, "resumable", "record", "own")
+    """W&B's project, MLflow's experiment; unset: WANDB_PROJECT, MLFLOW_EXPERIMENT_NAME, fire-rl."""
+    track_group: str | None = setting(None, "resumable", "record", "own")
+    """Group of runs there; compare.py gives its runs that of their folder's name."""
+    track_tags: tuple[str, ...] = setting((), "resumable", "record", "own")
+    """Tags of the run there."""
 
     def check(self) -> None:
         """Raise ValueError, in one line, where a value makes no sense; methods are the config's to check."""
         check_limits(self)
+        check_trackers(self.track)
+        for name in ("track_project", "track_group", "track_tags"):
+            given = getattr(self, name)
+            for word in given if isinstance(given, tuple) else (given,):
+                if word is not None:
+                    check_word(flag(name), word)
         for name in ("steps", "eval_every", "log_every", "checkpoint_every"):
             self._require_above_0(name)
         for name in ("seed", "threads", "measure_every", "reinit_cooldown", "reinit_from"):

@@ -54,6 +54,9 @@ def stop_signals(calls: EnvironmentCalls | None = None) -> Iterator[Callable[[],
     SIGHUP, which a terminal sends when it is gone, is one of them, unless it is ignored as under nohup. Where an
     environment hangs, nothing else would ever look: a thread then ends the process, without a new checkpoint.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False  # signals come to the main thread, whose own business they are
+        return
     asked = False
 
     def ask(number: int, frame: FrameType | None) -> None:

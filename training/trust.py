@@ -11,6 +11,7 @@ from fire_rl.fire import METHODS, REGULARIZERS
 
 from .config import Config
 from .settings import flag
+from .tracking.names import is_own
 
 
 def code_named(config: Config) -> dict[str, tuple[str, ...]]:
@@ -20,6 +21,7 @@ def code_named(config: Config) -> dict[str, tuple[str, ...]]:
         "env": (run.env,) if ":" in run.env and not run.env.startswith((SUITE, ORIGINAL)) else (),
         "reinit": (run.reinit,) if _is_code(run.reinit, METHODS) else (),
         "regularize": tuple(text for text in run.regularize if _is_code(text, REGULARIZERS)),
+        "track": tuple(filter(is_own, run.track)),
     }
     return {name: texts for name, texts in named.items() if texts}
 
@@ -59,6 +61,6 @@ def trusted(run: Path, named: Path | None) -> bool:
     return named is not None
 
 
-def trust_words(config: Config, run: Path) -> list[str]:
-    """What a command needs besides, to use this run again."""
-    return ["--trust", str(run)] if code_named(config) else []
+def trust_words(config: Config, run: Path, evaluated: bool = False) -> list[str]:
+    """What a command needs besides, to use this run again; to be evaluated it needs no tracker."""
+    return ["--trust", str(run)] if code_named(config).keys() - ({"track"} if evaluated else set()) else []

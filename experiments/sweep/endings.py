@@ -5,6 +5,7 @@ import sys
 from fire_rl.place import typed
 from fire_rl.training.checkpoint import steps_of
 from fire_rl.training.divergence import OF_THE_ENVIRONMENT
+from fire_rl.training.tracking.names import is_own
 
 from ..failure import log_path
 from .conduct import Sweep
@@ -53,7 +54,8 @@ def _say_divergences(sweep: Sweep) -> None:
             print(f"    {job.env} gave it: look there, neither agent nor method is the cause")
         elif steps := steps_of(job.folder):  # all of them good: none is written of what has diverged
             words = ["--branch-from", f"{job.folder}@{steps[-1]}", "--reinit", "fire"]
-            words += ["--trust", str(job.folder)] if OWN_CODE & set(job.resumed_with) else []
+            own = OWN_CODE & set(job.resumed_with) or any(map(is_own, job.resumed_with))
+            words += ["--trust", str(job.folder)] if own else []
             print(f"    from its last good checkpoint: {typed(job.agent, *words)}")
     if any(job.folder in sweep.diverged and job.method != TRUNK for job in sweep.jobs):
         print(

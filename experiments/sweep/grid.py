@@ -26,8 +26,9 @@ from fire_rl.training.trust import code_named
 
 from ..kept import MOST_RUNS, place_text, run_name, value_text
 from .axes import Axis, Flags, schedule_of, usual_settings, values_at, without_schedule
+from .tracked import TRACKING, tracking_words
 
-TRUNK = "trunk"
+TRUNK, BRANCH = "trunk", "branch"
 GIVEN_BY_THE_GRID = ("seed", "threads", "run_dir", "resume", "branch_from", "env", "reinit")
 
 TIMING = tuple(map(flag, names_with(DriverSettings, "timing")))
@@ -149,7 +150,11 @@ def _plan_at(grid: Grid) -> tuple[Job, ...]:
                 if trunk:
                     others.append(_branch(grid, run, trunk, text, words))
                 else:
-                    words = [*_words(_without(flags, "--regularize")), *words]
+                    words = [
+                        *_words(_without(flags, "--regularize", *TRACKING)),
+                        *words,
+                        *tracking_words(grid.flags, grid.folder),
+                    ]
                     others.append(_job(grid, run, text, words, 0, run.run.steps))
     return (*trunks, *others)
 
@@ -249,14 +254,15 @@ def _trunk_flags(grid: Grid, config: Config, events: Sequence[int]) -> Flags:
 
 def _trunk(grid: Grid, whole: Config, flags: Flags, lengths: Flags) -> Job:
     """What the methods have in common. Its replay is kept, as branches begin with it."""
-    words = _words((*_without(flags, "--steps", "--checkpoint-at", KEEP_REPLAY), *lengths))
+    words = _words((*_without(flags, "--steps", "--checkpoint-at", KEEP_REPLAY, *TRACKING), *lengths))
+    words += tracking_words(grid.flags, grid.folder, TRUNK)
     return _job(grid, whole, TRUNK, words, 0, int(lengths[0][1][0]))
 
 
 def _branch(grid: Grid, config: Config, trunk: Job, method: str, method_words: Sequence[str]) -> Job:
     words = ["--branch-from", f"{trunk.folder}@{trunk.stop}", "--steps", str(config.run.steps)]
     words += ["--env", config.run.env] if "env" in code_named(config) else []
-    words += [*method_words, *_words(_only(grid.flags, KEEP_REPLAY))]
+    words += [*method_words, *_words(_only(grid.flags, KEEP_REPLAY)), *tracking_words(grid.flags, grid.folder, BRANCH)]
     return _job(grid, config, method, words, trunk.stop, config.run.steps, trunk.folder)
 
 
@@ -273,8 +279,10 @@ def _job(
 ) -> Job:
     settings = config.run
     folder = grid.folder / run_name(settings.env, method, settings.seed, place_text(grid.place, grid.home))
-    resumed = [word for name in code_named(config) for word in _named(name, getattr(settings, name))]
+    resumed = [word for name in code_named(config) if name != "track" for word in _named(name, getattr(settings, name))]
     resumed += _words(_only(grid.flags, KEEP_REPLAY)) if method != TRUNK else []
+    kind = BRANCH if trunk else TRUNK if method == TRUNK else None
+    resumed += tracking_words(grid.flags, grid.folder, kind)
     return Job(
         settings.env,
         method,

@@ -1,0 +1,28 @@
+"""What runs of a comparison are told of trackers: one group for all, and which of them are trunks and branches."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from fire_rl.training.beginning import folder_name
+
+from .axes import Flags
+
+TRACK, GROUP, TAGS = "--track", "--track-group", "--track-tags"
+TRACKING = (TRACK, "--track-project", GROUP, TAGS)
+LONGEST_GROUP = 60  # letters
+
+
+def tracking_words(flags: Flags, folder: Path, kind: str | None = None) -> list[str]:
+    """The words for a run, in a group that is called as the folder is unless one is given. `kind` is a tag of it."""
+    given = {name: values for name, values in flags if name in TRACKING}
+    if TRACK not in given:
+        return []
+    given = {GROUP: (folder_name(folder.absolute().name)[:LONGEST_GROUP],), **given}
+    if kind is not None:
+        given[TAGS] = (*given.get(TAGS, ()), kind)
+    return list(_words(given))
+
+
+def _words(given: dict[str, tuple[str, ...]]) -> Iterator[str]:
+    for name, values in given.items():
+        yield from (name, *values)

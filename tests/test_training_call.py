@@ -1,0 +1,140 @@
+"""`training.run`: one run from Python, with the command line's settings and its mistakes, and the result as a value."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks.differences import differences
+from fire_rl import training
+from fire_rl.commands.train import train_dqn as train
+from fire_rl.experiments.analysis.found import find_runs
+from fire_rl.experiments.analysis.scoring import score
+from fire_rl.training.stopping import stop_signals
+
+pytestmark = pytest.mark.usefixtures("unrendered")
+TINY: dict[str, Any] = {
+    "env": "CartPole-v1", "preset": "quick", "steps": 240, "learning_starts": 40, "eval_every": 40, "hidden_width": 8,
+    "batch_size": 8, "eval_episodes": 1, "log_every": 40, "checkpoint_every": 100, "measure_every": 0, "device": "cpu",
+    "threads": 1, "quiet": True,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> training.Result:
+    return training.run("dqn", **TINY, reinit="fire", reinit_at=(90, 160), run_dir=tmp_path_factory.mktemp("a") / "run")
+
+
+def test_it_is_the_run_of_the_command_line(first: training.Result, tmp_path: Path):
+    words = [
+        word
+        for name, value in TINY.items()
+        if name != "quiet"
+        for word in ("--" + name.replace("_", "-"), str(value))
+    ]  # fmt: skip
+    assert train([*words, "--reinit", "fire", "--reinit-at", "90", "160", "--run-dir", str(tmp_path / "run")]) == 0
+    assert differences(first.folder, tmp_path / "run") == []
+
+
+def test_its_scores_are_those_of_the_report(first: training.Result, tmp_path: Path):
+    trunk = f"{first.folder}@200"
+    branch = training.run("dqn", branch_from=trunk, steps=320, reinit="reset", run_dir=tmp_path / "branch", quiet=True)
+    for result in (first, branch):
+        (run,) = find_runs([result.folder]).runs
+        scores = score(run, counted=True)
+        assert (result.ending, result.code) == ("finished", 0)
+        assert result.final == pytest.approx(scores.final, abs=1e-12)
+        assert result.area == pytest.approx(scores.area, abs=1e-12)
+    assert first.best is not None
+    assert first.metric.name == "return"
+
+
+def test_threads_are_as_they_were(first: training.Result, tmp_path: Path):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        training.run("dqn", **TINY, run_dir=tmp_path / "run")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_callback_stops_it_with_a_checkpoint_from_which_it_goes_on(first: training.Result, tmp_path: Path):
+    seen: list[tuple[int, float]] = []
+
+    def watch(step: int, value: float) -> bool:
+        seen.append((step, value))
+        return step >= 120
+
+    folder = tmp_path / "run"
+    given: dict[str, Any] = {"reinit": "fire", "reinit_at": (90, 160), "run_dir": folder}
+    stopped = training.run("dqn", **TINY, **given, on_evaluation=watch)
+    assert (stopped.ending, stopped.stopped, stopped.code) == ("stopped", "callback", 130)
+    assert (stopped.final, stopped.area) == (None, None)
+    assert stopped.best == max(value for _, value in seen)
+    assert [step for step, _ in seen] == [0, 40, 80, 120]
+    result = training.run("dqn", resume=folder, quiet=True)
+    assert (result.ending, result.final) == ("finished", first.final)
+    assert differences(first.folder, folder) == []
+
+
+def test_what_a_callback_raises_comes_out(tmp_path: Path):
+    def watch(step: int, value: float) -> None:
+        raise LookupError(step)
+
+    with pytest.raises(LookupError):
+        training.run("dqn", **TINY, run_dir=tmp_path / "run", on_evaluation=watch)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"learning_rat": 1}, "unknown setting 'learning_rat'; did you mean learning_rate?"),
+        ({"on_evaluations": 1}, "unknown setting 'on_evaluations'; did you mean on_evaluation?"),
+        ({"steps": "many"}, "--steps 'many' given; allowed is a whole number"),
+        ({"reinit": "fir"}, "nearest is fire"),
+        ({"reinit": "--fire"}, "reinit='--fire' given; no value begins with --"),
+        ({"eval_every": 0}, "--eval-every 0 given; allowed is a number above 0"),
+        ({"critic_width": 8}, "unknown setting 'critic_width'"),
+    ],
+)
+def test_mistakes_are_the_command_lines_in_one_line(tmp_path: Path, given: dict[str, Any], said: str):
+    with pytest.raises(ValueError) as caught:
+        training.run("dqn", **{**TINY, **given}, run_dir=tmp_path / "run")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_learner_is_refused():
+    with pytest.raises(ValueError, match=r"learner 'dqm' given; allowed is one of sac, dqn, .*; did you mean dqn"):
+        training.run("dqm")
+
+
+def test_in_another_thread_no_signal_is_asked_for():
+    found: list[bool] = []
+
+    def inside() -> None:
+        with stop_signals() as asked:
+            found.append(asked())
+
+    thread = threading.Thread(target=inside)
+    thread.start()
+    thread.join()
+    assert found == [False]
+
+
+def test_optuna_searches_with_the_documented_objective(tmp_path: Path):
+    optuna = pytest.importorskip("optuna")
+    from examples.optuna_search import main
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = main(4, 200, tmp_path)
+    assert len(study.trials) == 4
+    assert {path.name for path in tmp_path.iterdir()} == {f"trial-{number}" for number in range(4)}
+    complete = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.COMPLETE]
+    assert study.best_value == max(trial.value for trial in complete)
+    assert set(study.best_params) == {"learning_rate", "reinit"}
+    assert list(study.trials[0].intermediate_values) == [0, 40, 80, 120, 160, 200]

@@ -1,0 +1,313 @@
+"""Trackers of a run: told everything, and left out as soon as they fail, whatever they do."""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.differences import differences
+from fire_rl import training
+from fire_rl.commands.train import train_dqn as train
+from fire_rl.training.lines import read_lines
+from fire_rl.training.tracking import process
+from fire_rl.training.tracking.process import TrackerProcess
+from fire_rl.training.tracking.tracking import Tracking
+
+pytestmark = pytest.mark.usefixtures("unrendered")
+ROOT = Path(__file__).parent.parent
+OWN = "tests.fixtures.own_trackers"
+VERBS = ("begin", "scalars", "histogram", "picture", "flush", "finish")
+TINY = (
+    *("--env", "CartPole-v1", "--preset", "quick", "--steps", "240", "--learning-starts", "40", "--eval-every", "80"),
+    *("--hidden-width", "8", "--batch-size", "8", "--eval-episodes", "1", "--log-every", "40", "--reinit", "fire"),
+    *("--checkpoint-every", "100", "--measure-every", "60", "--device", "cpu", "--threads", "1"),
+)
+
+
+@pytest.fixture(autouse=True)
+def tracked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where trackers write; each run is in a folder of its own."""
+    monkeypatch.setenv("FIRE_RL_TRACKED", str(tmp_path))
+    monkeypatch.setenv("FIRE_RL_BAD_VERB", "none")
+    return tmp_path
+
+
+def call(*words: str) -> tuple[int, str, str]:
+    output, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        try:
+            code = train(words)
+        except ValueError as error:
+            code = 2
+            print(error, file=errors)
+    return code, output.getvalue(), errors.getvalue()
+
+
+def run(folder: Path, *words: str) -> tuple[str, str]:
+    code, output, errors = call(*TINY, "--run-dir", str(folder), *words)
+    assert code == 0, output + errors
+    return output, errors
+
+
+def calls(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "calls.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def untracked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("untracked") / "run"
+    run(folder)
+    return folder
+
+
+def test_a_tracker_is_told_everything_that_is_logged(tracked: Path, untracked: Path):
+    words = ("--track", f"{OWN}:Writing", "--track-project", "p", "--track-group", "g", "--track-tags", "a", "b")
+    output, _ = run(tracked / "run", *words)
+    assert f"{OWN}:Writing calls.jsonl" in " ".join(output.split())
+    told, lines = calls(tracked), read_lines(tracked / "run" / "metrics.jsonl")
+    about, ending = told[0]["about"], told[-1]
+    assert [one["verb"] for one in told].count("begin") == 1
+    assert (about["name"], about["kind"], about["project"], about["group"]) == ("run", "run", "p", "g")
+    assert about["tags"] == ["a", "b"]
+    assert about["metric"] == {"name": "return", "tag": "evaluation/return", "unit": "", "better": "higher"}
+    assert (about["axis"], about["config"]["method"], about["config"]["seed"]) == ("environment_steps", "fire", 0)
+    scalars = [one for one in told if one["verb"] == "scalars"]
+    for number, line in enumerate(lines, 1):
+        values = {name: value for one in scalars if one["line"] == number for name, value in one["values"].items()}
+        assert values["updates"] == line["updates"]
+        if line["kind"] == "evaluation":
+            assert values["evaluation/return"] == line["return"]
+        if line["kind"] == "train" and "loss" in line:
+            assert values["train/loss"] == line["loss"]
+    assert {one["name"] for one in told if one["verb"] == "picture"} == {"curve", "measures"}
+    assert any(one["verb"] == "histogram" and one["values"] for one in told)
+    finals = [line["return"] for line in lines if line["kind"] == "evaluation" and line["environment_steps"] == 240]
+    assert (ending["verb"], ending["ending"]) == ("finish", "finished")
+    assert ending["summary"]["final return"] == finals[-1]
+    assert differences(untracked, tracked / "run") == []
+
+
+def test_a_tracker_that_meddles_with_random_streams_changes_nothing(tracked: Path, untracked: Path):
+    run(tracked / "run", "--track", f"{OWN}:Meddling")
+    assert calls(tracked)[-1]["verb"] == "finish"
+    assert differences(untracked, tracked / "run") == []
+
+
+def test_a_tracker_needs_only_the_verbs_that_it_wants(tracked: Path):
+    run(tracked / "run", "--track", f"{OWN}:Few")
+    assert (tracked / "few").read_text() == "240"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_tracker_that_raises_is_left_out_and_the_run_goes_on(
+    tracked: Path, untracked: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+):
+    monkeypatch.setenv("FIRE_RL_BAD_VERB", verb)
+    output, errors = run(tracked / "run", "--track", f"{OWN}:Bad", f"{OWN}:Writing")
+    said = [line for line in (output + errors).splitlines() if "goes on without" in line]
+    assert len(said) == 1
+    assert said[0].endswith(f"the run goes on without {OWN}:Bad: {verb}: ConnectionError: no way to the server")
+    assert "Bad incomplete" in output
+    assert calls(tracked)[-1]["verb"] == "finish", "the other one has everything"
+    assert differences(untracked, tracked / "run") == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [("Killed", "SIGKILL"), ("Leaving", "ended by itself, with exit code 0"), ("Exiting", "SystemExit: 5")],
+)
+def test_a_tracker_whose_process_ends_is_left_out(
+    tracked: Path, untracked: Path, monkeypatch: pytest.MonkeyPatch, kind: str, said: str
+):
+    monkeypatch.setenv("FIRE_RL_BAD_VERB", "scalars")
+    output, errors = run(tracked / "run", "--track", f"{OWN}:{kind}")
+    assert (output + errors).count("goes on without") == 1
+    assert said in output
+    assert differences(untracked, tracked / "run") == []
+
+
+@pytest.mark.parametrize("kind", ["Sleeping", "Busy"])
+@pytest.mark.parametrize("verb", ["begin", "finish"])
+def test_a_tracker_that_hangs_is_waited_for_at_the_end_alone_and_not_for_long(
+    tracked: Path, untracked: Path, monkeypatch: pytest.MonkeyPatch, kind: str, verb: str
+):
+    monkeypatch.setenv("FIRE_RL_BAD_VERB", verb)
+    monkeypatch.setattr("fire_rl.training.tracking.tracking.FINISH_LIMIT", 1.0)
+    output, errors = run(tracked / "run", "--track", f"{OWN}:{kind}")
+    assert (output + errors).count("goes on without") == 1
+    assert "incomplete (it had not finished" in output
+    assert differences(untracked, tracked / "run") == []
+
+
+def test_a_hanging_tracker_is_noticed_while_the_run_goes_on(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FIRE_RL_BAD_VERB", "scalars")
+    monkeypatch.setattr(process, "PATIENCE", 0.2)
+    tracker = TrackerProcess(f"{OWN}:Sleeping")
+    tracker.require_ready()
+    tracker.tell("scalars", values={}, step=0, line=0)
+    time.sleep(0.3)
+    tracker.attend()
+    assert tracker.lost == "it has handled nothing for 0 s"
+    tracker.close()
+
+
+def test_what_waits_for_a_tracker_is_bounded(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FIRE_RL_BAD_VERB", "begin")
+    monkeypatch.setattr(process, "MOST_WAITING", 1_000_000)
+    tracker = TrackerProcess(f"{OWN}:Sleeping")
+    tracker.require_ready()
+    tracker.tell("begin", about={})
+    start = time.monotonic()
+    for line in range(100_000):
+        tracker.tell("scalars", values={"train/loss": 1.0}, step=line, line=line)
+    assert time.monotonic() - start < 20
+    assert tracker.lost is not None
+    assert "does not keep up" in tracker.lost
+    tracker.close()
+
+
+def test_trackers_that_hang_share_one_time_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("FIRE_RL_BAD_VERB", "finish")
+    monkeypatch.setattr("fire_rl.training.tracking.tracking.FINISH_LIMIT", 1.0)
+    tracking = Tracking([f"{OWN}:Sleeping", f"{OWN}:Busy", f"{OWN}:Writing"])
+    tracking.require_ready()
+    tracking.begin(tmp_path, {})
+    start = time.monotonic()
+    tracking.finish("finished")
+    assert time.monotonic() - start < 5
+    assert [tracker.lost is None for tracker in tracking.trackers] == [False, False, True]
+    assert all(tracker._process.poll() is not None for tracker in tracking.trackers)
+
+
+# Before the run
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["wand"], "--track 'wand' given; allowed are wandb, mlflow, module:Class, or none alone; did you mean wandb?"),
+        (["wandb", "wandb"], "--track 'wandb' given twice"),
+        (["tensorboard"], "TensorBoard's events are always written"),
+        (["none", "wandb"], "--track 'none' given"),
+        (["no_such_module:Tracker"], "no module 'no_such_module'"),
+        ([f"{OWN}:Nothing"], "has no attribute 'Nothing'"),
+    ],
+)
+def test_a_tracker_that_there_is_not_is_said_before_anything_is_made(tracked: Path, given: list[str], said: str):
+    code, _, errors = call(*TINY, "--run-dir", str(tracked / "run"), "--track", *given)
+    assert code == 2
+    assert said in errors
+    assert len(errors.strip().splitlines()) == 1
+    assert not (tracked / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["wandb", "mlflow"])
+def test_a_missing_package_is_named_with_its_command(tracked: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
+    code, _, errors = call(*TINY, "--run-dir", str(tracked / "run"), "--track", name)
+    assert code == 2
+    assert f"--track {name} needs the package {name}: pip install 'fire-rl[track]'" in errors
+    assert not (tracked / "run").exists()
+
+
+def test_a_tracker_whose_import_fails_or_hangs_is_refused(tracked: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FIRE_RL_BAD_VERB", "import")
+    code, _, errors = call(*TINY, "--run-dir", str(tracked / "run"), "--track", f"{OWN}:Bad")
+    assert (code, "ConnectionError: no way to the server" in errors) == (2, True)
+    monkeypatch.setattr(process, "IMPORT_LIMIT", 2.0)
+    code, _, errors = call(*TINY, "--run-dir", str(tracked / "run"), "--track", f"{OWN}:Sleeping")
+    assert (code, "its import has not ended after 2 s" in errors) == (2, True)
+    assert not (tracked / "run").exists()
+
+
+@pytest.mark.parametrize("flag", ["--track-project", "--track-group", "--track-tags"])
+def test_names_that_a_tracker_refuses_are_refused_here(tracked: Path, flag: str):
+    code, _, errors = call(*TINY, "--run-dir", str(tracked / "run"), flag, "a\tb")
+    assert (code, flag in errors) == (2, True)
+
+
+# Resuming
+
+
+def test_a_resumed_run_goes_on_under_its_id_and_repeats_lines_with_their_numbers(tracked: Path, untracked: Path):
+    result = training.run(
+        "dqn", env="CartPole-v1", preset="quick", steps=240, learning_starts=40, eval_every=80, hidden_width=8,
+        batch_size=8, eval_episodes=1, log_every=40, reinit="fire", checkpoint_every=100, measure_every=60,
+        device="cpu", threads=1, run_dir=tracked / "run", track=[f"{OWN}:Writing"], quiet=True,
+        on_evaluation=lambda step, value: step >= 160,
+    )  # fmt: skip
+    assert (result.ending, result.stopped) == ("stopped", "callback")
+    code, _, errors = call("--resume", str(tracked / "run"))
+    assert (code, "names code of somebody's own, --track" in errors) == (2, True)
+    assert call("--resume", str(tracked / "run"), "--trust", str(tracked / "run"))[0] == 0
+    told = calls(tracked)
+    first, second = (one["about"] for one in told if one["verb"] == "begin")
+    assert (
+        first["id"] == second["id"] == json.loads((tracked / "run" / "track.json").read_text())["ids"][f"{OWN}:Writing"]
+    )
+    assert (first["continued_at"], second["continued_at"]) == (None, result.step)
+    values: dict[int, Any] = {}
+    for one in told:
+        if one["verb"] == "scalars":
+            known = {name: value for name, value in one["values"].items() if "second" not in name}
+            values.setdefault(one["line"], {}).update(known)
+    lines = read_lines(tracked / "run" / "metrics.jsonl")
+    assert [values[number + 1]["updates"] for number in range(len(lines))] == [line["updates"] for line in lines]
+    assert [one["ending"] for one in told if one["verb"] == "finish"] == ["stopped", "finished"]
+    assert differences(untracked, tracked / "run") == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['{"ids": {"wandb": "../../x"}}', '{"ids": 3}', "[", '{"ids": {"wandb": "A B"}}', '{"ids": {"wandb": 1}}'],
+)
+def test_ids_from_a_stranger_are_data(tracked: Path, untracked: Path, content: str):
+    shutil.copytree(untracked, tracked / "run")
+    (tracked / "run" / "track.json").write_text(content)
+    code, _, errors = call("--resume", str(tracked / "run"), "--steps", "280", "--track", f"{OWN}:Writing")
+    assert (code, "track.json" in errors) == (2, True)
+    assert len(errors.strip().splitlines()) == 1
+
+
+def test_tracking_may_begin_and_end_when_a_run_is_resumed(tracked: Path, untracked: Path):
+    shutil.copytree(untracked, tracked / "run")
+    own = f"{OWN}:Writing"
+    assert call("--resume", str(tracked / "run"), "--steps", "280", "--track", own)[0] == 0
+    assert calls(tracked)[-1]["ending"] == "finished"
+    count = len(calls(tracked))
+    code, _, errors = call("--resume", str(tracked / "run"), "--steps", "320", "--track", "none")
+    assert code == 0, errors
+    assert len(calls(tracked)) == count
+    assert json.loads((tracked / "run" / "config.json").read_text())["run"]["track"] == ["none"]
+
+
+def test_when_the_run_is_killed_its_tracker_finishes_and_ends(tracked: Path):
+    """In a process of its own, as SIGKILL leaves nothing to clean up."""
+    words = [*TINY, "--steps", "200000", "--run-dir", str(tracked / "run"), "--track", f"{OWN}:Writing"]
+    words[words.index("--steps") : words.index("--steps") + 2] = []
+    child = subprocess.Popen(
+        [sys.executable, str(ROOT / "train_dqn.py"), *words],
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        wait_for(lambda: (tracked / "calls.jsonl").exists() and len(calls(tracked)) > 5)
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    wait_for(lambda: calls(tracked)[-1] == {"verb": "finish", "ending": "killed", "summary": {}})
+
+
+def wait_for(what: Any) -> None:
+    deadline = time.monotonic() + 120
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -1,0 +1,64 @@
+"""One run from Python: the settings of the command line as keywords, the result as a value."""
+
+import difflib
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+
+from .command_line import command_line, flags_of, nothing_printed, read_command_line
+from .learners import LEARNERS
+from .result import Result
+from .session import carry_out
+
+Value = str | int | float | bool | Path | None | Sequence[str | int | float]
+
+
+def run(
+    learner: str,
+    *,
+    on_evaluation: Callable[[int, float], object] | None = None,
+    quiet: bool = False,
+    **settings: Value,
+) -> Result:
+    """Train one run, as its script does, and give back what came of it.
+
+    `learner` is sac, dqn, vision or language. Settings are those that the script's --help lists, run_dir, preset,
+    resume and branch_from among them, by the same names with _ for -, and with the same values: `reinit="fire"`,
+    `learning_rate=1e-4`, `reinit_at=(5_000, 10_000)`; None leaves one out. A wrong one raises ValueError, in one line.
+
+    `on_evaluation` is called with step and value of each scheduled evaluation. Where it gives back something true, the
+    run stops with a checkpoint, and `resume` continues it. `quiet` prints nothing.
+
+    Ctrl-C and SIGTERM stop the run with a checkpoint too, where it is in the main thread; `Result.stopped` says which.
+    """
+    if learner not in LEARNERS:
+        near = difflib.get_close_matches(str(learner), LEARNERS, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"learner {learner!r} given; allowed is one of {', '.join(LEARNERS)}{hint}")
+    threads = torch.get_num_threads()
+    with nothing_printed() if quiet else nullcontext():
+        try:
+            return carry_out(read_command_line(words_of(learner, settings), LEARNERS[learner]), on_evaluation)
+        finally:
+            torch.set_num_threads(threads)
+
+
+def words_of(learner: str, settings: dict[str, Value]) -> list[str]:
+    """Keywords as the words of a command line."""
+    known = {flag.removeprefix("--").replace("-", "_") for flag in flags_of(command_line(LEARNERS[learner].config))}
+    words: list[str] = []
+    for name, value in settings.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, [*known, "on_evaluation", "quiet"], 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"unknown setting {name!r}{hint}")
+        if value is None:
+            continue
+        several = [str(each) for each in value] if isinstance(value, list | tuple) else [str(value)]
+        if wrong := [each for each in several if each.startswith("--")]:
+            raise ValueError(f"{name}={wrong[0]!r} given; no value begins with --")
+        flag = "--" + name.replace("_", "-")
+        words += [f"{flag}={several[0]}"] if len(several) == 1 else [flag, *several]
+    return words

@@ -1,0 +1,112 @@
+"""What is said when a run ends: its result, where things are, what to try next."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from fire_rl.place import typed
+
+from .checkpoint import steps_of
+from .config import Config
+from .divergence import OF_THE_ENVIRONMENT, Diverged
+from .driver import Driver
+from .files import METRICS, read_json
+from .folder import is_run
+from .learners import command_of, read_config
+from .lines import EvaluationLine, Rhythm
+from .policy import split_run
+from .result import Ending, Result, best_of, scores_of
+from .trust import trust_words
+
+
+def result_of(folder: Path, config: Config, ending: Ending, step: int) -> Result:
+    """What the run's metrics say it came to."""
+    lines = [line for _, line in config.reader.of(folder) if isinstance(line, EvaluationLine)]
+    rhythm, metric = rhythm_of(folder, config), config.metric
+    if ending != "finished":
+        return Result(folder, ending, step, metric, best=best_of(lines, rhythm, metric))
+    final, count, best, area = scores_of(lines, rhythm, metric)
+    return Result(folder, ending, step, metric, final, count, best, area, by_phase=any(line.by_phase for line in lines))
+
+
+def rhythm_of(folder: Path, config: Config) -> Rhythm:
+    """Which evaluations of a run are scheduled ones, and its own."""
+    settings, source = config.run, read_json(folder / "config.json").get("branch_from")
+    own = Rhythm(settings.eval_every, settings.reached(1), settings.last_phase)
+    if source is None:
+        return own
+    trunk, step = split_run(source)
+    if step is None:  # from the trunk's newest checkpoint: where the method acted, or at the trunk's end
+        places = settings.reinit_at[:1] or ((read_config(trunk).run.steps,) if is_run(trunk) else ())
+        step = places[0] if places else -1
+    return replace(own, branch=settings.reached(step))
+
+
+def say_where_things_are(result: Result, config: Config) -> None:
+    """The last lines: the result, the files, what to try next."""
+    folder, metric = result.folder, config.metric
+    if result.final is None:
+        print(f"\nno final {metric.name}: no scheduled evaluation of the last tenth of the run is on record")
+    else:
+        of_those = (
+            "the scheduled evaluation" if result.count == 1 else f"mean of the {result.count} scheduled evaluations"
+        )
+        print(f"\nfinal {metric.name} {metric.said(result.final)}: {of_those} in the last tenth of the run")
+        if score := config.score_in_words(result.final):
+            print(f"  score         {score}")
+    print(f"  curve         {folder / 'curve.png'}")
+    if config.run.measure_every:
+        print(f"  measures      {folder / 'measures.png'}")
+    if result.by_phase:
+        print(f"  phases        {folder / 'phases.png'}")
+    print(f'  metrics       {folder / METRICS} (one JSON line each; events have kind "event")')
+    print(f"  checkpoints   {folder / 'checkpoints'}")
+    print(f"  TensorBoard   {shlex.join(['tensorboard', '--logdir', str(folder)])}")
+    if config.run.video:
+        print(f"  videos        {folder / 'videos'}")
+    trust = trust_words(config, folder, evaluated=True)
+    suggested = []
+    if config.acts:
+        suggested.append(("evaluate", typed("evaluate", folder, "--episodes", 100, *trust)))
+        suggested.append(("watch", typed("watch", folder, *trust)))
+    if config.run.keep_replay:
+        if (longer := min(2 * config.run.steps, config.run.longest or 2 * config.run.steps)) > config.run.steps:
+            suggested.append(("go on", command(config, "--resume", folder, "--steps", longer, trust=folder)))
+        for step in [step for step in steps_of(folder) if step < config.run.steps][:1]:
+            words = ("--branch-from", f"{folder}@{step}", "--reinit", "shrink-perturb")
+            suggested.append(("branch", command(config, *words, trust=folder)))
+    if suggested:
+        print("try next")
+    for what, line in suggested:
+        print(f"  {what:13} {line}")
+
+
+def divergence_line(error: Diverged, config: Config, driver: Driver) -> str:
+    """What diverged, when, what is still good, and what to try."""
+    where = f"{driver.folder} diverged at step {driver.work.steps:,}, update {driver.progress.updates:,}: {error}"
+    if error.quantity in OF_THE_ENVIRONMENT:
+        return f"{where}; {config.run.env} gave it: look there, the agent is not the cause"
+    rate = "try other settings"
+    if config.learning_rate is not None:
+        rate = f"try a lower --learning-rate than {config.learning_rate:g}"
+    if driver.manager.acts_every_step:
+        rate = f"try without {config.run.method}, or {rate.removeprefix('try ')}"
+    good = steps_of(driver.folder)
+    if not good:
+        return f"{where}; there is no checkpoint from before; {rate}"
+    branch = command(config, "--branch-from", f"{driver.folder}@{good[-1]}", "--reinit", "fire", trust=driver.folder)
+    return f"{where}; the last good checkpoint is at step {good[-1]:,}; {rate} in a new run, or {branch}"
+
+
+def command(config: Config, *words: object, trust: Path) -> str:
+    """A command line of this run's script, as one would type it."""
+    return typed(command_of(config), *words, *trust_words(config, trust))
+
+
+def say_records(records: Sequence[tuple[str, str]]) -> None:
+    """Where trackers have the run, and which of them do not have all of it."""
+    if records:
+        print("recorded at")
+    for name, where in records:
+        print(f"  {name:13} {where}")

@@ -1,0 +1,80 @@
+"""What came of one run, as its metrics say."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from .divergence import DIVERGED
+from .lines import BEFORE, EvaluationLine, Rhythm, final_score, scheduled
+from .metric import Metric
+from .stopping import STOPPED
+
+Ending = Literal["finished", "stopped", "diverged", "not saved"]
+CODES = {"finished": 0, "stopped": STOPPED, "diverged": DIVERGED, "not saved": 1}
+AFTER = "after event"
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended, and its scores; those that only a whole run has are None for another."""
+
+    folder: Path
+    ending: Ending
+    step: int  # that it came to, in its own unit: environment steps, or updates
+    metric: Metric  # what the scores are values of, and which direction is better
+    final: float | None = None  # mean of the scheduled evaluations in the last tenth, as in every report
+    count: int = 0  # of the evaluations that it is the mean of
+    best: float | None = None  # of the scheduled evaluations so far
+    area: float | None = (
+        None  # under the curve, divided by its length: the mean value over the run; a branch's own part
+    )
+    stopped: Literal["", "signal", "callback"] = ""  # who asked it to stop, with a checkpoint to go on from
+    diverged: str = ""  # which quantity was no number any more
+    by_phase: bool = False  # whether evaluations are phase by phase
+
+    @property
+    def code(self) -> int:
+        """The exit code of its script."""
+        return CODES[self.ending]
+
+    def summary(self) -> dict[str, float]:
+        """For trackers: the scores that there are."""
+        scores = {"final": self.final, "best": self.best, "area": self.area}
+        return {f"{name} {self.metric.name}": value for name, value in scores.items() if value is not None}
+
+
+def scores_of(
+    evaluations: Sequence[EvaluationLine], rhythm: Rhythm, metric: Metric
+) -> tuple[float | None, int, float | None, float | None]:
+    """Final score with the number of evaluations in it, best value and area of a run that is over."""
+    known = [(line.steps, np.nan if line.value is None else float(line.value), line.occasion) for line in evaluations]
+    final, count = final_score(known, rhythm) or (None, 0)
+    return final, count, best_of(evaluations, rhythm, metric), None if final is None else _area(known, rhythm)
+
+
+def best_of(evaluations: Sequence[EvaluationLine], rhythm: Rhythm, metric: Metric) -> float | None:
+    known = [(line.steps, line.value, line.occasion) for line in evaluations if line.value is not None]
+    own = scheduled(known, rhythm).values()
+    return metric.best(own) if own else None
+
+
+def _area(known: Sequence[tuple[int, float, str]], rhythm: Rhythm) -> float:
+    """As the report computes it: jumps at events are two points at one step, and a branch begins with what its event
+    left."""
+    jumps = {step for step, _, occasion in known if occasion == AFTER}
+    counted = scheduled(known, rhythm)
+    looks = {step for step, _, occasion in known if occasion == BEFORE and step not in jumps}
+    points = [
+        (step, counted.get(step, value) if any(0 <= step - look <= rhythm.unit for look in looks) else value)
+        for step, value, occasion in known
+        if not (occasion == BEFORE and step in looks)
+    ]
+    steps, values = np.array([point for point in points if np.isfinite(point[1])], dtype=float).reshape(-1, 2).T
+    start = float(max(rhythm.branch, 0))
+    later = steps > start
+    xs, ys = np.append(start, steps[later]), np.append(float(np.interp(start, steps, values)), values[later])
+    length = xs[-1] - xs[0]
+    return float(ys[-1]) if length == 0 else float(np.trapezoid(ys, xs) / length)

@@ -1,0 +1,67 @@
+"""TensorBoard: a run's event files in its own folder, so that it is called what its folder is, and its HParams."""
+
+import io
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.summary.writer.record_writer import RecordWriter
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+from ..durable import naming, write_durably
+from ..folder import EVENTS, HPARAMS, OLD_EVENTS
+from .fire_rl_trackers import Tracker
+
+
+class TensorBoard(Tracker):
+    """What is written while a run goes on is cut back to its checkpoint on resuming, as its metrics are."""
+
+    def __init__(self, run: Path) -> None:
+        self.folder = events_folder(run)
+        self._writer = SummaryWriter(str(self.folder))
+
+    def scalars(self, values: Mapping[str, float], step: int, line: int) -> None:
+        with naming(self.folder):
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, step)
+
+    def histogram(self, name: str, values: Any, step: int, line: int) -> None:
+        self._writer.add_histogram(name, torch.as_tensor(values), step)
+
+    def flush(self) -> None:
+        with naming(self.folder):
+            self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def events_folder(run: Path) -> Path:
+    """The run's own; of a run that an older version began, and of its branches, the folder that they have them in."""
+    old = run / OLD_EVENTS
+    return old if any(old.glob(EVENTS)) else run
+
+
+def write_hparams(run: Path, config: Mapping[str, Any], tag: str) -> None:
+    """What TensorBoard's page HPARAMS groups and compares runs by: settings by name, and the metric by its tag.
+
+    In a file of its own, before the events by its name: a branch has its trunk's events too, and TensorBoard takes the
+    first settings that it finds in a folder.
+    """
+    if events_folder(run) != run:
+        return
+    values = {name: value for name, value in config.items() if isinstance(value, bool | int | float | str)}
+    experiment, start, _ = hparams(values, {tag: 0.0})
+    content = io.BytesIO()
+    writer, now = RecordWriter(content), time.time()
+    for event in (
+        Event(wall_time=now, file_version="brain.Event:2"),
+        Event(wall_time=now, summary=experiment),
+        Event(wall_time=now, summary=start),
+    ):
+        writer.write(event.SerializeToString())
+    write_durably(run / HPARAMS, content.getvalue())
