@@ -246,7 +246,7 @@ OTHERS = (
           f"a run has one --seed; {called('compare')} --seeds 0-4 runs several"),
     Other("--wandb --wandb-project-name --wandb-project --wandb-entity --use-wandb --wandb-log --report-to",
           "CleanRL, nanoGPT", (*TRAINED, "compare"),
-          "every run writes TensorBoard events and metrics.jsonl into its folder by itself"),
+          "give --track wandb, and --track-project NAME (docs/tracking.md); TensorBoard events are always written"),
     Other("--per --prioritized --prioritized-replay --dueling --noisy --distributional --num-atoms --n-atoms --v-min "
           "--v-max", "Rainbow", RL, "not part of this agent; what it has is listed by --help-all"),
 )  # fmt: skip
