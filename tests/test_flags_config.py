@@ -163,7 +163,7 @@ def test_what_a_file_names_is_imported_only_where_it_is_trusted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Path
 ):
     (tmp_path / "a_module_of_a_file.py").write_text(
-        "from pathlib import Path\nfrom fire import Reset\n"
+        "from pathlib import Path\nfrom fire_rl import Reset\n"
         f"Path({str(tmp_path / 'imported')!r}).touch()\n\n\nclass Mine(Reset):\n    pass\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))

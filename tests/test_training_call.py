@@ -135,6 +135,6 @@ def test_optuna_searches_with_the_documented_objective(tmp_path: Path):
     assert len(study.trials) == 4
     assert {path.name for path in tmp_path.iterdir()} == {f"trial-{number}" for number in range(4)}
     complete = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.COMPLETE]
-    assert study.best_value == max(trial.value for trial in complete)
+    assert study.best_value == max(trial.value for trial in complete if trial.value is not None)
     assert set(study.best_params) == {"learning_rate", "reinit"}
     assert list(study.trials[0].intermediate_values) == [0, 40, 80, 120, 160, 200]

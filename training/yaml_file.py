@@ -7,8 +7,9 @@ so that `1e6`, `500k` and `no` mean the same in both.
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import yaml  # type: ignore[import-untyped,unused-ignore]  # types-PyYAML need not be there
+import yaml
 
 from .durable import Damaged, read_regular
 
@@ -43,13 +44,14 @@ def read_yaml(path: Path) -> dict[str, Value]:
         raise ValueError(f"{path}: is nested too deep") from None
 
 
-def _at(path: Path, mark: yaml.Mark | None) -> str:
+def _at(path: Path, mark: Any) -> str:
     return f"{path}, line {mark.line + 1}" if mark else str(path)
 
 
 def _events(text: str, path: Path) -> Iterator[yaml.Event]:
     """The content of the one document, refused at the first thing that settings have no use for."""
     documents = 0
+    event: Any
     for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
         where = _at(path, event.start_mark)
         if count > EVENTS:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from training.curve import finish
-from training.lines import Reader, read_lines
+from fire_rl.training.curve import finish
+from fire_rl.training.lines import Reader, read_lines
 
 
 def draw(output: Path, title: str, runs: list[Path]) -> None:

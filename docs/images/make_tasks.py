@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-import envs
-from envs.humanoid.scene import CAMERA
-from envs.rendering import Renderer
+from fire_rl import envs
+from fire_rl.envs.humanoid.scene import CAMERA
+from fire_rl.envs.rendering import Renderer
 
 COLUMNS = 5
 WIDTH, HEIGHT = 240, 180  # of one task
