@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from fire_rl import __version__
-from fire_rl.place import IN_A_CHECKOUT, called
+from fire_rl.place import IN_A_CHECKOUT, ROOT, called
 
 from .front import show_page
 
-NEEDED = {  # what the extra `train` installs, by the names that Python imports
+NEEDED = {  # what the extra `train` installs, by the names that Python imports, and what a half-made set-up lacks
+    *("numpy", "torch", "typing_extensions"),
     *("filelock", "fsspec", "gymnasium", "jinja2", "matplotlib", "msgspec", "mujoco", "PIL", "rich"),
     *("robosuite_models", "safetensors", "tensorboard", "tqdm", "tyro", "yaml"),
 }
@@ -93,5 +94,7 @@ def missing(error: ModuleNotFoundError) -> str:
     package = (error.name or "").partition(".")[0]
     if package not in NEEDED:
         raise error
-    install = "make setup" if IN_A_CHECKOUT else "pip install 'fire-rl[train]'"
-    return f"{package} is not installed: {install}"
+    if not IN_A_CHECKOUT:
+        return f"{package} is not installed: pip install 'fire-rl[train]'"
+    activate = "source .venv/bin/activate, or " if (ROOT / ".venv").exists() else ""
+    return f"{package} is not installed for {sys.executable}: {activate}make setup"

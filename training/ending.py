@@ -56,7 +56,7 @@ def say_where_things_are(result: Result, config: Config) -> None:
         if score := config.score_in_words(result.final):
             print(f"  score         {score}")
     print(f"  curve         {folder / 'curve.png'}")
-    if config.run.measure_every:
+    if (folder / "measures.png").exists():
         print(f"  measures      {folder / 'measures.png'}")
     if result.by_phase:
         print(f"  phases        {folder / 'phases.png'}")
