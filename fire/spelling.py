@@ -50,6 +50,8 @@ def _parse(text: str, what: str, kinds: Mapping[str, type[Method]], presets: Pre
     if not class_name or "=" in class_name:
         known = list(dict.fromkeys((*kinds, *presets)))
         names = ", ".join(known)
+        if all(word.partition(":")[0] in known for word in text.split(",")):
+            raise ValueError(f"{what} {text!r} given; several are separated by spaces: {' '.join(text.split(','))}")
         raise ValueError(
             f"{what} {name!r} is unknown; known are {names}, module:Class; nearest is {nearest(name, known)}"
         )

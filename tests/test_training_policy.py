@@ -190,3 +190,12 @@ def test_an_event_on_a_diverged_network_is_logged(tmp_path: Path):
     log.network_report(event.networks[0], 1)
     log.close()
     assert read_lines(tmp_path / "metrics.jsonl")[0]["method"] == "reset"
+
+
+def test_an_observation_of_another_shape_is_refused_in_words():
+    policy = load_policy("pretrained:cartpole")
+    for wrong in (np.zeros(3), np.zeros((2, 5)), np.zeros((1, 1, 4))):
+        with pytest.raises(ValueError, match=r"observations have the shape \(4,\), or a batch"):
+            policy.act(wrong)
+    assert policy.act(np.zeros(4)).shape == ()
+    assert policy.act(np.zeros((3, 4))).shape == (3,)

@@ -56,7 +56,10 @@ class Policy:
         return module_of(self._agent, self.spaces)
 
     def _batch(self, observation: NDArray[Any]) -> tuple[NDArray[Any], bool]:
-        single = np.shape(observation) == self._observation_shape
+        shape, expected = np.shape(observation), self._observation_shape
+        single = shape == expected
+        if not single and shape[1:] != expected:
+            raise ValueError(f"observations have the shape {expected}, or a batch (N, *{expected}); {shape} given")
         return (np.asarray(observation)[None] if single else np.asarray(observation)), single
 
 

@@ -16,7 +16,7 @@ from .durable import write_durably
 from .evaluate import Act, exploring
 from .film import decisions_at_most, film, make_filmed, play, timing
 from .policy import Policy, load_policy, split_run
-from .pretrained import is_pretrained
+from .pretrained import PREFIX, is_pretrained, pretrained_names
 from .trust import trusted
 
 
@@ -105,7 +105,8 @@ def _environment(name: str, policy: Policy | None) -> tuple[gym.Env, int]:
     try:
         return make_filmed(World(name)), 1
     except ValueError as error:
-        raise ValueError(f"{name} is no run's folder; as an environment: {error}") from error
+        along = f"{PREFIX}{name.lower()} comes along; " if name.lower() in pretrained_names() else ""
+        raise ValueError(f"{name} is no run's folder; {along}as an environment: {error}") from error
 
 
 def _acting(policy: Policy, env: gym.Env, seed: int) -> Act:
