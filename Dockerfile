@@ -3,8 +3,8 @@
 # torch's CUDA build brings CUDA itself, so that both have the same base; a GPU needs the NVIDIA driver of the host.
 FROM python:3.11-slim
 ARG TORCH=cpu
-# git names the commit in a run's config; the others draw videos without a screen.
-RUN apt-get update && apt-get install -y --no-install-recommends git libegl1 libgl1 libopengl0 libosmesa6 \
+# They draw videos without a screen.
+RUN apt-get update && apt-get install -y --no-install-recommends libegl1 libgl1 libopengl0 libosmesa6 \
     && rm -rf /var/lib/apt/lists/*
 COPY . /source
 WORKDIR /source

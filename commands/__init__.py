@@ -46,8 +46,8 @@ COMMANDS = {
 
 def main() -> NoReturn:
     """`fire-rl COMMAND ...`: the first word says which command, the others are the command's own."""
-    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
-    if name in ("-h", "--help", "--version"):
+    name = (sys.argv[1] if len(sys.argv) > 1 else "help").lower().removeprefix("train_").removesuffix(".py")
+    if name in ("-h", "--help", "help", "--version"):
         print(f"fire-rl {__version__}" if name == "--version" else usage())
         raise SystemExit(0)
     if name not in COMMANDS:

@@ -136,7 +136,7 @@ def body(arguments: Sequence[str]) -> int:
     require_environments(published, grid.envs)
     require_other_names(published, names)
     if options.dry_run and options.format != "text":
-        print(plan_as_script(grid, jobs, options.format, arguments))
+        print(plan_as_script(grid, jobs, options.format, *words_of_a_script(arguments, options)))
         return 0
     if options.dry_run:
         show_plan(grid, jobs, options.jobs, options.ray is not None, options.runs_per_gpu)
@@ -166,6 +166,25 @@ def compare(options: Options, grid: Grid, jobs: Sequence[Job], show: Callable[[S
             traceback.print_exc()
             return code or 1
     return code
+
+
+def words_of_a_script(arguments: Sequence[str], options: Options) -> tuple[list[str], list[str]]:
+    """The words that a script is headed by, and those of them that its report is made with."""
+    asked = [(name, values) for name, values in split(arguments) if name not in ("--dry-run", "--format")]
+    for name, _ in asked:
+        if name in ("--ray", "--upload", "--jobs", "--runs-per-gpu", "--gpus-per-run", "--retry"):
+            raise ValueError(
+                f"{name} given with --format {options.format}: a script has its runs and their report alone"
+            )
+    reporting = [
+        word
+        for name, values in asked
+        if name in ("--baseline", "--reference", "--threshold", "--label", "--figure-width")
+        for word in (name, *values)
+    ]
+    if options.against:
+        reporting += ["--against", *(str(path.resolve()) for path in options.against)]
+    return [word for name, values in asked for word in (name, *values)], reporting
 
 
 def warn(text: str) -> None:

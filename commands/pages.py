@@ -177,8 +177,8 @@ More
   docs/command-line.md, and docs/comparing.md for all of this"""
 
 EVALUATE = """\
-evaluate.py: a checkpoint's policy in episodes with starts of their own, acting
-as in the run's evaluations; mean return and spread.
+evaluate.py: a checkpoint's policy in episodes with starts of their own,
+acting as in the run's evaluations; mean return and spread.
 
   python evaluate.py runs/RUN                   the newest checkpoint
   python evaluate.py runs/RUN@500000            the one at a step
@@ -215,8 +215,8 @@ checkpoints go; policies, metrics and records stay.
   --dry-run              say which runs would be made smaller [False]"""
 
 EXPORT = """\
-export.py: a policy of SAC or DQN as a file that runs without this project, or
-as a card: a folder that is ready for a model hub. Nothing is uploaded.
+export.py: a policy of SAC or DQN as a file that runs without this
+project, or as a card: a folder that is ready for a model hub.
 
   python export.py runs/RUN                     runs/RUN/policy-STEP.onnx
   python export.py runs/RUN@500000 --format onnx torchscript --output walk

@@ -1,11 +1,10 @@
 """The command line of compare.py as people type it: its own flags and those of its agent's training script."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from fire_rl.training.asked import HELP, Command, split, understood
-from fire_rl.training.command_line import command_of, each_once, faults_of, show_what_there_is
+from fire_rl.training.command_line import command_of, each_once, faults_of, one_path, show_what_there_is
 from fire_rl.training.config_file import OF_A_COMPARISON, config_of_run, is_of_a_run, without, words_of_file
 from fire_rl.training.known_flags import same_as
 from fire_rl.training.learners import LEARNERS
@@ -45,8 +44,9 @@ def as_understood(arguments: Sequence[str], ours: Mapping[str, Any]) -> list[str
         show_what_there_is(words, learner)
     if "--config" not in flags:
         return words
-    path = Path(" ".join(flags.pop("--config")))
-    trust = Path(" ".join(flags.pop("--trust"))) if "--trust" in flags else None
+    path = one_path("--config", flags)
+    trust = one_path("--trust", flags) if "--trust" in flags else None
+    flags = {name: values for name, values in flags.items() if name not in ("--config", "--trust")}
     with faults_of(path):
         if is_of_a_run(path):
             config = config_of_run(path, learner.config, {*map(setting_named, flags)}, trust)

@@ -54,13 +54,14 @@ def show_plan(
     say_plan(jobs, states_of(jobs), weights, rates, None if on_cluster else slots)
 
 
-def plan_as_script(grid: Grid, jobs: Sequence[Job], style: Format, arguments: Sequence[str]) -> str:
+def plan_as_script(
+    grid: Grid, jobs: Sequence[Job], style: Format, arguments: Sequence[str], reporting: Sequence[str]
+) -> str:
     """The plan as a script of this style; nothing is written."""
     check_kept(grid)
     weights, _ = weigh_and_time(grid, timed=False)
     check_sources(jobs)
-    kept = [word for word in arguments if word != "--dry-run"]
-    return script_of(jobs, style, grid.folder, grid.threads, memory_of_a_run(weights), kept)
+    return script_of(jobs, style, grid.folder, grid.threads, memory_of_a_run(weights), arguments, reporting)
 
 
 def run_comparison(

@@ -14,8 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-import data.idx
-from fire_rl.data import IMAGE_SETS, ImageData, Images, embedded, read_images
+from fire_rl.data import IMAGE_SETS, ImageData, Images, embedded, idx, read_images
 from fire_rl.data.digits import digits_file
 from tests.fixtures.pictures import (
     Pictures,
@@ -41,7 +40,7 @@ def together(parts: list[Pictures]) -> Pictures:
 
 @pytest.fixture
 def no_debian(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(data.idx, "DEBIAN", tmp_path / "no such folder")
+    monkeypatch.setattr(idx, "DEBIAN", tmp_path / "no such folder")
 
 
 @pytest.mark.usefixtures("no_debian")
@@ -59,7 +58,7 @@ def test_fashion_is_read_gzipped_or_not_from_the_usual_folders(tmp_path: Path, i
     assert "not those that were published" in read.source
 
 
-@pytest.mark.skipif(not data.idx.DEBIAN.is_dir(), reason="needs Debian's dataset-fashion-mnist")
+@pytest.mark.skipif(not idx.DEBIAN.is_dir(), reason="needs Debian's dataset-fashion-mnist")
 def test_debian_s_fashion_is_the_published_one():
     assert embedded() == "fashion"
     read = read_images("fashion")
@@ -72,7 +71,7 @@ def test_debian_s_fashion_is_the_published_one():
     scaled = read.train.images.double() / 255
     assert scaled.mean().item() == pytest.approx(read.facts.mean[0], abs=5e-5)
     assert scaled.std().item() == pytest.approx(read.facts.std[0], abs=5e-5)
-    with gzip.open(data.idx.DEBIAN / "t10k-images-idx3-ubyte.gz") as file:
+    with gzip.open(idx.DEBIAN / "t10k-images-idx3-ubyte.gz") as file:
         by_numpy = np.frombuffer(file.read(), np.uint8, offset=16).reshape(10_000, 28, 28)
     assert np.array_equal(read.test.images[:, 0].numpy(), by_numpy)
 

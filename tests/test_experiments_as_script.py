@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fire_rl.commands.compare import read_options
+from fire_rl.commands.compare import read_options, words_of_a_script
 from fire_rl.experiments.sweep.as_script import script_of
 from fire_rl.experiments.sweep.grid import Job
 
@@ -19,7 +19,7 @@ WORDS = (
 )
 # Stands for a training command: notes what it was asked, leaves a run's folder, and fails where FAIL names the run.
 RUN = """
-import os, sys
+import os, signal, sys, time
 from pathlib import Path
 words = sys.argv[1:]
 folder = Path(words[words.index("--resume" if "--resume" in words else "--run-dir") + 1])
@@ -27,11 +27,15 @@ folder.mkdir(parents=True, exist_ok=True)
 (folder / "config.json").write_text("{}")
 with open("asked", "a") as file:
     print(folder.name, "--resume" in words, file=file)
+if os.environ.get("SIGNAL"):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
+    Path("ready").touch()
+    time.sleep(60)
 sys.exit(1 if folder.name in os.environ.get("FAIL", "").split() else int(os.environ.get("CODE", "0")))
 """
 # Stands for SLURM: runs the tasks of an array at once, unless what they wait for has failed, and prints a number.
 SBATCH = """#!/usr/bin/env python3
-import os, re, subprocess, sys
+import os, re, signal, subprocess, sys, time
 words = sys.argv[1:]
 print(*words, file=open("submitted", "a"))
 number = str(len(open("submitted").readlines()))
@@ -42,8 +46,13 @@ if not (after.startswith("afterok") and after.split(":")[1] in failed):
     for task in [None] if array is None else array.split(","):
         variables = {"SLURM_JOB_ID": number}
         variables |= {} if task is None else {"SLURM_ARRAY_TASK_ID": task, "SLURM_ARRAY_JOB_ID": number}
-        done = subprocess.run(["bash", words[-1]], env=os.environ | variables, cwd="/", stdout=sys.stderr)
-        if done.returncode:
+        done = subprocess.Popen(["bash", *words[-2:]], env=os.environ | variables, cwd="/", stdout=sys.stderr)
+        while os.environ.get("SIGNAL") and not os.path.exists("ready"):
+            time.sleep(0.05)
+        if task is not None and os.environ.get("SIGNAL"):
+            os.remove("ready")
+            done.send_signal(getattr(signal, os.environ["SIGNAL"]))
+        if done.wait():
             print(f"{number}_{task}", file=open("failed", "a"))
 print(number)
 """
@@ -113,11 +122,22 @@ def test_a_trunk_that_fails_keeps_its_branches_alone_from_running(place: Path, s
     assert sorted(line.split()[0] for line in asked(place)) == ["fire1", "none1", "trunk0", "trunk1"]
 
 
-def test_a_run_that_was_stopped_is_queued_again(place: Path, monkeypatch):
-    monkeypatch.setenv("CODE", "130")
+@pytest.mark.parametrize(("signal", "queued"), [("SIGUSR1", True), ("SIGTERM", False)])
+def test_a_run_at_its_time_limit_is_queued_again_and_a_cancelled_one_is_not(place: Path, monkeypatch, signal, queued):
     (place / "plan.sh").write_text(script_of(jobs("c")[:1], "slurm", Path("c"), 1, 1e9, []))
-    subprocess.run(["bash", "plan.sh"], check=True, capture_output=True)
-    assert (place / "requeued").read_text() == "requeue 1_0\n"
+    (place / "plan.sh").write_text((place / "plan.sh").read_text().replace("submit report", "true"))
+    monkeypatch.setenv("SIGNAL", signal)
+    subprocess.run(["bash", "plan.sh"], check=True, capture_output=True, timeout=60)
+    assert (place / "requeued").exists() == queued
+    if queued:
+        assert (place / "requeued").read_text() == "requeue 1_0\n"
+
+
+def test_nothing_is_submitted_after_a_refusal(place: Path):
+    (place / "bin/sbatch").write_text("#!/bin/sh\necho invalid partition >&2; echo called >>calls; exit 1\n")
+    (place / "plan.sh").write_text(script_of(jobs("c"), "slurm", Path("c"), 1, 1e9, []))
+    assert subprocess.run(["bash", "plan.sh"], capture_output=True).returncode == 1
+    assert (place / "calls").read_text() == "called\n"
 
 
 def test_names_that_no_script_can_hold_are_refused(place: Path):
@@ -125,6 +145,11 @@ def test_names_that_no_script_can_hold_are_refused(place: Path):
         script_of(jobs("a|b"), "shell", Path("a|b"), 1, 1e9, [])
     with pytest.raises(ValueError, match="--format slurm given; it goes with --dry-run"):
         read_options(["--format", "slurm"])
+    options, _ = read_options(["--format", "slurm", "--dry-run"])
+    with pytest.raises(ValueError, match="--upload given with --format slurm"):
+        words_of_a_script(["--upload", "s3://bucket"], options)
+    words = ["--dry-run", "--baseline", "none", "--format", "slurm", "--label", "fire=FIRE (ours)"]
+    assert words_of_a_script(words, options) == (words[1:3] + words[5:], words[1:3] + words[5:])
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fire_rl.commands.compare import Options
+from fire_rl.commands.front import page
 from fire_rl.commands.pages import PAGES
 from fire_rl.fire import METHODS, REGULARIZERS
 from fire_rl.training.asked import HELP
@@ -20,7 +21,11 @@ SCRIPTS = {name: f"train_{name}.py" if name in LEARNERS else f"{name}.py" for na
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_fits_a_screen(name: str):
+def test_a_page_fits_a_screen(name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("fire_rl.place.IN_A_CHECKOUT", False)
+    installed = page(name).splitlines()
+    assert f"fire-rl {name}" in installed[0]
+    assert max(map(len, installed)) <= 80
     lines = PAGES[name].splitlines()
     assert len(lines) <= 40
     assert max(map(len, lines)) <= 80

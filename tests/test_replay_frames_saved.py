@@ -10,8 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import replay.frames
-from fire_rl.replay import Damaged, FrameReplay, Segment, Store, TransitionReplay, read_contents
+from fire_rl.replay import Damaged, FrameReplay, Segment, Store, TransitionReplay, frames, read_contents
 from fire_rl.replay.segments import write_segment
 from tests.test_replay import do_damage
 from tests.test_replay_frames import EVENTS, SETTINGS, Game, Setting, compare, play
@@ -55,7 +54,7 @@ def test_a_resumed_replay_equals_the_one_that_went_on(
     kept: list[Segment] = []
     kept_of_whole: list[Segment] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(replay.frames, "SEGMENT_BYTES", segment_bytes)
+        patch.setattr(frames, "SEGMENT_BYTES", segment_bytes)
         for event in [*events, "resume", "go on", "save"]:
             if event in ("save", "resume", "resume and cut"):
                 kept, kept_of_whole = (
@@ -114,7 +113,7 @@ def test_a_cut_that_nothing_follows_is_saved_too(tmp_path: Path):
 
 
 def test_a_segment_is_limited_in_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(replay.frames, "SEGMENT_BYTES", 20_000)
+    monkeypatch.setattr(frames, "SEGMENT_BYTES", 20_000)
     setting = Setting(capacity=400, frame_shape=(1, 20, 20), stack=2)
     whole, game = setting.replay(), Game(setting)
     for _ in range(150):

@@ -8,9 +8,8 @@ from typing import Any, get_args
 
 import pytest
 
-import fire.spelling
 from fire_rl.agents import KINDS
-from fire_rl.fire import Fire, spell
+from fire_rl.fire import Fire, spell, spelling
 from fire_rl.training.agent_run import AgentRun
 from fire_rl.training.command_line import read_command_line
 from fire_rl.training.learners import LEARNERS, config_from_json, config_to_json
@@ -112,13 +111,13 @@ def test_altered_settings_keep_the_methods_unless_they_name_others():
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Any]]:
     """What is parsed from now on: kind, text, and the preset of its name."""
     calls: list[tuple[str, str, Any]] = []
-    parse = fire.spelling._parse
+    parse = spelling._parse
 
     def counting(text: str, what: str, kinds: Any, presets: Any) -> Any:
         calls.append((what, text, presets.get(text.partition(":")[0])))
         return parse(text, what, kinds, presets)
 
-    monkeypatch.setattr(fire.spelling, "_parse", counting)
+    monkeypatch.setattr(spelling, "_parse", counting)
     return calls
 
 

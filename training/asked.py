@@ -66,7 +66,7 @@ def _named(given: str, values: list[str], command: Command) -> tuple[str, list[s
 
 def unknown_flag(name: str, known: Iterable[str], commands: Sequence[str] = ()) -> ValueError:
     """What to say of a flag that there is not: the nearest of ours, or ours for the nearest from elsewhere."""
-    ours = list(known)
+    ours = [*known, *HELP[1:]]
     others = {other: same.ours for same in SAME for other in same.names.split() if {*commands} & {*same.commands}}
     others = {other: same for other, same in others.items() if same in ours and other.startswith("--")}
     answered = [other for each in OTHERS for other in each.names.split() if {*commands} & {*each.commands}]

@@ -82,6 +82,11 @@ def read_command_line(arguments: Sequence[str], learner: Learner) -> Request:
     """The request behind a training script's command line; the first preset is the one where none is named."""
     known = command_of(next(name for name, each in LEARNERS.items() if each is learner))
     words = each_once(understood(arguments, known))
+    for name_of_flag, values in split(words):
+        if name_of_flag in known.hints and known.hints[name_of_flag] is not bool and not values:
+            allowed = allowed_values(known.hints[name_of_flag], "")
+            allowed = "wandb, mlflow or module:Class, or several" if name_of_flag == "--track" else allowed
+            raise ValueError(f"{name_of_flag} given without a value; allowed is {allowed}")
     show_what_there_is(words, learner)
     flags = dict(split(words))
     words, base = with_config_file(words, flags, learner, known)
@@ -137,19 +142,27 @@ def with_config_file(
     """The words with those of --config under them, or the settings of the run that it names."""
     if "--config" not in flags:
         return list(words), None
-    path = Path(" ".join(flags["--config"]))
+    path = one_path("--config", flags)
     for other in ("--resume", "--branch-from"):
         if other in flags:
             raise ValueError(f"--config {path} given with {other}: an earlier run's settings stay as they are")
     if is_of_a_run(path):
         if "--preset" in flags:
             raise ValueError(f"--preset given with --config {path}: a run's own settings leave nothing to a preset")
-        trust = Path(" ".join(flags["--trust"])) if "--trust" in flags else None
+        trust = one_path("--trust", flags) if "--trust" in flags else None
         names = {name.removeprefix("--").replace("-", "_") for name in flags}
         return list(words), config_of_run(path, learner.config, names, trust)
     with faults_of(path):
         theirs = words_of_file(path, lambda words: understood(words, known))
     return [*without(theirs, flags), *words], None
+
+
+def one_path(name: str, flags: Mapping[str, Sequence[str]]) -> Path:
+    """The one value of this flag."""
+    if len(flags[name]) != 1:
+        given = " ".join(flags[name])[:300] or "nothing"
+        raise ValueError(f"{name} takes one file or run; {given} given")
+    return Path(flags[name][0])
 
 
 @contextlib.contextmanager

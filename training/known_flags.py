@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from fire_rl.place import called
+from fire_rl.place import TRAINING, called
 
 RL, PHASED = ("sac", "dqn"), ("vision", "language")
 TRAINED = (*RL, *PHASED)
@@ -36,7 +36,7 @@ class Other(NamedTuple):
 
 SAME = (
     Same("--steps", "--total-timesteps --timesteps --n-timesteps --num-timesteps --max-timesteps --total-steps "
-         "--num-steps --max-steps --total-env-steps --num-env-steps -n", f"CleanRL, {BASELINES}, {ZOO}, TD3", RL),
+         "--max-steps --total-env-steps --num-env-steps -n", f"CleanRL, {BASELINES}, {ZOO}, TD3", RL),
     Same("--steps", "--max-iters --total-updates --num-updates --max-steps", "nanoGPT, Hugging Face", PHASED),
     Same("--env", "--env-id --env-name --environment --gym-id --task --task-name", "CleanRL, TD3, SimBa", RL),
     Same("--env", "--game --rom", "Rainbow", ("dqn",)),
@@ -216,7 +216,10 @@ OTHERS = (
     Other("--amp --fp16 --bf16 --mixed-precision", "torchvision", TRAINED, "give --precision bfloat16"),
     Other("--compile --torch-compile", "nanoGPT, CleanRL", TRAINED,
           "blocks of updates are recorded as CUDA graphs by themselves in reinforcement learning (--capture)"),
-    Other("--cuda --gpu --gpus --use-cuda --use-gpu --no-cuda --gpu-id", "CleanRL", (*TRAINED, "compare"),
+    Other("--no-cuda --no-gpu", "several", (*TRAINED, "compare"), "give --device cpu"),
+    Other("--gpu --gpu-id", "several", (*TRAINED, "compare"),
+          lambda value: f"give --device cuda{f':{value}' if value.isdigit() else ''}"),
+    Other("--cuda --gpus --use-cuda --use-gpu", "CleanRL", (*TRAINED, "compare"),
           lambda value: f"give --device {'cpu' if value.lower() in ('false', '0', 'no') else 'cuda'} (auto takes a "
                         "GPU where there is one)"),
     Other("--torch-deterministic --deterministic --cudnn-deterministic", "CleanRL", TRAINED,
@@ -233,10 +236,11 @@ OTHERS = (
           "--log-every is the distance of two lines of training metrics, in the unit of --steps"),
     Other("--num-train-frames --total-frames --num-frames --frames --total-num-frames --T-max", "DrQ-v2, Dopamine", RL,
           "--steps counts environment steps; an Atari step is --frame-skip frames, 4 of them"),
+    Other("--num-steps", "CleanRL", RL, "there it is the length of a rollout; the run's length is --steps"),
     Other("--max-episode-steps --time-limit --horizon --max-ep-len", "Gymnasium, Spinning Up", RL,
           "an episode's length is the environment's; of Atari games --episode-frames"),
     Other("--algo --algorithm --agent --policy", ZOO, TRAINED,
-          "each learner has its script: train_sac.py, train_dqn.py, train_vision.py, train_language.py"),
+          f"each learner has its command: {', '.join(map(called, TRAINING))}"),
     Other("--reset-interval --reset-every --reset-freq --reset-frequency --reinit-freq --reinit-interval", "SR-SAC",
           TRAINED, "--reinit-every counts gradient updates, --reinit-at names steps"),
     Other("--num-seeds --n-seeds", "CleanRL", ("compare",),

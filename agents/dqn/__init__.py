@@ -5,6 +5,7 @@ import torch
 from gymnasium import spaces
 
 from fire_rl.fire.published import DQN as PUBLISHED_METHODS
+from fire_rl.place import called
 
 from ..agent import Kind, PresetValues, Surroundings
 from .agent import DQN
@@ -93,7 +94,7 @@ def _spaces(surroundings: Surroundings) -> tuple[spaces.Box, spaces.Discrete]:
     """DQN works on vectors or pictures and on actions that can be counted."""
     name, observation, action, *_ = surroundings
     if isinstance(action, spaces.Box):
-        raise ValueError(f"{name}: DQN needs countable actions, this environment's are continuous: use train_sac.py")
+        raise ValueError(f"{name}: DQN needs countable actions, this environment's are continuous: use {called('sac')}")
     if not isinstance(action, spaces.Discrete):
         raise ValueError(f"{name}: DQN needs countable actions, this environment's are {action}")
     if isinstance(observation, spaces.Box) and len(observation.shape) == 3 and observation.shape[2] <= 4:

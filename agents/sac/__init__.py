@@ -5,6 +5,7 @@ import torch
 from gymnasium import spaces
 
 from fire_rl.fire.published import SAC as PUBLISHED_METHODS
+from fire_rl.place import called
 
 from ..agent import Kind, PresetValues, Surroundings
 from .agent import SAC
@@ -45,7 +46,7 @@ def _sizes(surroundings: Surroundings) -> tuple[int, int]:
     """Sizes of observation and action; SAC works on flat, bounded boxes."""
     name, observation, action, *_ = surroundings
     if isinstance(action, spaces.Discrete):
-        raise ValueError(f"{name}: SAC needs continuous actions, this environment counts its own: use train_dqn.py")
+        raise ValueError(f"{name}: SAC needs continuous actions, this environment counts its own: use {called('dqn')}")
     if not (isinstance(observation, spaces.Box) and len(observation.shape) == 1):
         raise ValueError(f"{name}: SAC needs flat vector observations, this environment's are {observation}")
     if not (isinstance(action, spaces.Box) and len(action.shape) == 1 and np.isfinite([action.low, action.high]).all()):

@@ -59,43 +59,55 @@ SLURM = """#!/usr/bin/env bash
 cd {here} || exit 1
 command={command}
 {tasks}
-if [ "${{SLURM_ARRAY_TASK_ID:-}}" ]; then # a job of the array: SLURM asks it to stop by SIGTERM
+case ${{1:-}} in
+task) # one run: SLURM sends USR1 two minutes before the time limit, and TERM where the job is cancelled
   (run "$SLURM_ARRAY_TASK_ID") &
-  trap 'kill -TERM $!; wait $!' TERM
-  wait $!
-  code=$?
-  [ "$code" = 130 ] || [ "$code" = 143 ] || exit "$code"
-  exec scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"
-fi
-if [ "${{SLURM_JOB_ID:-}}" ]; then # the report
-  {report}
-fi
+  child=$! again=
+  trap 'again=1; kill -TERM $child' USR1
+  trap 'kill -TERM $child' TERM
+  while :; do
+    wait $child
+    code=$?
+    kill -0 $child 2>/dev/null || break
+  done
+  [ "$again" ] && [ "$code" -ge 128 ] || exit "$code" # 130: it stopped with a checkpoint
+  exec scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID" ;;
+report) {report} ;;
+esac
 
-submit() {{ # NAME, then sbatch's own words: the number of the job
-  sbatch --parsable --job-name="$1" --output={folder}/logs/%x-%j.out --requeue --signal=B:TERM@120 \\
-    --cpus-per-task={threads} --mem={megabytes}M "${{@:2}}" "${{given[@]}}" "$file"
+set -o pipefail
+submit() {{ # NAME, ROLE, then sbatch's own words: the number of the job
+  sbatch --parsable --job-name="$1" --output={logs}/%x-%j.out --requeue --signal=B:USR1@120 \\
+    --cpus-per-task={threads} --mem={megabytes}M "${{@:3}}" "${{given[@]}}" "$file" "$2" | cut -d';' -f1
 }}
 
 file=$(realpath "${{BASH_SOURCE[0]}}")
 given=("$@")
-mkdir -p {folder}/logs
+mkdir -p {folder}/logs || exit 1
 all=()
 {submissions}
-submit report --dependency="afterany$(printf ':%s' "${{all[@]}}")"
+submit report report --dependency="afterany$(printf ':%s' "${{all[@]}}")"
 """
 
 
 def script_of(
-    jobs: Sequence[Job], style: Format, folder: Path, threads: int, memory: float, arguments: Sequence[str]
+    jobs: Sequence[Job],
+    style: Format,
+    folder: Path,
+    threads: int,
+    memory: float,
+    arguments: Sequence[str],
+    reporting: Sequence[str] = (),
 ) -> str:
-    """The script; `arguments` are those of the comparison, which it is headed by."""
+    """The script; it is headed by the comparison's `arguments`, and its report is made with the words `reporting`."""
     numbers = {job.folder: number for number, job in enumerate(jobs)}
-    report = shlex.join([*launch("compare"), "--report-only", str(folder), "--dir", str(folder)])
+    report = shlex.join([*launch("compare"), "--report-only", str(folder), "--dir", str(folder), *reporting])
     values: dict[str, object] = {
         "title": typed("compare", *arguments).replace("\n", " "),
         "count": len(jobs),
         "here": shlex.quote(str(Path.cwd())),
         "folder": shlex.quote(str(folder)),
+        "logs": shlex.quote(str(folder / "logs").replace("%", "%%")),  # sbatch's patterns begin with %
         "command": shlex.quote(shlex.join(launch(jobs[0].agent))),
         "tasks": TASKS.format(tasks="\n".join(f"  {shlex.quote(_task(job))}" for job in jobs)),
         "report": f"exec {report}",
@@ -121,12 +133,13 @@ def _task(job: Job) -> str:
 def _submissions(jobs: Sequence[Job], numbers: Mapping[Path, int]) -> list[str]:
     """A job array of all runs that begin by themselves, and one of each trunk's branches, which wait for it alone."""
     lines = [
-        f"first=$(submit runs --array={_list(numbers[job.folder] for job in jobs if not job.trunk)}) && all+=($first)"
+        f"first=$(submit runs task --array={_list(numbers[job.folder] for job in jobs if not job.trunk)}) || exit 1",
+        "all+=($first)",
     ]
     for trunk in dict.fromkeys(job.trunk for job in jobs if job.trunk):
         branches = _list(numbers[job.folder] for job in jobs if job.trunk == trunk)
         after = f"--dependency=afterok:${{first}}_{numbers[trunk]}"
-        lines.append(f"all+=($(submit branches --array={branches} {after}))")
+        lines += [f"next=$(submit branches task --array={branches} {after}) || exit 1", "all+=($next)"]
     return lines
 
 
