@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .cluster import RayPool
     from .upload import Uploads
 
-INSTALL = '--ray needs the package ray: pip install -e ".[ray]" in the checkout'
+INSTALL = "--ray needs the package ray: make setup-dev in a checkout, or pip install 'fire-rl[ray]'"
 
 
 def ray_pool(
