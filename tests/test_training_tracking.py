@@ -207,7 +207,7 @@ def test_a_tracker_that_closes_its_pipe_and_lives_on_is_left_out(monkeypatch: py
     monkeypatch.setenv("FIRE_RL_BAD_VERB", "scalars")
     tracker = ready("Closing")
     tracker.tell("scalars", values={}, step=0, line=0)
-    wait_for(lambda: tracker.attend() or tracker.lost is not None)
+    wait_for(lambda: attended(tracker).lost is not None)
     assert tracker.lost == "it closed its pipe"
     tracker.close()
     assert tracker._process.poll() is not None
@@ -219,7 +219,7 @@ def test_a_slow_tracker_with_a_backlog_does_not_count_as_hanging(monkeypatch: py
     tracker._done = 0
     for line in range(1, 1000):
         tracker.tell("scalars", values={}, step=line, line=line)
-    wait_for(lambda: tracker.attend() or tracker._done)
+    wait_for(lambda: attended(tracker)._done)
     assert 0 < tracker._done < 1000
     tracker.close()
 
@@ -239,7 +239,7 @@ def test_a_pipe_of_the_tracker_s_own_that_breaks_is_said(monkeypatch: pytest.Mon
     monkeypatch.setenv("FIRE_RL_BAD_VERB", "begin")
     tracker = ready("Broken")
     tracker.tell("begin", about={})
-    wait_for(lambda: tracker.attend() or tracker.lost is not None)
+    wait_for(lambda: attended(tracker).lost is not None)
     assert tracker.lost == "begin: BrokenPipeError: no way to the server"
     tracker.close()
 
@@ -262,7 +262,7 @@ def test_modules_of_the_user_s_own_come_before_the_project_s(tmp_path: Path, mon
     monkeypatch.setattr(sys, "path", ["", str(ROOT), *filter(None, sys.path)])  # as in a REPL
     tracker = ready("Neighbour")
     tracker.tell("begin", about={})
-    wait_for(lambda: tracker.attend() or tracker.where or tracker.lost)
+    wait_for(lambda: attended(tracker).where or tracker.lost)
     assert (tracker.where, tracker.lost) == ("of the user", None)
     tracker.close()
 
@@ -291,6 +291,11 @@ def test_what_a_tracker_says_does_not_reach_the_terminal_raw(monkeypatch: pytest
     tracking.trackers[0].where = "here\x1b[2J\nand there"
     assert tracking.records == [(f"{OWN}:Writing", "here [2J and there")]
     tracking.close()
+
+
+def attended(tracker: TrackerProcess) -> TrackerProcess:
+    tracker.attend()
+    return tracker
 
 
 def ready(kind: str) -> TrackerProcess:
@@ -344,6 +349,14 @@ def test_a_tracker_whose_import_fails_or_hangs_is_refused(tracked: Path, monkeyp
 def test_names_that_a_tracker_refuses_are_refused_here(tracked: Path, flag: str):
     code, _, errors = call(*TINY, "--run-dir", str(tracked / "run"), flag, "a\tb")
     assert (code, flag in errors) == (2, True)
+
+
+@pytest.mark.parametrize("project", ["team/plasticity", "a:b"])
+def test_a_project_that_wandb_refuses_is_refused_before_the_run(tracked: Path, project: str):
+    folder = str(tracked / "run")
+    code, _, errors = call(*TINY, "--run-dir", folder, "--track", "wandb", "--track-project", project)
+    assert (code, "WANDB_ENTITY" in errors, len(errors.strip().splitlines())) == (2, True, 1)
+    assert not (tracked / "run").exists()
 
 
 # Resuming
@@ -402,7 +415,7 @@ def test_ids_that_cannot_be_kept_stop_no_run(tmp_path: Path):
 
 def begun(folder: Path) -> list[str]:
     """Warnings of a run that begins and ends."""
-    tracking, said = Tracking([f"{OWN}:Writing"]), []
+    tracking, said = Tracking([f"{OWN}:Writing"]), list[str]()
     tracking.say = said.append
     tracking.require_ready()
     tracking.begin(folder, {})

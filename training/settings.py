@@ -15,7 +15,7 @@ from fire_rl.fire import At, AtUpdates, Either, Every, Never, Schedule, Trigger,
 from fire_rl.replay import AdaptiveRatio, ReplayRatio
 from fire_rl.replay.adaptive_ratio import HIGH, LOW, UPDATES_PER_CHECK
 
-from .tracking.names import check_trackers, check_word
+from .tracking.names import check_project, check_trackers, check_word
 
 MOST_THREADS = 1_024
 LATE = 0.25  # share of a run without learning from which on its middle is not that of what is learned
@@ -110,6 +110,7 @@ class DriverSettings:
         """Raise ValueError, in one line, where a value makes no sense; methods are the config's to check."""
         check_limits(self)
         check_trackers(self.track)
+        check_project(self.track, self.track_project or "")
         for name in ("track_project", "track_group", "track_tags"):
             given = getattr(self, name)
             for word in given if isinstance(given, tuple) else (given,):

@@ -48,6 +48,15 @@ def check_word(setting: str, text: str) -> None:
         raise ValueError(f"{setting} {text!r} given; allowed are 1 to 60 letters, digits and any of ' .:=+@/_-'")
 
 
+def check_project(names: Sequence[str], project: str) -> None:
+    """Raise ValueError for a project that W&B would refuse when the run has begun, were it told of it."""
+    if "wandb" in names and (wrong := [letter for letter in project if letter in "/:"]):
+        raise ValueError(
+            f"--track-project {project!r} given with --track wandb, whose projects have no {wrong[0]!r} in their "
+            "names; who or what a project belongs to is WANDB_ENTITY"
+        )
+
+
 def require_packages(names: Sequence[str]) -> None:
     """Raise ValueError, with the command that installs it, where a built-in tracker's package is missing."""
     for name in trackers_of(names):

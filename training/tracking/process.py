@@ -44,7 +44,7 @@ class TrackerProcess:
         asked, self._asking = os.pipe()
         self._answering, answered = os.pipe()
         # FOLDER comes last: modules of the user's own may be called as those beside the package are.
-        path = os.pathsep.join([*(entry or os.getcwd() for entry in sys.path), str(FOLDER)])
+        path = os.pathsep.join([*(entry or str(Path.cwd()) for entry in sys.path), str(FOLDER)])
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "fire_rl_trackers", name, str(asked), str(answered)],

@@ -59,9 +59,8 @@ class Tracking:
             try:
                 write_json(folder / TRACKED, {"ids": ids | fresh})
             except OSError as error:
-                self._warn(
-                    f"{folder / TRACKED} cannot be written ({error.strerror or error}): resumed, it is recorded as a new run"
-                )
+                why = error.strerror or error
+                self._warn(f"{folder / TRACKED} cannot be written ({why}): resumed, it is recorded as a new run")
         for tracker in self.trackers:
             tracker.tell("begin", about={**about, "id": (ids | fresh)[tracker.name]})
         self._say_news()
