@@ -279,6 +279,18 @@ def gone(*_: Any, **__: Any) -> Any:
     raise ModuleNotFoundError("No module named 'somebodys_package'")
 
 
+def test_of_several_files_all_are_written_or_none(runs: dict[str, Path], tmp_path: Path, monkeypatch: Any):
+    def full(path: Path, content: bytes) -> None:
+        if ".safetensors" in path.name:
+            raise OSError(28, "No space left on device")
+        path.write_bytes(content)
+
+    monkeypatch.setattr("fire_rl.training.export.writing.write_durably", full)
+    with pytest.raises(ValueError, match=r"policy\.safetensors cannot be written: No space left on device"):
+        export(runs["sac"], "--format", "torchscript", "safetensors", "--output", tmp_path / "policy")
+    assert not list(tmp_path.iterdir())
+
+
 # Without the environment
 
 

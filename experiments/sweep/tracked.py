@@ -13,14 +13,22 @@ LONGEST_GROUP = 60  # letters
 
 
 def tracking_words(flags: Flags, folder: Path, kind: str | None = None) -> list[str]:
-    """The words for a run, in a group that is called as the folder is unless one is given. `kind` is a tag of it."""
+    """The words for a run, in a group that is called as the folder is unless one is given. `kind` is a tag of it, also
+    where no tracker is: TensorBoard's page HPARAMS tells trunks by it."""
     given = {name: values for name, values in flags if name in TRACKING}
     if TRACK not in given:
-        return []
+        return [TAGS, kind] if kind is not None else []
     given = {GROUP: (folder_name(folder.absolute().name)[:LONGEST_GROUP],), **given}
     if kind is not None:
         given[TAGS] = (*given.get(TAGS, ()), kind)
     return list(_words(given))
+
+
+def require_tracker(flags: Flags) -> None:
+    """Raise ValueError where it is said how to track, and not where."""
+    given = dict(flags)
+    if TRACK not in given and (idle := [name for name in TRACKING if name in given]):
+        raise ValueError(f"{idle[0]} given without {TRACK}: nothing would be recorded anywhere; add {TRACK} NAME")
 
 
 def _words(given: dict[str, tuple[str, ...]]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from fire_rl.envs.kept_spaces import KeptDiscrete
-from fire_rl.place import script
+from fire_rl.place import called, script
 
 from ..card import Score
 from ..learners import name_of
@@ -118,7 +118,8 @@ def _command(policy: Policy, command: Sequence[str]) -> str:
     name, ours = Path(command[0]).name if command else "", script(name_of(policy.config))
     beginning = {ours: ["python", ours], "fire-rl": ["fire-rl"], "__main__.py": ["fire-rl"]}.get(name)
     if beginning is None:
-        return f"It was begun by code that called fire-rl; `{ours}` takes the settings of `config.json` as flags."
+        flags = f"`{called(name_of(policy.config))}` takes the settings of `config.json` as flags"
+        return f"It was begun by code that called fire-rl; {flags}."
     return f"    {' '.join(shlex.join([*beginning, *command[1:]]).split())[:LONGEST_COMMAND]}"
 
 

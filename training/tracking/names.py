@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 PACKAGES = {"wandb": "wandb", "mlflow": "mlflow"}  # what a built-in tracker imports
 INSTALL = "pip install 'fire-rl[track]'"
+KINDS = ("trunk", "branch")  # tags that a comparison gives its runs, tracked or not
 MOST = 8  # trackers of a run
 WORD = re.compile(r"[\w .:=+@/-]{1,60}")  # of a project, a group, a tag
 OWN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
