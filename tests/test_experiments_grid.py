@@ -63,7 +63,7 @@ def test_a_trunk_and_its_branch_without_a_method_are_the_whole_run(tmp_path: Pat
     words = (*CARTPOLE, "--reinit", "none", "--seeds", "3")
     (whole,) = jobs_of(*words, folder=tmp_path / "whole")
     trunk, branch = jobs_of(*words, "--branch-at", "0.5", folder=tmp_path / "branched")
-    assert trunk.arguments[-4:-2] == ("--exploration-steps", "120")  # of 1200 steps, not of 600
+    assert "--exploration-steps 120 " in " ".join(trunk.arguments)  # of 1200 steps, not of 600
     for job in (whole, trunk, branch):
         train(job)
     assert differences(whole.folder, branch.folder) == []
@@ -359,15 +359,14 @@ def test_tracked_runs_are_one_group_with_trunks_and_branches_told_apart():
 
 
 def test_trunks_and_branches_are_told_apart_without_trackers_too():
-    for job in jobs_of(*CARTPOLE, "--seeds", "0", "--branch-at", "0.5", "--reinit", "none"):
-        kind = "trunk" if job.method == TRUNK else "branch"
-        assert f"--track-tags {kind} --run-dir" in " ".join(job.arguments)
-        assert "--track " not in " ".join(job.arguments)
+    trunk, branch = jobs_of(*CARTPOLE, "--seeds", "0", "--branch-at", "0.5", "--reinit", "none")
+    assert "--track-tags trunk --run-dir" in " ".join(trunk.arguments)
+    assert "--track" not in " ".join((*trunk.resumed_with, *branch.arguments, *branch.resumed_with))
 
 
 def test_how_to_track_without_where_is_refused():
     with pytest.raises(ValueError, match="--track-group given without --track: nothing would be recorded"):
-        require_tracker([("--track-group", ("mine",))])
+        require_tracker((("--track-group", ("mine",)),))
 
 
 def test_runs_that_are_not_tracked_are_told_nothing_of_it():

@@ -13,11 +13,10 @@ LONGEST_GROUP = 60  # letters
 
 
 def tracking_words(flags: Flags, folder: Path, kind: str | None = None) -> list[str]:
-    """The words for a run, in a group that is called as the folder is unless one is given. `kind` is a tag of it, also
-    where no tracker is: TensorBoard's page HPARAMS tells trunks by it."""
+    """The words for a run, in a group that is called as the folder is unless one is given. `kind` is a tag of it."""
     given = {name: values for name, values in flags if name in TRACKING}
     if TRACK not in given:
-        return [TAGS, kind] if kind is not None else []
+        return []
     given = {GROUP: (folder_name(folder.absolute().name)[:LONGEST_GROUP],), **given}
     if kind is not None:
         given[TAGS] = (*given.get(TAGS, ()), kind)

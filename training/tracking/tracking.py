@@ -147,7 +147,8 @@ def about_run(
 ) -> dict[str, Any]:
     """What a tracker is told of a run when it begins: plain values."""
     run, metric = config.run, config.metric
-    tags = tuple(dict.fromkeys(run.track_tags))
+    inherited = {"trunk"} if branch_from is not None else set[str]()
+    tags = tuple(tag for tag in dict.fromkeys(run.track_tags) if tag not in inherited)
     kind = "branch" if branch_from is not None else "trunk" if "trunk" in tags else "run"
     return {
         "folder": str(folder.absolute()),
