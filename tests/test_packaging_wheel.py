@@ -16,7 +16,7 @@ import pytest
 from fire_rl import __version__
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("agents", "commands", "data", "envs", "experiments", "fire", "remote", "replay", "training")
+ROOMS = ("agents", "commands", "data", "envs", "experiments", "fire", "remote", "replay", "training", "pretrained")
 TORCH_NEEDS = (
     "torch",
     "torchgen",
