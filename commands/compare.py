@@ -23,6 +23,7 @@ from fire_rl.experiments.sweep.as_script import Format
 from fire_rl.experiments.sweep.axes import Flags, axes_among, with_periods
 from fire_rl.experiments.sweep.grid import Grid, Job, acts_at_events, check_length, plan
 from fire_rl.experiments.sweep.local import LocalPool, default_slots, usable_gpus
+from fire_rl.experiments.sweep.tracked import require_tracker
 from fire_rl.place import TRAINING, called, program, typed
 from fire_rl.remote import ray_pool, share_of_a_gpu, uploads_to
 from fire_rl.training.asked import HELP, split, unknown_flag
@@ -129,6 +130,7 @@ def body(arguments: Sequence[str]) -> int:
         except OSError as error:
             raise ValueError(f"{error.filename}: {error.strerror}") from error
         return 0
+    require_tracker(passed)
     grid = make_grid(options, passed)
     jobs = plan(grid)  # what is wrong with it is said before the folder is made
     names = check_report(options, grid)

@@ -14,7 +14,7 @@ from fire_rl.training.export.card import card_files
 from fire_rl.training.export.formats import FORMATS, made
 from fire_rl.training.export.observations import Observations, observations_for
 from fire_rl.training.export.score import measured
-from fire_rl.training.export.writing import require_place, write_file, write_folder
+from fire_rl.training.export.writing import require_place, write_files, write_folder
 from fire_rl.training.folder import is_run
 from fire_rl.training.learners import LEARNERS, name_of, read_config
 from fire_rl.training.policy import Policy, load_policy, split_run
@@ -119,9 +119,9 @@ def _files(policy: Policy, name: str, formats: Sequence[str], options: Options) 
         content, found = _checked(policy, kind, texts, observations, source)
         contents[kind] = content, found
     _say_what(policy)
+    write_files({path: contents[kind][0] for kind, path in paths.items()}, options.overwrite)
     for kind, path in paths.items():
         content, found = contents[kind]
-        write_file(path, content, options.overwrite)
         print(f"  {path} ({_size(len(content))}): {found.said}")
 
 

@@ -5,6 +5,7 @@ Each trial is a run in a folder of its own. One that falls behind is stopped wit
 """
 
 import argparse
+import time
 from pathlib import Path
 
 import optuna  # type: ignore[import-not-found,unused-ignore]
@@ -27,7 +28,7 @@ def main(trials: int, steps: int, folder: Path) -> optuna.Study:
         if result.stopped:
             raise KeyboardInterrupt if result.stopped == "signal" else optuna.TrialPruned
         if result.final is None:
-            raise optuna.TrialPruned(f"diverged: {result.diverged}")
+            raise optuna.TrialPruned(f"{result.ending} {result.diverged}".rstrip())
         return result.final
 
     study = optuna.create_study(direction="maximize", pruner=optuna.pruners.MedianPruner(n_startup_trials=2))
@@ -39,7 +40,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--steps", type=int, default=20_000, help="environment steps of each trial")
-    parser.add_argument("--folder", type=Path, default=Path("runs/optuna"))
+    parser.add_argument("--folder", type=Path, default=Path(f"runs/optuna-{time.strftime('%Y%m%d-%H%M%S')}"))
     given = parser.parse_args()
     found = main(given.trials, given.steps, given.folder)
     print(f"best {found.best_value:.1f} with {found.best_params}")

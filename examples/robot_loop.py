@@ -25,6 +25,8 @@ def robot(read_sensors: Callable[[], Any], move: Callable[[Any], object], path: 
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
     about = onnxruntime.InferenceSession(sys.argv[1]).get_modelmeta().custom_metadata_map
     shape = json.loads(about["observation_space"])["shape"]
     robot(lambda: np.zeros(shape), print, sys.argv[1], decisions=3)

@@ -14,6 +14,7 @@ from fire_rl.commands.train import train_dqn
 from fire_rl.experiments.kept import read_kept
 from fire_rl.experiments.sweep.grid import TRUNK, Grid, Job, plan
 from fire_rl.experiments.sweep.kept_settings import check_kept, keep
+from fire_rl.experiments.sweep.tracked import require_tracker
 
 CARTPOLE = (
     *("--agent", "dqn", "--env", "CartPole-v1", "--preset", "quick", "--steps", "1200", "--learning-starts", "100"),
@@ -62,7 +63,7 @@ def test_a_trunk_and_its_branch_without_a_method_are_the_whole_run(tmp_path: Pat
     words = (*CARTPOLE, "--reinit", "none", "--seeds", "3")
     (whole,) = jobs_of(*words, folder=tmp_path / "whole")
     trunk, branch = jobs_of(*words, "--branch-at", "0.5", folder=tmp_path / "branched")
-    assert trunk.arguments[-4:-2] == ("--exploration-steps", "120")  # of 1200 steps, not of 600
+    assert "--exploration-steps 120 " in " ".join(trunk.arguments)  # of 1200 steps, not of 600
     for job in (whole, trunk, branch):
         train(job)
     assert differences(whole.folder, branch.folder) == []
@@ -355,6 +356,17 @@ def test_tracked_runs_are_one_group_with_trunks_and_branches_told_apart():
     (named,) = jobs_of(*given, "--reinit", "none", "--track-group", "mine", folder=folder)
     assert "--track-group mine" in " ".join(named.arguments)
     assert "sweep " not in " ".join(named.arguments)
+
+
+def test_trunks_and_branches_are_told_apart_without_trackers_too():
+    trunk, branch = jobs_of(*CARTPOLE, "--seeds", "0", "--branch-at", "0.5", "--reinit", "none")
+    assert "--track-tags trunk --run-dir" in " ".join(trunk.arguments)
+    assert "--track" not in " ".join((*trunk.resumed_with, *branch.arguments, *branch.resumed_with))
+
+
+def test_how_to_track_without_where_is_refused():
+    with pytest.raises(ValueError, match="--track-group given without --track: nothing would be recorded"):
+        require_tracker((("--track-group", ("mine",)),))
 
 
 def test_runs_that_are_not_tracked_are_told_nothing_of_it():

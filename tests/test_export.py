@@ -1,9 +1,11 @@
 """A policy leaves: files that compute what `load_policy` computes, and are not written where they do not."""
 
 import importlib
+import io
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +195,56 @@ def test_a_different_greedy_action_is_refused_and_a_tie_is_not(runs: dict[str, P
     assert "another action, of the same value" in found.said
 
 
+class Chosen(torch.nn.Module):
+    whole: torch.nn.Module
+    outputs: tuple[str, ...]
+
+    def forward(self, given: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return (self.whole(given)[0],)
+
+
+class Choosing:
+    """An agent of one's own with counted actions and no values of them."""
+
+    outputs: tuple[str, ...] = ("choice",)
+
+    def __init__(self, agent: Any) -> None:
+        self.agent = agent
+
+    def act(self, given: np.ndarray, explore: bool) -> np.ndarray:
+        return np.asarray(self.agent.act(given, explore=explore))
+
+    def policy(self) -> torch.nn.Module:
+        chosen = Chosen()
+        chosen.whole, chosen.outputs = self.agent.policy(), self.outputs
+        return chosen
+
+
+def test_an_agent_with_counted_actions_needs_no_values(runs: dict[str, Path]):
+    policy = load_policy(runs["odd"])
+    given = seen(policy, 20)
+    policy._agent = Choosing(policy._agent)  # type: ignore[assignment]
+    _, run = made(policy, "torchscript", {})
+    assert "largest difference of actions from load_policy 0.0e+00" in agreement(policy, run, given, "drawn").said
+    with pytest.raises(ValueError, match="20 of 20 actions differ from load_policy's"):
+        agreement(policy, lambda batch: [7 - policy.act(batch)], given, "drawn")
+    with pytest.raises(ValueError, match="it gives 2 outputs, the policy names choice"):
+        agreement(policy, lambda batch: [policy.act(batch)] * 2, given, "drawn")
+    policy._agent.outputs = ("choice", "more")  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="the policy gives 1 outputs and names 2"):
+        made(policy, "torchscript", {})
+
+
+def test_a_torchscript_file_says_nothing_of_this_machine(runs: dict[str, Path]):
+    policy = load_policy(runs["sac"])
+    content, run = made(policy, "torchscript", {})
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert not any(str(ROOT).encode() in archive.read(name) for name in archive.namelist())
+        assert archive.testzip() is None
+    given = seen(policy, 9).astype(np.float32)
+    np.testing.assert_allclose(run(given)[0], policy.act(given), atol=1e-5)
+
+
 def test_numbers_that_are_none_are_refused(runs: dict[str, Path]):
     policy = load_policy(runs["sac"])
     with pytest.raises(ValueError, match="not written"):
@@ -225,6 +277,18 @@ def test_observations_come_from_the_replay_where_the_environment_is_gone(
 
 def gone(*_: Any, **__: Any) -> Any:
     raise ModuleNotFoundError("No module named 'somebodys_package'")
+
+
+def test_of_several_files_all_are_written_or_none(runs: dict[str, Path], tmp_path: Path, monkeypatch: Any):
+    def full(path: Path, content: bytes) -> None:
+        if ".safetensors" in path.name:
+            raise OSError(28, "No space left on device")
+        path.write_bytes(content)
+
+    monkeypatch.setattr("fire_rl.training.export.writing.write_durably", full)
+    with pytest.raises(ValueError, match=r"policy\.safetensors cannot be written: No space left on device"):
+        export(runs["sac"], "--format", "torchscript", "safetensors", "--output", tmp_path / "policy")
+    assert not list(tmp_path.iterdir())
 
 
 # Without the environment

@@ -13,6 +13,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from fire_rl import __version__
 from fire_rl.commands import evaluate as evaluate_script
 from fire_rl.commands.export import body
 from fire_rl.commands.train import train_dqn as train
@@ -75,6 +76,21 @@ def test_a_card_is_what_a_model_hub_reads(place: Path):
     rows = (card / "curve.csv").read_text().splitlines()
     assert rows[0] == "environment_steps,return,episodes,occasion"
     assert len(rows) >= 2
+
+
+def test_a_card_says_where_the_run_s_record_ends_and_which_version_made_it(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = Path(shutil.copytree(place / "run", tmp_path / "run"))
+    settings = read_json(run / "config.json")
+    settings["run"]["steps"] = 40_000
+    write_json(run / "config.json", settings)
+    monkeypatch.setattr("fire_rl.training.export.about.__version__", "9.9")
+    assert body([str(run), "--card", "--output", str(tmp_path / "card"), "--episodes", "0"]) == 0
+    text = (tmp_path / "card" / "README.md").read_text()
+    assert f"40,000 environment steps planned, of which the run's record holds 200, fire-rl {__version__}" in text
+    assert "The policy is of step 200, not of the planned end." in text
+    assert read_json(tmp_path / "card" / "config.json")["version"] == __version__
 
 
 def test_a_card_is_evaluated_and_exported_like_a_run(place: Path, tmp_path: Path, capsys: Any):
@@ -214,6 +230,15 @@ def test_bounds_of_actions_that_are_not_the_spaces_are_refused(tmp_path: Path):
     np.testing.assert_array_equal(load_policy(card).act(given), load_policy(tmp_path / "run").act(given))
     changed(lambda tensors: tensors["high"].fill_(2000.0))(card)
     with pytest.raises(ValueError, match="'high' is not the bound of actions"):
+        load_policy(card)
+
+
+def test_a_card_in_a_hub_s_cache_is_refused_with_the_way_to_get_it(card: Path):
+    blobs = card.parent.parent / "blobs"
+    blobs.mkdir(exist_ok=True)
+    (card / "model.safetensors").rename(blobs / "0123")
+    (card / "model.safetensors").symlink_to("../../blobs/0123")
+    with pytest.raises(ValueError, match="download with  hf download NAME --local-dir DIR"):
         load_policy(card)
 
 

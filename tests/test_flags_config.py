@@ -188,6 +188,16 @@ def test_what_a_file_names_is_imported_only_where_it_is_trusted(
     assert (tmp_path / "imported").exists()
 
 
+def test_a_tracker_that_a_file_names_is_not_trusted_either(tmp_path: Path):
+    path = written(tmp_path, "track: a_module_of_a_file:Tracker\nenv: h1-stand")
+    with pytest.raises(ValueError, match=r"names code of somebody's own, --track a_module_of_a_file:Tracker"):
+        read_options(["--config", str(path)])
+    with pytest.raises(ValueError, match=r"names code of somebody's own, --track"):
+        config_of("--config", str(path))
+    read_options(["--config", str(path), "--trust", str(path)])
+    read_options(["--config", str(path), "--track", "a_module_of_a_file:Tracker"])
+
+
 def test_comparisons_read_files_too(tmp_path: Path, run: Path):
     path = written(
         tmp_path, "algo: SAC\nmethods: [None, FIRE]\nseeds: 0-1\nlr: [1e-4, 3e-4]\nenv: H1-Stand\nsteps: 1e5"

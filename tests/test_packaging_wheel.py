@@ -16,7 +16,7 @@ import pytest
 from fire_rl import __version__
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("agents", "commands", "data", "envs", "experiments", "fire", "remote", "replay", "training")
+ROOMS = ("agents", "commands", "data", "envs", "experiments", "fire", "remote", "replay", "training", "pretrained")
 TORCH_NEEDS = (
     "torch",
     "torchgen",
@@ -166,6 +166,23 @@ def test_an_installed_command_trains_goes_on_and_compares(whole: Path, tmp_path:
                "--dir", "c")  # fmt: skip
     assert "CartPole-v1-own_Mine-seed0: finished" in said
     assert (tmp_path / "c/report.html").exists()
+
+
+def test_an_installed_run_is_tracked_by_a_class_of_one_s_own(whole: Path, tmp_path: Path):
+    (tmp_path / "mine.py").write_text("class Console:\n    def begin(self, about):\n        return 'this console'\n")
+    program = """
+import time
+from fire_rl.training.tracking.process import TrackerProcess
+tracker = TrackerProcess("mine:Console")
+tracker.require_ready()
+tracker.tell("begin", about={})
+tracker.tell("finish", ending="finished", summary={})
+while tracker.exchange():
+    time.sleep(0.01)
+tracker.close()
+print(tracker.where, tracker.lost)
+"""
+    assert run("/usr/bin/env", "-C", tmp_path, whole, "-c", program) == "this console None\n"
 
 
 def test_two_packages_named_fire_can_be_used_together(whole: Path, tmp_path: Path):

@@ -96,6 +96,7 @@ def test_what_a_callback_raises_comes_out(tmp_path: Path):
         ({"steps": "many"}, "--steps 'many' given; allowed is a whole number"),
         ({"reinit": "fir"}, "nearest is fire"),
         ({"reinit": "--fire"}, "reinit='--fire' given; no value begins with --"),
+        ({"env": "-x"}, "env='-x' given; no value begins with"),
         ({"eval_every": 0}, "--eval-every 0 given; allowed is a number above 0"),
         ({"critic_width": 8}, "unknown setting 'critic_width'"),
     ],

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -188,6 +189,121 @@ def test_trackers_that_hang_share_one_time_limit(monkeypatch: pytest.MonkeyPatch
     assert all(tracker._process.poll() is not None for tracker in tracking.trackers)
 
 
+def test_a_hanging_tracker_costs_a_slow_one_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tracked: Path):
+    """What waits for the second is poured while the first is waited for."""
+    monkeypatch.setenv("FIRE_RL_BAD_VERB", "begin")
+    monkeypatch.setattr("fire_rl.training.tracking.tracking.FINISH_LIMIT", 5.0)
+    tracking = Tracking([f"{OWN}:Sleeping", f"{OWN}:Slow"])
+    tracking.require_ready()
+    tracking.begin(tmp_path, {})
+    for line in range(200):
+        tracking.scalars({"long " + "x" * 2_000: 1.0}, line, line)
+    tracking.finish("finished")
+    assert [tracker.lost is None for tracker in tracking.trackers] == [False, True]
+    assert calls(tracked)[-1]["ending"] == "finished"
+
+
+def test_a_tracker_that_closes_its_pipe_and_lives_on_is_left_out(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FIRE_RL_BAD_VERB", "scalars")
+    tracker = ready("Closing")
+    tracker.tell("scalars", values={}, step=0, line=0)
+    wait_for(lambda: attended(tracker).lost is not None)
+    assert tracker.lost == "it closed its pipe"
+    tracker.close()
+    assert tracker._process.poll() is not None
+
+
+def test_a_slow_tracker_with_a_backlog_does_not_count_as_hanging(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(process, "PATIENCE", 1e6)
+    tracker = ready("Slow")
+    tracker._done = 0
+    for line in range(1, 1000):
+        tracker.tell("scalars", values={}, step=line, line=line)
+    wait_for(lambda: attended(tracker)._done)
+    assert 0 < tracker._done < 1000
+    tracker.close()
+
+
+def test_signals_to_the_whole_job_are_the_run_s_alone(tracked: Path):
+    tracker = ready("Writing")
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        os.kill(tracker._process.pid, number)
+    tracker.tell("finish", ending="stopped", summary={})
+    wait_for(lambda: not tracker.exchange())
+    tracker.close()
+    assert tracker.lost is None
+    assert calls(tracked)[-1]["ending"] == "stopped"
+
+
+def test_a_pipe_of_the_tracker_s_own_that_breaks_is_said(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FIRE_RL_BAD_VERB", "begin")
+    tracker = ready("Broken")
+    tracker.tell("begin", about={})
+    wait_for(lambda: attended(tracker).lost is not None)
+    assert tracker.lost == "begin: BrokenPipeError: no way to the server"
+    tracker.close()
+
+
+def test_what_was_said_is_handled_when_the_run_is_gone_without_a_word(tracked: Path):
+    tracker = ready("Writing")
+    tracker.tell("begin", about={})
+    for line in range(300):
+        tracker.tell("scalars", values={}, step=line, line=line)
+    os.close(tracker._answering)
+    os.close(tracker._asking)
+    tracker._process.wait(60)
+    assert [one["verb"] for one in calls(tracked)] == ["begin", *["scalars"] * 300, "finish"]
+    assert calls(tracked)[-1]["ending"] == "killed"
+
+
+def test_modules_of_the_user_s_own_come_before_the_project_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "names.py").write_text("OWN = 'of the user'\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", str(ROOT), *filter(None, sys.path)])  # as in a REPL
+    tracker = ready("Neighbour")
+    tracker.tell("begin", about={})
+    wait_for(lambda: attended(tracker).where or tracker.lost)
+    assert (tracker.where, tracker.lost) == ("of the user", None)
+    tracker.close()
+
+
+def test_a_run_with_very_many_open_files_is_tracked():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2048:
+        pytest.skip("so many files cannot be opened here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    opened = []
+    try:
+        opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+        tracker = ready("Writing")
+        tracker.tell("finish", ending="finished", summary={})
+        wait_for(lambda: not tracker.exchange())
+        tracker.close()
+        assert tracker.lost is None
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_what_a_tracker_says_does_not_reach_the_terminal_raw(monkeypatch: pytest.MonkeyPatch):
+    tracking = Tracking([f"{OWN}:Writing"])
+    tracking.trackers[0].where = "here\x1b[2J\nand there"
+    assert tracking.records == [(f"{OWN}:Writing", "here [2J and there")]
+    tracking.close()
+
+
+def attended(tracker: TrackerProcess) -> TrackerProcess:
+    tracker.attend()
+    return tracker
+
+
+def ready(kind: str) -> TrackerProcess:
+    tracker = TrackerProcess(f"{OWN}:{kind}")
+    tracker.require_ready()
+    return tracker
+
+
 # Before the run
 
 
@@ -235,6 +351,14 @@ def test_names_that_a_tracker_refuses_are_refused_here(tracked: Path, flag: str)
     assert (code, flag in errors) == (2, True)
 
 
+@pytest.mark.parametrize("project", ["team/plasticity", "a:b"])
+def test_a_project_that_wandb_refuses_is_refused_before_the_run(tracked: Path, project: str):
+    folder = str(tracked / "run")
+    code, _, errors = call(*TINY, "--run-dir", folder, "--track", "wandb", "--track-project", project)
+    assert (code, "WANDB_ENTITY" in errors, len(errors.strip().splitlines())) == (2, True, 1)
+    assert not (tracked / "run").exists()
+
+
 # Resuming
 
 
@@ -270,12 +394,43 @@ def test_a_resumed_run_goes_on_under_its_id_and_repeats_lines_with_their_numbers
     "content",
     ['{"ids": {"wandb": "../../x"}}', '{"ids": 3}', "[", '{"ids": {"wandb": "A B"}}', '{"ids": {"wandb": 1}}'],
 )
-def test_ids_from_a_stranger_are_data(tracked: Path, untracked: Path, content: str):
+def test_ids_from_a_stranger_are_data_and_stop_no_run(tmp_path: Path, content: str):
+    (tmp_path / "track.json").write_text(content)
+    said = begun(tmp_path)
+    assert len(said) == 1
+    assert said[0].startswith(f"warning: {tmp_path / 'track.json'}: ")
+    assert said[0].endswith("the run is recorded as a new one")
+    kept = json.loads((tmp_path / "track.json").read_text())["ids"]
+    assert calls(tmp_path)[0]["about"]["id"] == kept[f"{OWN}:Writing"]
+
+
+def test_ids_that_cannot_be_kept_stop_no_run(tmp_path: Path):
+    (tmp_path / "track.json").mkdir()
+    said = begun(tmp_path)
+    assert [line.split(": ")[-1] for line in said] == [
+        "the run is recorded as a new one", "resumed, it is recorded as a new run",
+    ]  # fmt: skip
+    assert calls(tmp_path)[-1]["verb"] == "finish"
+
+
+def begun(folder: Path) -> list[str]:
+    """Warnings of a run that begins and ends."""
+    tracking, said = Tracking([f"{OWN}:Writing"]), list[str]()
+    tracking.say = said.append
+    tracking.require_ready()
+    tracking.begin(folder, {})
+    tracking.finish("finished")
+    return [line for line in said if line.startswith("warning")]
+
+
+def test_a_run_that_is_trained_again_from_the_start_is_a_new_run_there(tracked: Path, untracked: Path):
     shutil.copytree(untracked, tracked / "run")
-    (tracked / "run" / "track.json").write_text(content)
-    code, _, errors = call("--resume", str(tracked / "run"), "--steps", "280", "--track", f"{OWN}:Writing")
-    assert (code, "track.json" in errors) == (2, True)
-    assert len(errors.strip().splitlines()) == 1
+    shutil.rmtree(tracked / "run" / "checkpoints")
+    own = f"{OWN}:Writing"
+    (tracked / "run" / "track.json").write_text(json.dumps({"ids": {own: "0" * 16}}))
+    assert call("--resume", str(tracked / "run"), "--track", own)[0] == 2
+    assert call("--resume", str(tracked / "run"), "--track", own, "--restart", "True")[0] == 0
+    assert calls(tracked)[0]["about"]["id"] != "0" * 16
 
 
 def test_tracking_may_begin_and_end_when_a_run_is_resumed(tracked: Path, untracked: Path):

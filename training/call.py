@@ -1,6 +1,7 @@
 """One run from Python: the settings of the command line as keywords, the result as a value."""
 
 import difflib
+import re
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -57,8 +58,8 @@ def words_of(learner: str, settings: dict[str, Value]) -> list[str]:
         if value is None:
             continue
         several = [str(each) for each in value] if isinstance(value, list | tuple) else [str(value)]
-        if wrong := [each for each in several if each.startswith("--")]:
-            raise ValueError(f"{name}={wrong[0]!r} given; no value begins with --")
+        if wrong := [each for each in several if re.match(r"--|-[a-zA-Z]", each) and each.lower() != "-inf"]:
+            raise ValueError(f"{name}={wrong[0]!r} given; no value begins with -- or with - and a letter")
         flag = "--" + name.replace("_", "-")
         words += [f"{flag}={several[0]}"] if len(several) == 1 else [flag, *several]
     return words

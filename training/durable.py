@@ -3,7 +3,7 @@
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -56,6 +56,17 @@ def flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def _of_link(path: Path) -> str:
+    """What to say of a symbolic link, which is never followed."""
+    with suppress(OSError):
+        if path.readlink().parts[:3] == ("..", "..", "blobs"):
+            return (
+                "is a symbolic link, as in the cache of Hugging Face: links are not followed; "
+                "download with  hf download NAME --local-dir DIR"
+            )
+    return "is a symbolic link"
+
+
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular file to read; Damaged where there is none, or a link, a folder, a pipe or a device instead.
 
@@ -65,7 +76,7 @@ def open_regular(path: Path) -> BinaryIO:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
         link = path.is_symlink() if isinstance(error, OSError) else False
-        reason = "is a symbolic link" if link else getattr(error, "strerror", None) or error
+        reason = _of_link(path) if link else getattr(error, "strerror", None) or error
         raise Damaged(f"{path}: {reason}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

@@ -31,7 +31,7 @@ from .durable import Damaged
 from .ending import command, divergence_line, result_of, say_records, say_where_things_are
 from .files import FolderLock, claimed, read_json
 from .film import forget_videos
-from .folder import is_run, refuse_links
+from .folder import TRACKED, is_run, refuse_links
 from .learners import build, read_config
 from .lines import Divergence, EpisodeLine
 from .log import cut_back
@@ -298,6 +298,8 @@ def begin_again(folder: Path, config: Config, steps: list[int], restart: bool) -
         set_aside(folder, step)
     cut_back(folder, {})
     forget_videos(folder, 0)
+    if restart:
+        (folder / TRACKED).unlink(missing_ok=True)  # trackers have lines of the same numbers, of other values
     return [f"warning: {folder} has no checkpoint: it begins again at step 0"]
 
 

@@ -15,7 +15,7 @@ from fire_rl.fire import At, AtUpdates, Either, Every, Never, Schedule, Trigger,
 from fire_rl.replay import AdaptiveRatio, ReplayRatio
 from fire_rl.replay.adaptive_ratio import HIGH, LOW, UPDATES_PER_CHECK
 
-from .tracking.names import check_trackers, check_word
+from .tracking.names import KINDS, check_project, check_trackers, check_word
 
 MOST_THREADS = 1_024
 LATE = 0.25  # share of a run without learning from which on its middle is not that of what is learned
@@ -110,6 +110,7 @@ class DriverSettings:
         """Raise ValueError, in one line, where a value makes no sense; methods are the config's to check."""
         check_limits(self)
         check_trackers(self.track)
+        check_project(self.track, self.track_project or "")
         for name in ("track_project", "track_group", "track_tags"):
             given = getattr(self, name)
             for word in given if isinstance(given, tuple) else (given,):
@@ -250,6 +251,9 @@ class DriverSettings:
     def warnings(self) -> list[str]:
         """What is allowed and probably not meant."""
         found, boundaries = [], self.phase_starts
+        idle = {"project": self.track_project, "group": self.track_group, "tags": {*self.track_tags} - {*KINDS}}
+        if not self.track and (named := [name for name, value in idle.items() if value]):
+            found.append(f"--track-{named[0]} does nothing without --track")
         for step in (step for step in self.reinit_at if step not in boundaries):
             if step >= self.steps:
                 found.append(f"the event at step {step:,} will never happen: the run ends at {self.steps:,}")

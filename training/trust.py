@@ -28,11 +28,11 @@ def code_named(config: Config) -> dict[str, tuple[str, ...]]:
 
 def refuse_code_of_a_file(words: Mapping[str, Sequence[str]], path: Path, trusted: bool) -> None:
     """The same of the flags that a file holds, as comparisons spell methods too."""
-    for name in ("--env", "--reinit", "--regularize") if not trusted else ():
+    for name in ("--env", "--reinit", "--regularize", "--track") if not trusted else ():
         for text in words.get(name, ()):
             parts = re.split(r"\+(?=[a-zA-Z_])", text.partition("@")[0]) if name != "--env" else [text]
             built_in = (*METHODS, *REGULARIZERS) if name != "--env" else (SUITE.rstrip(":"), ORIGINAL.rstrip(":"))
-            if any(_is_code(part, built_in) for part in parts):
+            if is_own(text) if name == "--track" else any(_is_code(part, built_in) for part in parts):
                 raise ValueError(
                     f"{path} names code of somebody's own, {name} {text[:200]}, which is not imported on a file's "
                     f"word: where you trust it, add --trust {shlex.quote(str(path))}"

@@ -26,7 +26,7 @@ from fire_rl.training.trust import code_named
 
 from ..kept import MOST_RUNS, place_text, run_name, value_text
 from .axes import Axis, Flags, schedule_of, usual_settings, values_at, without_schedule
-from .tracked import TRACKING, tracking_words
+from .tracked import TAGS, TRACKING, tracking_words
 
 TRUNK, BRANCH = "trunk", "branch"
 GIVEN_BY_THE_GRID = ("seed", "threads", "run_dir", "resume", "branch_from", "env", "reinit")
@@ -255,7 +255,8 @@ def _trunk_flags(grid: Grid, config: Config, events: Sequence[int]) -> Flags:
 def _trunk(grid: Grid, whole: Config, flags: Flags, lengths: Flags) -> Job:
     """What the methods have in common. Its replay is kept, as branches begin with it."""
     words = _words((*_without(flags, "--steps", "--checkpoint-at", KEEP_REPLAY, *TRACKING), *lengths))
-    words += tracking_words(grid.flags, grid.folder, TRUNK)
+    # Untracked it is called a trunk too, by which TensorBoard's page HPARAMS tells it.
+    words += tracking_words(grid.flags, grid.folder, TRUNK) or [TAGS, TRUNK]
     return _job(grid, whole, TRUNK, words, 0, int(lengths[0][1][0]))
 
 

@@ -23,6 +23,13 @@ def tracking_words(flags: Flags, folder: Path, kind: str | None = None) -> list[
     return list(_words(given))
 
 
+def require_tracker(flags: Flags) -> None:
+    """Raise ValueError where it is said how to track, and not where."""
+    given = dict(flags)
+    if TRACK not in given and (idle := [name for name in TRACKING if name in given]):
+        raise ValueError(f"{idle[0]} given without {TRACK}: nothing would be recorded anywhere; add {TRACK} NAME")
+
+
 def _words(given: dict[str, tuple[str, ...]]) -> Iterator[str]:
     for name, values in given.items():
         yield from (name, *values)

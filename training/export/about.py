@@ -32,6 +32,7 @@ def about(policy: Policy, score: Score | None = None) -> dict[str, str]:
     values: dict[str, Any] = {
         "library": "fire-rl",
         "version": version(policy),
+        "exported_with": __version__,
         "commit": commit(policy),
         "environment": run.env,
         "algorithm": name_of(policy.config),
@@ -51,20 +52,23 @@ def about(policy: Policy, score: Score | None = None) -> dict[str, str]:
 
 
 def version(policy: Policy) -> str:
-    """Of this project: as a card has it, else the one that runs."""
-    if (kept := _kept(policy).version) is not None and is_card(policy.run):
-        return kept
-    return __version__
+    """Of this project: the one that the checkpoint was made with, or that a card or an older run has written down."""
+    return (_machine(policy).get("fire-rl") or _kept(policy).version or "unknown")[:200]
 
 
 def commit(policy: Policy) -> str:
     """The one that the checkpoint was made with."""
+    made = _machine(policy)
+    return ((made.get("commit") if made else _kept(policy).commit) or "unknown")[:200]
+
+
+def _machine(policy: Policy) -> dict[str, str]:
+    """What the checkpoint was made with; nothing of a card, or of an older checkpoint."""
     try:
         made_with = None if is_card(policy.run) else read_manifest(policy.run, policy.step).made_with
     except Damaged:
-        made_with = None
-    found = made_with.machine.get("commit") if made_with else _kept(policy).commit
-    return (found or "unknown")[:200]
+        return {}
+    return made_with.machine if made_with else {}
 
 
 def last_score(policy: Policy) -> Score | None:
@@ -85,6 +89,14 @@ def evaluations(policy: Policy) -> list[EvaluationLine]:
     except (ValueError, OSError):
         return []
     return [line for line in lines if isinstance(line, EvaluationLine)]
+
+
+def record_end(policy: Policy) -> int | None:
+    """The last step that the run's metrics have something of."""
+    try:
+        return max((line.steps for _, line in policy.config.reader.of(policy.run) if line), default=None)
+    except (ValueError, OSError):
+        return None
 
 
 def divergence(policy: Policy) -> Divergence | None:

@@ -1,17 +1,19 @@
 """How far what a file computes is from `load_policy`, and whether that is near enough for it to be written."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fire_rl.agents.learning import ValuingAgent
 from fire_rl.envs.kept_spaces import KeptDiscrete
 
 from ..policy import Policy
 
 TOLERANCE = 1e-5
+VALUES = "action_values"  # what the output of a policy is called whose agent has them
 ONES = 3  # observations that are also given alone, since the batch axis is free
 
 Run = Callable[[NDArray[Any]], Sequence[NDArray[Any]]]  # a file's outputs for a batch of observations
@@ -45,11 +47,16 @@ def agreement(policy: Policy, run: Run, observations: NDArray[Any], source: str)
     """
     names = policy.module().outputs
     given = np.ascontiguousarray(observations, dtype=input_dtype(policy))
-    results = dict(zip(names, _outputs(run, given), strict=True))
-    if isinstance(policy.spaces.action, KeptDiscrete):
-        found = _of_values(policy, results, observations, source)
+    outputs = _outputs(run, given)
+    if len(outputs) != len(names):
+        raise ValueError(f"not written: it gives {len(outputs)} outputs, the policy names {', '.join(names)}")
+    actions, results = outputs[0], dict(zip(names, outputs, strict=True))  # actions come first, whatever they are named
+    if not isinstance(policy.spaces.action, KeptDiscrete):
+        found = _of_actions(policy, actions, observations, source)
+    elif isinstance(policy._agent, ValuingAgent) and VALUES in results:
+        found = _of_values(policy, actions, results[VALUES], observations, source)
     else:
-        found = _of_actions(policy, results, observations, source)
+        found = _of_choices(policy, actions, observations, source)
     if not found.largest <= TOLERANCE:  # NaN is not, either
         raise ValueError(f"not written: {found.said}; allowed is {TOLERANCE:.0e}")
     return found
@@ -69,26 +76,26 @@ def _outputs(run: Run, given: NDArray[Any]) -> list[NDArray[Any]]:
     return results
 
 
-def _of_actions(
-    policy: Policy, results: Mapping[str, NDArray[Any]], observations: NDArray[Any], source: str
-) -> Agreement:
+def _of_actions(policy: Policy, actions: NDArray[Any], observations: NDArray[Any], source: str) -> Agreement:
     space = policy.spaces.action.space()
     half = np.maximum(1.0, (space.high.astype(np.float64) - space.low) / 2)  # type: ignore[union-attr]
     expected = policy.act(observations).astype(np.float64)
-    found = results["action"].astype(np.float64)
+    found = actions.astype(np.float64)
     if found.shape != expected.shape:
         raise ValueError(f"not written: actions have shape {found.shape}, those of load_policy {expected.shape}")
     return Agreement(float(np.abs((found - expected) / half).max()), 0, len(observations), source, "actions")
 
 
 def _of_values(
-    policy: Policy, results: Mapping[str, NDArray[Any]], observations: NDArray[Any], source: str
+    policy: Policy, actions: NDArray[Any], values: NDArray[Any], observations: NDArray[Any], source: str
 ) -> Agreement:
     expected = policy.action_values(observations).astype(np.float64)
     scale = np.maximum(1.0, np.abs(expected).max(1))
-    differences = np.abs(results["action_values"] - expected).max(1) / scale
+    if values.shape != expected.shape:
+        raise ValueError(f"not written: {VALUES} have shape {values.shape}, those of load_policy {expected.shape}")
+    differences = np.abs(values - expected).max(1) / scale
     start = policy.spaces.action.start  # type: ignore[union-attr]
-    rows, theirs, ours = np.arange(len(expected)), results["action"] - start, policy.act(observations) - start
+    rows, theirs, ours = np.arange(len(expected)), actions - start, policy.act(observations) - start
     others = theirs != ours
     if (theirs < 0).any() or (theirs >= expected.shape[1]).any():
         raise ValueError("not written: it gives actions that there are not")
@@ -99,3 +106,15 @@ def _of_values(
             f"by more than rounding, {gaps[wrong].max():.1e}, on observations {source}"
         )
     return Agreement(float(differences.max()), int(others.sum()), len(expected), source, "action values")
+
+
+def _of_choices(policy: Policy, actions: NDArray[Any], observations: NDArray[Any], source: str) -> Agreement:
+    """Of an agent that gives no values of actions: each has to be the same."""
+    expected = policy.act(observations)
+    if actions.shape != expected.shape:
+        raise ValueError(f"not written: actions have shape {actions.shape}, those of load_policy {expected.shape}")
+    if wrong := int((actions != expected).sum()):
+        raise ValueError(
+            f"not written: {wrong} of {len(expected):,} actions differ from load_policy's, on observations {source}"
+        )
+    return Agreement(0.0, 0, len(expected), source, "actions")

@@ -11,6 +11,7 @@ import io
 import json
 import logging
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from .agreement import Run, input_dtype
 
 OPSET = 18
 IR_VERSION = 10  # which runtimes read since 2024
+ALIGNMENT, PADDING = 64, b"FB"  # of tensors in an archive of TorchScript, and the extra field that makes it
 INPUT = "observation"
 INSTALL = "pip install 'fire-rl[export]'"
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -57,6 +59,8 @@ def made(policy: Policy, name: str, about: Mapping[str, str]) -> tuple[bytes, Ru
     example = torch.zeros((2, *policy.spaces.observation.shape), dtype=dtype)
     try:
         with quietly(), torch.no_grad():
+            if (given := len(module(example))) != len(module.outputs):
+                raise ValueError(f"the policy gives {given} outputs and names {len(module.outputs)}")
             content = kind.make(module, example, about)
             return content, kind.run(content, module)
     except ImportError as error:
@@ -118,7 +122,25 @@ def torchscript_content(module: PolicyModule, example: torch.Tensor, about: Mapp
     content = io.BytesIO()
     traced = torch.jit.trace(module, (example,), check_trace=False)
     torch.jit.save(traced, content, _extra_files={"about.json": json.dumps(about)})
-    return content.getvalue()
+    return _without_places(content.getvalue())
+
+
+def _without_places(content: bytes) -> bytes:
+    """The same archive without what a debugger reads, which holds places of this machine's files.
+
+    Each member stays where it is in relation to the 64 bytes that libtorch aligns tensors to.
+    """
+    rewritten = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as source, zipfile.ZipFile(rewritten, "w") as target:
+        for member in source.infolist():
+            if member.filename.endswith(".debug_pkl"):
+                continue
+            kept = zipfile.ZipInfo(member.filename)  # with the first date that there is
+            begin = rewritten.tell() + 30 + len(member.filename.encode())
+            padding = -(begin + 4) % ALIGNMENT
+            kept.extra = PADDING + padding.to_bytes(2, "little") + b"Z" * padding
+            target.writestr(kept, source.read(member))
+    return rewritten.getvalue()
 
 
 def torchscript_run(content: bytes, module: PolicyModule) -> Run:

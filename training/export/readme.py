@@ -8,11 +8,12 @@ from pathlib import Path
 import msgspec
 
 from fire_rl.envs.kept_spaces import KeptDiscrete
-from fire_rl.place import script
+from fire_rl.place import called, script
 
 from ..card import Score
 from ..learners import name_of
 from ..policy import Policy
+from .about import record_end
 
 LONGEST_COMMAND = 2_000
 
@@ -94,15 +95,21 @@ def _measured(policy: Policy, score: Score | None) -> str:
 
 
 def _trained(policy: Policy, about: Mapping[str, str], command: Sequence[str], branch_from: str | None) -> str:
+    planned, end = policy.config.run.steps, record_end(policy)
+    steps = f"{planned:,} environment steps"
+    if end is not None and end < planned:
+        steps += f" planned, of which the run's record holds {end:,}"
+    elif policy.step != planned:
+        steps += " planned"
     said = [
         _command(policy, command),
-        f"Seed {policy.config.run.seed}, {policy.config.run.steps:,} environment steps, fire-rl {about['version']}, "
+        f"Seed {policy.config.run.seed}, {steps}, fire-rl {about['version']}, "
         f"commit {_code(about['commit'])}. Every setting is in `config.json`.",
     ]
     if branch_from:
         said.append(f"The run is a branch of {_code(branch_from)}.")
-    if policy.step != policy.config.run.steps:
-        said.append(f"The policy is of step {policy.step:,}, not of the run's end.")
+    if policy.step != planned:
+        said.append(f"The policy is of step {policy.step:,}, not of the planned end.")
     return "\n\n".join(said)
 
 
@@ -111,7 +118,8 @@ def _command(policy: Policy, command: Sequence[str]) -> str:
     name, ours = Path(command[0]).name if command else "", script(name_of(policy.config))
     beginning = {ours: ["python", ours], "fire-rl": ["fire-rl"], "__main__.py": ["fire-rl"]}.get(name)
     if beginning is None:
-        return f"It was begun by code that called fire-rl; `{ours}` takes the settings of `config.json` as flags."
+        flags = f"`{called(name_of(policy.config))}` takes the settings of `config.json` as flags"
+        return f"It was begun by code that called fire-rl; {flags}."
     return f"    {' '.join(shlex.join([*beginning, *command[1:]]).split())[:LONGEST_COMMAND]}"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fire_rl import envs
+from fire_rl.place import called
 
 from ..card import Score
 from ..evaluate import Evaluation
@@ -35,4 +36,4 @@ def measured(policy: Policy, episodes: int, seed: int) -> Score:
         environment.close()
     if not np.isfinite(returns).all():
         raise ValueError(f"{policy.config.run.env} gave a return that is not a number")
-    return score_of(returns.tolist()[:episodes], f"{episodes} episodes, evaluate.py --seed {seed}")
+    return score_of(returns.tolist()[:episodes], f"{episodes} episodes, {called('evaluate')} --seed {seed}")

@@ -31,11 +31,23 @@ def require_place(path: Path, overwrite: bool, folder: bool = False) -> None:
         pass  # before anything is computed for nothing
 
 
-def write_file(path: Path, content: bytes, overwrite: bool) -> None:
-    """Under a temporary name, then renamed."""
-    require_place(path, overwrite)
-    with _writable(path):
-        write_durably(path, content)
+def write_files(contents: Mapping[Path, bytes], overwrite: bool) -> None:
+    """All of them under temporary names, then renamed, so that one which cannot be written leaves none."""
+    for path in contents:
+        require_place(path, overwrite)
+    temporaries = {path: path.with_name(f".{path.name}.{os.getpid()}.new.tmp") for path in contents}
+    try:
+        for path, temporary in temporaries.items():
+            with _writable(path):
+                write_durably(temporary, contents[path])
+        for path, temporary in temporaries.items():
+            with _writable(path):
+                temporary.replace(path)
+                flush_folder(path.parent)
+    except BaseException:
+        for temporary in temporaries.values():
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_folder(path: Path, files: Mapping[str, bytes], overwrite: bool) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 PACKAGES = {"wandb": "wandb", "mlflow": "mlflow"}  # what a built-in tracker imports
 INSTALL = "pip install 'fire-rl[track]'"
+KINDS = ("trunk", "branch")  # tags that a comparison gives its runs, tracked or not
 MOST = 8  # trackers of a run
 WORD = re.compile(r"[\w .:=+@/-]{1,60}")  # of a project, a group, a tag
 OWN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -46,6 +47,15 @@ def check_word(setting: str, text: str) -> None:
     """Raise ValueError where a name of a project, a group or a tag has letters that some tracker refuses."""
     if not WORD.fullmatch(text):
         raise ValueError(f"{setting} {text!r} given; allowed are 1 to 60 letters, digits and any of ' .:=+@/_-'")
+
+
+def check_project(names: Sequence[str], project: str) -> None:
+    """Raise ValueError for a project that W&B would refuse when the run has begun, were it told of it."""
+    if "wandb" in names and (wrong := [letter for letter in project if letter in "/:"]):
+        raise ValueError(
+            f"--track-project {project!r} given with --track wandb, whose projects have no {wrong[0]!r} in their "
+            "names; who or what a project belongs to is WANDB_ENTITY"
+        )
 
 
 def require_packages(names: Sequence[str]) -> None:

@@ -8,12 +8,12 @@ random streams, nor the end of the process.
 import contextlib
 import json
 import os
-import select
+import selectors
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from .names import missing
 IMPORT_LIMIT = 180.0  # seconds in which a tracker has to be imported, before the run begins
 PATIENCE = 300.0  # seconds after which a tracker that has handled nothing of what waits counts as hanging
 FINISH_LIMIT = 30.0  # seconds in which it has to finish, when the run is over
+ENDED_LIMIT, KILLED_LIMIT = 1.0, 2.0  # seconds in which one that has closed its pipe, or was killed, has to be gone
 MOST_WAITING = 8_000_000  # bytes that wait for it
 PIECE = 65_536  # bytes
 FOLDER = Path(__file__).parent  # where the package that the process runs is
@@ -42,7 +43,8 @@ class TrackerProcess:
         self._since = time.monotonic()  # the last one that it has handled, or that found nothing waiting
         asked, self._asking = os.pipe()
         self._answering, answered = os.pipe()
-        path = os.pathsep.join([str(FOLDER), *filter(None, sys.path)])
+        # FOLDER comes last: modules of the user's own may be called as those beside the package are.
+        path = os.pathsep.join([*(entry or str(Path.cwd()) for entry in sys.path), str(FOLDER)])
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "fire_rl_trackers", name, str(asked), str(answered)],
@@ -65,7 +67,7 @@ class TrackerProcess:
             if (left := deadline - time.monotonic()) <= 0:
                 self._leave_out(f"its import has not ended after {IMPORT_LIMIT:.0f} s")
                 break
-            select.select([self._answering], [], [], left)
+            wait_for([self], left)
             self._hear()
         if self.lost is not None:
             self.close()
@@ -94,18 +96,16 @@ class TrackerProcess:
         if self.lost is None and self._done < self._sent and time.monotonic() - self._since > PATIENCE:
             self._leave_out(f"it has handled nothing for {PATIENCE:.0f} s")
 
-    def finish(self, deadline: float) -> None:
-        """Wait until it has finished, as it was told to; its end at the latest at that time of the monotonic clock."""
-        while self.lost is None and not self._finished:
+    def exchange(self) -> bool:
+        """Write and hear as much as goes; whether it is still to be waited for, having been told to finish."""
+        if self.lost is None and not self._finished:
             self._pour()
             self._hear()
-            if self.lost is not None or self._finished:
-                break
-            if (left := deadline - time.monotonic()) <= 0:
-                self._leave_out(f"it had not finished {FINISH_LIMIT:g} s after the run")
-                break
-            select.select([self._answering], [self._asking] if self._waiting else [], [], left)
-        self.close()
+        return self.lost is None and not self._finished
+
+    def give_up(self) -> None:
+        """It has had its time to finish."""
+        self._leave_out(f"it had not finished {FINISH_LIMIT:g} s after the run")
 
     def close(self) -> None:
         """Leave nothing of it behind."""
@@ -119,12 +119,17 @@ class TrackerProcess:
         if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # of one that the system cannot end, as of a dead disk
+            self._process.wait(KILLED_LIMIT)
 
     def _pour(self) -> None:
-        with contextlib.suppress(BlockingIOError, BrokenPipeError):  # of one that is gone, its answers tell why
+        try:
             while self._waiting:
                 del self._waiting[: os.write(self._asking, self._waiting[:PIECE])]
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:  # its answers tell why
+            self._waiting.clear()
 
     def _hear(self) -> None:
         """What it has answered."""
@@ -137,7 +142,10 @@ class TrackerProcess:
         for line in lines:
             self._take(json.loads(line))
         if ended and not self._finished and self.lost is None:
-            self._leave_out(f"its process {_end_in_words(self._process.wait())}")
+            try:
+                self._leave_out(f"its process {_end_in_words(self._process.wait(ENDED_LIMIT))}")
+            except subprocess.TimeoutExpired:
+                self._leave_out("it closed its pipe")
 
     def _take(self, answer: Mapping[str, Any]) -> None:
         self._ready = self._ready or "ready" in answer
@@ -156,6 +164,16 @@ class TrackerProcess:
         if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def wait_for(trackers: Sequence[TrackerProcess], seconds: float) -> None:
+    """Until one of them answers, or takes what waits for it, and no longer than so many seconds."""
+    with selectors.DefaultSelector() as selector:
+        for tracker in trackers:
+            selector.register(tracker._answering, selectors.EVENT_READ)
+            if tracker._waiting:
+                selector.register(tracker._asking, selectors.EVENT_WRITE)
+        selector.select(seconds)
 
 
 def _stream(stream: Any) -> Any:

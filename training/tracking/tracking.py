@@ -1,5 +1,6 @@
 """All trackers of a run: each is told everything, and one that is left out is said once."""
 
+import os
 import re
 import secrets
 import time
@@ -10,11 +11,12 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from ..config import Config
+from ..durable import Damaged
 from ..files import read_json, write_json
 from ..folder import TRACKED
 from ..settings import names_with
 from .names import trackers_of
-from .process import FINISH_LIMIT, TrackerProcess
+from .process import FINISH_LIMIT, TrackerProcess, wait_for
 
 ATTENDED_EVERY = 0.2  # seconds
 Id = Annotated[str, Meta(pattern=r"^[a-z0-9]{8,32}$")]
@@ -51,13 +53,25 @@ class Tracking:
         """A run begins, or goes on under the ids that its folder keeps."""
         if not self.trackers:
             return
-        ids = dict(read_json(folder / TRACKED, Kept).ids) if (folder / TRACKED).exists() else {}
+        ids = self._ids(folder)
         fresh = {each.name: secrets.token_hex(8) for each in self.trackers if each.name not in ids}
         if fresh:
-            write_json(folder / TRACKED, {"ids": ids | fresh})
+            try:
+                write_json(folder / TRACKED, {"ids": ids | fresh})
+            except OSError as error:
+                why = error.strerror or error
+                self._warn(f"{folder / TRACKED} cannot be written ({why}): resumed, it is recorded as a new run")
         for tracker in self.trackers:
             tracker.tell("begin", about={**about, "id": (ids | fresh)[tracker.name]})
         self._say_news()
+
+    def _ids(self, folder: Path) -> dict[str, str]:
+        """Those that the run's folder keeps."""
+        try:
+            return dict(read_json(folder / TRACKED, Kept).ids) if os.path.lexists(folder / TRACKED) else {}
+        except (Damaged, OSError) as error:
+            self._warn(f"{error}: the run is recorded as a new one")
+            return {}
 
     def scalars(self, values: Mapping[str, float], step: int, line: int) -> None:
         self._tell("scalars", values=dict(values), step=step, line=line)
@@ -83,8 +97,12 @@ class Tracking:
             for tracker in self.trackers:
                 tracker.tell("finish", ending=ending, summary=dict(summary or {}))
             deadline = time.monotonic() + FINISH_LIMIT
-            for tracker in self.trackers:
-                tracker.finish(deadline)
+            while unfinished := [tracker for tracker in self.trackers if tracker.exchange()]:
+                if (left := deadline - time.monotonic()) <= 0:
+                    for tracker in unfinished:
+                        tracker.give_up()
+                    break
+                wait_for(unfinished, left)
         finally:
             self.close()
         self._say_news()
@@ -95,7 +113,8 @@ class Tracking:
         found = []
         for tracker in self.trackers:
             where = tracker.where or "no place given"
-            found.append((tracker.name, where if tracker.lost is None else f"incomplete ({tracker.lost}): {where}"))
+            said = where if tracker.lost is None else f"incomplete ({tracker.lost}): {where}"
+            found.append((tracker.name, _printable(said)))
         return found
 
     def close(self) -> None:
@@ -109,6 +128,9 @@ class Tracking:
             tracker.tell(verb, **values)
         self._say_news()
 
+    def _warn(self, text: str) -> None:
+        self.say(f"warning: {_printable(text)}")
+
     def _say_news(self) -> None:
         """Where a tracker has its record, and why one is left out, each once."""
         for tracker in self.trackers:
@@ -117,7 +139,7 @@ class Tracking:
                 self.say(f"{tracker.name}: {_printable(tracker.where)}")
             if tracker.lost is not None and tracker.name not in self._said:
                 self._said.add(tracker.name)
-                self.say(f"warning: the run goes on without {tracker.name}: {_printable(tracker.lost)}")
+                self._warn(f"the run goes on without {tracker.name}: {tracker.lost}")
 
 
 def about_run(
@@ -125,7 +147,8 @@ def about_run(
 ) -> dict[str, Any]:
     """What a tracker is told of a run when it begins: plain values."""
     run, metric = config.run, config.metric
-    tags = tuple(dict.fromkeys(run.track_tags))
+    inherited = {"trunk"} if branch_from is not None else set[str]()
+    tags = tuple(tag for tag in dict.fromkeys(run.track_tags) if tag not in inherited)
     kind = "branch" if branch_from is not None else "trunk" if "trunk" in tags else "run"
     return {
         "folder": str(folder.absolute()),

@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import select
+import signal
 import sys
 import threading
 import time
@@ -19,22 +20,28 @@ BUILT_IN = {
     "wandb": ("fire_rl_trackers.with_wandb", "WandbTracker"),
     "mlflow": ("fire_rl_trackers.with_mlflow", "MlflowTracker"),
 }
+ANSWERED_EVERY = 1.0  # seconds, at least, while more is waiting
 GRACE = 300.0  # seconds that a tracker may still take when the run's process is gone
 PIECE = 65_536  # bytes
 
 
 def main(name: str, asked: int, answered: int) -> None:
     """`asked` and `answered` are the descriptors of two pipes to the run's process."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _outlived)  # sent to a whole job they are the run's, which stops and then says so
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     os.nice(5)  # the run comes first
 
     def answer(**values: Any) -> None:
-        os.write(answered, (json.dumps(values) + "\n").encode())
+        with contextlib.suppress(BrokenPipeError):  # of a run that is gone; what it said is still to be handled
+            os.write(answered, (json.dumps(values) + "\n").encode())
 
     doing = "import"
     try:
         tracker, last = _made(name), ""
         answer(ready=True)
+        answered_at = time.monotonic()
         for handled, (message, waiting) in enumerate(_messages(asked), 1):
             doing = last = message.pop("verb")
             verb: Callable[..., Any] | None = getattr(tracker, doing, None)
@@ -44,20 +51,23 @@ def main(name: str, asked: int, answered: int) -> None:
             if not waiting and hasattr(tracker, "flush"):
                 doing = "flush"
                 tracker.flush()
-            if not waiting or handled % 100 == 0:
+            if not waiting or time.monotonic() - answered_at >= ANSWERED_EVERY:
                 answer(done=handled)
+                answered_at = time.monotonic()
             if last == "finish":
                 break
         if last != "finish" and hasattr(tracker, "finish"):
             tracker.finish(ending="killed", summary={})  # the run's process is gone without a word
         answer(finished=True)
-    except BrokenPipeError:
-        return  # nobody is there to be told
     except BaseException as error:  # whatever somebody's tracker does, a line says it
         missing = error.name if isinstance(error, ModuleNotFoundError) and doing == "import" else None
         reason = f"{doing}: {type(error).__name__}: {' '.join(str(error).split())[:500]}"
         with contextlib.suppress(OSError):
             answer(failed=reason, missing=missing)
+
+
+def _outlived(number: int, frame: object) -> None:
+    """A signal that is not this process's affair: a handler, unlike SIG_IGN, is not inherited by what it starts."""
 
 
 def _made(name: str) -> Any:
@@ -68,11 +78,12 @@ def _made(name: str) -> Any:
 
 def _messages(asked: int) -> Iterator[tuple[dict[str, Any], bool]]:
     """What the run says until its end of the pipe is closed, and whether more is there already."""
-    buffer = b""
+    buffer, readable = b"", select.poll()
+    readable.register(asked, select.POLLIN)
     while piece := os.read(asked, PIECE):
         *lines, buffer = (buffer + piece).split(b"\n")
         for number, line in enumerate(lines, 1):
-            more = number < len(lines) or bool(select.select([asked], [], [], 0)[0])
+            more = number < len(lines) or bool(readable.poll(0))
             yield json.loads(line), more
 
 
