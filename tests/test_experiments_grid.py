@@ -273,7 +273,7 @@ def test_methods_that_act_at_other_times_are_not_the_same():
         (["--reinit-cooldown", "1", "2"], "--reinit-cooldown '1 2' given; it takes one value"),
         (["--reinit", "none", "--reinit-every", "1", "2"], "--reinit-every given; none of none has events"),
         (["--reinit", "fire", "fire@at=500000"], "'fire@at=500000' given twice: it does the same as 'fire'"),
-        (["--reinit", "fire@at=9000", "fire@at=09000"], "'fire@at=09000' given twice"),
+        (["--reinit", "fire@at=9000", "fire@at=09000"], "'fire@at=9000' given twice"),
         (["--reinit", "fire@at=9001", "fire@at=9002"], "'fire@at=9002' given twice"),  # one decision has both steps
         (["--reinit", "fire@at=9,at=99", "fire@at=99,at=9"], "given twice"),
         (["--reinit", "redo", "redo@every=1000", "--branch-at", "0.5"], "'redo@every=1000' given twice"),

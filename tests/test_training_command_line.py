@@ -92,7 +92,7 @@ def test_several_values_and_options_of_a_method():
     [
         (["--replay-ration", "2"], "unknown flag --replay-ration; did you mean --replay-ratio"),
         (["--steps", "many"], "--steps 'many' given; allowed is a whole number"),
-        (["--steps"], "--steps '' given; allowed is a whole number"),
+        (["--steps"], "--steps given without a value; allowed is a whole number"),
         (["--steps", "0"], "--steps 0 given; allowed is a number above 0"),
         (["--preset", "quik"], "allowed is one of paper, quick; did you mean quick"),
         (["--reinit-at", "5", "x"], "a whole number, or several"),

@@ -43,7 +43,7 @@ TINY = [
 def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
     """The runs here are of an environment of these tests' own."""
     for place in ("policy", "beginning"):
-        monkeypatch.setattr(f"training.{place}.refuse_code", lambda *_: None)
+        monkeypatch.setattr(f"fire_rl.training.{place}.refuse_code", lambda *_: None)
 
 
 def said(body, *arguments: object) -> tuple[str, str]:
