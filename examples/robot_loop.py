@@ -1,7 +1,4 @@
-"""A robot's loop: a policy that `export.py` wrote, with numpy and onnxruntime alone.
-
-python examples/robot_loop.py policy.onnx       (after `python export.py RUN --output policy.onnx`)
-"""
+"""A robot's loop with numpy and onnxruntime: python examples/robot_loop.py FILE.onnx, which `export.py` wrote."""
 
 import json
 import sys

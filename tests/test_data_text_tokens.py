@@ -96,7 +96,7 @@ def test_published_weights_count_where_there_are_any(tmp_path: Path):
 
 def test_what_is_missing_is_said_with_the_command_that_makes_it(tmp_path: Path):
     with pytest.raises(
-        ValueError, match=r"wikitext is not there: make it with `python -m data\.prepare .*--validation"
+        ValueError, match=r"wikitext is not there: make it with `python -m fire_rl\.data\.prepare .*--validation"
     ):
         read_texts("wikitext-openwebtext", tmp_path)
     place = make_source(tmp_path, "mine")
@@ -155,7 +155,9 @@ GOOD = {"encoding": "bytes", "vocabulary": 256, "train": {"bytes": 1, "sha256": 
 def test_a_note_that_is_none_is_refused_in_one_line(tmp_path: Path, content: str):
     place = make_source(tmp_path, "mine")
     (place / "meta.json").write_bytes(content.encode("latin-1"))
-    with pytest.raises(ValueError, match=r"meta\.json: is not as `python -m data\.prepare` writes it") as raised:
+    with pytest.raises(
+        ValueError, match=r"meta\.json: is not as `python -m fire_rl\.data\.prepare` writes it"
+    ) as raised:
         read_source("mine", tmp_path)
     assert "\n" not in str(raised.value)
 
