@@ -76,7 +76,10 @@ def test_what_is_added_is_short():
     for path in EXAMPLES.glob("*.py"):
         text = path.read_text()
         added = re.findall(r"# plasticity\n(.*?)# end\n", text, re.DOTALL) if path.stem == "cleanrl_manner" else [text]
-        most = 45 if path.stem in ("resnet18", "gpt", "lstm", "vit", "train_any") else 30  # these hold models
+        longest = {"optuna_search": 50}  # a whole program with flags; its objective is ten lines
+        most = longest.get(path.stem) or (
+            45 if path.stem in ("resnet18", "gpt", "lstm", "vit", "train_any") else 30
+        )  # these hold models
         assert 0 < len("".join(added).splitlines()) < most, path.name
 
 
