@@ -97,7 +97,7 @@ def test_a_trigger_of_a_measure_that_is_never_taken_is_refused():
         parse_trigger("dormant>0.1").check({"q": bare, "critic": named})  # one network has them
     declare_units(module, torch.randn(2, 4))
     for refuse in (lambda: parse_trigger("dead>0").check({"q": bare}), lambda: Redo().check(bare)):
-        with pytest.raises(ValueError, match=r"known; fire\.declare_units found none either"):
+        with pytest.raises(ValueError, match=r"known; fire_rl\.declare_units found none either"):
             refuse()
 
 
