@@ -422,7 +422,7 @@ def test_measures_of_units_are_taken_or_one_line_says_that_they_are_missing():
         UserWarning, match=r"'model': no hidden units are known, so dormant, dead and active are missing"
     ):
         assert "dormant" not in measure(network, loss=loss)
-    with pytest.raises(ValueError, match=r"no hidden layer that is known; fire\.declare_units\(module, inputs\)"):
+    with pytest.raises(ValueError, match=r"no hidden layer that is known; fire_rl\.declare_units\(module, inputs\)"):
         PlasticityManager([network], parse_method("redo"), Never())
     declare_units(module, inputs)
     name, _ = plant(module, "resnet")
