@@ -48,7 +48,7 @@ def run(*command: str | Path, code: int = 0, **variables: str) -> str:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the sdist and the wheel made of it, as an index would have them; from a copy of the checkout."""
     source = tmp_path_factory.mktemp("source")
-    for folder in (*ROOMS, "fire_rl", "pretrained", "tests"):
+    for folder in (*ROOMS, "fire_rl", "tests"):
         shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "train_sac.py", "compare.py"):
         shutil.copy(ROOT / name, source)
@@ -116,7 +116,7 @@ def test_the_wheel_holds_every_room_under_one_name_and_nothing_else(built: Path)
         named = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         said = archive.read(named).decode()
     expected = {f"fire_rl/{path.name}" for path in (ROOT / "fire_rl").glob("*.py")} | {"fire_rl/py.typed"}
-    for room in (*ROOMS, "pretrained"):
+    for room in ROOMS:
         for path in (ROOT / room).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 expected.add(f"fire_rl/{path.relative_to(ROOT)}")
