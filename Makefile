@@ -24,7 +24,7 @@ vision: setup ## a warm start on images with five methods and three seeds, and t
 	$(python) compare.py --agent vision --preset quick --reinit none reset shrink-perturb dash fire --seeds 0-2 \
 	  --branch-at phase $(ARGS)
 
-test: setup ## the tests, under 8 minutes on two cores
+test: setup ## the tests (half an hour on two cores)
 	$(python) -m pytest $(ARGS)
 
 test-slow: setup-dev ## the long tests, which `make test` leaves out
