@@ -43,6 +43,11 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def setting_named(flag: str) -> str:
+    """The setting that a flag is of."""
+    return flag.removeprefix("--").replace("-", "_")
+
+
 def shown(number: float) -> str:
     """A number as it was given; of a whole one with very many digits the first ones, and how many there are."""
     if isinstance(number, float):

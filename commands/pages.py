@@ -11,6 +11,16 @@ More
   Names from elsewhere (--lr, --total-timesteps, ...) and 1e6, 500k: see
   docs/command-line.md"""
 
+RUN = f"""\
+Run
+  --run-dir PATH         the run's folder [runs/{{}}-METHOD-seedN-TIME]
+  --resume RUN           go on exactly where a run stopped
+  --branch-from RUN@STEP a new run from another's checkpoint
+  --config FILE          settings from YAML, or from a RUN; flags win
+  --device NAME          auto, cpu, cuda or cuda:N [auto]
+
+{MORE}"""
+
 SAC = f"""\
 train_sac.py: soft actor-critic with SimBa networks on continuous actions, with
 or without a method that restores plasticity. Without --preset: as published.
@@ -35,14 +45,7 @@ Agent
   --replay-capacity N    transitions that the replay holds [1,000,000]
   --learning-starts N    random decisions before the first update [5,000]
   --action-repeat N      environment steps of a decision [2]
-Run
-  --run-dir PATH         the run's folder [runs/ENV-METHOD-seedN-TIME]
-  --resume RUN           go on exactly where a run stopped
-  --branch-from RUN@STEP a new run from another's checkpoint
-  --config FILE          settings from YAML, or from a RUN; flags win
-  --device NAME          auto, cpu, cuda or cuda:N [auto]
-
-{MORE}"""
+{RUN.format("ENV")}"""
 
 DQN = f"""\
 train_dqn.py: DQN on Atari, MinAtar or any task with countable actions, with or
@@ -68,14 +71,7 @@ Agent
   --target-every N       gradient updates from target to target [2,000]
   --final-exploration X  probability of a random action, later [0.01]
   --num-envs N           environments stepped together [4]
-Run
-  --run-dir PATH         the run's folder [runs/ENV-METHOD-seedN-TIME]
-  --resume RUN           go on exactly where a run stopped
-  --branch-from RUN@STEP a new run from another's checkpoint
-  --config FILE          settings from YAML, or from a RUN; flags win
-  --device NAME          auto, cpu, cuda or cuda:N [auto]
-
-{MORE}"""
+{RUN.format("ENV")}"""
 
 VISION = f"""\
 train_vision.py: a network on images that come in phases (a warm start, ever
@@ -101,14 +97,7 @@ Learner
   --optimizer NAME       adam or muon [adam]
   --learning-rate X      once it has risen [0.001]
   --batch-size N         images of an update [256]
-Run
-  --run-dir PATH         the run's folder [runs/DATA-METHOD-seedN-TIME]
-  --resume RUN           go on exactly where a run stopped
-  --branch-from RUN@STEP a new run from another's checkpoint
-  --config FILE          settings from YAML, or from a RUN; flags win
-  --device NAME          auto, cpu, cuda or cuda:N [auto]
-
-{MORE}"""
+{RUN.format("DATA")}"""
 
 LANGUAGE = f"""\
 train_language.py: a GPT on texts that come in phases, one text and then a
@@ -133,14 +122,7 @@ Learner
   --learning-rate X      the highest of a phase [0.0006]
   --batch-size N         sequences of an update [480]
   --at-once N            sequences in memory at once [all]
-Run
-  --run-dir PATH         the run's folder [runs/DATA-METHOD-seedN-TIME]
-  --resume RUN           go on exactly where a run stopped
-  --branch-from RUN@STEP a new run from another's checkpoint
-  --config FILE          settings from YAML, or from a RUN; flags win
-  --device NAME          auto, cpu, cuda or cuda:N [auto]
-
-{MORE}"""
+{RUN.format("DATA")}"""
 
 COMPARE = """\
 compare.py: every method, seed and environment as a run of its own, and one

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fire_rl.agents.limits import setting_named
 from fire_rl.training.asked import HELP, Command, split, understood
 from fire_rl.training.command_line import command_of, each_once, faults_of, one_path, show_what_there_is
 from fire_rl.training.config_file import OF_A_COMPARISON, config_of_run, is_of_a_run, without, words_of_file
@@ -59,7 +60,3 @@ def as_understood(arguments: Sequence[str], ours: Mapping[str, Any]) -> list[str
             found = words_of_file(path, read, OF_A_COMPARISON)
             refuse_code_of_a_file({name: found[name] for name in found.keys() - flags}, path, trusted(path, trust))
     return [*without(found, flags), *(word for name, values in flags.items() for word in (name, *values))]
-
-
-def setting_named(name: str) -> str:
-    return name.removeprefix("--").replace("-", "_")

@@ -10,18 +10,21 @@ TRAINING = ("sac", "dqn", "vision", "language")
 
 
 def script(command: str) -> str:
-    """The file at the top of a checkout that is this command."""
+    """The file at the top of a checkout that is this command; a learner of one's own names its file itself."""
+    if command.endswith(".py"):
+        return command
     return f"train_{command}.py" if command in TRAINING else f"{command}.py"
 
 
 def program(command: str) -> str:
     """What the user types for a command: `python train_sac.py`, or `fire-rl sac` where it is installed."""
-    return f"python {script(command)}" if IN_A_CHECKOUT else f"fire-rl {command}"
+    name = called(command)
+    return f"python {name}" if name.endswith(".py") else name
 
 
 def called(command: str) -> str:
-    """A command as its own messages name it: `train_sac.py`, or `fire-rl sac`."""
-    return script(command) if IN_A_CHECKOUT else f"fire-rl {command}"
+    """A command as its own messages name it: `train_sac.py`, or `fire-rl sac`; somebody's own script by its file."""
+    return script(command) if IN_A_CHECKOUT or command.endswith(".py") else f"fire-rl {command}"
 
 
 def typed(command: str, *words: object) -> str:

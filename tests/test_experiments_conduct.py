@@ -215,7 +215,7 @@ def test_runs_stop_when_the_comparison_is_killed(folder: Path):
         "from fire_rl.experiments.sweep.grid import Job\n"
         f"folder = Path({str(folder)!r})\n"
         "words = ('--run-dir', str(folder / 'r'), '--steps', '3000')\n"
-        "run = child.start(Job('env', 'fire', 0, folder / 'r', folder / 'script.py', words, 0, 3000, 1))\n"
+        "run = child.start(Job('env', 'fire', 0, folder / 'r', str(folder / 'script.py'), words, 0, 3000, 1))\n"
         "print(run.pid, flush=True)\n"
         "run.wait()\n"
     )

@@ -31,6 +31,7 @@ def stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     module: Any = importlib.import_module("stream")
     learner = Learner("train_stream.py", module.StreamRun, module.Stream, {"usual": Preset(module.StreamRun(), "")}, "")
     monkeypatch.setitem(LEARNERS, "stream", learner)
+    assert learner.script == "train_stream.py"
     return module
 
 

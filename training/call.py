@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from fire_rl.agents.limits import flag, setting_named
+
 from .command_line import command_line, flags_of, nothing_printed, read_command_line
 from .learners import LEARNERS
 from .result import Result
@@ -48,7 +50,7 @@ def run(
 
 def words_of(learner: str, settings: dict[str, Value]) -> list[str]:
     """Keywords as the words of a command line."""
-    known = {flag.removeprefix("--").replace("-", "_") for flag in flags_of(command_line(LEARNERS[learner].config))}
+    known = {*map(setting_named, flags_of(command_line(LEARNERS[learner].config)))}
     words: list[str] = []
     for name, value in settings.items():
         if name not in known:
@@ -60,6 +62,5 @@ def words_of(learner: str, settings: dict[str, Value]) -> list[str]:
         several = [str(each) for each in value] if isinstance(value, list | tuple) else [str(value)]
         if wrong := [each for each in several if re.match(r"--|-[a-zA-Z]", each) and each.lower() != "-inf"]:
             raise ValueError(f"{name}={wrong[0]!r} given; no value begins with -- or with - and a letter")
-        flag = "--" + name.replace("_", "-")
-        words += [f"{flag}={several[0]}"] if len(several) == 1 else [flag, *several]
+        words += [f"{flag(name)}={several[0]}"] if len(several) == 1 else [flag(name), *several]
     return words

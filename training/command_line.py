@@ -13,6 +13,7 @@ from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_ty
 
 import tyro
 
+from fire_rl.agents.limits import setting_named
 from fire_rl.place import program
 
 from .asked import HELP, Command, split, understood, unknown_flag
@@ -95,7 +96,7 @@ def read_command_line(arguments: Sequence[str], learner: Learner) -> Request:
     default = command_line(learner.config)(Where(name), base or preset.config)
     parsed = read_flags(default, words, program(learner.command), "")
     where, config = parsed.where, parsed.config
-    given = {name.removeprefix("--").replace("-", "_") for name, _ in split(words)}
+    given = {setting_named(name) for name, _ in split(words)}
     settings = config.by_name()
     if {"eval_episodes", "eval_steps"} <= given and settings["eval_steps"] is not None:
         print("warning: --eval-episodes does nothing beside --eval-steps: the episodes that end count", file=sys.stderr)
@@ -106,7 +107,7 @@ def read_command_line(arguments: Sequence[str], learner: Learner) -> Request:
     if not where.resume and not where.branch_from:
         refuse_other_script(learner, config)
         if where.config:
-            typed = {name.removeprefix("--").replace("-", "_") for name in flags}
+            typed = {*map(setting_named, flags)}
             refuse_code(config, where.config, typed, trusted(where.config, where.trust))
             where = replace(where, trust=None)  # which it was for
         config.check()
@@ -150,7 +151,7 @@ def with_config_file(
         if "--preset" in flags:
             raise ValueError(f"--preset given with --config {path}: a run's own settings leave nothing to a preset")
         trust = one_path("--trust", flags) if "--trust" in flags else None
-        names = {name.removeprefix("--").replace("-", "_") for name in flags}
+        names = {*map(setting_named, flags)}
         return list(words), config_of_run(path, learner.config, names, trust)
     with faults_of(path):
         theirs = words_of_file(path, lambda words: understood(words, known))

@@ -61,10 +61,11 @@ def words_of_file(
             if each.startswith("--") or (each[:1] == "-" and each[1:2].isalpha()) or not each.isprintable():
                 raise ValueError(f"{path}: {name} cannot be {each[:80]!r}")
         words += [given, *values]
-    meant = [name for name, _ in split(understood(words))]
+    parts = split(understood(words))
+    found = dict(parts)
+    meant = [name for name, _ in parts]
     if twice := [name for name in meant if meant.count(name) > 1]:
         raise ValueError(f"{path}: {twice[0]} is given twice, under two names")
-    found = dict(split(understood(words)))
     if alone := sorted(found.keys() & {*refused}):
         raise ValueError(f"{path}: {alone[0]} is given on the command line alone")
     return found

@@ -13,7 +13,7 @@ from .divergence import OF_THE_ENVIRONMENT, Diverged
 from .driver import Driver
 from .files import METRICS, read_json
 from .folder import is_run
-from .learners import command_of, read_config
+from .learners import command_name, read_config
 from .lines import EvaluationLine, Rhythm
 from .policy import split_run
 from .result import Ending, Result, best_of, scores_of
@@ -101,7 +101,7 @@ def divergence_line(error: Diverged, config: Config, driver: Driver) -> str:
 
 def command(config: Config, *words: object, trust: Path) -> str:
     """A command line of this run's script, as one would type it."""
-    return typed(command_of(config), *words, *trust_words(config, trust))
+    return typed(command_name(config), *words, *trust_words(config, trust))
 
 
 def say_records(records: Sequence[tuple[str, str]]) -> None:

@@ -39,7 +39,7 @@ class Preset:
 class Learner:
     """What is chosen by the name of what learns."""
 
-    command: str  # that trains it, by its name in `fire_rl.commands`
+    command: str  # that trains it, by its name in `fire_rl.commands`, or the file of a script of one's own
     config: type[Config]
     work: Callable[[Any], Work]  # from its config; raises ValueError, in one line, where its settings cannot be met
     presets: Mapping[str, Preset]  # the first is the one where none is named
@@ -80,7 +80,7 @@ def name_of(config: Config) -> str:
     return next(name for name, learner in LEARNERS.items() if isinstance(config, learner.config))
 
 
-def command_of(config: Config) -> str:
+def command_name(config: Config) -> str:
     return LEARNERS[name_of(config)].command
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from fire_rl.place import typed
 
 from .config import Config
-from .learners import LEARNERS, name_of
+from .learners import LEARNERS, command_name, name_of
 from .settings import flag, names_with
 
 LAST = ("seed",)  # which a command always says
@@ -69,4 +69,4 @@ def command_again(
     if branch is not None:
         words += _words({**(given or {}), "threads": config.run.threads})
         words += [] if trust is None else ["--trust", str(trust)]
-    return typed(name_of(config), *words)
+    return typed(command_name(config), *words)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_origin
 
+from fire_rl.agents.limits import setting_named
 from fire_rl.training.config import Config
 from fire_rl.training.learners import LEARNERS
 from fire_rl.training.settings import flag, names_with
@@ -30,7 +31,7 @@ class Axis:
 
     @property
     def setting(self) -> str:
-        return self.flag.removeprefix("--").replace("-", "_")
+        return setting_named(self.flag)
 
 
 def axes_among(agent: str, flags: Flags, hints: Mapping[str, Any], before: Asked | None) -> tuple[Axis, ...]:

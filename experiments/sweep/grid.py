@@ -289,7 +289,7 @@ def _job(
         method,
         settings.seed,
         folder,
-        grid.agent,
+        LEARNERS[grid.agent].command,
         (*words, "--run-dir", str(folder)),
         start,
         stop,

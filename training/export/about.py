@@ -12,7 +12,7 @@ from ..checkpoint import read_manifest
 from ..durable import Damaged
 from ..files import read_json
 from ..learners import CONFIG_BYTES, name_of
-from ..lines import Divergence, EvaluationLine
+from ..lines import Divergence, EvaluationLine, Line
 from ..policy import Policy
 from .score import score_of
 
@@ -84,28 +84,25 @@ def last_score(policy: Policy) -> Score | None:
 
 def evaluations(policy: Policy) -> list[EvaluationLine]:
     """Every evaluation of the run that can be read."""
-    try:
-        lines = [line for _, line in policy.config.reader.of(policy.run)]
-    except (ValueError, OSError):
-        return []
-    return [line for line in lines if isinstance(line, EvaluationLine)]
+    return [line for line in _lines(policy) if isinstance(line, EvaluationLine)]
 
 
 def record_end(policy: Policy) -> int | None:
     """The last step that the run's metrics have something of."""
-    try:
-        return max((line.steps for _, line in policy.config.reader.of(policy.run) if line), default=None)
-    except (ValueError, OSError):
-        return None
+    return max((line.steps for line in _lines(policy)), default=None)
 
 
 def divergence(policy: Policy) -> Divergence | None:
     """How the run ended, if it ended because a number was none any more."""
+    return next((line for line in reversed(_lines(policy)) if isinstance(line, Divergence)), None)
+
+
+def _lines(policy: Policy) -> list[Line]:
+    """What can be read of the run's metrics; nothing where they are not there."""
     try:
-        lines = [line for _, line in policy.config.reader.of(policy.run)]
+        return [line for _, line in policy.config.reader.of(policy.run) if line]
     except (ValueError, OSError):
-        return None
-    return next((line for line in reversed(lines) if isinstance(line, Divergence)), None)
+        return []
 
 
 def _kept(policy: Policy) -> _Kept:
