@@ -429,6 +429,7 @@ def test_a_run_that_is_trained_again_from_the_start_is_a_new_run_there(tracked: 
     own = f"{OWN}:Writing"
     (tracked / "run" / "track.json").write_text(json.dumps({"ids": {own: "0" * 16}}))
     assert call("--resume", str(tracked / "run"), "--track", own)[0] == 2
+    assert not (tracked / "calls.jsonl").exists()  # what was refused never began there
     assert call("--resume", str(tracked / "run"), "--track", own, "--restart", "True")[0] == 0
     assert calls(tracked)[0]["about"]["id"] != "0" * 16
 

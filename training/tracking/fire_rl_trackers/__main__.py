@@ -56,7 +56,7 @@ def main(name: str, asked: int, answered: int) -> None:
                 answered_at = time.monotonic()
             if last == "finish":
                 break
-        if last != "finish" and hasattr(tracker, "finish"):
+        if last not in ("", "finish") and hasattr(tracker, "finish"):  # a run that never began cannot end
             tracker.finish(ending="killed", summary={})  # the run's process is gone without a word
         answer(finished=True)
     except BaseException as error:  # whatever somebody's tracker does, a line says it
