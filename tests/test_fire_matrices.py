@@ -183,7 +183,7 @@ def rows(weight: Tensor, *places: slice) -> list[Matrix]:
 
 
 REFUSED: dict[str, Any] = {
-    "plastic_matrices() of Registered gives a NoneType; allowed is to yield fire.Matrix": lambda weight: None,
+    "plastic_matrices() of Registered gives a NoneType; it must yield fire_rl.Matrix": lambda weight: None,
     "plastic_matrices() of Registered gives a Parameter; allowed is to yield": lambda weight: weight,
     "plastic_matrices() of Registered gives a str; allowed is to yield": lambda weight: ["weight"],
     "'weight': kernel_positions=0 given; allowed is 1": lambda weight: [Matrix("weight", weight, 6, 4, 0)],

@@ -250,7 +250,7 @@ CONFUSED: dict[str, Any] = {
     r"give parse_regularizer\('l2-init'\)": {"regularizers": ["l2-init"]},
     "a L2Init given as regularizers: give a list": {"regularizers": L2Init()},
     r"one of the regularizers is given as a class: give L2Init\(": {"regularizers": [L2Init]},
-    "reset acts at events, which regularizers have none of": {"regularizers": [Reset()]},
+    "reset acts at events, but a regularizer cannot": {"regularizers": [Reset()]},
     r"give \[parse_trigger\('dormant>0.1'\)\]": {"triggers": "dormant>0.1"},
     r"give parse_trigger\('dormant>0.1'\)": {"triggers": ["dormant>0.1"]},
     "a int given among the triggers": {"triggers": [3]},

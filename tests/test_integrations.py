@@ -237,7 +237,7 @@ def test_losses_are_those_that_sb3_steps_on(kind: str, monkeypatch: pytest.Monke
 
 
 def test_methods_that_look_at_examples_need_some():
-    with pytest.raises(ValueError, match="replay buffer has none"):
+    with pytest.raises(ValueError, match="replay buffer is still empty"):
         make("DQN").learn(5, callback=PlasticityCallback("redo", at=1))
 
 
@@ -372,7 +372,7 @@ def test_a_saved_model_does_not_grow_with_the_events():
 def test_initial_weights_that_were_not_kept_are_warned_of():
     model = make("DQN")
     model.learn(20)
-    with pytest.warns(UserWarning, match="10 updates behind it"):
+    with pytest.warns(UserWarning, match="already trained for 10 updates"):
         model.learn(5, callback=PlasticityCallback("fire", every=100))
 
 
