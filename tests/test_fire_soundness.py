@@ -100,10 +100,10 @@ def test_a_network_given_twice_is_refused_under_two_names():
 @pytest.mark.parametrize(
     ("networks", "method", "schedule", "right"),
     [
-        (make_network(), Fire(), Never(), r"give a list, \[network\]"),
+        (make_network(), Fire(), Never(), r"give a list, such as \[network\]"),
         ([make_network()], "fire", Never(), r"give parse_method\('fire'\)"),
         ([make_network()], Fire, Never(), r"give Fire\(\)"),
-        ([make_network()], 3, Never(), r"give one, such as Fire\(\)"),
+        ([make_network()], 3, Never(), r"give a method, such as Fire\(\)"),
         ([make_network()], Fire(), 50, r"give Every\(50\)"),
         ([make_network()], Fire(), Never, r"give Every\(updates\), At"),
     ],
