@@ -142,7 +142,7 @@ def test_a_split_may_have_parts_of_different_sizes_and_be_of_a_convolution():
 
 def test_a_layer_named_like_a_fused_one_that_was_not_split_is_said():
     module = nn.ModuleDict({"c_attn": nn.Linear(4, 12), "c_proj": nn.Linear(4, 4)})
-    assert "projected as one, though named like query, key and value: c_attn.weight; split={'*.c_attn': 3}" in str(
+    assert "projected as one matrix, but named like query, key and value: c_attn.weight; split={'*.c_attn': 3}" in str(
         fire_(module)
     )
     assert "named like" not in str(fire_(module, split={"c_attn": 3}))

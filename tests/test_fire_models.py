@@ -80,7 +80,7 @@ def test_the_manager_does_the_same(which: str):
     text = str(event)
     assert ("left as they were, embedding:" in text) == (which in ("gpt", "lstm"))
     assert ("tied to an embedding" in text) == (which == "gpt")
-    assert ("running statistics may still be of the old weights: stem.1, blocks.0.bn1, " in text) == (which == "resnet")
+    assert ("running statistics may still belong to the old weights: stem.1, blocks.0.bn1, " in text) == (which == "resnet")
 
 
 @pytest.mark.parametrize("which", MODELS)

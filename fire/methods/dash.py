@@ -79,7 +79,7 @@ class Dash(Reinitialization):
                 parameters[bias][rows].mul_(self._factors(parameters[bias][rows], downhill[bias][rows]))
 
     def notes(self, network: Network) -> list[str]:
-        """Also name the weights left unchanged because they belong to no known matrix, as biases of registered layers."""
+        """Also name weights left unchanged as they belong to no known matrix, such as biases of registered layers."""
         touches = self.touches(network)
         matrices = self.matrices(network.module, touches)
         treated = {matrix.parameter for matrix in matrices} | {_bias_of(each, network.module)[0] for each in matrices}
