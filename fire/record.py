@@ -19,9 +19,7 @@ from .schedule import Position
 from .spelling import parse_method
 
 KEPT = 1_000  # newest events that are kept; only the last one keeps its singular values
-MOST_CHANGES = (
-    250  # of one network's structure in a loaded record: about 300 injections exceed Python's recursion limit
-)
+MOST_CHANGES = 250  # of one network's structure in a loaded record; 300 injections exceed Python's recursion limit
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Change:
 
 
 class Record(Sequence[Event]):
-    """The newest events, oldest first. `total` counts all events; `latest` is where each method (by text) acted last."""
+    """The newest events, oldest first. `total` counts all; `latest` maps a method's spelling to its last position."""
 
     def __init__(self) -> None:
         self.total = 0
@@ -100,7 +98,7 @@ def restructures(method: Method) -> bool:
 
 
 def built_in(spelling: str) -> Method:
-    """Return a recorded method that is built in; for others raise ValueError, as a file must not make us import code."""
+    """Return a recorded method if it is built in; otherwise raise ValueError: a file must not cause an import."""
     if spelling.partition(":")[0] not in METHODS:
         raise ValueError(f"the record names method {spelling!r}, which is neither built in nor this run's own")
     return parse_method(spelling)
@@ -133,7 +131,7 @@ def change_again(
 def restore_structure(networks: Sequence[Network], state: Mapping[str, Any]) -> None:
     """Give networks the structure that a manager's saved state records, to load a run's tensors without its method.
 
-    A change by a method that is not built in raises ValueError, since a file must not make us import code. In states of
+    A change by a method that is not built in raises ValueError, since a file must not cause an import. In states of
     earlier versions, which do not distinguish changes from other events, events of such methods are ignored.
     """
     record = Record.from_state(state, built_in_restructures)

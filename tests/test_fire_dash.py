@@ -351,8 +351,8 @@ def test_biases_of_gates_and_of_attention_shrink_each_by_its_own_factor_and_othe
         (nn.Linear(2, 2), lambda: torch.ones(()), "the loss has no gradient: give a function that returns one number"),
         (nn.Linear(2, 2), lambda: torch.ones(3, requires_grad=True), "the loss has no gradient"),
         (nn.Linear(2, 2), lambda: None, "the loss has no gradient"),
-        (nn.Linear(2, 2, dtype=torch.complex64), None, "'weight' holds complex64 numbers, allowed are real ones"),
-        (nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), None, r"pass; take it off \(.*'weight'\)\)$"),
+        (nn.Linear(2, 2, dtype=torch.complex64), None, "'weight' holds complex64 numbers; allowed are real ones"),
+        (nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), None, r"pass; remove it \(.*'weight'\)\)$"),
     ],
 )
 def test_what_dash_cannot_be_given_is_said_in_one_line_without_advice_that_it_does_not_take(module, loss, said):

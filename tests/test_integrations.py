@@ -553,11 +553,11 @@ def test_a_shared_extractor_is_refused():
         (("redo",), {"every": 5, "scope": "encoder"}, "redo has no scope"),
         (("fire",), {"every": 5, "scope": "encoders"}, "scope=encoders is not one of"),
         (("fires",), {"every": 5}, "nearest is fire"),
-        (("fire",), {"every": 0}, "at least 1"),
+        (("fire",), {"every": 0}, "allowed is 1 or more"),
         (("snr",), {"when": "dormant>0.1"}, "give neither every, at nor when"),
         (("fire",), {"when": "dormant"}, "such as dormant>0.25"),
         (("fire",), {"when": "dormant>0.1", "measure_every": 0}, "measure_every=0 given"),
-        (("fire",), {"at": 0}, "at least 1"),
+        (("fire",), {"at": 0}, "each 1 or more"),
         (("fire",), {"every": 5, "regularizers": ["l2"]}, "nearest is"),
     ],
 )
