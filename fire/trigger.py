@@ -18,7 +18,7 @@ MEASURES: dict[str, str] = {
     "dormant": "share of units whose mean activation is at most a tenth of their layer's mean",
     "dead": "share of units whose output is zero for all examples",
     "active": "share of units that are active, averaged over examples",
-    "effective_rank": "number of largest singular values that hold 99% of the sum, of the last layer's inputs (features)",
+    "effective_rank": "number of singular values with 99% of their sum, of the last layer's inputs (features)",
     "stable_rank": "sum of squared singular values of the features, divided by the largest",
     "feature_norm": "mean length of the features",
     "weight_norm": "length of all trained weights",

@@ -348,7 +348,7 @@ def test_a_module_may_declare_units_between_its_layers():
     images = torch.randn(2, 3, 5, 5)
     module.eval()
     check(module, lambda: module["block"](images))
-    with pytest.raises(ValueError, match=r"units of 'conv2' cannot be told apart in its readers \(conv1\)"):
+    with pytest.raises(ValueError, match=r"units of 'conv2' cannot be separated in its readers \(conv1\)"):
         fire.units_between(nn.ModuleDict({"conv1": nn.Conv2d(3, 4, 3), "conv2": nn.Conv2d(4, 2, 1)}), "conv2", "conv1")
 
 
