@@ -29,7 +29,7 @@ PRESETS = {
         PUBLISHED | {"eval_steps": 125_000, "sticky_per": "decision"},
     ),
     "atari100k": PresetValues(
-        "100,000 steps; double Q-learning, 10-step returns, 30 no-ops at most, no sticky actions, lost lives end episodes",
+        "100,000 steps; double DQN, 10-step returns, up to 30 no-ops, no sticky actions, lost lives end episodes",
         {
             "env": "Breakout",
             "steps": 100_000,

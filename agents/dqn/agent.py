@@ -177,7 +177,7 @@ class DQN(SavedAgent):
 
     @torch.no_grad()
     def targets(self, batch: Batch) -> Tensor:
-        """Return r + gamma^n (1 - terminated) max Q' of K batches; truncated episodes keep their next state's value."""
+        """Return r + gamma^n (1 - terminated) max Q' of K batches; a truncation keeps the next state's value."""
         next_observations = batch.next_observations.flatten(0, 1)
         values = self.target_network(next_observations)
         if self.settings.double:
