@@ -67,18 +67,18 @@ UNSOUND = {
     wide_target: "its target's 'encoder.0.weight' has shape (5, 2, 3, 3), the network's (4, 2, 3, 3)",
     shared_companion: "companion 'temperature': an initial value is the parameter's own tensor",
     lambda: changed(target=other()): "only one of network and target has",
-    lambda: changed(target=3): "its target is a int, no nn.Module",
+    lambda: changed(target=3): "its target is a int, not an nn.Module",
     lambda: changed(head="head"): "head='head' given: give head=('head',)",
     lambda: changed(encoder="encoder"): "encoder='encoder' given: give encoder=('encoder',)",
     lambda: changed(head=3): "head=3 given: give head=a tuple of names",
     lambda: changed(head=("hed",)): "its head 'hed' is not the name of a module; nearest is head",
     lambda: changed(encoder=("encoder", "encoder.0.weight")): "'encoder.0.weight' is not the name of a module",
     lambda: changed(optimizer=torch.optim.Adam(other().parameters())): "its optimizer holds none of its parameters",
-    lambda: changed(initial=other()): "initial is a Sequential, no state_dict",
+    lambda: changed(initial=other()): "initial is a Sequential, not a state_dict",
     lambda: changed(initial={"head.0.bias": torch.zeros(9)}): "initial['head.0.bias'] has shape (9,), the module",
     lambda: changed(module=other().to("meta")): "has no values yet, as it is on the meta device",
     lambda: changed(module=nn.ReLU()): "has no parameters",
-    lambda: changed(module=3): "its module is a int, no nn.Module",
+    lambda: changed(module=3): "its module is a int, not an nn.Module",
     lambda: "q": "a str given as a network",
 }
 
@@ -156,7 +156,7 @@ def test_a_method_that_acts_at_every_step_and_is_never_told_of_one_is_refused():
 def test_an_event_does_not_hide_that_a_regularizer_does_nothing():
     network = make_network()
     manager = PlasticityManager([network], Fire(), Every(5), [L2Init()])
-    with pytest.raises(ValueError, match="l2-init adds a penalty to every loss, and of 5 updates"):
+    with pytest.raises(ValueError, match="l2-init adds a penalty to every loss, but of 5 updates"):
         loop(manager, network, 50)
     assert len(manager.events) == 0
 

@@ -139,5 +139,5 @@ def test_help_lists_every_method_field_and_preset():
         "scope=all: where it acts (all, encoder, head)",
     ]:
         assert wanted in text
-    assert "sr-dqn: Mix with initial values" in text
+    assert "sr-dqn: Mix weights with their initial values" in text
     assert "Here shrink-perturb:scope=encoder,outside=reset,optimizer=keep." in text
