@@ -31,7 +31,7 @@ def top_eigenvalue(
     direction = (start / start.norm()).to(parameters[0].device)
     before, beta = torch.zeros_like(direction), 0.0
     diagonal: list[float] = []
-    beside: list[float] = []
+    off_diagonal: list[float] = []
     top = math.nan
     for _ in range(min(steps, size)):
         image = hessian_product(gradients, parameters, direction) - beta * before
@@ -40,17 +40,17 @@ def top_eigenvalue(
         beta = float(image.norm())
         if not (math.isfinite(diagonal[-1]) and math.isfinite(beta)):
             return math.nan
-        values, vectors = torch.linalg.eigh(_tridiagonal(diagonal, beside))
+        values, vectors = torch.linalg.eigh(_tridiagonal(diagonal, off_diagonal))
         top = float(values[-1])
         if beta * abs(float(vectors[-1, -1])) <= tolerance * abs(top) or beta == 0.0:
             break
-        beside.append(beta)
+        off_diagonal.append(beta)
         before, direction = direction, image / beta
     return top
 
 
-def _tridiagonal(diagonal: Sequence[float], beside: Sequence[float]) -> Tensor:
-    upper = torch.tensor(beside, dtype=torch.float64).diag(1)
+def _tridiagonal(diagonal: Sequence[float], off_diagonal: Sequence[float]) -> Tensor:
+    upper = torch.tensor(off_diagonal, dtype=torch.float64).diag(1)
     return torch.tensor(diagonal, dtype=torch.float64).diag() + upper + upper.mT
 
 

@@ -70,8 +70,8 @@ def register_matrices(kind: type[Module], function: Callable[[Module], Iterable[
     """Declare the matrices of a module class that you cannot edit; this includes its subclasses.
 
     The function takes the module and yields `Matrix` records with names relative to it, as `plastic_matrices()` would.
-    Parameters of the module itself that it does not yield are left unchanged. It takes precedence over what is built in
-    for the class.
+    Parameters of the module itself that it does not yield are left unchanged. It takes precedence over anything else
+    that is known about the class.
     """
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
         raise ValueError(f"register_matrices: {kind!r} given; allowed is a subclass of torch.nn.Module")

@@ -183,7 +183,7 @@ class PlasticityManager(ManagerAliases):
         return next((trigger for trigger in self.triggers if trigger.met(measures, since)), None)
 
     def updates_until_event(self, position: Position) -> int | None:
-        """Return the number of updates until the next scheduled event; None if there is none."""
+        """Return the number of updates until the next event at a scheduled update; None if there is no such event."""
         update = self.schedule.next_update(position)
         return None if update is None else update - position.updates
 

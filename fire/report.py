@@ -11,7 +11,7 @@ from torch import Tensor
 from .matrices import Matrix
 from .measures import singular_values, squared_frobenius_error
 
-NULL_DIRECTION = 0.01  # an isometry's singular values are 1; one below this is a direction the solver left at zero
+NULL_DIRECTION = 0.01  # an isometry's singular values are 1; below this, the solver did not restore the direction
 
 
 def left_rows(names: Mapping[str, Sequence[str]]) -> list[str]:

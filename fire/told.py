@@ -54,12 +54,12 @@ class Told:
             if method is None or made < patience or not names:
                 continue
             if heard := self._heard[what]:
-                silent = [name for name in names if name not in heard]
-                if made >= LONG and silent:
+                unreported = [name for name in names if name not in heard]
+                if made >= LONG and unreported:
                     self._say(
-                        f"{spell(method)}: in {made:,} updates no step of network {silent[0]!r} was reported to the "
-                        f"manager: if it is trained, call manager.{what}({silent[0]!r}) at its steps, too",
-                        f"{what} of {silent[0]}",
+                        f"{spell(method)}: in {made:,} updates no step of network {unreported[0]!r} was reported to "
+                        f"the manager: if it is trained, call manager.{what}({unreported[0]!r}) at its steps, too",
+                        f"{what} of {unreported[0]}",
                     )
                 continue
             acts = "acts after every gradient step" if what == "after_step" else "adds a penalty to every loss"

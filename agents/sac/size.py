@@ -22,9 +22,9 @@ def sac_size(
     actor_first, critic_first = observation_size * actor_width, critics * joint_size * critic_width
     actor_products = actor_first + 8 * actor_blocks * actor_width**2 + head.products
     critic_products = critic_first + critics * (8 * critic_blocks * critic_width**2 + critic_width)
-    # Forward and backward passes: the actor has two forward passes and is trained once. The critic has two forward
-    # passes, passes the actor's gradient on to the actions and is trained once; its target has one forward pass. There
-    # are no gradients of observations.
+    # Counted in forward passes, where a backward pass is two and one for inputs only is one. The actor has two forward
+    # passes and a backward pass. The critic has two forward passes, one backward pass for the actor's actions only and
+    # one for its own training; its target has one forward pass. There are no gradients of observations.
     products = 4 * actor_products - actor_first + 6 * critic_products - critic_first
     # Each block keeps for the backward pass its input, the normalised input and the wide layer, plus their gradients.
     kept = actor_width * (12 * actor_blocks + 4) + critics * critic_width * (12 * critic_blocks + 4)

@@ -1,9 +1,9 @@
-"""Self-normalized resets: a unit is reset once it has been inactive for longer than 99% of its own past inactive times.
+"""Self-normalized resets: a unit is reset once it has been silent for longer than 99% of its own past silences.
 
-Reset if P(A >= a) <= rejection: a is how long the unit has been inactive, A the past times between its activations.
+Reset if P(A >= a) <= rejection: a is how long the unit has been silent, A the past times between its firings.
 Source: "Self-Normalized Resets for Plasticity in Continual Learning", Farias and Jozefiak, ICLR 2025, arXiv 2410.20098.
-As in the public code, a unit is active on a batch if its output is above zero for at least one example, the times are
-kept as histograms, and the rejection level is 1%. The defaults of `longest`, `period` and `apply_every` are our own, in
+As in the public code, a unit fires on a batch if its output is above zero for at least one example, the times are kept
+as histograms, and the rejection level is 1%. The defaults of `longest`, `period` and `apply_every` are our own, in
 gradient steps: the public code counts tasks and examples instead, and checks units after each batch (apply_every=1).
 """
 
@@ -20,7 +20,7 @@ from .renewal import known_at_once, refuse_what_has_no_units, replace_units_, so
 
 @dataclass(frozen=True, kw_only=True)
 class SelfNormalizedResets(Method):
-    """Reset units that are inactive for longer than the (1 - rejection) percentile of their own inactive times."""
+    """Reset units that have been silent for longer than the (1 - rejection) percentile of their own silences."""
 
     acts_at_events: ClassVar[bool] = False
     acts_every_step: ClassVar[bool] = True
@@ -28,9 +28,9 @@ class SelfNormalizedResets(Method):
     watches_units: ClassVar[bool] = True
 
     rejection: float = field(
-        default=0.01, metadata={"help": "a unit is reset if at most this share of its past inactive times was as long"}
+        default=0.01, metadata={"help": "a unit is reset if at most this share of its past silences was as long"}
     )
-    longest: int = field(default=500, metadata={"help": "gradient steps after which any inactive unit is reset"})
+    longest: int = field(default=500, metadata={"help": "gradient steps of silence after which any unit is reset"})
     period: int = field(default=10_000, metadata={"help": "gradient steps between estimates of the units' limits"})
     apply_every: int = field(default=10, metadata={"help": "gradient steps between the resets of units that are due"})
 
@@ -104,5 +104,5 @@ def _may_be_time(step: Tensor, every: int) -> bool:
 
 
 def _count_(silences: Tensor, silent: Tensor, ended: Tensor) -> None:
-    """Add the inactive times that have ended to the histograms of their lengths."""
+    """Add the silences that have ended to the histograms of their lengths."""
     silences.scatter_add_(-1, silent.unsqueeze(-1), ended.unsqueeze(-1).to(silences.dtype))
