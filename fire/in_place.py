@@ -47,6 +47,7 @@ class Before:
 
     @classmethod
     def of(cls, network: MethodNetwork) -> "Before":
+        """Record the network's present state."""
         return cls(
             network,
             {name: _place(value) for name, value in tensors_of(network)},

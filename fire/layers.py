@@ -57,7 +57,8 @@ class Matrix:
 class DeclaresMatrices(Protocol):
     """A module that declares its own matrices; its other parameters are left unchanged."""
 
-    def plastic_matrices(self) -> Iterable[Matrix]: ...
+    def plastic_matrices(self) -> Iterable[Matrix]:
+        """Return the module's matrices, with names relative to the module."""
 
 
 Module = TypeVar("Module", bound=nn.Module)

@@ -49,6 +49,7 @@ class Snapshot:
 
     @classmethod
     def of(cls, matrix: Matrix) -> "Snapshot":
+        """Copy a matrix and compute its singular values."""
         return cls(matrix.view.clone(), singular_values(matrix))
 
     def singular_values_now(self, matrix: Matrix) -> tuple[Tensor, Tensor]:

@@ -41,7 +41,8 @@ BETWEEN = (
 class DeclaresUnits(Protocol):
     """A module that declares the units inside it, including those of its children."""
 
-    def plastic_units(self) -> Iterable[HiddenLayer]: ...
+    def plastic_units(self) -> Iterable[HiddenLayer]:
+        """Return the hidden layers inside the module, with names relative to the module."""
 
 
 def how_to_declare(module: nn.Module) -> str:
