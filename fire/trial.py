@@ -236,7 +236,7 @@ def _check_penalty(method: Method, network: MethodNetwork) -> str | None:
         kind = f"a tensor of shape {tuple(term.shape)}" if isinstance(term, Tensor) else f"a {type(term).__name__}"
         raise ValueError(f"{what} gives {kind}: return one number as a tensor, such as a sum()")
     if not term.isfinite():
-        raise ValueError(f"{what} gives {float(term)}")
+        raise ValueError(f"{what} gives {float(term)}; allowed is a finite number")
     if not term.requires_grad and term:  # a constant 0 is allowed, for a network without a penalty
         raise ValueError(
             f"{what} gives a number without a gradient, which changes nothing: compute it from the parameters, "

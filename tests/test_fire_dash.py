@@ -266,7 +266,7 @@ def test_the_manager_hands_it_the_loss_and_refuses_one_that_has_no_gradient():
     manager = PlasticityManager([network], parse_method("dash:least=0.05"), Never())
     assert manager.act(Position(0, 0), {"q": network.loss}).method == "dash:least=0.05"
     before = values(network.module)
-    with pytest.raises(ValueError, match=r"'q'.*no finite gradient by 'encoder\.0\.weight'"):
+    with pytest.raises(ValueError, match=r"'q'.*no finite gradient for 'encoder\.0\.weight'"):
         manager.act(Position(1, 0), {"q": lambda: network.loss() * torch.inf})
     assert all(torch.equal(value, before[name]) for name, value in network.module.state_dict().items())
 

@@ -62,7 +62,7 @@ class Dash(Reinitialization):
         network.prepared.update(_downhill(network, self.alpha))
         for name, direction in network.prepared.items():
             if not direction.isfinite().all():
-                raise ValueError(f"dash: the loss has no finite gradient by {name!r}")
+                raise ValueError(f"dash: the loss has no finite gradient for {name!r}")
 
     def rewrite(self, module: nn.Module, network: MethodNetwork, touches: Touches) -> None:
         downhill = dict(network.prepared) or _downhill(network, self.alpha)  # if `ready` was not called
@@ -116,7 +116,7 @@ def _downhill(network: MethodNetwork, alpha: float | None) -> dict[str, Tensor]:
             torch._foreach_lerp_(average, _gradients(loss, learning), alpha)
             count += 1
     if not count:
-        raise ValueError("dash: the loss has no batch of data to average gradients over")
+        raise ValueError("dash: the loss has no batch of data for the average of gradients")
     torch._foreach_neg_(average)
     return dict(zip(learning, average, strict=True))
 
