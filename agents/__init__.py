@@ -1,4 +1,4 @@
-"""How an agent acts and takes gradient steps. A folder for each agent; `KINDS` lists them."""
+"""The agents: how they act and take gradient steps. Each has a folder; `KINDS` lists them."""
 
 from . import dqn, sac
 from .agent import Agent, AgentSettings, Kind, PresetValues, Surroundings

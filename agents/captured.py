@@ -1,9 +1,9 @@
-"""Calls recorded as CUDA graphs, so that hundreds of kernels start with one launch.
+"""Record calls as CUDA graphs, so that hundreds of kernels start with one launch.
 
-A call takes tensors and returns one. What else it reads must stay where it is: networks, optimizers and statistics are
-written in place. Its first calls of a kind are ordinary ones on a stream of their own, and count: libraries load and
-memory is laid out during them, and nothing is done twice. The next one is recorded, and from then on it is played.
-On a CPU, or where `on` is false, every call is an ordinary one.
+A call takes tensors and returns one tensor or None. All other tensors that it reads must keep their memory addresses:
+networks, optimizers and statistics are written in place. The first calls of each kind run normally on a separate CUDA
+stream, while libraries load and memory is allocated; they are real calls, so nothing is done twice. The next call is
+recorded, and from then on the recording is played. On a CPU, or if `on` is false, every call runs normally.
 """
 
 import operator
@@ -21,7 +21,7 @@ from fire_rl.fire import PlasticityManager
 from fire_rl.replay import Batch, Drawn
 
 Precision = Literal["float32", "tf32", "bfloat16"]
-WARM_UP = 3  # ordinary calls of a kind before it is recorded
+WARM_UP = 3  # normal calls of a kind before it is recorded
 Result = TypeVar("Result", bound=Tensor | None)
 Structure: TypeAlias = Callable[[], Sequence[Any]]
 
@@ -33,17 +33,17 @@ class _Recording:
     output: Tensor | None
 
     def play(self, inputs: Sequence[Tensor]) -> Any:
-        """The same with other inputs; the result is the caller's to keep."""
+        """Run the recorded call with other inputs; the result is a copy, which the caller may keep."""
         torch._foreach_copy_(list(self.inputs), list(inputs), non_blocking=True)
         self.graph.replay()
         return None if self.output is None else self.output.clone()
 
 
 class _Kind:
-    """Calls that lean on the same objects: how many were made, and what was recorded, by the shapes of their inputs."""
+    """Calls that depend on the same objects: their number and their recordings, by the shapes of their inputs."""
 
     def __init__(self, structure: tuple[Any, ...]) -> None:
-        self.structure = structure  # held, so that no other object takes an identity over
+        self.structure = structure  # kept alive, so that no new object can get the identity of one of these
         self.made: Counter[Hashable] = Counter()
         self.recordings: dict[Hashable, _Recording] = {}
 
@@ -52,10 +52,10 @@ class _Kind:
 
 
 class Captured:
-    """Plays calls of one kind, such as blocks of so many updates, from a graph for each kind."""
+    """Run calls, such as blocks of updates, from one recorded graph for each kind of call."""
 
     def __init__(self, device: torch.device) -> None:
-        self.on = False  # set to true by who wants it; nothing changes where the device is no GPU
+        self.on = False  # the caller may set it to True; it has no effect unless the device is a GPU
         self.precision: Precision = "float32"
         self.device = device
         self._kinds: dict[Hashable, _Kind] = {}
@@ -63,21 +63,21 @@ class Captured:
         self._said = False
 
     def mixed(self) -> AbstractContextManager[Any]:
-        """Within, products and convolutions are of bfloat16 if that is wanted: for the losses of updates."""
+        """Return a context in which products and convolutions use bfloat16, if chosen; it is for losses of updates."""
         return mixed(self.precision, self.device)
 
     @property
     def records(self) -> bool:
-        """Whether there is anything to record, and that is wanted."""
+        """Whether calls are recorded: the device is a GPU, and `on` is true."""
         return self.on and self.device.type == "cuda"
 
     def not_recorded(self, plasticity: PlasticityManager | None) -> str:
-        """Why updates with these methods are not recorded, the first time that it is asked; else nothing."""
+        """Return why updates with these methods are not recorded, at the first call only; otherwise an empty text."""
         if not self.records or plasticity is None or plasticity.capturable or self._said:
             return ""
         self._said = True
         return (
-            f"updates are not recorded: {plasticity.not_capturable} acts at every step, and is not marked as capturable"
+            f"updates are not recorded: {plasticity.not_capturable} acts at every step and is not marked as capturable"
         )
 
     def __call__(
@@ -88,11 +88,11 @@ class Captured:
         structure: Structure = tuple,
         record: bool = True,
     ) -> Result:
-        """What `call` returns for these inputs.
+        """Return what `call` returns for these inputs.
 
-        `kind` names what distinguishes calls besides the shapes of their inputs, and `structure` gives the objects that
-        a recording leans on, such as the trained parameters and the random streams that are drawn from: once one is
-        another, the kind is recorded anew. Where nothing is recorded it is not asked.
+        `kind` distinguishes calls beyond the shapes of their inputs. `structure` returns the objects that a recording
+        depends on, such as trained parameters and random generators: when one of them is replaced, the call is recorded
+        again. It is not called if nothing is recorded.
         """
         if self.device.type != "cuda":
             return call(*inputs)
@@ -116,7 +116,7 @@ class Captured:
         return result
 
     def _aside(self, call: Callable[..., Result], inputs: Sequence[Tensor]) -> Result:
-        """An ordinary call, on the stream that the recording will be made on."""
+        """Run a call normally, on the CUDA stream that will be used for the recording."""
         self._stream = self._stream or torch.cuda.Stream(self.device)
         now = torch.cuda.current_stream(self.device)
         self._stream.wait_stream(now)
@@ -130,7 +130,7 @@ class Captured:
     def _record(
         self, call: Callable[..., Tensor | None], inputs: Sequence[Tensor], generators: Iterable[torch.Generator]
     ) -> _Recording:
-        """Records the call without running it. Its random numbers go on from where the generators are at each play."""
+        """Record the call without running it. When it is played, generators continue from their current states."""
         static = tuple(tensor.clone(memory_format=torch.contiguous_format) for tensor in inputs)
         torch.cuda.synchronize(self.device)
         graph = torch.cuda.CUDAGraph()
@@ -143,9 +143,9 @@ class Captured:
 
 
 def mixed(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
-    """Within, products and convolutions are of bfloat16 if that is the precision.
+    """Return a context in which products and convolutions use bfloat16, if that is the precision.
 
-    Weights are rounded anew at each product: copies that are kept would not follow steps that are played.
+    Weights are rounded again at each product: cached copies would not follow the steps of a played graph.
     """
     if precision != "bfloat16":
         return nullcontext()
@@ -154,9 +154,9 @@ def mixed(precision: Precision, device: torch.device) -> AbstractContextManager[
 
 @contextmanager
 def products_in(precision: Precision) -> Iterator[None]:
-    """Products and convolutions within are of this precision on a GPU, and convolutions repeat bit by bit.
+    """Run the block with products and convolutions of this precision on a GPU, and deterministic convolutions.
 
-    What lies outside stays as it was: projections and measures never see tf32. Of bfloat16 are the losses alone.
+    Outside the block nothing changes, so projections and measures never use tf32. Only losses use bfloat16 (`mixed`).
     """
     products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
     before = products.allow_tf32, convolutions.allow_tf32, convolutions.deterministic
@@ -172,7 +172,7 @@ NOTHING = np.empty(0)
 
 
 class FromHost:
-    """A captured call whose input comes from the host and whose result goes back to it, by pinned memory."""
+    """A captured call whose input comes from the host and whose result returns to it, through pinned memory."""
 
     def __init__(self, captured: Captured) -> None:
         self.captured = captured
@@ -187,12 +187,12 @@ class FromHost:
         kind: Hashable,
         structure: Structure = tuple,
     ) -> np.ndarray:
-        """What `call` returns for the array, as an array that stays the caller's; empty where it returns nothing."""
+        """Return the result of `call` for the array, as a new array; empty if `call` returns None."""
         result = self.captured(call, (self._send(array),), kind, structure)
         return NOTHING if result is None else self._fetch(result, kind)
 
     def _send(self, array: np.ndarray) -> Tensor:
-        """The array on the device. What was sent last is not sent again: one observes, then acts."""
+        """Copy the array to the device. The same array is not copied twice, as `act` follows `observe`."""
         device = self.captured.device
         if device.type == "cpu":
             return torch.as_tensor(array)
@@ -203,7 +203,7 @@ class FromHost:
             if torch.equal(kept, given):
                 return moved
             if self._taken is not None:
-                self._taken.synchronize()  # until then the last copy may still be reading
+                self._taken.synchronize()  # the previous copy may still be reading from the pinned memory
         else:
             kept = torch.empty_like(given, pin_memory=device.type == "cuda")
             self._sent[key] = kept, torch.empty_like(given, device=device)
@@ -227,7 +227,7 @@ class FromHost:
 
 
 def to_gather(batches: Batch | Drawn) -> tuple[Sequence[Tensor], Callable[..., Batch], tuple[Tensor, ...]]:
-    """What a call is given of K batches, how it gets them from that, and the tensors that it reads besides."""
+    """Return the inputs of a call on K batches, the function that makes batches of them, and other tensors it reads."""
     if isinstance(batches, Drawn):
         return (batches.places,), batches.gather, batches.held
     return batches, Batch, ()

@@ -1,4 +1,4 @@
-"""What agents share: a network with all that is trained with it, and a state that is saved and restored as tensors."""
+"""The parts that agents share: a network with its optimizer, target and initial values, and saving as tensors."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
@@ -17,9 +17,9 @@ from .randomness import restore_generator
 
 
 class TrainedNetwork:
-    """A network, its optimizer, its initial values, and the target that follows it, under one name.
+    """A network with its optimizer, its initial values and its target, under one name.
 
-    An event may give the network another head and the optimizer other tensors: nothing here keeps lists of either.
+    An event may give the network another head and the optimizer other tensors, so no lists of them are stored here.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class TrainedNetwork:
 
     @property
     def parameters(self) -> list[Tensor]:
-        """What is trained, in the optimizer's order."""
+        """The trained parameters, in the optimizer's order."""
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
     def step(
@@ -48,16 +48,16 @@ class TrainedNetwork:
         plasticity: PlasticityManager | None = None,
         largest_norm: float | None = None,
     ) -> Tensor | None:
-        """One gradient step, with the penalties that methods add and what they do after each step.
+        """Take one gradient step, with the methods' penalties and their actions after each step.
 
-        A loss may come as its summands, computed one after the other, so that memory holds one of them at a time. Where
-        a largest norm is given, a longer gradient is scaled down to it; the norm before is returned.
+        The loss may be given as summands that are computed one after the other, so that memory holds one of them at a
+        time. If `largest_norm` is given, a longer gradient is scaled down to it, and the norm before is returned.
         """
         penalty = None if plasticity is None else plasticity.penalty(self.name)
         self.optimizer.zero_grad()
         for summand in (loss,) if isinstance(loss, Tensor) else loss:
             total, penalty = summand if penalty is None else summand + penalty, None
-            # Naming the inputs keeps autograd from computing gradients of other networks that the loss passes through.
+            # With `inputs`, autograd computes no gradients of other networks through which the loss passes.
             total.backward(inputs=self.parameters)
         norm = None
         if largest_norm is not None:
@@ -68,13 +68,13 @@ class TrainedNetwork:
         return norm
 
     def plastic(self) -> Network:
-        """As plasticity methods see it."""
+        """Return the network as plasticity methods see it."""
         return Network(
             self.name, self.module, self.initial, self.optimizer, self.target, self.companions, self.encoder, self.head
         )
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Everything that a checkpoint keeps of it, by name."""
+        """Yield everything that a checkpoint stores, by name."""
         groups = {self.name: self.module.state_dict(), f"initial.{self.name}": self.initial}
         if self.target is not None:
             groups[f"target_{self.name}"] = self.target.state_dict()
@@ -87,46 +87,46 @@ class TrainedNetwork:
 
 @runtime_checkable
 class CapturedAgent(Protocol):
-    """An agent whose updates may be recorded as graphs, with the reading of the batches that were drawn."""
+    """An agent whose updates, including the reading of the drawn batches, may be recorded as CUDA graphs."""
 
     captured: Captured
 
     def update(self, batches: Batch | Drawn, plasticity: PlasticityManager | None = None) -> dict[str, Tensor]:
-        """One gradient step on each of K batches."""
+        """Take one gradient step on each of K batches."""
 
 
 @runtime_checkable
 class ExportableAgent(Protocol):
-    """An agent whose policy can be taken out of it."""
+    """An agent whose policy can be exported."""
 
     def policy(self) -> nn.Module:
-        """From raw observations to a tuple of tensors, named by its `outputs`: actions, in [-1, 1] or counted from 0,
-        first. It shares its tensors with the agent."""
+        """Return a module from raw observations to a tuple of tensors, which its `outputs` names. The first one holds
+        actions, in [-1, 1] or counted from 0. The module shares its tensors with the agent."""
 
 
 @runtime_checkable
 class ValuingAgent(Protocol):
-    """An agent that has a value for each of countable actions."""
+    """An agent that has a value for each of its countable actions."""
 
     def action_values(self, observations: np.ndarray) -> np.ndarray:
-        """The values of all actions, (batch, actions)."""
+        """Return the values of all actions, (batch, actions)."""
 
 
 class SavedAgent:
-    """The state of an agent: of its networks, its random streams, and other tensors that it names."""
+    """The base of an agent that saves its networks, its random generators and other tensors that it names."""
 
     networks: tuple[TrainedNetwork, ...]
     generators: Mapping[str, torch.Generator]
 
     def other_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Tensors beside those of the networks, which are restored in place."""
+        """Yield further tensors of the state, which are restored in place."""
         yield from ()
 
     def plastic(self) -> tuple[Network, ...]:
         return tuple(network.plastic() for network in self.networks)
 
     def structure(self, plasticity: PlasticityManager | None = None) -> list[Any]:
-        """What a recorded update leans on: other objects once structure or a learning rate has changed."""
+        """Return the objects on which a recorded update depends; some are replaced if structure or rates change."""
         groups = [group for network in self.networks for group in network.optimizer.param_groups]
         constants = [value for group in groups for name, value in group.items() if name != "params"]
         parameters = [parameter for network in self.networks for parameter in network.parameters]
@@ -137,7 +137,7 @@ class SavedAgent:
         return dict(pair for network in self.networks for pair in network.tensors()) | dict(self.other_tensors())
 
     def state_dict(self) -> dict[str, Tensor]:
-        state = {name: value.contiguous() for name, value in self._tensors().items()}  # some keep channels innermost
+        state = {name: value.contiguous() for name, value in self._tensors().items()}  # some have channels innermost
         return state | {f"generator.{name}": stream.get_state() for name, stream in self.generators.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -148,9 +148,9 @@ class SavedAgent:
 
 @torch.no_grad()
 def copy_saved_(own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
-    """Copy all saved tensors in place or, where a name is missing or a shape differs, none."""
+    """Copy all saved tensors in place; if a name is missing or a shape differs, raise ValueError and copy none."""
     if missing := sorted(own.keys() - saved.keys()):
-        raise ValueError(f"the saved agent lacks {missing[0]!r} and {len(missing) - 1} more; was it another size?")
+        raise ValueError(f"the saved agent lacks {missing[0]!r} and {len(missing) - 1} more; did it have other sizes?")
     for name, value in own.items():
         if value.shape != saved[name].shape:
             raise ValueError(

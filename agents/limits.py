@@ -1,4 +1,4 @@
-"""What holds for every settings dataclass: the bounds of its fields, how long a text or a list may be at all."""
+"""Limits of every settings dataclass: the bounds of its fields, and the longest text and list."""
 
 import math
 from dataclasses import field, fields
@@ -10,24 +10,24 @@ SHOWN_DIGITS = 20
 
 
 def bounded(default: Any, low: float, high: float = math.inf) -> Any:
-    """A field of a settings dataclass whose value has to be a finite number within these bounds, or None."""
+    """Return a field of a settings dataclass whose value must be a finite number within these bounds, or None."""
     return field(default=default, metadata={"bounds": (low, high)})
 
 
 def check_limits(settings: Any) -> None:
-    """Raise ValueError, in one line, where a value of a settings dataclass is out of bounds, too large or too long."""
+    """Raise ValueError if a value of a settings dataclass is out of bounds, too large or too long."""
     for each in fields(settings):
         value = getattr(settings, each.name)
         if isinstance(value, tuple) and len(value) > LONGEST_LIST:
             raise ValueError(
-                f"{flag(each.name)} has {len(value):,} entries; allowed are {LONGEST_LIST:,}, "
-                f"each of {LONGEST_TEXT:,} characters at most"
+                f"{flag(each.name)} has {len(value):,} entries; allowed are at most {LONGEST_LIST:,}, "
+                f"each of at most {LONGEST_TEXT:,} characters"
             )
         for entry in value if isinstance(value, tuple) else (value,):
             if isinstance(entry, str) and len(entry) > LONGEST_TEXT:
                 raise ValueError(
                     f"{flag(each.name)} {entry[:SHOWN_DIGITS]!r}... given, {len(entry):,} characters; "
-                    f"allowed are {LONGEST_TEXT:,}"
+                    f"allowed are at most {LONGEST_TEXT:,}"
                 )
             if isinstance(entry, int) and abs(entry) > LARGEST:
                 raise ValueError(
@@ -39,17 +39,17 @@ def check_limits(settings: Any) -> None:
 
 
 def flag(name: str) -> str:
-    """The command-line spelling of a field."""
+    """Return the command-line flag of a field."""
     return "--" + name.replace("_", "-")
 
 
 def setting_named(flag: str) -> str:
-    """The setting that a flag is of."""
+    """Return the name of the setting that a flag sets."""
     return flag.removeprefix("--").replace("-", "_")
 
 
 def shown(number: float) -> str:
-    """A number as it was given; of a whole one with very many digits the first ones, and how many there are."""
+    """Return a number as it was given; for a whole number with very many digits the first ones and their count."""
     if isinstance(number, float):
         return str(number)
     if number.bit_length() > 10_000:  # Python refuses to write out more than some thousand digits

@@ -1,9 +1,9 @@
-"""Muon: matrices move by their momentum, made nearly orthogonal; parameters that are no hidden matrices have Adam.
+"""Muon: a matrix moves along its momentum, made nearly orthogonal; parameters that are not hidden matrices use Adam.
 
     B <- m B + (1 - m) G,   M = (1 - m) G + m B,   W <- W - rate max(1, rows / columns)^0.5 NS(M)
 
 NS is five steps of X <- a X + (b XX' + c (XX')^2) X from X = M / ||M||_F, in bfloat16. A convolution is one matrix,
-(out, in x kernel positions); the factor of its rate is 1, as in the authors' code.
+(out, in x kernel positions), and its learning rate has the factor 1, as in the authors' code.
 
 Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks",
 kellerjordan.github.io/posts/muon; rates and the choice of parameters as in the vision experiments of FIRE
@@ -20,18 +20,18 @@ from torch.optim.adam import adam
 
 from fire_rl.fire.network import lies_in
 
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # a, b, c: chosen for a steep slope at 0, not to converge
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # a, b, c: chosen for a steep slope at 0, not for convergence
 SMALLEST_NORM = 1e-7
 
 
 class Muon(torch.optim.Optimizer):
     """Muon for some parameters of a list and Adam for the others, in one group and in the order of the list.
 
-    The group's `lr` is Adam's; Muon's is `muon_ratio` times that, so that a schedule of `lr` moves both. All state is
-    there from the beginning, and zero then.
+    The group's `lr` is Adam's; Muon's is `muon_ratio` times that, so that a schedule of `lr` changes both. All state is
+    created at the start, as zeros.
     """
 
-    starts_at_zero: ClassVar[bool] = True  # `fire` may renew it by zeroing its state
+    starts_at_zero: ClassVar[bool] = True  # `fire` may reset it by zeroing its state
 
     def __init__(
         self,
@@ -46,10 +46,14 @@ class Muon(torch.optim.Optimizer):
         epsilon: float = 1e-10,
     ) -> None:
         if len(parameters) != len(by_muon):
-            raise ValueError(f"Muon: {len(parameters)} parameters given, and {len(by_muon)} answers on who moves them")
+            raise ValueError(
+                f"Muon: {len(parameters)} parameters given, but {len(by_muon)} entries in by_muon; give one for each"
+            )
         for parameter, chosen in zip(parameters, by_muon, strict=True):
             if chosen and parameter.ndim < 2:
-                raise ValueError(f"Muon: a parameter of shape {tuple(parameter.shape)} given; allowed are matrices")
+                raise ValueError(
+                    f"Muon: a parameter of shape {tuple(parameter.shape)} given; allowed are two dimensions or more"
+                )
         group = {
             "lr": adam_learning_rate,
             "muon_ratio": learning_rate / adam_learning_rate,
@@ -118,10 +122,10 @@ def muon_and_adam(
     learning_rate: float = 1e-2,
     adam_learning_rate: float = 1e-3,
 ) -> Muon:
-    """Muon as published with each of the vision networks, for the module's parameters that learn, in their order.
+    """Return Muon as published with the vision networks, for the module's trained parameters, in their order.
 
-    It moves every parameter of the encoder with two dimensions or more: of ResNet-18 the convolutions, of VGG-16 too,
-    of the ViT the patches' layer, positions and class token as well. Norms, biases and the head have Adam.
+    Muon updates every parameter of the encoder with two dimensions or more: the convolutions of ResNet-18 and VGG-16;
+    in the ViT all linear layers, positions and the class token. Norms, biases and the head use Adam.
     """
     learning = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
     return Muon(
@@ -133,19 +137,22 @@ def muon_and_adam(
 
 
 def as_matrices(values: Tensor) -> Tensor:
-    """(count, rows, columns): a convolution's filters are the rows of one matrix; other values are stacks of them."""
+    """View values as (count, rows, columns); a convolution is one matrix with its filters as rows."""
     if values.ndim > 3:
         return values.flatten(1).unsqueeze(0)
     return values.reshape(-1, *values.shape[-2:])
 
 
 def rate_factor(parameter: Tensor) -> float:
-    """Taller matrices move further; the authors' code asks a convolution's kernel, which is a square."""
+    """Return the factor of the learning rate, larger for tall matrices.
+
+    It depends on the last two dimensions, as in the authors' code; in a convolution these are the square kernel.
+    """
     return math.sqrt(max(1.0, parameter.shape[-2] / parameter.shape[-1]))
 
 
 def nearly_orthogonal(matrix: Tensor, steps: int) -> Tensor:
-    """The matrix with singular values between about 0.5 and 1.5, in bfloat16."""
+    """Return the matrix with its singular values moved to between about 0.5 and 1.5, in bfloat16."""
     a, b, c = COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]
     found = matrix.bfloat16()

@@ -1,4 +1,4 @@
-"""Adam and AdamW whose state exists from the first day, so that saving, loading and renewing it are plain copies."""
+"""Adam and AdamW whose state exists from the start, so that it can be saved, loaded and reset by plain copies."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -9,7 +9,7 @@ from torch import Tensor
 def adam(
     parameters: Sequence[Tensor], learning_rate: float, betas: tuple[float, float], epsilon: float
 ) -> torch.optim.Adam:
-    """A fused Adam with its moments and step counts at zero; on a GPU one that a captured graph may hold."""
+    """Return a fused Adam with its moments and step counts at zero; on a GPU it can be captured in a graph."""
     optimizer = torch.optim.Adam(
         parameters, learning_rate, betas, epsilon, fused=True, capturable=parameters[0].is_cuda
     )
@@ -20,7 +20,7 @@ def adam(
 def adamw(
     parameters: Sequence[Tensor], learning_rate: float, betas: tuple[float, float], epsilon: float, weight_decay: float
 ) -> torch.optim.AdamW:
-    """A fused AdamW with its moments and step counts at zero; on a GPU one that a captured graph may hold."""
+    """Return a fused AdamW with its moments and step counts at zero; on a GPU it can be captured in a graph."""
     optimizer = torch.optim.AdamW(
         parameters,
         learning_rate,
@@ -35,7 +35,7 @@ def adamw(
 
 
 def begin_at_zero(optimizer: torch.optim.Optimizer) -> None:
-    """The state that Adam and AdamW would make at their first step."""
+    """Create the state that Adam and AdamW would otherwise create at their first step."""
     for parameter in (each for group in optimizer.param_groups for each in group["params"]):
         optimizer.state[parameter] = {
             "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
@@ -45,7 +45,7 @@ def begin_at_zero(optimizer: torch.optim.Optimizer) -> None:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Iterable[str]) -> Iterator[tuple[str, Tensor]]:
-    """Name and tensor of every piece of an optimizer's state; `names` are its parameters' in order."""
+    """Yield every tensor of an optimizer's state with a name; `names` are those of its parameters, in order."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for name, parameter in zip(names, parameters, strict=True):
         for key, value in optimizer.state[parameter].items():
@@ -54,7 +54,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Iterable[str]) ->
 
 @torch.no_grad()
 def begin_anew(optimizer: torch.optim.Optimizer) -> None:
-    """Moments and step counts at zero again, in place, as at the start of each phase of data."""
+    """Reset moments and step counts to zero, in place, as at the start of each phase of data."""
     for state in optimizer.state.values():
         for value in state.values():
             if isinstance(value, Tensor):
@@ -62,10 +62,10 @@ def begin_anew(optimizer: torch.optim.Optimizer) -> None:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, share: float) -> None:
-    """Every group's learning rate at that share of its own, which is its rate when this is first called."""
+    """Set every group's learning rate to a share of its full rate, which is its rate at the first call."""
     for group in optimizer.param_groups:
         full = group.setdefault("full_lr", float(group["lr"]))
-        if isinstance(group["lr"], Tensor):  # a recorded graph reads it there
+        if isinstance(group["lr"], Tensor):  # a recorded graph reads this tensor
             group["lr"].fill_(share * full)
         else:
             group["lr"] = share * full

@@ -1,4 +1,4 @@
-"""Random streams across devices."""
+"""Restore random generators across devices."""
 
 from fire_rl.fire.streams import restore_generator
 

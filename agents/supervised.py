@@ -1,4 +1,4 @@
-"""A network that learns from labelled examples: images with their classes, tokens with those that follow."""
+"""A network that learns from labelled examples: images with their classes, tokens with the tokens that follow."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -17,13 +17,13 @@ from .captured import Precision, mixed, products_in
 from .learning import SavedAgent, TrainedNetwork
 from .optimizers import begin_anew, set_rate
 
-Examples: TypeAlias = tuple[Tensor, Tensor]  # what the network is given, and the number of the right answer for each
+Examples: TypeAlias = tuple[Tensor, Tensor]  # inputs, and the number of the right class for each
 
 
 class Supervised(SavedAgent):
     """One network, its optimizer, and a learning rate that is set before each update."""
 
-    generators: Mapping[str, torch.Generator] = {}  # which examples are drawn is the work's business
+    generators: Mapping[str, torch.Generator] = {}  # none: the work, not the agent, draws the examples
 
     def __init__(
         self,
@@ -33,8 +33,8 @@ class Supervised(SavedAgent):
         at_once: int | None = None,
         counts_right: bool = True,
     ) -> None:
-        """`at_once` examples of a batch are in memory together; none: all. Right answers are counted where they are
-        few enough to choose from, and so cheap to look for."""
+        """Make a learner. `at_once` examples of a batch are in memory at the same time (None: all). With `counts_right`
+        the accuracy on batches is measured, which is cheap for a small number of classes."""
         self.trained, self.device, self.largest_norm, self.at_once = network, device, largest_norm, at_once
         self.networks = (network,)
         self.precision: Precision = "float32"  # of products in updates and evaluations
@@ -42,16 +42,20 @@ class Supervised(SavedAgent):
 
     @property
     def module(self) -> nn.Module:
+        """The network's module."""
         return self.trained.module
 
     def begin_phase(self) -> None:
-        """A new phase of data begins: as published, with an optimizer that is new, whatever the method."""
+        """Start a new phase of data: reset the optimizer, as published, whatever the method."""
         begin_anew(self.trained.optimizer)
 
     def update(
         self, batches: Sequence[Examples], shares: Sequence[float], plasticity: PlasticityManager | None = None
     ) -> dict[str, Tensor]:
-        """One gradient step on each batch, at these shares of the learning rate; mean metrics, still on the device."""
+        """Take one gradient step on each batch, at these shares of the learning rate; return the mean metrics.
+
+        The metrics are tensors on the device.
+        """
         sums = dict.fromkeys(self.metrics, torch.zeros((), device=self.device))
         self.module.train()
         for examples, share in zip(batches, shares, strict=True):
@@ -65,7 +69,7 @@ class Supervised(SavedAgent):
         return {name: value / len(batches) for name, value in sums.items()}
 
     def _summands(self, examples: Examples, found: dict[str, Tensor]) -> Iterator[Tensor]:
-        """The loss on a batch in parts that memory has room for at once; metrics are added up in `found`."""
+        """Yield the loss on a batch in parts of `at_once` examples, and add the metrics to `found`."""
         inputs, labels = examples
         size = self.at_once or len(inputs)
         for part, answers in zip(inputs.split(size), labels.split(size), strict=True):
@@ -79,7 +83,7 @@ class Supervised(SavedAgent):
             yield loss
 
     def _scores(self, inputs: Tensor) -> Tensor:
-        """Only the products of a pass use bfloat16: penalties, the optimizer and the loss use float32."""
+        """Return the scores; only this pass may use bfloat16: penalties, the optimizer and the loss use float32."""
         with mixed(self.precision, self.device):
             return self.module(inputs)
 
@@ -87,12 +91,12 @@ class Supervised(SavedAgent):
         return products_in(self.precision) if self.device.type == "cuda" else nullcontext()
 
     def losses(self, examples: Examples, data: Callable[[], Iterable[Examples]] = tuple) -> dict[str, "LossOn"]:
-        """By network, its training loss on some examples, and on one batch after the other of the data."""
+        """Return the network's training loss, by name, on some examples and on the batches of the data."""
         return {self.trained.name: LossOn(self.module, examples, data)}
 
     @torch.no_grad()
     def judged(self, batches: Iterable[Examples]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Of each batch, the network's scores, the right answers and the losses, as it is used once trained."""
+        """Yield for each batch the network's scores in evaluation mode, the right classes and the losses."""
         with modes_restored(self.module):
             self.module.eval()
             for inputs, labels in batches:
@@ -101,7 +105,7 @@ class Supervised(SavedAgent):
                 yield outputs, labels, cross_entropy(outputs, labels, reduction="none")
 
     def runs(self, inputs: Tensor) -> dict[str, Callable[[], Tensor]]:
-        """By network, a function that runs it on inputs as it is used once trained; nothing changes."""
+        """Return a function, by the network's name, that runs the network on inputs in evaluation mode."""
 
         def run() -> Tensor:
             with modes_restored(self.module), torch.no_grad():
@@ -112,7 +116,7 @@ class Supervised(SavedAgent):
 
 
 class LossOn:
-    """The training loss of a network on some examples, which can also go through data batch by batch."""
+    """The training loss of a network on some examples, which can also go through the data batch by batch."""
 
     def __init__(self, module: nn.Module, examples: Examples, data: Callable[[], Iterable[Examples]]) -> None:
         self.module, self.examples, self.data = module, examples, data
@@ -121,7 +125,7 @@ class LossOn:
         return self._on(self.examples)
 
     def batches(self) -> Iterator[Loss]:
-        """One pass over the data: the loss on each batch, to be called before the next is asked for."""
+        """Yield the losses of one pass over the data, one per batch; call each before taking the next."""
         return (partial(self._on, examples) for examples in self.data())
 
     def _on(self, examples: Examples) -> Tensor:
@@ -131,7 +135,7 @@ class LossOn:
 
 
 def cross_entropy(outputs: Tensor, labels: Tensor, reduction: str = "mean") -> Tensor:
-    """In nats, of scores that have the classes in their last dimension, in float32 whatever the scores are in."""
+    """Return the cross-entropy in nats of scores with classes in the last dimension, computed in float32."""
     scores = outputs.float().flatten(0, -2)
     return functional.cross_entropy(scores, labels.flatten(), reduction=reduction).reshape(
         labels.shape if reduction == "none" else ()

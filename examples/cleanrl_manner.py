@@ -1,6 +1,6 @@
-"""DQN in one file, in the manner of CleanRL, with any method: python -m examples.cleanrl_manner --method fire
+"""DQN in one file, in the style of CleanRL, with any method: python -m examples.cleanrl_manner --method fire
 
-Lines that plasticity adds stand between `# plasticity` and `# end`; the rest is an ordinary script.
+The lines that are added for plasticity are between `# plasticity` and `# end`; the rest is an ordinary script.
 """
 
 import argparse
@@ -58,7 +58,7 @@ method = parse_method(arguments.method)
 regularizers = [parse_regularizer(text) for text in arguments.regularizer]
 schedule = Every(arguments.every) if method.acts_at_events else Never()
 manager = PlasticityManager([record], method, schedule, regularizers, unit="environment steps")
-attach(manager)  # regularizers, and methods that act at every step
+attach(manager)  # for regularizers, and for methods that act at every step
 # end
 
 returns: list[float] = []

@@ -1,4 +1,4 @@
-"""A small GPT: fused query, key and value, and an output layer tied to the embedding: python -m examples.gpt"""
+"""A small GPT with fused query, key and value, and an output layer tied to the embedding: python -m examples.gpt"""
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ class GPT(nn.Module):
         self.wte, self.wpe = nn.Embedding(vocabulary, width), nn.Embedding(length, width)
         self.blocks = nn.Sequential(*(Block(width, heads) for _ in range(depth)))
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, vocabulary, bias=False)
-        self.head.weight = self.wte.weight  # tied: projected with `tied=project` only
+        self.head.weight = self.wte.weight  # tied: projected only with `tied=project`
 
     def forward(self, tokens: Tensor) -> Tensor:
         positions = torch.arange(tokens.shape[1], device=tokens.device)

@@ -1,4 +1,4 @@
-"""A classifier of sequences, an LSTM whose gates are projected each by itself: python -m examples.lstm --method redo"""
+"""A classifier of sequences by an LSTM, whose gates are projected separately: python -m examples.lstm --method redo"""
 
 import torch
 from torch import Tensor, nn

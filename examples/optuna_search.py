@@ -1,7 +1,7 @@
-"""Settings searched for with Optuna: `python -m examples.optuna_search --trials 20`; needs `pip install optuna`.
+"""Search for settings with Optuna: `python -m examples.optuna_search --trials 20`; needs `pip install optuna`.
 
-Each trial is a run in a folder of its own. One that falls behind is stopped with a checkpoint, and
-`train_dqn.py --resume` continues it. Ctrl-C ends the search.
+Each trial is a run in a separate folder. A trial whose returns fall behind the others is stopped with a checkpoint, and
+can be continued by `train_dqn.py --resume`. Ctrl-C ends the search.
 """
 
 import argparse

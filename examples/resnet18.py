@@ -1,4 +1,4 @@
-"""A ResNet-18 in its form for CIFAR with any method: python -m examples.resnet18 --method redo"""
+"""A ResNet-18 for small images, as in CIFAR, with any method: python -m examples.resnet18 --method redo"""
 
 import torch
 from torch import Tensor, nn
@@ -36,4 +36,4 @@ class ResNet18(nn.Module):
 if __name__ == "__main__":
     model, images, labels = ResNet18(width=4), torch.randn(16, 3, 16, 16), torch.arange(16) % 10
     manager = train(model, images, lambda: functional.cross_entropy(model(images), labels), "fire")
-    refresh_statistics_(model, [images])  # BatchNorm's are of the weights before
+    refresh_statistics_(model, [images])  # BatchNorm's running statistics still belong to the old weights

@@ -1,4 +1,4 @@
-"""A robot's loop with numpy and onnxruntime: python examples/robot_loop.py FILE.onnx, which `export.py` wrote."""
+"""A robot's control loop with numpy and onnxruntime: python examples/robot_loop.py FILE.onnx (from `export.py`)."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ import onnxruntime  # type: ignore[import-not-found, import-untyped, unused-igno
 
 
 def robot(read_sensors: Callable[[], Any], move: Callable[[Any], object], path: str, decisions: int) -> None:
-    """So many decisions. What the sensors give is what the environment gave: the file scales it itself."""
+    """Make a number of decisions. Sensors must give raw observations as the environment did: the policy scales them."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

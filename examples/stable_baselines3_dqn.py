@@ -1,4 +1,4 @@
-"""A head reset in Stable-Baselines3's DQN, continued after loading: python -m examples.stable_baselines3_dqn"""
+"""Reset the head of Stable-Baselines3's DQN, save, load and continue: python -m examples.stable_baselines3_dqn"""
 
 import argparse
 import tempfile
@@ -16,7 +16,7 @@ model = DQN("MlpPolicy", "CartPole-v1", train_freq=1, seed=0, device="cpu")
 model.learn(steps // 2, callback=PlasticityCallback("reset-head", every=steps // 5, regularizers=["l2-init"]))
 
 with tempfile.TemporaryDirectory() as folder:
-    model.save(Path(folder) / "model")  # the initial weights and the record too
+    model.save(Path(folder) / "model")  # this also saves the initial weights and the record of events
     model = DQN.load(Path(folder) / "model", env=model.get_env())
 callback = PlasticityCallback("redo:tau=0.025", every=steps // 5)
 model.learn(steps // 2, callback=callback, reset_num_timesteps=False)

@@ -1,4 +1,4 @@
-"""The loop that the examples of models share: any module and loss, with any method of the package."""
+"""The training loop shared by the examples of models: any module and loss, with any method of the package."""
 
 import argparse
 from collections.abc import Callable
@@ -11,12 +11,13 @@ from fire_rl.fire.integrations.hooks import attach
 
 
 def train(model: nn.Module, inputs: Tensor, loss: Callable[[], Tensor], method: str) -> fire_rl.PlasticityManager:
+    """Train a model with the method of the command line, by default `method`, and print each event."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--method", default=method)
     parser.add_argument("--updates", type=int, default=4)
     arguments = parser.parse_args()
     chosen = fire_rl.parse_method(arguments.method)
-    print(fire_rl.declare_units(model, inputs))  # for methods and measures that work unit by unit
+    print(fire_rl.declare_units(model, inputs))  # for methods and measures of hidden units
     optimizer = torch.optim.Adam(model.parameters())
     initial = {name: value.clone() for name, value in model.state_dict().items()}
     network = fire_rl.Network("model", model, initial, optimizer, head=("head",))

@@ -1,4 +1,4 @@
-"""A small vision transformer; query and key alone are projected, as published: python -m examples.vit"""
+"""A small vision transformer; only query and key are projected, as published: python -m examples.vit"""
 
 import torch
 from torch import Tensor, nn
@@ -26,5 +26,5 @@ class ViT(nn.Module):
 if __name__ == "__main__":
     model, images, labels = ViT(), torch.randn(16, 3, 16, 16), torch.arange(16) % 10
     loss = lambda: functional.cross_entropy(model(images), labels)  # noqa: E731
-    # All matrices: "fire:exclude=first|positions", which are parameters that no layer declares.
+    # For all matrices give "fire:exclude=first|positions": these two parameters are not declared by any layer.
     manager = train(model, images, loss, "fire:include=*.query|*.key")

@@ -1,4 +1,4 @@
-"""FIRE and its rivals for any torch model: projection, measures, methods, schedules and the manager that joins them."""
+"""FIRE and its rivals for any torch model: projection, measures, methods, schedules, a manager that applies them."""
 
 from .activity import Watch
 from .aliases import INTERVENTIONS, Intervention, NoIntervention, describe_interventions, parse_intervention

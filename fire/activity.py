@@ -1,12 +1,13 @@
-"""What hidden units did with a batch, and how many directions the features behind them span.
+"""Measures of hidden units on a batch (dormant, dead, active) and of features (effective and stable rank, norm).
 
-Dormant at tau: mean |h| of a unit, over its layer's mean of that, is at most tau; tau = 0: the unit is silent on the
-whole batch. Sokar et al., "The Dormant Neuron Phenomenon in Deep Reinforcement Learning", ICML 2023, arXiv 2302.12902.
-Active: the share of pairs of unit and example (and position) with h > 0, as the public code of Ma et al. counts,
+Dormant at tau: the mean |h| of a unit, divided by the layer's mean of these, is at most tau. With tau = 0 the unit is
+dead: its output is zero on the whole batch. Sokar et al., "The Dormant Neuron Phenomenon in Deep Reinforcement
+Learning", ICML 2023, arXiv 2302.12902.
+Active: the share of pairs of unit and example (and position) with h > 0, counted as in the public code of Ma et al.,
 "Revisiting Plasticity in Visual Reinforcement Learning", ICLR 2024, arXiv 2310.07418.
-Features are what the head's last layer is given, the penultimate layer's values.
-Effective rank: how many singular values of the features, largest first, come to 99% of their sum, srank_0.01 of Kumar
-et al., "Implicit Under-Parameterization Inhibits Data-Efficient Deep RL", ICLR 2021, arXiv 2010.14498.
+Features are the inputs of the head's last layer, that is the outputs of the penultimate layer.
+Effective rank: the number of largest singular values of the features whose sum is 99% of the sum of all, srank_0.01 of
+Kumar et al., "Implicit Under-Parameterization Inhibits Data-Efficient Deep RL", ICLR 2021, arXiv 2010.14498.
 Stable rank: ||F||_F^2 / ||F||_2^2, Rudelson and Vershynin, "Sampling from Large Matrices", J. ACM 2007, arXiv
 math/0503442.
 """
@@ -29,10 +30,11 @@ DELTA = 0.01
 
 @torch.no_grad()
 def unit_measures(activations: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`dormant`, `dead` and `active` of all layers together, and of each as `dormant/layer`; on the device.
+    """Return `dormant`, `dead` and `active` of all layers together, and of each layer as `dormant/layer`.
 
-    Activations are (*shape, samples) by layer; of an ensemble's layer, (members, units), each member's is a layer of
-    its own. All together is all units, or all pairs, of all layers, as both public codes count.
+    The values are tensors on the network's device. `activations` maps a layer's name to values of shape
+    (*shape, samples). In an ensemble's layer, of shape (members, units), each member counts as a layer of its own.
+    The shares over all layers count every unit (or every pair) once, as both public codes do.
     """
     found: dict[str, Tensor] = {}
     parts: dict[str, list[Tensor]] = {"dormant": [], "dead": [], "active": []}
@@ -55,7 +57,7 @@ def unit_measures(activations: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def missing_measures(network: Network, layers: Sequence[HiddenLayer]) -> str:
-    """Which measures cannot be taken of a network, and what would let them; in one line, empty where all can."""
+    """Return one line that names the measures that this network lacks, and the remedy; empty where it lacks none."""
     lines = []
     if not layers:
         advice = "fire_rl.declare_units(module, inputs) finds those of most modules"
@@ -67,22 +69,24 @@ def missing_measures(network: Network, layers: Sequence[HiddenLayer]) -> str:
 
 
 def dormancy_scores(values: Tensor) -> Tensor:
-    """mean |h| of each unit over the mean of its layer, (*shape, samples) -> (*shape); NaN where that is not finite."""
+    """Return each unit's mean |h| divided by its layer's mean, (*shape, samples) -> (*shape); NaN if not finite."""
     means = values.abs().mean(-1)
-    return means / (means.mean(-1, keepdim=True) + 1e-9)  # the published guard: a layer all silent is all dead
+    # 1e-9 is in the published code: if a whole layer outputs zero, all of its units count as dead.
+    return means / (means.mean(-1, keepdim=True) + 1e-9)
 
 
 @torch.no_grad()
 def feature_measures(features: Tensor) -> dict[str, Tensor]:
-    """`effective_rank`, `stable_rank` and `feature_norm`, the examples' mean length; of members their mean.
+    """Return `effective_rank`, `stable_rank` and `feature_norm` (the mean length of an example's features).
 
-    Features are (examples, width), or (members, examples, width); of images (examples, ...), taken as they are flat.
+    Features have shape (examples, width), or (members, examples, width) in an ensemble, whose measures are averaged
+    over the members. Features of images, (examples, ...) with more than three dimensions, are flattened first.
     """
     stack = (features.flatten(1) if features.dim() > 3 else features).double()
     values = eigenvalues(gram(stack)).flip(-1)
     singular, largest = values.sqrt(), values[..., :1]
     reached = singular.cumsum(-1) < (1 - DELTA) * singular.sum(-1, keepdim=True)
-    # NaN stays NaN, by the last term; features that are all zero span nothing.
+    # The term 0 * largest keeps NaN where features are not finite. Features that are all zero have rank 0.
     effective = torch.where(largest == 0, 0.0, reached.sum(-1, keepdim=True) + 1 + 0 * largest)
     stable = torch.where(largest == 0, 0.0, values.sum(-1, keepdim=True) / largest)
     lengths = torch.linalg.vector_norm(stack, dim=-1)
@@ -90,9 +94,10 @@ def feature_measures(features: Tensor) -> dict[str, Tensor]:
 
 
 class Watch(Mapping[str, Tensor], AbstractContextManager["Watch"]):
-    """What hidden layers did in the module's last forward pass: (*shape, samples) by the layer's name, detached.
+    """The activations of hidden layers in the module's last forward pass, by the layer's name, until it is closed.
 
-    A pass without gradients, to act or for a target, does not replace one that trains.
+    Values are detached and have shape (*shape, samples). A forward pass with gradients (training) takes precedence: a
+    later pass without gradients (acting, targets) does not overwrite its activations.
     """
 
     def __init__(self, module: nn.Module, layers: Sequence[HiddenLayer]) -> None:
@@ -130,12 +135,12 @@ class Watch(Mapping[str, Tensor], AbstractContextManager["Watch"]):
         return name in self._outputs
 
     def forget(self) -> None:
-        """Forget what the layers did so far."""
+        """Forget all activations seen so far."""
         self._outputs.clear()
         self._trained.clear()
 
     def close(self) -> None:
-        """Remove the hooks, and forget."""
+        """Remove the hooks and forget all activations."""
         for handle in self._handles:
             handle.remove()
         self.forget()
@@ -145,7 +150,7 @@ class Watch(Mapping[str, Tensor], AbstractContextManager["Watch"]):
 
 
 class HeadInput(AbstractContextManager["HeadInput"]):
-    """What the last layer of a network's head, the first that it names, was given in the last pass that trains."""
+    """Keep the features: the input of the last layer of the network's first head, in the last pass with gradients."""
 
     def __init__(self, network: Network) -> None:
         self.latest: Tensor | None = None
@@ -153,8 +158,8 @@ class HeadInput(AbstractContextManager["HeadInput"]):
         self._handles = [_last_layer(head).register_forward_pre_hook(self._keep) for head in heads]
 
     def _keep(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if torch.is_grad_enabled() and inputs:  # not the passes that targets take
-            self.latest = inputs[0].detach().clone()  # the layer may write over what it is given
+        if torch.is_grad_enabled() and inputs:  # passes that compute targets run without gradients
+            self.latest = inputs[0].detach().clone()  # the layer may overwrite its input in place
 
     def __exit__(self, *error: object) -> None:
         for handle in self._handles:
@@ -162,6 +167,6 @@ class HeadInput(AbstractContextManager["HeadInput"]):
 
 
 def _last_layer(head: nn.Module) -> nn.Module:
-    """The module of its last weight matrix; of an injected head's the part that is trained."""
+    """Return the module that holds the head's last weight matrix; in an injected head, that of the trained part."""
     matrices = take_inventory(head).matrices
     return head.get_submodule(matrices[-1].name.rpartition(".")[0]) if matrices else head

@@ -1,8 +1,8 @@
-"""Old names, kept for one version. Each means exactly the same as the new name beside it.
+"""Old names, kept for one version. Each old name means exactly the same as its new name.
 
 `Intervention` is now `Method`, `NoIntervention` is `NoMethod`, `INTERVENTIONS` is `METHODS`, `parse_intervention` is
-`parse_method`, `describe_interventions` is `describe_methods`, and `interventions` is `methods`. The old
-keywords and attributes of four classes are below: the classes take them from here.
+`parse_method`, `describe_interventions` is `describe_methods`, and the module `interventions` is `methods`. Four
+classes inherit their old keyword arguments and attributes from the classes below.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ parse_intervention = parse_method
 
 
 def renamed(**names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A decorator: the function also takes keyword arguments by their old names, `renamed(old="new")`."""
+    """Return a decorator that lets a function take keyword arguments by their old names: `renamed(old="new")`."""
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         @wraps(function)
@@ -33,7 +33,7 @@ def renamed(**names: str) -> Callable[[Callable[..., None]], Callable[..., None]
 
 
 class ManagerAliases:
-    """`PlasticityManager(..., intervention=...)` and `.intervention`, which is `method` now."""
+    """The old keyword and attribute `intervention` of PlasticityManager; the new name is `method`."""
 
     method: Method
 
@@ -43,7 +43,7 @@ class ManagerAliases:
 
 
 class PositionAliases:
-    """`Position(updates, environment_steps=...)` and `.environment_steps`, which is `progress` now."""
+    """The old keyword and attribute `environment_steps` of Position; the new name is `progress`."""
 
     updates: int
     progress: int
@@ -63,7 +63,7 @@ class PositionAliases:
 
 
 class AtAliases:
-    """`At(environment_steps=...)` and `.environment_steps`, which is `points` now."""
+    """The old keyword and attribute `environment_steps` of At; the new name is `points`."""
 
     points: tuple[int, ...]
 
@@ -77,7 +77,7 @@ class AtAliases:
         self.__post_init__()
 
     def __post_init__(self) -> None:
-        """The schedule's own check."""
+        """Check the points; the schedule overrides this."""
 
     @property
     def environment_steps(self) -> tuple[int, ...]:
@@ -85,7 +85,7 @@ class AtAliases:
 
 
 class ReportAliases:
-    """`NetworkReport.figures`, which is `outcome` now."""
+    """The old attribute `figures` of NetworkReport; the new name is `outcome`."""
 
     outcome: Mapping[str, float]
 

@@ -1,8 +1,9 @@
-"""How sharply the loss bends: the top eigenvalue of its Hessian, by Lanczos with Hessian-vector products.
+"""Curvature of the loss: the top eigenvalue of its Hessian, by the Lanczos method with Hessian-vector products.
 
 Each product is a second backward pass: Pearlmutter, "Fast Exact Multiplication by the Hessian", Neural Computation
-1994. Lanczos, "An Iteration Method for the Solution of the Eigenvalue Problem", 1950, in three terms without
-reorthogonalisation, whose copies of an eigenvalue once found do not move the largest one (Paige 1980).
+1994. The method is Lanczos, "An Iteration Method for the Solution of the Eigenvalue Problem", 1950, as a three-term
+recurrence. It does not reorthogonalise: that can produce copies of an eigenvalue that was already found, but these do
+not change the largest one (Paige 1980).
 """
 
 import math
@@ -18,19 +19,19 @@ TOLERANCE = 1e-3
 def top_eigenvalue(
     gradients: Sequence[Tensor], parameters: Sequence[Tensor], steps: int = STEPS, tolerance: float = TOLERANCE
 ) -> float:
-    """The largest eigenvalue of the Hessian, the gradients' derivative, made with `create_graph=True`.
+    """Return the largest eigenvalue of the Hessian. The gradients must have been computed with `create_graph=True`.
 
-    Stops once the residual shows that an eigenvalue is within the tolerance, relative, or after so many steps, with the
-    best from below. Starts from the same pseudo-random direction every time. Waits for the device at each step: it is
-    for now and then.
+    The iteration stops when the residual shows that the relative error is within `tolerance`, or after `steps` steps;
+    then the result is a lower bound. The starting direction is pseudo-random and always the same. Each step waits for
+    the device, so this is for occasional use.
     """
     size = sum(parameter.numel() for parameter in parameters)
-    # A generator of its own, on the CPU: no stream of the run moves, and every device starts alike.
+    # A separate generator on the CPU: the run's own generators do not advance, and every device starts alike.
     start = torch.randn(size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     direction = (start / start.norm()).to(parameters[0].device)
     before, beta = torch.zeros_like(direction), 0.0
     diagonal: list[float] = []
-    beside: list[float] = []
+    off_diagonal: list[float] = []
     top = math.nan
     for _ in range(min(steps, size)):
         image = hessian_product(gradients, parameters, direction) - beta * before
@@ -39,22 +40,22 @@ def top_eigenvalue(
         beta = float(image.norm())
         if not (math.isfinite(diagonal[-1]) and math.isfinite(beta)):
             return math.nan
-        values, vectors = torch.linalg.eigh(_tridiagonal(diagonal, beside))
+        values, vectors = torch.linalg.eigh(_tridiagonal(diagonal, off_diagonal))
         top = float(values[-1])
         if beta * abs(float(vectors[-1, -1])) <= tolerance * abs(top) or beta == 0.0:
             break
-        beside.append(beta)
+        off_diagonal.append(beta)
         before, direction = direction, image / beta
     return top
 
 
-def _tridiagonal(diagonal: Sequence[float], beside: Sequence[float]) -> Tensor:
-    upper = torch.tensor(beside, dtype=torch.float64).diag(1)
+def _tridiagonal(diagonal: Sequence[float], off_diagonal: Sequence[float]) -> Tensor:
+    upper = torch.tensor(off_diagonal, dtype=torch.float64).diag(1)
     return torch.tensor(diagonal, dtype=torch.float64).diag() + upper + upper.mT
 
 
 def hessian_product(gradients: Sequence[Tensor], parameters: Sequence[Tensor], vector: Tensor) -> Tensor:
-    """H v in float64; zero where the gradient does not depend on a parameter."""
+    """Return H v in float64; its entries are zero for parameters on which the gradient does not depend."""
     parts = vector.split([parameter.numel() for parameter in parameters])
     along = [part.view_as(parameter).to(parameter.dtype) for part, parameter in zip(parts, parameters, strict=True)]
     bent = [(gradient, part) for gradient, part in zip(gradients, along, strict=True) if gradient.requires_grad]

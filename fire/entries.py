@@ -1,6 +1,6 @@
-"""Entries of saved records, looked at before they are used: a file may say anything.
+"""Check the entries of saved records before they are used, since a file may contain anything.
 
-Messages name types and never show a value, which may be large, nested or of several lines.
+Messages name types and never show a value: it may be large, nested or have several lines.
 """
 
 import math
@@ -12,11 +12,14 @@ from typing import Any, TypeVar
 Kind = TypeVar("Kind")
 
 LONGEST = 1_000  # characters of a name
-LARGEST = 2**63  # below which a number is one that a run can have counted
+LARGEST = 2**63  # counts of a run are below this
 
 
 def entry(record: object, key: str, kind: type[Kind]) -> Kind:
-    """The value of `key`, which is of that kind; whole numbers are not negative, null is a number that was none."""
+    """Return the value of `key`, or raise ValueError if it is not of type `kind`.
+
+    Whole numbers must not be negative. Where a float is expected, null stands for NaN.
+    """
     if not isinstance(record, Mapping):
         raise ValueError(f"a record is a {type(record).__name__}, not a mapping")
     if key not in record:
@@ -27,18 +30,18 @@ def entry(record: object, key: str, kind: type[Kind]) -> Kind:
         fits = isinstance(value, Real) and not isinstance(value, bool)
         fits = fits and not (isinstance(value, int) and abs(value) >= LARGEST)
     else:
-        fits = type(value) is kind  # a bool is no int
+        fits = type(value) is kind  # isinstance would accept a bool as an int
     if not fits:
         raise ValueError(f"{key!r} of a record is of type {type(value).__name__}, not {kind.__name__}")
     if isinstance(value, int) and kind is int and not 0 <= value < LARGEST:
-        raise ValueError(f"{key!r} of a record is no count: it is negative or too large")
+        raise ValueError(f"{key!r} of a record is not a count: it is negative or too large")
     if isinstance(value, str) and not (value.isprintable() and len(value) <= LONGEST):
         raise ValueError(f"{key!r} of a record is longer than {LONGEST:,} characters or cannot be printed")
     return value
 
 
 def read(kind: type[Kind], record: object) -> Kind:
-    """A dataclass of texts and numbers from the entries of the same names."""
+    """Return a dataclass of texts and numbers, read from the record's entries of the same names."""
     return kind(
         **{
             field.name: entry(record, field.name, field.type)  # type: ignore[arg-type]  # a class, not its name

@@ -1,4 +1,4 @@
-"""What a method did to each network at an event, matrix by matrix: to be printed, and stored as JSON."""
+"""The record of an event: what a method did to each network, matrix by matrix. It can be printed and stored as JSON."""
 
 import math
 from collections.abc import Mapping
@@ -15,20 +15,20 @@ from .schedule import Position
 
 @dataclass(frozen=True)
 class NetworkReport(ReportAliases):
-    """What an event did to one network. Singular values (before, after) are for histograms and not stored."""
+    """What an event did to one network. Singular values (before, after) are for histograms and are not stored."""
 
     name: str
     matrices: tuple[MatrixReport, ...]
     seconds: float
-    outcome: Mapping[str, float] = field(default_factory=dict)  # what the method itself says it did
+    outcome: Mapping[str, float] = field(default_factory=dict)  # the numbers that the method's `act` returned
     singular_values: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False, repr=False)
-    notes: tuple[str, ...] = field(default=(), compare=False)  # what was left as it was, what is to be done; not stored
+    notes: tuple[str, ...] = field(default=(), compare=False)  # what was left unchanged, and advice; not stored
 
     def __str__(self) -> str:
         return "\n".join([self.name, table(self.matrices), *([self.said()] if self.outcome else []), *self.notes])
 
     def said(self) -> str:
-        """What the method itself says it did, in a line."""
+        """Return the method's own account of what it did, in one line."""
         return ", ".join(f"{key}: {value:g}" for key, value in self.outcome.items())
 
 
@@ -37,7 +37,7 @@ class Event:
     """One event of a run. Print it, or store it with `to_json`.
 
     `restructured` names the networks whose structure has changed, and `unit` says what the position's progress counts.
-    Neither is stored here: the manager's state says the first, and whoever makes the manager the second.
+    `to_json` stores neither: the manager's state holds the first, and the manager's caller gives the second.
     """
 
     position: Position
@@ -54,7 +54,7 @@ class Event:
         return "\n".join([head, *map(str, self.networks)])
 
     def to_json(self) -> dict[str, Any]:
-        """Strict JSON: what is not finite becomes null."""
+        """Return the event as strict JSON; numbers that are not finite become null."""
         networks = [
             {
                 "name": report.name,
@@ -69,7 +69,7 @@ class Event:
 
     @classmethod
     def from_json(cls, record: object, unit: str = "") -> "Event":
-        """What `to_json` has made; ValueError where the record is anything else."""
+        """Read a record made by `to_json`; raise ValueError for anything else."""
         networks = tuple(_network_report(report) for report in entry(record, "networks", list))
         position = Position.from_json(entry(record, "position", dict))
         return cls(position, entry(record, "method", str), networks, entry(record, "seconds", float), unit=unit)
@@ -83,12 +83,12 @@ def _network_report(record: Any) -> NetworkReport:
 
 
 def numbers(outcome: Mapping[str, Any]) -> dict[str, float]:
-    """Python's own numbers, which can be stored, in place of numpy's."""
+    """Convert numpy's numbers to Python's, which can be stored as JSON."""
     return {key: value if isinstance(value, int) else float(value) for key, value in outcome.items()}
 
 
 def finite(value: Any) -> Any:
-    """Strict JSON: a number that is none, of a network that diverged, becomes null."""
+    """Replace NaN and infinity (from a network that diverged) by None, since strict JSON has neither."""
     if isinstance(value, Mapping):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Whether tensors hold numbers only: a method of one's own may write anything."""
+"""Check tensors for NaN and infinity, which a user's own method may have written."""
 
 from collections.abc import Iterable
 
@@ -8,10 +8,10 @@ from torch import Tensor
 
 @torch.no_grad()
 def first_not_finite(tensors: Iterable[tuple[str, Tensor]]) -> tuple[str, float] | None:
-    """The first floating-point tensor that holds NaN or infinity, and the first such value; None where none does.
+    """Return the name of the first floating-point tensor that holds NaN or infinity, with the first such value.
 
-    Smallest and largest entry are NaN where one entry is, which takes a tenth of the time of `isfinite` on a CPU. A
-    device is waited for once.
+    Return None if all entries are finite. Only the smallest and the largest entry are tested, as both are NaN if any
+    entry is: on a CPU this takes a tenth of the time of `isfinite`. Each device is waited for once.
     """
     named = [(name, tensor) for name, tensor in tensors if tensor.is_floating_point() and tensor.numel()]
     finite: dict[torch.device, list[Tensor]] = {}

@@ -1,4 +1,4 @@
-"""What a manager is given beside its networks, its method and its schedule: refused in one line, with what is right."""
+"""Check the arguments given to a manager. Each error is one line that says what to give instead."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -11,12 +11,12 @@ from .trigger import Trigger
 
 
 def refuse_confused(networks: object, method: object, schedule: object) -> None:
-    """Raise ValueError, in one line with what is right, where something else was given in an argument's place."""
+    """Raise ValueError if networks, method or schedule is of the wrong kind; the message says what to give instead."""
     if isinstance(networks, Network) or not isinstance(networks, Sequence):
-        raise ValueError(f"a {type(networks).__name__} given as networks: give a list, [network]")
+        raise ValueError(f"a {type(networks).__name__} given as networks: give a list, such as [network]")
     _refuse_unmade("the method", method, "parse_method", "")
     if not isinstance(method, Method):
-        raise ValueError(f"a {type(method).__name__} given as the method: give one, such as Fire()")
+        raise ValueError(f"a {type(method).__name__} given as the method: give a method, such as Fire()")
     if isinstance(schedule, int):
         raise ValueError(f"the schedule is given as a number: give Every({schedule})")
     if isinstance(schedule, type) or not callable(getattr(schedule, "crossed", None)):
@@ -24,7 +24,7 @@ def refuse_confused(networks: object, method: object, schedule: object) -> None:
 
 
 def _refuse_unmade(what: str, given: object, parse: str, arguments: str) -> None:
-    """What is to be made from text, or of a class, first."""
+    """Raise ValueError if a text or a class was given where an instance is needed."""
     if isinstance(given, str):
         raise ValueError(f"{what} is given as text: give {parse}({given!r})")
     if isinstance(given, type):
@@ -32,7 +32,7 @@ def _refuse_unmade(what: str, given: object, parse: str, arguments: str) -> None
 
 
 def refuse_confused_lists(regularizers: Any, triggers: Any) -> None:
-    """Raise ValueError where something else was given as the regularizers or triggers."""
+    """Raise ValueError if regularizers or triggers are not lists of the right kind."""
     for what, given, kind in (("regularizers", regularizers, Method), ("triggers", triggers, Trigger)):
         parse = f"parse_{what.removesuffix('s')}"
         if isinstance(given, str):
@@ -48,14 +48,14 @@ def refuse_confused_lists(regularizers: Any, triggers: Any) -> None:
 
 
 def _refuse_idle_regularizer(one: Method) -> None:
-    """Only the manager's method is asked to act at events."""
+    """Raise ValueError if a regularizer acts at events: only the manager's method is called there."""
     at_events = one.acts_at_events and type(one).act is not Method.act
     if at_events or (one.acts_at_events and not (one.has_penalty or one.acts_every_step)):
-        raise ValueError(f"{spell(one)} acts at events, which regularizers have none of: give it as the method")
+        raise ValueError(f"{spell(one)} acts at events, but a regularizer cannot: give it as the method")
 
 
 def known_name(name: Any, names: Collection[str]) -> str:
-    """The name of a network; ValueError, with the nearest, where there is none."""
+    """Return the name if it is one of the networks'; otherwise raise ValueError with the nearest name."""
     if name not in names:
         known = f"known are {', '.join(names)}; nearest is {nearest(str(name), names)}"
         raise ValueError(f"network {name!r} is unknown; {known}")
@@ -63,7 +63,7 @@ def known_name(name: Any, names: Collection[str]) -> str:
 
 
 def refuse_computed_losses(losses: Any) -> None:
-    """Raise ValueError where losses are no functions by the networks' names."""
+    """Raise ValueError if losses are not a mapping from networks' names to functions."""
     if not isinstance(losses, Mapping):
         raise ValueError(f"losses are a {type(losses).__name__}: give a function for each network, {{name: loss}}")
     for name, loss in losses.items():

@@ -1,6 +1,7 @@
-"""What a network is before a method of one's own writes to it, and in which ways it is not the same thing afterwards.
+"""Check that a user's own method changes a network in place only, by comparing the network before and after a call.
 
-Optimizers, targets, companions and captured graphs hold on to tensors: values may change, tensors may not.
+Optimizers, targets, companions and captured graphs keep references to tensors: the values of a tensor may change, but
+the tensor must not be replaced by another.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ Place = tuple[int, int, tuple[int, ...], torch.dtype, bool]
 
 
 def tensors_of(network: MethodNetwork) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor that an event may write to, by a name that says where it is."""
+    """Yield every tensor that an event may write to, with a name that says where it belongs."""
     for owner, module in (("", network.module), ("target.", network.target)):
         if module is not None:
             yield from ((f"{owner}{name}", value) for name, value in module.named_parameters())
@@ -34,7 +35,7 @@ def tensors_of(network: MethodNetwork) -> Iterator[tuple[str, Tensor]]:
 
 @dataclass(frozen=True)
 class Before:
-    """A network before something is done to it."""
+    """What is remembered of a network before a method is called, for comparison afterwards."""
 
     network: MethodNetwork
     places: Mapping[str, Place]
@@ -42,10 +43,11 @@ class Before:
     modes: Mapping[str, bool]
     memory: Mapping[str, tuple[tuple[int, ...], torch.dtype]]
     hooks: Mapping[str, int]
-    stepped: Sequence[Sequence[int]]  # parameters of each group of the optimizer
+    stepped: Sequence[Sequence[int]]  # ids of the parameters in each group of the optimizer
 
     @classmethod
     def of(cls, network: MethodNetwork) -> "Before":
+        """Record the network's present state."""
         return cls(
             network,
             {name: _place(value) for name, value in tensors_of(network)},
@@ -61,13 +63,13 @@ class Before:
         )
 
     def fault(self) -> str | None:
-        """What was done that must not be, as the end of a sentence."""
+        """Return what the method did that is not allowed, as the end of a sentence; None if it did nothing wrong."""
         now = dict(tensors_of(self.network))
         for name in (*self.places, *now):
             if name not in now:
                 return f"removed {name}: write in place, as value.copy_(new) or value.zero_()"
             if name not in self.places:
-                return f"added {name}: what changes the structure belongs into restructure()"
+                return f"added {name}: a change of the structure belongs in restructure()"
             if fault := _difference(self.places[name], _place(now[name])):
                 return f"replaced {name}, {fault}: write in place, as parameter.copy_(new) under torch.no_grad()"
         if found := first_not_finite(now.items()):
@@ -80,27 +82,27 @@ class Before:
                 return f"left {name or 'the module'} in {'training' if module.training else 'evaluation'} mode"
         for name, count in _hooks(self.network.module).items():
             if count > self.hooks.get(name, count):
-                return f"left a hook on {name or 'the module'}: remove it where it was made, by handle.remove()"
+                return f"left a hook on {name or 'the module'}: remove it in the same call, by handle.remove()"
         if _stepped(self.network) != self.stepped:
-            return "changed which parameters the optimizer steps: what it holds stays as it is, but for their values"
+            return "changed which parameters the optimizer updates: change their values only"
         return self._memory_fault()
 
     def _memory_fault(self) -> str | None:
         memory = self.network.memory
         for name, value in memory.items():
             if not isinstance(value, Tensor):
-                return f"put a {type(value).__name__} into network.memory[{name!r}]: it takes tensors"
+                return f"put a {type(value).__name__} into network.memory[{name!r}]: only tensors are allowed there"
             if name not in self.memory:
-                return f"put {name!r} into network.memory: make it in begin(), so that a resumed run has it too"
+                return f"put {name!r} into network.memory: create it in begin(), so that a resumed run has it too"
             if self.memory[name] != (tuple(value.shape), value.dtype):
                 return f"gave network.memory[{name!r}] another shape or type than in begin()"
         if gone := sorted(self.memory.keys() - memory.keys()):
-            return f"removed {gone[0]!r} from network.memory, which a resumed run has"
+            return f"removed {gone[0]!r} from network.memory, but a resumed run expects it there"
         return None
 
 
 def _hooks(module: nn.Module) -> dict[str, int]:
-    """How many hooks there are on each part of a module."""
+    """Return the number of hooks on each submodule, by its name."""
     kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     return {name: sum(len(getattr(part, kind, ())) for kind in kinds) for name, part in module.named_modules()}
 
@@ -111,13 +113,13 @@ def _stepped(network: MethodNetwork) -> list[list[int]]:
 
 
 def values_of(network: MethodNetwork) -> dict[str, Tensor]:
-    """A copy of every value, with the method's memory."""
+    """Return a copy of every tensor of the network, and of the method's memory."""
     memory = {f"memory {name}": value for name, value in network.memory.items() if isinstance(value, Tensor)}
     return {name: value.detach().clone() for name, value in (*tensors_of(network), *memory.items())}
 
 
 def same_values(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
-    """Bit by bit on a CPU; on a GPU, whose sums come in any order, nearly."""
+    """Whether values are equal: bit by bit on a CPU, approximately on a GPU, whose order of summation varies."""
     return one.keys() == other.keys() and all(_same(value, other[name]) for name, value in one.items())
 
 

@@ -1,4 +1,4 @@
-"""The head that plasticity injection leaves behind (arXiv 2305.15555), which the rest of the package has to know."""
+"""The head that plasticity injection makes (arXiv 2305.15555); other files of the package treat it specially."""
 
 import copy
 
@@ -6,9 +6,10 @@ from torch import Tensor, nn
 
 
 class Injected(nn.Module):
-    """A head of one input and one output after an injection: what it had learned, and a copy that learns as a new one.
+    """A head after an injection: the old head, frozen, and two copies of the initial head, one of which is trained.
 
-    `old` and `frozen` stay as they are; methods find weight matrices and units in `trained` only.
+    The head takes one input and gives one output. `old` and `frozen` never change; methods find weight matrices and
+    units in `trained` only.
     """
 
     def __init__(self, old: nn.Module, trained: nn.Module) -> None:

@@ -1,7 +1,8 @@
-"""The weight matrices of one layer: of torch's own, of Hugging Face's Conv1D, and of classes that somebody registered.
+"""The weight matrices of one layer: torch's own layers, Hugging Face's Conv1D, and classes that a user registered.
 
-Scale, as published (arXiv 2602.08040): sqrt(d_out / d_in), over the number of kernel positions for a convolution. What
-one weight holds side by side (gates, query and key and value) is projected apart, each block with its own scale.
+The scale is as published (arXiv 2602.08040): sqrt(d_out / d_in), divided by the number of kernel positions for a
+convolution. If one weight holds several matrices side by side (gates; query, key and value), each is projected
+separately with its own scale.
 """
 
 import math
@@ -17,11 +18,11 @@ from torch.nn.modules.rnn import RNNBase, RNNCellBase
 
 @dataclass(frozen=True)
 class Matrix:
-    """One matrix, or a stack of alike ones (kernel positions, groups, members) in the view's leading dimensions.
+    """One matrix, or a stack of equal-sized ones (kernel positions, groups, members) in the view's leading dimensions.
 
-    `view` is a writable view (..., d_out, d_in) of a parameter; of a weight stored as (in, out) it is `weight.mT`.
-    `parameter` is that one's name in the module whose inventory was taken. `caveats` are the reasons for which FIRE
-    leaves the matrix as it is unless asked: "frozen", "tied" (to an embedding), "depthwise".
+    `view` is a writable view (..., d_out, d_in) of a parameter; for a weight stored as (in, out) it is `weight.mT`.
+    `parameter` is the parameter's name in the module whose inventory was taken. `caveats` are reasons why FIRE skips
+    the matrix by default: "frozen", "tied" (to an embedding), "depthwise".
     """
 
     name: str
@@ -48,14 +49,16 @@ class Matrix:
 
     @property
     def scale(self) -> float:
+        """The published scale of FIRE for this matrix."""
         return math.sqrt(self.d_out / self.d_in) / self.kernel_positions
 
 
 @runtime_checkable
 class DeclaresMatrices(Protocol):
-    """A module that speaks for its own parameters: those it does not yield are left as they are."""
+    """A module that declares its own matrices; its other parameters are left unchanged."""
 
-    def plastic_matrices(self) -> Iterable[Matrix]: ...
+    def plastic_matrices(self) -> Iterable[Matrix]:
+        """Return the module's matrices, with names relative to the module."""
 
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -65,10 +68,11 @@ _registered: dict[type[nn.Module], Matrices] = {}
 
 
 def register_matrices(kind: type[Module], function: Callable[[Module], Iterable[Matrix]]) -> None:
-    """Say which matrices modules of a class hold that is not yours to change; subclasses are meant too.
+    """Declare the matrices of a module class that you cannot edit; this includes its subclasses.
 
-    The function is given the module and yields `Matrix` records with names relative to it, as `plastic_matrices()`
-    would. It speaks for all of the module's own parameters, and comes before what is known of the class otherwise.
+    The function takes the module and yields `Matrix` records with names relative to it, as `plastic_matrices()` would.
+    Parameters of the module itself that it does not yield are left unchanged. It takes precedence over anything else
+    that is known about the class.
     """
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
         raise ValueError(f"register_matrices: {kind!r} given; allowed is a subclass of torch.nn.Module")
@@ -78,9 +82,9 @@ def register_matrices(kind: type[Module], function: Callable[[Module], Iterable[
 
 
 def own_matrices(module: nn.Module) -> tuple[Iterable[Matrix], bool]:
-    """The matrices of one module without its children's; and whether nothing else that it owns is a matrix.
+    """Return the matrices of one module without its children, and whether this list is known to be complete.
 
-    The most specific class that somebody or something knows decides.
+    The most specific class that is registered, declares its matrices or is built in decides.
     """
     if "plastic_matrices" in vars(module):
         return _records(vars(module)["plastic_matrices"](), "plastic_matrices()"), True
@@ -97,11 +101,11 @@ def own_matrices(module: nn.Module) -> tuple[Iterable[Matrix], bool]:
 
 
 def _records(given: object, source: str) -> list[Matrix]:
-    """What somebody's function gave, or an error that says what it should have."""
+    """Return what a user's function gave as a list; raise ValueError if an item is not a Matrix."""
     records: list[Any] = list(given) if isinstance(given, Iterable) and not isinstance(given, Tensor) else [given]
     for record in records:
         if not isinstance(record, Matrix):
-            raise ValueError(f"{source} gives a {type(record).__name__}; allowed is to yield fire.Matrix records")
+            raise ValueError(f"{source} gives a {type(record).__name__}; it must yield fire_rl.Matrix records")
     return records
 
 
@@ -111,7 +115,7 @@ def _linear(module: nn.Linear) -> Iterator[Matrix]:
 
 
 def is_transposed_linear(module: nn.Module) -> bool:
-    """Hugging Face's Conv1D, known by its name and layout: weight (in, out), `nf` outputs."""
+    """Whether this is Hugging Face's Conv1D, recognised by its name and layout: weight (in, out), `nf` outputs."""
     weight = module._parameters.get("weight")
     named = any(kind.__name__ == "Conv1D" for kind in type(module).__mro__)
     return named and weight is not None and weight.ndim == 2 and getattr(module, "nf", None) == weight.shape[1]
@@ -130,18 +134,18 @@ def _attention(module: nn.MultiheadAttention) -> Iterator[Matrix]:
             name, view = f"in_proj_weight.{part}", fused.chunk(3)[index]
         elif (separate := module._parameters.get(f"{part[0]}_proj_weight")) is not None:
             name, view = f"{part[0]}_proj_weight", separate
-        else:  # made from other tensors
+        else:  # computed from other tensors, by a parametrization
             continue
         yield Matrix(name, view, *view.shape)
 
 
 RECURRENT = re.compile(r"weight_(ih|hh|hr)(_l\d+(_reverse)?)?")
-# In the order in which torch stores them.
+# By the number of gates, in the order in which torch stores them.
 GATES = {4: ("input", "forget", "cell", "output"), 3: ("reset", "update", "new")}
 
 
 def _recurrent(module: RNNBase | RNNCellBase) -> Iterator[Matrix]:
-    """A matrix for each gate, from the inputs and from the hidden units, in each layer and direction."""
+    """Yield one matrix for each gate, for inputs and for hidden units, in each layer and direction."""
     for name, weight in module._parameters.items():
         if weight is None or not RECURRENT.fullmatch(name):
             continue
@@ -151,17 +155,17 @@ def _recurrent(module: RNNBase | RNNCellBase) -> Iterator[Matrix]:
 
 
 def _bilinear(module: nn.Bilinear) -> Iterator[Matrix]:
-    """The linear map that it is of the products of its two inputs' entries: (out, in1 x in2)."""
+    """Yield the weight as a linear map of the products of the two inputs' entries: (out, in1 x in2)."""
     if (weight := module._parameters.get("weight")) is not None:
         view = weight.flatten(1)
         yield Matrix("weight", view, *view.shape)
 
 
 def _convolution(module: _ConvNd) -> Iterator[Matrix]:
-    """One (d_out, d_in) matrix per kernel position and group, in a view of shape (*kernel, groups, d_out, d_in).
+    """Yield one (d_out, d_in) matrix per kernel position and group, in a view of shape (*kernel, groups, d_out, d_in).
 
-    Of a depthwise convolution that would be a number at each position, and its sign all that is left of it. There each
-    channel's filters are one matrix, (filters, positions), in a view of shape (channels, filters, positions).
+    In a depthwise convolution such a matrix would be a single number, of which a projection keeps only the sign. There
+    each channel's filters form one matrix, (filters, positions), in a view of shape (channels, filters, positions).
     """
     weight, groups = module._parameters.get("weight"), module.groups
     if weight is None:

@@ -1,4 +1,4 @@
-"""The plasticity manager: which networks, which method, when. It keeps the record of events and takes the measures."""
+"""The plasticity manager: applies a method to networks on a schedule, records the events and takes the measures."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -31,11 +31,12 @@ Runs: TypeAlias = Mapping[str, Run]
 
 
 class PlasticityManager(ManagerAliases):
-    """Applies one method to some networks when its schedule or a trigger says so, and keeps the newest events.
+    """Apply one method to networks when its schedule or a trigger makes an event due, and keep the newest events.
 
-    Regularizers act as well, at every gradient step. `seed` is that of the methods' own random streams. `unit` is
+    Regularizers act besides the method, at every gradient step. `seed` seeds the methods' random generators. `unit` is
     what the progress of a position counts, for example environment steps; events are printed with it. A method that is
-    not built in is tried now, on copies of the networks; `rehearsal` makes these, with losses for methods that need it.
+    not built in is tried in the constructor, on copies of the networks. `rehearsal` makes these copies, with their
+    losses for methods that need them; by default the networks are copied and there are no losses.
     """
 
     @overload
@@ -71,7 +72,7 @@ class PlasticityManager(ManagerAliases):
         refuse_unsound(networks)
         self.networks = {network.name: network for network in networks}
         if len(self.networks) < len(networks):
-            raise ValueError(f"two networks have one name: {', '.join(network.name for network in networks)}")
+            raise ValueError(f"two networks have the same name: {', '.join(network.name for network in networks)}")
         self.method = method
         self.regularizers = tuple(regularizers)
         self.schedule = schedule
@@ -87,7 +88,7 @@ class PlasticityManager(ManagerAliases):
         self.not_capturable = ", ".join(spell(one) for one in acting if not one.capturable)
         self.capturable = not self.not_capturable  # whether updates may be recorded as a CUDA graph
         self.events = Record()
-        self.references: dict[str, dict[str, Tensor]] = {}  # the weights that each network had after its last event
+        self.references: dict[str, dict[str, Tensor]] = {}  # each network's weights right after its last event
         for one in self._methods:
             check_class(one)
             for network in networks:
@@ -99,14 +100,14 @@ class PlasticityManager(ManagerAliases):
         if twice := next((one for one in self._methods if kinds.count(type(one)) > 1), None):
             raise ValueError(f"{spell(twice).partition(':')[0]} is given twice")
         self._given: list[tuple[Method, dict[str, MethodNetwork]]] = []  # each method and its networks
-        self.notes = try_methods(self._methods, networks, rehearsal, seed)  # sentences on what is odd, and allowed
+        self.notes = try_methods(self._methods, networks, rehearsal, seed)  # sentences about unusual but allowed things
         if rehearsal is None:
             warn_of(self.notes)
         self._watches: list[Watch] = []
         self._begin()
 
     def _begin(self) -> None:
-        """Give every method the networks with memories that are empty; random streams go on where they are."""
+        """Give every method the networks with empty memories; random generators continue from their current state."""
         streams = self.generators
         if not streams:
             pairs = [(method, network) for method in self._methods for network in self.networks.values()]
@@ -120,7 +121,7 @@ class PlasticityManager(ManagerAliases):
             method.begin(network)
 
     def watch(self) -> None:
-        """Look at hidden units, for the methods that ask for it: from the beginning on, and again after `close`."""
+        """Start to record activations for the methods that need them; call this again after `close`."""
         self.close()
         for method, networks in self._given:
             for name, network in networks.items() if method.watches_units else ():
@@ -129,7 +130,7 @@ class PlasticityManager(ManagerAliases):
                 networks[name] = replace(network, layers=layers, activations=self._watches[-1])
 
     def idle(self) -> list[str]:
-        """A sentence for each method that acts at every step and counts what it does, and has done nothing so far."""
+        """Return a sentence for each method that acts at every step and whose figures are all still 0."""
         said = []
         for method, networks in self._given:
             if not method.acts_every_step or not networks:
@@ -143,62 +144,63 @@ class PlasticityManager(ManagerAliases):
         return said
 
     def close(self) -> None:
-        """Leave no hooks on the networks: for code that goes on without the manager, or copies a network."""
+        """Remove all hooks from the networks: for code that continues without the manager, or copies a network."""
         for watch in self._watches:
             watch.close()
         self._watches = []
 
     @property
     def structure(self) -> object:
-        """Another object once an event, or a checkpoint that was loaded, has changed what the networks consist of."""
+        """An object that is replaced whenever an event or a loaded checkpoint changes the networks' structure."""
         return self._given
 
     @property
     def generators(self) -> list[torch.Generator]:
-        """The methods' random streams."""
+        """The methods' random generators."""
         given = [network.generator for _, networks in self._given for network in networks.values()]
         return [generator for generator in given if generator is not None]
 
     @property
     def event_count(self) -> int:
-        """How many events there were, including those that `events` no longer holds."""
+        """The number of events so far, including those that `events` no longer holds."""
         return self.events.total
 
     def latest(self, method: str) -> Position | None:
-        """Where a method, by its spelling, acted last."""
+        """Return the position of a method's last event, by the method's spelling."""
         return self.events.latest.get(method)
 
     def due(self, before: Position, after: Position) -> bool:
+        """Whether the schedule has an event after `before` and up to `after`."""
         self._told.begin(before)
         self._told.require(after, tuple(self.networks))
         return self.schedule.crossed(before, after)
 
     def triggered(self, measures: Mapping[str, float], position: Position) -> Trigger | None:
-        """The trigger, if there is one, by which what `measure` has found makes an event due."""
+        """Return the first trigger for which these measures, taken by `measure`, make an event due; None if none."""
         since = position.updates - max((last.updates for last in self.events.latest.values()), default=0)
-        if self.events.latest and not since:  # one event is enough
+        if self.events.latest and not since:  # there was an event at this position already
             return None
         return next((trigger for trigger in self.triggers if trigger.met(measures, since)), None)
 
     def updates_until_event(self, position: Position) -> int | None:
-        """How many updates may be done before the next event; None: any number."""
+        """Return the number of updates until the next event at a scheduled update; None if there is no such event."""
         update = self.schedule.next_update(position)
         return None if update is None else update - position.updates
 
     def act(self, position: Position, losses: Losses | None = None) -> Event:
-        """Apply the method to every network now, and record it; if one network is not ready, none is changed.
+        """Apply the method to every network now, and record the event. If one network is not ready, none is changed.
 
-        Methods that look at activations or gradients need `losses`: for each network, by its name, a function that runs
-        the module on examples and returns its training loss.
+        Methods that need activations or gradients need `losses`: for each network's name a function that runs the
+        module on examples and returns its training loss.
         """
         refuse_computed_losses(losses or {})
         self._told.begin(position)
         self._told.require(position, tuple(self.networks), patience=1)
         networks = self._ready(losses or {})
         structure = self._structure()
-        self.close()  # a network may be copied in parts
+        self.close()  # the method may copy parts of a network, which must then have no hooks
         reports = tuple(self._act_on(network) for network in networks)
-        self._told.versions = None  # of weights that an event has changed
+        self._told.versions = None  # the event has changed weights, which is not a missed gradient step
         now = self._structure()
         changed = tuple(name for name in now if now[name] != structure[name])
         event = Event(position, spell(self.method), reports, sum(one.seconds for one in reports), changed, self.unit)
@@ -207,32 +209,32 @@ class PlasticityManager(ManagerAliases):
             parameters = network.module.named_parameters()
             self.references[network.name] = {name: parameter.detach().clone() for name, parameter in parameters}
         if changed:
-            self._begin()  # what methods knew of the old structure is no use, as after loading a checkpoint of the new
+            self._begin()  # memories of the old structure are useless; loading a checkpoint also starts from empty ones
         else:
             self.watch()
         return event
 
     def attached(self, yes: bool) -> None:
-        """Whether hooks tell of every step from here on; ValueError where they do already."""
+        """Note whether hooks report every step from now on; raise ValueError if hooks are attached already."""
         if yes and self._told.attached:
-            raise ValueError("attach(manager) was called before, so that every step would count twice: detach() first")
+            raise ValueError("attach(manager) was called before, and every step would count twice: call detach() first")
         self._told.attached = yes
 
     def _ready(self, losses: Losses) -> list[MethodNetwork]:
-        """The networks, with their losses, for the method that acts at events; ValueError where one is not ready."""
+        """Return the networks with their losses for an event; raise ValueError if the method cannot act on one now."""
         given = self._given[0][1]
         networks = [replace(network, loss=losses.get(name), prepared={}) for name, network in given.items()]
         for network in networks:
             try:
                 if self.method.needs_loss and network.loss is None:
-                    raise ValueError(f"{spell(self.method)} looks at examples: give `act` the network's loss")
+                    raise ValueError(f"{spell(self.method)} needs examples: give `act` the network's loss")
                 self.method.ready(network)
             except ValueError as error:
                 raise ValueError(f"network {network.name!r}: {error}") from error
         return networks
 
     def _structure(self) -> dict[str, list[Any]]:
-        """By network, what a change of structure changes: kinds of modules, names and shapes of tensors."""
+        """Describe each network's structure: the classes of its modules, the names and shapes of its tensors."""
         return {
             name: [
                 *((key, type(module)) for key, module in network.module.named_modules()),
@@ -256,12 +258,13 @@ class PlasticityManager(ManagerAliases):
         return NetworkReport(network.name, rows, seconds, outcome, values, notes)
 
     def after_step(self, network_name: str) -> None:
+        """Let methods that act at every gradient step act on a network; call it after each `optimizer.step()`."""
         if self._told.attached and self.acts_every_step:
-            raise ValueError("attach(manager) calls after_step at every step already: call it nowhere else")
+            raise ValueError("attach(manager) already calls after_step at every step: remove the other call")
         self.follow_step(network_name)
 
     def follow_step(self, network_name: str) -> None:
-        """What `after_step` does, and the hooks of `attach` ask for."""
+        """Do what `after_step` does, without its check; the hooks of `attach` call this."""
         self._told.hear("after_step", known_name(network_name, self.networks))
         for method, networks in self._given:
             if method.acts_every_step:
@@ -271,7 +274,7 @@ class PlasticityManager(ManagerAliases):
                 watch.forget()
 
     def penalty(self, network_name: str) -> Tensor | None:
-        """What the methods add to the network's loss; None where they add nothing."""
+        """Return the term that the methods add to the network's loss; None if they add nothing."""
         self._told.hear("penalty", known_name(network_name, self.networks))
         total = None
         for method, networks in self._given:
@@ -281,9 +284,9 @@ class PlasticityManager(ManagerAliases):
         return total
 
     def measure(self, losses: Losses, hessian: bool = False, runs: Runs | None = None) -> dict[str, float]:
-        """Measures of every network as `network/measure`, and the methods' own figures; changes nothing.
+        """Return the measures of every network as `network/measure`, and the methods' own figures; change nothing.
 
-        `runs` are functions that run the networks on more examples than losses are of, for the rank of features.
+        `runs` are functions that run the networks on more examples than `losses` do, for the rank of features.
         """
         refuse_computed_losses(losses)
         self._told.measured(self.networks.values())
@@ -294,7 +297,7 @@ class PlasticityManager(ManagerAliases):
         return found | self.figures()
 
     def figures(self) -> dict[str, float]:
-        """What the methods have done to the networks so far, by their own account, as `network/figure`."""
+        """Return the numbers that the methods themselves report about their work so far, as `network/figure`."""
         return {
             f"{name}/{key}": float(value)
             for method, networks in self._given
@@ -303,13 +306,13 @@ class PlasticityManager(ManagerAliases):
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """The part of the state that is JSON, without the events themselves; `tensors` is the rest."""
+        """Return the part of the state that is stored as JSON, without the events; `tensors` returns the rest."""
         return self.events.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over the events so far, before tensors are loaded: structure that they changed is changed again.
+        """Restore the record of events and repeat their changes of structure; call this before tensors are loaded.
 
-        ValueError, with nothing changed, where the state was not saved by a manager, of this version or an earlier one.
+        Raise ValueError, and change nothing, if the state was not saved by a manager of this or an earlier version.
         """
         record = Record.from_state(state, lambda spelling: restructures(self._recorded(spelling)), self.unit)
         self.close()
@@ -318,7 +321,7 @@ class PlasticityManager(ManagerAliases):
         self._begin()
 
     def tensors(self) -> dict[str, Tensor]:
-        """The state's tensors: methods' memories, random streams that have moved, the weights after the last event."""
+        """Return the state's tensors: methods' memories, used random generators, the weights after the last event."""
         found: dict[str, Tensor] = {}
         for _, prefix, network in self._prefixed():
             found |= {f"{prefix}.memory.{key}": value.contiguous() for key, value in network.memory.items()}
@@ -331,7 +334,7 @@ class PlasticityManager(ManagerAliases):
 
     @torch.no_grad()
     def load_tensors(self, saved: Mapping[str, Tensor]) -> None:
-        """Load them, once the networks have theirs. A method that the saved run did not have begins here."""
+        """Load the tensors, after the networks' own weights. A method that the saved run did not have starts afresh."""
         self._told.versions = None
         for method, prefix, network in self._prefixed():
             assert network.generator is not None
@@ -350,17 +353,17 @@ class PlasticityManager(ManagerAliases):
         for name, each in self.networks.items():
             parameters = dict(each.module.named_parameters())
             values = {key: saved[f"reference.{name}.{key}"] for key in parameters if f"reference.{name}.{key}" in saved}
-            if values:  # with the strides of the parameters, so that sums come out the same
+            if values:  # with the parameters' strides, so that sums are bit by bit the same
                 self.references[name] = {
                     key: torch.empty_like(parameters[key]).copy_(value) for key, value in values.items()
                 }
 
     def _prefixed(self) -> Iterator[tuple[Method, str, MethodNetwork]]:
-        """Every method with each of its networks, and the name under which the method's state of it is saved."""
+        """Yield every method with each of its networks, and the prefix under which that pair's state is saved."""
         for method, networks in self._given:
             for name, network in networks.items():
                 yield method, f"method.{spell(method)}.{name}", network
 
     def _recorded(self, spelling: str) -> Method:
-        """An event's method: this run's or a built-in one."""
+        """Return the method of a recorded event: this run's or a built-in one."""
         return self.method if spelling == spell(self.method) else built_in(spelling)

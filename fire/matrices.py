@@ -1,8 +1,9 @@
-"""Which weight matrices a module holds, what else it holds, and why that is left as it is.
+"""Take the inventory of a module: its weight matrices, its other parameters, and why these are left unchanged.
 
-What torch's layers hold is known (layers.py). Any other module declares its matrices with a method
-`plastic_matrices(self) -> Iterable[Matrix]`, names relative to itself, or its class is named to `register_matrices`:
-guessing from a shape can invert the scale. The parts of an injected head that do not learn are left as they are.
+The matrices of torch's own layers are known (layers.py). Any other module must declare its matrices, because a guess
+from a weight's shape can invert the scale: either by a method `plastic_matrices(self) -> Iterable[Matrix]`, with names
+relative to itself, or by a call of `register_matrices` for its class. The frozen parts of an injected head are left
+unchanged.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,10 +31,10 @@ __all__ = [
 ]
 
 EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
-# Layers whose parameters are no matrices in FIRE's sense, whatever their shape: left as they are, and listed.
+# Layers whose parameters are not matrices in FIRE's sense, whatever their shape: they are left unchanged and listed.
 LEFT_ALONE = (*EMBEDDINGS, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, _NormBase, nn.PReLU)
 
-# Why something is left as it is.
+# Reasons why a parameter is left unchanged.
 VECTOR = "not 2-D (biases, gains of norms)"
 EMBEDDING = "embedding"
 NORM = "gain or shift of a norm"
@@ -47,9 +48,9 @@ EMPTY = "empty"
 
 @dataclass(frozen=True)
 class Inventory:
-    """What a module holds: matrices to work on, names of what is left as it is, and of weights nobody has declared.
+    """A module's matrices to work on, the names of parameters left unchanged, and the names of undeclared weights.
 
-    `reasons` are the names of `left`, by why they are left.
+    `reasons` maps each reason to the names in `left` that it applies to.
     """
 
     matrices: tuple[Matrix, ...]
@@ -59,28 +60,31 @@ class Inventory:
     module: nn.Module | None = field(default=None, repr=False, compare=False)
 
     def declared(self, exclude: bool = True) -> "Inventory":
-        """Itself, or an error that names every undeclared weight; with advice for callers that can `exclude` some."""
+        """Return itself, or raise ValueError that names every undeclared weight.
+
+        With `exclude` the message also advises to exclude them, for callers that have such an option.
+        """
         if self.undeclared:
             raise ValueError(message(self.undeclared, self.module or nn.Module(), exclude))
         return self
 
 
 def refuse_not_real(matrices: Iterable[Matrix]) -> None:
-    """Before anything is written: complex numbers, integers and packed weights have no nearest isometry here."""
+    """Raise ValueError, before anything is written, if a matrix holds complex numbers or integers."""
     for matrix in matrices:
         if not matrix.view.is_floating_point():
             kind = str(matrix.view.dtype).removeprefix("torch.")
-            raise ValueError(f"{matrix.name!r} holds {kind} numbers, allowed are real ones; nothing was changed")
+            raise ValueError(f"{matrix.name!r} holds {kind} numbers; allowed are real ones; nothing was changed")
 
 
 def take_inventory(
     module: nn.Module, include: Patterns = None, exclude: Patterns = None, split: Split = None
 ) -> Inventory:
-    """Every matrix of `module`, once also where a weight is shared.
+    """Return every matrix of `module`; a shared weight is listed once.
 
-    Patterns are full names of matrices, parameters or modules, with shell's `*` and `?`; a module stands for all that
-    it contains: "encoder", "*.query". `split` says how many equal projections a layer fuses along its outputs, or the
-    size of each: {"*.c_attn": 3}, {"*.qkv_proj": (3072, 1024, 1024)}.
+    Patterns are full names of matrices, parameters or modules, with the shell's `*` and `?`. A module's name selects
+    everything inside it: "encoder", "*.query". `split` names layers that hold several matrices along their outputs,
+    with the number of equal parts or the size of each part: {"*.c_attn": 3}, {"*.qkv_proj": (3072, 1024, 1024)}.
     """
     if not isinstance(module, nn.Module):
         raise ValueError(f"a {type(module).__name__} given; allowed is the torch.nn.Module that holds the weights")
@@ -122,7 +126,7 @@ def take_inventory(
 
 
 def _packed(module: nn.Module) -> list[str]:
-    """Modules of torch's quantisation, whose weights are behind a function."""
+    """Return the names of torch's quantised modules, whose weights are not parameters."""
     return [
         name
         for name, child in module.named_modules()
@@ -134,10 +138,10 @@ Pairs = list[tuple[Matrix, nn.Parameter]]
 
 
 def _find(module: nn.Module, split: Sequence[tuple[str, Parts]]) -> tuple[Pairs, dict[int, str]]:
-    """Every matrix with its parameter; and, of parameters known to be something else, what they are, by their id."""
+    """Return every matrix with its parameter, and by parameter id the reasons why other parameters are not matrices."""
     found: Pairs = []
-    divisible: list[str] = []  # what a split could mean
-    divided: dict[str, str] = {}  # modules that hold several matrices, and the names of these
+    divisible: list[str] = []  # layers that `split` may name
+    divided: dict[str, str] = {}  # modules that hold several matrices, with the matrices' names
     injected = [child for child in module.modules() if isinstance(child, Injected)]
     constant = {inner for head in injected for part in (head.old, head.frozen) for inner in part.modules()}
     settled = {id(parameter): CONSTANT for child in constant for parameter in child.parameters()}
@@ -174,7 +178,7 @@ def _find(module: nn.Module, split: Sequence[tuple[str, Parts]]) -> tuple[Pairs,
         already = next((name for name in divided if matches(pattern, name)), None)
         if already is not None and not any_matches((pattern,), divisible):
             raise ValueError(
-                f"split: {already!r} holds several matrices, each of which is projected by itself without a split: "
+                f"split: {already!r} holds several matrices, which are projected separately without a split: "
                 f"{divided[already]}"
             )
         check_pattern(pattern, divisible)
@@ -182,7 +186,7 @@ def _find(module: nn.Module, split: Sequence[tuple[str, Parts]]) -> tuple[Pairs,
 
 
 def _divided(matrix: Matrix, name: str, parts: Parts) -> Iterator[Matrix]:
-    """The blocks of outputs of one matrix."""
+    """Yield the parts of one matrix, which is divided along its outputs."""
     equal = isinstance(parts, int)
     sizes = [matrix.d_out // max(parts, 1)] * parts if isinstance(parts, int) else list(parts)
     if sum(sizes) != matrix.d_out or min(sizes, default=0) < 1:
@@ -197,14 +201,14 @@ def _divided(matrix: Matrix, name: str, parts: Parts) -> Iterator[Matrix]:
 
 
 def _refuse_overlaps(matrices: Sequence[Matrix], module: nn.Module, name: str) -> None:
-    """What is in two matrices would be projected twice, and the first would not stay an isometry."""
+    """Raise ValueError if two matrices share entries: the second projection would undo the first."""
     taken: dict[int, tuple[Matrix, Tensor]] = {}
     for matrix in matrices:
         owner, view = _owner(matrix, module), matrix.view
         first, seen = taken.setdefault(id(owner), (matrix, torch.zeros(_reach(owner), dtype=torch.bool)))
         start = (view.data_ptr() - owner.data_ptr()) // view.element_size()
         if start + _reach(view) > seen.numel():
-            raise ValueError(f"matrix {matrix.name!r} of module {name!r} goes on behind the end of its parameter")
+            raise ValueError(f"matrix {matrix.name!r} of module {name!r} extends beyond the end of its parameter")
         part = seen.as_strided(view.shape, view.stride(), start)
         if part.any():
             raise ValueError(
@@ -216,15 +220,15 @@ def _refuse_overlaps(matrices: Sequence[Matrix], module: nn.Module, name: str) -
 
 
 def _reach(tensor: Tensor) -> int:
-    """Of its first entry to its last, in memory."""
+    """Return how many entries of memory the tensor spans, from its first entry to its last."""
     return 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
 
 
 def _owner(matrix: Matrix, module: nn.Module) -> nn.Parameter:
-    """The parameter in whose storage the view lies."""
+    """Return the parameter in whose storage the matrix's view lies."""
     address = matrix.view.data_ptr()
     for parameter in module.parameters():
         start = parameter.data_ptr()
         if start <= address < start + parameter.numel() * parameter.element_size():
             return parameter
-    raise ValueError(f"matrix {matrix.name!r} is no view of a parameter: nothing written to it would stay")
+    raise ValueError(f"matrix {matrix.name!r} is not a view of a parameter: writing to it would not change the module")

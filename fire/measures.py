@@ -1,8 +1,9 @@
-"""Numbers that say how plastic a network is, how far from isometry, and how much it was changed, summed in float64.
+"""Measures of a network: plasticity, deviation from isometry (DfI) and squared Frobenius error (SFE), in float64.
 
-DfI(W) = ||W'W - I||_F^2 on the smaller side, of W over its published scale: 0 for what FIRE leaves (arXiv 2602.08040).
-SFE(W, W') = ||W - W'||_F^2 of the stored weights. `measure` asks for all there is: of units and features (activity.py),
-of singular values (spectra.py), of norms (weights.py) and of the loss's Hessian (curvature.py).
+DfI(W) = ||W'W - I||_F^2 on the smaller side, where W is the weight divided by its published scale; it is 0 right after
+FIRE (arXiv 2602.08040). SFE(W, W') = ||W - W'||_F^2 of the stored weights. `measure` collects these and the measures
+of units and features (activity.py), singular values (spectra.py), norms (weights.py) and the loss's Hessian
+(curvature.py).
 """
 
 import warnings
@@ -28,7 +29,7 @@ Run: TypeAlias = Callable[[], object]  # runs a network's module on examples
 
 
 def feature_width(network: Network) -> int | None:
-    """How many numbers the last layer of its head is given for each example; None where that is not known."""
+    """Return the number of inputs of the head's last layer; None if it is not known."""
     matrices = take_inventory(network.module.get_submodule(network.head[0])).matrices if network.head else ()
     return matrices[-1].d_in if matrices else None
 
@@ -40,19 +41,20 @@ def measure(
     loss: Loss | None = None,
     run: Run | None = None,
 ) -> dict[str, float]:
-    """Every measure of one network, by name, and of its layers, weights and matrices as `name/layer`.
+    """Return every measure of one network by name, and those of its layers, weights and matrices as `name/layer`.
 
-    Of the weights: `deviation`, `spread`, `weight_norm`, `effective_learning_rate` (the mean of its weights') and `sfe`
-    to the reference, by default the initial values. Of one pass forward and backward through `loss`, if it is given:
-    `gradient_norm`; of hidden units that are known, `dormant`, `dead` and `active`; of what the head is given,
-    `effective_rank`, `stable_rank` and `feature_norm`: no rank is higher than the number of examples, so that four for
-    each feature are few enough. `run`, which runs the module on as many, is then asked for these instead of the loss,
-    and `feature_examples` says how many there were. On request `hessian`, its top eigenvalue, which takes longer by
-    far. What cannot be asked of a network is absent, and a warning says so. Nothing is changed: gradients, optimizer,
-    random streams and buffers stay as they were, and all values come from the device at once.
+    From the weights: `deviation`, `spread`, `weight_norm`, `effective_learning_rate` (the mean over its weights) and
+    `sfe` to the reference, by default the initial values. From one forward and backward pass through `loss`, if given:
+    `gradient_norm`; for known hidden units `dormant`, `dead` and `active`; for the head's inputs (features)
+    `effective_rank`, `stable_rank` and `feature_norm`. A rank is never above the number of examples, so there should be
+    about four examples per feature. If `run` is given, which runs the module on so many examples, the feature measures
+    come from it instead of the loss, and `feature_examples` is their number. With `hessian`, the Hessian's top
+    eigenvalue, which takes far longer. Measures that the network lacks are absent, and a warning says so. Nothing is
+    changed: gradients, optimizer, random generators and buffers are as before. All values except `hessian` are fetched
+    from the device at once.
     """
     if hessian and loss is None:
-        raise ValueError(f"network {network.name!r} has no loss, whose Hessian was asked for")
+        raise ValueError(f"network {network.name!r} has no loss: the Hessian needs one")
     matrices = take_inventory(network.module).matrices
     trained = {name: weight for name, weight in network.module.named_parameters() if weight.requires_grad}
     weights = weights_with_matrices(trained, matrices)
@@ -66,7 +68,7 @@ def measure(
             undisturbed(network.module, network.target),
             Watch(network.module, layers) as watch,
             HeadInput(network) as head_input,
-            sdpa_kernel(SDPBackend.MATH) if hessian else nullcontext(),  # fused attention has one derivative only
+            sdpa_kernel(SDPBackend.MATH) if hessian else nullcontext(),  # fused attention has no second derivative
         ):
             value = loss()
             found |= unit_measures(watch)
@@ -103,10 +105,10 @@ def deviation_from_isometry(
     exclude: Patterns = None,
     split: Split = None,
 ) -> float | dict[str, float]:
-    """DfI over the published scale, by name, of each matrix of a module or of a `Matrix`; of a bare tensor as it is.
+    """Return DfI of each matrix of a module, by name, or of one `Matrix`, over its scale; of a tensor without a scale.
 
-    A stack (kernel positions, groups, ensemble members) counts as its worst matrix. Pass modules where you can: a
-    bare tensor does not say its scale, so what FIRE leaves there has sqrt(d_out / d_in) in place of 1.
+    For a stack (kernel positions, groups, ensemble members) it is the worst matrix's. Pass a module where you can: the
+    scale of a tensor is unknown, and after FIRE its singular values are sqrt(d_out / d_in) rather than 1.
     """
     if isinstance(matrix_or_module, nn.Module):
         inventory = take_inventory(matrix_or_module, include, exclude, split).declared()
@@ -115,7 +117,7 @@ def deviation_from_isometry(
         return _deviation(double(matrix_or_module.view) / matrix_or_module.scale)
     if matrix_or_module.ndim not in (2, 3):
         shape = tuple(matrix_or_module.shape)
-        raise ValueError(f"a tensor of shape {shape} is no matrix nor a stack of them; pass the module that holds it")
+        raise ValueError(f"a tensor of shape {shape} is not a matrix or a stack of them; pass the module that holds it")
     return _deviation(double(matrix_or_module.detach()))
 
 
@@ -127,7 +129,7 @@ def _deviation(stack: Tensor) -> float:
 
 
 def squared_frobenius_error(before: Tensor, after: Tensor) -> float:
-    """||before - after||_F^2, of all matrices in a stack together."""
+    """Return ||before - after||_F^2, summed over all matrices of a stack."""
     if before.shape != after.shape:
         raise ValueError(f"shapes {tuple(before.shape)} and {tuple(after.shape)} differ")
     return float((double(before.detach()) - double(after.detach())).square().sum())
@@ -135,9 +137,10 @@ def squared_frobenius_error(before: Tensor, after: Tensor) -> float:
 
 @torch.no_grad()
 def singular_values(matrix: Matrix) -> Tensor:
-    """Of each matrix in the stack, over the published scale; ascending, on the CPU, NaN where weights are not finite.
+    """Return each matrix's singular values over the published scale, ascending, on the CPU; NaN if not finite.
 
-    Roots of the Gram matrix's eigenvalues, so right to 1e-8 of the largest: enough for a measure or a histogram.
+    They are square roots of the Gram matrix's eigenvalues, so they are exact to 1e-8 of the largest only: enough for a
+    measure or a histogram.
     """
     stack = double(matrix.view).reshape(-1, matrix.d_out, matrix.d_in) / matrix.scale
     if not torch.isfinite(stack).all():

@@ -1,11 +1,11 @@
-"""The valid name that a wrong one was most likely meant to be, for error messages."""
+"""Find the valid name that is most similar to a wrong one, for error messages."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """The closest of the valid names, in whatever case it was written; "none" where there are none."""
+    """Return the most similar valid name, ignoring upper and lower case; "none" if there are no valid names."""
     names = list(valid)
     lower = {each.lower(): each for each in reversed(names)}
     close = get_close_matches(name, names, n=1, cutoff=1.0) or get_close_matches(name.lower(), lower, n=1, cutoff=0.0)

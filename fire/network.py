@@ -1,7 +1,8 @@
-"""A network as an agent hands it over: everything that changes together when its weights are rewritten, in place.
+"""A network with everything that must change together with its weights: target, optimizer, companions.
 
-Captured graphs hold addresses, so parameters, targets and optimizer states keep theirs: copy_ and zero_, no new tensor.
-Only a method that changes structure exchanges tensors; a graph must be captured anew after it.
+CUDA graphs hold memory addresses, so parameters, targets and optimizer states must keep theirs: they are written by
+copy_ and zero_ and never replaced by new tensors. Only a method that changes the structure replaces tensors; after it,
+graphs must be captured again.
 """
 
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
@@ -19,17 +20,17 @@ Loss: TypeAlias = Callable[[], Tensor]
 
 @runtime_checkable
 class LossByBatch(Protocol):
-    """A loss that can also go through data batch by batch, for methods that look at more than fits into one."""
+    """A loss that can also go through the data batch by batch, for methods that need more data than one batch."""
 
     def __call__(self) -> Tensor:
-        """The training loss on some examples."""
+        """Return the training loss on some examples."""
 
     def batches(self) -> Iterable[Loss]:
-        """One pass over the data: the loss on each batch, to be called before the next is asked for."""
+        """Yield the losses of one pass over the data, one per batch; call each before taking the next."""
 
 
-# Optimizers whose state is all zeros before their first step, so that zeroing it makes them new. One of another class
-# says the same of itself by a class attribute, starts_at_zero = True.
+# Optimizers whose state is all zeros before their first step, so that zeroing the state resets them. Another class can
+# declare the same by a class attribute, starts_at_zero = True.
 ZERO_START = tuple(
     getattr(torch.optim, name)
     for name in ("Adam", "AdamW", "Adamax", "RAdam", "RMSprop", "Adadelta", "SGD", "Muon")
@@ -39,7 +40,7 @@ ZERO_START = tuple(
 
 @dataclass(frozen=True)
 class Companion:
-    """Parameters beside a network that start anew with it, as SAC's temperature does."""
+    """Parameters outside a network that are reset together with it, such as SAC's temperature."""
 
     name: str
     parameters: tuple[Tensor, ...]
@@ -49,10 +50,10 @@ class Companion:
 
 @dataclass(frozen=True)
 class Network:
-    """One network and all that belongs to it, as an agent hands it over.
+    """One network and all that belongs to it.
 
-    `initial` is the run's own initial state_dict, cloned, in a dict that grows with the structure; `encoder` and `head`
-    are the names of modules.
+    `initial` is a clone of the module's state_dict at the start of the run; methods that change the structure add
+    entries to it. `encoder` and `head` are names of modules.
     """
 
     name: str
@@ -67,13 +68,13 @@ class Network:
 
 @dataclass(frozen=True)
 class MethodNetwork(Network):
-    """A network as the manager gives it to one method, with what it keeps for that method.
+    """A network as the manager gives it to one method, with that method's own state.
 
-    `loss` runs the module on examples and returns its training loss; it is there at events. For a method that watches
-    units, `layers` are the hidden layers and `activations` what they did in the last forward pass, by the layer's name.
-    `memory` holds what the method keeps from step to step; it and the random stream `generator` are saved with the run.
-    The stream is on the CPU; on the network's device for methods that act at every step and can be recorded.
-    `prepared` is for what `ready` has found and `act` needs again: empty at each event, and not saved.
+    `loss` runs the module on examples and returns its training loss; it is given at events only. For a method with
+    `watches_units`, `layers` are the hidden layers and `activations` their values in the last forward pass, by the
+    layer's name. `memory` holds the method's tensors from step to step; it and the random `generator` are saved with
+    the run. The generator is on the CPU, or on the network's device for capturable methods that act at every step.
+    `prepared` passes results from `ready` to `act`; it is empty at the start of each event and is not saved.
     """
 
     loss: Loss | None = None
@@ -85,17 +86,18 @@ class MethodNetwork(Network):
 
     @classmethod
     def of(cls, network: Network, **kept: Any) -> "MethodNetwork":
+        """Extend a network by the fields of one method."""
         return cls(**{field.name: getattr(network, field.name) for field in fields(Network)}, **kept)
 
 
 def lies_in(name: str, parts: tuple[str, ...]) -> bool:
-    """Whether a parameter or a matrix, by its name, lies in one of the named modules."""
+    """Whether the parameter or matrix of this name lies in one of the named modules."""
     return any(name == part or name.startswith(f"{part}.") for part in parts)
 
 
 @torch.no_grad()
 def restore_(module: nn.Module, initial: Mapping[str, Tensor], touches: Callable[[str], bool]) -> None:
-    """Initial values back into every parameter and buffer that `touches` says yes to."""
+    """Reset every parameter and buffer whose name `touches` accepts to its initial value."""
     for name, value in module.state_dict().items():
         if touches(name):
             value.copy_(initial[name])
@@ -103,7 +105,7 @@ def restore_(module: nn.Module, initial: Mapping[str, Tensor], touches: Callable
 
 @torch.no_grad()
 def renew_(optimizer: Optimizer, parameters: Iterable[Tensor] | None = None) -> None:
-    """Make moments and step counts new, of all parameters or of some. Learning rates stay as a schedule set them."""
+    """Reset moments and step counts, of all parameters or of some. Learning rates stay as a schedule has set them."""
     refuse_unknown(optimizer)
     for parameter in tuple(optimizer.state) if parameters is None else parameters:
         for value in optimizer.state.get(parameter, {}).values():
@@ -113,7 +115,7 @@ def renew_(optimizer: Optimizer, parameters: Iterable[Tensor] | None = None) -> 
 
 @torch.no_grad()
 def exchange_(optimizer: Optimizer, before: Iterable[Tensor], after: Iterable[Tensor]) -> None:
-    """Other parameters in the places of some, in the same lists, with state of the same kind that is new."""
+    """Replace some parameters by others in the optimizer's lists; state of the same shape starts at zero."""
     new = {id(parameter): other for parameter, other in zip(before, after, strict=True)}
     for group in optimizer.param_groups:
         parameters = group["params"]
@@ -127,7 +129,7 @@ def exchange_(optimizer: Optimizer, before: Iterable[Tensor], after: Iterable[Te
 
 
 def refuse_unknown(optimizer: Optimizer, advice: str = "; or choose optimizer=keep") -> None:
-    """Only zeroing the state of a known kind is known to make it new."""
+    """Raise ValueError if zeroing this optimizer's state is not known to reset it."""
     kind = type(optimizer).__name__
     declared = vars(type(optimizer)).get("starts_at_zero", False)
     if type(optimizer) not in ZERO_START and not declared:  # a subclass may keep state that does not start at zero
@@ -138,13 +140,14 @@ def refuse_unknown(optimizer: Optimizer, advice: str = "; or choose optimizer=ke
 
 
 def refuse_missing_initial(network: Network) -> None:
+    """Raise ValueError if the initial value of a parameter or buffer is missing."""
     missing = network.module.state_dict().keys() - network.initial.keys()
     if missing:
-        raise ValueError(f"network {network.name!r} has no initial value of {min(missing)!r}")
+        raise ValueError(f"network {network.name!r} has no initial value for {min(missing)!r}")
 
 
 def renew_around_(network: Network, *, optimizer: bool, companions: bool, copy: bool = False) -> None:
-    """What follows a network's new weights: a target that is a copy, its own optimizer, its companions with theirs."""
+    """Update what belongs to a network with new weights: copy them to the target, reset optimizer and companions."""
     if copy and network.target is not None:
         network.target.load_state_dict(network.module.state_dict())
     if optimizer and network.optimizer is not None:
@@ -155,6 +158,7 @@ def renew_around_(network: Network, *, optimizer: bool, companions: bool, copy: 
 
 @torch.no_grad()
 def renew_companion_(companion: Companion) -> None:
+    """Reset a companion's parameters to their initial values, and its optimizer."""
     for parameter, value in zip(companion.parameters, companion.initial, strict=True):
         parameter.copy_(value)
     if companion.optimizer is not None:

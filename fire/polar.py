@@ -1,4 +1,4 @@
-"""The polar factor of a matrix: the nearest (semi-)orthogonal one, by three solvers.
+"""The polar factor of a matrix, which is the nearest (semi-)orthogonal matrix, by three solvers.
 
 W = U P, with U'U = I on the smaller side and P positive semidefinite; U = W (W'W)^(-1/2).
 Sources: FIRE (arXiv 2602.08040) for the Newton-Schulz steps, Polar Express (arXiv 2505.16932) for optimal polynomials.
@@ -15,8 +15,8 @@ Solver = Literal["newton-schulz", "exact", "polar-express"]
 SOLVERS: tuple[str, ...] = get_args(Solver)
 DEFAULT_STEPS = {"newton-schulz": 10, "polar-express": 9}
 
-# Odd quintics a x + b x^3 + c x^5. Each has the least largest distance from 1 over the interval that those before it
-# make of [1e-4, 1], widened by a thousandth above so that rounding pushes nothing out (docs/fire.md; tested there).
+# Odd quintics a x + b x^3 + c x^5. Each minimises the largest distance from 1 over the interval to which the earlier
+# ones map [1e-4, 1]; the upper end is widened by a thousandth, so that rounding stays inside (docs/fire.md).
 OPTIMAL_QUINTICS = (
     (8.501389, -25.188682, 18.660096),
     (4.245345, -3.145545, 0.582967),
@@ -26,16 +26,16 @@ OPTIMAL_QUINTICS = (
     (2.858202, -2.132006, 0.468443),
     (2.021438, -1.403092, 0.389583),
 )
-PLAIN_QUINTIC = (1.875, -1.25, 0.375)  # Newton-Schulz of fifth order, the finish near 1
-STEPS_PER_GRAM = 3  # more steps on one float32 Gram matrix, and rounding in its null directions grows too large
+PLAIN_QUINTIC = (1.875, -1.25, 0.375)  # fifth-order Newton-Schulz, for the last steps near 1
+STEPS_PER_GRAM = 3  # with more steps on one float32 Gram matrix, rounding errors in null directions grow too large
 
 
 @torch.no_grad()
 def polar_factor(matrix: Tensor, solver: Solver = "newton-schulz", steps: int | None = None) -> Tensor:
-    """The polar factor of each (d_out, d_in) matrix in the last two dimensions; shape, dtype and device come back.
+    """Return the polar factor of each (d_out, d_in) matrix in the last two dimensions; shape, dtype and device stay.
 
-    `steps` is for the iterative solvers (None: newton-schulz 10, as published; polar-express 9); `exact` needs none.
-    Half precision is computed in float32, `exact` always in float64.
+    `steps` is for the iterative solvers (None: newton-schulz 10, as published; polar-express 9); `exact` has no steps.
+    Half precision is computed in float32, and `exact` always computes in float64.
     """
     if solver not in SOLVERS:
         known = ", ".join(SOLVERS)
@@ -43,17 +43,20 @@ def polar_factor(matrix: Tensor, solver: Solver = "newton-schulz", steps: int | 
     if steps is not None and steps < 1:
         raise ValueError(f"steps={steps} must be at least 1")
     if matrix.ndim < 2 or not matrix.is_floating_point():
-        raise ValueError(f"{matrix.dtype} of shape {tuple(matrix.shape)} is not a real matrix nor a stack of them")
+        raise ValueError(
+            f"a tensor of {matrix.dtype} and shape {tuple(matrix.shape)} given; allowed is a real matrix or a stack of "
+            "such matrices"
+        )
     if matrix.numel() == 0:
         return matrix.clone()
     if not torch.isfinite(matrix).all():
         raise ValueError(f"the matrix of shape {tuple(matrix.shape)} holds NaN or infinity")
     if steps is not None and solver == "exact":
-        raise ValueError(f"steps={steps}: solver exact has no steps; leave it out")
+        raise ValueError(f"steps={steps} given: solver exact has no steps; leave them out")
     wide = matrix.shape[-2] < matrix.shape[-1]
     stack = matrix.mT if wide else matrix
     stack = stack.reshape(-1, *stack.shape[-2:])
-    with torch.autocast(matrix.device.type, enabled=False):  # mixed precision around the call would cost the isometry
+    with torch.autocast(matrix.device.type, enabled=False):  # in mixed precision the result would not be an isometry
         if solver == "exact":
             kinds = (matrix.dtype, torch.float32)
             factor = exact(double(stack), precision=min(torch.finfo(kind).eps for kind in kinds))
@@ -65,7 +68,7 @@ def polar_factor(matrix: Tensor, solver: Solver = "newton-schulz", steps: int | 
 
 
 def newton_schulz(stack: Tensor, steps: int) -> Tensor:
-    """X <- 1.5 X - 0.5 X X'X, which moves every singular value in (0, sqrt 3) towards 1 and leaves 0 where it is."""
+    """Iterate X <- 1.5 X - 0.5 X X'X, which moves every singular value in (0, sqrt 3) towards 1 and keeps 0."""
     factor = normalise(stack)
     for _ in range(steps):
         factor = torch.baddbmm(factor, factor, factor.mT @ factor, beta=1.5, alpha=-0.5)
@@ -73,7 +76,7 @@ def newton_schulz(stack: Tensor, steps: int) -> Tensor:
 
 
 def polar_express(stack: Tensor, steps: int) -> Tensor:
-    """X <- X (a I + b X'X + c (X'X)^2) with the optimal quintics, then plain ones; 0 stays 0.
+    """Iterate X <- X (a I + b X'X + c (X'X)^2) with the optimal quintics, then the plain one; singular value 0 stays 0.
 
     For a tall X the small symmetric factors of several steps are multiplied first: the Gram form (Zhang et al. 2026).
     """
@@ -96,17 +99,17 @@ def polar_express(stack: Tensor, steps: int) -> Tensor:
 
 
 def quintic(gram: Tensor, a: float, b: float, c: float) -> Tensor:
-    """a I + b G + c G^2, which takes a singular value s, with s^2 in G, to a s + b s^3 + c s^5."""
+    """Return a I + b G + c G^2; multiplied by it, a matrix's singular value s becomes a s + b s^3 + c s^5."""
     step = torch.baddbmm(b * gram, gram, gram, alpha=c)
     step.diagonal(dim1=-2, dim2=-1).add_(a)
     return step
 
 
 def exact(stack: Tensor, precision: float) -> Tensor:
-    """X V L^(-1/2) V' from X'X = V L V' in float64, where that keeps `precision`; elsewhere see `complete`."""
+    """Return X V L^(-1/2) V' from X'X = V L V' in float64; directions where that is too imprecise go to `complete`."""
     stack = normalise(stack)
     values, vectors = torch.linalg.eigh(stack.mT @ stack)
-    # An eigenvalue is known to float64's precision times the largest one, and they come in ascending order.
+    # The error of an eigenvalue is about the largest one times float64's precision. They are in ascending order.
     sound = values * precision > values[:, -1:] * torch.finfo(values.dtype).eps
     roots = torch.where(sound, values, 1.0).rsqrt()
     factor = stack @ (vectors * roots[:, None, :] @ vectors.mT)
@@ -117,11 +120,11 @@ def exact(stack: Tensor, precision: float) -> Tensor:
 
 
 def complete(images: Tensor, roots: Tensor, vectors: Tensor, count: int) -> Tensor:
-    """An isometry whatever the rank: the first `count` directions, too small for their eigenvalues, done with care.
+    """Return an isometry for any rank; the first `count` directions have eigenvalues too small to be precise.
 
-    Householder's basis is orthogonal to the images of all other directions and complete even where these here are zero;
-    the singular vectors of the small images in it are complete too. Directions that are not there come out the same
-    way each time.
+    A Householder QR gives a basis orthogonal to the images of all other directions; it is complete even if the `count`
+    small images are zero. The singular vectors of the small images in this basis are complete too. Null directions are
+    completed deterministically.
     """
     others = images[:, count:] * roots[count:]
     basis = torch.linalg.qr(torch.cat([others, images[:, :count]], dim=1))[0][:, -count:]
@@ -130,7 +133,7 @@ def complete(images: Tensor, roots: Tensor, vectors: Tensor, count: int) -> Tens
 
 
 def normalise(matrix: Tensor) -> Tensor:
-    """Over the Frobenius norm; over the largest entry first, so that nothing overflows or vanishes. Zero stays zero."""
+    """Divide by the largest entry, which avoids overflow and underflow, then by the Frobenius norm. Zero stays zero."""
     largest = matrix.abs().amax((-2, -1), keepdim=True)
     matrix = matrix / torch.where(largest > 0, largest, 1.0)
     norm = torch.linalg.matrix_norm(matrix, keepdim=True)
@@ -138,5 +141,5 @@ def normalise(matrix: Tensor) -> Tensor:
 
 
 def double(tensor: Tensor) -> Tensor:
-    """In float64, on the same device where that has it (Apple's GPUs do not)."""
+    """Return the tensor in float64, on the same device, or on the CPU for Apple's GPUs, which have no float64."""
     return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()

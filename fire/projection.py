@@ -1,6 +1,6 @@
-"""FIRE on any torch module: every weight matrix becomes the nearest isometry times its published scale, in place.
+"""FIRE on any torch module: replace every weight matrix in place by the nearest isometry times its published scale.
 
-W <- scale W (W'W)^(-1/2): of all weights without deviation from isometry, those with the least squared Frobenius error.
+W <- scale W (W'W)^(-1/2) has, among all weights with zero deviation from isometry, the least squared Frobenius error.
 Source: "FIRE: Frobenius-Isometry Reinitialization", ICLR 2026, arXiv 2602.08040.
 """
 
@@ -19,26 +19,26 @@ from .statistics import modules_with_statistics
 
 Choice: TypeAlias = Literal["skip", "project"]
 
-# Why a matrix is left as it is unless asked for, and the option that asks.
+# Reasons why a matrix is left unchanged by default, with the option that projects it.
 CAVEATS = {
     "frozen": "frozen (requires_grad is False; frozen='project' projects them)",
     "tied": "tied to an embedding (tied='project' projects them, as the published language runs do)",
     "depthwise": "depthwise convolutions (depthwise='project' makes each channel's filters orthogonal, of one length)",
 }
-SHOWN = 4  # names in a line about what all of them have in common
-FUSED = ("c_attn", "qkv", "qkv_proj", "to_qkv", "Wqkv")  # common names of query, key and value in one layer
+SHOWN = 4  # most names listed in a note
+FUSED = ("c_attn", "qkv", "qkv_proj", "to_qkv", "Wqkv")  # common names of layers that hold query, key and value
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which matrices are projected; and, by the reason, the names of everything that is not."""
+    """The matrices to project, and the names of everything else by the reason why it is skipped."""
 
     matrices: tuple[Matrix, ...]
     skipped: Mapping[str, tuple[str, ...]]
 
     @classmethod
     def of(cls, inventory: Inventory, **choices: Choice) -> "Selection":
-        """Of an inventory without undeclared weights; `choices` for "frozen", "tied" and "depthwise"."""
+        """Select from an inventory without undeclared weights; `choices` for "frozen", "tied" and "depthwise"."""
         for name, choice in choices.items():
             if choice not in ("skip", "project"):
                 raise ValueError(f"{name}={choice} given; allowed are skip and project")
@@ -56,9 +56,9 @@ class Selection:
 
 @dataclass(frozen=True)
 class FireReport:
-    """What `fire_` did to each matrix, and what it left as it was, all names and by the reason. Made to be printed.
+    """What `fire_` did to each matrix, and the names of what it left unchanged, by the reason. Print it to read it.
 
-    `stale` are the modules whose running statistics may still be those of the old weights.
+    `stale` names the modules whose running statistics may still belong to the old weights.
     """
 
     matrices: tuple[MatrixReport, ...]
@@ -71,23 +71,23 @@ class FireReport:
         return "\n".join([head, *self.lines()])
 
     def lines(self) -> list[str]:
-        """One for each reason why something was left as it was, and for what is to be known or done now."""
+        """Return a line for each reason why something was left unchanged, and for each further note."""
         rows = left_rows(self.skipped)
         rows += notes([matrix.name for matrix in self.matrices], self.stale)
         return rows or ["left as they were: none"]
 
 
 def notes(projected: Iterable[str], stale: Iterable[str]) -> list[str]:
-    """What is to be known of projected matrices, by their names, and done about statistics."""
+    """Return notes on matrices that look like fused query, key and value, and on stale running statistics."""
     fused = [name for name in projected if name.removesuffix(".weight").rpartition(".")[2] in FUSED]
     rows = []
     if fused:
-        advice = f"split={{'*.{fused[0].removesuffix('.weight').rpartition('.')[2]}': 3}} would project each"
-        rows.append(f"projected as one, though named like query, key and value: {', '.join(fused)}; {advice}")
+        advice = f"split={{'*.{fused[0].removesuffix('.weight').rpartition('.')[2]}': 3}} would project each separately"
+        rows.append(f"projected as one matrix, but named like query, key and value: {', '.join(fused)}; {advice}")
     if stale := tuple(stale):
         shown = ", ".join(stale if len(stale) <= SHOWN else [*stale[: SHOWN - 1], f"and {len(stale) - SHOWN + 1} more"])
         rows.append(
-            f"running statistics may still be of the old weights: {shown}; before it is evaluated, train the "
+            f"running statistics may still belong to the old weights: {shown}; before an evaluation, train the "
             "module or call fire_rl.refresh_statistics_(module, batches)"
         )
     return rows
@@ -105,11 +105,11 @@ def fire_(
     depthwise: Choice = "skip",
     frozen: Choice = "skip",
 ) -> FireReport:
-    """Project every weight matrix of `module` in place; biases, norms and embeddings stay as they are.
+    """Project every weight matrix of `module` in place; biases, norms and embeddings are left unchanged.
 
-    `solver` and `steps` as in `polar_factor`; `include`, `exclude` and `split` as in `take_inventory`. Weights tied to
-    an embedding, depthwise convolutions and frozen weights stay too, unless chosen with "project". What stays is in
-    the report, with the reason.
+    `solver` and `steps` are as in `polar_factor`; `include`, `exclude` and `split` as in `take_inventory`. Weights tied
+    to an embedding, depthwise convolutions and frozen weights are left unchanged too, unless chosen by "project". The
+    report names what was left unchanged, with the reason.
     """
     inventory = take_inventory(module, include, exclude, split).declared()
     selection = Selection.of(inventory, tied=tied, depthwise=depthwise, frozen=frozen)
@@ -128,12 +128,12 @@ def fire_(
 
 
 def project_(matrix: Matrix, solver: Solver, steps: int | None = None) -> None:
-    """One matrix, or each of a stack."""
+    """Project one matrix, or each matrix of a stack, in place."""
     matrix.view.copy_(polar_factor(matrix.view, solver, steps) * matrix.scale)
 
 
 def refuse_nonfinite(matrices: Iterable[Matrix]) -> None:
-    """Before anything is written, so that a refusal leaves the module untouched."""
+    """Raise ValueError if a matrix holds NaN or infinity; call this before anything is written."""
     for matrix in matrices:
         if not torch.isfinite(matrix.view).all():
             raise ValueError(f"{matrix.name!r} holds NaN or infinity and has no nearest isometry; nothing was changed")

@@ -1,7 +1,8 @@
-"""The record of a manager's events: the newest ones, and of the others only what is needed later.
+"""The record of a manager's events: the newest events, and of older ones only what is needed later.
 
-A run writes every event to a file as it happens. Kept here are also how many there were, where each method acted last,
-and which events changed a network's structure: the changes are made again before a checkpoint's tensors are loaded.
+A run writes every event to a file as it happens. Kept here are also the number of events, the position of each method's
+last event, and which events changed a network's structure: these changes are repeated before a checkpoint's tensors are
+loaded.
 """
 
 from collections import Counter
@@ -17,20 +18,20 @@ from .network import Network
 from .schedule import Position
 from .spelling import parse_method
 
-KEPT = 1_000  # newest events, the newest alone with its singular values
-MOST_CHANGES = 250  # of one network's structure, loaded; with 300 injections its heads are too deep for Python to run
+KEPT = 1_000  # newest events that are kept; only the last one keeps its singular values
+MOST_CHANGES = 250  # of one network's structure in a loaded record; 300 injections exceed Python's recursion limit
 
 
 @dataclass(frozen=True)
 class Change:
-    """A network whose structure a method has changed."""
+    """One change of a network's structure by a method."""
 
     method: str
     network: str
 
 
 class Record(Sequence[Event]):
-    """The newest events, oldest first; `total` counts all. `latest` is where a method, by its spelling, acted last."""
+    """The newest events, oldest first. `total` counts all; `latest` maps a method's spelling to its last position."""
 
     def __init__(self) -> None:
         self.total = 0
@@ -49,6 +50,7 @@ class Record(Sequence[Event]):
         return self._newest[index]
 
     def append(self, event: Event) -> None:
+        """Add an event; the one before loses its singular values."""
         if self._newest:
             reports = [replace(report, singular_values={}) for report in self._newest[-1].networks]
             self._newest[-1] = replace(self._newest[-1], networks=tuple(reports))
@@ -59,7 +61,7 @@ class Record(Sequence[Event]):
         self.changes += [Change(event.method, name) for name in event.restructured]
 
     def state_dict(self) -> dict[str, Any]:
-        """Strict JSON of everything but the events themselves."""
+        """Return everything but the events themselves, as strict JSON."""
         return {
             "event_count": self.total,
             "latest": {method: position.to_json() for method, position in self.latest.items()},
@@ -68,10 +70,10 @@ class Record(Sequence[Event]):
 
     @classmethod
     def from_state(cls, state: object, restructures: Callable[[str], bool], unit: str = "") -> "Record":
-        """What `state_dict` has made, with the newest events if they were saved too; ValueError for anything else.
+        """Read a state made by `state_dict`, with the newest events if it has them; raise ValueError for anything else.
 
-        Earlier versions saved all events, and nothing else: the changes are then the events of methods for which
-        `restructures` is true. `unit` is that of the events' progress.
+        Earlier versions saved all events and nothing else; there, the changes of structure are the events of methods
+        for which `restructures` is true. `unit` is the unit of the events' progress.
         """
         record, restructures = cls(), cache(restructures)
         if not (isinstance(state, Mapping) and "event_count" in state):
@@ -91,31 +93,35 @@ class Record(Sequence[Event]):
 
 
 def restructures(method: Method) -> bool:
+    """Whether the method changes a network's structure."""
     return type(method).restructure is not Method.restructure
 
 
 def built_in(spelling: str) -> Method:
-    """A recorded method, if it is a built-in one: no file may name code that is then imported."""
+    """Return a recorded method if it is built in; otherwise raise ValueError: a file must not cause an import."""
     if spelling.partition(":")[0] not in METHODS:
         raise ValueError(f"the record names method {spelling!r}, which is neither built in nor this run's own")
     return parse_method(spelling)
 
 
 def built_in_restructures(spelling: str) -> bool:
+    """Whether this is a built-in method that changes a network's structure."""
     return spelling.partition(":")[0] in METHODS and restructures(built_in(spelling))
 
 
 def change_again(
     networks: Mapping[str, Network], changes: Sequence[Change], method_of: Callable[[str], Method]
 ) -> None:
-    """Make the recorded changes of structure again, in their order; if one is not possible, none is made."""
+    """Repeat the recorded changes of structure in their order; if one is impossible, raise ValueError and make none."""
     steps: list[tuple[Method, Network]] = []
     for change in changes:
         method = method_of(change.method)
         if not restructures(method):
-            raise ValueError(f"the record says that {change.method!r} changed a structure, which it does not do")
+            raise ValueError(f"the record says that {change.method!r} changed a structure, but this method cannot")
         if change.network not in networks:
-            raise ValueError(f"the record names network {change.network!r}; there are {', '.join(networks)}")
+            raise ValueError(
+                f"the record names network {change.network!r}, which is unknown; known are {', '.join(networks)}"
+            )
         method.check(networks[change.network])
         steps.append((method, networks[change.network]))
     for method, network in steps:
@@ -125,8 +131,8 @@ def change_again(
 def restore_structure(networks: Sequence[Network], state: Mapping[str, Any]) -> None:
     """Give networks the structure that a manager's saved state records, to load a run's tensors without its method.
 
-    A change by a method that is not built in is refused: no file may name code that is then imported. In states of
-    earlier versions, which do not tell changes from other events, it is ignored.
+    A change by a method that is not built in raises ValueError, since a file must not cause an import. In states of
+    earlier versions, which do not distinguish changes from other events, events of such methods are ignored.
     """
     record = Record.from_state(state, built_in_restructures)
     change_again({network.name: network for network in networks}, record.changes, built_in)

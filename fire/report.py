@@ -1,4 +1,4 @@
-"""What became of a matrix: its record, the snapshot it is compared with, and the table it is printed in."""
+"""How a matrix has changed: its report, the snapshot it is compared with, and the printed table of reports."""
 
 import math
 import time
@@ -11,19 +11,20 @@ from torch import Tensor
 from .matrices import Matrix
 from .measures import singular_values, squared_frobenius_error
 
-NULL_DIRECTION = 0.01  # an isometry's singular values are 1; below this, a solver has not reached the direction at all
+NULL_DIRECTION = 0.01  # an isometry's singular values are 1; below this, the solver did not restore the direction
 
 
 def left_rows(names: Mapping[str, Sequence[str]]) -> list[str]:
-    """A line for each reason why something was left as it was, by the names of all that it holds of."""
+    """Return a line for each reason why something was left unchanged, with the names that it applies to."""
     return [f"left as they were, {reason}: {', '.join(them)}" for reason, them in names.items() if them]
 
 
 @dataclass(frozen=True)
 class MatrixReport:
-    """One matrix, before and after. Of a stack: DfI and smallest singular value of the worst, the rest of all together.
+    """One matrix or stack, before and after an event.
 
-    `seconds` is NaN where the matrix was not timed alone.
+    For a stack, the deviations (DfI) and the smallest singular value are those of its worst matrix; the other figures
+    are of the whole stack. `seconds` is NaN if the matrix was not timed separately.
     """
 
     name: str
@@ -41,22 +42,23 @@ class MatrixReport:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A matrix as it was."""
+    """A copy of a matrix before an event, with its singular values."""
 
     weight: Tensor
     singular_values: Tensor
 
     @classmethod
     def of(cls, matrix: Matrix) -> "Snapshot":
+        """Copy a matrix and compute its singular values."""
         return cls(matrix.view.clone(), singular_values(matrix))
 
     def singular_values_now(self, matrix: Matrix) -> tuple[Tensor, Tensor]:
-        """Before and after; what has not changed need not be decomposed again."""
+        """Return the singular values before and now; an unchanged matrix is not decomposed again."""
         same = torch.equal(self.weight, matrix.view)
         return self.singular_values, self.singular_values if same else singular_values(matrix)
 
     def compare(self, matrix: Matrix, values: Tensor, seconds: float = math.nan) -> MatrixReport:
-        """With what the matrix is now; `values` are its singular values."""
+        """Compare with the matrix as it is now; `values` are its singular values now."""
         return MatrixReport(
             name=matrix.name,
             d_out=matrix.d_out,
@@ -73,12 +75,12 @@ class Snapshot:
 
 
 def _worst_deviation(values: Tensor) -> float:
-    """||W'W - I||_F^2 is the sum of (s^2 - 1)^2 over the singular values."""
+    """Return the largest ||W'W - I||_F^2 in a stack, which is the sum of (s^2 - 1)^2 over the singular values."""
     return float((values.square() - 1.0).square().sum(-1).amax())
 
 
 def table(reports: Sequence[MatrixReport]) -> str:
-    """A line per matrix, and one more where null directions are left."""
+    """Return a table with one line per matrix, and a further line if null directions are left."""
     width = max([len(report.name) for report in reports] + [6])
     timed = "" if all(math.isnan(report.seconds) for report in reports) else f" {'seconds':>8}"
     lines = [f"{'matrix':<{width}} {'d_out x d_in':>18} {'SFE':>9} {'DfI before':>11} {'DfI after':>10}{timed}"]
@@ -97,7 +99,7 @@ def table(reports: Sequence[MatrixReport]) -> str:
 
 
 def clock(tensor: Tensor) -> float:
-    """Seconds, once the tensor's device has finished what it was given."""
+    """Return the time in seconds after the tensor's device has finished its work."""
     if tensor.is_cuda:
         torch.cuda.synchronize(tensor.device)
     return time.perf_counter()

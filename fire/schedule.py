@@ -1,4 +1,4 @@
-"""When a method acts: every N gradient updates, at given points of progress, never."""
+"""When a method acts: every N gradient updates, at given points of progress, or never."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -7,7 +7,7 @@ from .aliases import AtAliases, PositionAliases
 from .entries import entry
 
 
-@dataclass(frozen=True, init=False)  # the base, which also knows the old word, makes it
+@dataclass(frozen=True, init=False)  # the base class defines __init__, which also takes the old keyword
 class Position(PositionAliases):
     """How far a run is: gradient updates, and progress in the unit that the run counts, such as environment steps."""
 
@@ -15,38 +15,38 @@ class Position(PositionAliases):
     progress: int
 
     def to_json(self) -> dict[str, int]:
-        """As every run so far has stored it: progress under the name of its first unit."""
+        """Return the position as JSON. For compatibility, progress is always stored as "environment_steps"."""
         return {"updates": self.updates, "environment_steps": self.progress}
 
     @classmethod
     def from_json(cls, saved: object) -> "Position":
-        """What `to_json` has made; ValueError where it is anything else."""
+        """Read a position made by `to_json`; raise ValueError for anything else."""
         return cls(entry(saved, "updates", int), entry(saved, "environment_steps", int))
 
 
 class Schedule(Protocol):
-    """Anything that can say these two things. A schedule keeps no state and knows no unit."""
+    """Any object with these two functions. A schedule keeps no state and knows no unit of progress."""
 
     def crossed(self, before: Position, after: Position) -> bool:
-        """Whether an event is due that was not due at `before`."""
+        """Whether an event is due after `before` and up to `after`."""
 
     def next_update(self, position: Position) -> int | None:
-        """The next update that an event follows, so that a block of updates can stop there; None: there is none."""
+        """Return the update after which the next event is due, so that a block of updates stops there; None if none."""
         return None
 
 
 @dataclass(frozen=True)
 class Every:
-    """After every so many gradient updates, counted from `since`, where there is no event."""
+    """After every N gradient updates, counted from update `since`; at `since` itself there is no event."""
 
     updates: int
     since: int = 0
 
     def __post_init__(self) -> None:
         if self.updates < 1:
-            raise ValueError(f"every {self.updates} updates: must be at least 1")
+            raise ValueError(f"every {self.updates} updates given; allowed is 1 or more")
         if self.since < 0:
-            raise ValueError(f"counted from update {self.since}: must be 0 or more")
+            raise ValueError(f"since={self.since} updates given; allowed is 0 or more")
 
     def crossed(self, before: Position, after: Position) -> bool:
         return self._events(after) > self._events(before)
@@ -55,11 +55,11 @@ class Every:
         return self.since + (self._events(position) + 1) * self.updates
 
     def _events(self, position: Position) -> int:
-        """How many there are up to a position."""
+        """Return the number of events up to a position."""
         return max(0, position.updates - self.since) // self.updates
 
 
-@dataclass(frozen=True, init=False)  # the base, which also knows the old word, makes it
+@dataclass(frozen=True, init=False)  # the base class defines __init__, which also takes the old keyword
 class At(AtAliases, Schedule):
     """When the run's progress reaches each of these points."""
 
@@ -67,14 +67,14 @@ class At(AtAliases, Schedule):
 
     def __post_init__(self) -> None:
         if not self.points or min(self.points) < 1:
-            raise ValueError(f"at {self.points}: give at least one point, and each at least 1")
+            raise ValueError(f"at {self.points} given; allowed is one point or more, each 1 or more")
 
     def crossed(self, before: Position, after: Position) -> bool:
         return any(before.progress < point <= after.progress for point in self.points)
 
 
 class AtUpdates(At):
-    """The same in a run whose progress is its updates, where a point may fall inside a block of them."""
+    """Like `At` for a run whose progress is counted in updates, where a point may fall inside a block of updates."""
 
     def next_update(self, position: Position) -> int | None:
         later = [point - position.progress for point in self.points if point > position.progress]
@@ -91,7 +91,7 @@ class Never(Schedule):
 
 @dataclass(frozen=True)
 class Either:
-    """Whenever one of several schedules says so."""
+    """Whenever one of several schedules has an event."""
 
     schedules: tuple[Schedule, ...]
 

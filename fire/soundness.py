@@ -1,4 +1,4 @@
-"""Networks that could not be worked on as they are handed over, though nothing would fail: each is refused at once."""
+"""Refuse networks with which a method would silently do nothing, or the wrong thing."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,24 +12,26 @@ CLONED = "{name: value.detach().clone() for name, value in module.state_dict().i
 
 
 def refuse_unsound(networks: Sequence[Network]) -> None:
-    """Raise ValueError, in one line with what is right, where a method would change nothing, or the wrong thing."""
+    """Raise ValueError, with what to give instead, if a method would change nothing, or the wrong thing."""
     owners: dict[int, tuple[str, str]] = {}
     for network in networks:
         if not isinstance(network, Network):
             raise ValueError(f"a {type(network).__name__} given as a network: give Network(name, module, initial, ...)")
         if not isinstance(network.module, nn.Module):
-            raise ValueError(f"network {network.name!r}: its module is a {type(network.module).__name__}, no nn.Module")
+            raise ValueError(
+                f"network {network.name!r}: its module is a {type(network.module).__name__}, not an nn.Module"
+            )
         parameters = dict(network.module.named_parameters())
         if not parameters:
             raise ValueError(f"network {network.name!r} has no parameters")
         if away := next((name for name, value in parameters.items() if value.is_meta), None):
-            raise ValueError(f"network {network.name!r}: {away!r} has no values yet, it is on the meta device")
+            raise ValueError(f"network {network.name!r}: {away!r} has no values yet, as it is on the meta device")
         for name, parameter in parameters.items():
             other, theirs = owners.setdefault(id(parameter), (network.name, name))
             if other != network.name:
                 raise ValueError(
                     f"networks {other!r} and {network.name!r} share {theirs!r}, which an event would rewrite twice: "
-                    "give it in one of them"
+                    "give it to one of them only"
                 )
         _check_parts(network)
         _check_initial(network)
@@ -38,13 +40,13 @@ def refuse_unsound(networks: Sequence[Network]) -> None:
 
 
 def refuse_foreign_targets(networks: Sequence[Network]) -> None:
-    """Raise ValueError where a target could not follow its network, or is the network itself."""
+    """Raise ValueError if a target is not a separate copy with the same layers as its network."""
     for network in networks:
         _check_target(network)
 
 
 def _check_parts(network: Network) -> None:
-    """The names of encoder and head are those of modules, of which a method would otherwise find nothing."""
+    """Raise ValueError if a name in encoder or head is not the name of a module."""
     modules = [name for name, _ in network.module.named_modules() if name]
     for part, names in (("encoder", network.encoder), ("head", network.head)):
         if isinstance(names, str) or not isinstance(names, Sequence):
@@ -53,14 +55,14 @@ def _check_parts(network: Network) -> None:
         for name in names:
             if name not in modules:
                 near = f"; nearest is {nearest(str(name), modules)}" if modules else ""
-                raise ValueError(f"network {network.name!r}: its {part} {name!r} is the name of no module in it{near}")
+                raise ValueError(f"network {network.name!r}: its {part} {name!r} is not the name of a module{near}")
 
 
 def _check_initial(network: Network) -> None:
-    """Values of the first day, kept apart from those of now."""
+    """Raise ValueError if the initial values are not separate copies of the right shapes."""
     if not isinstance(network.initial, Mapping):
         raise ValueError(
-            f"network {network.name!r}: initial is a {type(network.initial).__name__}, no state_dict: give {CLONED}"
+            f"network {network.name!r}: initial is a {type(network.initial).__name__}, not a state_dict: give {CLONED}"
         )
     now = network.module.state_dict()
     for owner, module in (("module", network.module), ("target", network.target)):
@@ -76,7 +78,7 @@ def _check_initial(network: Network) -> None:
         if name in now and value.shape != now[name].shape:
             raise ValueError(
                 f"network {network.name!r}: initial[{name!r}] has shape {tuple(value.shape)}, the module's "
-                f"{tuple(now[name].shape)}: are they of another network?"
+                f"{tuple(now[name].shape)}: do the initial values belong to another network?"
             )
 
 
@@ -87,7 +89,7 @@ def _check_optimizer(network: Network, parameters: Mapping[str, Tensor]) -> None
     held = {id(parameter) for group in groups for parameter in group["params"]}
     if not any(id(parameter) in held for parameter in parameters.values()):
         raise ValueError(
-            f"network {network.name!r}: its optimizer holds none of its parameters: make it of these, "
+            f"network {network.name!r}: its optimizer holds none of its parameters: create it by "
             f"torch.optim.{type(network.optimizer).__name__}(module.parameters(), ...)"
         )
 
@@ -97,20 +99,22 @@ def _check_target(network: Network) -> None:
     if target is None:
         return
     if not isinstance(target, nn.Module):
-        raise ValueError(f"network {network.name!r}: its target is a {type(target).__name__}, no nn.Module")
+        raise ValueError(f"network {network.name!r}: its target is a {type(target).__name__}, not an nn.Module")
     now, theirs = network.module.state_dict(), target.state_dict()
     if _storages(now) & _storages(theirs):
         raise ValueError(
-            f"network {network.name!r}: its target shares tensors with it: give target=copy.deepcopy(module)"
+            f"network {network.name!r}: its target shares tensors with the network: give target=copy.deepcopy(module)"
         )
     if odd := next((name for name in (*now, *theirs) if (name in now) != (name in theirs)), None):
         raise ValueError(
-            f"network {network.name!r}: {odd!r} is in only one of it and its target: a target has the same layers"
+            f"network {network.name!r}: only one of network and target has {odd!r}: a target must have the same layers"
         )
     for name, value in now.items():
         if value.shape != theirs[name].shape:
             shapes = f"{tuple(theirs[name].shape)}, the network's {tuple(value.shape)}"
-            raise ValueError(f"network {network.name!r}: its target's {name!r} has shape {shapes}: give a copy of it")
+            raise ValueError(
+                f"network {network.name!r}: its target's {name!r} has shape {shapes}: give a copy of the network"
+            )
 
 
 def _check_companions(network: Network) -> None:
@@ -118,7 +122,7 @@ def _check_companions(network: Network) -> None:
         what = f"network {network.name!r}, companion {companion.name!r}"
         shapes = [tuple(value.shape for value in values) for values in (companion.parameters, companion.initial)]
         if shapes[0] != shapes[1]:
-            raise ValueError(f"{what}: parameters have the shapes {shapes[0]}, initial values {shapes[1]}")
+            raise ValueError(f"{what}: parameters have the shapes {shapes[0]}, but initial values {shapes[1]}")
         if {_storage(value) for value in companion.parameters} & {_storage(value) for value in companion.initial}:
             raise ValueError(
                 f"{what}: an initial value is the parameter's own tensor and changes with it: give "
@@ -131,7 +135,7 @@ def _storages(tensors: Mapping[str, Tensor]) -> set[int]:
 
 
 def _storage(value: object) -> int:
-    """Where its numbers lie; a number of its own for what has none."""
+    """Return the address of a tensor's storage; for anything without one, a unique number."""
     if not isinstance(value, Tensor) or not value.numel():
         return -id(value)
     return value.untyped_storage().data_ptr()

@@ -1,8 +1,9 @@
-"""What Gram matrices say, all matrices of one shape in one product and in float64: deviation from isometry and spread.
+"""Deviation from isometry and spread, from Gram matrices in float64, with one product for all matrices of a shape.
 
-DfI(W) = ||W'W - I||_F^2 on the smaller side, of W over its published scale (arXiv 2602.08040). Spread is the largest
-singular value over the smallest, the condition number: 1 for an isometry. A Gram matrix knows singular values to 1e-8
-of the largest, so a spread ends at 1e8: what has a null direction, or is zero, has that.
+DfI(W) = ||W'W - I||_F^2 on the smaller side, where W is the weight divided by its published scale (arXiv 2602.08040).
+Spread is the condition number, the largest singular value divided by the smallest; it is 1 for an isometry. A Gram
+matrix gives singular values to 1e-8 of the largest only, so the spread is capped at 1e8, also for rank-deficient
+matrices and for zero.
 """
 
 from collections.abc import Sequence
@@ -16,19 +17,19 @@ LARGEST_SPREAD = 1e8
 
 
 def gram(matrix: Tensor) -> Tensor:
-    """The Gram matrix of the smaller side."""
+    """Return the Gram matrix of the smaller side."""
     return matrix @ matrix.mT if matrix.shape[-2] < matrix.shape[-1] else matrix.mT @ matrix
 
 
 def eigenvalues(grams: Tensor) -> Tensor:
-    """Of each, ascending and never negative; NaN, and no error, where an entry is not finite."""
+    """Return each Gram matrix's eigenvalues, ascending and at least 0; NaN, and no error, if an entry is not finite."""
     finite = grams.isfinite().all(-1).all(-1)[..., None, None]
     values = torch.linalg.eigvalsh(torch.where(finite, grams, torch.zeros_like(grams))).clamp_min(0.0)
     return torch.where(finite[..., 0], values, torch.full_like(values, torch.nan))
 
 
 def spread(values: Tensor) -> Tensor:
-    """The square root of the largest eigenvalue over the smallest."""
+    """Return the square root of the largest eigenvalue divided by the smallest, at most LARGEST_SPREAD."""
     smallest, largest = values[..., 0], values[..., -1]
     ratio = torch.where(largest == 0, largest, smallest / largest)
     return ratio.sqrt().clamp_min(1 / LARGEST_SPREAD).reciprocal()
@@ -36,8 +37,8 @@ def spread(values: Tensor) -> Tensor:
 
 @torch.no_grad()
 def gram_measures(matrices: Sequence[Matrix]) -> dict[str, Tensor]:
-    """`deviation/matrix` and `spread/matrix`, each of the worst in a stack, and `deviation`, the sum, and `spread`,
-    the worst, of them all; on the device."""
+    """Return `deviation/matrix` and `spread/matrix`, of a stack's worst matrix; the sum of all deviations as
+    `deviation` and the worst spread as `spread`. The values are tensors on the device."""
     alike: dict[tuple[int, int], list[Matrix]] = {}
     for matrix in matrices:
         short, long = sorted((matrix.d_out, matrix.d_in))
@@ -60,7 +61,7 @@ def gram_measures(matrices: Sequence[Matrix]) -> dict[str, Tensor]:
 
 
 def _grams(alike: Sequence[Matrix]) -> tuple[Tensor, list[int]]:
-    """Gram matrices of matrices over their scales, and how many each stack holds."""
+    """Return the Gram matrices of the matrices divided by their scales, and the number of matrices in each stack."""
     sizes = [matrix.view[..., 0, 0].numel() for matrix in alike]
     first = alike[0]
     short, long = sorted((first.d_out, first.d_in))

@@ -1,7 +1,7 @@
-"""How a method is written, on a command line and in a record: `fire`, `fire:solver=exact,scope=encoder`.
+"""Read and write methods as text, as on the command line and in records: `fire`, `fire:solver=exact,scope=encoder`.
 
-A name is a built-in one, an agent's preset, or `module:Class` of one's own: `my_module:MyMethod:strength=2`.
-Fields, their types and their defaults are read from the method's dataclass.
+A name is that of a built-in method or of an agent's preset, or `module:Class` for a user's own method:
+`my_module:MyMethod:strength=2`. Fields, their types and their defaults are read from the method's dataclass.
 """
 
 import importlib
@@ -20,18 +20,18 @@ Presets = Mapping[str, Method]
 
 
 def parse_method(text: str, presets: Presets | None = None) -> Method:
-    """The method that `text` spells. A preset comes before the built-in method of its name."""
+    """Return the method that `text` names. A preset takes precedence over the built-in method of the same name."""
     name = text.strip().partition(":")[0]
     if name in REGULARIZERS:
-        raise ValueError(f"method {name!r} acts through every gradient step: give it as a regularizer (--regularize)")
+        raise ValueError(f"method {name!r} acts at every gradient step: give it as a regularizer (--regularize)")
     return _parse(text, "method", METHODS, _of_methods(presets))
 
 
 def parse_regularizer(text: str, presets: Presets | None = None) -> Method:
-    """The regularizer that `text` spells: what acts at every gradient step, beside any method."""
+    """Return the regularizer that `text` names. It acts at every gradient step, besides any method."""
     name = text.strip().partition(":")[0]
     if name in METHODS:
-        raise ValueError(f"regularizer {name!r} is a method: give it as such (--reinit)")
+        raise ValueError(f"regularizer {name!r} is a method: give it as a method (--reinit)")
     regularizer = _parse(text, "regularizer", REGULARIZERS, _of_regularizers(presets))
     if regularizer.acts_at_events or not (regularizer.has_penalty or regularizer.acts_every_step):
         raise ValueError(
@@ -51,7 +51,7 @@ def _parse(text: str, what: str, kinds: Mapping[str, type[Method]], presets: Pre
         known = list(dict.fromkeys((*kinds, *presets)))
         names = ", ".join(known)
         if all(word.partition(":")[0] in known for word in text.split(",")):
-            raise ValueError(f"{what} {text!r} given; several are separated by spaces: {' '.join(text.split(','))}")
+            raise ValueError(f"{what} {text!r} given; separate several by spaces: {' '.join(text.split(','))}")
         raise ValueError(
             f"{what} {name!r} is unknown; known are {names}, module:Class; nearest is {nearest(name, known)}"
         )
@@ -63,7 +63,7 @@ def _parse(text: str, what: str, kinds: Mapping[str, type[Method]], presets: Pre
 
 
 def spell(method: Method, presets: Presets | None = None) -> str:
-    """What `parse_method`, with the same presets, turns into this method: a name, then the fields that differ."""
+    """Return the text that `parse_method`, with the same presets, reads as this method: a name, then changed fields."""
     kind, named = type(method), {**METHODS, **REGULARIZERS}
     presets = {known: preset for known, preset in (presets or {}).items() if type(preset) is kind}
     known = _known({known: other for known, other in named.items() if other is kind}, presets)
@@ -80,24 +80,24 @@ def spell(method: Method, presets: Presets | None = None) -> str:
 
 
 def describe_methods(presets: Presets | None = None) -> str:
-    """For --help-all: what each method does, its fields with default and meaning."""
+    """Return the part of --help-all on methods: what each does, and its fields with default and meaning."""
     known, shared = _known(METHODS, _of_methods(presets)), fields(Reinitialization)
     lines = [line for name, method in known.items() for line in _lines(name, method, shared)]
     takers = [name for name, method in known.items() if isinstance(method, Reinitialization)]
-    lines.append(f"{', '.join(takers)} also take (where nothing else stands above)")
+    lines.append(f"{', '.join(takers)} also have these fields (unless listed above with other values)")
     lines += [_describe(Reset(), field) for field in shared]
-    lines.append("module:Class[:field=value,...]: a method of your own, a subclass of fire_rl.Method")
+    lines.append("module:Class[:field=value,...]: your own method, a subclass of fire_rl.Method")
     return "\n".join(lines)
 
 
 def describe_regularizers(presets: Presets | None = None) -> str:
-    """For --help-all: what each regularizer does, its fields with default and meaning."""
+    """Return the part of --help-all on regularizers: what each does, and its fields with default and meaning."""
     known = _known(REGULARIZERS, _of_regularizers(presets))
     return "\n".join(line for name, method in known.items() for line in _lines(name, method))
 
 
 def describe_method(name: str, presets: Presets | None = None) -> str:
-    """One method or regularizer: what its module says (equation, source), how it is written, its fields."""
+    """Describe one method or regularizer: its equation and source, how to write it, and its fields."""
     method = _known({**METHODS, **REGULARIZERS}, presets)[name]
     source = (inspect.getdoc(sys.modules[type(method).__module__]) or "").strip()
     about = (inspect.getdoc(type(method)) or "").strip()
@@ -107,8 +107,8 @@ def describe_method(name: str, presets: Presets | None = None) -> str:
     example = f"{flag} {name}" + (f", or with fields {flag} {name}:{values}" if written else "")
     lines = [name, "", source, "", *([about, ""] if about not in source else []), f"Written {example}"]
     if spell(method) != name:
-        lines.append(f"Here it is {spell(method)}, as published with this learner.")
-    return "\n".join([*lines, *(["", "Fields, with their values here"] if written else []),
+        lines.append(f"For this learner it means {spell(method)}, as published.")
+    return "\n".join([*lines, *(["", "Fields, with their values for this learner"] if written else []),
                       *(_describe(method, field) for field in fields(method))])  # fmt: skip
 
 
@@ -121,14 +121,14 @@ def _of_regularizers(presets: Presets | None) -> Presets:
 
 
 def _lines(name: str, method: Method, left_out: "tuple[Field[Any], ...]" = ()) -> list[str]:
-    """A method's line, with its full spelling where a preset differs from the class, and a line for each field."""
+    """Return a method's line, with its full text if a preset differs from the class, and a line for each field."""
     spelled = "" if spell(method) == name else f" Here {spell(method)}."
     head = f"{name}: {(type(method).__doc__ or '').strip().splitlines()[0]}{spelled}"
     return [head, *(_describe(method, field) for field in fields(method) if field not in left_out)]
 
 
 def _describe(method: Method, field: "Field[Any]") -> str:
-    """A field, with its value in this method, as a preset may have another than its class."""
+    """Return the line of a field, with its value in this method, which may be a preset."""
     hint = get_type_hints(type(method))[field.name]
     allowed = f" ({', '.join(map(str, get_args(hint)))})" if get_origin(hint) is Literal else ""
     return f"  {field.name}={_text(getattr(method, field.name), field)}: {field.metadata.get('help', '')}{allowed}"
@@ -141,7 +141,7 @@ def _known(kinds: Mapping[str, type[Method]], presets: Presets | None = None) ->
 def _imported(module: str, class_name: str) -> type[Method]:
     try:
         kind = getattr(importlib.import_module(module), class_name)
-    except (Exception, SystemExit) as error:  # whatever somebody's module does
+    except (Exception, SystemExit) as error:  # importing a user's module may raise anything
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         frozen = "non-frozen dataclass from a frozen" in reason
         hint = ": write @dataclass(frozen=True, kw_only=True) above the class" if frozen else ""
@@ -161,7 +161,7 @@ def _values(kind: type[Method], text: str) -> dict[str, Any]:
         if not equals:
             raise ValueError(f"{item!r} is not of the form field=value")
         if key not in names:
-            has = f"it has {', '.join(names)}; nearest is {nearest(key, names)}" if names else "it has none"
+            has = f"known are {', '.join(names)}; nearest is {nearest(key, names)}" if names else "it has no fields"
             raise ValueError(f"{kind.__name__} has no field {key!r}; {has}")
         if key in values:
             raise ValueError(f"{kind.__name__}: field {key!r} was given twice")
@@ -170,7 +170,7 @@ def _values(kind: type[Method], text: str) -> dict[str, Any]:
 
 
 def _value(key: str, text: str, hint: Any) -> Any:
-    """One value, read as its field's type. A wrong Literal passes: the method itself says what is nearest."""
+    """Read one value as its field's type. A wrong Literal is returned as it is: the method's own check refuses it."""
     choices = get_args(hint) or (hint,)
     if get_origin(hint) is Literal:
         return next((choice for choice in choices if str(choice) == text), text)
@@ -188,7 +188,7 @@ def _value(key: str, text: str, hint: Any) -> Any:
 
 
 def _text(value: Any, field: "Field[Any]") -> str:
-    """As `_value`, or the field's own `read`, takes it."""
+    """Return a value as text that `_value`, or the field's own `read`, accepts."""
     if "write" in field.metadata:
         return field.metadata["write"](value)
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)

@@ -1,7 +1,7 @@
-"""Running means and variances, as BatchNorm keeps them: they are of the weights that a module had, and grow stale.
+"""Running means and variances, as in BatchNorm: they become stale when an event changes the weights.
 
-Cumulative averages over batches, as in torch.optim.swa_utils.update_bn; Izmailov et al., "Averaging Weights Leads to
-Wider Optima and Better Generalization", UAI 2018, arXiv 1803.05407.
+They are estimated again by cumulative averages over batches, as in torch.optim.swa_utils.update_bn; Izmailov et al.,
+"Averaging Weights Leads to Wider Optima and Better Generalization", UAI 2018, arXiv 1803.05407.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from .undisturbed import modes_restored
 
 
 def modules_with_statistics(module: nn.Module) -> dict[str, _NormBase]:
-    """Every module that keeps running statistics, by its name."""
+    """Return every module that keeps running statistics, by its name."""
     return {
         name: child
         for name, child in module.named_modules()
@@ -25,14 +25,14 @@ def modules_with_statistics(module: nn.Module) -> dict[str, _NormBase]:
 
 @torch.no_grad()
 def refresh_statistics_(module: nn.Module, batches: Iterable[Any]) -> int:
-    """Estimate running statistics anew from batches, as after `fire_`; how many batches there were.
+    """Estimate running statistics again from batches, for example after `fire_`; return the number of batches.
 
-    A batch is what the module is called with, or a tuple or list that begins with it, as loaders give. Only the
-    statistics change: dropout is off meanwhile, and random streams are not used.
+    A batch is the module's input, or a tuple or list whose first item is the input, as data loaders give. Only the
+    statistics change; dropout is off meanwhile, and no random numbers are drawn.
     """
     norms = modules_with_statistics(module)
     if isinstance(batches, Tensor):
-        raise ValueError("refresh_statistics_: a tensor given; allowed are several batches: [tensor], or a loader")
+        raise ValueError("refresh_statistics_: a tensor given; allowed is a list of batches, [tensor], or a loader")
     momenta = {norm: norm.momentum for norm in norms.values()}
     before = [(buffer, buffer.clone()) for norm in norms.values() for buffer in norm.buffers()]
     count = 0
@@ -41,13 +41,13 @@ def refresh_statistics_(module: nn.Module, batches: Iterable[Any]) -> int:
             module.eval()
             for norm in norms.values():
                 norm.reset_running_stats()
-                norm.momentum = None  # every batch counts alike
+                norm.momentum = None  # a cumulative average: every batch has the same weight
                 norm.train()
             for batch in batches:
                 module(batch[0] if isinstance(batch, tuple | list) else batch)
                 count += 1
         if not count:
-            raise ValueError("refresh_statistics_: no batch given; the statistics are as they were")
+            raise ValueError("refresh_statistics_: no batch given; the statistics are unchanged")
     except BaseException:
         for buffer, value in before:
             buffer.copy_(value)

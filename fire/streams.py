@@ -1,6 +1,6 @@
-"""Random streams: those that methods are given, and which a method of one's own draws from.
+"""Random generators of methods, and a check which generators a user's own method draws from.
 
-Only that of `network.generator` is saved with a run.
+Only the state of `network.generator` is saved with a run.
 """
 
 import hashlib
@@ -20,20 +20,23 @@ from .network import Network
 
 
 def stream_of(method: Method, network: Network, seed: int) -> torch.Generator:
-    """A method's own stream: on the CPU, so that every device gets the same draws, but for what a GPU records."""
+    """Return a method's generator for a network.
+
+    It is on the CPU, so that all devices get the same draws; for a method whose steps a GPU can capture, on the GPU.
+    """
     recorded = method.acts_every_step and method.capturable
     device = next(network.module.parameters()).device if recorded else torch.device("cpu")
     return torch.Generator(device).manual_seed(seed)
 
 
 def has_moved(generator: torch.Generator) -> bool:
-    """Whether something was drawn from a stream since it was seeded."""
+    """Whether something was drawn from the generator since it was seeded."""
     new = torch.Generator(generator.device).manual_seed(generator.initial_seed())
     return not torch.equal(generator.get_state(), new.get_state())
 
 
 def restore_generator(generator: torch.Generator, state: Tensor) -> None:
-    """Put a saved stream back; one saved on another kind of device cannot go on, so its bytes seed a new one."""
+    """Restore a generator's saved state; a state from another kind of device seeds the generator by its bytes."""
     if state.numel() == generator.get_state().numel():
         generator.set_state(state.cpu())
     else:
@@ -42,7 +45,7 @@ def restore_generator(generator: torch.Generator, state: Tensor) -> None:
 
 
 def global_streams() -> dict[str, Any]:
-    """State of the streams that all code of a process shares, by the name under which one would look for them."""
+    """Return the states of the global generators that all code of a process shares, by names for messages."""
     states: dict[str, Any] = {"torch's global random stream": torch.random.get_rng_state()}
     if torch.cuda.is_initialized():
         states["the GPU's global random stream"] = torch.cuda.get_rng_state()
@@ -52,6 +55,7 @@ def global_streams() -> dict[str, Any]:
 
 
 def restore_streams(states: Mapping[str, Any]) -> None:
+    """Restore the states that `global_streams` returned."""
     restore: dict[str, Callable[[Any], None]] = {"torch's": torch.random.set_rng_state, "Python's": random.setstate}
     restore |= {"numpy's": lambda state: sys.modules["numpy"].random.set_state(state)}
     restore |= {"the": torch.cuda.set_rng_state}
@@ -60,7 +64,7 @@ def restore_streams(states: Mapping[str, Any]) -> None:
 
 
 def moved(before: Mapping[str, Any]) -> str | None:
-    """The first global stream that something was drawn from since."""
+    """Return the name of the first global generator that was used since the states were taken; None if none was."""
     now = global_streams()
     return next((name for name, state in before.items() if not _same(state, now[name])), None)
 
@@ -74,7 +78,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 class Draws(TorchFunctionMode):
-    """Notes generators other than the given ones that something is drawn from: torch's here, others in `noting`."""
+    """Note whether a torch generator other than the given ones is used; `noting` covers those of other libraries."""
 
     def __init__(self, given: set[int]) -> None:
         super().__init__()
@@ -90,7 +94,11 @@ class Draws(TorchFunctionMode):
 
 
 class _InPlaceOf(type):
-    """A class in the place of another, whose objects it makes, and knows for its own; subclasses are as usual."""
+    """A metaclass for a class that stands in for another.
+
+    Calling the stand-in makes objects of the other class by `make`, and isinstance accepts these. Subclasses of the
+    stand-in behave as usual.
+    """
 
     kind: type
     make: Callable[..., Any]
@@ -104,7 +112,7 @@ class _InPlaceOf(type):
 
 @contextmanager
 def noting(given: set[int]) -> Iterator[Draws]:
-    """Note what is drawn from, by the way of other generators than these, by their `id`."""
+    """Note within the block whether generators other than these (given by `id`) are used or created."""
     draws = Draws(given)
 
     def noted(make: Callable[..., Any]) -> Callable[..., Any]:

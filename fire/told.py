@@ -1,4 +1,4 @@
-"""Whether a training loop tells the manager of its steps, where methods act at each: without that they do nothing."""
+"""Check that a training loop reports its gradient steps to the manager: methods that act at each would do nothing."""
 
 import warnings
 from collections.abc import Iterable, Sequence
@@ -8,22 +8,22 @@ from .network import Network
 from .schedule import Never, Position, Schedule
 from .spelling import spell
 
-PATIENCE = 10  # updates: a network that is delayed, as an actor, may not be stepped at each
-LONG = 100  # updates after which a network that was never stepped is said, where others were
+PATIENCE = 10  # updates without a report before an error, since some networks, such as actors, are updated less often
+LONG = 100  # updates after which a network without any reported step is named in a warning, if others have reports
 
 
 def refuse_idle_schedule(method: Method, schedule: Schedule) -> None:
-    """A method that acts at every step alone would have events that change nothing."""
+    """Raise ValueError if a method that acts at every step only was given a schedule of events."""
     every_step = method.acts_every_step or method.has_penalty
     if every_step and not method.acts_at_events and not isinstance(schedule, Never):
         raise ValueError(
-            f"{spell(method)} acts at every gradient step and has no events: give the manager Never() as its schedule, "
+            f"{spell(method)} acts at every gradient step and has no events: give the manager Never() as the schedule, "
             f"and {_attach()}"
         )
 
 
 class Told:
-    """Counts what was heard of gradient steps against what positions say; ValueError with the line that is missing."""
+    """Compare the reported gradient steps with the updates that positions count; name the missing call if none came."""
 
     def __init__(self, methods: Sequence[Method]) -> None:
         self._awaited = {
@@ -31,33 +31,35 @@ class Told:
             "penalty": next((one for one in methods if one.has_penalty), None),
         }
         self._heard: dict[str, set[str]] = {what: set() for what in self._awaited}  # the networks' names
-        self._since: int | None = None  # updates at the first position that is known
-        self.versions: list[int] | None = None  # how often each weight was written to, when it was last measured
-        self._unseen: dict[str, int] = {}  # steps in a row without activations, by network
+        self._since: int | None = None  # updates at the first known position
+        self.versions: list[int] | None = None  # torch's count of writes to each weight, at the last measurement
+        self._unseen: dict[str, int] = {}  # consecutive steps without activations, by network
         self._said: set[str] = set()
-        self.attached = False  # whether hooks on the optimizers tell of every step
+        self.attached = False  # whether hooks on the optimizers report every step
 
     def hear(self, what: str, name: str) -> None:
+        """Note a call of `after_step` or `penalty` for a network."""
         self._heard[what].add(name)
 
     def begin(self, position: Position) -> None:
-        """Steps are expected from here on, unless an earlier position is known."""
+        """Expect steps from this position on, unless an earlier position is known."""
         if self._since is None:
             self._since = position.updates
 
     def require(self, position: Position, names: Sequence[str], patience: int = PATIENCE) -> None:
+        """Raise ValueError if no step was reported; warn if steps of some network were not."""
         assert self._since is not None
         made = position.updates - self._since
         for what, method in () if self.attached else self._awaited.items():
             if method is None or made < patience or not names:
                 continue
             if heard := self._heard[what]:
-                silent = [name for name in names if name not in heard]
-                if made >= LONG and silent:
+                unreported = [name for name in names if name not in heard]
+                if made >= LONG and unreported:
                     self._say(
-                        f"{spell(method)}: in {made:,} updates the manager was not told of a step of network "
-                        f"{silent[0]!r}: if it is trained, call manager.{what}({silent[0]!r}) at its steps, too",
-                        f"{what} of {silent[0]}",
+                        f"{spell(method)}: in {made:,} updates no step of network {unreported[0]!r} was reported to "
+                        f"the manager: if it is trained, call manager.{what}({unreported[0]!r}) at its steps, too",
+                        f"{what} of {unreported[0]}",
                     )
                 continue
             acts = "acts after every gradient step" if what == "after_step" else "adds a penalty to every loss"
@@ -67,13 +69,16 @@ class Told:
                 else f"manager.penalty({names[0]!r}), added to the loss before loss.backward()"
             )
             raise ValueError(
-                f"{spell(method)} {acts}, and of {made:,} updates the manager was told of none, so that it did "
-                f"nothing: call {line}; or {_attach()} (updates are the optimizer's steps: where gradients of several "
-                "batches are summed, count the sum)"
+                f"{spell(method)} {acts}, but of {made:,} updates none was reported to the manager, so that it did "
+                f"nothing: call {line}; or {_attach()} (an update is one optimizer.step(): if gradients of several "
+                "batches are summed, they count as one update)"
             )
 
     def measured(self, networks: Iterable[Network]) -> None:
-        """Say, where weights have changed between two measures, that no step was told of: such a loop has no events."""
+        """Warn if weights have changed between two measurements but no step was reported.
+
+        This covers loops without events, which never call `require`.
+        """
         missing = {} if self.attached else {key: one for key, one in self._awaited.items() if not self._heard[key]}
         awaited = {what: method for what, method in missing.items() if method is not None}
         if not awaited:
@@ -83,19 +88,19 @@ class Told:
         for what, method in awaited.items():
             if before is not None and before != now:
                 self._say(
-                    f"{spell(method)}: weights have changed between two measures, and the manager was told of no "
-                    f"step: call manager.{what}(name) at each; or {_attach()}",
+                    f"{spell(method)}: weights have changed between two measurements, but no step was reported to the "
+                    f"manager: call manager.{what}(name) at each step; or {_attach()}",
                     f"{what} between measures",
                 )
 
     def watched(self, method: Method, name: str, layers: int) -> None:
-        """Say where a method that watches units has seen none of them at ten steps in a row, and so does nothing."""
+        """Warn if a method that needs activations got none at ten steps in a row, so that it does nothing."""
         self._unseen[name] = 0 if layers else self._unseen.get(name, 0) + 1
         if self._unseen[name] == PATIENCE:
             self._say(
                 f"{spell(method)}: at {PATIENCE} steps in a row no hidden layer of network {name!r} has run, so that "
-                "it did nothing: run the very module that the manager was given, by calling it (after manager.close(), "
-                "call manager.watch() first)",
+                "it did nothing: call the same module object that the manager was given (after manager.close(), call "
+                "manager.watch() first)",
                 f"units of {name}",
             )
 

@@ -1,10 +1,11 @@
-"""Hidden units of any module, found by one forward pass: residual blocks, transformers, activations that are functions.
+"""Find the hidden units of any module by one forward pass: residual blocks, transformers, activation functions.
 
-Marks are put where layers with weights (linear, convolution) are entered and left. On the graph that autograd records,
-a layer's units are hidden ones where all that is computed of its output is computed unit by unit, an activation among
-it, and ends in other such layers: their weights are the outgoing ones. What is added to a residual stream is not.
-Norms count as unit by unit, though layer and group norms level a unit's values by those of the others.
-Nothing else of the module is called, and nothing is changed but for the declaration that `declare_units` leaves.
+The inputs and outputs of layers with weights (linear, convolution) are marked in the graph that autograd records. The
+outputs of a layer are hidden units if everything computed from them, up to the inputs of other such layers, is computed
+unit by unit, and an activation is part of it. The weights of those other layers are then the units' outgoing weights.
+Outputs that are added to a residual stream are not hidden units. Norms count as computed unit by unit, although layer
+and group norms scale a unit's values by those of other units. Nothing else of the module is called, and nothing is
+changed except for the declaration that `declare_units` adds.
 """
 
 import math
@@ -24,7 +25,7 @@ from .units import find_layers, hidden_layers
 
 Node: TypeAlias = Any  # of autograd's graph
 
-# Kinds of nodes, by autograd's names without "Backward" and what follows. All keep units apart, as norms do.
+# Kinds of nodes in the graph: autograd's class names up to "Backward". All of them keep units separate, as norms do.
 # fmt: off
 NONLINEAR = frozenset((
     "Relu", "LeakyRelu", "PreluKernel", "Elu", "Gelu", "Silu", "Mish", "Softplus", "Tanh", "Hardtanh", "Sigmoid",
@@ -44,10 +45,10 @@ KNOWN = NONLINEAR | NORMS | POOLS | VIEWS | PLAIN
 
 @dataclass(frozen=True)
 class UnitsReport:
-    """The hidden layers that methods and measures know of a module from now on, and the layers behind which none are.
+    """The hidden layers of a module that methods and measures now know. Print it to read it.
 
-    `idle` are those of the latter on which no output of the pass depends: another pass may find theirs. Made to be
-    printed.
+    `unknown` names the layers with weights whose outputs are not known hidden units. `idle` are those of them on which
+    no output of the pass depends: another pass may find their units.
     """
 
     layers: tuple[HiddenLayer, ...]
@@ -57,18 +58,20 @@ class UnitsReport:
     def __str__(self) -> str:
         known = ", ".join(f"{layer.name} ({math.prod(layer.shape)})" for layer in self.layers) or "none"
         passed_over = ", ".join(self.unknown) or "none"
-        idle = f"\nno output of this pass depends on these, so that another may show more: {', '.join(self.idle)}"
+        idle = f"\nno output of this pass depends on these layers; another pass may find more: {', '.join(self.idle)}"
         return (
-            f"hidden units known: {known}\nnone known behind (outputs, sums, or what is not unit by unit), which redo, "
-            f"cbp, snr and the measures dormant, dead and active pass over: {passed_over}{idle if self.idle else ''}"
+            f"hidden units known: {known}\nlayers whose outputs are not known as hidden units (outputs of the module, "
+            "sums, or not computed unit by unit), which redo, cbp, snr and the measures dormant, dead and active skip: "
+            f"{passed_over}{idle if self.idle else ''}"
         )
 
 
 def declare_units(module: nn.Module, *inputs: Any, **named: Any) -> UnitsReport:
-    """Find hidden units by calling the module once with the inputs, and declare them: an attribute `plastic_units`.
+    """Find hidden units by calling the module once with the inputs, and declare them by an attribute `plastic_units`.
 
-    That one pass is all it sees: layers that run in other passes are unknown, and so are other readers of units there.
-    Buffers, random streams and modes are the same afterwards. What `hidden_layers` knew before stays as it was.
+    Only this one pass is seen: layers that run in other passes remain unknown, and so do other layers that read the
+    units there. Buffers, random generators and modes are the same afterwards. Layers that `hidden_layers` already knew
+    are kept as they were.
     """
     traced, graph = _trace(module, *inputs, **named)
     vars(module).pop("plastic_units", None)
@@ -81,43 +84,44 @@ def declare_units(module: nn.Module, *inputs: Any, **named: Any) -> UnitsReport:
     inventory = take_inventory(module)
     modules = {name for name, _ in module.named_modules()}
     owners = {_owner(matrix.name, modules): None for matrix in inventory.matrices if matrix.parameter not in incoming}
-    # Weights that are made from others at each pass, too.
+    # Also weights that a parametrization computes from other tensors at each pass.
     made = [_owner(name.partition(".parametrizations.")[0], modules) for name in inventory.undeclared]
     unknown = tuple(owners | dict.fromkeys(made))
     return UnitsReport(layers, unknown, tuple(name for name in unknown if _is_idle(module.get_submodule(name), graph)))
 
 
 def _owner(name: str, modules: Collection[str]) -> str:
-    """The module that holds a matrix."""
+    """Return the name of the module that holds a matrix."""
     while name not in modules:
         name = name.rpartition(".")[0]
     return name
 
 
 def _is_idle(layer: nn.Module, graph: "_Graph") -> bool:
+    """Whether no output of the pass depends on the layer's trained parameters."""
     learning = [parameter for parameter in layer.parameters() if parameter.requires_grad]
     return bool(learning) and not any(id(parameter) in graph.uses for parameter in learning)
 
 
 def trace_units(module: nn.Module, *inputs: Any, **named: Any) -> tuple[HiddenLayer, ...]:
-    """The hidden layers that a forward pass shows, without declaring them."""
+    """Return the hidden layers that one forward pass shows, without declaring them."""
     return _trace(module, *inputs, **named)[0]
 
 
 def _trace(module: nn.Module, *inputs: Any, **named: Any) -> tuple[tuple[HiddenLayer, ...], "_Graph"]:
     with _Marks(module) as marks, undisturbed(module), modes_restored(module):
-        module.train()  # as layers are used then
+        module.train()  # find the layers as they are used in training
         graph = _Graph.of(module(*inputs, **named))
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     return tuple(layer for source in marks.left if (layer := _layer(source, marks, graph, names))), graph
 
 
 class _Mark(torch.autograd.Function):
-    """A node of the graph that can be recognised."""
+    """An identity operation whose node in autograd's graph can be recognised."""
 
     @staticmethod
     def forward(context: Any, values: Tensor) -> Tensor:
-        return values.clone()  # not a view, which could not be changed in place
+        return values.clone()  # a view could not be modified in place by what follows
 
     @staticmethod
     def backward(context: Any, *gradients: Any) -> Any:
@@ -126,7 +130,7 @@ class _Mark(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class _Place:
-    """A layer with weights, and what it was given or gave."""
+    """A layer with weights, and the shape and graph node of its input or output."""
 
     name: str
     layer: nn.Module
@@ -135,7 +139,7 @@ class _Place:
 
 
 class _Marks:
-    """Places where layers are entered and left, but for layers that run more than once."""
+    """Hooks that mark the inputs (`entered`) and outputs (`left`) of layers, and count how often each layer runs."""
 
     def __init__(self, module: nn.Module) -> None:
         self.entered: dict[Node, _Place] = {}
@@ -175,11 +179,11 @@ class _Marks:
 
 @dataclass(frozen=True)
 class _Graph:
-    """Autograd's graph of a pass: who reads each node, which nodes are outputs, how often parameters are read."""
+    """Autograd's graph of a pass: the readers of each node, the output nodes, and how often each parameter is used."""
 
     readers: Mapping[Node, list[Node]]
     outputs: frozenset[Node]
-    uses: Mapping[int, int] = field(default_factory=dict)  # of a parameter, by its id
+    uses: Mapping[int, int] = field(default_factory=dict)  # by the parameter's id
 
     @classmethod
     def of(cls, output: Any) -> "_Graph":
@@ -199,7 +203,7 @@ class _Graph:
 
 
 def _layer(source: Node, marks: _Marks, graph: _Graph, names: Mapping[int, str]) -> HiddenLayer | None:
-    """The hidden layer that a layer with weights feeds; None where its units cannot be told apart or are not hidden."""
+    """Return the hidden layer that a layer with weights feeds; None if its units are not separable or not hidden."""
     place = marks.left[source]
     region, entered = _followed(source, marks, graph)
     readers = [marks.entered[node] for node in entered]
@@ -207,7 +211,7 @@ def _layer(source: Node, marks: _Marks, graph: _Graph, names: Mapping[int, str])
     if not readers or not all(marks.once(each) for each in together):
         return None
     if any(graph.uses.get(id(parameter), 0) > 1 for each in together for parameter in each.layer.parameters()):
-        return None  # read elsewhere too
+        return None  # the parameter is also used elsewhere
     gains = _gains(region, place, names)
     kinds = [_kind(node) for node in region]
     if gains is None or not any(kind in NONLINEAR for kind in kinds):
@@ -224,7 +228,10 @@ def _layer(source: Node, marks: _Marks, graph: _Graph, names: Mapping[int, str])
 
 
 def _followed(source: Node, marks: _Marks, graph: _Graph) -> tuple[list[Node], list[Node]]:
-    """What is computed of a layer's output, and where that enters others; no entries where it goes elsewhere too."""
+    """Return the nodes computed from a layer's output, and the marks where they enter other layers.
+
+    Both lists are empty if the output is also used in another way.
+    """
     region: list[Node] = []
     entered: list[Node] = []
     waiting = [source]
@@ -244,13 +251,13 @@ def _followed(source: Node, marks: _Marks, graph: _Graph) -> tuple[list[Node], l
 
 
 def _gains(region: list[Node], source: _Place, names: Mapping[int, str]) -> list[str] | None:
-    """Parameters of norms before the activation, by name; None where something from elsewhere comes in.
+    """Return the names of norms' parameters before the activation; None if the units cannot be treated.
 
-    So, too, where a unit has no gain of its own, as in a norm over tokens. Behind an activation a norm would hide which
-    units are silent.
+    This is the case if other tensors enter the computation, if a norm has no separate gain for each unit (as in a norm
+    over tokens), or if a norm follows the activation, since it would hide which units are dead.
     """
     convolution = isinstance(source.layer, _ConvNd)
-    last = ("NativeLayerNorm", "FusedRmsNorm")  # their gains are of the last dimensions, others' of the second
+    last = ("NativeLayerNorm", "FusedRmsNorm")  # their gains are for the last dimension, other norms' for the second
     gains: list[str] = []
     for node in region:
         for child, _ in node.next_functions:
@@ -277,7 +284,7 @@ def _before(node: Node, region: list[Node]) -> Iterator[Node]:
 
 
 def _fits(source: _Place, reader: _Place, region: list[Node]) -> bool:
-    """Whether the reader is given the units where the views of weights expect them."""
+    """Whether the reader gets the units in the order that the views of its weights assume."""
     kinds = [_kind(node) for node in region]
     views = [node for node in region if _kind(node) in VIEWS]
     if not isinstance(source.layer, _ConvNd):
@@ -297,7 +304,7 @@ def _fits(source: _Place, reader: _Place, region: list[Node]) -> bool:
 
 
 def _dimensions(node: Node, count: int) -> list[int]:
-    """Over which a mean was taken; all where it does not say."""
+    """Return the dimensions over which a mean was taken; all if the node does not say."""
     dimensions = getattr(node, "_saved_dim", None) or range(count)
     return [dimension % count if dimension < 2**63 else (dimension - 2**64) % count for dimension in dimensions]
 
@@ -307,7 +314,7 @@ def _kind(node: Node) -> str:
 
 
 def _tensors(output: Any) -> Iterator[Tensor]:
-    """All tensors of what a module returns."""
+    """Yield all tensors in a module's return value."""
     if isinstance(output, Tensor):
         yield output
     elif isinstance(output, Mapping):

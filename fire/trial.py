@@ -1,7 +1,7 @@
-"""A method of one's own is tried before a run begins, on a copy of the networks, and not first at half of the run.
+"""Try a user's own method on copies of the networks before a run begins, so that errors do not appear at half the run.
 
-Tried are the calls that the manager makes, twice from the same seed: they must do the same in place, write numbers
-alone, and draw from `network.generator`, whose state is saved with the run.
+The calls that the manager makes are tried twice with the same seed. Both times they must have the same effect, work in
+place, write finite numbers only, and draw from `network.generator`, whose state is saved with the run.
 """
 
 import copy
@@ -23,21 +23,22 @@ from .spelling import spell
 from .streams import Draws, global_streams, moved, noting, restore_streams, stream_of
 from .units import hidden_layers
 
-# Makes copies of the networks as they are on the first day, with losses of these by name; equal ones at each call.
+# A Rehearsal returns copies of the networks at the start of the run, and their losses by name; equal at each call.
 Copies: TypeAlias = tuple[Sequence[Network], Mapping[str, Loss]]
 Rehearsal: TypeAlias = Callable[[], Copies]
 
 HOW_TO_FORK = (
-    "; what takes no generator, as torch.svd_lowrank, goes after torch.manual_seed(int(torch.randint(2**40, (), "
-    "generator=network.generator))), both under `with torch.random.fork_rng():`"
+    "; for a function without a generator argument, such as torch.svd_lowrank, first call "
+    "torch.manual_seed(int(torch.randint(2**40, (), generator=network.generator))), both inside "
+    "`with torch.random.fork_rng():`"
 )
-STEPS = 3  # that a method which acts at each is tried for
+STEPS = 3  # gradient steps for which a method that acts at every step is tried
 
 
 def try_methods(
     methods: Sequence[Method], networks: Sequence[Network], rehearsal: Rehearsal | None, seed: int
 ) -> list[str]:
-    """Raise ValueError, in one line, where a method that is not built in could not be used; sentences on oddities."""
+    """Raise ValueError if a user's own method cannot be used; return sentences on unusual but allowed things."""
     notes: list[str] = []
     for method in methods:
         if not of_ones_own(method) or not networks:
@@ -51,7 +52,7 @@ def try_methods(
 
 
 def check(method: Method, network: Network) -> None:
-    """Ask the method whether it could act on the network; ValueError, in one line, where it could not or fails."""
+    """Raise ValueError if the method's own check refuses the network, or fails (if it is a user's own method)."""
     try:
         method.check(network)
     except ValueError:
@@ -66,52 +67,52 @@ def _try(method: Method, make: Rehearsal, seed: int) -> list[str]:
     streams = global_streams()
 
     def rehearsed(copies: Copies, seed: int) -> Rehearsed:
-        restore_streams(streams)  # from which new layers are drawn, where a method adds some
+        restore_streams(streams)  # a method that adds layers initialises them from the global generators
         return _rehearse(method, copies, seed)
 
     try:
         copies = make()
-    except Exception as error:  # what somebody's module does when it is copied
+    except Exception as error:  # copying a user's module may raise anything
         said = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return [f"{spell(method)} was not tried beforehand: no copy of the networks can be made ({said})"]
+        return [f"{spell(method)} was not tried beforehand: the networks cannot be copied ({said})"]
     first, second = rehearsed(copies, seed), rehearsed(make(), seed)
     name = spell(method)
     if not same_values(first.values, second.values):
         raise ValueError(
-            f"{name} does not do the same twice from one seed, so that no run of it could be repeated: let it draw "
-            "from network.generator alone, and keep what it remembers in network.memory"
+            f"{name} has different effects in two tries with the same seed, so that no run could be repeated: draw "
+            "from network.generator only, and keep everything that it remembers in network.memory"
         )
     notes = list(first.notes)
     if first.foreign and same_values(first.values, rehearsed(make(), seed + 2**20).values):
         notes.append(
-            f"{name} draws the same for every seed and at every event, from a generator of its own: where that is not "
-            "meant, let it draw from network.generator"
+            f"{name} draws the same numbers for every seed and at every event, from its own generator: if that is not "
+            "intended, draw from network.generator"
         )
     if first.acted and not first.changed:
-        notes.append(f"{name} changed nothing when it was tried on the networks of the first day, which may be right")
+        notes.append(f"{name} changed nothing when it was tried on the initial networks, which may be right")
     return notes
 
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """What was done to the copies."""
+    """The result of a try on copies of the networks."""
 
     values: Mapping[str, Tensor]
     changed: bool
-    acted: bool  # whether it was asked to act at an event, as it should
-    foreign: bool  # whether it drew from a generator that the manager did not give it
+    acted: bool  # whether the method was called at an event
+    foreign: bool  # whether it drew from a generator that the manager had not given it
     notes: Sequence[str]
 
 
 def _rehearse(method: Method, copies: Copies, seed: int) -> Rehearsed:
-    """The calls of the manager, on copies."""
+    """Call the method on copies as the manager would."""
     networks, losses = copies
     given = [
         MethodNetwork.of(each, generator=stream_of(method, each, seed + number)) for number, each in enumerate(networks)
     ]
     before = [values_of(network) for network in given]
     watches: list[Watch] = []
-    every_step = method.acts_every_step or method.has_penalty  # which may do nothing at first
+    every_step = method.acts_every_step or method.has_penalty  # such a method may change nothing at first
     acted, notes = False, list[str]()
     with noting({id(network.generator) for network in given}) as draws:
         for place, network in enumerate(given):
@@ -127,7 +128,7 @@ def _rehearse(method: Method, copies: Copies, seed: int) -> Rehearsed:
                     loss()
             if method.has_penalty and (note := _check_penalty(method, network)):
                 notes.append(note)
-            seen = loss is not None or not method.watches_units  # it has something to see
+            seen = loss is not None or not method.watches_units  # the activations it needs are available
             for step in range(STEPS if method.acts_every_step and seen else 0):
                 if step and loss is not None and method.watches_units:
                     with torch.enable_grad():
@@ -168,7 +169,7 @@ def _restructure(method: Method, network: MethodNetwork) -> None:
 
 @dataclass(frozen=True)
 class _Call:
-    """One call of a method, looked at from outside."""
+    """One call of a method's function, with a check of what it changed."""
 
     method: Method
     network: MethodNetwork
@@ -182,14 +183,14 @@ class _Call:
         except (Exception, SystemExit) as error:
             raise _failed(self.method, self.network, self.hook, error) from error
         if memory_may_grow:
-            now = Before.of(self.network)  # with hooks that it watches by, where it has some
+            now = Before.of(self.network)  # the method may have added its own hooks to watch the network
             before = replace(before, memory=now.memory, hooks=now.hooks)
         fault = before.fault()
         if stream := moved(streams):
-            fault = f"draws from {stream}: let it draw from network.generator{HOW_TO_FORK}"
+            fault = f"draws from {stream}: draw from network.generator{HOW_TO_FORK}"
         after_step = self.hook == "after_step" and self.network.target is not None
         if not fault and after_step and not same_values(target, self._target()):
-            fault = "wrote to the target, which follows by itself after a step"
+            fault = "wrote to the target, which is updated elsewhere after a step"
         if fault:
             raise ValueError(f"{spell(self.method)}: {self.hook}({self.network.name!r}) {fault}")
         return found
@@ -203,12 +204,12 @@ def _failed(method: Method, network: Network, hook: str, error: BaseException) -
     missing = not method.needs_loss and "NoneType" in said
     hint = "; set needs_loss = True in its class if it runs network.loss" if missing else ""
     if method.watches_units and isinstance(error, KeyError) and hook != "after_step":
-        hint = "; network.activations is for after_step alone, and empty elsewhere"
+        hint = "; network.activations is available in after_step only"
     return ValueError(f"{spell(method)}: {hook}({network.name!r}) failed when it was tried, {said}{hint}")
 
 
 def _quiet(loss: Loss | None, draws: Draws) -> Loss | None:
-    """The loss, whose own draws, as of dropout, are not the method's."""
+    """Return the loss such that its own random draws, for example of dropout, are not counted as the method's."""
     if loss is None:
         return None
 
@@ -224,7 +225,7 @@ def _quiet(loss: Loss | None, draws: Draws) -> Loss | None:
 
 
 def _check_penalty(method: Method, network: MethodNetwork) -> str | None:
-    """A sentence where it changes nothing, which may be right."""
+    """Raise ValueError if the penalty cannot be used; return a sentence if it has no effect, which may be right."""
     before = values_of(network)
     with torch.enable_grad():
         term = _Call(method, network, "penalty")(method.penalty)
@@ -233,16 +234,16 @@ def _check_penalty(method: Method, network: MethodNetwork) -> str | None:
         return None
     if not isinstance(term, Tensor) or term.dim():
         kind = f"a tensor of shape {tuple(term.shape)}" if isinstance(term, Tensor) else f"a {type(term).__name__}"
-        raise ValueError(f"{what} gives {kind}: give one number as a tensor, such as a sum()")
+        raise ValueError(f"{what} gives {kind}: return one number as a tensor, such as a sum()")
     if not term.isfinite():
-        raise ValueError(f"{what} gives {float(term)}")
-    if not term.requires_grad and term:  # 0 is what one gives for a network that is left alone
+        raise ValueError(f"{what} gives {float(term)}; allowed is a finite number")
+    if not term.requires_grad and term:  # a constant 0 is allowed, for a network without a penalty
         raise ValueError(
-            f"{what} gives a number without a gradient, which changes nothing: compute it of the parameters, "
+            f"{what} gives a number without a gradient, which changes nothing: compute it from the parameters, "
             "or return None"
         )
     if not same_values(_without_memory(before), _without_memory(values_of(network))):
-        raise ValueError(f"{what} wrote to the network: a penalty is a term of the loss alone")
+        raise ValueError(f"{what} wrote to the network: a penalty may only return a term of the loss")
     trained = [parameter for parameter in network.module.parameters() if parameter.requires_grad]
     if not term.requires_grad or not trained:
         return None
@@ -251,23 +252,23 @@ def _check_penalty(method: Method, network: MethodNetwork) -> str | None:
     except RuntimeError as error:
         raise _failed(method, network, "penalty", error) from error
     if all(gradient is None for gradient in gradients):
-        return f"{what} depends on none of the network's own parameters, and so pulls at none of them"
+        return f"{what} depends on none of the network's own parameters, and so has no effect on them"
     if term and not any(gradient.any() for gradient in gradients if gradient is not None):
-        return f"{what} has a gradient of zero on the networks of the first day, which may be right"
+        return f"{what} has a gradient of zero on the initial networks, which may be right"
     return None
 
 
 def _check_numbers(method: Method, network: MethodNetwork, hook: str, found: Any, tensors: bool = False) -> None:
-    """What is recorded or logged: numbers by name."""
+    """Raise ValueError if what is recorded or logged is not a mapping from names to numbers."""
     what = f"{spell(method)}: {hook}({network.name!r})"
     if found is None and hook == "act":
         return
     if not isinstance(found, Mapping):
-        raise ValueError(f"{what} gives a {type(found).__name__}: give a dictionary of numbers by name, or nothing")
+        raise ValueError(f"{what} gives a {type(found).__name__}: return a dictionary of numbers by name, or nothing")
     for key, value in found.items():
         fits = isinstance(value, Real) or (tensors and isinstance(value, Tensor) and value.numel() == 1)
         if not isinstance(key, str) or not fits:
-            raise ValueError(f"{what} gives {key!r} as a {type(value).__name__}: give a number, as by float(value)")
+            raise ValueError(f"{what} gives {key!r} as a {type(value).__name__}: return a number, such as float(value)")
 
 
 def _without_memory(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -275,6 +276,6 @@ def _without_memory(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def warn_of(notes: Sequence[str]) -> None:
-    """For code that has no run to say them in."""
+    """Issue the notes as warnings, for code that has no run to print them in."""
     for note in notes:
         warnings.warn(note, stacklevel=4)

@@ -1,6 +1,6 @@
-"""When a network needs it: an event whenever a measure crosses a threshold, as in `dormant>0.25`, `critic.active<0.5`.
+"""Triggers: an event whenever a measure crosses a threshold, as in `dormant>0.25`, `critic.active<0.5`.
 
-A measure's name may go on to one layer or matrix: `critic.dormant/encoder.blocks.0.activation>0.5`.
+A measure may be that of one layer or matrix: `critic.dormant/encoder.blocks.0.activation>0.5`.
 """
 
 import math
@@ -15,19 +15,19 @@ from .network import Network, lies_in
 from .units import hidden_layers, how_to_declare
 
 MEASURES: dict[str, str] = {
-    "dormant": "share of units whose mean activation is at most a tenth of their layer's",
-    "dead": "share of units that no example made active",
-    "active": "share of units that are active, over examples",
-    "effective_rank": "of the features that the last layer reads: singular values that hold 99% of their sum",
-    "stable_rank": "of the same: the sum of squared singular values over the largest",
+    "dormant": "share of units whose mean activation is at most a tenth of their layer's mean",
+    "dead": "share of units whose output is zero for all examples",
+    "active": "share of units that are active, averaged over examples",
+    "effective_rank": "number of singular values with 99% of their sum, of the last layer's inputs (features)",
+    "stable_rank": "sum of squared singular values of the features, divided by the largest",
     "feature_norm": "mean length of the features",
     "weight_norm": "length of all trained weights",
     "gradient_norm": "length of the loss's gradient",
-    "effective_learning_rate": "learning rate over a weight's length, mean over weights",
-    "deviation": "deviation from isometry, over the published scale, of all matrices",
-    "spread": "largest over smallest singular value of the worst matrix",
-    "sfe": "squared Frobenius error to the weights after the last event, or to the first ones",
-    "hessian": "the loss's sharpest curvature; with --measure-hessian",
+    "effective_learning_rate": "learning rate divided by a weight's length, averaged over weights",
+    "deviation": "deviation from isometry, relative to the published scale, summed over all matrices",
+    "spread": "largest singular value divided by the smallest, of the worst matrix",
+    "sfe": "squared Frobenius error to the weights after the last event, or to the initial weights",
+    "hessian": "largest eigenvalue of the loss's Hessian; with --measure-hessian",
 }
 
 PATTERN = re.compile(r"(?:(?P<network>\w+)\.)?(?P<measure>\w+(?:/[\w.]+)?)\s*(?P<sign>[<>])\s*(?P<threshold>\S+)")
@@ -35,9 +35,9 @@ PATTERN = re.compile(r"(?:(?P<network>\w+)\.)?(?P<measure>\w+(?:/[\w.]+)?)\s*(?P
 
 @dataclass(frozen=True)
 class Trigger:
-    """Asked after each measurement; `network` None: any of them. `cooldown` counts gradient updates.
+    """A threshold of a measure, checked after each measurement, for one network or (None) for any of them.
 
-    It holds from an event, whatever caused it, and from the start of the run.
+    `cooldown` is the number of gradient updates without a trigger after the start of the run and after any event.
     """
 
     measure: str
@@ -47,7 +47,7 @@ class Trigger:
     cooldown: int = 10_000
 
     def met(self, measures: Mapping[str, float], updates_since: int) -> bool:
-        """Whether an event is due; `measures` by `network/measure`. A measure that is NaN meets nothing."""
+        """Whether an event is due; `measures` are named `network/measure`. NaN never makes an event due."""
         if updates_since < self.cooldown:
             return False
         for name, value in measures.items():
@@ -58,7 +58,7 @@ class Trigger:
         return False
 
     def check(self, networks: Mapping[str, Network]) -> None:
-        """Raise ValueError where the network, the measure, or the layer or matrix that it is of does not exist."""
+        """Raise ValueError if there is no such network, measure, layer or matrix, or the measure is never taken."""
         if self.network is not None and self.network not in networks:
             raise ValueError(
                 f"network {self.network!r} is unknown; known are {', '.join(networks)}; "
@@ -69,14 +69,14 @@ class Trigger:
         chosen = [network for key, network in networks.items() if self.network in (None, key)]
         reasons = [_never_taken(name, network) for network in chosen]
         if reasons and all(reasons):
-            raise ValueError(f"{self} can never hold: {reasons[0]}")
+            raise ValueError(f"{self} can never be met: {reasons[0]}")
         parts = [known for network in chosen for known in _parts(network)]
-        changing = any(lies_in(part, network.head) for network in chosen)  # an injection makes new names there
+        changing = any(lies_in(part, network.head) for network in chosen)  # an injection adds new names in the head
         if part and part not in parts and not changing:
             raise ValueError(f"{self}: no layer or weight is named {part!r}; nearest is {nearest(part, parts)}")
 
     def check_name(self) -> None:
-        """Raise ValueError where there is no such measure of any network."""
+        """Raise ValueError if no measure has this name."""
         name = self.measure.partition("/")[0]
         if name not in MEASURES:
             raise ValueError(
@@ -89,7 +89,7 @@ class Trigger:
 
 
 def _never_taken(measure: str, network: Network) -> str:
-    """Why a measure cannot be taken of a network; empty where it can."""
+    """Return why a measure cannot be taken of a network; empty if it can."""
     if measure in ("dormant", "dead", "active") and not hidden_layers(network.module):
         return f"network {network.name!r} has no hidden units that are known{how_to_declare(network.module)}"
     if measure in ("effective_rank", "stable_rank", "feature_norm") and not network.head:
@@ -100,14 +100,14 @@ def _never_taken(measure: str, network: Network) -> str:
 
 
 def _parts(network: Network) -> list[str]:
-    """What measures are taken of besides the whole: hidden layers, weight matrices and parameters."""
+    """Return the names of the network's parts that have measures: hidden layers, weight matrices and parameters."""
     matrices = take_inventory(network.module).matrices
     names = [layer.name for layer in hidden_layers(network.module)] + [matrix.name for matrix in matrices]
     return names + [matrix.parameter for matrix in matrices]
 
 
 def parse_trigger(text: str, cooldown: int = 10_000) -> Trigger:
-    """The trigger that `text` spells: [NETWORK.]MEASURE>NUMBER or <NUMBER."""
+    """Return the trigger that `text` describes: [NETWORK.]MEASURE>NUMBER or <NUMBER."""
     found = PATTERN.fullmatch(text.strip())
     try:
         threshold = float(found["threshold"]) if found else math.nan

@@ -1,4 +1,4 @@
-"""What a person is told about weights that nobody has declared: all of them at once, and what to do, in one line."""
+"""The error message about undeclared weights: it names all of them and says what to do, in one line."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,7 +7,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-# How torch takes each off again; the module and the name of its weight are to be put in.
+# torch's functions that remove each normalisation; the module and the name of its weight are filled in.
 REMOVERS = {
     "weight_norm": "torch.nn.utils.remove_weight_norm({module}, {name!r})",
     "spectral_norm": "torch.nn.utils.remove_spectral_norm({module}, {name!r})",
@@ -18,7 +18,7 @@ NAMES = {"_WeightNorm": "weight_norm", "_SpectralNorm": "spectral_norm", "_Ortho
 
 
 def message(undeclared: Sequence[str], module: nn.Module, exclude: bool = True) -> str:
-    """One line about every weight in question; with advice to leave it out where the caller can `exclude` something."""
+    """Return one line about all undeclared weights; if the caller can `exclude` weights, with that advice too."""
     derived = {name: origin for name, origin in _derived(module).items() if name in undeclared}
     plain = [name for name in undeclared if name not in derived]
     return "; ".join([*([_about_plain(plain, exclude)] if plain else []), *_about_derived(derived, exclude)])
@@ -31,8 +31,8 @@ def _about_plain(names: Sequence[str], can_exclude: bool) -> str:
     these = ("the module", "the weight") if len(names) == 1 else ("each module", "the weights")
     exclude = repr(names[0]) if len(names) == 1 else repr(tuple(names))
     declare = (
-        f"{what}; give {these[0]} a method plastic_matrices() that yields fire.Matrix records, or name its class to "
-        "fire_rl.register_matrices"
+        f"{what}; give {these[0]} a method plastic_matrices() that yields fire_rl.Matrix records, or declare its class "
+        "by fire_rl.register_matrices"
     )
     if not can_exclude:
         return declare
@@ -40,7 +40,7 @@ def _about_plain(names: Sequence[str], can_exclude: bool) -> str:
 
 
 def _about_derived(derived: Mapping[str, tuple[str, str, str, str]], can_exclude: bool) -> list[str]:
-    """For each kind of normalisation, its modules and how it is taken off."""
+    """Return a message for each kind of normalisation, with its modules and how to remove it."""
     kinds: dict[tuple[str, str, str], list[str]] = {}
     for kind, remover, weight, owner in derived.values():
         owners = kinds.setdefault((kind, remover, weight), [])
@@ -49,12 +49,12 @@ def _about_derived(derived: Mapping[str, tuple[str, str, str, str]], can_exclude
     lines = []
     for (kind, remover, weight), owners in kinds.items():
         call, them = _call(remover, owners[0], weight), "it" if len(owners) == 1 else "them"
-        advice = f"take it off ({call})"
+        advice = f"remove it ({call})"
         if can_exclude:
-            advice = f"take it off first ({call}) and put it on again afterwards, or leave {them} out (fire_: "
+            advice = f"remove it first ({call}) and add it again afterwards, or leave {them} out (fire_: "
             advice += f"exclude={_shown(owners)})"
         named = f"module{'s' * (len(owners) > 1)} {', '.join(map(repr, owners))}"
-        lines.append(f"{named}: {kind} makes {weight!r} from other tensors at each pass; {advice}")
+        lines.append(f"{named}: {kind} computes {weight!r} from other tensors at each pass; {advice}")
     return lines
 
 
@@ -67,7 +67,7 @@ def _shown(owners: Sequence[str]) -> str:
 
 
 def _derived(module: nn.Module) -> dict[str, tuple[str, str, str, str]]:
-    """Tensors from which weights are made at each pass: kind, how it is taken off, name of the weight, its module."""
+    """Return the tensors from which weights are computed at each pass: kind, remover, the weight's name, its module."""
     found: dict[str, tuple[str, str, str, str]] = {}
     for owner, child in module.named_modules():
         prefix = f"{owner}." if owner else ""

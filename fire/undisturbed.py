@@ -1,4 +1,4 @@
-"""Running a module and leaving it as it was."""
+"""Run a module without lasting side effects."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,14 +9,14 @@ from torch import nn
 
 @contextmanager
 def undisturbed(module: nn.Module, *others: nn.Module | None) -> Iterator[None]:
-    """Gradients on, mixed precision off; random streams, and buffers of the others too, are the same afterwards."""
+    """Run the block with gradients and without mixed precision; then restore random generators and all buffers."""
     modules = [module, *(other for other in others if other is not None)]
     before = [(buffer, buffer.clone()) for each in modules for buffer in each.buffers()]
     devices = {parameter.device for parameter in module.parameters() if parameter.is_cuda}
     try:
         kinds = {parameter.device.type for parameter in module.parameters()}
         with torch.random.fork_rng(list(devices)), torch.enable_grad(), ExitStack() as precise:
-            for kind in kinds:  # what is measured does not depend on what surrounds the call
+            for kind in kinds:  # results must not depend on autocast around the call
                 precise.enter_context(torch.autocast(kind, enabled=False))
             yield
     finally:
@@ -27,7 +27,7 @@ def undisturbed(module: nn.Module, *others: nn.Module | None) -> Iterator[None]:
 
 @contextmanager
 def modes_restored(module: nn.Module) -> Iterator[None]:
-    """What is put into training or evaluation mode within is as it was afterwards."""
+    """Restore the training or evaluation mode of all submodules after the block."""
     modes = {child: child.training for child in module.modules()}
     try:
         yield

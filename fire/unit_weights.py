@@ -1,4 +1,4 @@
-"""Where the weights of hidden units lie: views of parameters, of their moments and of activations, unit by unit."""
+"""Views of weights, of optimizer moments and of activations, unit by unit, for hidden units."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ ByUnit = Callable[[Tensor], Tensor]
 class Weights:
     """A parameter, unit by unit: `by_unit` views it, its moments or its initial value as (*the layer's shape, ...).
 
-    `bias` is, of outgoing weights, the name of the bias in the layer that reads the units.
+    For outgoing weights, `bias` is the name of the bias in the layer that reads the units.
     """
 
     name: str
@@ -26,18 +26,19 @@ class Weights:
     bias: str | None = None
 
     def of(self, module: nn.Module) -> Tensor:
-        """The parameter as it is in a module, unit by unit: a view that can be written to."""
+        """Return a module's parameter unit by unit, as a writable view."""
         return self.by_unit(module.get_parameter(self.name))
 
 
 @dataclass(frozen=True)
 class HiddenLayer:
-    """The units behind one activation module, whose name it bears: shape (units,), or (members, units).
+    """The hidden units of one activation module, and named after it; `shape` is (units,) or (members, units).
 
-    `incoming` is the weight, then the bias if there is one; `outgoing` the weights of every layer that reads the units;
-    `norm` the gain and the shift of a norm before the activation, if each unit has its own. `by_unit` turns what the
-    activation module returns into (*shape, samples), a sample for each position in an image; or, where `read_by` names
-    a layer, what that layer is given: there the activation is no module, and the name is that of the incoming layer.
+    `incoming` is the weight, then the bias if there is one; `outgoing` are the weights of every layer that reads the
+    units; `norm` is the gain and the shift of a norm before the activation, if each unit has its own. `by_unit` turns
+    the output of the activation module into (*shape, samples), with one sample for each position in an image. If the
+    activation is not a module, the name is that of the incoming layer, `read_by` names a layer that reads the units,
+    and `by_unit` applies to that layer's input.
     """
 
     name: str
@@ -52,7 +53,7 @@ class HiddenLayer:
 def layer_between(
     name: str, module: nn.Module, readers: Sequence[tuple[str, nn.Module]], flattened: bool = False
 ) -> HiddenLayer | None:
-    """The units that `module` feeds; None where some weight is not told apart by unit, as in grouped convolutions."""
+    """Return the units that `module` feeds; None if weights cannot be separated by unit, as in grouped convolutions."""
     if not all(has_weight(each) for each in (module, *(reader for _, reader in readers))):
         return None
     units = outputs(module)
@@ -75,13 +76,13 @@ def layer_between(
 
 
 def has_weight(module: nn.Module) -> bool:
-    """Whether it is a linear layer or a convolution, with a weight of its own."""
+    """Whether the module is a linear layer or a convolution with its own weight parameter."""
     known = isinstance(module, nn.Linear | _ConvNd) or is_transposed_linear(module)
     return known and "weight" in module._parameters
 
 
 def outputs(module: Any) -> int:
-    """How many units a layer with a weight feeds."""
+    """Return the number of units that a layer with a weight feeds."""
     if isinstance(module, _ConvNd):
         return module.out_channels
     return module.out_features if isinstance(module, nn.Linear) else module.nf
@@ -96,7 +97,10 @@ def _incoming_view(module: nn.Module) -> ByUnit | None:
 
 
 def _outgoing_view(module: nn.Module, source: nn.Module, units: int, flattened: bool) -> ByUnit | None:
-    """Of the weights that read a source's units. A linear layer reads a convolution's only when these are flattened."""
+    """Return a view of the weights that read a source's units; None if they cannot be separated by unit.
+
+    A linear layer reads the units of a convolution only if these are flattened first.
+    """
     if isinstance(module, _ConvNd):
         if not isinstance(source, _ConvNd) or flattened or module.groups > 1 or module.in_channels != units:
             return None
@@ -113,6 +117,7 @@ def _outgoing_view(module: nn.Module, source: nn.Module, units: int, flattened: 
 
 
 def as_it_is(weight: Tensor) -> Tensor:
+    """Return the weight unchanged: its first dimensions are the units already."""
     return weight
 
 
@@ -121,41 +126,42 @@ def _inputs_first(weight: Tensor) -> Tensor:
 
 
 def _flattened(weight: Tensor, units: int) -> Tensor:
-    """(out, units x positions) as (units, out, positions)."""
+    """View (out, units x positions) as (units, out, positions)."""
     return weight.unflatten(1, (units, -1)).transpose(0, 1)
 
 
 def _flattened_last(weight: Tensor, units: int) -> Tensor:
-    """(out, positions x units) as (units, out, positions)."""
+    """View (out, positions x units) as (units, out, positions)."""
     return weight.unflatten(1, (-1, units)).permute(2, 0, 1)
 
 
 def units_last(values: Tensor) -> Tensor:
-    """(..., units) as (units, samples)."""
+    """Return values of shape (..., units) as (units, samples)."""
     return values.reshape(-1, values.shape[-1]).mT
 
 
 def units_second(values: Tensor) -> Tensor:
-    """(batch, units, *positions) as (units, samples)."""
+    """Return values of shape (batch, units, *positions) as (units, samples)."""
     return values.transpose(0, 1).flatten(1)
 
 
 def units_seen_by(reader: nn.Module, source: nn.Module) -> ByUnit:
-    """What a layer is given of another's units, as (units, samples)."""
+    """Return the function that turns the input of `reader` into values of the source's units, (units, samples)."""
     if not isinstance(source, _ConvNd):
         return units_last
     return units_second if isinstance(reader, _ConvNd) else partial(_units_flattened, units=source.out_channels)
 
 
 def _units_flattened(values: Tensor, units: int) -> Tensor:
-    """(batch, units x positions) as (units, samples)."""
+    """Return values of shape (batch, units x positions) as (units, samples)."""
     return values.unflatten(1, (units, -1)).transpose(0, 1).flatten(1)
 
 
 def new_draw(initial: Tensor, shape: Sequence[int], generator: torch.Generator | None) -> Tensor:
-    """Values drawn from among initial ones: a new draw from their distribution, whatever it was.
+    """Return values drawn at random from the initial ones, that is from their distribution, whatever it was.
 
-    Drawn where the generator is: on the CPU, so that every device gets the same, or within what a GPU records.
+    The indices are drawn on the generator's device: the CPU, so that every device gets the same draws, or a GPU that
+    captures the operation.
     """
     device = None if generator is None else generator.device
     chosen = torch.randint(initial.numel(), tuple(shape), generator=generator, device=device)

@@ -1,9 +1,10 @@
-"""Hidden units: where the weights of each one lie, and new weights for it.
+"""Find hidden units, with their incoming and outgoing weights.
 
-A unit is one output of an activation module: a linear layer's, a convolution's channel, each ensemble member's own.
-Known are layers of torch that follow one another in `nn.Sequential`: weight, activation, the weights that read it. Any
-other module declares its units by a method `plastic_units(self) -> Iterable[HiddenLayer]`, names relative to itself, as
-`units_between` makes them; `declare_units` (tracing.py) finds them by a forward pass.
+A unit is one output of an activation module: an output of a linear layer or a channel of a convolution; each member of
+an ensemble has its own units. Units are found in torch's layers that follow each other in `nn.Sequential`: a weight, an
+activation, and the weights that read it. Any other module declares its units by a method
+`plastic_units(self) -> Iterable[HiddenLayer]`, with names relative to itself, as `units_between` makes them, or
+`declare_units` (tracing.py) finds them by a forward pass.
 """
 
 from collections import Counter
@@ -27,7 +28,7 @@ ACTIVATIONS = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus,
     nn.Tanh, nn.Hardtanh, nn.Sigmoid,
 )
-# What stands between weights and keeps units apart: each is read by its own weights, though norms level their values.
+# Modules between weights that keep units separate. Norms scale a unit's values by those of others, but do not mix them.
 NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, _NormBase)
 POOLS = (_MaxPoolNd, _AvgPoolNd, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)
 BETWEEN = (
@@ -38,25 +39,26 @@ BETWEEN = (
 
 @runtime_checkable
 class DeclaresUnits(Protocol):
-    """A module that speaks for the units inside it, its children's too."""
+    """A module that declares the units inside it, including those of its children."""
 
-    def plastic_units(self) -> Iterable[HiddenLayer]: ...
+    def plastic_units(self) -> Iterable[HiddenLayer]:
+        """Return the hidden layers inside the module, with names relative to the module."""
 
 
 def how_to_declare(module: nn.Module) -> str:
-    """The end of a sentence about a module of which no hidden units are known."""
+    """Return the end of an error message about a module without known hidden units."""
     if "plastic_units" in vars(module):
         return "; fire_rl.declare_units found none either: print its report, or give the module plastic_units()"
     return "; fire_rl.declare_units(module, inputs) finds those of most modules, or give it plastic_units()"
 
 
 def hidden_layers(module: nn.Module) -> tuple[HiddenLayer, ...]:
-    """Every hidden layer whose incoming and outgoing weights are known.
+    """Return every hidden layer whose incoming and outgoing weights are known.
 
-    What stands in two places is left out: an activation module, as what its units did there could not be told apart,
-    and a weight, as it is not the units' alone. So are units whose weights are frozen, or made from others at each pass
-    (weight and spectral normalisation): new weights would not be theirs. What reads the units may be frozen in an
-    injected head alone.
+    Left out are layers whose activation module or weights are used in more than one place, since the activations could
+    not be separated or the weights do not belong to the units alone. Also left out are units whose weights are frozen
+    or computed from other tensors at each pass (weight and spectral normalisation), as these cannot be replaced. Only
+    in an injected head may the weights that read the units be frozen.
     """
     heads = [name for name, child in module.named_modules() if isinstance(child, Injected)]
     modules = Counter(id(child) for _, child in module.named_modules(remove_duplicate=False))
@@ -73,9 +75,9 @@ def hidden_layers(module: nn.Module) -> tuple[HiddenLayer, ...]:
 
 
 def find_layers(module: nn.Module) -> tuple[HiddenLayer, ...]:
-    """Every hidden layer that is declared or found, those that `hidden_layers` leaves out too.
+    """Return every hidden layer that is declared or found, including those that `hidden_layers` leaves out.
 
-    What a forward pass found is no longer looked for where an injection has put other modules in its place.
+    A layer that a forward pass found is dropped if its weights no longer exist, because an injection replaced them.
     """
     names = {name for name, _ in module.named_parameters(remove_duplicate=False)}
 
@@ -90,11 +92,11 @@ def _lies_in(name: str, modules: Iterable[str]) -> bool:
 
 
 def chain(parts: Iterable[tuple[str, nn.Module]]) -> Iterator[HiddenLayer]:
-    """Hidden layers of modules, by name, that run one after another: what a module may declare about its children.
+    """Yield the hidden layers of named modules that run one after another; a module may use it to declare its units.
 
-    Where an injected head stands, its frozen parts read the units before it too.
+    If one of the modules is an injected head, its frozen parts also read the units before it.
     """
-    weight: tuple[str, nn.Module] | None = None  # the last one, whose units may be behind the next activation
+    weight: tuple[str, nn.Module] | None = None  # the last layer with a weight, which feeds the next activation
     activation: str | None = None
     flattened = False  # since the activation
     norms: list[tuple[str, nn.Module]] = []  # since the weight, before the activation
@@ -120,7 +122,7 @@ def chain(parts: Iterable[tuple[str, nn.Module]]) -> Iterator[HiddenLayer]:
 
 
 def _keeps_apart(module: nn.Module, source: nn.Module) -> bool:
-    """Whether the units of `source` can be told apart behind the module: pools work on what is linear layers' units."""
+    """Whether the units of `source` stay separate after the module; pooling would mix the units of a linear layer."""
     return not isinstance(module, nn.Flatten) and not (isinstance(module, POOLS) and not isinstance(source, _ConvNd))
 
 
@@ -136,12 +138,12 @@ def _find(name: str, module: nn.Module) -> Iterator[HiddenLayer]:
 
 
 def _is_chain(module: nn.Module) -> bool:
-    """Whether its modules run one after another and do nothing else: a subclass may have a way of its own."""
+    """Whether the module only runs its children in sequence; a subclass of nn.Sequential may override `forward`."""
     return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
 
 
 def prefixed(name: str, layer: HiddenLayer) -> HiddenLayer:
-    """A child's layer, named as its parent knows it."""
+    """Return a child's layer with all its names relative to the parent."""
 
     def renamed(weights: Weights) -> Weights:
         return replace(weights, name=_join(name, weights.name), bias=weights.bias and _join(name, weights.bias))
@@ -153,10 +155,10 @@ def prefixed(name: str, layer: HiddenLayer) -> HiddenLayer:
 
 
 def _unrolled(parts: Iterable[tuple[str, nn.Module]]) -> Iterator[tuple[str, nn.Module]]:
-    """Modules in the order they run in, what `nn.Sequential` and injected heads contain in their places."""
+    """Yield modules in the order in which they run, with `nn.Sequential` and injected heads replaced by their parts."""
     for name, module in parts:
         if _is_chain(module):
-            # Not named_children, which passes over a module that stands in two places.
+            # named_children would skip the second occurrence of a module.
             yield from _unrolled((_join(name, key), child) for key, child in module._modules.items() if child)
             continue
         yield name, module
@@ -169,7 +171,7 @@ def _frozen_parts(name: str, head: Injected) -> list[tuple[str, nn.Module]]:
 
 
 def _first_weights(part: tuple[str, nn.Module]) -> Iterator[tuple[str, nn.Module]]:
-    """The layers that read what a module is given."""
+    """Yield the layers that read the module's input directly."""
     for name, module in _unrolled([part]):
         if isinstance(module, Injected):
             for frozen in _frozen_parts(name, module):
@@ -180,22 +182,23 @@ def _first_weights(part: tuple[str, nn.Module]) -> Iterator[tuple[str, nn.Module
 
 
 def units_between(module: nn.Module, source: str, *readers: str, norm: str = "") -> HiddenLayer:
-    """The hidden units between layers of a module, by name, for its `plastic_units`: conv1, bn1, an activation, conv2.
+    """Return the hidden units between named layers of a module, for its `plastic_units`.
 
-    `readers` are all layers that are given the units, right behind the activation; `norm` stands before it.
+    An example is the sequence conv1, bn1, an activation, conv2. `readers` are all layers that take the units as input,
+    directly after the activation; `norm` is a norm before the activation.
     """
     known = [(name, module.get_submodule(name)) for name in readers]
     layer = layer_between(source, module.get_submodule(source), known)
     if layer is None or not readers:
         listed = ", ".join(readers) or "none given"
-        raise ValueError(f"units_between: the units of {source!r} cannot be told apart in its readers ({listed})")
+        raise ValueError(f"units_between: the units of {source!r} cannot be separated in its readers ({listed})")
     gains = _gains([(norm, module.get_submodule(norm))], layer.shape) if norm else ()
     by_unit = units_seen_by(module.get_submodule(readers[0]), module.get_submodule(source))
     return replace(layer, by_unit=by_unit, read_by=readers[0], norm=gains)
 
 
 def _gains(norms: Iterable[tuple[str, nn.Module]], shape: tuple[int, ...]) -> tuple[Weights, ...]:
-    """Gains and shifts of which each unit has its own."""
+    """Return the norms' gains and shifts that have one entry for each unit."""
     parameters = [(f"{name}.{key}", value) for name, norm in norms for key, value in norm.named_parameters()]
     return tuple(Weights(name, as_it_is) for name, value in parameters if value.shape == shape)
 

@@ -1,9 +1,10 @@
-"""What the weights themselves say: their lengths, how far they have moved, how much a step turns them.
+"""Measures of the weights: their norms, their change, and the effective learning rate.
 
-Effective learning rate: where a weight's length does not matter, as before a normalisation, a step turns it by as much
-as the learning rate over ||W||_F^2 under SGD, and over ||W||_F under Adam and its like, whose steps do not shrink with
-the gradient. Van Laarhoven, "L2 Regularization versus Batch and Weight Normalization", 2017, arXiv 1706.05350; Lyle et
-al., "Normalization and Effective Learning Rates in Reinforcement Learning", NeurIPS 2024, arXiv 2407.01800.
+Effective learning rate: if a weight's length has no effect on the output, as before a normalisation, a step rotates the
+weight by an angle proportional to the learning rate divided by ||W||_F^2 with SGD, or divided by ||W||_F with Adam and
+similar optimizers, whose steps do not shrink with the gradient. Van Laarhoven, "L2 Regularization versus Batch and
+Weight Normalization", 2017, arXiv 1706.05350; Lyle et al., "Normalization and Effective Learning Rates in Reinforcement
+Learning", NeurIPS 2024, arXiv 2407.01800.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from .network import Network, lies_in
 
 
 def weights_with_matrices(trained: Iterable[str], matrices: Sequence[Matrix]) -> list[str]:
-    """Which parameters hold matrices: one parameter may hold several, as query, key and value of an attention."""
+    """Return the names of parameters that hold matrices; one may hold several, as attention's query, key and value."""
     return [name for name in trained if any(lies_in(matrix.name, (name,)) for matrix in matrices)]
 
 
@@ -24,9 +25,9 @@ def weights_with_matrices(trained: Iterable[str], matrices: Sequence[Matrix]) ->
 def weight_measures(
     network: Network, trained: Mapping[str, Tensor], weights: Sequence[str], reference: Mapping[str, Tensor] | None
 ) -> dict[str, Tensor]:
-    """`weight_norm`, `sfe` and `effective_learning_rate` of all that is trained together, and of each weight.
+    """Return `weight_norm`, `sfe` and `effective_learning_rate` of all trained parameters, and of each weight.
 
-    The last is of all weights their mean: each turns by itself. A stack counts as one weight.
+    The overall `effective_learning_rate` is the mean over the weights. A stack counts as one weight.
     """
     found = norms("weight_norm", trained, weights) | _changes(network, trained, weights, reference)
     if network.optimizer is None:
@@ -45,11 +46,11 @@ def weight_measures(
 def _changes(
     network: Network, trained: Mapping[str, Tensor], weights: Sequence[str], reference: Mapping[str, Tensor] | None
 ) -> dict[str, Tensor]:
-    """Squared Frobenius errors; none where there is nothing to compare with."""
+    """Return the squared Frobenius errors to the reference; none if there is no reference."""
     before = network.initial if reference is None else reference
     missing = trained.keys() - before.keys()
     if missing and reference is not None:
-        raise ValueError(f"network {network.name!r}: the reference has no value of {min(missing)!r}")
+        raise ValueError(f"network {network.name!r}: the reference has no value for {min(missing)!r}")
     if missing:
         return {}
     changes = {name: weight.detach().double() - before[name].double() for name, weight in trained.items()}
@@ -57,7 +58,7 @@ def _changes(
 
 
 def norms(measure: str, tensors: Mapping[str, Tensor], weights: Sequence[str]) -> dict[str, Tensor]:
-    """The length of all tensors together, and of each that is a weight."""
+    """Return the norm of all tensors together, and that of each weight."""
     lengths = {name: torch.linalg.vector_norm(tensor.detach(), dtype=torch.float64) for name, tensor in tensors.items()}
     together = {measure: torch.linalg.vector_norm(torch.stack(list(lengths.values())))} if lengths else {}
     return together | {f"{measure}/{name}": lengths[name] for name in weights}

@@ -1,10 +1,10 @@
-"""fire-rl under its one name: `from fire_rl import fire_` gives what `fire_rl.fire` has, and the other rooms,
-`fire_rl.agents`, `fire_rl.envs` and so on, lie beside it.
+"""The package fire_rl: `from fire_rl import fire_` gives the public names of `fire_rl.fire`; the other parts are
+`fire_rl.agents`, `fire_rl.envs` and so on.
 
-One mechanism, for a checkout and for an installed wheel. All code imports another room by its full name, such as
-`from fire_rl.envs import make`. The wheel holds the rooms inside this package (`setup.py` maps the folders `agents/`,
-`envs/`, ... to `fire_rl.agents`, `fire_rl.envs`, ...). In a checkout the rooms are the folders beside this one, and one
-line below adds the checkout to this package's search path, `__path__`. Nothing is copied, no import is intercepted.
+All code imports another part by its full name, such as `from fire_rl.envs import make`, both in a checkout and in an
+installed wheel. The wheel holds the parts inside this package (`setup.py` maps the folders `agents/`, `envs/`, ... to
+`fire_rl.agents`, `fire_rl.envs`, ...). In a checkout the parts are the folders next to this one, and one line below
+adds the checkout to this package's search path, `__path__`. Nothing is copied, and no import is intercepted.
 """
 
 from importlib import import_module
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """The public names of `fire_rl.fire`, imported when first asked for: the command line begins without torch."""
+    """Import the public names of `fire_rl.fire` at first use, so that the command line starts without torch."""
     if name.startswith("__") and name != "__all__":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module("fire_rl.fire"), name)

@@ -1,4 +1,4 @@
-"""Where fire-rl is, a checkout or an installed package, and how its commands are called there."""
+"""Whether fire-rl runs from a checkout or an installed package, and how its commands are written in each case."""
 
 import shlex
 import sys
@@ -10,28 +10,28 @@ TRAINING = ("sac", "dqn", "vision", "language")
 
 
 def script(command: str) -> str:
-    """The file at the top of a checkout that is this command; a learner of one's own names its file itself."""
+    """Return the script of a command at the top of a checkout; a user's own learner is already given by its file."""
     if command.endswith(".py"):
         return command
     return f"train_{command}.py" if command in TRAINING else f"{command}.py"
 
 
 def program(command: str) -> str:
-    """What the user types for a command: `python train_sac.py`, or `fire-rl sac` where it is installed."""
+    """Return what the user types for a command: `python train_sac.py`, or `fire-rl sac` if it is installed."""
     name = called(command)
     return f"python {name}" if name.endswith(".py") else name
 
 
 def called(command: str) -> str:
-    """A command as its own messages name it: `train_sac.py`, or `fire-rl sac`; somebody's own script by its file."""
+    """Return a command's name in messages: `train_sac.py`, or `fire-rl sac`; for a user's own script its file."""
     return script(command) if IN_A_CHECKOUT or command.endswith(".py") else f"fire-rl {command}"
 
 
 def typed(command: str, *words: object) -> str:
-    """A command line that the user can copy."""
+    """Return a command line that the user can copy."""
     return f"{program(command)} {shlex.join(map(str, words))}".rstrip()
 
 
 def launch(command: str) -> list[str]:
-    """The words that start a command in a process of its own, from whichever folder."""
+    """Return the arguments that start a command as a separate process, from any folder."""
     return [sys.executable, "-u", *([str(ROOT / script(command))] if IN_A_CHECKOUT else ["-m", "fire_rl", command])]

@@ -64,7 +64,7 @@ def test_vocabulary_and_context_may_be_those_of_the_data():
             "network 'gpt-smal' given; allowed are gpt-0.1b, gpt-10m, gpt-small; nearest is",
         ),
         (lambda: GPTSizes(2, 3, 16, 8, 40), "width=16 given; allowed are multiples of its 3 heads"),
-        (lambda: GPTSizes(0, 1, 16, 8, 40), "layers=0 given; allowed is 1 and more"),
+        (lambda: GPTSizes(0, 1, 16, 8, 40), "layers=0 given; allowed is 1 or more"),
         (lambda: make_gpt(TINY, 0)(torch.zeros(1, 13, dtype=torch.long)), "13 tokens given; allowed are at most 12"),
         (lambda: published("30000"), "start '30000' given; allowed are best, 30k, 60k"),
         (

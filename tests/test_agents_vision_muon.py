@@ -160,7 +160,7 @@ def test_a_rate_that_a_schedule_lowers_moves_both_kinds_less():
 
 
 def test_what_is_no_matrix_is_refused():
-    with pytest.raises(ValueError, match=r"shape \(5,\) given; allowed are matrices"):
+    with pytest.raises(ValueError, match=r"shape \(5,\) given; allowed are two dimensions or more"):
         Muon([nn.Parameter(torch.ones(5))], [True])
-    with pytest.raises(ValueError, match="1 parameters given, and 2 answers"):
+    with pytest.raises(ValueError, match="1 parameters given, but 2 entries"):
         Muon([nn.Parameter(torch.ones(5))], [True, False])

@@ -67,7 +67,7 @@ def test_images_of_other_sizes_and_channels_are_taken(name, shape):
 @pytest.mark.parametrize(
     ("name", "shape", "message"),
     [
-        ("vgg16", (1, 8, 8), r"'vgg16' cannot take images of 8x8 pixels; allowed are sides of 32 and more"),
+        ("vgg16", (1, 8, 8), r"'vgg16' cannot take images of 8x8 pixels; allowed are sides of at least 32"),
         ("vgg16", (1, 28, 28), "28x28"),
         ("vit-tiny", (3, 30, 32), r"'vit-tiny' cannot take images of 30x32 pixels; allowed .* multiples of 4"),
         ("vit-tiny", (3, 0, 32), "each 1 or more"),

@@ -96,5 +96,5 @@ def test_schedules_know_the_old_word():
     assert schedule.environment_steps == schedule.points == (500, 1000)
     assert hash(schedule) == hash(At((500, 1000)))
     for wrong in ((), (0, 5)):
-        with pytest.raises(ValueError, match="at least one point"):
+        with pytest.raises(ValueError, match="allowed is one point or more"):
             At(environment_steps=wrong)

@@ -266,7 +266,7 @@ def test_the_manager_hands_it_the_loss_and_refuses_one_that_has_no_gradient():
     manager = PlasticityManager([network], parse_method("dash:least=0.05"), Never())
     assert manager.act(Position(0, 0), {"q": network.loss}).method == "dash:least=0.05"
     before = values(network.module)
-    with pytest.raises(ValueError, match=r"'q'.*no finite gradient by 'encoder\.0\.weight'"):
+    with pytest.raises(ValueError, match=r"'q'.*no finite gradient for 'encoder\.0\.weight'"):
         manager.act(Position(1, 0), {"q": lambda: network.loss() * torch.inf})
     assert all(torch.equal(value, before[name]) for name, value in network.module.state_dict().items())
 
@@ -351,8 +351,8 @@ def test_biases_of_gates_and_of_attention_shrink_each_by_its_own_factor_and_othe
         (nn.Linear(2, 2), lambda: torch.ones(()), "the loss has no gradient: give a function that returns one number"),
         (nn.Linear(2, 2), lambda: torch.ones(3, requires_grad=True), "the loss has no gradient"),
         (nn.Linear(2, 2), lambda: None, "the loss has no gradient"),
-        (nn.Linear(2, 2, dtype=torch.complex64), None, "'weight' holds complex64 numbers, allowed are real ones"),
-        (nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), None, r"pass; take it off \(.*'weight'\)\)$"),
+        (nn.Linear(2, 2, dtype=torch.complex64), None, "'weight' holds complex64 numbers; allowed are real ones"),
+        (nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), None, r"pass; remove it \(.*'weight'\)\)$"),
     ],
 )
 def test_what_dash_cannot_be_given_is_said_in_one_line_without_advice_that_it_does_not_take(module, loss, said):

@@ -213,8 +213,8 @@ class Unknown(torch.optim.Adam):
     ("change", "message"),
     [
         ({"head": ()}, "injection: network 'q' names no head"),
-        ({"head": ("haed",)}, "network 'q': its head 'haed' is the name of no module in it; nearest is head"),
-        ({"initial": {}}, "network 'q' has no initial value of 'encoder.0.bias'"),
+        ({"head": ("haed",)}, "network 'q': its head 'haed' is not the name of a module; nearest is head"),
+        ({"initial": {}}, "network 'q' has no initial value for 'encoder.0.bias'"),
         ({"optimizer": Unknown}, "optimizer Unknown cannot be renewed in place; known are Adam,"),
         ({"tied": True}, "injection: head 'head.2' of network 'q' shares a weight with 'encoder.3.weight'"),
     ],

@@ -142,7 +142,7 @@ def test_a_split_may_have_parts_of_different_sizes_and_be_of_a_convolution():
 
 def test_a_layer_named_like_a_fused_one_that_was_not_split_is_said():
     module = nn.ModuleDict({"c_attn": nn.Linear(4, 12), "c_proj": nn.Linear(4, 4)})
-    assert "projected as one, though named like query, key and value: c_attn.weight; split={'*.c_attn': 3}" in str(
+    assert "projected as one matrix, but named like query, key and value: c_attn.weight; split={'*.c_attn': 3}" in str(
         fire_(module)
     )
     assert "named like" not in str(fire_(module, split={"c_attn": 3}))
@@ -321,12 +321,12 @@ def test_normalised_weights_are_refused_with_advice_that_works(advice: str):
         fire_(model)
     line = str(caught.value)
     kind = norm.__name__
-    assert line.startswith(f"modules '1', '3': {kind} makes 'weight' from other tensors")
+    assert line.startswith(f"modules '1', '3': {kind} computes 'weight' from other tensors")
     assert advice.strip() in line
     assert line.endswith("(fire_: exclude=('1', '3'))")
     assert "\n" not in line
     assert [row.name for row in fire_(model, exclude=("1", "3")).matrices] == ["0.weight", "2.weight"]
-    taken_off = line.partition("first (")[2].partition(") and put")[0]
+    taken_off = line.partition("first (")[2].partition(") and add")[0]
     eval(taken_off, {"torch": torch, "model": model})
     eval(taken_off.replace("'1'", "'3'"), {"torch": torch, "model": model})
     assert len(fire_(model, solver="exact").matrices) == 4

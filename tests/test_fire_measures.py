@@ -316,7 +316,7 @@ def test_norms_and_squared_frobenius_error_equal_sums_over_parameters():
     network.module[1][0].weight.data += 0.5
     assert measured(network)["sfe"] == pytest.approx(128 * 0.25)
     assert first[name].shape == (8, 16)
-    with pytest.raises(ValueError, match=r"network 'q': the reference has no value of '0\.0\.bias'"):
+    with pytest.raises(ValueError, match=r"network 'q': the reference has no value for '0\.0\.bias'"):
         measured(network, {})
 
 

@@ -156,7 +156,7 @@ def test_the_weights_after_the_last_event_are_kept_and_restored():
 
 def test_a_method_that_looks_at_examples_is_refused_without_them_and_records_what_it_found():
     manager = two(Look())
-    with pytest.raises(ValueError, match="looks at examples: give `act` the network's loss"):
+    with pytest.raises(ValueError, match="needs examples: give `act` the network's loss"):
         manager.act(Position(1, 1))
     event = manager.act(Position(1, 1), {"actor": lambda: torch.tensor(2.5), "critic": lambda: torch.tensor(3.5)})
     assert [dict(report.outcome) for report in event.networks] == [{"loss": 2.5}, {"loss": 3.5}]

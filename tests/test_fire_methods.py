@@ -172,7 +172,7 @@ def test_what_could_not_act_is_refused_at_the_start():
     plain = Network("plain", module, values(module))
     with pytest.raises(ValueError, match=r"scope=encoder.*'plain'.*scope=all"):
         Fire(scope="encoder").check(plain)
-    with pytest.raises(ValueError, match=r"no initial value of '0\.bias'"):
+    with pytest.raises(ValueError, match=r"no initial value for '0\.bias'"):
         Reset().check(Network("partial", module, {"0.weight": module[0].weight}))
     rprop = torch.optim.Rprop(module.parameters())
     with pytest.raises(ValueError, match="Rprop"):

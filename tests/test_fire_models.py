@@ -80,7 +80,7 @@ def test_the_manager_does_the_same(which: str):
     text = str(event)
     assert ("left as they were, embedding:" in text) == (which in ("gpt", "lstm"))
     assert ("tied to an embedding" in text) == (which == "gpt")
-    assert ("running statistics may still be of the old weights: stem.1, blocks.0.bn1, " in text) == (which == "resnet")
+    assert ("statistics may still belong to the old weights: stem.1, blocks.0.bn1, " in text) == (which == "resnet")
 
 
 @pytest.mark.parametrize("which", MODELS)
@@ -152,7 +152,7 @@ def test_statistics_stay_where_refreshing_them_fails():
     before = values(module)
     with pytest.raises(ValueError, match="no batch given"):
         refresh_statistics_(module, [])
-    with pytest.raises(ValueError, match="a tensor given; allowed are several batches"):
+    with pytest.raises(ValueError, match="a tensor given; allowed is a list of batches"):
         refresh_statistics_(module, images)
     with pytest.raises(RuntimeError):
         refresh_statistics_(module, [images, images[:, :2]])

@@ -419,7 +419,7 @@ class Unknown(nn.Module):
         (
             Parseval(groups=5),
             MethodNetwork("n", nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), {}),
-            "not divide 4 of '0",
+            "not divide the 4 units of '0",
         ),
         (L2Init(), Network("n", nn.Linear(2, 2), {}), "no initial value"),
         (WeightDecay(), Network("n", nn.Linear(2, 2), {}), "has no optimizer"),

@@ -162,7 +162,7 @@ def test_what_cannot_be_done_is_refused():
     initial = {name: value.clone() for name, value in module.state_dict().items()}
     with pytest.raises(ValueError, match="'plain' names no head"):
         ResetHead().check(Network("plain", module, initial))
-    with pytest.raises(ValueError, match=r"no initial value of 'weight'"):
+    with pytest.raises(ValueError, match=r"no initial value for 'weight'"):
         ResetHead().check(Network("partial", module, {"bias": module.bias}, head=("weight",)))
     odd = Network("odd", module, initial, torch.optim.Rprop(module.parameters()), head=("weight",))
     with pytest.raises(ValueError, match=r"Rprop.*optimizer=keep"):

@@ -125,8 +125,8 @@ def test_a_state_without_one_of_its_entries_is_refused():
     ("change", "complaint"),
     [
         ({"method": "os:system", "network": "q"}, "names method 'os:system', which is neither built in"),
-        ({"method": "fire", "network": "q"}, "'fire' changed a structure, which it does not do"),
-        ({"method": "injection", "network": "actor"}, "names network 'actor'; there are q"),
+        ({"method": "fire", "network": "q"}, "'fire' changed a structure, but this method cannot"),
+        ({"method": "injection", "network": "actor"}, "names network 'actor', which is unknown; known are q"),
         ({"method": "injection:optimizer=none", "network": "q"}, "optimizer=none is not one of"),
         ({"method": "injection:strength=2", "network": "q"}, "no field 'strength'"),
     ],

@@ -63,22 +63,22 @@ def shared_companion() -> Network:
 UNSOUND = {
     own_tensors: "is the module's own tensor and changes with it, so that a reset would change nothing: at",
     target_s_tensors: "is the target's own tensor and changes with it",
-    own_target: "its target shares tensors with it: give target=copy.deepcopy(module)",
+    own_target: "its target shares tensors with the network: give target=copy.deepcopy(module)",
     wide_target: "its target's 'encoder.0.weight' has shape (5, 2, 3, 3), the network's (4, 2, 3, 3)",
     shared_companion: "companion 'temperature': an initial value is the parameter's own tensor",
-    lambda: changed(target=other()): "is in only one of it and its target",
-    lambda: changed(target=3): "its target is a int, no nn.Module",
+    lambda: changed(target=other()): "only one of network and target has",
+    lambda: changed(target=3): "its target is a int, not an nn.Module",
     lambda: changed(head="head"): "head='head' given: give head=('head',)",
     lambda: changed(encoder="encoder"): "encoder='encoder' given: give encoder=('encoder',)",
     lambda: changed(head=3): "head=3 given: give head=a tuple of names",
-    lambda: changed(head=("hed",)): "its head 'hed' is the name of no module in it; nearest is head",
-    lambda: changed(encoder=("encoder", "encoder.0.weight")): "'encoder.0.weight' is the name of no module in it",
+    lambda: changed(head=("hed",)): "its head 'hed' is not the name of a module; nearest is head",
+    lambda: changed(encoder=("encoder", "encoder.0.weight")): "'encoder.0.weight' is not the name of a module",
     lambda: changed(optimizer=torch.optim.Adam(other().parameters())): "its optimizer holds none of its parameters",
-    lambda: changed(initial=other()): "initial is a Sequential, no state_dict",
+    lambda: changed(initial=other()): "initial is a Sequential, not a state_dict",
     lambda: changed(initial={"head.0.bias": torch.zeros(9)}): "initial['head.0.bias'] has shape (9,), the module",
-    lambda: changed(module=other().to("meta")): "has no values yet, it is on the meta device",
+    lambda: changed(module=other().to("meta")): "has no values yet, as it is on the meta device",
     lambda: changed(module=nn.ReLU()): "has no parameters",
-    lambda: changed(module=3): "its module is a int, no nn.Module",
+    lambda: changed(module=3): "its module is a int, not an nn.Module",
     lambda: "q": "a str given as a network",
 }
 
@@ -100,10 +100,10 @@ def test_a_network_given_twice_is_refused_under_two_names():
 @pytest.mark.parametrize(
     ("networks", "method", "schedule", "right"),
     [
-        (make_network(), Fire(), Never(), r"give a list, \[network\]"),
+        (make_network(), Fire(), Never(), r"give a list, such as \[network\]"),
         ([make_network()], "fire", Never(), r"give parse_method\('fire'\)"),
         ([make_network()], Fire, Never(), r"give Fire\(\)"),
-        ([make_network()], 3, Never(), r"give one, such as Fire\(\)"),
+        ([make_network()], 3, Never(), r"give a method, such as Fire\(\)"),
         ([make_network()], Fire(), 50, r"give Every\(50\)"),
         ([make_network()], Fire(), Never, r"give Every\(updates\), At"),
     ],
@@ -156,7 +156,7 @@ def test_a_method_that_acts_at_every_step_and_is_never_told_of_one_is_refused():
 def test_an_event_does_not_hide_that_a_regularizer_does_nothing():
     network = make_network()
     manager = PlasticityManager([network], Fire(), Every(5), [L2Init()])
-    with pytest.raises(ValueError, match="l2-init adds a penalty to every loss, and of 5 updates"):
+    with pytest.raises(ValueError, match="l2-init adds a penalty to every loss, but of 5 updates"):
         loop(manager, network, 50)
     assert len(manager.events) == 0
 
@@ -190,7 +190,7 @@ def test_a_trained_network_that_is_told_of_by_hooks_may_begin_anywhere():
     attached.detach()
     fresh = PlasticityManager([make_network()], Fire(), Never(), [L2Init()])
     fresh.act(Position(10_000, 0))
-    with pytest.raises(ValueError, match=r"of 1 updates .* where gradients of several batches are summed, count"):
+    with pytest.raises(ValueError, match=r"of 1 updates .* if gradients of several batches are summed, they count"):
         fresh.act(Position(10_001, 0))
 
 
@@ -200,7 +200,7 @@ def test_steps_are_told_of_for_every_network(recwarn: pytest.WarningsRecorder):
         manager.penalty("q")
         manager.due(Position(update - 1, 0), Position(update, 0))
     (warning,) = recwarn.list
-    assert "l2-init: in 100 updates the manager was not told of a step of network 'p'" in str(warning.message)
+    assert "l2-init: in 100 updates no step of network 'p' was reported" in str(warning.message)
 
 
 def test_steps_counted_twice_are_refused():
@@ -223,13 +223,13 @@ def test_a_loop_that_only_measures_is_told_that_nothing_acted(recwarn: pytest.Wa
         for step in range(3):
             manager.measure({})
             manager.measure({})
-            assert step or not [one for one in recwarn.list if "two measures" in str(one.message)]
+            assert step or not [one for one in recwarn.list if "two measurements" in str(one.message)]
             penalty = manager.penalty("q") if told else 0.0
             (network.module(FRAMES).square().mean() + penalty).backward()
             network.optimizer.step()
-    said = [str(warning.message) for warning in recwarn.list if "two measures" in str(warning.message)]
+    said = [str(warning.message) for warning in recwarn.list if "two measurements" in str(warning.message)]
     assert len(said) == 1
-    assert "call manager.penalty(name) at each; or once" in said[0]
+    assert "call manager.penalty(name) at each step; or once" in said[0]
 
 
 def test_a_method_that_sees_no_unit_says_so(recwarn: pytest.WarningsRecorder):
@@ -250,7 +250,7 @@ CONFUSED: dict[str, Any] = {
     r"give parse_regularizer\('l2-init'\)": {"regularizers": ["l2-init"]},
     "a L2Init given as regularizers: give a list": {"regularizers": L2Init()},
     r"one of the regularizers is given as a class: give L2Init\(": {"regularizers": [L2Init]},
-    "reset acts at events, which regularizers have none of": {"regularizers": [Reset()]},
+    "reset acts at events, but a regularizer cannot": {"regularizers": [Reset()]},
     r"give \[parse_trigger\('dormant>0.1'\)\]": {"triggers": "dormant>0.1"},
     r"give parse_trigger\('dormant>0.1'\)": {"triggers": ["dormant>0.1"]},
     "a int given among the triggers": {"triggers": [3]},

@@ -112,7 +112,7 @@ def test_presets_are_names_for_field_values():
         ("rest:scope=head", "nearest is reset"),
         ("", "method '' is unknown"),
         ("fire:sover=exact", "Fire has no field 'sover'.*nearest is solver"),
-        ("none:scope=all", "NoMethod has no field 'scope'; it has none"),
+        ("none:scope=all", "NoMethod has no field 'scope'; it has no fields"),
         ("fire:exact", "'exact' is not of the form field=value"),
         ("fire:solver=exat", "solver=exat is not one of newton-schulz, exact, polar-express; nearest is exact"),
         ("fire:steps=ten", "steps=ten is not of type int"),
@@ -139,5 +139,5 @@ def test_help_lists_every_method_field_and_preset():
         "scope=all: where it acts (all, encoder, head)",
     ]:
         assert wanted in text
-    assert "sr-dqn: Mix with initial values" in text
+    assert "sr-dqn: Mix weights with their initial values" in text
     assert "Here shrink-perturb:scope=encoder,outside=reset,optimizer=keep." in text

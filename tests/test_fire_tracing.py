@@ -257,7 +257,7 @@ def test_units_of_common_models_are_found_and_nothing_is_disturbed(which: str):
     assert len(lines) == 2
     assert lines[0].startswith(f"hidden units known: {MODELS[which][2][0]} (")
     assert "head" in lines[1]
-    assert "dormant, dead and active pass over" in lines[1]
+    assert "dormant, dead and active skip" in lines[1]
 
 
 @pytest.mark.parametrize("which", ["lstm", "vit"])
@@ -325,7 +325,7 @@ def test_layers_that_the_pass_does_not_show_and_weights_made_from_others_are_nam
     report = declare_units(module, torch.randn(ROWS))
     assert set(report.unknown) == {"one", "two", "later", "normed", "read", "old", "attention", "attention.out_proj"}
     assert report.idle == ("later",)
-    assert str(report).splitlines()[2].endswith("so that another may show more: later")
+    assert str(report).splitlines()[2].endswith("another pass may find more: later")
 
 
 def test_a_module_may_declare_units_between_its_layers():
@@ -348,7 +348,7 @@ def test_a_module_may_declare_units_between_its_layers():
     images = torch.randn(2, 3, 5, 5)
     module.eval()
     check(module, lambda: module["block"](images))
-    with pytest.raises(ValueError, match=r"units of 'conv2' cannot be told apart in its readers \(conv1\)"):
+    with pytest.raises(ValueError, match=r"units of 'conv2' cannot be separated in its readers \(conv1\)"):
         fire.units_between(nn.ModuleDict({"conv1": nn.Conv2d(3, 4, 3), "conv2": nn.Conv2d(4, 2, 1)}), "conv2", "conv1")
 
 

@@ -193,7 +193,7 @@ class Regenerative(LeavesAlone):
     ("method", "said"),
     [
         (Foreign(), "depends on none of the network's own parameters"),
-        (Flat(), "has a gradient of zero on the networks of the first day, which may be right"),
+        (Flat(), "has a gradient of zero on the initial networks, which may be right"),
         (Regenerative(), ""),
     ],
 )
@@ -242,7 +242,7 @@ def test_what_is_right_is_taken_and_no_stream_or_weight_moves(method: Method, re
 def test_one_that_does_nothing_is_said_to(recwarn: pytest.WarningsRecorder):
     manager = PlasticityManager([make_network()], Idle(), Never())
     assert [str(warning.message) for warning in recwarn.list] == manager.notes
-    assert "changed nothing when it was tried on the networks of the first day, which may be right" in manager.notes[0]
+    assert "changed nothing when it was tried on the initial networks, which may be right" in manager.notes[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,7 +267,7 @@ SAME: dict[str, Callable[[], float]] = {
 @pytest.mark.parametrize("draw", SAME.values(), ids=SAME)
 def test_the_same_draw_for_every_seed_is_said_and_not_refused(draw: Callable[[], float]):
     network = make_network()
-    with pytest.warns(UserWarning, match="draws the same for every seed and at every event") as caught:
+    with pytest.warns(UserWarning, match="draws the same numbers for every seed and at every event") as caught:
         PlasticityManager([network], FixedStart(draw=draw), Never())
     assert len(caught) == 1
     assert isinstance(np.random.RandomState(3), np.random.RandomState)
@@ -283,7 +283,7 @@ def test_networks_that_cannot_be_copied_are_said_and_not_refused():
         raise RuntimeError("no\ncopy")
 
     manager = PlasticityManager([make_network()], Noise(), Never(), rehearsal=fail)
-    wanted = ":Noise was not tried beforehand: no copy of the networks can be made (RuntimeError: no copy)"
+    wanted = ":Noise was not tried beforehand: the networks cannot be copied (RuntimeError: no copy)"
     assert [wanted in note for note in manager.notes] == [True]
 
 

@@ -85,10 +85,10 @@ def test_a_trigger_of_a_measure_that_is_never_taken_is_refused():
     for text, why in (
         (
             "q.dormant>0.1",
-            "q.dormant>0.1 can never hold: network 'q' has no hidden units that are known; ",
+            "q.dormant>0.1 can never be met: network 'q' has no hidden units that are known; ",
         ),
-        ("effective_rank<5", "effective_rank<5.0 can never hold: network 'q' names no head"),
-        ("effective_learning_rate<5", "can never hold: network 'q' has no optimizer"),
+        ("effective_rank<5", "effective_rank<5.0 can never be met: network 'q' names no head"),
+        ("effective_learning_rate<5", "can never be met: network 'q' has no optimizer"),
     ):
         with pytest.raises(ValueError) as caught:
             parse_trigger(text).check({"q": bare})

@@ -56,10 +56,10 @@ def test_a_whole_number_that_no_file_holds_exactly_is_refused_whatever_it_is_of(
         ("replay_ratio", float("inf"), "--replay-ratio inf given"),
         ("action_repeat", 1_001, "--action-repeat 1001 given; allowed is at most --steps 1000"),
         ("threads", 10**9, "--threads 1000000000 given; allowed is 1,024 or fewer"),
-        ("reinit_at", tuple(range(1, 10_002)), "--reinit-at has 10,001 entries; allowed are 10,000"),
+        ("reinit_at", tuple(range(1, 10_002)), "--reinit-at has 10,001 entries; allowed are at most 10,000"),
         ("checkpoint_at", (10**20,), "--checkpoint-at 100000000000000000000 given; allowed are whole numbers up to"),
         ("regularize", ("l2",) * 10_001, "--regularize has 10,001 entries"),
-        ("env", "x" * 1_001, "--env 'xxxxxxxxxxxxxxxxxxxx'... given, 1,001 characters; allowed are 1,000"),
+        ("env", "x" * 1_001, "--env 'xxxxxxxxxxxxxxxxxxxx'... given, 1,001 characters; allowed are at most 1,000"),
         ("reinit_when", ("x" * 1_001,), "--reinit-when 'xxxxxxxxxxxxxxxxxxxx'... given, 1,001 characters"),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""DQN: how it is built, its presets, and what the publications do with it."""
+"""DQN: how it is built, its presets, and its methods as published."""
 
 import numpy as np
 import torch
@@ -23,13 +23,13 @@ PUBLISHED = {
     "checkpoint_every": 250_000,
 }
 PRESETS = {
-    "standard": PresetValues("the published agent on games as ALE v5 has them; evaluations of 10 episodes", PUBLISHED),
+    "standard": PresetValues("the published agent on games as in ALE v5; evaluations of 10 episodes", PUBLISHED),
     "paper": PresetValues(
-        "the published setting of FIRE's Atari experiments, its preprocessing and long evaluations too",
+        "the published setting of FIRE's Atari experiments, with its preprocessing and long evaluations",
         PUBLISHED | {"eval_steps": 125_000, "sticky_per": "decision"},
     ),
     "atari100k": PresetValues(
-        "100,000 steps, double Q-learning, 10-step returns; up to 30 no-ops, lost lives as ends, nothing sticky",
+        "100,000 steps; double DQN, 10-step returns, up to 30 no-ops, no sticky actions, lost lives end episodes",
         {
             "env": "Breakout",
             "steps": 100_000,
@@ -68,14 +68,14 @@ PRESETS = {
 }
 DESCRIPTION = """Train DQN. A game's name is enough: --env Breakout.
 
-  With no preset this is the published agent of the FIRE paper on games as ALE v5 has them.
+  Without a preset this is the published agent of the FIRE paper on games as in ALE v5.
   An Atari step is one decision, --frame-skip emulator frames. --steps, --eval-every, --checkpoint-every, --reinit-at,
   --exploration-steps and @STEP count environment steps of all environments together; --reinit-every and
   --target-every count gradient updates. Higher replay ratios: --replay-ratio 2 up to 16."""
 
 
 def build(surroundings: Surroundings, settings: DQNSettings, seed: np.random.SeedSequence, device: torch.device) -> DQN:
-    """The agent for these observations and actions."""
+    """Return an agent for these observations and actions."""
     observations, actions = _spaces(surroundings)
     assert settings.exploration_steps is not None  # resolved when the run was made
     return DQN(
@@ -91,16 +91,19 @@ def build(surroundings: Surroundings, settings: DQNSettings, seed: np.random.See
 
 
 def _spaces(surroundings: Surroundings) -> tuple[spaces.Box, spaces.Discrete]:
-    """DQN works on vectors or pictures and on actions that can be counted."""
+    """Return the spaces of observations and actions; raise ValueError if DQN cannot use them."""
     name, observation, action, *_ = surroundings
     if isinstance(action, spaces.Box):
         raise ValueError(f"{name}: DQN needs countable actions, this environment's are continuous: use {called('sac')}")
     if not isinstance(action, spaces.Discrete):
         raise ValueError(f"{name}: DQN needs countable actions, this environment's are {action}")
     if isinstance(observation, spaces.Box) and len(observation.shape) == 3 and observation.shape[2] <= 4:
-        raise ValueError(f"{name}: pictures of shape {observation.shape}, channels last; DQN needs them first")
+        raise ValueError(f"{name}: images of shape {observation.shape} have channels last; DQN needs channels first")
     if not (isinstance(observation, spaces.Box) and len(observation.shape) in (1, 3)):
-        raise ValueError(f"{name}: DQN needs vectors or (channels, height, width), observations are {observation}")
+        raise ValueError(
+            f"{name}: DQN needs vectors or images (channels, height, width), this environment's observations are "
+            f"{observation}"
+        )
     return observation, action
 
 

@@ -1,4 +1,4 @@
-"""DQN: a network of action values, a target that is copied from it now and then, and exploration that falls linearly.
+"""DQN: a network of action values, a target that is copied from it at intervals, and linearly decreasing exploration.
 
 Mnih et al. 2015, "Human-level control through deep reinforcement learning"; settings as in the experiments of
 "FIRE: Frobenius-Isometry Reinitialization" (ICLR 2026): Adam, a smooth-L1 loss without clipping, Xavier weights.
@@ -27,7 +27,7 @@ METRICS = ("loss", "action_value", "td_error")
 
 
 class DQN(SavedAgent):
-    """One network of action values, its target, and a count of decisions that exploration falls with."""
+    """One network of action values, its target, and a count of decisions that determines exploration."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class DQN(SavedAgent):
         self.settings, self.gamma, self.device = settings, gamma, torch.device(device)
         self.actions, self.exploration_decisions = actions, exploration_decisions
         weights_seed, acting_seed = (int(child.generate_state(1, np.uint64)[0]) for child in seed.spawn(2))
-        # On the CPU wherever the networks are: who explores is known without waiting for the device.
+        # Always on the CPU, so that the exploring environments are known without waiting for the device.
         self.acting_generator = torch.Generator().manual_seed(acting_seed)
         self.generators = {"acting": self.acting_generator}
         self.decisions = self.updates = 0
@@ -71,12 +71,12 @@ class DQN(SavedAgent):
     # Acting
 
     def observe(self, observations: np.ndarray) -> None:
-        """Pixels and states go in as they are: there are no running statistics."""
+        """Do nothing: DQN does not normalise observations by running statistics."""
 
     def act(self, observations: np.ndarray, explore: bool) -> np.ndarray:
         if not explore:
             return self.greedy_actions(observations)
-        # As many draws whatever they turn out to be: one seed, one stream.
+        # The number of draws never depends on their values, so that a seed always gives the same sequence.
         draws = torch.rand(1 if self.settings.explore_together else len(observations), generator=self.acting_generator)
         random_actions = self.random_actions(len(observations))
         explores = (draws < self.exploration).numpy()
@@ -89,26 +89,27 @@ class DQN(SavedAgent):
         return torch.randint(self.actions, (count,), generator=self.acting_generator).numpy()
 
     def greedy_actions(self, observations: np.ndarray) -> np.ndarray:
+        """Return the actions of the largest values."""
         return self.from_host(self.best_actions, observations, "act", self.structure)
 
     @torch.no_grad()
     def action_values(self, observations: np.ndarray) -> np.ndarray:
-        """The values of all actions, (batch, actions)."""
+        """Return the values of all actions, (batch, actions)."""
         given = torch.as_tensor(observations, device=self.device)
         return np.asarray(self.network(given).cpu().numpy())
 
     @torch.no_grad()
     def best_actions(self, observations: Tensor) -> Tensor:
-        """Actions of the largest values, on the device."""
+        """Return the actions of the largest values, on the device."""
         return self.network(observations).argmax(1)
 
     def policy(self) -> DQNPolicy:
-        """The greedy policy, which shares its tensors with this agent."""
+        """Return the greedy policy, which shares its tensors with this agent."""
         return DQNPolicy(self.network)
 
     @property
     def exploration(self) -> float:
-        """Probability of a random action, after as many decisions as were explored with so far."""
+        """The probability of a random action, after the number of decisions made so far with exploration."""
         initial, final = self.settings.initial_exploration, self.settings.final_exploration
         if self.decisions >= self.exploration_decisions:
             return final
@@ -140,7 +141,7 @@ class DQN(SavedAgent):
         return metrics | {"exploration": torch.full((), self.exploration, device=self.device)}
 
     def block(self, total: Tensor, batches: Batch, plasticity: PlasticityManager | None = None) -> Tensor:
-        """Updates on K batches, with targets of one pass; the METRICS, summed, and what was summed before."""
+        """Take updates on K batches, with targets from one pass; return `total` plus the sums of the METRICS."""
         with self.captured.mixed():
             targets_of_all = self.targets(batches)
         for k, targets in enumerate(targets_of_all):
@@ -148,13 +149,13 @@ class DQN(SavedAgent):
         return total
 
     def _targets_at_once(self) -> int:
-        """Of how many updates the targets are known beforehand: one pass of the target network gives them all."""
+        """Return for how many updates one pass of the target network can compute the targets in advance."""
         if self.settings.double:
             return 1
         return min(TARGETS_AT_ONCE, self.settings.target_every - self.updates % self.settings.target_every)
 
     def gradient_step(self, batch: Batch, targets: Tensor, plasticity: PlasticityManager | None = None) -> Tensor:
-        """One published update on one batch; the METRICS as one tensor."""
+        """Take one update, as published, on one batch; return the METRICS as one tensor."""
         with self.captured.mixed():
             values = self.chosen_values(batch)
         loss = functional.smooth_l1_loss(values, targets)
@@ -163,7 +164,7 @@ class DQN(SavedAgent):
             return torch.stack((loss, values.mean(), (values - targets).abs().mean()))
 
     def chosen_values(self, batch: Batch) -> Tensor:
-        """Values of the actions that were taken."""
+        """Return the values of the actions that were taken."""
         return self.network(batch.observations).gather(1, batch.actions.unsqueeze(1)).squeeze(1)
 
     def losses(self, batch: Batch, seed: int) -> dict[str, Callable[[], Tensor]]:
@@ -171,12 +172,12 @@ class DQN(SavedAgent):
         return {"q": lambda: functional.smooth_l1_loss(self.chosen_values(batch), targets)}
 
     def runs(self, batch: Batch, counts: Mapping[str, int]) -> dict[str, Callable[[], Tensor]]:
-        """By network, a function that runs it on so many of a batch's observations; nothing changes."""
+        """Return for each network a function that runs it on the given number of a batch's observations."""
         return {"q": lambda: self.network(batch.observations[: counts["q"]])}
 
     @torch.no_grad()
     def targets(self, batch: Batch) -> Tensor:
-        """r + gamma^n (1 - terminated) max Q' of K batches; a truncated episode goes on in its value."""
+        """Return r + gamma^n (1 - terminated) max Q' of K batches; a truncation keeps the next state's value."""
         next_observations = batch.next_observations.flatten(0, 1)
         values = self.target_network(next_observations)
         if self.settings.double:
@@ -189,7 +190,7 @@ class DQN(SavedAgent):
 
     @torch.no_grad()
     def copy_into_target(self) -> None:
-        """The target becomes the network, in place."""
+        """Copy the network's parameters into the target, in place."""
         torch._foreach_copy_(list(self.target_network.parameters()), list(self.network.parameters()))
 
     # State

@@ -1,7 +1,7 @@
-"""Networks of action values: an encoder of the observation, and a head of two linear layers.
+"""Networks of action values: an encoder of observations and a head of two linear layers.
 
 nature: Mnih et al. 2015, "Human-level control through deep reinforcement learning"; minatar: Young and Tian 2019,
-"MinAtar"; initial values as in the FIRE paper's experiments: Xavier-uniform weights, zero biases.
+"MinAtar". Initial values as in the FIRE paper's experiments: Xavier-uniform weights, zero biases.
 """
 
 import math
@@ -15,7 +15,7 @@ from fire_rl.fire.nearest import nearest
 from fire_rl.fire.units import chain
 
 WIDTHS = {"nature": 512, "minatar": 128, "mlp": 256}
-SMALLEST = {"nature": 36, "minatar": 3}  # pixels on a side that leave the last convolution one position
+SMALLEST = {"nature": 36, "minatar": 3}  # least height and width in pixels, so that the last convolution has a position
 
 
 class QNetwork(nn.Module):
@@ -40,16 +40,16 @@ class QNetwork(nn.Module):
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:
-        """Xavier-uniform weights, zero biases."""
+        """Draw Xavier-uniform weights, and set biases to zero."""
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
-                # Drawn in the order of the shape, whatever the order in memory.
+                # Draw in the order of the shape, independent of the order in memory.
                 layer.weight.copy_(nn.init.xavier_uniform_(torch.empty(layer.weight.shape), generator=generator))
                 layer.bias.zero_()  # type: ignore[union-attr]  # there always is one
 
 
 def pixels(images: Tensor, scale: float) -> Tensor:
-    """Scaled images with their channels innermost in memory, as convolutions are fastest on; stacking the channels
+    """Return scaled images with channels innermost in memory, where convolutions are fastest. Stacking the channels
     is five times as fast as `contiguous(memory_format=...)`, which moves bytes one at a time."""
     return torch.stack(images.unbind(1), -1).float().mul_(scale).permute(0, 3, 1, 2)
 
@@ -57,15 +57,15 @@ def pixels(images: Tensor, scale: float) -> Tensor:
 def make_network(
     kind: str, observation_shape: tuple[int, ...], actions: int, width: int | None = None, scale: float = 1.0
 ) -> QNetwork:
-    """A network of the named kind, or of the kind that fits the observation's shape; its values are not set yet."""
+    """Return a network of the named kind, or (auto) of the kind that fits the observations; it is not initialised."""
     kind = kind_for(observation_shape) if kind == "auto" else kind
     if kind not in WIDTHS:
         known = ["auto", *WIDTHS]
         raise ValueError(f"network {kind!r} given; allowed are {', '.join(known)}; nearest is {nearest(kind, known)}")
     if not fits(kind, observation_shape):
         raise ValueError(
-            f"network {kind!r} cannot take observations of shape {observation_shape}; "
-            f"nature takes images of {SMALLEST['nature']} pixels and more, minatar {SMALLEST['minatar']}, mlp vectors"
+            f"network {kind!r} cannot take observations of shape {observation_shape}; nature takes images of at least "
+            f"{SMALLEST['nature']} pixels on each side, minatar of at least {SMALLEST['minatar']}, mlp vectors"
         )
     width = width or WIDTHS[kind]
     if kind == "nature":
@@ -80,24 +80,25 @@ def make_network(
 
 
 def kind_for(observation_shape: tuple[int, ...]) -> str:
-    """Which network `auto` means."""
+    """Return the kind of network that `auto` means."""
     for kind in WIDTHS:
         if fits(kind, observation_shape):
             return kind
     raise ValueError(
         f"observations of shape {observation_shape} given; DQN takes flat vectors, (n,), and images, "
-        f"(channels, height, width), of at least {SMALLEST['minatar']} pixels on a side"
+        f"(channels, height, width), of at least {SMALLEST['minatar']} pixels on each side"
     )
 
 
 def fits(kind: str, observation_shape: tuple[int, ...]) -> bool:
+    """Whether a network of this kind can take such observations."""
     if kind == "mlp":
         return len(observation_shape) == 1
     return len(observation_shape) == 3 and min(observation_shape[1:]) >= SMALLEST[kind]
 
 
 def nature_encoder(channels: int, height: int, width: int) -> tuple[nn.Module, int]:
-    """Three convolutions; how many features come out of them."""
+    """Return three convolutions, and the number of features that they give."""
     layers = nn.Sequential(
         nn.Conv2d(channels, 32, 8, stride=4),
         nn.ReLU(inplace=True),
@@ -111,6 +112,6 @@ def nature_encoder(channels: int, height: int, width: int) -> tuple[nn.Module, i
 
 
 def minatar_encoder(channels: int, height: int, width: int) -> tuple[nn.Module, int]:
-    """One convolution; how many features come out of it."""
+    """Return one convolution, and the number of features that it gives."""
     layers = nn.Sequential(nn.Conv2d(channels, 16, 3), nn.ReLU(inplace=True), nn.Flatten())
     return layers, 16 * (height - 2) * (width - 2)

@@ -1,4 +1,4 @@
-"""DQN's greedy policy alone, as a module that can be exported."""
+"""DQN's greedy policy as a separate module that can be exported."""
 
 from torch import Tensor, nn
 
@@ -15,7 +15,7 @@ class DQNPolicy(nn.Module):
         self.network = network
 
     def forward(self, observations: Tensor) -> tuple[Tensor, ...]:
-        # The network's own forward also moves channels to where training is fastest, which an exported file need not.
+        # The network's own forward also reorders channels in memory for fast training, which an export does not need.
         inputs = observations.float() * self.network.scale
         values = self.network.head(self.network.encoder(inputs))
         return values.argmax(1), values

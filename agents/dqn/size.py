@@ -1,11 +1,11 @@
-"""How large a DQN is, by arithmetic from its settings."""
+"""The size of a DQN, computed from its settings."""
 
 import math
 
 from ..size import COPIES_WITH_TARGET, FLOAT, Layer, Size
 from .networks import WIDTHS, kind_for
 
-TARGETS_AT_ONCE = 4  # batches whose targets are computed in one pass; more take memory and are no faster
+TARGETS_AT_ONCE = 4  # batches whose targets are computed in one pass; more need memory and are not faster
 
 
 def dqn_size(
@@ -16,15 +16,15 @@ def dqn_size(
     double: bool,
     batch_size: int,
 ) -> Size:
-    """DQN's."""
+    """Return the size of a DQN."""
     kind = kind_for(observation_shape) if network == "auto" else network
     layers = _q_layers(kind, observation_shape, actions, hidden_width or WIDTHS[kind])
     parameters = sum(layer.parameters for layer in layers)
     products = sum(layer.products for layer in layers)
-    # The target judges, the network is trained, and with double Q-learning it chooses; no gradients of observations.
+    # One pass of the target, three to train the network (without gradients of observations), one for double Q-learning.
     passes = (5 if double else 4) * products - layers[0].products
     units = sum(layer.positions * layer.outputs for layer in layers)
-    kept = 2 * units + TARGETS_AT_ONCE * (units + math.prod(observation_shape))  # for training, and for the targets
+    kept = 2 * units + TARGETS_AT_ONCE * (units + math.prod(observation_shape))  # for training, plus for the targets
     return Size(
         parameters,
         FLOAT * (COPIES_WITH_TARGET * parameters + batch_size * kept),
@@ -33,7 +33,7 @@ def dqn_size(
 
 
 def _q_layers(kind: str, shape: tuple[int, ...], actions: int, width: int) -> list[Layer]:
-    """The layers of a network of action values, as `make_network` builds them."""
+    """Return the layers of a network of action values, as `make_network` builds them."""
     if kind == "mlp":
         return [Layer(shape[0], width), Layer(width, width), Layer(width, actions)]
     channels, sides, layers = shape[0], shape[1:], []

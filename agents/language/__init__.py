@@ -1,4 +1,4 @@
-"""Networks that predict the next token, how they are trained, and what was published for them."""
+"""Networks that predict the next token, their training, and their methods as published."""
 
 from .gpt import GPT, make_gpt
 from .learner import make_learner

@@ -1,14 +1,14 @@
-"""GPT: tokens through pre-norm blocks of causal attention and a feed-forward network, to scores of the next token.
+"""GPT: pre-norm blocks of causal attention and a feed-forward network turn tokens into scores of the next token.
 
 Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", without biases and without dropout, as in
 nanoGPT (github.com/karpathy/nanoGPT) and in the language experiments of FIRE (arXiv 2602.08040): learned positions,
-GELU, an output layer that is the token embedding too. Initial values are N(0, 0.02), and N(0, 0.02 / sqrt(2 layers)) in
-layers that write to the stream which all blocks add to, so that its variance does not grow with their number.
+GELU, and an output layer that is also the token embedding. Initial values are N(0, 0.02), and N(0, 0.02 / sqrt(2
+layers)) in layers that write to the residual stream, so that its variance does not grow with the number of layers.
 
-Query, key and value are one layer, so that mixed precision converts what they read once and not three times, and three
-matrices to `fire`. Hidden units known to `fire` are those of each block's feed-forward network, behind GELU. The stream
-that all blocks add to is none, as everything reads and writes it, nor are queries, keys and values, which meet each
-other in products.
+Query, key and value are one layer, so that mixed precision converts their input once and not three times; `fire` treats
+them as three matrices. The hidden units known to `fire` are those of each block's feed-forward network, after GELU.
+The residual stream has no hidden units, since every block reads and writes it, and neither have queries, keys and
+values, which are multiplied with each other.
 """
 
 import math
@@ -23,39 +23,40 @@ from fire_rl.fire import Matrix
 
 from .sizes import GPTSizes
 
-SPREAD = 0.02  # of initial values
-# Names of the modules that hold the output layer, which is the token embedding too, and of the others.
+SPREAD = 0.02  # standard deviation of initial values
+# Names of the modules that hold the output layer (also the token embedding), and of the others.
 HEAD, ENCODER = ("output",), ("positions", "blocks", "norm")
 
 
 class TokenLayer(nn.Linear):
-    """A vector for each token: what the token is embedded as, and what its score is the product with."""
+    """One vector for each token, used both as the token's embedding and as its row of the output layer."""
 
     def __init__(self, width: int, vocabulary: int) -> None:
         super().__init__(width, vocabulary, bias=False)
 
     def embed(self, tokens: Tensor) -> Tensor:
+        """Return the tokens' embeddings."""
         return functional.embedding(tokens, self.weight)
 
     def plastic_matrices(self) -> Iterator[Matrix]:
-        """Declare to `fire` that the matrix is an embedding too, which is projected by choice only."""
+        """Declare to `fire` that the matrix is also an embedding, which is projected only on request (tied=project)."""
         yield Matrix("weight", self.weight, self.out_features, self.in_features, caveats=frozenset({"tied"}))
 
 
 class QueryKeyValue(nn.Linear):
-    """Queries, keys and values side by side."""
+    """One linear layer that gives queries, keys and values, side by side."""
 
     def __init__(self, width: int) -> None:
         super().__init__(width, 3 * width, bias=False)
 
     def plastic_matrices(self) -> Iterator[Matrix]:
-        """Declare to `fire` that they are three matrices."""
+        """Declare to `fire` that the weight holds three matrices."""
         for name, part in zip(("query", "key", "value"), self.weight.chunk(3), strict=True):
             yield Matrix(f"weight.{name}", part, self.in_features, self.in_features)
 
 
 class CausalAttention(nn.Module):
-    """Every token looks at itself and at those before it, by several heads."""
+    """Multi-head attention in which every token attends to itself and to the tokens before it."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -72,7 +73,7 @@ class CausalAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """x <- x + attention(x), then x <- x + feed_forward(x), each of which normalises what it reads."""
+    """x <- x + attention(x), then x <- x + feed_forward(x); each of them normalises its input first."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -92,9 +93,9 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    """(batch, length) token numbers -> (batch, length, vocabulary): scores of the token that follows each of them.
+    """(batch, length) token numbers -> (batch, length, vocabulary) scores of the token that follows each of them.
 
-    Initial values come from torch's global random stream.
+    Initial values are drawn from torch's global random generator.
     """
 
     def __init__(self, sizes: GPTSizes) -> None:
@@ -112,17 +113,17 @@ class GPT(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         length, context = tokens.shape[1], self.positions.num_embeddings
         if length > context:
-            raise ValueError(f"sequences of {length:,} tokens given; allowed are at most {context:,}, the context")
+            raise ValueError(f"sequences of {length:,} tokens given; allowed are at most {context:,} (the context)")
         stream = self.output.embed(tokens) + self.positions.weight[:length]
         features = self.norm(self.blocks(stream))
-        # Flat, so that measures of what the head is given take each token as an example.
+        # Flattened, so that measures of the head's inputs take each token as one example.
         return self.output(features.flatten(0, 1)).unflatten(0, tokens.shape)
 
 
 def make_gpt(sizes: GPTSizes, seed: int) -> GPT:
-    """A GPT on the CPU, so that every device starts from the same weights.
+    """Return a GPT on the CPU, so that every device starts from the same weights.
 
-    Its initial values follow from the seed alone; torch's global random stream is where it was.
+    Its initial values depend on the seed only; torch's global random generator is left as it was.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""A GPT as a learner: the network, its optimizer, and its initial values by a seed."""
+"""Make the learner of a GPT: the network, initialised by a seed, and its optimizer."""
 
 import torch
 
@@ -13,7 +13,7 @@ from .sizes import GPTSizes
 def make_learner(
     sizes: GPTSizes, settings: LanguageModelSettings, seed: int, device: torch.device, at_once: int | None = None
 ) -> Supervised:
-    """So many sequences of an update are in memory at once; None: all."""
+    """Return the learner; `at_once` sequences of an update are in memory at the same time (None: all)."""
     module, betas = make_gpt(sizes, seed).to(device), (settings.beta1, settings.beta2)
     optimizer = adamw_grouped(module, settings.learning_rate, betas, settings.adam_epsilon, settings.weight_decay)
     trained = TrainedNetwork("gpt", module, optimizer, encoder=ENCODER, head=HEAD)

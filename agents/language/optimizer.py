@@ -1,4 +1,4 @@
-"""AdamW in two groups: weight decay acts on matrices and embeddings, and not on the gains of norms."""
+"""AdamW with two parameter groups: weight decay acts on matrices and embeddings, but not on the gains of norms."""
 
 import torch
 from torch import nn
@@ -13,9 +13,10 @@ def adamw_grouped(
     epsilon: float = 1e-8,
     weight_decay: float = 0.1,
 ) -> torch.optim.AdamW:
-    """A fused AdamW of what learns, its state at zero; weight decay where there are two dimensions or more.
+    """Return a fused AdamW of the trained parameters, with its state at zero.
 
-    Defaults are those of the language experiments of FIRE (arXiv 2602.08040), which are nanoGPT's.
+    Weight decay acts on parameters with two or more dimensions. Defaults are those of the language experiments of FIRE
+    (arXiv 2602.08040), which are nanoGPT's.
     """
     learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
     groups = [

@@ -1,7 +1,8 @@
-"""The learning rate of a phase: it rises in a line, and then falls in half a cosine, as published.
+"""The learning rate in a phase: a linear warm-up, then a cosine decay, as published.
 
-It rises in a tenth of the phase, or in 2,000 updates where these are fewer, and falls to a tenth of its highest over
-the rest: language experiments of FIRE (arXiv 2602.08040), after nanoGPT (github.com/karpathy/nanoGPT).
+The warm-up takes a tenth of the phase, but at most 2,000 updates. Then the rate decreases to a tenth of its maximum at
+the end of the phase, as in the language experiments of FIRE (arXiv 2602.08040), after nanoGPT
+(github.com/karpathy/nanoGPT).
 """
 
 import math
@@ -14,9 +15,9 @@ def share_of_rate(
     longest_warm_up: int = 2_000,
     least: float = 0.1,
 ) -> float:
-    """The learning rate of an update, as a share of the highest; the first update of a phase has the number 0.
+    """Return the learning rate of an update, as a share of the maximum. The first update of a phase has the number 0.
 
-    `warm_up` is a share of the phase's updates, `least` the share of the rate that a phase ends with.
+    `warm_up` is a share of the phase's updates, and `least` the share of the maximum at the end of the phase.
     """
     rising = min(int(warm_up * phase_updates), longest_warm_up)
     if update_in_phase < rising:

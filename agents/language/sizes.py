@@ -1,6 +1,6 @@
-"""The sizes of language models, by name: the published one, and smaller ones; memory and work by arithmetic from them.
+"""The sizes of language models by name, the published one and smaller ones, and their memory and operations.
 
-Nothing is built to say so, so that no size is too large to ask for.
+These are computed without building a network, so that they can also be asked for sizes that are too large to build.
 """
 
 from collections.abc import Mapping
@@ -14,37 +14,37 @@ from ..size import COPIES, FLOAT, Size
 GPTName: TypeAlias = Literal["gpt-0.1b", "gpt-10m", "gpt-small"]
 Precision: TypeAlias = Literal["float32", "tf32", "bfloat16"]
 
-GPT2_VOCABULARY = 50_304  # the 50,257 tokens of GPT-2, and rows that no token has up to a multiple of 64
+GPT2_VOCABULARY = 50_304  # the 50,257 tokens of GPT-2, and unused rows up to a multiple of 64
 BYTES = 256
 
 
 @dataclass(frozen=True)
 class GPTSizes:
-    """What a GPT is built from; its feed-forward networks are four times as wide as its stream."""
+    """The sizes of a GPT; its feed-forward networks are four times as wide as its residual stream."""
 
     layers: int
     heads: int
     width: int
-    context: int  # tokens of the longest sequence
-    vocabulary: int  # different tokens
+    context: int  # number of tokens in the longest sequence
+    vocabulary: int  # number of different tokens
     meaning: str = ""
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name != "meaning" and value < 1:
-                raise ValueError(f"GPT: {field.name}={value} given; allowed is 1 and more")
+                raise ValueError(f"GPT: {field.name}={value} given; allowed is 1 or more")
         if self.width % self.heads:
             raise ValueError(f"GPT: width={self.width} given; allowed are multiples of its {self.heads} heads")
 
     @property
     def parameters(self) -> int:
-        """How many weights it has; the output layer is the token embedding, and counts once."""
+        """The number of weights; the output layer is the token embedding and counts once."""
         return (self.vocabulary + self.context + 1) * self.width + self.layers * (self.products + 2 * self.width)
 
     @property
     def products(self) -> int:
-        """Weights of a block that are multiplied: 4 of attention, 8 of the feed-forward network, in squares."""
+        """The number of weights in a block's matrices: 4 width^2 in attention, 8 width^2 in the feed-forward."""
         return 12 * self.width**2
 
 
@@ -56,7 +56,7 @@ SIZES: Mapping[str, GPTSizes] = {
 
 
 def gpt_sizes(name: str, vocabulary: int | None = None, context: int | None = None) -> GPTSizes:
-    """The sizes of a name; ValueError, with the nearest, where there are none. Vocabulary and context may differ."""
+    """Return the sizes of a name, optionally with another vocabulary or context; raise ValueError if it is unknown."""
     if name not in SIZES:
         raise ValueError(
             f"network {name!r} given; allowed are {', '.join(SIZES)}; nearest is {nearest(name, list(SIZES))}"
@@ -70,20 +70,21 @@ def gpt_sizes(name: str, vocabulary: int | None = None, context: int | None = No
 
 
 def gpt_size(sizes: GPTSizes, batch_size: int, at_once: int | None = None, precision: Precision = "float32") -> Size:
-    """Of a GPT in training on sequences as long as its context, so many an update, and so many `at_once` on the device.
+    """Return the size of a GPT in training on sequences as long as its context.
 
-    The bytes are those that an update holds at its largest moment: the end of a pass forward and the beginning of the
-    one backward, where everything is kept for it and scores, their logarithms and two gradients of these are there too.
-    The operations are those of products, attention's as squares although half of each is masked.
+    An update has `batch_size` sequences, of which `at_once` are on the device together. The bytes are the peak of an
+    update, between the forward and the backward pass: all values kept for the backward pass, and the scores, their
+    logarithms and two gradients of these. The operations are those of matrix products; those of attention count in
+    full, although half of each is masked.
     """
     tokens, width = sizes.context * min(batch_size, at_once or batch_size), sizes.width
-    number = 2 if precision == "bfloat16" else FLOAT  # of what is multiplied
-    # The stream in front of both norms; normed twice, query, key, value, what was found, and 8 in the feed-forward.
+    number = 2 if precision == "bfloat16" else FLOAT  # bytes of a number in matrix products
+    # The stream before both norms; two normed inputs, query, key, value, attention's output, and 8 of the feed-forward.
     block = 2 * FLOAT * width + 14 * number * width + FLOAT * (sizes.heads + 4)
     end = (FLOAT + number) * width + (3 * FLOAT + number) * sizes.vocabulary
     matrices = sizes.layers * sizes.products + sizes.vocabulary * width
     casts = 2 * matrices if precision == "bfloat16" else 0
-    squares = 2 * sizes.layers * sizes.context * width  # scores, and sums of values, of a token
+    squares = 2 * sizes.layers * sizes.context * width  # attention's scores and weighted sums of values, per token
     return Size(
         sizes.parameters,
         FLOAT * COPIES * sizes.parameters + casts + tokens * (sizes.layers * block + end),

@@ -1,4 +1,4 @@
-"""Soft actor-critic: how it is built, its presets, and what the publications do with it."""
+"""Soft actor-critic: how it is built, its presets, and its methods as published."""
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from .settings import SACSettings
 PRESETS = {
     "paper": PresetValues("the published setting", {}),
     "quick": PresetValues(
-        "narrower networks, minutes on two CPU cores",
+        "narrower networks; takes minutes on two CPU cores",
         {
             "steps": 30_000,
             "learning_starts": 1_000,
@@ -28,14 +28,14 @@ PRESETS = {
         },
     ),
 }
-DESCRIPTION = """Train SAC with SimBa networks. With no preset this is the published setting of the FIRE paper;
---preset quick is the same in narrower networks and takes minutes on two CPU cores.
+DESCRIPTION = """Train SAC with SimBa networks. Without a preset this is the published setting of the FIRE paper;
+--preset quick has narrower networks and takes minutes on two CPU cores.
 --steps, --eval-every, --checkpoint-every, --reinit-at and @STEP count environment steps; --reinit-every counts
 gradient updates; --learning-starts and --replay-capacity count decisions (environment steps / --action-repeat)."""
 
 
 def build(surroundings: Surroundings, settings: SACSettings, seed: np.random.SeedSequence, device: torch.device) -> SAC:
-    """The agent for these sizes of observations and actions, and this length of an episode."""
+    """Return an agent for these sizes of observations and actions, and this episode length."""
     observation_size, action_size = _sizes(surroundings)
     limit = surroundings.episode_steps
     gamma = settings.discount(limit / surroundings.action_repeat if limit else None)
@@ -43,10 +43,10 @@ def build(surroundings: Surroundings, settings: SACSettings, seed: np.random.See
 
 
 def _sizes(surroundings: Surroundings) -> tuple[int, int]:
-    """Sizes of observation and action; SAC works on flat, bounded boxes."""
+    """Return the sizes of observations and actions; raise ValueError unless both are flat and actions are bounded."""
     name, observation, action, *_ = surroundings
     if isinstance(action, spaces.Discrete):
-        raise ValueError(f"{name}: SAC needs continuous actions, this environment counts its own: use {called('dqn')}")
+        raise ValueError(f"{name}: SAC needs continuous actions, this environment's are countable: use {called('dqn')}")
     if not (isinstance(observation, spaces.Box) and len(observation.shape) == 1):
         raise ValueError(f"{name}: SAC needs flat vector observations, this environment's are {observation}")
     if not (isinstance(action, spaces.Box) and len(action.shape) == 1 and np.isfinite([action.low, action.high]).all()):

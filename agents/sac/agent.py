@@ -1,4 +1,4 @@
-"""Soft actor-critic with SimBa networks, in the published order: actor, temperature, critic, target.
+"""Soft actor-critic with SimBa networks. An update is in the published order: actor, temperature, critic, target.
 
 Haarnoja et al. 2018, "Soft Actor-Critic Algorithms and Applications"; Lee et al. 2025, "SimBa"; settings and order
 as in the experiments of "FIRE: Frobenius-Isometry Reinitialization" (ICLR 2026).
@@ -99,7 +99,7 @@ class SAC(SavedAgent):
 
     @torch.no_grad()
     def actions(self, observations: Tensor, explore: bool) -> Tensor:
-        """Actions on the device, which move the acting stream where they explore."""
+        """Return actions on the device; exploration draws noise from the acting generator."""
         mean, log_std = self.actor(self._normalise(observations))
         if explore:
             noise = torch.randn(mean.shape, generator=self.acting_generator, device=self.device)
@@ -111,7 +111,7 @@ class SAC(SavedAgent):
         return (2 * uniform - 1).cpu().numpy()
 
     def policy(self) -> SACPolicy:
-        """The deterministic policy, which shares its tensors with this agent."""
+        """Return the deterministic policy, which shares its tensors with this agent."""
         return SACPolicy(self.actor, self.statistics if self.settings.normalize_observations else None)
 
     def _normalise(self, observations: Tensor) -> Tensor:
@@ -120,7 +120,7 @@ class SAC(SavedAgent):
     # Learning
 
     def noise(self, updates: int, batch_size: int) -> Tensor:
-        """Unit normal noise of K updates, for the actor's and the target's samples: (K, 2, batch, action)."""
+        """Draw standard normal noise for K updates, for the actor's and the target's samples: (K, 2, batch, action)."""
         shape = (updates, 2, batch_size, self.action_size)
         return torch.randn(shape, generator=self.update_generator, device=self.device)
 
@@ -137,7 +137,7 @@ class SAC(SavedAgent):
         return dict(zip(METRICS, means.unbind(), strict=True))
 
     def block(self, batches: Batch, plasticity: PlasticityManager | None = None) -> Tensor:
-        """Updates on K batches of raw observations; the mean METRICS."""
+        """Take updates on K batches of raw observations; return the mean METRICS."""
         updates, batch_size = batches.rewards.shape
         noise = self.noise(updates, batch_size)
         with torch.no_grad():
@@ -151,7 +151,10 @@ class SAC(SavedAgent):
         return total / updates
 
     def gradient_step(self, batch: Batch, noise: Tensor, plasticity: PlasticityManager | None = None) -> Tensor:
-        """One published update on normalised observations, noise (2, batch, action); the METRICS as one tensor."""
+        """Take one update, as published, on normalised observations; return the METRICS as one tensor.
+
+        `noise` has the shape (2, batch, action).
+        """
         with self.captured.mixed():
             actor_loss, log_density = self.actor_loss(batch.observations, noise[0])
         self.trained_actor.step(actor_loss, plasticity)
@@ -176,12 +179,12 @@ class SAC(SavedAgent):
 
     @torch.no_grad()
     def move_target(self) -> None:
-        """The target towards the critic, frozen parameters too: an injected target's old head becomes the critic's."""
+        """Move the target towards the critic, including frozen parameters, such as the old head of an injection."""
         targets: list[Tensor] = list(self.target_critic.parameters())
         torch._foreach_lerp_(targets, list[Tensor](self.critic.parameters()), self.settings.target_rate)
 
     def actor_loss(self, observations: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """mean(alpha log pi - min Q) with the critic and alpha as they are; and log pi."""
+        """Return mean(alpha log pi - min Q), in which the critic and alpha are not trained, and log pi."""
         mean, log_std = self.actor(observations)
         actions, log_density = squashed_sample(mean, log_std, noise)
         values = self.critic(observations, actions).amin(0)
@@ -189,7 +192,7 @@ class SAC(SavedAgent):
 
     @torch.no_grad()
     def critic_targets(self, batch: Batch, noise: Tensor) -> Tensor:
-        """r + gamma (1 - terminated) (min Q' - alpha log pi'); a truncated episode goes on in its value."""
+        """Return r + gamma (1 - terminated) (min Q' - alpha log pi'); a truncation keeps the next state's value."""
         mean, log_std = self.actor(batch.next_observations)
         actions, log_density = squashed_sample(mean, log_std, noise)
         values = self.target_critic(batch.next_observations, actions).amin(0)
@@ -197,12 +200,15 @@ class SAC(SavedAgent):
         return batch.rewards + self.gamma * (1 - batch.terminated) * soft_values
 
     def critic_loss(self, batch: Batch, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Squared errors, a mean over the batch and a sum over the members; and the members' values."""
+        """Return the squared errors, averaged over the batch and summed over the members, and the members' values."""
         values = self.critic(batch.observations, batch.actions)
         return (values - targets).square().mean(1).sum(), values
 
     def losses(self, batch: Batch, seed: int) -> dict[str, Callable[[], Tensor]]:
-        """Of the actor and the critic, on raw observations, with noise of the seed's own, on every device the same."""
+        """Return functions for the losses of actor and critic on raw observations.
+
+        The noise is drawn from `seed` on the CPU, so that it is the same on every device.
+        """
         shape = (2, len(batch.rewards), self.action_size)
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
         with torch.no_grad():
@@ -217,7 +223,7 @@ class SAC(SavedAgent):
         }
 
     def runs(self, batch: Batch, counts: Mapping[str, int]) -> dict[str, Callable[[], Tensor]]:
-        """By network, a function that runs it on so many of a batch's raw observations; nothing changes."""
+        """Return for each network in `counts` a function that runs it on that number of a batch's raw observations."""
         with torch.no_grad():
             observations = self._normalise(batch.observations)
         actor, critic = (slice(counts.get(name, 0)) for name in ("actor", "critic"))

@@ -1,7 +1,7 @@
-"""SimBa networks: residual blocks behind a LayerNorm, critics as one batched product.
+"""SimBa networks: residual blocks with a LayerNorm before them; an ensemble of critics is one batched product.
 
-Lee et al. 2025, "SimBa: Simplicity Bias for Scaling Up Parameters in Deep RL". Every layer takes an optional
-leading member dimension, so that an ensemble is one product per layer, not a loop over its members.
+Lee et al. 2025, "SimBa: Simplicity Bias for Scaling Up Parameters in Deep RL". Every layer has an optional leading
+member dimension, so that an ensemble needs one product per layer and not a loop over its members.
 """
 
 import math
@@ -14,11 +14,11 @@ from torch.nn import functional
 from fire_rl.fire import HiddenLayer, Matrix, Weights
 
 LAYER_NORM_EPSILON = 1e-6  # the published (Flax) value; torch's default is 1e-5
-TRUNCATED_DEVIATION = 0.87962566103423978  # standard deviation of a unit normal cut at two sigma
+TRUNCATED_DEVIATION = 0.87962566103423978  # standard deviation of a standard normal truncated at two sigma
 
 
 class Linear(nn.Module):
-    """`members` linear layers as one batched product: weight (members, in, out), or (in, out) for one alone."""
+    """`members` linear layers as one batched product: weight (members, in, out), or (in, out) for a single layer."""
 
     def __init__(self, d_in: int, d_out: int, members: int | None = None) -> None:
         super().__init__()
@@ -33,12 +33,12 @@ class Linear(nn.Module):
         return torch.baddbmm(self.bias, inputs.expand(len(self.weight), -1, -1), self.weight)
 
     def plastic_matrices(self) -> Iterator[Matrix]:
-        """Declare the weight to `fire`: its shape alone does not say which side is the output."""
+        """Declare the weight to `fire`, since its shape alone does not say which dimension is the output."""
         yield Matrix("weight", self.weight.transpose(-1, -2), self.d_out, self.d_in)
 
 
 class LayerNorm(nn.Module):
-    """Layer normalisation with parameters of each member's own."""
+    """Layer normalisation with separate parameters for each member."""
 
     def __init__(self, width: int, members: int | None = None) -> None:
         super().__init__()
@@ -53,12 +53,12 @@ class LayerNorm(nn.Module):
         return torch.addcmul(self.bias, functional.layer_norm(inputs, width, eps=LAYER_NORM_EPSILON), self.weight)
 
     def plastic_matrices(self) -> Iterator[Matrix]:
-        """Declare that there are none: a stack of vectors is not a matrix."""
+        """Declare to `fire` that there are no matrices: a stack of vectors is not a matrix."""
         yield from ()
 
 
 class ResidualBlock(nn.Module):
-    """x + W2 relu(W1 LayerNorm(x)), four times as wide inside."""
+    """x + W2 relu(W1 LayerNorm(x)), where the hidden layer is four times as wide as x."""
 
     def __init__(self, width: int, members: int | None = None) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class ResidualBlock(nn.Module):
         return inputs + self.contract(self.activation(self.expand(self.norm(inputs))))
 
     def plastic_units(self) -> Iterator[HiddenLayer]:
-        """Declare the units between the two layers to `fire`; each member's are its own."""
+        """Declare the units between the two layers to `fire`; each member has its own units."""
         shape = (*self.expand.weight.shape[:-2], self.expand.d_out)
         incoming = (Weights("expand.weight", _transposed), Weights("expand.bias", _by_member))
         outgoing = (Weights("contract.weight", _as_it_is, "contract.bias"),)
@@ -91,7 +91,7 @@ def _by_member(bias: Tensor) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """Linear, residual blocks, final LayerNorm: what actor and critic share in shape."""
+    """The encoder of actor and critic: a linear layer, residual blocks and a final LayerNorm."""
 
     def __init__(self, d_in: int, width: int, blocks: int, members: int | None = None) -> None:
         super().__init__()
@@ -103,6 +103,7 @@ class Encoder(nn.Module):
         return self.norm(self.blocks(self.embed(inputs)))
 
     def initialise(self, generator: torch.Generator) -> None:
+        """Draw orthogonal weights for the first layer and He-normal weights for the blocks."""
         orthogonal(self.embed, generator)
         for block in self.blocks:
             assert isinstance(block, ResidualBlock)
@@ -111,7 +112,7 @@ class Encoder(nn.Module):
 
 
 class Critic(nn.Module):
-    """An ensemble of action values: (batch, observation), (batch, action) -> (members, batch)."""
+    """An ensemble of action values: (batch, observation), (batch, action) -> values (members, batch)."""
 
     def __init__(self, observation_size: int, action_size: int, width: int, blocks: int, members: int) -> None:
         super().__init__()
@@ -123,12 +124,13 @@ class Critic(nn.Module):
         return self.value(self.encoder(inputs)).squeeze(-1).to(inputs.dtype)
 
     def initialise(self, generator: torch.Generator) -> None:
+        """Draw the encoder's weights, and orthogonal weights for the output."""
         self.encoder.initialise(generator)
         orthogonal(self.value, generator)
 
 
 class Actor(nn.Module):
-    """A Gaussian before squashing: (batch, observation) -> mean and logarithm of the standard deviation."""
+    """A Gaussian policy before tanh: (batch, observation) -> mean and logarithm of the standard deviation."""
 
     LOG_STD_MIN, LOG_STD_MAX = -10.0, 2.0
 
@@ -145,13 +147,14 @@ class Actor(nn.Module):
         return mean, self.LOG_STD_MIN + half_range * (1 + torch.tanh(log_std))
 
     def initialise(self, generator: torch.Generator) -> None:
+        """Draw the encoder's weights, and orthogonal weights for the outputs."""
         self.encoder.initialise(generator)
         orthogonal(self.mean, generator)
         orthogonal(self.log_std, generator)
 
 
 def orthogonal(layer: Linear, generator: torch.Generator) -> None:
-    """Orthogonal weights of gain 1, each member drawn for itself; zero biases."""
+    """Draw orthogonal weights of gain 1, separately for each member, and set biases to zero."""
     with torch.no_grad():
         for weight in layer.weight.view(-1, layer.d_in, layer.d_out):
             nn.init.orthogonal_(weight, generator=generator)
@@ -159,7 +162,7 @@ def orthogonal(layer: Linear, generator: torch.Generator) -> None:
 
 
 def he_normal(layer: Linear, generator: torch.Generator) -> None:
-    """He-normal weights cut at two sigma, sigma rescaled so that the cut normal keeps the variance 2 / d_in."""
+    """Draw He-normal weights truncated at two sigma, with sigma such that their variance is 2 / d_in; zero biases."""
     sigma = math.sqrt(2 / layer.d_in) / TRUNCATED_DEVIATION
     nn.init.trunc_normal_(layer.weight, std=sigma, a=-2 * sigma, b=2 * sigma, generator=generator)
     with torch.no_grad():
@@ -167,7 +170,10 @@ def he_normal(layer: Linear, generator: torch.Generator) -> None:
 
 
 def squashed_sample(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """Actions tanh(mean + std * noise) and their log-density, by log(1 - tanh(x)^2) = 2 (log 2 - x - softplus(-2x))."""
+    """Return actions tanh(mean + std * noise) and their log-density.
+
+    It uses the identity log(1 - tanh(x)^2) = 2 (log 2 - x - softplus(-2x)).
+    """
     raw = mean + log_std.exp() * noise
     normal = -0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi)
     squash = 2 * (math.log(2) - raw - functional.softplus(-2 * raw))

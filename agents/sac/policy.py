@@ -1,4 +1,4 @@
-"""SAC's deterministic policy alone, as a module that can be exported."""
+"""SAC's deterministic policy as a separate module that can be exported."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from .statistics import RunningStatistics
 
 
 class SACPolicy(nn.Module):
-    """Raw observations (batch, observation) -> actions in [-1, 1] (batch, action): tanh of the mean."""
+    """Raw observations (batch, observation) -> actions in [-1, 1] (batch, action), the tanh of the mean."""
 
     outputs = ("action",)
 

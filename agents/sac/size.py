@@ -1,8 +1,8 @@
-"""How large a soft actor-critic is, by arithmetic from its settings."""
+"""The size of a soft actor-critic, computed from its settings."""
 
 from ..size import COPIES, COPIES_WITH_TARGET, FLOAT, Layer, Size
 
-BLOCK_BYTES = 60_000  # Python's objects of a residual block and its optimizer's state, in addition to their numbers
+BLOCK_BYTES = 60_000  # Python objects of a residual block and its optimizer's state, in addition to their values
 
 
 def sac_size(
@@ -13,7 +13,7 @@ def sac_size(
     critics: int,
     batch_size: int,
 ) -> Size:
-    """Soft actor-critic's; `actor` and `critic` are the width and the blocks of their SimBa encoders."""
+    """Return the size of a soft actor-critic; `actor` and `critic` are the widths and blocks of the SimBa encoders."""
     (actor_width, actor_blocks), (critic_width, critic_blocks) = actor, critic
     head = Layer(actor_width, 2 * action_size)
     joint_size = observation_size + action_size
@@ -22,10 +22,11 @@ def sac_size(
     actor_first, critic_first = observation_size * actor_width, critics * joint_size * critic_width
     actor_products = actor_first + 8 * actor_blocks * actor_width**2 + head.products
     critic_products = critic_first + critics * (8 * critic_blocks * critic_width**2 + critic_width)
-    # The actor acts twice and is trained; the critic judges twice, leads the actor's gradient to its actions and is
-    # trained, its target judges once. Nobody asks for gradients of observations.
+    # Counted in forward passes, where a backward pass is two and one for inputs only is one. The actor has two forward
+    # passes and a backward pass. The critic has two forward passes, one backward pass for the actor's actions only and
+    # one for its own training; its target has one forward pass. There are no gradients of observations.
     products = 4 * actor_products - actor_first + 6 * critic_products - critic_first
-    # Kept for the backward pass by each block: its input, the normalised one, the wide layer; and gradients as wide.
+    # Each block keeps for the backward pass its input, the normalised input and the wide layer, plus their gradients.
     kept = actor_width * (12 * actor_blocks + 4) + critics * critic_width * (12 * critic_blocks + 4)
     return Size(
         actor_parameters + critic_parameters,
@@ -36,6 +37,6 @@ def sac_size(
 
 
 def _encoder_parameters(inputs: int, width: int, blocks: int) -> int:
-    """Of a SimBa encoder: a linear layer, blocks four times as wide inside with a norm each, a norm."""
+    """Return the parameters of a SimBa encoder: a linear layer, blocks with a norm and a hidden layer, a last norm."""
     block = 2 * width + Layer(width, 4 * width).parameters + Layer(4 * width, width).parameters
     return Layer(inputs, width).parameters + blocks * block + 2 * width

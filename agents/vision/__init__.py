@@ -1,4 +1,4 @@
-"""Networks for images, how they are trained, and what was published for them."""
+"""Networks for images, their training, and their methods as published."""
 
 from .classifier import make_classifier, network_for
 from .networks import NETWORKS, NetworkKind, channels_innermost, make_network, network_kind

@@ -1,4 +1,4 @@
-"""A network for images as a learner: the network, its optimizer, and its initial values by a seed."""
+"""Make the learner of images: the network, initialised by a seed, and its optimizer."""
 
 import torch
 
@@ -13,7 +13,7 @@ PUBLISHED_WITH = {"cifar10": "resnet18", "cifar100": "vit-tiny", "tinyimagenet":
 
 
 def network_for(data: str) -> str:
-    """The network that was published with a data set; the small one for the others."""
+    """Return the network that was published with a data set; for other data sets the small one."""
     return PUBLISHED_WITH.get(data, "small")
 
 
@@ -25,10 +25,10 @@ def make_classifier(
     seed: int,
     device: torch.device,
 ) -> Supervised:
-    """The learner; ValueError, in one line, where the network cannot take such images."""
+    """Return the learner; raise ValueError if the network cannot take such images."""
     kind, module = network_kind(network), make_network(network, shape, classes, seed).to(device)
     if channels_innermost(network, device):
-        # Before the optimizer: torch's fused Adam goes through weights, gradients and moments in the order of memory.
+        # Before the optimizer is made: torch's fused Adam walks weights, gradients and moments in memory order.
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the stubs lack it
     optimizer: torch.optim.Optimizer
     if settings.optimizer == "muon":

@@ -1,9 +1,9 @@
 """VGG-16 with BatchNorm, and a small network of the same kind for images of any size.
 
-Simonyan and Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale Image Recognition", arXiv 1409.1556; the
-head's width, and no dropout, as in the vision experiments of FIRE (arXiv 2602.08040).
+Simonyan and Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale Image Recognition", arXiv 1409.1556. The
+head's width and the absence of dropout are as in the vision experiments of FIRE (arXiv 2602.08040).
 
-All layers follow one another, so that `fire` knows every unit from the order of the modules: the channels behind
+All layers follow one another, so that `fire` finds every unit from the order of the modules: the channels after
 BatchNorm and ReLU, and the hidden units of the head.
 """
 
@@ -12,18 +12,18 @@ from itertools import pairwise
 
 from torch import nn
 
-VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))  # max-pooling after each
+VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))  # max-pooling after each group
 VGG_HEAD = (1024, 1024)
 SMALL, SMALL_HEAD = (16, 32, 64), (128,)
 
 
 def vgg16(shape: tuple[int, int, int], classes: int) -> nn.Sequential:
-    """For images of 32 pixels and more on a side; values are torch's defaults, from its global random stream."""
+    """Return a VGG-16 for images of at least 32x32 pixels, initialised by torch's defaults and global generator."""
     shrunk = 2 ** len(VGG16)
     if min(shape[1:]) < shrunk:
         raise ValueError(
             f"network 'vgg16' cannot take images of {shape[1]}x{shape[2]} pixels; "
-            f"allowed are sides of {shrunk} and more, as it halves them {len(VGG16)} times; 'small' takes any"
+            f"allowed are sides of at least {shrunk}, as they are halved {len(VGG16)} times; 'small' takes any size"
         )
     channels, layers = shape[0], list[nn.Module]()
     for widths in VGG16:
@@ -36,18 +36,18 @@ def vgg16(shape: tuple[int, int, int], classes: int) -> nn.Sequential:
 
 
 def small(shape: tuple[int, int, int], classes: int) -> nn.Sequential:
-    """Three convolutions of stride 2 and a hidden layer: 156 thousand weights for images of 28x28."""
+    """Return three convolutions of stride 2 and a hidden layer: 156 thousand weights for images of 28x28."""
     channels, layers = shape[0], list[nn.Module]()
     height, width = shape[1:]
     for units in SMALL:
-        conv = nn.Conv2d(channels, units, 3, stride=2, padding=1, bias=False)  # the norm has a shift
+        conv = nn.Conv2d(channels, units, 3, stride=2, padding=1, bias=False)  # the norm's shift replaces the bias
         layers += [conv, nn.BatchNorm2d(units), nn.ReLU(inplace=True)]
         channels, height, width = units, (height + 1) // 2, (width + 1) // 2
     return _joined(layers, (channels * height * width, *SMALL_HEAD, classes))
 
 
 def _joined(layers: list[nn.Module], widths: tuple[int, ...]) -> nn.Sequential:
-    """An encoder of these layers, and a head of linear layers of these widths."""
+    """Return an encoder of these layers, and a head of linear layers of these widths."""
     head: list[nn.Module] = [nn.Flatten()]
     for inputs, outputs in pairwise(widths[:-1]):
         head += [nn.Linear(inputs, outputs), nn.ReLU(inplace=True)]

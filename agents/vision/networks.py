@@ -1,6 +1,6 @@
-"""The networks that images are learned with, by name: (batch, channels, height, width) -> (batch, classes).
+"""The networks for images, by name: (batch, channels, height, width) -> (batch, classes).
 
-Each is an encoder and a head that follow one another, with torch's default initial values but where its file says so.
+Each is an encoder followed by a head, with torch's default initial values unless its file says otherwise.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,19 +18,19 @@ from .transformer import vit_tiny
 
 @dataclass(frozen=True)
 class NetworkKind:
-    """A network as it is described before one is built."""
+    """The description of a kind of network."""
 
     build: Callable[[tuple[int, int, int], int], nn.Module]
-    """Of images' (channels, height, width) and the classes; draws from torch's global random stream, and raises
-    ValueError, in one line, for images that it cannot take."""
+    """Builds a network from the images' (channels, height, width) and the number of classes. It draws from torch's
+    global random generator, and raises ValueError for images that the network cannot take."""
     meaning: str
     head: tuple[str, ...] = ("head",)
     """Names of the modules that hold the output layer, for `fire_rl.Network`."""
     encoder: tuple[str, ...] = ("encoder",)
     projected: tuple[str, ...] = ()
-    """Names of what published FIRE projects, as the field `include` of `fire_rl.Fire` has them; none: every matrix."""
+    """Patterns of what FIRE projects as published, for the field `include` of `fire_rl.Fire`; empty: every matrix."""
     innermost_on_cpu: bool = False
-    """Whether a CPU takes less time over it with channels innermost in memory; a GPU does over every network."""
+    """Whether the network is faster on a CPU with channels innermost in memory; on a GPU every network is."""
 
 
 NETWORKS: Mapping[str, NetworkKind] = {
@@ -50,7 +50,7 @@ NETWORKS: Mapping[str, NetworkKind] = {
 
 
 def network_kind(name: str) -> NetworkKind:
-    """The network of a name; ValueError, with the nearest, where there is none."""
+    """Return the network of a name; raise ValueError, with the nearest name, if it is unknown."""
     if name not in NETWORKS:
         raise ValueError(
             f"network {name!r} given; allowed are {', '.join(NETWORKS)}; nearest is {nearest(name, list(NETWORKS))}"
@@ -59,20 +59,20 @@ def network_kind(name: str) -> NetworkKind:
 
 
 def channels_innermost(name: str, device: torch.device) -> bool:
-    """Whether images and weights of this network have their channels innermost in memory on the device."""
+    """Whether images and weights of this network have channels innermost in memory on the device."""
     return device.type == "cuda" or network_kind(name).innermost_on_cpu
 
 
 def make_network(name: str, shape: tuple[int, int, int], classes: int, seed: int) -> nn.Module:
-    """A network of the named kind, on the CPU, so that every device starts from the same weights.
+    """Return a network of the named kind on the CPU, so that every device starts from the same weights.
 
-    Its initial values follow from the seed alone; torch's global random stream is where it was.
+    Its initial values depend on the seed only; torch's global random generator is left as it was.
     """
     kind = network_kind(name)
     if len(shape) != 3 or min(shape) < 1:
         raise ValueError(f"images of shape {shape} given; allowed is (channels, height, width), each 1 or more")
     if classes < 2:
-        raise ValueError(f"{classes} classes given; allowed are 2 and more")
+        raise ValueError(f"{classes} classes given; allowed are 2 or more")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return kind.build(shape, classes)

@@ -1,13 +1,13 @@
-"""What the vision experiments of FIRE (arXiv 2602.08040) do with each task and data set: presets for `parse_method`.
+"""Presets for `parse_method`: what the vision experiments of FIRE (arXiv 2602.08040) do for each task and data set.
 
-Methods that act at events act at the beginning of every phase but the first. `redo` acts at the end of every epoch,
-and all that acts during training (redo, cbp, snr and the regularizers) does so in every phase of continual and
-class-incremental learning, in warm starts in the second alone. A new optimizer at each phase is part of the task, for
-`none` as well. When is the caller's business; here stands how strongly.
+There, methods that act at events act at the start of every phase except the first. `redo` acts at the end of every
+epoch. All methods that act during training (redo, cbp, snr and the regularizers) do so in every phase of continual and
+class-incremental learning, but only in the second phase of warm starts. A new optimizer in each phase is part of the
+task, also for `none`. This file holds the hyper-parameters; the caller decides when methods act.
 
-Where the public code (isaac7778/FIRE at c37a0ac) differs from the methods' own sources, these are followed: units are
-judged behind BatchNorm and activation, the running means of `cbp` decay, outgoing weights of dormant units and their
-moments really become 0 (the public code writes to copies of these), and new weights are drawn from among initial ones.
+Where the public code (isaac7778/FIRE at c37a0ac) differs from the methods' own sources, the sources are followed: units
+are measured after BatchNorm and activation, the running means of `cbp` decay, outgoing weights of dormant units and
+their moments do become 0 (the public code writes to copies of them), and new weights are drawn from the initial ones.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ from fire_rl.fire.regularizers import L2Init, Parseval
 from .networks import network_kind
 
 TASKS = ("warm-start", "continual", "class-incremental")
-LONGEST_SILENCE = 20_000 // 256  # in updates: published are 20,000 images, in batches of 256
+LONGEST_SILENCE = 20_000 // 256  # in updates; the published value is 20,000 images, in batches of 256
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Tuned:
     """The hyper-parameters that differ between tasks and data sets."""
 
     dash: tuple[float, float]  # alpha, lambda
-    parseval: float  # times ||W W' - I||^2
-    l2_init: float  # times half of the squared distance
-    cbp: tuple[float, int]  # share of the units at each update, updates until a unit is mature
+    parseval: float  # factor of ||W W' - I||^2
+    l2_init: float  # factor of half the squared distance
+    cbp: tuple[float, int]  # share of units reset at each update, updates until a unit is mature
     redo: float  # tau
-    snr: float  # share of a unit's own silences that are as long: one less the published percentile
+    snr: float  # rejection, which is 1 minus the published percentile
 
 
 PUBLISHED: Mapping[tuple[str, str], Tuned] = {
@@ -58,10 +58,10 @@ PUBLISHED: Mapping[tuple[str, str], Tuned] = {
 
 
 def published(task: str, data: str, network: str) -> Mapping[str, Method]:
-    """Every method, and every regularizer, by its name, with the published hyper-parameters.
+    """Return every method and regularizer, by its name, with the published hyper-parameters.
 
-    Data sets that nothing was published for have those of CIFAR-10; in class-incremental learning, for which nothing
-    was published with CIFAR-10, those of CIFAR-100. The network decides what FIRE projects.
+    Data sets without published values use those of CIFAR-10; in class-incremental learning, which has no published
+    values for CIFAR-10, they use those of CIFAR-100. The network determines what FIRE projects.
     """
     tuned = tuned_for(task, data)
     alpha, least = tuned.dash
@@ -81,6 +81,7 @@ def published(task: str, data: str, network: str) -> Mapping[str, Method]:
 
 
 def tuned_for(task: str, data: str) -> Tuned:
+    """Return the published hyper-parameters for a task and a data set."""
     if task not in TASKS:
         raise ValueError(f"task {task!r} given; allowed are {', '.join(TASKS)}; nearest is {nearest(task, TASKS)}")
     usual = "cifar100" if task == "class-incremental" else "cifar10"

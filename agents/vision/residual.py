@@ -1,11 +1,11 @@
-"""ResNet-18 in the form for small images: a 3x3 stem of stride 1, no max-pooling; its head has a hidden layer.
+"""ResNet-18 for small images: a 3x3 stem of stride 1, no max-pooling, and a head with a hidden layer.
 
 He et al. 2016, "Deep Residual Learning for Image Recognition", arXiv 1512.03385; widths, strides and head as in the
-vision experiments of FIRE (arXiv 2602.08040), where the hidden layer of 512 units is one more than usual.
+vision experiments of FIRE (arXiv 2602.08040), where the hidden layer of 512 units is an addition to the usual head.
 
-Hidden units known to `fire`, from the order of the modules: behind BatchNorm and ReLU within each block, and the
-head's. The channels of the residual stream are none of them: each is written by several blocks and activated after
-each of them, so that no one activation says what the channel does and no one weight makes it.
+`fire` finds these hidden units from the order of the modules: those after BatchNorm and ReLU within each block, and
+those of the head. The channels of the residual stream are not hidden units: several blocks write to each channel and
+each block activates it again, so that a channel has no single activation and no single incoming weight.
 """
 
 from collections import OrderedDict
@@ -17,7 +17,7 @@ HEAD_WIDTH = 512
 
 
 class ResidualBlock(nn.Module):
-    """relu(residual(x) + shortcut(x)): two 3x3 convolutions, beside a 1x1 convolution where the shape changes."""
+    """relu(residual(x) + shortcut(x)): two 3x3 convolutions, and a 1x1 convolution as shortcut if the shape changes."""
 
     def __init__(self, inputs: int, width: int, stride: int) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class ResidualBlock(nn.Module):
 
 
 def resnet18(shape: tuple[int, int, int], classes: int) -> nn.Sequential:
-    """For images of any size; values are torch's defaults, from its global random stream."""
+    """Return a ResNet-18 for images of any size, initialised by torch's defaults and global generator."""
     width = STAGES[0][0]
     parts = OrderedDict[str, nn.Module](
         stem=nn.Sequential(

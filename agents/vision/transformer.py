@@ -1,11 +1,12 @@
-"""ViT-Tiny: a class token and patches of 4x4 pixels through twelve pre-norm blocks, a linear head on the class token.
+"""ViT-Tiny: a class token and patches of 4x4 pixels pass through twelve pre-norm blocks to a linear head.
 
 Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words", arXiv 2010.11929; sizes as in the vision experiments of FIRE
-(arXiv 2602.08040): query, key and value are layers of their own without biases; LayerNorm before and after the patches'
-linear layer; learned positions and class token, both from N(0, 1); no dropout.
+(arXiv 2602.08040): query, key and value are separate layers without biases; LayerNorm before and after the patches'
+linear layer; learned positions and class token, both drawn from N(0, 1); no dropout. The head reads the class token.
 
-Hidden units known to `fire`: those of each block's feed-forward network, behind GELU. The stream that all blocks add
-to is none, as everything reads and writes it, nor are queries, keys and values, which meet each other in products.
+The hidden units known to `fire` are those of each block's feed-forward network, after GELU. The residual stream has no
+hidden units, since every block reads and writes it, and neither have queries, keys and values, which are multiplied
+with each other.
 """
 
 from collections import OrderedDict
@@ -22,7 +23,7 @@ WIDTH, DEPTH, HEADS, HIDDEN = 192, 12, 3, 768
 
 
 class Attention(nn.Module):
-    """Every token looks at all tokens, by several heads."""
+    """Multi-head attention in which every token attends to all tokens."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -44,7 +45,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """x <- x + attention(x), then x <- x + feed_forward(x), each of which normalises what it reads."""
+    """x <- x + attention(x), then x <- x + feed_forward(x); each of them normalises its input first."""
 
     def __init__(self, width: int, heads: int, hidden: int) -> None:
         super().__init__()
@@ -64,7 +65,7 @@ class Block(nn.Module):
 
 
 class TokenEncoder(nn.Module):
-    """(batch, channels, height, width) -> (batch, features): what has become of the class token."""
+    """(batch, channels, height, width) -> (batch, features): the class token after the last block."""
 
     def __init__(self, shape: tuple[int, int, int]) -> None:
         super().__init__()
@@ -83,21 +84,21 @@ class TokenEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         tokens = torch.cat((self.class_token.expand(len(images), -1, -1), self.patches(pixels(images))), dim=1)
-        return self.norm(self.blocks(tokens + self.positions)[:, 0])  # a LayerNorm treats each token by itself
+        return self.norm(self.blocks(tokens + self.positions)[:, 0])  # LayerNorm treats each token separately
 
     def plastic_matrices(self) -> Iterator[Matrix]:
-        """Declare to `fire` that positions and class token are vectors that are added, not matrices."""
+        """Declare to `fire` that positions and class token are not matrices, but vectors that are added."""
         yield from ()
 
 
 def pixels(images: Tensor) -> Tensor:
-    """(batch, patches, pixels of a patch): rows of patches, in each rows of pixels, of each its channels."""
+    """Return (batch, patches, values of a patch): patches row by row, in each pixels row by row, then channels."""
     squares = images.unflatten(3, (-1, PATCH)).unflatten(2, (-1, PATCH))
     return squares.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
 
 
 def vit_tiny(shape: tuple[int, int, int], classes: int) -> nn.Sequential:
-    """For images whose sides are multiples of 4; values but for N(0, 1) are torch's defaults."""
+    """Return a ViT-Tiny for images whose sides are multiples of 4; other initial values are torch's defaults."""
     if any(side < PATCH or side % PATCH for side in shape[1:]):
         raise ValueError(
             f"network 'vit-tiny' cannot take images of {shape[1]}x{shape[2]} pixels; "

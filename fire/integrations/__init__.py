@@ -1,1 +1,1 @@
-"""Methods in other people's training code. Nothing is imported here: each module imports what it needs."""
+"""Methods for training code from other libraries. This file imports nothing: each module imports what it needs."""

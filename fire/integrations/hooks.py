@@ -1,8 +1,8 @@
-"""Methods that act at every gradient step, in training code whose steps one does not want to edit, or cannot.
+"""Run methods that act at every gradient step without editing the training loop, by torch's optimizer hooks.
 
-They hang on the optimizers, by torch's hooks before and after `optimizer.step`. A penalty is added to the gradient
-instead of the loss, d(loss + penalty) = d loss + d penalty; so what the code does to gradients between `backward` and
-`step`, as clipping, does not see it.
+The hooks run before and after `optimizer.step`. A penalty is added to the gradient instead of the loss, which gives
+the same gradient: d(loss + penalty) = d loss + d penalty. Operations on gradients between `backward` and `step`, such
+as clipping, do not include the penalty.
 """
 
 from functools import partial
@@ -16,13 +16,13 @@ from ..manager import PlasticityManager
 
 
 class Attached:
-    """A manager that acts at every step, until it is detached."""
+    """The hooks by which a manager acts at every step, until `detach` removes them."""
 
     def __init__(self, manager: PlasticityManager, handles: list[RemovableHandle]) -> None:
         self._manager, self._handles = manager, handles
 
     def detach(self) -> None:
-        """Leave no hooks behind, on optimizers or networks; `attach` makes them again."""
+        """Remove all hooks from optimizers and networks; `attach` adds them again."""
         for handle in self._handles:
             handle.remove()
         if self._handles:
@@ -32,12 +32,12 @@ class Attached:
 
 
 def attach(manager: PlasticityManager) -> Attached:
-    """Let the manager act at every step of its networks' optimizers; its events stay the caller's to ask for."""
+    """Let the manager act at every step of its networks' optimizers. The caller still starts events, by `act`."""
     handles: list[RemovableHandle] = []
     every_step = manager.acts_every_step or manager.has_penalty
     for name, network in manager.networks.items() if every_step else ():
         if network.optimizer is None:
-            raise ValueError(f"network {name!r} has no optimizer, whose steps a method could follow")
+            raise ValueError(f"network {name!r} has no optimizer: methods that act at every step need one")
     if every_step and manager.networks:
         manager.attached(True)
     manager.watch()
@@ -54,7 +54,10 @@ def _add_penalty(
     manager: PlasticityManager, name: str, optimizer: Optimizer, arguments: tuple[Any, ...], named: dict[str, Any]
 ) -> None:
     if any(callable(argument) for argument in (*arguments, *named.values())):
-        raise ValueError(f"the optimizer of network {name!r} computes gradients in a closure: add the penalty there")
+        raise ValueError(
+            f"the optimizer of network {name!r} computes gradients in a closure: add manager.penalty({name!r}) to the "
+            "loss there, and do not attach the manager"
+        )
     with torch.enable_grad():
         penalty = manager.penalty(name)
     if penalty is None or not penalty.requires_grad:

@@ -1,4 +1,4 @@
-"""FIRE and every other method in Stable-Baselines3's SAC, TD3 and DQN: one callback.
+"""A callback that runs FIRE or any other method in Stable-Baselines3's SAC, TD3 and DQN.
 
 model.learn(100_000, callback=PlasticityCallback("fire", every=25_000))
 """
@@ -28,12 +28,12 @@ Kind = TypeVar("Kind", SAC, TD3, DQN)
 
 
 class PlasticityCallback(BaseCallback):
-    """Applies a method to a model's networks: every so many updates, at environment steps, when a measure says so.
+    """Apply a method to a model's networks: every N updates, at given environment steps, or when a measure triggers it.
 
-    `method` is spelled as on our command lines, or an `Method`; `every` counts gradient updates (SB3's
-    `train/n_updates`), `at` environment steps of all environments together (`num_timesteps`); `when` is a trigger such
-    as "dormant>0.25", which waits `cooldown` updates from the start and from any event. Measures of the networks go to
-    SB3's logger every `measure_every` updates; 0: never.
+    `method` is a text as on our command lines, or a `Method`. `every` counts gradient updates (SB3's
+    `train/n_updates`); `at` counts environment steps of all environments together (`num_timesteps`). `when` is a
+    trigger such as "dormant>0.25", which waits `cooldown` updates after the start and after any event. Measures of the
+    networks are logged to SB3's logger every `measure_every` updates; 0 means never.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class PlasticityCallback(BaseCallback):
         self.triggers = [parse_trigger(text, cooldown) for text in ((when,) if isinstance(when, str) else when)]
         self.measure_every = measure_every
         if measure_every < (1 if self.triggers else 0):
-            raise ValueError(f"measure_every={measure_every} given; allowed is 0 or above, with when=... above 0")
+            raise ValueError(f"measure_every={measure_every} given; allowed is 0 or more, and with when=... 1 or more")
         self._schedule(self._chosen_method(published.DQN))  # a misspelled method is refused before training starts
         self._kept: SavedWithModel | None = None
         self._before = Position(0, 0)
@@ -65,12 +65,12 @@ class PlasticityCallback(BaseCallback):
 
     @property
     def events(self) -> Sequence[Event]:
-        """What was done so far, by this callback and by those of the same model before it: the newest 1,000 events."""
+        """The newest 1,000 events, of this callback and of earlier callbacks of the same model."""
         return [] if self._kept is None else self.manager.events
 
     @property
     def manager(self) -> PlasticityManager:
-        """Made when training starts."""
+        """The plasticity manager, which is made when training starts."""
         assert self._kept is not None, "there is no model yet"
         return self._kept.manager
 
@@ -94,7 +94,7 @@ class PlasticityCallback(BaseCallback):
             raise ValueError(f"{spell(method)} acts at every gradient step: give neither every, at nor when")
         return Either(tuple(schedules)) if schedules else Never()
 
-    # What SB3 asks
+    # Called by SB3
 
     def _init_callback(self) -> None:
         model = self.model
@@ -105,13 +105,13 @@ class PlasticityCallback(BaseCallback):
 
     def _on_training_start(self) -> None:
         assert self._kept is not None
-        self._kept.attached.detach()  # there still, where the last `learn` was interrupted
+        self._kept.attached.detach()  # still attached if the last `learn` was interrupted
         self._kept.attached = attach(self.manager)
         self._before = self._position()
         self._measured = self._before.updates
 
     def _on_rollout_start(self) -> None:
-        self._act_if_due()  # the updates of the block before are done
+        self._act_if_due()  # after the updates of the previous rollout
 
     def _on_step(self) -> bool:
         self._act_if_due()
@@ -123,17 +123,16 @@ class PlasticityCallback(BaseCallback):
         assert self._kept is not None
         self._kept.attached.detach()
 
-    # What is done
-
     def _take_over(self, model: Algorithm) -> "SavedWithModel":
-        """A manager for the model, with what an earlier one has left, of a callback before this or in a file."""
+        """Make a manager for the model, with the state of an earlier one from another callback or a loaded file."""
         saved = vars(model).get("plasticity")
         if isinstance(saved, SavedWithModel):
             saved.attached.detach()
             saved = saved.state()
         if saved is None and model._n_updates:
             warnings.warn(
-                f"the model has {model._n_updates} updates behind it: its weights of now count as its initial ones",
+                f"the model was already trained for {model._n_updates} updates: its current weights are taken as its "
+                "initial weights",
                 stacklevel=2,
             )
         method = self._chosen_method(published.DQN if isinstance(model, DQN) else published.SAC)
@@ -144,7 +143,7 @@ class PlasticityCallback(BaseCallback):
         declare_units(model)
         networks = plastic_networks(model, saved and saved["initial"])
         if isinstance(model, DQN) and isinstance(method, ResetHead) and method.layers == "last":
-            # Its head may be two modules, one after the other, of which the second has the last layer.
+            # DQN's head may be two modules in sequence; the second one has the last layer.
             networks = tuple(replace(network, head=network.head[-1:]) for network in networks)
         schedule, seed, unit = self._schedule(method), model.seed or 0, "environment steps"
         manager = PlasticityManager(networks, method, schedule, self.regularizers, self.triggers, seed, unit)
@@ -163,14 +162,14 @@ class PlasticityCallback(BaseCallback):
             self._act()
 
     def _measure(self) -> dict[str, float]:
-        """The networks' measures, where a multiple of `measure_every` updates has passed."""
+        """Return the networks' measures if a multiple of `measure_every` updates has passed, otherwise nothing."""
         every, updates = self.measure_every, self._before.updates
         if not every or updates // every == self._measured // every:
             return {}
         self._measured = updates
         values = self.manager.measure(losses(cast(Algorithm, self.model), seed=updates))
         for name, value in values.items():
-            if name.count("/") == 1:  # those of single layers would fill any log
+            if name.count("/") == 1:  # measures of single layers would flood the log
                 self.logger.record(f"plasticity/{name}", value, exclude="stdout")
         return values
 
@@ -197,13 +196,14 @@ class PlasticityCallback(BaseCallback):
 
 
 class SavedWithModel:
-    """What belongs to a model beside its weights, saved with it by SB3 as plain dictionaries of tensors."""
+    """The manager's state, which SB3 saves with the model as plain dictionaries of tensors."""
 
     def __init__(self, manager: PlasticityManager, grouped: bool) -> None:
         self.manager, self._grouped = manager, grouped
         self.attached = Attached(manager, [])
 
     def state(self) -> dict[str, Any]:
+        """Return the state as it is saved: initial values, the manager's tensors and its newest events."""
         networks = self.manager.networks.values()
         first = {network.name: dict(network.initial) for network in networks}
         for companion in (companion for network in networks for companion in network.companions):
@@ -221,13 +221,13 @@ class SavedWithModel:
 
 
 def _regrouped(model: DQN, saved: Mapping[str, Any]) -> dict[str, Any]:
-    """The saved state under the names of a grouped head; methods' memories of the other names begin anew."""
+    """Rename the saved initial values for a grouped head; the methods' memories, under the old names, are dropped."""
     initial = dict(zip(model.q_net.state_dict(), saved["initial"]["q"].values(), strict=True))
     return {**saved, "initial": {"q": initial}, "tensors": {}}
 
 
 def load(kind: type[Kind], path: str | Path, **arguments: Any) -> Kind:
-    """`kind.load`, but also of a model that was trained with injection, whose structure SB3 does not expect."""
+    """Load a model like `kind.load`, also if injection changed its structure, which SB3 alone could not load."""
 
     class Loaded(kind):  # type: ignore[misc, valid-type]
         def _setup_model(self) -> None:

@@ -1,8 +1,8 @@
-"""SB3's networks as `fire_rl.Network` records: which parts they have, where their units are, what their losses are.
+"""SB3's networks as `fire_rl.Network` records: their encoder and head, hidden units and losses.
 
-Encoder and head, by SB3's names: of SAC and TD3 the head is what is behind the last hidden layer. Of DQN it is the last
-two linear layers, hidden and output, as in FIRE's publication; the encoder is what comes before, as the convolutions of
-NatureCNN. A network of one hidden layer has that for its encoder, the output layer for its head.
+In SAC and TD3 the head is the output layer, and the encoder everything before it. In DQN the head is the last two
+linear layers (hidden and output), as in FIRE's publication, and the encoder everything before, such as the convolutions
+of NatureCNN. If a DQN has only one hidden layer, that layer is the encoder and the output layer is the head.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,11 +25,11 @@ from ..units import HiddenLayer, chain
 Algorithm: TypeAlias = SAC | TD3 | DQN
 Initial: TypeAlias = Mapping[str, Mapping[str, Tensor]]  # by network or companion, then by parameter
 
-EXAMPLES = 256  # of which a loss is computed, as everywhere in this package
+EXAMPLES = 256  # number of examples for a loss, as everywhere in this package
 
 
 def plastic_networks(model: Algorithm, initial: Initial | None = None) -> tuple[Network, ...]:
-    """The networks that methods act on; without initial values given, those of now are the initial ones."""
+    """Return the networks that methods act on; by default the current weights are taken as the initial ones."""
     if isinstance(model, DQN):
         parts = _q_parts(model.q_net)
         return (_network("q", model.q_net, initial, model.policy.optimizer, model.q_net_target, parts),)
@@ -59,7 +59,7 @@ def _network(
 
 
 def _temperature(model: SAC, initial: Initial | None) -> tuple[Companion, ...]:
-    """The logarithm of the entropy's coefficient, where SB3 learns it."""
+    """Return the logarithm of the entropy coefficient as a companion, if SB3 learns it."""
     if model.log_ent_coef is None:
         return ()
     first = model.log_ent_coef if initial is None else initial["temperature"]["0"]
@@ -71,7 +71,10 @@ def _refuse_shared(model: SAC | TD3) -> None:
     shared = {id(parameter) for parameter in model.actor.parameters()}
     for name, parameter in model.critic.named_parameters():
         if id(parameter) in shared:
-            raise ValueError(f"actor and critic share {name!r}, on which methods would act twice: choose not to share")
+            raise ValueError(
+                f"actor and critic share {name!r}, on which methods would act twice: give the model "
+                "policy_kwargs={'share_features_extractor': False}"
+            )
 
 
 def _trained(sequence: nn.Module) -> list[str]:
@@ -79,7 +82,7 @@ def _trained(sequence: nn.Module) -> list[str]:
 
 
 def _last_apart(sequences: Iterable[str], module: nn.Module) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Encoder and head of networks that are sequences beside each other: all but the last layer, and that."""
+    """Return encoder and head of parallel sequences: all layers but the last of each, and the last layers."""
     encoder, head = ["features_extractor"], []
     for name in sequences:
         *hidden, last = _trained(module.get_submodule(name))
@@ -99,7 +102,7 @@ def _q_parts(network: QNetwork) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def group_heads(model: DQN) -> None:
-    """Put the same layers into other modules: the whole head into `q_net`, so that it can be replaced as one."""
+    """Move the whole head into `q_net`, with the same layers, so that injection can replace it as one module."""
     for network in (model.q_net, model.q_net_target):
         _group_head(network)
 
@@ -123,7 +126,7 @@ def _group_head(network: QNetwork) -> None:
 
 
 def declare_units(model: Algorithm) -> None:
-    """Tell `fire_rl.hidden_layers` the order in which the modules run: SB3's say nothing of units themselves."""
+    """Tell `fire_rl.hidden_layers` the order in which the modules run, since SB3's modules do not declare units."""
     for module in model.policy.modules():
         if isinstance(module, NatureCNN):
             _declare(module, ("cnn", "linear"))
@@ -133,7 +136,7 @@ def declare_units(model: Algorithm) -> None:
         _declare(model.actor, (*_features(model.actor), "mu"))
     else:
         hidden = (*_features(model.actor), "latent_pi")
-        # State-dependent exploration reads the last hidden units too, by a parameter that is no layer.
+        # State-dependent exploration also reads the last hidden units, through a parameter that is not a layer.
         heads = () if model.use_sde else ("mu", "log_std")
         _declare(model.actor, *((*hidden, head) for head in heads or ("latent_pi",)))
 
@@ -149,7 +152,7 @@ def _declare(module: nn.Module, *paths: tuple[str, ...]) -> None:
 
 
 def _along(module: nn.Module, paths: Iterable[tuple[str, ...]]) -> Iterator[HiddenLayer]:
-    """Hidden layers on several ways through a module; units before the ways part are read on all of them."""
+    """Yield the hidden layers on several paths through a module; units before a branching are read on all paths."""
     found: dict[str, HiddenLayer] = {}
     for path in paths:
         for layer in chain((name, module.get_submodule(name)) for name in path):
@@ -164,10 +167,13 @@ def _along(module: nn.Module, paths: Iterable[tuple[str, ...]]) -> Iterator[Hidd
 
 
 def losses(model: Algorithm, seed: int) -> dict[str, Callable[[], Tensor]]:
-    """By network, its training loss on examples of the replay; SB3's random streams, numpy's and torch's, stay."""
+    """Return each network's training loss, as a function, on examples from the replay buffer.
+
+    The global random generators of numpy and torch, which SB3 uses, are left as they were.
+    """
     assert model.replay_buffer is not None
     if not model.replay_buffer.size():
-        raise ValueError("the method looks at examples, of which the replay buffer has none yet")
+        raise ValueError("the method needs examples, but the replay buffer is still empty")
     model.policy.set_training_mode(False)  # as SB3 leaves it while it collects experience
     with _own_streams(seed), torch.no_grad():
         batch = model.replay_buffer.sample(EXAMPLES, env=model.get_vec_normalize_env())
@@ -193,7 +199,7 @@ def _own_streams(seed: int) -> Iterator[None]:
 
 
 def _following_values(model: Algorithm, observations: Tensor) -> Tensor:
-    """What is expected from the next observation on, (batch, 1)."""
+    """Return the target networks' values of the next observations, (batch, 1)."""
     if isinstance(model, DQN):
         return model.q_net_target(observations).amax(1, keepdim=True)
     if isinstance(model, TD3):

@@ -1,4 +1,4 @@
-"""Ways of giving a network its plasticity back, one file each."""
+"""Methods that restore a network's plasticity, one file each."""
 
 from ..injected import Injected
 from .continual_backprop import ContinualBackprop

@@ -1,11 +1,12 @@
-"""Continual backpropagation: at every step, a small share of the mature units, those of least utility, begins anew.
+"""Continual backpropagation: at every step, a small share of the mature units, those of least utility, is reset.
 
-u <- decay u + (1 - decay) mean |h| mean |w_out|, over 1 - decay^age; incoming weights are drawn anew, outgoing are 0.
+The utility u <- decay u + (1 - decay) mean |h| mean |w_out| is divided by 1 - decay^age to correct its bias. The
+incoming weights of a reset unit are drawn again, its outgoing weights become 0.
 
 Source: "Loss of plasticity in deep continual learning", Dohare et al., Nature 632, 2024, arXiv 2306.13812; the defaults
-are those of its experiments in reinforcement learning. These have torch's Adam, of which their code leaves moments and
-step counts of replaced units as they are (github.com/shibhansh/loss-of-plasticity, issue 10). `optimizer=renew` is what
-it does with an optimizer of its own, AdamGnT: new moments, and steps counted from each new weight's own first.
+are those of its experiments in reinforcement learning. These use torch's Adam, and their code keeps the moments and
+step counts of reset units (github.com/shibhansh/loss-of-plasticity, issue 10). `optimizer=renew` does what that code
+does with its own optimizer, AdamGnT: moments start at zero, and each new weight has its own step count.
 """
 
 import math
@@ -22,27 +23,27 @@ from .method import Method
 from .own_counts import count_new_steps_, steps_of_its_own
 from .renewal import Units, by_member, refuse_what_has_no_units, replace_units_, slots, write_
 
-LONG_AGO = -(2**30)  # when a weight was born that was there before the method
+LONG_AGO = -(2**30)  # step of birth for weights that existed before the method started
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContinualBackprop(Method):
-    """Replace the mature units of least utility, a small share at every step: incoming weights anew, outgoing zero."""
+    """Reset the mature units of least utility, a few at every step: new incoming weights, zero outgoing weights."""
 
     acts_at_events: ClassVar[bool] = False
     acts_every_step: ClassVar[bool] = True
     capturable: ClassVar[bool] = True
     watches_units: ClassVar[bool] = True
 
-    replacement_rate: float = field(default=1e-4, metadata={"help": "share of the mature units, at every step"})
-    maturity: int = field(default=10_000, metadata={"help": "gradient steps for which a new unit is left alone"})
-    decay: float = field(default=0.99, metadata={"help": "of the running means of utility and activation"})
+    replacement_rate: float = field(default=1e-4, metadata={"help": "share of the mature units reset at every step"})
+    maturity: int = field(default=10_000, metadata={"help": "gradient steps before a new unit may be reset"})
+    decay: float = field(default=0.99, metadata={"help": "decay rate of the running means of utility and activation"})
     biases: Literal["keep", "correct"] = field(
         default="keep",
-        metadata={"help": "of what reads a replaced unit: kept, or given its mean contribution"},
+        metadata={"help": "biases of the next layer: kept, or corrected by a reset unit's mean contribution"},
     )
     optimizer: Literal["keep", "renew"] = field(
-        default="keep", metadata={"help": "moments and step counts of a replaced unit's weights; renew takes longer"}
+        default="keep", metadata={"help": "moments and step counts of a reset unit's weights; renew takes longer"}
     )
 
     def __post_init__(self) -> None:
@@ -58,15 +59,15 @@ class ContinualBackprop(Method):
         self._begin(network, renews=self.optimizer == "renew")
 
     def recall(self, network: MethodNetwork, saved: Mapping[str, Tensor]) -> None:
-        """A run of a version that renewed Adam's state without being asked to goes on as it began."""
+        """Continue a run of an older version, which always renewed Adam's state, as it began."""
         if self.optimizer == "keep" and any(f"{name}.birth" in saved for name in _weights(network)):
             self._begin(network, renews=True)
         super().recall(network, saved)
 
     def _begin(self, network: MethodNetwork, renews: bool) -> None:
-        """All of it is on the device, counts too: what is done at a step is the same for each, so it can be recorded.
+        """Create the memory. Counts are on the device, so that every step does the same operations and can be captured.
 
-        0 is when a unit was born that was there before the method.
+        A unit that existed before the method started has 0 as its step of birth.
         """
         memory = network.memory
         device = _first_weight(network).device
@@ -91,7 +92,7 @@ class ContinualBackprop(Method):
             most = {layer.name: min(layer.shape[-1], own_steps * self._most(layer)) for layer in layers}
             count_new_steps_(network, layers, step, own_steps, most)
         for layer in layers:
-            if layer.name not in network.activations:  # it did not run
+            if layer.name not in network.activations:  # the layer did not run
                 continue
             self._observe(network, layer)
             birth = network.memory[f"{layer.name}.birth"]
@@ -108,13 +109,13 @@ class ContinualBackprop(Method):
     def _observe(self, network: MethodNetwork, layer: HiddenLayer) -> None:
         activations = network.activations[layer.name]
         length = outgoing_length(network.module, layer)
-        means = activations.abs().mean(-1, dtype=length.dtype)  # activations may be of less precision than weights
+        means = activations.abs().mean(-1, dtype=length.dtype)  # activations may have lower precision than weights
         network.memory[f"{layer.name}.utility"].lerp_(means * length, 1 - self.decay)
         if self.biases == "correct":
             network.memory[f"{layer.name}.mean"].lerp_(activations.mean(-1, dtype=length.dtype), 1 - self.decay)
 
     def _due(self, network: MethodNetwork, layer: HiddenLayer, age: Tensor) -> Tensor:
-        """How many units to replace now, of each member as many: fractions add up, and stay below one."""
+        """Return the number of units to reset now in each member; the fraction left over is kept for later steps."""
         owed = network.memory[f"{layer.name}.owed"]
         mature = (age > self.maturity).sum(-1).view(-1)[0]
         count = owed.add_(self.replacement_rate * mature.double()).floor().minimum(mature)
@@ -122,11 +123,11 @@ class ContinualBackprop(Method):
         return count.long()
 
     def _most(self, layer: HiddenLayer) -> int:
-        """How many units of a member may be replaced at a step."""
+        """Return an upper bound on the units of one member that are reset at one step."""
         return min(layer.shape[-1], int(self.replacement_rate * layer.shape[-1]) + 1) if self.replacement_rate else 0
 
     def _least_useful(self, network: MethodNetwork, layer: HiddenLayer, age: Tensor, count: int) -> Units:
-        """Mature units come first."""
+        """Return the units of least utility; immature units come last."""
         utility = network.memory[f"{layer.name}.utility"]
         corrected = utility / (1 - self.decay ** age.to(utility.dtype))
         corrected = corrected.masked_fill(age <= self.maturity, math.inf)
@@ -157,20 +158,20 @@ def _first_weight(network: MethodNetwork) -> nn.Parameter:
 
 
 def _weights(network: MethodNetwork) -> list[str]:
-    """The parameters that lead to hidden units, or read them, each once."""
+    """Return the names of all incoming and outgoing weights of hidden units, each once."""
     all_weights = [weights for layer in network.layers for weights in (*layer.incoming, *layer.outgoing)]
     return list(dict.fromkeys(weights.name for weights in all_weights))
 
 
 def _renews_counts(network: MethodNetwork) -> bool:
-    """Whether it was remembered when each weight was born."""
+    """Whether the memory holds each weight's step of birth, so that weights have their own step counts."""
     return any(f"{name}.birth" in network.memory for name in _weights(network)[:1])
 
 
 def outgoing_length(module: nn.Module, layer: HiddenLayer) -> Tensor:
-    """mean |w| of all weights that read each unit, (*shape)."""
+    """Return the mean |w| of each unit's outgoing weights, (*shape)."""
     views = [weights.of(module) for weights in layer.outgoing]
-    # First over what reads them, in the order in which weights are stored: twice as fast.
+    # Averaging over the readers first follows the order of weights in memory, which is twice as fast.
     means = [view.abs().mean(len(layer.shape)).reshape(*layer.shape, -1).mean(-1) for view in views]
     if len(means) == 1:
         return means[0]
@@ -179,7 +180,7 @@ def outgoing_length(module: nn.Module, layer: HiddenLayer) -> Tensor:
 
 
 def give_to_readers_(module: nn.Module, layer: HiddenLayer, units: Units, means: Tensor) -> None:
-    """What the units contribute on average goes into the biases of what reads them."""
+    """Add the units' mean contributions to the biases of the layers that read them."""
     members = len(layer.shape) - 1
     for weights in layer.outgoing:
         if weights.bias is not None:

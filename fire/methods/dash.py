@@ -1,13 +1,14 @@
-"""DASH: weights shrink by how far they point downhill, w <- w max(lambda, cos(w, -gradient of w)).
+"""DASH: shrink weights that do not point along the negative gradient, w <- w max(lambda, cos(w, -gradient of w)).
 
-w is a row of a matrix, a kernel of a convolution (of one input and output), or all biases of a layer, of a gate, or of
-attention's queries, keys or values; norms stay.
+w is one row of a matrix, one kernel of a convolution (for one input and one output channel), or all biases of a layer,
+of a gate, or of the queries, keys or values of attention. Norms are left unchanged.
 
 Source: "DASH: Warm-Starting Neural Network Training in Stationary Settings without Loss of Plasticity", Shin, Oh, Cho
-and Yun, NeurIPS 2024, arXiv 2410.23495. There the gradient is an average over the batches of a whole data set,
-G <- (1 - alpha) G + alpha g with alpha = 0.3, so that about the last 1 / alpha batches count. Here it is that where
-alpha is given and network.loss has batches (LossByBatch), and otherwise the gradient of network.loss, for an agent on
-examples from its replay: of one batch alpha would change nothing, as a cosine does not see a gradient's length.
+and Yun, NeurIPS 2024, arXiv 2410.23495. There the gradient is a running average over the batches of a whole data set,
+G <- (1 - alpha) G + alpha g with alpha = 0.3, in which about the last 1 / alpha batches count. The same is done here if
+alpha is given and network.loss has batches (LossByBatch). Otherwise it is the gradient of network.loss, which for an
+agent is computed on examples from its replay: for one batch alpha would change nothing, since the cosine does not
+depend on a gradient's length.
 """
 
 from collections.abc import Mapping
@@ -28,20 +29,22 @@ from .reinitialization import Reinitialization, Touches
 
 @dataclass(frozen=True, kw_only=True)
 class Dash(Reinitialization):
-    """Shrink weights that do not point downhill: w <- w max(least, cos(w, -gradient))."""
+    """Shrink weights that do not point along the negative gradient: w <- w max(least, cos(w, -gradient))."""
 
     needs_loss: ClassVar[bool] = True
 
     least: float = field(default=0.3, metadata={"help": "the smallest factor, the publication's lambda, 0 to 1"})
     alpha: float | None = field(
         default=None,
-        metadata={"help": "share of each next batch in the gradient, in one pass over the data, where the loss has it"},
+        metadata={
+            "help": "weight of each new batch in the averaged gradient of one pass over the data; none: one batch"
+        },
     )
-    # As in the authors' code: the optimizer goes on.
+    # As in the authors' code, the optimizer's state is kept.
     optimizer: Literal["renew", "keep"] = field(default="keep", metadata={"help": "its moments and step counts"})
-    companions: Literal["renew", "keep"] = field(default="keep", metadata={"help": "as SAC's temperature"})
+    companions: Literal["renew", "keep"] = field(default="keep", metadata={"help": "such as SAC's temperature"})
     target: Literal["copy", "keep"] = field(
-        default="copy", metadata={"help": "the target network: a copy, or kept; it has no gradient of its own"}
+        default="copy", metadata={"help": "the target network, which has no gradient: made a copy, or kept"}
     )
 
     def __post_init__(self) -> None:
@@ -59,10 +62,10 @@ class Dash(Reinitialization):
         network.prepared.update(_downhill(network, self.alpha))
         for name, direction in network.prepared.items():
             if not direction.isfinite().all():
-                raise ValueError(f"dash: the loss has no finite gradient by {name!r}")
+                raise ValueError(f"dash: the loss has no finite gradient for {name!r}")
 
     def rewrite(self, module: nn.Module, network: MethodNetwork, touches: Touches) -> None:
-        downhill = dict(network.prepared) or _downhill(network, self.alpha)  # where `ready` was not asked
+        downhill = dict(network.prepared) or _downhill(network, self.alpha)  # if `ready` was not called
         parameters = {name: parameter for name, parameter in module.named_parameters() if name in downhill}
         shrunk: set[tuple[str, int | None]] = set()
         for matrix in self.matrices(module, touches):
@@ -72,11 +75,11 @@ class Dash(Reinitialization):
             matrix.view.mul_(self._factors(matrix.view, along, _kernel_dimensions(matrix, module)))
             bias, rows = _bias_of(matrix, module)
             if bias in downhill and touches(bias) and (bias, rows.start) not in shrunk:
-                shrunk.add((bias, rows.start))  # not again, where a module holds several matrices
+                shrunk.add((bias, rows.start))  # once only, even if the module holds several matrices
                 parameters[bias][rows].mul_(self._factors(parameters[bias][rows], downhill[bias][rows]))
 
     def notes(self, network: Network) -> list[str]:
-        """Biases that belong to no matrix we know of are named, as those of layers that are registered."""
+        """Also name weights left unchanged as they belong to no known matrix, such as biases of registered layers."""
         touches = self.touches(network)
         matrices = self.matrices(network.module, touches)
         treated = {matrix.parameter for matrix in matrices} | {_bias_of(each, network.module)[0] for each in matrices}
@@ -87,7 +90,10 @@ class Dash(Reinitialization):
         return super().notes(network) + left_rows({"not known to belong to a weight matrix": left})
 
     def _factors(self, weights: Tensor, downhill: Tensor, kernel_dimensions: int = 0) -> Tensor:
-        """Of each vector in the last dimension; of each kernel, where the first dimensions are its positions."""
+        """Return a factor for each vector in the last dimension, or for each kernel.
+
+        With `kernel_dimensions`, that many first dimensions are the positions in a kernel.
+        """
         if kernel_dimensions:
             shape = weights.shape[kernel_dimensions:]
             weights, downhill = (each.reshape(-1, *shape).movedim(0, -1) for each in (weights, downhill))
@@ -96,9 +102,9 @@ class Dash(Reinitialization):
 
 
 def _downhill(network: MethodNetwork, alpha: float | None) -> dict[str, Tensor]:
-    """The loss's negative gradient by each parameter that learns; with alpha the average over the data's batches."""
+    """Return the negative gradient of each trained parameter; with alpha its running average over the batches."""
     learning = {name: parameter for name, parameter in network.module.named_parameters() if parameter.requires_grad}
-    assert network.loss is not None, "the manager sees to it"
+    assert network.loss is not None, "the manager has checked it"
     with undisturbed(network.module, network.target):
         if alpha is None or not isinstance(network.loss, LossByBatch):
             return {
@@ -110,7 +116,7 @@ def _downhill(network: MethodNetwork, alpha: float | None) -> dict[str, Tensor]:
             torch._foreach_lerp_(average, _gradients(loss, learning), alpha)
             count += 1
     if not count:
-        raise ValueError("dash: the loss has no batch of data to average gradients over")
+        raise ValueError("dash: the loss has no batch of data for the average of gradients")
     torch._foreach_neg_(average)
     return dict(zip(learning, average, strict=True))
 
@@ -123,12 +129,12 @@ def _gradients(loss: Loss, learning: Mapping[str, Tensor]) -> tuple[Tensor, ...]
 
 
 def _bias_of(matrix: Matrix, module: nn.Module) -> tuple[str, slice]:
-    """The name that the bias of a matrix's layer has, and which of its entries are this matrix's."""
+    """Return the name of the bias in a matrix's layer, and which of its entries belong to this matrix."""
     owner_name, _, weight = matrix.parameter.rpartition(".")
     owner = module.get_submodule(owner_name)
     bias, rows = f"{matrix.name.rpartition('.')[0]}.bias", slice(None)
     if isinstance(owner, RNNBase | RNNCellBase | nn.MultiheadAttention):
-        # One after another in one bias, in the order of the matrices.
+        # One bias holds the parts for all matrices, in the order of the matrices.
         stored = module.get_parameter(matrix.parameter)
         first = (matrix.view.storage_offset() - stored.storage_offset()) // stored.stride(0)
         bias = f"{owner_name}.{weight.replace('weight', 'bias')}"
@@ -140,9 +146,9 @@ def _bias_of(matrix: Matrix, module: nn.Module) -> tuple[str, slice]:
 
 
 def _kernel_dimensions(matrix: Matrix, module: nn.Module) -> int:
-    """How many of the view's first dimensions are positions in a kernel."""
+    """Return how many of the view's first dimensions are positions in a kernel."""
     owner = dict(module.named_modules()).get(matrix.name.rpartition(".")[0])
-    if "depthwise" in matrix.caveats:  # its kernels are rows
+    if "depthwise" in matrix.caveats:  # here each kernel is a row
         return 0
     if isinstance(owner, _ConvNd):
         return len(owner.kernel_size)
@@ -152,6 +158,6 @@ def _kernel_dimensions(matrix: Matrix, module: nn.Module) -> int:
 
 
 def _seen_as(view: Tensor, parameter: Tensor, values: Tensor) -> Tensor:
-    """Values in the parameter's shape, as the view sees the parameter."""
+    """Return values of the parameter's shape, indexed as the view indexes the parameter."""
     stored = torch.empty_like(parameter).copy_(values)  # in the order in which the parameter is stored
     return stored.as_strided(view.shape, view.stride(), view.storage_offset() - parameter.storage_offset())

@@ -1,4 +1,4 @@
-"""FIRE: W <- scale W (W'W)^(-1/2), the nearest isometry to each weight matrix; biases and norms stay.
+"""FIRE: W <- scale W (W'W)^(-1/2), the nearest isometry to each weight matrix; biases and norms are left unchanged.
 
 Source: "FIRE: Frobenius-Isometry Reinitialization", ICLR 2026, arXiv 2602.08040.
 """
@@ -25,7 +25,7 @@ from ..report import left_rows
 from ..statistics import modules_with_statistics
 from .reinitialization import Reinitialization, Touches
 
-MOST_STEPS = 1_000  # of a solver that needs ten
+MOST_STEPS = 1_000  # of a solver; about ten are enough
 SPELLED = {"read": read_patterns, "write": write_patterns}
 
 
@@ -33,23 +33,29 @@ SPELLED = {"read": read_patterns, "write": write_patterns}
 class Fire(Reinitialization):
     """Project each weight matrix to the nearest isometry: W <- scale W (W'W)^(-1/2)."""
 
-    solver: Solver = field(default="newton-schulz", metadata={"help": "the published one, or one that gets there"})
-    steps: int | None = field(default=None, metadata={"help": "none: newton-schulz 10, polar-express 9; not for exact"})
-    include: Patterns = field(
-        default=(), metadata={"help": "names of matrices or modules, as *.to_q|*.to_k; none: all", **SPELLED}
+    solver: Solver = field(
+        default="newton-schulz", metadata={"help": "newton-schulz as published, or a more exact one"}
     )
-    exclude: Patterns = field(default=(), metadata={"help": "names of what is left as it is", **SPELLED})
+    steps: int | None = field(
+        default=None, metadata={"help": "steps of the solver; none: newton-schulz 10, polar-express 9; exact has none"}
+    )
+    include: Patterns = field(
+        default=(), metadata={"help": "names of matrices or modules, such as *.to_q|*.to_k; none: all", **SPELLED}
+    )
+    exclude: Patterns = field(
+        default=(), metadata={"help": "names of matrices or modules to leave unchanged", **SPELLED}
+    )
     split: Split = field(
         default=(),
         metadata={
-            "help": "layers that hold several matrices, as *.c_attn:3 or *.qkv:64/16/16",
+            "help": "layers that hold several matrices, such as *.c_attn:3 or *.qkv:64/16/16",
             "read": read_split,
             "write": write_split,
         },
     )
     tied: Choice = field(default="skip", metadata={"help": "weights tied to an embedding"})
     depthwise: Choice = field(default="skip", metadata={"help": "depthwise convolutions"})
-    frozen: Choice = field(default="skip", metadata={"help": "weights that take no gradients"})
+    frozen: Choice = field(default="skip", metadata={"help": "weights that are not trained (requires_grad is False)"})
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "include", as_patterns(self.include))
@@ -58,16 +64,16 @@ class Fire(Reinitialization):
         super().__post_init__()
         if self.steps is not None and (not 1 <= self.steps <= MOST_STEPS or self.solver == "exact"):
             raise ValueError(
-                f"steps={self.steps}: at least 1, at most {MOST_STEPS:,}, and only for the solvers newton-schulz and "
+                f"steps={self.steps} given; allowed is 1 to {MOST_STEPS:,}, and only for the solvers newton-schulz and "
                 "polar-express"
             )
         splits = (pattern for pattern, _ in as_split(self.split))
         for pattern in (*as_patterns(self.include), *as_patterns(self.exclude), *splits):
             if not pattern or any(sign in pattern for sign in ",|"):
-                raise ValueError(f"pattern {pattern!r} given; allowed are names with neither a comma nor |")
+                raise ValueError(f"pattern {pattern!r} given; allowed are names without a comma and without |")
 
     def inventory(self, module: nn.Module) -> Inventory:
-        """All matrices as they are projected, those left by name too."""
+        """Return all matrices, with `split` applied, including those excluded by name."""
         return take_inventory(module, split=self.split)
 
     def check(self, network: Network) -> None:
@@ -90,7 +96,7 @@ class Fire(Reinitialization):
             project_(matrix, self.solver, self.steps)
 
     def selection(self, network: Network) -> Selection:
-        """What is projected in the method's scope, and why the rest of its matrices is not."""
+        """Return the matrices to project within the method's scope, and the reasons why its others are not."""
         inventory = take_inventory(network.module, self.include, self.exclude, self.split)
         scope = self.scoped(network)
         matrices = tuple(matrix for matrix in inventory.matrices if scope(matrix.name))
@@ -100,7 +106,7 @@ class Fire(Reinitialization):
         return Selection.of(inside.declared(), tied=self.tied, depthwise=self.depthwise, frozen=self.frozen)
 
     def notes(self, network: Network) -> list[str]:
-        """Left matrices and embeddings, by the reason; not the biases, of which any network has some."""
+        """Name matrices and embeddings left unchanged, by the reason; biases are not worth a note."""
         selection = self.selection(network)
         projected = [matrix.name for matrix in selection.matrices]
         return left_rows(_said(selection)) + notes(
@@ -108,7 +114,7 @@ class Fire(Reinitialization):
         )
 
     def _like(self, module: nn.Module, chosen: tuple[Matrix, ...]) -> list[Matrix]:
-        """The same matrices in a copy of the network, of which no weight may take gradients."""
+        """Return the same matrices in a copy of the network; they are found by name, as a copy may be frozen."""
         names = {matrix.name for matrix in chosen}
         return [matrix for matrix in self.inventory(module).matrices if matrix.name in names]
 
@@ -117,5 +123,5 @@ SAID = (*CAVEATS.values(), EMBEDDING, NOT_CHOSEN, PACKED)
 
 
 def _said(selection: Selection) -> dict[str, tuple[str, ...]]:
-    """What was left for a reason that is worth saying, by it."""
+    """Return the names left unchanged for a reason that is worth reporting, by reason."""
     return {reason: names for reason, names in selection.skipped.items() if names and reason in SAID}

@@ -1,7 +1,8 @@
-"""Plasticity injection: h(x) <- h(x) + (h0'(x) - h0(x)); h and h0 frozen, h0' learns, all on the encoder that goes on.
+"""Plasticity injection: the head h(x) becomes h(x) + (h0'(x) - h0(x)), where h and h0 are frozen and h0' is trained.
 
-Source: "Deep Reinforcement Learning with Plasticity Injection", Nikishin et al., NeurIPS 2023, arXiv 2305.15555; as in
-the experiments of FIRE (arXiv 2602.08040), h0 is the run's own initial head and not a new draw.
+The encoder is trained as before. Source: "Deep Reinforcement Learning with Plasticity Injection", Nikishin et al.,
+NeurIPS 2023, arXiv 2305.15555. As in the experiments of FIRE (arXiv 2602.08040), h0 is the run's own initial head and
+not a new random one.
 """
 
 import copy
@@ -20,17 +21,18 @@ from .method import Method
 
 @dataclass(frozen=True, kw_only=True)
 class Injection(Method):
-    """Give the head a new copy that learns: h(x) <- h(x) + (h0'(x) - h0(x)), h and h0 frozen.
+    """Add a new trained copy to the head: h(x) <- h(x) + (h0'(x) - h0(x)), h and h0 frozen.
 
-    Outputs are the same right after it. A target gets the same around its own old head; what moves it towards the
-    network, a copy or an average, takes its frozen parts along. A second injection freezes the first as a whole.
+    The network's outputs do not change at the injection. A target is injected too, around its own old head; later
+    updates of the target, copies or averages, include its frozen parts. A second injection freezes the whole injected
+    head of the first.
     """
 
     optimizer: Literal["renew", "keep"] = field(
-        default="renew", metadata={"help": "its moments and step counts; keep: the encoder's only"}
+        default="renew", metadata={"help": "its moments and step counts; keep keeps those of the encoder only"}
     )
     companions: Literal["renew", "keep"] = field(
-        default="keep", metadata={"help": "as SAC's temperature; kept, since the policy stays the same"}
+        default="keep", metadata={"help": "such as SAC's temperature; kept by default, as the policy does not change"}
     )
 
     def check(self, network: Network) -> None:
@@ -47,7 +49,7 @@ class Injection(Method):
             refuse_unknown(network.optimizer, advice="")
 
     def restructure(self, network: Network) -> None:
-        """Depends on names and shapes alone, so that it can be done again before a checkpoint's tensors are loaded."""
+        """Inject the heads. This depends on names and shapes only, so it can be repeated to load a checkpoint."""
         for name in network.head:
             head = network.module.get_submodule(name)
             first = _first_values(network.initial, name, head)
@@ -67,18 +69,18 @@ class Injection(Method):
 
 
 def _learner(head: nn.Module) -> nn.Module:
-    """The part of a head that is trained: all of it before the first injection."""
+    """Return the part of a head that is trained: all of it before the first injection."""
     return head.trained if isinstance(head, Injected) else head
 
 
 def _first_values(initial: Mapping[str, Tensor], name: str, head: nn.Module) -> dict[str, Tensor]:
-    """The head's values on the first day, by names within it."""
+    """Return the head's initial values, by names relative to the head."""
     prefix = f"{name}.trained" if isinstance(head, Injected) else name
     return {key: initial[f"{prefix}.{key}"] for key in _learner(head).state_dict()}
 
 
 def _injected(head: nn.Module, first: Mapping[str, Tensor]) -> Injected:
-    """The head with copies of its first day; what takes gradients before takes them afterwards."""
+    """Return the head with two copies of its initial self; parameters frozen before stay frozen."""
     trained = copy.deepcopy(_learner(head))
     trained.load_state_dict(first)
     return Injected(head, trained)
@@ -90,7 +92,7 @@ def _put(module: nn.Module, name: str, child: nn.Module) -> None:
 
 
 def _extend(initial: MutableMapping[str, Tensor], name: str, first: Mapping[str, Tensor]) -> None:
-    """Initial values under the new names: all put back, the head is h0(x) + (h0(x) - h0(x)), that of the first day."""
+    """Add initial values under the new names; a full reset then gives h0(x) + (h0(x) - h0(x)), the initial head."""
     for key in [key for key in initial if lies_in(key, (name,))]:
         initial[f"{name}.old{key.removeprefix(name)}"] = initial.pop(key)
     for part in ("trained", "frozen"):
@@ -99,7 +101,7 @@ def _extend(initial: MutableMapping[str, Tensor], name: str, first: Mapping[str,
 
 
 def _refuse_shared(network: Network, name: str) -> None:
-    """Freezing a head would freeze what shares its parameters."""
+    """Raise ValueError if a module outside the head shares its parameters, as it would be frozen too."""
     owners: dict[int, str] = {}
     for key, parameter in network.module.named_parameters(remove_duplicate=False):
         if not lies_in(key, (name,)):

@@ -1,4 +1,4 @@
-"""What a method may do, and when it is asked to. A method overrides what it needs; the rest does nothing."""
+"""The base class of methods: the functions that the manager calls, and when. A method overrides those it needs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -13,15 +13,15 @@ from ..network import MethodNetwork, Network
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A method. Its fields are its hyper-parameters, spelled on the command line; Literal fields are checked."""
+    """A method. Its fields are its hyper-parameters, as written on the command line; Literal fields are checked."""
 
-    acts_at_events: ClassVar[bool] = True  # otherwise it needs no schedule
-    usual_period: ClassVar[int | None] = None  # updates between events without a schedule; None: once, at half a run
-    acts_every_step: ClassVar[bool] = False
-    has_penalty: ClassVar[bool] = False
+    acts_at_events: ClassVar[bool] = True  # if False, it needs no schedule
+    usual_period: ClassVar[int | None] = None  # updates between events by default; None: one event, at half the run
+    acts_every_step: ClassVar[bool] = False  # `after_step` is called
+    has_penalty: ClassVar[bool] = False  # `penalty` is called
     needs_loss: ClassVar[bool] = False  # `act` runs network.loss
-    capturable: ClassVar[bool] = False  # what it does at every step has fixed shapes and reads nothing on the host
-    watches_units: ClassVar[bool] = False  # `after_step` looks at network.activations
+    capturable: ClassVar[bool] = False  # its work at each step has fixed shapes and never waits for the GPU
+    watches_units: ClassVar[bool] = False  # `after_step` reads network.activations
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
@@ -33,57 +33,57 @@ class Method:
                 raise ValueError(f"{field.name}={value} is not one of {', '.join(allowed)}; nearest is {close}")
 
     def require(self, holds: bool, field: str, what: str) -> None:
-        """Raise ValueError, with the field and its value, if the condition does not hold."""
+        """Raise ValueError with the field, its value and `what`, unless the condition holds."""
         if not holds:
             raise ValueError(f"{field}={getattr(self, field)} {what}")
 
     def altered(self, values: Mapping[str, Any]) -> Self:
-        """The same method with other values of some fields: options that follow a preset's name."""
+        """Return the same method with other values of some fields: the options written after a method's name."""
         return replace(self, **values)
 
     def check(self, network: Network) -> None:
         """Raise ValueError if the method could not act on the network. Called when a run starts."""
 
     def begin(self, network: MethodNetwork) -> None:
-        """Put what the method keeps from step to step into network.memory. Called after `check`."""
+        """Create the tensors in network.memory that the method needs from step to step. Called after `check`."""
 
     def recall(self, network: MethodNetwork, saved: Mapping[str, Tensor]) -> None:
-        """Take over a memory that was saved. Called after `begin`, with what it had in network.memory by name."""
+        """Restore a saved memory, given as tensors by their names in network.memory. Called after `begin`."""
         for key, value in network.memory.items():
             value.copy_(saved[key])
 
     def ready(self, network: MethodNetwork) -> None:
-        """Raise ValueError if it cannot act on the network as it is now. Called for all before one is changed."""
+        """Raise ValueError if it cannot act on the network now. Called for all networks before any is changed."""
 
     def inventory(self, module: nn.Module) -> Inventory:
-        """The matrices that an event's record compares before and after."""
+        """Return the matrices that an event's record compares before and after."""
         return take_inventory(module)
 
     def notes(self, network: Network) -> list[str]:
-        """What a reader of an event should know of the network beside the figures, in a line each. Called after it."""
+        """Return remarks on an event for its reader, one line each. Called after the event."""
         return []
 
     def restructure(self, network: Network) -> None:
         """Change the network's structure. Called before `act`, and before a checkpoint's tensors are loaded."""
 
     def act(self, network: MethodNetwork) -> Mapping[str, float] | None:
-        """Act at an event, in place. What is returned stands in the event's record."""
+        """Act at an event, in place. The returned numbers are stored in the event's record."""
         return None
 
     def after_step(self, network: MethodNetwork) -> None:
         """Act after each gradient step, in place, but not on the target. Called if `acts_every_step`."""
 
     def penalty(self, network: MethodNetwork) -> Tensor | None:
-        """A term of the network's loss. Called if `has_penalty`."""
+        """Return a term to add to the network's loss, or None. Called if `has_penalty`."""
         return None
 
     def figures(self, network: MethodNetwork) -> Mapping[str, float | Tensor]:
-        """What the method has done to the network so far, in numbers that are logged with the measures."""
+        """Return numbers on what the method has done to the network so far; they are logged with the measures."""
         return {}
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoMethod(Method):
-    """Change nothing."""  # the control of every experiment: its events only measure
+    """Change nothing: the control of every experiment."""
 
     acts_at_events: ClassVar[bool] = False

@@ -1,9 +1,10 @@
-"""Adam for new weights among old ones, a count of steps for each: what AdamGnT is to continual backpropagation.
+"""Separate step counts in Adam for weights that were reset, as the optimizer AdamGnT of continual backpropagation has.
 
-Adam divides its moments by 1 - beta^steps, for they begin at zero, and has one count of steps for a whole parameter.
-With betas 0.9 and 0.999 that moves a new weight up to 6.5 times too far, and too far for hundreds of steps. Therefore
-each step of Adam's is corrected to the step with a count of the weight's own, exactly, for the weight's first 50 steps.
-Then its moments are rescaled once, so that the parameter's count is right for them from there on.
+Adam's moments start at zero, so Adam divides them by 1 - beta^steps, with one step count for a whole parameter. For a
+weight that was reset later this count is too large: with betas 0.9 and 0.999 the weight moves up to 6.5 times too far,
+and too far for hundreds of steps. Therefore, during a weight's first 50 steps, each step of Adam is corrected to the
+exact step that the weight's own count would give. Then its moments are rescaled once, so that from then on the
+parameter's count is right for them.
 """
 
 import math
@@ -18,11 +19,11 @@ from ..network import MethodNetwork
 from ..units import HiddenLayer, Weights
 from .renewal import Units, by_member, known_at_once, optimizer_state, slots
 
-OWN_STEPS = 50  # for how long Adam counts a new weight's steps by themselves, at most: it costs time
+OWN_STEPS = 50  # at most so many steps are counted separately for a new weight, as this costs time
 
 
 def steps_of_its_own(optimizer: Optimizer | None) -> int:
-    """For how many steps a new weight is counted for by itself; 0 for optimizers that do not count."""
+    """Return for how many steps a new weight has its own step count; 0 for optimizers that do not count steps."""
     if type(optimizer) not in (Adam, AdamW):
         return 0
     assert optimizer is not None
@@ -32,9 +33,10 @@ def steps_of_its_own(optimizer: Optimizer | None) -> int:
 def count_new_steps_(
     network: MethodNetwork, layers: Sequence[HiddenLayer], step: Tensor, own_steps: int, most: Mapping[str, int]
 ) -> None:
-    """Adam's last step, made that of a weight with a count of its own; asked of all layers before one changes.
+    """Correct Adam's last step of new weights to their own step counts. Call this before any layer is changed.
 
-    At most so many units of a layer can be new. On a GPU as many are looked at: old ones among them stay as they are.
+    `most` bounds the number of new units in each layer. On a GPU that many units are processed, and old units among
+    them keep their weights.
     """
     assert network.optimizer is not None
     groups = {id(parameter): group for group in network.optimizer.param_groups for parameter in group["params"]}
@@ -43,7 +45,7 @@ def count_new_steps_(
         birth = network.memory[f"{layer.name}.birth"]
         now = step.to(birth.device)
         if known_at_once(birth) and not 0 < int(birth.max()) >= int(now) - own_steps:
-            continue  # none is new: one look for each layer, at most steps
+            continue  # no unit is new, as at most steps
         age = torch.where(birth > 0, now - birth, own_steps + 1)
         looked_at, _ = slots((age <= own_steps).sum(-1).view(-1)[0], most[layer.name])
         if looked_at == 0:
@@ -56,7 +58,7 @@ def count_new_steps_(
                 own = (now - weights.by_unit(network.memory[f"{weights.name}.birth"])[units]).to(parameter.dtype)
                 changes = _with_own_count(weights, units, parameter, state, groups[id(parameter)], own, own_steps)
                 writes += [(view, units, values) for view, values in (changes if grown else [next(changes)])]
-    # A weight between two new units was looked at from both sides: written last, it is changed once.
+    # A weight between two new units was computed twice, from its old value: written afterwards, it is changed once.
     for view, units, values in writes:
         view[units] = values
 
@@ -70,7 +72,7 @@ def _with_own_count(
     own: Tensor,
     own_steps: int,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The weights with a step by their own count; then, where that ends, moments that go on under the shared one."""
+    """Yield the weights after a step with their own count, then moments rescaled for the shared count at its end."""
     shared = state["step"].to(own)
     own = own.minimum(shared)
     second = weights.by_unit(state["max_exp_avg_sq" if group["amsgrad"] else "exp_avg_sq"])[units]
@@ -91,5 +93,5 @@ def _with_own_count(
 
 
 def _weight(beta: float, count: Tensor) -> Tensor:
-    """1 - beta^count, also where that is small."""
+    """Return 1 - beta^count, precisely also if it is small."""
     return -torch.expm1(count * (math.log(beta) if beta else -math.inf))

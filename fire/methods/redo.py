@@ -1,11 +1,13 @@
-"""ReDo: hidden units that do next to nothing begin anew. Unit i of a layer is dormant where s_i <= tau,
+"""ReDo: reset dormant hidden units. Unit i of a layer is dormant if s_i <= tau, where
 
     s_i = mean |h_i| / mean_k mean |h_k|,  over examples (and positions in an image), k over the layer's units.
 
-Its incoming weights become a new draw, its bias and its outgoing weights 0, its gain and shift in a norm initial ones.
+Its incoming weights are drawn again, its bias and its outgoing weights become 0, and its gain and shift in a norm
+become their initial values.
 
 Source: "The Dormant Neuron Phenomenon in Deep Reinforcement Learning", Sokar, Agarwal, Castro and Evci, ICML 2023,
-arXiv 2302.12902; tau is that of its experiments with an update per decision or more, 0.025 of those with one in four.
+arXiv 2302.12902. The default tau is that of its experiments with one or more updates per decision; with one update in
+four decisions it is 0.025 there.
 """
 
 from collections.abc import Mapping
@@ -25,15 +27,21 @@ from .renewal import begin_norms_anew_, drawn, forget_moments_, optimizer_state
 
 @dataclass(frozen=True, kw_only=True)
 class Redo(Method):
-    """Begin dormant units anew: those with mean |h| <= tau of their layer's mean."""
+    """Reset dormant units: those whose mean |h| is at most tau times their layer's mean."""
 
     needs_loss: ClassVar[bool] = True
     usual_period: ClassVar[int | None] = 1_000
 
-    tau: float = field(default=0.1, metadata={"help": "0: dead units alone, so that outputs stay, but behind a norm"})
-    outgoing: Literal["zero", "draw"] = field(default="zero", metadata={"help": "their outgoing weights: 0, or a draw"})
+    tau: float = field(
+        default=0.1,
+        metadata={"help": "threshold; 0 resets dead units only, which changes no outputs except after a norm"},
+    )
+    outgoing: Literal["zero", "draw"] = field(
+        default="zero", metadata={"help": "outgoing weights of reset units: zero, or drawn again"}
+    )
     step_count: Literal["keep", "renew"] = field(
-        default="keep", metadata={"help": "Adam's, of whole parameters with reset weights; moments of these start anew"}
+        default="keep",
+        metadata={"help": "Adam's step counts of whole parameters; moments of reset weights become zero"},
     )
     target: Literal["keep", "same"] = field(
         default="keep", metadata={"help": "the target network: kept, or given the same weights"}
@@ -54,7 +62,7 @@ class Redo(Method):
     @torch.no_grad()
     def act(self, network: MethodNetwork) -> Mapping[str, float]:
         dormant = self._dormant(network)
-        # First all that is drawn, then all that is zeroed: what leads from one dormant unit to another ends at zero.
+        # Draw all incoming weights before zeroing outgoing ones: weights between two dormant units end at zero.
         for layer, units in dormant:
             weight, *biases = layer.incoming
             weight.of(network.module)[units] = drawn(network, weight, units)
@@ -71,7 +79,7 @@ class Redo(Method):
         return counts | {f"units {layer.name}": float(units.numel()) for layer, units in dormant}
 
     def _follow(self, network: Network, weights: Weights, units: Tensor) -> None:
-        """What goes with weights that were written: their moments, Adam's count of steps, the target's weights."""
+        """Update what belongs to the weights just written: their moments, Adam's step count, the target's weights."""
         forget_moments_(network, weights, units)
         step = optimizer_state(network, network.module.get_parameter(weights.name)).get("step")
         if isinstance(step, Tensor) and self.step_count == "renew" and units.any():
@@ -80,9 +88,9 @@ class Redo(Method):
             weights.of(network.target)[units] = weights.of(network.module)[units]
 
     def _dormant(self, network: MethodNetwork) -> list[tuple[HiddenLayer, Tensor]]:
-        """Which units are dormant, (*the layer's shape), in each layer that runs."""
+        """Return for each layer that runs a mask of its dormant units, of the layer's shape."""
         layers = hidden_layers(network.module)
-        assert network.loss is not None, "the manager sees to it"
+        assert network.loss is not None, "the manager has checked it"
         with undisturbed(network.module, network.target), torch.no_grad(), Watch(network.module, layers) as watch:
             network.loss()
             return [(layer, dormancy_scores(watch[layer.name]) <= self.tau) for layer in layers if layer.name in watch]

@@ -1,4 +1,4 @@
-"""What the methods share that rewrite weights at an event: where they act, and what starts anew with the weights."""
+"""The base of methods that rewrite weights at an event: where they act, and what is reset together with the weights."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -19,35 +19,37 @@ Touches = Callable[[str], bool]
 
 @dataclass(frozen=True, kw_only=True)
 class Reinitialization(Method, ABC):
-    """Rewrite weights. Defaults as published for SAC: everywhere, optimizer and companions new, target a copy."""
+    """Rewrite weights. Defaults as published for SAC: all weights, optimizer and companions reset, target a copy."""
 
     scope: Literal["all", "encoder", "head"] = field(default="all", metadata={"help": "where it acts"})
-    outside: Literal["keep", "reset"] = field(default="keep", metadata={"help": "the rest: kept, or initial values"})
+    outside: Literal["keep", "reset"] = field(
+        default="keep", metadata={"help": "weights outside the scope: kept, or reset to their initial values"}
+    )
     optimizer: Literal["renew", "keep"] = field(default="renew", metadata={"help": "its moments and step counts"})
-    companions: Literal["renew", "keep"] = field(default="renew", metadata={"help": "as SAC's temperature"})
+    companions: Literal["renew", "keep"] = field(default="renew", metadata={"help": "such as SAC's temperature"})
     target: Literal["copy", "same", "keep"] = field(
-        default="copy", metadata={"help": "the target network: a copy, the same done to it, or kept"}
+        default="copy", metadata={"help": "the target network: made a copy, changed in the same way, or kept"}
     )
 
     @abstractmethod
     def rewrite(self, module: nn.Module, network: MethodNetwork, touches: Touches) -> None:
-        """Rewrite, in place, what `touches` names of the module: the network's own, or its target."""
+        """Rewrite in place the weights whose names `touches` accepts, in the network's own module or its target."""
 
     def altered(self, values: Mapping[str, Any]) -> Self:
-        """What is done to the rest belongs to the scope it was chosen for: with another, the rest is kept."""
+        """Return the method with other values; if the scope changes, `outside` becomes "keep" unless it is given."""
         if values.get("scope", self.scope) != self.scope:
             values = {"outside": "keep", **values}
         return super().altered(values)
 
     def check(self, network: Network) -> None:
         if self.scope != "all" and not self._parts(network):
-            raise ValueError(f"scope={self.scope}: network {network.name!r} names no such part; choose scope=all")
+            raise ValueError(f"scope={self.scope}: network {network.name!r} has no such part; choose scope=all")
         if self.optimizer == "renew" and network.optimizer is not None:
             refuse_unknown(network.optimizer)
         refuse_missing_initial(network)
 
     def check_reach(self, network: Network) -> None:
-        """Raise ValueError where nothing would be rewritten: for methods that leave frozen weights."""
+        """Raise ValueError if nothing would be rewritten; for methods that leave frozen weights unchanged."""
         scope, frozen = self.scoped(network), frozen_names(network.module)
         within = [name for name, _ in network.module.named_parameters() if self.outside == "reset" or scope(name)]
         if all(name in frozen for name in within):
@@ -63,19 +65,19 @@ class Reinitialization(Method, ABC):
         renew_around_(network, optimizer=optimizer, companions=companions, copy=self.target == "copy")
 
     def touches(self, network: Network) -> Touches:
-        """Which names the method may write to: those in its scope, but for frozen weights."""
+        """Return a test of names that the method may write to: those in its scope that are not frozen."""
         frozen, scope = frozen_names(network.module), self.scoped(network)
         return lambda name: scope(name) and name not in frozen
 
     def scoped(self, network: Network) -> Touches:
-        """Which names the method's scope holds."""
+        """Return a test of names that are in the method's scope."""
         return lambda name: self.scope == "all" or lies_in(name, self._parts(network))
 
     def notes(self, network: Network) -> list[str]:
         return left_rows({"frozen (requires_grad is False)": tuple(frozen_names(network.module))})
 
     def matrices(self, module: nn.Module, touches: Touches) -> list[Matrix]:
-        """The weight matrices in reach; an error names all in reach that nobody has declared."""
+        """Return the weight matrices that `touches` accepts; raise ValueError that names undeclared ones among them."""
         inventory = take_inventory(module)
         inventory = replace(inventory, undeclared=tuple(filter(touches, inventory.undeclared)))
         found = [matrix for matrix in inventory.declared(exclude=False).matrices if touches(matrix.name)]
@@ -93,7 +95,7 @@ class Reinitialization(Method, ABC):
 
 
 def frozen_names(module: nn.Module) -> dict[str, None]:
-    """Parameters that somebody keeps as they are. The parts of an injected head that do not learn are none of them."""
+    """Return the names of frozen parameters, without the frozen parts of injected heads; the values mean nothing."""
     heads = tuple(name for name, child in module.named_modules() if isinstance(child, Injected))
     names = [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
     return dict.fromkeys(name for name in names if not lies_in(name, heads))

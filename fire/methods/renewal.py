@@ -1,4 +1,4 @@
-"""Hidden units that begin anew: which networks have units that a method can work on, and what is written to them."""
+"""Reset hidden units: check that a network has units that a method can reset, and write their new weights."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,27 +9,31 @@ from torch import Tensor
 from ..network import MethodNetwork, Network, refuse_missing_initial, refuse_unknown
 from ..units import HiddenLayer, Weights, hidden_layers, how_to_declare, new_draw
 
-Units = tuple[Tensor, ...]  # indices of some units of a layer: (units,), or (members, units) that broadcast; () is all
+Units = tuple[Tensor, ...]  # indices of units in a layer: (units,), or (members, units) that broadcast; () means all
 
 
 def known_at_once(count: Tensor) -> bool:
-    """Whether the host reads the number without waiting. A GPU's it does not read: shapes are those of the most."""
+    """Whether the value can be read without waiting for a GPU; if not, shapes are those of the largest count."""
     return count.device.type == "cpu"
 
 
 def slots(count: Tensor, most: int) -> tuple[int, Tensor | None]:
-    """How many units to look at so that `count` are among the first, and which those are; None: all."""
+    """Return how many units to process, and a mask of the first `count` of them; None as the mask means all.
+
+    On a GPU the number is always `most`, so that shapes are fixed.
+    """
     if known_at_once(count):
         return int(count), None
     return most, torch.arange(most, device=count.device) < count
 
 
 def some_of(mask: Tensor) -> tuple[Units, Tensor | None]:
-    """Indices of units that hold those of a mask, and which of them these are; None: all."""
+    """Return the indices of a mask's units and None, or on a GPU the indices of all units and the mask."""
     return (mask.nonzero(as_tuple=True), None) if known_at_once(mask) else ((), mask)
 
 
 def refuse_what_has_no_units(method: str, network: Network, renews: bool = True) -> None:
+    """Raise ValueError if the network has no known hidden units, or they or its optimizer's state cannot be reset."""
     if not hidden_layers(network.module):
         advice = how_to_declare(network.module)
         raise ValueError(f"{method}: network {network.name!r} has no hidden units whose weights are known{advice}")
@@ -39,14 +43,14 @@ def refuse_what_has_no_units(method: str, network: Network, renews: bool = True)
 
 
 def by_member(indices: Tensor) -> Units:
-    """Indices of units, (count,) or (members, count), as they index a tensor that begins with the layer's shape."""
+    """Turn indices of units, (count,) or (members, count), into an index of tensors that start with a layer's shape."""
     if indices.dim() == 1:
         return (indices,)
     return torch.arange(len(indices), device=indices.device).unsqueeze(-1), indices
 
 
 def write_(view: Tensor, units: Units | Tensor, values: Tensor | float, chosen: Tensor | None = None) -> None:
-    """Write to some units of a view by unit; where a mask is given, to those of them that it has chosen."""
+    """Write values to some units of a view by unit; if a mask `chosen` is given, only to the chosen ones of them."""
     if chosen is not None:
         before = view[units]
         values = torch.where(chosen.reshape(*chosen.shape, *[1] * (before.dim() - chosen.dim())), values, before)
@@ -56,7 +60,10 @@ def write_(view: Tensor, units: Units | Tensor, values: Tensor | float, chosen: 
 def replace_units_(
     network: MethodNetwork, layer: HiddenLayer, units: Units, moments: bool = True, chosen: Tensor | None = None
 ) -> None:
-    """Incoming weights drawn anew, biases and outgoing weights zero, norms as at first; moments zero too, or kept."""
+    """Reset units: incoming weights are drawn again, biases and outgoing weights become 0, norms their initial values.
+
+    With `moments` the optimizer's moments of these weights become zero too; otherwise they are kept.
+    """
     for weights in (*layer.incoming, *layer.outgoing):
         values = drawn(network, weights, units) if weights is layer.incoming[0] else 0.0
         write_(weights.of(network.module), units, values, chosen)
@@ -69,20 +76,20 @@ def replace_units_(
 def begin_norms_anew_(
     network: MethodNetwork, layer: HiddenLayer, units: Units | Tensor, chosen: Tensor | None = None
 ) -> None:
-    """Initial gains and shifts, for units that a norm had silenced would stay silent."""
+    """Reset the gains and shifts of units to initial values; a unit that a norm made dead would otherwise stay dead."""
     for weights in layer.norm:
         initial = weights.by_unit(network.initial[weights.name])[units]
         write_(weights.of(network.module), units, initial, chosen)
 
 
 def drawn(network: MethodNetwork, weights: Weights, units: Units | Tensor) -> Tensor:
-    """New weights for some units, drawn from among the initial ones of the same layer."""
+    """Return new weights for some units, drawn at random from the initial weights of the same layer."""
     shape = weights.of(network.module)[units].shape
     return new_draw(network.initial[weights.name], shape, network.generator)
 
 
 def forget_moments_(network: Network, weights: Weights, units: Units | Tensor, chosen: Tensor | None = None) -> None:
-    """The optimizer forgets the moments of these units' weights, and nothing of the others."""
+    """Set the optimizer's moments of these units' weights to zero, and leave all others."""
     parameter = network.module.get_parameter(weights.name)
     for value in optimizer_state(network, parameter).values():
         if isinstance(value, Tensor) and value.shape == parameter.shape:
@@ -90,5 +97,5 @@ def forget_moments_(network: Network, weights: Weights, units: Units | Tensor, c
 
 
 def optimizer_state(network: Network, parameter: Tensor) -> Mapping[str, Any]:
-    """What the optimizer keeps of a parameter: nothing before the first step, and for what is not trained."""
+    """Return the optimizer's state of a parameter; it is empty before the first step and for untrained parameters."""
     return {} if network.optimizer is None else network.optimizer.state.get(parameter, {})

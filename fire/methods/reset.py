@@ -1,4 +1,4 @@
-"""Reset: W <- W_0, the run's own initial weights and not a new draw. scope=head is the reset of the last layers only.
+"""Reset: W <- W_0, the run's own initial weights and not new random ones. scope=head resets the last layers only.
 
 Source: "The Primacy Bias in Deep Reinforcement Learning", Nikishin et al., ICML 2022, arXiv 2205.07802.
 """
@@ -13,7 +13,7 @@ from .reinitialization import Reinitialization, Touches
 
 @dataclass(frozen=True, kw_only=True)
 class Reset(Reinitialization):
-    """Put initial values back: W <- W_0."""
+    """Reset weights to their initial values: W <- W_0."""
 
     def check(self, network: Network) -> None:
         super().check(network)

@@ -1,7 +1,8 @@
-"""Reset of the head: its weights W <- W_0, the run's own initial ones; the encoder stays, and all that belongs to it.
+"""Reset of the head: its weights become the run's own initial ones, W <- W_0; the encoder and its state are kept.
 
 Source: "The Primacy Bias in Deep Reinforcement Learning", Nikishin, Schwarzer, D'Oro, Bacon and Courville, ICML 2022,
-arXiv 2205.07802. There a head is a new draw. Defaults as published for an actor and a critic behind an encoder (DrQ).
+arXiv 2205.07802. There the new head is drawn at random. Defaults are as published for an actor and a critic with an
+encoder (DrQ).
 """
 
 from collections.abc import Mapping
@@ -19,15 +20,16 @@ from .method import Method
 
 @dataclass(frozen=True, kw_only=True)
 class ResetHead(Method):
-    """Put the head's initial values back, and keep the encoder: W_head <- W_0."""
+    """Reset the head to its initial values and keep the encoder: W_head <- W_0."""
 
-    layers: Literal["all", "last"] = field(default="all", metadata={"help": "of the head, those put back"})
+    layers: Literal["all", "last"] = field(default="all", metadata={"help": "which layers of the head are reset"})
     optimizer: Literal["head", "renew", "keep"] = field(
-        default="head", metadata={"help": "whose moments and step counts start anew: those put back, all, none"}
+        default="head",
+        metadata={"help": "moments and step counts reset: those of the reset layers, all, or none"},
     )
-    companions: Literal["renew", "keep"] = field(default="renew", metadata={"help": "as SAC's temperature"})
+    companions: Literal["renew", "keep"] = field(default="renew", metadata={"help": "such as SAC's temperature"})
     target: Literal["same", "copy", "keep"] = field(
-        default="same", metadata={"help": "the target network: the same done to it, a copy, or kept"}
+        default="same", metadata={"help": "the target network: reset in the same way, made a copy, or kept"}
     )
 
     def check(self, network: Network) -> None:
@@ -46,22 +48,22 @@ class ResetHead(Method):
         restore_(network.module, network.initial, touches)
         if network.target is not None and self.target == "same":
             restore_(network.target, network.initial, touches)
-        put_back = [parameter for name, parameter in network.module.named_parameters() if touches(name)]
+        reset = [parameter for name, parameter in network.module.named_parameters() if touches(name)]
         if network.optimizer is not None and self.optimizer == "head":
-            renew_(network.optimizer, put_back)
+            renew_(network.optimizer, reset)
         optimizer, companions = self.optimizer == "renew", self.companions == "renew"
         renew_around_(network, optimizer=optimizer, companions=companions, copy=self.target == "copy")
-        return {"weights put back": float(sum(parameter.numel() for parameter in put_back))}
+        return {"weights put back": float(sum(parameter.numel() for parameter in reset))}
 
     def _parts(self, network: Network) -> tuple[str, ...]:
-        """Names of the modules that are put back."""
+        """Return the names of the modules that are reset."""
         if self.layers == "all":
             return network.head
         return tuple(last for name in network.head for last in _last(name, network.module.get_submodule(name)))
 
 
 def _last(name: str, module: nn.Module) -> list[str]:
-    """The last layer that has weights; of an injected head, that of each of its parts."""
+    """Return the last layer with weights; in an injected head, the last layer of each of its parts."""
     if isinstance(module, Injected):
         return [last for key, part in module.named_children() for last in _last(f"{name}.{key}", part)]
     return [key for key, child in module.named_modules(prefix=name) if any(True for _ in child.parameters(False))][-1:]

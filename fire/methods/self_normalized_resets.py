@@ -1,10 +1,10 @@
-"""Self-normalized resets: a unit begins anew once it is silent for longer than 99% of its own past silences.
+"""Self-normalized resets: a unit is reset once it has been silent for longer than 99% of its own past silences.
 
-Reset where P(A >= a) <= rejection: a is how long the unit has been silent, A its own times between firings so far.
+Reset if P(A >= a) <= rejection: a is how long the unit has been silent, A the past times between its firings.
 Source: "Self-Normalized Resets for Plasticity in Continual Learning", Farias and Jozefiak, ICLR 2025, arXiv 2410.20098.
-As in the public code a unit fires on a batch if it is above zero for one of its examples, times are histograms, and 1%
-is the share of rejections. Times are in gradient steps and ours: there, tasks and examples are counted, and units are
-looked at after every batch (apply_every=1).
+As in the public code, a unit fires on a batch if its output is above zero for at least one example, the times are kept
+as histograms, and the rejection level is 1%. The defaults of `longest`, `period` and `apply_every` are our own, in
+gradient steps: the public code counts tasks and examples instead, and checks units after each batch (apply_every=1).
 """
 
 from dataclasses import dataclass, field
@@ -20,17 +20,19 @@ from .renewal import known_at_once, refuse_what_has_no_units, replace_units_, so
 
 @dataclass(frozen=True, kw_only=True)
 class SelfNormalizedResets(Method):
-    """Replace units that have been silent for longer than the (1 - rejection) percentile of their own silences."""
+    """Reset units that have been silent for longer than the (1 - rejection) percentile of their own silences."""
 
     acts_at_events: ClassVar[bool] = False
     acts_every_step: ClassVar[bool] = True
     capturable: ClassVar[bool] = True
     watches_units: ClassVar[bool] = True
 
-    rejection: float = field(default=0.01, metadata={"help": "share of a unit's own silences that are as long"})
-    longest: int = field(default=500, metadata={"help": "gradient steps of silence that no unit may exceed"})
-    period: int = field(default=10_000, metadata={"help": "gradient steps from one estimate of limits to the next"})
-    apply_every: int = field(default=10, metadata={"help": "gradient steps between looks at who is to be replaced"})
+    rejection: float = field(
+        default=0.01, metadata={"help": "a unit is reset if at most this share of its past silences was as long"}
+    )
+    longest: int = field(default=500, metadata={"help": "gradient steps of silence after which any unit is reset"})
+    period: int = field(default=10_000, metadata={"help": "gradient steps between estimates of the units' limits"})
+    apply_every: int = field(default=10, metadata={"help": "gradient steps between the resets of units that are due"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -42,7 +44,7 @@ class SelfNormalizedResets(Method):
         refuse_what_has_no_units("snr", network)
 
     def begin(self, network: MethodNetwork) -> None:
-        """Until a unit has a history, half of the longest silence is its limit."""
+        """Create the memory; until a unit has a history, its limit is half of `longest`."""
         memory = network.memory
         first = network.module.get_parameter(network.layers[0].incoming[0].name)
         memory["step"] = torch.zeros((), dtype=torch.int64, device=first.device)
@@ -61,7 +63,7 @@ class SelfNormalizedResets(Method):
         memory = network.memory
         step = memory["step"].add_(1)
         for layer in network.layers:
-            if layer.name not in network.activations:  # it did not run
+            if layer.name not in network.activations:  # the layer did not run
                 continue
             silent, limit, due, silences = (
                 memory[f"{layer.name}.{key}"] for key in ("silent", "limit", "due", "silences")
@@ -86,7 +88,7 @@ class SelfNormalizedResets(Method):
                 silences.masked_fill_(now, 0)
 
     def _limits(self, limit: Tensor, silences: Tensor) -> Tensor:
-        """The percentile where it is below the limit; else it may lie beyond what was seen, and the limit doubles."""
+        """Return the percentile if it is below the limit; otherwise the true one may be longer, so double the limit."""
         counts = silences[..., 1:].cumsum(-1).double()
         seen = counts[..., -1:]
         percentile = (counts / seen < 1 - self.rejection).sum(-1) + seen.squeeze(-1).sign().long()  # 0: never silent
@@ -97,10 +99,10 @@ class SelfNormalizedResets(Method):
 
 
 def _may_be_time(step: Tensor, every: int) -> bool:
-    """Whether this may be one of the steps that are so far apart: a GPU's count is not read, and any may be."""
+    """Whether the step may be a multiple of `every`; always True on a GPU, whose step count is not read."""
     return not known_at_once(step) or int(step) % every == 0
 
 
 def _count_(silences: Tensor, silent: Tensor, ended: Tensor) -> None:
-    """Count the silences that have ended, by their length."""
+    """Add the silences that have ended to the histograms of their lengths."""
     silences.scatter_add_(-1, silent.unsqueeze(-1), ended.unsqueeze(-1).to(silences.dtype))

@@ -1,7 +1,7 @@
-"""Shrink and perturb: W <- keep W + (1 - keep) W_0, of every parameter, W_0 the run's own initial one.
+"""Shrink and perturb: W <- keep W + (1 - keep) W_0 for every parameter, where W_0 is the run's own initial value.
 
-Source: "On Warm-Starting Neural Network Training", Ash and Adams, NeurIPS 2020, arXiv 1910.08475;
-keep = 0.2, biases and norms included, as in the experiments of FIRE (arXiv 2602.08040).
+Source: "On Warm-Starting Neural Network Training", Ash and Adams, NeurIPS 2020, arXiv 1910.08475. As in the experiments
+of FIRE (arXiv 2602.08040), keep = 0.2, and biases and norms are included.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from .reinitialization import Reinitialization, Touches
 
 @dataclass(frozen=True, kw_only=True)
 class ShrinkPerturb(Reinitialization):
-    """Mix with initial values: W <- keep W + (1 - keep) W_0."""
+    """Mix weights with their initial values: W <- keep W + (1 - keep) W_0."""
 
     keep: float = field(default=0.2, metadata={"help": "share of the old weights, 0 to 1"})
 

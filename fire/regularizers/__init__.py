@@ -1,4 +1,4 @@
-"""What keeps a network plastic at every gradient step, beside any method, one file each."""
+"""Regularizers: they act at every gradient step to keep a network plastic, besides any method. One file each."""
 
 from ..methods import Method
 from .l2_init import L2Init

@@ -1,9 +1,9 @@
-"""L2 Init, regenerative regularization: strength ||theta - theta_0||^2, theta_0 the run's own initial parameters.
+"""L2 Init (regenerative regularization): strength ||theta - theta_0||^2, theta_0 the run's own initial parameters.
 
 Source: "Maintaining Plasticity in Continual Learning via Regenerative Regularization", Kumar, Marklund and Van Roy,
-2023, arXiv 2308.11958: strength swept over 1e-2 to 1e-5, 1e-2 the best single value (its code halves the sum), all of
-it supervised learning. In "Parseval Regularization for Continual Reinforcement Learning" (arXiv 2412.07224), under PPO:
-1e-2 or 1e-3, times the mean square of each parameter's entries in place of their sum.
+2023, arXiv 2308.11958. In its experiments, all on supervised learning, strengths were tuned from 1e-5 to 1e-2, and the
+best single value was 1e-2 (its code halves the sum). "Parseval Regularization for Continual Reinforcement Learning"
+(arXiv 2412.07224), with PPO, uses 1e-2 or 1e-3 times the mean square of each parameter's entries instead of their sum.
 """
 
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ class L2Init(Regularizer):
     has_penalty: ClassVar[bool] = True
     capturable: ClassVar[bool] = True
 
-    strength: float = field(default=1e-2, metadata={"help": "of the sum of squares; 0 or more"})
+    strength: float = field(default=1e-2, metadata={"help": "factor of the sum of squares; 0 or more"})
 
     def check(self, network: Network) -> None:
         refuse_missing_initial(network)
@@ -39,7 +39,7 @@ class L2Init(Regularizer):
             value = self.strength * torch.stack(torch._foreach_norm(differences)).square().sum()
 
         def gradients(factor: Tensor) -> list[Tensor]:
-            """2 strength (theta - theta_0), written over the differences."""
+            """Return 2 strength (theta - theta_0), stored in the memory of the differences."""
             torch._foreach_mul_(differences, 2 * self.strength * factor)
             return list(differences)
 

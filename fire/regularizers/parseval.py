@@ -1,11 +1,12 @@
-"""Parseval regularization: strength (64 / d_out)^2 ||W W' - scale I||_F^2 of every matrix but the output layers'.
+"""Parseval regularization: strength (64 / d_out)^2 ||W W' - scale I||_F^2 for every matrix except output layers.
 
 Source: "Parseval Regularization for Continual Reinforcement Learning", Chung, Cherif, Precup and Meger, NeurIPS 2024,
-arXiv 2412.07224, with PPO: scale 2, the square of the gain sqrt(2) its layers start with; strength 1e-3 (gridworld,
-MetaWorld) or 1e-4 (CARL), tuned at width 64, from which its code goes to others by (64 / width)^2. Biases and norms are
-left alone. A convolution's filters are its rows and each ensemble member's matrix counts by itself: the source has
-multilayer perceptrons only. The vision experiments of FIRE (arXiv 2602.08040) have scale 1, no rule for the width, the
-output layer too, and ||g^2 - scale||^2 of each norm's gains g: `scale=1,width=none,outputs=include,norms=include`.
+arXiv 2412.07224, with PPO. There the scale is 2, the square of the layers' initial gain sqrt(2), and the strength 1e-3
+(gridworld, MetaWorld) or 1e-4 (CARL), tuned at width 64; its code multiplies it by (64 / width)^2 for other widths.
+Biases and norms are left unchanged. The source has multilayer perceptrons only; here the rows of a convolution are its
+filters, and each ensemble member's matrix counts separately. The vision experiments of FIRE (arXiv 2602.08040) use
+scale 1, no factor for the width, also the output layer, and ||g^2 - scale||^2 for the gains g of each norm:
+`scale=1,width=none,outputs=include,norms=include`.
 """
 
 from collections.abc import Sequence
@@ -27,13 +28,13 @@ class Parseval(Regularizer):
     has_penalty: ClassVar[bool] = True
     capturable: ClassVar[bool] = True
 
-    strength: float = field(default=1e-3, metadata={"help": "of layers that are `width` wide; 0 or more"})
+    strength: float = field(default=1e-3, metadata={"help": "strength for layers of `width` units; 0 or more"})
     scale: float = field(default=2.0, metadata={"help": "squared length of a row"})
     groups: int = field(
-        default=1, metadata={"help": "of each layer's units: rows are orthogonal within a group only, which is cheaper"}
+        default=1, metadata={"help": "groups of a layer's units; rows are made orthogonal within groups only; cheaper"}
     )
     width: int | None = field(
-        default=64, metadata={"help": "others have the strength times (width / d_out)^2; none: the same for all"}
+        default=64, metadata={"help": "the strength is multiplied by (width / d_out)^2; none: the same for all layers"}
     )
     outputs: Literal["skip", "include"] = field(default="skip", metadata={"help": "the output layers"})
     norms: Literal["skip", "include"] = field(default="skip", metadata={"help": "norms' gains, each as a 1x1 matrix"})
@@ -47,7 +48,9 @@ class Parseval(Regularizer):
     def check(self, network: Network) -> None:
         for found in self._matrices(network):
             if found.matrix.d_out % self.groups:
-                raise ValueError(f"parseval: groups={self.groups} do not divide {found.matrix.d_out} of {found.name!r}")
+                raise ValueError(
+                    f"parseval: groups={self.groups} do not divide the {found.matrix.d_out} units of {found.name!r}"
+                )
 
     def penalty(self, network: Network) -> Tensor | None:
         matrices = self._matrices(network)
@@ -63,7 +66,7 @@ class Parseval(Regularizer):
             values += [self.strength * torch.linalg.vector_norm(each).square() for each in stretched]
 
         def gradients(factor: Tensor) -> list[Tensor]:
-            """4 (W W' - scale I) W, times the matrix's factor; of gains 4 (g^2 - scale) g, times the strength."""
+            """Return 4 (W W' - scale I) W times the matrix's factor; for gains 4 (g^2 - scale) g times the strength."""
 
             def write(index: int, rows: Tensor) -> None:
                 torch._foreach_mul_(grams[index], 4 * factors[index] * factor)
@@ -86,25 +89,25 @@ class Parseval(Regularizer):
         return self.strength * (1.0 if self.width is None else (self.width / d_out) ** 2)
 
     def _blocks(self, rows: Tensor) -> list[Tensor]:
-        """Each matrix of a stack by itself, as (groups, rows, columns): views, which whole stacks would not be."""
+        """Return each matrix of a stack as (groups, rows, columns), as views; a whole stack could need a copy."""
         stack = rows.reshape(-1, *rows.shape[-2:])
         return [matrix.unflatten(0, (self.groups, -1)) for matrix in stack.unbind()]
 
     def _gram(self, weight: Tensor) -> Tensor:
-        """W W' - scale I, or where there are fewer columns than rows W'W - scale I."""
+        """Return W W' - scale I, or W'W - scale I if there are fewer columns than rows."""
         gram = weight @ weight.mT if _is_wide(weight) else weight.mT @ weight
         gram.diagonal(dim1=-2, dim2=-1).sub_(self.scale)
         return gram
 
     def _value(self, weights: Sequence[Tensor], grams: list[Tensor], factor: float) -> Tensor:
-        """||W W' - scale I||_F^2 of all; with W'W it lacks `scale` squared for each direction that W cannot have."""
+        """Return the sum of ||W W' - scale I||_F^2; W'W alone would miss scale^2 for each row more than columns."""
         rows, columns = weights[0].shape[-2:]
         missing = max(0, rows - columns) * self.groups * len(weights)
         return factor * (torch.stack(torch._foreach_norm(grams)).square().sum() + missing * self.scale**2)
 
 
 def hidden_matrices(network: Network) -> list[TrainedMatrix]:
-    """All but the last matrix of each head, or of the module if it names no head: those are the output layers."""
+    """Return all matrices but output layers: the last matrix of each head, or of the module if no head is named."""
     matrices = trained_matrices(network.module)
     names = [found.name for found in matrices]
     parts = [[name for name in names if lies_in(name, (head,))] for head in network.head] if network.head else [names]
@@ -117,7 +120,7 @@ def _is_wide(weight: Tensor) -> bool:
 
 
 def _product(weight: Tensor, gram: Tensor, out: Tensor) -> None:
-    """gram W, or W gram where the gram matrix is that of the columns, written in the order in which `out` is stored."""
+    """Write gram W to `out`, or W gram if `gram` is that of the columns, following the order of `out` in memory."""
     left, right = (gram, weight) if _is_wide(weight) else (weight, gram)
     if out.stride(-1) == 1:
         torch.matmul(left, right, out=out)

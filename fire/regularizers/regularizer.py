@@ -1,4 +1,4 @@
-"""What regularizers share: a strength, and that they act at gradient steps and not at events."""
+"""The base of regularizers: they have a strength, and act at gradient steps, not at events."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ Gradients = Callable[[Tensor], Sequence[Tensor]]
 
 @dataclass(frozen=True, kw_only=True)
 class Regularizer(Method):
-    """A term of the loss, or a step beside the optimizer's, with a strength."""
+    """A term added to the loss, or a change of the weights after each optimizer step, with a strength."""
 
     acts_at_events: ClassVar[bool] = False
 
@@ -24,13 +24,14 @@ class Regularizer(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(0.0 <= self.strength < math.inf, "strength", "given; allowed is 0 or a number above")
+        self.require(0.0 <= self.strength < math.inf, "strength", "given; allowed is a finite number, 0 or more")
 
 
 def with_gradient(value: Tensor, parameters: Sequence[Tensor], gradients: Gradients) -> Tensor:
-    """`value`, differentiable by `parameters`: `gradients` gives theirs, times its argument, once.
+    """Return `value` as a tensor whose gradients come from a formula: `gradients(factor)`, which is called once.
 
-    Autograd would keep several copies of all weights for a sum of squares; a formula needs one.
+    It returns the gradient of each parameter times the factor. This saves memory: for a sum of squares autograd would
+    keep several copies of all weights, and a formula needs one.
     """
     result: Tensor = _KnownGradient.apply(value, gradients, *parameters)
     return result
@@ -46,6 +47,6 @@ class _KnownGradient(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
         if ctx.gradients is None:
-            raise RuntimeError("the gradient of a penalty can be taken once: ask for the penalty again")
+            raise RuntimeError("the gradient of a penalty can be taken once only: compute the penalty again")
         gradients, ctx.gradients = ctx.gradients(factor), None
         return (None, None, *gradients)

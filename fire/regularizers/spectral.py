@@ -1,10 +1,11 @@
 """Spectral regularization: strength times the sum of (sigma^k - 1)^2 over weights and of ||b||^(2k) over biases.
 
 Source: "Learning Continually by Spectral Regularization", Lewandowski, Bortkiewicz, Kumar, György, Schuurmans,
-Ostaszewski and Machado, ICLR 2025, arXiv 2406.06811: k = 2, strength swept. sigma is the largest singular value, from
-one power iteration a step that goes on from the last: v = W'u and u = Wv, each over its length; d sigma / dW = u v'.
-What multiplies is drawn to 1 and what is added to 0, so a norm's gain counts as the diagonal matrix that it is and its
-shift as a bias. A convolution's filters are the rows of its matrix; each ensemble member counts by itself.
+Ostaszewski and Machado, ICLR 2025, arXiv 2406.06811: k = 2, strength tuned. sigma is the largest singular value. It is
+estimated by one power iteration per step, which continues from the last one: v = W'u and u = Wv, each divided by its
+length; d sigma / dW = u v'. A norm's gain counts as a diagonal matrix and its shift as a bias, since factors are pulled
+towards 1 and added terms towards 0. A convolution's filters are the rows of its matrix; each ensemble member counts
+separately.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from ..network import MethodNetwork, Network
 from .regularizer import Regularizer, with_gradient
 from .trained import TrainedMatrix, TrainedVector, new_gradients, owners, trained_matrices, trained_vectors
 
-FIRST_ITERATIONS = 15  # before the first step, so that sigma is not far too small there
+FIRST_ITERATIONS = 15  # power iterations before the first step; with fewer, the first sigma is far too small
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,7 @@ class Spectral(Regularizer):
     has_penalty: ClassVar[bool] = True
     capturable: ClassVar[bool] = True
 
-    strength: float = field(default=1e-4, metadata={"help": "0 or more"})
+    strength: float = field(default=1e-4, metadata={"help": "factor of the penalty; 0 or more"})
     k: int = field(default=2, metadata={"help": "power of the singular value; 1 or more"})
     iterations: int = field(default=1, metadata={"help": "power iterations at each gradient step"})
 
@@ -42,7 +43,7 @@ class Spectral(Regularizer):
 
     @torch.no_grad()
     def begin(self, network: MethodNetwork) -> None:
-        """A random unit vector u for each matrix, turned towards its largest singular value."""
+        """Start from a random unit vector u for each matrix, and turn it towards the largest singular value."""
         for found in trained_matrices(network.module):
             shape = found.rows().shape[:-1]
             left = torch.randn(shape, generator=network.generator).to(found.parameter)
@@ -91,9 +92,9 @@ class Spectral(Regularizer):
 
 
 def turn(found: TrainedMatrix, kept: Tensor, iterations: int) -> tuple[Tensor, Tensor, Tensor]:
-    """sigma = ||Wv||, u and v, of every matrix in a stack, after so many iterations on from `kept`, where u is left.
+    """Return sigma = ||Wv||, u and v of every matrix in a stack, after power iterations that start from u in `kept`.
 
-    One matrix after another: a product with a vector is slow in batches.
+    The new u is written to `kept`. Matrices are processed one by one, since batched products with vectors are slow.
     """
     rows = found.rows()
     stack = rows.shape[:-2]
@@ -102,7 +103,7 @@ def turn(found: TrainedMatrix, kept: Tensor, iterations: int) -> tuple[Tensor, T
     for _ in range(iterations):
         rights = [_unit(weight.mT @ left)[0] for weight, left in zip(weights, lefts, strict=True)]
         images = [_unit(weight @ right) for weight, right in zip(weights, rights, strict=True)]
-        # A matrix of zeros has no direction to turn to.
+        # A matrix of zeros has no largest direction: keep u.
         lefts = [torch.where(sigma > 0, image, left) for (image, sigma), left in zip(images, lefts, strict=True)]
     left, right = torch.stack(lefts), torch.stack(rights)
     kept.copy_(left.view(kept.shape))
@@ -116,7 +117,7 @@ def _unit(vector: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _diagonal(gain: TrainedVector, largest: Sequence[Tensor], slope: Tensor) -> Tensor:
-    """The largest singular value of a diagonal matrix is its largest entry, which alone gets a gradient."""
+    """Return the gradient for a gain: only its largest entry, the largest singular value, gets one."""
     rows = gain.rows()
     _, index = largest
     gradient = torch.zeros_like(rows).scatter_(-1, index, slope * rows.gather(-1, index).sign())

@@ -1,7 +1,7 @@
-"""What a module trains, as regularizers see it: matrices by their rows, biases, gains; and gradients laid out alike.
+"""The trained parameters of a module as regularizers see them: matrices as rows, biases and gains, and their gradients.
 
-A matrix's rows are (d_out, d_in): of a convolution each filter is one row, d_in x kernel positions long. Stacks (groups
-of a convolution, members of an ensemble) stay stacks of matrices, each counted by itself.
+Rows have the shape (d_out, d_in); in a convolution each filter is one row, of length d_in x kernel positions. Stacks
+(groups of a convolution, members of an ensemble) remain stacks of matrices, each counted separately.
 """
 
 import math
@@ -17,7 +17,7 @@ from ..matrices import LEFT_ALONE, Matrix, take_inventory
 
 @dataclass(frozen=True)
 class TrainedMatrix:
-    """A matrix, and the parameter in whose storage it lies."""
+    """A matrix, and the parameter that holds it."""
 
     matrix: Matrix
     parameter: nn.Parameter
@@ -27,11 +27,11 @@ class TrainedMatrix:
         return self.matrix.name
 
     def rows(self) -> Tensor:
-        """(*stack, d_out, d_in x kernel positions), detached; a view but for some convolutions."""
+        """Return (*stack, d_out, d_in x kernel positions), detached; a view except for some convolutions."""
         return self._rows(self._placed(self.matrix.view))
 
     def write(self, gradient: Tensor, write: Callable[[Tensor], None]) -> None:
-        """`write` fills a tensor like `rows()`, and so the matrix's part of a gradient laid out as the parameter."""
+        """Fill the matrix's part of the parameter's gradient: call `write` with a tensor of the shape of `rows()`."""
         view = self.matrix.view
         offset = view.storage_offset() - self.parameter.storage_offset()
         placed = self._placed(gradient.as_strided(view.shape, view.stride(), gradient.storage_offset() + offset))
@@ -41,7 +41,7 @@ class TrainedMatrix:
             placed.copy_(rows.view(placed.shape))
 
     def _placed(self, view: Tensor) -> Tensor:
-        """Kernel positions behind the inputs: (*kernel, *stack, d_out, d_in) as (*stack, d_out, d_in, *kernel)."""
+        """Move kernel positions to the end: (*kernel, *stack, d_out, d_in) becomes (*stack, d_out, d_in, *kernel)."""
         kernel = range(self._kernel_dimensions)
         return view.movedim(tuple(kernel), tuple(range(-len(kernel), 0)))
 
@@ -50,43 +50,43 @@ class TrainedMatrix:
 
     @property
     def _kernel_dimensions(self) -> int:
-        """How many leading dimensions of the view are kernel positions."""
+        """The number of leading dimensions of the view that are kernel positions."""
         shape, positions = self.matrix.view.shape, self.matrix.kernel_positions
         return next(count for count in range(len(shape) - 1) if math.prod(shape[:count]) == positions)
 
 
 @dataclass(frozen=True)
 class TrainedVector:
-    """A bias or a norm's gain; of an ensemble, as many as members."""
+    """A bias or a norm's gain; in an ensemble, those of all members."""
 
     name: str
     parameter: nn.Parameter
     width: int
 
     def rows(self) -> Tensor:
-        """(members, width), detached."""
+        """Return the values as (members, width), detached."""
         return self.parameter.detach().reshape(-1, self.width)
 
 
 def trained_matrices(module: nn.Module) -> list[TrainedMatrix]:
-    """Of every weight that takes gradients; an error where a module does not say what matrices its weight holds."""
+    """Return the matrices of all trained weights; raise ValueError if a module has an undeclared weight."""
     return [found for found in _inventory(module).matrices if found.parameter.requires_grad]
 
 
 def trained_vectors(module: nn.Module) -> tuple[list[TrainedVector], list[TrainedVector]]:
-    """What takes gradients and is added (biases, norms' shifts), and what multiplies unit by unit (norms' gains)."""
+    """Return the trained biases, including shifts of norms, and the trained gains of norms."""
     inventory = _inventory(module)
     biases = [vector for vector in inventory.biases if vector.parameter.requires_grad]
     return biases, [vector for vector in inventory.gains if vector.parameter.requires_grad]
 
 
 def owners(matrices: Sequence[TrainedMatrix]) -> list[nn.Parameter]:
-    """The parameters that hold the matrices, each once."""
+    """Return the parameters that hold the matrices, each once."""
     return list({id(found.parameter): found.parameter for found in matrices}.values())
 
 
 def new_gradients(matrices: Sequence[TrainedMatrix], write: Callable[[int, Tensor], None]) -> list[Tensor]:
-    """A gradient for each of `owners`, with the rows of the n-th matrix written by `write(n, rows)`."""
+    """Return a gradient for each of `owners`; `write(n, rows)` fills in the rows of the n-th matrix."""
     gradients: dict[int, Tensor] = {}
     for index, found in enumerate(matrices):
         parameter, view = found.parameter, found.matrix.view
@@ -102,7 +102,7 @@ def new_gradients(matrices: Sequence[TrainedMatrix], write: Callable[[int, Tenso
 
 @dataclass(frozen=True)
 class _Inventory:
-    """Everything of a module that regularizers ask for, and the addresses at which it was found."""
+    """The matrices, biases and gains of a module, and the memory addresses of its parameters at that time."""
 
     addresses: list[tuple[int, int]]
     matrices: list[TrainedMatrix]
@@ -110,7 +110,7 @@ class _Inventory:
     gains: list[TrainedVector]
 
 
-# Taking an inventory lasts as long as a small update on a GPU, and changes only when tensors do.
+# Taking an inventory takes as long as a small update on a GPU, so it is repeated only when tensors have changed.
 _inventories: WeakKeyDictionary[nn.Module, _Inventory] = WeakKeyDictionary()
 
 
@@ -128,7 +128,7 @@ def _inventory(module: nn.Module) -> _Inventory:
 
 
 def _vector(module: nn.Module, name: str) -> TrainedVector | None:
-    """A bias or gain. Torch's own layers have one for each parameter; others one for each ensemble member."""
+    """Return a bias or gain. In torch's own layers a parameter is one vector; elsewhere one per ensemble member."""
     parameter, owner = module.get_parameter(name), module.get_submodule(name.rpartition(".")[0])
     if isinstance(owner, nn.Embedding | nn.EmbeddingBag | nn.PReLU) or not parameter.numel():
         return None

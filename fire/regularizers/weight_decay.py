@@ -1,9 +1,9 @@
-"""Decoupled weight decay: W <- (1 - learning rate x strength) W after every step, the loss's gradient left alone.
+"""Decoupled weight decay: W <- (1 - learning rate x strength) W after every step, without changing the gradient.
 
 Source: "Decoupled Weight Decay Regularization", Loshchilov and Hutter, ICLR 2019, arXiv 1711.05101; 1e-2 is the default
-of torch's AdamW. That decays before it adds the step, this after it: gradients are those at the decayed weights, and a
-step differs by learning rate x strength times the optimizer's step, at SAC's rates 1e-10. SAC's own AdamW decays by
-1e-2 already, as published, and this adds to it; DQN's Adam does not decay.
+of torch's AdamW. AdamW decays the weights before its step, this regularizer after it. The gradient is therefore that at
+the decayed weights, and a step differs by learning rate x strength times the optimizer's step (1e-10 at SAC's learning
+rates). SAC's own AdamW already decays by 1e-2, as published, and this adds to it; DQN's Adam does not decay.
 """
 
 from dataclasses import dataclass, field
@@ -23,12 +23,12 @@ class WeightDecay(Regularizer):
     capturable: ClassVar[bool] = True
 
     strength: float = field(
-        default=1e-2, metadata={"help": "times the optimizer's learning rate; what its own decay does comes besides"}
+        default=1e-2, metadata={"help": "times the learning rate; it adds to the optimizer's own weight decay"}
     )
 
     def check(self, network: Network) -> None:
         if network.optimizer is None:
-            raise ValueError(f"weight-decay: network {network.name!r} has no optimizer, whose learning rate it takes")
+            raise ValueError(f"weight-decay: network {network.name!r} has no optimizer, whose learning rate it needs")
 
     @torch.no_grad()
     def after_step(self, network: Network) -> None:
