@@ -204,7 +204,7 @@ def test_methods_that_have_changed_since_runs_were_made_are_refused(tmp_path: Pa
     words = [*TINY[: TINY.index("--reinit")], "--reinit", "own_changed:Mine", "--measure-every", "0", "--seeds", "0"]
     for more in ([], ["--dry-run"]):
         with pytest.raises(
-            ValueError, match=r"Mine-seed0: .*own_changed\.py has changed.*another --dir, or put"
+            ValueError, match=r"Mine-seed0: .*own_changed\.py has changed.*another --dir, or restore"
         ) as caught:
             body([*words, "--dir", str(tmp_path / "c"), *more])
         assert "\n" not in str(caught.value)
