@@ -113,7 +113,10 @@ def test_a_report_of_any_runs(compared: Path, tmp_path: Path, capsys: pytest.Cap
         (["--env", "CartPole-v1", "--device", "cuda:7"], "--device 'cuda:7' given"),
         (["--env", "CartPole-v1", "--threshold", "success"], "CartPole-v1 has no success bar"),
         (["--env", "CartPole-v1", "--reinit", "fire", "--reinit-every", "often"], "--reinit-every 'often' given"),
-        (["--env", "CartPole-v1", "--reinit", "none", "cbp", "--reinit-every", "9"], "none of the methods has events: none, cbp"),
+        (
+            ["--env", "CartPole-v1", "--reinit", "none", "cbp", "--reinit-every", "9"],
+            "none of the methods has events: none, cbp",
+        ),
         (["--report-only"], "--report-only given without a value"),
         (["--reinit"], "--reinit given without a value"),
         (["--report-only", ".", "--retry"], "--retry given with --report-only"),
@@ -124,7 +127,10 @@ def test_a_report_of_any_runs(compared: Path, tmp_path: Path, capsys: pytest.Cap
         (["--ray", "--gpus-per-run", "0.5", "--runs-per-gpu", "2"], "--runs-per-gpu 2 given with --gpus-per-run 0.5"),
         (["--runs-per-gpu", "0"], "--runs-per-gpu 0 given; allowed is 1 to 4,096"),
         (["--runs-per-gpu", "2", "--device", "cpu"], "--runs-per-gpu 2 given with --device cpu, which uses no GPU"),
-        (["--env", "CartPole-v1", "--label", "fira=F"], "--label 'fira=F' given; runs are of .*; nearest is fire"),
+        (
+            ["--env", "CartPole-v1", "--label", "fira=F"],
+            "--label 'fira=F' given; the runs have the methods .*; nearest is fire",
+        ),
         (["--env", "CartPole-v1", "--batch-size", "8", "0"], "--batch-size 0 given"),
         (
             ["--env", "CartPole-v1", "--figure-width", "wide"],

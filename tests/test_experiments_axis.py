@@ -207,13 +207,13 @@ def test_labels_change_names_and_no_number(tmp_path: Path):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (("fira=F",), "--label 'fira=F' given; runs are of fire, none; nearest is fire"),
+        (("fira=F",), "--label 'fira=F' given; the runs have the methods fire, none; nearest is fire"),
         (("fire",), "--label 'fire' given; allowed is METHOD=NAME"),
         (("fire=",), "allowed is a name of 1 to 80 letters"),
         (("fire=a\nb",), "allowed is a name of 1 to 80 letters"),
         (("fire=" + "x" * 81,), "allowed is a name of 1 to 80 letters"),
-        (("fire=none",), "fire and none would both be called 'none'"),
-        (("fire=A", "none=A"), "fire and none would both be called 'A'"),
+        (("fire=none",), "fire and none would have the same name 'none'"),
+        (("fire=A", "none=A"), "fire and none would have the same name 'A'"),
         (("fire=A", "fire=B"), "fire has the name 'A' already"),
     ],
 )

@@ -61,7 +61,9 @@ def test_without_a_published_return_a_diverged_run_counts_with_the_lowest_of_all
     none = comparison.method("none")
     assert none.runs[0].final == -7.0, "in the last tenth, too"
     assert none.runs[0].steps.tolist() == [0, 5_000, 9_800, 10_000]
-    assert noted(comparison.notes, "none, seed 0 diverged at step 9,800", "-7, the lowest that any of these runs")
+    assert noted(
+        comparison.notes, "none, seed 0 diverged at step 9,800", "-7 (the lowest one in any evaluation of these runs)"
+    )
     curve = comparison.method("fire").curve
     assert curve is not None
     assert not curve.interpolated

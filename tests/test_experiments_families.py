@@ -194,8 +194,8 @@ def test_a_dry_run_says_what_the_asked_seeds_can_find():
     said = seeds_said(("none", *METHODS), 5, True, None, None)
     assert "7 differences" in said[0]
     assert "needs 17 seeds" in said[0]
-    assert "5 seeds can settle none of them" in said[1]
-    assert "from 9 seeds on" in said[1]
+    assert "with 5 seeds, none of these differences can be significant" in said[1]
+    assert "at least 9 seeds" in said[1]
     (one, other) = seeds_said(("none", "fire"), 20, False, None, None)
     assert "1 difference" in one
     assert "standard deviation of a method's runs" in one

@@ -298,7 +298,7 @@ def test_without_files_a_report_is_as_it_was(ours):
 def test_a_label_that_looks_like_a_published_method_is_refused(label, tmp_path):
     write_run(tmp_path / "a", env="h1-walk", agent="sac", method="fire", steps=10_000)
     found = find_runs([tmp_path])
-    with pytest.raises(ValueError, match="is for results of others") as refused:
+    with pytest.raises(ValueError, match="are only for results from --against") as refused:
         analyse_all(found.runs, OPTIONS, found.trunks, (f"fire={label}",))
     assert "\n" not in str(refused.value)
 
