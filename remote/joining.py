@@ -35,7 +35,7 @@ def join(address: str | None) -> None:
         )
     elif address != "auto" and not _answers(address):
         raise ValueError(
-            f"--ray {address} given, but no Ray cluster answers there; allowed is HOST:PORT, such as 10.0.0.5:6379"
+            f"--ray {address} given; no Ray cluster answers there; allowed is HOST:PORT, such as 10.0.0.5:6379"
         )
     variables = {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),

@@ -143,7 +143,7 @@ def begin(actor: Weights, critic: Weights) -> dict[str, Any]:
 
 
 def update(state: dict[str, Any], batch: tuple[Any, ...], noise: Any) -> tuple[dict[str, Any], Any]:
-    """Do one published update: actor, temperature, critic, target. The batch is normalised, noise (2, batch, action)."""
+    """Do one published update: actor, temperature, critic, target. `noise` is (2, batch, action)."""
     observations, actions, rewards, following, terminated = batch
     step, adams = state["step"] + 1, dict(state["adams"])
     critic, log_temperature = state["critic"], state["log_temperature"]

@@ -47,7 +47,7 @@ def failures(results: Mapping[str, Any]) -> list[str]:
 def ending(results: Mapping[str, Any]) -> Iterator[str]:
     """Yield the last lines, which list what failed."""
     failed = failures(results)
-    yield f"{len(failed)} of the above failed:" if failed else "Nothing of the above failed."
+    yield f"{len(failed)} of the above failed:" if failed else "All of the above succeeded."
     yield from (f"  {line}" for line in failed)
 
 
