@@ -207,11 +207,11 @@ def test_a_threshold_says_from_where_it_is_looked_for(results):
 def test_findings_promise_no_more_than_their_interval():
     assert "does not show which method is better" in finding(contrast(-0.3, 2.5), RETURN, 1)
     assert "+1.1 [−0.3, +2.5], 5 pairs" in finding(contrast(-0.3, 2.5), RETURN, 1)
-    assert "in favour of fire over none: " in finding(contrast(0.3, 2.5), RETURN, 1)
+    assert ", in favour of fire over none: " in finding(contrast(0.3, 2.5), RETURN, 1)
     assert "in favour of none over fire" in finding(contrast(-2.5, -0.3), RETURN, 1)
     assert "in favour" not in finding(contrast(-0.3, 2.5, p=0.01), RETURN, 1)
     by_chance = finding(contrast(0.3, 2.5, p=0.4375), RETURN, 1, many=7)
-    assert "not significant: the single interval excludes 0, but the exact sign-flip test" in by_chance
+    assert "Not significant: the single interval excludes 0, but the exact sign-flip test" in by_chance
     assert "p = 0.438 after the correction for 7 differences (p = 0.219 without the correction)" in by_chance
     assert "all 5 pairs have none ahead" in finding(contrast(-2.5, -0.3, ahead=0), RETURN, 1)
     assert "no interval" in finding(contrast(math.nan, math.nan, n=1), RETURN, 1)

@@ -34,7 +34,7 @@ def contrast_section(compared: Compared, looks: Looks) -> Section | None:
     tables = (_sizes(contrasts, metric), _chances(contrasts, metric), _together(contrasts, metric))
     shares = [score.trunks.share for c in contrasts for score in (c.final, c.area) if score.trunks]
     notes = ways([found for c in contrasts for found in (c.final.iqm, c.final.improvement)])
-    notes += ways(shares, "Shares of trunks") + ways(_simultaneous(contrasts), "Differences of means, all together")
+    notes += ways(shares, "Shares of trunks") + ways(_simultaneous(contrasts), "Differences of means")
     if len(_simultaneous(contrasts)) < 2 * len(contrasts):
         notes += ("A difference of means has no interval if there are too few runs or pairs for one.",)
     return Section("Differences", _text(contrasts), figures, tables, notes)
@@ -72,10 +72,10 @@ def _together(contrasts: Sequence[Contrast], metric: Metric) -> Table:
         )
         for c, (final, area) in zip(contrasts, cells, strict=True)
     )
-    columns = ("methods", "n", "final, mean", "p", "p, all together", "area, mean", "p", "p, all together")
+    columns = ("methods", "n", "final, mean", "p", "corrected p", "area, mean", "p", "corrected p")
     tests = " and ".join(dict.fromkeys(c.final.together.test for c in contrasts))
     unit, many = metric.words.removeprefix(metric.name), len(contrasts)
-    caption = f"Differences{unit}, all {many} taken together; p of the {tests}, corrected by Holm's method"
+    caption = f"Differences of means{unit}; p of the {tests}, corrected for {many} differences by Holm's method"
     return Table(caption, columns, rows)
 
 

@@ -24,7 +24,7 @@ def finding(contrast: Contrast, metric: Metric, places: int, many: int = 1) -> s
     test += f" after the correction for {many} differences{alone}" if many > 1 else ""
     if together.corrected > SETTLED:
         itself = "the single interval excludes 0, but" if many > 1 else "the interval excludes 0, but"
-        return f"{start}: not significant: {itself} {test}{trunks}."
+        return f"{start}. Not significant: {itself} {test}{trunks}."
     if not _same_direction(contrast):
         averages = signed(printed(contrast.final.mean, metric).value, places)
         return (
@@ -33,7 +33,7 @@ def finding(contrast: Contrast, metric: Metric, places: int, many: int = 1) -> s
         )
     names = contrast.method, contrast.against
     better, worse = names if (found.low > 0) == (metric.sign > 0) else names[::-1]
-    return f"{start}: in favour of {better} over {worse}: the interval excludes 0, and {test}{trunks}."
+    return f"{start}, in favour of {better} over {worse}: the interval excludes 0, and {test}{trunks}."
 
 
 def p_value(p: float) -> str:

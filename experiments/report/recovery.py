@@ -113,7 +113,7 @@ def gap_section(comparison: Comparison, looks: Looks) -> Section | None:
     cells += tuple(TableRow(name, (name, *[wording.MISSING] * 6)) for name, _ in blank)
     columns = (
         "method", "evaluated events", "runs", f"depth{metric.words.removeprefix(metric.name)}",
-        f"share of {metric.name}", f"{comparison.short_unit} until regained", "regained",
+        f"share of {metric.name}", f"{comparison.short_unit} until recovered", "recovered",
     )  # fmt: skip
     figure = rows_figure(
         zip(names, shown, [gap.depth for gap in gaps], strict=True), "Depth of the stability gap",
@@ -122,8 +122,8 @@ def gap_section(comparison: Comparison, looks: Looks) -> Section | None:
     )  # fmt: skip
     notes = (
         *ways((gap.depth for gap in gaps), f"Depth and share of the {metric.name} before"),
-        *ways((gap.duration for gap in gaps), f"{comparison.short_unit.capitalize()} until regained"),
-        *ways((gap.regained for gap in gaps), "Events regained"),
+        *ways((gap.duration for gap in gaps), f"{comparison.short_unit.capitalize()} until recovered"),
+        *ways((gap.regained for gap in gaps), "Events with recovery"),
     )
     notes += tuple(f"{name} has no stability gap: {reason}." for name, reason in blank)
     text, table = _gaps_said(metric, bool(still), _begins(comparison)), Table("Stability gaps", columns, cells)
