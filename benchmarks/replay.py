@@ -215,6 +215,7 @@ def peak_memory(anew: bool = False) -> int:
 
 
 def main(options: Options) -> None:
+    """Measure everything, and print the figures."""
     keep_large_blocks()
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)

@@ -194,7 +194,7 @@ def test_a_dry_run_says_what_the_asked_seeds_can_find():
     said = seeds_said(("none", *METHODS), 5, True, None, None)
     assert "7 differences" in said[0]
     assert "needs 17 seeds" in said[0]
-    assert "with 5 seeds, none of these differences can be significant" in said[1]
+    assert "with 5 seeds, none of these differences can be settled" in said[1]
     assert "at least 9 seeds" in said[1]
     (one, other) = seeds_said(("none", "fire"), 20, False, None, None)
     assert "1 difference" in one

@@ -172,7 +172,7 @@ def test_differences_count_the_trunks_that_agree_and_show_each(results):
         section = contrast_section(results.comparisons[0], looks(results.methods))
     assert section is not None
     assert "small dot is the difference between the two branches of one trunk" in section.text
-    assert "no difference is called significant" in section.text
+    assert "no difference is called settled" in section.text
     sizes, chances, together = section.tables
     assert together.rows[1].cells[3:5] == ("0.5", "1")  # of two pairs 2/4, and that three times
     assert [row.cells[:2] for row in sizes.rows][1] == ("fire − none", "2 pairs")
@@ -205,13 +205,13 @@ def test_a_threshold_says_from_where_it_is_looked_for(results):
 
 
 def test_findings_promise_no_more_than_their_interval():
-    assert "does not show which method is better" in finding(contrast(-0.3, 2.5), RETURN, 1)
+    assert "does not settle which method is better" in finding(contrast(-0.3, 2.5), RETURN, 1)
     assert "+1.1 [−0.3, +2.5], 5 pairs" in finding(contrast(-0.3, 2.5), RETURN, 1)
     assert ", in favour of fire over none: " in finding(contrast(0.3, 2.5), RETURN, 1)
     assert "in favour of none over fire" in finding(contrast(-2.5, -0.3), RETURN, 1)
     assert "in favour" not in finding(contrast(-0.3, 2.5, p=0.01), RETURN, 1)
     by_chance = finding(contrast(0.3, 2.5, p=0.4375), RETURN, 1, many=7)
-    assert "Not significant: the single interval excludes 0, but the exact sign-flip test" in by_chance
+    assert "Not settled: the single interval excludes 0, but the exact sign-flip test" in by_chance
     assert "p = 0.438 after the correction for 7 differences (p = 0.219 without the correction)" in by_chance
     assert "all 5 pairs have none ahead" in finding(contrast(-2.5, -0.3, ahead=0), RETURN, 1)
     assert "no interval" in finding(contrast(math.nan, math.nan, n=1), RETURN, 1)
@@ -230,14 +230,14 @@ def test_where_iqm_and_mean_disagree_nothing_is_called_better(results):
 @pytest.mark.parametrize("n", [2, 4])
 def test_fewer_than_five_pairs_favour_no_method(n, results):
     few = contrast(0.3, 2.5, n, ahead=n)
-    assert finding(few, RETURN, 1).endswith(f"too few to show which method is better; all {n} pairs have fire ahead.")
+    assert finding(few, RETURN, 1).endswith(f"too few to settle which method is better; all {n} pairs have fire ahead.")
     assert f"; 1 of {n} pairs has fire ahead." in finding(contrast(0.3, 2.5, n, ahead=1), RETURN, 1)
     lopsided = replace(few.final, iqm=replace(few.final.iqm, sides=((20,), (n,))))
     assert "in favour" not in finding(replace(few, final=lopsided, paired=False), RETURN, 1)
     contrasts = (replace(few, method="redo"), replace(few, method="reset"), few)
     said = findings(replace(results.comparisons[0], contrasts=contrasts))
     assert not any("in favour" in sentence for sentence in said)
-    start = "Too few runs or pairs to show which method is better, final return: "
+    start = "Too few runs or pairs to settle which method is better, final return: "
     assert said[1].startswith(f"{start}redo minus none, +1.4 [+0.3, +2.5], ")
     assert f"{n} pairs, {n} of them ahead; reset minus none" in said[1]
 
@@ -252,7 +252,7 @@ def test_every_difference_is_among_the_findings_and_the_reference_comes_first(re
     assert said[0].startswith("fire minus none")
     assert len(said) == 3
     assert said[2] == "Differences are those of IQMs; intervals in square brackets: made up."
-    assert said[1].startswith("Not significant")
+    assert said[1].startswith("Not settled")
     assert "reset minus none" in said[1]
     assert "fire minus reset" in said[1]
 

@@ -82,16 +82,19 @@ def new(
 
 
 def linear(weights: Weights, name: str, x: Any) -> Any:
+    """Apply a linear layer."""
     return x @ weights[f"{name}.weight"] + weights[f"{name}.bias"]
 
 
 def norm(weights: Weights, name: str, x: Any) -> Any:
+    """Apply a layer norm."""
     centred = x - x.mean(-1, keepdims=True)
     unit = centred * jax.lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + 1e-6)
     return unit * weights[f"{name}.weight"] + weights[f"{name}.bias"]
 
 
 def encode(weights: Weights, x: Any, blocks: int) -> Any:
+    """Apply the encoder: an embedding, residual blocks and a norm."""
     x = linear(weights, "encoder.embed", x)
     for number in range(blocks):
         name = f"encoder.blocks.{number}"
@@ -119,6 +122,7 @@ def sample(actor: Weights, observations: Any, noise: Any) -> tuple[Any, Any]:
 
 
 def moments(weights: Any) -> dict[str, Any]:
+    """Return Adam's moments before the first step."""
     return {"first": jax.tree.map(jnp.zeros_like, weights), "second": jax.tree.map(jnp.zeros_like, weights)}
 
 
@@ -136,6 +140,7 @@ def adam(weights: Any, gradient: Any, held: dict[str, Any], step: Any, decay: fl
 
 
 def begin(actor: Weights, critic: Weights) -> dict[str, Any]:
+    """Return the state of training before the first update."""
     log_temperature = jnp.log(jnp.asarray(TEMPERATURE, actor["mean.weight"].dtype))
     trained = {"actor": actor, "critic": critic, "log_temperature": log_temperature}
     adams = {name: moments(weights) for name, weights in trained.items()}
@@ -196,6 +201,7 @@ def block(state: dict[str, Any], key: Any, replay: Any, statistics: tuple[Any, A
 
 
 def first_state(key: Any) -> dict[str, Any]:
+    """Return the state of a new agent."""
     one, two = jax.random.split(key)
     actor = new(one, OBSERVATION, ACTOR, ACTOR_BLOCKS, {"mean": ACTION, "log_std": ACTION})
     return begin(actor, new(two, OBSERVATION + ACTION, CRITIC, CRITIC_BLOCKS, {"value": 1}, (MEMBERS,)))

@@ -18,7 +18,7 @@ from .permutations import ways
 from .resampling import Array, Draws, bounds, draw_runs
 from .statistics import SETTLING_RUNS, Sides, interquartile_mean
 
-SETTLED = 0.05  # a difference is significant up to this corrected p value
+SETTLED = 0.05  # a difference is settled up to this corrected p value
 EXPERIMENTS = (200, 2_000)  # smallest and largest number of simulated experiments; the more methods, the fewer
 NUMBERS = 6_000_000  # numbers that a simulation resamples in all, which takes less than a second
 FEW_RESAMPLES = 199  # drawn in each experiment if there are more; with 199, 2.5% of the resamples are 5 of 200
@@ -35,7 +35,7 @@ class Family:
     chance: float  # probability that any of the single intervals excludes 0 if no method differs from another
     experiments: int  # number of simulated experiments from which `chance` was computed
     smallest_p: float  # the smallest p value that any of the tests can have, before the correction
-    needed: int  # fewest pairs, or runs of each method, per environment with which a difference can be significant
+    needed: int  # fewest pairs, or runs of each method, per environment with which a difference can be settled
     paired: bool  # whether all differences are paired
     environments: int
 
@@ -58,7 +58,7 @@ def family_of(pairs: Sequence[Pair], confidence: float) -> Family | None:
 def least_runs(level: float, paired: bool, environments: int = 1) -> int:
     """Return the fewest pairs (or runs of each method) per environment with which a test's p value can be this small.
 
-    The number is at least SETTLING_RUNS, because fewer runs are never called significant here.
+    The number is at least SETTLING_RUNS, because fewer runs settle nothing here.
     """
     n = SETTLING_RUNS
     while 2 / ways(n, n, paired) ** environments > level:

@@ -100,9 +100,7 @@ def seeds_said(
     given = f"{seeds} seed{'s' * (seeds != 1)}"
     if effect is None:
         which = "none of these differences" if many > 1 else "no difference"
-        found.append(
-            f"with {given}, {which} can be significant, however large it is; that takes at least {least} seeds"
-        )
+        found.append(f"with {given}, {which} can be settled, however large it is; that takes at least {least} seeds")
     else:
         find = "finds" if seeds == 1 else "find"
         found.append(f"{given} {find} a difference of {effect:.2g} such standard deviations with the same power")

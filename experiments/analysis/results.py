@@ -347,6 +347,7 @@ class Comparison(Compared):
 
     @property
     def drawn(self) -> dict[str, tuple[RunScores, ...]]:
+        """Each method's runs."""
         return {method.method: method.runs for method in self.methods}
 
 

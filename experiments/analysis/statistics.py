@@ -29,7 +29,7 @@ COVERAGE = {  # number of runs: true coverage of nominal 95% intervals of the me
     8: (0.89, 0.94), 9: (0.90, 0.94), 10: (0.91, 0.94), 20: (0.93, 0.94),
 }  # fmt: skip
 """Measured by `python -m benchmarks.coverage`: 20,000 experiments with this many independent normal scores."""
-SETTLING_RUNS = 5  # with fewer runs in some environment, no difference is called significant
+SETTLING_RUNS = 5  # with fewer runs in some environment, no difference is called settled
 AT_ONCE = 4_000_000  # numbers that are resampled at a time
 
 

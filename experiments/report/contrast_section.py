@@ -41,11 +41,11 @@ def contrast_section(compared: Compared, looks: Looks) -> Section | None:
 
 
 def _text(contrasts: Sequence[Contrast]) -> str:
-    text = "If an interval contains 0, or the interval of a probability contains 0.5, it does not show which is better."
+    text = "An interval that contains 0, or 0.5 for a probability, does not settle which method is better."
     if len(contrasts) > 1:
-        text += " An interval that excludes it shows this only if the corrected p value is small enough, too."
+        text += " An interval that excludes it settles this only if the corrected p value is small enough, too."
     if any(contrast.final.iqm.smallest < SETTLING_RUNS for contrast in contrasts):
-        text += f" With fewer than {SETTLING_RUNS} runs or pairs, no difference is called significant."
+        text += f" With fewer than {SETTLING_RUNS} runs or pairs, no difference is called settled."
     if any(contrast.paired for contrast in contrasts):
         text += " Paired: both methods branch from the same trunks, which are resampled jointly."
         text += " Each small dot is the difference between the two branches of one trunk."

@@ -16,15 +16,15 @@ def finding(contrast: Contrast, metric: Metric, places: int, many: int = 1) -> s
         return f"{start}: there is no interval, so this tells nothing about other seeds."
     trunks = f"; {same_way(contrast)}" if contrast.final.trunks else ""
     if found.smallest < SETTLING_RUNS:
-        return f"{start}: too few to show which method is better{trunks}."
+        return f"{start}: too few to settle which method is better{trunks}."
     if _holds_0(found):
-        return f"{start}: the interval contains 0, so this does not show which method is better{trunks}."
+        return f"{start}: the interval contains 0, so this does not settle which method is better{trunks}."
     alone = f" ({p_value(together.p)} without the correction)" if many > 1 else ""
     test = f"the {together.test} of the mean gives {p_value(together.corrected)}"
     test += f" after the correction for {many} differences{alone}" if many > 1 else ""
     if together.corrected > SETTLED:
         itself = "the single interval excludes 0, but" if many > 1 else "the interval excludes 0, but"
-        return f"{start}. Not significant: {itself} {test}{trunks}."
+        return f"{start}. Not settled: {itself} {test}{trunks}."
     if not _same_direction(contrast):
         averages = signed(printed(contrast.final.mean, metric).value, places)
         return (
@@ -58,7 +58,7 @@ def headline(compared: Compared) -> list[str]:
 
 
 def findings(compared: Compared) -> list[str]:
-    """Return the main finding and all significant differences, then the others grouped by why they are not."""
+    """Return the main finding and all settled differences, then the others grouped by why they are not settled."""
     first, places, metric, many = _first(compared), _places(compared), compared.metric, len(compared.contrasts)
     rest = [contrast for contrast in compared.contrasts if contrast not in first]
     unsettled: dict[str, list[Contrast]] = {}
@@ -91,7 +91,7 @@ def looked_at_together(family: Family | None) -> list[str]:
     )
     what = "pairs" if family.paired else "runs of each method"
     where = " in each environment" if family.environments > 1 else ""
-    least = f"so that no difference can be significant; that takes at least {family.needed} {what}{where}."
+    least = f"so that no difference can be settled; that takes at least {family.needed} {what}{where}."
     if family.smallest_p > SETTLED:
         text += f": with so few {what}, no p value can be below {family.smallest_p:.3g}, {least}"
     elif family.size * family.smallest_p > SETTLED:
@@ -107,18 +107,18 @@ def made_by(compared: Compared) -> str:
     return f"Differences are those of IQMs; intervals in square brackets: {'; '.join(made)}." if made else ""
 
 
-BY_ITSELF = "Not significant after the correction for several differences, although each single interval excludes 0"
+BY_ITSELF = "Not settled after the correction for several differences, although each single interval excludes 0"
 
 
 def _unsettled(contrast: Contrast) -> str:
-    """Return why a difference is not significant; empty if it may be."""
+    """Return why a difference is not settled; empty if it may be."""
     difference = contrast.final.iqm
     if not difference.bounded:
         return "Without an interval"
     if difference.smallest < SETTLING_RUNS:
-        return "Too few runs or pairs to show which method is better"
+        return "Too few runs or pairs to settle which method is better"
     if _holds_0(difference):
-        return "Not significant, as their intervals contain 0"
+        return "Not settled, as their intervals contain 0"
     return BY_ITSELF if contrast.final.together.corrected > SETTLED else ""
 
 
@@ -137,7 +137,7 @@ def _difference(contrast: Contrast, metric: Metric, places: int) -> str:
 
 
 def _listed(contrast: Contrast, metric: Metric, places: int, with_p: bool = False) -> str:
-    """Return one entry in a list of differences that are not significant."""
+    """Return one entry in a list of differences that are not settled."""
     trunks = contrast.final.trunks if contrast.final.iqm.smallest < SETTLING_RUNS else None
     ahead = f", {trunks.better} of them ahead" if trunks else ""
     p = f", {p_value(contrast.final.together.corrected)}" if with_p else ""

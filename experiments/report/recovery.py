@@ -1,4 +1,4 @@
-"""The report's sections on the steps to a threshold, and on the recovery after events."""
+"""The report's sections on the steps to a threshold, and on the stability gaps after events."""
 
 import math
 
@@ -113,7 +113,7 @@ def gap_section(comparison: Comparison, looks: Looks) -> Section | None:
     cells += tuple(TableRow(name, (name, *[wording.MISSING] * 6)) for name, _ in blank)
     columns = (
         "method", "evaluated events", "runs", f"depth{metric.words.removeprefix(metric.name)}",
-        f"share of {metric.name}", f"{comparison.short_unit} until recovered", "recovered",
+        f"share of {metric.name}", f"{comparison.short_unit} until regained", "regained",
     )  # fmt: skip
     figure = rows_figure(
         zip(names, shown, [gap.depth for gap in gaps], strict=True), "Depth of the stability gap",
@@ -122,8 +122,8 @@ def gap_section(comparison: Comparison, looks: Looks) -> Section | None:
     )  # fmt: skip
     notes = (
         *ways((gap.depth for gap in gaps), f"Depth and share of the {metric.name} before"),
-        *ways((gap.duration for gap in gaps), f"{comparison.short_unit.capitalize()} until recovered"),
-        *ways((gap.regained for gap in gaps), "Events with recovery"),
+        *ways((gap.duration for gap in gaps), f"{comparison.short_unit.capitalize()} until regained"),
+        *ways((gap.regained for gap in gaps), "Share of events regained"),
     )
     notes += tuple(f"{name} has no stability gap: {reason}." for name, reason in blank)
     text, table = _gaps_said(metric, bool(still), _begins(comparison)), Table("Stability gaps", columns, cells)
@@ -142,15 +142,15 @@ def _gaps_said(metric: Metric, still: bool, phases: bool) -> str:
     if phases:
         text = (
             "Here, the beginning of each phase of the data counts as an event for every method. Whether the value "
-            "recovered is judged only after updates on the new phase. "
+            "is regained is judged only after updates on the new phase. "
         )
     text += (
-        f"How far the {metric.name} {falls} {below} its value just before an event, and how long it takes to recover, "
+        f"How far the {metric.name} {falls} {below} its value just before an event, and when it is regained, "
         "at most until the next event. Only events with an evaluation right before them and another one later, before "
         "the next event, are used; they may not be typical of the others. Each small dot is an event. "
         f"A change between two evaluations is not seen: if the {metric.name} after the event is not {lower} than the "
         "one before, depth and duration are 0. "
-        f'"Never": the {metric.name} recovered before the next event or the end in less than half of the events.'
+        f'"Never": the {metric.name} was regained before the next event or the end in less than half of the events.'
     )
     if still:
         text += (

@@ -45,7 +45,7 @@ def _events(comparison: Comparison) -> Section | None:
     caption = f"{wording.plural(len(single), 'event')}, one by one"
     caption += f"; {unlisted:,} more in metrics.jsonl" if unlisted else ""
     lost = f"{comparison.metric.name} {wording.by_direction(comparison.metric, 'lost', 'gained')}"
-    heads = ("method", "seed", "step", "cause", lost, "recovered after", "networks: SFE, DfI before → after")
+    heads = ("method", "seed", "step", "cause", lost, "regained after", "networks: SFE, DfI before → after")
     tables = (Table("Means of an event", columns, rows), Table(caption, heads, single, True, (3, 6)))
     text = (
         "SFE is the squared Frobenius error: how much an event changed the weights. DfI is the deviation from "
