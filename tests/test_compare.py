@@ -73,9 +73,9 @@ def test_the_plan_tells_what_is_there_and_what_the_rest_costs(compared: Path, ca
 
 
 def test_other_settings_are_refused_in_the_same_folder(compared: Path):
-    with pytest.raises(ValueError, match=r"holds runs with --hidden-width 8, 9 given.*another --dir"):
+    with pytest.raises(ValueError, match=r"holds runs with --hidden-width 8, but 9 is given.*another --dir"):
         body([*TINY, "--hidden-width", "9", "--seeds", "0", "--dir", str(compared)])
-    with pytest.raises(ValueError, match=r"holds runs with --branch-at 0\.5, 0\.25 given"):
+    with pytest.raises(ValueError, match=r"holds runs with --branch-at 0\.5, but 0\.25 is given"):
         body([*TINY, "--branch-at", "0.25", "--seeds", "0", "--dir", str(compared)])
 
 

@@ -346,7 +346,7 @@ def test_a_folder_of_an_older_version_goes_on(tmp_path: Path):
     (tmp_path / "comparison.json").write_text(json.dumps(kept))
     check_kept(grid)
     check_kept(asked(tmp_path, "--replay-ratio", "1", "2"))
-    with pytest.raises(ValueError, match="holds runs with --n-steps 1, 3 given"):
+    with pytest.raises(ValueError, match="holds runs with --n-steps 1, but 3 is given"):
         check_kept(asked(tmp_path, "--n-steps", "3"))
 
 

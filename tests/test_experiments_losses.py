@@ -131,7 +131,7 @@ def test_a_run_that_diverged_counts_with_the_highest_loss(losses, tmp_path):
 def test_page_and_text_speak_of_losses_and_updates(compared):
     html, text = texts_of(compared)
     for said in ("Final loss (nats)", "lower final", "smaller area", "loss gained", "share of loss",
-                 "Updates to a threshold", "How far the loss rises above its value", "no higher than the one before",
+                 "Updates to a threshold", "How far the loss rises above its value", "not higher than the one before",
                  "in the last 10% of the updates",
                  "4,000 updates each", "final score is below each value", "Threshold: 1.0000 nats, "):  # fmt: skip
         assert said in text, said
@@ -147,7 +147,7 @@ def test_returns_are_spoken_of_as_ever(losses):
     found = find_runs([losses])
     html, text = texts_of(analyse(found.runs, FAST, found.trunks))
     for said in ("Final return", "higher final", "larger area", "return lost", "share of return",
-                 "Steps to a threshold", "How far the return falls below its value", "no lower than the one before",
+                 "Steps to a threshold", "How far the return falls below its value", "not lower than the one before",
                  "in the last 10% of the steps and after the branch",
                  "4,000 steps each", "whose final score is above each value", "fire minus none, final return: −0.5",
                  "all 5 pairs have none ahead",

@@ -317,7 +317,7 @@ def test_runs_that_differ_in_more_than_the_method_are_said(tmp_path: Path):
     notes = only(results).notes
     assert noted(notes, "Runs differ in the setting replay ratio: 1 (1 run), 4 (2 runs)")
     assert noted(notes, "Runs of fire differ in reinit at: none (1 run), 5000 (1 run)")
-    assert noted(results.notes, "different values of threads: 1 (2 runs), 2 (1 run)")
+    assert noted(results.notes, "with the same threads: 1 (2 runs), 2 (1 run)")
     assert report_of(results).facts["Replay ratio"] == "1, 4"
 
 

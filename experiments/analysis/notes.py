@@ -86,7 +86,7 @@ def notes_on_all(runs: Sequence[Run]) -> tuple[str, ...]:
     """Return sentences about versions of packages, commits and machines that are not the same for all runs."""
     names = dict.fromkeys(name for run in runs for name in run.made_with)
     return tuple(
-        f"Runs were made with different values of {name}: {values}."
+        f"Not all runs were made with the same {name}: {values}."
         for name in names
         if (values := _differing([run.made_with.get(name, "none") for run in runs]))
     )

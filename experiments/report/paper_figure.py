@@ -81,7 +81,7 @@ def _one_environment(compared: Compared, looks: Mapping[str, Look], sheet: Sheet
     )  # fmt: skip
     if not sheet.for_papers:
         title = f"{_title(compared, 60)}, {runs_each(compared)} for each method"
-        _say(figure, [compared], "Lower row: every run.", title)
+        _say(figure, [compared], "Small panels: every run of each method.", title)
     return figure
 
 

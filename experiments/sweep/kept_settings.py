@@ -54,7 +54,7 @@ def check_kept(grid: Grid) -> None:
             had, given = value_text(then), value_text(now)
             several = f", or {flag(name)} {had} {given} to compare both" if may_be_one else ""
             raise ValueError(
-                f"{grid.folder} holds runs with {flag(name)} {had}, {given} given; give the same, or another "
+                f"{grid.folder} holds runs with {flag(name)} {had}, but {given} is given; give {had}, or another "
                 f"--dir{several}"
             )
 
