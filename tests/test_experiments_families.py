@@ -156,10 +156,10 @@ def test_a_family_of_several_environments_counts_the_runs_in_each(confidence):
         assert (found.needed, found.environments) == (needed, 2)
         (said,) = looked_at_together(found)
         unit = "pairs" if paired else "runs of each method"
-        assert f"from {needed} {unit} in each environment on it can" in said
+        assert f"that takes at least {needed} {unit} in each environment" in said
     alone = family_of(pairs(4, paired=False), confidence)
     assert alone is not None
-    assert "from 6 runs of each method on it can" in looked_at_together(alone)[0]
+    assert "that takes at least 6 runs of each method" in looked_at_together(alone)[0]
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 12, 40])

@@ -221,7 +221,7 @@ def test_gaps_of_several_events_are_each_watched_until_the_next(tmp_path: Path):
     assert method.gap.duration.value == 1_000
     assert method.gap.duration.n == 3
     assert [gap.cut for gap in method.runs[0].gaps] == [True, False]
-    assert noted(comparison.notes, "3 of 6 stability gaps of redo are cut off")
+    assert noted(comparison.notes, "3 of 6 stability gaps of redo end with the run's next event")
 
 
 def test_a_method_without_events_has_the_gap_that_noise_alone_makes(tmp_path: Path):

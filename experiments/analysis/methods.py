@@ -193,7 +193,7 @@ def _no_gap(runs: Sequence[RunScores]) -> str:
         return ""
     if not any(own_events(run.run) for run in runs):
         return "it has no single events"
-    return "after each event it acts again, or the run ends, before the next evaluation"
+    return "it acts again, or the run ends, before the next evaluation"
 
 
 def _events(runs: Sequence[RunScores]) -> results.EventTotals | None:
