@@ -118,7 +118,7 @@ def _together(left: Strata, right: Strata, paired: bool, averages: Interval, opt
     test = permutations(left, right, paired, options.seed)
     low, high = test.interval(1 - (1 - options.confidence) / many)
     what = "sign-flip test" if paired else "permutation test"
-    kind = f"exact {what}" if test.exact else f"{what} ({test.ways:,} random permutations)"
+    kind = f"exact {what}" if test.exact else f"{what} ({test.ways:,} random draws)"
     among = f", simultaneous for all {many} differences (Bonferroni)" if many > 1 else ""
     words = f"{100 * options.confidence:g}% interval from the {kind}{among}"
     return Together(test.p, test.p, replace(averages, low=low, high=high, method=words), kind)
