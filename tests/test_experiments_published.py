@@ -138,8 +138,8 @@ def test_every_known_difference_of_protocol_is_said(ours, tmp_path):
     assert said == (
         "FlashSAC (published): its file goes on to step 20,000; it is cut at step 10,000, where the runs here end.",
         "FlashSAC (published): it has 2 seeds, and the methods here have 3.",
-        "FlashSAC (published): its final return is the mean of 1 evaluations in the last tenth of the steps, "
-        "ours of 2.",
+        "FlashSAC (published): its number of evaluations in the last tenth of the steps, whose mean is the final "
+        "return, is 1, and ours is 2.",
         "FlashSAC (published): each of its evaluations has 50 episodes, each of ours 10.",
     )
     _, said = joined(ours, write(tmp_path / "simba.csv", rows("simbaV2_utd2", steps=range(0, 8_001, 4_000))))

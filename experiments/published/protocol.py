@@ -56,8 +56,8 @@ def differences(
     here = sorted({_late(run) for run in ours if run.finished})
     if here and late != here:
         yield (
-            f"its final return is the mean of {_listed(late)} evaluations in the last tenth of the steps, ours of "
-            f"{_listed(here)}"
+            "its number of evaluations in the last tenth of the steps, whose mean is the final return, is "
+            f"{_listed(late)}, and ours is {_listed(here)}"
         )
     yield from _known(method, env, ours)
     highest = max(each.mean for run in runs for each in run.evaluations)
