@@ -81,7 +81,7 @@ def stopped_and_resumed(setting: Setting, script: str, words: Sequence[str], fol
         end(run)
     at = steps_of(folder)[-1]
     to_the_end(setting, script, ["--resume", str(folder)])
-    return {"stopped at step": at if code else "its end: it was too fast"}
+    return {"stopped at step": at if code else "its end, before it could be stopped"}
 
 
 def reached(folder: Path) -> int:
