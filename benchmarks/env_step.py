@@ -172,7 +172,7 @@ def show_one(task: str, seconds: float) -> None:
 def show_all(seconds: float) -> None:
     """Print a line for each task, as a table for the documentation."""
     print(
-        f"MuJoCo {mujoco.__version__}, environment steps per second (medians of blocks in turn), and the share of physics alone"
+        f"MuJoCo {mujoco.__version__}, environment steps per second (medians of blocks in turn), share of physics alone"
     )
     settings = [f"{num_envs} on {threads}" for num_envs, threads in SETTINGS]
     columns = ["task", *settings, *(f"of physics, {one}" for one in settings), "the original",
