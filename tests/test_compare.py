@@ -83,7 +83,7 @@ def test_a_second_value_makes_a_comparison_one_over_an_axis_and_its_runs_keep_th
     compared: Path, capsys: pytest.CaptureFixture[str]
 ):
     words = [*TINY, "--seeds", "0", "--dir", str(compared), "--dry-run"]
-    with pytest.raises(ValueError, match=r"--replay-ratio 1, 4 given.*or --replay-ratio 1 4 to compare both"):
+    with pytest.raises(ValueError, match=r"--replay-ratio 1, but 4 is given.*or --replay-ratio 1 4 to compare both"):
         body([*words, "--replay-ratio", "4"])
     assert body([*words, "--replay-ratio", "1", "4"]) == 0
     said = capsys.readouterr().out
