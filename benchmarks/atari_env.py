@@ -1,8 +1,8 @@
-"""Agent steps per second of four Atari games: ours, ale-py's bare C++ vector, and Stable-Baselines3's wrappers.
+"""Measures agent steps per second of four Atari games: ours, ale-py's own C++ vector, and Stable-Baselines3's wrappers.
 
-`python -m benchmarks.atari_env [--game Breakout] [--seconds 10]`. All play the same random actions, hold each for four
-frames and show stacks of four 84 x 84 pictures; all take turns, a block each. The bare vector is the floor: it cannot
-be resumed, and at a time limit it keeps no true final observation.
+`python -m benchmarks.atari_env [--game Breakout] [--seconds 10]`. All of them play the same random actions, repeat each
+for four frames and return stacks of four 84 x 84 pictures; they are timed in turns, one block each. ale-py's vector is
+the floor: it cannot be resumed, and at a time limit it does not return the true final observation.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from fire_rl import envs
 from fire_rl.envs.atari_names import rom_of
 
 NUM_ENVS = 4
-BLOCK = 200  # decisions of each of the four
+BLOCK = 200  # decisions of each of the four environments
 INSTALL = "pip install --no-deps stable-baselines3 opencv-python-headless"
 
 Step = Callable[[np.ndarray], Any]
 
 
 def ours(game: str, threads: int) -> Step:
-    """The vector that runs are made with."""
+    """Return the step function of the vector that runs use."""
     vector = envs.make_vec(game, NUM_ENVS, seed=0, threads=threads)
     vector.reset()
     return vector.step
 
 
 def bare(game: str, threads: int) -> Step:
-    """ale-py's own, with its own stacks and autoreset, and the same preprocessing."""
+    """Return the step function of ale-py's own vector, with its own stacks and autoreset and the same preprocessing."""
     vector = AtariVectorEnv(
         rom_of(game), NUM_ENVS, num_threads=threads, repeat_action_probability=0.25, noop_max=0, use_fire_reset=False,
         reward_clipping=False, autoreset_mode="SameStep",
@@ -52,7 +52,10 @@ def bare(game: str, threads: int) -> Step:
 
 
 def stable_baselines(game: str, processes: bool) -> Step:
-    """Its Atari wrappers with nothing switched on that ours lack, one after the other or a process each."""
+    """Return the step function of Stable-Baselines3's wrappers without the features that ours lack.
+
+    The environments run one after the other, or each in its own process.
+    """
     theirs = importlib.import_module("stable_baselines3.common.vec_env")
     functions = [functools.partial(one_of_stable_baselines, game) for _ in range(NUM_ENVS)]
     made = theirs.SubprocVecEnv(functions) if processes else theirs.DummyVecEnv(functions)
@@ -63,7 +66,7 @@ def stable_baselines(game: str, processes: bool) -> Step:
 
 
 def one_of_stable_baselines(game: str) -> gym.Env[Any, Any]:
-    """One of its four."""
+    """Return one environment with Stable-Baselines3's wrappers."""
     wrappers = importlib.import_module("stable_baselines3.common.atari_wrappers")
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
     gym.register_envs(ale_py)
@@ -72,7 +75,7 @@ def one_of_stable_baselines(game: str) -> gym.Env[Any, Any]:
 
 
 def seconds_of_block(step: Step, actions: np.ndarray) -> float:
-    """Of all its decisions, ends of episodes included."""
+    """Return the seconds of a block of decisions, including resets at the ends of episodes."""
     begin = time.perf_counter()
     for action in actions:
         step(action)
@@ -80,7 +83,7 @@ def seconds_of_block(step: Step, actions: np.ndarray) -> float:
 
 
 def main() -> None:
-    """A line for each."""
+    """Print a line for each vector."""
     parser = argparse.ArgumentParser(description="Agent steps per second of four Atari games.")
     parser.add_argument("--game", default="Breakout", choices=envs.atari_names.games(), metavar="GAME")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long each rate is measured")
@@ -102,12 +105,12 @@ def main() -> None:
     print(
         f"{game}, {NUM_ENVS} environments, ale-py {ale_py.__version__}, {len(table)} blocks each, in turn; agent steps"
     )
-    print("| | steps/s | ours, 2 threads, is so many times as fast |\n|---|---|---|")
+    print("| | steps/s | time / time of ours with 2 threads |\n|---|---|---|")
     for column, name in enumerate(steps):
         ratio = np.median(table[:, column] / table[:, 1])
         print(f"| {name} | {NUM_ENVS * BLOCK / np.median(table[:, column]):,.0f} | {ratio:.2f} |")
     if not peer:
-        print(f"Stable-Baselines3's rates are printed where it can be imported: {INSTALL}")
+        print(f"to compare with Stable-Baselines3: {INSTALL}")
 
 
 if __name__ == "__main__":

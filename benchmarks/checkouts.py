@@ -1,9 +1,9 @@
-"""Whether two checkouts give the same runs, bit by bit: for a change that must change nothing.
+"""Checks that two checkouts give the same runs bit by bit, for a change that must not change results.
 
 python -m benchmarks.checkouts --before PATH        the other checkout, such as a clone of the commit before
 
-Each case below is trained in both checkouts and compared in its metrics, TensorBoard events and newest checkpoint with
-its replay, clocks left out. Runs begun in the other checkout are also continued and branched from in this one.
+Each case below is trained in both checkouts. Metrics, TensorBoard events and the newest checkpoint with its replay are
+compared, without times. Runs of the other checkout are also resumed and branched from in this one.
 """
 
 import argparse
@@ -37,7 +37,7 @@ ALE = (
 
 @dataclass(frozen=True)
 class Case:
-    """A run: its script and flags; begun anew, or from a run of another case that the other checkout has made."""
+    """A run with its script and flags. It begins at step 0, or from another case's run made by the other checkout."""
 
     name: str
     script: str
@@ -46,6 +46,7 @@ class Case:
 
 
 def method(text: str, *flags: str) -> tuple[str, ...]:
+    """Return the flags of a method."""
     return ("--reinit", text, *flags)
 
 
@@ -79,6 +80,7 @@ SWEEP = (
 
 
 def main() -> int:
+    """Train and compare all cases; return 1 if one differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", type=Path, required=True, help="the other checkout, with its .venv")
     parser.add_argument("--runs", type=Path, default=Path("/tmp/checkouts"), help="folder for both checkouts' runs")
@@ -90,7 +92,7 @@ def main() -> int:
     shutil.rmtree(now, ignore_errors=True)
     sources = {_source(case) for case in cases}
     with ThreadPoolExecutor(options.jobs) as pool:
-        for stage in (False, True):  # what begins anew, then what goes on from it
+        for stage in (False, True):  # first runs that begin at step 0, then those that begin from them
             begun = [case for case in CASES if bool(case.start) == stage]
             others = [case for case in begun if case in cases or case.name in sources]
             list(pool.map(lambda case: train(options.before, case, before, before), others))
@@ -107,6 +109,7 @@ def _source(case: Case) -> str:
 
 
 def said(name: str, found: Sequence[str]) -> bool:
+    """Print the differences of a case, and return whether there are none."""
     print(f"{name}: " + ("equal" if not found else f"{len(found)} differences"), flush=True)
     for line in found[:8]:
         print(f"    {line[:400]}")
@@ -114,7 +117,7 @@ def said(name: str, found: Sequence[str]) -> bool:
 
 
 def train(checkout: Path, case: Case, runs: Path, sources: Path) -> None:
-    """Train a case once; what the other checkout has made before is kept."""
+    """Train a case; a finished run of the other checkout is not trained again."""
     folder = runs / case.name
     if (folder / "curve.png").exists() and checkout != HERE:
         return
@@ -130,6 +133,7 @@ def train(checkout: Path, case: Case, runs: Path, sources: Path) -> None:
 
 
 def call(checkout: Path, *words: str) -> None:
+    """Run a script of a checkout; exit with its output if it fails."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [str(checkout / ".venv/bin/python"), *words], cwd=checkout, env=environment, capture_output=True, text=True,
@@ -140,7 +144,7 @@ def call(checkout: Path, *words: str) -> None:
 
 
 def compare_sweeps(other: Path, before: Path, now: Path) -> bool:
-    """A comparison with shared trunks, run by each checkout; and the report of each on the same runs."""
+    """Run a sweep with shared trunks in each checkout, and make each checkout's report on the same runs."""
     for checkout, folder in ((other, before / "sweep"), (HERE, now / "sweep")):
         if not (folder / "report.html").exists():
             call(checkout, "compare.py", "--dir", str(folder), *SWEEP)

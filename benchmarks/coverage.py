@@ -1,9 +1,9 @@
-"""How often nominal 95% intervals of few runs hold the truth: the figures of `statistics.COVERAGE` and the docs.
+"""Measures the true coverage of nominal 95% intervals of few runs, which `statistics.COVERAGE` and the docs show.
 
     python -m benchmarks.coverage [--experiments 20000] [--runs 2 3 4 5 6 7 8 9 10 20]
 
-Each experiment is so many independent normal scores, whose mean and IQM are truly 0. Intervals are the report's own:
-of all resamples up to nine runs, else of 50,000. Takes about three minutes on one core.
+Each experiment draws independent normal scores, whose true mean and IQM are 0. The intervals are computed as in the
+report: from all resamples up to nine runs, else from 50,000 drawn ones. This takes about three minutes on one core.
 """
 
 import math
@@ -20,16 +20,18 @@ PART = 1_000  # experiments at a time
 
 @dataclass(frozen=True)
 class Options:
+    """The experiments to make."""
+
     experiments: int = 20_000
     """Experiments with each number of runs."""
     runs: tuple[int, ...] = tuple(COVERAGE)
     """Numbers of runs."""
     seed: int = 0
-    """Of the scores, and of resamples where they are drawn."""
+    """Seed of the scores and of drawn resamples."""
 
 
 def covered(n: int, options: Options) -> tuple[float, float]:
-    """The share of experiments whose interval holds 0: of the mean, and of the IQM."""
+    """Return the share of experiments whose interval contains 0, for the mean and for the IQM."""
     generator = np.random.default_rng([options.seed, n])
     draws = draw_runs([n], RESAMPLES, (options.seed, n))
     held = np.zeros(2)
@@ -42,7 +44,7 @@ def covered(n: int, options: Options) -> tuple[float, float]:
 
 
 def main(options: Options) -> int:
-    """Print both beside what is recorded; exit code 1 where they are further apart than chance allows."""
+    """Print the measured and the recorded coverages; return 1 if they differ by more than chance allows."""
     wrong = 0
     for n in options.runs:
         found = covered(n, options)

@@ -1,4 +1,7 @@
-"""What differs between two runs, clocks left out: nothing, for one seed and for a run that was killed and resumed."""
+"""Finds the differences between two runs, apart from times and rates.
+
+There must be none between two runs with one seed, or between a run and the same run that was killed and resumed.
+"""
 
 import json
 from collections.abc import Iterator
@@ -21,7 +24,7 @@ CLOCKS = ("seconds", "steps_per_second", "updates_per_second")
 
 
 def differences(left: Path, right: Path) -> list[str]:
-    """One line per difference in metrics, TensorBoard scalars, and the newest checkpoint with its replay."""
+    """Return one line per difference in the metrics, in TensorBoard, and in the newest checkpoint with its replay."""
     found = [
         f"metrics line {number}: {one} and {other}"
         for number, (one, other) in enumerate(zip_longest(_metrics(left), _metrics(right)), 1)
@@ -36,21 +39,22 @@ def differences(left: Path, right: Path) -> list[str]:
 
 
 def _metrics(run: Path) -> list[str]:
-    # As text, in which NaN equals NaN.
+    # Compared as text, NaN equals NaN.
     return [json.dumps(without_clocks(line), sort_keys=True) for line in read_lines(run / "metrics.jsonl")]
 
 
 def without_clocks(value: Any) -> Any:
-    """A JSON value without its times and rates."""
+    """Return a JSON value without its times and rates."""
     if isinstance(value, dict):
         return {key: without_clocks(item) for key, item in value.items() if key not in CLOCKS}
     return [without_clocks(item) for item in value] if isinstance(value, list) else value
 
 
 def _tensorboard(run: Path) -> dict[str, str]:
-    """Everything in TensorBoard, as text by tag.
+    """Return everything in TensorBoard as text, by tag.
 
-    File by file, by the time of its first record: by their names, two files of one second may stand the other way.
+    The files are read in the order of their first records, because the names of two files made within one second may
+    have another order.
     """
     files = [
         EventAccumulator(str(path), size_guidance={"scalars": 0, "histograms": 0})
@@ -76,7 +80,7 @@ def _in_checkpoints(left: Path, right: Path, one: Checkpoint, other: Checkpoint)
                 yield f"checkpoint: {name}"
     ours, others = (msgspec.to_builtins(checkpoint.values) for checkpoint in (one, other))
     for name in ours:
-        # Sizes of files differ with the digits of their clocks.
+        # The sizes of files depend on the number of digits of the times in them.
         if name != "file_sizes" and without_clocks(ours[name]) != without_clocks(others[name]):
             yield f"checkpoint: {name}"
     mine, theirs = _replay(left, one), _replay(right, other)
@@ -86,7 +90,7 @@ def _in_checkpoints(left: Path, right: Path, one: Checkpoint, other: Checkpoint)
 
 
 def _replay(run: Path, checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """What a run would go on with; its segments may begin before."""
+    """Return the transitions that a resumed run would have; its segments may also contain older ones."""
     if not checkpoint.segments:
         return {}
     capacity = read_json(run / "config.json")["run"]["replay_capacity"]

@@ -1,7 +1,8 @@
-"""Whole loops on Breakout, four environments, one update per transition: ours as it trains, and Stable-Baselines3's.
+"""Times whole training loops on Breakout: ours and Stable-Baselines3's, with four environments.
 
-Each side has its own preprocessing and its own replay; both act greedily nine times in ten, so that neither is spared
-its network. Ours counts what lies between two log lines, saving and evaluating left out.
+Both do one update per transition, and each has its own preprocessing and replay. Both choose a random action in one of
+ten decisions, so that both use their network in the others. The speed of ours is measured between two log lines,
+without checkpoints and evaluations.
 """
 
 import importlib
@@ -28,6 +29,7 @@ NUM_ENVS = 4
 
 
 def our_config(steps: int, threads: int) -> AgentRun:
+    """Return the settings of our run."""
     run = RunSettings(
         env="Breakout",
         steps=WARM_UP + steps,
@@ -47,7 +49,7 @@ def our_config(steps: int, threads: int) -> AgentRun:
 
 
 def our_rate(steps: int, threads: int) -> float:
-    """Environment steps per second while learning."""
+    """Return the environment steps per second of our loop while it learns."""
     config = our_config(steps, threads)
     with tempfile.TemporaryDirectory() as folder:
         Driver(Path(folder), config, build(config)).train()
@@ -56,7 +58,7 @@ def our_rate(steps: int, threads: int) -> float:
 
 
 def stable_baselines_model() -> Any:
-    """Its Atari wrappers and its stack of four, in one process as it does by default."""
+    """Return Stable-Baselines3's DQN with its Atari wrappers and stacks of four frames, in one process by default."""
     gym.register_envs(importlib.import_module("ale_py"))
     environment = importlib.import_module("stable_baselines3.common.env_util").make_atari_env(
         "BreakoutNoFrameskip-v4", n_envs=NUM_ENVS, seed=0
@@ -76,7 +78,7 @@ def stable_baselines_model() -> Any:
 
 
 def time_loops(threads: int, steps: int, rounds: int) -> None:
-    """Alternating rounds of both, in environment steps and updates per second."""
+    """Time both loops in alternating rounds, and print environment steps and updates per second."""
     model = stable_baselines_model() if StableBaselines.installed() else None
     rates: dict[str, list[float]] = {"ours": [], "Stable-Baselines3": []}
     for _ in range(rounds):

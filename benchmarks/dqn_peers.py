@@ -1,4 +1,4 @@
-"""The same update as others write it: plain PyTorch in CleanRL's manner, and Stable-Baselines3 where installed."""
+"""The update of DQN in other programs: plain PyTorch in the style of CleanRL, and Stable-Baselines3 if installed."""
 
 import importlib
 import importlib.util
@@ -13,11 +13,11 @@ from torch.nn import functional
 from fire_rl.replay import Batch
 
 PACKAGES = ("stable_baselines3", "cv2")
-INSTALL = "for Stable-Baselines3 beside it: pip install --no-deps stable-baselines3 opencv-python-headless"
+INSTALL = "to compare with Stable-Baselines3: pip install --no-deps stable-baselines3 opencv-python-headless"
 
 
 class EagerDQN:
-    """The Nature network as one plain module, torch's Adam with its defaults, float images made for each batch."""
+    """DQN in plain PyTorch: the Nature network as one module, torch's default Adam, images converted for each batch."""
 
     def __init__(self, actions: int, device: torch.device) -> None:
         self.network, self.target = (self._network(actions).to(device) for _ in range(2))
@@ -31,12 +31,14 @@ class EagerDQN:
         return nn.Sequential(*layers, nn.Flatten(), nn.Linear(3136, 512), nn.ReLU(), nn.Linear(512, actions))
 
     def update(self, batches: Batch) -> None:
+        """Do one gradient step on each batch."""
         for k in range(len(batches.rewards)):
             self.gradient_step(*(tensor[k] for tensor in batches[:5]))
 
     def gradient_step(
         self, observations: Tensor, actions: Tensor, rewards: Tensor, following: Tensor, terminated: Tensor
     ) -> None:
+        """Do one gradient step on a batch."""
         with torch.no_grad():
             targets = rewards + 0.99 * self.target(following / 255.0).max(dim=1).values * (1 - terminated)
         values = self.network(observations / 255.0).gather(1, actions.unsqueeze(1)).squeeze()
@@ -47,7 +49,7 @@ class EagerDQN:
 
 
 class Still(gym.Env[np.ndarray, np.int64]):
-    """An environment that only has spaces."""
+    """An environment that has spaces, but cannot be stepped."""
 
     def __init__(self, shape: tuple[int, ...], actions: int) -> None:
         self.observation_space = gym.spaces.Box(0, 255, shape, np.uint8)
@@ -55,7 +57,7 @@ class Still(gym.Env[np.ndarray, np.int64]):
 
 
 class StableBaselines:
-    """Stable-Baselines3's DQN with the published settings, its replay filled; an update samples its batch itself."""
+    """Stable-Baselines3's DQN with the published settings and a filled replay; an update samples its own batch."""
 
     def __init__(self, shape: tuple[int, ...], actions: int, batch_size: int, device: torch.device) -> None:
         self.model = make_stable_baselines(Still(shape, actions), 5_000, batch_size, device)
@@ -68,16 +70,21 @@ class StableBaselines:
 
     @staticmethod
     def installed() -> bool:
+        """Return whether Stable-Baselines3 and what it needs here are installed."""
         return all(importlib.util.find_spec(package) for package in PACKAGES)
 
     def update(self, updates: int) -> None:
+        """Do this many updates."""
         self.model.train(updates, self.model.batch_size)
 
 
 def make_stable_baselines(
     environment: Any, capacity: int, batch_size: int, device: torch.device, **options: Any
 ) -> Any:
-    """Its own convolutional policy; 4 updates for each step of 4 environments are one update per transition."""
+    """Return Stable-Baselines3's DQN with its convolutional policy.
+
+    It does 4 updates for each step of 4 environments, which is one update per transition.
+    """
     return importlib.import_module("stable_baselines3").DQN(
         "CnnPolicy",
         environment,

@@ -1,12 +1,13 @@
-"""How close DQN's update comes to the least time its own arithmetic needs on this machine, and how others fare.
+"""Compares DQN's update with the least time that its arithmetic needs on this machine, and with other programs.
 
     python -m benchmarks.dqn_update [--threads 2] [--network nature]
     python -m benchmarks.dqn_update --loop      the whole loop on Breakout at one update per transition
 
-The floor is every matrix product of one update at the best rate measured for its shape in this run, a convolution's as
-the product it comes to (im2col) or as torch's own convolution, whichever is faster, plus the bytes that Adam must move
-and the images that must be read, over the bandwidth measured in this run. Ratio = floor time / update time.
-On a GPU our updates are played from graphs, as training does, and neither they nor the floor wait for launches.
+The least time, called the floor, is the time of all matrix products of one update, each at the best rate measured for
+its shape in this run. A convolution is computed as a matrix product (im2col) or as torch's own convolution, whichever
+is faster. The bytes that Adam must move and the images that must be read are added, divided by the bandwidth measured
+in this run. Ratio = floor time / update time. On a GPU, our updates are replayed from CUDA graphs, as in training, and
+neither they nor the floor include the launches of kernels.
 """
 
 from collections import Counter
@@ -36,33 +37,33 @@ Ways = list[Callable[[], Any]]
 
 @dataclass(frozen=True)
 class Options:
-    """Sizes are the published ones, with Breakout's four actions."""
+    """The options; the defaults are the published sizes, with Breakout's four actions."""
 
     threads: int = 2
     """CPU threads."""
     network: Literal["nature", "minatar"] = "nature"
-    """Which network; the peers run with nature only."""
+    """Which network; the other programs are only compared with nature."""
     batch_size: int = 32
     """Transitions per update."""
     double: bool = False
-    """Double Q-learning: one forward pass more."""
+    """Double Q-learning, which needs one more forward pass."""
     updates: int = 4
-    """Updates of one call, as 4 environments owe them at replay ratio 1."""
+    """Updates of one call; 4 is what 4 environments at replay ratio 1 need."""
     rounds: int = 12
-    """Alternating rounds of updates, products and peers; the best of each counts."""
+    """Alternating rounds of updates, products and other programs; the best time of each is used."""
     device: str = "cpu"
     """cpu or cuda."""
     loop: bool = False
     """Time whole loops on Breakout instead."""
     loop_steps: int = 1_200
-    """Environment steps of each round of a whole loop, after 400 without learning."""
+    """Environment steps of each round of a whole loop, after 400 steps without learning."""
     loop_rounds: int = 3
-    """Alternating rounds of whole loops; the median counts."""
+    """Alternating rounds of whole loops; the median is printed."""
 
 
 @dataclass(frozen=True)
 class Product:
-    """A matrix product of one update; a convolution's has the shapes of its images and weights beside it."""
+    """A matrix product of one update; for a convolution, also the shapes of its images and weights."""
 
     name: str
     rows: int
@@ -75,11 +76,12 @@ class Product:
 
     @property
     def flops(self) -> float:
+        """The number of floating-point operations."""
         return 2.0 * self.rows * self.inner * self.columns
 
 
 class RecordProducts(TorchDispatchMode):
-    """Counts the matrix products that run inside, those of convolutions too."""
+    """Counts the matrix products that run within this context, including those of convolutions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -112,7 +114,7 @@ class RecordProducts(TorchDispatchMode):
 
 
 def convolution_ways(product: Product, device: torch.device, dtype: torch.dtype = torch.float32) -> Ways:
-    """The product as torch's own convolution, or as a part of its gradient, in both orders of memory."""
+    """Return ways to compute a product as torch's convolution, or a part of its gradient, in both memory formats."""
     if not product.images:
         return []
     ways: Ways = []
@@ -132,7 +134,7 @@ def convolution_ways(product: Product, device: torch.device, dtype: torch.dtype 
 
 
 def dqn_floor(agent: DQN, products: Mapping[Product, int], read: float, dtype: torch.dtype = torch.float32) -> Floor:
-    """Of an update of DQN with these products, which reads so many bytes of images."""
+    """Return the floor of an update of DQN with these products, which reads this many bytes of images."""
     parameters = sum(parameter.numel() for parameter in agent.network.parameters())
     work = [
         Work(
@@ -150,6 +152,7 @@ def dqn_floor(agent: DQN, products: Mapping[Product, int], read: float, dtype: t
 
 
 def make_batches(options: Options, device: torch.device) -> Batch:
+    """Return random batches for one call of the update."""
     lead, shape = (options.updates, options.batch_size), SHAPES[options.network]
     return Batch(
         torch.randint(256, (*lead, *shape), dtype=torch.uint8, device=device),
@@ -162,7 +165,7 @@ def make_batches(options: Options, device: torch.device) -> Batch:
 
 
 def filled_replay(options: Options, device: torch.device) -> FrameReplay:
-    """5,000 transitions of 4 environments whose episodes are 100 steps long."""
+    """Return a replay with 5,000 transitions of 4 environments whose episodes have 100 steps."""
     channels, *size = SHAPES[options.network]
     random = np.random.default_rng(0)
     replay = FrameReplay(5_000, 4, (1, *size), stack=channels, device=device)
@@ -175,6 +178,7 @@ def filled_replay(options: Options, device: torch.device) -> FrameReplay:
 
 
 def main(options: Options) -> None:
+    """Time everything, and print the table."""
     keep_large_blocks()
     torch.set_num_threads(options.threads)
     if options.loop:
@@ -193,7 +197,7 @@ def main(options: Options) -> None:
     with RecordProducts() as record:
         agent.update(Batch(*(tensor[:1] for tensor in batches)))
     floor = dqn_floor(agent, record.products, 2 * batches.observations[0].nbytes)
-    agent.captured.on = True  # which changes nothing on a CPU
+    agent.captured.on = True  # has no effect on a CPU
 
     calls: dict[str, Callable[[], Any]] = {
         "update": lambda: agent.update(batches),

@@ -1,8 +1,9 @@
-"""Environment steps per second of the H1 tasks: ours, the physics alone in the same run, and the original's.
+"""Measures environment steps per second of the H1 tasks: ours, the physics alone, and the original environment.
 
-`python -m benchmarks.env_step [--task walk] [--seconds 8]` shows one task on several threads, `--task all` a line for
-each. Physics alone is MuJoCo's rollout of the same model, called once per step of all environments. Both go through the
-same states and controls, a random policy's; all take turns, a block each.
+`python -m benchmarks.env_step [--task walk] [--seconds 8]` shows one task with several numbers of threads, `--task all`
+a line for each task. "Physics alone" is MuJoCo's rollout of the same model, called once per step of all environments.
+It and our environment go through the same states and controls, those of a random policy. All are timed in turns, one
+block each.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ Array = NDArray[Any]
 
 
 class PhysicsAlone:
-    """MuJoCo's native rollout with nothing around it."""
+    """MuJoCo's native rollout, without anything else."""
 
     def __init__(self, model: mujoco.MjModel, num_envs: int, threads: int) -> None:
         self.models = [model] * num_envs
@@ -44,7 +45,7 @@ class PhysicsAlone:
         self.warm_start = np.zeros((num_envs, model.nv))
 
     def seconds(self, states: Array, controls: Array) -> float:
-        """One environment step from each of `states` (step, environment, nstate), holding its controls."""
+        """Return the seconds of one environment step from each of `states` (step, environment, nstate)."""
         held = np.repeat(controls[:, :, None].astype(np.float64), PHYSICS_STEPS, axis=2)
         trajectories = np.zeros((states.shape[1], PHYSICS_STEPS, states.shape[2]))
         begin = time.perf_counter()
@@ -69,7 +70,7 @@ class Ours:
         vector.reset()
 
     def block(self) -> tuple[float, float]:
-        """Seconds of a block, and of physics alone from the same states with the same controls."""
+        """Return the seconds of a block, and of the physics alone from the same states with the same controls."""
         low, high = self.model.actuator_ctrlrange.T.astype(np.float32)
         shape = (BLOCK // self.num_envs, self.num_envs, len(low))
         actions = self.generator.uniform(-1, 1, shape).astype(np.float32)
@@ -87,7 +88,7 @@ class Ours:
 
 
 class Original:
-    """The original's one environment under a random policy, beginning anew where an episode ends."""
+    """One original environment under a random policy, which is reset when an episode ends."""
 
     def __init__(self, task: str) -> None:
         self.env = make_original(task)
@@ -95,7 +96,7 @@ class Original:
         self.env.reset(seed=0)
 
     def block(self) -> float:
-        """Seconds of a block."""
+        """Return the seconds of a block."""
         actions = self.generator.uniform(-1, 1, (BLOCK, self.env.model.nu)).astype(np.float32)
         begin = time.perf_counter()
         for action in actions:
@@ -105,9 +106,10 @@ class Original:
 
 
 def measure(task: str, settings: Sequence[tuple[int, int]], seconds: float) -> tuple[Array, Array]:
-    """Seconds per block: ours and physics alone (round, setting, 2), and the original's (round,), NaN without it.
+    """Return the seconds per block of ours and the physics alone (round, setting, 2), and of the original (round,).
 
-    In turn, a block each per round, so that whatever else the machine does falls on all of them.
+    In each round every one does a block, so that other load on the machine affects all of them. The original's values
+    are NaN if it is not installed.
     """
     ours = [Ours(task, num_envs, threads) for num_envs, threads in settings]
     original = Original(task) if original_available() else None
@@ -123,7 +125,7 @@ def measure(task: str, settings: Sequence[tuple[int, int]], seconds: float) -> t
 
 
 def loading(task: str) -> tuple[float, float]:
-    """Seconds to make an environment: the first of a process, imports not counted, and the next one."""
+    """Return the seconds of making an environment: the first one in a process, without imports, and the next one."""
     program = (
         "import time; from fire_rl import envs; begin = time.perf_counter();"
         "envs.make('h1-{0}'); middle = time.perf_counter();"
@@ -136,7 +138,7 @@ def loading(task: str) -> tuple[float, float]:
 
 
 def resetting(task: str) -> float:
-    """Seconds to begin an episode of one environment among eight."""
+    """Return the seconds of a reset of one environment among eight."""
     vector = envs.make_vec(f"h1-{task}", 8, seed=0)
     assert isinstance(vector, HumanoidVectorEnv)
     vector.reset()
@@ -147,12 +149,12 @@ def resetting(task: str) -> float:
 
 
 def rate(seconds: Array) -> float:
-    """Environment steps per second, of the median block."""
+    """Return the environment steps per second of the median block."""
     return float(BLOCK / np.median(seconds))
 
 
 def show_one(task: str, seconds: float) -> None:
-    """A line per number of environments and threads."""
+    """Print a line for each number of environments and threads."""
     print(f"h1-{task}, MuJoCo {mujoco.__version__}, environment steps per second (medians of blocks in turn)")
     print("| environments | threads | environment | physics alone | ratio |\n|---|---|---|---|---|")
     times, original = measure(task, SETTINGS, seconds)
@@ -162,14 +164,16 @@ def show_one(task: str, seconds: float) -> None:
     if original_available():
         print(f"| the original | 1 | {rate(original):,.0f} | | |")
     else:
-        print("the original's rate is printed where the package humanoid_bench is importable")
+        print("to compare with the original environment, install the package humanoid_bench")
     first, second = loading(task)
     print(f"loading: {first:.2f} s, the next one {second:.2f} s; a reset: {1e6 * resetting(task):.0f} microseconds")
 
 
 def show_all(seconds: float) -> None:
-    """A line per task, as a table for the documentation."""
-    print(f"MuJoCo {mujoco.__version__}, environment steps per second (medians of blocks in turn), of physics alone")
+    """Print a line for each task, as a table for the documentation."""
+    print(
+        f"MuJoCo {mujoco.__version__}, environment steps per second (medians of blocks in turn), share of physics alone"
+    )
     settings = [f"{num_envs} on {threads}" for num_envs, threads in SETTINGS]
     columns = ["task", *settings, *(f"of physics, {one}" for one in settings), "the original",
                *(f"ratio, {one}" for one in settings), "loading"]  # fmt: skip
@@ -188,7 +192,7 @@ def show_all(seconds: float) -> None:
 
 
 def main() -> None:
-    """Prints one task, or all."""
+    """Print one task, or all."""
     parser = argparse.ArgumentParser(description="Environment steps per second of an H1 task.")
     parser.add_argument(
         "--task",

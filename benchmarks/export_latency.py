@@ -1,11 +1,11 @@
-"""How long one decision of an exported policy takes: batch 1, one thread, median and 99th percentile of 10,000 calls.
+"""Measures the time of one decision of an exported policy: median and 99th percentile of 10,000 calls with batch 1.
 
 python -m benchmarks.export_latency [RUN ...]
 
-Runs, cards or pretrained:NAME; unset: all that come with the project, and the published sizes of SAC for h1-walk and of
-DQN for Atari, untrained. onnxruntime (where it is there), the traced module and `load_policy` take turns, in blocks,
-in one process, so that all meet the same machine. Besides the time that passed, the processor time of the thread is
-shown: where other work takes the core away in the middle of a call, only the former grows.
+RUN is a run, a card or pretrained:NAME; without any, all policies that come with the project are timed, and untrained
+ones of the published sizes of SAC for h1-walk and of DQN for Atari. onnxruntime (if installed), the traced module and
+`load_policy` are timed in turns, in blocks, in one process with one thread. The table shows the elapsed time and the
+processor time of the thread: if other work interrupts a call, only the elapsed time grows.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PUBLISHED = (("sac", "h1-walk"), ("dqn", "Breakout"))
 
 
 def untrained(learner: str, env: str) -> Policy:
-    """A policy of the published size, as it is before training."""
+    """Return an untrained policy of the published size."""
     preset = next(iter(LEARNERS[learner].presets.values()))
     config = preset.config.altered(env=env).resolved()
     assert isinstance(config, AgentRun)
@@ -50,7 +50,7 @@ def untrained(learner: str, env: str) -> Policy:
 
 
 def latencies(policy: Policy, calls: int) -> dict[str, np.ndarray]:
-    """Microseconds of single decisions by what makes them, (2, calls): passed, and of the processor."""
+    """Return the microseconds of single decisions (2, calls) for each way to make them: elapsed and processor time."""
     given = drawn(policy, 64)
     fed = given if given.dtype == np.uint8 else given.astype(np.float32)
     found = [name for name in ("onnx", "torchscript") if all(map(find_spec, FORMATS[name].needs))]
@@ -72,6 +72,7 @@ def latencies(policy: Policy, calls: int) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="*")
     parser.add_argument("--calls", type=int, default=CALLS)
@@ -81,7 +82,7 @@ def main() -> None:
     if not given.runs:
         policies += [untrained(*published) for published in PUBLISHED]
     print(f"{processor()}, one thread, torch {versions()['torch']}; microseconds, {given.calls:,} calls, batch 1")
-    print(f"{'':60} {'passed':>17} {'processor':>17}")
+    print(f"{'':60} {'elapsed':>17} {'processor':>17}")
     print(f"{'policy':32} {'parameters':>12}  {'by':12}  {'median':>8} {'99%':>8} {'median':>8} {'99%':>8}")
     for policy in policies:
         count = sum(value.numel() for value in policy.module().parameters())

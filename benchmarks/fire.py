@@ -1,6 +1,7 @@
-"""Each solver on the weights of SAC and of ResNet-18: seconds, deviation from isometry, distance to the polar factor.
+"""Measures each solver on Gaussian weights with the shapes of SAC and ResNet-18: time, DfI, distance to the factor.
 
-Run from the root: `python -m benchmarks.fire [--threads N] [--repeats N]`. Weights are Gaussian.
+Run from the root: `python -m benchmarks.fire [--threads N] [--repeats N]`. DfI is the deviation from isometry; the
+distance is that to the polar factor.
 """
 
 import argparse
@@ -21,32 +22,33 @@ from fire_rl import fire
 
 
 class Ensemble(nn.Module):
-    """Linear layers of alike networks, weights stored as (member, in, out)."""
+    """The linear layers of several networks of one shape, with weights stored as (member, in, out)."""
 
     def __init__(self, members: int, d_in: int, d_out: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(members, d_in, d_out) / d_in**0.5)
 
     def plastic_matrices(self) -> Iterable[fire.Matrix]:
+        """Declare the matrices."""
         _, d_in, d_out = self.weight.shape
         yield fire.Matrix("weight", self.weight.mT, d_out, d_in)
 
 
 def simba(members: int, d_in: int, width: int, blocks: int, heads: list[int]) -> nn.Module:
-    """The linear layers of a SimBa network: into the width, residual blocks of four times the width, heads."""
+    """Return the linear layers of a SimBa network: an embedding, residual blocks of four times the width, and heads."""
     sizes = [(d_in, width), *[(width, 4 * width), (4 * width, width)] * blocks, *[(width, head) for head in heads]]
     return nn.ModuleList(Ensemble(members, *size) for size in sizes)
 
 
 def sac_networks() -> nn.Module:
-    """SAC on h1-walk at its published size: 51 observations, 19 actions."""
+    """Return SAC's networks for h1-walk at their published sizes: 51 observations, 19 actions."""
     critic = simba(members=2, d_in=51 + 19, width=512, blocks=2, heads=[1])
     actor = simba(members=1, d_in=51, width=128, blocks=1, heads=[19, 19])
     return nn.ModuleDict({"critic": critic, "actor": actor})
 
 
 def sac_networks_with_dead_units() -> nn.Module:
-    """The same after a tenth of every layer's outputs have died."""
+    """Return the same networks with a tenth of every layer's outputs dead."""
     module = sac_networks()
     with torch.no_grad():
         for weight in module.parameters():
@@ -55,7 +57,7 @@ def sac_networks_with_dead_units() -> nn.Module:
 
 
 def resnet_18() -> nn.Module:
-    """The convolutions and the classifier of a ResNet-18."""
+    """Return the convolutions and the classifier of a ResNet-18."""
     layers: list[nn.Module] = [nn.Conv2d(3, 64, 7, bias=False)]
     for d_in, width in [(64, 64), (64, 128), (128, 256), (256, 512)]:
         layers += [nn.Conv2d(size, width, 3, bias=False) for size in (d_in, width, width, width)]
@@ -64,7 +66,7 @@ def resnet_18() -> nn.Module:
 
 
 def published(matrix: Tensor) -> Tensor:
-    """The published formula, one matrix after another as the published code does it."""
+    """Apply the published formula to one matrix after another, as the published code does."""
     factors = []
     for one in matrix.reshape(-1, *matrix.shape[-2:]):
         factor = one.mT if one.shape[0] < one.shape[1] else one
@@ -80,7 +82,7 @@ SOLVERS |= {name: partial(fire.polar_factor, solver=cast(fire.Solver, name)) for
 
 
 def time_each(matrices: list[fire.Matrix], repeats: int) -> dict[str, float]:
-    """The best time of each solver; they take turns, so that a slow moment of the machine hits all of them alike."""
+    """Return the best time of each solver; they are timed in turns, so that other load affects all of them equally."""
     seconds = dict.fromkeys(SOLVERS, float("inf"))
     for _ in range(repeats):
         for name, solve in SOLVERS.items():
@@ -92,9 +94,9 @@ def time_each(matrices: list[fire.Matrix], repeats: int) -> dict[str, float]:
 
 
 def measure_each(matrices: list[fire.Matrix]) -> dict[str, tuple[float, float, int]]:
-    """Of each solver the worst DfI, the largest relative distance to the polar factor and the null directions left.
+    """Return each solver's worst DfI, largest relative distance to the polar factor, and number of null directions.
 
-    The distance is over the directions that a matrix has: in the others no factor is nearer than another.
+    The distance is measured without a matrix's null directions, in which the polar factor is not unique.
     """
     measures = dict.fromkeys(fire.SOLVERS, (0.0, 0.0, 0))
     for matrix in matrices:
@@ -110,9 +112,10 @@ def measure_each(matrices: list[fire.Matrix]) -> dict[str, tuple[float, float, i
 
 
 def main() -> None:
+    """Print a table for each set of networks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads that torch uses")
-    parser.add_argument("--repeats", type=int, default=3, help="runs per solver, of which the fastest counts")
+    parser.add_argument("--repeats", type=int, default=3, help="timings per solver; the fastest is used")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     for build in (sac_networks, sac_networks_with_dead_units, resnet_18):

@@ -1,4 +1,4 @@
-"""The least time that an update's own work needs: its products at the best rate measured, its bytes likewise."""
+"""The floor of an update: the time of its products at the best measured rate, and of its bytes at that bandwidth."""
 
 import time
 from collections import Counter
@@ -17,11 +17,11 @@ from .timing import Call, Clock, best_on_device
 
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm")
 Shape = tuple[int, int, int, int]  # members, rows, inner, columns
-ELEMENTS = 16_000_000  # of the tensors by which the bandwidth is measured
+ELEMENTS = 16_000_000  # of each tensor with which the bandwidth is measured
 
 
 class RecordProducts(TorchDispatchMode):
-    """Counts the matrix products that run inside, by shape."""
+    """Counts the matrix products that run within this context, by shape."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class RecordProducts(TorchDispatchMode):
 
 
 def product_ways(shape: Shape, device: torch.device, dtype: torch.dtype = torch.float32) -> list[Call]:
-    """A product of this shape into memory already there, with each operand stored either way round."""
+    """Return ways to compute a product of this shape into existing memory, with operands stored by rows or columns."""
     members, rows, inner, columns = shape
 
     def normal(*size: int) -> Tensor:
@@ -50,7 +50,7 @@ def product_ways(shape: Shape, device: torch.device, dtype: torch.dtype = torch.
 
 
 class Work:
-    """What an update does so many times, in one of several ways: the best time seen of each kind of way."""
+    """An operation that an update does `count` times, and the best measured time of each kind of way to compute it."""
 
     def __init__(self, name: str, count: int, flops: float, ways: Mapping[str, Sequence[Call]]) -> None:
         self.name, self.count, self.flops = name, count, flops
@@ -58,23 +58,24 @@ class Work:
         self.seconds = dict.fromkeys(self.ways, float("inf"))
 
     def measure(self, device: torch.device, clock: Clock = time.perf_counter) -> None:
+        """Time each kind of way once more, and keep the best times."""
         for kind, calls in self.ways.items():
             self.seconds[kind] = min(self.seconds[kind], best_on_device(calls, device, clock=clock))
 
     def all(self, kinds: Iterable[str]) -> float:
-        """Seconds of all times, by the fastest of these kinds of way."""
+        """Return the seconds of doing it `count` times in the fastest of these kinds of way."""
         return self.count * min(self.seconds[kind] for kind in kinds if kind in self.seconds)
 
 
 class Floor:
-    """All work of one update, and the bytes that it must move."""
+    """All operations of one update, and the bytes that it must move."""
 
     def __init__(self, work: Sequence[Work], moved: float, device: torch.device) -> None:
         self.work, self.moved, self.device, self.bandwidth = work, moved, device, 0.0
         self._operands = [torch.zeros(ELEMENTS, device=device) for _ in range(3)]
 
     def measure(self, precision: Precision = "float32", clock: Clock = time.perf_counter) -> None:
-        """One round; of several the best times count."""
+        """Do one round of timing; the best times of all rounds are kept."""
         one, other, out = self._operands
         taken = best_on_device([lambda: torch.add(one, other, out=out)], self.device, clock=clock)
         self.bandwidth = max(self.bandwidth, 3 * one.nbytes / taken)
@@ -84,24 +85,26 @@ class Floor:
 
     @property
     def flops(self) -> float:
+        """The floating-point operations of one update."""
         return sum(each.count * each.flops for each in self.work)
 
     @property
     def traffic(self) -> float:
-        """Seconds of moving the bytes."""
+        """The seconds of moving the bytes."""
         return self.moved / self.bandwidth
 
     def arithmetic(self, *kinds: str) -> float:
-        """Seconds of all products, by these kinds of way or, where none is named, by whichever is fastest."""
+        """Return the seconds of all operations in the fastest of these kinds of way; of all kinds if none is named."""
         return sum(each.all(kinds or each.seconds) for each in self.work)
 
     @property
     def seconds(self) -> float:
+        """The seconds of the floor."""
         return self.arithmetic() + self.traffic
 
 
 def sac_floor(agent: SAC, products: Mapping[Shape, int], dtype: torch.dtype = torch.float32) -> Floor:
-    """Of an update of SAC with these products."""
+    """Return the floor of an update of SAC with these products."""
     critic = sum(parameter.numel() for parameter in agent.critic.parameters())
     actor = sum(parameter.numel() for parameter in agent.actor.parameters())
     moved = 4 * (7 * (critic + actor) + 3 * critic)  # AdamW reads 4 and writes 3 tensors, the target reads 2, writes 1

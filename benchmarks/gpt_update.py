@@ -1,15 +1,16 @@
-"""How close a GPT's update comes to the least time its own arithmetic needs on this machine, beside nanoGPT's.
+"""Compares a GPT's update with the least time that its arithmetic needs on this machine, and with nanoGPT's update.
 
     python -m benchmarks.gpt_update [--threads 2] [--network gpt-small] [--nanogpt CHECKOUT]
 
-The floor is every matrix product of one update, one after the other, each in the way that was fastest for its shape in
-this run, plus the bytes that AdamW must move, over the bandwidth measured in this run. Of attention these are six
-products of each head with every sequence, two forward and four backward, as whole squares or in blocks of 64 rows that
-leave out what is masked: what it normalises and what it computes again is no part of the floor. The update is
-training's own, `fire_rl.agents.supervised.Supervised.update`, made as a run makes it. Update, products and
-peer take turns, so that all of them meet the same machine. Ratio = floor time / update time, the rounds' median.
+The least time, called the floor, is the time of all matrix products of one update, each computed in the way that was
+fastest for its shape in this run, plus the bytes that AdamW must move divided by the bandwidth measured in this run.
+Attention has six products for each head and sequence, two forward and four backward. They are computed as whole squares
+or in blocks of 64 rows without the masked part. The softmax and values that are computed a second time are not part of
+the floor. The update is that of a run, `fire_rl.agents.supervised.Supervised.update`. Update, products and peer are
+timed in turns, so that other load on the machine affects all of them. Ratio = floor time / update time; the median of
+the rounds is printed.
 
-The peer is nanoGPT's own model at the same size, trained in the manner of its loop, without torch.compile.
+The peer is nanoGPT's own model of the same size, trained as in its loop, without torch.compile.
 """
 
 import importlib.util
@@ -32,41 +33,41 @@ from fire_rl.training.memory import keep_large_blocks
 from . import timing
 from .floors import RecordProducts, Shape, product_ways
 
-NANOGPT = "for nanoGPT beside it: git clone https://github.com/karpathy/nanoGPT, and --nanogpt nanoGPT"
+NANOGPT = "to compare with nanoGPT: git clone https://github.com/karpathy/nanoGPT, and add --nanogpt nanoGPT"
 BLOCK = 64  # rows
 
 
 @dataclass(frozen=True)
 class Options:
-    """One update is one batch of sequences as long as the context."""
+    """The options; one update is one batch of sequences of the context's length."""
 
     threads: int = 2
     """CPU threads."""
     network: GPTName = "gpt-small"
-    """Which size."""
+    """The size of the network."""
     batch_size: int = 32
     """Sequences of an update."""
     rounds: int = 8
-    """Alternating rounds of updates, products and the peer; of times the best counts, of ratios the median."""
+    """Alternating rounds of updates, products and the peer; the best time and the median ratio are printed."""
     nanogpt: Path | None = None
     """A checkout of github.com/karpathy/nanoGPT."""
     device: str = "cpu"
     """cpu or cuda."""
     clock: Literal["wall", "processor"] = "wall"
-    """processor: the processor's time for this process, for a machine that is busy with others; with one thread, as
-    several wait for each other busily."""
+    """processor: the processor time of this process, for a machine that is busy with other processes. Use it with one
+    thread, because several threads use processor time while they wait for each other."""
 
 
 class NanoGPT:
-    """Its model and its optimizer, as its train.py makes and uses them."""
+    """nanoGPT's model and optimizer, made and used as in its train.py."""
 
     def __init__(self, checkout: Path, sizes: GPTSizes, device: torch.device) -> None:
         specification = importlib.util.spec_from_file_location("nanogpt_model", checkout / "model.py")
         if specification is None or specification.loader is None or not (checkout / "model.py").is_file():
-            print(f"--nanogpt {checkout} given: there is no model.py in it; {NANOGPT}", file=sys.stderr)
+            print(f"--nanogpt {checkout} given, but it contains no model.py; {NANOGPT}", file=sys.stderr)
             raise SystemExit(2)
         theirs = importlib.util.module_from_spec(specification)
-        sys.modules[specification.name] = theirs  # where its dataclass looks itself up
+        sys.modules[specification.name] = theirs  # its dataclass looks up its own module there
         specification.loader.exec_module(theirs)
         config = theirs.GPTConfig(
             sizes.context, sizes.vocabulary, sizes.layers, sizes.heads, sizes.width, dropout=0.0, bias=False
@@ -75,6 +76,7 @@ class NanoGPT:
         self.optimizer = self.model.configure_optimizers(0.1, 6e-4, (0.9, 0.95), device.type)
 
     def update(self, tokens: Tensor, following: Tensor) -> None:
+        """Do one update on a batch of tokens and the tokens that follow them."""
         _, loss = self.model(tokens, following)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -84,20 +86,21 @@ class NanoGPT:
 
 @dataclass(frozen=True)
 class Product:
-    """Of an update, products of one shape: how many, what they multiply and the ways to do one."""
+    """The products of one shape in an update, and several ways to compute one."""
 
     text: str
     count: int
-    operations: int  # of one
+    operations: int  # of one product
     ways: list[Callable[[], Any]]
 
     @classmethod
     def of(cls, shape: Shape, count: int, device: torch.device) -> "Product":
+        """Return `count` products of a shape."""
         return cls(" x ".join(map(str, shape)), count, 2 * math.prod(shape), product_ways(shape, device))
 
 
 def attention_products(sizes: GPTSizes, batch_size: int, device: torch.device) -> list[Product]:
-    """Scores and gradients of probabilities; sums of values, and gradients of values, queries and keys."""
+    """Return attention's products: scores, sums of values, gradients of probabilities, values, queries and keys."""
     members, length, inner = batch_size * sizes.heads, sizes.context, sizes.width // sizes.heads
     scores, sums = (members, length, inner, length), (members, length, length, inner)
     starts = range(0, length, BLOCK)
@@ -117,11 +120,13 @@ def attention_products(sizes: GPTSizes, batch_size: int, device: torch.device) -
 
 
 def in_turn(calls: list[Callable[[], Any]]) -> None:
+    """Make all calls, one after the other."""
     for call in calls:
         call()
 
 
 def main(options: Options) -> None:
+    """Time everything, and print the table."""
     keep_large_blocks()
     torch.set_num_threads(options.threads)
     device, sizes = torch.device(options.device), gpt_sizes(options.network)

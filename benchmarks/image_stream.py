@@ -1,9 +1,9 @@
-"""What a batch of images costs: the bytes it gathers, normalisation, augmentation, and how long sets take to be read.
+"""Times batches of images, with and without augmentation, and the reading of data sets.
 
     python -m benchmarks.image_stream [--threads 1] [--device cpu]
 
-Images have CIFAR's size. A batch stands beside two floors, measured in turns with it: gathering the same bytes alone,
-and gathering them and writing them as float32; and beside what a plain loop writes, three operations after a gather.
+Images have CIFAR's size. A batch is compared, in turns, with two floors: gathering the same bytes, and gathering them
+and writing them as float32; and with a plain implementation, which is a gather followed by three operations.
 """
 
 import itertools
@@ -24,7 +24,7 @@ FACTS, COUNT = IMAGE_SETS["cifar10"], 50_000
 
 @dataclass(frozen=True)
 class Options:
-    """50,000 made-up images, batches as published and as in the quick form."""
+    """The options; there are 50,000 random images, and the batch sizes are the published and the quick one."""
 
     batch_sizes: tuple[int, ...] = (128, 256)
     """Images of a batch."""
@@ -33,14 +33,15 @@ class Options:
     device: str = "cpu"
     """cpu or cuda."""
     repetitions: int = 200
-    """Of each of what is compared, in turns."""
+    """Timings of each thing that is compared."""
     data: tuple[str, ...] = (embedded(),)
-    """Sets whose reading is timed."""
+    """Data sets whose reading is timed."""
     data_dir: Path | None = None
     """The folder of their files."""
 
 
 def main(options: Options) -> None:
+    """Print a line for each size and memory format of a batch, and one for each data set."""
     torch.set_num_threads(options.threads)
     keep_large_blocks()
     images = Images(torch.randint(0, 256, (COUNT, *FACTS.shape), dtype=torch.uint8), torch.arange(COUNT) % 10)
@@ -66,7 +67,7 @@ def compare(images: Images, size: int, channels_last: bool, options: Options) ->
     rows = images.images.view(COUNT, -1).to(options.device)
     four = images.images.to(options.device)
     mean, std = (torch.tensor(values, device=options.device)[:, None, None] for values in (FACTS.mean, FACTS.std))
-    first = plain.starts[1] + 1  # inside an epoch: drawing its order, once, is timed apart
+    first = plain.starts[1] + 1  # within an epoch; drawing the order of an epoch is timed separately
     chosen = [plain.examples_at(first + number) for number in range(64)]
 
     def by_hand(number: int) -> torch.Tensor:
@@ -91,7 +92,7 @@ def compare(images: Images, size: int, channels_last: bool, options: Options) ->
 
 
 def in_turns(calls: dict[str, Callable[[int], object]], options: Options) -> dict[str, float]:
-    """The microseconds of each: the first decile, so that other processes have little part in it."""
+    """Return the microseconds of each call: the first decile, on which other processes have little influence."""
     taken: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(options.repetitions + 3):
         for name, call in calls.items():

@@ -1,4 +1,4 @@
-"""Processes that die by SIGKILL where it is said: after a time, or just before their n-th file operation of a kind."""
+"""Runs processes that kill themselves with SIGKILL after a time, or just before their n-th file operation of a kind."""
 
 import builtins
 import io
@@ -22,41 +22,42 @@ from tqdm import tqdm
 from fire_rl.commands import train
 from fire_rl.training.command_line import main as run_script
 
-# Forks processes from one that has everything imported, which takes longer than they live.
+# Processes are forked from one that has imported everything, because the imports take longer than their short runs.
 PROCESSES = multiprocessing.get_context("forkserver")
 PRELOADED = ["fire_rl.commands.train", "benchmarks.differences", "torch._dynamo", "ale_py", "minatar", "mujoco"]
 OPERATIONS = (
     *("fsync", "fdatasync", "rename", "replace", "unlink", "remove", "rmdir", "mkdir", "link", "symlink"),
     *("truncate", "ftruncate", "write", "utime", "chmod"),
 )
-TIME = "time"  # the kind of a kill that waits for no operation
+TIME = "time"  # the kind of a kill after a time
 HANGS_AFTER = 300  # seconds
 
 
 @dataclass(frozen=True)
 class Death:
-    """How a process dies: before its n-th operation of a kind, or after so many seconds."""
+    """The place of a kill: before the n-th operation of a kind, or after a time."""
 
     kind: str
-    when: float
+    when: float  # n, or seconds
 
 
 @dataclass(frozen=True)
 class Life:
-    """How a process ended, and what it said."""
+    """The exit code and the output of a process."""
 
-    code: int | None  # negative: the signal that ended it; None: it hung
+    code: int | None  # negative: the signal that ended it; None: it did not end in time
     output: str
     seconds: float
 
 
 class Tearing:
-    """A file whose writes are operations; a process that dies before one leaves the first half of it."""
+    """A file whose writes are counted as operations; if the process is killed at a write, half of it is written."""
 
     def __init__(self, file: Any, before: Callable[[str, Callable[[], None]], None]) -> None:
         self._file, self._before = file, before
 
     def write(self, content: Any) -> Any:
+        """Count the write, and then write."""
         view = content if isinstance(content, str) else memoryview(content).cast("B")
 
         def half() -> None:
@@ -80,7 +81,7 @@ class Tearing:
 
 
 def count_operations(folder: Path, counts: Counter[str], death: Death | None) -> None:
-    """Count this process's file operations by kind, writes to files of `folder` alone, and die where it is said."""
+    """Count this process's file operations by kind (writes only in `folder`), and kill the process at its place."""
 
     def before(kind: str, last: Callable[[], None] = lambda: None) -> None:
         counts[kind] += 1
@@ -106,23 +107,23 @@ def count_operations(folder: Path, counts: Counter[str], death: Death | None) ->
 
     for kind in OPERATIONS:
         setattr(os, kind, counted(kind, getattr(os, kind)))
-    for module in (io, builtins):  # pathlib asks for the one, shutil and TensorBoard for the other
+    for module in (io, builtins):  # pathlib uses io.open, shutil and TensorBoard use builtins.open
         setattr(module, "open", opened)  # noqa: B010
 
 
 def unrendered(figure: Figure, file: Any, **_: Any) -> None:
-    """In place of `Figure.savefig`: drawing takes longer than a tiny run."""
+    """Replace `Figure.savefig` with a picture of one pixel, because drawing takes longer than a tiny run."""
     Image.new("L", (1, 1)).save(file, "png")
 
 
 def live(script: str, arguments: Sequence[str], folder: Path, log: Path, death: Death | None) -> None:
-    """The body of a process: a training script, everything it says in `log`, its operations counted beside it."""
+    """Run a training script in this process, with its output in `log` and the counts of its operations beside it."""
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
     setattr(Figure, "savefig", unrendered)  # noqa: B010
-    tqdm.set_lock(threading.RLock())  # its own lock is between processes, and outlives one that is killed
+    tqdm.set_lock(threading.RLock())  # tqdm's default lock is shared by processes, and a killed one never releases it
     counts: Counter[str] = Counter()
     count_operations(folder.resolve(), counts, death)
     try:
@@ -133,14 +134,14 @@ def live(script: str, arguments: Sequence[str], folder: Path, log: Path, death: 
 
 
 def begin(script: str, arguments: Sequence[str], folder: Path, log: Path, death: Death | None = None) -> Any:
-    """Start a process, which the caller has to join."""
+    """Start a process and return it; the caller must join it."""
     process = PROCESSES.Process(target=live, args=(script, tuple(arguments), folder, log, death))
     process.start()
     return process
 
 
 def begin_server() -> None:
-    """Let the process begin that the others are forked from, so that no time includes its imports."""
+    """Start the process from which the others are forked, so that no measured time includes the imports."""
     PROCESSES.set_forkserver_preload(PRELOADED)
     process = PROCESSES.Process(target=time.sleep, args=(0,))
     process.start()
@@ -148,7 +149,7 @@ def begin_server() -> None:
 
 
 def one_life(script: str, arguments: Sequence[str], folder: Path, log: Path, death: Death | None = None) -> Life:
-    """Run a training script in a process of its own until it ends or dies."""
+    """Run a training script in a process of its own until it ends or is killed."""
     start = time.perf_counter()
     log.unlink(missing_ok=True)
     process = begin(script, arguments, folder, log, death)
@@ -162,8 +163,8 @@ def one_life(script: str, arguments: Sequence[str], folder: Path, log: Path, dea
 
 
 def judge(life: Life, command: Sequence[str]) -> str | None:
-    """What is wrong with the end of a process that nobody killed; None where nothing is."""
+    """Return how a process failed that was not killed; None if it ended without an error."""
     if life.code == 0 and "Traceback" not in life.output:
         return None
-    end = "hung" if life.code is None else f"exit code {life.code}"
+    end = f"did not end within {HANGS_AFTER} s" if life.code is None else f"exit code {life.code}"
     return f"{' '.join(command)}\n    {end}: " + "\n    ".join(life.output.strip().splitlines()[-12:])

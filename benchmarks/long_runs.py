@@ -1,10 +1,10 @@
-"""What a long run costs beside its training: the manager's state, the two pictures and memory, by recorded events.
+"""Measures how the costs of a run besides training grow with its length: state, pictures, reading and memory.
 
     python -m benchmarks.long_runs [--counts 1000 10000 100000] [--acted 10000]
 
-The manager of a small network acts for as many events as `acted`; the rest are copies of its last one. As many episodes
-and measurements as events are recorded too, and a hundredth as many evaluations. Times are of the processor, the best
-of three; pictures are those of a history with one event, one episode and one measurement, and of the whole one.
+The manager of a small network acts at `acted` events; further events are copies of the last one. There are as many
+episodes and measurements as events, and a hundredth as many evaluations. Times are processor times, the best of three.
+The first line of the table is a run with one event.
 """
 
 import gc
@@ -27,20 +27,21 @@ from fire_rl.training.lines import EvaluationLine, Reader, final_score
 from fire_rl.training.measure_curves import draw_measures
 
 APART = 1_000  # updates and environment steps between two events
-EVALUATIONS = 100  # events for each
+EVALUATIONS = 100  # events per evaluation
 
 
 @dataclass(frozen=True)
 class Options:
-    """How many events."""
+    """The numbers of events."""
 
     counts: tuple[int, ...] = (1_000, 10_000, 100_000)
     """Events of each run."""
     acted: int = 10_000
-    """Events that the manager really acts at; the others are recorded only."""
+    """Events at which the manager really acts; further events are only recorded."""
 
 
 def make_manager() -> PlasticityManager:
+    """Return a manager of a small network that applies ReDo."""
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
     optimizer = torch.optim.Adam(module.parameters())
@@ -49,6 +50,7 @@ def make_manager() -> PlasticityManager:
 
 
 def record(manager: PlasticityManager, count: int, acted: int) -> None:
+    """Let the manager act at the first `acted` events, and record copies of the last one as the others."""
     module, examples = manager.networks["critic"].module, torch.randn(32, 4)
     losses = {"critic": lambda: module(examples).square().mean()}
     for number in range(1, count + 1):
@@ -60,7 +62,7 @@ def record(manager: PlasticityManager, count: int, acted: int) -> None:
 
 
 def write_metrics(path: Path, event: dict[str, Any], count: int) -> None:
-    """Lines as a run writes them, of these kinds."""
+    """Write metrics with measures, events, episodes and evaluations, as a run does."""
     panels = {f"{network}/{name}": 0.5 for network in ("actor", "critic") for name, _, _ in PANELS}
     with path.open("w") as file:
         for number in range(1, count + 1):
@@ -73,19 +75,20 @@ def write_metrics(path: Path, event: dict[str, Any], count: int) -> None:
 
 
 def final_of(run: Path) -> tuple[float, int] | None:
-    """The final return, as a run that ends says it."""
+    """Return the final return, computed as at the end of a run."""
     evaluations = [line for _, line in Reader().of(run) if isinstance(line, EvaluationLine)]
     return final_score([(line.steps, line.value, line.occasion) for line in evaluations])
 
 
 def resident() -> float:
-    """Megabytes of this process now."""
+    """Return the megabytes of memory that this process has now."""
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096 / 1e6
 
 
 def seconds(call: Callable[[], Any], repeats: int = 3) -> float:
+    """Return the processor seconds of a call, the best of several."""
     times = []
     for _ in range(repeats):
         start = time.process_time()
@@ -95,6 +98,7 @@ def seconds(call: Callable[[], Any], repeats: int = 3) -> float:
 
 
 def run(count: int, options: Options, folder: Path) -> None:
+    """Measure a run with this many events, and print its line of the table."""
     before = resident()
     manager = make_manager()
     record(manager, count, options.acted)
@@ -117,10 +121,11 @@ def run(count: int, options: Options, folder: Path) -> None:
 
 
 def main(options: Options) -> None:
+    """Print the table."""
     torch.set_num_threads(1)
     print("    events state bytes manager MB history MB   curve s measures s  reading s   final s metrics MB")
     with TemporaryDirectory() as folder:
-        for count in (1, *options.counts):  # the first time, libraries are loaded too
+        for count in (1, *options.counts):  # the first one also loads libraries
             run(count, options, Path(folder))
 
 

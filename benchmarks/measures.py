@@ -1,10 +1,10 @@
-"""What the measures of lost plasticity cost, as a share of the updates between two measurements.
+"""Times the measures of plasticity, as a share of the time of the updates between two measurements.
 
     python -m benchmarks.measures [--threads 2] [--examples 256] [--hessian]
 
-Each agent measures all its networks after every 1,000 updates. Both are timed in this run, in turns, and the best of
-each counts; replay and environments are left out, so that the share of a whole run is smaller. The floor of `spectra`
-is its Gram matrices' products in float64 at the best rate measured for their shapes.
+Each agent measures all its networks after every 1,000 updates. Updates and measurements are timed in turns, and the
+best time of each is used. The share in a whole run is smaller, because replay and environments are not timed here. The
+floor of `spectra` is the time of the products of its Gram matrices in float64 at the best rate for their shapes.
 """
 
 from collections import Counter
@@ -39,24 +39,24 @@ Name = Literal["sac", "sac-quick", "nature", "minatar-quick"]
 
 @dataclass(frozen=True)
 class Options:
-    """Sizes are those of h1-walk, Breakout and MinAtar/Breakout-v1."""
+    """The options; the sizes of observations and actions are those of h1-walk, Breakout and MinAtar/Breakout-v1."""
 
     threads: int = 2
     """CPU threads."""
     agents: tuple[Name, ...] = ("sac", "sac-quick", "nature", "minatar-quick")
     """Which agents: the published SAC, its quick preset, the published DQN, its quick preset."""
     examples: int = 256
-    """Transitions that a measurement looks at."""
+    """Transitions that a measurement uses."""
     rounds: int = 8
-    """Alternating rounds of updates and measurements; the best of each counts."""
+    """Alternating rounds of updates and measurements; the best time of each is used."""
     hessian: bool = False
-    """Time the top eigenvalue of the Hessian too, once."""
+    """Also time the top eigenvalue of the Hessian, once."""
     device: str = "cpu"
     """cpu or cuda."""
 
 
 def image_batch(shape: tuple[int, ...], actions: int, lead: tuple[int, ...], device: torch.device) -> Batch:
-    """Transitions of a game; MinAtar's planes hold 0 and 1, Atari's pixels 0 to 255."""
+    """Return random transitions of a game, with values 0 and 1 for MinAtar's planes and 0 to 255 for Atari's pixels."""
     values = 256 if shape[-1] > 10 else 2
     return Batch(
         torch.randint(values, (*lead, *shape), dtype=torch.uint8, device=device),
@@ -70,24 +70,27 @@ def image_batch(shape: tuple[int, ...], actions: int, lead: tuple[int, ...], dev
 
 @dataclass(frozen=True)
 class Subject:
-    """An agent with the batches of one call of its update, and the examples of one measurement, more for ranks."""
+    """An agent with the batches of one call of `update` and the examples of one measurement."""
 
     agent: SAC | DQN
     batches: Batch
     examples: Batch
-    more: Batch
-    counts: Mapping[str, int]  # of these, by network
+    more: Batch  # further examples, for the ranks of features
+    counts: Mapping[str, int]  # how many of these each network uses
 
     def update(self) -> None:
+        """Do the updates of one call."""
         self.agent.update(self.batches)
 
     def measure(self, hessian: bool = False) -> None:
+        """Measure all networks once."""
         losses, runs = self.agent.losses(self.examples, 0), self.agent.runs(self.more, self.counts)
         for network in self.agent.plastic():
             measure(network, hessian=hessian, loss=losses[network.name], run=runs.get(network.name))
 
 
 def settings_of(agent: str, preset: str) -> AgentSettings:
+    """Return an agent's settings in one of its presets."""
     config = LEARNERS[agent].presets[preset].config
     assert isinstance(config, AgentRun)
     settings: AgentSettings = config.agent
@@ -95,7 +98,7 @@ def settings_of(agent: str, preset: str) -> AgentSettings:
 
 
 def make_subject(name: Name, examples: int, device: torch.device) -> Subject:
-    """Updates come in the blocks that the training loop owes after a step."""
+    """Return an agent with its batches; a call of `update` has as many batches as in the training loop."""
     seed = np.random.SeedSequence(0)
     if name in ("sac", "sac-quick"):
         settings = settings_of("sac", "paper" if name == "sac" else "quick")
@@ -118,13 +121,14 @@ def subject_of(
     examples: int,
     device: torch.device,
 ) -> Subject:
+    """Return the agent with random batches and examples."""
     counts = affordable(wanted_examples(agent.plastic()), lead[1], UPDATES, device)
     more = make((max(counts.values(), default=1),), device)
     return Subject(agent, make(lead, device), make((examples,), device), more, counts)
 
 
 def split_up(subject: Subject, device: torch.device) -> dict[str, float]:
-    """Seconds of a measurement's parts: the same steps as `fire_rl.measure`, one by one, of all networks together."""
+    """Return the seconds of each part of a measurement, summed over networks; the steps are those of `measure`."""
     times = dict.fromkeys(GROUPS, 0.0)
 
     def timed(group: str, call: Callable[[], Any]) -> Any:
@@ -154,7 +158,7 @@ def split_up(subject: Subject, device: torch.device) -> dict[str, float]:
 
 
 def gram_products(networks: Iterable[Network], device: torch.device) -> dict[tuple[int, int, int], list[Tensor]]:
-    """What the Gram matrices are products of, by how many, and their shape: operands of that size."""
+    """Return operands with the sizes of those of the Gram matrices, by number of matrices and shape."""
     counts: Counter[tuple[int, int]] = Counter()
     for network in networks:
         for matrix in take_inventory(network.module).matrices:
@@ -170,6 +174,7 @@ def gram_products(networks: Iterable[Network], device: torch.device) -> dict[tup
 
 
 def run(name: Name, options: Options, device: torch.device) -> None:
+    """Time one agent and print its line of the table."""
     subject = make_subject(name, options.examples, device)
     products = gram_products(subject.agent.plastic(), device)
     updates = subject.batches.rewards.shape[0]
@@ -192,6 +197,7 @@ def run(name: Name, options: Options, device: torch.device) -> None:
 
 
 def main(options: Options) -> None:
+    """Print the table."""
     keep_large_blocks()
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)

@@ -1,11 +1,11 @@
-"""What each method costs: an event in seconds and in updates, and what acts at every step as a share of an update.
+"""Measures the cost of each method: of an event in seconds and in updates, of a method at every step as a share.
 
     python -m benchmarks.methods [--threads 2] [--agents sac nature]
 
-Events are those of the agent's published presets: the method alone, and with the record that is kept of it (singular
-values before and after). Methods that act at every step, and regularizers, are timed in turns with the bare update in
-this run, the best of each round counting; the figure is the median of the rounds' ratios. The floor of an event is a
-plain copy of all weights, measured in this run.
+Events are timed with the agent's published presets, without and with the record of the event (singular values before
+and after). Methods that act at every step, and regularizers, are timed in turns with an update without them; the best
+time of each round is used, and the median of the rounds' ratios is printed. The floor of an event is a plain copy of
+all weights, measured in this run.
 """
 
 import statistics
@@ -26,7 +26,7 @@ from .timing import best, seconds
 
 @dataclass(frozen=True)
 class Options:
-    """Sizes are those of h1-walk, Breakout and MinAtar/Breakout-v1."""
+    """The options; the sizes of observations and actions are those of h1-walk, Breakout and MinAtar/Breakout-v1."""
 
     threads: int = 2
     """CPU threads."""
@@ -41,7 +41,7 @@ class Options:
 
 
 def manager_of(agent: SAC | DQN, method: str) -> PlasticityManager:
-    """One that applies the method, or the regularizer, as the training scripts would."""
+    """Return a manager that applies a method or a regularizer as the training scripts do."""
     presets = published.SAC if isinstance(agent, SAC) else published.DQN
     regularizes = method.partition(":")[0] in REGULARIZERS
     at_events = parse_method("none" if regularizes else method, presets)
@@ -49,7 +49,7 @@ def manager_of(agent: SAC | DQN, method: str) -> PlasticityManager:
 
 
 def run(name: Name, method: str, options: Options, device: torch.device) -> None:
-    """One line of the table, of agents that are new."""
+    """Time one method with new agents, and print its line of the table."""
     subject, bare = (make_subject(name, 256, device) for _ in range(2))
     manager = manager_of(subject.agent, method)
     updates = subject.batches.rewards.shape[0]
@@ -81,6 +81,7 @@ def run(name: Name, method: str, options: Options, device: torch.device) -> None
 
 
 def main(options: Options) -> None:
+    """Print the table."""
     keep_large_blocks()
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)

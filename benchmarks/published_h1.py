@@ -1,12 +1,12 @@
-"""Normalised means over the fourteen H1 tasks at a million steps, from the files of results that others publish.
+"""Computes normalised means over the fourteen H1 tasks at a million steps, from published files of results.
 
     python -m benchmarks.published_h1 simba_utd2.csv tdmpc2.csv simbaV2_utd2.csv xqc.csv FlashSAC.csv
 
-Of each seed the last evaluation at or before the step counts; each task's seeds are averaged, then the tasks. Checked
-beside the figures that their authors' files come to: SimBa .61, TD-MPC2 .71, SimbaV2 .78, XQC .82, FlashSAC .91. The
-files are the reader's, from DAVIAN-Robotics/SimbaV2 (results/baseline/simba_utd2.csv, results/baseline/tdmpc2.csv,
+For each seed, the last evaluation at or before the step is used; the seeds of a task are averaged, then the tasks. The
+known means are SimBa .61, TD-MPC2 .71, SimbaV2 .78, XQC .82 and FlashSAC .91; the exit code is 1 if a mean differs. You
+have to download the files, from DAVIAN-Robotics/SimbaV2 (results/baseline/simba_utd2.csv, results/baseline/tdmpc2.csv,
 results/simbaV2_utd2.csv), danielpalenicek/xqc (results/xqc.csv) and Holiday-Robot/FlashSAC
-(results/stateRL_cpusim/FlashSAC.csv). Exits with 1 where one of these methods comes to another figure.
+(results/stateRL_cpusim/FlashSAC.csv).
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ KNOWN = {"simba_utd2": 0.61, "tdmpc2": 0.71, "simbaV2_utd2": 0.78, "xqc": 0.82, 
 
 @dataclass(frozen=True)
 class Options:
-    """Which files, and where on the curves."""
+    """The files, and the step."""
 
     files: tyro.conf.Positional[tuple[Path, ...]]
     """CSV files of published results."""
@@ -33,7 +33,7 @@ class Options:
 
 
 def task_mean(method: Published, env: str, step: int) -> tuple[float, int] | None:
-    """The mean of the seeds' last evaluations at or before the step, normalised, and how many seeds have one."""
+    """Return the mean of the seeds' normalised last evaluations up to the step, and the number of seeds with one."""
     theirs = method.environment(env)
     series = method.runs[theirs] if theirs else ()
     last = [one.returns[max(steps)] for one in series if (steps := [each for each in one.returns if each <= step])]
@@ -42,6 +42,7 @@ def task_mean(method: Published, env: str, step: int) -> tuple[float, int] | Non
 
 
 def main(options: Options) -> int:
+    """Print the mean of each method, and return 1 if one differs from the known mean."""
     wrong = 0
     for method in read_published(options.files):
         found = {task: task_mean(method, f"h1-{task}", options.step) for task in TASKS}

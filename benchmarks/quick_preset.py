@@ -1,8 +1,9 @@
-"""What the quick preset reaches: seeds 0, 1, 2 beside a random policy, and the same run killed five times and resumed.
+"""Checks what the README claims about the quick preset: its returns, and the equality of killed and resumed runs.
 
     python -m benchmarks.quick_preset [--seeds 0 1 2] [--kills 5]
 
-Leaves the runs in runs/quick-preset-<time>/ and prints a table; exits with 1 where a claim of the README does not hold.
+The seeds are compared with a random policy, and a run that is killed five times and resumed with an uninterrupted one.
+The runs stay in runs/quick-preset-<time>/. The exit code is 1 if a claim does not hold.
 """
 
 import signal
@@ -22,7 +23,7 @@ from fire_rl.training.evaluate import evaluate
 from fire_rl.training.lines import final_score, read_lines
 
 FOLDER = Path("runs") / f"quick-preset-{datetime.now():%Y%m%d-%H%M%S}"
-# Two threads, as the figures of the README were taken: the number is part of a result's last bits.
+# Two threads, as for the figures in the README, because the last bits of a result depend on the number of threads.
 FLAGS = ["--env", "h1-walk", "--reinit", "fire", "--preset", "quick", "--threads", "2"]
 COMMAND = [sys.executable, "train_sac.py", *FLAGS]
 
@@ -34,13 +35,13 @@ class Options:
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of the uninterrupted runs."""
     kills: int = 5
-    """How often the first seed's second run is killed (SIGKILL, after random times); 0: no such run."""
+    """How often a second run of the first seed is killed (SIGKILL, after random times); 0: no such run."""
     random_episodes: int = 400
     """Episodes of the random policy."""
 
 
 def random_returns(episodes: int) -> np.ndarray:
-    """Returns of uniformly random actions, each held for two steps as in training."""
+    """Return the returns of uniformly random actions, each repeated for two steps as in training."""
     environment = envs.make_vec("h1-walk", 16, seed=0, action_repeat=2)
     generator = np.random.default_rng(0)
 
@@ -52,7 +53,7 @@ def random_returns(episodes: int) -> np.ndarray:
 
 
 def killed_run(folder: Path, seed: int, kills: int, duration: float) -> int:
-    """A run killed at random moments spread over its length, resumed each time; how many kills struck."""
+    """Do a run that is killed at random times and resumed each time; return the number of kills."""
     generator, struck = np.random.default_rng(seed), 0
     command = [*COMMAND, "--seed", str(seed), "--run-dir", str(folder)]
     while True:
@@ -71,6 +72,7 @@ def killed_run(folder: Path, seed: int, kills: int, duration: float) -> int:
 
 
 def main(options: Options) -> int:
+    """Check all claims, and return the exit code."""
     chance = random_returns(options.random_episodes)
     bar = float(np.quantile(chance, 0.95))
     print(f"random policy, {len(chance)} episodes: mean {chance.mean():.2f}, 95th percentile {bar:.2f}", flush=True)

@@ -1,9 +1,10 @@
-"""Two processes for one run's folder at the same moment: one does the work, the other is refused in one line.
+"""Starts two processes for one run's folder at the same moment: one must do the run, the other be refused in one line.
 
     python -m benchmarks.races [--times 20] [--agent dqn --env MinAtar/Breakout-v1]
 
-Each pair is raced several times, the second process by a random delay before or after the first. Prints a table; exits
-with 1 where both worked, both were refused, something else was said, or the run is not the one that was left alone.
+Each pair of command lines is raced several times; the second process begins a random delay before or after the first.
+A table is printed. The exit code is 1 if both processes did the run, both were refused, a refusal was not one line, or
+the run differs from an undisturbed one.
 """
 
 import fcntl
@@ -31,7 +32,7 @@ PROGRESS = re.compile(r"step/s|\d+%\|")
 
 @dataclass(frozen=True)
 class Options:
-    """What is raced, and how often."""
+    """Which runs are raced, and how often."""
 
     agent: Literal["sac", "dqn"] = "sac"
     """Agent of the runs."""
@@ -45,29 +46,29 @@ class Options:
 
 @dataclass(frozen=True)
 class Race:
-    """Two command lines, what the folder is before, and what the second process waits for."""
+    """The command lines of two processes for one folder."""
 
     name: str
     first: Callable[[Path], list[str]]
     second: Callable[[Path], list[str]]
-    before: Path | None = None  # a folder that both begin with a copy of
-    late: bool = False  # the second asks for its lock only once the first has ended
-    delay: float = 0.2  # seconds between the two, at most
+    before: Path | None = None  # the folder is a copy of this one when the race begins
+    late: bool = False  # whether the second process asks for its lock only after the first has ended
+    delay: float = 0.2  # the largest number of seconds between the two
 
 
 @dataclass
 class Result:
-    """What has come of the races of one pair."""
+    """The results of the races of one pair."""
 
-    won: Counter[str] = field(default_factory=Counter)  # by who did the work
-    refusals: Counter[str] = field(default_factory=Counter)  # what the other one was told, without names and numbers
+    won: Counter[str] = field(default_factory=Counter)  # how often the first and the second process did the run
+    refusals: Counter[str] = field(default_factory=Counter)  # messages of refusals, without names and numbers
     failures: list[str] = field(default_factory=list)
 
 
 def racing(
     script: str, arguments: Sequence[str], folder: Path, log: Path, start: Any, delay: float, ended: Any
 ) -> None:
-    """The body of a process: wait for the start, and where there is `ended`, for that before the first lock."""
+    """Wait for the start and run a script in this process. If `ended` is given, wait for it before the first lock."""
     lock = fcntl.flock
 
     def late(descriptor: Any, operation: int) -> None:
@@ -82,7 +83,7 @@ def racing(
 
 
 def race(pair: Race, script: str, folder: Path, delay: float, result: Result, whole: Path) -> None:
-    """One race; a delay above 0 holds the second process back, one below 0 the first."""
+    """Do one race. A delay above 0 holds the second process back, one below 0 the first."""
     if pair.before is not None:
         shutil.copytree(pair.before, folder)
     start, ended = PROCESSES.Event(), PROCESSES.Event()
@@ -109,7 +110,7 @@ def race(pair: Race, script: str, folder: Path, delay: float, result: Result, wh
             process.kill()
             process.join()
     said = [log.read_text(errors="replace") if log.exists() else "" for log in logs]
-    # A run that is resumed after its end is left as it is.
+    # To resume a finished run is allowed and changes nothing.
     allowed = ([0, 2], [2, 0], *([[0, 0]] if "--resume" in commands[1] and not pair.late else []))
     found = [] if codes in allowed else [f"exit codes {codes}"]
     for number, (code, words) in enumerate(zip(codes, said, strict=True)):
@@ -131,8 +132,8 @@ def race(pair: Race, script: str, folder: Path, delay: float, result: Result, wh
 
 
 def pairs(script: str, new: Sequence[str], place: Path, whole: Path) -> list[Race]:
-    """What is raced; makes the folders that they begin with."""
-    half = place / "half"  # a run that is to go on
+    """Return the pairs to race, after making the folders that they begin with."""
+    half = place / "half"  # an unfinished run
     shorter = list(new)
     shorter[shorter.index("--steps") + 1] = str(int(shorter[shorter.index("--steps") + 1]) // 2)
     life = one_life(script, [*shorter, "--run-dir", str(half)], half, place / "half.log")
@@ -161,6 +162,7 @@ def pairs(script: str, new: Sequence[str], place: Path, whole: Path) -> list[Rac
 
 
 def main(options: Options) -> int:
+    """Race all pairs, and print the table."""
     start, generator = time.perf_counter(), np.random.default_rng(options.seed)
     script = f"train_{options.agent}"
     env = options.env or {"sac": "h1-walk", "dqn": "CartPole-v1"}[options.agent]
@@ -172,7 +174,7 @@ def main(options: Options) -> int:
         print(wrong)
         return 1
     failed = 0
-    print(f"{'pair':28s} {'races':>5s} {'first':>6s} {'second':>6s} {'wrong':>6s}  what the other was told")
+    print(f"{'pair':28s} {'races':>5s} {'first':>6s} {'second':>6s} {'wrong':>6s}  message of the refusal")
     for number, pair in enumerate(pairs(script, new, place, whole)):
         result = Result()
         for turn in range(options.times):

@@ -1,10 +1,10 @@
-"""What a replay of Atari frames costs: bytes, adding, sampling, and its part of a checkpoint.
+"""Measures a replay of Atari frames: its memory, and the time of adding, sampling and saving.
 
     python -m benchmarks.replay [--capacity 1000000] [--threads 2]
 
-Sampling stands beside its floor, the bytes of a batch over the copy bandwidth measured in this run, and beside
-Stable-Baselines3's replay buffer (`pip install --no-deps stable-baselines3 pandas cloudpickle`) at one capacity in
-turns; saving stands beside plain writes of as many bytes, each file flushed to the disk.
+Sampling is compared with its floor, which is the bytes of a batch divided by the copy bandwidth measured in this run,
+and with Stable-Baselines3's replay buffer of the same capacity, in turns (`pip install --no-deps stable-baselines3
+pandas cloudpickle`). Saving is compared with plain writes of equally many bytes; each file is flushed to the disk.
 """
 
 import importlib
@@ -41,21 +41,21 @@ class Options:
     """A full replay of 84x84 frames, four stacked."""
 
     capacity: int = 100_000
-    """Transitions; the documented run has 1,000,000 (7.2 GB)."""
+    """Transitions; the figures in the docs are of 1,000,000 (7.2 GB)."""
     num_envs: int = 4
     """Environments."""
     peer_capacity: int = 30_000
-    """Transitions at which Stable-Baselines3's buffer is compared; it takes 8 times the bytes."""
+    """Capacity of the comparison with Stable-Baselines3's buffer, which needs 8 times the memory."""
     threads: int = 2
     """CPU threads."""
     device: str = "cpu"
     """cpu or cuda."""
     folder: Path = Path(tempfile.gettempdir())
-    """On the disk that checkpoints go to."""
+    """A folder on the disk on which checkpoints will be."""
 
 
 class Steps:
-    """Steps of several environments that show noise, for ever."""
+    """An endless series of steps of several environments whose frames are noise."""
 
     def __init__(self, num_envs: int) -> None:
         generator = np.random.default_rng(0)
@@ -66,6 +66,7 @@ class Steps:
         self.count = itertools.count()
 
     def next(self) -> Step:
+        """Return the next step: observations, actions, rewards, next observations, terminated, truncated."""
         number = next(self.count)
         frames = self.frames[number % 64 : number % 64 + STACK + 1].swapaxes(0, 1)
         ended = (number + self.begin) % EPISODE == EPISODE - 1
@@ -73,6 +74,7 @@ class Steps:
 
 
 def seconds(call: Callable[[], object], device: torch.device | None = None) -> float:
+    """Return the seconds of a call; with a GPU, until the GPU has finished."""
     begin = time.perf_counter()
     call()
     if device is not None and device.type == "cuda":
@@ -81,7 +83,7 @@ def seconds(call: Callable[[], object], device: torch.device | None = None) -> f
 
 
 def fill(replay: FrameReplay, steps: Steps, count: int) -> float:
-    """Seconds that adding takes, without making the steps."""
+    """Add `count` transitions, and return the seconds of adding them, without those of making them."""
     total = 0.0
     for _ in range(-(-count // replay.num_envs)):
         step = steps.next()
@@ -90,12 +92,13 @@ def fill(replay: FrameReplay, steps: Steps, count: int) -> float:
 
 
 def copy_rate(device: torch.device) -> float:
-    """Bytes copied per second, from memory that is in no cache, the median of several."""
+    """Return the bytes copied per second, the median of several copies that are too large for the caches."""
     source, target = (torch.zeros(400_000_000, dtype=torch.uint8, device=device) for _ in range(2))
     return source.nbytes / float(np.median([seconds(lambda: target.copy_(source), device) for _ in range(9)]))
 
 
 def show_sampling(replay: FrameReplay, device: torch.device) -> None:
+    """Print the time of sampling beside its floor."""
     generator = torch.Generator(replay.device).manual_seed(0)
     rate = copy_rate(device)
     print(f"sampling batches of {BATCH}; the floor is a copy at {rate / 1e9:.1f} GB/s")
@@ -107,9 +110,9 @@ def show_sampling(replay: FrameReplay, device: torch.device) -> None:
 
 
 def show_peer(options: Options, device: torch.device) -> None:
-    """Both at one capacity, in turns."""
+    """Print our replay beside Stable-Baselines3's of the same capacity, timed in turns."""
     if importlib.util.find_spec("stable_baselines3") is None:
-        print("beside Stable-Baselines3 after: pip install --no-deps stable-baselines3 pandas cloudpickle")
+        print("to compare with Stable-Baselines3: pip install --no-deps stable-baselines3 pandas cloudpickle")
         return
     buffers = importlib.import_module("stable_baselines3.common.buffers")
     box, discrete = spaces.Box(0, 255, SHAPE, np.uint8), spaces.Discrete(6)
@@ -148,15 +151,17 @@ def show_peer(options: Options, device: torch.device) -> None:
 
 
 def observation_bytes(peer: Any) -> int:
-    """The least that another replay takes."""
+    """Return the bytes of another replay's observations, which are the least that it needs."""
     return int(peer.observations.nbytes) + (0 if peer.optimize_memory_usage else int(peer.next_observations.nbytes))
 
 
 def taken(replay: FrameReplay) -> int:
+    """Return the bytes of our replay."""
     return replay.frames.nbytes + replay.notes.nbytes + replay.final.frames.nbytes
 
 
 def show_checkpoints(replay: FrameReplay, steps: Steps, parent: Path) -> None:
+    """Print the time and memory of saving, linking and loading."""
     with tempfile.TemporaryDirectory(dir=parent) as name:
         folder, kept = Path(name), list[Segment]()
         store = DurableStore(folder)
@@ -183,12 +188,13 @@ def show_checkpoints(replay: FrameReplay, steps: Steps, parent: Path) -> None:
 
 
 def link(segments: list[Segment], folder: Path, branch: Path) -> None:
+    """Link the segments into a branch's folder."""
     for segment in segments:
         os.link(folder / segment.file, branch / segment.file)
 
 
 def write_plainly(path: Path, sizes: list[int]) -> None:
-    """As many bytes in as many files, written and flushed."""
+    """Write and flush files of these sizes, and delete them."""
     block = memoryview(np.random.default_rng(0).bytes(4_000_000))
     for number, size in enumerate(sizes):
         with path.with_name(f"{path.name}-{number}").open("wb") as file:
@@ -201,7 +207,7 @@ def write_plainly(path: Path, sizes: list[int]) -> None:
 
 
 def peak_memory(anew: bool = False) -> int:
-    """The most bytes of memory this process has had, from now on where counted anew."""
+    """Return the largest number of bytes of memory that this process has had; with `anew`, start the count again."""
     if anew:
         Path("/proc/self/clear_refs").write_text("5")
     fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
@@ -209,6 +215,7 @@ def peak_memory(anew: bool = False) -> int:
 
 
 def main(options: Options) -> None:
+    """Measure everything, and print the figures."""
     keep_large_blocks()
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
@@ -219,7 +226,7 @@ def main(options: Options) -> None:
           f"{options.device}")  # fmt: skip
     print(f"{taken(replay) / len(replay):,.0f} bytes per transition, {taken(replay) / 1e9:.2f} GB")
     print(f"adding: {(options.capacity + 1000) / duration:,.0f} transitions/s")
-    show_checkpoints(replay, steps, options.folder)  # first: what sampling leaves would hide the memory it takes
+    show_checkpoints(replay, steps, options.folder)  # before sampling, whose freed memory would hide that of saving
     show_sampling(replay, device)
     del replay
     show_peer(options, device)

@@ -1,10 +1,11 @@
-"""How close SAC's update comes to the least time its own arithmetic needs on this machine.
+"""Compares SAC's update with the least time that its arithmetic needs on this machine.
 
     python -m benchmarks.sac_update [--threads 2] [--width 512]
 
-The floor is every matrix product of one update, each at the best rate measured for its shape in this run, plus the
-bytes that optimizers and target must move, over the bandwidth measured in this run. Ratio = floor time / update time.
-On a GPU updates are played from graphs, as training does, and neither they nor the floor wait for launches.
+The least time, called the floor, is the time of all matrix products of one update, each at the best rate measured for
+its shape in this run, plus the bytes that optimizers and target must move divided by the bandwidth measured in this
+run. Ratio = floor time / update time. On a GPU, updates are replayed from CUDA graphs, as in training, and neither they
+nor the floor include the launches of kernels.
 """
 
 from dataclasses import dataclass
@@ -23,22 +24,22 @@ from .timing import one_of_many
 
 @dataclass(frozen=True)
 class Options:
-    """Sizes are those of h1-walk in the published setting."""
+    """The options; the defaults are the published sizes for h1-walk."""
 
     threads: int = 2
     """CPU threads."""
     width: int = 512
-    """Width of the critic; the actor's is a quarter."""
+    """Width of the critic; the actor's is a quarter of it."""
     batch_size: int = 256
     """Transitions per update."""
     rounds: int = 8
-    """Alternating rounds of updates and products; the best of each counts."""
+    """Alternating rounds of updates and products; the best time of each is used."""
     device: str = "cpu"
     """cpu or cuda."""
 
 
 def flat_batch(lead: tuple[int, ...], device: torch.device) -> Batch:
-    """Transitions of h1-walk's sizes."""
+    """Return random transitions with h1-walk's sizes."""
     return Batch(
         torch.randn(*lead, 51, device=device),
         torch.rand(*lead, 19, device=device) * 2 - 1,
@@ -50,6 +51,7 @@ def flat_batch(lead: tuple[int, ...], device: torch.device) -> Batch:
 
 
 def main(options: Options) -> None:
+    """Time everything, and print the table."""
     keep_large_blocks()
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
@@ -60,7 +62,7 @@ def main(options: Options) -> None:
     with RecordProducts() as record:
         agent.update(Batch(*(tensor[:1] for tensor in batches)))
     floor, update = sac_floor(agent, record.shapes), float("inf")
-    agent.captured.on = True  # which changes nothing on a CPU
+    agent.captured.on = True  # has no effect on a CPU
     for _ in range(options.rounds):
         update = min(update, one_of_many(lambda: agent.update(batches), device) / 2)
         floor.measure()

@@ -1,9 +1,9 @@
-"""A long run with many events, watched from outside: whether it grows, leaks or slows down.
+"""Watches a long run with many events from outside, to find leaks of memory or files, and slowdowns.
 
     python -m benchmarks.soak --minutes 60 [--agent dqn]
 
-Prints a line every 5 minutes and a table at the end: memory, open files and threads after the warm-up of 10 minutes
-beside the rest, updates per second by quarter, the checkpoint's size and the seconds that stopping by SIGTERM takes.
+A line is printed every 5 minutes, and a table at the end: memory, open files and threads after a warm-up of 10 minutes,
+updates per second by quarter of the time, the checkpoint's size, and the seconds that a stop by SIGTERM takes.
 """
 
 import json
@@ -25,9 +25,9 @@ import tyro
 EVERY = 10.0  # seconds between two samples
 TOLD_EVERY = 300.0  # seconds between two lines
 STOPS_WITHIN = 300  # seconds
-LONG = 100_000_000  # environment steps, more than any soak reaches
+LONG = 100_000_000  # environment steps, more than the watched run reaches
 METHODS = {
-    # An event every few seconds; the first of them alone are evaluated, since they are closer than --eval-every.
+    # An event every few seconds. Only the first ones are evaluated, because they are closer than --eval-every.
     "sac": ("--reinit", "redo", "--reinit-every", "200"),
     "dqn": ("--reinit", "redo", "--reinit-every", "200"),
 }
@@ -35,14 +35,14 @@ METHODS = {
 
 @dataclass(frozen=True)
 class Options:
-    """What is watched, and for how long."""
+    """Which run is watched, and for how long."""
 
     minutes: float = 60.0
-    """Length of the soak."""
+    """How long the run is watched."""
     agent: Literal["sac", "dqn"] = "sac"
     """Agent of the run; its quick preset."""
     warm_up: float = 10.0
-    """Minutes that are left out of the comparison; a sixth of the soak where that is shorter."""
+    """Minutes that are left out of the comparison; a sixth of all minutes if that is shorter."""
     method: str | None = None
     """Plasticity method, with --reinit-every 200; unset: redo."""
     keep: bool = False
@@ -51,28 +51,29 @@ class Options:
 
 @dataclass(frozen=True)
 class Sample:
-    """The process at one moment."""
+    """The state of the process at one moment."""
 
     seconds: float  # since its start
     memory: float  # resident, in MB
     files: int
     threads: int
-    processor: float  # seconds of it, used so far
+    processor: float  # seconds of processor time used so far
 
 
 class Rates:
-    """Updates over time from the metrics; reads only what is new, and keeps a pair of numbers for each sample."""
+    """The number of updates over time, read from the metrics as they grow."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.read, self.updates, self.events = path, 0, 0, 0
         self.points: list[tuple[float, int]] = []  # seconds and updates
 
     def sample(self, seconds: float) -> None:
+        """Read the new lines, and record the number of updates at this time."""
         if self.path.exists():
             with self.path.open("rb") as file:
                 file.seek(self.read)
                 for line in file:
-                    if not line.endswith(b"\n"):  # being written
+                    if not line.endswith(b"\n"):  # not yet complete
                         break
                     self.read += len(line)
                     self.updates = json.loads(line)["updates"]
@@ -80,7 +81,7 @@ class Rates:
         self.points.append((seconds, self.updates))
 
     def between(self, begin: float, end: float) -> float:
-        """Updates per second."""
+        """Return the updates per second between two times."""
         within = [point for point in self.points if begin <= point[0] <= end]
         if len(within) < 2 or within[-1][0] == within[0][0]:
             return float("nan")
@@ -88,19 +89,19 @@ class Rates:
 
 
 def sample(pid: int, seconds: float) -> Sample | None:
-    """What /proc says; None where the process has ended."""
+    """Return the state of the process as /proc has it; None if the process has ended."""
     try:
         status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
         files = len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208
         used = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
         processor = sum(map(int, used)) / os.sysconf("SC_CLK_TCK")
         return Sample(seconds, int(status["VmRSS"].split()[0]) / 1024, files, int(status["Threads"]), processor)
-    except (OSError, KeyError):  # a process that has ended and was not waited for has no VmRSS
+    except (OSError, KeyError):  # an ended process that was not waited for has no VmRSS
         return None
 
 
 def watch(process: subprocess.Popen[bytes], rates: Rates, minutes: float) -> list[Sample]:
-    """Samples until the time is over or the run has ended."""
+    """Take samples until the time is over or the run has ended, and print a line every few minutes."""
     start, told, samples = time.monotonic(), 0.0, list[Sample]()
     while (seconds := time.monotonic() - start) < 60 * minutes and process.poll() is None:
         if (found := sample(process.pid, seconds)) is not None:
@@ -119,7 +120,7 @@ def watch(process: subprocess.Popen[bytes], rates: Rates, minutes: float) -> lis
 
 
 def stop(process: subprocess.Popen[bytes]) -> tuple[float | None, int]:
-    """Seconds that a stop by SIGTERM takes, None where the run had ended, and the exit code."""
+    """Stop the run by SIGTERM; return the seconds that this takes (None if it had ended) and the exit code."""
     if process.poll() is not None:
         return None, process.returncode
     start = time.perf_counter()
@@ -133,6 +134,7 @@ def stop(process: subprocess.Popen[bytes]) -> tuple[float | None, int]:
 
 
 def size_of(folder: Path) -> int:
+    """Return the bytes of all files below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
@@ -174,11 +176,12 @@ def show(samples: Sequence[Sample], rates: Rates, warm_up: float, folder: Path) 
 
 
 def main(options: Options) -> int:
+    """Watch a run, stop it, and print the table."""
     place = Path(tempfile.mkdtemp(prefix="soak-"))
     folder, log = place / "run", place / "log"
     method = ("--reinit", options.method, "--reinit-every", "200") if options.method else METHODS[options.agent]
     command = [sys.executable, f"train_{options.agent}.py", "--preset", "quick", *method]
-    # A replay that is full before the warm-up ends: the memory of a larger one is only taken as it fills.
+    # The replay is so small that it is full before the warm-up ends: a larger one would still grow afterwards.
     command += ["--steps", str(LONG), "--threads", "1", "--replay-capacity", "5000", "--run-dir", str(folder)]
     print(" ".join(command[1:]), flush=True)
     with log.open("wb") as output:
@@ -192,7 +195,9 @@ def main(options: Options) -> int:
         print(log.read_text(errors="replace")[-2000:])
         return 1
     show(samples, rates, 60 * min(options.warm_up, options.minutes / 6), folder)
-    print(f"{'stopped by SIGTERM in':34s} " + ("it had ended by itself" if seconds is None else f"{seconds:.1f} s"))
+    print(
+        f"{'stopped by SIGTERM in':34s} " + ("the run had ended by itself" if seconds is None else f"{seconds:.1f} s")
+    )
     print(f"{'exit code':34s} {code}")
     if code not in (0, 130):
         print(log.read_text(errors="replace")[-2000:])

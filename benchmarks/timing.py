@@ -1,4 +1,4 @@
-"""Seconds of a call: alone, as one of many, and without what starting it from the host costs."""
+"""Times a call: alone, as one of many, and without the time of launching it from the host."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -9,19 +9,19 @@ import torch
 Call = Callable[[], Any]
 Clock = Callable[[], float]
 CLOCKS: Mapping[str, Clock] = {"wall": time.perf_counter, "processor": time.process_time}
-RECORDED = 0.01, 500  # a recording fills so many seconds, by so many calls at most
-WARM = 8  # calls before any is timed as one of many: more than are made before a recording
-CHUNK = 0.05  # seconds of calls between two waits
+RECORDED = 0.01, 500  # a graph contains calls for this many seconds, but at most this many calls
+WARM = 8  # calls before those that are timed as one of many; more than agents make before they capture a graph
+CHUNK = 0.05  # seconds of calls between two waits for the device
 
 
 def wait(device: torch.device) -> None:
-    """Until the device has done all that was asked of it."""
+    """Wait until the device has finished all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def seconds(call: Call, device: torch.device, clock: Clock = time.perf_counter) -> float:
-    """Of one call, from an idle device until it is idle again."""
+    """Return the seconds of one call, from an idle device until it is idle again."""
     wait(device)
     start = clock()
     call()
@@ -30,16 +30,17 @@ def seconds(call: Call, device: torch.device, clock: Clock = time.perf_counter) 
 
 
 def best(calls: Iterable[Call], device: torch.device, repeats: int = 3, clock: Clock = time.perf_counter) -> float:
-    """Seconds of the fastest of several ways to do the same thing, each alone."""
+    """Return the seconds of the fastest of several ways to do the same thing, each timed alone."""
     return min(seconds(call, device, clock) for call in calls for _ in range(repeats))
 
 
 def best_on_device(
     calls: Iterable[Call], device: torch.device, repeats: int = 3, clock: Clock = time.perf_counter
 ) -> float:
-    """The same, and on a GPU without the launch: a small kernel starts more slowly than it runs.
+    """Return the same as `best`, but on a GPU without launches, which take longer than a small kernel.
 
-    There each call is recorded many times in one CUDA graph, which must not wait for anything, and the graph is timed.
+    On a GPU, each call is captured many times in one CUDA graph, so it must not wait for the device, and the graph is
+    timed.
     """
     if device.type != "cuda":
         return best(calls, device, repeats, clock)
@@ -50,7 +51,7 @@ def _recorded(call: Call, device: torch.device, repeats: int) -> float:
     stream = torch.cuda.Stream(device)
     stream.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(stream):
-        call()  # libraries load
+        call()  # loads libraries
         length, most = RECORDED
         count = max(1, min(most, int(length / seconds(call, device))))
         graph = torch.cuda.CUDAGraph()
@@ -63,14 +64,14 @@ def _recorded(call: Call, device: torch.device, repeats: int) -> float:
 
 
 class Pace(NamedTuple):
-    """Of one call among many: seconds until the device has done it, and until the host has queued it."""
+    """The seconds of one call among many: until the device has done it, and until the host has queued it."""
 
     done: float
     queued: float
 
 
 def pace(call: Call, device: torch.device, length: float) -> Pace:
-    """Calls one after another for about so many seconds, with few waits between."""
+    """Time calls one after another for about `length` seconds, with few waits for the device between them."""
     for _ in range(WARM):
         call()
     chunk = max(1, int(min(CHUNK, length) / max(seconds(call, device), 1e-7)))
@@ -86,5 +87,5 @@ def pace(call: Call, device: torch.device, length: float) -> Pace:
 
 
 def one_of_many(call: Call, device: torch.device, clock: Clock = time.perf_counter) -> float:
-    """Seconds of a call as training makes it: on a GPU, one of many that are queued; on a CPU, one."""
+    """Return the seconds of a call as training makes it: on a GPU as one of many that are queued, on a CPU alone."""
     return pace(call, device, 0.2).done if device.type == "cuda" else seconds(call, device, clock)

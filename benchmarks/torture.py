@@ -1,10 +1,10 @@
-"""Runs that are killed again and again, anywhere, and resumed: each has to end as the run that was left alone.
+"""Kills runs again and again at random places and resumes them: each must equal the run that was not killed.
 
     python -m benchmarks.torture --agent sac --kills 50
     python -m benchmarks.torture --agent dqn --env Breakout --method redo
 
-A kill is SIGKILL, after a random time or just before the n-th file operation of one kind; one that falls on a write
-leaves half of it. Prints a table; exits with 1 where a run differs, fails or leaves half-written files behind.
+A kill is SIGKILL, after a random time or just before the n-th file operation of one kind; before a write, the first
+half of it is written. A table is printed. The exit code is 1 if a run differs, fails or leaves incomplete files behind.
 """
 
 import json
@@ -42,42 +42,42 @@ SETTINGS = {
     ),
 }
 EVERY = {"sac": "151", "dqn": "31"}  # updates between two events
-LONGER = {"sac": ("240", "600"), "dqn": ("400", "1000")}  # where branches begin, and where they end
+LONGER = {"sac": ("240", "600"), "dqn": ("400", "1000")}  # the steps at which branches begin and end
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is tortured, and how much."""
+    """Which runs are killed, and how often."""
 
     agent: Literal["sac", "dqn"] = "sac"
     """Agent of the runs."""
     env: str | None = None
     """Environment; unset: h1-walk for sac, Breakout on the emulator for dqn."""
     kills: int = 50
-    """Kills that have to strike before the table is printed."""
+    """Number of kills after which the table is printed."""
     method: str = "fire"
-    """Plasticity method, as --reinit of the training scripts has it."""
+    """Plasticity method, spelled as for --reinit."""
     seed: int = 0
-    """Seed of when the kills strike."""
+    """Seed of the places of the kills."""
     keep: bool = False
-    """Keep the folders of runs that turned out equal, too."""
+    """Keep the folders of runs that are equal, too."""
 
 
 @dataclass
 class Tally:
-    """What has happened so far."""
+    """The counts so far."""
 
     kills: Counter[str] = field(default_factory=Counter)  # by kind
     resumes: int = 0
-    begun_again: int = 0  # killed before the folder was a run
+    begun_again: int = 0  # runs that were killed before their folder could be resumed
     compared: Counter[str] = field(default_factory=Counter)  # runs and branches
     failures: list[str] = field(default_factory=list)
 
 
 def draw_death(generator: np.random.Generator, counts: Counter[str], seconds: float) -> Death:
-    """One kill in four by the clock; the others before an operation, the rare kinds as often as the usual ones.
+    """Draw the place of a kill: after a time in a quarter of the cases, else before an operation of a random kind.
 
-    Rather early than late, since little may be left of the run.
+    All kinds are equally likely. Early places are more likely than late ones, because the rest of a run may be short.
     """
     kind, share = str(generator.choice(sorted(counts))), float(generator.random() ** 2)
     if generator.random() < 0.25:
@@ -88,7 +88,7 @@ def draw_death(generator: np.random.Generator, counts: Counter[str], seconds: fl
 def tortured(
     script: str, arguments: Sequence[str], folder: Path, draw: Callable[[], Death | None], tally: Tally
 ) -> bool:
-    """Kill, resume and kill one run until it ends by itself; whether it ended well."""
+    """Kill and resume one run until it ends by itself; return whether it ended without an error."""
     command = [*arguments, "--run-dir", str(folder)]
     while True:
         death = draw()
@@ -107,7 +107,7 @@ def tortured(
 
 
 def compare(whole: Path, folder: Path, tally: Tally, what: str) -> bool:
-    """Count what differs from the run that was left alone, and what is left half written."""
+    """Record differences from the run that was not killed, and incomplete files; return whether there are none."""
     found = differences(whole, folder)
     found += [f"left behind: {path.relative_to(folder)}" for path in folder.rglob(".*")]
     found += [f"left behind: {path.name}" for path in folder.glob("starting")]
@@ -117,7 +117,7 @@ def compare(whole: Path, folder: Path, tally: Tally, what: str) -> bool:
 
 
 def show(tally: Tally, seconds: float) -> None:
-    """The table."""
+    """Print the table."""
     print(f"{'kills by kind':24s} {sum(tally.kills.values())}")
     for kind, count in sorted(tally.kills.items()):
         print(f"  {kind if kind == TIME else 'before ' + kind:22s} {count}")
@@ -132,6 +132,7 @@ def show(tally: Tally, seconds: float) -> None:
 
 
 def main(options: Options) -> int:
+    """Kill runs and branches until there were enough kills, and print the table."""
     start, generator, tally = time.perf_counter(), np.random.default_rng(options.seed), Tally()
     script, env = f"train_{options.agent}", options.env or {"sac": "h1-walk", "dqn": "Breakout"}[options.agent]
     place = Path(tempfile.mkdtemp(prefix="torture-"))

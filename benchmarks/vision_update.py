@@ -1,11 +1,11 @@
-"""How many images a second a network for images learns from, beside the least time that its products need.
+"""Compares the updates of a network for images with the least time that its products need on this machine.
 
     python -m benchmarks.vision_update [--network resnet18] [--threads 2] [--batch-size 64]
 
-The floor is every convolution and product of one update at the best rate that was measured for its shape in this run;
-norms, activations and the optimizer are not in it. The peer is a plain loop in the manner of the publication's code: a
-DataLoader that converts and normalises one image after the other, and an Adam that is not fused.
-Ratio = floor time / update time.
+The least time, called the floor, is the time of all convolutions and products of one update, each at the best rate
+measured for its shape in this run; norms, activations and the optimizer are not included. The peer is a plain loop like
+that of the publication's code: a DataLoader that converts and normalises one image after the other, and an Adam that is
+not fused. Ratio = floor time / update time.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -29,30 +29,30 @@ from .floors import Floor, Work, product_ways
 from .timing import CLOCKS, one_of_many
 
 SET = {"resnet18": "cifar10", "vit-tiny": "cifar100", "vgg16": "tinyimagenet", "small": "fashion"}
-IMAGES = 2_000  # made up
+IMAGES = 2_000  # random images
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is timed."""
+    """Which network is timed, and how."""
 
     network: str = "resnet18"
-    """One of the networks of train_vision.py, on images of the shape that it was published with."""
+    """One of the networks of train_vision.py; the images have the shape of those in its publication."""
     threads: int = 2
     """CPU threads."""
     batch_size: int = 64
-    """Images of an update; published are 256."""
+    """Images of an update; 256 in the publication."""
     rounds: int = 5
-    """Alternating rounds of updates, products and the peer; the best of each counts."""
+    """Alternating rounds of updates, products and the peer; the best time of each is used."""
     device: str = "cpu"
     """cpu or cuda."""
     clock: Literal["wall", "processor"] = "wall"
-    """processor: the processor's time for this process, for a machine that is busy with others; with one thread, or
-    with OMP_WAIT_POLICY=passive in the environment, as threads wait for each other busily."""
+    """processor: the processor time of this process, for a machine that is busy with other processes. Use it with one
+    thread or with OMP_WAIT_POLICY=passive in the environment, because threads use processor time while they wait."""
 
 
 class Plain(Dataset[tuple[Tensor, int]]):
-    """Images that are converted and normalised one by one, on the CPU."""
+    """A data set whose images are converted and normalised one by one, on the CPU."""
 
     def __init__(self, images: Images, facts: ImageSet) -> None:
         self.images, self.labels = images.images.numpy(), images.labels.tolist()
@@ -69,6 +69,7 @@ class Plain(Dataset[tuple[Tensor, int]]):
 def plain_update(
     module: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterator[Any], device: torch.device
 ) -> None:
+    """Do one update of the plain loop."""
     images, labels = (each.to(device) for each in next(batches))
     loss = nn.functional.cross_entropy(module(images), labels)
     optimizer.zero_grad()
@@ -78,18 +79,20 @@ def plain_update(
 
 
 def again(loader: Iterable[Any]) -> Iterator[Any]:
-    """One pass after the other."""
+    """Yield the batches of one pass after the other."""
     while True:
         yield from loader
 
 
 def made_up(facts: ImageSet) -> Images:
+    """Return random images with random labels."""
     random = torch.Generator().manual_seed(0)
     images = torch.randint(256, (IMAGES, *facts.shape), dtype=torch.uint8, generator=random)
     return Images(images, torch.randint(facts.classes, (IMAGES,), generator=random))
 
 
 def main(options: Options) -> None:
+    """Time everything, and print the table."""
     if options.network not in NETWORKS:
         raise SystemExit(f"--network {options.network} given; allowed are {', '.join(NETWORKS)}")
     if not 2 <= options.batch_size <= IMAGES:

@@ -1,1 +1,1 @@
-"""Many runs: who runs where, what their curves say, and the report that shows it."""
+"""Comparisons of many runs: planning and running them, the statistics of their curves, and the report."""

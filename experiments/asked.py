@@ -1,4 +1,4 @@
-"""The command line of compare.py as people type it: its own flags and those of its agent's training script."""
+"""Reads the command line of compare.py: its own flags and those of the agent's training script."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,20 +16,21 @@ from fire_rl.training.unresolved import shortest_words
 
 from .sweep.grid import GIVEN_BY_THE_GRID
 
-USUAL = "sac"  # the agent where none is named
+USUAL = "sac"  # the agent if the command line names none
 
 
 def as_understood(arguments: Sequence[str], ours: Mapping[str, Any]) -> list[str]:
-    """The words with our names and values, those of --config among them; what lists are asked for is shown.
+    """Return the command line with this project's names of flags and values, and with the settings of --config.
 
-    `ours` are the flags of comparisons alone, with their types.
+    If the command line asks for a list, such as that of the environments, the list is shown instead. `ours` are the
+    flags that only comparisons have, with their types.
     """
     agent = USUAL
     for name, values in split(arguments):
         same = same_as(name, "compare")
         if "--agent" in (name, same.ours if same else ""):
             agent = as_known(" ".join(values), LEARNERS)
-    learner = LEARNERS.get(agent, LEARNERS[USUAL])  # what there is not is refused below
+    learner = LEARNERS.get(agent, LEARNERS[USUAL])  # an unknown agent is refused below
     theirs = command_of(agent if agent in LEARNERS else USUAL)
     hints = {**theirs.hints, **ours}
     command = Command("compare", hints, theirs.published, theirs.elsewhere, (theirs.name,))

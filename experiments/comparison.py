@@ -1,4 +1,4 @@
-"""A comparison from its first look at the folder to its report."""
+"""Runs a whole comparison: checks its folder, shows the plan or runs everything, and writes the report."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -30,21 +30,22 @@ from .sweep.weights import memory_of_a_run
 
 
 class Machines(Pool, Protocol):
-    """A pool that can be shown, and left."""
+    """A pool of machines that can also describe itself, tell where a run is, and be closed."""
 
     def describe(self) -> str:
-        """What it is and how many runs it has at once, in one line."""
+        """Return one line that names the pool and the number of runs it takes at once."""
 
     def where(self, job: Job) -> str | None:
-        """The machine a run is on; None while it waits for one."""
+        """Return the machine that a run is on; None while the run waits for one."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """End the runs that are still running here, and release the machines."""
 
 
 def show_plan(
     grid: Grid, jobs: Sequence[Job], slots: int | None, on_cluster: bool, runs_per_gpu: int | None = None
 ) -> None:
-    """What would be run, and its cost; nothing is written."""
+    """Print the runs of a comparison and what they will cost; nothing is written."""
     check_kept(grid)
     gpus = usable_gpus(grid.flags)
     weights, rates = weigh_and_time(grid, timed=not (gpus or on_cluster))
@@ -57,7 +58,7 @@ def show_plan(
 def plan_as_script(
     grid: Grid, jobs: Sequence[Job], style: Format, arguments: Sequence[str], reporting: Sequence[str]
 ) -> str:
-    """The plan as a script of this style; nothing is written."""
+    """Return the plan as a script in the given format; nothing is written."""
     check_kept(grid)
     weights, _ = weigh_and_time(grid, timed=False)
     check_sources(jobs)
@@ -67,17 +68,17 @@ def plan_as_script(
 def run_comparison(
     grid: Grid,
     jobs: Sequence[Job],
-    make_pool: Callable[[float], Machines],  # from the bytes of memory that a run takes
+    make_pool: Callable[[float], Machines],  # its argument: the bytes of memory that a run takes
     retry: bool = False,
     finished: Callable[[Job], None] = lambda job: None,
 ) -> int:
-    """Bring all runs of a grid to their ends; the exit code says whether they are there.
+    """Run everything in a grid that is not finished. The exit code is 0 if afterwards every run has a result.
 
-    A run that diverged is at its end: that it did is its result.
+    A run that diverged has a result, too: its divergence.
     """
     check_kept(grid)
     sweep = look(jobs, retry)
-    # Nothing begins before the parts of a run could be built, which imports what they are made of.
+    # Build the parts of a run of each kind before any run begins, so that settings that cannot work are found now.
     weights = weigh_and_time(grid, timed=False)[0] if sweep.ready() else None
     check_sources(jobs)
     pool = make_pool(memory_of_a_run(weights)) if weights else None
@@ -92,7 +93,7 @@ def run_comparison(
         try:
             with closing(pool), stop_signals() as stop_requested, LiveTable(where=pool.where) as table:
                 conduct(sweep, pool, table, stop_requested, finished)
-        except ConnectionError as error:  # runs stop by themselves, with a checkpoint
+        except ConnectionError as error:  # the runs stop by themselves, each with a checkpoint
             print(f"{error}", file=sys.stderr)
             lost = True
     say_endings(sweep)
@@ -106,13 +107,14 @@ def report(
     paths: Sequence[Path], folder: Path, options: Options, command: str, *, labels: Sequence[str] = (),
     width: str = "double", published: Sequence[Published] = (),
 ) -> None:  # fmt: skip
-    """Compare the runs at or below the paths, and say what was found and where it is.
+    """Compare the runs at or below the paths, write the report, and print the findings and the names of the files.
 
-    `labels` are METHOD=NAME, `width` is that of the figures for papers, and `published` what others found.
+    `labels` have the form METHOD=NAME; `width` is the width of the figures for papers; `published` are results of
+    others.
     """
     found = find_runs(paths)
     if not found.runs and found.trunks:
-        print("nothing to report yet: there are only trunks, which methods will branch from")
+        print("nothing to report yet: so far there are only trunks, from which the methods will branch")
         return
     results, warnings = join(analyse_all(found.runs, options, found.trunks, labels), published)
     page = write_report(results, folder, command, width)
@@ -123,7 +125,7 @@ def report(
             print(f"  {sentence}")
     for warning in warnings:
         print(f"  warning: {warning}")
-    print(f"\n  report    {page}\n  beside it")
+    print(f"\n  report    {page}\n  in the same folder")
     besides = ({"axis": AXIS} if results.axes else {}) | (
         {"phases": PHASES} if any(map(panels_of, results.comparisons)) else {}
     )
@@ -132,7 +134,7 @@ def report(
 
 
 def check_sources(jobs: Sequence[Job]) -> None:
-    """Refuse to go on beside runs of a method or environment that is another one by now."""
+    """Raise ValueError if the source of a method or an environment has changed since an existing run began."""
     for job in jobs:
         if (job.folder / "config.json").exists() and (changed := changed_sources(job.folder)):
-            raise ValueError(f"{job.name}: {changed}; give another --dir, or put the source back")
+            raise ValueError(f"{job.name}: {changed}; give another --dir, or restore the source")

@@ -1,4 +1,4 @@
-"""How a run failed: what a comparison notes beside it, in logs/NAME.failed.json, until the run is tried again."""
+"""Records how a run of a comparison failed, in logs/NAME.failed.json, until the run is tried again."""
 
 import os
 from pathlib import Path
@@ -10,32 +10,33 @@ from msgspec import Meta, Struct
 from fire_rl.training.files import read_json, write_json
 from fire_rl.training.lines import end_of
 
-BEGIN = "--- "  # of the line in a run's log with which each of its processes begins
-LAST_WORDS = 15  # lines of a failed run that are kept
-LOG_TAIL = 64_000  # bytes of its log that they are looked for in
+BEGIN = "--- "  # how the line begins that marks the start of each process in a run's log
+LAST_WORDS = 15  # lines of a failed run's log that are kept
+LOG_TAIL = 64_000  # bytes at the end of the log in which these lines are searched
 
 
 class Failure(Struct, frozen=True):
-    """How a run ended that should not have."""
+    """The exit code and the last lines of a run that failed."""
 
-    code: Annotated[int, Meta(ge=-1_000, le=1_000)]  # the process's exit code; negative: the signal that killed it
-    lines: Annotated[tuple[str, ...], Meta(max_length=1_000)]  # the last it said
+    code: Annotated[int, Meta(ge=-1_000, le=1_000)]  # exit code of the process; negative: the signal that killed it
+    lines: Annotated[tuple[str, ...], Meta(max_length=1_000)]  # the last lines of its output
 
     @property
     def reason(self) -> str:
+        """Why the run failed, in one line."""
         if self.code == -9:
-            return "killed (signal 9): out of memory, most likely"
+            return "killed (signal 9): most likely out of memory"
         ending = f"killed by signal {-self.code}" if self.code < 0 else f"exit code {self.code}"
         return f"{ending}: {self.lines[-1].strip()[-200:]}" if self.lines else ending
 
 
 def log_path(run: Path) -> Path:
-    """What a run prints; beside the run, whose folder has to be empty when it begins."""
+    """Return the file for a run's output. It is not in the run's folder, which must be empty when the run begins."""
     return run.parent / "logs" / f"{run.name}.log"
 
 
 def open_log(run: Path) -> BinaryIO:
-    """To write at its end; never through a link, nor into a pipe, of that name."""
+    """Open a run's log to append to it. A symbolic link or a pipe of that name is refused."""
     path = log_path(run)
     path.parent.mkdir(parents=True, exist_ok=True)
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -43,11 +44,12 @@ def open_log(run: Path) -> BinaryIO:
 
 
 def failure_path(run: Path) -> Path:
+    """Return the file in which the failure of a run is recorded."""
     return run.parent / "logs" / f"{run.name}.failed.json"
 
 
 def note_failure(run: Path, code: int) -> Failure:
-    """Keep how a run failed until it is retried."""
+    """Write down how a run failed; the record stays until the run is retried."""
     text = b"".join(end_of(log_path(run), LOG_TAIL)).decode(errors="replace")
     lines = text.replace("\r", "\n").splitlines()
     begun = max((index for index, line in enumerate(lines) if line.startswith(BEGIN)), default=-1)
@@ -58,10 +60,11 @@ def note_failure(run: Path, code: int) -> Failure:
 
 
 def read_failure(run: Path) -> Failure | None:
-    """None where none is noted; Damaged, in one line, where the note is not what is written here."""
+    """Return the recorded failure of a run, or None. Raise Damaged if the file is not a record of a failure."""
     path = failure_path(run)
     return read_json(path, Failure) if path.exists() else None
 
 
 def forget_failure(run: Path) -> None:
+    """Delete the record of a run's failure, if there is one."""
     failure_path(run).unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""What needs an optional package: runs on a Ray cluster (Ray), and copies of finished runs at a URL (fsspec).
+"""Runs on a Ray cluster (needs Ray) and uploads of finished runs to a URL (needs fsspec); both packages are optional.
 
-These functions are the only door to this folder. Nothing outside imports Ray or fsspec, and neither package is
-imported before it is used.
+Other code uses this folder only through these functions. Nothing outside this folder imports Ray or fsspec, and neither
+package is imported before it is used.
 """
 
 import math
@@ -19,7 +19,7 @@ INSTALL = "--ray needs the package ray: make setup-dev in a checkout, or pip ins
 def ray_pool(
     address: str | None, threads: int, gpus_per_run: float | None, folder: Path, memory: float = 0
 ) -> "RayPool":
-    """A pool of machines that gives runs to a Ray cluster; see `RayPool`."""
+    """Return a pool that runs on a Ray cluster; see `RayPool`."""
     try:
         import ray  # noqa: F401
     except ImportError:
@@ -30,12 +30,12 @@ def ray_pool(
 
 
 def share_of_a_gpu(runs: int) -> float:
-    """What so many runs on one GPU take of it each, in the ten-thousandths that Ray counts in."""
+    """Return the share of a GPU that each of this many runs gets, rounded down to the 1/10,000 in which Ray counts."""
     return 1.0 if runs == 1 else math.floor(10_000 / runs) / 10_000
 
 
 def uploads_to(url: str, warn: Callable[[str], None]) -> "Uploads":
-    """Copies of finished runs at a URL, which is tried first; see `Uploads`."""
+    """Return an object that uploads finished runs to a URL, after checking that it can be written to; see `Uploads`."""
     from .upload import Uploads
 
     return Uploads(url, warn)

@@ -1,7 +1,7 @@
-"""How this process joins a Ray cluster, or begins one of this machine alone.
+"""Joins a Ray cluster, or starts one that consists of this machine.
 
-Two names of Ray that are used here are private, because Ray 2.60 has no public ones: that of the function that prints
-what happens to workers, and that of the list of draining nodes. Ray's own training library uses the second one too.
+Two private functions of Ray are used here, because Ray 2.60 has no public ones for this: the function that prints
+messages about workers, and the one that lists draining nodes. Ray's own training library uses the second one, too.
 """
 
 import logging
@@ -18,24 +18,28 @@ import ray
 
 from fire_rl.place import ROOT
 
-CURRENT = Path("/tmp/ray/ray_current_cluster")  # where Ray keeps the address of a cluster begun on this machine
-REACH = 10.0  # seconds in which the head of a cluster has to answer
-OBJECT_STORE = 100 * 2**20  # bytes, for a cluster of our own: nothing but exit codes goes through it
+CURRENT = Path("/tmp/ray/ray_current_cluster")  # Ray's file with the address of a cluster started on this machine
+REACH = 10.0  # seconds in which the head of a cluster must answer
+OBJECT_STORE = 100 * 2**20  # bytes, for a cluster of our own, which stores little more than exit codes
 
 
 def join(address: str | None) -> None:
-    """Put this process into a cluster; ValueError, in one line, where there is none."""
+    """Join the cluster at an address; raise ValueError if there is none. Without an address, find or start one."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # silences a warning; runs are told which GPUs
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # avoids a warning; the pool sets the GPUs of runs
     if address is None:
         address = _running()
     elif "://" in address:
-        raise ValueError(f"--ray {address} given; allowed is HOST:PORT, from a machine that shares the nodes' folders")
+        raise ValueError(
+            f"--ray {address} given; allowed is HOST:PORT; run compare.py on a machine that shares the nodes' folders"
+        )
     elif address != "auto" and not _answers(address):
-        raise ValueError(f"--ray {address} given; no Ray cluster answers there (as HOST:PORT, such as 10.0.0.5:6379)")
+        raise ValueError(
+            f"--ray {address} given; no Ray cluster answers there; allowed is HOST:PORT, such as 10.0.0.5:6379"
+        )
     variables = {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
-        # A worker that ends would kill its run at once; the run is to be asked to stop, as when any parent dies.
+        # Otherwise Ray kills a run at once when its worker ends; the run should stop with a checkpoint instead.
         "RAY_kill_child_processes_on_worker_exit": "0",
     }
     own: dict[str, Any] = {"num_cpus": len(os.sched_getaffinity(0)), "object_store_memory": OBJECT_STORE}
@@ -55,7 +59,7 @@ def join(address: str | None) -> None:
 
 
 def draining_nodes() -> list[str]:
-    """Nodes that are about to be taken away, where this version of Ray tells."""
+    """Return the nodes that are about to leave the cluster, if this version of Ray can list them."""
     with suppress(ImportError, AttributeError):
         from ray._private.state import state
 
@@ -64,7 +68,7 @@ def draining_nodes() -> list[str]:
 
 
 def _print_nothing() -> None:
-    """Ray prints screens of text about every lost worker, whatever its settings; the pool says it in a line."""
+    """Silence Ray's long messages about lost workers, for which it has no setting; the pool prints one line instead."""
     with suppress(ImportError):
         from ray._private import worker
 
@@ -73,7 +77,7 @@ def _print_nothing() -> None:
 
 @contextmanager
 def _own_handler_of_sigterm() -> Iterator[None]:
-    """Ray sets its own handler when it begins."""
+    """Keep this process's handler of SIGTERM, which Ray replaces when it starts."""
     handler = signal.getsignal(signal.SIGTERM)
     try:
         yield
@@ -83,11 +87,11 @@ def _own_handler_of_sigterm() -> Iterator[None]:
 
 
 def _running() -> str | None:
-    """The address of a cluster that answers, of those that this machine knows of."""
+    """Return the address of a cluster in RAY_ADDRESS, or of a running one on this machine; None if there is none."""
     if given := os.environ.get("RAY_ADDRESS"):
         return given
     address = CURRENT.read_text().strip() if CURRENT.exists() else ""
-    return address if _answers(address) else None  # Ray itself would try a dead one for minutes
+    return address if _answers(address) else None  # Ray itself would try a dead cluster for minutes
 
 
 def _answers(address: str) -> bool:

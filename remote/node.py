@@ -1,4 +1,4 @@
-"""The part of a comparison that takes place on a node of a cluster: one run, as a child process of a task."""
+"""The code that runs on a node of a cluster: a task that starts one run as its child process."""
 
 import os
 import signal
@@ -19,33 +19,34 @@ from fire_rl.training.stopping import STOPPED
 
 from .register import check_sight
 
-POLL = 0.5  # seconds between two looks at a child process
-# A node that is cut off gives up after a minute, then its runs write a checkpoint and let go of their folders.
+POLL = 0.5  # seconds between two checks of a child process
+# A node that loses its connection gives up after a minute; then its runs write a checkpoint and release their folders.
 LOCK_LIMIT = 300.0
 
 
 def perform(job: Job, register: Any, seen: tuple[str, str, str], environment: Mapping[str, str]) -> int:
-    """Begin or continue a run on this node, pass on a request to stop, and return the run's exit code."""
+    """Begin or resume a run on this node, stop it if that is requested, and return its exit code."""
     terminated = threading.Event()
     previous = signal.signal(signal.SIGTERM, lambda number, frame: terminated.set())
     try:
         node, address = ray.get_runtime_context().get_node_id(), ray.util.get_node_ip_address()
         check_sight(address, *seen)
-        # Not `ray.get` and `ray.wait`: while a task waits in those, Ray gives its CPUs to another one.
+        # `ray.get` and `ray.wait` are not used: while a task waits in them, Ray gives its CPUs to another task.
         if not register.begin.remote(str(job.folder), node, address).future().result():
             return STOPPED
-        told = register.told_to_stop.remote(node).future()  # fails, and so is done too, when the comparison is gone
+        # If the comparison ends, this call fails, which also counts as a request to stop.
+        told = register.told_to_stop.remote(node).future()
 
         def stopping(seconds: float) -> bool:
             time.sleep(seconds)
             return told.done() or terminated.is_set()
 
         os.chdir(seen[0])
-        if (state := state_of(job)) in ("finished", "diverged"):  # its node was lost before it could say so
+        if (state := state_of(job)) in ("finished", "diverged"):  # its earlier node was lost before it reported this
             return 0 if state == "finished" else DIVERGED
         if not wait_for_folder(job.folder, LOCK_LIMIT, stopping):
             return STOPPED
-        os.environ.pop("OMP_NUM_THREADS", None)  # Ray's; runs get what the comparison has
+        os.environ.pop("OMP_NUM_THREADS", None)  # Ray sets it; a run gets the value of the comparison instead
         process = child.start(job, environment, Path(seen[0]))
         while process.poll() is None and not stopping(POLL):
             pass
@@ -57,7 +58,7 @@ def perform(job: Job, register: Any, seen: tuple[str, str, str], environment: Ma
 
 
 def wait_for_folder(folder: Path, limit: float, stopping: Callable[[float], bool]) -> bool:
-    """Wait until no other process has the run open, such as one on a lost node; False if a stop is asked for first."""
+    """Wait until no other process, such as one on a lost node, has the run open. Return False if a stop comes first."""
     deadline = time.monotonic() + limit
     while folder.exists():
         try:
@@ -65,7 +66,9 @@ def wait_for_folder(folder: Path, limit: float, stopping: Callable[[float], bool
             return True
         except ValueError as error:
             if time.monotonic() >= deadline:
-                raise ValueError(f"{error}; waited {limit:g} s, it may be a node that was thought lost") from None
+                raise ValueError(
+                    f"{error}; waited {limit:g} s; perhaps a node that seemed lost is still running it"
+                ) from None
         if stopping(POLL):
             return False
     return True

@@ -1,4 +1,4 @@
-"""What the nodes of a cluster and the comparison tell each other; imports little, since every node loads it."""
+"""The communication between a comparison and the nodes of a cluster. It imports little, because every node loads it."""
 
 import asyncio
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class Register:
-    """Knows where runs are and whether they should stop: one actor per comparison, on the comparison's own node."""
+    """The record of where runs are and whether they should stop: one actor per comparison, on the comparison's node."""
 
     def __init__(self) -> None:
         self._places: dict[str, tuple[str, str]] = {}
@@ -15,18 +15,18 @@ class Register:
         self._changed = asyncio.Condition()
 
     async def begin(self, run: str, node: str, address: str) -> bool:
-        """Note that a run has come to a node; False where it must not begin."""
+        """Record that a run is on a node; return False if it must not begin."""
         if self._is_to_stop(node):
             return False
         self._places[run] = (node, address)
         return True
 
     async def forget(self, run: str) -> None:
-        """Note that a run waits for a node again."""
+        """Record that a run waits for a node again."""
         self._places.pop(run, None)
 
     async def places(self) -> dict[str, tuple[str, str]]:
-        """The node and its address of every run that has begun."""
+        """Return the node of every run that has begun, and the node's address."""
         return self._places
 
     async def told_to_stop(self, node: str) -> None:
@@ -35,14 +35,14 @@ class Register:
             await self._changed.wait_for(lambda: self._is_to_stop(node))
 
     async def stop(self) -> dict[str, tuple[str, str]]:
-        """Let no run begin from now on, ask all others to stop, and return which have begun."""
+        """Let no more runs begin, ask those that have begun to stop, and return where they are."""
         async with self._changed:
             self._stopping = True
             self._changed.notify_all()
         return self._places
 
     async def leave(self, nodes: Iterable[str]) -> None:
-        """Ask the runs of these nodes to stop, so that they go on elsewhere."""
+        """Ask the runs of these nodes to stop, so that they continue on other nodes."""
         async with self._changed:
             self._leaving.update(nodes)
             self._changed.notify_all()
@@ -52,7 +52,7 @@ class Register:
 
 
 def check_sight(address: str, directory: str, root: str, sign: str) -> None:
-    """Raise ValueError, in one line, if a node does not see what the comparison sees under the same paths."""
+    """Raise ValueError if this node does not see the comparison's folders and files at the same paths."""
     for path in (directory, root, sign):
         if not Path(path).exists():
             raise ValueError(

@@ -1,7 +1,7 @@
-"""Copies of finished runs at a URL that fsspec knows: s3://, gs://, file:///, another machine's disk.
+"""Uploads finished runs to a URL that fsspec can write to, such as s3://, gs:// or file:///.
 
-A copy is whole if it has the same config.json as the run: this file is sent last, and removed before any other file of
-the copy changes. A file that is there already with the same size is not sent again.
+A copy is complete if it has the same config.json as the run: this file is sent last, and deleted before any other file
+of the copy changes. A file that already exists there with the same size is not sent again.
 """
 
 import difflib
@@ -20,19 +20,19 @@ PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"} | dict.f
 
 
 def check(url: str) -> None:
-    """Raises ValueError, in one line, where files could not be written to the URL."""
+    """Raise ValueError if files cannot be written to the URL."""
     system, root = _open(url)
     path = f"{root}/.fire-rl-{secrets.token_hex(4)}"
     try:
         _make_folder(system, root)
         system.pipe_file(path, b"")
         system.rm_file(path)
-    except Exception as error:  # each file system fails in ways of its own
-        raise ValueError(f"--upload {url} given, which cannot be written to: {_line(error)}") from None
+    except Exception as error:  # file systems raise many kinds of errors
+        raise ValueError(f"--upload {url} given, but nothing can be written there: {_line(error)}") from None
 
 
 def upload(folder: Path, url: str) -> int:
-    """Make URL/NAME equal to the run's folder, without its lock, and return how many files were sent."""
+    """Copy a run's folder, without its lock, to URL/NAME, and return how many files were sent."""
     system, root = _open(url)
     target = f"{root}/{folder.name}"
     ours = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if _belongs(path)}
@@ -54,7 +54,7 @@ def upload(folder: Path, url: str) -> int:
 
 
 class Uploads:
-    """Sends runs one after the other while the comparison goes on; a failure here never ends the comparison."""
+    """Uploads runs one after the other while the comparison goes on; a failed upload never ends the comparison."""
 
     def __init__(self, url: str, warn: Callable[[str], None]) -> None:
         check(url)
@@ -63,18 +63,18 @@ class Uploads:
         self._pending: dict[Path, Future[str | None]] = {}
 
     def add(self, folder: Path) -> None:
-        """Send a run after those that were added before it; returns at once."""
+        """Add a run to those that are uploaded, and return at once."""
         self._pending[folder] = self._thread.submit(self._send, folder)
 
     def cancel(self) -> list[Path]:
-        """Finish the run that is being sent, send no others, and return those that did not arrive."""
+        """Finish the upload in progress, begin no others, and return the runs that were not uploaded."""
         missing = [folder for folder, sent in self._pending.items() if sent.cancel() or sent.result() is not None]
         self._pending = {}
         self._thread.shutdown()
         return missing
 
     def finish(self) -> list[Path]:
-        """Wait for all runs, send those again that failed, and return those that still did not arrive."""
+        """Wait for all uploads, try failed ones once more, and return the runs that were not uploaded."""
         if waiting := sum(not sent.done() for sent in self._pending.values()):
             print(f"copying {waiting} finished runs to {self.url}")
         failed = [folder for folder, sent in self._pending.items() if sent.result() is not None]
@@ -86,15 +86,15 @@ class Uploads:
     def _send(self, folder: Path) -> str | None:
         try:
             upload(folder, self.url)
-        except Exception as error:  # networks and clouds fail in ways of their own
+        except Exception as error:  # networks and file systems raise many kinds of errors
             problem = _line(error)
-            self._warn(f"warning: {folder.name} is not at {self.url} ({problem}); the run itself is complete")
+            self._warn(f"warning: {folder.name} was not copied to {self.url} ({problem}); the run itself is complete")
             return problem
         return None
 
 
 def _open(url: str) -> tuple[Any, str]:
-    """The file system and the path in it."""
+    """Return the file system of a URL, and the path in it."""
     protocol = url.partition("://")[0] if "://" in url else "file"
     if protocol not in fsspec.available_protocols():
         near = difflib.get_close_matches(protocol, fsspec.available_protocols(), 1, cutoff=0.5)
@@ -107,12 +107,12 @@ def _open(url: str) -> tuple[Any, str]:
         install = f"pip install {package}" if package else _line(error)
         raise ValueError(f"--upload {url} given; {protocol}:// needs another package: {install}") from None
     except Exception as error:
-        raise ValueError(f"--upload {url} given, which cannot be opened: {_line(error)}") from None
+        raise ValueError(f"--upload {url} given, but it cannot be opened: {_line(error)}") from None
     return system, root.rstrip("/")
 
 
 def _sizes(system: Any, target: str) -> dict[str, int]:
-    """The files below the target, as they are now."""
+    """Return the names and sizes of the files below the target, without using a cache."""
     system.invalidate_cache()
     if not system.exists(target):
         return {}
@@ -121,14 +121,14 @@ def _sizes(system: Any, target: str) -> dict[str, int]:
 
 
 def _make_folder(system: Any, path: str) -> None:
-    """Make a folder, but not in an object store: it has no folders, and would make a misspelled bucket instead."""
+    """Make a folder, except in an object store, which has no folders and might create a misspelled bucket instead."""
     protocols = [system.protocol] if isinstance(system.protocol, str) else system.protocol
     if not set(protocols) & PACKAGES.keys():
         system.makedirs(path, exist_ok=True)
 
 
 def _belongs(path: Path) -> bool:
-    """Whether a file is part of a run: the lock and half-written files are not."""
+    """Return whether a file is part of a run, unlike the lock and temporary files."""
     return path.is_file() and path.name != "lock" and not path.name.startswith(".") and path.suffix != ".tmp"
 
 

@@ -133,7 +133,7 @@ def test_the_table_from_its_results():
         "== dqn: others (90 s)",
         "ERROR: stopped after 90 s",
         "",
-        "2 of the above did not end well:",
+        "2 of the above failed:",
         "  sac, compiled, float32: RuntimeError: no compiler",
         "  dqn: stopped after 90 s",
     ]
@@ -158,7 +158,7 @@ def test_the_command_writes_a_table_and_the_figures_beside_it(tmp_path: Path):
     assert NO_CARD in said.stdout
     said = command("--device", "cpu", "--out", str(out))
     assert said.returncode == 2
-    assert "holds results already" in said.stderr
+    assert "already contains results" in said.stderr
 
 
 @pytest.mark.parametrize(

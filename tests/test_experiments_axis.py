@@ -111,7 +111,7 @@ def test_settings_of_the_agent_are_axes_and_those_that_go_with_them_are_told(tmp
     (axis,) = axes_of(find_runs([tmp_path]).runs)
     assert (axis.words, axis.values) == ("learning rate", ("0.0001", "0.001"))
     assert axis.following == ("agent.exploration_steps",)
-    assert any("With it changes exploration steps." in note for note in results_of(tmp_path).notes)
+    assert any("These settings change with it: exploration steps." in note for note in results_of(tmp_path).notes)
 
 
 def test_two_axes_are_each_drawn_at_every_value_of_the_other(tmp_path: Path):
@@ -207,14 +207,14 @@ def test_labels_change_names_and_no_number(tmp_path: Path):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (("fira=F",), "--label 'fira=F' given; runs are of fire, none; nearest is fire"),
+        (("fira=F",), "--label 'fira=F' given; the runs have the methods fire, none; nearest is fire"),
         (("fire",), "--label 'fire' given; allowed is METHOD=NAME"),
         (("fire=",), "allowed is a name of 1 to 80 letters"),
         (("fire=a\nb",), "allowed is a name of 1 to 80 letters"),
         (("fire=" + "x" * 81,), "allowed is a name of 1 to 80 letters"),
-        (("fire=none",), "fire and none would both be called 'none'"),
-        (("fire=A", "none=A"), "fire and none would both be called 'A'"),
-        (("fire=A", "fire=B"), "fire has the name 'A' already"),
+        (("fire=none",), "fire and none would have the same name 'none'"),
+        (("fire=A", "none=A"), "fire and none would have the same name 'A'"),
+        (("fire=A", "fire=B"), "fire already has the name 'A'"),
     ],
 )
 def test_a_label_that_cannot_be_ends_in_one_line(labels: tuple[str, ...], message: str, tmp_path: Path):

@@ -161,7 +161,7 @@ def test_a_node_lost_in_mid_run_changes_no_run(undisturbed: tuple[Job, ...], clu
     finally:
         pool.close()
     assert lost
-    assert any("is gone" in line for line in said)
+    assert any("is lost" in line for line in said)
     for ours, theirs in zip(jobs, undisturbed, strict=True):
         assert differences(theirs.folder, ours.folder) == []
     for job in lost:

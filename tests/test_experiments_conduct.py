@@ -400,8 +400,8 @@ def test_a_trunk_whose_checkpoint_is_gone_is_named_and_nothing_is_deleted(
     say_endings(sweep)
     (line,) = capsys.readouterr().err.splitlines()[1:]
     assert line == (
-        "trunk0 cannot be branched from at step 3 any more, as b0y would: checkpoint or replay is gone; "
-        f"delete its folder, {jobs[0].folder}, and the same command trains it again"
+        "b0y cannot branch from trunk0 at step 3: the trunk's checkpoint or its replay is gone; "
+        f"delete the trunk's folder, {jobs[0].folder}, and the same command trains it again"
     )
     assert (jobs[0].folder / "metrics.jsonl").exists()
 
@@ -445,7 +445,7 @@ def test_runs_are_spread_over_the_gpus_they_use(
 def test_runs_per_gpu_need_a_gpu(monkeypatch: pytest.MonkeyPatch):
     Pretended(monkeypatch, gpus=0)
     for flags in ((), (("--device", ("cpu",)),)):
-        with pytest.raises(ValueError, match="--runs-per-gpu 2 given; the runs would use no GPU"):
+        with pytest.raises(ValueError, match="--runs-per-gpu 2 given, but the runs would use no GPU"):
             default_slots(1, len(usable_gpus(flags)), 1.0, 2)
 
 

@@ -47,7 +47,8 @@ def test_a_run_that_diverged_counts_as_a_policy_that_fails_from_there_on(tmp_pat
     assert comparison.contrasts[0].final.mean.n == 4
     (note,) = [note for note in comparison.notes if "diverged" in note]
     assert note.startswith(
-        "none, seed 3 diverged at step 4,500 (critic_loss is nan): counted with a return of 2.377, a"
+        "none, seed 3 diverged at step 4,500 (critic_loss is nan): from there to the planned end it counts with a "
+        "return of 2.377 (the published one of a random policy)"
     )
     assert not noted(comparison.notes, "Unfinished")
     assert not noted(comparison.notes, "Not all runs were evaluated at the same steps")
@@ -61,7 +62,9 @@ def test_without_a_published_return_a_diverged_run_counts_with_the_lowest_of_all
     none = comparison.method("none")
     assert none.runs[0].final == -7.0, "in the last tenth, too"
     assert none.runs[0].steps.tolist() == [0, 5_000, 9_800, 10_000]
-    assert noted(comparison.notes, "none, seed 0 diverged at step 9,800", "-7, the lowest that any of these runs")
+    assert noted(
+        comparison.notes, "none, seed 0 diverged at step 9,800", "-7 (the lowest one in any evaluation of these runs)"
+    )
     curve = comparison.method("fire").curve
     assert curve is not None
     assert not curve.interpolated

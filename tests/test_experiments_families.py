@@ -156,10 +156,10 @@ def test_a_family_of_several_environments_counts_the_runs_in_each(confidence):
         assert (found.needed, found.environments) == (needed, 2)
         (said,) = looked_at_together(found)
         unit = "pairs" if paired else "runs of each method"
-        assert f"from {needed} {unit} in each environment on it can" in said
+        assert f"that takes at least {needed} {unit} in each environment" in said
     alone = family_of(pairs(4, paired=False), confidence)
     assert alone is not None
-    assert "from 6 runs of each method on it can" in looked_at_together(alone)[0]
+    assert "that takes at least 6 runs of each method" in looked_at_together(alone)[0]
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 12, 40])
@@ -194,8 +194,8 @@ def test_a_dry_run_says_what_the_asked_seeds_can_find():
     said = seeds_said(("none", *METHODS), 5, True, None, None)
     assert "7 differences" in said[0]
     assert "needs 17 seeds" in said[0]
-    assert "5 seeds can settle none of them" in said[1]
-    assert "from 9 seeds on" in said[1]
+    assert "with 5 seeds, none of these differences can be settled" in said[1]
+    assert "at least 9 seeds" in said[1]
     (one, other) = seeds_said(("none", "fire"), 20, False, None, None)
     assert "1 difference" in one
     assert "standard deviation of a method's runs" in one

@@ -103,22 +103,25 @@ def test_regularizers_of_all_runs_stay_beside_those_of_a_method():
         (["--seed", "4"], "--seed given; did you mean --seeds"),
         (["--branch-at", "1.5"], "--branch-at 1.5 given"),
         (["--branch-at", "nan"], "--branch-at nan given"),
-        (["--branch-at", "0.5", "--reinit-at", "9", "--reinit", "fire"], "--reinit-at 9 given; methods begin at"),
+        (
+            ["--branch-at", "0.5", "--reinit-at", "9", "--reinit", "fire"],
+            "--reinit-at 9 given; the methods' branches begin at",
+        ),
         (["--branch-at", "half"], "--branch-at 'half' given; allowed is a number"),
         (["--reply-ratio", "4"], "unknown flag --reply-ratio; did you mean --replay-ratio"),
         (["--replay-ratio", "much"], "--replay-ratio 'much' given"),
         (["--preset", "quik"], "--preset 'quik' given.*did you mean quick"),
-        (["--run-dir", "x"], "--run-dir given; each run of a comparison gets its own"),
+        (["--run-dir", "x"], "--run-dir given; compare.py sets it for each run"),
         (["--threads", "0"], "--threads 0"),
         (["--threads", "5000"], "--threads 5000 given; allowed is 1 to 4,096"),
         (["--jobs", "99999999999"], "--jobs 99999999999 given"),
         (["--seeds", "0-9999999999"], "--seeds '0-9999999999' given, 10,000,000,000 seeds; allowed are 10,000 runs"),
         (["--seeds", "0-" + "9" * 5_000], "--seeds '0-9{78}' given; allowed are ranges"),
-        (["--seeds", "0-4999"], "20,000 runs asked for; allowed are 10,000"),
+        (["--seeds", "0-4999"], "20,000 runs would be made; allowed are 10,000"),
         (["--threshold", "nan"], "--threshold nan given"),
         (["--threshold", "inf"], "--threshold inf given"),
         (["--branch-at", "inf"], "--branch-at inf given"),
-        (["--reinit", "none+" + "l2-init:strength=0." + "0" * 300 + "1"], "a folder would have a name of 3.. letters"),
+        (["--reinit", "none+" + "l2-init:strength=0." + "0" * 300 + "1"], "a folder would have a name of 3.. bytes"),
         (["--ray", "--gpus-per-run", "nan"], "--gpus-per-run nan given"),
         (["--agent", "ppo"], "--agent 'ppo' given; allowed is one of sac, dqn"),
     ],
@@ -267,11 +270,14 @@ def test_methods_that_act_at_other_times_are_not_the_same():
         (["--replay-ratio", "1", "1.0"], "--replay-ratio '1 1.0' given; 1.0 is given twice: 1 is the same"),
         (["--replay-ratio", "2", "adaptive", "adaptive"], "adaptive is given twice"),
         (["--batch-size", "8", "0"], "--batch-size 0 given"),
-        (["--device", "cpu", "cuda"], "--device 'cpu cuda' given; it takes one value: it changes no result"),
-        (["--log-every", "10", "20"], "--log-every '10 20' given; it takes one value: it changes no result"),
+        (["--device", "cpu", "cuda"], "--device 'cpu cuda' given; it takes one value, as it changes no result"),
+        (["--log-every", "10", "20"], "--log-every '10 20' given; it takes one value, as it changes no result"),
         (["--preset", "quick", "paper"], "--preset 'quick paper' given; it takes one value"),
         (["--reinit-cooldown", "1", "2"], "--reinit-cooldown '1 2' given; it takes one value"),
-        (["--reinit", "none", "--reinit-every", "1", "2"], "--reinit-every given; none of none has events"),
+        (
+            ["--reinit", "none", "--reinit-every", "1", "2"],
+            "--reinit-every given, but none of the methods has events: none",
+        ),
         (["--reinit", "fire", "fire@at=500000"], "'fire@at=500000' given twice: it does the same as 'fire'"),
         (["--reinit", "fire@at=9000", "fire@at=09000"], "'fire@at=9000' given twice"),
         (["--reinit", "fire@at=9001", "fire@at=9002"], "'fire@at=9002' given twice"),  # one decision has both steps
@@ -281,13 +287,13 @@ def test_methods_that_act_at_other_times_are_not_the_same():
         (["--reinit", "redo:tau=0.1", "redo:tau=0.10"], "given twice"),
         (["--reinit", "fire@when=nonsense>0.25"], "measure 'nonsense' is unknown.*nearest is"),
         (["--reinit", "fire", "--reinit-when", "dormat>0.25"], "measure 'dormat' is unknown.*nearest is dormant"),
-        (["--reinit", "none@every=5"], "none has no events, and so no schedule"),
-        (["--reinit", "fire@often"], "'fire@often' given; after @ allowed are every=UPDATES"),
+        (["--reinit", "none@every=5"], "none has no events, so it takes no schedule"),
+        (["--reinit", "fire@often"], "'fire@often' given; allowed after @ are every=UPDATES"),
         (["--reinit", "fire@every=soon"], "--reinit-every 'soon' given; allowed is a whole number"),
         (["--reinit", "fire@every=0"], "--reinit-every 0 given"),
-        (["--reinit", "fire@at=9", "--branch-at", "0.5"], "--reinit-at 9 given; methods begin at the branch"),
-        (["--steps", "1000", "3", "--branch-at", "0.9"], "too close to an end"),
-        (["--replay-ratio", *map(str, range(1, 2_600))], "runs asked for; allowed are 10,000"),
+        (["--reinit", "fire@at=9", "--branch-at", "0.5"], "--reinit-at 9 given; the methods' branches begin at"),
+        (["--steps", "1000", "3", "--branch-at", "0.9"], "too close to the beginning or the end of the run"),
+        (["--replay-ratio", *map(str, range(1, 2_600))], "runs would be made; allowed are 10,000"),
     ],
 )
 def test_an_axis_that_cannot_be_ends_in_one_line(words: list[str], message: str):
@@ -315,7 +321,9 @@ def test_what_a_folder_was_asked_for_grows_with_the_values_of_its_axes(tmp_path:
     again = asked(tmp_path, "--replay-ratio", "8", "--learning-rate", "1e-4")
     check_kept(again)
     assert plan(again)[0].name == "CartPole-v1-none-replay-ratio=8-learning-rate=0.0001-seed0"
-    with pytest.raises(ValueError, match=r"holds runs with --learning-rate .*: say which, or give another --dir"):
+    with pytest.raises(
+        ValueError, match=r"holds runs with --learning-rate .*: give --learning-rate with the values to run"
+    ):
         asked(tmp_path, "--replay-ratio", "8")
     with pytest.raises(ValueError, match="holds runs with --gamma"):
         check_kept(asked(tmp_path, "--replay-ratio", "8", "--learning-rate", "1e-4", "--gamma", "0.5"))
@@ -338,7 +346,7 @@ def test_a_folder_of_an_older_version_goes_on(tmp_path: Path):
     (tmp_path / "comparison.json").write_text(json.dumps(kept))
     check_kept(grid)
     check_kept(asked(tmp_path, "--replay-ratio", "1", "2"))
-    with pytest.raises(ValueError, match="holds runs with --n-steps 1, 3 given"):
+    with pytest.raises(ValueError, match="holds runs with --n-steps 1, but 3 is given"):
         check_kept(asked(tmp_path, "--n-steps", "3"))
 
 
@@ -365,7 +373,7 @@ def test_trunks_and_branches_are_told_apart_without_trackers_too():
 
 
 def test_how_to_track_without_where_is_refused():
-    with pytest.raises(ValueError, match="--track-group given without --track: nothing would be recorded"):
+    with pytest.raises(ValueError, match="--track-group given without --track, so there is no tracker"):
         require_tracker((("--track-group", ("mine",)),))
 
 

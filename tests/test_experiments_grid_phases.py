@@ -49,7 +49,7 @@ def test_language_has_its_trunk_too():
 
 
 def test_agents_have_no_phases():
-    with pytest.raises(ValueError, match="sac learns in no phases"):
+    with pytest.raises(ValueError, match="the data of sac has no phases"):
         jobs_of("--agent", "sac", "--env", "h1-walk", "--branch-at", "phase")
 
 

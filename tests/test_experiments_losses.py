@@ -73,7 +73,7 @@ def test_the_threshold_is_the_best_mean_and_a_run_is_there_once_its_loss_is_as_l
     assert comparison.threshold is not None
     assert comparison.threshold.value == 1.0
     assert comparison.threshold.meaning == (
-        "the best other method's mean final loss (none: 1 nats), which is taken whole, as lower is better"
+        "the best other method's mean final loss (none: 1 nats); not a share of it, as lower is better"
     )
     none, fire = comparison.methods
     assert [run.steps_to_threshold for run in fire.runs] == [3_000] * 5  # 0.9375 there
@@ -93,7 +93,7 @@ def test_lower_losses_are_ahead(compared):
     assert (contrast.final.trunks.better, contrast.final.trunks.tied) == (5, 0)
     _, text = texts_of(compared)
     assert "fire minus none, final loss (nats): −0.5" in text
-    assert "the interval leaves out 0, but the exact sign-flip test of the mean gives p = 0.0625" in text
+    assert "the interval excludes 0, but the exact sign-flip test of the mean gives p = 0.0625" in text
     settled = replace(contrast.final, together=replace(contrast.final.together, corrected=0.01))
     assert "in favour of fire over none" in finding(replace(contrast, final=settled), LOSS, 1)
     assert "all 5 pairs have fire ahead" in text
@@ -122,21 +122,21 @@ def test_a_run_that_diverged_counts_with_the_highest_loss(losses, tmp_path):
     results = judged_by(LOSS, tmp_path)
     assert [run.final for run in only(results).methods[0].runs] == [0.5, 2.5]
     (note,) = (note for note in only(results).notes if "diverged" in note)
-    assert "counted with a loss of 2.5 nats, the highest that any of these runs was evaluated at" in note
+    assert "counts with a loss of 2.5 nats (the highest one in any evaluation of these runs)" in note
     html, text = texts_of(results)
-    assert "they count with the worst loss of all of these runs" in html
+    assert "they count with the worst loss of all these runs" in html
     assert "policy" not in html + text
 
 
 def test_page_and_text_speak_of_losses_and_updates(compared):
     html, text = texts_of(compared)
     for said in ("Final loss (nats)", "lower final", "smaller area", "loss gained", "share of loss",
-                 "Updates to a threshold", "How far the loss rises above its value", "no higher than the one before",
+                 "Updates to a threshold", "How far the loss rises above its value", "not higher than the one before",
                  "in the last 10% of the updates",
-                 "4,000 updates each", "runs that ended below a score", "Threshold: 1.0000 nats, "):  # fmt: skip
+                 "4,000 updates each", "final score is below each value", "Threshold: 1.0000 nats, "):  # fmt: skip
         assert said in text, said
         assert said in html, said
-    for said in ("to score lower than", "How deep the loss rises", "left of the line is better", ">loss (nats)<",
+    for said in ("lower score than", "How far the loss rises after", "left of the line is better", ">loss (nats)<",
                  ">updates<", "share of runs below it", "loss (nats) gained"):  # fmt: skip
         assert said in html, said
     for words in (html.replace("Content-Security-Policy", ""), text):
@@ -147,14 +147,14 @@ def test_returns_are_spoken_of_as_ever(losses):
     found = find_runs([losses])
     html, text = texts_of(analyse(found.runs, FAST, found.trunks))
     for said in ("Final return", "higher final", "larger area", "return lost", "share of return",
-                 "Steps to a threshold", "How far the return falls below its value", "no lower than the one before",
-                 "in the last 10% of the steps, after the branch alone",
-                 "4,000 steps each", "runs that ended above a score", "fire minus none, final return: −0.5",
+                 "Steps to a threshold", "How far the return falls below its value", "not lower than the one before",
+                 "in the last 10% of the steps and after the branch",
+                 "4,000 steps each", "whose final score is above each value", "fire minus none, final return: −0.5",
                  "all 5 pairs have none ahead",
                  "90% of the best other method's mean final return (none: 1)"):  # fmt: skip
         assert said in text.replace("&#39;", "'"), said
         assert said in html.replace("&#39;", "'"), said
-    for said in ("to score higher than", "How deep the return falls", "right of the line is better", ">return<",
+    for said in ("higher score than", "How far the return falls after", "right of the line is better", ">return<",
                  ">environment steps<", "share of runs above it", "how much was earned"):  # fmt: skip
         assert said in html, said
     assert not re.search(r"\bloss\b|\bupdates each", text)
@@ -199,14 +199,12 @@ def test_runs_of_different_metrics_are_compared_apart_and_averaged_nowhere(tmp_p
         (RETURN, "h1-walk, return"), (LOSS, "h1-walk, loss"),
     ]  # fmt: skip
     assert results.across == ()
-    assert any(
-        "judged by different metrics (return in h1-walk; loss (nats) in h1-walk)" in note for note in results.notes
-    )
+    assert any("have different metrics (return in h1-walk; loss (nats) in h1-walk)" in note for note in results.notes)
     assert "## dqn · h1-walk, loss" in markdown(report_of(results))
     elsewhere = [replace(run, metric=LOSS, env=env) for env in ("digits", "letters") for run in found.runs]
     results = analyse(elsewhere, FAST)
     assert results.across == ()
-    assert any("Losses of digits, letters have no published references" in note for note in results.notes)
+    assert any("For digits, letters there are no published references" in note for note in results.notes)
 
 
 def test_intervals_are_readable_in_markdown_and_no_name_becomes_a_link(tmp_path):

@@ -96,7 +96,9 @@ def test_every_interval_that_is_plotted_is_in_curves_csv(written: tuple[str, Pat
 
 def test_the_table_says_how_its_intervals_were_made(results: Results):
     text = latex_table(results)
-    assert r"In brackets: 95\% percentile bootstrap, exact, all resamples of 2 runs (Agarwal et al., 2021).}" in text
+    assert (
+        r"square brackets: 95\% percentile bootstrap, exact, all resamples of 2 runs (Agarwal et al., 2021).}" in text
+    )
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert {line.count("&") - line.count(r"\&") for line in rows} == {4}
     assert not re.search(r"^\s*\[", text, re.MULTILINE), "it would belong to the end of the row before"

@@ -301,7 +301,7 @@ def test_the_baselines_end_is_the_threshold_that_was_asked_for(folder):
     comparison = only(analysed(folder, replace(FAST, threshold="baseline")))
     assert comparison.threshold is not None
     assert comparison.threshold.value == pytest.approx(0.7)  # the mean of 0.6, 0.7 and 0.8
-    assert comparison.threshold.meaning == "what none comes to: the IQM of the final accuracies of its runs"
+    assert comparison.threshold.meaning == "the IQM of the final accuracies of none"
     none, fire = comparison.methods
     assert [run.steps_to_threshold for run in none.runs] == [np.inf, 30, 30]
     assert [run.steps_to_threshold for run in fire.runs] == [30, 30, 30]
@@ -318,8 +318,8 @@ def test_report_shows_phases_as_pictures_tables_and_numbers(results, tmp_path):
     for said in ("Phase by phase", "| fire | 3 | 42.0% | 72.0% | 62.0% | 92.0% | 52.0% |",
                  "| none | 3 | 90.0% | 80.0% | 90.0% | 80.0% | 50.0% |", "Mean over phases and forgetting",
                  "Mean accuracy over phases (%)", "| none | 3 | 20.0", "Accuracy on other examples",
-                 "seen accuracy, on the test examples of what has come so far",
-                 "Where a phase of the data begins is an event here",
+                 "seen accuracy, on the test examples of the phases so far",
+                 "the beginning of each phase of the data counts as an event",
                  "where each phase but the first begins, 4 times"):  # fmt: skip
         assert said in text, said
     assert "phases.csv" in html
@@ -357,8 +357,8 @@ def test_growing_data_says_what_its_rows_are_and_nothing_of_forgetting(tmp_path)
     results = analysed(tmp_path)
     assert only(results).methods[0].forgetting is None
     text = markdown(report_of(results))
-    assert "on training examples that came with each phase" in text
-    assert "Phases here have no test examples of their own" in text
+    assert "on the training examples of each phase" in text
+    assert "phases have no test examples of their own" in text
     assert "### Mean over phases\n" in text
 
 

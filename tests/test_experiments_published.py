@@ -130,32 +130,31 @@ def test_all_environments_together_are_the_mean_of_normalised_scores(ours, tmp_p
     assert results.across[0].contrasts == ours.across[0].contrasts
     alone, said = joined(ours, write(tmp_path / "walk.csv", rows()))
     assert alone.across[0].methods == ours.across[0].methods
-    assert "xqc (published) has final returns in 1 of 2 environments: not averaged." in said
+    assert "xqc (published) has final returns in 1 of 2 environments; it is not averaged over environments." in said
 
 
 def test_every_known_difference_of_protocol_is_said(ours, tmp_path):
     _, said = joined(ours, write(tmp_path / "FlashSAC.csv", [*rows("FlashSAC"), *rows("FlashSAC", "h1-sit_hard-v0")]))
     assert said == (
-        "FlashSAC (published): its file goes on to step 20,000; it is cut where runs here end, at 10,000.",
-        "FlashSAC (published): it has 2 seeds, methods here have 3.",
-        "FlashSAC (published): its final return is the mean of the last tenth's 1 evaluations, ours of 2.",
-        "FlashSAC (published): it was evaluated on 50 episodes at a time, ours on 10.",
+        "FlashSAC (published): its file goes on to step 20,000; it is cut at step 10,000, where the runs here end.",
+        "FlashSAC (published): it has 2 seeds, and the methods here have 3.",
+        "FlashSAC (published): its number of evaluations in the last tenth of the steps, whose mean is the final "
+        "return, is 1, and ours is 2.",
+        "FlashSAC (published): each of its evaluations has 50 episodes, each of ours 10.",
     )
     _, said = joined(ours, write(tmp_path / "simba.csv", rows("simbaV2_utd2", steps=range(0, 8_001, 4_000))))
     words = " ".join(said)
-    assert "h1-sit_hard: simbaV2_utd2 (published): its file has no results there." in words
-    assert "its last evaluation is at step 8,000, runs here have 10,000." in words
-    assert (
-        "its actions are held for 2 environment steps, ours for 1: at the same step it has made another number" in words
-    )
+    assert "h1-sit_hard: simbaV2_utd2 (published): its file has no results in h1-sit_hard." in words
+    assert "its last evaluation is at step 8,000, and the runs here have 10,000 steps." in words
+    assert "each of its actions is repeated for 2 environment steps, ours for 1: at the same step" in words
     _, said = joined(ours, write(tmp_path / "other.csv", rows("somebody")))
-    assert "whether its env_step counts environment steps, as which it is taken" in " ".join(said)
+    assert "and what env_step counts; it is read as environment steps" in " ".join(said)
 
 
 def test_what_looks_normalised_is_said(ours, tmp_path):
     small = [(*row[:5], 0.5) for row in rows()]
     _, said = joined(ours, write(tmp_path / "xqc.csv", small))
-    assert "they look like normalised scores, but are taken as returns" in " ".join(said)
+    assert "look like normalised scores, but are read as returns" in " ".join(said)
 
 
 def test_values_that_are_no_numbers_seeds_that_stop_and_steps_that_stand_twice_are_left_out_and_said(ours, tmp_path):
@@ -169,15 +168,15 @@ def test_values_that_are_no_numbers_seeds_that_stop_and_steps_that_stand_twice_a
     method, words = in_walk(results).methods[-1], " ".join(said)
     assert [run.run.seed for run in method.runs] == [0, 1]
     assert [run.final for run in method.runs] == [100.0, 999.0]
-    assert "2 of its evaluations with seed 0 are no numbers and are left out" in words
-    assert "2 of its evaluations stand twice in the file: the later row counts" in words
-    assert "seed 7 left out, which ended before the others' last step, 10,000" in words
+    assert "2 of its evaluations with seed 0 are not numbers and are left out" in words
+    assert "2 of its evaluations appear twice in the file; the later row is used" in words
+    assert "seed 7 left out: no evaluation near the last step of the others, 10,000" in words
 
 
 def test_a_method_whose_evaluations_begin_after_the_end_is_left_out_and_said(ours, tmp_path):
     results, said = joined(ours, write(tmp_path / "xqc.csv", rows(steps=range(0, 200_001, 100_000))))
     assert in_walk(results).methods == in_walk(ours).methods
-    assert "left out, as its first evaluation after 0 is at step 100,000 and runs here have 10,000" in " ".join(said)
+    assert "left out, as its first evaluation after step 0 is at step 100,000" in " ".join(said)
 
 
 def test_methods_of_one_name_are_told_by_their_files(tmp_path):
@@ -213,9 +212,9 @@ MISTAKES = {
         HEAD + b"\x1b[2J,b,0,avg_return,0,1\n",
         "exp_name '",
     ),
-    "an open quote": (HEAD + b'"a,b,0,avg_return,0,1\n', "is no CSV"),
+    "an open quote": (HEAD + b'"a,b,0,avg_return,0,1\n', "is not valid CSV"),
     "zero bytes": (b"exp_name,env_name\0", "zero bytes"),
-    "no text": (b"\xff\xfe\x00\x01", "no text in UTF-8"),
+    "no text": (b"\xff\xfe\x00\x01", "not text in UTF-8"),
 }
 
 
@@ -299,7 +298,7 @@ def test_without_files_a_report_is_as_it_was(ours):
 def test_a_label_that_looks_like_a_published_method_is_refused(label, tmp_path):
     write_run(tmp_path / "a", env="h1-walk", agent="sac", method="fire", steps=10_000)
     found = find_runs([tmp_path])
-    with pytest.raises(ValueError, match="is for results of others") as refused:
+    with pytest.raises(ValueError, match="are only for results from --against") as refused:
         analyse_all(found.runs, OPTIONS, found.trunks, (f"fire={label}",))
     assert "\n" not in str(refused.value)
 
@@ -312,7 +311,7 @@ def test_two_methods_of_one_name_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"one\.csv has xqc, which the report would call 'xqc \(one\.csv\)'"):
         joined(results, *files)
     words = ["--env", "h1-walk", "--seeds", "0", "--dir", str(tmp_path / "new"), "--label", "fire=xqc (one.csv)"]
-    with pytest.raises(ValueError, match="give that one another --label"):
+    with pytest.raises(ValueError, match="give the method that was run another --label"):
         compare.body([*words, "--against", *map(str, files)])
     assert not (tmp_path / "new").exists()
 
@@ -321,7 +320,7 @@ def test_of_names_that_may_all_be_meant_the_same_one_is_taken_and_said(ours, tmp
     found = [*rows(env="h1-walk-v3"), *rows(env="h1_walk", seeds=(5,)), *rows(env="h1-walk", seeds=(7,))]
     results, said = joined(ours, write(tmp_path / "xqc.csv", found))
     assert [run.run.seed for run in in_walk(results).methods[-1].runs] == [7]
-    assert "its file has h1-walk and h1_walk and h1-walk-v3, which may all be h1-walk: h1-walk is taken" in " ".join(
+    assert "its file has h1-walk and h1_walk and h1-walk-v3, which may all mean h1-walk; h1-walk is used" in " ".join(
         said
     )
     (method,) = read_published([write(tmp_path / "two.csv", [*rows(env="Hopper"), *rows(env="Hopper_v4")])])
@@ -335,9 +334,9 @@ def test_published_seeds_that_diverged_are_named_and_not_in_the_mean(value, ours
     results, said = joined(ours, write(tmp_path / "xqc.csv", found))
     words = " ".join(said)
     assert [run.run.seed for run in in_walk(results).methods[-1].runs] == [0]
-    assert "seed 1 left out, whose evaluations after step 0 are no finite numbers" in words
-    assert "seed 2 left out, whose evaluations are no finite numbers" in words
-    assert "mean and intervals are without it" in words
+    assert "seed 1 is left out: its evaluations after step 0 are not finite numbers" in words
+    assert "seed 2 is left out: its evaluations are not finite numbers" in words
+    assert "mean and the intervals do not include it" in words
     assert "ended before" not in words
     none = [(*row[:5], value) for row in rows()]
     assert "none of its evaluations is a finite number" in " ".join(joined(ours, write(tmp_path / "xqc2.csv", none))[1])
@@ -348,9 +347,7 @@ def test_a_published_method_that_ends_early_has_a_curve_and_no_scores(ours, tmp_
     method = in_walk(results).methods[-1]
     assert method.curve is not None
     assert (method.final, method.area, method.normalised) == (None, None, None)
-    assert "it has no final return and no area here, as it ends at step 8,000, before 90% of the 10,000" in " ".join(
-        said
-    )
+    assert "it has no final return and no area, as it ends at step 8,000, before 90% of the 10,000" in " ".join(said)
     write_report(results, tmp_path / "report")
     (row,) = [line for line in latex_table(results).splitlines() if "xqc (published)" in line]
     assert row.endswith(r"& 2 & -- & -- & -- \\")
@@ -361,6 +358,6 @@ def test_a_published_method_that_ends_early_has_a_curve_and_no_scores(ours, tmp_
 def test_unknown_protocols_are_said_once_for_all_methods(ours, tmp_path):
     found = [*rows("one"), *rows("two"), *rows("one", "h1-sit_hard-v0"), *rows("xqc")]
     results, said = joined(ours, write(tmp_path / "many.csv", found))
-    (unknown,) = [sentence for sentence in said if "neither file nor name says" in sentence]
+    (unknown,) = [sentence for sentence in said if "neither the file nor the method's name tells" in sentence]
     assert unknown.startswith("one (published), two (published): ")
     assert unknown in results.notes

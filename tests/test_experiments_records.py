@@ -262,5 +262,5 @@ def test_a_plan_of_more_runs_than_can_be_looked_for_is_refused(tmp_path: Path):
     run = read_run(write_run(tmp_path / "run", steps=2_000))
     plan = {"fixed": {}, "envs": ["e"] * 9_000, "methods": ["m"] * 9_000, "seeds": [0] * 9_000}
     (tmp_path / "comparison.json").write_text(json.dumps(plan))
-    with pytest.raises(ValueError, match=r"comparison\.json asks for 729,000,000,000 runs"):
+    with pytest.raises(ValueError, match=r"comparison\.json plans 729,000,000,000 runs"):
         notes_on_missing([run], [])

@@ -70,7 +70,7 @@ def test_report_says_what_was_compared_how_and_with_what_doubt(results, tmp_path
                  "95% percentile bootstrap, exact, all resamples of 2 trunks",
                  "at step 2,000", "0123456789ab", "2108.13264"):  # fmt: skip
         assert said in page, said
-    order = ('<h2 id="found">', ">Learning curves</h3>", "To be kept in mind",
+    order = ('<h2 id="found">', ">Learning curves</h3>", "Please note",
              ">Differences</h3>", "How to read this</h2>", "What was run and with what</h2>", "<dt>Versions",
              "python compare.py")  # fmt: skip
     places = [page.index(said) for said in order]
@@ -82,7 +82,7 @@ def test_report_says_what_was_compared_how_and_with_what_doubt(results, tmp_path
 def test_the_command_of_a_summary_can_be_pasted_and_a_dollar_is_no_formula(results):
     command = "python compare.py --reinit 'redo:tau=0.1' fire@every=2000 --label 'a*b=$x$' --dir `pwd`/a_b"
     text = markdown(replace(report_of(results, command), notes=("It costs $5 or $6.",)))
-    assert text.endswith(f"Made again by:\n\n```sh\n{command}\n```\n")
+    assert text.endswith(f"This command makes the report again:\n\n```sh\n{command}\n```\n")
     assert r"It costs \$5 or \$6." in text
     fences = markdown(report_of(results, "echo '```'"))
     assert fences.endswith("````sh\necho '```'\n````\n")
@@ -171,8 +171,8 @@ def test_differences_count_the_trunks_that_agree_and_show_each(results):
     with style():
         section = contrast_section(results.comparisons[0], looks(results.methods))
     assert section is not None
-    assert "Small dots are trunks" in section.text
-    assert "settles nothing" in section.text
+    assert "small dot is the difference between the two branches of one trunk" in section.text
+    assert "no difference is called settled" in section.text
     sizes, chances, together = section.tables
     assert together.rows[1].cells[3:5] == ("0.5", "1")  # of two pairs 2/4, and that three times
     assert [row.cells[:2] for row in sizes.rows][1] == ("fire − none", "2 pairs")
@@ -200,19 +200,19 @@ def test_a_threshold_says_from_where_it_is_looked_for(results):
     with style():
         section = threshold_section(results.comparisons[0], looks(results.methods))
     assert section is not None
-    assert "from the branch on" in section.text
-    assert any("held fixed" in note for note in section.notes)
+    assert "only evaluations after the branch are used" in section.text
+    assert any("stays the same" in note for note in section.notes)
 
 
 def test_findings_promise_no_more_than_their_interval():
-    assert "does not settle" in finding(contrast(-0.3, 2.5), RETURN, 1)
+    assert "does not settle which method is better" in finding(contrast(-0.3, 2.5), RETURN, 1)
     assert "+1.1 [−0.3, +2.5], 5 pairs" in finding(contrast(-0.3, 2.5), RETURN, 1)
-    assert "in favour of fire over none: " in finding(contrast(0.3, 2.5), RETURN, 1)
+    assert ", in favour of fire over none: " in finding(contrast(0.3, 2.5), RETURN, 1)
     assert "in favour of none over fire" in finding(contrast(-2.5, -0.3), RETURN, 1)
     assert "in favour" not in finding(contrast(-0.3, 2.5, p=0.01), RETURN, 1)
     by_chance = finding(contrast(0.3, 2.5, p=0.4375), RETURN, 1, many=7)
-    assert "not settled: by itself the interval leaves out 0, but the exact sign-flip test" in by_chance
-    assert "gives p = 0.438 with all 7 differences taken together, p = 0.219 alone" in by_chance
+    assert "Not settled: the single interval excludes 0, but the exact sign-flip test" in by_chance
+    assert "p = 0.438 after the correction for 7 differences (p = 0.219 without the correction)" in by_chance
     assert "all 5 pairs have none ahead" in finding(contrast(-2.5, -0.3, ahead=0), RETURN, 1)
     assert "no interval" in finding(contrast(math.nan, math.nan, n=1), RETURN, 1)
 
@@ -221,23 +221,24 @@ def test_where_iqm_and_mean_disagree_nothing_is_called_better(results):
     found = contrast(0.3, 2.5)
     against = replace(found, final=replace(found.final, mean=made_up(-3.0, -5.0, -1.0, 5)))
     said = finding(against, RETURN, 1)
-    assert "IQM and mean disagree, as the difference of the means is −3.0: nothing is called better" in said
+    assert "the IQM and the mean disagree (the difference of the means is −3.0), so neither method is called" in said
     assert "in favour" not in said
     both = findings(replace(results.comparisons[0], contrasts=(against, replace(against, against="reset"))))
-    assert sum("IQM and mean disagree" in sentence for sentence in both) == 2
+    assert sum("the IQM and the mean disagree" in sentence for sentence in both) == 2
 
 
 @pytest.mark.parametrize("n", [2, 4])
 def test_fewer_than_five_pairs_favour_no_method(n, results):
     few = contrast(0.3, 2.5, n, ahead=n)
-    assert finding(few, RETURN, 1).endswith(f"so few settle nothing; all {n} pairs have fire ahead.")
+    assert finding(few, RETURN, 1).endswith(f"too few to settle which method is better; all {n} pairs have fire ahead.")
     assert f"; 1 of {n} pairs has fire ahead." in finding(contrast(0.3, 2.5, n, ahead=1), RETURN, 1)
     lopsided = replace(few.final, iqm=replace(few.final.iqm, sides=((20,), (n,))))
     assert "in favour" not in finding(replace(few, final=lopsided, paired=False), RETURN, 1)
     contrasts = (replace(few, method="redo"), replace(few, method="reset"), few)
     said = findings(replace(results.comparisons[0], contrasts=contrasts))
     assert not any("in favour" in sentence for sentence in said)
-    assert said[1].startswith("Too few to settle anything, final return: redo minus none, +1.4 [+0.3, +2.5], ")
+    start = "Too few runs or pairs to settle which method is better, final return: "
+    assert said[1].startswith(f"{start}redo minus none, +1.4 [+0.3, +2.5], ")
     assert f"{n} pairs, {n} of them ahead; reset minus none" in said[1]
 
 
@@ -250,7 +251,7 @@ def test_every_difference_is_among_the_findings_and_the_reference_comes_first(re
     said = findings(replace(comparison, contrasts=(reset, fire, between), family=None))
     assert said[0].startswith("fire minus none")
     assert len(said) == 3
-    assert said[2] == "Differences are of IQMs; in brackets: made up."
+    assert said[2] == "Differences are those of IQMs; intervals in square brackets: made up."
     assert said[1].startswith("Not settled")
     assert "reset minus none" in said[1]
     assert "fire minus reset" in said[1]

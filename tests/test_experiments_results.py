@@ -153,7 +153,7 @@ def test_a_method_that_acts_again_before_the_next_evaluation_has_no_stability_ga
         assert (method.gap, method.pretended) == (None, None)
     reasons = {method.method: method.no_gap for method in others}
     assert "acts again" in reasons["redo"]
-    assert "no events that could be looked at one by one" in reasons["cbp"]
+    assert "no single events" in reasons["cbp"]
     assert reasons["none+l2-init"] == reasons["cbp"]
     text = markdown(report_of(results_of(tmp_path)))
     assert "| redo | – | – | – | – | – | – |" in text
@@ -221,7 +221,7 @@ def test_gaps_of_several_events_are_each_watched_until_the_next(tmp_path: Path):
     assert method.gap.duration.value == 1_000
     assert method.gap.duration.n == 3
     assert [gap.cut for gap in method.runs[0].gaps] == [True, False]
-    assert noted(comparison.notes, "3 of 6 stability gaps of redo are cut off")
+    assert noted(comparison.notes, "3 of 6 stability gaps of redo end with the run's next event")
 
 
 def test_a_method_without_events_has_the_gap_that_noise_alone_makes(tmp_path: Path):
@@ -281,8 +281,8 @@ def test_unfinished_and_missing_runs_are_said_and_count_nowhere(tmp_path: Path):
     assert curve is not None
     assert curve.steps[-1] == 6_000
     assert noted(comparison.notes, "Unfinished runs of none (seed 3 at step 4,000 of 10,000)", "drawn")
-    assert noted(comparison.notes, "Unfinished runs of reset", "the curve goes to step 6,000")
-    assert noted(comparison.notes, "Seeds are uneven: fire was not run with seed 3")
+    assert noted(comparison.notes, "Unfinished runs of reset", "the curve ends at step 6,000")
+    assert noted(comparison.notes, "The methods have different seeds: fire was not run with seed 3")
     assert noted(comparison.notes, "Fewer than 10 runs (none 3, fire 3)")
     assert noted(comparison.notes, "6 of 8 runs are branches")
 
@@ -299,7 +299,7 @@ def test_methods_that_lack_a_trunk_are_paired_on_the_others(tmp_path: Path):
     write_comparison(tmp_path / "b", methods=("fire",), seeds=range(6, 8))
     (fewer,) = (note for note in only(results_of(tmp_path)).notes if "Fewer than 10" in note)
     assert "none 6, fire 5, pairs of fire and none 3" in fewer
-    assert "of 3 normal scores, nominal 95% of the mean 75%" in fewer
+    assert "with 3 normally distributed scores, a nominal 95% interval of the mean covers it in 75%" in fewer
 
 
 def test_runs_from_the_start_are_not_paired(tmp_path: Path):
@@ -317,7 +317,7 @@ def test_runs_that_differ_in_more_than_the_method_are_said(tmp_path: Path):
     notes = only(results).notes
     assert noted(notes, "Runs differ in the setting replay ratio: 1 (1 run), 4 (2 runs)")
     assert noted(notes, "Runs of fire differ in reinit at: none (1 run), 5000 (1 run)")
-    assert noted(results.notes, "different threads: 1 (2 runs), 2 (1 run)")
+    assert noted(results.notes, "with the same threads: 1 (2 runs), 2 (1 run)")
     assert report_of(results).facts["Replay ratio"] == "1, 4"
 
 
@@ -326,7 +326,7 @@ def test_copies_of_a_run_count_once_and_other_runs_of_its_seed_are_refused(tmp_p
     write_run(tmp_path / "b" / "fire", method="fire", reached=2_000)
     results = results_of(tmp_path)
     assert [run.run.finished for run in only(results).method("fire").runs] == [True]
-    assert noted(results.notes, "a/fire and b/fire are the same run", "only a/fire counts")
+    assert noted(results.notes, "a/fire and b/fire are copies of one run", "only a/fire is used")
     write_run(tmp_path / "b" / "again", method="fire", settings={"replay_ratio": 8.0})
     with pytest.raises(ValueError, match=r"both fire with seed 0 .* differ in replay ratio \(1 and 8\)"):
         results_of(tmp_path)
@@ -335,8 +335,8 @@ def test_copies_of_a_run_count_once_and_other_runs_of_its_seed_are_refused(tmp_p
 def test_runs_of_the_same_settings_and_other_results_are_no_copies(tmp_path: Path):
     write_run(tmp_path / "A0", level=10)
     write_run(tmp_path / "B0", level=20)
-    said = r"A0 and B0 in .*, have the same settings and other results: evaluations at step 1,000 came to 1 and 2: "
-    with pytest.raises(ValueError, match=said + "report them apart"):
+    said = r"A0 and B0 in .*, have the same settings but different results: evaluations at step 1,000 have the values "
+    with pytest.raises(ValueError, match=said + "1 and 2: report them separately"):
         results_of(tmp_path)
     one, other = tmp_path / "diverged" / "one", tmp_path / "diverged" / "other"
     write_run(one, diverged=7_000)
@@ -356,7 +356,9 @@ def test_runs_that_share_one_trunk_are_no_pairs(tmp_path: Path):
     for seed in range(2):
         for method in ("none", "fire"):
             write_run(tmp_path / f"{method}{seed}", method=method, seed=seed, branch_from="/gone/trunk@5000")
-    with pytest.raises(ValueError, match="2 runs of fire in MinAtar/Breakout-v1 branch from 1 trunk: only one of each"):
+    with pytest.raises(
+        ValueError, match="2 runs of fire in MinAtar/Breakout-v1 branch from 1 trunk: only one run of each"
+    ):
         results_of(tmp_path)
 
 
@@ -460,7 +462,7 @@ def test_environments_are_averaged_in_normalised_scores_only(tmp_path: Path):
 
 def test_unknown_methods_are_refused_with_the_nearest(tmp_path: Path):
     write_comparison(tmp_path, methods=("none", "fire"), seeds=(0,))
-    with pytest.raises(ValueError, match=r"'fir' given; runs are of fire, none; nearest is fire"):
+    with pytest.raises(ValueError, match=r"'fir' given; the runs have the methods fire, none; nearest is fire"):
         results_of(tmp_path, Options(reference="fir"))
 
 

@@ -77,7 +77,7 @@ def test_a_run_cut_off_on_its_way_has_no_config(run: Path, url: str, monkeypatch
         uploads._pending[run].result()
         assert f"{run.name}/config.json" not in there(url)
     assert uploads.finish() == [], "tried again"
-    assert warnings == [f"warning: {run.name} is not at {url} (the line is down); the run itself is complete"]
+    assert warnings == [f"warning: {run.name} was not copied to {url} (the line is down); the run itself is complete"]
     assert there(url)[f"{run.name}/metrics.jsonl"] == "longer now\n" * 20
     assert f"{run.name}/config.json" in there(url)
 
@@ -97,7 +97,7 @@ def test_an_upload_that_keeps_failing_is_told(run: Path, tmp_path: Path):
     [
         ("s4://bucket", "did you mean s3"),
         ("gs://bucket/runs", "pip install gcsfs"),
-        ("file:///proc/none/here", "cannot be written to"),
+        ("file:///proc/none/here", "nothing can be written there"),
     ],
 )
 def test_a_url_that_cannot_work_is_refused_in_one_line(url: str, message: str, monkeypatch: pytest.MonkeyPatch):

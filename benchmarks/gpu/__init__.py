@@ -1,1 +1,1 @@
-"""What a card shows: one command, a table of parts, each in a process of its own and within its own time."""
+"""All measurements on one GPU with one command: a table of parts, each in its own process and with a time limit."""

@@ -1,11 +1,11 @@
-"""What a card shows, in one table: rates, shares of floors, costs, whole loops, a JAX peer, and what is equal.
+"""Measures a GPU in one table: update rates and their floors, costs, whole loops, a JAX program, and tests of equality.
 
     python -m benchmarks.gpu [--minutes 10] [--parts sac dqn] [--out FOLDER]
-    python -m benchmarks.gpu --device cpu --quick      tries the program where there is no GPU
+    python -m benchmarks.gpu --device cpu --quick      tries the program on a machine without a GPU
 
-Each part runs in a process of its own and within its own time, so that one that fails, hangs or is killed stops no
-other; table.txt and results.json are written after each, log.txt holds what the parts said besides. docs/gpu.md says
-what the rows mean.
+Each part runs in its own process with a time limit, so that a part that fails, hangs or is killed does not stop the
+others. table.txt and results.json are written after each part; log.txt contains the other output of the parts.
+docs/gpu.md explains the rows.
 """
 
 import json
@@ -32,35 +32,35 @@ from .parts import PARTS
 from .table import beginning, ending, failures, part_lines, table
 
 RESULTS = "results.json"
-ENDING = 5.0  # seconds kept for what is no part
+ENDING = 5.0  # seconds reserved for everything besides the parts
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is run, for how long, and where the results go."""
+    """Which parts are run, for how long, and where the results are written."""
 
     parts: tuple[str, ...] = ()
-    """Which parts, by name (--list shows them); none named: all."""
+    """Which parts, by name (--list shows them); unset: all."""
     list: bool = False
     """Show the parts with their limits in seconds, and run nothing."""
     minutes: float = 10.0
-    """Of all parts together, at most; a part for which no time is left is not begun."""
+    """At most this many minutes for all parts together; a part for which no time is left does not begin."""
     out: Path | None = None
     """Folder for the results; unset: benchmarks/results/CARD-DATE."""
     device: str = "auto"
-    """auto (a GPU where there is one), cpu, cuda or cuda:N."""
+    """auto (a GPU if there is one), cpu, cuda or cuda:N."""
     quick: bool = False
-    """Small networks and short timings: a test of the program, whose figures say nothing."""
+    """Small networks and short timings: a test of the program, whose figures have no meaning."""
     seconds: float = 1.5
-    """Of each timing."""
+    """Seconds of each timing."""
     threads: int = 1
     """CPU threads of torch in each part."""
     jax_python: str = ""
-    """An interpreter that has jax, for the peer; unset: this one."""
+    """A Python interpreter that has jax, for the JAX program; unset: this one."""
 
 
 def main(options: Options) -> int:
-    """Run the parts; the exit code is 1 where something did not end well."""
+    """Run the parts; return 1 if anything failed."""
     if options.list:
         for part in PARTS.values():
             print(f"{part.name:12s} {part.limit:4.0f} s  {part.meaning}")
@@ -84,7 +84,7 @@ def main(options: Options) -> int:
 
 
 def check(options: Options) -> None:
-    """Raise ValueError, in one line, where an option makes no sense."""
+    """Raise ValueError if an option is not valid."""
     for part in options.parts:
         if part not in PARTS:
             known = ", ".join(PARTS)
@@ -93,18 +93,18 @@ def check(options: Options) -> None:
         if not 0 < getattr(options, name) < 10_000:
             raise ValueError(f"--{name} {getattr(options, name)} given; allowed is a number above 0")
     if options.out is not None and (options.out / RESULTS).exists():
-        raise ValueError(f"--out {options.out} given, which holds results already; allowed is a folder without")
+        raise ValueError(f"--out {options.out} given, which already contains results; give a folder without results")
     if options.jax_python and not Path(options.jax_python).is_file():
         raise ValueError(f"--jax-python {options.jax_python} given; allowed is the path of a Python interpreter")
 
 
 def in_file_names(card: str) -> str:
-    """`NVIDIA H100 80GB HBM3` as h100-80gb-hbm3."""
+    """Return a card's name for file names: h100-80gb-hbm3 for `NVIDIA H100 80GB HBM3`."""
     return re.sub(r"[^a-z0-9]+", "-", card.lower()).strip("-").removeprefix("nvidia-")
 
 
 def vacant(folder: Path) -> Path:
-    """The folder, or the first of its name with a number behind it, that holds no results."""
+    """Return the folder, or the first one with a number after its name, that contains no results."""
     number, found = 1, folder
     while (found / RESULTS).exists():
         number += 1
@@ -113,7 +113,7 @@ def vacant(folder: Path) -> Path:
 
 
 def begin(name: str, device: torch.device, options: Options) -> dict[str, Any]:
-    """What is known before the first part."""
+    """Return the results before the first part: the machine, the versions and the command."""
     return {
         "card": name,
         "device": device.type,
@@ -135,6 +135,7 @@ class Kept:
         self._write()
 
     def keep(self, part: Part, result: Result) -> None:
+        """Add a part's result, write all results, and print the part's rows."""
         self.results["parts"][part.name] = {"meaning": part.meaning} | result
         self._write()
         print("\n".join(part_lines(part.name, self.results["parts"][part.name])), flush=True)
@@ -145,7 +146,7 @@ class Kept:
 
 
 def stopped(*_: object) -> None:
-    """Leave as after an interruption, so that the part that runs is ended."""
+    """Raise KeyboardInterrupt, so that the running part is stopped."""
     raise KeyboardInterrupt
 
 

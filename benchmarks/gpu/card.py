@@ -1,4 +1,4 @@
-"""The card: versions, how fast it copies, and how fast it multiplies at our shapes."""
+"""The parts on the card itself: versions, the bandwidth of copies, and the rate of products of our shapes."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ from .part import NOT_A_CARD, Figures, Rows, Setting
 
 PRODUCTS: dict[
     str, Shape
-] = {  # members, rows, inner, columns: what SAC's update multiplies, ten critics at once, and a large one
+] = {  # members, rows, inner, columns: products of SAC's update, those of ten critics at once, and a large one
     "critic in": (2, 256, 70, 512),
     "critic expand": (2, 256, 512, 2048),
     "critic contract": (2, 256, 2048, 512),
@@ -31,7 +31,7 @@ DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfl
 
 
 def versions(setting: Setting, rows: Rows) -> None:
-    """Everything that a figure may depend on."""
+    """Add rows for all versions and properties on which figures may depend."""
     rows.add("python", lambda: {"": platform.python_version()})
     for name, version in package_versions().items():
         rows.say(name, version)
@@ -41,6 +41,7 @@ def versions(setting: Setting, rows: Rows) -> None:
 
 
 def card(setting: Setting) -> Figures:
+    """Return the properties of the card."""
     about = torch.cuda.get_device_properties(setting.place)
     return {
         "": about.name,
@@ -53,6 +54,7 @@ def card(setting: Setting) -> Figures:
 
 
 def state() -> Figures:
+    """Return the driver, clocks and power limit of the card, and whether MPS is running."""
     query = "--query-gpu=driver_version,clocks.sm,clocks.mem,power.limit"
     call = ["nvidia-smi", query, "--format=csv,noheader"]
     said = subprocess.run(call, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
@@ -61,7 +63,7 @@ def state() -> Figures:
 
 
 def copies(setting: Setting, rows: Rows) -> None:
-    """The bandwidth that floors are of, and what each small thing costs."""
+    """Add rows for the bandwidth of copies, and for the time of small operations."""
     device = setting.place
     size = 2**22 if setting.quick else 2**32 if setting.card else 2**28
     source = torch.randint(256, (size,), dtype=torch.uint8, device=device)
@@ -83,10 +85,12 @@ def copies(setting: Setting, rows: Rows) -> None:
 
 
 def microseconds(call: Call, device: torch.device) -> Figures:
+    """Return the microseconds of a call."""
     return {"us": 1e6 * one_of_many(call, device)}
 
 
 def pinned(setting: Setting, tensor: Tensor, to_card: bool) -> Figures:
+    """Return the bandwidth between pinned memory and the card."""
     host = torch.empty(min(2**28, len(tensor)), dtype=torch.uint8, pin_memory=True)
     part = tensor[: len(host)]
     target, source = (part, host) if to_card else (host, part)
@@ -95,7 +99,7 @@ def pinned(setting: Setting, tensor: Tensor, to_card: bool) -> Figures:
 
 
 def products(setting: Setting, rows: Rows) -> None:
-    """TFLOP/s of each shape; on a card without launches, since small products start more slowly than they run."""
+    """Add rows with the TFLOP/s of each shape; on a card without launches, which take longer than small products."""
     rows.say("members x rows x inner x columns", "TFLOP/s, then microseconds")
     for name, shape in PRODUCTS.items():
         if name == "large" and not setting.card:
@@ -108,6 +112,7 @@ def products(setting: Setting, rows: Rows) -> None:
 
 
 def product(setting: Setting, shape: Shape) -> Figures:
+    """Return the rate and time of a product in each precision."""
     members, rows, inner, columns = shape
     work = 2.0 * members * rows * inner * columns
     found: dict[str, float | int | str] = {}

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from .part import Rows, Setting
 
-GRACE = 10  # seconds after its time in which a part that nobody stops ends itself
+GRACE = 10  # seconds after its limit at which a part ends itself if it was not stopped
 
 
 def main(entry: str, setting: Setting, rows: Rows) -> None:
+    """Run one part in this process."""
     import torch
 
     from fire_rl.training.memory import keep_large_blocks
@@ -27,6 +28,6 @@ def main(entry: str, setting: Setting, rows: Rows) -> None:
 if __name__ == "__main__":
     entry, text, path = sys.argv[1:]
     given = Setting.from_json(text)
-    faulthandler.register(signal.SIGUSR1, all_threads=False)  # says where it is, before it is stopped
+    faulthandler.register(signal.SIGUSR1, all_threads=False)  # prints the current line before the part is stopped
     faulthandler.dump_traceback_later(given.limit + GRACE, exit=True)
     main(entry, given, Rows(Path(path)))

@@ -1,4 +1,4 @@
-"""Runs parts one after another, each in a process of its own: one that fails, hangs or is killed stops no other."""
+"""Runs the parts one after the other, each in its own process, so that a failed part does not stop the others."""
 
 import json
 import os
@@ -16,25 +16,25 @@ from typing import Any
 
 from .part import Part, Setting
 
-LEAST = 3.0  # seconds: with less left a part is not begun
+LEAST = 3.0  # seconds; a part with less time left does not begin
 ROOT = Path(__file__).resolve().parents[2]
-Result = dict[str, Any]  # rows, seconds, and an error where the part did not end well
+Result = dict[str, Any]  # rows, seconds, and an error if the part failed
 
 
 def run_parts(
     parts: Iterable[Part], setting: Setting, until: float, log: Path, keep: Callable[[Part, Result], None]
 ) -> None:
-    """All parts until the monotonic time `until`; what each found is kept before the next begins."""
+    """Run all parts until the monotonic time `until`; each result is kept before the next part begins."""
     for part in parts:
         limit = min(part.limit, until - time.monotonic())
         if limit < LEAST:
-            keep(part, {"rows": [], "seconds": 0.0, "error": "not begun: the time of all parts was over"})
+            keep(part, {"rows": [], "seconds": 0.0, "error": "not begun: no time was left"})
         else:
             keep(part, run_part(part, replace(setting, limit=limit), log))
 
 
 def run_part(part: Part, setting: Setting, log: Path) -> Result:
-    """One part, stopped at its limit; what it says goes into the log, and its last line is its error."""
+    """Run one part and stop it at its limit; its output goes into the log, from which an error's line is taken."""
     with tempfile.TemporaryDirectory() as folder, log.open("ab") as said:
         said.write(f"==== {part.name}\n".encode())
         said.flush()
@@ -48,7 +48,7 @@ def run_part(part: Part, setting: Setting, log: Path) -> Result:
         except subprocess.TimeoutExpired:
             code = None
             with suppress(ProcessLookupError):
-                process.send_signal(signal.SIGUSR1)  # it writes where it is
+                process.send_signal(signal.SIGUSR1)  # it prints its current line
             with suppress(subprocess.TimeoutExpired):
                 process.wait(0.5)
         finally:
@@ -60,20 +60,20 @@ def run_part(part: Part, setting: Setting, log: Path) -> Result:
 
 
 def end_all_of(process: subprocess.Popen[bytes]) -> None:
-    """The part and what it started: its session holds nothing else."""
+    """Kill the part and all processes that it started, which are in its session."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def read_rows(path: Path) -> list[Any]:
-    """Whole rows: the last may be cut short."""
+    """Return the complete rows; the last one may be incomplete."""
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def error_of(code: int | None, limit: float, text: str) -> str:
-    """How a part ended, in one line."""
+    """Return in one line how a part failed."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if code is None:
         places = re.findall(r'File "([^"]+)", line (\d+) in (\S+)', text)

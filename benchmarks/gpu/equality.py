@@ -1,4 +1,4 @@
-"""What must be equal: played updates and ordinary ones bit by bit, a GPU and a CPU in float64 but for last bits."""
+"""Tests of equality: updates replayed from CUDA graphs and ordinary ones bit by bit, GPU and CPU up to rounding."""
 
 from functools import partial
 
@@ -16,14 +16,14 @@ from .part import Figures, Rows, Setting
 from .subjects import Subject
 
 BLOCKS = 8  # of updates
-UPDATES = 20  # on two devices
-PRECISIONS: tuple[Precision, ...] = ("float32", "tf32")  # in which a GPU's updates are compared with a CPU's
+UPDATES = 20  # for the comparison of two devices
+PRECISIONS: tuple[Precision, ...] = ("float32", "tf32")  # in which updates on a GPU and a CPU are compared
 REGULARIZERS = ("l2-init", "weight-decay", "parseval", "spectral")
 CONTINUAL = ("cbp", "snr")  # methods that act at every step
 
 
 def equal_updates(setting: Setting, rows: Rows) -> None:
-    """Of both agents, with events between and with methods that act at every step."""
+    """Add rows for both agents, with methods at events and with methods that act at every step."""
     both = [make(setting.place, setting.quick) for make in (subjects.sac, subjects.dqn)]
     for subject in both:
         rows.on_a_card(setting, f"{subject.name}, played and started", partial(difference, subject))
@@ -41,7 +41,7 @@ def equal_updates(setting: Setting, rows: Rows) -> None:
 
 
 def difference(subject: Subject, method: str = "none", regularizer: str = "") -> Figures:
-    """Two agents after the same blocks, with an event in the middle where the method has any."""
+    """Return how two agents differ after equal updates, replayed and ordinary, with an event if the method has any."""
     states = []
     for on in (False, True):
         agent = subject.make(subject.device)
@@ -59,15 +59,15 @@ def difference(subject: Subject, method: str = "none", regularizer: str = "") ->
 
 
 def in_words(one: dict[str, Tensor], other: dict[str, Tensor]) -> str:
-    """How many tensors of two states differ."""
+    """Return in words how many tensors of two states differ."""
     unequal = [name for name, value in one.items() if not torch.equal(value, other[name])]
     return f"{len(unequal)} of {len(one)} tensors DIFFER ({unequal[0]})" if unequal else "equal bit by bit"
 
 
 def apart(subject: Subject, device: torch.device, precision: Precision | None = None) -> Figures:
-    """The distance between weights that were trained on two devices, in float64 unless a precision is named.
+    """Return the distance between weights trained on two devices, divided by how far training moved them.
 
-    Over the distance that they were trained.
+    The weights are float64 unless a precision is given.
     """
     dtype = torch.float64 if precision is None else torch.float32
     with products_in(precision or "float32"):
@@ -75,13 +75,13 @@ def apart(subject: Subject, device: torch.device, precision: Precision | None = 
 
 
 def distance(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> Figures:
-    """Of weights before and after training, on two devices."""
+    """Return the distance between the trained weights of two devices, divided by how far training moved the first."""
     (before, after), (_, theirs) = one, other
     return {"of the distance trained": float((after - theirs).norm() / (after - before).norm())}
 
 
 def trained(subject: Subject, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """All weights before and after updates on batches and noise that are drawn on the CPU."""
+    """Return all weights before and after updates, whose batches and noise are drawn on the CPU."""
     agent, generator = made_in(subject, device, dtype), torch.Generator().manual_seed(1)
     before = weights(agent)
     for _ in range(UPDATES):
@@ -97,24 +97,24 @@ def trained(subject: Subject, device: torch.device, dtype: torch.dtype) -> tuple
 
 
 def made_in(subject: Subject, device: torch.device, dtype: torch.dtype) -> SAC | DQN:
-    """The agent as a CPU makes it, on a device and in a precision of its own."""
+    """Return an agent on a device and in a precision, with the initial weights that a CPU makes."""
     kept = torch.get_default_dtype()
     try:
         torch.set_default_dtype(dtype)
         agent = subject.make(device)
     finally:
         torch.set_default_dtype(kept)
-    if isinstance(agent, DQN):  # whose images become float32
+    if isinstance(agent, DQN):  # it converts images to float32
         for network in (agent.network, agent.target_network):
             network.encoder.register_forward_pre_hook(lambda _, given: (wide(given[0], dtype),))
     return agent
 
 
 def wide(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """The same in this precision, whole numbers as they are."""
+    """Return a tensor in this precision; whole numbers are not converted."""
     return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
 def weights(agent: SAC | DQN) -> Tensor:
-    """All trained numbers, on the CPU."""
+    """Return all trained parameters in one vector on the CPU."""
     return torch.cat([one.detach().flatten().cpu() for network in agent.networks for one in network.parameters])

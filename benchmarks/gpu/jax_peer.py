@@ -1,10 +1,10 @@
-"""A peer: SAC's update at its published sizes on h1-walk in JAX, alone and for ten agents at once. Needs jax and numpy.
+"""SAC's update at its published sizes for h1-walk in JAX, for one agent and for ten at once. Needs jax and numpy.
 
-    python benchmarks/gpu/jax_peer.py [--device cuda|cpu] [--seconds 2]     rates, one JSON object a line
-    python benchmarks/gpu/jax_peer.py --same FILE.npz      how far it comes from updates that another program made
+    python benchmarks/gpu/jax_peer.py [--device cuda|cpu] [--seconds 2]     rates, one JSON object per line
+    python benchmarks/gpu/jax_peer.py --same FILE.npz      distance from the updates of another program
 
-A call is jitted: a block of updates in a fori_loop, each with batches drawn and read from a replay on the device,
-normalised, and with noise drawn, as ours are. There are no environments and no logs.
+A jitted call is a block of updates in a fori_loop. As in ours, each update draws its batch from a replay on the device,
+normalises it, and draws its noise. There are no environments and no logs.
 """
 
 import argparse
@@ -17,9 +17,11 @@ from typing import Any
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
 parser.add_argument("--quick", action="store_true", help="small networks and short timings")
-parser.add_argument("--seconds", type=float, default=2.0, help="of each timing")
+parser.add_argument("--seconds", type=float, default=2.0, help="seconds of each timing")
 parser.add_argument("--threads", type=int, default=0, help="1: products on a CPU use one thread")
-parser.add_argument("--same", help="arrays of another program: weights before and after, batches, noise")
+parser.add_argument(
+    "--same", help="file with another program's weights before and after its updates, batches and noise"
+)
 arguments = parser.parse_args()
 os.environ["JAX_PLATFORMS"] = "cpu" if arguments.same else arguments.device
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -52,11 +54,11 @@ VARIANTS = (  # agents, precision of products ("default" is TF32 on a GPU), upda
 
 Weights = dict[str, Any]  # arrays by name
 
-# Networks: weights by name, (in, out), critics with their members in front.
+# Networks: weights by name, stored as (in, out); those of critics have the members as their first axis.
 
 
 def shapes(inputs: int, width: int, blocks: int, heads: dict[str, int]) -> dict[str, tuple[int, int]]:
-    """Shapes of all linear layers by name."""
+    """Return the shapes of all linear layers by name."""
     found = {"encoder.embed": (inputs, width)}
     for number in range(blocks):
         found[f"encoder.blocks.{number}.expand"] = (width, 4 * width)
@@ -67,7 +69,7 @@ def shapes(inputs: int, width: int, blocks: int, heads: dict[str, int]) -> dict[
 def new(
     key: Any, inputs: int, width: int, blocks: int, heads: dict[str, int], members: tuple[int, ...] = ()
 ) -> Weights:
-    """A network, its biases zero, its weights of He's variance: rates do not depend on them."""
+    """Return a new network with zero biases and weights of He's variance; rates do not depend on the values."""
     layers, found = shapes(inputs, width, blocks, heads), {}
     for name, size in layers.items():
         key, own = jax.random.split(key)
@@ -80,16 +82,19 @@ def new(
 
 
 def linear(weights: Weights, name: str, x: Any) -> Any:
+    """Apply a linear layer."""
     return x @ weights[f"{name}.weight"] + weights[f"{name}.bias"]
 
 
 def norm(weights: Weights, name: str, x: Any) -> Any:
+    """Apply a layer norm."""
     centred = x - x.mean(-1, keepdims=True)
     unit = centred * jax.lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + 1e-6)
     return unit * weights[f"{name}.weight"] + weights[f"{name}.bias"]
 
 
 def encode(weights: Weights, x: Any, blocks: int) -> Any:
+    """Apply the encoder: an embedding, residual blocks and a norm."""
     x = linear(weights, "encoder.embed", x)
     for number in range(blocks):
         name = f"encoder.blocks.{number}"
@@ -99,13 +104,13 @@ def encode(weights: Weights, x: Any, blocks: int) -> Any:
 
 
 def values_of(critic: Weights, observations: Any, actions: Any) -> Any:
-    """Of each member: (members, batch)."""
+    """Return the value of each member, (members, batch)."""
     features = encode(critic, jnp.concatenate((observations, actions), -1), CRITIC_BLOCKS)
     return linear(critic, "value", features)[..., 0]
 
 
 def sample(actor: Weights, observations: Any, noise: Any) -> tuple[Any, Any]:
-    """Actions tanh(mean + std noise), and the logarithm of their density."""
+    """Return actions tanh(mean + std noise), and the logarithm of their density."""
     features = encode(actor, observations, ACTOR_BLOCKS)
     mean, log_std = linear(actor, "mean", features), -10 + 6 * (1 + jnp.tanh(linear(actor, "log_std", features)))
     raw = mean + jnp.exp(log_std) * noise
@@ -117,11 +122,12 @@ def sample(actor: Weights, observations: Any, noise: Any) -> tuple[Any, Any]:
 
 
 def moments(weights: Any) -> dict[str, Any]:
+    """Return Adam's moments before the first step."""
     return {"first": jax.tree.map(jnp.zeros_like, weights), "second": jax.tree.map(jnp.zeros_like, weights)}
 
 
 def adam(weights: Any, gradient: Any, held: dict[str, Any], step: Any, decay: float) -> tuple[Any, dict[str, Any]]:
-    """AdamW (Adam where decay is 0): the weights and moments after step number `step`, which begins at 1."""
+    """Return the weights and moments after AdamW's step number `step`, which begins at 1; it is Adam if decay is 0."""
     one, two = BETAS
     first = jax.tree.map(lambda m, g: one * m + (1 - one) * g, held["first"], gradient)
     second = jax.tree.map(lambda v, g: two * v + (1 - two) * g * g, held["second"], gradient)
@@ -134,6 +140,7 @@ def adam(weights: Any, gradient: Any, held: dict[str, Any], step: Any, decay: fl
 
 
 def begin(actor: Weights, critic: Weights) -> dict[str, Any]:
+    """Return the state of training before the first update."""
     log_temperature = jnp.log(jnp.asarray(TEMPERATURE, actor["mean.weight"].dtype))
     trained = {"actor": actor, "critic": critic, "log_temperature": log_temperature}
     adams = {name: moments(weights) for name, weights in trained.items()}
@@ -141,7 +148,7 @@ def begin(actor: Weights, critic: Weights) -> dict[str, Any]:
 
 
 def update(state: dict[str, Any], batch: tuple[Any, ...], noise: Any) -> tuple[dict[str, Any], Any]:
-    """One published update: actor, temperature, critic, target. The batch is normalised, noise (2, batch, action)."""
+    """Do one published update: actor, temperature, critic, target. `noise` is (2, batch, action)."""
     observations, actions, rewards, following, terminated = batch
     step, adams = state["step"] + 1, dict(state["adams"])
     critic, log_temperature = state["critic"], state["log_temperature"]
@@ -175,7 +182,7 @@ def update(state: dict[str, Any], batch: tuple[Any, ...], noise: Any) -> tuple[d
 
 
 def block(state: dict[str, Any], key: Any, replay: Any, statistics: tuple[Any, Any], updates: int) -> Any:
-    """So many updates, each on a batch of its own; the state, the key that goes on, and the last loss."""
+    """Do `updates` updates, each on a new batch; return the state, the next key and the last loss."""
     mean, scale = statistics
 
     def body(_: Any, carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
@@ -194,13 +201,14 @@ def block(state: dict[str, Any], key: Any, replay: Any, statistics: tuple[Any, A
 
 
 def first_state(key: Any) -> dict[str, Any]:
+    """Return the state of a new agent."""
     one, two = jax.random.split(key)
     actor = new(one, OBSERVATION, ACTOR, ACTOR_BLOCKS, {"mean": ACTION, "log_std": ACTION})
     return begin(actor, new(two, OBSERVATION + ACTION, CRITIC, CRITIC_BLOCKS, {"value": 1}, (MEMBERS,)))
 
 
 def timed(members: int, precision: str, updates: int) -> dict[str, float]:
-    """Updates per second of all agents together."""
+    """Time the updates of `members` agents together."""
     jax.config.update("jax_default_matmul_precision", None if precision == "default" else precision)
     replay = jax.random.normal(jax.random.key(1), (ROWS, sum(ROW)))
     statistics = jnp.zeros(OBSERVATION), jnp.ones(OBSERVATION)
@@ -224,7 +232,7 @@ def timed(members: int, precision: str, updates: int) -> dict[str, float]:
             jax.block_until_ready(loss)
         total = time.perf_counter() - begun
     if not bool(jnp.isfinite(loss).all()):
-        raise SystemExit("the peer's loss is not finite: its rate says nothing")
+        raise SystemExit("the loss is not finite, so the rate has no meaning")
     done = updates * calls
     return {
         "updates/s in all": done * members / total,
@@ -234,7 +242,7 @@ def timed(members: int, precision: str, updates: int) -> dict[str, float]:
 
 
 def same(path: str) -> dict[str, float]:
-    """The distance from where another program's updates have come to, over the distance that it went; in float64."""
+    """Return the distance from the weights of another program's updates, divided by how far these moved; in float64."""
     given = np.load(path)
 
     def weights(when: str, name: str) -> Weights:

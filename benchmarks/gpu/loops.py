@@ -1,4 +1,4 @@
-"""Whole runs of the training scripts, stopped after a while: rates by their own log."""
+"""The parts that run the training scripts for a while and read the rates from their logs."""
 
 import math
 import os
@@ -19,13 +19,13 @@ from fire_rl.training.lines import read_lines
 from .conduct import ROOT
 from .part import Figures, Rows, Setting
 
-STOPS = 15.0  # seconds in which a run that is asked to stop ends
-LATEST = STOPS + 3  # seconds before the part's end
+STOPS = 15.0  # seconds in which a run must end after it was asked to stop
+LATEST = STOPS + 3  # seconds before the part's limit at which a run is asked to stop at the latest
 TINY = ("--critic-width", "16", "--actor-width", "16", "--batch-size", "16")
 
 
 def h1_walk(setting: Setting, rows: Rows) -> None:
-    """SAC at its published sizes."""
+    """Add rows for SAC at its published sizes."""
     words = ["--env", "h1-walk", "--learning-starts", "1000", "--log-every", "500"]
     if setting.quick:
         words = ["--env", "h1-walk", "--learning-starts", "60", "--log-every", "50", "--steps", "400", *TINY]
@@ -38,7 +38,7 @@ def h1_walk(setting: Setting, rows: Rows) -> None:
 
 
 def breakout(setting: Setting, rows: Rows) -> None:
-    """DQN at its published sizes, but for a smaller replay."""
+    """Add a row for DQN at its published sizes, except for a smaller replay."""
     words = ["--env", "Breakout", "--replay-capacity", "100000", "--learning-starts", "2000", "--log-every", "1000"]
     if setting.quick:
         words = ["--env", "Breakout", "--replay-capacity", "1000", "--learning-starts", "40", "--log-every", "40"]
@@ -47,9 +47,9 @@ def breakout(setting: Setting, rows: Rows) -> None:
 
 
 def loop(setting: Setting, script: str, words: Sequence[str], length: float) -> Figures:
-    """A run that is asked to stop so many seconds after its first line of learning; its rates.
+    """Return the rates of a run that is asked to stop `length` seconds after its first logged update.
 
-    Short ones, with --quick, end by themselves.
+    With --quick, the run is short and ends by itself.
     """
     length = math.inf if setting.quick else length
     with tempfile.TemporaryDirectory() as parent:
@@ -76,42 +76,43 @@ def loop(setting: Setting, script: str, words: Sequence[str], length: float) -> 
 
 
 def start(script: str, words: Sequence[str]) -> subprocess.Popen[bytes]:
-    """A training script, whose output goes where this part's goes."""
+    """Start a training script with the same output as this part."""
     return subprocess.Popen([sys.executable, str(ROOT / script), *words], cwd=ROOT, stdin=subprocess.DEVNULL)
 
 
 def stop(run: subprocess.Popen[bytes], script: str) -> int:
-    """Asks a run to stop, and waits for it; its exit code, which says that it was stopped or had ended."""
+    """Ask a run to stop, wait for it, and return its exit code: 130 if it was stopped, 0 if it had ended before."""
     run.send_signal(signal.SIGTERM)
     code = run.wait(STOPS)
     if code not in (0, 130):
-        raise RuntimeError(f"{script} ended with {code}; log.txt holds what it said")
+        raise RuntimeError(f"{script} ended with exit code {code}; its output is in log.txt")
     return code
 
 
 def end(run: subprocess.Popen[bytes]) -> None:
-    """Whatever has happened."""
+    """Kill a run that is still running."""
     if run.poll() is None:
         run.kill()
         run.wait()
 
 
 def lines_of(folder: Path) -> list[dict[str, Any]]:
-    """The run's lines as far as they are written whole."""
+    """Return the complete lines of the run's metrics."""
     path = folder / "metrics.jsonl"
     return list(read_lines(path)) if path.exists() else []
 
 
 def updates_of(folder: Path) -> int:
+    """Return the number of updates that the run has logged."""
     return max((int(line.get("updates", 0)) for line in lines_of(folder)), default=0)
 
 
 def rates_of(folder: Path) -> dict[str, float | int | str]:
-    """Medians over the log's lines with learning, the first left out."""
+    """Return the rates of a run: medians over its logged lines with updates, without the first one."""
     lines = [line for line in lines_of(folder) if line["kind"] == "train"]
     learning = [line for line in lines if line.get("updates_per_second", 0) > 0]
     if not learning:
-        raise RuntimeError("no line of learning was logged in the time that was left")
+        raise RuntimeError("no update was logged in the time that was left")
     repeat = read_json(folder / "config.json")["run"]["action_repeat"]
     before = [line["steps_per_second"] / repeat for line in lines if line not in learning]
     later = learning[1:] or learning

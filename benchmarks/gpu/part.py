@@ -1,4 +1,4 @@
-"""What a part is given, and what it leaves: rows, written one by one as they are found, since what follows may fail."""
+"""The input of a part, and its output: rows, each written as soon as it is known, because later ones may fail."""
 
 import json
 import time
@@ -21,52 +21,55 @@ class Part:
     name: str
     meaning: str
     limit: float  # seconds, at most
-    entry: str  # module:function, called with a Setting and Rows; imported in the part's own process alone
+    entry: str  # module:function, called with a Setting and Rows; imported only in the part's own process
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What every part is given."""
+    """The settings that every part gets."""
 
     device: str = "cpu"
     quick: bool = False
     seconds: float = 1.5  # of one timing
-    limit: float = 60.0  # seconds of the part
+    limit: float = 60.0  # seconds after which the part is stopped
     threads: int = 1
-    jax_python: str = ""  # an interpreter that has jax; empty: this one
+    jax_python: str = ""  # a Python interpreter that has jax; empty: this one
     begun: float = field(default_factory=time.monotonic)
 
     @property
     def place(self) -> torch.device:
+        """The device as torch's type."""
         return torch.device(self.device)
 
     @property
     def card(self) -> bool:
-        """Whether there is a GPU to say anything of."""
+        """Whether the device is a GPU."""
         return self.place.type == "cuda"
 
     @property
     def left(self) -> float:
-        """Seconds until the part is stopped."""
+        """The seconds until the part is stopped."""
         return self.begun + self.limit - time.monotonic()
 
     def to_json(self) -> str:
+        """Return the settings as text for the part's process."""
         return json.dumps({name: value for name, value in asdict(self).items() if name != "begun"})
 
     @classmethod
     def from_json(cls, text: str) -> "Setting":
+        """Return the settings from `to_json`'s text."""
         return cls(**json.loads(text))
 
 
 class Rows:
-    """Rows of a part's table, as lines of JSON: a name with figures, with what is said instead, or with an error."""
+    """The rows of a part, as lines of JSON: each has a name, and figures, a text or an error."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         path.touch()
 
     def add(self, name: str, find: Callable[[], Figures]) -> None:
-        """The figures that `find` returns. Where it fails, its error, and the part goes on."""
+        """Add a row with the figures that `find` returns, or with its error; the part goes on in both cases."""
         try:
             found = find()
         except Exception as error:
@@ -76,14 +79,14 @@ class Rows:
             self._write({"name": name, "figures": dict(found)})
 
     def on_a_card(self, setting: Setting, name: str, find: Callable[[], Figures]) -> None:
-        """The same, where there is a card; else the row says that there is none."""
+        """Do the same if the device is a GPU; else add a row that says that it is none."""
         if setting.card:
             self.add(name, find)
         else:
             self.say(name, NOT_A_CARD)
 
     def say(self, name: str, text: str) -> None:
-        """A row without figures."""
+        """Add a row with a text instead of figures."""
         self._write({"name": name, "says": text})
 
     def _write(self, row: Mapping[str, object]) -> None:
@@ -92,6 +95,6 @@ class Rows:
 
 
 def in_one_line(error: BaseException) -> str:
-    """The kind of an error, and its first line."""
+    """Return the type of an error and the first line of its message."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}"[:300] if lines else type(error).__name__

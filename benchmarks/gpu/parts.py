@@ -1,6 +1,6 @@
-"""The table of parts, in the order in which they run: one line adds a part.
+"""The list of all parts, in the order in which they run; one line adds a part.
 
-Limits are seconds at most; together they are more than the ten minutes, since most parts take less.
+Limits are in seconds. Their sum is more than the default of ten minutes, because most parts take less than their limit.
 """
 
 from .part import Part

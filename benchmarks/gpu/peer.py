@@ -1,4 +1,4 @@
-"""The JAX peer, in its own process and, where it is asked for, its own interpreter; its rows as it prints them."""
+"""The part that runs SAC's update in JAX, in its own process and, if given, with its own Python interpreter."""
 
 import json
 import subprocess
@@ -19,14 +19,14 @@ from .part import Figures, Rows, Setting
 
 PEER = Path(__file__).with_name("jax_peer.py")
 HOW = (
-    "not installed here; for an interpreter of its own: python3 -m venv jaxenv && jaxenv/bin/pip install "
+    "not installed here; to install it for another interpreter: python3 -m venv jaxenv && jaxenv/bin/pip install "
     "'jax[cuda12]' (on a CPU: jax), and --jax-python jaxenv/bin/python"
 )
-UPDATES = 5  # beside the peer's, in float64
+UPDATES = 5  # compared with those in JAX, in float64
 
 
 def jax_rates(setting: Setting, rows: Rows) -> None:
-    """First whether it is the same update, then how fast it is."""
+    """Add a row on whether it is the same update, and then rows on its speed."""
     python = setting.jax_python or sys.executable
     if subprocess.run([python, "-c", "import jax"], capture_output=True).returncode:
         rows.say("jax", HOW)
@@ -42,11 +42,11 @@ def jax_rates(setting: Setting, rows: Rows) -> None:
             else:
                 rows.add(row["name"], partial(dict, row["figures"]))
     if peer.returncode:
-        raise RuntimeError(f"the peer ended with {peer.returncode}; log.txt holds what it said")
+        raise RuntimeError(f"the JAX program ended with exit code {peer.returncode}; its output is in log.txt")
 
 
 def beside_ours(python: str, quick: bool) -> Figures:
-    """The distance between our weights and the peer's after the same updates, over the distance that they went."""
+    """Return the distance between our weights and JAX's after the same updates, divided by how far these moved them."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ours.npz"
         np.savez(path, allow_pickle=False, **our_updates(quick))
@@ -56,7 +56,7 @@ def beside_ours(python: str, quick: bool) -> Figures:
 
 
 def our_updates(quick: bool) -> dict[str, np.ndarray]:
-    """Weights before and after, by name, and the batches and noise between, on the CPU in float64."""
+    """Return our weights before and after some updates, with the batches and noise, on the CPU in float64."""
     cpu, wide = torch.device("cpu"), torch.float64
     subject, generator = subjects.sac(cpu, quick), torch.Generator().manual_seed(2)
     agent = made_in(subject, cpu, wide)
@@ -72,6 +72,7 @@ def our_updates(quick: bool) -> dict[str, np.ndarray]:
 
 
 def arrays_of(agent: SAC, when: str) -> dict[str, np.ndarray]:
+    """Return an agent's weights as arrays, with `when` at the beginning of their names."""
     networks = {"actor": agent.actor, "critic": agent.critic, "target": agent.target_critic}
     found = {
         f"{when}.{network}.{name}": value.numpy().copy()

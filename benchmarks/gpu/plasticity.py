@@ -1,4 +1,4 @@
-"""What plasticity costs: FIRE's projections, measures, and the checkpoints around them."""
+"""The parts on the costs of FIRE's projections, of the measures of plasticity, and of checkpoints."""
 
 import copy
 import tempfile
@@ -17,17 +17,17 @@ from ..timing import pace, seconds
 from . import subjects
 from .part import Figures, Rows, Setting
 
-EXAMPLES = 256  # that a measurement looks at
+EXAMPLES = 256  # for a measurement
 
 
 def projections(setting: Setting, rows: Rows) -> None:
-    """`fire_` on SAC's actor and critic, by each solver."""
+    """Add a row for `fire_` on SAC's actor and critic with each solver."""
     for solver in fire.SOLVERS:
         rows.add(solver, partial(projection, setting, cast(fire.Solver, solver)))
 
 
 def projection(setting: Setting, solver: fire.Solver) -> Figures:
-    """Milliseconds of the first event and of the best of later ones, with their report; and how far they come."""
+    """Return the milliseconds of the first event and of the best later one with its report, and the deviation left."""
     agent = subjects.sac(setting.place, setting.quick).make(setting.place)
     first, best, alone = 0.0, float("inf"), float("inf")
     for number in range(2 if setting.quick else 4):
@@ -49,7 +49,7 @@ def projection(setting: Setting, solver: fire.Solver) -> Figures:
 
 
 def measurements(setting: Setting, rows: Rows) -> None:
-    """All measures of each agent, and with the Hessian's largest eigenvalue."""
+    """Add rows for all measures of each agent, without and with the Hessian's largest eigenvalue."""
     names: tuple[Name, ...] = ("sac-quick", "minatar-quick") if setting.quick else ("sac", "nature")
     for name in names:
         rows.add(name, partial(measurement, setting, name, hessian=False))
@@ -58,7 +58,7 @@ def measurements(setting: Setting, rows: Rows) -> None:
 
 
 def measurement(setting: Setting, name: Name, hessian: bool) -> Figures:
-    """Milliseconds, and as a share of the 1,000 updates between two of them."""
+    """Return the milliseconds of a measurement, and their share of the 1,000 updates between two measurements."""
     subject = make_subject(name, EXAMPLES, setting.place)
     subject.agent.captured.on = True
     updates = len(subject.batches.rewards)
@@ -71,14 +71,14 @@ def measurement(setting: Setting, name: Name, hessian: bool) -> Figures:
 
 
 def checkpoints(setting: Setting, rows: Rows) -> None:
-    """Of SAC at its published size: the agent, and what the replay has got since the checkpoint before."""
+    """Add rows for checkpoints of SAC at its published size: the agent, and new transitions of the replay."""
     rows.add("the agent", partial(checkpoint_of_agent, setting))
     count = 2_000 if setting.quick else 25_000  # those of 50,000 environment steps
     rows.add(f"{count:,} new transitions", partial(checkpoint_of_replay, setting, count))
 
 
 def checkpoint_of_agent(setting: Setting) -> Figures:
-    """Its tensors as a checkpoint keeps them, with checksums, and flushed to the disk."""
+    """Return the size of the agent's tensors, and the seconds of writing them as a checkpoint to the disk."""
     agent = subjects.sac(setting.place, setting.quick).make(setting.place)
     state = agent.state_dict()
     size = sum(tensor.nbytes for tensor in state.values())
@@ -91,6 +91,7 @@ def checkpoint_of_agent(setting: Setting) -> Figures:
 
 
 def checkpoint_of_replay(setting: Setting, count: int) -> Figures:
+    """Return the size of new transitions, and the seconds of writing them to the disk."""
     replay = subjects.transitions(count, setting.place)
     to_host = min(seconds(replay.rows.cpu, setting.place) for _ in range(3))
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Several processes on one card at once, each with SAC's updates, and how many they make in all."""
+"""The part that runs SAC's updates in several processes on one card at once, and adds up their rates."""
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
@@ -15,13 +15,13 @@ from . import subjects
 from .part import Figures, Rows, Setting
 
 COUNTS = (1, 2, 4)
-PATIENCE = 60.0  # seconds for all processes to get ready
+PATIENCE = 60.0  # seconds in which all processes must be ready
 
-_together: Barrier | None = None  # of a worker: all begin at once
+_together: Barrier | None = None  # in a worker: the barrier at which all begin at once
 
 
 def together(setting: Setting, rows: Rows) -> None:
-    """Processes by their number, and by precision where there is a card."""
+    """Add a row for each number of processes, and on a card for each precision."""
     precisions: tuple[Precision, ...] = ("float32", "tf32") if setting.card else ("float32",)
     for precision in precisions:
         for count in COUNTS[: 2 if setting.quick else None]:
@@ -30,7 +30,7 @@ def together(setting: Setting, rows: Rows) -> None:
 
 
 def rates(count: int, setting: Setting, precision: Precision) -> Figures:
-    """Updates per second of all, and of the slowest and the fastest."""
+    """Return the updates per second of all processes together, of the slowest and of the fastest."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, context, initializer=begin, initargs=(context.Barrier(count),)) as pool:
         found = list(pool.map(rate, [setting.to_json()] * count, [precision] * count))
@@ -38,13 +38,13 @@ def rates(count: int, setting: Setting, precision: Precision) -> Figures:
 
 
 def begin(barrier: Barrier) -> None:
-    """In a worker."""
+    """Store the barrier in a worker process."""
     global _together
     _together = barrier
 
 
 def rate(text: str, precision: Precision) -> float:
-    """In a worker: updates per second while all others make theirs, too."""
+    """Return a worker's updates per second while all other workers do updates, too."""
     setting = Setting.from_json(text)
     keep_large_blocks()
     torch.set_num_threads(setting.threads)

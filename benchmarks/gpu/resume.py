@@ -1,4 +1,4 @@
-"""One seed is one result on one card: runs twice to the end, and once stopped and resumed, compared bit by bit."""
+"""The part that checks that runs with one seed are equal bit by bit: two uninterrupted, one stopped and resumed."""
 
 import sys
 import tempfile
@@ -19,7 +19,7 @@ OFTEN = ("--checkpoint-every", NEVER, "--log-every", "100", "--eval-episodes", "
 
 
 def runs(quick: bool) -> dict[str, tuple[str, list[str], int]]:
-    """By name: the script, its words, and the environment step from which on one run is asked to stop."""
+    """Return by name the script, its arguments, and the environment step after which one run is asked to stop."""
     walk, minatar = ["--env", "h1-walk", "--preset", "quick"], ["--env", "MinAtar/Breakout-v1", "--preset", "quick"]
     if quick:
         walk += ["--steps", "700", "--learning-starts", "100", "--eval-every", NEVER, "--reinit-at", "400", *TINY]
@@ -39,7 +39,7 @@ def runs(quick: bool) -> dict[str, tuple[str, list[str], int]]:
 
 
 def repeated_runs(setting: Setting, rows: Rows) -> None:
-    """All runs side by side on a card, two at a time on a CPU; what they come to, a row each."""
+    """Run all runs at the same time on a card, or two at a time on a CPU, and add a row for each comparison."""
     with tempfile.TemporaryDirectory() as parent, ThreadPoolExecutor(9 if setting.card else 2) as pool:
         waiting: dict[str, tuple[list[Path], list[Future[Figures]]]] = {}
         for number, (name, (script, words, step)) in enumerate(runs(setting.quick).items()):
@@ -56,40 +56,41 @@ def repeated_runs(setting: Setting, rows: Rows) -> None:
 
 
 def to_the_end(setting: Setting, script: str, words: Sequence[str]) -> Figures:
-    """A run that nobody stops."""
+    """Run a script until it ends by itself."""
     run = start(script, words)
     try:
         if code := run.wait(max(1.0, setting.left - 3)):
-            raise RuntimeError(f"{script} ended with {code}; log.txt holds what it said")
+            raise RuntimeError(f"{script} ended with exit code {code}; its output is in log.txt")
     finally:
         end(run)
     return {}
 
 
 def stopped_and_resumed(setting: Setting, script: str, words: Sequence[str], folder: Path, step: int) -> Figures:
-    """Asked to stop once its log has come to an environment step, then resumed to the end."""
+    """Run a script, stop it when its log has reached an environment step, and resume it to the end."""
     run = start(script, [*words, "--run-dir", str(folder)])
     try:
         while not lines_of(folder) and run.poll() is None and setting.left > LATEST:
-            time.sleep(0.1)  # before it takes signals, one would kill it
+            time.sleep(0.1)  # a signal before the first line would kill the run
         while run.poll() is None and reached(folder) < step and setting.left > LATEST:
             time.sleep(0.02)
         if run.poll() is None and reached(folder) < step:
-            raise RuntimeError(f"{script} had come to step {reached(folder)} of {step} when its time was over")
+            raise RuntimeError(f"{script} had reached only step {reached(folder)} of {step} when its time was over")
         code = stop(run, script)
     finally:
         end(run)
     at = steps_of(folder)[-1]
     to_the_end(setting, script, ["--resume", str(folder)])
-    return {"stopped at step": at if code else "its end: it was too fast"}
+    return {"stopped at step": at if code else "its end, before it could be stopped"}
 
 
 def reached(folder: Path) -> int:
+    """Return the environment step that the run's log has reached."""
     return max((int(line.get("environment_steps", 0)) for line in lines_of(folder)), default=0)
 
 
 def judged(folders: Sequence[Path], jobs: Sequence[Future[Figures]]) -> Figures:
-    """How a run differs from itself, once all have ended."""
+    """Wait for all three runs, and return in words how the second and third differ from the first."""
     stopped = jobs[1].result()
     for job in jobs:
         job.result()
@@ -98,6 +99,7 @@ def judged(folders: Sequence[Path], jobs: Sequence[Future[Figures]]) -> Figures:
 
 
 def in_words(one: Path, other: Path) -> str:
+    """Return in words how two runs differ, and print the differences."""
     found = differences(one, other)
     for line in found[:20]:
         print(f"{one.name} and {other.name}: {line[:300]}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The agents at their published sizes, with what they learn from; small ones with --quick."""
+"""The agents at their published sizes with a replay to learn from; small ones with --quick."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ BREAKOUT = 4  # actions
 
 @dataclass(frozen=True)
 class Subject:
-    """How to make an agent, and what it learns from, in blocks of so many updates."""
+    """A function that makes an agent, the replay from which it learns, and the number of updates in a block."""
 
     name: str
     make: Callable[[torch.device], SAC | DQN]
@@ -27,16 +27,17 @@ class Subject:
 
     @property
     def device(self) -> torch.device:
+        """The device of the replay."""
         return self.replay.device
 
     def call(self, agent: SAC | DQN, plasticity: PlasticityManager | None = None) -> Callable[[], object]:
-        """A block of updates as training makes it: drawn on the host, read where the replay is."""
+        """Return a function that does a block of updates as training does: drawn on the host, read on the device."""
         generator = torch.Generator().manual_seed(0)
         return lambda: agent.update(self.replay.draw(self.updates, self.batch_size, generator), plasticity)
 
 
 def sac(device: torch.device, quick: bool) -> Subject:
-    """SAC on h1-walk, and a replay of random transitions."""
+    """Return SAC for h1-walk, with a replay of random transitions."""
     settings = SACSettings(critic_width=32, actor_width=16, batch_size=32) if quick else SACSettings()
     return Subject(
         "SAC", partial(make_sac, settings), transitions(2_000 if quick else 20_000, device), 2, settings.batch_size
@@ -44,11 +45,12 @@ def sac(device: torch.device, quick: bool) -> Subject:
 
 
 def make_sac(settings: SACSettings, device: torch.device) -> SAC:
+    """Return an agent for h1-walk."""
     return SAC(*H1_WALK, settings, seed=np.random.SeedSequence(0), device=device)
 
 
 def transitions(count: int, device: torch.device) -> TransitionReplay:
-    """Random ones of h1-walk's sizes."""
+    """Return a replay of random transitions with h1-walk's sizes."""
     observation, action = H1_WALK
     replay, random, ends = TransitionReplay(count, *H1_WALK, device), np.random.default_rng(0), np.zeros(count, bool)
     replay.add(
@@ -59,7 +61,7 @@ def transitions(count: int, device: torch.device) -> TransitionReplay:
 
 
 def dqn(device: torch.device, quick: bool) -> Subject:
-    """DQN on Breakout, and a replay of random frames; small ones are of MinAtar's size."""
+    """Return DQN for Breakout, with a replay of random frames; with `quick`, they have MinAtar's size."""
     size, capacity = (10, 400) if quick else (84, 4_000)
     replay = FrameReplay(capacity, 4, (1, size, size), stack=4, device=device)
     random = np.random.default_rng(0)
@@ -68,11 +70,12 @@ def dqn(device: torch.device, quick: bool) -> Subject:
         ended = (number + np.arange(4) * 97) % 500 == 0
         actions, rewards = random.integers(BREAKOUT, size=4), np.ones(4, np.float32)
         replay.add(stacks[number % 8], actions, rewards, stacks[number % 8 + 1], ended, ended & False)
-    # So that the target is copied between blocks here.
+    # The target network is copied every 12 updates, so that this happens between the blocks here.
     settings = DQNSettings(network="minatar" if quick else "nature", target_every=12)
     return Subject("DQN", partial(make_dqn, settings, size), replay, 4, settings.batch_size)
 
 
 def make_dqn(settings: DQNSettings, size: int, device: torch.device) -> DQN:
+    """Return an agent for Breakout with frames of this size."""
     seed = np.random.SeedSequence(0)
     return DQN((4, size, size), BREAKOUT, settings, seed=seed, scale=1 / 255, device=device)

@@ -1,4 +1,4 @@
-"""The table of a run, as plain text, from its results."""
+"""Formats the results as a table in plain text."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
@@ -10,7 +10,7 @@ NO_CARD = "This is a CPU, not a card: no figure in this table is a GPU's."
 
 
 def table(results: Mapping[str, Any]) -> str:
-    """All parts that have run, in their order, and at the end what did not end well."""
+    """Return the table of all parts that have run, and of what failed."""
     lines = list(beginning(results))
     for name, part in results["parts"].items():
         lines += ["", *part_lines(name, part)]
@@ -18,17 +18,17 @@ def table(results: Mapping[str, Any]) -> str:
 
 
 def beginning(results: Mapping[str, Any]) -> Iterator[str]:
-    """Where, when and how."""
+    """Yield lines that tell on which machine, when and by which command the results were made."""
     yield f"{results['card']}, {results['processor']}, torch {results['torch']}, commit {results['commit']}"
     yield f"{results['begun']}, {results['command']}"
     if results["device"] == "cpu":
         yield NO_CARD
     if results["quick"]:
-        yield "--quick: small networks and short timings, a test of the program alone."
+        yield "--quick: small networks and short timings, only a test of the program."
 
 
 def part_lines(name: str, part: Mapping[str, Any]) -> Iterator[str]:
-    """One part."""
+    """Yield the lines of one part."""
     yield f"== {name}: {part['meaning']} ({part['seconds']:.0f} s)"
     yield from _rows(part["rows"])
     if "error" in part:
@@ -36,7 +36,7 @@ def part_lines(name: str, part: Mapping[str, Any]) -> Iterator[str]:
 
 
 def failures(results: Mapping[str, Any]) -> list[str]:
-    """What did not end well, a line each."""
+    """Return one line for each part and row that failed."""
     found = []
     for name, part in results["parts"].items():
         found += [f"{name}, {row['name']}: {row['error']}" for row in part["rows"] if "error" in row]
@@ -45,14 +45,14 @@ def failures(results: Mapping[str, Any]) -> list[str]:
 
 
 def ending(results: Mapping[str, Any]) -> Iterator[str]:
-    """The last lines."""
+    """Yield the last lines, which list what failed."""
     failed = failures(results)
-    yield f"{len(failed)} of the above did not end well:" if failed else "All of the above ended well."
+    yield f"{len(failed)} of the above failed:" if failed else "All of the above succeeded."
     yield from (f"  {line}" for line in failed)
 
 
 def _rows(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """A heading wherever the columns change, then numbers right-aligned under it."""
+    """Yield the rows with numbers aligned to the right, and a heading wherever the columns change."""
     for columns, group in groupby(rows, key=columns_of):
         members = list(group)
         if not columns:
@@ -67,20 +67,20 @@ def _rows(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def columns_of(row: Mapping[str, Any]) -> list[str]:
-    """Names of a row's figures; none where it stands in a line of its own."""
+    """Return the names of a row's figures; none if the row is shown without columns."""
     figures = row.get("figures", {})
     return [] if "" in figures or len(figures) < 2 else list(figures)
 
 
 def in_a_line(row: Mapping[str, Any]) -> str:
-    """A row that has no columns."""
+    """Return the text of a row without columns."""
     if "figures" not in row:
         return str(row["says"]) if "says" in row else f"ERROR: {row['error']}"
     return ", ".join(f"{in_words(value)} {name}".strip() for name, value in row["figures"].items())
 
 
 def in_words(value: Any) -> str:
-    """A figure to four digits."""
+    """Return a figure as text with four digits."""
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,7 +1,7 @@
-"""Updates per second: started kernel by kernel, played from graphs, and with compiled losses within the graphs.
+"""The parts on updates per second: launched kernel by kernel, replayed from CUDA graphs, and with compiled losses.
 
-The share of the floor is the least time that the update's products need, at the rates measured in the same precision
-in this part, and its bytes, at the bandwidth measured, over the time that the update takes.
+The share of the floor is the floor's time divided by the update's time. The floor is the time of the update's products
+at the rates measured in the same precision, and of its bytes at the measured bandwidth.
 """
 
 from collections.abc import Mapping
@@ -24,17 +24,17 @@ LOSSES = {SAC: ("actor_loss", "critic_targets", "critic_loss"), DQN: ("targets",
 
 
 def sac_rates(setting: Setting, rows: Rows) -> None:
-    """Of SAC on h1-walk."""
+    """Add rows for SAC on h1-walk."""
     rates(subjects.sac(setting.place, setting.quick), setting, rows)
 
 
 def dqn_rates(setting: Setting, rows: Rows) -> None:
-    """Of DQN on Breakout."""
+    """Add rows for DQN on Breakout."""
     rates(subjects.dqn(setting.place, setting.quick), setting, rows)
 
 
 def rates(subject: Subject, setting: Setting, rows: Rows) -> None:
-    """Slow things last: compiling takes tens of seconds for each precision."""
+    """Add rows for all ways and precisions; compiled ones last, because compiling takes tens of seconds for each."""
     floors: dict[Precision, float] = {}
     precisions: list[Precision] = [name for name in get_args(Precision) if setting.card or name == "float32"]
     for precision in precisions:
@@ -49,7 +49,7 @@ def rates(subject: Subject, setting: Setting, rows: Rows) -> None:
 
 
 def floor_figures(subject: Subject, setting: Setting, precision: Precision, floors: dict[Precision, float]) -> Figures:
-    """The floor of one update; its seconds are noted by precision."""
+    """Return the figures of an update's floor, and store its seconds in `floors`."""
     floor = floor_of(subject.make(setting.place), subject, precision)
     for _ in range(3):
         floor.measure(precision)
@@ -64,7 +64,7 @@ def floor_figures(subject: Subject, setting: Setting, precision: Precision, floo
 
 
 def floor_of(agent: SAC | DQN, subject: Subject, precision: Precision) -> Floor:
-    """From the products that one update runs."""
+    """Return the floor of an update, from the products that one update runs."""
     batch = subject.replay.sample(1, subject.batch_size, torch.Generator().manual_seed(0))
     dtype = torch.bfloat16 if str(precision) == "bfloat16" else torch.float32
     if isinstance(agent, SAC):
@@ -79,7 +79,7 @@ def floor_of(agent: SAC | DQN, subject: Subject, precision: Precision) -> Floor:
 def rate(
     subject: Subject, setting: Setting, way: str, precision: Precision, floors: Mapping[Precision, float]
 ) -> Figures:
-    """Updates per second, their share of the floor, and what of an update the host and the device take."""
+    """Return updates per second, the share of the floor, and the microseconds until an update is queued and done."""
     agent = subject.make(setting.place)
     agent.captured.on, agent.captured.precision = way != "started", precision
     if way == "compiled":
@@ -93,7 +93,7 @@ def rate(
 
 
 def compile_losses(agent: SAC | DQN, quick: bool) -> None:
-    """The pure parts of an update, each as one graph of torch.compile; with `quick` traced alone."""
+    """Compile each pure part of an update as one graph of torch.compile; with `quick` they are only traced."""
     for name in LOSSES[type(agent)]:
         compiled = torch.compile(getattr(agent, name), fullgraph=True, backend="eager" if quick else "inductor")
         setattr(agent, name, compiled)

@@ -1,4 +1,4 @@
-"""All environments of one agent together, in normalised scores."""
+"""Combines all environments of one agent, in normalised scores."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ NORMALISED = Metric("normalised score")
 def across_environments(
     comparisons: Sequence[Comparison], options: Options
 ) -> tuple[tuple[Across, ...], tuple[str, ...]]:
-    """For each agent with several environments; and why not, where scores cannot be averaged."""
+    """Return the combined results of each agent with several environments, and why others cannot be combined."""
     found, notes = [], []
     for agent in dict.fromkeys(comparison.agent for comparison in comparisons):
         group = [comparison for comparison in comparisons if comparison.agent == agent]
@@ -31,14 +31,14 @@ def across_environments(
             ]
             said = "; ".join(f"{metric.words} in {where}" for metric, where in each_in)
             notes.append(
-                f"Runs of {agent} are judged by different metrics ({said}): those of one are neither compared nor "
-                "averaged with those of another."
+                f"Runs of {agent} have different metrics ({said}): runs with different metrics are neither compared "
+                "with each other nor averaged."
             )
         elif len(group) > 1 and without:
             notes.append(
-                f"{group[0].metric.plural.capitalize()} of {', '.join(without)} have no published references to "
-                f"normalise them by: {'environments' if group[0].acts else 'data sets'} of {agent} are shown one by "
-                "one and averaged nowhere."
+                f"For {', '.join(without)} there are no published references to normalise {group[0].metric.plural} by: "
+                f"the {'environments' if group[0].acts else 'data sets'} of {agent} are shown one by one and not "
+                "averaged."
             )
         elif len(group) > 1 and (together := _together(agent, group, options)):
             found.append(together)
@@ -58,7 +58,8 @@ def _together(agent: str, comparisons: Sequence[Comparison], options: Options) -
     if not complete:
         return None
     notes = [
-        f"{name} has finished runs in {sum(map(bool, groups))} of {len(groups)} environments: not averaged."
+        f"{name} has finished runs in {sum(map(bool, groups))} of {len(groups)} environments; it is not averaged over "
+        "environments."
         for name, groups in runs.items()
         if name not in complete
     ]
@@ -67,7 +68,7 @@ def _together(agent: str, comparisons: Sequence[Comparison], options: Options) -
         counts = [len(group) for group in groups]
         if len(set(counts)) > 1:
             many = ", ".join(map(str, counts))
-            notes.append(f"{name} has {many} runs in these environments: in the IQM each run has the same weight.")
+            notes.append(f"{name} has {many} runs in these environments; in the IQM, each run has the same weight.")
     scores = known([run.final for groups in complete.values() for group in groups for run in group])
     levels = np.linspace(min(0.0, min(scores)), max(1.0, max(scores)), LEVELS)
     baseline = comparisons[0].baseline if comparisons[0].baseline in complete else next(iter(complete))
@@ -98,7 +99,7 @@ def _together(agent: str, comparisons: Sequence[Comparison], options: Options) -
 
 
 def _curve(groups: Groups, comparisons: Sequence[Comparison], resampling: Resampling) -> Curve | None:
-    """Where the method's curves have the same steps in all environments."""
+    """Return the curve over all environments; None unless the method's curves have the same steps in each of them."""
     curves = [found for each in comparisons if (found := each.method(resampling.method).curve)]
     if len(curves) < len(comparisons) or any(not np.array_equal(each.steps, curves[0].steps) for each in curves):
         return None

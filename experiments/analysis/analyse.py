@@ -1,4 +1,4 @@
-"""From runs to results: what `fire_rl.experiments.analysis.results` describes, computed."""
+"""Computes the results of a comparison, as `fire_rl.experiments.analysis.results` describes them, from its runs."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -22,14 +22,16 @@ from .scoring import score
 
 
 def analyse(runs: Sequence[Run], options: Options, trunks: Sequence[Run] = ()) -> Results:
-    """Compare runs by agent, environment and metric, and across environments where their scores are normalised."""
+    """Compare the runs of each agent, environment and metric, and combine environments that have normalised scores."""
     if not runs:
-        raise ValueError("no runs to compare: give run folders, or folders with runs below them")
+        raise ValueError("no runs to compare: give run folders, or folders that contain runs")
     methods = list(dict.fromkeys(run.method for run in runs))
     for given in (options.baseline, options.reference):
         if given is not None and given not in methods:
             known = ", ".join(methods)
-            raise ValueError(f"method {given!r} given; runs are of {known}; nearest is {nearest(given, methods)}")
+            raise ValueError(
+                f"method {given!r} given; the runs have the methods {known}; nearest is {nearest(given, methods)}"
+            )
     kept, repeated = without_repeats(runs)
     groups: dict[tuple[str, str, Metric, str], list[Run]] = {}
     for run in kept:
@@ -52,7 +54,7 @@ def analyse(runs: Sequence[Run], options: Options, trunks: Sequence[Run] = ()) -
 
 
 def _compare(runs: Sequence[Run], where: str, options: Options) -> Comparison:
-    """Runs of one agent, environment and metric."""
+    """Compare the runs of one agent, environment and metric."""
     agent, env, metric, unit = runs[0].agent, runs[0].env, runs[0].metric, runs[0].unit
     names, baseline, reference = in_order(
         dict.fromkeys(run.method for run in runs), options.baseline, options.reference
@@ -89,7 +91,7 @@ def _compare(runs: Sequence[Run], where: str, options: Options) -> Comparison:
 
 
 def shared_history(methods: Sequence[MethodResults]) -> str | None:
-    """The first method whose runs have every trunk that any runs were branched from; the baseline, if it has."""
+    """Return the first method that has a branch of every trunk, which is the baseline if possible; None if none has."""
     trunks = {
         method.method: {run.run.branch.trunk for run in method.runs if run.run.branch and run.counted}
         for method in methods if method.curve
@@ -99,14 +101,17 @@ def shared_history(methods: Sequence[MethodResults]) -> str | None:
 
 
 def _scored(runs: Sequence[Run]) -> list[RunScores]:
-    """By seed. Unfinished runs count where their method has no other one, in the curve alone."""
+    """Return the scores of a method's runs, ordered by seed.
+
+    If all of its runs are unfinished, they count in the curve; otherwise unfinished runs count nowhere.
+    """
     any_ended = any(run.ended for run in runs)
     ordered = sorted(runs, key=lambda run: (run.seed, str(run.folder)))
     return [score(run, counted=run.ended or not any_ended) for run in ordered]
 
 
 def _levels(scored: Iterable[Sequence[RunScores]]) -> Array | None:
-    """Of the profiles: from below the lowest final score to above the highest."""
+    """Return the levels of the performance profiles: from below the lowest final score to above the highest."""
     finals = [run.final for runs in scored for run in runs if run.final is not None]
     if not finals:
         return None

@@ -1,7 +1,7 @@
-"""Comparisons over an axis: settings in which runs of one method differ, such as the replay ratio.
+"""Comparisons over an axis: a setting in which runs of one method differ, such as the replay ratio.
 
-Runs with different values are never in one mean. Each combination of values is a comparison of its own, computed as if
-it were alone; over an axis, what those came to is put side by side.
+Runs with different values are never averaged. Each combination of values is a comparison of its own, computed as if it
+were alone. Their results are then put side by side over the axis.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,14 +18,14 @@ MOST_PLACES = 64  # comparisons in one report
 LOOKED_AT = (
     "run.eval_every", "run.eval_episodes", "run.eval_steps", "run.measure_every", "agent.evaluation_exploration",
 )  # fmt: skip
-"""Settings of how runs are looked at: these may differ where they do not tell runs of one seed apart."""
-Place = tuple[str, ...]  # a value of each axis, as it is written
+"""Settings of how runs are evaluated. They are axes only if two runs of one method and seed differ in them."""
+Place = tuple[str, ...]  # a value of each axis, as text
 
 
 def analyse_all(
     runs: Sequence[Run], options: Options, trunks: Sequence[Run] = (), labels: Sequence[str] = ()
 ) -> Results:
-    """`analyse` for each combination of the axes' values, with methods under the names that they are given."""
+    """Run `analyse` for each combination of the axes' values; methods have the names that `labels` give them."""
     named, told = labelled(named_by_schedule(runs), options, labels)
     axes = axes_of(named)
     if not axes:
@@ -34,7 +34,9 @@ def analyse_all(
     for run in named:
         by_place[_place(run, axes)].append(run)
     if len(by_place) > MOST_PLACES:
-        raise ValueError(f"runs differ in {_words(axes)}: {len(by_place)} combinations; a report has {MOST_PLACES}")
+        raise ValueError(
+            f"the runs have {len(by_place)} combinations of {_words(axes)}; a report can have {MOST_PLACES}"
+        )
     parts = []
     for index, (place, group) in enumerate(by_place.items()):
         names = {run.method for run in group}
@@ -64,12 +66,15 @@ def _placed(found: Results, axes: Sequence[Axis], place: Place) -> Results:
 
 
 def _where(axes: Sequence[Axis], place: Sequence[str]) -> str:
-    """Values of axes in words, such as "replay ratio 4"."""
+    """Return the values of axes in words, such as "replay ratio 4"."""
     return ", ".join(f"{axis.words} {value}" for axis, value in zip(axes, place, strict=True))
 
 
 def axes_of(runs: Sequence[Run]) -> tuple[Axis, ...]:
-    """The settings that runs of one method differ in, in order; those that follow from another one are told with it."""
+    """Return the settings in which runs of one method differ.
+
+    A setting whose value is determined by another one's is no axis: it is listed with the axis that it follows.
+    """
     varying = list(dict.fromkeys(name for group in _comparable(runs) for name in _varying(group)))
     declared = _declared(runs)
     varying.sort(key=lambda name: name.partition(".")[2] not in declared)
@@ -95,7 +100,7 @@ def _comparable(runs: Sequence[Run]) -> Iterator[list[Run]]:
 
 
 def _varying(runs: Sequence[Run]) -> Iterator[str]:
-    """Settings that runs of one method have several values of, in one environment."""
+    """Yield the settings of which runs of one method, in one environment, have several values."""
     for name in dict.fromkeys(name for run in runs for name in run.settings):
         keys: dict[Any, set[str]] = {}
         for run in runs:
@@ -106,13 +111,13 @@ def _varying(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def _declared(runs: Sequence[Run]) -> set[str]:
-    """Axes that the comparisons were made over."""
+    """Return the axes that were given to compare.py when the runs were made."""
     kept = (read_kept(parent) for parent in dict.fromkeys(run.folder.parent for run in runs))
     return {name for asked in kept if asked for name in asked.axes}
 
 
 def _follows(runs: Sequence[Run], name: str, leader: str) -> bool:
-    """Whether in each environment a setting has one value for each of another one's."""
+    """Return whether, in each environment, the value of the setting `leader` determines that of `name`."""
     found: dict[Any, set[str]] = {}
     for run in runs:
         key = (run.agent, run.env, str(run.settings.get(leader)))
@@ -143,10 +148,10 @@ def _words(axes: Sequence[Axis]) -> str:
 def _on_axes(axes: Sequence[Axis]) -> Iterator[str]:
     for axis in axes:
         others = ", ".join(setting_words(name) for name in axis.following)
-        with_it = f" With it changes {others}." if others else ""
+        with_it = f" These settings change with it: {others}." if others else ""
         yield (
-            f"Runs differ in the {axis.words} ({', '.join(axis.values)}): those of each value are compared by "
-            f"themselves, and never averaged with others.{with_it}"
+            f"Runs differ in the {axis.words} ({', '.join(axis.values)}): the runs of each value are compared only "
+            f"with each other, and never averaged with others.{with_it}"
         )
 
 
@@ -155,18 +160,19 @@ def _on_axes(axes: Sequence[Axis]) -> Iterator[str]:
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """What one method comes to at each value of an axis; None where it was not run there, or has no score."""
+    """One method's results at each value of an axis; None for values at which it was not run."""
 
     method: str
     found: tuple[MethodResults | None, ...]
 
     def scores(self, what: str) -> tuple[Aggregates | None, ...]:
+        """Return the score `what`, such as "final", at each value; None if there is none."""
         return tuple(getattr(found, what) if found else None for found in self.found)
 
 
 @dataclass(frozen=True, eq=False)
 class OverAxis:
-    """Comparisons that differ in one axis alone: of one agent, in one environment or in all together."""
+    """Comparisons that differ only in the value of one axis: of one agent, in one environment or in all together."""
 
     axis: Axis
     compared: tuple[Compared, ...]  # one for each of `values`
@@ -176,7 +182,7 @@ class OverAxis:
 
 
 def over_axes(results: Results) -> list[OverAxis]:
-    """Each axis by itself, for every combination of the other axes' values."""
+    """Return the results over each axis, for every combination of the other axes' values."""
     found = []
     everything: list[Compared] = [*results.across, *results.comparisons]
     for index, axis in enumerate(results.axes):

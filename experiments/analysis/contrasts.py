@@ -1,4 +1,4 @@
-"""Two methods beside each other: differences, and which is probably better; paired where they share trunks."""
+"""Comparisons of two methods: their difference and the probability of improvement, paired if they share trunks."""
 
 import re
 import zlib
@@ -21,9 +21,10 @@ from .statistics import Array, Interval, Strata, interquartile_mean, mean, share
 def contrasts(
     runs: Mapping[str, Groups], baseline: str, reference: str | None, metric: Metric, options: Options
 ) -> tuple[Contrast, ...]:
-    """Each method against the baseline, and the reference against each other one.
+    """Compare each method with the baseline, and the reference with each other method.
 
-    `runs` are each method's by environment, in the same order; methods that lack finished runs somewhere are left out.
+    `runs` are each method's runs by environment, in the same order for all. A method without finished runs in some
+    environment is left out.
     """
     finished = {
         name: [[run for run in group if run.final is not None] for group in groups] for name, groups in runs.items()
@@ -42,7 +43,7 @@ def contrasts(
 def in_order(
     methods: Iterable[str], baseline: str | None, reference: str | None
 ) -> tuple[tuple[str, ...], str, str | None]:
-    """Baseline first and reference last; and which these two are, here."""
+    """Return the methods with the baseline first and the reference last, then the baseline and the reference."""
     names = list(methods)
     reference = reference if reference in names else usual_reference(names)
     others = [name for name in names if name != reference] or names
@@ -54,13 +55,13 @@ def in_order(
 
 
 def usual_reference(names: Sequence[str]) -> str | None:
-    """FIRE, else the first of its variants: with options, regularizers or a schedule, as in fire@every=2000."""
+    """Return fire if it was run, else the first variant of it: with options, regularizers or a schedule."""
     fires = [name for name in names if re.split("[@:+]", name, maxsplit=1)[0] == "fire"]
     return "fire" if "fire" in fires else next(iter(fires), None)
 
 
 def pairs_of(names: Sequence[str], baseline: str, reference: str | None) -> list[tuple[str, str]]:
-    """Which methods are compared with which: each with the baseline, and the reference with each other one."""
+    """Return the pairs of methods to compare: each with the baseline, and the reference with each other one."""
     pairs = [(name, baseline) for name in names if name != baseline and baseline in names]
     if reference in names and reference is not None:
         pairs += [(reference, name) for name in names if name not in (reference, baseline)]
@@ -68,7 +69,7 @@ def pairs_of(names: Sequence[str], baseline: str, reference: str | None) -> list
 
 
 def family(found: Sequence[Contrast], confidence: float) -> Family | None:
-    """What is to be known of differences that are looked at together."""
+    """Return the facts about these differences as a family that is tested together; None if none has an interval."""
     return family_of([(each.method, each.against, each.paired, each.final.iqm.sides) for each in found], confidence)
 
 
@@ -110,12 +111,15 @@ def _in_one_score(
 
 
 def _together(left: Strata, right: Strata, paired: bool, averages: Interval, options: Options, many: int) -> Together:
-    """The difference of means as one of so many: p before the correction, and an interval that all hold together."""
+    """Return the test of the difference of means: its p value before the correction, and a simultaneous interval.
+
+    `many` is the number of differences in the family.
+    """
     test = permutations(left, right, paired, options.seed)
     low, high = test.interval(1 - (1 - options.confidence) / many)
     what = "sign-flip test" if paired else "permutation test"
-    kind = f"exact {what}" if test.exact else f"{what} ({test.ways:,} of all ways)"
-    among = f", so that all {many} hold together (Bonferroni)" if many > 1 else ""
+    kind = f"exact {what}" if test.exact else f"{what} ({test.ways:,} random draws)"
+    among = f", simultaneous for all {many} differences (Bonferroni)" if many > 1 else ""
     words = f"{100 * options.confidence:g}% interval from the {kind}{among}"
     return Together(test.p, test.p, replace(averages, low=low, high=high, method=words), kind)
 
@@ -125,7 +129,7 @@ def _corrected(score: ScoreContrast, p: float) -> ScoreContrast:
 
 
 def _of_trunks(left: Strata, right: Strata) -> Array:
-    """The difference of both branches of each trunk."""
+    """Return the difference between the two branches of each trunk."""
     return np.concatenate([ours - theirs for ours, theirs in zip(left, right, strict=True)])
 
 
@@ -135,7 +139,7 @@ def _counts(gains: Array, confidence: float) -> TrunkCounts:
 
 
 def _shared(ours: Sequence[RunScores], theirs: Sequence[RunScores]) -> list[tuple[RunScores, RunScores]] | None:
-    """Runs of both methods from the same trunk; None where not all are branches, or they share no trunk."""
+    """Return the pairs of runs that share a trunk; None if not all runs are branches, or if they share no trunk."""
     if any(run.run.branch is None for run in (*ours, *theirs)):
         return None
     for runs in (ours, theirs):
@@ -143,6 +147,6 @@ def _shared(ours: Sequence[RunScores], theirs: Sequence[RunScores]) -> list[tupl
         if len(taken) < len(runs):
             trunks = f"{len(taken)} trunk{'s' * (len(taken) > 1)}"
             which = f"{len(runs)} runs of {runs[0].run.method} in {runs[0].run.env}"
-            raise ValueError(f"{which} branch from {trunks}: only one of each can be compared")
+            raise ValueError(f"{which} branch from {trunks}: only one run of each trunk can be compared")
     by_trunk = {str(run.run.branch): run for run in theirs}
     return [(run, by_trunk[str(run.run.branch)]) for run in ours if str(run.run.branch) in by_trunk] or None

@@ -1,4 +1,4 @@
-"""Two methods beside each other: how much one differs from the other, and how often its runs are better."""
+"""The difference between two methods' scores, and how often the runs of one are better than those of the other."""
 
 import math
 
@@ -16,7 +16,7 @@ def difference(
     others: Draws | None = None,
     confidence: float = 0.95,
 ) -> Interval:
-    """Left's statistic minus right's. Without draws of the others' own, runs are paired by their places."""
+    """Return the left statistic minus the right one. Without `others`, the runs are paired by their positions."""
     sides, size = _sides(left, right), max(float(np.abs(runs).max()) for side in (left, right) for runs in side)
     value = without_rounding(float(statistic(left) - statistic(right)), size)
     if _single(sides):
@@ -40,11 +40,11 @@ def difference(
 def improvement(
     left: Strata, right: Strata, draws: Draws, others: Draws | None = None, confidence: float = 0.95
 ) -> Interval:
-    """The probability that a run of left's scores higher than one of right's; ties count half.
+    """Return the probability that a run of `left` has a higher score than a run of `right`; ties count half.
 
-    Mann and Whitney's U over the number of pairs, averaged over environments. Without draws of the others' own, runs
-    are paired by their places. Drawing a trunk twice would then count a run against its own trunk's other one twice as
-    often as against the rest; those pairs keep the weight that they have without resampling, 1 / n.
+    It is Mann and Whitney's U over the number of pairs, averaged over environments. Without `others`, the runs are
+    paired by their positions. A resample that contains a trunk twice would compare the two branches of this trunk too
+    often; the pairs of one trunk therefore keep the weight that they have without resampling, 1 / n.
     """
     sides, better = _sides(left, right), [_better(one, other) for one, other in zip(left, right, strict=True)]
     value = float(np.mean([pairs.mean() for pairs in better]))
@@ -73,17 +73,17 @@ def improvement(
 
 
 def _of_trunks(better: Array, counts: Array) -> Array:
-    """Of each resample of trunks, the probability of improvement."""
+    """Return the probability of improvement in each resample of trunks."""
     n = len(better)
     own = counts @ np.diag(better) / n
-    pairs = n**2 - (counts**2).sum(axis=1)  # of different trunks
+    pairs = n**2 - (counts**2).sum(axis=1)  # number of pairs of different trunks
     others = ((counts @ better) * counts).sum(axis=1) - counts**2 @ np.diag(better)
     others = np.divide(others, pairs, out=own.copy(), where=pairs > 0)
     return own / n + others * (n - 1) / n
 
 
 def _distinct(samples: Array, weights: Array, denominator: int) -> tuple[Array, Array]:
-    """Millions of probabilities, which are few different fractions: each of them once, with its weight."""
+    """Return each different value of the probabilities once, with its weight: there may be millions of equal ones."""
     found = np.zeros(denominator + 1)
     found += np.bincount(np.rint(samples * denominator).astype(np.int64), weights, minlength=denominator + 1)
     places = np.flatnonzero(found)
@@ -91,7 +91,7 @@ def _distinct(samples: Array, weights: Array, denominator: int) -> tuple[Array, 
 
 
 def _better(one: Array, other: Array) -> Array:
-    """For each pair, 1 where the first is higher, half where they are equal."""
+    """Return 1 for each pair in which the first is higher, and 0.5 for each in which both are equal."""
     return 0.5 * (one[..., :, None] > other[..., None, :]) + 0.5 * (one[..., :, None] >= other[..., None, :])
 
 

@@ -1,6 +1,6 @@
-"""Runs that diverged: from there to their planned ends they count with the value of a policy that fails.
+"""Gives runs that diverged the value of a policy that fails, from the divergence to their planned end.
 
-To leave them out would favour methods that often diverge: what is left of them are their lucky runs.
+To leave them out would favour methods that diverge often, because only their lucky runs would remain.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from .results import Level
 
 
 def continued(runs: Sequence[Run], failing: Level | None) -> list[Run]:
-    """The runs, those that diverged with the failing value wherever others as long as they were evaluated."""
+    """Return the runs; those that diverged have the failing value wherever runs of equal length were evaluated."""
     return [
         _continued(run, failing, [other for other in runs if other.steps == run.steps and not other.diverged])
         for run in runs

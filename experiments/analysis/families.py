@@ -1,9 +1,9 @@
-"""Several differences looked at together: what chance alone shows among them, and what stands when that is allowed for.
+"""Corrections for looking at several differences at once.
 
-An interval of nominal 95% leaves out 0 by chance in one of twenty cases where two methods are alike, and more often
-with few runs. Of several such intervals it is easy to find one. Here that chance is simulated for the comparison at
-hand; and p values are corrected as in Holm (1979), who needs no assumption on how the differences hang together: the
-probability that any difference is called one, though it is none, stays at most 5%.
+If two methods do not differ, a 95% interval of their difference excludes 0 by chance in one of twenty cases, and more
+often with few runs. Among several intervals, one that does is easy to find. The probability of this is simulated here
+for the comparison at hand. The p values are corrected by Holm's method (1979), which needs no assumption about how the
+differences depend on each other: the probability of any false positive stays at most 5%.
 """
 
 import math
@@ -18,30 +18,30 @@ from .permutations import ways
 from .resampling import Array, Draws, bounds, draw_runs
 from .statistics import SETTLING_RUNS, Sides, interquartile_mean
 
-SETTLED = 0.05  # p value, corrected, up to which a difference is called one
-EXPERIMENTS = (200, 2_000)  # that are simulated: fewer of many methods
-NUMBERS = 6_000_000  # that a simulation resamples in all: under a second
-FEW_RESAMPLES = 199  # of each experiment, where there are more than as many to look at; 5 of 200 are 2.5%
-OF_TRUNKS = 0.5  # of the variance of simulated branches
+SETTLED = 0.05  # a difference is settled up to this corrected p value
+EXPERIMENTS = (200, 2_000)  # smallest and largest number of simulated experiments; the more methods, the fewer
+NUMBERS = 6_000_000  # numbers that a simulation resamples in all, which takes less than a second
+FEW_RESAMPLES = 199  # drawn in each experiment if there are more; with 199, 2.5% of the resamples are 5 of 200
+OF_TRUNKS = 0.5  # share of the trunks in the variance of simulated branches
 
-Pair: TypeAlias = tuple[str, str, bool, Sides]  # method, against, whether paired, runs of both in each environment
+Pair: TypeAlias = tuple[str, str, bool, Sides]  # method, against, whether paired, numbers of runs of both
 
 
 @dataclass(frozen=True)
 class Family:
-    """The differences of one comparison, as they are looked at together."""
+    """The differences of one comparison, taken together."""
 
     size: int
-    chance: float  # that one or more of their single intervals leave out 0 if no method differs from another
-    experiments: int  # in which that was simulated
-    smallest_p: float  # that any of their tests can have, before the correction
-    needed: int  # pairs, or runs of each method, in each environment, from which on one of so many can be settled
-    paired: bool  # all of them
+    chance: float  # probability that any of the single intervals excludes 0 if no method differs from another
+    experiments: int  # number of simulated experiments from which `chance` was computed
+    smallest_p: float  # the smallest p value that any of the tests can have, before the correction
+    needed: int  # fewest pairs, or runs of each method, per environment with which a difference can be settled
+    paired: bool  # whether all differences are paired
     environments: int
 
 
 def family_of(pairs: Sequence[Pair], confidence: float) -> Family | None:
-    """None where there is nothing that an interval can be made of."""
+    """Return the facts about a family of differences; None if no difference has an interval."""
     known = tuple(pair for pair in pairs if min(min(side) for side in pair[3]) > 1)
     if not known:
         return None
@@ -56,9 +56,9 @@ def family_of(pairs: Sequence[Pair], confidence: float) -> Family | None:
 
 
 def least_runs(level: float, paired: bool, environments: int = 1) -> int:
-    """Pairs, or runs of each of two methods, in each environment, with which a test can have a p value of this level.
+    """Return the fewest pairs (or runs of each method) per environment with which a test's p value can be this small.
 
-    Fewer than SETTLING_RUNS settle nothing, whatever their test says.
+    The number is at least SETTLING_RUNS, because fewer runs settle nothing here.
     """
     n = SETTLING_RUNS
     while 2 / ways(n, n, paired) ** environments > level:
@@ -67,7 +67,11 @@ def least_runs(level: float, paired: bool, environments: int = 1) -> int:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Corrected p values: the smallest times how many there are, the next times one less, none below one before it."""
+    """Return p values corrected by Holm's method.
+
+    The smallest of n p values is multiplied by n, the next one by n - 1, and so on; none becomes smaller than the one
+    before it.
+    """
     found, reached = [0.0] * len(ps), 0.0
     for rank, place in enumerate(sorted(range(len(ps)), key=lambda place: ps[place])):
         reached = max(reached, min(1.0, (len(ps) - rank) * ps[place]))
@@ -77,9 +81,10 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 @lru_cache(maxsize=64)
 def chance_of_any(pairs: tuple[Pair, ...], confidence: float) -> tuple[float, int]:
-    """How often one or more intervals of final IQMs leave out 0 where no method differs; of how many experiments.
+    """Simulate how often any interval of the final IQMs' differences excludes 0 although no method differs.
 
-    Scores are normal; where all runs are branches, half of their variance is their trunks'.
+    Return the share and the number of experiments. Scores are normally distributed; if all differences are paired, half
+    of the scores' variance comes from the trunks.
     """
     names = list(dict.fromkeys(name for pair in pairs for name in pair[:2]))
     sides = [side for pair in pairs for side in pair[3]]
@@ -109,6 +114,6 @@ def chance_of_any(pairs: tuple[Pair, ...], confidence: float) -> tuple[float, in
 
 
 def _few_draws(sizes: tuple[int, ...], seed: int, exactly: bool) -> Draws:
-    """All resamples where these are few: there are thousands of experiments."""
+    """Return all resamples if they are few, else only FEW_RESAMPLES, because there are many experiments."""
     few = math.prod(math.comb(2 * size - 1, size) for size in sizes) <= FEW_RESAMPLES
     return draw_runs(sizes, FEW_RESAMPLES, (seed,), exactly and few)

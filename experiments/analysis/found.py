@@ -1,4 +1,4 @@
-"""Which runs there are below some folders, and which of them are the trunks of others."""
+"""Finds the runs below given folders, and which of them are trunks."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ class Found:
 
 
 def find_runs(paths: Iterable[Path]) -> Found:
-    """The runs at or below each path, trunks kept apart.
+    """Return the runs at or below each path, with the trunks separate.
 
-    A trunk is what a run here branches from, or what compare.py made to branch from. One that went on as far as its
-    branches is, besides, the branch on which nothing was done, where there is no other one.
+    A trunk is a run from which another run here branches, or that compare.py made to branch from. A trunk that went on
+    as far as its branches also counts as the branch on which nothing was done, unless there is such a branch.
     """
     runs = [read_run(folder) for folder in runs_below(paths)]
     branches = [run for run in runs if run.branch is not None]

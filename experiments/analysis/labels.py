@@ -1,4 +1,4 @@
-"""What methods are called: by their schedules where runs differ in those, and by the names that a person gives them."""
+"""The names of methods in a report: with their schedules if runs differ in these, or as --label gives them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -12,15 +12,15 @@ from .records import Run
 from .results import Options
 
 WHEN = ("reinit_every", "reinit_at", "reinit_when")  # the settings of a schedule
-LONGEST = 80  # letters of a label
-PUBLISHED = " (published)"  # how a method of --against is told from one that was run
+LONGEST = 80  # letters in a label
+PUBLISHED = " (published)"  # the end of the name of a method from --against
 
 
 def schedule_of(run: Run) -> str:
-    """The run's own schedule as compare.py has it after @, such as `every=2000`.
+    """Return the run's schedule as compare.py spells it after @, such as `every=2000`; empty for the default schedule.
 
-    Nothing for the usual one: an event at the branch, or at half of a run from the start, or where phases of data
-    begin; of redo, every 1,000 updates.
+    The default schedule is an event at the branch, or at half of a run without a trunk, or where each phase of the data
+    begins. Some methods have a default period instead, such as every 1,000 updates for redo.
     """
     every, at, when = map(run.schedule.get, WHEN)
     steps = sorted({step for step in at or () if run.branch is None or step != run.branch.step})
@@ -40,7 +40,7 @@ def _spelled(every: object, at: Iterable[object], when: Iterable[object]) -> str
 
 
 def _common_schedule(folder: Path) -> str:
-    """What methods of the folder's comparison have that no schedule was given to by itself."""
+    """Return the schedule that a folder's comparison gave to all methods that have no schedule of their own."""
     kept = read_kept(folder)
     fixed = kept.fixed if kept else {}
     given = map(fixed.get, WHEN)
@@ -50,9 +50,9 @@ def _common_schedule(folder: Path) -> str:
 
 
 def named_by_schedule(runs: Sequence[Run]) -> list[Run]:
-    """Runs with schedules that are not their comparison's as methods of their own, `fire` and `fire@every=2000`.
+    """Add the schedule to the method's name, as in `fire@every=2000`, for runs whose schedule is not the comparison's.
 
-    Where those of one method have different ones, each has its own in its name.
+    If runs of one method have different schedules, every schedule but the default is added to the name.
     """
     common = {folder: _common_schedule(folder) for folder in {run.folder.parent for run in runs}}
     schedules: dict[str, set[str]] = {}
@@ -68,7 +68,7 @@ def named_by_schedule(runs: Sequence[Run]) -> list[Run]:
 
 
 def read_labels(given: Sequence[str], methods: Iterable[str]) -> dict[str, str]:
-    """Labels by method, from METHOD=NAME; methods may have = in them, so the longest known one counts."""
+    """Return the label of each method, from METHOD=NAME. A method may contain =, so the longest known one is used."""
     known, found = list(dict.fromkeys(methods)), dict[str, str]()
     for text in given:
         shown = f"--label {text[:80]!r} given"
@@ -77,27 +77,29 @@ def read_labels(given: Sequence[str], methods: Iterable[str]) -> dict[str, str]:
         method = max((name for name in known if text.startswith(f"{name}=")), key=len, default=None)
         if method is None:
             named = text.partition("=")[0]
-            raise ValueError(f"{shown}; runs are of {', '.join(known)}; nearest is {nearest(named, known)}")
+            raise ValueError(
+                f"{shown}; the runs have the methods {', '.join(known)}; nearest is {nearest(named, known)}"
+            )
         label = text[len(method) + 1 :].strip()
         if not label or not label.isprintable() or len(label) > LONGEST:
             raise ValueError(f"{shown}; allowed is a name of 1 to {LONGEST} letters on one line")
         if label.casefold().endswith(PUBLISHED):
-            raise ValueError(f"{shown}; a name that ends in {PUBLISHED!r} is for results of others, from --against")
+            raise ValueError(f"{shown}; names that end in {PUBLISHED!r} are only for results from --against")
         if found.get(method, label) != label:
-            raise ValueError(f"{shown}; {method} has the name {found[method]!r} already")
+            raise ValueError(f"{shown}; {method} already has the name {found[method]!r}")
         found[method] = label
     names = [found.get(method, method) for method in known]
     if twice := next((name for name in names if names.count(name) > 1), None):
         both = " and ".join(method for method in known if found.get(method, method) == twice)
-        raise ValueError(f"--label given; {both} would both be called {twice!r}: methods need different names")
+        raise ValueError(f"--label given; {both} would have the same name {twice!r}: give them different names")
     return found
 
 
 def labelled(runs: Sequence[Run], options: Options, given: Sequence[str]) -> tuple[list[Run], Options]:
-    """The runs under the names that were given to their methods, with options that speak of those names."""
+    """Return the runs with their methods' labels, and the options with the same names."""
     names = list(dict.fromkeys(run.method for run in runs))
     full = {f"{run.method}@{schedule_of(run)}": run.method for run in runs if "@" not in run.method}
-    for method in names:  # fire, where the only one is fire@every=2000
+    for method in names:  # "fire" may be given for fire@every=2000 if there is no other fire
         bare = method.partition("@")[0]
         if bare not in names and sum(other.partition("@")[0] == bare for other in names) == 1:
             full[bare] = method
@@ -107,7 +109,7 @@ def labelled(runs: Sequence[Run], options: Options, given: Sequence[str]) -> tup
     for name in (baseline, reference):
         if name is not None and name not in names:
             near = nearest(name, names)
-            raise ValueError(f"method {name!r} given; runs are of {', '.join(names)}; nearest is {near}")
+            raise ValueError(f"method {name!r} given; the runs have the methods {', '.join(names)}; nearest is {near}")
     baseline = baseline or ("none" if "none" in labels else None)
     reference = reference or _usual_reference(names, labels)
     told = replace(
@@ -120,13 +122,16 @@ def labelled(runs: Sequence[Run], options: Options, given: Sequence[str]) -> tup
 
 
 def _as_named(text: str, full: Mapping[str, str], names: Iterable[str]) -> str:
-    """`fire@every=2000=NAME` where all methods have that schedule, and so are called fire; or the other way round."""
+    """Return METHOD=NAME with the method's name in the report.
+
+    One may give fire@every=2000 for a method that the report calls fire, or fire for one that it calls fire@every=2000.
+    """
     known = [name for name in (*full, *names) if text.startswith(f"{name}=")]
     long = max(known, key=len, default="")
     return full[long] + text[len(long) :] if long in full else text
 
 
 def _usual_reference(names: Sequence[str], labels: Mapping[str, str]) -> str | None:
-    """FIRE, where it would not be found by its name."""
+    """Return the usual reference if it cannot be found by its name later: if it has a label or a schedule."""
     usual = usual_reference(names)
     return usual if usual in labels or "@" in (usual or "") else None

@@ -1,4 +1,4 @@
-"""The values that runs are held against: the threshold, and what a run that diverged counts with."""
+"""The threshold of a comparison, and the value that a run counts with after it diverged."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,38 +13,41 @@ from .results import Level, RunScores
 from .scoring import evaluated
 from .statistics import interquartile_mean
 
-SHARE = 0.9  # of the best other method
+SHARE = 0.9  # of the best other method's mean, for the threshold
 
 
 def failing_value(env: str, runs: Sequence[Run], metric: Metric) -> Level | None:
-    """The value of what fails; None where none of the runs diverged, or nothing is known of any value."""
+    """Return the value that runs count with after they diverged; None if no run diverged, or no value is known."""
     if not any(run.diverged for run in runs):
         return None
     if known := envs.references(env):
-        return Level(known.random, "a random policy's, as published")
+        return Level(known.random, "the published one of a random policy")
     means = [evaluation.mean for run in runs for evaluation in run.evaluations if math.isfinite(evaluation.mean)]
     worst = "lowest" if metric.better == "higher" else "highest"
-    return Level(metric.worst(means), f"the {worst} that any of these runs was evaluated at") if means else None
+    return Level(metric.worst(means), f"the {worst} one in any evaluation of these runs") if means else None
 
 
 def threshold_of(
     env: str, runs: Mapping[str, Sequence[RunScores]], baseline: str, reference: str | None, metric: Metric,
     given: float | str | None,
 ) -> Level | None:  # fmt: skip
-    """What was given, or what the baseline comes to; else the success bar where some run reached it, else what the best
-    but the reference comes to."""
+    """Return the threshold.
+
+    It is the given value, or with "baseline" the IQM of the baseline's final scores. If none is given, it is the
+    success bar if some run reached it, else a share of the mean final score of the best method except the reference.
+    """
     references = envs.references(env)
     bar = f"a human's score in {env}" if envs.is_atari(env) else f"the success bar of {env}"
     if isinstance(given, float | int):
         return Level(float(given), "as given")
     if given == "success" and references is None:
-        raise ValueError(f"threshold success given; {env} has no success bar: give a {metric.name} instead")
+        raise ValueError(f"threshold success given, but {env} has no success bar: give a {metric.name} instead")
     finished = {name: own for name, group in runs.items() if (own := [run for run in group if run.final is not None])}
     if given == "baseline":
         if baseline not in finished:
             return None
         level = float(interquartile_mean([np.array([run.final for run in finished[baseline]], dtype=float)]))
-        return Level(level, f"what {baseline} comes to: the IQM of the final {metric.plural} of its runs")
+        return Level(level, f"the IQM of the final {metric.plural} of {baseline}")
     best = [each.mean for own in finished.values() for run in own for each in evaluated(run.run)[0]]
     if references is not None and (
         given == "success" or any(metric.reaches(each, references.success) for each in best)
@@ -59,16 +62,16 @@ def threshold_of(
 
 
 def _of_the_best(name: str, mean: float, start: float, metric: Metric) -> Level:
-    """A share of the way from `start` to a method's mean, or the mean where no share of it is a lower bar."""
+    """Return the level at SHARE of the way from `start` to a method's mean, or the mean if the level is not easier."""
     what = f"the best other method's mean final {metric.name}"
     if metric.better == "lower":
-        return Level(mean, f"{what} ({name}: {said(mean, metric)}), which is taken whole, as lower is better")
-    if mean <= start:  # a share of it would be above it
+        return Level(mean, f"{what} ({name}: {said(mean, metric)}); not a share of it, as lower is better")
+    if mean <= start:  # the level at the share would be above the mean
         return Level(mean, f"{what} ({name})")
     above = "" if start == 0 else f" above a random policy's {start:.4g}"
     return Level(start + SHARE * (mean - start), f"{SHARE:.0%} of {what}{above} ({name}: {said(mean, metric)})")
 
 
 def said(value: float, metric: Metric) -> str:
-    """A value in a sentence, in four digits, or as many as the metric has."""
+    """Return a value as text for a sentence: with four digits, or more if the metric asks for them."""
     return f"{metric.scale * value:.{max(4, 1 + metric.decimals)}g}{metric.suffix}"

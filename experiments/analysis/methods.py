@@ -1,4 +1,4 @@
-"""What the runs of one method come to, in one environment or in several."""
+"""Computes the results of one method from its runs, in one environment or in several."""
 
 import zlib
 from collections.abc import Callable, Sequence
@@ -18,15 +18,15 @@ from .scoring import NOTHING, own_boundaries, own_events, value_before, values_a
 from .statistics import Statistic, Strata, estimate, estimate_band
 from .survival import median_time
 
-LEVELS = 101  # of a performance profile
-LISTED = 5  # events of each run
+LEVELS = 101  # points of a performance profile
+LISTED = 5  # events of each run that the report lists one by one
 
 Groups = Sequence[Sequence[RunScores]]  # a method's runs, by environment
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """The bootstrap of one method's runs: whatever else is compared, its numbers stay the same."""
+    """The bootstrap of one method's runs. Its numbers do not depend on the other methods that are compared."""
 
     method: str
     metric: Metric
@@ -34,14 +34,16 @@ class Resampling:
 
     @property
     def confidence(self) -> float:
+        """The confidence of the intervals, such as 0.95."""
         return self.options.confidence
 
     def draws(self, sizes: Sequence[int]) -> Draws:
+        """Return resamples of this many runs in each environment."""
         seed = self.options.seed, zlib.crc32(self.options.spelled(self.method).encode())
         return draw_runs(sizes, self.options.resamples, seed)
 
     def aggregates(self, groups: Groups, score: Callable[[RunScores], float | None]) -> Aggregates | None:
-        """One score three ways; None where some environment has no run, or some run no such score."""
+        """Return IQM, mean and median of a score; None if an environment has no run or a run has no such score."""
         values = [[score(run) for run in group] for group in groups]
         if not all(values) or any(value is None for group in values for value in group):
             return None
@@ -49,7 +51,7 @@ class Resampling:
         return Aggregates(*(estimate(strata, statistic, draws, self.confidence) for statistic in _three(strata)))
 
     def curve(self, groups: Groups, steps: Array, interpolated: bool) -> Curve:
-        """Over these steps, with what it was just before events that all runs had at the same one."""
+        """Return the curve over these steps, with the values just before events that all runs have at the same step."""
         strata = [np.stack([values_at(run, steps) for run in group], axis=-1) for group in groups]
         draws = self.draws([len(group) for group in groups])
         iqm, mean, median = (estimate_band(strata, statistic, draws, self.confidence) for statistic in _three(strata))
@@ -59,11 +61,12 @@ class Resampling:
 
 
 def known(values: Sequence[float | None]) -> Array:
+    """Return the values as an array; the caller knows that none is None."""
     return np.array(values, dtype=float)
 
 
 def _three(strata: Strata) -> tuple[Statistic, ...]:
-    """IQM, mean and median: across environments that of their means, as in rliable."""
+    """Return IQM, mean and median; for several environments, the median of their means, as in rliable."""
     median = statistics.median if len(strata) == 1 else statistics.median_of_means
     return statistics.interquartile_mean, statistics.mean, median
 
@@ -71,7 +74,7 @@ def _three(strata: Strata) -> tuple[Statistic, ...]:
 def summarise(
     runs: Sequence[RunScores], grid: Array, levels: Array | None, threshold: float | None, resampling: Resampling
 ) -> MethodResults:
-    """One method's runs in one environment; `levels` are those of the performance profiles."""
+    """Return one method's results in one environment; `levels` are the points of the performance profile."""
     if threshold is not None:
         runs = [with_threshold(run, threshold) for run in runs]
     counted = [run for run in runs if run.counted]
@@ -96,7 +99,7 @@ def summarise(
 
 
 def scores_of(groups: Groups, curve: Curve | None, levels: Array | None, resampling: Resampling) -> MethodResults:
-    """What one environment has in common with several: `groups` are the method's runs by environment."""
+    """Return the results that one environment and several have in common; `groups` are the runs by environment."""
     finished = [[run for run in group if run.final is not None] for group in groups]
     profile = None
     if levels is not None and all(finished):
@@ -115,15 +118,15 @@ def scores_of(groups: Groups, curve: Curve | None, levels: Array | None, resampl
 
 
 def _undiverged(runs: Sequence[RunScores]) -> Sequence[RunScores]:
-    """Runs whose measures go, and whose time was taken, to the end; the others alone where there are no such ones."""
+    """Return the runs that did not diverge, whose measures and times go to the end; all runs if there are none."""
     return [run for run in runs if not run.run.diverged] or runs
 
 
 def common_grid(methods: Groups) -> Array:
-    """Steps at which every counted run of some method was evaluated: the scheduled ones, and events they share.
+    """Return the steps at which all counted runs of some method were evaluated: the scheduled ones and shared events.
 
-    Of a method whose runs have none in common, all their steps. The step at which a run diverged is no such step where
-    nobody was evaluated there.
+    If a method's runs have no step in common, all their steps are taken. The step at which a run diverged is left out
+    unless another run was evaluated there.
     """
     steps: set[float] = set()
     known = {step for runs in methods for run in runs if not run.run.diverged for step in run.steps.tolist()}
@@ -138,7 +141,7 @@ def _end(run: RunScores) -> set[float]:
 
 
 def _curve(runs: Sequence[RunScores], grid: Array, resampling: Resampling) -> Curve | None:
-    """Over the steps that all runs have."""
+    """Return the method's curve over the part of the grid that all its runs cover."""
     if not runs:
         return None
     steps = grid[(grid >= max(run.steps[0] for run in runs)) & (grid <= min(run.steps[-1] for run in runs))]
@@ -155,7 +158,7 @@ def _reached(runs: Sequence[RunScores], resampling: Resampling) -> results.Thres
 
 
 def _stability_gap(found: Sequence[tuple[RunScores, Sequence[Gap]]], resampling: Resampling) -> StabilityGap | None:
-    """What the gaps of a method's runs come to."""
+    """Summarise the stability gaps of a method's runs; None if there are none."""
     found = [(run, gaps) for run, gaps in found if gaps]
     if not found:
         return None
@@ -171,7 +174,7 @@ def _stability_gap(found: Sequence[tuple[RunScores, Sequence[Gap]]], resampling:
         depth=estimate([depths], statistics.mean, draws, confidence),
         share=estimate([shares], statistics.mean, draws, confidence) if np.isfinite(shares).all() else None,
         duration=median_time(times, back, draws, confidence, places),
-        # Events of one run tell less than as many runs would: it is counted as one observation.
+        # The events of one run are not independent, so a run counts as one observation.
         regained=statistics.share(float(back.mean()) * n, n, confidence),
         events=len(every),
         occurred=sum(_occurred(run.run) for run, _ in found),
@@ -179,17 +182,17 @@ def _stability_gap(found: Sequence[tuple[RunScores, Sequence[Gap]]], resampling:
 
 
 def _occurred(run: Run) -> int:
-    """Events, and beginnings of phases at which none was."""
+    """Return the number of a run's events and of beginnings of phases without an event."""
     events = own_events(run)
     return len(events) + len(own_boundaries(run) - {event.step for event in events})
 
 
 def _no_gap(runs: Sequence[RunScores]) -> str:
-    """Why the method's runs have no stability gap."""
+    """Return in words why the method's runs have no stability gap."""
     if not runs:
         return ""
     if not any(own_events(run.run) for run in runs):
-        return "it has no events that could be looked at one by one"
+        return "it has no single events"
     return "it acts again, or the run ends, before the next evaluation"
 
 
@@ -215,7 +218,7 @@ def _events(runs: Sequence[RunScores]) -> results.EventTotals | None:
 
 
 def _measures(runs: Sequence[RunScores]) -> tuple[results.MeasureCurve, ...]:
-    """Over the first run's steps, as far as all runs are; a run's gaps are bridged by straight lines."""
+    """Return the measures over the first run's steps, as far as all runs go; missing values are interpolated."""
     found = []
     for network, measure in dict.fromkeys(name for scores in runs for name in scores.run.measures):
         series = [scores.run.measures.get((network, measure)) for scores in runs]
@@ -224,7 +227,7 @@ def _measures(runs: Sequence[RunScores]) -> tuple[results.MeasureCurve, ...]:
 
 
 def _mean_of(network: str, measure: str, series: Sequence[tuple[Array, Array]]) -> list[results.MeasureCurve]:
-    """The runs' mean; nothing where they have no steps in common."""
+    """Return the mean curve of the runs in a list; an empty list if they have no steps in common."""
     finite = [(steps[np.isfinite(values)], values[np.isfinite(values)]) for steps, values in series]
     finite = [pair for pair in finite if len(pair[0])]
     if not finite:
@@ -240,7 +243,7 @@ def _mean_of(network: str, measure: str, series: Sequence[tuple[Array, Array]]) 
 
 
 def _also(runs: Sequence[RunScores], resampling: Resampling) -> dict[str, Aggregates]:
-    """Final values on other examples than those of the metric, where all runs have one."""
+    """Return the final values on examples other than the metric's, if all runs have them."""
     names = dict.fromkeys(name for run in runs for name in run.also)
     found = {name: resampling.aggregates([runs], partial(_of_others, name)) for name in names}
     return {name: each for name, each in found.items() if each}
@@ -251,7 +254,7 @@ def _of_others(name: str, run: RunScores) -> float | None:
 
 
 def _also_curves(runs: Sequence[RunScores]) -> tuple[results.MeasureCurve, ...]:
-    """The same over time; at an event, after it."""
+    """Return the values on examples other than the metric's over time; at an event, the value after it."""
     found = []
     for name in dict.fromkeys(name for scores in runs for each in scores.run.evaluations for name in each.also):
         series = []

@@ -1,4 +1,4 @@
-"""What a reader has to know about these runs before believing their numbers, in sentences."""
+"""Sentences about the runs that a reader has to know in order to judge the numbers of a report."""
 
 import math
 import os
@@ -16,9 +16,9 @@ from .statistics import COVERAGE, ENOUGH_RUNS, runs_in_words
 
 
 def without_repeats(runs: Sequence[Run]) -> tuple[list[Run], tuple[str, ...]]:
-    """One run for each environment, metric, method and seed; of copies the one that got farthest.
+    """Return one run for each environment, metric, method and seed; of several copies, the one with the most steps.
 
-    Runs that are no copies are refused: which of them stands for the method nobody here can know.
+    Raise ValueError for runs that are not copies of each other, because it is not known which of them is meant.
     """
     best: dict[tuple[Any, ...], Run] = {}
     notes = []
@@ -34,20 +34,22 @@ def without_repeats(runs: Sequence[Run]) -> tuple[list[Run], tuple[str, ...]]:
         if apart := _apart(other, run):
             raise ValueError(
                 f"{ours} and {theirs} in {above} are both {run.method} with seed {run.seed} in {run.env}, but differ "
-                f"in {apart}: compare them apart"
+                f"in {apart}: compare them separately"
             )
         if other_results := _other_results(other, run):
             raise ValueError(
-                f"{ours} and {theirs} in {above}, of {run.method} with seed {run.seed} in {run.env}, have the same "
-                f"settings and other results: {other_results}: report them apart"
+                f"{ours} and {theirs} in {above}, both {run.method} with seed {run.seed} in {run.env}, have the same "
+                f"settings but different results: {other_results}: report them separately"
             )
         kept = ours if best[key] is other else theirs
-        notes.append(f"{ours} and {theirs} are the same run, of {run.method} with seed {run.seed}: only {kept} counts.")
+        notes.append(
+            f"{ours} and {theirs} are copies of one run, {run.method} with seed {run.seed}; only {kept} is used."
+        )
     return list(best.values()), tuple(notes)
 
 
 def _apart(one: Run, other: Run) -> str:
-    """In what two runs of one method and seed differ, in words; nothing for copies."""
+    """Return in words in which settings two runs of one method and seed differ; empty for copies."""
     if (starts := [run.branch.step if run.branch else 0 for run in (one, other)])[0] != starts[1]:
         return f"where they start, step {starts[0]:,} and step {starts[1]:,}"
     pairs = {
@@ -62,14 +64,14 @@ def _apart(one: Run, other: Run) -> str:
 
 
 def _other_results(one: Run, other: Run) -> str:
-    """The first result in which two runs of the same settings differ, in words; nothing as far as both are the same."""
+    """Return in words the first result in which two runs with equal settings differ; empty if they do not."""
     for ours, theirs in zip(one.evaluations, other.evaluations, strict=False):
-        if str(ours) != str(theirs):  # in words, NaN is NaN
+        if str(ours) != str(theirs):  # compared as text, NaN equals NaN
             steps = f"step {ours.step:,}" + (f" and step {theirs.step:,}" if ours.step != theirs.step else "")
             values = f"{ours.mean:.6g} and {theirs.mean:.6g}"
             if ours.step == theirs.step and ours.occasion != theirs.occasion:
                 values += f" ({ours.occasion} and {theirs.occasion})"
-            return f"evaluations at {steps} came to {values}"
+            return f"evaluations at {steps} have the values {values}"
     for first, second in ((one, other), (other, one)):
         if first.diverged and (second.ended or second.reached > first.diverged.steps) and not second.diverged:
             return f"only one of them diverged, {first.diverged.said}"
@@ -81,10 +83,10 @@ def _other_results(one: Run, other: Run) -> str:
 
 
 def notes_on_all(runs: Sequence[Run]) -> tuple[str, ...]:
-    """What runs were made with, where it differs: packages, commit, machine."""
+    """Return sentences about versions of packages, commits and machines that are not the same for all runs."""
     names = dict.fromkeys(name for run in runs for name in run.made_with)
     return tuple(
-        f"Runs were made with different {name}: {values}."
+        f"Not all runs were made with the same {name}: {values}."
         for name in names
         if (values := _differing([run.made_with.get(name, "none") for run in runs]))
     )
@@ -94,9 +96,9 @@ def notes_on(
     methods: Sequence[MethodResults], contrasts: Sequence[Contrast], failing: Level | None, metric: Metric,
     confidence: float,
 ) -> Iterator[str]:  # fmt: skip
-    """On the runs of one agent in one environment."""
+    """Yield sentences about the runs of one agent in one environment."""
     counts = {method.method: method.n for method in methods}
-    fewer = {  # pairs, where both methods have fewer trunks in common than runs
+    fewer = {  # numbers of pairs, for methods that share fewer trunks than they have runs
         f"pairs of {each.method} and {each.against}": [each.final.iqm.n]
         for each in contrasts
         if each.paired and each.final.iqm.n < min(counts[each.method], counts[each.against])
@@ -114,14 +116,13 @@ def notes_on(
     if which := ", ".join(f"{name} {count} of {counts[name]}" for name, count in never.items() if count):
         yield f"Runs that never reached the threshold ({which}) count as censored at their last evaluation."
     if names := ", ".join(method.method for method in methods if method.curve and method.curve.interpolated):
-        how = "straight lines between evaluations"
-        yield f"Not all runs were evaluated at the same steps: curves of {names} are {how}."
+        yield f"Not all runs were evaluated at the same steps: the curves of {names} are interpolated."
     yield from _lost([run for method in methods for run in method.runs], metric)
     yield from _on_events(methods, metric)
 
 
 def few_runs(counts: Mapping[str, Sequence[int]], confidence: float) -> Iterator[str]:
-    """What intervals of few runs are worth, judged by the fewest; `counts` are each method's by environment."""
+    """Yield a sentence on how far intervals of few runs can be trusted; `counts` are each method's, by environment."""
     few = {name: sizes for name, sizes in counts.items() if 0 < min(sizes) < ENOUGH_RUNS}
     if not few:
         return
@@ -133,23 +134,26 @@ def few_runs(counts: Mapping[str, Sequence[int]], confidence: float) -> Iterator
     if least := min((size for size in sizes if size > 1), default=0):
         average, middle = COVERAGE.get(least, COVERAGE[ENOUGH_RUNS])
         told.append(
-            f"bootstrap intervals of so few cover the truth less often than their nominal {100 * confidence:g}% (of "
-            f"{least} normal scores, nominal 95% of the mean {average:.0%} of the time, of the IQM {middle:.0%})"
+            f"bootstrap intervals of so few runs cover the true value less often than their nominal "
+            f"{100 * confidence:g}% (with {least} normally distributed scores, a nominal 95% interval of the mean "
+            f"covers it in {average:.0%} of the cases, one of the IQM in {middle:.0%})"
         )
     yield f"Fewer than {ENOUGH_RUNS} runs{' in an environment' if several else ''} ({which}): {'; '.join(told)}."
 
 
 def _diverged(methods: Sequence[MethodResults], failing: Level | None, metric: Metric) -> Iterator[str]:
-    """Which runs diverged, and what they count with."""
-    told = f"it has no score, as nothing is known of any {metric.name}"
+    """Yield sentences that tell which runs diverged, and with which value they count."""
+    told = f"it has no score, because no {metric.name} is known"
     if failing is not None:
         article = "an" if metric.name[0] in "aeiou" else "a"
         told = (
-            f"counted with {article} {metric.name} of {said(failing.value, metric)}, {failing.meaning}, from there to "
-            "the planned end, in every curve, score and interval"
+            f"from there to the planned end it counts with {article} {metric.name} of {said(failing.value, metric)} "
+            f"({failing.meaning}) in every curve, score and interval"
         )
     for method in methods:
-        left_out = "; not in the means of measures and of wall time" if any(r.run.finished for r in method.runs) else ""
+        left_out = (
+            "; it is not in the means of measures and of wall time" if any(r.run.finished for r in method.runs) else ""
+        )
         found = [f"seed {run.run.seed} diverged {run.run.diverged.said}" for run in method.runs if run.run.diverged]
         if found:
             yield f"{method.method}, {', '.join(found)}: {told}{left_out}."
@@ -161,7 +165,7 @@ def _uneven(methods: Sequence[MethodResults]) -> Iterator[str]:
     for name, own in seeds.items():
         if lacks := sorted(everything - own):
             which = f"seed{'s' * (len(lacks) > 1)} {', '.join(map(str, lacks))}"
-            yield f"Seeds are uneven: {name} was not run with {which}."
+            yield f"The methods have different seeds: {name} was not run with {which}."
 
 
 def _unfinished(methods: Sequence[MethodResults]) -> Iterator[str]:
@@ -172,18 +176,18 @@ def _unfinished(methods: Sequence[MethodResults]) -> Iterator[str]:
             if not run.ended
         )
         if method.n:
-            told = "drawn, but counted in no curve, score or interval"
+            told = "they are drawn, but not counted in any curve, score or interval"
         elif method.curve is not None:
             last = f"{method.curve.steps[-1]:,.0f}"
-            told = f"as no run has finished, the curve goes to step {last}, and there is no score"
+            told = f"as no run has finished, the curve ends at step {last}, and there is no score"
         else:
-            told = "not evaluated yet"
+            told = "none of them has been evaluated yet"
         if which:
             yield f"Unfinished runs of {method.method} ({which}): {told}."
 
 
 def _settings(runs: Sequence[Run]) -> Iterator[str]:
-    """Runs that are no fair comparison, and methods that are not one method."""
+    """Yield sentences about settings in which runs differ, so that they may not be a fair comparison."""
     for name in dict.fromkeys(name for run in runs for name in run.settings):
         if values := _differing([_value(run.settings.get(name)) for run in runs]):
             yield f"Runs differ in the setting {setting_words(name)}: {values}. Compare them with care."
@@ -200,36 +204,40 @@ def _pairing(runs: Sequence[Run], contrasts: Sequence[Contrast]) -> Iterator[str
         return
     if len(branches) < len(runs):
         yield (
-            f"{len(branches)} of {len(runs)} runs are branches: their areas and steps to the threshold count from the "
-            "branch on, those of the others from the start."
+            f"{len(branches)} of {len(runs)} runs are branches: the area and the steps to the threshold are taken from "
+            "the branch on for these, and from the start for the others."
         )
     elif steps := _differing([run.branch and run.branch.step for run in runs]):
-        yield f"Branches were made at different steps: {steps}."
+        yield f"The runs branch at different steps: {steps}."
     if unpaired := "; ".join(f"{each.method} and {each.against}" for each in contrasts if not each.paired):
-        yield f"Not paired, as their runs are not branches of the same trunks: {unpaired}."
+        yield f"These methods are not paired, because their runs are not branches of the same trunks: {unpaired}."
     counts = Counter(run.method for run in runs if run.ended)
     for each in contrasts:
         if each.paired and (n := each.final.iqm.n) < max(counts[each.method], counts[each.against]):
-            yield f"{each.method} and {each.against} are compared on the {n} trunks that both have."
+            yield f"{each.method} and {each.against} are compared on the {n} trunks that they share."
 
 
 def _lost(scored: Sequence[RunScores], metric: Metric) -> Iterator[str]:
-    """Evaluations without a value, and what runs are worth whose last one is among them."""
+    """Yield sentences about evaluations without a value, and about runs whose last evaluation has none."""
     what = metric.name
     means = [each.mean for run in scored for each in run.run.evaluations if each.occasion != AFTER_DIVERGENCE]
     if lost := sum(not math.isfinite(mean) for mean in means):
-        why = "no episode ended in them or it" if scored[0].run.unit == ENVIRONMENT_STEPS else "it"
-        yield f"{lost} of {len(means)} evaluations have no {what}, as {why} was no number: they are left out."
+        why = (
+            f"no episode ended in them or the {what} was not a number"
+            if scored[0].run.unit == ENVIRONMENT_STEPS
+            else "it was not a number"
+        )
+        yield f"{lost} of {len(means)} evaluations have no {what}, because {why}; they are left out."
     for run in scored:
         if not run.run.finished or math.isfinite(run.run.evaluations[-1].mean):
             continue
         name = f"{run.run.method}, seed {run.run.seed}"
         if run.final is not None:
-            yield f"{name}, has no {what} in its last evaluation: its score is of those shortly before."
+            yield f"{name}, has no {what} in its last evaluation: its score is the mean of those shortly before."
             continue
         last = f"no {what} after step {run.steps[-1]:,.0f}" if len(run.steps) else f"no {what} at all"
-        curve = f" and the curve of {run.run.method} ends there" if run.counted else ""
-        yield f"{name}, has {last}: it has no score, is in no mean and no interval{curve}."
+        curve = f", and the curve of {run.run.method} ends there" if run.counted else ""
+        yield f"{name}, has {last}: it has no score and is in no mean or interval{curve}."
 
 
 def _on_events(methods: Sequence[MethodResults], metric: Metric) -> Iterator[str]:
@@ -244,27 +252,27 @@ def _on_events(methods: Sequence[MethodResults], metric: Metric) -> Iterator[str
     ]  # fmt: skip
     if blurred:
         yield (
-            f"Not all runs of {', '.join(blurred)} had their events at the same steps: their falls are in the single "
-            "runs, and blurred in the curves of the method."
+            f"Not all runs of {', '.join(blurred)} had their events at the same steps: the drops at events are visible "
+            "in the single runs, but averaged out in the curve of the method."
         )
     for method in methods:
         gaps = [gap.cut for run in method.runs for gap in run.gaps]
         if any(gaps):
             yield (
-                f"{sum(gaps)} of {len(gaps)} stability gaps of {method.method} are cut off by the run's next event "
-                f"before the {metric.name} was back: how much deeper and longer they would have been is not known."
+                f"{sum(gaps)} of {len(gaps)} stability gaps of {method.method} end with the run's next event, before "
+                f"the {metric.name} recovered: without this event they might have been deeper and longer."
             )
 
 
 def _value(value: Any) -> str:
-    """A setting's value in a sentence."""
+    """Return a setting's value as text for a sentence."""
     if value is None:
         return "none"
     return (", ".join(map(value_text, value)) or "none") if isinstance(value, list | tuple) else value_text(value)
 
 
 def _differing(values: Sequence[Any]) -> str:
-    """Each value with how many runs have it, or nothing where all have the same."""
+    """Return each value with the number of runs that have it; empty if all runs have the same value."""
     counts = Counter(map(str, values))
     if len(counts) < 2:
         return ""

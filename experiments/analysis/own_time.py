@@ -1,4 +1,4 @@
-"""How long a branch took itself, without its trunk."""
+"""The time that a branch took without its trunk."""
 
 import math
 from collections.abc import Sequence
@@ -7,14 +7,14 @@ from pathlib import Path
 from fire_rl.training.files import METRICS
 from fire_rl.training.lines import Reader, TrainLine, lines_of
 
-NOTHING = TrainLine("train", 0)  # of a run that has not begun
+NOTHING = TrainLine("train", 0)  # stands for the last line of a run that has not begun
 
 
 def own_part(training: Sequence[TrainLine], branch_step: int, trunk: Path | None, reader: Reader) -> tuple[float, int]:
-    """Seconds and updates of a branch from its branch step on; NaN and 0 where the trunk's are not known.
+    """Return the seconds and updates of a branch from its branch step on; NaN and 0 if the trunk's are not known.
 
-    Of its trunk's lines a branch has those before the checkpoint that it began with. The line at the end of the trunk
-    is written after that, and stands in the trunk's file alone.
+    A branch contains its trunk's lines up to the checkpoint from which it began. The line at the end of the trunk is
+    written after that checkpoint, so it is only in the trunk's own file.
     """
     before = [line for line in training if line.steps <= branch_step]
     if len(before) == len(training):
@@ -31,13 +31,13 @@ def own_part(training: Sequence[TrainLine], branch_step: int, trunk: Path | None
 
 
 def _last_line(trunk: Path, step: int, reader: Reader) -> TrainLine | None:
-    """The trunk's last line of training up to this step."""
+    """Return the trunk's last line of training up to this step; None if it cannot be read."""
     found = None
     try:
         for _, value in lines_of(trunk / METRICS):
             line = reader.typed(value) if value is not None and value.get("kind") == "train" else None
             if isinstance(line, TrainLine) and line.steps <= step:
                 found = line
-    except (OSError, ValueError):  # what is no file of metrics
+    except (OSError, ValueError):  # missing, or not a file of metrics
         return None
     return found

@@ -1,14 +1,15 @@
-"""Exact tests of two methods' mean difference, and the intervals that belong to them.
+"""Exact permutation tests of the difference between two methods' means, and the intervals from inverting them.
 
-Paired (Fisher, 1935): if two methods do not differ, each trunk's difference could as well have had the other sign; all
-2^n ways to flip signs are looked at. Not paired (Pitman, 1937): the labels could as well have been dealt otherwise; all
-ways to deal them within each environment are looked at. The share of ways that give a difference as large or larger is
-the p value, exact however few runs there are and however they are distributed; two-sided, twice the smaller side's.
+Paired (Fisher, 1935): if two methods do not differ, each trunk's difference could equally well have the opposite sign;
+all 2^n combinations of signs are enumerated. Not paired (Pitman, 1937): the runs could equally well have been assigned
+to the methods in another way; all assignments within each environment are enumerated. The share of them whose
+difference is at least as large is the p value. It is exact for any number of runs and any distribution. It is
+two-sided: twice that of the smaller side.
 
-A shift that is taken away from all runs of one method changes p; the interval holds the shifts that are not rejected.
-Each way of flipping or dealing rejects from one shift on, which is the (weighted) mean of the differences it changes:
-so the bounds are ordered such means (Hartigan, 1969; Garthwaite, 1996). With few runs p cannot be small, and there is
-no interval: of 5 pairs the smallest is 2/32.
+The interval contains all shifts that the test does not reject when they are subtracted from one method's runs. Each
+permutation rejects from a certain shift on, which is the (weighted) mean of the differences that it changes, so the
+bounds are order statistics of these means (Hartigan, 1969; Garthwaite, 1996). With few runs, p cannot be small, and
+there is no interval: with 5 pairs the smallest p is 2/32.
 """
 
 import itertools
@@ -22,32 +23,34 @@ import numpy as np
 from .resampling import ROUNDING, Array
 from .statistics import Strata
 
-MOST_WAYS = 200_000  # up to which all are looked at
-DRAWN_WAYS = 49_999  # otherwise, and the one that was seen
+MOST_WAYS = 200_000  # if there are at most this many permutations, all are enumerated
+DRAWN_WAYS = 49_999  # otherwise this many are drawn; the observed one is added
 
-Changes: TypeAlias = tuple[Array, Array]  # of each way: by how much, and how much of it is any shift's
+# By how much each permutation changes the difference, and by how much it would change it for a shift of 1.
+Changes: TypeAlias = tuple[Array, Array]
 
 
 @dataclass(frozen=True, eq=False)
 class Permutations:
-    """Every way to flip signs or to deal labels."""
+    """All permutations, or a random sample of them: combinations of signs, or assignments of runs to methods."""
 
-    shifts: Array  # from which on each way rejects, in rising order
-    unchanged: int  # ways that leave all as it was seen, and reject no shift
-    exact: bool
+    shifts: Array  # the shift from which on each permutation rejects, in rising order
+    unchanged: int  # permutations that change nothing, and so reject no shift
+    exact: bool  # whether all permutations were enumerated
 
     @property
     def ways(self) -> int:
+        """The number of permutations."""
         return len(self.shifts) + self.unchanged
 
     @property
     def p(self) -> float:
-        """Of no difference, two-sided."""
+        """The two-sided p value of the hypothesis that the methods do not differ."""
         fewer = min(int((self.shifts <= 0).sum()), int((self.shifts >= 0).sum()))
         return min(1.0, 2 * (self.unchanged + fewer) / self.ways)
 
     def interval(self, confidence: float) -> tuple[float, float]:
-        """The shifts that are not rejected; NaN where there are too few ways to reject any."""
+        """Return the bounds of the shifts that are not rejected; NaN if there are too few permutations for a bound."""
         place = math.floor(self.ways * (1 - confidence) / 2 * (1 + ROUNDING)) - self.unchanged
         if not 0 <= place < len(self.shifts):
             return math.nan, math.nan
@@ -55,7 +58,7 @@ class Permutations:
 
 
 def permutations(left: Strata, right: Strata, paired: bool, seed: int = 0) -> Permutations:
-    """Of the mean over environments of left's mean minus right's."""
+    """Return the permutations of the difference of means, averaged over environments."""
     pairs = list(zip(left, right, strict=True))
     exact = math.prod(ways(len(one), len(other), paired) for one, other in pairs) <= MOST_WAYS
     generator = None if exact else np.random.default_rng(seed)
@@ -75,12 +78,12 @@ def permutations(left: Strata, right: Strata, paired: bool, seed: int = 0) -> Pe
 
 
 def ways(n: int, others: int, paired: bool) -> int:
-    """To flip the signs of n pairs, or to deal the labels of n runs and so many others."""
+    """Return the number of sign combinations of n pairs, or of ways to assign n + others runs to two methods."""
     return 2**n if paired else math.comb(n + others, n)
 
 
 def _flipped(differences: Array, generator: np.random.Generator | None) -> Changes:
-    """Each subset of the differences whose signs are flipped: its sum, and how many of all it has."""
+    """Return, for each subset of differences whose signs are flipped, its sum and its size, both divided by n."""
     n = len(differences)
     if generator is not None:
         chosen = generator.integers(2, size=(DRAWN_WAYS, n))
@@ -92,7 +95,7 @@ def _flipped(differences: Array, generator: np.random.Generator | None) -> Chang
 
 
 def _dealt(left: Array, right: Array, generator: np.random.Generator | None) -> Changes:
-    """Each exchange of some of left's runs for as many of right's: by how much it changes the difference of means."""
+    """Return, for each exchange of runs between the methods, by how much it changes the difference of means."""
     n, others = len(left), len(right)
     if generator is None:
         chosen = _all_deals(n, others)
@@ -106,7 +109,7 @@ def _dealt(left: Array, right: Array, generator: np.random.Generator | None) -> 
 
 @lru_cache(maxsize=4)
 def _all_deals(n: int, others: int) -> Array:
-    """Every way to give n of the runs the first label: 1 for those that have it."""
+    """Return every choice of n among all runs, as rows with 1 for the chosen runs and 0 for the others."""
     places = np.array(list(itertools.combinations(range(n + others), n)))
     chosen = np.zeros((len(places), n + others))
     np.put_along_axis(chosen, places, 1.0, axis=1)

@@ -1,11 +1,11 @@
-"""What a run whose data came in phases says phase by phase: at each phase's end, and what it forgot until the last.
+"""Results phase by phase of runs whose data comes in phases: the value at each phase's end, and forgetting.
 
-A phase ends where the next one begins, with what the run was just before any event there, and the last one with the
-run. Phases that a shortened run never came to do not count.
+A phase ends where the next one begins; its value is the one just before any event there. The last phase ends with the
+run. Phases that a shortened run does not reach are left out.
 
-Forgetting is that of Chaudhry et al. 2018, "Riemannian walk for incremental learning" (arXiv 1801.10112): of each phase
-but the last, the best value at the ends of phases from its own on, minus that at the end of the run. It can be below 0,
-where later phases helped.
+Forgetting is that of Chaudhry et al. 2018, "Riemannian walk for incremental learning" (arXiv 1801.10112). For each
+phase except the last, it is the best value on this phase at the ends of phases from its own on, minus the value at the
+end of the run. It can be below 0 if later phases helped.
 """
 
 from collections.abc import Sequence
@@ -18,24 +18,24 @@ from fire_rl.training.metric import Metric
 
 from .records import AFTER_DIVERGENCE, Array, EvaluationRecord, Run
 
-LEAST_FOR_MEAN = 3  # phases: with two, branches of one trunk differ in the last alone
+LEAST_FOR_MEAN = 3  # fewest phases for a mean: with two, branches of one trunk differ only in the last
 
 
 @dataclass(frozen=True, eq=False)
 class RunPhases:
-    """One run, phase by phase; NaN where nothing is known."""
+    """One run's results phase by phase; NaN if a value is not known."""
 
-    ends: tuple[float, ...]  # the metric at the end of each phase that was begun
-    mean: float | None  # of these; None with two phases, and where one has no value
-    forgetting: float | None  # mean over all phases but the last; None where phases have no test examples of their own
+    ends: tuple[float, ...]  # the metric at the end of each phase
+    mean: float | None  # of `ends`; None with two phases, or if a phase has no value
+    forgetting: float | None  # mean over all phases but the last; None if phases have no test examples of their own
 
 
 @dataclass(frozen=True, eq=False)
 class PhaseMatrix:
-    """A method's values on what each phase brought, over steps: mean of its runs, the lowest and the highest."""
+    """A method's values on each phase's examples over the steps: the mean, lowest and highest of its runs."""
 
-    steps: Array  # of evaluations that all runs have; twice, at an event, as it was before and after
-    before: tuple[bool, ...]  # whether it is the evaluation just before an event
+    steps: Array  # of evaluations that all runs have; at an event twice, before and after it
+    before: tuple[bool, ...]  # whether the evaluation is the one just before an event
     mean: Array  # phases x evaluations
     low: Array
     high: Array
@@ -43,7 +43,7 @@ class PhaseMatrix:
 
 
 def phases_of(run: Run) -> RunPhases | None:
-    """None for a run whose data has no phases."""
+    """Return a run's results phase by phase; None if its data has no phases."""
     ends = ends_of(run)
     if not ends:
         return None
@@ -55,19 +55,19 @@ def phases_of(run: Run) -> RunPhases | None:
 
 
 def ends_of(run: Run) -> tuple[int, ...]:
-    """The steps at which the phases that it came to end; none where its data has no phases."""
+    """Return the steps at which the run's phases end; empty if its data has no phases."""
     starts = [start for start in run.phase_starts if start < run.steps]
     return (*starts, run.steps) if run.phase_starts else ()
 
 
 def evaluation_at_end(run: Run, end: int) -> EvaluationRecord | None:
-    """What the run was at the end of a phase, before any event there."""
+    """Return the evaluation at the end of a phase, before any event there."""
     at = [each for each in run.evaluations if each.step == end]
     return next((each for each in at if each.occasion == BEFORE), at[0] if at else None)
 
 
 def epoch_at(run: Run, step: float) -> tuple[int, float] | None:
-    """The phase that a step falls in, and how many of its epochs are over by then; None where that is not known."""
+    """Return the phase in which a step lies, and the number of epochs of it up to then; None if that is not known."""
     if not run.epoch_lengths or not 0 <= step <= run.steps:
         return None
     begun = [0, *(start for start in run.phase_starts if start < step)]
@@ -76,7 +76,7 @@ def epoch_at(run: Run, step: float) -> tuple[int, float] | None:
 
 
 def _forgetting(ends: Sequence[Sequence[float]], metric: Metric) -> float | None:
-    """`ends` are the values of all phases at the end of each."""
+    """Return the mean forgetting; `ends` holds, for the end of each phase, the values of all phases."""
     last = len(ends) - 1
     if last < 1 or min(map(len, ends)) <= last:
         return None
@@ -86,7 +86,7 @@ def _forgetting(ends: Sequence[Sequence[float]], metric: Metric) -> float | None
 
 
 def matrix_of(runs: Sequence[Run]) -> PhaseMatrix | None:
-    """Over the evaluations that all runs have; None where they have none phase by phase."""
+    """Return the values phase by phase at the evaluations that all runs have; None if there are none."""
     every = [_columns(run) for run in runs]
     every = [columns for columns in every if columns]
     if not every:
@@ -111,7 +111,10 @@ def matrix_of(runs: Sequence[Run]) -> PhaseMatrix | None:
 
 
 def _columns(run: Run) -> dict[tuple[int, bool], tuple[float, ...]]:
-    """By step, and whether it is after what happened there; to a run that had diverged by then, nothing did."""
+    """Return a run's values phase by phase, by step and whether they are from after an event at this step.
+
+    After a divergence there are no events; the values then count both as before and as after one.
+    """
     known = [each for each in run.evaluations if each.by_phase]
     found = {(each.step, each.occasion != BEFORE): each.by_phase for each in known}
     return {(each.step, False): each.by_phase for each in known if each.occasion == AFTER_DIVERGENCE} | found

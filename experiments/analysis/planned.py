@@ -1,4 +1,4 @@
-"""What compare.py left beside its runs: which there were to be (comparison.json), and how some failed (logs/)."""
+"""Reads which runs compare.py planned (comparison.json) and how runs failed (logs/), and reports what is missing."""
 
 from collections.abc import Iterable, Iterator
 from itertools import product
@@ -10,11 +10,11 @@ from ..failure import read_failure
 from ..kept import KEPT, Asked, read_kept, run_name
 from .records import Run
 
-MOST = 100_000  # runs that are looked for
+MOST = 100_000  # planned runs
 
 
 def is_planned_trunk(folder: Path, env: str, seed: int) -> bool:
-    """Whether a comparison made the run to branch from it."""
+    """Return whether compare.py made this run as a trunk."""
     plan = read_kept(folder.parent)
     if plan is None or plan.fixed.get("branch_at") is None:
         return False
@@ -22,11 +22,11 @@ def is_planned_trunk(folder: Path, env: str, seed: int) -> bool:
 
 
 def notes_on_missing(runs: Iterable[Run], trunks: Iterable[Run]) -> tuple[str, ...]:
-    """Runs that were asked for beside these and have not begun, and what failed or diverged, in sentences."""
+    """Return sentences about planned runs that have not begun, runs that failed, and trunks that diverged."""
     listed = [*runs, *trunks]
     diverged = {trunk.folder.name: trunk for trunk in trunks if trunk.diverged}
     notes = [
-        f"{name} diverged {trunk.diverged.said}: no method can branch from it, so its seed counts for none."
+        f"{name} diverged {trunk.diverged.said}: no method can branch from it, so its seed is missing for all methods."
         for name, trunk in diverged.items()
         if trunk.diverged and is_planned_trunk(trunk.folder, trunk.env, trunk.seed)
     ]
@@ -38,16 +38,16 @@ def notes_on_missing(runs: Iterable[Run], trunks: Iterable[Run]) -> tuple[str, .
             )
             word = "seed" if len(missing) == 1 else "seeds"
             where = f"{env}, {place}" if place else env
-            notes.append(f"Asked for, but not begun: {method} in {where}, {word} {seeds}.")
+            notes.append(f"Planned, but not begun: {method} in {where}, {word} {seeds}.")
     failed = dict.fromkeys((run.folder.name, run.failure) for run in listed if run.failure)
     return (*notes, *(f"{name} failed ({why}): {called('compare')} --retry runs it again." for name, why in failed))
 
 
 def _missing(parent: Path, plan: Asked) -> Iterator[tuple[str, str, str, list[int]]]:
-    """Environments, methods and values of the axes, with the seeds that they were not begun with."""
+    """Yield environment, method, axis values and seeds of the planned runs that have not begun."""
     places = plan.places
     if (count := len(plan.envs) * len(plan.methods) * len(plan.seeds) * len(places)) > MOST:
-        raise ValueError(f"{parent / KEPT} asks for {count:,} runs; no more than {MOST:,} are looked for")
+        raise ValueError(f"{parent / KEPT} plans {count:,} runs; allowed are {MOST:,}")
     for env, method, place in product(plan.envs, plan.methods, places):
         folders = {seed: parent / run_name(env, method, seed, place) for seed in plan.seeds}
         if missing := [seed for seed, folder in folders.items() if not _is_there(folder)]:
@@ -57,5 +57,5 @@ def _missing(parent: Path, plan: Asked) -> Iterator[tuple[str, str, str, list[in
 def _is_there(folder: Path) -> bool:
     try:
         return (folder / "config.json").is_file()
-    except OSError:  # a name too long, which no comparison has made
+    except OSError:  # the name is too long, so compare.py cannot have made such a folder
         return False

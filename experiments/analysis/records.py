@@ -1,4 +1,4 @@
-"""What a run folder says: settings, evaluations, events and measures, of runs in progress too."""
+"""Reads a run folder: settings, evaluations, events and measures; the run may still be in progress."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,9 +41,9 @@ MOST = 2**53  # steps of a run
 
 @dataclass(frozen=True)
 class Branch:
-    """Where a run was continued from."""
+    """The trunk and the step from which a run was continued."""
 
-    trunk: Path  # resolved where it can be found, else as it was written
+    trunk: Path  # resolved if it can be found, else as config.json has it
     step: int
 
     def __str__(self) -> str:
@@ -55,18 +55,18 @@ class EvaluationRecord:
     """One evaluation; `occasion` is "scheduled", "before event", "after event", "phase begins", or AFTER_DIVERGENCE."""
 
     step: int
-    mean: float  # of the metric; NaN where it has no value
+    mean: float  # of the metric; NaN if it has no value
     occasion: str
-    by_phase: tuple[float, ...] = ()  # on what each phase of the data brought; none where it has no phases
-    also: Mapping[str, float] = field(default_factory=dict)  # on other examples, by the name that lines have for it
+    by_phase: tuple[float, ...] = ()  # on the examples of each phase; empty if the data has no phases
+    also: Mapping[str, float] = field(default_factory=dict)  # on other examples, by their name in the metrics
 
 
-AFTER_DIVERGENCE = "diverged"  # no evaluation, but what a run counts with in its place
+AFTER_DIVERGENCE = "diverged"  # not an evaluation, but the value that a diverged run counts with instead
 
 
 @dataclass(frozen=True)
 class NetworkChange:
-    """What an event did to one network: sums over its matrices."""
+    """The changes that an event made to one network, as sums over its matrices."""
 
     name: str
     squared_frobenius_error: float
@@ -88,7 +88,7 @@ class EventRecord:
 
 @dataclass(frozen=True, eq=False)
 class MeasureSeries:
-    """One measure of a whole network over time; NaN where it was not a number."""
+    """One measure of a whole network over time; NaN if a value was not a number."""
 
     steps: Array
     values: Array
@@ -96,47 +96,47 @@ class MeasureSeries:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One run folder, read."""
+    """The contents of one run folder."""
 
     folder: Path
     agent: str  # such as "sac"
     env: str
     method: str  # with its options and regularizers, such as "redo:tau=0.1+l2-init"
     seed: int
-    steps: int  # planned
-    reached: int  # of its last whole line
-    finished: bool  # its last evaluation is there
-    diverged: Divergence | None  # how it ended instead
+    steps: int  # planned steps
+    reached: int  # step of its last complete line of metrics
+    finished: bool  # whether its last planned evaluation is there
+    diverged: Divergence | None  # where and in what it diverged, if it did
     branch: Branch | None
-    evaluations: tuple[EvaluationRecord, ...]  # in order; of a branch the trunk's first
+    evaluations: tuple[EvaluationRecord, ...]  # in order; those of a branch begin with its trunk's
     events: tuple[EventRecord, ...]
     measures: Mapping[tuple[str, str], MeasureSeries]  # by (network, measure), such as ("critic", "dormant")
-    seconds: float  # of training so far; a branch's include its trunk's up to the branch
-    own_seconds: float  # the same without the trunk's; NaN where it is not known how long that took
+    seconds: float  # of training so far; for a branch with those of its trunk
+    own_seconds: float  # the same without those of the trunk; NaN if they are not known
     updates: int
-    updates_per_second: float  # of its own part, evaluations included; NaN where not known
-    replay_ratio: float | str | None  # of reinforcement learning
-    settings: Mapping[str, Any] = field(repr=False)  # flat ("run.steps"); runs that differ here are no fair comparison
-    schedule: Mapping[str, Any] = field(repr=False)  # of events; runs of one method that differ here are no one method
+    updates_per_second: float  # without the trunk, but with evaluations; NaN if not known
+    replay_ratio: float | str | None  # None if it is not reinforcement learning
+    settings: Mapping[str, Any] = field(repr=False)  # such as "run.steps"; equal in all runs of a fair comparison
+    schedule: Mapping[str, Any] = field(repr=False)  # of events; equal in all runs of one method
     made_with: Mapping[str, str] = field(repr=False)  # versions, commit, processor, gpu, threads
     metric: Metric = RETURN
-    unit: str = "environment steps"  # what steps are
+    unit: str = "environment steps"  # that steps are counted in
     rhythm: Rhythm = field(default_factory=Rhythm)  # of its scheduled evaluations
-    midpoint: int | None = None  # step of the event of a run from the start that has no schedule
-    phase_starts: tuple[int, ...] = ()  # steps at which phases of data begin, where its events are instead
-    epoch_lengths: tuple[int, ...] = ()  # steps of an epoch of each phase, where that is known
-    tested_apart: bool = False  # whether each phase has test examples of its own, which `by_phase` is of
-    usual_period: int | None = None  # updates between events of a method that has them again and again
-    failure: str | None = None  # how it ended that should not have, as its comparison has noted, until it is retried
+    midpoint: int | None = None  # step of the default event in a run without a trunk
+    phase_starts: tuple[int, ...] = ()  # steps at which phases of data begin; the default events are there instead
+    epoch_lengths: tuple[int, ...] = ()  # steps of an epoch in each phase, if known
+    tested_apart: bool = False  # whether each phase has its own test examples, on which `by_phase` was evaluated
+    usual_period: int | None = None  # default number of updates between events, for methods with periodic events
+    failure: str | None = None  # why it failed, as its comparison recorded it, until it is retried
 
     @property
     def ended(self) -> bool:
-        """Whether it has a result: one that diverged has, too."""
+        """Whether the run has a result: it finished or diverged."""
         return self.finished or self.diverged is not None
 
 
 class _Described(Struct, frozen=True):
-    """What a config.json has besides the settings."""
+    """The parts of a config.json besides the settings."""
 
     branch_from: Annotated[str, Meta(max_length=4_000)] | None = None
     versions: dict[str, str] = {}
@@ -148,11 +148,11 @@ class _Described(Struct, frozen=True):
 
 
 class _Named(Struct, frozen=True):
-    """What tells whether a run may be the trunk of another."""
+    """The settings that a trunk and its branches share."""
 
     seed: int
     env: str = ""
-    data: str = ""  # what is learned from where there is no environment
+    data: str = ""  # the data set, for runs without an environment
 
 
 class _Candidate(Struct, frozen=True):
@@ -160,7 +160,7 @@ class _Candidate(Struct, frozen=True):
 
 
 def read_run(folder: Path, branch: Branch | None = None) -> Run:
-    """Everything that the folder says now; its run may be in progress. `branch`: a trunk as a branch of itself."""
+    """Read a run folder. With `branch`, the run is read as a branch that begins there; this is used for trunks."""
     folder = folder.resolve()
     config = read_config(folder)
     described = read_json(folder / "config.json", _Described)
@@ -221,7 +221,7 @@ def read_run(folder: Path, branch: Branch | None = None) -> Run:
 
 
 def _check(folder: Path, settings: DriverSettings) -> None:
-    """What numbers are made from; the rest of the settings is only shown."""
+    """Raise ValueError if a setting that is used in computations is out of range; the others are only shown."""
     for name in [name for name in ("steps", "num_envs", "action_repeat") if hasattr(settings, name)]:
         if not 1 <= getattr(settings, name) <= MOST:
             raise ValueError(f"{folder / 'config.json'} has {flag(name)} {getattr(settings, name)!s:.40}")
@@ -233,22 +233,23 @@ def _branch(folder: Path, source: str | None, settings: DriverSettings) -> Branc
     path, step = split_run(source)
     try:
         trunk = next((place for place in _places(folder, path) if _may_be_trunk(place, settings)), path)
-    except (OSError, RuntimeError, ValueError) as error:  # what is no path, and links that lead in a circle
+    except (OSError, RuntimeError, ValueError) as error:  # not a path, or links that point to each other
         raise ValueError(f"{folder} branches from {source[:200]!r}: {error}") from error
-    if step is None:  # from the trunk's newest checkpoint: at its end, or where the method acted
+    if step is None:  # the trunk's newest checkpoint: it is where the method acted, or at the trunk's end
         first = settings.reinit_at[:1] or ((read_config(trunk).run.steps,) if trunk.is_absolute() else ())
         if not first:
-            raise ValueError(f"{folder} branches from {source}, which names no step and is not there any more")
+            raise ValueError(f"{folder} branches from {source}, which names no step and no longer exists")
         step = first[0]
     if not 0 <= step <= MOST:
-        raise ValueError(f"{folder} branches from {source[:200]}: no run has such a step")
+        raise ValueError(f"{folder} branches from {source[:200]}, but no run can have this step")
     return Branch(trunk, settings.reached(step))
 
 
 def _places(folder: Path, path: Path) -> Iterator[Path]:
-    """Where a trunk may be: paths are relative to where the branch was started, and folders may have been moved.
+    """Yield the folders where a trunk may be.
 
-    What is here, where the report is made, comes last: it may be another run of that name.
+    A path is relative to the folder in which the branch was started, and folders may have been moved since. The path
+    from the current folder comes last, because another run may have this name there.
     """
     for parent in folder.parents:
         yield (parent / path).resolve()
@@ -257,10 +258,10 @@ def _places(folder: Path, path: Path) -> Iterator[Path]:
 
 
 def _may_be_trunk(place: Path, settings: DriverSettings) -> bool:
-    """A branch has its trunk's environment or data, and seed."""
+    """Return whether a folder holds a run with the branch's seed and environment or data."""
     try:
         named = read_json(place / "config.json", _Candidate).run
-    except Damaged:  # it is not there, most often
+    except Damaged:  # usually because there is no such file
         return False
     return (named.env or named.data, named.seed) == (settings.env, settings.seed)
 
@@ -277,7 +278,7 @@ def _network(network: NetworkLine) -> NetworkChange:
 
 
 def _measures(lines: Sequence[MeasuresLine]) -> dict[tuple[str, str], MeasureSeries]:
-    """Those of whole networks: `network/measure`, not `network/measure/layer`."""
+    """Return the measures of whole networks, whose names are `network/measure` and not `network/measure/layer`."""
     names = dict.fromkeys(
         name for line in lines for name, value in line.measures.items()
         if name.count("/") == 1 and (value is None or type(value) in (int, float))
@@ -291,7 +292,7 @@ def _measures(lines: Sequence[MeasuresLine]) -> dict[tuple[str, str], MeasureSer
 
 
 def _flat(groups: Settings, left_out: Sequence[str]) -> dict[str, Any]:
-    """Every setting that makes runs differ, by a name such as `agent.gamma`; but for some of the run's."""
+    """Return every setting by a name such as `agent.gamma`, without the settings of the run that are left out."""
     flat = {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
     return {name: value for name, value in flat.items() if name not in {f"run.{each}" for each in left_out}}
 
@@ -303,5 +304,5 @@ def _made_with(described: _Described, settings: DriverSettings) -> dict[str, str
 
 
 def _number(value: Number) -> float:
-    """NaN for null, and for what is no number or none that a curve could hold."""
+    """Return a number; NaN for null, for values that are not numbers, and for numbers too large to draw."""
     return float(value) if type(value) in (int, float) and value is not None and abs(value) < 1e300 else math.nan

@@ -1,13 +1,13 @@
-"""Resamples of runs: every one that there is, with its probability, or 50,000 drawn ones where there are too many.
+"""Resamples of runs for the bootstrap: all with their probabilities, or 50,000 drawn ones if there are too many.
 
-A resample of n runs is n of them, drawn with replacement. Of the n^n ways to draw, those that take the same runs in
-another order are the same resample: with 5 runs there are 126, with 7 there are 1,716, and each is as likely as it has
-orders (multinomial weights). An interval made of all of them is computed, not drawn, and depends on no seed.
+A resample of n runs is n runs drawn with replacement. Draws that contain the same runs in another order are the same
+resample: with 5 runs there are 126 different ones, with 7 there are 1,716. The probability of each is proportional to
+the number of its orders (multinomial weights). An interval from all resamples is exact and does not depend on a seed.
 
-Bounds of nominal 95% are the outermost values that at least 2.5% of the resamples reach: the low one is the smallest
-value v with P(resample <= v) >= 2.5%, the high one the largest with P(resample >= v) >= 2.5%. That is the inverse of
-the distribution function, as `numpy.quantile(method="inverted_cdf")` has it, taken alike from both ends: nothing is
-interpolated between values, and where 2.5% is met exactly, the wider interval is taken.
+The bounds of a nominal 95% interval are these: the low one is the smallest value v with P(resample <= v) >= 2.5%, the
+high one the largest value v with P(resample >= v) >= 2.5%. This is the inverse of the distribution function, as in
+`numpy.quantile(method="inverted_cdf")`, applied in the same way from both ends: nothing is interpolated between values,
+and if 2.5% is met exactly, the wider interval is taken.
 """
 
 import itertools
@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[np.float64]
 Places: TypeAlias = NDArray[np.int64]
 
-RESAMPLES = 50_000  # that are drawn: as many as rliable draws unless told otherwise
-MOST_ENUMERATED = 50_000  # resamples, up to which all are looked at
-MOST_TOGETHER = 4_000_000  # resamples of one method beside those of another, up to which all are looked at
-HALVINGS = 60  # of the range in which a bound of a difference lies
-ROUNDING = 1e-12  # of sums and of shares: less than this, relatively, is no difference
+RESAMPLES = 50_000  # number of drawn resamples, which is rliable's default
+MOST_ENUMERATED = 50_000  # up to this many resamples, all are enumerated
+MOST_TOGETHER = 4_000_000  # up to this many pairs of two methods' resamples, all are enumerated
+HALVINGS = 60  # steps of the bisection for a bound of a difference
+ROUNDING = 1e-12  # relative rounding error of sums and shares; smaller differences count as 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +35,8 @@ class Draws:
     """Resamples of runs, drawn within each environment."""
 
     taken: tuple[Places, ...]  # for each environment: resamples x runs, as places in rising order
-    weights: Array | None = None  # how many ways there are to draw each, where all are here; None: drawn, all alike
-    resamples: int = RESAMPLES  # and the seed: of those drawn instead
+    weights: Array | None = None  # number of orders of each resample if all are enumerated; None if they are drawn
+    resamples: int = RESAMPLES  # the number and the seed that `drawn` uses
     seed: tuple[int, ...] = (0,)
 
     def __len__(self) -> int:
@@ -44,19 +44,20 @@ class Draws:
 
     @property
     def exact(self) -> bool:
+        """Whether these are all resamples."""
         return self.weights is not None
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Runs in each environment."""
+        """The number of runs in each environment."""
         return tuple(taken.shape[1] for taken in self.taken)
 
     def drawn(self) -> "Draws":
-        """The same runs with resamples that are drawn, whether or not all could be looked at."""
+        """Return drawn resamples of the same runs, even if all could be enumerated."""
         return draw_runs(self.sizes, self.resamples, self.seed, exactly=False) if self.exact else self
 
     def counts(self, environment: int, cut: int = 0) -> Array:
-        """How often each resample has each run, resamples x runs; without the lowest and the highest `cut` of them."""
+        """Return how often each resample contains each run (resamples x runs), without its `cut` lowest and highest."""
         taken = self.taken[environment]
         n = taken.shape[1]
         kept = taken[:, cut : n - cut]
@@ -67,7 +68,7 @@ class Draws:
 
 
 def draw_runs(sizes: Sequence[int], resamples: int, seed: Sequence[int], exactly: bool = True) -> Draws:
-    """All resamples where they are few enough, else so many drawn ones, the same for the same seed."""
+    """Return all resamples if they are few enough and `exactly` is true, else `resamples` ones drawn with this seed."""
     return _draw_runs(tuple(sizes), resamples, tuple(seed), exactly)
 
 
@@ -87,7 +88,7 @@ def _draw_runs(sizes: tuple[int, ...], resamples: int, seed: tuple[int, ...], ex
 
 @lru_cache
 def multisets(size: int) -> tuple[Places, Array]:
-    """Every resample of so many runs, as places in rising order, and in how many orders each can be drawn."""
+    """Return every resample of `size` runs, as places in rising order, and the number of orders of each."""
     taken = np.array(list(itertools.combinations_with_replacement(range(size), size)), dtype=np.int64)
     factorials = np.array([math.factorial(count) for count in range(size + 1)], dtype=float)
     counts = (taken[:, :, None] == np.arange(size)).sum(axis=1)
@@ -95,7 +96,7 @@ def multisets(size: int) -> tuple[Places, Array]:
 
 
 def bounds(samples: Array, weights: Array | None, confidence: float) -> tuple[Array, Array]:
-    """Low and high of resamples, over the last axis; `weights` as `Draws` has them."""
+    """Return the low and high bound of resamples over the last axis; `weights` are those of `Draws`."""
     tail = (1 - confidence) / 2 * (1 - ROUNDING)
     size = samples.shape[-1]
     if weights is None:
@@ -114,10 +115,10 @@ def bounds(samples: Array, weights: Array | None, confidence: float) -> tuple[Ar
 def bounds_of_difference(
     left: Array, left_weights: Array, right: Array, right_weights: Array, confidence: float
 ) -> tuple[float, float]:
-    """Of all resamples of one method minus all of another, each with each.
+    """Return the bounds of all differences between a resample of one method and a resample of another.
 
-    These may be millions. How many are at or below a value is counted without writing them out, and the bound is found
-    by halving the range in which it lies.
+    There may be millions of them. Their distribution function is computed without listing them, and each bound is found
+    by bisection.
     """
     tail = (1 - confidence) / 2 * (1 - ROUNDING)
     low = _lowest(left, left_weights, right, right_weights, tail)
@@ -126,7 +127,7 @@ def bounds_of_difference(
 
 
 def _lowest(left: Array, left_weights: Array, right: Array, right_weights: Array, tail: float) -> float:
-    """The smallest v for which at least a share `tail` of the differences are at or below it."""
+    """Return the smallest v such that at least a share `tail` of the differences are at most v."""
     order = np.argsort(right)
     ordered = right[order]
     below = np.append(0.0, np.cumsum(right_weights[order])) / right_weights.sum()
@@ -145,5 +146,5 @@ def _lowest(left: Array, left_weights: Array, right: Array, right_weights: Array
 
 
 def without_rounding(value: float, scale: float) -> float:
-    """0 where a difference of numbers of this size is nothing but rounding."""
+    """Return 0 if a difference of numbers of the size `scale` is only rounding error, else the value."""
     return 0.0 if abs(value) <= 10 * ROUNDING * scale else value

@@ -1,4 +1,4 @@
-"""What one run is worth: its curve, its final score, the area, when it reached the threshold, what events cost it."""
+"""Scores of one run: its curve, final score, area, steps to the threshold, and stability gaps."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,19 +15,19 @@ from .results import Gap, RunScores
 from .statistics import area_under
 
 AFTER = "after event"
-NOTHING = "none"  # the method that does nothing; with a regularizer it has another name
+NOTHING = "none"  # the method that does nothing; with a regularizer its name is different
 
 
 def score(run: Run, counted: bool) -> RunScores:
-    """Everything but the threshold, which depends on the other runs."""
+    """Return a run's scores except the steps to the threshold, which depends on the other runs."""
     steps, values = points(run)
     jumps = _jumps(run)
-    last = dict(zip(steps.tolist(), values.tolist(), strict=True))  # of each step, as the later one stays
+    last = dict(zip(steps.tolist(), values.tolist(), strict=True))  # of two values at one step, the later one stays
     scored = run.ended and counted and len(steps) > 0
-    # A run whose values stopped being numbers has no score: those before would tell of another moment.
+    # A run whose last evaluations have no value has no score: earlier values do not describe its end.
     late = final_score([(each.step, each.mean, each.occasion) for each in run.evaluations], run.rhythm)
     final = late[0] if late and scored else None
-    if scored and run.diverged:  # in the last tenth, perhaps: what was there before is not what it ended with
+    if scored and run.diverged:  # perhaps in the last tenth: evaluations before the divergence must not count
         final = float(values[-1]) if run.evaluations[-1].occasion == AFTER_DIVERGENCE else None
     area = None if final is None else area_under(*own_part(run, steps, values))
     return RunScores(
@@ -48,7 +48,7 @@ def score(run: Run, counted: bool) -> RunScores:
 
 
 def _also(run: Run) -> dict[str, float | None]:
-    """Final values on other examples, made as the final score is."""
+    """Return the final values on other examples, computed as the final score is."""
     found: dict[str, float | None] = {}
     for name in dict.fromkeys(name for each in run.evaluations for name in each.also):
         values = [(each.step, each.also.get(name), each.occasion) for each in run.evaluations]
@@ -62,13 +62,13 @@ def _normalised(run: Run, value: float | None) -> float | None:
 
 
 def in_normalised_scores(scores: RunScores) -> RunScores:
-    """The same run, where the scores of several environments are compared; they have references."""
+    """Return the run's scores in normalised scores; its environment must have references."""
     zero, one = (_normalised(scores.run, value) or 0.0 for value in (0.0, 1.0))
     return replace(scores, final=scores.normalised, area=scores.normalised_area, scale=(zero, one - zero))
 
 
 def with_threshold(scores: RunScores, threshold: float) -> RunScores:
-    """When a finished run's value was first at the threshold, or better."""
+    """Return the scores with the step at which a finished run first reached the threshold."""
     if scores.final is None:
         return scores
     metric = scores.run.metric
@@ -79,9 +79,10 @@ def with_threshold(scores: RunScores, threshold: float) -> RunScores:
 
 
 def evaluated(run: Run) -> tuple[list[EvaluationRecord], list[EvaluationRecord]]:
-    """What a run was evaluated at, its own part and its trunk's; neither what it counts with, nor what is in between.
+    """Return a run's real evaluations, those of its own part and those of its trunk.
 
-    At the branch what an event left is the branch's own. Where nothing was done, what is evaluated there is both.
+    Neither the values that it counts with after a divergence nor interpolated ones are among them. At the branch, an
+    evaluation after an event belongs to the branch; one without an event belongs to both.
     """
     start = run.branch.step if run.branch else -1
     known = [each for each in _finite(run) if each.occasion != AFTER_DIVERGENCE]
@@ -90,10 +91,10 @@ def evaluated(run: Run) -> tuple[list[EvaluationRecord], list[EvaluationRecord]]
 
 
 def points(run: Run) -> tuple[Array, Array]:
-    """Steps and values of a run's evaluations; two at one step, before and after an event, are a jump.
+    """Return the steps and values of a run's evaluations; two at one step, before and after an event, are a jump.
 
-    A look before an event without one after it is no point of its own: others have none there. The scheduled evaluation
-    that it was made for has its value, as in the final score (`fire_rl.training.lines.scheduled`).
+    An evaluation before an event without one after it is not a point, because other runs have none there. The scheduled
+    evaluation for which it was made gets its value, as in the final score (`fire_rl.training.lines.scheduled`).
     """
     jumps = _jumps(run)
     counted = scheduled([(each.step, each.mean, each.occasion) for each in run.evaluations], run.rhythm)
@@ -109,26 +110,26 @@ def points(run: Run) -> tuple[Array, Array]:
 
 
 def _jumps(run: Run) -> set[int]:
-    """Steps at which a run was evaluated after an event, or ended at once."""
+    """Return the steps at which a run was evaluated after an event, or diverged."""
     return {each.step for each in run.evaluations if each.occasion in (AFTER, AFTER_DIVERGENCE)}
 
 
 def own_part(run: Run, steps: Array, values: Array) -> tuple[Array, Array]:
-    """From the branch on, with what the event there left; of a run that is no branch, from the start."""
+    """Return the points from the branch on, with the value after an event there; all points if the run is no branch."""
     start = run.branch.step if run.branch else 0
     later = steps > start
-    first = float(np.interp(start, steps, values))  # at a jump, the point after it
+    first = float(np.interp(start, steps, values))  # at a jump, the second of its points
     return np.append(float(start), steps[later]), np.append(first, values[later])
 
 
 def values_at(scores: RunScores, steps: Array) -> Array:
-    """A run's curve at some steps; between evaluations it is a straight line."""
+    """Return a run's curve at these steps; it is linear between evaluations."""
     zero, size = scores.scale
     return zero + size * np.interp(steps, *points(scores.run))
 
 
 def value_before(step: int, scores: RunScores) -> float | None:
-    """What a run was just before an event; one that had diverged by then has had none, and counts as it does."""
+    """Return a run's score just before an event; after a divergence, the value that the run counts with."""
     zero, size = scores.scale
     gone = scores.run.diverged is not None and step >= scores.run.diverged.steps
     value = scores.before.get(step, float(scores.values[-1]) if gone else None)
@@ -139,11 +140,11 @@ def value_before(step: int, scores: RunScores) -> float | None:
 
 
 def gaps_of(run: Run) -> Iterator[Gap]:
-    """Of each event that was looked at before, and again later, before the next one.
+    """Yield the gap of each event with an evaluation before it and another one later, before the next event.
 
-    Where a method acts again before the next evaluation, what would have come back is not known: that is no gap. Where
-    a phase of data begins is an event too, whatever the method does there; its gap ends at the next such place, or
-    where the method's next event was looked at.
+    If a method acts again before the next evaluation, the recovery cannot be seen, so there is no gap. The beginning of
+    a phase of data counts as an event for every method; its gap ends at the beginning of the next phase, or at the
+    method's next event that was evaluated.
     """
     evaluations, begins, jumps = _finite(run), own_boundaries(run), _jumps(run)
     first = {each.step: place for place, each in reversed(list(enumerate(evaluations)))}
@@ -166,9 +167,9 @@ def gaps_of(run: Run) -> Iterator[Gap]:
 
 
 def pretended_gap(run: Run) -> Gap | None:
-    """Of the evaluation at the branch of a run in which nothing is done, as if something had been done there.
+    """Return the gap at the branch of a run in which nothing is done, as if there had been an event.
 
-    Not where a phase of data begins, which is more than nothing.
+    It is None if a phase of data begins there, because this is a change, too.
     """
     if run.branch is None or run.method != NOTHING or own_events(run) or run.branch.step in run.phase_starts:
         return None
@@ -179,12 +180,12 @@ def pretended_gap(run: Run) -> Gap | None:
 
 
 def own_events(run: Run) -> list[EventRecord]:
-    """Those of the branch itself, where it is one."""
+    """Return a run's events without those of its trunk."""
     return [event for event in run.events if run.branch is None or event.step >= run.branch.step]
 
 
 def own_boundaries(run: Run) -> set[int]:
-    """The steps at which phases of data but the first begin, of a branch its own."""
+    """Return the steps at which phases of data begin, without the first phase and those in the trunk."""
     start = run.branch.step if run.branch else 0
     return {step for step in run.phase_starts if start <= step < run.steps}
 
@@ -194,12 +195,16 @@ def _finite(run: Run) -> list[EvaluationRecord]:
 
 
 def _ends(evaluation: EvaluationRecord, following: float) -> bool:
-    """Whether it is the last look before the next event."""
+    """Return whether this is the evaluation just before the next event."""
     return evaluation.step == following and evaluation.occasion == BEFORE
 
 
 def _gap(run: Run, before: EvaluationRecord, later: Sequence[EvaluationRecord], at_boundary: bool = False) -> Gap:
-    """Where a phase begins, only what is seen after some updates on it can have come back, of every method alike."""
+    """Return the gap after the evaluation `before`.
+
+    At the beginning of a phase, the value can only have recovered after updates on this phase, so that the rule is the
+    same for all methods.
+    """
     first = sum(each.step == before.step for each in later) if at_boundary else 0
     reached = (run.metric.reaches(each.mean, before.mean) for each in later[first:])
     back = next((place for place, here in enumerate(reached, start=first) if here), None)

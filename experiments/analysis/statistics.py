@@ -1,10 +1,9 @@
-"""Aggregates of runs and how far they can be trusted, as pure functions over arrays (Agarwal et al., 2021).
+"""Aggregates of runs with their bootstrap intervals, as pure functions over arrays (Agarwal et al., 2021).
 
-A method's scores are *strata*: one array for each environment, its runs along the last axis, and anything else (points
-of a curve, levels of a profile) along the ones before. Resampling takes runs within each environment; environments may
-have different numbers of them. Two methods whose runs are branches of the same trunks are resampled with the same
-draws. How resamples are taken and bounds are read off them: `resampling`. Percentile intervals are too narrow for few
-runs: see COVERAGE.
+A method's scores are *strata*: one array for each environment, with the runs along its last axis and anything else
+(points of a curve, levels of a profile) along the axes before. Runs are resampled within each environment; environments
+may have different numbers of runs. Two methods whose runs are branches of the same trunks are resampled jointly. The
+module `resampling` makes the resamples and their bounds. Percentile intervals of few runs are too narrow: see COVERAGE.
 """
 
 import math
@@ -24,49 +23,49 @@ Statistic: TypeAlias = Callable[[Strata], Array]  # the last axis of each stratu
 
 Sides: TypeAlias = tuple[tuple[int, ...], ...]
 
-ENOUGH_RUNS = 10  # for a percentile interval to hold the truth about as often as it says
-COVERAGE = {  # runs: how often nominal 95% of the mean, and of the IQM, hold the truth
+ENOUGH_RUNS = 10  # with this many runs, a percentile interval has about its nominal coverage
+COVERAGE = {  # number of runs: true coverage of nominal 95% intervals of the mean and of the IQM
     2: (0.50, 0.50), 3: (0.75, 0.75), 4: (0.80, 0.87), 5: (0.84, 0.91), 6: (0.86, 0.91), 7: (0.88, 0.92),
     8: (0.89, 0.94), 9: (0.90, 0.94), 10: (0.91, 0.94), 20: (0.93, 0.94),
 }  # fmt: skip
-"""Measured by `python -m benchmarks.coverage`: 20,000 experiments of so many independent normal scores."""
-SETTLING_RUNS = 5  # with fewer in some environment, an interval that leaves out 0 settles nothing
-AT_ONCE = 4_000_000  # numbers resampled at a time
+"""Measured by `python -m benchmarks.coverage`: 20,000 experiments with this many independent normal scores."""
+SETTLING_RUNS = 5  # with fewer runs in some environment, no difference is called settled
+AT_ONCE = 4_000_000  # numbers that are resampled at a time
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Made:
-    """What an interval and a band have in common: of how many runs they are, and how their bounds were made."""
+    """What an interval and a band have in common: the numbers of runs, and how the bounds were computed."""
 
-    sides: Sides  # runs in each environment, of one method or of two
-    method: str  # how the bounds were made, in words
+    sides: Sides  # numbers of runs in each environment, of one method or of two
+    method: str  # how the bounds were computed, in words
 
     @property
     def n(self) -> int:
-        """Runs; of two methods, the fewer."""
+        """The number of runs; for two methods, the smaller number."""
         return min(sum(side) for side in self.sides)
 
     @property
     def smallest(self) -> int:
-        """Fewest runs that either method has in an environment: what the interval's worth is judged by."""
+        """The fewest runs that a method has in an environment, which decides how far to trust the interval."""
         return min(min(side) for side in self.sides)
 
     def runs_said(self, what: str = "run") -> str:
-        """How many runs it is of, such as "5 runs", "5 and 1 runs", "2 environments × 5 runs"."""
+        """Return the number of runs in words, such as "5 runs", "5 and 1 runs", "2 environments × 5 runs"."""
         return runs_in_words(self.sides, what)
 
 
 @dataclass(frozen=True)
 class Interval(_Made):
-    """A number and how far it can be trusted."""
+    """A number with its confidence interval."""
 
     value: float
-    low: float  # NaN where there is no interval; may be inf where value may
+    low: float  # NaN if there is no interval; may be inf if the value may
     high: float
 
     @property
     def bounded(self) -> bool:
-        """Whether there is an interval at all: not where an environment has a single run."""
+        """Whether there is an interval; with a single run in an environment there is none."""
         return not (math.isnan(self.low) or math.isnan(self.high))
 
 
@@ -75,16 +74,17 @@ class Band(_Made):
     """An interval at each point of an axis."""
 
     value: Array
-    low: Array  # NaN where there is no interval
+    low: Array  # NaN if there is no interval
     high: Array
 
     @property
     def bounded(self) -> bool:
+        """Whether there is an interval at every point."""
         return not bool(np.isnan(self.low).any() or np.isnan(self.high).any())
 
 
 def runs_in_words(sides: Sides, what: str = "run") -> str:
-    """Numbers of runs in words, both methods' where they differ."""
+    """Return the numbers of runs in words; those of both methods if they differ."""
     environments = len(sides[0])
     each = [f"{min(side)} to {max(side)}" if min(side) < max(side) else str(side[0]) for side in sides]
     numbers = " and ".join(dict.fromkeys(each))
@@ -96,24 +96,24 @@ def runs_in_words(sides: Sides, what: str = "run") -> str:
 
 
 def interquartile_mean(strata: Strata) -> Array:
-    """Mean of the middle half of all runs: a quarter of them, rounded down, is left out at either end."""
+    """Return the mean of the middle half of all runs: a quarter of them, rounded down, is left out at each end."""
     runs = np.sort(np.concatenate(strata, axis=-1), axis=-1)
     cut = runs.shape[-1] // 4
     return runs[..., cut : runs.shape[-1] - cut].mean(axis=-1)
 
 
 def mean(strata: Strata) -> Array:
-    """Mean of the environments' means, so that each has the same weight however many runs it has."""
+    """Return the mean of the environments' means, so that each has the same weight, however many runs it has."""
     return np.mean([runs.mean(axis=-1) for runs in strata], axis=0)
 
 
 def median(strata: Strata) -> Array:
-    """Median of all runs."""
+    """Return the median of all runs."""
     return np.median(np.concatenate(strata, axis=-1), axis=-1)
 
 
 def median_of_means(strata: Strata) -> Array:
-    """Median of the environments' means: what is called the median score of a benchmark."""
+    """Return the median of the environments' means, which is usually called the median score of a benchmark."""
     return np.median([runs.mean(axis=-1) for runs in strata], axis=0)
 
 
@@ -123,21 +123,21 @@ CUTS: dict[Statistic, Callable[[int], int]] = {
     interquartile_mean: lambda n: n // 4,
     median: lambda n: (n - 1) // 2,
 }
-"""In a single environment each of them is the mean of the runs in order, without so many at either end."""
+"""In a single environment, each statistic is the mean of the sorted runs without this many at each end."""
 
 
 # One method
 
 
 def estimate(strata: Strata, statistic: Statistic, draws: Draws, confidence: float = 0.95) -> Interval:
-    """A statistic of runs with its percentile bootstrap interval."""
+    """Return a statistic of the runs with its percentile bootstrap interval."""
     band = estimate_band([runs[None] for runs in strata], statistic, draws, confidence)
     value, low, high = (float(each[0]) for each in (band.value, band.low, band.high))
     return Interval(value, low, high, sides=band.sides, method=band.method)
 
 
 def estimate_band(strata: Strata, statistic: Statistic, draws: Draws, confidence: float = 0.95) -> Band:
-    """The same at each point of the first axis."""
+    """Return a statistic with its percentile bootstrap interval at each point of the first axis."""
     sizes = tuple(runs.shape[-1] for runs in strata)
     value = statistic(strata)
     if min(sizes) < 2:
@@ -155,10 +155,10 @@ def estimate_band(strata: Strata, statistic: Statistic, draws: Draws, confidence
 
 
 def _resampled(strata: Strata, statistic: Statistic, draws: Draws) -> Array:
-    """The statistic of each resample, over a new last axis.
+    """Return the statistic of each resample, along a new last axis.
 
-    In a single environment every statistic here is linear in the runs in order, and in several the environments' means
-    are linear in their runs, so that all resamples of all points are one product of matrices.
+    In a single environment, every statistic here is linear in the sorted runs; in several, the environments' means are
+    linear in the runs. All resamples of all points are therefore one matrix product.
     """
     if len(strata) > 1 and statistic in (mean, median_of_means):
         means = [runs @ draws.counts(place).T / runs.shape[-1] for place, runs in enumerate(strata)]
@@ -177,7 +177,7 @@ SINGLE = "a single run in an environment: no interval"
 
 
 def in_words(confidence: float, draws: Draws, sides: Sides, paired: bool = False) -> str:
-    """How an interval was made: of all resamples, or of how many drawn ones."""
+    """Return in words how an interval was computed: from all resamples, or from how many drawn ones."""
     what, joint = ("trunk", ", jointly for both methods") if paired else ("run", "")
     where = " within each environment" if len(sides[0]) > 1 else ""
     start = f"{100 * confidence:g}% percentile bootstrap"
@@ -187,7 +187,7 @@ def in_words(confidence: float, draws: Draws, sides: Sides, paired: bool = False
 
 
 def profile(strata: Strata, levels: Array, draws: Draws, confidence: float = 0.95) -> Band:
-    """The performance profile: the share of runs above each level, averaged over environments, with its bounds."""
+    """Return the performance profile: the share of runs above each level, averaged over environments, with its band."""
     return estimate_band([(runs > levels[:, None]).astype(float) for runs in strata], mean, draws, confidence)
 
 
@@ -195,7 +195,7 @@ def profile(strata: Strata, levels: Array, draws: Draws, confidence: float = 0.9
 
 
 def share(count: float, n: int, confidence: float = 0.95) -> Interval:
-    """A share of runs with the score interval of Wilson (1927), which is right at none and at all of them too."""
+    """Return a share of runs with the score interval of Wilson (1927), which is also valid for shares of 0 and 1."""
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     centre, spread = count / n + z**2 / (2 * n), z * math.sqrt(count * (n - count) / n**3 + z**2 / (4 * n**2))
     low, high = ((centre + sign * spread) / (1 + z**2 / n) for sign in (-1, 1))
@@ -204,7 +204,10 @@ def share(count: float, n: int, confidence: float = 0.95) -> Interval:
 
 
 def area_under(steps: Array, values: Array) -> float:
-    """Under the line through the points, divided by its length: the mean value over the steps. Jumps are two points."""
+    """Return the area under the line through the points, divided by its length, which is the mean over the steps.
+
+    Two points at one step make a jump.
+    """
     length = steps[-1] - steps[0]
     if length == 0:
         return float(values[-1])

@@ -1,4 +1,4 @@
-"""Times that may never come: medians of what was watched until it came, or only so long (Kaplan & Meier, 1958)."""
+"""Medians of times some of which are censored, because an event was not observed (Kaplan & Meier, 1958)."""
 
 import math
 
@@ -10,17 +10,17 @@ from .statistics import AT_ONCE, SINGLE, Array, Interval, in_words
 
 
 def kaplan_meier_median(times: Array, reached: NDArray[np.bool_], weights: Array | None = None) -> Array:
-    """The time by which half have reached it; inf where less than half did.
+    """Return the time by which half of the runs have reached the goal; inf if less than half did.
 
-    `times` are those of what reached it, and of the others how long they were watched. `weights` counts each in each
-    resample (resamples x times).
+    `times` are the times to the goal, or for runs that did not reach it how long they were observed. `weights` are the
+    counts of each run in each resample (resamples x times).
     """
     weights = np.ones((1, len(times))) if weights is None else weights
     moments = np.unique(times[reached])
     events = weights @ (reached[:, None] & (times[:, None] == moments))
     watched = weights @ (times[:, None] >= moments)
     left = np.cumprod(1 - np.divide(events, watched, out=np.zeros_like(events), where=watched > 0), axis=1)
-    half = np.append(left <= 0.5 + 1e-9, np.ones((len(weights), 1), dtype=bool), axis=1)  # in the end, never
+    half = np.append(left <= 0.5 + 1e-9, np.ones((len(weights), 1), dtype=bool), axis=1)  # the last column: inf
     return np.append(moments, np.inf)[half.argmax(axis=1)]
 
 
@@ -31,9 +31,9 @@ def median_time(
     confidence: float = 0.95,
     runs: NDArray[np.int64] | None = None,
 ) -> Interval:
-    """Kaplan and Meier's median with its bootstrap interval; bounds are resamples' own medians, as inf is allowed.
+    """Return the Kaplan-Meier median with its bootstrap interval, whose bounds may be inf.
 
-    `runs` are the places of the runs that the times are of, where a run has several; whole runs are resampled.
+    If runs have several times, `runs` are the places of the runs that the times belong to; whole runs are resampled.
     """
     runs = np.arange(len(times)) if runs is None else runs
     value, n = float(kaplan_meier_median(times, reached)[0]), len(np.unique(runs))

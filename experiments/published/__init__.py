@@ -1,1 +1,1 @@
-"""Results that others published, beside runs of one's own: their files, what is known of them, and how they join."""
+"""Published results of other groups: reading their files, what is known of how they were made, and adding them."""

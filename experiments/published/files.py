@@ -1,8 +1,8 @@
-"""Per-seed results of others, read from the CSV layout that SimbaV2, XQC and FlashSAC publish theirs in.
+"""Reads per-seed results of other groups, in the CSV layout in which SimbaV2, XQC and FlashSAC publish theirs.
 
-One row for each evaluation of each seed, in the columns `exp_name` (the method), `env_name`, `seed`, `metric`,
-`env_step` and `value`; of the metrics `avg_return` is read. Their repositories, which hold the files under results/:
-DAVIAN-Robotics/SimbaV2 (SimBa, SimbaV2 and baselines such as TD-MPC2), danielpalenicek/xqc, Holiday-Robot/FlashSAC.
+A file has one row for each evaluation of each seed, in the columns `exp_name` (the method), `env_name`, `seed`,
+`metric`, `env_step` and `value`. Only the metric `avg_return` is read. The files are under results/ in the repositories
+DAVIAN-Robotics/SimbaV2 (SimBa, SimbaV2 and baselines such as TD-MPC2), danielpalenicek/xqc and Holiday-Robot/FlashSAC.
 """
 
 import csv
@@ -24,11 +24,11 @@ from ..analysis.labels import PUBLISHED
 
 COLUMNS = ("exp_name", "env_name", "seed", "metric", "env_step", "value")
 RETURN = "avg_return"
-MOST_BYTES = 64 * 2**20  # of a file; theirs have 2 MB
+MOST_BYTES = 64 * 2**20  # of a file; the published ones have about 2 MB
 MOST_STEPS = 2**53
-MOST_METHODS = 24  # of a file
+MOST_METHODS = 24  # in a file
 LONGEST_NAME = 80
-TWICE = "stand twice in the file: the later row counts"
+TWICE = "appear twice in the file; the later row is used"
 PREFIXES = ("fire_rl/", "ALE/", ORIGINAL, SUITE)
 
 
@@ -38,7 +38,7 @@ class Series:
 
     seed: int
     returns: Mapping[int, float]
-    lost: tuple[int, ...] = ()  # steps of evaluations that are no finite numbers, as of networks that diverged
+    lost: tuple[int, ...] = ()  # steps of evaluations whose value is not finite, such as after a divergence
 
 
 @dataclass(frozen=True)
@@ -46,25 +46,25 @@ class Published:
     """One method of one file."""
 
     name: str  # in a report, such as "xqc (published)"
-    method: str  # as the file has it
+    method: str  # as the file spells it
     file: Path
-    runs: Mapping[str, tuple[Series, ...]]  # by environment, as the file has it
-    notes: Mapping[str, tuple[str, ...]]  # on its rows, by environment, as the file has it
+    runs: Mapping[str, tuple[Series, ...]]  # by environment, as the file spells it
+    notes: Mapping[str, tuple[str, ...]]  # about its rows, by environment, as the file spells it
 
     def environment(self, env: str) -> str | None:
-        """The file's name for an environment of ours; None where it has no results of it."""
+        """Return the file's name for our environment `env`; None if the file has no results in it."""
         return next(iter(self.environments(env)), None)
 
     def environments(self, env: str) -> list[str]:
-        """All names that may be meant by one of ours: the same one first, then one of its version, then without any."""
+        """Return all of the file's names that may be our `env`: the equal one first, then those of the same version."""
         (bare, version), found = _bare(env), [theirs for theirs in self.runs if same_environment(theirs, env)]
         return sorted(found, key=lambda theirs: (theirs != env, _bare(theirs) != (bare, version)))
 
 
 def read_published(paths: Sequence[Path]) -> tuple[Published, ...]:
-    """Every method of every file; ValueError, in one line, for what is no such file."""
+    """Return every method of every file; raise ValueError if a file does not have the layout."""
     found = [method for path in dict.fromkeys(path.expanduser() for path in paths) for method in _read(path)]
-    for label in (attrgetter("file.name"), attrgetter("file")):  # of methods with one name, each is told by its file
+    for label in (attrgetter("file.name"), attrgetter("file")):  # methods with equal names get their file's name, too
         counts = Counter(each.name for each in found)
         found = [
             replace(each, name=f"{each.method} ({label(each)})") if counts[each.name] > 1 else each for each in found
@@ -73,12 +73,13 @@ def read_published(paths: Sequence[Path]) -> tuple[Published, ...]:
 
 
 def same_environment(theirs: str, ours: str) -> bool:
-    """Whether two names are of one environment: h1-sit_hard-v0, h1_sit_hard_v0, h1-sit-hard and h1-sit_hard are."""
+    """Return whether two names mean one environment, as h1-sit_hard-v0, h1_sit_hard_v0 and h1-sit-hard do."""
     (bare, version), (other, others) = _bare(theirs), _bare(ours)
     return bare == other and (version == others or None in (version, others))
 
 
 def _bare(name: str) -> tuple[str, str | None]:
+    """Split a name into the environment, in lower case with hyphens, and its version, if it has one."""
     prefix = next((each for each in PREFIXES if name.startswith(each)), "")
     words = name.removeprefix(prefix).lower().replace("_", "-")
     match = re.fullmatch(r"(.+)-v(\d+)", words)
@@ -90,21 +91,24 @@ def _read(path: Path) -> Iterator[Published]:
     for row in _rows(path, _text(path)):
         found.setdefault(row.method, _Rows()).add(row)
         if len(found) > MOST_METHODS:
-            raise ValueError(f"{path} has more than {MOST_METHODS} values of exp_name, one of which is a method each")
+            raise ValueError(
+                f"{path} has more than {MOST_METHODS} values of exp_name; each value is read as a method, and at most "
+                f"{MOST_METHODS} are allowed"
+            )
     for method, rows in found.items():
         yield Published(f"{method}{PUBLISHED}", method, path, rows.series(), rows.notes())
 
 
 def _text(path: Path) -> str:
     try:
-        content = bytes(read_regular(path.resolve(), MOST_BYTES))  # a link that one names oneself is followed
+        content = bytes(read_regular(path.resolve(), MOST_BYTES))  # the user named the path: a link is followed
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text in UTF-8, so no CSV file of results") from error
-    except RuntimeError as error:  # links that lead in a circle
+        raise ValueError(f"{path} is not text in UTF-8, so it is not a CSV file of results") from error
+    except RuntimeError as error:  # links that point to each other
         raise ValueError(f"{path}: {error}") from error
     if "\0" in text:
-        raise ValueError(f"{path} holds zero bytes, so it is no CSV file of results")
+        raise ValueError(f"{path} contains zero bytes, so it is not a CSV file of results")
     return text
 
 
@@ -119,11 +123,11 @@ class _Row:
 
 @dataclass
 class _Rows:
-    """The rows of one method. Of a step that stands twice the later row counts."""
+    """The rows of one method. If a step appears twice, the later row is used."""
 
     runs: dict[str, dict[int, dict[int, float]]] = field(default_factory=dict)  # by environment, seed and step
-    lost: dict[tuple[str, int], list[int]] = field(default_factory=dict)  # their steps, by environment and seed
-    twice: Counter[str] = field(default_factory=Counter)
+    lost: dict[tuple[str, int], list[int]] = field(default_factory=dict)  # steps without a value, by env and seed
+    twice: Counter[str] = field(default_factory=Counter)  # rows whose step appeared before, by environment
 
     def add(self, row: _Row) -> None:
         returns = self.runs.setdefault(row.env, {}).setdefault(row.seed, {})
@@ -145,7 +149,7 @@ class _Rows:
     def notes(self) -> dict[str, tuple[str, ...]]:
         found: dict[str, tuple[str, ...]] = dict.fromkeys(self.runs, ())
         for (env, seed), steps in self.lost.items():
-            ending = "is no number and is left out" if len(steps) == 1 else "are no numbers and are left out"
+            ending = "is not a number and is left out" if len(steps) == 1 else "are not numbers and are left out"
             found[env] += (f"{len(steps):,} of its evaluations with seed {seed} {ending}",)
         for env, count in self.twice.items():
             if count:
@@ -154,7 +158,7 @@ class _Rows:
 
 
 def _rows(path: Path, text: str) -> Iterator[_Row]:
-    """The rows of returns, each checked."""
+    """Yield the rows that hold returns, each of them checked."""
     table = csv.reader(StringIO(text, newline=""), strict=True)
     metrics: dict[str, None] = {}
     read = False
@@ -176,23 +180,23 @@ def _rows(path: Path, text: str) -> Iterator[_Row]:
                     _whole(seed, "seed", where), _whole(step, "env_step", where), _number(value, where),
                 )  # fmt: skip
     except csv.Error as error:
-        raise ValueError(f"{path}, line {table.line_num} is no CSV: {error}") from error
+        raise ValueError(f"{path}, line {table.line_num} is not valid CSV: {error}") from error
     if not metrics:
         raise ValueError(f"{path} has no rows below its columns")
     if not read:
         which = ", ".join(map(_short, list(metrics)[:5]))
-        raise ValueError(f"{path} has no metric {RETURN}, of which results are read; it has {which}")
+        raise ValueError(f"{path} has no rows of the metric {RETURN}, the only one that is read; it has {which}")
 
 
 def _places(path: Path, columns: Sequence[str]) -> list[int]:
-    """Where each column is; the layout is known by their names alone."""
+    """Return the place of each column in a row; the layout is recognised by the columns' names."""
     if missing := [name for name in COLUMNS if name not in columns]:
         has = ", ".join(_short(name) for name in columns[:8] if name) or "none"
         some = len(missing) < len(COLUMNS)
         near = f"; nearest to {missing[0]} is {_short(nearest(missing[0], columns))}" if some else ""
         raise ValueError(
-            f"{path} has no column{'s' * (len(missing) > 1)} {', '.join(missing)}; allowed is the layout of SimbaV2, "
-            f"XQC and FlashSAC: {','.join(COLUMNS)}; the first line has {has}{near}"
+            f"{path} has no column{'s' * (len(missing) > 1)} {', '.join(missing)}; the layout has to be that of "
+            f"SimbaV2, XQC and FlashSAC: {','.join(COLUMNS)}; the first line has {has}{near}"
         )
     if twice := [name for name in COLUMNS if columns.count(name) > 1]:
         raise ValueError(f"{path} has the column {twice[0]} twice")
@@ -205,23 +209,23 @@ def _short(text: str) -> str:
 
 def _name(text: str, column: str, where: str) -> str:
     if not 0 < len(text) <= LONGEST_NAME or not text.isprintable():
-        raise ValueError(f"{where}: {column} {text[:40]!r} given; allowed is a name of up to {LONGEST_NAME} letters")
+        raise ValueError(f"{where}: {column} {text[:40]!r} given; allowed is a name of 1 to {LONGEST_NAME} letters")
     return text
 
 
 def _whole(text: str, column: str, where: str) -> int:
-    """Steps and seeds are often written with a decimal point: 100000.0."""
+    """Return a whole number. The files often write steps and seeds with a decimal point, such as 100000.0."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not (value.is_integer() and 0 <= value <= MOST_STEPS):
-        raise ValueError(f"{where}: {column} {text[:40]!r} given; allowed is a whole number from 0 on")
+        raise ValueError(f"{where}: {column} {text[:40]!r} given; allowed is a whole number of at least 0")
     return int(value)
 
 
 def _number(text: str, where: str) -> float:
-    """NaN where there is no value; text that is no number is a mistake."""
+    """Return the number; NaN if the cell is empty. Raise ValueError if the text is not a number."""
     try:
         value = float(text) if text else math.nan
     except ValueError as error:

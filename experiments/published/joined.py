@@ -1,7 +1,7 @@
-"""Published results joined to a comparison: as curves and rows of the same report, never in its paired differences.
+"""Adds published results to a comparison: as curves and rows of its report, but never in its paired differences.
 
-What was found of one's own runs stays as it is, bit by bit. A published run counts as far as the comparison's own steps
-go. Its scores are made as theirs are; after a branch, its area is over the same steps.
+The results of the comparison's own runs do not change. A published run is used up to the last step of the comparison's
+own runs. Its scores are computed in the same way; if the runs are branches, its area is over the steps of the branches.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,11 +21,13 @@ from .protocol import differences, protocol_of
 
 Kind = TypeVar("Kind", bound=Compared)
 
-SHORTEST = 0.9  # of its method's steps: a seed that ends before is left out; of ours: a method without final scores
+# A seed that ends before this share of its method's steps is left out; a method that ends before this share of the
+# comparison's steps has no final scores.
+SHORTEST = 0.9
 
 
 def require_environments(published: Sequence[Published], envs: Sequence[str]) -> None:
-    """Refuse a file that has nothing to say of any of these environments."""
+    """Raise ValueError if a file has no results in any of these environments."""
     for file in dict.fromkeys(each.file for each in published):
         methods = [each for each in published if each.file == file]
         if not any(each.environment(env) for each in methods for env in envs):
@@ -37,18 +39,21 @@ def require_environments(published: Sequence[Published], envs: Sequence[str]) ->
 
 
 def require_other_names(published: Sequence[Published], methods: Iterable[str]) -> None:
-    """Refuse a file's method that would have the name of one that was run: one would stand for both."""
+    """Raise ValueError if a published method has the name of a method that was run: the report could not tell them."""
     names = {" ".join(method.split()).casefold(): method for method in methods}
     for each in published:
         if (ours := names.get(" ".join(each.name.split()).casefold())) is not None:
             raise ValueError(
-                f"{each.file} has {each.method}, which the report would call {each.name!r}, and a method that was run "
-                f"is called {ours!r}: give that one another --label"
+                f"{each.file} has {each.method}, which the report would call {each.name!r}, but a method that was run "
+                f"is called {ours!r}: give the method that was run another --label"
             )
 
 
 def join(results: Results, published: Sequence[Published]) -> tuple[Results, tuple[str, ...]]:
-    """Every method of every file beside the comparison's own where it has the environment, and what to know of it."""
+    """Add every published method to each comparison of an environment that it has results in.
+
+    Return the results, and sentences about the published methods that a reader has to know.
+    """
     if not published:
         return results, ()
     require_environments(published, list(dict.fromkeys(each.env for each in results.comparisons)))
@@ -77,13 +82,13 @@ def join(results: Results, published: Sequence[Published]) -> tuple[Results, tup
 
 
 def _unknown(published: Sequence[Published]) -> list[str]:
-    """One sentence on all methods of whose protocol nothing is known."""
+    """Return one sentence about all methods whose protocol is not known."""
     names = ", ".join(each.name for each in published if protocol_of(each.method) is None)
     if not names:
         return []
     return [
-        f"{names}: neither file nor name says how long an action is held, on how many episodes a method was evaluated, "
-        "and whether its env_step counts environment steps, as which it is taken."
+        f"{names}: neither the file nor the method's name tells for how many steps an action is repeated, on how many "
+        "episodes a method was evaluated, and what env_step counts; it is read as environment steps."
     ]
 
 
@@ -94,16 +99,18 @@ def _with(compared: Kind, found: Sequence[MethodResults], said: Sequence[str]) -
 def _in_comparison(
     comparison: Comparison, published: Sequence[Published], results: Results
 ) -> tuple[list[MethodResults], list[str]]:
-    """What each method comes to in one environment."""
+    """Return each published method's results in one environment, and sentences about them."""
     ours = [run.run for method in comparison.methods for run in method.runs]
     found, said = list[MethodResults](), list[str]()
     for each in published:
         sentences, kept = list[str](), list[Run]()
         theirs = each.environment(comparison.env)
         if not comparison.acts or comparison.metric.name != "return":
-            sentences = [f"its results are returns over environment steps, not {comparison.metric.name}: left out"]
+            sentences = [
+                f"left out, as its results are returns over environment steps and not {comparison.metric.name}"
+            ]
         elif theirs is None:
-            sentences = ["its file has no results there"]
+            sentences = [f"its file has no results in {comparison.env}"]
         else:
             kept, lost = _cut(each, theirs, comparison, max(run.steps for run in ours))
             sentences += [*_several(each, comparison.env), *each.notes[theirs], *lost]
@@ -114,8 +121,8 @@ def _in_comparison(
             if last < SHORTEST * planned:
                 scored = [replace(run, final=None, area=None, normalised=None, normalised_area=None) for run in scored]
                 sentences.append(
-                    f"it has no final return and no area here, as it ends at step {last:,}, before {SHORTEST:.0%} of "
-                    f"the {planned:,} of runs here"
+                    f"it has no final return and no area, as it ends at step {last:,}, before {SHORTEST:.0%} of "
+                    f"the {planned:,} steps of the runs in this comparison"
                 )
             found.append(_summarised(each, scored, comparison, results))
         said += [f"{each.name}: {sentence}." for sentence in sentences]
@@ -123,15 +130,15 @@ def _in_comparison(
 
 
 def _several(each: Published, env: str) -> list[str]:
-    """Which of several names was taken."""
+    """Say which name is used if several of the file's names may mean the environment."""
     taken, *others = each.environments(env)
     return (
-        [f"its file has {' and '.join([taken, *others])}, which may all be {env}: {taken} is taken"] if others else []
+        [f"its file has {' and '.join([taken, *others])}, which may all mean {env}; {taken} is used"] if others else []
     )
 
 
 def _cut(each: Published, theirs: str, comparison: Comparison, end: int) -> tuple[list[Run], list[str]]:
-    """The runs as far as the comparison's own go, and which are left out."""
+    """Return the runs, cut at the last step of the comparison's own, and sentences about what is left out."""
     series = each.runs[theirs]
     cut = {one.seed: {step: value for step, value in one.returns.items() if step <= end} for one in series}
     last = max((max(returns) for returns in cut.values() if returns), default=0)
@@ -139,28 +146,34 @@ def _cut(each: Published, theirs: str, comparison: Comparison, end: int) -> tupl
         return [], ["left out, as none of its evaluations is a finite number"]
     if last == 0:
         first = min((step for one in series for step in one.returns if step), default=0)
-        return [], [f"left out, as its first evaluation after 0 is at step {first:,} and runs here have {end:,}"]
+        return [], [
+            f"left out, as its first evaluation after step 0 is at step {first:,} and the runs in this comparison have "
+            f"{end:,} steps"
+        ]
     short = [seed for seed, returns in cut.items() if not returns or max(returns) < SHORTEST * last]
     failed = {one.seed: max(cut[one.seed], default=-1) for one in series if one.seed in short}
     failed = {
         one.seed: failed[one.seed] for one in series if any(failed.get(one.seed, end) < s <= end for s in one.lost)
     }
     said = [
-        f"seed {seed} left out, whose evaluations {f'after step {step:,} ' * (step >= 0)}are no finite numbers, as "
-        "where a run diverged: mean and intervals are without it, and so look better than the method is"
+        f"seed {seed} is left out: its evaluations {f'after step {step:,} ' * (step >= 0)}are not finite numbers, "
+        "perhaps because the run diverged. The mean and the intervals do not include it, and so look better than the "
+        "method is"
         for seed, step in failed.items()
     ]
     if ended := [seed for seed in short if seed not in failed]:
-        said.append(f"seed {', '.join(map(str, ended))} left out, which ended before the others' last step, {last:,}")
+        said.append(
+            f"seed {', '.join(map(str, ended))} left out: no evaluation near the last step of the others, {last:,}"
+        )
     beyond = max(max(one.returns) for one in series if one.returns)
     if beyond > end:
-        said.append(f"its file goes on to step {beyond:,}; it is cut where runs here end, at {end:,}")
+        said.append(f"its file goes on to step {beyond:,}; it is cut at step {end:,}, where the runs here end")
     kept = [_run(each, comparison, seed, returns) for seed, returns in cut.items() if seed not in short]
     return kept, said
 
 
 def _run(each: Published, comparison: Comparison, seed: int, returns: dict[int, float]) -> Run:
-    """One seed as a run that has finished."""
+    """Return one published seed as a finished run."""
     last = max(returns)
     return Run(
         folder=each.file.resolve(), agent="published", env=comparison.env, method=each.name, seed=seed, steps=last,
@@ -172,7 +185,7 @@ def _run(each: Published, comparison: Comparison, seed: int, returns: dict[int, 
 
 
 def _scored(run: Run, branch_step: int | None) -> RunScores:
-    """Its scores, the area over the steps that those of branches are of."""
+    """Return the run's scores; if the comparison's runs are branches, the area is over the steps of the branches."""
     found = score(run, counted=True)
     if branch_step is None or branch_step >= run.reached:
         return found
@@ -183,7 +196,10 @@ def _scored(run: Run, branch_step: int | None) -> RunScores:
 def _summarised(
     each: Published, scored: Sequence[RunScores], comparison: Comparison, results: Results
 ) -> MethodResults:
-    """As one's own are; when a threshold was reached only where one's own count from the start, too."""
+    """Summarise a published method as the comparison's own methods are summarised.
+
+    The steps to the threshold are counted from step 0, so they are left out if the comparison's runs are branches.
+    """
     threshold = comparison.threshold.value if comparison.threshold and comparison.branch_step is None else None
     resampling = Resampling(each.name, comparison.metric, results.options)
     levels = _levels(comparison.methods, scored)
@@ -192,7 +208,7 @@ def _summarised(
 
 
 def _levels(methods: Sequence[MethodResults], scored: Sequence[RunScores]) -> Array | None:
-    """Of the profile: those of one's own, as far as the published scores go."""
+    """Return the levels of the performance profile: the comparison's own, extended to include the published scores."""
     known = [method.profile.taus for method in methods if method.profile]
     if not known:
         return None
@@ -203,14 +219,15 @@ def _levels(methods: Sequence[MethodResults], scored: Sequence[RunScores]) -> Ar
 def _in_all(
     together: Across, parts: Sequence[Comparison], published: Sequence[Published], results: Results
 ) -> tuple[list[MethodResults], list[str]]:
-    """What each method comes to in all environments, in normalised scores."""
+    """Return each published method's normalised scores over all environments, and sentences about them."""
     found, said = list[MethodResults](), list[str]()
     for each in published:
         own = [next((m for m in part.methods if m.method == each.name), None) for part in parts]
         groups = [[in_normalised_scores(run) for run in method.finished] for method in own if method]
         if len(groups) < len(parts) or not all(groups):
             said.append(
-                f"{each.name} has final returns in {sum(map(bool, groups))} of {len(parts)} environments: not averaged."
+                f"{each.name} has final returns in {sum(map(bool, groups))} of {len(parts)} environments; it is not "
+                "averaged over environments."
             )
             continue
         resampling = Resampling(each.name, together.metric, results.options)

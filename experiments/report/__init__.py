@@ -1,1 +1,1 @@
-"""How it is shown: page, figures and tables, from the numbers alone."""
+"""The report of a comparison: its page, figures and tables, made from the results."""

@@ -1,4 +1,4 @@
-"""Figures over an axis, such as the replay ratio: final value and area of each method at each value of the setting."""
+"""Draws figures over an axis, such as the replay ratio: each method's final value and area at each of its values."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,17 +14,18 @@ from ..analysis.axis import Curve, OverAxis
 from .drawing import COLUMNS, PAPER, PIXEL, Look, canvas, printed_in, shortened
 
 SCORES = ("final", "area")
-DODGE = 0.018  # of the axis, between two methods at one value: intervals would hide each other
+DODGE = 0.018  # horizontal distance between two methods at one value, so that no interval hides another
 MOST_TICKS = 9
-LONG_TICKS = 26  # letters of all ticks, from which on a narrow panel has them slanted
+LONG_TICKS = 26  # if the tick labels have more letters in all, they are rotated
 
 
 def title_of(score: str, metric: Metric) -> str:
+    """Return the name of a score, "final" or "area", for the vertical axis."""
     return f"final {metric.words}" if score == "final" else f"area, mean {metric.words}"
 
 
 def positions(values: Sequence[str]) -> tuple[list[float], str]:
-    """Where values stand on an axis from 0 to 1, and how it is scaled: "log" where that spaces them more evenly."""
+    """Return the positions of values on an axis from 0 to 1, and its scale: "log" if that spaces them more evenly."""
     try:
         numbers = [float(value) for value in values]
     except ValueError:
@@ -44,13 +45,13 @@ def _between(numbers: Sequence[float]) -> list[float]:
 
 
 def _unevenness(numbers: Sequence[float]) -> float:
-    """Of the gaps between them: their spread over their mean."""
+    """Return the standard deviation of the gaps between the numbers, divided by their mean."""
     gaps = np.diff(sorted(numbers))
     return float(gaps.std() / gaps.mean()) if len(gaps) > 1 else 0.0
 
 
 def draw_over_axis(over: OverAxis, looks: Mapping[str, Look], width: int, height: int, side_by_side: bool) -> Figure:
-    """Both scores, beside each other or one above the other."""
+    """Draw both scores over an axis, side by side or one above the other."""
     figure, panels = canvas(width, height, *((1, 2) if side_by_side else (2, 1)))
     for axes, score in zip(panels, SCORES, strict=True):
         _draw(axes, over, looks, score)
@@ -58,7 +59,7 @@ def draw_over_axis(over: OverAxis, looks: Mapping[str, Look], width: int, height
 
 
 def draw_axis_paper(found: Sequence[OverAxis], looks: Mapping[str, Look], width: str) -> Figure:
-    """A row for each agent and environment; in a single column the panels are below each other."""
+    """Draw one row for each agent and environment; in a single column, the panels are below each other."""
     inches, alone = COLUMNS[width], len(found) == 1
     rows, columns = (len(found), 2) if width == "double" else (2 * len(found), 1)
     figure, panels = canvas(round(inches / PIXEL), round((2.2 * rows + 0.35) / PIXEL), rows, columns)
@@ -80,10 +81,11 @@ def draw_axis_paper(found: Sequence[OverAxis], looks: Mapping[str, Look], width:
     return figure
 
 
-HANDLE = 3.6  # letters: room for two dashes on either side of the marker
+HANDLE = 3.6  # length of a legend's lines in letters: two dashes on each side of the marker
 
 
 def legend_line(look: Look, name: str) -> Line2D:
+    """Return the line of a method for a legend."""
     return Line2D(
         [], [], color=look.color, linewidth=1.5, linestyle=look.dashes, marker=look.marker, markersize=4.6,
         markeredgecolor=PAPER, markeredgewidth=0.6, label=shortened(name),
@@ -91,7 +93,7 @@ def legend_line(look: Look, name: str) -> Line2D:
 
 
 def _draw(axes: Any, over: OverAxis, looks: Mapping[str, Look], score: str) -> None:
-    """One line a method; each interval is that of the value's own comparison."""
+    """Draw one line for each method; each interval is that of the comparison at this value."""
     metric = over.compared[0].metric
     places, scale = positions(over.values)
     middle = (len(over.curves) - 1) / 2

@@ -1,4 +1,4 @@
-"""The report's chapter over the axes: what methods come to at each value of a setting, as figures and as tables."""
+"""The report's chapter over the axes: the methods' scores at each value of a setting, as figures and tables."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,13 @@ from .sections import Chapter, Illustration, Looks, Section, Table, TableRow, co
 
 
 def axis_chapter(results: Results, looks: Looks) -> Chapter | None:
+    """Return the chapter over the axes; None if there are no axes."""
     found = over_axes(results)
     if not found:
         return None
     words = " and ".join(dict.fromkeys(over.axis.words for over in found))
     sections = [_section(over, looks) for over in found]
-    lead = "Every value is a comparison of its own; their chapters follow. Here they are put side by side."
+    lead = "Every value has a comparison and a chapter of its own, below. This chapter shows them side by side."
     return Chapter("axes", f"Over the {words}", lead, (), (), (), "", sections)
 
 
@@ -32,8 +33,8 @@ def _section(over: OverAxis, looks: Looks) -> Section:
     logarithmic = " The axis is logarithmic." if positions(over.values)[1] == "log" else ""
     text = (
         f"Each point is the interquartile mean (IQM) of a method's runs at one value of the {over.axis.words}, with "
-        "the interval that it has in the chapter of that value. Runs with different values are in no mean together."
-        f"{logarithmic} Methods stand a little beside each other, so that no interval hides another."
+        "the same interval as in the chapter of that value. Runs with different values are never averaged."
+        f"{logarithmic} The methods are shifted sideways a little, so that no interval hides another."
     )
     tables = tuple(_table(over, what, title_of(what, metric)) for what in SCORES)
     notes = (*ways(intervals), f"n: {_counts(over)}.", *_trunks(over))
@@ -64,7 +65,7 @@ def _counts(over: OverAxis) -> str:
 def _trunks(over: OverAxis) -> Sequence[str]:
     if any(each.branch_step is None for each in over.compared):
         return ()
-    return (f"Methods branch from trunks that were trained at the same {over.axis.words}.",)
+    return (f"The methods branch from trunks that were trained with the same {over.axis.words}.",)
 
 
 def _in_words(over: OverAxis) -> str:

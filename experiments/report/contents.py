@@ -1,4 +1,4 @@
-"""What stands in a report: its title, its chapters, what was compared, and what has to be kept in mind."""
+"""Builds the contents of a report: its title, chapters, notes, and the facts about the runs."""
 
 from collections.abc import Iterable, Sequence
 
@@ -19,7 +19,7 @@ from .wording import how_many_ended, plural, ranges, terms
 
 
 def report_of(results: Results, command: str = "") -> Report:
-    """Everything that the page and the Markdown text show."""
+    """Return everything that the page and the Markdown text show."""
     first, *others = [comparison.notes for comparison in results.comparisons] or [()]
     shared = [note for note in first if all(note in notes for notes in others)]
     shown = (*results.methods, *results.published)
@@ -69,7 +69,7 @@ def _chapter(compared: Comparison | Across, name: str, methods: Looks, known: Se
 
 
 def _act(results: Results) -> bool:
-    """Whether policies act in environments anywhere."""
+    """Return whether any comparison is about policies that act in an environment."""
     return any(comparison.acts for comparison in results.comparisons)
 
 
@@ -85,7 +85,7 @@ def _runs(compared: Iterable[Compared]) -> list[Run]:
 
 
 def _lead(results: Results) -> str:
-    """What this is, in a line; the rest stands at the end."""
+    """Return one line that describes the runs; the details are at the end of the report."""
     runs = _runs(results.comparisons)
     steps = " or ".join(dict.fromkeys(f"{run.steps:,}" for run in runs))
     units = " or ".join(dict.fromkeys(comparison.short_unit for comparison in results.comparisons))
@@ -96,7 +96,7 @@ def _lead(results: Results) -> str:
 
 
 def _facts(results: Results) -> dict[str, str]:
-    """What was compared, and with what it was made."""
+    """Return the facts about the runs and about the software and machine that made them."""
     runs = _runs(results.comparisons)
     facts = {
         "Agent": _each(f"{comparison.agent} on {comparison.env}" for comparison in results.comparisons),
@@ -117,17 +117,19 @@ def _facts(results: Results) -> dict[str, str]:
 
 
 def branch_said(comparison: Comparison) -> str:
-    """Whether the methods have their trunks in common."""
+    """Return in words whether the runs branch, at which step, and whether the methods share their trunks."""
     trunks = [{run.run.branch.trunk for run in method.runs if run.run.branch} for method in comparison.own]
     if comparison.branch_step is not None:
         same = all(own == trunks[0] for own in trunks)
         subsets = any(own == set().union(*trunks) for own in trunks)
         from_where = (
-            "from the same trunks" if same else "from the same trunks, though not from all of them"
+            "from the same trunks" if same else "from the same trunks, but some methods not from all of them"
             if subsets else "from trunks that the methods do not share"
         )  # fmt: skip
         return f"every method {from_where}, at step {comparison.branch_step:,}"
-    return "some runs are branches, at different steps" if any(trunks) else "none: each run is its own from the start"
+    if any(trunks):
+        return "some runs are branches, at different steps"
+    return "none: each run was trained separately from the start"
 
 
 def _each(values: Iterable[str], between: str = "; ") -> str:

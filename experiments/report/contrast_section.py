@@ -1,4 +1,4 @@
-"""The report's section on two methods beside each other: differences, and which is probably better."""
+"""The report's section on pairs of methods: their differences and the probability of improvement."""
 
 from collections.abc import Sequence
 
@@ -13,6 +13,7 @@ from .sections import Looks, Section, Table, TableRow, columns_said, rows_figure
 
 
 def contrast_section(compared: Compared, looks: Looks) -> Section | None:
+    """Return the section on differences; None if no two methods are compared."""
     contrasts, metric = compared.contrasts, compared.metric
     if not contrasts:
         return None
@@ -27,27 +28,27 @@ def contrast_section(compared: Compared, looks: Looks) -> Section | None:
         ),
         rows_figure(
             zip(over, used, [c.final.improvement for c in contrasts], strict=True), "Probability of improvement",
-            "probability; 0.5 is no difference", most=2, line=0.5, limits=(-0.02, 1.02),
+            "probability; 0.5 means no difference", most=2, line=0.5, limits=(-0.02, 1.02),
         ),
     )  # fmt: skip
     tables = (_sizes(contrasts, metric), _chances(contrasts, metric), _together(contrasts, metric))
     shares = [score.trunks.share for c in contrasts for score in (c.final, c.area) if score.trunks]
     notes = ways([found for c in contrasts for found in (c.final.iqm, c.final.improvement)])
-    notes += ways(shares, "Shares of trunks") + ways(_simultaneous(contrasts), "Differences of means, all together")
+    notes += ways(shares, "Shares of trunks") + ways(_simultaneous(contrasts), "Differences of means")
     if len(_simultaneous(contrasts)) < 2 * len(contrasts):
-        notes += ("Where a difference of means stands without an interval, so few runs or pairs allow none.",)
+        notes += ("A difference of means has no interval if there are too few runs or pairs for one.",)
     return Section("Differences", _text(contrasts), figures, tables, notes)
 
 
 def _text(contrasts: Sequence[Contrast]) -> str:
-    text = "An interval that holds 0, or a probability whose interval holds 0.5, does not settle which is better."
+    text = "An interval that contains 0, or 0.5 for a probability, does not settle which method is better."
     if len(contrasts) > 1:
-        text += " Nor does one that leaves it out, unless the difference stands with all of them taken together."
+        text += " An interval that excludes it settles this only if the corrected p value is small enough, too."
     if any(contrast.final.iqm.smallest < SETTLING_RUNS for contrast in contrasts):
-        text += f" One of fewer than {SETTLING_RUNS} runs or pairs settles nothing, wherever it lies."
+        text += f" With fewer than {SETTLING_RUNS} runs or pairs, no difference is called settled."
     if any(contrast.paired for contrast in contrasts):
         text += " Paired: both methods branch from the same trunks, which are resampled jointly."
-        text += " Small dots are trunks: the difference of their two branches."
+        text += " Each small dot is the difference between the two branches of one trunk."
     if not all(contrast.paired for contrast in contrasts):
         text += " Not paired: the runs of both methods are resampled independently."
     return text
@@ -62,7 +63,7 @@ def _sizes(contrasts: Sequence[Contrast], metric: Metric) -> Table:
 
 
 def _together(contrasts: Sequence[Contrast], metric: Metric) -> Table:
-    """The same differences with what holds for all of them at once."""
+    """Return the table of the same differences with corrected p values and simultaneous intervals."""
     cells = columns_said([[c.final.together.interval, c.area.together.interval] for c in contrasts], metric, True)
     rows = tuple(
         TableRow(
@@ -71,10 +72,10 @@ def _together(contrasts: Sequence[Contrast], metric: Metric) -> Table:
         )
         for c, (final, area) in zip(contrasts, cells, strict=True)
     )
-    columns = ("methods", "n", "final, mean", "p", "p, all together", "area, mean", "p", "p, all together")
+    columns = ("methods", "n", "final, mean", "p", "corrected p", "area, mean", "p", "corrected p")
     tests = " and ".join(dict.fromkeys(c.final.together.test for c in contrasts))
     unit, many = metric.words.removeprefix(metric.name), len(contrasts)
-    caption = f"Differences{unit}, all {many} taken together; p of the {tests}, corrected by Holm's method"
+    caption = f"Differences of means{unit}; p of the {tests}, corrected for {many} differences by Holm's method"
     return Table(caption, columns, rows)
 
 
@@ -109,7 +110,7 @@ def _first(contrast: Contrast, word: str) -> tuple[str, str]:
 
 
 def _trunks(counts: TrunkCounts | None) -> str:
-    """`4 of 5, 80% [38, 96]`"""
+    """Return the counts as text, such as `4 of 5, 80% [38, 96]`."""
     if counts is None:
         return wording.MISSING
     ties = f" ({counts.tied} tied)" if counts.tied else ""
@@ -117,7 +118,7 @@ def _trunks(counts: TrunkCounts | None) -> str:
 
 
 def _pair(contrast: Contrast) -> tuple[str, str]:
-    """Both names, short enough that a figure has room for the second too."""
+    """Return both names, shortened so that a figure has room for both."""
     room = LONGEST_NAME - 3
     against = shortened(contrast.against, max(room // 2, room - len(contrast.method)))
     return shortened(contrast.method, room - len(against)), against

@@ -1,6 +1,6 @@
-"""Figures over steps: of values, all methods together and each by itself, and of what networks lose on the way.
+"""Draws figures over the steps: learning curves of all methods and of each method, and measures of plasticity.
 
-Branches of the same trunks have one history. It is drawn once, in grey, and methods from the branch on.
+Branches of the same trunks share one history. It is drawn once, in grey; the methods are drawn from the branch on.
 """
 
 import math
@@ -21,21 +21,21 @@ from ..analysis.statistics import Band, Interval
 from .drawing import FAINT, MUTED, PAPER, STYLE, TRUNK, Look, canvas, mark_branch, over_steps, printed_in, shortened
 from .wording import runs_of
 
-MOST_POINTS = 160  # of one line: a phone shows no more
-FEW_POINTS = 40  # of one run, up to which each is a dot
+MOST_POINTS = 160  # in one line; a phone cannot show more
+FEW_POINTS = 40  # up to this many points, those of a run are drawn as dots
 DOTTED = (0, (1, 2))
-WIDE_SPREAD = 5  # largest over smallest measure, from which on an axis is logarithmic
+WIDE_SPREAD = 5  # the axis is logarithmic if the largest value is more than this many times the smallest
 
 
 def runs_each(compared: Compared) -> str:
-    """How many runs the curves are of: "n = 5", or "n = 3 to 5"."""
+    """Return the number of runs of the curves in words: "n = 5", or "n = 3 to 5"."""
     curves = list(compared.curves.values())
     counts = sorted({curve.iqm.n for curve in curves} or {0})
     return f"n = {counts[0]} to {counts[-1]}" if len(counts) > 1 else f"n = {runs_of(curves[0].iqm) if curves else 0}"
 
 
 def levels_of(compared: Compared) -> dict[str, float]:
-    """Values worth a line across, by name."""
+    """Return the values that are drawn as horizontal lines, by name."""
     if not isinstance(compared, Comparison):
         return {}
     levels = {} if compared.threshold is None else {"threshold": compared.threshold.value}
@@ -48,6 +48,7 @@ def levels_of(compared: Compared) -> dict[str, float]:
 def draw_curves(
     compared: Compared, looks: Mapping[str, Look], size: tuple[int, int], aggregate: str, runs: bool
 ) -> Figure:
+    """Draw the learning curves of all methods as a figure of this size in pixels."""
     figure, (axes,) = canvas(*size)
     draw_panel(axes, compared, looks, aggregate, runs)
     return figure
@@ -56,7 +57,7 @@ def draw_curves(
 def draw_panel(
     axes: Any, compared: Compared, looks: Mapping[str, Look], aggregate: str = "iqm", runs: bool = True
 ) -> None:
-    """One aggregate of each method with its band; behind it, faintly, every run."""
+    """Draw one aggregate of each method with its band, and behind it, faintly, every run."""
     mark_branch(axes, compared.branch_step)
     for name, results in compared.drawn.items() if runs else ():
         for run in results:
@@ -71,7 +72,7 @@ def draw_panel(
 
 
 def draw_method(compared: Compared, name: str, looks: Mapping[str, Look], limits: tuple[float, float]) -> Figure:
-    """One method's runs, plain to see, its IQM and band; the other methods' IQMs in grey."""
+    """Draw one method's runs, IQM and band, with the other methods' IQMs in grey."""
     figure, (axes,) = canvas(300, 215)
     draw_method_panel(axes, compared, name, looks, limits)
     axes.set_title(f"{shortened(name, 30)}, n = {compared.curves[name].iqm.n}", loc="left", fontsize=8.6)
@@ -81,6 +82,7 @@ def draw_method(compared: Compared, name: str, looks: Mapping[str, Look], limits
 def draw_method_panel(
     axes: Any, compared: Compared, name: str, looks: Mapping[str, Look], limits: tuple[float, float]
 ) -> None:
+    """Draw one method's runs, IQM and band on given axes, with the other methods' IQMs in grey."""
     mark_branch(axes, compared.branch_step)
     for other, curve in compared.curves.items():
         if other != name:
@@ -97,7 +99,7 @@ def draw_method_panel(
 
 
 def limits_of(compared: Compared) -> tuple[float, float]:
-    """Of all values, so that panels beside each other can be compared."""
+    """Return the vertical limits that contain all values, so that panels can be compared with each other."""
     values = [run.values for runs in compared.drawn.values() for run in runs]
     values += [np.array(list(run.before.values())) for runs in compared.drawn.values() for run in runs]
     values += [each for curve in compared.curves.values() for each in (curve.iqm.low, curve.iqm.high, curve.iqm.value)]
@@ -109,18 +111,21 @@ def limits_of(compared: Compared) -> tuple[float, float]:
 
 
 def thinned(size: int) -> NDArray[np.int64]:
-    """Places of the points to draw, the first and the last among them."""
+    """Return the places of the points to draw, including the first and the last."""
     return np.unique(np.linspace(0, max(size - 1, 0), min(size, MOST_POINTS)).round().astype(int))
 
 
 def _own_start(compared: Compared, name: str | None = None) -> float:
-    """The step from which on each method is drawn by itself; a published one has no trunk."""
+    """Return the step from which on a method is drawn in its own colour; a published method has no trunk."""
     alone = name is not None and compared.method(name).published is not None
     return -math.inf if alone or compared.trunk is None or compared.branch_step is None else compared.branch_step
 
 
 def _draw_curve(axes: Any, compared: Compared, name: str, look: Look, aggregate: str, markers: int | None) -> None:
-    """One method's aggregate and band; falls thin. `markers`: its place among the methods, so that none hides them."""
+    """Draw one method's aggregate and band; jumps at events are thin lines.
+
+    `markers` is the method's number, which shifts its markers so that those of different methods do not overlap.
+    """
     curve, first = compared.curves[name], _own_start(compared, name)
     steps, value, low, high = _points(compared, name, aggregate, first, math.inf)
     axes.fill_between(steps, low, high, color=look.color, alpha=0.11, linewidth=0, zorder=3)
@@ -139,7 +144,7 @@ def _draw_curve(axes: Any, compared: Compared, name: str, look: Look, aggregate:
 
 
 def _draw_trunk(axes: Any, compared: Compared, aggregate: str) -> None:
-    """What all methods have in common, up to the branch; at the branch itself only what was there before any event."""
+    """Draw the trunks' curve up to the branch; at the branch itself, only the value before an event."""
     if compared.trunk is None or compared.branch_step is None:
         return
     changed = any(compared.branch_step in run.before for run in compared.drawn.get(compared.trunk, ()))
@@ -152,7 +157,7 @@ def _draw_trunk(axes: Any, compared: Compared, aggregate: str) -> None:
 def _points(
     compared: Compared, name: str, aggregate: str, first: float, last: float
 ) -> tuple[Array, Array, Array, Array]:
-    """Steps, values and bounds to draw, as many as can be seen; at an event two, the one before it first."""
+    """Return steps, values and bounds to draw, thinned to what can be seen; events have a point before and after."""
     curve = compared.curves[name]
     band: Band = getattr(curve, aggregate)
     inside = np.flatnonzero((curve.steps >= first) & (curve.steps <= last))
@@ -170,7 +175,7 @@ def _points(
 
 
 def _draw_run(axes: Any, compared: Compared, name: str, run: RunScores, look: Look, alpha: float) -> None:
-    """Each evaluation once, and at an event the one before it too; runs that do not count are dotted."""
+    """Draw one run's evaluations; runs that are not counted are dotted."""
     before = [(step, value, 0) for step, value in run.before.items()]
     after = [(step, value, 1) for step, value in zip(run.steps.tolist(), run.values.tolist(), strict=True)]
     points = np.array(sorted([*before, *after], key=lambda point: (point[0], point[2])), dtype=float).reshape(-1, 3)
@@ -179,7 +184,7 @@ def _draw_run(axes: Any, compared: Compared, name: str, run: RunScores, look: Lo
     if math.isfinite(first) and (name == compared.trunk or alpha > 0.5):
         history = points[points[:, 0] <= first]
         changed = (history[:, 0] == first).sum() > 1
-        pieces.append((history[:-1] if changed else history, TRUNK))  # without what the event did
+        pieces.append((history[:-1] if changed else history, TRUNK))  # without the value after the event
     if run.run.diverged and run.counted:
         place = run.run.diverged.steps, run.values[-1]
         axes.plot(*place, color=look.color, marker="x", markersize=6, markeredgewidth=1.6, linestyle="none", zorder=4.6)
@@ -192,13 +197,13 @@ def _draw_run(axes: Any, compared: Compared, name: str, run: RunScores, look: Lo
 
 
 def _draw_levels(axes: Any, compared: Compared) -> None:
-    """Values worth knowing, where they are among those drawn."""
+    """Draw the horizontal lines whose values are in the range that is shown."""
     low, high = axes.get_ylim()
     ends = np.array([[curve.iqm.value[0], curve.iqm.value[-1]] for curve in compared.curves.values()])
     for name, level in levels_of(compared).items():
         if ends.size and low < level < high:
             away = np.nanmin(np.abs(ends - level), axis=0)
-            right = bool(away[1] > away[0])  # where the curves are not
+            right = bool(away[1] > away[0])  # the side on which the curves are farther away
             axes.axhline(level, color=MUTED, linewidth=0.8, linestyle=DOTTED, zorder=1)
             axes.annotate(
                 name, (1 if right else 0, level), (-3 if right else 3, 2), xycoords=("axes fraction", "data"),
@@ -207,13 +212,13 @@ def _draw_levels(axes: Any, compared: Compared) -> None:
 
 
 def _part(steps: Array, first: float) -> NDArray[np.int64]:
-    """Places of the points to draw, from a step on."""
+    """Return the places of the points to draw from this step on."""
     found = np.flatnonzero(steps >= first)
     return found[thinned(found.size)]
 
 
 def _spread(size: int, index: int) -> tuple[int, None, int]:
-    """A few markers on each curve, of each method at other places, so that none hides another's."""
+    """Return the slice of points with markers, which is different for each method so that markers do not overlap."""
     every = max(1, size // 6)
     return (index * max(1, every // 3)) % every, None, every
 
@@ -222,7 +227,7 @@ def draw_measure(
     compared: Compared, curves: Mapping[str, MeasureCurve], looks: Mapping[str, Look], title: str, logarithmic: bool,
     metric: Metric | None = None,
 ) -> Figure:  # fmt: skip
-    """The mean of each method's runs, and behind it their whole range; before the branch, the trunks' in grey."""
+    """Draw the mean of each method's runs and their range; up to the branch, those of the trunks in grey."""
     figure, (axes,) = canvas(300, 205)
     mark_branch(axes, compared.branch_step)
     first = _own_start(compared) if compared.trunk in curves else -math.inf
@@ -234,7 +239,7 @@ def draw_measure(
         part = part[thinned(part.size)]
         steps = curve.steps[part]
         axes.fill_between(steps, curve.low[part], curve.high[part], color=color, alpha=0.13, linewidth=0)
-        alone = {"marker": "o", "markersize": 4} if part.size == 1 else {}  # a line of one point would show nothing
+        alone = {"marker": "o", "markersize": 4} if part.size == 1 else {}  # a line of one point is not visible
         axes.plot(steps, curve.mean[part], color=color, linewidth=1.5, linestyle=dashes, **alone)
     values = np.concatenate([curve.mean for curve in curves.values()])
     values = values[np.isfinite(values)]

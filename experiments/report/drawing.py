@@ -1,10 +1,10 @@
-"""What the figures of a report share: one look for each method, a canvas, and SVG that follows the reader's theme.
+"""What all figures of a report share: one look for each method, a canvas, and SVG that follows the reader's theme.
 
-Figures are drawn in the light theme's colours. On the page each of them becomes a variable that the SVG itself sets,
-anew for a dark theme, so that one image serves both; in files for papers they stay as they are.
+Figures are drawn in the colours of the light theme. For the page, each colour is replaced by a variable, which the SVG
+sets for the light and for the dark theme, so that one image serves both. Files for papers keep the colours.
 
-Files for papers are as wide as a column, so that they are included at their own size and letters have that of a
-caption. Their text is text, in a typeface of Times' kind that comes with Matplotlib.
+Files for papers are as wide as a column, so that they can be included without scaling and their letters are as large as
+those of a caption. Their text is stored as text, in a typeface like Times that comes with Matplotlib.
 """
 
 import base64
@@ -28,26 +28,26 @@ from fire_rl.training.metric import Metric
 
 PIXEL = 1 / 96  # inches
 INK, MUTED, FAINT, GRID, PAPER = "#1f2429", "#626c77", "#b7bec6", "#e2e6ea", "#ffffff"
-TRUNK = "#9aa3ad"  # far from none's grey
+TRUNK = "#9aa3ad"  # clearly different from the grey of the method none
 DARK = {TRUNK: "#727d88", INK: "#e4e8ec", MUTED: "#9aa5b1", FAINT: "#515b66", GRID: "#30363d", PAPER: "#14181c"}
 FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', sans-serif"
 DASHED = (0, (4, 3))
-WIDTH = 380  # pixels, of a figure that a phone shows as it is
-LONGEST_NAME = 34  # of a method, in a figure; the page has it whole
+WIDTH = 380  # pixels; a phone shows a figure of this width without scaling
+LONGEST_NAME = 34  # letters of a method's name in a figure; the page has the whole name
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a method is drawn, everywhere: where colours fail, the marker and the dashes still tell."""
+    """How a method is drawn in all figures; marker and dashes tell methods apart without colours, too."""
 
     color: str
-    dark: str
+    dark: str  # its colour in the dark theme
     marker: str
-    dashes: Any = "-"  # as Matplotlib has them
+    dashes: Any = "-"  # in Matplotlib's notation
 
 
-# Any two differ by 15 or more (CIE 1976, in L*a*b*) in both themes, to normal sight and under simulated protanopia,
-# deuteranopia and tritanopia (Machado et al., 2009); the five that are compared most often by 20 and more.
+# Any two colours differ by at least 15 (CIE 1976, in L*a*b*) in both themes, for normal vision and under simulated
+# protanopia, deuteranopia and tritanopia (Machado et al., 2009); those of the first five methods by at least 20.
 LOOKS = {
     "none": Look("#4d5560", "#c9d1d9", "o"),
     "fire": Look("#dd5f00", "#f08030", "D"),
@@ -60,11 +60,11 @@ LOOKS = {
     "cbp": Look("#102493", "#7c66a1", "h"),
     "snr": Look("#715800", "#c3ff80", "d"),
 }
-USUAL = 5  # of them, whose colours others take last
+USUAL = 5  # number of methods whose colours other methods get last
 MARKERS = [look.marker for look in LOOKS.values()]
 VARIANTS = ((0, (5, 2)), (0, (1, 1)), (0, (7, 2, 1, 2)))
 
-# Names come from people: none of them is taken for mathematics.
+# Names of methods and environments are shown as they are, even if they contain signs of mathematical notation.
 STYLE: Any = {
     "text.parse_math": False, "svg.fonttype": "none", "svg.hashsalt": "fire-rl", "font.size": 8.6,
     "axes.labelsize": 8.6, "axes.titlesize": 9.2, "xtick.labelsize": 8.2, "ytick.labelsize": 8.2,
@@ -76,8 +76,8 @@ STYLE: Any = {
 }  # fmt: skip
 
 
-COLUMNS = {"single": 3.25, "double": 6.75}  # inches: one column of a page with two of them, and both
-SERIFS = "'STIX Two Text', 'STIXGeneral', 'Times New Roman', Times, serif"  # for whoever opens the SVG
+COLUMNS = {"single": 3.25, "double": 6.75}  # inches: one column of a two-column page, and both columns
+SERIFS = "'STIX Two Text', 'STIXGeneral', 'Times New Roman', Times, serif"  # the first one that a reader has is used
 IN_PAPERS: Any = STYLE | {
     "font.family": ["STIXGeneral", "DejaVu Serif"], "pdf.fonttype": 42, "font.size": 8.0, "axes.labelsize": 8.0,
     "axes.titlesize": 8.0, "xtick.labelsize": 7.5, "ytick.labelsize": 7.5, "legend.fontsize": 8.0,
@@ -87,7 +87,7 @@ IN_PAPERS: Any = STYLE | {
 
 @dataclass(frozen=True)
 class PageImage:
-    """A figure, as the page holds it."""
+    """A figure in the form in which the page contains it."""
 
     uri: str
     alt: str
@@ -97,21 +97,21 @@ class PageImage:
 
 @contextmanager
 def style(for_papers: bool = False) -> Iterator[None]:
-    """Everything that is drawn or written as a file inside looks alike."""
+    """Set the style of figures that are drawn or saved within this context."""
     with warnings.catch_warnings(), matplotlib.rc_context(IN_PAPERS if for_papers else STYLE):
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the reader's fonts have more of them
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the reader's fonts have more letters
         yield
 
 
 def looks(methods: Iterable[str], spellings: Mapping[str, str] | None = None) -> dict[str, Look]:
-    """One look for each method, whatever it is called; `spellings`: how methods are spelled that have other names."""
+    """Return one look for each method; it depends on the method's spelling, which `spellings` has for each label."""
     called = {name: (spellings or {}).get(name, name) for name in methods}
     found = _by_spelling(called.values())
     return {name: found[spelled] for name, spelled in called.items()}
 
 
 def _by_spelling(methods: Iterable[str]) -> dict[str, Look]:
-    """That of its name; for a second one of that name, or for a stranger, a free one."""
+    """Return the look that LOOKS has for a method, and a free one for any other method."""
     names = list(dict.fromkeys(methods))
     found = {name: LOOKS[name] for name in names if name in LOOKS}
     for name in sorted(set(names) - set(found)):
@@ -129,7 +129,7 @@ def _by_spelling(methods: Iterable[str]) -> dict[str, Look]:
 
 
 def canvas(width: int, height: int, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Any]]:
-    """A figure, its size in pixels of the page, and its panels in reading order."""
+    """Return a new figure, whose size is given in pixels of the page, and its panels in reading order."""
     figure = Figure(figsize=(width * PIXEL, height * PIXEL), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.04, h_pad=0.04)  # type: ignore[union-attr, call-arg]
     panels = figure.subplots(rows, columns, squeeze=False)
@@ -139,42 +139,45 @@ def canvas(width: int, height: int, rows: int = 1, columns: int = 1) -> tuple[Fi
 
 
 def plain(axes: Any) -> None:
+    """Give a panel a grid, and remove its upper and right border."""
     axes.grid(True)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def over_steps(axes: Any) -> None:
+    """Label the horizontal axis with steps in short form, such as 20k."""
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.locator_params(axis="x", nbins=6)
     axes.margins(x=0.015)
 
 
 def mark_branch(axes: Any, step: int | None) -> None:
+    """Draw a dashed vertical line at the branch, if there is one."""
     if step is not None:
         axes.axvline(step, color=MUTED, linewidth=0.9, linestyle=DASHED, zorder=1)
 
 
 def printed_in(metric: Metric | None, axis: Any) -> None:
-    """An axis of shares shows them in per cent."""
+    """Label an axis in the unit in which the metric is printed, such as per cent for shares."""
     if metric is not None and metric.scale != 1:
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{metric.scale * value:g}"))
 
 
 def shortened(name: str, longest: int = LONGEST_NAME) -> str:
-    """A name as a figure shows it: on one line, its end left out where it is long."""
+    """Return a name for a figure: on one line, without its end if it is long."""
     line = " ".join(name.split())
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 def page_image(figure: Figure, alt: str, colors: Iterable[Look]) -> PageImage:
-    """The figure with its own two themes, in a link that needs no file."""
+    """Return the figure with both themes, as a data link that needs no file."""
     width, height = (round(inches / PIXEL) for inches in figure.get_size_inches())
     content = base64.b64encode(_themed(svg(figure), colors).encode()).decode()
     return PageImage(f"data:image/svg+xml;base64,{content}", alt, width, height)
 
 
 def svg(figure: Figure, text_as_paths: bool = False) -> str:
-    """The same figure always gives the same text."""
+    """Return a figure as SVG; the same figure always gives the same text."""
     _lay_out(figure)
     content = io.BytesIO()
     with matplotlib.rc_context({"svg.fonttype": "path" if text_as_paths else "none"}):
@@ -183,12 +186,12 @@ def svg(figure: Figure, text_as_paths: bool = False) -> str:
 
 
 def svg_for_papers(figure: Figure) -> str:
-    """With its text as text, in the typeface that a paper most likely has."""
+    """Return a figure as SVG with its text as text, in a typeface like that of most papers."""
     return svg(figure).replace("'STIXGeneral', 'DejaVu Serif'", SERIFS)
 
 
 def pdf(figure: Figure) -> bytes:
-    """Its text is text; the same figure always gives the same bytes."""
+    """Return a figure as PDF with its text as text; the same figure always gives the same bytes."""
     _lay_out(figure)
     content = io.BytesIO()
     figure.savefig(content, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
@@ -196,6 +199,7 @@ def pdf(figure: Figure) -> bytes:
 
 
 def png(figure: Figure) -> bytes:
+    """Return a figure as PNG, with two pixels for each pixel of the page."""
     _lay_out(figure)
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=192)
@@ -203,7 +207,7 @@ def png(figure: Figure) -> bytes:
 
 
 def _lay_out(figure: Figure) -> None:
-    """Once: left to saving, it would draw the whole figure an additional time."""
+    """Compute the layout before saving, which would otherwise draw the whole figure one more time."""
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
@@ -211,7 +215,7 @@ def _lay_out(figure: Figure) -> None:
 
 
 def _themed(drawing: str, colors: Iterable[Look]) -> str:
-    """Colours as variables, fonts that every reader has, and no digits that nobody sees; texts stay as they are."""
+    """Return an SVG with colours as variables, common fonts and rounded numbers; its texts do not change."""
     pairs = {**DARK, **{look.color: look.dark for look in colors}}
     names = {light: f"--c{index}" for index, light in enumerate(pairs)}
 
@@ -233,7 +237,7 @@ def _themed(drawing: str, colors: Iterable[Look]) -> str:
 
 
 def _styled_once(group: re.Match[str]) -> str:
-    """Markers of one line have one style: it is said of their group instead of each."""
+    """Move the common style of a line's markers to their group, which makes the file smaller."""
     styles = set(re.findall(r' style="([^"]*)"', group[2]))
     if len(styles) != 1 or "style=" in group[1]:
         return group[0]

@@ -1,4 +1,4 @@
-"""What a comparison found, in sentences that promise no more than it shows."""
+"""The findings of a comparison in sentences that claim no more than the data show."""
 
 from fire_rl.training.metric import Metric
 
@@ -9,39 +9,40 @@ from .wording import decimals, interval, plural, printed, signed
 
 
 def finding(contrast: Contrast, metric: Metric, places: int, many: int = 1) -> str:
-    """What one difference of so many says, and above all what it does not."""
+    """Return a sentence on what a difference shows and does not show; `many` differences are tested together."""
     found, together = contrast.final.iqm, contrast.final.together
     start = f"{contrast.method} minus {contrast.against}, final {metric.words}: {_difference(contrast, metric, places)}"
     if not found.bounded:
-        return f"{start}: no interval can be made, so this says nothing of other seeds."
+        return f"{start}: there is no interval, so this tells nothing about other seeds."
     trunks = f"; {same_way(contrast)}" if contrast.final.trunks else ""
     if found.smallest < SETTLING_RUNS:
-        return f"{start}: so few settle nothing{trunks}."
+        return f"{start}: too few to settle which method is better{trunks}."
     if _holds_0(found):
-        return f"{start}: the interval holds 0, so this does not settle which is better{trunks}."
-    alone = f", {p_value(together.p)} alone" if many > 1 else ""
+        return f"{start}: the interval contains 0, so this does not settle which method is better{trunks}."
+    alone = f" ({p_value(together.p)} without the correction)" if many > 1 else ""
     test = f"the {together.test} of the mean gives {p_value(together.corrected)}"
-    test += f" with all {many} differences taken together{alone}" if many > 1 else ""
+    test += f" after the correction for {many} differences{alone}" if many > 1 else ""
     if together.corrected > SETTLED:
-        itself = "by itself the interval leaves out 0, but" if many > 1 else "the interval leaves out 0, but"
-        return f"{start}: not settled: {itself} {test}{trunks}."
+        itself = "the single interval excludes 0, but" if many > 1 else "the interval excludes 0, but"
+        return f"{start}. Not settled: {itself} {test}{trunks}."
     if not _same_direction(contrast):
         averages = signed(printed(contrast.final.mean, metric).value, places)
         return (
-            f"{start}: IQM and mean disagree, as the difference of the means is {averages}: nothing is called better, "
-            f"though {test}{trunks}."
+            f"{start}: the IQM and the mean disagree (the difference of the means is {averages}), so neither method is "
+            f"called better, although {test}{trunks}."
         )
     names = contrast.method, contrast.against
     better, worse = names if (found.low > 0) == (metric.sign > 0) else names[::-1]
-    return f"{start}: in favour of {better} over {worse}: the interval leaves out 0, and {test}{trunks}."
+    return f"{start}, in favour of {better} over {worse}: the interval excludes 0, and {test}{trunks}."
 
 
 def p_value(p: float) -> str:
+    """Return a p value as text."""
     return f"p = {p:.3g}" if p >= 1e-4 else "p < 0.0001"
 
 
 def same_way(contrast: Contrast) -> str:
-    """How many of the pairs point the same way."""
+    """Return in words in how many pairs the first method is ahead."""
     counts = contrast.final.trunks
     assert counts is not None
     n, pairs = counts.share.n, plural(counts.share.n, "pair")
@@ -52,12 +53,12 @@ def same_way(contrast: Contrast) -> str:
 
 
 def headline(compared: Compared) -> list[str]:
-    """The finding that the comparison was made for: the reference, else the last method, against the baseline."""
+    """Return the main finding: on the reference, or the last method if there is none, against the baseline."""
     return [finding(each, compared.metric, _places(compared), len(compared.contrasts)) for each in _first(compared)]
 
 
 def findings(compared: Compared) -> list[str]:
-    """The headline and whatever else is settled, a sentence each; in one sentence what settles nothing, and why."""
+    """Return the main finding and all settled differences, then the others grouped by why they are not settled."""
     first, places, metric, many = _first(compared), _places(compared), compared.metric, len(compared.contrasts)
     rest = [contrast for contrast in compared.contrasts if contrast not in first]
     unsettled: dict[str, list[Contrast]] = {}
@@ -74,52 +75,55 @@ def findings(compared: Compared) -> list[str]:
 
 
 def looked_at_together(family: Family | None) -> list[str]:
-    """What chance alone would show, and what is done about it."""
+    """Return a sentence on what chance alone would show, and on the correction for it."""
     if family is None:
         return []
-    what = plural(family.size, "difference") + (" are looked at together" if family.size > 1 else " is looked at")
+    what = plural(family.size, "difference") + (" are tested together" if family.size > 1 else " is tested")
     one = "at least one of their single intervals" if family.size > 1 else "its interval"
     chance = f"{family.chance:.0%}" if family.chance >= 0.01 else "less than 1%"
     text = (
-        f"{what}. If no method differed from another, {one} would leave out 0 in {chance} of such comparisons "
-        f"(simulated {family.experiments:,} times, with normal scores). "
+        f"{what}. If no method differed from another, {one} would exclude 0 in {chance} of such comparisons "
+        f"(simulated {family.experiments:,} times, with normally distributed scores). "
     )
     corrected = ", corrected for all of them (Holm)," if family.size > 1 else ""
-    text += f"So a method is called better only where the p value of a test of the mean{corrected} is {SETTLED} or less"
+    text += (
+        f"Therefore a method is called better only if the p value of a test of the mean{corrected} is at most {SETTLED}"
+    )
     what = "pairs" if family.paired else "runs of each method"
     where = " in each environment" if family.environments > 1 else ""
+    least = f"so that no difference can be settled; that takes at least {family.needed} {what}{where}."
     if family.smallest_p > SETTLED:
-        text += f": with so few {what} none can be below {family.smallest_p:.3g}, so that nothing can be settled"
-        text += f"; from {family.needed} {what}{where} on it can."
+        text += f": with so few {what}, no p value can be below {family.smallest_p:.3g}, {least}"
     elif family.size * family.smallest_p > SETTLED:
-        text += f": with so few {what} the first of {family.size} cannot be below {family.size * family.smallest_p:.3g}"
-        text += f", so that nothing can be settled; from {family.needed} {what}{where} on it can."
+        text += (
+            f": with so few {what}, no corrected p value can be below {family.size * family.smallest_p:.3g}, {least}"
+        )
     return [text.removesuffix(".") + "."]
 
 
 def made_by(compared: Compared) -> str:
-    """What stands in the brackets of the findings."""
+    """Return a sentence on how the intervals in square brackets were computed."""
     made = dict.fromkeys(each.final.iqm.method for each in compared.contrasts if each.final.iqm.bounded)
-    return f"Differences are of IQMs; in brackets: {'; '.join(made)}." if made else ""
+    return f"Differences are those of IQMs; intervals in square brackets: {'; '.join(made)}." if made else ""
 
 
-BY_ITSELF = "Not settled with all taken together, though by itself each interval leaves out 0"
+BY_ITSELF = "Not settled after the correction for several differences, although each single interval excludes 0"
 
 
 def _unsettled(contrast: Contrast) -> str:
-    """Why a difference settles nothing; empty where it may."""
+    """Return why a difference is not settled; empty if it may be."""
     difference = contrast.final.iqm
     if not difference.bounded:
         return "Without an interval"
     if difference.smallest < SETTLING_RUNS:
-        return "Too few to settle anything"
+        return "Too few runs or pairs to settle which method is better"
     if _holds_0(difference):
-        return "Not settled, as their intervals hold 0"
+        return "Not settled, as their intervals contain 0"
     return BY_ITSELF if contrast.final.together.corrected > SETTLED else ""
 
 
 def _same_direction(contrast: Contrast) -> bool:
-    """Whether the mean, which was tested, points to where the IQM does."""
+    """Return whether the differences of the means, which are tested, and of the IQMs have the same sign."""
     return contrast.final.mean.value * contrast.final.iqm.low > 0
 
 
@@ -133,7 +137,7 @@ def _difference(contrast: Contrast, metric: Metric, places: int) -> str:
 
 
 def _listed(contrast: Contrast, metric: Metric, places: int, with_p: bool = False) -> str:
-    """One of several that settle nothing."""
+    """Return one entry in a list of differences that are not settled."""
     trunks = contrast.final.trunks if contrast.final.iqm.smallest < SETTLING_RUNS else None
     ahead = f", {trunks.better} of them ahead" if trunks else ""
     p = f", {p_value(contrast.final.together.corrected)}" if with_p else ""
@@ -141,7 +145,7 @@ def _listed(contrast: Contrast, metric: Metric, places: int, with_p: bool = Fals
 
 
 def _first(compared: Compared) -> list[Contrast]:
-    """Contrasts begin with each method against the baseline, the reference as the last of them."""
+    """Return the main contrast in a list: the last one against the baseline, which is that of the reference."""
     return [each for each in compared.contrasts if each.against == compared.contrasts[0].against][-1:]
 
 

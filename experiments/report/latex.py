@@ -1,4 +1,4 @@
-"""`table.tex`: the scores as a LaTeX table with booktabs, and the sentence that says how its intervals were made."""
+"""Writes `table.tex`: the scores as a LaTeX table with booktabs, and a caption that describes the intervals."""
 
 import re
 import unicodedata
@@ -22,7 +22,7 @@ PREAMBLE = r"% In the preamble: \usepackage{booktabs,textcomp}, and for pdfLaTeX
 
 
 def escaped(text: str) -> str:
-    """Any text as LaTeX sets it, letter by letter; what pdfLaTeX has no letter for is set as its number."""
+    """Return a text that LaTeX prints as it is; letters that pdfLaTeX does not have are printed as their numbers."""
     return "".join(map(_letter, " ".join(text.split())))
 
 
@@ -34,7 +34,7 @@ def _letter(letter: str) -> str:
     name = unicodedata.name(letter, "")
     if name.startswith(("GREEK SMALL LETTER ", "GREEK CAPITAL LETTER ")) and name.count(" ") == 3:
         return _greek(name)
-    if unicodedata.category(letter)[0] in "CM":  # unseen, or put upon another letter
+    if unicodedata.category(letter)[0] in "CM":  # invisible, or combined with another letter
         return ""
     if name.startswith("LATIN ") and ord(letter) < 0x180:
         return letter
@@ -42,7 +42,7 @@ def _letter(letter: str) -> str:
 
 
 def _greek(name: str) -> str:
-    """As mathematics; letters that look like Latin ones have no command, and need none."""
+    """Return a Greek letter as mathematics. Those that look like Latin letters have no command in LaTeX."""
     word, capital = name.rpartition(" ")[2].lower(), " CAPITAL " in name
     word = {"lamda": "lambda"}.get(word, word)
     with_command = ("gamma", "delta", "theta", "lambda", "xi", "pi", "sigma", "upsilon", "phi", "psi", "omega")
@@ -54,7 +54,7 @@ def _greek(name: str) -> str:
 
 
 def latex_table(results: Results) -> str:
-    """The text of `table.tex`: to be pasted, or read with \\input."""
+    """Return the text of `table.tex`, which one pastes or reads with \\input."""
     everything: list[Compared] = [*results.across, *results.comparisons]
     compared = [each for each in everything if any(method.final for method in each.methods)]
     lines = [
@@ -92,13 +92,13 @@ def _rows(comparison: Compared) -> list[str]:
     cells = columns_said(
         [[m.final.iqm, m.final.mean, m.area.iqm] for m in methods if m.final and m.area], comparison.metric
     )
-    short = [method for method in comparison.methods if method.published and not method.final]  # its note says why
+    short = [method for method in comparison.methods if method.published and not method.final]  # a note says why
     rows = [_row(method, row) for method, row in zip(methods, cells, strict=True)]
     return [*rows, *(_row(method, [MISSING] * 3) for method in short)]
 
 
 def _row(method: MethodResults, cells: Sequence[str]) -> str:
-    """The name in braces: at the beginning of a row a bracket would belong to the end of the one before."""
+    r"""Return a row. The name is in braces, because a bracket at its beginning would be read as an argument of \\."""
     return (
         "    "
         + " & ".join([f"{{{escaped(method.method)}}}", str(method.n or len(method.runs)), *map(escaped, cells)])
@@ -107,7 +107,7 @@ def _row(method: MethodResults, cells: Sequence[str]) -> str:
 
 
 def _diverged(compared: Sequence[Comparison]) -> str:
-    """How many runs did, and what they count with."""
+    """Return a sentence on how many runs diverged and what they count with; empty if none did."""
     found = [each for each in compared for method in each.methods for run in method.runs if run.run.diverged]
     if not found:
         return ""
@@ -116,7 +116,7 @@ def _diverged(compared: Sequence[Comparison]) -> str:
 
 
 def in_one(ways: Iterable[str]) -> str:
-    """How intervals were made, in one sentence where they differ in the number of runs alone: `of 4 or 6 runs`."""
+    """Join the descriptions of intervals; those that differ only in the number of runs become one: `of 4 or 6 runs`."""
     numbers: dict[tuple[str, str], dict[str, None]] = {}
     for way in ways:
         match = re.fullmatch(r"(.+ resamples of )(\d+)( runs.*)", way)
@@ -129,7 +129,7 @@ def in_one(ways: Iterable[str]) -> str:
 
 
 def _caption(everything: Sequence[Compared]) -> str:
-    """What the numbers are, how many runs they are of, how the intervals were made, and what diverged."""
+    """Return the caption: the scores, the numbers of runs, the schedules, the intervals, and the runs that diverged."""
     compared = [each for each in everything if isinstance(each, Comparison)]
     methods = [method for each in compared for method in each.methods if method.final]
     counts = sorted({method.n for method in methods})
@@ -139,10 +139,10 @@ def _caption(everything: Sequence[Compared]) -> str:
     where = f" on {compared[0].where}" if len(compared) == 1 else ""
     shown = [method for each in everything for method in each.methods]
     made = in_one([m.final.iqm.method for m in shown if m.final and m.final.iqm.bounded])
-    brackets = f" In brackets: {made} (Agarwal et al., 2021)." if made else ""
+    brackets = f" Intervals in square brackets: {made} (Agarwal et al., 2021)." if made else ""
     said = schedules_said(compared)
-    acting = f" Methods act: {said}." if said else ""
+    acting = f" The methods act as follows: {said}." if said else ""
     return escaped(
-        f"Final {' and '.join(names)}{where}: interquartile mean (IQM) and mean of {runs} a method, and the IQM of the "
-        f"area under the learning curve, divided by its length.{acting}{brackets}{_diverged(compared)}"
+        f"Final {' and '.join(names)}{where}: interquartile mean (IQM) and mean of {runs} for each method, and the IQM "
+        f"of the area under the learning curve, divided by its length.{acting}{brackets}{_diverged(compared)}"
     )

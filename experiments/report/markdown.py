@@ -1,4 +1,4 @@
-"""A report as Markdown: the same chapters, sections, tables and notes as on the page, without the images."""
+"""Writes a report as Markdown: the same chapters, sections, tables and notes as on the page, without the images."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,15 +7,15 @@ from .sections import Chapter, Report, Section, Table
 
 
 def markdown(report: Report) -> str:
-    """The text of `summary.md`."""
+    """Return the text of `summary.md`."""
     return "\n\n".join(_report(report)) + "\n"
 
 
-INTERVAL = re.compile(r"\\\[((?:[\d+−.,kM ]|never)+)\\\](?![(\[\\:])")  # numbers in brackets, which are no link
+INTERVAL = re.compile(r"\\\[((?:[\d+−.,kM ]|never)+)\\\](?![(\[\\:])")  # numbers in brackets that are not a link
 
 
 def escaped(text: str) -> str:
-    """Text that Markdown leaves as it is, in a table too."""
+    """Return a text that Markdown shows as it is, also in a table."""
     found = re.sub(r"([\\`*_{}\[\]<>#|~$])", r"\\\1", " ".join(text.split()))
     return INTERVAL.sub(r"[\1]", found)
 
@@ -23,7 +23,7 @@ def escaped(text: str) -> str:
 def _report(report: Report) -> Iterator[str]:
     yield f"# {escaped(report.title)}"
     yield (
-        f"{escaped(report.lead)}. Steps are {report.terms['unit']}. The figures that the text speaks of are in "
+        f"{escaped(report.lead)}. Steps are {report.terms['unit']}. The figures that the text mentions are in "
         "report.html."
     )
     yield from _notes(report.notes)
@@ -32,11 +32,11 @@ def _report(report: Report) -> Iterator[str]:
     yield "## What was run and with what"
     yield _bullets(f"{name}: {value}" for name, value in report.facts.items())
     if report.command:
-        yield f"Made again by:\n\n{_fenced(report.command)}"
+        yield f"This command makes the report again:\n\n{_fenced(report.command)}"
 
 
 def _fenced(command: str) -> str:
-    """A command that can be copied as it stands."""
+    """Return a command as a block of code that can be copied."""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", command)), default=0))
     return f"{fence}sh\n{command}\n{fence}"
 
@@ -54,12 +54,12 @@ def _chapter(chapter: Chapter) -> Iterator[str]:
 
 def _notes(notes: Sequence[str]) -> Iterator[str]:
     if notes:
-        yield "To be kept in mind:"
+        yield "Please note:"
         yield _bullets(notes)
 
 
 def _section(section: Section) -> Iterator[str]:
-    """Of a section without tables, what its figures hold in words."""
+    """Yield the parts of a section; if it has no tables, its figures are described in words."""
     yield f"### {escaped(section.title)}"
     if section.text:
         yield escaped(section.text)

@@ -1,4 +1,4 @@
-"""The report on a comparison: one page that opens anywhere, its main figure for papers, its numbers and its text."""
+"""Writes the report of a comparison: the HTML page, the figures for papers, the tables and the Markdown text."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,14 +28,14 @@ FILES = {
     "page": "report.html", "figures": "curves.pdf, curves.svg, curves.png", "numbers": "scores.csv, curves.csv",
     "table": "table.tex", "text": "summary.md",
 }  # fmt: skip
-AXIS = "axis.pdf, axis.svg, axis.png"  # where runs differ in a setting
-PHASES = "phases.pdf, phases.svg, phases.png, phases.csv"  # where data comes in phases
+AXIS = "axis.pdf, axis.svg, axis.png"  # only if runs differ in a setting
+PHASES = "phases.pdf, phases.svg, phases.png, phases.csv"  # only if the data comes in phases
 
 
 def write_report(results: Results, folder: Path, command: str = "", width: str = "double") -> Path:
-    """Write what FILES, AXIS and PHASES list; returns the page.
+    """Write the files in FILES, AXIS and PHASES, and return the path of the page.
 
-    `command` is what one types to make it again, `width` that of the figures for papers. Each file is whole or absent.
+    `command` makes the report again; `width` is the width of the figures for papers. No file is ever written in part.
     """
     folder.mkdir(parents=True, exist_ok=True)
     report = report_of(results, command)
@@ -60,7 +60,7 @@ def write_report(results: Results, folder: Path, command: str = "", width: str =
 
 
 def _write_for_papers(path: Path, draw: Callable[[], Figure]) -> Figure:
-    """As PDF and as SVG, whose text is text."""
+    """Write a figure as PDF and as SVG, with their text as text."""
     figure = draw()
     write_durably(path.with_suffix(".pdf"), pdf(figure))
     write_durably(path.with_suffix(".svg"), svg_for_papers(figure).encode())
@@ -68,7 +68,7 @@ def _write_for_papers(path: Path, draw: Callable[[], Figure]) -> Figure:
 
 
 def page(report: Report) -> str:
-    """The text of `report.html`. Everything that is not from the template itself is escaped."""
+    """Return the text of `report.html`. Everything that does not come from the template is escaped."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -84,7 +84,7 @@ def page(report: Report) -> str:
 
 
 def _theme(methods: Mapping[str, Look]) -> dict[str, dict[str, str]]:
-    """Colours by theme, by the names that the page's style uses."""
+    """Return the colours of both themes, by the names that the page's style sheet uses."""
     names = {"ink": INK, "muted": MUTED, "line": GRID, "paper": PAPER}
     signs = {f"m{index}": look for index, look in enumerate(methods.values())}
     return {
@@ -94,7 +94,7 @@ def _theme(methods: Mapping[str, Look]) -> dict[str, dict[str, str]]:
 
 
 def _outline(look: Look) -> Markup:
-    """A marker's outline as an SVG path around 0, 5 units wide; numbers and letters only."""
+    """Return a marker's outline as an SVG path that reaches 4 units from 0 in each direction."""
     marker = MarkerStyle(look.marker)
     path = marker.get_path().transformed(marker.get_transform())
     polygons = [np.asarray(polygon, dtype=float) for polygon in path.to_polygons(closed_only=True)]

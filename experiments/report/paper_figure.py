@@ -1,8 +1,7 @@
-"""The main figure: `curves.png`, which stands alone, so that everything it needs is said in it; and `curves.pdf` and
-`curves.svg` for papers, whose captions say it.
+"""Draws the main figure: `curves.png` with its explanations, and `curves.pdf` and `curves.svg` for papers without them.
 
-One environment has its curves together, large, and below them each method by itself with all its runs; several
-environments have a panel each. In a single column there is no room for methods by themselves.
+For one environment, there is a large panel with all methods, and below it a small panel for each method with all its
+runs. For several environments, there is one panel for each. A figure for a single column has no small panels.
 """
 
 import textwrap
@@ -23,13 +22,14 @@ MOST_BESIDE = 6  # methods in one row
 
 @dataclass(frozen=True)
 class Sheet:
-    """What a figure is drawn on, in pixels; a paper's has no words but those of axes, panels and legend."""
+    """The width of a figure in pixels, and whether it is for papers and so has no title and explanations."""
 
     width: int
     for_papers: bool
 
     @property
     def narrow(self) -> bool:
+        """Whether there is no room for small panels."""
         return self.width < 500
 
 
@@ -37,11 +37,12 @@ ALONE = Sheet(800, for_papers=False)
 
 
 def sheet_of(width: str) -> Sheet:
-    """A paper's, `single` or `double`."""
+    """Return the sheet of a figure for papers, whose width is `single` or `double`."""
     return Sheet(round(COLUMNS[width] / PIXEL), for_papers=True)
 
 
 def draw_paper_figure(panels: Sequence[Compared], looks: Mapping[str, Look], sheet: Sheet = ALONE) -> Figure:
+    """Draw the main figure of these comparisons."""
     if len(panels) == 1 and panels[0].drawn and 1 < len(panels[0].curves) <= 2 * MOST_BESIDE:
         return _one_environment(panels[0], looks, sheet)
     return _several(panels, looks, sheet)
@@ -80,7 +81,7 @@ def _one_environment(compared: Compared, looks: Mapping[str, Look], sheet: Sheet
     )  # fmt: skip
     if not sheet.for_papers:
         title = f"{_title(compared, 60)}, {runs_each(compared)} for each method"
-        _say(figure, [compared], "Below: every run.", title)
+        _say(figure, [compared], "Small panels: every run of each method.", title)
     return figure
 
 
@@ -113,12 +114,12 @@ def _several(panels: Sequence[Compared], looks: Mapping[str, Look], sheet: Sheet
     handles, legend_columns = _legend(panels, shown, Sheet(width, sheet.for_papers))
     figure.legend(handles=handles, ncols=legend_columns, handlelength=HANDLE, loc="outside upper left", frameon=False)
     if not sheet.for_papers:
-        _say(figure, panels, "Thin: single runs.")
+        _say(figure, panels, "Thin lines: single runs.")
     return figure
 
 
 def _in_lines(text: str, longest: int, wrapped: bool) -> str:
-    """An environment with its place on an axis, on two lines where one has no room for those of all panels."""
+    """Return a panel's title, with the values of the axes on a second line if one line is too short for some panel."""
     first, comma, rest = text.partition(", ")
     if not wrapped or not comma:
         return shortened(text, longest)
@@ -126,7 +127,7 @@ def _in_lines(text: str, longest: int, wrapped: bool) -> str:
 
 
 def _same_height(panels: Sequence[Compared], axes: Sequence[Any]) -> None:
-    """Panels of one environment, over an axis, can be compared."""
+    """Give all panels of one environment the same vertical limits, if they differ in the value of an axis."""
     groups: dict[Any, list[Any]] = {}
     for place, compared in zip(axes, panels, strict=False):
         envs = {run.run.env for method in compared.methods for run in method.runs} if compared.place else {id(place)}
@@ -138,15 +139,16 @@ def _same_height(panels: Sequence[Compared], axes: Sequence[Any]) -> None:
 
 
 def caption_of(panels: Sequence[Compared], others: Sequence[str] = ()) -> str:
-    """What the figure shows and how its bands were made, in sentences; `others` stand between them."""
+    """Return sentences on what the figure shows and how its bands were computed, with `others` between them."""
     ways = dict.fromkeys(
         curve.iqm.method for compared in panels for curve in compared.curves.values() if curve.iqm.bounded
     )
-    return " ".join(["Thick: interquartile mean.", *others, *([f"Bands: {'; '.join(ways)}."] if ways else [])])
+    bands = [f"Bands: {'; '.join(ways)}."] if ways else []
+    return " ".join(["Thick lines: interquartile mean.", *others, *bands])
 
 
 def _say(figure: Figure, panels: Sequence[Compared], runs: str, title: str = "") -> None:
-    """What it is above, and how it was made below."""
+    """Write the title above the figure and its explanation below."""
     diverged = any(run.run.diverged for compared in panels for own in compared.drawn.values() for run in own)
     said = caption_of(panels, [runs, *(["Crosses: where runs diverged."] if diverged else [])])
     if title:
@@ -172,7 +174,7 @@ def _name_branch(axes: Any, compared: Compared) -> None:
 
 
 def _legend(panels: Sequence[Compared], looks: Mapping[str, Look], sheet: Sheet) -> tuple[list[Line2D], int]:
-    """What is in the legend, and in how many columns it fits."""
+    """Return the legend's lines and the number of columns that fit."""
     handles = [legend_line(look, name) for name, look in looks.items()]
     if any(compared.trunk for compared in panels):
         handles.append(Line2D([], [], color=TRUNK, linewidth=1.9, label="trunks, shared"))

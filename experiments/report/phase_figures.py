@@ -1,4 +1,4 @@
-"""Pictures of what each phase's examples come to over time: a row for each phase, one scale for all methods."""
+"""Draws the metric on each phase's examples over time: a row for each phase, with one colour scale for all methods."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from ..analysis.phases import PhaseMatrix
 from ..analysis.results import Comparison
 from .drawing import COLUMNS, INK, PAPER, PIXEL, canvas, over_steps, shortened
 
-LEAST_COLUMNS = 2  # evaluations that make a picture
+LEAST_COLUMNS = 2  # with fewer evaluations there is no picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +26,12 @@ class Panel:
     unit: str
     metric: Metric
     matrix: PhaseMatrix
-    starts: tuple[int, ...]  # where phases but the first begin
-    scale: Normalize  # of its whole comparison
+    starts: tuple[int, ...]  # the steps at which all phases except the first begin
+    scale: Normalize  # the colour scale of the whole comparison
 
 
 def panels_of(comparison: Comparison) -> list[Panel]:
+    """Return one panel for each method that was evaluated phase by phase."""
     found = [
         (method, method.phases)
         for method in comparison.own if method.phases and len(method.phases.steps) >= LEAST_COLUMNS
@@ -47,14 +48,14 @@ def panels_of(comparison: Comparison) -> list[Panel]:
 
 
 def draw_panel(panel: Panel) -> Figure:
-    """One of them on the page."""
+    """Draw one panel as a figure of the page."""
     figure, (axes,) = canvas(300, min(330, 110 + 16 * len(panel.matrix.mean)))
     _draw(figure, axes, panel, f"{shortened(panel.method, 30)}, n = {panel.matrix.n}")
     return figure
 
 
 def draw_panels(panels: Sequence[Panel], width: str = "double") -> Figure:
-    """All of them, for a paper."""
+    """Draw all panels as one figure for a paper."""
     columns = min(len(panels), 3 if width == "double" else 1)
     rows = -(-len(panels) // columns)
     tall = min(2.6, 1.15 + 0.09 * max(len(panel.matrix.mean) for panel in panels))

@@ -1,4 +1,4 @@
-"""The report's sections on data that comes in phases: phase by phase, what was forgotten, and other examples."""
+"""The report's sections on data that comes in phases: values phase by phase, forgetting, and other examples."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,18 +18,19 @@ from .sections import Illustration, Looks, Section, Table, TableRow, columns_sai
 MOST_SHOWN = 20  # phases in a table
 EXAMPLES = {
     "training": "on training examples of the phases so far",
-    "validation": "on examples that are held out from training, to choose settings by",
-    "seen": "on the test examples of what has come so far",
+    "validation": "on examples that are held out from training in order to choose settings",
+    "seen": "on the test examples of the phases so far",
 }
 
 
 def phase_sections(comparison: Comparison, looks: Looks) -> list[Section]:
+    """Return the sections on phases; none if the data has no phases."""
     found = (_phase_by_phase(comparison, looks), _over_phases(comparison, looks), _elsewhere(comparison, looks))
     return [section for section in found if section]
 
 
 def tested_apart(comparison: Comparison) -> bool:
-    """Whether phases have test examples of their own, so that one can see what is forgotten."""
+    """Return whether phases have their own test examples, which show what was forgotten."""
     return all(run.run.tested_apart for method in comparison.own for run in method.runs)
 
 
@@ -44,12 +45,12 @@ def _phase_by_phase(comparison: Comparison, looks: Looks) -> Section | None:
         alt = f"{panel.method}, n = {panel.matrix.n}: {metric.name} of each phase over {unit}. At the end: {last}"
         figures.append(Illustration(page_image(draw_panel(panel), alt, [looks[panel.method]])))
     examples = (
-        "test examples of what each phase brought, such as its classes" if tested_apart(comparison) else
-        "training examples that came with each phase: how well they are fitted, which tells nothing of new ones"
+        "the test examples of each phase, such as those of its classes" if tested_apart(comparison) else
+        "the training examples of each phase, which shows how well they are fitted, but nothing about new examples"
     )  # fmt: skip
     text = (
-        f"Rows are phases of the data, columns evaluations. The colour is the mean {metric.name} of the runs on "
-        f"{examples}. Brighter is better; all methods have one scale. Upright lines: where a phase begins. "
+        f"Rows are phases of the data, columns are evaluations. The colour is the mean {metric.name} of the runs on "
+        f"{examples}. Brighter is better; all methods have the same scale. Vertical lines: where a phase begins. "
         "Below the stepped line: phases that had not begun yet."
     )
     runs = [run.run for method in comparison.own for run in method.runs]
@@ -58,12 +59,16 @@ def _phase_by_phase(comparison: Comparison, looks: Looks) -> Section | None:
     if len(ends) > 1:
         tables.insert(0, _ends_table(panels, metric, ends))
     rows = max(len(panel.matrix.mean) for panel in panels)
-    notes = (f"Of {rows} phases the tables have {MOST_SHOWN}; phases.csv has all.",) if rows > MOST_SHOWN else ()
+    notes = (
+        (f"The tables show {MOST_SHOWN} of {rows} phases; phases.csv contains all of them.",)
+        if rows > MOST_SHOWN
+        else ()
+    )
     return Section("Phase by phase", text, tuple(figures), tuple(tables), notes, small=True)
 
 
 def _ends_table(panels: Sequence[Panel], metric: Metric, ends: Sequence[int] | None) -> Table:
-    """Each phase at the end of the run or, where `ends` are given, at its own."""
+    """Return the table of each phase's value at its own end, given in `ends`, or at the end of the run."""
     matrices = {panel.method: panel.matrix for panel in panels}
     shown = _places(max(len(matrix.mean) for matrix in matrices.values()))
     rows = tuple(
@@ -85,7 +90,7 @@ def _at(matrix: PhaseMatrix, row: int, ends: Sequence[int] | None) -> float | No
 
 
 def _places(count: int) -> list[int]:
-    """The rows that are shown, the first and the last among them."""
+    """Return the phases that a table shows, including the first and the last."""
     return sorted({round(place) for place in np.linspace(0, count - 1, min(count, MOST_SHOWN)).tolist()})
 
 
@@ -104,8 +109,8 @@ def _over_phases(comparison: Comparison, looks: Looks) -> Section | None:
         tables.append(_table(f"{title}{_unit(metric)}", mean, comparison))
         found += mean.values()
         text.append(
-            f"Mean over phases: of the {metric.name} at the end of each phase, as just before anything is done there. "
-            "The final value is that of the last phase alone."
+            f"Mean over phases: the mean of the {metric.name} at the end of each phase, before any event there. The "
+            "final value, in contrast, is only that of the last phase."
         )
     if forgotten:
         runs = {m.method: _known([r.phases.forgetting for r in m.finished if r.phases]) for m in comparison.methods}
@@ -114,17 +119,17 @@ def _over_phases(comparison: Comparison, looks: Looks) -> Section | None:
         found += forgotten.values()
         best = wording.by_direction(metric, "highest", "lowest")
         text.append(
-            f"Forgetting: of each phase but the last, the {best} {metric.name} on its test examples at the ends of "
-            "phases from its own on, against that at the end of the run; the mean over these phases. Less is better; "
-            "below 0, later phases helped."
+            f"Forgetting: for each phase except the last, the {best} {metric.name} on its test examples at the ends of "
+            "phases from its own on is compared with that at the end of the run. Forgetting is the mean difference "
+            "over these phases. Less is better; a value below 0 means that later phases helped."
         )
     if not found:
         return None
     if not forgotten and not tested_apart(comparison):
-        text.append("Phases here have no test examples of their own, so that nothing can be said of forgetting.")
+        text.append("Here, phases have no test examples of their own, so forgetting cannot be measured.")
     title = " and ".join([*(["mean over phases"] if mean else []), *(["forgetting"] if forgotten else [])])
     return Section(
-        title.capitalize(), " ".join([*text, "Small dots are runs."]), tuple(figures), tuple(tables),
+        title.capitalize(), " ".join([*text, "Each small dot is a run."]), tuple(figures), tuple(tables),
         ways(each.iqm for each in found),
     )  # fmt: skip
 
@@ -169,8 +174,8 @@ def _elsewhere(comparison: Comparison, looks: Looks) -> Section | None:
         f"{_words(name)}, {EXAMPLES[name.partition('_')[0]]}" for name in names if name.partition("_")[0] in EXAMPLES
     ]
     text = (
-        f"{'; '.join(meanings)[0].upper()}{'; '.join(meanings)[1:]}. Mean of the runs over {comparison.unit}; shaded, "
-        "from the lowest run to the highest, which is no interval."
+        f"{'; '.join(meanings)[0].upper()}{'; '.join(meanings)[1:]}. Lines: mean of the runs over {comparison.unit}. "
+        "Shaded: from the lowest to the highest run, which is not a confidence interval."
     )
     scored = [method for method in comparison.methods if method.also]
     tables = (_finals(scored, names, metric),) if scored else ()
@@ -185,7 +190,7 @@ def _words(name: str) -> str:
 
 
 def _finals(scored: Sequence[MethodResults], names: Sequence[str], metric: Metric) -> Table:
-    """One table of them all, each made as the final score is."""
+    """Return the table of all final values on other examples, each computed as the final score is."""
     found = [(method, [method.also.get(name) for name in names]) for method in scored]
     said = iter(columns_said([[each.iqm for _, row in found for each in row if each]], metric)[0])
     rows = tuple(

@@ -1,4 +1,4 @@
-"""Every point that the report's figures show, as rows of numbers: curves, intervals, and the runs behind them."""
+"""Lists every point of the report's figures as a row of numbers: curves, intervals and single runs."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,15 +6,16 @@ from ..analysis.results import Compared, Contrast, Curve, MethodResults, RunScor
 from ..analysis.statistics import Band, Interval
 
 POINT = ("against", "figure", "statistic", "seed", "x", "at_event", "value", "low", "high", "n", "interval")
-"""Columns: the second method of a difference; what the figure shows; IQM, mean, median, share, or a single run with its
-seed; the step, score or measure's step that it stands at; "before" for the value just before an event there."""
+"""Columns: `against` is the second method of a difference; `figure` is what the figure shows; `statistic` is IQM, mean,
+median, share, or a single run with its `seed`; `x` is the step, or the score in a profile; `at_event` is "before" for
+the value just before an event."""
 
 Point = tuple[object, ...]
 AGGREGATES = {"iqm": "IQM", "mean": "mean", "median": "median"}
 
 
 def points_of(compared: Compared, spelled: Callable[[str], str]) -> Iterator[tuple[str, Point]]:
-    """The points of a comparison, each with its method."""
+    """Yield the points of a comparison, each with its method."""
     for method in compared.methods:
         for point in _of_method(method, single_runs=method.method in compared.drawn):
             yield method.method, point

@@ -1,4 +1,4 @@
-"""The report's section on results of others: from which files they are, and how many evaluations of how many seeds."""
+"""The report's section on published results: their files, seeds and numbers of evaluations."""
 
 from ..analysis.results import Comparison
 from . import wording
@@ -6,7 +6,7 @@ from .sections import Section, Table, TableRow
 
 
 def published_sections(comparison: Comparison) -> list[Section]:
-    """One where there are any, none elsewhere."""
+    """Return the section on published results in a list; an empty list if there are none."""
     methods = [(method, method.published) for method in comparison.methods if method.published]
     if not methods:
         return []
@@ -19,11 +19,11 @@ def published_sections(comparison: Comparison) -> list[Section]:
             wording.plural(min(map(len, steps)), "evaluation"), f"{max(each[-1] for each in steps):,.0f}",
             wording.in_unit(sum(last) / len(last), comparison.metric), str(wording.place(file)),
         )))  # fmt: skip
-    columns = ("method", "n", "seeds", "of each", "last step", "mean there", "file")
+    columns = ("method", "n", "seeds", "per seed", "last step", "mean at the last step", "file")
     text = (
-        "Made by others, read from the files below and shown as far as runs here go. They share no trunk and perhaps "
-        "not every setting with the runs here, so no difference to them is computed: compare the intervals, and read "
-        "what is to be kept in mind."
+        "These results were made by others. They were read from the files below and are shown up to the last step of "
+        "the runs here. They share no trunk, and perhaps not all settings, with the runs here, so differences to them "
+        "are not computed: compare the intervals, and read the notes on the differences in protocol."
     )
     table = Table("Published results", columns, tuple(rows), words=(2, 3, 6))
     return [Section("Published results", text, (), (table,))]

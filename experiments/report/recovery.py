@@ -1,4 +1,4 @@
-"""The report's sections on when values get somewhere: to a threshold, and back after an event."""
+"""The report's sections on the steps to a threshold, and on the stability gaps after events."""
 
 import math
 
@@ -13,10 +13,11 @@ from .drawing import DARK, TRUNK, Look
 from .score_figures import Row
 from .sections import Looks, Section, Table, TableRow, columns_said, illustrated, rows_figure, ways
 
-PRETENDED = Look(TRUNK, DARK[TRUNK], "o")  # where nothing was done
+PRETENDED = Look(TRUNK, DARK[TRUNK], "o")  # for branches on which nothing was done
 
 
 def threshold_section(comparison: Comparison, looks: Looks) -> Section | None:
+    """Return the section on the steps to the threshold; None without a threshold."""
     found = [(method, method.threshold) for method in comparison.methods if method.threshold]
     if comparison.threshold is None or not found:
         return None
@@ -43,14 +44,14 @@ def threshold_section(comparison: Comparison, looks: Looks) -> Section | None:
     title = f"{steps.capitalize()} to the threshold, median"
     figure = illustrated(rows, title, comparison.unit, over_steps=True, least=100.0 if comparison.acts else 1.0)
     notes = (*ways((r.median_steps for _, r in found), "Medians"), *ways((r.share for _, r in found), "Shares"))
-    notes += ("The threshold is held fixed while runs are resampled, also where it was taken from these runs.",)
+    notes += ("The threshold stays the same while runs are resampled, even if it was computed from these runs.",)
     table = Table("Runs that reached the threshold", columns, tuple(cells))
     text = _threshold_said(comparison, branches)
     return Section(f"{steps.capitalize()} to a threshold", text, (figure,), (table,), notes)
 
 
 def _epochs_said(comparison: Comparison, median: Interval) -> str:
-    """The same in epochs of the phase that it falls in, with its bounds where these are in that phase too."""
+    """Return the median in epochs of its phase, with the bounds of its interval if they are in the same phase."""
     run = comparison.own[0].runs[0].run
     phase, epochs = epoch_at(run, median.value) or (0, 0.0)
     if not phase:
@@ -65,25 +66,26 @@ def _threshold_said(comparison: Comparison, branches: bool) -> str:
     assert comparison.threshold is not None
     value = wording.in_unit(comparison.threshold.value, comparison.metric)
     text = (
-        f"Threshold: {value}, {comparison.threshold.meaning}. Dots: runs that "
-        "reached it. Open arrows: runs that had not when they ended; they are censored there, not left out. "
-        "Never: less than half reached it."
+        f"Threshold: {value}, {comparison.threshold.meaning}. Dots: runs that reached it. Open arrows: runs that had "
+        "not reached it when they ended; they are not left out, but censored at their end. "
+        '"Never": less than half of the runs reached it.'
     )
     already = sum(method.threshold.already for method in comparison.methods if method.threshold)
     if branches:
         text += (
-            " Branches are looked at from the branch on, though "
-            f"{comparison.short_unit} are counted from the run's beginning."
+            f" For branches, only evaluations after the branch are used; {comparison.short_unit} are counted from the "
+            "beginning of the run."
         )
     if already:
         text += (
-            f" {wording.plural(already, 'run')} of {sum(m.n for m in comparison.methods)} had reached it before the "
-            "branch: what is shown of them is when they were first there again."
+            f" {wording.plural(already, 'run')} of {sum(m.n for m in comparison.methods)} had already reached it "
+            "before the branch; for these, the first evaluation after the branch that reached it again is shown."
         )
     return text
 
 
 def gap_section(comparison: Comparison, looks: Looks) -> Section | None:
+    """Return the section on stability gaps; None if no method acts."""
     metric = comparison.metric
     rows = [
         (method.method, looks[method.method], method.gap, [gap.depth for run in method.runs for gap in run.gaps])
@@ -121,7 +123,7 @@ def gap_section(comparison: Comparison, looks: Looks) -> Section | None:
     notes = (
         *ways((gap.depth for gap in gaps), f"Depth and share of the {metric.name} before"),
         *ways((gap.duration for gap in gaps), f"{comparison.short_unit.capitalize()} until regained"),
-        *ways((gap.regained for gap in gaps), "Events regained"),
+        *ways((gap.regained for gap in gaps), "Share of events regained"),
     )
     notes += tuple(f"{name} has no stability gap: {reason}." for name, reason in blank)
     text, table = _gaps_said(metric, bool(still), _begins(comparison)), Table("Stability gaps", columns, cells)
@@ -139,22 +141,21 @@ def _gaps_said(metric: Metric, still: bool, phases: bool) -> str:
     text = ""
     if phases:
         text = (
-            "Where a phase of the data begins is an event here, whatever a method does there; whether its value is "
-            "back is judged after updates on that phase alone. "
+            "Here, the beginning of each phase of the data counts as an event for every method. Whether the value "
+            "is regained is judged only after updates on the new phase. "
         )
     text += (
-        f"How far the {metric.name} {falls} {below} its value just before an event, and how long it stays there, until "
-        "the next event at most. Only events count that have an evaluation right before them, and another one later, "
-        "before the next event; they need not be typical of the others. Small dots are events. "
-        f"What {falls} and recovers between two evaluations is not seen: where the one after the event is no {lower} "
-        "than the one before, the gap is 0 deep and 0 long. "
-        f"Never: of less than half of the events was the {metric.name} seen to come back before the next event or the "
-        "end."
+        f"How far the {metric.name} {falls} {below} its value just before an event, and when it is regained, "
+        "at most until the next event. Only events with an evaluation right before them and another one later, before "
+        "the next event, are used; they may not be typical of the others. Each small dot is an event. "
+        f"A change between two evaluations is not seen: if the {metric.name} after the event is not {lower} than the "
+        "one before, depth and duration are 0. "
+        f'"Never": the {metric.name} was regained before the next event or the end in less than half of the events.'
     )
     if still:
         text += (
-            " Nothing done: the same measure taken at the branch of runs in which nothing happened. That much the "
-            "noise of evaluations alone brings about."
+            ' "Nothing done": the same measure at the branch of runs in which nothing was done, which shows how large '
+            "it is from the noise of evaluations alone."
         )
     return text
 

@@ -1,4 +1,4 @@
-"""The report's sections on what happened in the runs: events, measures of plasticity, cost, and each run by itself."""
+"""The report's sections on the runs themselves: events, measures of plasticity, wall time, and a table of all runs."""
 
 import os
 from pathlib import Path
@@ -14,6 +14,7 @@ from .sections import Illustration, Looks, Section, Table, TableRow
 
 
 def run_sections(comparison: Comparison, looks: Looks) -> list[Section]:
+    """Return the sections on the runs of a comparison."""
     found = (_events(comparison), _measures(comparison, looks), _cost(comparison), _runs(comparison))
     return [section for section in found if section]
 
@@ -47,8 +48,9 @@ def _events(comparison: Comparison) -> Section | None:
     heads = ("method", "seed", "step", "cause", lost, "regained after", "networks: SFE, DfI before → after")
     tables = (Table("Means of an event", columns, rows), Table(caption, heads, single, True, (3, 6)))
     text = (
-        "SFE, the squared Frobenius error: how much an event changed the weights. DfI, the deviation from isometry: 0 "
-        "where every weight matrix, at its published scale, is an isometry. Both are sums over a network's matrices."
+        "SFE is the squared Frobenius error: how much an event changed the weights. DfI is the deviation from "
+        "isometry: it is 0 if every weight matrix, divided by its published scale, is an isometry. Both are sums over "
+        "a network's matrices."
     )
     return Section("Events", text, (), tables)
 
@@ -83,7 +85,10 @@ def _measures(comparison: Comparison, looks: Looks) -> Section | None:
             figures.append(Illustration(page_image(figure, alt, [looks[name] for name in shown])))
     if not figures:
         return None
-    text = f"Mean of the runs over {comparison.unit}; shaded, from the lowest run to the highest, which is no interval."
+    text = (
+        f"Lines: mean of the runs over {comparison.unit}. Shaded: from the lowest to the highest run, which is not a "
+        "confidence interval."
+    )
     used = tuple(method.method for method in comparison.methods if method.measures)
     return Section("Measures of plasticity", text, tuple(figures), (), (), used, small=True)
 
@@ -102,7 +107,7 @@ def _cost(comparison: Comparison) -> Section | None:
         for name, cost in methods
     )  # fmt: skip
     columns = ("method", "n", "wall time", "lowest to highest", "without the trunk", "updates/s", "lowest to highest")
-    text = "Means over the runs, evaluations included. Runs that shared a processor are slower."
+    text = "Means over the runs, including the time of evaluations. Runs that shared a processor are slower."
     return Section("Wall time", text, (), (Table("Wall time and speed", columns, rows),))
 
 
@@ -122,4 +127,4 @@ def _runs(comparison: Comparison) -> Section:
         for method, run in rows
     )  # fmt: skip
     table = Table("Runs", columns, cells, words=(2, len(columns) - 1))
-    return Section("Every run", f"Folders are below {wording.place(Path(above))}.", (), (table,))
+    return Section("Every run", f"The folders are in {wording.place(Path(above))}.", (), (table,))

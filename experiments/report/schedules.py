@@ -1,4 +1,4 @@
-"""When methods acted, in words: their names say it only where it is not what all methods of a comparison have."""
+"""Describes in words when methods acted, because a method's name contains its schedule only if it is its own."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,7 +8,7 @@ from ..analysis.results import Compared
 
 
 def schedules_said(compared: Iterable[Compared]) -> str:
-    """Such as "fire, reset once, at step 5,000; redo every 1,000 updates"; nothing where nothing acted at events."""
+    """Return text such as "fire, reset once, at step 5,000; redo every 1,000 updates"; empty without events."""
     methods: dict[str, dict[str, None]] = {}
     for each in compared:
         for method in each.own:
@@ -22,7 +22,7 @@ def schedules_said(compared: Iterable[Compared]) -> str:
 
 
 def _words(run: Run) -> Iterator[str]:
-    """One sentence's part for a run that has a schedule."""
+    """Yield the description of a run's schedule, if it has one."""
     every, at, when = map(run.schedule.get, WHEN)
     acts = sorted(set(at or ()))
     begins = [step for step in run.phase_starts if step < run.steps]

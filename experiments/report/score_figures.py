@@ -1,4 +1,4 @@
-"""Figures of single numbers: a row for each method or pair, its interval, and the runs that it was made from."""
+"""Draws figures of single numbers: a row for each method or pair, with its interval and its runs."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,28 +17,28 @@ from .drawing import GRID, INK, MUTED, PAPER, WIDTH, Look, canvas, printed_in, s
 from .wording import by_direction
 
 ROW = 40  # pixels
-LONGEST_ROW = 56  # characters, of its name and numbers together
+LONGEST_ROW = 56  # letters of a row's name and numbers together
 
 
 @dataclass(frozen=True)
 class Row:
-    """One method, or one pair of them."""
+    """The row of one method or of one pair of methods."""
 
     label: str
     look: Look
     interval: Interval
-    said: str  # the interval in numbers
+    said: str  # the interval as text
     runs: Sequence[float] = ()
-    censored: Sequence[float] = ()  # runs that had not got there when they were last seen
+    censored: Sequence[float] = ()  # the last steps of runs that had not reached the threshold
 
 
 def draw_rows(
     rows: Sequence[Row], xlabel: str, metric: Metric | None = None, line: float | None = None,
     limits: tuple[float, float] | None = None, over_steps: bool = False, least: float = 0.0,
 ) -> Figure:  # fmt: skip
-    """A point and a bar for each row with its numbers above, dots for the runs below; `line` is no difference.
+    """Draw a point and a bar for each row, with its numbers above and dots for its runs below.
 
-    `least` is the room that is left on either side at least.
+    `line` is the value that means no difference. `least` is the smallest margin on each side.
     """
     figure, (axes,) = canvas(WIDTH, ROW * len(rows) + 50)
     if line is not None:
@@ -60,7 +60,7 @@ def draw_rows(
 
 
 def draw_profiles(profiles: Mapping[str, Profile], looks: Mapping[str, Look], metric: Metric) -> Figure:
-    """For every score, the share of runs that did better: a curve further up is better."""
+    """Draw the share of runs that did better than each score; a higher curve is better."""
     figure, (axes,) = canvas(WIDTH, 260)
     for name, profile in profiles.items():
         look, share = looks[name], profile.share
@@ -79,7 +79,7 @@ def draw_profiles(profiles: Mapping[str, Profile], looks: Mapping[str, Look], me
 def _limit(
     axes: Any, rows: Sequence[Row], line: float | None, limits: tuple[float, float] | None, least: float
 ) -> None:
-    """Room for everything finite, and at the right for what never ends."""
+    """Set horizontal limits that contain all finite values, with a margin on each side."""
     if limits:
         axes.set_xlim(*limits)
         return
@@ -116,7 +116,7 @@ def _draw_row(axes: Any, place: int, row: Row) -> None:
     )  # fmt: skip
     below = place + 0.26
     axes.plot(row.runs, [below] * len(row.runs), "o", color=color, markersize=4, alpha=0.55, markeredgewidth=0)
-    if row.censored:  # without any the empty line would spoil the layout
+    if row.censored:  # plotting an empty list would disturb the layout
         axes.plot(
             row.censored, [below] * len(row.censored), ">", color="none", markeredgecolor=color, markersize=4.5,
             markeredgewidth=0.9, clip_on=False,

@@ -1,4 +1,4 @@
-"""The report's sections on what was reached: curves, scores and profiles, and in which order they stand with others."""
+"""The report's sections on scores: learning curves, final scores and areas, and performance profiles."""
 
 from collections.abc import Sequence
 
@@ -18,6 +18,7 @@ NARROW, LOW, WIDE = (WIDTH, 290), (WIDTH, 225), (900, 400)
 
 
 def score_sections(compared: Compared, looks: Looks) -> list[Section]:
+    """Return the sections on scores, in their order in the report, with those on differences and recovery."""
     found = [_curves(compared, looks), _each_method(compared, looks), _scores(compared, looks)]
     found += [contrast_section(compared, looks), _profiles(compared, looks)]
     if isinstance(compared, Comparison):
@@ -43,19 +44,19 @@ def _curves(compared: Compared, looks: Looks) -> Section | None:
     counts = ", ".join(f"{name} {wording.runs_of(curve.iqm)}" for name, curve in curves.items())
     notes = (*ways((curve.iqm for curve in curves.values()), "Bands, at each point"), f"n: {counts}.")
     if any(curve.interpolated for curve in curves.values()):
-        notes += ("Runs that were evaluated at other steps than others are interpolated between their evaluations.",)
+        notes += ("Not all runs were evaluated at the same steps: they are interpolated between their evaluations.",)
     return Section("Learning curves", _curves_said(compared), tuple(figures), (), notes, tuple(curves))
 
 
 def _curves_said(compared: Compared) -> str:
     runs = [run for runs in compared.drawn.values() for run in runs]
-    text = [f"Each evaluation's mean {compared.metric.name}, brought together over the runs of a method."]
+    text = [f"The mean {compared.metric.name} of each evaluation, averaged over the runs of a method."]
     if compared.branch_step is not None:
-        text.append(f"Dashed: the branch at {wording.steps(compared.branch_step)} {compared.short_unit}.")
+        text.append(f"Dashed line: the branch at {wording.steps(compared.branch_step)} {compared.short_unit}.")
     if any(curve.before for curve in compared.curves.values()):
-        text.append("Upright, thin: what an event did at once.")
+        text.append("Thin vertical lines: the immediate effect of an event.")
     if compared.trunk is not None:
-        text.append("Grey, before it: the trunks, which are the same for all methods.")
+        text.append("Grey, before the branch: the trunks, which all methods share.")
     if any(not run.counted for run in runs):
         text.append("Dotted: unfinished runs, which are not counted.")
     if any(run.run.diverged for run in runs):
@@ -71,7 +72,7 @@ def _each_method(compared: Compared, looks: Looks) -> Section | None:
         ends = ", ".join(wording.in_unit(run.final, compared.metric) for run in compared.method(name).finished)
         alt = f"Runs of {name} over {compared.unit}, n = {curve.iqm.n}. Final {compared.metric.plural}: {ends}"
         figures.append(Illustration(page_image(draw_method(compared, name, looks, limits), alt, [looks[name]])))
-    text = "Thin lines: every run of one method. Thick: their IQM and its band. Grey: the other methods' IQMs."
+    text = "Thin lines: every run of one method. Thick line: their IQM, with its band. Grey: the other methods' IQMs."
     return Section("Each method by itself", text, tuple(figures), small=True)
 
 
@@ -90,7 +91,7 @@ def _scores(compared: Compared, looks: Looks) -> Section | None:
         tables.append(_aggregates(title + metric.words.removeprefix(metric.name), scored, what, metric))
     notes = ways(getattr(m, what).iqm for m in scored for what in ("final", "area"))
     if alone and any(method.n <= 4 for method in scored):
-        notes += ("Of three runs or fewer the IQM is their mean, of four their median.",)
+        notes += ("The IQM of three runs or fewer is their mean, and that of four runs is their median.",)
     normalised = [method for method in scored if method.normalised]
     if normalised:
         tables.append(_aggregates("Final score, normalised", normalised, "normalised"))
@@ -101,20 +102,21 @@ def _scores(compared: Compared, looks: Looks) -> Section | None:
 def _scores_said(compared: Compared, normalised: bool) -> str:
     if not isinstance(compared, Comparison):
         return (
-            "0 is a random policy, 1 is success or, in Atari games, a human. The median is that of the environments' "
-            "means. Small dots are runs, of all environments."
+            "0 is the score of a random policy, 1 is success or, in Atari games, the score of a human. The median is "
+            "that of the environments' means. Each small dot is a run, of any environment."
         )
     since = "" if compared.branch_step is None else ", from the branch on"
-    of_its_own = "" if compared.branch_step is None else ", after the branch alone"
+    of_its_own = "" if compared.branch_step is None else " and after the branch"
     text = (
         f"Final {compared.metric.name}: mean of the scheduled evaluations in the last 10% of the {compared.short_unit}"
-        f"{of_its_own}; where an event falls on one of them, the value just before it counts. "
-        f"Area: under the curve, divided by its length{since}. Small dots are runs."
+        f"{of_its_own}; if there is an event at one of them, the value just before it is used. "
+        f"Area: under the curve, divided by its length{since}. Each small dot is a run."
     )
     if normalised and compared.references:
         random, success = map(wording.number, compared.references)
         text += (
-            f" Normalised: 0 is a random policy's return, {random}, and 1 success, or in Atari a human's, {success}."
+            f" Normalised: 0 is the return of a random policy, {random}; 1 is success, or in Atari the return of a "
+            f"human, {success}."
         )
     return text
 
@@ -126,6 +128,7 @@ def _aggregates(caption: str, methods: Sequence[MethodResults], what: str, metri
 def aggregates_table(
     caption: str, methods: Sequence[MethodResults], found: Sequence[Aggregates], metric: Metric | None = None
 ) -> Table:
+    """Return a table with IQM, mean and median of a score for each method."""
     said = columns_said([[scores.iqm, scores.mean, scores.median] for scores in found], metric)
     rows = tuple(
         TableRow(method.method, (method.method, wording.runs_and_diverged(method, scores.iqm), *cells))
@@ -141,8 +144,8 @@ def _profiles(compared: Compared, looks: Looks) -> Section | None:
     beyond = wording.by_direction(compared.metric, "above", "below")
     alt = f"For each final {compared.metric.name}, the share of runs {beyond} it, for {', '.join(profiles)}"
     image = page_image(draw_profiles(profiles, looks, compared.metric), alt, [looks[name] for name in profiles])
-    text = f"The share of a method's runs that ended {beyond} a score."
-    text += " Where a curve is above another, its runs did better."
+    text = f"The share of a method's runs whose final score is {beyond} each value."
+    text += " Where a curve is above another one, its runs did better."
     notes = ways((profile.share for profile in profiles.values()), "Bands, at each point")
     counts = ", ".join(f"{name} {wording.runs_of(profile.share)}" for name, profile in profiles.items())
     figure = Illustration(image, "Performance profiles")

@@ -1,4 +1,4 @@
-"""What a report is made of: chapters of sections with figures and tables, which the page and the Markdown text show."""
+"""The parts of a report: chapters with sections, figures and tables, which the page and the Markdown text show."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Looks = Mapping[str, Look]
 
 @dataclass(frozen=True)
 class TableRow:
-    """A method's row; its sign stands before the first cell."""
+    """A method's row; the page shows the method's marker before the first cell."""
 
     method: str
     cells: tuple[str, ...]
@@ -23,16 +23,18 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Table:
+    """A table of a section."""
+
     caption: str
     columns: tuple[str, ...]
     rows: tuple[TableRow, ...]
-    folded: bool = False  # long, and opened by who wants it
-    words: tuple[int, ...] = ()  # columns of words, which begin at the left
+    folded: bool = False  # whether the page hides it until the reader opens it
+    words: tuple[int, ...] = ()  # columns of words, which are aligned to the left
 
 
 @dataclass(frozen=True)
 class Illustration:
-    """A figure in the text; `wide` takes its place where there is room."""
+    """A figure of a section; `wide` replaces it on wide screens."""
 
     image: PageImage
     caption: str = ""
@@ -41,39 +43,43 @@ class Illustration:
 
 @dataclass(frozen=True)
 class Section:
+    """A section of a chapter."""
+
     title: str
     text: str
     figures: tuple[Illustration, ...] = ()
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
-    legend: tuple[str, ...] = ()  # methods whose lines have no name in the figures
-    small: bool = False  # figures: many and small
+    legend: tuple[str, ...] = ()  # methods that the figures show without their names
+    small: bool = False  # whether the figures are many and small
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """One agent in one environment, or in all of them."""
+    """The chapter on one agent in one environment, or in all of them."""
 
-    name: str  # that links lead to
+    name: str  # the target of links to the chapter
     title: str
     lead: str
     headline: Sequence[str]
     findings: Sequence[str]
-    notes: Sequence[str]  # that not all chapters have
-    made_by: str  # intervals of the findings
+    notes: Sequence[str]  # those that not all chapters have
+    made_by: str  # how the intervals of the findings were computed
     sections: Sequence[Section]
 
 
 @dataclass(frozen=True)
 class Report:
+    """Everything that the page and the Markdown text show."""
+
     title: str
     lead: str
-    notes: Sequence[str]  # on all chapters
+    notes: Sequence[str]  # those about all chapters
     chapters: Sequence[Chapter]
     facts: Mapping[str, str]
-    command: str  # that makes it again
+    command: str  # that makes the report again
     methods: Looks
-    terms: Mapping[str, str]  # what the explanations call the metric, what is better, and a step
+    terms: Mapping[str, str]  # the words for the metric, for better, and for steps in the explanations
     acts: bool  # whether policies act in environments
     phases: bool = False  # whether there are pictures phase by phase
 
@@ -83,7 +89,7 @@ def rows_figure(
     runs: Mapping[str, Sequence[float]] | None = None, difference: bool = False, most: int = 4,
     line: float | None = None, limits: tuple[float, float] | None = None,
 ) -> Illustration:  # fmt: skip
-    """A row for each interval; their numbers have as many decimals. `runs` are shown below each, by its label."""
+    """Return a figure with a row for each interval, all with equally many decimals; `runs` by label are drawn below."""
     labels, looks, intervals = zip(*found, strict=True)
     said = columns_said([[interval] for interval in intervals], metric, difference, most)
     rows = [
@@ -97,6 +103,7 @@ def illustrated(
     rows: Sequence[Row], title: str, xlabel: str, metric: Metric | None = None, line: float | None = None,
     limits: tuple[float, float] | None = None, over_steps: bool = False, least: float = 0.0,
 ) -> Illustration:  # fmt: skip
+    """Return a figure of rows, with its numbers as alternative text."""
     alt = f"{title}: " + "; ".join(f"{row.label} {row.said}, n = {row.interval.n}" for row in rows)
     figure = draw_rows(rows, xlabel, metric, line, limits, over_steps, least)
     return Illustration(page_image(figure, alt, [row.look for row in rows]), title)
@@ -105,13 +112,13 @@ def illustrated(
 def columns_said(
     intervals: Sequence[Sequence[Interval]], metric: Metric | None = None, difference: bool = False, most: int = 4
 ) -> list[list[str]]:
-    """A table of intervals of one unit in words, row by row, with as many decimals everywhere."""
+    """Return intervals of one unit as text, row by row, all with equally many decimals."""
     printed = [[wording.printed(found, metric) for found in row] for row in intervals]
     places = min(most, wording.decimals([found for row in printed for found in row]))
     return [[wording.interval(found, places, difference) for found in row] for row in printed]
 
 
 def ways(found: Iterable[Interval | Band | None], what: str = "Intervals") -> tuple[str, ...]:
-    """How they were made, each way once."""
+    """Return sentences on how the intervals were computed, each different one once."""
     distinct = dict.fromkeys(each.method for each in found if each is not None)
     return tuple(f"{what}: {way}." for way in distinct)

@@ -1,4 +1,4 @@
-"""The results as `scores.csv`, a row for each run, and as `curves.csv`, a row for each point that the report plots."""
+"""Writes `scores.csv` with a row for each run, `curves.csv` with one for each plotted point, and `phases.csv`."""
 
 import csv
 import io
@@ -23,15 +23,15 @@ OF_A_RUN = (
 OF_A_PHASE = ("phase", "step", "at_event", "mean", "lowest", "highest", "n")
 IN_PHASES = {"mean_over_phases": "mean", "forgetting": "forgetting"}
 
-FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet begins to compute at
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)  # computes nothing
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet may read text that begins so as a formula
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)  # a number is not a formula
 
 
 def write_scores(results: Results, path: Path) -> Path:
-    """Write `scores.csv`: numbers in full; empty where there is none, as of a threshold never reached.
+    """Write `scores.csv` with all digits of the numbers; a missing number, such as a step never reached, is empty.
 
-    Text that a spreadsheet would take for a formula has an apostrophe before it: methods are anybody's words. Text that
-    is a number, such as a value of an axis, has none. Folders are relative to that of the file.
+    Text that a spreadsheet would read as a formula gets an apostrophe before it, because names of methods may contain
+    anything. Text that is a number, such as a value of an axis, gets none. Folders are relative to the file's own.
     """
     axes, others = columns_of(results.axes), _others(results)
     rows = (
@@ -43,7 +43,7 @@ def write_scores(results: Results, path: Path) -> Path:
 
 
 def _others(results: Results) -> list[str]:
-    """Columns of what only runs in phases have, where any has it."""
+    """Return the columns for values that only runs with phases have, if any run has them."""
     runs = [run for comparison in results.comparisons for method in comparison.methods for run in method.runs]
     names = [*IN_PHASES, *dict.fromkeys(name for run in runs for name in run.also)]
     return [name for name in names if any(_other(run, name) is not None for run in runs)]
@@ -71,7 +71,7 @@ def _phases(matrix: PhaseMatrix) -> Iterator[list[object]]:
 
 
 def write_curves(results: Results, path: Path) -> Path:
-    """Write `curves.csv`: every value with its interval that the report's figures show, and every run's curve."""
+    """Write `curves.csv`: every value in the report's figures with its interval, and the curve of every run."""
     everything = [*results.across, *results.comparisons]
     rows = (
         [*_first(results, each.agent, each.where, method), *each.place, *point]
@@ -81,12 +81,12 @@ def write_curves(results: Results, path: Path) -> Path:
 
 
 def columns_of(axes: Iterable[Axis]) -> list[str]:
-    """A column for each axis, by its setting."""
+    """Return a column for each axis, named after its setting."""
     return [axis.name.partition(".")[2] for axis in axes]
 
 
 def _first(results: Results, agent: str, where: str, method: str) -> list[object]:
-    """The method as it is spelled, and what the report calls it."""
+    """Return the first cells of a row: agent, place, the method's spelling, and its name in the report."""
     return [agent, where, results.options.spelled(method), method]
 
 
@@ -105,7 +105,7 @@ def _cell(value: object) -> object:
     if not isinstance(value, str | Path):
         return value
     text = str(value)
-    in_a_row = text.replace("\r", " ").replace("\n", " ")  # a bare \r is not quoted, and would begin a row
+    in_a_row = text.replace("\r", " ").replace("\n", " ")  # the writer does not quote \r, which would begin a new row
     return f"'{in_a_row}" if text.startswith(FORMULAS) and not NUMBER.fullmatch(text) else in_a_row
 
 
@@ -118,7 +118,7 @@ def _row(scores: RunScores, folder: Path) -> Iterator[object]:
 
 
 def _from(folder: Path, run: Path) -> Path:
-    """Where a run is, from the report's folder on: as true on another disk."""
+    """Return a run's folder relative to the report's folder, which stays true when both are moved together."""
     return Path(os.path.relpath(run, folder.resolve())) if run.is_absolute() else run
 
 

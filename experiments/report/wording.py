@@ -1,4 +1,4 @@
-"""Numbers and what they show, in words that promise no more than they hold."""
+"""Formats numbers, intervals, runs and metrics as text for the report."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +19,7 @@ MISSING = "–"
 
 
 def decimals(intervals: Iterable[Interval]) -> int:
-    """For intervals beside each other: what tells a twentieth of a narrow one."""
+    """Return the number of decimals for a group of intervals, such that a twentieth of a narrow one is visible."""
     known = list(intervals)
     widths = [interval.high - interval.low for interval in known if interval.bounded]
     least = 1e-9 * max((abs(interval.value) for interval in known if math.isfinite(interval.value)), default=0.0)
@@ -29,7 +29,7 @@ def decimals(intervals: Iterable[Interval]) -> int:
 
 
 def number(value: float | None, places: int | None = None) -> str:
-    """A number as people write it; three digits where nothing else is asked for."""
+    """Return a number as text, with three digits unless `places` says how many decimals."""
     if value is None or math.isnan(value):
         return MISSING
     if math.isinf(value):
@@ -43,34 +43,36 @@ def number(value: float | None, places: int | None = None) -> str:
 
 
 def signed(value: float, places: int | None = None) -> str:
+    """Return a number as text with its sign."""
     text = number(value, places)
     return f"+{text}" if value > 0 and text[0].isdigit() else text
 
 
 def interval(found: Interval, places: int | None = None, difference: bool = False) -> str:
-    """`6.1 [5.2, 7.3]`; of a single run the number alone."""
+    """Return an interval as text, such as `6.1 [5.2, 7.3]`; only the number if there is no interval."""
     places = decimals([found]) if places is None else places
     return _with_bounds(found, lambda value: signed(value, places) if difference else number(value, places))
 
 
 def percent(found: Interval | None) -> str:
-    """A share and its bounds: `80% [38, 96]`."""
+    """Return a share with its bounds as text, such as `80% [38, 96]`."""
     return MISSING if found is None else _with_bounds(found, lambda value: f"{100 * value:.0f}", "%")
 
 
 def steps(value: float | None) -> str:
-    """A count of steps, short: 12,500 or 1.2M."""
+    """Return a number of steps in short form: 12,500 or 1.2M."""
     if value is None or not math.isfinite(value):
         return number(value)
     return f"{value / 1e6:.4g}M" if abs(value) >= 1e6 else f"{value:,.0f}"
 
 
 def step_interval(found: Interval) -> str:
+    """Return an interval of steps as text, such as `140,000 [120,000, never]`."""
     return _with_bounds(found, steps)
 
 
 def short_steps(found: Interval) -> str:
-    """The same where there is little room: `140k [120k, never]`."""
+    """Return an interval of steps as short text, such as `140k [120k, never]`."""
     say = EngFormatter(places=None, sep="")
     return _with_bounds(found, lambda value: say(value) if math.isfinite(value) else number(value))
 
@@ -80,7 +82,7 @@ def _with_bounds(found: Interval, say: Callable[[float], str], unit: str = "") -
 
 
 def amount(value: float | None) -> str:
-    """Three digits of numbers of any size: 5.21, 123, 1.23M."""
+    """Return a number of any size with three digits: 5.21, 123, 1.23M."""
     if value is None or not math.isfinite(value) or not 1e4 <= abs(value) < 1e12:
         return number(value)
     power = 6 if abs(value) >= 999_500 and abs(value) < 999.5e6 else 9 if abs(value) >= 999.5e6 else 3
@@ -88,6 +90,7 @@ def amount(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
+    """Return a time in seconds, minutes or hours."""
     if seconds is None or not math.isfinite(seconds):
         return MISSING
     if seconds < 120:
@@ -96,7 +99,7 @@ def duration(seconds: float | None) -> str:
 
 
 def ranges(values: Iterable[int]) -> str:
-    """`0–4, 7`"""
+    """Return whole numbers as ranges, such as `0–4, 7`."""
     groups: list[list[int]] = []
     for value in sorted(set(values)):
         if groups and value == groups[-1][-1] + 1:
@@ -107,6 +110,7 @@ def ranges(values: Iterable[int]) -> str:
 
 
 def plural(n: int, one: str) -> str:
+    """Return a number with its noun, in the plural unless the number is 1."""
     return f"{n} {one}" if n == 1 else f"{n} {one}s"
 
 
@@ -114,18 +118,18 @@ def plural(n: int, one: str) -> str:
 
 
 def runs_of(found: Interval | Band) -> str:
-    """Its n: 5, or where there are several environments "2 environments × 5 runs"."""
+    """Return the number of runs as text: "5", or for several environments "2 environments × 5 runs"."""
     return found.runs_said() if len(found.sides[0]) > 1 else str(found.n)
 
 
 def runs_and_diverged(method: MethodResults, found: Interval) -> str:
-    """Its n, and how many of them diverged: "5, 1 diverged"."""
+    """Return the number of runs, and how many of them diverged: "5, 1 diverged"."""
     diverged = sum(run.run.diverged is not None for run in method.finished)
     return runs_of(found) + (f", {diverged} diverged" if diverged else "")
 
 
 def ended(run: Run, share: bool = False) -> str:
-    """How a run ended, or how far it is."""
+    """Return how a run ended, or with `share` how far an unfinished run is."""
     if run.diverged:
         return f"diverged at step {run.diverged.steps:,}"
     if run.finished:
@@ -136,13 +140,13 @@ def ended(run: Run, share: bool = False) -> str:
 
 
 def how_many_ended(runs: Sequence[Run]) -> str:
-    """Such as "5 finished and 1 diverged of 6"."""
+    """Return text such as "5 finished and 1 diverged of 6"."""
     finished, diverged = sum(run.finished for run in runs), sum(run.diverged is not None for run in runs)
     return f"{finished} finished{f' and {diverged} diverged' if diverged else ''} of {len(runs)}"
 
 
 def place(path: Path) -> Path:
-    """Where a folder is, from here on if it is below: as one typed it, and nobody else's disk."""
+    """Return a path relative to the current folder if it is below it: shorter, and the same on other machines."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
 
@@ -151,32 +155,32 @@ def place(path: Path) -> Path:
 
 
 def by_direction(metric: Metric, higher: str, lower: str) -> str:
-    """The first where higher is better, the second where lower is."""
+    """Return the first text if a higher metric is better, the second if a lower one is."""
     return higher if metric.better == "higher" else lower
 
 
 def in_unit(value: float | None, metric: Metric) -> str:
-    """A single value of a metric, in three digits where it asks for no more than one decimal."""
+    """Return a single value of a metric as text, with three digits unless the metric has more than one decimal."""
     if value is None or not math.isfinite(value):
         return number(value)
     return number(metric.scale * value, metric.decimals if metric.decimals > 1 else None) + metric.suffix
 
 
 def printed(found: Interval, metric: Metric | None) -> Interval:
-    """An interval in the unit that it is printed in, such as per cent."""
+    """Return an interval in the unit in which its metric is printed, such as per cent."""
     if metric is None or metric.scale == 1:
         return found
     return replace(found, **{name: metric.scale * getattr(found, name) for name in ("value", "low", "high")})
 
 
 def failing(compared: Compared) -> str:
-    """What runs that diverged count with."""
+    """Return in words the value that diverged runs count with."""
     name = compared.metric.name
-    return f"the {name} of a policy that fails" if compared.acts else f"the worst {name} of all of these runs"
+    return f"the {name} of a policy that fails" if compared.acts else f"the worst {name} of all these runs"
 
 
 def terms(comparisons: Sequence[Compared]) -> dict[str, str]:
-    """What the page's explanations call the metric, what is better, and a step; where there are several, each."""
+    """Return the words for the metric, for better, and for steps in the page's explanations, joined by "or"."""
 
     def each(words: Callable[[Compared], str]) -> str:
         return " or ".join(dict.fromkeys(map(words, comparisons)))
@@ -187,7 +191,7 @@ def terms(comparisons: Sequence[Compared]) -> dict[str, str]:
         "steps": each(lambda c: c.short_unit),
         "better": each(lambda c: c.metric.better),
         "beyond": each(lambda c: by_direction(c.metric, "above", "below")),
-        "earned": each(lambda c: "how much was earned" if c.acts else "what it was"),
+        "earned": each(lambda c: "how much was earned" if c.acts else "how good it was"),
         "failing": each(failing),
         "place": each(lambda c: "environment" if c.acts else "data set"),
         "falls": each(lambda c: f"the {c.metric.name} {by_direction(c.metric, 'falls', 'rises')}"),

@@ -1,1 +1,1 @@
-"""Who runs where: the grid of runs, their states, and the pools of machines that bring them to their ends."""
+"""Running a comparison: the grid of its runs, the state of each run, and the pools of machines that run them."""

@@ -1,6 +1,7 @@
-"""A plan as a script, for machines that are given work by scripts: a shell's, or SLURM's `sbatch`.
+"""Writes the plan of a comparison as a script: for a shell, or for SLURM's `sbatch`.
 
-The script holds every run twice, as it begins and as it goes on, so that running it again continues what was stopped.
+The script contains two command lines for every run, one that begins it and one that resumes it, so that running the
+script again continues the runs that were stopped.
 """
 
 import shlex
@@ -14,12 +15,12 @@ from .grid import Job
 
 Format = Literal["text", "shell", "slurm"]
 TASKS = """
-# One run a line: its folder | the words that begin it | the words that continue it.
+# One run per line: its folder | the arguments that begin it | the arguments that resume it.
 tasks=(
 {tasks}
 )
 
-run() {{ # NUMBER: begin this run, or continue it where its folder is one already
+run() {{ # NUMBER: begin this run, or resume it if its folder already holds a run
   local folder begin resume
   IFS='|' read -r folder begin resume <<<"${{tasks[$1]}}"
   if [ -e "$folder/config.json" ]; then begin=$resume; fi
@@ -28,8 +29,8 @@ run() {{ # NUMBER: begin this run, or continue it where its folder is one alread
 """
 SHELL = """#!/usr/bin/env bash
 # {title}
-# {count} runs, one after the other; a run that failed does not stop the others, and its branches are left out.
-# Run it again to continue. Each run's output goes to the folder logs of the comparison.
+# {count} runs, one after the other. If a run fails, its branches are left out and the others go on.
+# Run this script again to continue. Each run's output is in the folder logs of the comparison.
 cd {here} || exit 1
 command={command}
 logs={folder}/logs
@@ -52,15 +53,15 @@ done
 """
 SLURM = """#!/usr/bin/env bash
 # {title}
-# {count} runs as SLURM job arrays. Submit it from any folder, with whatever sbatch shall know besides, such as
+# {count} runs as SLURM job arrays. Run this script in any folder; its arguments are passed on to sbatch:
 #   bash FILE --partition=gpu --gres=gpu:1 --time=12:00:00
-# Trunks come first, the branches of a trunk when it has ended well, the report when all have ended. A run that reaches
-# its time limit writes a checkpoint and is queued again. Submit the file again to continue what failed.
+# Trunks run first; the branches of a trunk run when it has finished, and the report is made when all runs have ended.
+# A run that reaches its time limit writes a checkpoint and is queued again. Run the script again to retry failed runs.
 cd {here} || exit 1
 command={command}
 {tasks}
 case ${{1:-}} in
-task) # one run: SLURM sends USR1 two minutes before the time limit, and TERM where the job is cancelled
+task) # one run: SLURM sends USR1 two minutes before the time limit, and TERM if the job is cancelled
   (run "$SLURM_ARRAY_TASK_ID") &
   child=$! again=
   trap 'again=1; kill -TERM $child' USR1
@@ -70,13 +71,13 @@ task) # one run: SLURM sends USR1 two minutes before the time limit, and TERM wh
     code=$?
     kill -0 $child 2>/dev/null || break
   done
-  [ "$again" ] && [ "$code" -ge 128 ] || exit "$code" # 130: it stopped with a checkpoint
+  [ "$again" ] && [ "$code" -ge 128 ] || exit "$code" # 130: the run stopped with a checkpoint
   exec scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID" ;;
 report) {report} ;;
 esac
 
 set -o pipefail
-submit() {{ # NAME, ROLE, then sbatch's own words: the number of the job
+submit() {{ # NAME, ROLE, then arguments for sbatch; prints the number of the job
   sbatch --parsable --job-name="$1" --output={logs}/%x-%j.out --requeue --signal=B:USR1@120 \\
     --cpus-per-task={threads} --mem={megabytes}M "${{@:3}}" "${{given[@]}}" "$file" "$2" | cut -d';' -f1
 }}
@@ -99,7 +100,7 @@ def script_of(
     arguments: Sequence[str],
     reporting: Sequence[str] = (),
 ) -> str:
-    """The script; it is headed by the comparison's `arguments`, and its report is made with the words `reporting`."""
+    """Return the script. `arguments` (of compare.py) stand at its top; `reporting` are arguments for the report."""
     numbers = {job.folder: number for number, job in enumerate(jobs)}
     report = shlex.join([*launch("compare"), "--report-only", str(folder), "--dir", str(folder), *reporting])
     values: dict[str, object] = {
@@ -107,7 +108,7 @@ def script_of(
         "count": len(jobs),
         "here": shlex.quote(str(Path.cwd())),
         "folder": shlex.quote(str(folder)),
-        "logs": shlex.quote(str(folder / "logs").replace("%", "%%")),  # sbatch's patterns begin with %
+        "logs": shlex.quote(str(folder / "logs").replace("%", "%%")),  # sbatch replaces patterns that begin with %
         "command": shlex.quote(shlex.join(launch(jobs[0].agent))),
         "tasks": TASKS.format(tasks="\n".join(f"  {shlex.quote(_task(job))}" for job in jobs)),
         "report": f"exec {report}",
@@ -126,12 +127,12 @@ def script_of(
 def _task(job: Job) -> str:
     begin, resume = shlex.join(job.arguments), shlex.join(("--resume", str(job.folder), *job.resumed_with))
     if "|" in f"{job.folder}{begin}{resume}" or "\n" in begin:
-        raise ValueError(f"{job.folder}: a name with | or a line break cannot stand in a script; give another --dir")
+        raise ValueError(f"{job.folder}: a script allows no name with | or a line break; give another --dir")
     return f"{job.folder}|{begin}|{resume}"
 
 
 def _submissions(jobs: Sequence[Job], numbers: Mapping[Path, int]) -> list[str]:
-    """A job array of all runs that begin by themselves, and one of each trunk's branches, which wait for it alone."""
+    """Return the lines that submit one job array of all runs that are no branches, and one of each trunk's branches."""
     lines = [
         f"first=$(submit runs task --array={_list(numbers[job.folder] for job in jobs if not job.trunk)}) || exit 1",
         "all+=($first)",

@@ -1,4 +1,4 @@
-"""A run as a child process: the ordinary command line, its output in a file, stopped by SIGTERM with a checkpoint."""
+"""Starts and stops a run as a child process with the ordinary command line; its output goes to a file."""
 
 import ctypes
 import os
@@ -18,15 +18,15 @@ from ..failure import BEGIN, open_log
 from .grid import Job
 
 SET_PARENT_DEATH_SIGNAL = 1  # prctl(2)
-LIBC = ctypes.CDLL(None)  # not between fork and exec, where another thread may have held the loader's lock
+LIBC = ctypes.CDLL(None)  # loaded here: between fork and exec, another thread might hold the loader's lock
 
 
 def start(
     job: Job, environment: Mapping[str, str] | None = None, directory: Path | None = None
 ) -> "subprocess.Popen[bytes]":
-    """Begin the run, or continue it where its folder is one already.
+    """Begin the run, or resume it if its folder already holds a run.
 
-    It has a session of its own, so that Ctrl-C reaches the comparison alone, and is asked to stop when its parent dies.
+    The process has its own session, so that Ctrl-C reaches only the comparison. It gets SIGTERM if its parent dies.
     """
     begun = (job.folder / "config.json").exists()
     words = ("--resume", str(job.folder), *job.resumed_with) if begun else job.arguments
@@ -46,7 +46,7 @@ def start(
 
 
 def kill(process: "subprocess.Popen[bytes]") -> None:
-    """End it and all that it began, now; its last checkpoint stays."""
+    """Kill the process and its children at once; the last checkpoint stays."""
     if process.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -54,18 +54,21 @@ def kill(process: "subprocess.Popen[bytes]") -> None:
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:
-    """Ask for a checkpoint and an end; does not wait."""
+    """Ask the run to write a checkpoint and stop; do not wait for it."""
     if process.poll() is None:
         process.terminate()
 
 
 def code_of(process: "subprocess.Popen[bytes]") -> int:
-    """The exit code of a run that has ended; one asked to stop while it was still beginning has stopped, too."""
+    """Return the exit code of a run that has ended.
+
+    A run that was asked to stop before it could handle SIGTERM counts as stopped, too.
+    """
     return STOPPED if process.returncode == -signal.SIGTERM else process.returncode
 
 
 def _stop_with_parent(parent: int) -> None:
-    """Linux sends the signal when the thread that forked ends."""
+    """Ask Linux to send this process SIGTERM when the thread that started it ends."""
     LIBC.prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
-    if os.getppid() != parent:  # gone before it was watched
+    if os.getppid() != parent:  # the parent ended before the call above
         os._exit(STOPPED)

@@ -1,4 +1,4 @@
-"""Brings every run of a comparison to its end, on whatever pool of machines: the one loop over runs."""
+"""The loop that starts the runs of a comparison on a pool of machines and waits until all of them have ended."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -16,47 +16,49 @@ from .grid import Job
 from .states import divergence_of, in_use, keeps_checkpoint, state_of
 
 REFRESH = 1.0  # seconds
-MISTAKE = 2  # a run's exit code where it could not be begun
-PATIENCE = 3  # times that a run may be stopped from outside without having got further
+MISTAKE = 2  # exit code of a run that could not begin
+PATIENCE = 3  # a run that is stopped from outside this often at the same checkpoint has failed
 
 
 @dataclass(frozen=True)
 class Ending:
-    """A run's process is over."""
+    """The exit code of a run's process that has ended."""
 
     job: Job
     code: int
 
 
 class Pool(Protocol):
-    """Where runs take place."""
+    """The machine or machines that runs are started on."""
 
     def room(self) -> bool:
-        """Whether another run may be given to it now."""
+        """Return whether another run can be started now."""
 
-    def start(self, job: Job) -> None: ...
+    def start(self, job: Job) -> None:
+        """Begin or resume a run."""
 
     def wait(self, seconds: float) -> Sequence[Ending]:
-        """Runs whose processes are over, as soon as there is one, or none after so many seconds."""
+        """Return the runs that have ended as soon as there is one, or nothing after this many seconds."""
 
     def stop(self) -> None:
-        """Ask all runs to stop with a checkpoint; `wait` goes on telling which have."""
+        """Ask all runs to stop with a checkpoint; `wait` returns those that have stopped."""
 
 
 @dataclass
 class Sweep:
-    """Where every run of a comparison stands."""
+    """The state of every run of a comparison."""
 
     jobs: tuple[Job, ...]
     finished: set[Path] = field(default_factory=set)
     running: set[Path] = field(default_factory=set)
     failed: dict[Path, Failure] = field(default_factory=dict)
     diverged: dict[Path, Divergence] = field(default_factory=dict)
-    emptied: set[Path] = field(default_factory=set)  # trunks that have lost the checkpoint to branch from
+    emptied: set[Path] = field(default_factory=set)  # trunks whose checkpoint to branch from is gone
     stopping: bool = False
-    stops: dict[Path, list[int]] = field(default_factory=dict)  # checkpoints at which somebody else stopped a run
+    stops: dict[Path, list[int]] = field(default_factory=dict)  # a run's checkpoints when it was stopped from outside
 
     def state(self, job: Job) -> str:
+        """Return the state of a run in one word or two, such as "running" or "no trunk"."""
         if job.folder in self.failed:
             return "failed"
         if job.folder in self.finished:
@@ -68,7 +70,7 @@ class Sweep:
         return "no trunk" if self.without_trunk(job) else "waiting"
 
     def without_trunk(self, job: Job) -> str | None:
-        """Why a branch cannot begin, ever; None where it can, or is none."""
+        """Return why a branch can never begin; None if it can, or if the run is not a branch."""
         if job.trunk is None:
             return None
         if job.trunk in self.failed:
@@ -76,11 +78,11 @@ class Sweep:
         if found := self.diverged.get(job.trunk):
             return f"{job.trunk.name} diverged at step {found.steps:,}"
         if job.trunk in self.emptied:
-            return f"{job.trunk.name} has no checkpoint at step {job.start:,} any more"
+            return f"{job.trunk.name} no longer has a checkpoint at step {job.start:,}"
         return None
 
     def ready(self) -> list[Job]:
-        """Runs that can begin now."""
+        """Return the runs that can begin now."""
         return [
             job
             for job in self.jobs
@@ -89,12 +91,12 @@ class Sweep:
 
     @property
     def complete(self) -> bool:
-        """Whether all has come to its end: runs that diverged have, and what would have branched from them."""
+        """Whether nothing is left to run: every run has finished or diverged, or its trunk diverged."""
         return all(self.state(job) in ("finished", "diverged") or job.trunk in self.diverged for job in self.jobs)
 
 
 def look(jobs: Sequence[Job], retry: bool) -> Sweep:
-    """What is there already: finished and diverged runs stay, failed ones too unless they are to be retried."""
+    """Return the state of all runs as their folders tell it; with `retry`, failed runs count as not begun."""
     sweep = Sweep(tuple(jobs))
     for job in jobs:
         state = state_of(job)
@@ -119,7 +121,7 @@ def conduct(
     stop_requested: Callable[[], bool] = lambda: False,
     finished: Callable[[Job], None] = lambda job: None,
 ) -> None:
-    """Run what is not finished, until everything is, has failed, or a stop is asked for."""
+    """Run all runs that have no result yet, until each has one or has failed, or until a stop is requested."""
     while True:
         if stop_requested() and not sweep.stopping:
             sweep.stopping = True
@@ -130,7 +132,7 @@ def conduct(
         if not sweep.running:
             if sweep.stopping or not sweep.ready():
                 return
-            time.sleep(REFRESH)  # somebody still has open what is left
+            time.sleep(REFRESH)  # other processes still have the remaining runs open
         for ending in pool.wait(REFRESH):
             _settle(sweep, ending, finished)
 
@@ -139,17 +141,17 @@ def _start(sweep: Sweep, pool: Pool) -> None:
     for job in sweep.ready():
         if not pool.room():
             return
-        if in_use(job):  # by a process that was told to stop and has not yet, most likely
+        if in_use(job):  # most likely by a process that was asked to stop and is still writing its checkpoint
             continue
         try:
             pool.start(job)
             sweep.running.add(job.folder)
         except OSError as error:
-            sweep.failed[job.folder] = Failure(1, (f"{job.name} cannot be begun: {error}",))
+            sweep.failed[job.folder] = Failure(1, (f"{job.name} could not begin: {error}",))
 
 
 def _settle(sweep: Sweep, ending: Ending, finished: Callable[[Job], None]) -> None:
-    """What the end of a process means for its run."""
+    """Set the state of the run whose process has ended."""
     job = ending.job
     sweep.running.discard(job.folder)
     if ending.code == 0 and state_of(job) == "finished":
@@ -159,13 +161,13 @@ def _settle(sweep: Sweep, ending: Ending, finished: Callable[[Job], None]) -> No
         sweep.diverged[job.folder] = divergence
         finished(job)
     elif ending.code == MISTAKE and in_use(job):
-        return  # somebody was faster; it waits
+        return  # another process opened the run first: it stays waiting
     elif ending.code != STOPPED or _gets_nowhere(sweep, job):
         sweep.failed[job.folder] = note_failure(job.folder, ending.code)
 
 
 def _gets_nowhere(sweep: Sweep, job: Job) -> bool:
-    """Whether a run that we did not stop has stopped several times at the same checkpoint."""
+    """Return whether a run has stopped PATIENCE times at the same checkpoint without being asked to by us."""
     if sweep.stopping:
         return False
     stops = sweep.stops.setdefault(job.folder, [])

@@ -1,4 +1,4 @@
-"""What a comparison will take on this machine: measured on one run's parts before anything is started."""
+"""Estimates the time, memory and disk space of a comparison, from the parts of one run of each kind."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,10 +22,10 @@ from .weights import Disk, disk_of, memory_of_a_run
 
 
 def weigh_and_time(grid: Grid, timed: bool) -> tuple[dict[str, Weight], dict[str, Rates]]:
-    """What a run of each kind (`Job.kind`) takes and, if asked for, how fast it is.
+    """Return the memory and disk space of a run of each kind (`Job.kind`) and, if `timed`, its speed.
 
-    From building its parts: what cannot work is found before the start. On the CPU: this process must not hold a GPU's
-    memory while its runs need it.
+    The parts of a run are built for this, so settings that cannot work are found before anything begins. They are built
+    on the CPU, because this process must not hold GPU memory that the runs need.
     """
     weights, rates = {}, {}
     keep_large_blocks()
@@ -38,7 +38,7 @@ def weigh_and_time(grid: Grid, timed: bool) -> tuple[dict[str, Weight], dict[str
             work = build(config.altered(device="cpu"))
             weights[kind] = work.weight()
             if timed:
-                with suppress(ValueError):  # nothing is known of how long it takes
+                with suppress(ValueError):  # this kind of work cannot be timed
                     rates[kind] = work.rates()
     return weights, rates
 
@@ -50,9 +50,10 @@ def say_plan(
     rates: Mapping[str, Rates],
     slots: int | None,
 ) -> None:
-    """Every run with its command line, then what all of it costs.
+    """Print every run with its command line, then the cost of all of them.
 
-    Without rates, as on a GPU, not how long it takes; without slots it is a cluster's business how many run at once.
+    Without `rates`, as on a GPU, the time is not estimated. `slots` is None on a cluster, which decides itself how many
+    runs it takes at once.
     """
     for job in jobs:
         after = f", after {job.trunk.name}" if job.trunk else ""
@@ -68,22 +69,22 @@ def say_plan(
     branches = [job for job in jobs if job.trunk]
     share = sum(job.stop - job.start for job in jobs) / max(1, sum(job.stop for job in branches))
     if branches and share < 1:
-        print(f"shared trunks: {share:.0%} of the work of runs that each begin at step 0")
+        print(f"shared trunks: {share:.0%} of the work of runs that all begin at step 0")
     known = len(rates) == len(weights)
     for line in _of_each_place(jobs, left, rates if known else {}):
         print(line)
     if left and known and slots:
         seconds = _seconds(left, rates)
         time = duration_in_words(max(sum(seconds) / slots, max(seconds)))
-        print(f"about {time} with {slots} at once on this CPU, evaluations besides")
+        print(f"about {time} with {slots} runs at once on this CPU, without the time of evaluations")
     elif left and slots:
-        print(f"{slots} at once; how long it takes shows in the first minute")
+        print(f"{slots} runs at once; an estimate of the time appears in the first minute")
     memory = memory_of_a_run(weights)
     replays = any(weight.replay for weight in weights.values())
-    each = f"memory: up to {size(memory)} a run" + (", its replay among it" if replays else "")
-    print(each + (f"; {size(slots * memory)} for {slots} at once" if slots else ""))
+    each = f"memory: up to {size(memory)} per run" + (", including its replay" if replays else "")
+    print(each + (f"; {size(slots * memory)} for {slots} runs at once" if slots else ""))
     if not replays:
-        print(f"disk: {size(disk_of(jobs, weights).everything)} for all runs; all of it stays")
+        print(f"disk: {size(disk_of(jobs, weights).everything)} for all runs, all of it kept")
         return
     keep_replay = all(weight.settings.keep_replay for weight in weights.values())
     for line in disk_said(disk_of(jobs, weights), slots, keep_replay):
@@ -91,13 +92,13 @@ def say_plan(
 
 
 def _of_each_place(jobs: Sequence[Job], left: Sequence[Job], rates: Mapping[str, Rates]) -> Iterator[str]:
-    """What the runs with each combination of the axes' values cost; nothing where there are no axes."""
+    """Yield one line for each combination of the axes' values: what its runs cost. Nothing if there are no axes."""
     places = {tuple(job.place.items()): None for job in jobs if job.place}
     for place in places:
         here, own = ([job for job in some if tuple(job.place.items()) == place] for some in (jobs, left))
         said = ", ".join(f"{flag(name)} {value}" for name, value in place)
         steps, updates = sum(job.stop - job.start for job in own), sum(job.updates for job in own)
-        cost = f"; about {duration_in_words(sum(_seconds(own, rates)))} of one run at a time" if own and rates else ""
+        cost = f"; about {duration_in_words(sum(_seconds(own, rates)))} one run after another" if own and rates else ""
         yield f"{said}: {len(here)} runs; to do: {len(own)} runs, {steps:,} steps, {updates:,} updates{cost}"
 
 
@@ -106,33 +107,36 @@ def _seconds(jobs: Sequence[Job], rates: Mapping[str, Rates]) -> list[float]:
 
 
 def disk_said(disk: Disk, slots: int | None, keep_replay: bool) -> list[str]:
-    """What all runs take of the disk, and what stays of it."""
+    """Return lines that tell how much disk space all runs take, and how much of it is kept at the end."""
     everything, kept = size(disk.everything), size(disk.trunks + disk.policies)
     of_what = f"trunks {size(disk.trunks)}, policies {size(disk.policies)}" if disk.trunks else "policies"
     if keep_replay:
-        shared = ", where branches share what they have of their trunk" if disk.trunks else ""
+        shared = "; branches share the replay files of their trunk" if disk.trunks else ""
         lines = [
-            f"disk: {everything} for all runs, their replays among it{shared}; all of it stays",
-            f"with --keep-replay False, {kept} of it stay ({of_what})",
+            f"disk: {everything} for all runs, including their replays, all of it kept{shared}",
+            f"with --keep-replay False, {kept} of it are kept ({of_what})",
         ]
     else:
-        more = f"up to {size(disk.largest)} more for each run at once" + (f", of {slots}" if slots else "")
-        lines = [f"disk: {kept} that stay ({of_what}), and {more}; without --keep-replay False, {everything} stay"]
+        more = f"up to {size(disk.largest)} for each of the {f'{slots} ' if slots else ''}runs at once"
+        lines = [
+            f"disk: {kept} are kept ({of_what}), and {more} are used besides; without --keep-replay False, "
+            f"{everything} are kept"
+        ]
     if disk.trunks:
         lines.append(
-            "trunks keep their replays, which branches begin with; "
-            f"{called('slim')} frees them when all branches are done"
+            "trunks keep their replays, because branches begin with them; "
+            f"{called('slim')} deletes them when all branches are done"
         )
     return lines
 
 
 def size(count: float) -> str:
-    """Bytes as one would say them."""
+    """Return a number of bytes in MB or GB."""
     return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
 def _rest(job: Job) -> Job:
-    """What is left of a run, from its newest checkpoint on."""
+    """Return the part of a run that is still to do, from its newest checkpoint on."""
     reached = max((step for step in steps_of(job.folder) if step >= job.start), default=job.start)
     if reached == job.start:
         return job

@@ -1,9 +1,10 @@
-"""Which runs a comparison is made of: methods x seeds x environments, each an ordinary command line and run folder.
+"""Plans the runs of a comparison: methods x seeds x environments, each an ordinary command line and run folder.
 
-With axes (see `axes`) every combination of their values is such a comparison, with trunks of its own.
+With axes (see `axes`), every combination of their values is such a comparison, with trunks of its own.
 
-With a branch point one trunk per environment and seed is trained to it, and every method continues from the trunk's
-checkpoint there: the midpoint protocol of FIRE's experiments, (1 + M) / 2 of the work of M whole runs.
+With a branch point, one trunk per environment and seed is trained up to it, and every method continues from the trunk's
+checkpoint there. This is the midpoint protocol of FIRE's experiments; if the branch point is at half of the steps, it
+takes (1 + M) / 2 of the work of M whole runs, for M methods.
 """
 
 import math
@@ -33,66 +34,68 @@ GIVEN_BY_THE_GRID = ("seed", "threads", "run_dir", "resume", "branch_from", "env
 
 TIMING = tuple(map(flag, names_with(DriverSettings, "timing")))
 KEEP_REPLAY = "--keep-replay"
-LONGEST_NAME = 220  # bytes of a folder's name; its log's and its temporary files' are somewhat longer
-LONGEST_PATH = 3_900  # bytes; Linux allows 4,096 for the files in it
+LONGEST_NAME = 220  # bytes of a folder's name; the names of its log and its temporary files are somewhat longer
+LONGEST_PATH = 3_900  # bytes of a folder's path; Linux allows 4,096 for the files in it
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a comparison: where it lives, and the command line that begins it."""
+    """One run of a comparison: its folder, and the command line that begins it."""
 
     env: str
-    method: str  # as it is spelled, regularizers included; or TRUNK
+    method: str  # as it is spelled on the command line, including regularizers; or TRUNK
     seed: int
     folder: Path
     agent: str
     arguments: tuple[str, ...]
-    start: int  # environment step it begins at
-    stop: int  # environment step it ends at
+    start: int  # the step at which it begins, in the unit of the run's progress
+    stop: int  # the step at which it ends
     updates: int  # gradient updates in between
     trunk: Path | None = None  # folder of the run that has to be finished first
-    resumed_with: tuple[str, ...] = ()  # words that go with --resume: they name the user's own code, which may be run
+    resumed_with: tuple[str, ...] = ()  # arguments besides --resume, such as the names of the user's own code
     reader: Reader = field(default_factory=Reader)  # of its metrics
     place: Mapping[str, str] = field(default_factory=dict)  # its value of each axis
 
     @property
     def name(self) -> str:
+        """The name of the run's folder."""
         return self.folder.name
 
     @property
     def kind(self) -> str:
-        """Runs of one kind take as much memory, and as long an update."""
+        """Runs of one kind need equally much memory, and their updates take equally long."""
         return kind_of(self.env, self.place)
 
     @property
     def command(self) -> str:
-        """What one would type."""
+        """The command line that begins the run, as one types it."""
         return typed(self.agent, *self.arguments)
 
 
 def kind_of(env: str, place: Mapping[str, str]) -> str:
+    """Return the kind of a run in an environment with these values of the axes: see `Job.kind`."""
     return " ".join([env, *place.values()])
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What is compared."""
+    """The request for a comparison: what is compared, and with which settings."""
 
     agent: str
     envs: tuple[str, ...]
     methods: tuple[str, ...]  # METHOD, METHOD:field=value, METHOD+REGULARIZER
     seeds: tuple[int, ...]
-    branch_at: float | Literal["phase"] | None  # share of the steps that methods have in common; None: no step
+    branch_at: float | Literal["phase"] | None  # share of the steps that is the trunk; None: runs without trunks
     threads: int  # of each run
     flags: Flags  # of the training script, the same for every run
     folder: Path
     axes: tuple[Axis, ...] = ()
-    home: Mapping[str, str] = field(default_factory=dict)  # values of axes that no run's name carries: see `Asked`
-    place: Mapping[str, str] = field(default_factory=dict)  # of one point: its value of each axis
+    home: Mapping[str, str] = field(default_factory=dict)  # values of axes that are in no run's name: see `Asked`
+    place: Mapping[str, str] = field(default_factory=dict)  # the value of each axis, for a grid of one combination
 
     @cached_property
     def points(self) -> tuple["Grid", ...]:
-        """A grid without axes for each combination of their values."""
+        """One grid without axes for each combination of the axes' values."""
         if not self.axes:
             return (self,)
         found = []
@@ -104,19 +107,21 @@ class Grid:
         return tuple(found)
 
     def read(self, *words: str) -> Config:
-        """The settings that such a command line of the training script gives."""
+        """Return the settings that the training script reads from these arguments."""
         return read_command_line(words, LEARNERS[self.agent]).config
 
 
 def plan(grid: Grid) -> tuple[Job, ...]:
-    """Every run, in the order they are best begun; raises ValueError, in one line, where one cannot be."""
+    """Return every run, in the order in which to begin them. Raise ValueError if a run is not possible."""
     for name, _ in grid.flags:
         if name in map(flag, GIVEN_BY_THE_GRID):
-            raise ValueError(f"{name} given; each run of a comparison gets its own")
+            raise ValueError(f"{name} given; compare.py sets it for each run of a comparison")
     count = len(grid.envs) * len(grid.seeds) * (len(grid.methods) + (grid.branch_at is not None))
     count *= math.prod(len(axis.values) for axis in grid.axes)
     if count > MOST_RUNS:
-        raise ValueError(f"{count:,} runs asked for; allowed are {MOST_RUNS:,}: give fewer --seeds, --env or --reinit")
+        raise ValueError(
+            f"{count:,} runs would be made; allowed are {MOST_RUNS:,}: give fewer --seeds, --env or --reinit"
+        )
     order = {seed: index for index, seed in enumerate(grid.seeds)}
     jobs = sorted(
         (job for point in grid.points for job in _plan_at(point)),
@@ -126,16 +131,16 @@ def plan(grid: Grid) -> tuple[Job, ...]:
     for job in jobs:
         if job.folder in folders:
             what = " or ".join([job.method, job.env, *(f"{flag(name)} {job.place[name]}" for name in job.place)])
-            raise ValueError(f"{job.folder} would hold two runs: {what} or seed {job.seed} is given twice")
+            raise ValueError(f"{job.folder} would be the folder of two runs: {what} or seed {job.seed} is given twice")
         folders.add(job.folder)
         check_length(job.folder)
     return tuple(jobs)
 
 
 def _plan_at(grid: Grid) -> tuple[Job, ...]:
-    """The runs of one combination of the axes' values."""
+    """Return the runs of one combination of the axes' values."""
     asked = {env: asked_for(grid, env) for env in grid.envs}
-    methods = [(text, with_method(asked[grid.envs[0]], text)) for text in grid.methods]  # parsed here, and once
+    methods = [(text, with_method(asked[grid.envs[0]], text)) for text in grid.methods]  # parsed only here
     events = _check_schedule(grid, methods)
     lengths = {env: _trunk_flags(grid, config, events) for env, config in asked.items() if grid.branch_at is not None}
     trunks, others = [], []
@@ -160,48 +165,48 @@ def _plan_at(grid: Grid) -> tuple[Job, ...]:
 
 
 def check_length(folder: Path) -> None:
-    """What no file system would take is said before anything is made."""
+    """Raise ValueError if a folder's name or path is too long for the file system; nothing is made before."""
     longest = max(folder.parts, key=lambda part: len(os.fsencode(part)))
     if (letters := len(os.fsencode(longest))) > LONGEST_NAME:
         raise ValueError(
-            f"a folder would have a name of {letters} letters, {longest[:40]}...; allowed are {LONGEST_NAME}"
+            f"a folder would have a name of {letters} bytes, {longest[:40]}...; allowed are {LONGEST_NAME}"
         )
     if (letters := len(os.fsencode(folder.absolute()))) > LONGEST_PATH:
         raise ValueError(
-            f"a folder would have a path of {letters} letters; allowed are {LONGEST_PATH}: give another --dir"
+            f"a folder would have a path of {letters} bytes; allowed are {LONGEST_PATH}: give another --dir"
         )
 
 
 def asked_for(grid: Grid, env: str) -> Config:
-    """The settings of a run of the grid that has no method."""
+    """Return the settings of a run of the grid without a method."""
     return grid.read(*_words(_flags(grid, env, grid.seeds[0])))
 
 
 def with_method(config: Config, text: str) -> Config:
-    """The settings with METHOD+REGULARIZER+..., all parts of it checked but for a schedule at its end."""
+    """Return the settings with METHOD+REGULARIZER+... All of it is checked except for a schedule after @."""
     reinit, *regularizers = re.split(r"\+(?=[a-zA-Z_])", without_schedule(text))
     method = config.altered(reinit=reinit, regularize=(*config.run.regularize, *regularizers))
-    _ = method.methods  # which are parsed here
+    _ = method.methods  # parses the methods, and so checks them
     return method
 
 
 def acts_at_events(agent: str, text: str) -> bool:
-    """Whether a method of a comparison, as it is spelled, has events."""
+    """Return whether a method, given as it is spelled on the command line, acts at events."""
     return with_method(usual_settings(agent), text).methods.method.acts_at_events
 
 
 def _check_schedule(grid: Grid, methods: Sequence[tuple[str, Config]]) -> tuple[int, ...]:
-    """The steps of --reinit-at, those of single methods too, with all schedules checked as a run would."""
+    """Return the steps of --reinit-at and of the methods' own schedules, after checking all schedules as a run does."""
     steps: list[int] = []
     scheduled = _only(grid.flags, *TIMING)
     takers = [text for text, config in methods if config.methods.method.acts_at_events]
     if scheduled and not takers:
-        raise ValueError(f"{scheduled[0][0]} given; none of {', '.join(grid.methods)} has events")
-    plain = next((text for text in takers if not schedule_of(text)), None)  # --reinit-every and its like are for those
+        raise ValueError(f"{scheduled[0][0]} given, but none of the methods has events: {', '.join(grid.methods)}")
+    plain = next((text for text in takers if not schedule_of(text)), None)  # the comparison's schedule is for those
     known, common = list[tuple[str, object]](), dict[str, Any]()
     for text, config in methods:
         if (own := schedule_of(text)) and not config.methods.method.acts_at_events:
-            raise ValueError(f"--reinit {text!r} given; {config.run.reinit} has no events, and so no schedule")
+            raise ValueError(f"--reinit {text!r} given; {config.run.reinit} has no events, so it takes no schedule")
         if text not in takers:
             schedule = {}
         elif own or (scheduled and text == plain):
@@ -223,7 +228,7 @@ def _check_schedule(grid: Grid, methods: Sequence[tuple[str, Config]]) -> tuple[
 
 
 def _acts(grid: Grid, config: Config) -> object:
-    """What a method does and when, however it is spelled, with the usual schedule where it has none."""
+    """Return what a method does and when, equal for two spellings of the same; without a schedule it has the usual."""
     methods = config.methods
     if not methods.method.acts_at_events:
         return methods
@@ -233,29 +238,36 @@ def _acts(grid: Grid, config: Config) -> object:
 
 
 def _trunk_flags(grid: Grid, config: Config, events: Sequence[int]) -> Flags:
-    """What makes a trunk shorter than a whole run, and otherwise equal to its beginning."""
+    """Return the flags that make a trunk end at the branch point, and otherwise equal to the beginning of a run."""
     settings, share = config.resolved().run, grid.branch_at
     if share == "phase":
         if not settings.phase_starts:
-            raise ValueError(f"--branch-at phase given; {grid.agent} learns in no phases: give a share, such as 0.5")
+            raise ValueError(
+                f"--branch-at phase given; the data of {grid.agent} has no phases: give a share, such as 0.5"
+            )
         stop = settings.phase_starts[0]
     elif share is not None and 0 < share < 1:
         stop = settings.reached(round(share * settings.steps))
     else:
         raise ValueError(f"--branch-at {share} given; allowed is a share between 0 and 1, such as 0.5")
     if not 0 < stop < settings.steps:
-        raise ValueError(f"--branch-at {share} given, step {stop:,} of {settings.steps:,}: too close to an end")
+        raise ValueError(
+            f"--branch-at {share} given, which is step {stop:,} of {settings.steps:,}: too close to the beginning or "
+            "the end of the run"
+        )
     if any(step <= stop for step in events):
-        raise ValueError(f"--reinit-at {min(events)} given; methods begin at the branch, step {stop}: give later steps")
+        raise ValueError(
+            f"--reinit-at {min(events)} given; the methods' branches begin at step {stop}: give later steps"
+        )
     kept = ("--checkpoint-at", tuple(map(str, sorted({*settings.checkpoint_at, stop}))))
     lengths = _differing(config.resolved(), config.altered(steps=stop).resolved())
     return (("--steps", (str(stop),)), kept, *lengths)
 
 
 def _trunk(grid: Grid, whole: Config, flags: Flags, lengths: Flags) -> Job:
-    """What the methods have in common. Its replay is kept, as branches begin with it."""
+    """Return the run from which all methods branch. Its replay is kept, because branches begin with it."""
     words = _words((*_without(flags, "--steps", "--checkpoint-at", KEEP_REPLAY, *TRACKING), *lengths))
-    # Untracked it is called a trunk too, by which TensorBoard's page HPARAMS tells it.
+    # Without a tracker, too, it has the tag "trunk", because TensorBoard's page HPARAMS shows tags.
     words += tracking_words(grid.flags, grid.folder, TRUNK) or [TAGS, TRUNK]
     return _job(grid, whole, TRUNK, words, 0, int(lengths[0][1][0]))
 
@@ -268,7 +280,7 @@ def _branch(grid: Grid, config: Config, trunk: Job, method: str, method_words: S
 
 
 def _method_words(grid: Grid, config: Config, text: str) -> list[str]:
-    """What makes a run one of its method; a schedule goes to methods that have events and none of their own."""
+    """Return the flags of a method; the comparison's schedule is for methods that have events but no own schedule."""
     words = ["--reinit", config.run.reinit]
     words += ["--regularize", *config.run.regularize] if config.run.regularize else []
     schedule = schedule_of(text) or _only(grid.flags, *TIMING)
@@ -306,14 +318,14 @@ def _named(name: str, value: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _flags(grid: Grid, env: str, seed: int) -> Flags:
-    """What runs of one environment and seed have in common; a schedule is the methods' own."""
+    """Return the flags that the runs of one environment and seed share; those of a schedule belong to the methods."""
     subject = flag(LEARNERS[grid.agent].config.subject)
     alike = ((subject, (env,)), ("--seed", (str(seed),)), ("--threads", (str(grid.threads),)))
     return (*_without(grid.flags, *TIMING), *alike)
 
 
 def _differing(whole: Config, part: Config) -> Flags:
-    """Flags for what a run settles by its length, such as how long it explores, with the values of the whole run."""
+    """Return flags for settings that depend on a run's length, such as how long it explores, with `whole`'s values."""
     found = []
     for group in fields(whole):
         ours, theirs = vars(getattr(whole, group.name)), vars(getattr(part, group.name))

@@ -1,4 +1,4 @@
-"""What the runs of a folder have in common: kept with them, and held against what is asked for the next time."""
+"""Keeps the settings that a folder's runs share, and refuses a later comparison in the folder with other settings."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ from .grid import TIMING, Grid, asked_for
 
 
 def settled(grid: Grid) -> Asked:
-    """What all runs of a folder have in common; environments, methods, seeds and axes may be added to later."""
+    """Return the settings that all runs of the grid share, with its environments, methods, seeds and axes."""
     each = [_settled_at(point) for point in grid.points]
     axes = {axis.setting: tuple(dict.fromkeys(p.place[axis.setting] for p in grid.points)) for axis in grid.axes}
     following = tuple(name for name in each[0] if name not in axes and any(one[name] != each[0][name] for one in each))
@@ -36,17 +36,15 @@ def _as_read_back(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_kept(grid: Grid) -> None:
-    """Refuse other settings in a folder that has runs: they could not be compared."""
+    """Raise ValueError if the folder holds runs with other settings, which could not be compared with the grid's."""
     if (grid.folder / "logs").is_symlink():
-        raise ValueError(
-            f"{grid.folder / 'logs'} is a symbolic link; a comparison's files have to be in its own folder"
-        )
+        raise ValueError(f"{grid.folder / 'logs'} is a symbolic link; a comparison's files must be in its own folder")
     before = read_kept(grid.folder)
     if before is None:
         return
     ours = settled(grid)
     free = {*before.axes, *before.following, *ours.axes, *ours.following}
-    # What an older version did not know of, its runs have the usual value of.
+    # Runs made by an older version, which lacked some settings, have the default values of these.
     kept = _as_read_back(usual_settings(grid.agent).by_name())
     kept = {name: kept.get(name) for name in ours.fixed} | before.fixed
     for name in [*ours.fixed, *kept]:
@@ -56,13 +54,13 @@ def check_kept(grid: Grid) -> None:
             had, given = value_text(then), value_text(now)
             several = f", or {flag(name)} {had} {given} to compare both" if may_be_one else ""
             raise ValueError(
-                f"{grid.folder} holds runs with {flag(name)} {had}, {given} given; give the same, or another "
+                f"{grid.folder} holds runs with {flag(name)} {had}, but {given} is given; give {had}, or another "
                 f"--dir{several}"
             )
 
 
 def keep(grid: Grid) -> None:
-    """Note what the folder's runs have in common, and everything that was asked for so far."""
+    """Write comparison.json: the settings that the folder's runs share, and all runs that were planned so far."""
     ours = settled(grid)
     before = read_kept(grid.folder) or Asked(ours.fixed)
     envs, methods, seeds, following = (

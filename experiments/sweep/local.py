@@ -1,4 +1,4 @@
-"""Runs on this machine: as many child processes at once as it has room for."""
+"""Runs a comparison on this machine, as several child processes at once."""
 
 import os
 import subprocess
@@ -34,16 +34,18 @@ class LocalPool:
         self._running: list[_Running] = []
 
     def room(self) -> bool:
+        """Return whether another run can be started now."""
         return len(self._running) < self.slots
 
     def start(self, job: Job) -> None:
+        """Begin or resume a run, on the GPU of a free slot if there are GPUs."""
         slot = min(set(range(self.slots)) - {running.slot for running in self._running})
         gpu = self.gpus[slot % len(self.gpus)] if self.gpus else None
         environment = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
         self._running.append(_Running(job, child.start(job, environment), slot))
 
     def wait(self, seconds: float) -> list[Ending]:
-        """The runs that have ended, as soon as there is one, or none after so many seconds."""
+        """Return the runs that have ended as soon as there is one, or nothing after this many seconds."""
         deadline = time.monotonic() + seconds
         while True:
             ended = [running for running in self._running if running.process.poll() is not None]
@@ -54,27 +56,29 @@ class LocalPool:
         return [Ending(running.job, child.code_of(running.process)) for running in ended]
 
     def stop(self) -> None:
-        """Ask every run to stop with a checkpoint; `wait` tells when they have."""
+        """Ask every run to stop with a checkpoint; `wait` returns those that have stopped."""
         for running in self._running:
             child.stop(running.process)
 
     def describe(self) -> str:
+        """Return how many runs there are at once, and on how many GPUs."""
         many = f"{len(self.gpus)} GPU{'s' * (len(self.gpus) > 1)}"
         return f"{self.slots} at once" + (f" on {many}" if self.gpus else "")
 
     def where(self, job: Job) -> str:
-        return ""  # there is but one machine
+        """Return the machine of a run: nothing, as there is only this one."""
+        return ""
 
     def close(self) -> None:
-        """End what is still running, as after a second Ctrl-C."""
+        """Kill the runs that are still running, as after a second Ctrl-C."""
         for running in self._running:
             child.kill(running.process)
 
 
 def usable_gpus(flags: Flags) -> tuple[str | None, ...]:
-    """The GPUs that runs will use, each by the name under which a run is shown it alone.
+    """Return the GPUs that runs will use: for each, the value of CUDA_VISIBLE_DEVICES that shows a run only this GPU.
 
-    None: the one that --device cuda:N names, which a run finds by itself.
+    With --device cuda:N, the only value is None: a run finds that GPU by itself.
     """
     wants = ("auto", *(values[0] for name, values in flags if name == "--device" and values))[-1]
     if wants.startswith("cuda:"):
@@ -83,17 +87,16 @@ def usable_gpus(flags: Flags) -> tuple[str | None, ...]:
 
 
 def _visible(index: int) -> str:
-    """The name of this machine's GPU number `index`, of those this process may use."""
+    """Return the name of GPU number `index` among those that this process may use."""
     names = os.environ.get("CUDA_VISIBLE_DEVICES")
     return names.split(",")[index] if names else str(index)
 
 
 def default_slots(threads: int, gpus: int, memory: float, runs_per_gpu: int | None = None) -> int:
-    """One run per GPU, or as many as were asked for; without a GPU as many as have cores of their own.
-
-    No more than fit into memory, at so many bytes each.
+    """Return how many runs there are at once: one per GPU unless `runs_per_gpu` says otherwise; without GPUs, as many
+    as have CPU cores of their own. In both cases no more than fit into memory, at `memory` bytes each.
     """
     if runs_per_gpu is not None and not gpus:
-        raise ValueError(f"--runs-per-gpu {runs_per_gpu} given; the runs would use no GPU of this machine")
+        raise ValueError(f"--runs-per-gpu {runs_per_gpu} given, but the runs would use no GPU of this machine")
     in_memory = int(SHARE_OF_FREE_MEMORY * available_memory() / memory)
     return max(1, min(gpus * (runs_per_gpu or 1) or usable_cores() // threads, in_memory))

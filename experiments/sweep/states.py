@@ -1,4 +1,4 @@
-"""How far the run of a job is, told by its folder alone: whoever made it, and on whichever machine."""
+"""The state of a run, read from its folder alone, whatever process and machine made it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from ..failure import failure_path
 from .grid import Job
 
 RunState = Literal["new", "interrupted", "finished", "failed", "diverged"]
-TAIL = 200_000  # bytes that hold the newest lines of each kind
+TAIL = 200_000  # bytes at the end of the metrics that contain the newest lines of each kind
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What the newest lines of a run's metrics say."""
+    """The progress of a run, from the newest lines of its metrics."""
 
     step: int = 0
     updates_per_second: float | None = None
@@ -27,12 +27,16 @@ class Standing:
 
 
 def state_of(job: Job) -> RunState:
-    """Failed is what a comparison has noted, until the run went on; everything else the run's metrics tell."""
+    """Return the state of a run.
+
+    A run has failed if a comparison recorded a failure and the run has written no metrics since. The other states are
+    read from its metrics.
+    """
     begun = (job.folder / "config.json").exists()
     newest = job.reader.newest(job.folder, TAIL)[-1:] if begun else []
     if any(isinstance(line, Divergence) for line in newest):
         return "diverged"
-    # The last thing that a run does is to evaluate. Its checkpoints need not be there any more.
+    # A run ends with an evaluation. Its checkpoints may have been deleted since.
     if any(isinstance(line, EvaluationLine) and line.steps >= job.stop for line in newest):
         return "finished"
     note, metrics = failure_path(job.folder), job.folder / METRICS
@@ -42,7 +46,7 @@ def state_of(job: Job) -> RunState:
 
 
 def states_of(jobs: Sequence[Job]) -> dict[Path, str]:
-    """The state of each run; that of a branch which cannot begin is "no trunk"."""
+    """Return the state of each run; a branch that can never begin has the state "no trunk"."""
     states: dict[Path, str] = {job.folder: state_of(job) for job in jobs}
     for job in jobs:
         if job.trunk is None or states[job.folder] != "new":
@@ -54,13 +58,13 @@ def states_of(jobs: Sequence[Job]) -> dict[Path, str]:
 
 
 def divergence_of(job: Job) -> Divergence | None:
-    """Where and in what a run diverged, if that is how it ended."""
+    """Return where and in which quantity a run diverged; None if it did not end so."""
     newest = job.reader.newest(job.folder, TAIL)
     return newest[-1] if newest and isinstance(newest[-1], Divergence) else None
 
 
 def keeps_checkpoint(run: Path, step: int) -> bool:
-    """Whether a run can still be branched from at this step: its checkpoint is there, and the replay that it names."""
+    """Return whether a run still has the checkpoint of this step and the replay files that the checkpoint names."""
     try:
         segments = read_manifest(run, step).segments
     except ValueError:
@@ -69,7 +73,7 @@ def keeps_checkpoint(run: Path, step: int) -> bool:
 
 
 def in_use(job: Job) -> bool:
-    """Whether a process has the run open: another person's, or one that has not stopped yet."""
+    """Return whether any process has the run open, such as one that has not stopped yet."""
     if not (job.folder / "lock").exists():
         return False
     try:
@@ -80,7 +84,7 @@ def in_use(job: Job) -> bool:
 
 
 def standing_of(job: Job) -> Standing:
-    """Where a run is; a branch that was just made is where its trunk ended."""
+    """Return the progress of a run; a branch without metrics of its own is at the end of its trunk."""
     step, train, evaluation = job.start, TrainLine("train", 0), None
     for line in job.reader.newest(job.folder, TAIL):
         step = line.steps

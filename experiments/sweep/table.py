@@ -1,4 +1,4 @@
-"""What a comparison does at the moment: a live table on a terminal, plain lines elsewhere."""
+"""Shows the progress of a comparison: a live table on a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -18,7 +18,7 @@ from .conduct import Sweep
 from .grid import Job
 from .states import Standing, standing_of
 
-# By the attention they need, with their colours.
+# States and their colours; those that need attention come first.
 STATES = {
     "failed": "red", "no trunk": "red", "diverged": "yellow", "stopping": "yellow", "running": "cyan", "queued": "dim",
     "waiting": "dim", "finished": "green",
@@ -27,7 +27,7 @@ EVERY = 60.0  # seconds between two summaries where there is no terminal
 
 
 class LiveTable:
-    """Call it with the sweep whenever something may have changed."""
+    """The table of a comparison; it is called with the sweep whenever something may have changed."""
 
     def __init__(self, console: Console | None = None, where: Callable[[Job], str | None] = lambda job: "") -> None:
         self.console = console or Console(stderr=True)
@@ -67,7 +67,7 @@ class LiveTable:
         return "queued" if state == "running" and self.where(job) is None else state
 
     def _summary(self, sweep: Sweep, states: Mapping[str, str]) -> str:
-        """How many runs are where, and how long the rest will take at the rate so far."""
+        """Return how many runs have each state, and how long the rest will take at the speed so far."""
         counts = Counter(states.values())
         text = f"{counts['finished']} of {len(sweep.jobs)} runs finished"
         others = [f"{counts[state]} {state}" for state in STATES if counts[state] and state != "finished"]
@@ -82,7 +82,7 @@ class LiveTable:
         if left and done > before and now - then > 30 and not sweep.stopping:
             text += f"; about {duration_in_words((now - then) / (done - before) * left)} left"
         return (
-            f"stopping, each run writes a checkpoint; Ctrl-C again ends them at once: {text}"
+            f"stopping; each run writes a checkpoint first; Ctrl-C again ends them at once: {text}"
             if sweep.stopping
             else text
         )
@@ -105,7 +105,7 @@ def table_of(
     summary: str,
     rows: int,
 ) -> Table:
-    """A row for each run, as far as the screen reaches; those that need attention come first."""
+    """Return a table with a row for each run, up to `rows` of them; those that need attention come first."""
     table = Table(caption=summary, caption_justify="left", expand=True, box=None, pad_edge=False)
     reader = sweep.jobs[0].reader
     metric, subject = reader.metric, "environment" if reader.progress == "environment_steps" else "data"
@@ -144,7 +144,7 @@ def table_of(
 
 
 def short(count: int) -> str:
-    """A number of steps in few letters: 12.4k, 1.25M."""
+    """Return a number of steps in short form: 12.4k, 1.25M."""
     for size, letter in ((1_000_000, "M"), (1_000, "k")):
         if count >= size:
             return f"{count / size:.3g}{letter}"
@@ -152,7 +152,7 @@ def short(count: int) -> str:
 
 
 def reason(sweep: Sweep, job: Job) -> str:
-    """Why a run failed, where it did; where it diverged; why it cannot begin."""
+    """Return why a run failed, where it diverged, or why it cannot begin; nothing for other runs."""
     if failure := sweep.failed.get(job.folder):
         return f" ({failure.reason})"
     if divergence := sweep.diverged.get(job.folder):

@@ -1,4 +1,4 @@
-"""What runs of a comparison are told of trackers: one group for all, and which of them are trunks and branches."""
+"""The flags for trackers that each run of a comparison gets: the same group for all, and a tag for trunk or branch."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ LONGEST_GROUP = 60  # letters
 
 
 def tracking_words(flags: Flags, folder: Path, kind: str | None = None) -> list[str]:
-    """The words for a run, in a group that is called as the folder is unless one is given. `kind` is a tag of it."""
+    """Return a run's flags for trackers. The group has the folder's name unless given; `kind` is added to the tags."""
     given = {name: values for name, values in flags if name in TRACKING}
     if TRACK not in given:
         return []
@@ -24,10 +24,10 @@ def tracking_words(flags: Flags, folder: Path, kind: str | None = None) -> list[
 
 
 def require_tracker(flags: Flags) -> None:
-    """Raise ValueError where it is said how to track, and not where."""
+    """Raise ValueError if flags of tracking are given, but no tracker."""
     given = dict(flags)
     if TRACK not in given and (idle := [name for name in TRACKING if name in given]):
-        raise ValueError(f"{idle[0]} given without {TRACK}: nothing would be recorded anywhere; add {TRACK} NAME")
+        raise ValueError(f"{idle[0]} given without {TRACK}, so there is no tracker to record to; add {TRACK} NAME")
 
 
 def _words(given: dict[str, tuple[str, ...]]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What the runs of a comparison take of memory and of the disk: replays, most of all, and checkpoints."""
+"""The memory and disk space of a comparison's runs, of which replays are the largest part."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,26 +7,26 @@ from fire_rl.training.work import Weight
 
 from .grid import TRUNK, Job
 
-PROCESS = 1e9  # bytes of a run besides its replay
+PROCESS = 1e9  # bytes of memory that a run's process needs besides its replay and data
 
 
 @dataclass(frozen=True)
 class Disk:
-    """A comparison on the disk, in bytes; metrics and pictures are little beside it."""
+    """The disk space of a comparison in bytes, without metrics and pictures, which are small."""
 
-    everything: float  # with all replays kept
-    trunks: float
-    policies: float  # of all other runs, where their replays are not kept
-    largest: float  # run that is no trunk
+    everything: float  # all runs, with all replays kept
+    trunks: float  # all trunks
+    policies: float  # all other runs, if their replays are not kept
+    largest: float  # the largest run that is not a trunk, with its replay
 
 
 def memory_of_a_run(weights: Mapping[str, Weight]) -> float:
-    """Bytes that the largest run takes, its replay and its data being on the CPU."""
+    """Return the bytes of memory that the largest run needs if its replay and its data are on the CPU."""
     return max(weight.replay + weight.memory for weight in weights.values()) + PROCESS
 
 
 def disk_of(jobs: Sequence[Job], weights: Mapping[str, Weight]) -> Disk:
-    """What all of them take when they are finished."""
+    """Return the disk space of all runs when they are finished."""
     sizes = {job.folder: _size(job, weights[job.kind]) for job in jobs}
     others = [job for job in jobs if job.method != TRUNK]
     return Disk(
@@ -38,7 +38,10 @@ def disk_of(jobs: Sequence[Job], weights: Mapping[str, Weight]) -> Disk:
 
 
 def _size(job: Job, weight: Weight) -> float:
-    """Checkpoints, and the transitions that they need; a branch has those of its trunk as links to the same files."""
+    """Return the bytes of a run's checkpoints and of the transitions that they need.
+
+    The transitions of its trunk cost a branch nothing: they are links to the trunk's files.
+    """
     settings = weight.settings
     before = job.stop - settings.checkpoint_every
     checkpoints = _lasting(job, weight) | ({before} if before > job.start else set())
@@ -51,5 +54,5 @@ def _size(job: Job, weight: Weight) -> float:
 
 
 def _lasting(job: Job, weight: Weight) -> set[int]:
-    """Steps of the checkpoints that are kept for good."""
+    """Return the steps of the checkpoints that are never deleted."""
     return {job.stop, *(step for step in weight.settings.checkpoint_at if job.start < step < job.stop)}
