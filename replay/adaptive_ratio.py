@@ -18,7 +18,7 @@ UPDATES_PER_CHECK = 12_500
 
 
 class AdaptiveRatio:
-    """Counts the updates that are owed as `ReplayRatio` does: first at `low`, and at `high` once the activity is stable.
+    """Counts the updates owed as `ReplayRatio` does: first at `low`, and at `high` once the activity is stable.
 
     `observe` receives the fraction of active units at regular intervals, counted in updates. Of every `check_every`
     observations the last `window` are averaged, and the average is compared with the one before. With an observation
@@ -97,8 +97,8 @@ class AdaptiveRatio:
         """Restore a saved state.
 
         A state of a fixed ratio (`ReplayRatio`) is not continued: counting starts here, at the low ratio, and no update
-        is due for earlier transitions. A ratio that was raised stays raised. If the rule (ratios, tolerance, check_every,
-        window) has changed, averaging starts again."""
+        is due for earlier transitions. A ratio that was raised stays raised. If the rule (ratios, tolerance,
+        check_every, window) has changed, averaging starts again."""
         check_counts(state)
         watched = state.get("adaptive")
         if watched is None:

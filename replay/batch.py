@@ -10,9 +10,9 @@ from torch import Tensor
 class Batch(NamedTuple):
     """Tensors of leading shape (K, B); `terminated` is 1.0 where the episode truly ended, 0.0 at truncation.
 
-    `steps` is the number of decisions between `observations` and `next_observations`: 1, or up to n with n-step returns.
-    `rewards` is the discounted sum of their rewards. The value of the next observation therefore has the factor
-    gamma ** steps * (1 - terminated).
+    `steps` is the number of decisions between `observations` and `next_observations`: 1, or up to n with n-step
+    returns. `rewards` is the discounted sum of their rewards. The value of the next observation therefore has the
+    factor gamma ** steps * (1 - terminated).
     """
 
     observations: Tensor

@@ -1,4 +1,4 @@
-"""The replay ratio: how many gradient updates are owed for the transitions that were stored, without rounding errors."""
+"""The replay ratio: how many gradient updates are owed for the stored transitions, without rounding errors."""
 
 import re
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ class ReplayRatio:
         return {"ratio": str(self.ratio), "transitions": self.transitions, "updates": self.updates}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue the count. If the ratio has changed, counting starts here, so that no updates are due for the past."""
+        """Continue the count. If the ratio has changed, counting starts here: no updates are due for the past."""
         check_counts(state)
         transitions, updates = state["transitions"], state["updates"]
         if Fraction(state["ratio"]) != self.ratio:

@@ -1,4 +1,4 @@
-"""What a task of the original remembers: its attributes and what it writes into the model, as plain arrays."""
+"""The state of an original task as plain arrays: its attributes, and the fields that it writes into the model."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-PARTS = ("_env", "robot", "unwrapped")  # what a task is connected to, not what it remembers
+PARTS = ("_env", "robot", "unwrapped")  # attributes that refer to other objects and are not part of the state
 WRITTEN = ("body_pos", "body_quat", "geom_rgba")  # the model's fields that tasks write: goals, targets, colours
 
 
 def remembered(task: Any) -> NDArray[np.uint8]:
-    """Every attribute of a task (stages, goals, counters, lists of packages), as bytes of JSON."""
+    """Return all attributes of a task (stages, goals, counters, lists of packages) as bytes of JSON."""
     attributes = {name: _encoded(name, value) for name, value in vars(task).items() if name not in PARTS}
     return np.frombuffer(json.dumps(attributes).encode(), dtype=np.uint8).copy()
 
 
 def remember(task: Any, memory: NDArray[np.uint8]) -> None:
-    """Gives a task the attributes that `remembered` saw, no others."""
+    """Give a task exactly the attributes that `remembered` returned."""
     try:
         attributes = {name: _decoded(value) for name, value in json.loads(memory.tobytes()).items()}
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
@@ -33,12 +33,12 @@ def remember(task: Any, memory: NDArray[np.uint8]) -> None:
 
 
 def written(model: mujoco.MjModel) -> NDArray[np.float64]:
-    """The model's fields that tasks write, one after the other."""
+    """Return the model's fields that tasks write, one after the other."""
     return np.concatenate([getattr(model, field).ravel() for field in WRITTEN], dtype=np.float64)
 
 
 def write(model: mujoco.MjModel, values: NDArray[np.float64]) -> None:
-    """The inverse of `written`."""
+    """Write the values that `written` returned back into the model."""
     for field in WRITTEN:
         present = getattr(model, field)
         present[:], values = values[: present.size].reshape(present.shape), values[present.size :]
