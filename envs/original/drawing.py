@@ -27,7 +27,7 @@ class Drawing:
         self._markers.append(marker)
 
     def render(self, render_mode: str | None, camera_id: int | None = None, camera_name: str = "") -> NDArray[np.uint8]:
-        """Return the view of the task's camera, (height, width, 3), or if it is missing (G1's maze) of the first one."""
+        """Return the view of the task's camera, (height, width, 3); if it is missing (G1's maze), the first one's."""
         if self._renderer is None:
             cameras = [self._model.camera(number).name for number in range(self._model.ncam)]
             otherwise = 0 if cameras else OUTSIDE
