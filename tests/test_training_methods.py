@@ -213,12 +213,12 @@ def test_an_adaptive_replay_ratio_is_raised_once_the_critic_has_settled_and_resu
         (["--reinit", "fire", "--reinit-when", "hessian>1"], "measured with --measure-hessian True"),
         (
             ["--reinit", "fire", "--reinit-when", "sfe>1", "--measure-every", "0"],
-            "--reinit-when looks at measures",
+            "--reinit-when needs measures",
         ),
-        (["--measure-hessian", "True", "--measure-every", "0"], "--measure-hessian looks at measures"),
+        (["--measure-hessian", "True", "--measure-every", "0"], "--measure-hessian needs measures"),
         (
             ["--replay-ratio", "adaptive", "--measure-every", "0"],
-            "--replay-ratio adaptive looks at measures; --measure-every 0",
+            "--replay-ratio adaptive needs measures; --measure-every 0",
         ),
         (["--replay-ratio", "adaptative"], "--replay-ratio 'adaptative' given; allowed is a number or adaptive"),
         (["--reinit", "l2-init"], "method 'l2-init' acts through every gradient step: give it as a regularizer"),
