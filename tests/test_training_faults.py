@@ -78,7 +78,7 @@ def test_deleted_checkpoints_are_no_reason_to_train_again_from_the_start(copy: P
     shutil.rmtree(copy / "replay")
     metrics = (copy / "metrics.jsonl").read_bytes()
     said = train("--resume", str(copy), code=2)
-    assert "has metrics up to step 400 and no checkpoint any more" in said
+    assert "has metrics up to step 400 but no checkpoint any more" in said
     assert "--restart True" in said
     assert (copy / "metrics.jsonl").read_bytes() == metrics
 
@@ -397,7 +397,7 @@ def test_a_run_whose_settings_were_edited_is_refused(copy: Path, group: str, nam
     settings = read_json(copy / "config.json")
     write_json(copy / "config.json", settings | {group: settings[group] | {name: value}})
     said = train("--resume", str(copy), "--steps", "420", code=2)
-    assert f"says --{name.replace('_', '-')} {value}, the checkpoint at step 400 was made with" in said
+    assert f"says --{name.replace('_', '-')} {value}, but the checkpoint at step 400 was made with" in said
 
 
 def test_other_versions_and_threads_are_said_and_recorded(copy: Path):

@@ -258,7 +258,7 @@ def test_a_machine_without_graphics_gets_one_line_and_code_2():
     )
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("watch.py: h1-walk is not a run's folder; as an environment: h1-walk cannot be filmed")
+    assert done.stderr.startswith("watch.py: h1-walk is not a run's folder; as an environment: h1-walk cannot be")
 
 
 def test_a_video_that_fails_later_does_not_end_the_run(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
