@@ -70,7 +70,9 @@ class Storage(Protocol):
 
     bytes_on_device: int
 
-    def at(self, which: Integers, starts: Integers, context: int) -> TextBatch: ...
+    def at(self, which: Integers, starts: Integers, context: int) -> TextBatch:
+        """Return the windows of the sources `which` that begin at `starts`."""
+        ...
 
 
 class OnHost:

@@ -26,6 +26,7 @@ class Progress:
         self.documents = self.bytes = self.tokens = 0
 
     def add(self, documents: int, size: int, tokens: int) -> None:
+        """Count what was written, and print a line if the last one is old enough."""
         self.documents += documents
         self.bytes += size
         self.tokens += tokens
@@ -34,10 +35,12 @@ class Progress:
             print(self.told(), file=sys.stderr, end="\r" if self.terminal else "\n", flush=True)
 
     def end(self) -> None:
+        """Print the last line."""
         if self.documents:
             print(self.told(), file=sys.stderr)
 
     def told(self) -> str:
+        """Return the progress in words."""
         seconds = max(1e-9, time.monotonic() - self.begun)
         return (
             f"{self.documents:,} documents, {self.bytes / 1e6:,.1f} MB, {self.tokens:,} tokens in {seconds:,.0f} s "

@@ -23,9 +23,12 @@ MOST_HELD = 600  # pictures of a GIF in memory at most
 class Recorder(Protocol):
     """Takes pictures one by one, and returns the content of the video's file."""
 
-    def add(self, picture: Pixels) -> None: ...
+    def add(self, picture: Pixels) -> None:
+        """Add a picture to the video."""
 
-    def content(self) -> bytes: ...
+    def content(self) -> bytes:
+        """Finish the video, and return the content of its file."""
+        ...
 
 
 class Mp4:

@@ -24,9 +24,11 @@ class World:
     atari: AtariSettings | None = None
 
     def vector(self, num_envs: int, seed: int = 0) -> VectorEnv[Any, Any, Any]:
+        """Make a vector of this environment."""
         return make_vec(self.name, num_envs, seed=seed, **self._options())
 
     def single(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
+        """Make one such environment."""
         return make(self.name, render_mode=render_mode, **self._options())
 
     @property

@@ -37,10 +37,12 @@ class FrameSegment:
 
     @property
     def num_envs(self) -> int:
+        """The number of environments."""
         return self.frames[0].shape[1]
 
     @property
     def stop(self) -> int:
+        """The step after the last one."""
         return self.start + len(self.actions)
 
     @property
@@ -50,10 +52,12 @@ class FrameSegment:
 
     @property
     def kind(self) -> str:
+        """What a replay must have in common with this segment, in words."""
         frames = self.frames[0]
         return kind(self.num_envs, tuple(frames.shape[2:]), frames.dtype, self.stack)
 
     def write(self, store: Store) -> Segment:
+        """Write the segment to a store, and return its record."""
         tensors: dict[str, Pieces] = {
             "frames": self.frames,
             "actions": self.actions.to(torch.int32),

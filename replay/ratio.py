@@ -30,6 +30,7 @@ class ReplayRatio:
         return due
 
     def state_dict(self) -> dict[str, int | str]:
+        """Return the state as strict JSON."""
         return {"ratio": str(self.ratio), "transitions": self.transitions, "updates": self.updates}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -70,6 +70,7 @@ class AgentRun(Config):
 
     @property
     def evaluation_exploration(self) -> float:
+        """The share of random actions in evaluations."""
         return float(self.agent.evaluation_exploration)
 
     @property

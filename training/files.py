@@ -77,6 +77,7 @@ class Lines:
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
 
@@ -107,6 +108,7 @@ class FolderLock:
                 raise ValueError(f"{folder} cannot be locked: {path.name} {reason}") from error
 
     def release(self) -> None:
+        """Release the lock."""
         self._lock.release()
 
 

@@ -43,6 +43,7 @@ class Series(Generic[Point]):
         self._interval, self._count = 1, 0
 
     def add(self, point: Point) -> None:
+        """Add a point, and drop every second one if there are too many."""
         if self._count % self._interval:
             self._newest = [point]
         else:
@@ -54,6 +55,7 @@ class Series(Generic[Point]):
             self._interval *= 2
 
     def points(self) -> list[Point]:
+        """Return the points that are kept."""
         return self._kept + self._newest
 
 
@@ -68,6 +70,7 @@ class Events:
         self._width = 1  # of a bin, in steps
 
     def add(self, step: int, method: str) -> None:
+        """Count an event."""
         self.method = self.method or method
         self.count += 1
         self._first.setdefault(step // self._width, step)

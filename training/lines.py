@@ -34,16 +34,22 @@ class Line(Struct, frozen=True):
 
 
 class TrainLine(Line, frozen=True):
+    """Training metrics since the line of training metrics before."""
+
     seconds: float = 0.0
     steps_per_second: Number = None
     updates_per_second: Number = None
 
 
 class EpisodeLine(Line, frozen=True, kw_only=True):
+    """An episode of training that ended."""
+
     value: Number  # the metric's value
 
 
 class EvaluationLine(Line, frozen=True, kw_only=True):
+    """An evaluation."""
+
     value: Number  # the metric's value
     values: tuple[Number, ...] = ()  # the values whose mean it is, such as the episodes' returns
     occasion: Text = SCHEDULED
@@ -60,11 +66,15 @@ class MatrixLine(Struct, frozen=True):
 
 
 class NetworkLine(Struct, frozen=True):
+    """The effect of an event on one network."""
+
     name: Text
     matrices: tuple[MatrixLine, ...]
 
 
 class EventLine(Line, frozen=True, kw_only=True):
+    """An event of the run's method."""
+
     method: Text
     seconds: float = 0.0
     networks: tuple[NetworkLine, ...] = ()
@@ -72,6 +82,8 @@ class EventLine(Line, frozen=True, kw_only=True):
 
 
 class MeasuresLine(Line, frozen=True, kw_only=True):
+    """Plasticity measures of the networks."""
+
     measures: dict[str, Any]  # the keys are network/measure and network/measure/layer
 
 
@@ -136,6 +148,7 @@ class Metrics:
     updates: int = 0
 
     def of(self, kind: type[AnyLine]) -> list[AnyLine]:
+        """Return all lines of one kind."""
         return [line for line in self.lines if isinstance(line, kind)]
 
 

@@ -70,6 +70,7 @@ class RunLog:
         return {str(path.relative_to(self.folder)): path.stat().st_size for path in log_files(self.folder)}
 
     def close(self) -> None:
+        """Close the files."""
         self._lines.close()
         self._tensorboard.close()
 
