@@ -54,7 +54,7 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
     ) -> tuple[Frames, Info]:
         """Begin a game in every member; from a single seed, one seed for each member is derived."""
         if options and "reset_mask" in options:
-            raise ValueError("options hold reset_mask; allowed are resets of all members, each goes on by itself")
+            raise ValueError("options hold reset_mask; allowed are only resets of all members together")
         seeds = spawn_seeds(int(seed), self.num_envs) if isinstance(seed, (int, np.integer)) else seed
         _begin_all(self._games, self._traces, seeds, self._begun)
         self._begun = True

@@ -17,7 +17,7 @@ def in_one_line(error: BaseException) -> str:
     words = " ".join(str(error).split())
     if len(words) > LONGEST:
         words = f"{words[:LONGEST]}..."
-    return f"{type(error).__name__}: {words or 'it says nothing'}{_place(error)}"
+    return f"{type(error).__name__}: {words or 'no message'}{_place(error)}"
 
 
 def _place(error: BaseException) -> str:

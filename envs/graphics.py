@@ -108,7 +108,7 @@ def current(context: Any) -> Iterator[None]:
     if hasattr(context, "as_current"):
         with context.as_current():
             yield
-    else:  # MuJoCo 3.5
+    else:  # MuJoCo 3.5 has no `as_current`, and the context before is not restored
         context.make_current()
         yield
 

@@ -83,7 +83,7 @@ def make_registered_vector(
 ) -> VectorEnv[Any, Any, Any]:
     """Make a vector of environments; `gym.make_vec("fire_rl/...")` calls this."""
     if render_mode is not None:
-        raise ValueError(f"render_mode is {render_mode!r}; a vector of {name} draws no pictures, one environment does")
+        raise ValueError(f"render_mode is {render_mode!r}; only a single environment of {name} draws, not a vector")
     if max_episode_steps not in (None, EPISODE_STEPS):
         raise ValueError(f"max_episode_steps is {max_episode_steps}; episodes of {name} take {EPISODE_STEPS} steps")
     return make_vec(name, num_envs, action_repeat=action_repeat)

@@ -50,7 +50,7 @@ class Renderer:
     def draw(self, data: mujoco.MjData, markers: Sequence[Marker] = ()) -> NDArray[np.uint8]:
         """Return the picture, (height, width, 3)."""
         if not self._free.alive:
-            raise RuntimeError("the picture is closed; nothing can be drawn any more")
+            raise RuntimeError("the renderer is closed; nothing can be drawn any more")
         everything = mujoco.mjtCatBit.mjCAT_ALL
         mujoco.mjv_updateScene(self._model, data, self._options, None, self._camera, everything, self._scene)
         for marker in markers:

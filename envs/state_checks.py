@@ -16,7 +16,7 @@ MOST = 2**53  # the largest allowed counter: far above those of real runs, and o
 def require_names(given: Collection[str], present: Collection[str]) -> None:
     """Raise ValueError if a part of the state is missing or unknown."""
     if wrong := sorted(set(given) ^ set(present)):
-        problem = f"{wrong[0]} is missing" if wrong[0] in present else f"{ascii(wrong[0][:80])[1:-1]} is no part"
+        problem = f"{wrong[0]} is missing" if wrong[0] in present else f"{ascii(wrong[0][:80])[1:-1]} is not part of it"
         raise ValueError(f"a state holds {', '.join(present)}; {problem}")
 
 
@@ -33,15 +33,15 @@ def like(name: str, value: ArrayLike, present: NDArray[Any]) -> NDArray[Any]:
     """
     given, wanted = np.asarray(value), present.dtype
     if given.shape != present.shape:
-        raise ValueError(f"{name} has shape {given.shape}, {present.shape} is needed: is it of another task's state?")
+        raise ValueError(f"{name} has shape {given.shape}, {present.shape} is needed: is the state of another task?")
     if given.dtype.kind != wanted.kind and not (given.dtype.kind in "biuf" and wanted.kind in "biuf"):
         raise ValueError(f"{name} holds {given.dtype}, {wanted} is needed")
     if wanted.kind in "biu" and given.size:
         if given.dtype.kind == "f" and not (np.isfinite(given).all() and np.array_equal(given, np.floor(given))):
-            raise ValueError(f"{name} holds a number that is not whole")
+            raise ValueError(f"{name} holds a number that is not an integer")
         low, high = (0, 1) if wanted.kind == "b" else (np.iinfo(wanted).min, np.iinfo(wanted).max)
         if not low <= int(given.min()) <= int(given.max()) <= high:
-            raise ValueError(f"{name} holds a number that {wanted} does not")
+            raise ValueError(f"{name} holds a number that does not fit into {wanted}")
     return given.astype(wanted)
 
 

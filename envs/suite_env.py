@@ -105,7 +105,7 @@ class SuiteEnv(SavableEnv):
         for name, changes in _drawn_entries(self._load).items():
             if not np.array_equal(whole[name][~changes], present[name][~changes]):
                 # Refused, because with such a model an episode might never begin.
-                raise ValueError(f"{name} differs where no episode of this task does")
+                raise ValueError(f"{name} differs in numbers that are the same in all episodes of this task")
         try:
             with self.physics.check_invalid_state():
                 self._restore(whole)

@@ -36,7 +36,7 @@ class AdaptiveRatio:
     ) -> None:
         if not low < high:
             raise ValueError(
-                f"replay ratios low={low:g} and high={high:g} given; allowed is a lower one before a higher"
+                f"replay ratios low={low:g} and high={high:g} given; allowed is a low ratio below the high one"
             )
         if not tolerance >= 0:
             raise ValueError(f"tolerance={tolerance} given; allowed is 0 or a number above")
@@ -104,7 +104,7 @@ class AdaptiveRatio:
         if watched is None:
             return
         if not isinstance(watched["raised"], bool):
-            raise ValueError(f"{watched['raised']!r:.40} does not say whether the ratio was raised")
+            raise ValueError(f"raised is {watched['raised']!r:.40}; allowed are true and false")
         self.raised = watched["raised"]
         if watched["rule"] == self._rule:
             self.observations, self._sum = int(watched["observations"]), float(watched["sum"])

@@ -97,7 +97,7 @@ def _check(segment: Segment, tensors: dict[str, Tensor]) -> None:
     """Raise ValueError or KeyError if a tensor is missing, or has a shape, type or range that is never written."""
     kinds = {name: tensors[name].dtype for name in KINDS}
     if kinds != KINDS or set(tensors) != {*KINDS, "frames", "final_frames"}:
-        raise ValueError(f"it holds {', '.join(sorted(tensors))} of other kinds")
+        raise ValueError(f"it holds {', '.join(sorted(tensors))}, and not the expected tensors and types")
     frames, final, actions, endings = (tensors[name] for name in ("frames", "final_frames", "actions", "endings"))
     if actions.dim() != 2 or frames.dim() < 3 or tensors["stack"].numel() != 1:
         raise ValueError(f"actions of shape {tuple(actions.shape)}, frames of shape {tuple(frames.shape)}")

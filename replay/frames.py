@@ -260,10 +260,10 @@ class FrameReplay:
                 self._begin_at(piece.start)
                 self.oldest = max(oldest, piece.start)
             if piece.start != self.steps:
-                raise Damaged(f"{segment.file} does not follow on transition {self.added}")
+                raise Damaged(f"{segment.file} does not continue at transition {self.added}")
             self._restore(piece)
         if self.added != added:
-            raise Damaged(f"the segments in {store.folder} end at transition {self.added}; {added} were to be loaded")
+            raise Damaged(f"the segments in {store.folder} end at transition {self.added}; {added} are expected")
 
     def _restore(self, piece: FrameSegment) -> None:
         """Append a segment that begins where the replay ends, without the steps older than the oldest to be held."""

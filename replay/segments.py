@@ -35,7 +35,7 @@ class Segment:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[0-9a-f]{64}", self.checksum):
-            raise ValueError(f"{self.checksum[:80]!r} is no SHA-256 checksum")
+            raise ValueError(f"{self.checksum[:80]!r} is not a SHA-256 checksum")
         if not 0 <= self.start <= self.stop or self.file != name_of(self.start, self.stop, self.checksum):
             raise ValueError(f"{self.file[:80]!r} is not the name of transitions {self.start} to {self.stop}")
 
@@ -99,7 +99,7 @@ def _tensors(content: bytearray) -> dict[str, Tensor]:
 def _view(content: bytearray, begin: int, dtype: str, shape: Sequence[int], data_offsets: Sequence[int]) -> Tensor:
     kind, (start, stop) = DTYPES[dtype], data_offsets
     if not all(type(number) is int and number >= 0 for number in (start, stop, *shape)):
-        raise ValueError("a shape or an offset is no whole number")
+        raise ValueError("a shape or an offset is not an integer from 0 on")
     count = math.prod(shape)
     if stop - start != count * kind.itemsize or begin + stop > len(content):
         raise ValueError(f"{stop - start} bytes do not hold {count} numbers of {dtype}")

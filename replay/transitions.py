@@ -111,12 +111,12 @@ class TransitionReplay:
                     f"{segment.file} holds rows of shape {shape}, this replay's have {self.rows.shape[1]} numbers"
                 )
             if segment.start > reached or segment.stop < reached or rows.dtype != torch.float32:
-                raise Damaged(f"{segment.file} does not follow on transition {reached}")
+                raise Damaged(f"{segment.file} does not continue at transition {reached}")
             skipped = max(0, oldest - segment.start)
             self._write(rows[skipped:], segment.start + skipped)
             reached = segment.stop
         if reached != added:
-            raise Damaged(f"the segments in {store.folder} end at transition {reached}; {added} were to be loaded")
+            raise Damaged(f"the segments in {store.folder} end at transition {reached}; {added} are expected")
         self.added = added
 
 

@@ -47,7 +47,7 @@ def say_where_things_are(result: Result, config: Config) -> None:
     """Print the last lines: the result, the files, what to try next."""
     folder, metric = result.folder, config.metric
     if result.final is None:
-        print(f"\nno final {metric.name}: no scheduled evaluation of the last tenth of the run is on record")
+        print(f"\nno final {metric.name}: no scheduled evaluation in the last tenth of the run was recorded")
     else:
         of_those = (
             "the scheduled evaluation" if result.count == 1 else f"mean of the {result.count} scheduled evaluations"
@@ -94,7 +94,7 @@ def divergence_line(error: Diverged, config: Config, driver: Driver) -> str:
         rate = f"try without {config.run.method}, or {rate.removeprefix('try ')}"
     good = steps_of(driver.folder)
     if not good:
-        return f"{where}; there is no checkpoint from before; {rate}"
+        return f"{where}; there is no earlier checkpoint; {rate}"
     branch = command(config, "--branch-from", f"{driver.folder}@{good[-1]}", "--reinit", "fire", trust=driver.folder)
     return f"{where}; the last good checkpoint is at step {good[-1]:,}; {rate} in a new run, or {branch}"
 

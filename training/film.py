@@ -38,7 +38,7 @@ def picture_of(env: gym.Env[Any, Any]) -> Pixels:
     """Return the environment's present picture; raise ValueError if it is not a picture."""
     picture = np.asarray(env.render())
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-        raise ValueError(f"its render() gives {picture.dtype} of shape {picture.shape}, no picture of red, green, blue")
+        raise ValueError(f"its render() gives {picture.dtype} of shape {picture.shape}, which is not an RGB picture")
     return picture
 
 

@@ -74,7 +74,7 @@ def load_policy(run: str | Path, step: int | None = None, trust: bool = False, d
     run, on = located(run), choose_device(device)
     config = read_config(run)
     if not isinstance(config, AgentRun):
-        raise ValueError(f"{run} has no policy: it learned from the data {config.run.env}, where nothing acts")
+        raise ValueError(f"{run} has no policy: it was trained on data ({config.run.env}), not in an environment")
     refuse_code(config, run, ("track",), trust)  # a tracker's code is not used here, so it needs no trust
     config.check()
     if is_card(run):

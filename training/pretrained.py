@@ -26,7 +26,7 @@ def located(run: str | Path) -> Path:
         return Path(run)
     name, names = text.removeprefix(PREFIX).lower(), pretrained_names()
     if not names:
-        raise ValueError(f"{text[:200]!r} given; there are no policies in {PLACE}: was fire-rl installed whole?")
+        raise ValueError(f"{text[:200]!r} given; there are no policies in {PLACE}: is fire-rl's installation complete?")
     if name not in names:
         raise ValueError(
             f"{text[:200]!r} given; there are {', '.join(PREFIX + name for name in names)}; "

@@ -29,8 +29,8 @@ def choose_threads(config: Config) -> tuple[int, str]:
     operations = config.operations()
     size = f"({operations / 1e9:.2g} GFLOP)"
     if operations < WORTH_SHARING:
-        return 1, f"threads: 1 of {cores} cores, since an update of this network is too small to share {size}{ending}"
-    return cores, f"threads: {cores} of {cores} cores, since an update of this network is worth sharing {size}{ending}"
+        return 1, f"threads: 1 of {cores} cores, because an update of this network is too small to share {size}{ending}"
+    return cores, f"threads: {cores} of {cores} cores, because this network's updates are worth sharing {size}{ending}"
 
 
 def usable_cores(own_groups: Path = OWN_GROUPS, groups: Path = GROUPS) -> int:
@@ -96,6 +96,6 @@ class Collapse:
         ways = ["stop other work on this machine"]
         ways += ["begin runs with --threads 1"] if torch.get_num_threads() > 1 else []
         return (
-            f"{updates_per_second:.3g} updates/s, where {usual:.3g} were usual, and the machine's load is {load:.1f} "
-            f"with {cores} cores for this run: {', '.join(ways)}, or in a cluster ask for more cores"
+            f"{updates_per_second:.3g} updates/s instead of the usual {usual:.3g}, and the machine's load is "
+            f"{load:.1f} with {cores} cores for this run: {', '.join(ways)}, or in a cluster ask for more cores"
         )

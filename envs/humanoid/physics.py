@@ -35,7 +35,7 @@ class Physics:
         self._models = [model] * count
         self._states = np.zeros((count, mujoco.mj_stateSize(model, FULL_STATE)))
         if self._states.shape[1] != 1 + model.nq + model.nv:
-            raise ValueError("this scene has state beyond time, positions and velocities, which nothing here saves")
+            raise ValueError("this scene has more state than time, positions and velocities, and it would not be saved")
         self._controls = np.zeros((count, PHYSICS_STEPS, model.nu))
         self._trajectories = np.zeros((count, PHYSICS_STEPS, self._states.shape[1]))
         self._readings = np.zeros((count, PHYSICS_STEPS, model.nsensordata))

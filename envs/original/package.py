@@ -75,7 +75,7 @@ def build(spec: EnvSpec, model: mujoco.MjModel | None = None) -> Any:
         others = [one.kwargs["robot"] for one in _playable(package) if one.kwargs["task"] == task]
         raise ValueError(
             f"HumanoidBench has no {task} for {robot} ({scene.name} is not among its scenes); "
-            f"it has it for {', '.join(others) or 'no robot'}"
+            f"it has this task for {', '.join(others) or 'no robot'}"
         )
     module, _, attribute = str(spec.entry_point).partition(":")
     kind = getattr(package.modules[module], attribute)

@@ -24,7 +24,7 @@ def remember(task: Any, memory: NDArray[np.uint8]) -> None:
     try:
         attributes = {name: _decoded(value) for name, value in json.loads(memory.tobytes()).items()}
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"task holds no attributes of a task ({type(error).__name__})") from error
+        raise ValueError(f"task does not hold the attributes of a task ({type(error).__name__})") from error
     if wrong := set(PARTS) & attributes.keys():
         raise ValueError(f"task holds {min(wrong)!r}, which belongs to its environment")
     for name in vars(task).keys() - attributes.keys() - set(PARTS):
@@ -54,7 +54,7 @@ def _encoded(name: str, value: Any) -> Any:
         return {"kind": type(value).__name__, "values": [_encoded(name, one) for one in value]}
     if type(value) is dict:
         return {"kind": "dict", "values": [[_encoded(name, part) for part in item] for item in value.items()]}
-    raise TypeError(f"the task's attribute {name!r} is a {type(value).__name__}, of which no state can be saved")
+    raise TypeError(f"the task's attribute {name!r} is a {type(value).__name__}, which cannot be saved")
 
 
 def _decoded(value: Any) -> Any:
