@@ -164,7 +164,7 @@ def test_every_setting_is_documented_where_it_is_defined():
         (RunSettings(reinit="fire", reinit_at=(1_000_000,)), "will never happen"),
         (RunSettings(checkpoint_at=(2_000_000,)), "no checkpoint"),
         (RunSettings(reinit="fire", reinit_every=10**9), "causes no event"),
-        (RunSettings(reinit="fire", reinit_every=10**6, reinit_from=10**6), "counted from update 1,000,000, brings no"),
+        (RunSettings(reinit="fire", reinit_every=10**6, reinit_from=10**6), "counted from update 1,000,000, causes no"),
         (RunSettings(reinit="fire", reinit_at=(10_000,)), "before the first update: learning begins at step 10,000"),
         (RunSettings(reinit="fire", reinit_at=(96,), num_envs=8, learning_starts=41), "learning begins at step 96"),
         (RunSettings(steps=2_000), "nothing will be learned"),
