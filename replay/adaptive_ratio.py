@@ -47,8 +47,8 @@ class AdaptiveRatio:
         self._rule = f"{self._low.ratio}, {self._high.ratio}, {tolerance}, {check_every}, {window}"
         self.raised = False
         self.observations = 0
-        self._sum = 0.0  # of the window so far
-        self._last: float | None = None  # what the next average is compared with
+        self._sum = 0.0  # of the observations in the present window
+        self._last: float | None = None  # the value with which the next average is compared
 
     @property
     def ratio(self) -> float:

@@ -52,7 +52,7 @@ def write_segment(store: Store, start: int, tensors: Mapping[str, Pieces], lengt
         digest.update(chunk)
     checksum, stop = digest.hexdigest(), start + length
     name = name_of(start, stop, checksum)
-    store.write(name, _content(tensors))  # over a damaged file of that name, too
+    store.write(name, _content(tensors))  # also replaces a damaged file of the same name
     return Segment(name, start, stop, checksum)
 
 

@@ -30,7 +30,7 @@ class TransitionReplay:
         self.capacity, self.device = capacity, torch.device(device)
         self.widths = (observation_size, action_size, 1, observation_size, 1)
         self.rows = torch.empty(capacity, sum(self.widths), dtype=torch.float32, device=device)
-        self.added = 0  # transitions ever added; row i of the ring holds the newest with index % capacity == i
+        self.added = 0  # transitions ever added; row i holds the newest one whose index % capacity == i
 
     def __len__(self) -> int:
         return min(self.added, self.capacity)

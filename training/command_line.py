@@ -45,7 +45,7 @@ class Where:
     """Settings from a file: YAML, or a run (its folder or config.json), all of whose settings are used. Other flags
     override them. YAML overrides a preset; with a run, --preset is not allowed."""
     resume: Path | None = None
-    """Continue the run in this folder exactly where its newest whole checkpoint is; --steps may be longer."""
+    """Continue the run in this folder exactly, from its newest whole checkpoint; --steps may be longer."""
     branch_from: str | None = None
     """RUN@STEP: start a new run from another run's checkpoint. --reinit acts there, and later by the given schedule."""
     trust: Path | None = None

@@ -19,7 +19,7 @@ class Same(NamedTuple):
     """Other names of one of our flags."""
 
     ours: str
-    names: str  # with spaces between them
+    names: str  # separated by spaces
     origin: str
     commands: tuple[str, ...]  # the commands that accept these names
     zero: str = ""  # how to give what 0 means there, if 0 means something else here

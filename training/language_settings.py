@@ -16,7 +16,7 @@ class LanguageSettings(PhasedSettings):
     """The texts, the lengths of the phases, and the evaluations."""
 
     data: str = setting("wikitext-openwebtext", "trunk", "own")
-    """Texts, by name, listed above; or folders of token files below --data-dir, joined by +."""
+    """Name of a set of texts, listed above; or names of folders of token files in --data-dir, joined by +."""
     phase_updates: tuple[int, ...] = setting((96_000, 18_623), "trunk")
     """Updates of each phase. The first phase learns the first text, each later one a mixture with one more text."""
     context: int | None = setting(None, "trunk")

@@ -75,7 +75,7 @@ for _name, _config, _work, _module in (
         {key: Preset(config, meaning) for key, (config, meaning) in _module.PRESETS.items()}, _module.DESCRIPTION,
     )  # fmt: skip
 SACRun: Any = LEARNERS["sac"].config  # takes the settings of the run and of the agent
-DQNRun: Any = LEARNERS["dqn"].config  # and those of Atari games
+DQNRun: Any = LEARNERS["dqn"].config  # also takes the settings of Atari games
 
 
 def name_of(config: Config) -> str:

@@ -56,9 +56,9 @@ class PhasedSettings(DriverSettings, ABC):
     log_every: int = setting(100, "record", "own")
     """Updates between two lines of training metrics."""
     checkpoint_every: int = setting(5_000, "record", "own")
-    """Updates between checkpoints; the last two are kept, and one at the end."""
+    """Updates between checkpoints. The last two are kept; the last one is at the end of the run."""
     checkpoint_at: tuple[int, ...] = setting((), "record", "own")
-    """Updates whose checkpoints are kept for good, to branch from."""
+    """Updates whose checkpoints are always kept, so that runs can branch from them."""
     measure_every: int = 200
     """Updates between two lines of plasticity measures; 0: none."""
     batch_size: int = setting(256, "trunk")

@@ -94,9 +94,9 @@ class DriverSettings:
     log_every: int = setting(1_000, "record", "own")
     """Environment steps between two lines of training metrics."""
     checkpoint_every: int = setting(50_000, "record", "own")
-    """Environment steps between checkpoints; the last two are kept, and one at the end."""
+    """Environment steps between checkpoints. The last two are kept; the last one is at the end of the run."""
     checkpoint_at: tuple[int, ...] = setting((), "record", "own")
-    """Environment steps whose checkpoints are kept for good, to branch from."""
+    """Environment steps whose checkpoints are always kept, so that runs can branch from them."""
     track: tuple[str, ...] = setting((), "resumable", "record", "own")
     """Trackers that also record the run: one or several of wandb, mlflow and module:Class. TensorBoard's events are
     always written. docs/tracking.md lists the environment variables that trackers read."""
