@@ -65,7 +65,7 @@ def test_published_sizes_take_enough_examples_or_say_that_they_do_not(agent, pre
     assert len(notes) == len(wanted) - len(taken)
     for note in notes:
         assert "q/effective_rank is measured on 256 examples, and so is at most 256, for 512 features" in note
-        assert note.endswith("--measure-every 3,840 takes 2,048")
+        assert note.endswith("with --measure-every 3,840 it is measured on 2,048")
         assert affordable(wanted, batch_size, 3_840, CPU) == wanted
         assert affordable(wanted, batch_size, 3_839, CPU) == {}
 
