@@ -1,4 +1,4 @@
-"""Streams of examples, whole on the learner's device."""
+"""Data sets of images and texts, and the batches of a run that goes through phases of them."""
 
 from .images import IMAGE_SETS, ImageData, Images, ImageSet, embedded, read_images
 from .normalised import NormalisedImages

@@ -1,7 +1,7 @@
-"""CIFAR-10 and CIFAR-100 in their binary version: records of one label (CIFAR-100: a coarse and a fine one) and 3,072
-pixels, red, green and blue one after the other.
+"""CIFAR-10 and CIFAR-100 in their binary version: records of one label (in CIFAR-100, a coarse and a fine one) and
+3,072 bytes: all red values, then all green, then all blue ones.
 
-Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009, and its page.
+Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009, and its web page.
 """
 
 import hashlib
@@ -23,12 +23,12 @@ PIXELS = 3 * 32 * 32
 
 @dataclass(frozen=True)
 class Layout:
-    """Which files hold the set, and what stands before each image's pixels."""
+    """The files of a set, and the labels that precede the pixels of each image."""
 
     title: str
     train: Sequence[str]
     test: str
-    labels: Sequence[int]  # how many classes each label of a record has; the last label is the image's class
+    labels: Sequence[int]  # the number of classes for each label of a record; the last label is the image's class
     place: Place
 
 
@@ -77,6 +77,7 @@ LAYOUTS = {
 
 
 def read_cifar(name: str, folder: Path | None) -> ImageData:
+    """Read CIFAR-10 or CIFAR-100; raise ValueError in one line if a file is missing or wrong."""
     facts, layout = IMAGE_SETS[name], LAYOUTS[name]
     place = found(name, folder, layout.place)
     digest = hashlib.sha256()
@@ -91,7 +92,7 @@ def read_cifar(name: str, folder: Path | None) -> ImageData:
 
 
 def _records(path: Path, at_most: int, layout: Layout, digest: "hashlib._Hash") -> NDArray[np.uint8]:
-    """A file's records, a row each; their labels are checked."""
+    """Return a file's records, one per row, with checked labels."""
     width = len(layout.labels) + PIXELS
     content = content_of(path, at_most * width)
     if not content or len(content) % width:

@@ -1,4 +1,4 @@
-"""Documents of text files and of parquet files, one after the other."""
+"""Read documents from text files and parquet files, one after the other."""
 
 import codecs
 import os
@@ -12,18 +12,18 @@ from .files import errors_named, open_regular
 Split = Literal["lines", "files"]
 
 LARGEST_DOCUMENT = 1 << 28  # bytes of a file, or characters of a line
-AT_ONCE = 1 << 20  # bytes
+AT_ONCE = 1 << 20  # bytes that are read at a time
 ROWS_AT_ONCE = 1024
 
 
 def files_of(sources: Sequence[Path]) -> tuple[Path, ...]:
-    """The files that were named, and those within folders that were, in the order of their names."""
+    """Return the given files, and the files in the given folders in the order of their names, without hidden ones."""
     found: list[Path] = []
     for source in sources:
         if not os.path.lexists(source):
-            raise ValueError(f"{source}: is not there")
+            raise ValueError(f"{source}: does not exist")
         if source.is_dir() and not source.is_symlink():
-            # pathlib's own walk follows no link from 3.13 on only
+            # os.walk never follows links; pathlib's rglob follows none only from Python 3.13 on.
             inside = sorted(Path(folder) / name for folder, _, names in os.walk(source) for name in names)
             visible = [
                 path for path in inside if not any(part.startswith(".") for part in path.relative_to(source).parts)
@@ -37,15 +37,15 @@ def files_of(sources: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def count_documents(files: Sequence[Path], split: Split) -> int:
-    """How many documents there are, without their text."""
+    """Count the documents without decoding their text."""
     return sum(_count(path, split) for path in files)
 
 
 def documents(files: Sequence[Path], split: Split, column: str) -> Iterator[str]:
-    """The text of each document.
+    """Yield the text of each document.
 
-    A row of a parquet file is one. A text file is one, or each of its lines: a line keeps its line break, and one with
-    nothing but blanks is empty, as Hugging Face's WikiText has them.
+    Each row of a parquet file is a document. A text file is one document, or each of its lines is one: a line keeps its
+    line break, and a line of blanks is an empty document, as in Hugging Face's WikiText.
     """
     for path in files:
         if _is_parquet(path):
@@ -98,7 +98,7 @@ def _decoded(decode: Any, piece: bytes, place: int, path: Path, *, final: bool =
         text: str = decode(piece, final)
     except UnicodeDecodeError as error:
         near = max(0, place + error.start)
-        raise ValueError(f"{path}: is no UTF-8 text, near byte {near:,} ({error.reason})") from error
+        raise ValueError(f"{path}: is not UTF-8 text, near byte {near:,} ({error.reason})") from error
     return text
 
 
@@ -132,7 +132,7 @@ def _opened_parquet(path: Path) -> Iterator[Any]:
             with ParquetFile(file) as table:
                 yield table
         except (ArrowException, OSError) as error:
-            raise ValueError(f"{path}: is no sound parquet file ({' '.join(str(error).split())})") from error
+            raise ValueError(f"{path}: is not a valid parquet file ({' '.join(str(error).split())})") from error
 
 
 def _rows(path: Path, column: str) -> Iterator[str]:
@@ -147,7 +147,7 @@ def _rows(path: Path, column: str) -> Iterator[str]:
             for text in batch.column(0).to_pylist():
                 if not isinstance(text, str):
                     raise ValueError(
-                        f"{path}: row {place:,} of its column {column!a} is no text but {type(text).__name__}"
+                        f"{path}: row {place:,} of its column {column!a} is not text but {type(text).__name__}"
                     )
                 yield text
                 place += 1

@@ -1,13 +1,16 @@
-"""Random numbers, drawn on the host, so that every device gets the same ones."""
+"""Random numbers are drawn on the host, so that every device gets the same ones."""
 
 import numpy as np
 
-# What is drawn; each has streams of its own.
+# The purposes of random numbers; each has random generators of its own.
 SPLIT, NOISE, HELD_OUT, SUBSET, ORDER, MOVES, WINDOWS, VALIDATION, LOOKED_AT = range(9)
 
 
 def generator(seed: int, *place: int) -> np.random.Generator:
-    """The stream of a seed for one purpose and place, such as (ORDER, phase, epoch); no two of them are alike."""
+    """Return the random generator of a seed for one purpose and place, such as (ORDER, phase, epoch).
+
+    Generators of different places are independent.
+    """
     if seed < 0:
         raise ValueError(f"seed {seed} given; allowed is 0 or more")
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=place))

@@ -1,4 +1,4 @@
-"""How text becomes tokens: GPT-2's byte pairs, or the bytes themselves; an end-of-text token ends each document."""
+"""Encode text as tokens: GPT-2's byte pairs, or single bytes. An end-of-text token ends each document."""
 
 import hashlib
 import os
@@ -22,24 +22,24 @@ MERGES_CACHED = hashlib.sha1(MERGES_ADDRESS.encode()).hexdigest()
 
 GPT2_VOCABULARY = 50_257
 GPT2_END = 50_256
-BYTE_END = 255  # which is in no UTF-8 text, so that 256 tokens are enough
-# How GPT-2 cuts text into words: endings after an apostrophe, runs of letters, of digits, of other marks, each with the
-# blank before it, and blanks.
+BYTE_END = 255  # this byte occurs in no UTF-8 text, so that 256 tokens are enough
+# How GPT-2 splits text into words: endings after an apostrophe; runs of letters, of digits or of other characters, each
+# with the space before it; and white space.
 GPT2_WORDS = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 
 @dataclass(frozen=True, eq=False)
 class Encoding:
-    """A way to make tokens of documents."""
+    """A way to encode documents as tokens."""
 
     name: str
     vocabulary: int
     end_of_text: int
-    encode: Callable[[Sequence[str]], Values]  # of documents one after the other, each with its end-of-text token
+    encode: Callable[[Sequence[str]], Values]  # encodes documents in order, and ends each with the end-of-text token
 
 
 def bytes_encoding() -> Encoding:
-    """Every byte of the UTF-8 text is a token."""
+    """Return the encoding in which every byte of the UTF-8 text is a token."""
 
     def encode(documents: Sequence[str]) -> Values:
         end = bytes([BYTE_END])
@@ -49,7 +49,7 @@ def bytes_encoding() -> Encoding:
 
 
 def gpt2_encoding(merges: Path | None = None, threads: int = 1) -> Encoding:
-    """GPT-2's encoding by tiktoken, from a file of merges that is on this machine: nothing is ever downloaded."""
+    """Return GPT-2's encoding by tiktoken, from a file of merges on this machine. Nothing is ever downloaded."""
     try:
         import tiktoken
     except ImportError:
@@ -60,7 +60,7 @@ def gpt2_encoding(merges: Path | None = None, threads: int = 1) -> Encoding:
     )
 
     def encode(documents: Sequence[str]) -> Values:
-        # What looks like an end-of-text token within a document is text, as in nanoGPT's preparation.
+        # An end-of-text token that is spelled out in a document is encoded as text, as in nanoGPT's preparation.
         encoded = encoding.encode_ordinary_batch(list(documents), num_threads=threads)
         length = sum(map(len, encoded)) + len(encoded)
         return np.fromiter(chain.from_iterable((*tokens, GPT2_END) for tokens in encoded), np.uint16, length)
@@ -69,7 +69,7 @@ def gpt2_encoding(merges: Path | None = None, threads: int = 1) -> Encoding:
 
 
 def _merges_from(given: Path | None) -> str:
-    """The merges as text, from the file that was given or from where tiktoken keeps it."""
+    """Return the merges as text, from the given file or else from tiktoken's cache."""
     if given is not None:
         candidates = [given / MERGES if given.is_dir() else given]
     else:
@@ -84,22 +84,22 @@ def _merges_from(given: Path | None) -> str:
                 raise ValueError(f"{path}: is not {wanted}: its SHA-256 is {found}")
             return content.decode()
     raise ValueError(
-        f"{candidates[0]} is not there: GPT-2's encoding needs {wanted}; put it there, or into the folder "
-        f"that TIKTOKEN_CACHE_DIR names, as {MERGES} or {MERGES_CACHED}, or name it with --merges"
+        f"{candidates[0]} does not exist: GPT-2's encoding needs {wanted}; put it there, or into the folder "
+        f"that TIKTOKEN_CACHE_DIR names, as {MERGES} or {MERGES_CACHED}, or give its path with --merges"
     )
 
 
 def _ranks(merges: str) -> dict[bytes, int]:
-    """The rank of every byte pair, which is its token as well.
+    """Return the rank of every byte pair, which is also its token.
 
-    The file spells a byte that prints as itself, and the others, in order, as the characters from 256 on. The first 256
-    ranks are single bytes in that order too: those that print, then the others.
+    In the file, a printable byte stands for itself; the other bytes are written, in order, as the characters from 256
+    on. The first 256 ranks are the single bytes: first the printable ones, then the others.
     """
     printed = [byte for byte in range(256) if chr(byte).isprintable() and byte != ord(" ")]
     order = printed + [byte for byte in range(256) if byte not in printed]
     spelled = {chr(byte) if byte in printed else chr(256 + order.index(byte) - len(printed)): byte for byte in order}
     ranks = {bytes([byte]): rank for rank, byte in enumerate(order)}
-    for line in merges.splitlines()[1:]:  # the first one is a version
+    for line in merges.splitlines()[1:]:  # the first line is the version of the format
         pair = bytes(spelled[character] for character in line.replace(" ", ""))
         ranks[pair] = len(ranks)
     return ranks

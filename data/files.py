@@ -1,4 +1,4 @@
-"""Files of strangers: regular ones only, no larger than their format allows, and never more than that unpacked."""
+"""Read files that are not trusted: regular files only, with a limit on the bytes that are read or unpacked."""
 
 import itertools
 import os
@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 @contextmanager
 def errors_named(path: Path) -> Iterator[None]:
-    """An error of the operating system as one line that names the file."""
+    """Turn an error of the operating system into a ValueError in one line that names the file."""
     try:
         yield
     except OSError as error:
@@ -21,7 +21,7 @@ def errors_named(path: Path) -> Iterator[None]:
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file to read. It never waits, as a pipe would make it, and never follows a symbolic link."""
+    """Open a regular file for reading, without following a symbolic link or waiting for a pipe."""
     with errors_named(path):
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -31,7 +31,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def content_of(path: Path, at_most: int) -> bytes:
-    """A regular file's content."""
+    """Return the content of a regular file; raise ValueError if it has more than `at_most` bytes."""
     with open_regular(path) as file, errors_named(path):
         size = os.fstat(file.fileno()).st_size
         if size > at_most:
@@ -43,28 +43,28 @@ def content_of(path: Path, at_most: int) -> bytes:
 
 
 def unpacked(content: bytes, at_most: int, path: Path) -> bytes:
-    """The content of a gzip file, whose checksum is right; no more than a byte too many is ever unpacked."""
+    """Unpack the content of a gzip file and check its checksum; at most one byte more than `at_most` is unpacked."""
     inflate = zlib.decompressobj(wbits=31)  # 31: with gzip's header and checksum
     try:
         result = inflate.decompress(content, at_most + 1)
     except zlib.error as error:
-        raise ValueError(f"{path}: is no sound gzip file ({error})") from error
+        raise ValueError(f"{path}: is not a valid gzip file ({error})") from error
     if len(result) > at_most:
         raise ValueError(f"{path}: unpacks to more than the {at_most:,} bytes that its format allows")
     if not inflate.eof:
         raise ValueError(f"{path}: is cut short")
     if inflate.unused_data:
-        raise ValueError(f"{path}: goes on after the end of the packed file")
+        raise ValueError(f"{path}: has more bytes after the end of the packed file")
     return result
 
 
 def packed_size(size: int) -> int:
-    """The most bytes that packing this many can take: stored as they are, in blocks, with a header and a name."""
+    """Return the largest size of a gzip file of this many bytes: blocks stored without compression, header and name."""
     return size + size // 1000 + 4096
 
 
 def names_in(folder: Path, at_most: int) -> list[str]:
-    """What a folder holds, sorted."""
+    """Return the names in a folder, sorted; raise ValueError if there are more than `at_most`."""
     with errors_named(folder), os.scandir(folder) as entries:
         names = [entry.name for entry in itertools.islice(entries, at_most + 1)]
     if len(names) > at_most:
@@ -73,8 +73,8 @@ def names_in(folder: Path, at_most: int) -> list[str]:
 
 
 def folder_itself(path: Path) -> Path:
-    """A folder inside the one that was named; refused where it is a symbolic link or something else."""
+    """Return a folder inside the given one; raise ValueError if it is a symbolic link or not a folder."""
     with errors_named(path):
         if not stat.S_ISDIR(path.lstat().st_mode):
-            raise ValueError(f"{path}: is a symbolic link or no folder")
+            raise ValueError(f"{path}: is a symbolic link or not a folder")
     return path

@@ -1,4 +1,5 @@
-"""Fashion-MNIST in its own format, idx, gzipped or not: a header of big-endian numbers, then a byte per pixel or label.
+"""Fashion-MNIST in its own format, idx, packed by gzip or not: a header of big-endian integers, then one byte for each
+pixel or label.
 
 Source: Xiao, Rasul and Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms",
 2017; the format is MNIST's.
@@ -17,23 +18,23 @@ from .files import content_of, folder_itself, packed_size, unpacked
 from .places import read_in_words
 from .sets import IMAGE_SETS, ImageData, Images
 
-DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
-FOLDERS = ("", "fashion-mnist", "FashionMNIST/raw")  # inside the named folder; the last is torchvision's
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # from Debian's package dataset-fashion-mnist
+FOLDERS = ("", "fashion-mnist", "FashionMNIST/raw")  # inside the given folder; the last is torchvision's
 ADDRESS = "https://github.com/zalandoresearch/fashion-mnist"
-FILES = {  # as published, gzipped: their MD5
+FILES = {  # the MD5 checksums of the published files, which are packed by gzip
     "train-images-idx3-ubyte": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
     "train-labels-idx1-ubyte": "25c81989df183df01b3e8a0aad5dffbe",
     "t10k-images-idx3-ubyte": "bef4ecab320f06d8554ea6380940ec79",
     "t10k-labels-idx1-ubyte": "bb300cfdad3c16e7a12a480ee83cd310",
 }
 PUBLISHED = (
-    "14410854cf7a289477dcfc7df3f8ec24741e281cdcc425ede0d9a748ca630214"  # of the four files, unpacked, in this order
+    "14410854cf7a289477dcfc7df3f8ec24741e281cdcc425ede0d9a748ca630214"  # SHA-256 of the four unpacked files in order
 )
-IMAGES, LABELS = 0x803, 0x801  # the magic numbers: unsigned bytes, in three dimensions or one
+IMAGES, LABELS = 0x803, 0x801  # the magic numbers of unsigned bytes in three dimensions, and in one
 
 
 def fashion_folder(folder: Path | None) -> Path | None:
-    """The folder with the first of the files: inside the named one, or Debian's; None where there is none."""
+    """Return the folder that has the first of the files: inside the given one, or Debian's; None if there is none."""
     inside = [folder / name for name in FOLDERS] if folder is not None else []
     first = next(iter(FILES))
     for candidate in (*inside, DEBIAN):
@@ -43,6 +44,7 @@ def fashion_folder(folder: Path | None) -> Path | None:
 
 
 def read_fashion(folder: Path | None) -> ImageData:
+    """Read Fashion-MNIST; raise ValueError in one line if a file is missing or wrong."""
     facts = IMAGE_SETS["fashion"]
     if (place := fashion_folder(folder)) is None:
         names = ", ".join(f"{name}.gz (MD5 {md5})" for name, md5 in FILES.items())
@@ -76,10 +78,10 @@ def read_fashion(folder: Path | None) -> ImageData:
 
 
 def _body(content: bytes, path: Path, magic: int, numbers: int, unit: int) -> tuple[tuple[int, ...], memoryview]:
-    """The numbers of the header after the magic one, and what follows, whose size they tell."""
+    """Check a file's magic number and size; return the other numbers in its header, and the bytes after the header."""
     size = 4 * (numbers + 1)
     if len(content) < size or struct.unpack(">I", content[:4])[0] != magic:
-        raise ValueError(f"{path}: is no idx file of {'images' if magic == IMAGES else 'labels'}")
+        raise ValueError(f"{path}: is not an idx file of {'images' if magic == IMAGES else 'labels'}")
     header = struct.unpack(f">{numbers}I", content[4:size])
     if (has := len(content) - size) != (says := header[0] * unit):
         raise ValueError(f"{path}: has {has:,} bytes after its header, which says {says:,}: it is cut short or altered")

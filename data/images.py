@@ -1,4 +1,4 @@
-"""Image data sets by name, each read whole into memory. Files are data from strangers; none of them is a pickle."""
+"""Image data sets by name, each read whole into memory. Files are not trusted, and none of them is a pickle."""
 
 import difflib
 from pathlib import Path
@@ -13,12 +13,12 @@ __all__ = ["IMAGE_SETS", "ImageData", "ImageSet", "Images", "embedded", "read_im
 
 
 def embedded(folder: Path | None = None) -> str:
-    """The set that needs no download: `fashion` where its files are, Debian's or in this folder; else `digits`."""
+    """Return the set that needs no download: `fashion` if its files are in this folder or Debian's, else `digits`."""
     return "digits" if fashion_folder(folder) is None else "fashion"
 
 
 def read_images(name: str, folder: Path | None = None) -> ImageData:
-    """Read a set; ValueError, in one line that says what to put where, if that fails."""
+    """Read a set; if that fails, raise ValueError in one line that says which files to put where."""
     if name not in IMAGE_SETS:
         near = difflib.get_close_matches(name, IMAGE_SETS, n=1, cutoff=0.0)[0]
         known = ", ".join(IMAGE_SETS)

@@ -1,4 +1,4 @@
-"""Choosing examples by their labels, and spoiling labels. Everything repeats by seed."""
+"""Choose examples by their labels, and add noise to labels. The same seed gives the same result."""
 
 import numpy as np
 import torch
@@ -9,9 +9,9 @@ from .draws import HELD_OUT, NOISE, SUBSET, generator
 
 
 def with_noise(labels: Tensor, classes: int, share: float, seed: int) -> Tensor:
-    """A copy in which this share of the labels, chosen at random, is drawn anew, uniformly from all classes.
+    """Return a copy in which a random share of the labels is replaced by labels drawn uniformly from all classes.
 
-    With ten classes a tenth of those drawn stays right, so that a share of 0.3 makes 27% of all labels wrong.
+    With ten classes, a tenth of the drawn labels is still right, so that a share of 0.3 makes 27% of all labels wrong.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"label noise {share:g} given; allowed is a share from 0 to 1")
@@ -23,7 +23,10 @@ def with_noise(labels: Tensor, classes: int, share: float, seed: int) -> Tensor:
 
 
 def held_out(labels: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Indices of the examples kept and of those held out, every class in proportion, both in ascending order."""
+    """Return the indices of the examples that stay and of those that are held out, both in ascending order.
+
+    Both parts have the classes in the same proportions.
+    """
     count = round(share * len(labels)) if 0 < share < 1 else 0
     if not 0 < count < len(labels):
         raise ValueError(
@@ -34,20 +37,20 @@ def held_out(labels: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def subset(labels: Tensor, count: int, seed: int) -> Tensor:
-    """Indices of that many examples, with every class in proportion, in ascending order."""
+    """Return the indices of `count` examples in ascending order, with the classes in the same proportions."""
     if not 1 <= count <= len(labels):
         raise ValueError(f"{count:,} examples asked for; allowed are 1 to {len(labels):,}")
     return _divided(labels, count, generator(seed, SUBSET))[1]
 
 
 def _divided(labels: Tensor, count: int, draws: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """The others, and `count` of the examples, stratified by class."""
+    """Choose `count` of the examples, stratified by class; return the indices of the others and of the chosen ones."""
     known: NDArray[np.int64] = labels.cpu().numpy()
     classes, sizes = np.unique(known, return_counts=True)
-    shares = sizes * count  # of each class, in units of 1 / len(known)
+    shares = sizes * count  # the exact number of examples of each class, in units of 1 / len(known)
     counts = shares // len(known)
     missing = count - counts.sum()
-    counts[np.argsort(-(shares % len(known)), kind="stable")[:missing]] += 1  # to the largest remainders
+    counts[np.argsort(-(shares % len(known)), kind="stable")[:missing]] += 1  # one more for the largest remainders
     taken = np.zeros(len(known), bool)
     for label, number in zip(classes, counts, strict=True):
         taken[draws.permutation(np.flatnonzero(known == label))[:number]] = True

@@ -1,4 +1,4 @@
-"""Images of a set on a device, as bytes, and read from there as a network takes them."""
+"""Images of a set, stored as bytes on a device, and read from there as the input of a network."""
 
 import torch
 from torch import Tensor
@@ -7,9 +7,9 @@ from .sets import Images, ImageSet
 
 
 class NormalisedImages:
-    """Images that stay on the device as they are, and are normalised when they are read.
+    """Images that are stored on the device as bytes, and are normalised when they are read.
 
-    Normalisation is (image / 255 - mean) / std of each channel, in one multiplication and addition.
+    Normalisation is (image / 255 - mean) / std for each channel, computed as one multiplication and one addition.
     """
 
     def __init__(
@@ -27,13 +27,13 @@ class NormalisedImages:
             stored = stored.permute(0, 2, 3, 1).contiguous()
         channels, height, width = facts.shape
         self._shape = (height, width, channels) if channels_last else facts.shape
-        self._rows = stored.flatten(1)  # an image each
+        self._rows = stored.flatten(1)  # one image per row
         self._labels = labels.to(self.device, torch.int64)
         mean, std = (torch.tensor(values, dtype=torch.float64) for values in (facts.mean, facts.std))
         self._scale, self._shift = self._by_pixel(1 / (255 * std)), self._by_pixel(-mean / std)
 
     def _by_pixel(self, by_channel: Tensor) -> Tensor:
-        """A number for each byte of an image, so that whole rows are worked on, whatever their layout."""
+        """Repeat a channel's number for each of its pixels, so that whole rows can be normalised in any layout."""
         repeated = by_channel if self.channels_last else by_channel[:, None, None]
         return repeated.expand(self._shape).reshape(-1).to(self.device, torch.float32)
 
@@ -41,7 +41,7 @@ class NormalisedImages:
         return len(self._labels)
 
     def pick(self, examples: Tensor) -> tuple[Tensor, Tensor]:
-        """These images, normalised as float32 and never augmented, and their labels; indices from any device."""
+        """Return the images at these indices, normalised as float32 and never augmented, and their labels."""
         chosen = examples.to(self.device)
         return self._normalised(self._rows.index_select(0, chosen)), self._labels.index_select(0, chosen)
 

@@ -1,7 +1,8 @@
-"""The phases of a run: which examples are trained on, for how many epochs, in which order.
+"""The phases of a run: the examples that are trained on, and for how many epochs.
 
-Sources of the three kinds: Ash and Adams, "On Warm-Starting Neural Network Training", 2020 (warm start); Shin et al.,
-"DASH", 2024 (growing data); van de Ven and Tolias, "Three scenarios for continual learning", 2019 (class-incremental).
+Sources of the three kinds of phases: Ash and Adams, "On Warm-Starting Neural Network Training", 2020 (warm start); Shin
+et al., "DASH", 2024 (growing data); van de Ven and Tolias, "Three scenarios for continual learning", 2019
+(class-incremental).
 """
 
 from bisect import bisect_right
@@ -21,29 +22,33 @@ __all__ = ["Phase", "class_incremental", "continual", "held_out", "phase_at", "s
 
 @dataclass(frozen=True, eq=False)
 class Phase:
-    """A stretch of training on some of the examples; indices are into the training images."""
+    """A part of a run that trains on some of the examples, given as indices of training images."""
 
-    examples: Tensor  # int64, all that are trained on
+    examples: Tensor  # int64, all examples that are trained on
     epochs: int
-    classes: Tensor  # int64, the classes seen so far, in the order in which they came
+    classes: Tensor  # int64, the classes seen so far, in the order of their arrival
     fresh: Tensor  # int64, those of the examples that no earlier phase had
 
     def per_epoch(self, batch_size: int) -> int:
-        """Updates of an epoch."""
+        """Return the number of updates in an epoch."""
         return batches_of(len(self.examples), batch_size)
 
     def updates(self, batch_size: int) -> int:
+        """Return the number of updates in the phase."""
         return self.epochs * self.per_epoch(batch_size)
 
 
 def batches_of(examples: int, batch_size: int) -> int:
-    """Batches of an epoch. The last may be smaller, but a single example joins the batch before it: BatchNorm cannot
-    normalise one."""
+    """Return the number of batches in an epoch.
+
+    The last batch may be smaller. A single last example is added to the batch before, because BatchNorm cannot
+    normalise one example.
+    """
     return max(1, -(-examples // batch_size) - (examples % batch_size == 1))
 
 
 def phase_at(starts: Sequence[int], total: int, update: int) -> int:
-    """The phase that the update of this number belongs to, of phases that start at these; all count from 0."""
+    """Return the index of the phase that an update belongs to; phases start at the updates `starts`, all from 0."""
     if not 0 <= update < total:
         raise ValueError(f"update {update} given; allowed are 0 to {total - 1}")
     return bisect_right(starts, update) - 1
@@ -52,17 +57,17 @@ def phase_at(starts: Sequence[int], total: int, update: int) -> int:
 def warm_start(
     labels: Tensor, classes: int, *, share: float, first_epochs: int, epochs: int, seed: int
 ) -> tuple[Phase, ...]:
-    """Two phases: a share of the examples drawn at random, then all of them."""
+    """Return two phases: the first on a random share of the examples, the second on all of them."""
     if not 0 < share <= 1:
         raise ValueError(f"a first share of {share:g} given; allowed is one above 0, up to 1")
     if (first := round(share * len(labels))) < 1:
-        raise ValueError(f"a first share of {share:g} of {len(labels):,} examples is none: it needs a larger one")
+        raise ValueError(f"a first share of {share:g} of {len(labels):,} examples is no example: give a larger share")
     order = generator(seed, SPLIT).permutation(len(labels))
     return _growing(order, (first, len(order)), (first_epochs, epochs), np.arange(classes), (classes, classes))
 
 
 def continual(labels: Tensor, classes: int, *, phases: int, epochs: int, seed: int) -> tuple[Phase, ...]:
-    """Examples that accumulate: the first of n phases has 1/n of them, drawn at random, the last one has them all."""
+    """Return n phases of growing data: phase i has a random i/n of the examples, so that the last phase has all."""
     if not 1 <= phases <= len(labels):
         raise ValueError(f"{phases} phases of {len(labels):,} examples given; allowed are 1 to {len(labels):,}")
     order = generator(seed, SPLIT).permutation(len(labels))
@@ -71,7 +76,7 @@ def continual(labels: Tensor, classes: int, *, phases: int, epochs: int, seed: i
 
 
 def class_incremental(labels: Tensor, classes: int, *, phases: int, epochs: int, seed: int) -> tuple[Phase, ...]:
-    """Classes that accumulate, as many new ones in each phase, in an order drawn at random; old examples stay."""
+    """Return phases that each add the same number of new classes, in random order; all earlier examples stay."""
     if phases < 1 or classes % phases:
         allowed = ", ".join(str(number) for number in range(1, classes + 1) if classes % number == 0)
         raise ValueError(
@@ -82,7 +87,7 @@ def class_incremental(labels: Tensor, classes: int, *, phases: int, epochs: int,
         raise ValueError(f"labels from {known.min()} to {known.max()} given; {classes} classes have 0 to {classes - 1}")
     draws = generator(seed, SPLIT)
     arrival = draws.permutation(classes)
-    place = np.empty(classes, np.int64)  # in the order of arrival, of each class
+    place = np.empty(classes, np.int64)  # the position of each class in the order of arrival
     place[arrival] = np.arange(classes)
     order = draws.permutation(len(known))
     order = order[np.argsort(place[known[order]] // (classes // phases), kind="stable")]
@@ -103,7 +108,8 @@ def _growing(
     arrival: NDArray[np.int64],
     seen: Sequence[int],
 ) -> tuple[Phase, ...]:
-    """Phases that each have the examples up to their end in this order, and so many of the classes."""
+    """Return phases on growing parts of `order`: phase i has the examples before ends[i], and the first seen[i] classes
+    in the order of arrival."""
     if wrong := [number for number in epochs if number < 1]:
         raise ValueError(f"{wrong[0]} epochs given; allowed is 1 or more")
     examples, classes = torch.from_numpy(order), torch.from_numpy(arrival)

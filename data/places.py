@@ -1,4 +1,4 @@
-"""Where a set's files are looked for, and the one line that says what to put there."""
+"""Find the files of a data set, or say in one line which files to put where."""
 
 import os
 import shlex
@@ -11,19 +11,20 @@ from .files import folder_itself
 
 @dataclass(frozen=True)
 class Archive:
-    """A file as its makers publish it."""
+    """An archive file as its authors publish it."""
 
     name: str
     size: int  # bytes
     md5: str
     address: str
-    folder: str  # that it unpacks to
+    folder: str  # the folder that it unpacks to
 
     def told(self) -> str:
+        """Return the archive's name, address, size and checksum in words."""
         return f"{self.name} ({self.address}; {self.size:,} bytes, MD5 {self.md5})"
 
     def extraction(self, folder: Path) -> str:
-        """The command that unpacks it where it lies."""
+        """Return the command that unpacks the archive inside its folder."""
         archive, target = shlex.quote(str(folder / self.name)), shlex.quote(str(folder))
         if self.name.endswith(".zip"):
             return f"python -m zipfile -e {archive} {target}"
@@ -32,20 +33,25 @@ class Archive:
 
 @dataclass(frozen=True)
 class Place:
-    """How a set's files are recognised in a folder."""
+    """How the files of a set are recognised in a folder."""
 
     archive: Archive
-    first: str  # the file that tells that the set lies in a folder
-    unsafe: Sequence[str] = ()  # of the versions that are pickle or MATLAB files
+    first: str  # a folder that has this file is taken to have the whole set
+    unsafe: Sequence[str] = ()  # names in the Python and MATLAB versions, which are not read
 
 
 def found(name: str, folder: Path | None, place: Place) -> Path:
-    """The folder with the set's files: the named one, or the one inside it that its archive unpacks to."""
+    """Return the folder with the set's files: the given one, or the one inside it that the archive unpacks to.
+
+    If there is none, raise ValueError in one line that says what to do.
+    """
     archive = place.archive
     if folder is None:
         raise ValueError(f"{name} is read from files: give --data-dir FOLDER with the unpacked {archive.told()} in it")
     if not folder.is_dir():
-        raise ValueError(f"--data-dir {folder} is no folder; {name} needs one with the unpacked {archive.told()} in it")
+        raise ValueError(
+            f"--data-dir {folder} is not a folder; {name} needs one with the unpacked {archive.told()} in it"
+        )
     for candidate in (folder, folder / archive.folder):
         if os.path.lexists(candidate / place.first):
             return candidate if candidate == folder else folder_itself(candidate)
@@ -64,7 +70,7 @@ def found(name: str, folder: Path | None, place: Place) -> Path:
 
 
 def read_in_words(title: str, train: tuple[int, int], test: tuple[int, int], place: str) -> str:
-    """How many of the published training and test images were read, and from where."""
+    """Say how many of the published training and test images were read, and from where."""
 
     def counted(read: int, published: int) -> str:
         return f"{read:,}" if read == published else f"{read:,} of the {published:,}"

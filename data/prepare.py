@@ -1,4 +1,4 @@
-"""Make token files of text: `python -m fire_rl.data.prepare SOURCE... --out FOLDER`. See docs/text-data.md."""
+"""Make token files from text: `python -m fire_rl.data.prepare SOURCE... --out FOLDER`. See docs/text-data.md."""
 
 import argparse
 import math
@@ -18,28 +18,28 @@ from .documents import Split, count_documents, documents, files_of
 from .encodings import Encoding, bytes_encoding, gpt2_encoding
 from .token_writer import Progress, TokenWriter, flush_folder, write_meta
 
-PUBLISHED_SHARE = 0.0005  # of OpenWebText's documents, held out by nanoGPT and FIRE
+PUBLISHED_SHARE = 0.0005  # the share of OpenWebText's documents that nanoGPT and FIRE hold out
 PUBLISHED_SEED = 2357
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """What to make of which files."""
+    """The files to prepare, and how."""
 
     sources: tuple[Path, ...]
     out: Path
     encoding: Encoding
     split: Split = "files"
-    validation: tuple[Path, ...] = ()  # files of their own; none: documents are held out
+    validation: tuple[Path, ...] = ()  # files for validation; if there are none, documents are held out
     held_out: float = PUBLISHED_SHARE
     seed: int = PUBLISHED_SEED
     column: str = "text"
 
 
 def prepare(task: Preparation) -> dict[str, Any]:
-    """Write the folder, whole or not at all; what its meta.json says."""
+    """Write the complete folder, or nothing at all; return the content of its meta.json."""
     if os.path.lexists(task.out) and (task.out.is_symlink() or not task.out.is_dir() or any(task.out.iterdir())):
-        raise ValueError(f"{task.out}: is there already; name a new or an empty folder with --out")
+        raise ValueError(f"{task.out}: exists already; give a new or an empty folder with --out")
     files, own = files_of(task.sources), files_of(task.validation)
     known = {identity_of(path) for path in files}
     if both := sorted(path for path in own if identity_of(path) in known):
@@ -76,13 +76,16 @@ def prepare(task: Preparation) -> dict[str, Any]:
 
 
 def identity_of(path: Path) -> tuple[int, int]:
-    """The file itself, however it is spelled; a link, which is refused later, is one of its own."""
+    """Return what identifies a file, whatever its path; a link, which is refused later, is a file of its own."""
     found = path.lstat()
     return found.st_dev, found.st_ino
 
 
 def held_out_documents(files: Sequence[Path], task: Preparation) -> frozenset[int]:
-    """The documents for validation: those that Hugging Face's `train_test_split` takes, rounded up to a whole one."""
+    """Return the indices of the documents for validation, their number rounded up.
+
+    They are the same as those that Hugging Face's `train_test_split` chooses.
+    """
     if not 0 < task.held_out < 1:
         raise ValueError(f"--held-out {task.held_out} given; allowed is a share between 0 and 1")
     count = count_documents(files, task.split)
@@ -97,15 +100,15 @@ def held_out_documents(files: Sequence[Path], task: Preparation) -> frozenset[in
 
 @contextmanager
 def _made_whole(out: Path) -> Iterator[Path]:
-    """A folder under a temporary name, which gets its own one once everything in it is on the disk."""
+    """Make a folder under a temporary name, which is renamed to `out` once everything in it is on the disk."""
     temporary = out.with_name(f".{out.name}.preparing")
-    above = [folder for folder in out.parents if not folder.exists()]  # the innermost one first
+    above = [folder for folder in out.parents if not folder.exists()]  # the innermost folder first
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         temporary.mkdir()
     except FileExistsError:
         raise ValueError(
-            f"{temporary}: is there: either another preparation is making {out}, or one was killed; "
+            f"{temporary}: exists: either another preparation is making {out}, or one was killed; "
             "delete it if none is running"
         ) from None
     try:
@@ -115,7 +118,7 @@ def _made_whole(out: Path) -> Iterator[Path]:
         flush_folder(out.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
-        with suppress(OSError):  # one that is not empty has been used meanwhile
+        with suppress(OSError):  # a folder that is not empty has been used by others since then
             for folder in above:
                 folder.rmdir()
         raise
@@ -128,8 +131,9 @@ class _OneLine(argparse.ArgumentParser):
 
 
 def command_line() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = _OneLine(
-        prog="python -m fire_rl.data.prepare", description="Make token files of text, as nanoGPT has them."
+        prog="python -m fire_rl.data.prepare", description="Make token files from text, in nanoGPT's format."
     )
     add = parser.add_argument
     add(
@@ -141,7 +145,7 @@ def command_line() -> argparse.ArgumentParser:
         "--split",
         choices=("files", "lines"),
         default="files",
-        help="what a document of a text file is (default: files)",
+        help="one document for each text file, or for each line (default: files)",
     )
     add(
         "--validation",
@@ -149,20 +153,26 @@ def command_line() -> argparse.ArgumentParser:
         type=Path,
         default=(),
         metavar="FILE",
-        help="files for validation, such as a split of its own",
+        help="files for validation, such as the data set's own validation split",
     )
-    add("--held-out", type=float, default=PUBLISHED_SHARE, help="else: share of the documents (default: %(default)s)")
-    add("--seed", type=int, default=PUBLISHED_SEED, help="which documents these are (default: %(default)s)")
+    add(
+        "--held-out",
+        type=float,
+        default=PUBLISHED_SHARE,
+        help="without --validation: share of the documents to hold out (default: %(default)s)",
+    )
+    add("--seed", type=int, default=PUBLISHED_SEED, help="chooses the held-out documents (default: %(default)s)")
     add("--column", default="text", help="column of parquet files with the text (default: %(default)s)")
-    add("--merges", type=Path, help="GPT-2's vocab.bpe, where tiktoken has no copy")
-    add("--threads", type=int, default=os.cpu_count() or 1, help="for GPT-2's encoding (default: %(default)s)")
+    add("--merges", type=Path, help="GPT-2's vocab.bpe, if tiktoken has no copy")
+    add("--threads", type=int, default=os.cpu_count() or 1, help="threads for GPT-2's encoding (default: %(default)s)")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; a wrong option or file ends it with one line and exit code 2."""
     parser = command_line()
     given = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was begun is removed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that an unfinished folder is removed
     try:
         if given.threads < 1:
             raise ValueError(f"--threads {given.threads} given; allowed are 1 and more")

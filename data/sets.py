@@ -1,4 +1,4 @@
-"""What is known of each data set without its files: sizes, classes, the constants that normalise it."""
+"""Facts about each data set that are known without its files: sizes, classes, constants for normalisation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,28 +15,28 @@ class Images(NamedTuple):
     labels: Tensor  # int64, (n,)
 
     def at(self, examples: Tensor) -> "Images":
-        """A copy of some of them, in this order."""
+        """Return a copy of some of the images, in this order."""
         return Images(self.images[examples], self.labels[examples])
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Facts about a set. Mean and standard deviation are of the training images, per channel, at a scale of 0 to 1."""
+    """Facts about a set. `mean` and `std` are those of the training images per channel, on a scale from 0 to 1."""
 
     name: str
     meaning: str
-    train: int  # images, as published
+    train: int  # the published number of training images
     test: int
     classes: int
     shape: tuple[int, int, int]  # channels, height, width
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    smallest_class: int | None = None  # training images of the class that has fewest; None: all have as many
+    smallest_class: int | None = None  # training images of the smallest class; None: all classes have the same size
 
 
 @dataclass(frozen=True, eq=False)
 class ImageData:
-    """A set as it was read."""
+    """A set that was read from its files."""
 
     facts: ImageSet
     train: Images

@@ -1,9 +1,9 @@
-"""The text that is always at hand: the documentation and the sources of Python's own standard library.
+"""A text that needs no download: the documentation and the source code of Python's own standard library.
 
-Both are read from the running interpreter's library, in less than a second, and nothing is kept on the disk.
-`documentation` is the docstrings of its modules, classes and functions, and the language's own help topics; `sources`
-is the modules without these docstrings. For one version of Python, as it is published, both are always the same; the
-checksum tells.
+Both are read from the running interpreter's library in less than a second; nothing is written to the disk.
+`documentation` consists of the docstrings of modules, classes and functions and of Python's help topics, `sources` of
+the modules without these docstrings. Both depend only on the published version of Python; their checksums show whether
+they are the same.
 """
 
 import ast
@@ -16,15 +16,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-EVERY = 20  # of so many files, and help topics, the last one is for validation
-FEWEST_FILES = 100  # fewer are no standard library
+EVERY = 20  # of this many consecutive files or help topics, the last one is for validation
+FEWEST_FILES = 100  # with fewer files, the folder is not a complete standard library
 
-# Tests; what is installed beside the library; files of this one machine; tables of characters, which are no prose.
+# Left out: tests, installed packages, files that differ between machines, and tables of characters.
 LEFT_OUT = {"__pycache__", "dist-packages", "encodings", "idle_test", "site-packages", "test", "tests"}
 MACHINE = ("_sysconfigdata", "config-", "sitecustomize")
 TOPICS = "pydoc_data/topics.py"
 
-# Comments and strings, from the first one on: what looks like one within another is none.
+# Comments and strings. Matching from left to right makes sure that a quote in a comment begins no string, and that a
+# hash sign in a string begins no comment.
 _COMMENT_OR_STRING = re.compile(
     r"""#[^\n]*"""
     r'''|"""[^"\\]*(?:(?:\\.|"(?!""))[^"\\]*)*"""'''
@@ -36,7 +37,7 @@ _COMMENT_OR_STRING = re.compile(
 
 
 class Part(NamedTuple):
-    """A file's share of the text."""
+    """The two texts of one file or help topic."""
 
     name: str
     documentation: str
@@ -44,18 +45,18 @@ class Part(NamedTuple):
 
 
 class Library(NamedTuple):
-    """Documents of both texts, for training and for validation."""
+    """The documents of both texts: for each, those for training and those for validation."""
 
     documentation: tuple[list[str], list[str]]
     sources: tuple[list[str], list[str]]
 
 
 def read_library(folder: Path | None = None) -> Library:
-    """The texts of the running interpreter's library; the files for validation are the same of both."""
+    """Read the texts of the running interpreter's library; both texts use the same files for validation."""
     root = Path(sysconfig.get_path("stdlib")) if folder is None else folder
     library = Library(([], []), ([], []))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of backslashes in others' strings
+        warnings.simplefilter("ignore")  # about backslashes in the library's strings
         for number, part in enumerate(_parts(root)):
             held_out = number % EVERY == EVERY - 1
             for text, documents in ((part.documentation, library.documentation), (part.sources, library.sources)):
@@ -91,7 +92,7 @@ def _modules(root: Path) -> Iterator[str]:
 
 
 def _topics(text: str) -> dict[str, str]:
-    """The help topics: a dictionary of strings is assigned there, and nothing else counts."""
+    """Return Python's help topics from the source of their module, which assigns a dictionary of strings."""
     for statement in ast.parse(text).body:
         if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Dict):
             found = ast.literal_eval(statement.value)
@@ -100,14 +101,14 @@ def _topics(text: str) -> dict[str, str]:
 
 
 def divided(text: str) -> tuple[str, str]:
-    """A module's docstrings, one after the other, and its source without them.
+    """Return a module's docstrings, one after the other, and its source without them.
 
-    A docstring is a string that is a statement of its own, at the module's beginning or right after a colon. Comments
-    and strings are found by their marks alone, which takes a tenth of the time that parsing takes.
+    A docstring is a string that is a statement of its own, at the beginning of the module or directly after a colon.
+    Comments and strings are found by a regular expression, which takes a tenth of the time of parsing.
     """
     told: list[str] = []
     code: list[str] = []
-    kept = end = 0  # how far the source is kept, and where the last comment or string ended
+    kept = end = 0  # up to where the source has been copied, and where the last comment or string ended
     previous = ":"  # the last character of code
     for match in _COMMENT_OR_STRING.finditer(text):
         start = match.start()
@@ -131,7 +132,7 @@ def divided(text: str) -> tuple[str, str]:
 
 
 def _content(literal: str) -> str:
-    """What a string literal stands for, without the indentation of the code around it."""
+    """Return the value of a string literal, without the indentation of the code around it."""
     if "\\" in literal and literal[0] not in "rR":
         return inspect.cleandoc(ast.literal_eval(literal)).rstrip()
     bare = literal.lstrip("rRuU")

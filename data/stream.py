@@ -1,4 +1,4 @@
-"""The batches of a run through its phases, each a pure function of the seed and the update's number."""
+"""The batches of images of a run through its phases; each batch depends only on the seed and the update's number."""
 
 import difflib
 from collections.abc import Sequence
@@ -16,18 +16,19 @@ from .sets import Images, ImageSet
 
 
 class _Epoch(NamedTuple):
-    """What was drawn for the epoch that batches are taken from."""
+    """The random numbers of one epoch."""
 
     key: tuple[int, int]  # phase, epoch
     order: Tensor  # the phase's examples, shuffled, on the device
-    moves: Tensor | None  # of each of them, in this order
+    moves: Tensor | None  # the augmentation of each example, in the same order
 
 
 class PhasedImages(NormalisedImages):
     """The batches of a run, on its device.
 
-    Every epoch goes through its phase's examples once, shuffled; its last batch may be smaller. Nothing has to be
-    saved: any batch, asked for in any order, is drawn on the host from the seed, the phase and the epoch alone.
+    Every epoch goes once through the examples of its phase in random order; its last batch may be smaller. There is no
+    state to save: batches can be requested in any order, because they are drawn on the host from the seed, the phase
+    and the epoch alone.
     """
 
     def __init__(
@@ -65,20 +66,20 @@ class PhasedImages(NormalisedImages):
         self._epoch = self._drawn(0, 0)
 
     def phase_at(self, update: int) -> int:
-        """The phase that the update of this number belongs to; both count from 0."""
+        """Return the index of the phase that an update belongs to; both count from 0."""
         return phase_at(self.starts, self.total, update)
 
     def epoch_at(self, update: int) -> tuple[int, int]:
-        """Its epoch within the phase, and its number within the epoch."""
+        """Return an update's epoch within its phase, and its number within the epoch."""
         phase = self.phase_at(update)
         return divmod(update - self.starts[phase], self.phases[phase].per_epoch(self.batch_size))
 
     def examples_at(self, update: int) -> Tensor:
-        """Which examples an update trains on: indices into the images, on the device."""
+        """Return the indices of the images that an update trains on, on the device."""
         return self._place(update)[0].order[self._place(update)[1]]
 
     def batch(self, update: int) -> tuple[Tensor, Tensor]:
-        """The images, normalised as float32, and the labels that an update trains on."""
+        """Return the images, normalised as float32, and the labels that an update trains on."""
         epoch, part = self._place(update)
         chosen = epoch.order[part]
         rows = self._rows.index_select(0, chosen)
@@ -87,7 +88,7 @@ class PhasedImages(NormalisedImages):
         return self._normalised(rows), self._labels.index_select(0, chosen)
 
     def _place(self, update: int) -> tuple[_Epoch, slice]:
-        """The epoch of an update, as it was drawn, and the update's part of it."""
+        """Return the random numbers of an update's epoch, and the update's part of them."""
         phase = self.phase_at(update)
         epoch, number = divmod(update - self.starts[phase], self.phases[phase].per_epoch(self.batch_size))
         if self._epoch.key != (phase, epoch):

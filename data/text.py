@@ -1,4 +1,4 @@
-"""Texts by name, as streams of tokens: Python's own library, which is always there, or folders of token files."""
+"""Texts by name, as streams of tokens: Python's own library, which needs no files, or folders of token files."""
 
 import difflib
 import json
@@ -41,11 +41,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 @dataclass(frozen=True, eq=False)
 class TextSource:
-    """A text as it was read."""
+    """A text that was read."""
 
     name: str
     encoding: str
-    vocabulary: int  # tokens of the encoding
+    vocabulary: int  # the number of different tokens of the encoding
     train: Tokens
     validation: Tokens
     source: str  # a sentence: what was read, from where, and its checksum
@@ -53,14 +53,14 @@ class TextSource:
 
 @dataclass(frozen=True)
 class TextSet:
-    """What is known of a set of texts without its files."""
+    """Facts about a set of texts that are known without its files."""
 
     name: str
     meaning: str
-    sources: tuple[str, ...]  # in the order in which they come
-    vocabulary: int  # tokens of their encoding
-    weights: Mapping[str, float] | None = None  # as published; else sources count by their tokens
-    embedded: bool = False
+    sources: tuple[str, ...]  # in the order in which phases add them
+    vocabulary: int  # the number of different tokens of their encoding
+    weights: Mapping[str, float] | None = None  # as published; without them, sources are weighted by their tokens
+    embedded: bool = False  # needs no files
 
 
 TEXT_SETS: Mapping[str, TextSet] = MappingProxyType(
@@ -95,13 +95,16 @@ _PREPARED_FROM = {
 
 
 def _preparation(name: str, place: Path) -> str:
-    """How to make a source's folder."""
+    """Return the command that makes a source's folder."""
     sources, origin = _PREPARED_FROM.get(name, ("TEXT_FILES", "of your own"))
     return f"make it with `python -m fire_rl.data.prepare {sources} --out {shlex.quote(str(place))}`, {origin}"
 
 
 def source_names(data: str) -> tuple[str, ...]:
-    """The sources of a set, or of `first+second`, each a folder of one's own; nothing is read."""
+    """Return the names of the sources of a set, or of `first+second`, which names folders of your own.
+
+    No file is read.
+    """
     if data in TEXT_SETS:
         return TEXT_SETS[data].sources
     names = tuple(data.split("+"))
@@ -113,7 +116,7 @@ def source_names(data: str) -> tuple[str, ...]:
 
 
 def read_texts(data: str, folder: Path | None = None) -> Mapping[str, TextSource]:
-    """Every source of a set; ValueError, in one line that says what to put where, if that fails."""
+    """Read all sources of a set; if that fails, raise ValueError in one line that says which files to put where."""
     names = source_names(data)
     if data in TEXT_SETS and TEXT_SETS[data].embedded:
         return _embedded()
@@ -125,32 +128,33 @@ def read_texts(data: str, folder: Path | None = None) -> Mapping[str, TextSource
         )
     if not folder.is_dir():
         raise ValueError(
-            f"--data-dir {folder} is no folder; {data} needs one with the folders {', '.join(names)} in it"
+            f"--data-dir {folder} is not a folder; {data} needs one with the folders {', '.join(names)} in it"
         )
     sources = {name: read_source(name, folder) for name in names}
     first = next(iter(sources.values()))
     for source in sources.values():
         if source.encoding != first.encoding:
             raise ValueError(
-                f"{first.name} is encoded as {first.encoding}, {source.name} as {source.encoding}: prepare both alike"
+                f"{first.name} is encoded as {first.encoding}, {source.name} as {source.encoding}: "
+                "prepare both with the same encoding"
             )
     return sources
 
 
 def weights_of(sources: Mapping[str, TextSource], data: str) -> Mapping[str, float]:
-    """What sources count in a mixture: as published, else by the tokens that they have."""
+    """Return the weights of the sources in a mixture: the published ones, or else their numbers of tokens."""
     published = TEXT_SETS[data].weights if data in TEXT_SETS else None
     return published or {name: float(len(source.train)) for name, source in sources.items()}
 
 
 def read_source(name: str, folder: Path) -> TextSource:
-    """The token files `train.bin` and `val.bin` of a folder within this one, and what `prepare` noted beside them."""
+    """Read the token files `train.bin` and `val.bin` in the folder `name` of this folder, and their meta.json."""
     place = folder / name
     for path in (place, place / "train.bin", place / "val.bin"):
         if not os.path.lexists(path):
-            raise ValueError(f"{path} is not there: {_preparation(name, place)}")
+            raise ValueError(f"{path} does not exist: {_preparation(name, place)}")
         if path == place and not stat.S_ISDIR(place.lstat().st_mode):
-            raise ValueError(f"{place}: is a symbolic link or no folder")
+            raise ValueError(f"{place}: is a symbolic link or not a folder")
     meta = _read_meta(place / "meta.json") if os.path.lexists(place / "meta.json") else {}
     vocabulary: int = meta.get("vocabulary", GPT2_VOCABULARY)
     parts = []
@@ -159,7 +163,7 @@ def read_source(name: str, folder: Path) -> TextSource:
         tokens = read_bin(place / f"{part}.bin", vocabulary, said.get("bytes"))
         if meta and tokens.sha256 != said["sha256"]:
             raise ValueError(
-                f"{place / f'{part}.bin'}: is not the file that meta.json beside it tells of: prepare it anew"
+                f"{place / f'{part}.bin'}: is not the file that meta.json beside it describes: prepare it again"
             )
         parts.append(tokens)
     train, validation = parts
@@ -173,7 +177,7 @@ def read_source(name: str, folder: Path) -> TextSource:
 
 
 def _embedded() -> Mapping[str, TextSource]:
-    """The texts of Python's own library, byte by byte."""
+    """Return the texts of Python's own library, with each byte as a token."""
     encoding = bytes_encoding()
     version = ".".join(map(str, sys.version_info[:3]))
     sources = {}
@@ -192,7 +196,7 @@ def _embedded() -> Mapping[str, TextSource]:
 
 
 def _read_meta(path: Path) -> dict[str, Any]:
-    """What `prepare` wrote, checked: nothing of it is believed that the token files can show."""
+    """Read and check the meta.json that `prepare` wrote; its checksums are compared with the token files later."""
     try:
         meta = json.loads(content_of(path, LARGEST_META))
         encoding, vocabulary = meta["encoding"], meta["vocabulary"]

@@ -1,7 +1,7 @@
 """Batches of text: windows of token streams, drawn at random in training and fixed in validation.
 
-Which windows a batch has depends on seeds and the batch's number alone and is drawn on the host: nothing here has a
-state, and every device gets the same ones.
+The windows of a batch depend only on seeds and the batch's number, and are drawn on the host. So there is no state to
+save, and every device gets the same windows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,15 +17,15 @@ from .draws import LOOKED_AT, VALIDATION, WINDOWS, generator
 from .phases import phase_at
 from .tokens import Tokens, Values
 
-VALIDATION_SEED = 20_260_101  # of every run, whatever its own seed
-COPIED_AT_ONCE = 1 << 26  # tokens
-SHARE_OF_MEMORY = 0.5  # of a device's free memory, that tokens may take
+VALIDATION_SEED = 20_260_101  # the same for all runs, whatever their own seeds are
+COPIED_AT_ONCE = 1 << 26  # tokens that are copied at a time
+SHARE_OF_MEMORY = 0.5  # the share of a device's free memory that tokens may take
 
 Integers = NDArray[np.int64]
 
 
 class TextBatch(NamedTuple):
-    """Tokens and the ones that follow them: both int64, (windows, context)."""
+    """Tokens, and for each the token that follows it: both int64, (windows, context)."""
 
     tokens: Tensor
     following: Tensor
@@ -38,7 +38,7 @@ def _check_weights(mixture: Mapping[str, float]) -> None:
 
 @dataclass(frozen=True)
 class TextPhase:
-    """A stretch of training on a mixture of sources: each window is of one of them, chosen by weight."""
+    """A part of a run that trains on a mixture of sources: each window comes from one source, chosen by weight."""
 
     mixture: Mapping[str, float]
     updates: int
@@ -50,7 +50,10 @@ class TextPhase:
 
 
 def accumulating(sources: Mapping[str, float], updates: Sequence[int]) -> tuple[TextPhase, ...]:
-    """Phases of which each has one source more than the one before: the sources with their weights, and the lengths."""
+    """Return phases that each have one source more than the phase before.
+
+    `sources` gives the weights of the sources, `updates` the lengths of the phases.
+    """
     if len(updates) > len(sources):
         raise ValueError(
             f"{len(updates)} phases given, but there are only {len(sources)} sources: {', '.join(sources)}"
@@ -63,18 +66,20 @@ def accumulating(sources: Mapping[str, float], updates: Sequence[int]) -> tuple[
 
 
 class Storage(Protocol):
-    """Tokens of several sources; `at` gets windows of them, as int64."""
+    """Tokens of several sources; `at` returns windows of them as int64."""
 
     bytes_on_device: int
 
-    def at(self, which: Integers, starts: Integers, context: int) -> TextBatch: ...
+    def at(self, which: Integers, starts: Integers, context: int) -> TextBatch:
+        """Return the windows of the sources `which` that begin at `starts`."""
+        ...
 
 
 class OnHost:
-    """Tokens stay where they are, in memory or in a mapped file; a batch's windows are copied one by one, and sent."""
+    """Tokens in the host's memory or in a mapped file; a batch's windows are copied one by one, then to the device."""
 
     def __init__(self, parts: Sequence[Values], device: torch.device) -> None:
-        self.parts = [np.asarray(part) for part in parts]  # slices of a plain array take less time than of a memmap
+        self.parts = [np.asarray(part) for part in parts]  # slicing a plain array is faster than slicing a memmap
         self.device, self.bytes_on_device = device, 0
 
     def at(self, which: Integers, starts: Integers, context: int) -> TextBatch:
@@ -85,9 +90,9 @@ class OnHost:
 
 
 class OnDevice:
-    """Tokens of all sources in one tensor on the device, two bytes each; a batch is one indexing there.
+    """Tokens of all sources in one tensor on the device, two bytes each; a batch is read by one indexing operation.
 
-    torch computes little with 16 bits without a sign, so the same bits are kept as signed ones.
+    torch supports few operations on unsigned 16-bit integers, so the same bits are stored as signed ones.
     """
 
     def __init__(self, parts: Sequence[Values], device: torch.device) -> None:
@@ -106,12 +111,12 @@ class OnDevice:
 
 
 def _as_batch(windows: Tensor) -> TextBatch:
-    """Of windows with one token more than the context, 16 bits each."""
+    """Make a batch of windows that have one token more than the context, with 16 bits per token."""
     return TextBatch(*(part.to(torch.int64).bitwise_and_(0xFFFF) for part in (windows[:, :-1], windows[:, 1:])))
 
 
 def stored(parts: Sequence[Values], device: torch.device) -> Storage:
-    """On a GPU with the memory for them, the tokens live there."""
+    """Store the tokens on the device if it is a GPU with enough free memory, else on the host."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         if 2 * sum(map(len, parts)) <= SHARE_OF_MEMORY * free:
@@ -120,7 +125,7 @@ def stored(parts: Sequence[Values], device: torch.device) -> Storage:
 
 
 class TextWindows:
-    """Windows of some token streams, drawn from a mixture of them or one after the other."""
+    """Windows of some token streams, drawn at random from a mixture of them, or one after the other."""
 
     def __init__(self, parts: Mapping[str, Tokens], context: int, device: torch.device, part_of: str) -> None:
         if context < 1:
@@ -137,7 +142,7 @@ class TextWindows:
         self.storage = stored([part.values for part in parts.values()], device)
 
     def chances(self, mixture: Mapping[str, float]) -> NDArray[np.float64]:
-        """Of each source in turn, and of those before it."""
+        """Return the cumulative probabilities of the sources, in their order."""
         _check_weights(mixture)
         if unknown := sorted(set(mixture) - set(self.names)):
             raise ValueError(f"no source is called {unknown[0]!a}; there are {', '.join(self.names)}")
@@ -145,15 +150,16 @@ class TextWindows:
         return sums / sums[-1]
 
     def drawn(self, chances: NDArray[np.float64], count: int, random: np.random.Generator) -> TextBatch:
-        """Windows that begin anywhere, with replacement; borders of documents do not matter."""
-        which = np.searchsorted(chances, random.random(count), side="right")  # numbers below 1, the last chance
+        """Draw windows at random positions, with replacement; a window may contain the borders of documents."""
+        # The random numbers are below 1, which is the last of the chances, so that a source is always found.
+        which = np.searchsorted(chances, random.random(count), side="right")
         return self.storage.at(which, random.integers(0, self.lengths[which] - self.context), self.context)
 
     def whole(self, name: str, count: int) -> Iterator[TextBatch]:
-        """A source from its beginning to its end, in batches of windows side by side.
+        """Yield a source from its beginning to its end, in batches of adjacent windows.
 
-        Every token but the first is predicted exactly once. Where the windows do not come out even, the last batch is a
-        single shorter one: means over all of them go by the number of tokens.
+        Every token except the first is predicted exactly once. If the length is not a multiple of the context, the last
+        batch is a single shorter window, so a mean over all batches must be weighted by the number of tokens.
         """
         source = self.names.index(name)
         predicted = int(self.lengths[source]) - 1
@@ -166,7 +172,7 @@ class TextWindows:
 
 
 class Source(Protocol):
-    """What is trained and validated on."""
+    """A source of tokens for training and for validation."""
 
     @property
     def train(self) -> Tokens: ...
@@ -200,22 +206,25 @@ class PhasedText:
         self._validation = TextWindows(validation, context, where, "validation")
         self._chances = tuple(self._train.chances(phase.mixture) for phase in self.phases)
         ends = np.cumsum([phase.updates for phase in self.phases]).tolist()
-        self.starts: tuple[int, ...] = (0, *ends[:-1])  # update at which each phase begins
+        self.starts: tuple[int, ...] = (0, *ends[:-1])  # the update at which each phase begins
         self.total: int = ends[-1]
         self.bytes_on_device = self._train.storage.bytes_on_device + self._validation.storage.bytes_on_device
 
     def phase_at(self, update: int) -> int:
-        """The phase that the update of this number belongs to; both count from 0."""
+        """Return the index of the phase that an update belongs to; both count from 0."""
         return phase_at(self.starts, self.total, update)
 
     def batch(self, update: int) -> TextBatch:
-        """What an update is made on."""
+        """Return the batch that an update trains on."""
         return self._train.drawn(
             self._chances[self.phase_at(update)], self.batch_size, generator(self.seed, WINDOWS, update)
         )
 
     def examples(self, phase: int, count: int, *seed: int) -> TextBatch:
-        """Training windows of a phase that are for looking at, drawn by numbers that make a seed together."""
+        """Return random training windows of a phase, for measuring and not for training.
+
+        The numbers in `seed` together determine which windows these are.
+        """
         return self._train.drawn(self._chances[phase], count, generator(self.seed, LOOKED_AT, *seed))
 
     def validation(
@@ -225,11 +234,11 @@ class PhasedText:
         batch_size: int | None = None,
         seed: int = VALIDATION_SEED,
     ) -> Iterator[TextBatch]:
-        """Random windows of the validation part of a source or a mixture: the same ones each time and in every run."""
+        """Yield random windows of the validation part of a source or a mixture: the same ones in all runs."""
         chances = self._validation.chances({mixture: 1.0} if isinstance(mixture, str) else mixture)
         for number in range(batches):
             yield self._validation.drawn(chances, batch_size or self.batch_size, generator(seed, VALIDATION, number))
 
     def whole_validation(self, source: str, batch_size: int | None = None) -> Iterator[TextBatch]:
-        """All of a source's validation part, once; see `TextWindows.whole`."""
+        """Yield the whole validation part of a source once; see `TextWindows.whole`."""
         return self._validation.whole(source, batch_size or self.batch_size)

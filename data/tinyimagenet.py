@@ -1,7 +1,7 @@
-"""TinyImageNet as the folders of its archive: 200 classes of ImageNet at 64 x 64, each file a JPEG.
+"""TinyImageNet in the folders of its archive: 200 classes of ImageNet at 64 x 64 pixels, one JPEG file per image.
 
-Its test part has no labels, so that the validation part is the test part here, as in the publications. Everything is
-decoded at each reading, in threads: a cache of it would be one more file to check and to go stale.
+Its test part has no labels, so the validation part is used as the test part, as in publications. All images are decoded
+by threads each time they are read; a cache would be one more file that has to be checked and can become outdated.
 Source: Le and Yang, "Tiny ImageNet Visual Recognition Challenge", 2015.
 """
 
@@ -34,13 +34,14 @@ PLACE = Place(
 SIDE = 64
 CLASS = re.compile(r"n\d{8}")
 IMAGE = re.compile(r"[A-Za-z0-9_]{1,100}\.JPEG")
-FILE_BYTES = 1_000_000  # at most, of an image; they have 2 or 3 thousand
+FILE_BYTES = 1_000_000  # the largest size of an image's file; real ones have two or three thousand bytes
 TEXT_BYTES = 10_000_000
-TOGETHER = 500  # images that a thread decodes in one go
+TOGETHER = 500  # images that a thread decodes at a time
 THREADS = 8  # at most
 
 
 def read_tinyimagenet(folder: Path | None) -> ImageData:
+    """Read TinyImageNet; raise ValueError in one line if a file is missing or wrong."""
     facts = IMAGE_SETS["tinyimagenet"]
     place = found("tinyimagenet", folder, PLACE)
     classes = _classes(place / "wnids.txt", facts.classes)
@@ -57,11 +58,11 @@ def _lines(path: Path) -> list[str]:
     try:
         return content_of(path, TEXT_BYTES).decode("ascii").splitlines()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: is no plain text") from error
+        raise ValueError(f"{path}: is not ASCII text") from error
 
 
 def _classes(path: Path, at_most: int) -> dict[str, int]:
-    """The classes' labels by their names, in the file's order."""
+    """Return the label of each class by its name, in the order of the file."""
     names = _lines(path)
     if not 1 <= len(names) <= at_most or len(set(names)) < len(names) or not all(map(CLASS.fullmatch, names)):
         raise ValueError(f"{path}: allowed are up to {at_most} different lines such as n01443537")
@@ -85,7 +86,10 @@ def _train_files(place: Path, classes: dict[str, int], at_most: int) -> list[tup
 
 
 def _test_files(place: Path, classes: dict[str, int], at_most: int) -> list[tuple[Path, int]]:
-    """The validation part's images: a line of `val_annotations.txt` is a file, its class, and a box of no use here."""
+    """Return the images of the validation part with their labels.
+
+    Each line of `val_annotations.txt` has a file's name, its class, and a bounding box, which is not used.
+    """
     folder_itself(place / "val")
     folder = folder_itself(place / "val" / "images")
     path = place / "val" / "val_annotations.txt"
@@ -119,15 +123,15 @@ def _decoded(files: Sequence[tuple[Path, int]], digest: "hashlib._Hash") -> Imag
 
 
 def _pixels(content: bytes, path: Path) -> NDArray[np.uint8]:
-    """A JPEG of the right size as (3, 64, 64); grey becomes three equal colours."""
-    from PIL.JpegImagePlugin import JpegImageFile  # which reads nothing but JPEG, and no pixel before it is asked to
+    """Decode a JPEG of the right size as (3, 64, 64); a grey image gets three equal channels."""
+    from PIL.JpegImagePlugin import JpegImageFile  # reads JPEG only, and decodes no pixels before the size is checked
 
     try:
         with JpegImageFile(io.BytesIO(content)) as image:
             width, height = image.size
             pixels = np.asarray(image.convert("RGB")) if image.size == (SIDE, SIDE) else None
     except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"{path}: is no sound JPEG ({' '.join(str(error).split())[:100]})") from error
+        raise ValueError(f"{path}: is not a valid JPEG ({' '.join(str(error).split())[:100]})") from error
     if pixels is None:
         raise ValueError(f"{path}: has {width} x {height} pixels; allowed are {SIDE} x {SIDE}")
     return pixels.transpose(2, 0, 1)

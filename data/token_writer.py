@@ -1,4 +1,4 @@
-"""Token files as they are written: in batches of documents, flushed to the disk, with their checksum."""
+"""Write token files: in batches of documents, flushed to the disk, with a checksum."""
 
 import hashlib
 import json
@@ -17,7 +17,8 @@ TEXT_AT_ONCE = 1 << 23  # characters
 
 
 class Progress:
-    """Says on standard error how far it is: on a terminal every second in one line, else in a line every 30 seconds."""
+    """Reports progress on standard error: on a terminal, one line that changes every second; else a line every 30
+    seconds."""
 
     def __init__(self) -> None:
         self.terminal = sys.stderr.isatty()
@@ -25,6 +26,7 @@ class Progress:
         self.documents = self.bytes = self.tokens = 0
 
     def add(self, documents: int, size: int, tokens: int) -> None:
+        """Count what was written, and print a line if the last one is old enough."""
         self.documents += documents
         self.bytes += size
         self.tokens += tokens
@@ -33,10 +35,12 @@ class Progress:
             print(self.told(), file=sys.stderr, end="\r" if self.terminal else "\n", flush=True)
 
     def end(self) -> None:
+        """Print the last line."""
         if self.documents:
             print(self.told(), file=sys.stderr)
 
     def told(self) -> str:
+        """Return the progress in words."""
         seconds = max(1e-9, time.monotonic() - self.begun)
         return (
             f"{self.documents:,} documents, {self.bytes / 1e6:,.1f} MB, {self.tokens:,} tokens in {seconds:,.0f} s "
@@ -45,7 +49,8 @@ class Progress:
 
 
 class TokenWriter:
-    """A token file that documents are added to; on the disk when its block is left without an error."""
+    """A token file to which documents are added. It is flushed to the disk when the `with` block ends without an
+    error."""
 
     def __init__(self, path: Path, encoding: Encoding, progress: Progress) -> None:
         self.path = path
@@ -56,12 +61,14 @@ class TokenWriter:
         self._characters = 0
 
     def add(self, document: str) -> None:
+        """Add a document; documents are encoded and written in batches."""
         self._waiting.append(document)
         self._characters += len(document)
         if len(self._waiting) >= DOCUMENTS_AT_ONCE or self._characters >= TEXT_AT_ONCE:
             self._write()
 
     def facts(self) -> dict[str, Any]:
+        """Return the file's entry in meta.json."""
         return {
             "documents": self.documents,
             "tokens": self.tokens,
@@ -96,6 +103,7 @@ class TokenWriter:
 
 
 def write_meta(path: Path, facts: Mapping[str, Any]) -> None:
+    """Write meta.json and flush it to the disk."""
     with path.open("x") as file:
         json.dump(facts, file, indent=1)
         file.write("\n")
@@ -104,7 +112,7 @@ def write_meta(path: Path, facts: Mapping[str, Any]) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Make what was made or renamed in a folder survive a power cut."""
+    """Flush a folder to the disk, so that new and renamed files in it survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Token files as nanoGPT writes them: a `.bin` of 16-bit tokens, low byte first, with nothing before or after them."""
+"""Read token files in nanoGPT's format: a `.bin` file of 16-bit tokens, low byte first, and nothing else."""
 
 import hashlib
 import os
@@ -17,30 +17,31 @@ Values = NDArray[np.uint16]
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    """A stretch of text as tokens of two bytes each, in memory or mapped from a file."""
+    """A text as tokens of two bytes each, in memory or mapped from a file."""
 
     values: Values
-    sha256: str  # of the two-byte tokens
-    bytes: int | None = None  # of the text itself, as UTF-8 and without end-of-text tokens, where that is known
+    sha256: str  # checksum of the two-byte tokens
+    bytes: int | None = None  # size of the text in UTF-8 without end-of-text tokens, if known
 
     def __len__(self) -> int:
         return len(self.values)
 
     @property
     def bytes_per_token(self) -> float | None:
-        """By which nats per token become bits per byte: nats / (log 2 * this)."""
+        """Bytes of text per token; bits per byte are nats per token / (log 2 * this number)."""
         return self.bytes / len(self) if self.bytes else None
 
 
 def tokens_in_memory(values: Values, size: int | None) -> Tokens:
+    """Return tokens that are in memory, with their checksum; `size` is the number of bytes of the text."""
     return Tokens(values, hashlib.sha256(values.astype("<u2", copy=False).data).hexdigest(), size)
 
 
 def read_bin(path: Path, vocabulary: int, size: int | None = None) -> Tokens:
-    """Map a token file into memory, after one pass over it that checks every token and takes its checksum.
+    """Map a token file into memory, and read it once to check every token and compute the checksum.
 
-    Nothing is read for good: pages come from the file when they are needed, and several runs share them. So the file
-    must stay as it is while a run uses it. ValueError, in one line, where it is no such file.
+    The mapped file is not copied into memory: the system reads its pages when they are needed, and several runs share
+    them. So the file must not be changed while a run uses it. Raise ValueError in one line if it is not a token file.
     """
     with open_regular(path) as file:
         length = os.fstat(file.fileno()).st_size

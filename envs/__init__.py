@@ -1,6 +1,6 @@
-"""Worlds by name, as Gymnasium environments and vector environments; `describe_names` says which."""
+"""Gymnasium environments and vector environments, made by name; `describe_names` lists the kinds of names."""
 
-from . import graphics as graphics  # first: it gets MuJoCo imported whatever MUJOCO_GL says
+from . import graphics as graphics  # first, because it imports MuJoCo even if MUJOCO_GL names a missing library
 from .atari_names import is_atari
 from .atari_settings import PUBLISHED_ATARI, AtariSettings
 from .families import needs_of_one

@@ -1,6 +1,8 @@
-"""Atari games as Gymnasium environments: a vector with same-step autoreset and saved states, and one that can be seen.
+"""Atari games as Gymnasium environments: a vector with same-step autoreset and saved states, and a single one that
+can be rendered.
 
-The emulators have no state to save. What a member played since its last seeding is saved instead, and played again.
+The emulators' state cannot be saved here. Instead the actions of each member of the vector since its last seeding are
+saved, and played again when the state is restored.
 """
 
 from __future__ import annotations
@@ -25,8 +27,9 @@ from .trace import SEED_END, Trace, random_seed, require_same, traces_from_state
 
 Info = dict[str, Any]
 
-# Seeding an emulator takes 90 ms, as long as playing 250 decisions. So it is done at the first game that begins so many
-# decisions after the seeding before: 6% of the emulators' time at most, and a resumed run has that much more to replay.
+# Seeding an emulator takes 90 ms, as long as playing 250 decisions. So a member is seeded again only at the first game
+# that begins at least this many decisions after its last seeding. Seeding then takes at most 6% of the emulators' time,
+# and a resumed run has up to this many more decisions to replay.
 PATIENCE = 4_000
 
 
@@ -49,36 +52,37 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[Frames, Info]:
-        """Begins a game in every member; one seed is spread over them."""
+        """Begin a game in every member; from a single seed, one seed for each member is derived."""
         if options and "reset_mask" in options:
-            raise ValueError("options hold reset_mask; allowed are resets of all members, each goes on by itself")
+            raise ValueError("options hold reset_mask; allowed are only resets of all members together")
         seeds = spawn_seeds(int(seed), self.num_envs) if isinstance(seed, (int, np.integer)) else seed
         _begin_all(self._games, self._traces, seeds, self._begun)
         self._begun = True
         return self._games.observations, self._infos()
 
     def step(self, actions: ArrayLike) -> tuple[Frames, NDArray[np.float64], Flags, Flags, Info]:
-        """One decision of each; where an episode ends, the next begins and `final_obs` holds the true observation."""
+        """Take one decision in each member. Where an episode ends, the next one begins at once, and `final_obs` holds
+        the last observation of the one that ended."""
         if not self._begun:
             raise gym.error.ResetNeeded("call reset() or set_state() before step()")
         played = _play(self._games, self._traces, np.asarray(actions))
         ended = played.terminated | played.truncated
         true_observations = self._games.observations
         _go_on(self._games, self._traces, played)
-        # With lost lives as ends to learn from, a game is still one game to whoever counts points.
+        # Even if a lost life ends an episode for the learner, scores are counted over whole games.
         infos = self._infos() | {"game_over": played.over, "_game_over": np.ones(self.num_envs, dtype=np.bool_)}
         if ended.any():
             infos |= {"final_obs": true_observations, "_final_obs": ended}
         return self._games.observations, played.rewards, played.terminated, played.truncated, infos
 
     def get_state(self) -> State:
-        """Everything that decides the future; `set_state(**state)` restores it exactly."""
+        """Return everything that determines what follows; `set_state(**state)` restores it exactly."""
         if not self._begun:
             raise gym.error.ResetNeeded("call reset() or set_state() before get_state()")
         return self._as_state(self._games.observations)
 
     def set_state(self, /, **state: ArrayLike) -> None:
-        """Goes on from what `get_state` gave: the members play again what they played since their last seeding."""
+        """Continue from a state of `get_state`: each member replays its actions since its last seeding."""
         wanted, checksums = traces_from_state(
             state,
             self._as_state([NOOP] * self.num_envs),
@@ -91,13 +95,13 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
             episodes = [(number, trace.episode) for number, trace in zip(numbers, wanted, strict=True)]
             require_same(checksums, self._games.observations, episodes, self._identity)
         except Exception:
-            self.reset()  # from a state that is nobody's
+            self.reset()  # the replay stopped in the middle, so that the present state belongs to no saved one
             raise
         self._traces, self._begun = wanted, True
 
     def close_extras(self, **settings: Any) -> None:
-        """Ends the emulators' threads."""
-        self.__dict__.pop("_games", None)  # absent where making it failed
+        """End the emulators' threads."""
+        self.__dict__.pop("_games", None)  # absent if the constructor failed
 
     def _as_state(self, observations: Iterable[Any]) -> State:
         return traces_to_state(self._traces, observations, np.array(NOOP, dtype=np.int64), self._identity)
@@ -107,7 +111,7 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
 
 
 class AtariEnv(gym.Env[Any, Any]):
-    """One emulator, bit by bit the member of a vector that has its seed; it can draw the console's own screen."""
+    """One emulator. It plays exactly as a vector's member with the same seed, and can draw the console's own screen."""
 
     def __init__(self, name: str, seed: int | None, render_mode: str | None, settings: AtariSettings) -> None:
         if render_mode not in (None, "rgb_array"):
@@ -123,7 +127,7 @@ class AtariEnv(gym.Env[Any, Any]):
         self.observation_space, self.action_space = _spaces(self._games, settings)
 
     def reset(self, *, seed: int | None = None, options: Mapping[str, Any] | None = None) -> tuple[Frames, Info]:
-        """Begins an episode: the next game, or after a lost life that ended one, what is left of the game."""
+        """Begin an episode: the next game, or the rest of the game if a lost life ended the last episode."""
         super().reset(seed=seed)
         if seed is None and self._last is not None and (self._last.over[0] or self._last.life_lost[0]):
             _go_on(self._games, self._traces, self._last)
@@ -133,7 +137,7 @@ class AtariEnv(gym.Env[Any, Any]):
         return self._games.observations[0], {"lives": int(self._games.lives[0])}
 
     def step(self, action: ArrayLike) -> tuple[Frames, float, bool, bool, Info]:
-        """One decision."""
+        """Take one decision."""
         if not self._begun or (self._last is not None and (self._last.terminated[0] or self._last.truncated[0])):
             raise gym.error.ResetNeeded("call reset() before the first step() and after an episode's last")
         self._last = played = _play(self._games, self._traces, np.asarray(action)[None])
@@ -142,11 +146,11 @@ class AtariEnv(gym.Env[Any, Any]):
         return observation, float(played.rewards[0]), bool(played.terminated[0]), bool(played.truncated[0]), info
 
     def close(self) -> None:
-        """Ends the emulators' threads."""
+        """End the emulators' threads."""
         self.__dict__.pop("_games", None)
 
     def render(self) -> Frames | None:
-        """The screen, (height, width, 3)."""
+        """Return the screen, (height, width, 3)."""
         if self.render_mode is None:
             return None
         if not self._begun:
@@ -155,12 +159,12 @@ class AtariEnv(gym.Env[Any, Any]):
 
 
 def make_registered_atari(name: str, render_mode: str | None = None, **settings: Any) -> AtariEnv:
-    """What `gym.make(spec)` calls."""
+    """Make one environment; `gym.make(spec)` calls this."""
     return AtariEnv(name, None, render_mode, AtariSettings(**settings))
 
 
 def atari_spec(name: str, settings: AtariSettings, render_mode: str | None = None) -> EnvSpec:
-    """Of one environment: its limit counts decisions."""
+    """Return the Gymnasium specification of one environment; its time limit counts decisions."""
     return EnvSpec(
         name,
         entry_point=f"{__name__}:make_registered_atari",
@@ -182,7 +186,7 @@ def _new_traces(seed: int | None, count: int) -> list[Trace]:
 
 
 def _begin_all(games: AtariGames, traces: list[Trace], seeds: Sequence[int | None] | None, begun: bool) -> None:
-    """Games from seeds of the members, or where none is given the next ones, even if the present ones are not over."""
+    """Begin a game in every member: from its seed, or without one its next game, even if the present one goes on."""
     given = [None] * len(traces) if seeds is None else list(seeds)
     if len(given) != len(traces):
         raise ValueError(f"{len(given)} seeds are given; {len(traces)} are needed, one for each environment")
@@ -208,7 +212,7 @@ def _play(games: AtariGames, traces: Sequence[Trace], actions: NDArray[Any]) -> 
 
 
 def _go_on(games: AtariGames, traces: Sequence[Trace], played: Played) -> None:
-    """Begins what follows an episode's end: the next game, or the game's next life."""
+    """Begin the next episode where one ended: the next game, or the same game with its next life."""
     if played.over.any():
         members = np.flatnonzero(played.over).tolist()
         games.begin(members, [traces[member].next_episode() for member in members])
@@ -217,9 +221,10 @@ def _go_on(games: AtariGames, traces: Sequence[Trace], played: Played) -> None:
 
 
 def _replay(games: AtariGames, traces: Sequence[Trace]) -> list[int]:
-    """Plays traces anew, all members together: each begins so late that all arrive at the same time.
+    """Replay the traces of all members at once, and return the number of the episode in which each member arrives.
 
-    The numbers of the episodes they arrive in; until then those who wait play anything.
+    All members have to step together, so those with shorter traces begin later, and all arrive at the same time. What a
+    member plays before its trace begins does not matter.
     """
     waits = np.array([len(trace.actions) for trace in traces])
     longest, numbers = int(waits.max()), [trace.seeded for trace in traces]

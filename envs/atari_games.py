@@ -1,9 +1,9 @@
-"""Emulators of one Atari game in ale-py's C++ vector, and what is shown of them: stacks, stickiness, limits.
+"""Emulators of one Atari game in ale-py's C++ vector, with frame stacks, sticky actions and time limits.
 
-Of ale-py's vector (0.12.1) these parts are used: frame skipping, the brighter of two frames, gray, scaling, no-ops,
-FIRE, resets of some members from given seeds. Done here instead: stacks (it begins them with black), the time limit
-(its last observation then lacks the last frame and mixes in older ones), lost lives (it would begin a new game), the
-next episode (it would count its seeds on by itself).
+These parts of ale-py's vector (0.12.1) are used: frame skipping, the maximum of two frames, grayscale, scaling, no-ops,
+FIRE, and resets of some members from given seeds. These are done here instead: frame stacks (ale-py fills a new stack
+with black), the time limit (in ale-py the last observation lacks the last frame and mixes in older ones), lost lives
+(ale-py would begin a new game), and the next episode (ale-py would choose its seed by counting up).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from .atari_names import rom_of
 from .atari_settings import AtariSettings
 
-NEVER = 2**30  # frames; the vector's own limit, which must not be reached
+NEVER = 2**30  # the time limit given to ale-py's vector, in frames; it is never reached
 NOOP = 0  # the first action of every game
 SEED_BITS = 31  # the emulator takes an int
 
@@ -27,17 +27,17 @@ Frames = NDArray[np.uint8]
 
 
 class Played(NamedTuple):
-    """What a decision led to, by member. A lost life is among `terminated` where the settings say so."""
+    """The results of one decision, by member. `terminated` includes lost lives if the settings say so."""
 
     rewards: NDArray[np.float64]
     terminated: Flags
     truncated: Flags
-    over: Flags  # the game, for whichever reason
-    life_lost: Flags  # and an end to learn from, while the game goes on
+    over: Flags  # the game is over, by its rules or by the time limit
+    life_lost: Flags  # a lost life ended the episode for the learner, while the game goes on
 
 
 class AtariGames:
-    """Plays `count` games at once. Whoever uses it begins them, and those that are over anew."""
+    """Plays `count` games at once. The caller begins the games, and begins the next game wherever one is over."""
 
     observations: Frames  # (count, stack, size, size); a new array after each change
     lives: NDArray[np.int64]
@@ -55,14 +55,14 @@ class AtariGames:
         self._screen: Frames | None = None
 
     def begin(self, members: Sequence[int], seeds: Sequence[int | None]) -> None:
-        """Begins games, from a seed or with the random numbers that the members have."""
+        """Begin games: from a seed, or without one by continuing the member's present random numbers."""
         mask, chosen = np.zeros(self.count, dtype=np.bool_), np.full(self.count, -1, dtype=np.int64)
         for member, seed in zip(members, seeds, strict=True):
             mask[member] = True
             if seed is not None:
                 chosen[member] = seed % 2**SEED_BITS
                 self._generators[member] = np.random.default_rng(seed)
-        options = None if mask.all() else {"reset_mask": mask}  # the first time it must be all
+        options = None if mask.all() else {"reset_mask": mask}  # ale-py's first reset must be of all members
         frames, infos = self._emulators.reset(seed=chosen[mask], options=options)
         if self._screens is not None:
             self._screen = self._screens.reset(seed=chosen[mask], options=options)[0]
@@ -71,11 +71,11 @@ class AtariGames:
         self._restack(mask, frames)
 
     def begin_stacks(self, mask: Flags) -> None:
-        """Begins observations anew with the newest picture, as after a lost life."""
+        """Begin new frame stacks from the newest picture, as at the start of an episode; used after a lost life."""
         self._restack(mask, self.observations[:, -1:])
 
     def step(self, actions: ArrayLike) -> Played:
-        """One decision of every member."""
+        """Take one decision in every member."""
         executed = self._checked(actions)
         if self._sticky:
             repeats = np.array([generator.random() < self._sticky for generator in self._generators])
@@ -92,8 +92,8 @@ class AtariGames:
         return Played(rewards.astype(np.float64), over | life_lost, cut & ~life_lost, over | cut, life_lost & ~cut)
 
     def screen(self, member: int = 0) -> Frames:
-        """The whole screen in colour, (height, width, 3)."""
-        assert self._screen is not None  # made with pictures, and begun
+        """Return the whole screen in colour, (height, width, 3)."""
+        assert self._screen is not None  # the object was made with `pictures`, and `begin` was called
         picture: Frames = self._screen[member, 0].copy()
         return picture
 
@@ -106,7 +106,7 @@ class AtariGames:
         self.observations[mask, -1] = frames[mask, 0]
 
     def _checked(self, actions: ArrayLike) -> NDArray[np.int64]:
-        """An impossible action would leave the C++ threads waiting for ever."""
+        """Return the actions as int64; raise ValueError for an invalid one, which would block ale-py's threads."""
         chosen = np.asarray(actions)
         if chosen.shape != (self.count,) or chosen.dtype.kind not in "iu":
             raise ValueError(
@@ -131,7 +131,7 @@ def _emulators(name: str, count: int, settings: AtariSettings, threads: int, **p
         full_action_space=settings.full_actions,
         stack_num=1,
         frameskip=settings.frame_skip,
-        noop_max=settings.noop_max + 1,  # it draws below this
+        noop_max=settings.noop_max + 1,  # ale-py draws a number below this
         use_fire_reset=settings.fire_reset,
         reward_clipping=False,
         **size | picture,
@@ -139,13 +139,13 @@ def _emulators(name: str, count: int, settings: AtariSettings, threads: int, **p
 
 
 def _screens(name: str, count: int, settings: AtariSettings) -> Any:
-    """Emulators that show the whole screen; with the same seeds and actions they play the same games."""
+    """Make emulators that show the whole screen; with the same seeds and actions they play the same games."""
     from ale_py import ALEInterface, LoggerMode, roms
 
     ALEInterface.setLoggerMode(LoggerMode.Error)
     console = ALEInterface()
     path = roms.get_rom_path(rom_of(name))
-    assert path is not None  # listed, hence there
+    assert path is not None  # the ROM is in ale-py's list, so it is installed
     console.loadROM(path)
     height, width = console.getScreenDims()
     return _emulators(name, count, settings, 1, img_height=height, img_width=width, grayscale=False, maxpool=False)

@@ -1,4 +1,4 @@
-"""Atari games by name: `Breakout` for what ale-py calls `breakout`, `ALE/Breakout-v5`, `BreakoutNoFrameskip-v4`, ..."""
+"""Names of Atari games: `Breakout` here is `breakout`, `ALE/Breakout-v5` or `BreakoutNoFrameskip-v4` in ale-py."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GYMNASIUMS_SPELLING = re.compile(r"(?:ALE/)?(?P<game>\w+?)(?:-ram)?(?:NoFrameski
 
 @functools.cache
 def games() -> dict[str, str]:
-    """ROM names by the names that ale-py registers; without ale-py the games of the usual benchmark."""
+    """Return the names of all games, each with its ROM's name; without ale-py, the games of the usual benchmark."""
     spec = find_spec("ale_py")
     if spec is None or not spec.submodule_search_locations:
         return dict.fromkeys(RANDOM_AND_HUMAN, "")
@@ -28,12 +28,12 @@ def games() -> dict[str, str]:
 
 
 def is_atari(name: str) -> bool:
-    """Whether an environment of that name is an Atari game with the preprocessing of `AtariSettings`."""
+    """Whether an environment of this name is an Atari game with the preprocessing of `AtariSettings`."""
     return name in games()
 
 
 def game_of(name: str) -> str | None:
-    """The game that a name means in ours or another spelling: Breakout for BreakoutNoFrameskip-v4 and ALE/Breakout."""
+    """Return the game that a name in any spelling means: Breakout for BreakoutNoFrameskip-v4 and ALE/Breakout."""
     match = GYMNASIUMS_SPELLING.fullmatch(name)
     bare = match["game"] if match else name.removeprefix("ALE/")
     known = {game.lower(): game for game in games()}
@@ -41,7 +41,7 @@ def game_of(name: str) -> str | None:
 
 
 def require_no_other_spelling(name: str) -> None:
-    """Refuses ids that name an Atari game and a way of preprocessing at once, with the name to use."""
+    """Raise ValueError, with the name to use, for ids that also choose a preprocessing (`BreakoutNoFrameskip-v4`)."""
     game, bare = game_of(name), name.removeprefix("ALE/")
     if game is not None and game != name:
         raise ValueError(f"environment {name!r} is called {game!r} here; flags such as --sticky-per choose its frames")
@@ -51,7 +51,7 @@ def require_no_other_spelling(name: str) -> None:
 
 
 def rom_of(name: str) -> str:
-    """ale-py's name of a game's ROM; a line that says what to install where ale-py is missing."""
+    """Return ale-py's name of a game's ROM; raise ValueError with what to install if ale-py is missing."""
     if find_spec("ale_py") is None:
         raise ValueError(f"the Atari game {name!r} needs the module 'ale_py', which is missing: {INSTALL}")
     return games()[name]

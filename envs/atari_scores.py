@@ -1,7 +1,8 @@
 """Scores of a random policy and of a human tester in the 57 games of the usual Atari benchmark.
 
-As published with no-op starts (Wang et al. 2016, arXiv:1511.06581), in the rounding of later lists. Some of those,
-that of FIRE's public code too, have 0 for a random policy in VideoPinball, and no human in Defender and Surround.
+As published with no-op starts (Wang et al. 2016, arXiv:1511.06581), rounded as in later lists. Some of these lists,
+including the one in FIRE's public code, give 0 for a random policy in VideoPinball, and no human score for Defender and
+Surround.
 """
 
 RANDOM_AND_HUMAN = {

@@ -1,6 +1,7 @@
-"""The families of environments in one table: which names belong to each, how it makes environments, what they need.
+"""The families of environments in one table: which names belong to a family, how its environments are made, and how
+much memory and time they need.
 
-A name belongs to the first family that claims it. A new family is an entry of `FAMILIES`.
+A name belongs to the first family that claims it. To add a family, add an entry to `FAMILIES`.
 """
 
 from __future__ import annotations
@@ -28,18 +29,18 @@ from .suite import PREFIX as SUITE
 from .suite import make_suite, make_suite_vector
 
 STANDARD_ATARI = AtariSettings()
-PICTURES_KEPT = 4  # the observation of an Atari game, the one before, and their copies
+PICTURES_KEPT = 4  # of an Atari game: the present and the previous observation, and a copy of each
 
 
 class Needs(NamedTuple):
-    """What one environment needs when there are many, as measured: known before any is made."""
+    """The memory and time that one of many environments needs, as measured; used before any environment is made."""
 
     bytes: int
     seconds: float  # to make it and to begin its first episode
 
 
 class Asked(NamedTuple):
-    """What `make` or `make_vec` is asked for. `atari` is for Atari games only, `threads` where threads step."""
+    """The arguments of `make` or `make_vec`. `atari` is used by Atari games only, `threads` by native engines only."""
 
     name: str
     seed: int | None
@@ -61,12 +62,12 @@ class Family(NamedTuple):
 
 
 def family_of(name: str) -> Family:
-    """The family that a name belongs to."""
+    """Return the family that a name belongs to."""
     return next(family for family in FAMILIES if family.claims(name))
 
 
 def needs_of_one(name: str, atari: AtariSettings = STANDARD_ATARI) -> Needs:
-    """What one environment of a vector needs; `atari` is for Atari games only."""
+    """Return what one environment of a vector needs; `atari` is used for Atari games only."""
     return family_of(name).needs(name, atari)
 
 
@@ -110,7 +111,7 @@ NATIVE_TASKS = Family(
     claims=lambda name: native_name(name) in NATIVE,
     make=_make_native,
     make_vec=_make_native_vector,
-    needs=lambda name, atari: Needs(20_000, 0.0004),  # all share one model
+    needs=lambda name, atari: Needs(20_000, 0.0004),  # little memory, because all environments share one model
     has_threads=True,
 )
 ATARI_GAMES = Family(
@@ -149,7 +150,7 @@ WHATEVER_GYMNASIUM_KNOWS = Family(
     claims=lambda name: True,
     make=_make_any,
     make_vec=_make_any_vector,
-    # Of its MuJoCo tasks, or of CartPole, which needs the least.
+    # Measured with Gymnasium's MuJoCo tasks, and with CartPole for all others, which may need more.
     needs=lambda name, atari: Needs(1_200_000, 0.005) if is_mujoco_task(name) else Needs(5_000, 0.0005),
 )
 FAMILIES = (NATIVE_TASKS, ATARI_GAMES, SUITE_TASKS, MINATAR_GAMES, ORIGINAL_TASKS, WHATEVER_GYMNASIUM_KNOWS)

@@ -1,4 +1,4 @@
-"""An error that other people's code raised, in one line that its author can use."""
+"""Describe an error of other people's code in one line that helps its author."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ OWN = str(Path(__file__).parent)
 
 
 def in_one_line(error: BaseException) -> str:
-    """Kind, message, and where: the last line of code that is neither an installed package's nor this one's."""
+    """Return the error's type, its message and its place: the last line of code that belongs neither to an installed
+    package nor to this one."""
     words = " ".join(str(error).split())
     if len(words) > LONGEST:
         words = f"{words[:LONGEST]}..."
-    return f"{type(error).__name__}: {words or 'it says nothing'}{_place(error)}"
+    return f"{type(error).__name__}: {words or 'no message'}{_place(error)}"
 
 
 def _place(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Any environment that Gymnasium knows, with the same promises as the native ones: seeds, repeats, autoreset."""
+"""Any environment that Gymnasium knows, with seeds, action repeat and autoreset as in the native environments."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from .foreign_errors import in_one_line
 from .seeding import spawn_seeds
 
 Built = TypeVar("Built")
-_said: set[str] = set()  # warnings, in this process
+_said: set[str] = set()  # the warnings already printed by this process
 
 
 class ActionRepeat(gym.Wrapper[Any, Any, Any, Any]):
-    """Repeats each action, sums the rewards, stops when the episode is over."""
+    """Repeats each action and sums the rewards; stops early when the episode ends."""
 
     def __init__(self, env: gym.Env[Any, Any], times: int) -> None:
         super().__init__(env)
@@ -32,7 +32,7 @@ class ActionRepeat(gym.Wrapper[Any, Any, Any, Any]):
             self.metadata = env.metadata | {"render_fps": env.metadata["render_fps"] / times}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """One decision."""
+        """Take one decision."""
         observation, reward, terminated, truncated, info = self.env.step(action)
         total = float(reward)
         for _ in range(self.times - 1):
@@ -44,10 +44,11 @@ class ActionRepeat(gym.Wrapper[Any, Any, Any, Any]):
 
 
 class CurrentViewer(gym.Wrapper[Any, Any, Any, Any]):
-    """Draws in its own OpenGL context: Gymnasium's renderer chooses it once, and would draw in the last one opened."""
+    """Makes an environment's own OpenGL context current before it draws. Gymnasium's renderer does this only once, and
+    would later draw in whichever context was opened last."""
 
     def render(self) -> Any:
-        """The picture."""
+        """Return the picture."""
         viewer = self.env.unwrapped.mujoco_renderer.viewer  # type: ignore[attr-defined]
         if viewer is not None and hasattr(viewer, "make_context_current"):
             viewer.make_context_current()
@@ -55,21 +56,21 @@ class CurrentViewer(gym.Wrapper[Any, Any, Any, Any]):
 
 
 class FirstSeed(gym.Wrapper[Any, Any, Any, Any]):
-    """Uses a given seed for the first reset that names none."""
+    """Uses a given seed for the first reset, if that reset is given none."""
 
     def __init__(self, env: gym.Env[Any, Any], seed: int) -> None:
         super().__init__(env)
         self._pending: int | None = seed
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Begins an episode."""
+        """Begin an episode."""
         seed = self._pending if seed is None else seed
         self._pending = None
         return self.env.reset(seed=seed, options=options)
 
 
 class SpreadSeeds(VectorWrapper):
-    """Spreads one seed over all environments by `spawn_seeds`, where Gymnasium would take seed + i."""
+    """Derives a seed for each environment from one seed by `spawn_seeds`, where Gymnasium would take seed + i."""
 
     def __init__(self, env: VectorEnv[Any, Any, Any], seed: int | None) -> None:
         super().__init__(env)
@@ -78,7 +79,7 @@ class SpreadSeeds(VectorWrapper):
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Begins an episode in every environment."""
+        """Begin an episode in every environment."""
         seed = self._pending if seed is None else seed
         self._pending = None
         seeds = spawn_seeds(int(seed), self.num_envs) if isinstance(seed, (int, np.integer)) else seed
@@ -86,7 +87,7 @@ class SpreadSeeds(VectorWrapper):
 
 
 def make_generic(name: str, seed: int | None, action_repeat: int, render_mode: str | None) -> gym.Env[Any, Any]:
-    """One environment by its Gymnasium id."""
+    """Make one environment by its Gymnasium id."""
     own_renderer = render_mode is not None and is_mujoco_task(name)
     if render_mode is not None:
         graphics.announce()
@@ -102,7 +103,7 @@ def make_generic(name: str, seed: int | None, action_repeat: int, render_mode: s
 
 
 def make_generic_vector(name: str, num_envs: int, seed: int | None, action_repeat: int) -> VectorEnv[Any, Any, Any]:
-    """Several environments by their Gymnasium id, stepped one after the other."""
+    """Make several environments by their Gymnasium id; they are stepped one after the other."""
     _try_reset(name)
     wrappers = [lambda env: ActionRepeat(env, action_repeat)] if action_repeat > 1 else []
     vector = _built(
@@ -119,14 +120,14 @@ def make_generic_vector(name: str, num_envs: int, seed: int | None, action_repea
 
 
 def is_mujoco_task(name: str) -> bool:
-    """Whether it is one of Gymnasium's own MuJoCo tasks, which have a renderer of their own."""
+    """Whether the name is one of Gymnasium's own MuJoCo tasks, which have a renderer of their own."""
     spec = gym.registry.get(name)
     return spec is not None and str(spec.entry_point).startswith("gymnasium.envs.mujoco")
 
 
 @functools.cache
 def _require_graphics(name: str) -> None:
-    """Gymnasium's own renderer fails in many lines where nothing draws; this in one."""
+    """Raise ValueError in one line if no pictures can be drawn here; Gymnasium's renderer would fail in many lines."""
     try:
         context, canvas = graphics.open_canvas(mujoco.MjModel.from_xml_string("<mujoco/>"), 16, 16)
     except RuntimeError as error:
@@ -138,8 +139,8 @@ def _require_graphics(name: str) -> None:
 
 @functools.cache
 def _try_reset(name: str) -> None:
-    """Whether an episode begins at all is found out now, in an environment of its own, not in the middle of a run."""
-    with warnings.catch_warnings(action="ignore"):  # said when those that stay are made and reset
+    """Reset a separate environment once, so that one that cannot begin an episode fails now and not during a run."""
+    with warnings.catch_warnings(action="ignore"):  # shown later, when the environments of the run are made
         env: gym.Env[Any, Any] = _built(name, lambda: gym.make(name))
         try:
             _, _ = env.reset(seed=0)
@@ -159,19 +160,19 @@ def _built(name: str, build: Callable[[], Built]) -> Built:
         raise ValueError(f"environment {name!r} needs the Python module {missing!r}, which is missing") from error
     except (ImportError, gym.error.Error) as error:
         raise ValueError(f"environment {name!r} cannot be made here: {' '.join(str(error).split())}") from error
-    except (Exception, SystemExit) as error:  # whatever its author's code raises, or Gymnasium of it
+    except (Exception, SystemExit) as error:  # the environment's code may raise anything
         raise ValueError(f"environment {name!r} cannot be made here: {in_one_line(error)}") from error
 
 
 @contextmanager
 def _each_warning_once() -> Iterator[None]:
-    """What MuJoCo's compiler says of a model, said once for all environments that are made of it."""
+    """Print each warning of MuJoCo's compiler once, not once for every environment that is made of the same model."""
     previous = mujoco.get_mju_user_warning()
 
     def say(text: str) -> None:
         if text not in _said:
             _said.add(text)
-            with suppress(Exception):  # which would end the process, not only this call
+            with suppress(Exception):  # called from C: an exception here would end the process
                 print(f"warning: MuJoCo: {text}", file=sys.stderr)
 
     mujoco.set_mju_user_warning(say)

@@ -1,7 +1,8 @@
-"""Which OpenGL library draws here: the one that MUJOCO_GL names, else the first that works, sought when it is needed.
+"""The OpenGL library that draws pictures: the one that MUJOCO_GL names, or else the first that works.
 
-MuJoCo decides at its first import, by MUJOCO_GL, and without it expects a screen. PyOpenGL keeps the first library that
-it is given, working or not, so each one is tried in a process of its own.
+The library is looked for only when it is needed. MuJoCo chooses by MUJOCO_GL at its first import, and expects a screen
+without it. PyOpenGL keeps the first library that it loads, working or not, so each library is tried in a process of its
+own.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ SHADOW_LINES = 2048
 
 
 def _imported_mujoco() -> Any:
-    """MuJoCo, also where the library that MUJOCO_GL names is missing: that may cost pictures, not training."""
+    """Import MuJoCo even if the library that MUJOCO_GL names is missing: without it there are no pictures, but training
+    must work."""
     try:
         return importlib.import_module("mujoco")
     except Exception:
@@ -43,7 +45,7 @@ mujoco = _imported_mujoco()
 
 
 def library() -> str:
-    """`egl`, `osmesa` or `glfw`; a RuntimeError of one line where nothing draws."""
+    """Return `egl`, `osmesa` or `glfw`; raise RuntimeError in one line if no pictures can be drawn."""
     wanted = os.environ.get(VARIABLE, "").lower().strip()
     if wanted in OFF:
         raise RuntimeError(f"{VARIABLE}={wanted} switches pictures off; unset it to draw them")
@@ -74,25 +76,26 @@ def _works(name: str) -> bool:
 
 
 def open_canvas(model: Any, width: int, height: int) -> tuple[Any, Any]:
-    """A MuJoCo `GLContext` without a window, and in it a `MjrContext` to draw pictures of `model` of that size."""
+    """Open a MuJoCo `GLContext` without a window, and in it a `MjrContext` for pictures of `model` of this size."""
     name = library()
     try:
         context = importlib.import_module(f"mujoco.{name}").GLContext(width, height)
         with current(context):
             canvas = _affordable_canvas(model)
-            mujoco.mjr_resizeOffscreen(width, height, canvas)  # whatever size the model names
+            mujoco.mjr_resizeOffscreen(width, height, canvas)  # instead of the size that the model names
             mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, canvas)
-    except Exception as error:  # each library fails in its own way
+    except Exception as error:  # each library raises errors of its own
         remedy = f"unset {VARIABLE}, or {ADVICE}" if os.environ.get(VARIABLE) else ADVICE
         raise RuntimeError(f"no picture can be drawn here, {name} fails ({type(error).__name__}): {remedy}") from error
     return context, canvas
 
 
 def _affordable_canvas(model: Any) -> Any:
-    """Modest whatever the model asks: without a graphics card, 16384 lines of shadow take seconds and a gigabyte."""
+    """Make a `MjrContext` of limited quality: without a graphics card, a model's 16384 lines of shadow would take
+    seconds and a gigabyte."""
     quality = model.vis.quality
     asked = quality.shadowsize, quality.offsamples
-    quality.shadowsize, quality.offsamples = min(asked[0], SHADOW_LINES), 0  # smooth edges would double the time
+    quality.shadowsize, quality.offsamples = min(asked[0], SHADOW_LINES), 0  # antialiasing would double the time
     try:
         return mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
     finally:
@@ -101,17 +104,17 @@ def _affordable_canvas(model: Any) -> Any:
 
 @contextlib.contextmanager
 def current(context: Any) -> Iterator[None]:
-    """Draws into a context, and afterwards leaves whatever other one was in use to its owner."""
+    """Make a context current, and afterwards make the context that was in use before current again."""
     if hasattr(context, "as_current"):
         with context.as_current():
             yield
-    else:  # MuJoCo 3.5
+    else:  # MuJoCo 3.5 has no `as_current`, and the context before is not restored
         context.make_current()
         yield
 
 
 def announce() -> None:
-    """Tells other packages' renderers what works here, through MUJOCO_GL, which they read; a choice made stays."""
+    """Set MUJOCO_GL, which other packages' renderers read, to the library that works here, unless it is set already."""
     if not os.environ.get(VARIABLE):
         with contextlib.suppress(RuntimeError):
             os.environ[VARIABLE] = library()

@@ -1,6 +1,6 @@
-"""Spaces of observations and actions as plain values, so that a policy can be used where its environment is not.
+"""Observation and action spaces as plain values, so that a policy can be used without its environment.
 
-Bounds are kept as one number where they are the same everywhere, and as null where there is none.
+Bounds are stored as one number if they are the same everywhere, and as null where there is no bound.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 Size = Annotated[int, Meta(ge=1, le=2**31)]
-MOST_NUMBERS = 20_000_000  # of one observation that is taken from a file
+MOST_NUMBERS = 20_000_000  # the largest observation that a file may declare
 Bounds = float | None | Annotated[tuple[float | None, ...], Meta(max_length=1_000_000)]
 
 
@@ -28,7 +28,7 @@ class KeptBox(msgspec.Struct, frozen=True, tag="box"):
     high: Bounds
 
     def space(self) -> spaces.Box:
-        """As Gymnasium has it; ValueError where the bounds do not fit the shape."""
+        """Return the Gymnasium space; raise ValueError if the bounds do not fit the shape."""
         if math.prod(self.shape) > MOST_NUMBERS:
             raise ValueError(f"a space of shape {self.shape} has more than {MOST_NUMBERS:,} numbers")
         low, high = _array(self.low, -math.inf, self.shape), _array(self.high, math.inf, self.shape)
@@ -40,18 +40,18 @@ class KeptBox(msgspec.Struct, frozen=True, tag="box"):
 
 
 class KeptDiscrete(msgspec.Struct, frozen=True, tag="discrete"):
-    """Whole numbers, counted from `start` on."""
+    """`n` integers, counted from `start` on."""
 
     n: Size
     start: Annotated[int, Meta(ge=-(2**31), le=2**31)] = 0
 
     def space(self) -> spaces.Discrete:
-        """As Gymnasium has it."""
+        """Return the Gymnasium space."""
         return spaces.Discrete(self.n, start=self.start)
 
 
 class KeptSpaces(msgspec.Struct, frozen=True):
-    """What a policy takes and gives, and after how many steps of the environment an episode is cut."""
+    """The spaces of a policy's input and output, and the environment's time limit in steps."""
 
     observation: KeptBox
     action: KeptBox | KeptDiscrete
@@ -59,7 +59,7 @@ class KeptSpaces(msgspec.Struct, frozen=True):
 
 
 def kept_spaces(observation: Space[Any], action: Space[Any], episode_steps: int | None) -> KeptSpaces | None:
-    """The spaces of one environment; None where they are of kinds that are not kept."""
+    """Return the spaces of one environment as plain values; None if they are of kinds that are not supported."""
     if not isinstance(observation, spaces.Box) or not isinstance(action, spaces.Box | spaces.Discrete):
         return None
     kept = _box(action) if isinstance(action, spaces.Box) else _discrete(action)

@@ -1,4 +1,4 @@
-"""The names of environments: for lists, for --help-all, and to refuse a name that does not exist."""
+"""The names of environments: for lists, for --help-all, and for refusing a name that does not exist."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ NATIVE = {f"h1-{name}": task for name, task in TASKS.items()}
 
 
 def native_name(name: str) -> str:
-    """`h1-walk` for `h1-walk`, `h1-walk-v0` and `fire_rl/h1-walk-v0`: a key of `NATIVE`, if it is a native task."""
+    """Return `h1-walk` for `h1-walk`, `h1-walk-v0` and `fire_rl/h1-walk-v0`: a key of `NATIVE` for a native task."""
     return name.removeprefix(f"{NAMESPACE}/").removesuffix("-v0")
 
 
 def gymnasium_id(name: str) -> str:
-    """The id under which Gymnasium knows a native task: bare names belong to the original."""
+    """Return Gymnasium's id of a native task; ids without the prefix `fire_rl/` belong to the original package."""
     return f"{NAMESPACE}/{native_name(name)}-v0"
 
 
 def names() -> list[str]:
-    """The native names, the Control suite's, Atari's and MinAtar's where they are installed, then Gymnasium's ids."""
+    """Return the names of native tasks, then of the Control suite, Atari and MinAtar if installed, then Gymnasium's."""
     others = [*benchmark_names(), *(games() if find_spec("ale_py") else ()), *minatar_names()]
     return [*NATIVE, *others, *(name for name in gym.registry if not _has_another_name(name))]
 
 
 def describe_names(actions: str = "any") -> str:
-    """What kinds of names there are, a line each, for people: with continuous actions, countable ones, or any."""
+    """Describe the kinds of names, one on a line, for `actions` that are continuous, countable (discrete) or any."""
     tasks = textwrap.wrap(", ".join(TASKS), width=70)
     continuous = (
         "h1-TASK: HumanoidBench's fourteen tasks of the H1, native. TASK is",
@@ -61,8 +61,8 @@ def describe_names(actions: str = "any") -> str:
 
 
 def require_known(name: str) -> None:
-    """Refuse a name that neither Gymnasium nor a module that it names can know, with the nearest that there are."""
-    bare = name.removeprefix("ale_py:").removeprefix("minatar:")  # the modules that would register them
+    """Raise ValueError, with the nearest names, for a name that neither Gymnasium nor the module it names can know."""
+    bare = name.removeprefix("ale_py:").removeprefix("minatar:")  # the modules that would register the games
     if bare not in gym.registry or _has_another_name(bare):
         require_no_other_spelling(bare)
     if bare != name and (is_atari(bare) or bare.startswith(MINATAR)):
@@ -82,6 +82,6 @@ def require_known(name: str) -> None:
 
 
 def _has_another_name(identifier: str) -> bool:
-    """Ours, and those that ale-py and MinAtar register when they are imported."""
+    """Whether an id in Gymnasium's registry has a name of its own here: our tasks, ale-py's and MinAtar's games."""
     entry_point = str(gym.registry[identifier].entry_point)
     return identifier.startswith(f"{NAMESPACE}/") or entry_point.startswith(("ale_py", "minatar"))

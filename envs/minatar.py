@@ -1,7 +1,7 @@
-"""MinAtar's five games (Young and Tian 2019, arXiv:1903.03176) by their ids, `MinAtar/Breakout-v1`, if installed.
+"""MinAtar's five games (Young and Tian 2019, arXiv:1903.03176) by their ids, such as `MinAtar/Breakout-v1`.
 
-The games, their stickiness (0.1) and their growing difficulty are the package's own. Only Freeway has a time
-limit, 2,500 steps, and reports it as an end like any other.
+The optional package MinAtar provides the games, their sticky actions (0.1) and their growing difficulty. Only Freeway
+has a time limit, 2,500 steps, which it reports as termination.
 """
 
 from __future__ import annotations
@@ -31,14 +31,17 @@ GAMES = {"Asterix": "asterix", "Breakout": "breakout", "Freeway": "freeway", "Se
 NAMES = tuple(f"{PREFIX}{game}-v{version}" for game in GAMES for version in (0, 1))
 INSTALL = "`make setup`, or `pip install --no-deps MinAtar`, which leaves out its plotting packages"
 FRAMES_PER_SECOND = 20  # as the package shows them
-PIXELS = 16  # of a picture for each cell
+PIXELS = 16  # the width and height of a cell in a picture
 
 Info = dict[str, Any]
 Cells = NDArray[np.uint8]
 
 
 class MinAtarEnv(gym.Env[Any, Any]):
-    """One game: a plane of ones and zeros per kind of object. v1 has the actions that the game uses, v0 all six."""
+    """One game; an observation has a plane of ones and zeros for each kind of object.
+
+    Version v1 has only the actions that the game uses, v0 has all six.
+    """
 
     def __init__(self, name: str, render_mode: str | None = None) -> None:
         if render_mode not in (None, "rgb_array"):
@@ -62,7 +65,7 @@ class MinAtarEnv(gym.Env[Any, Any]):
         )
 
     def reset(self, *, seed: int | None = None, options: Mapping[str, Any] | None = None) -> tuple[Cells, Info]:
-        """Begins a game. A seed decides it: nothing of the game before is left, its last action neither."""
+        """Begin a game. With a seed, it depends on nothing of the game before, not even on its last action."""
         super().reset(seed=seed)
         if seed is not None:
             seed_legacy_generator(self.game.random, seed)
@@ -72,7 +75,7 @@ class MinAtarEnv(gym.Env[Any, Any]):
         return self._cells(), {}
 
     def step(self, action: ArrayLike) -> tuple[Cells, float, bool, bool, Info]:
-        """One step."""
+        """Take one step."""
         if not self._begun:
             raise gym.error.ResetNeeded("call reset() before step()")
         chosen = np.asarray(action)
@@ -84,7 +87,7 @@ class MinAtarEnv(gym.Env[Any, Any]):
         return self._cells(), float(reward), bool(terminated), False, {}
 
     def render(self) -> NDArray[np.uint8] | None:
-        """Each kind of object in a colour of its own, (160, 160, 3)."""
+        """Return a picture, (160, 160, 3), with each kind of object in a colour of its own."""
         if self.render_mode is None:
             return None
         from matplotlib import colormaps
@@ -99,13 +102,13 @@ class MinAtarEnv(gym.Env[Any, Any]):
 
 
 def make_minatar(name: str, seed: int | None, action_repeat: int, render_mode: str | None) -> Retraced:
-    """One game; a vector's member of the same seed plays the same."""
+    """Make one game; it plays the same as a vector's member with the same seed."""
     env: gym.Env[Any, Any] = MinAtarEnv(name, render_mode)
     return Retraced(ActionRepeat(env, action_repeat) if action_repeat > 1 else env, seed)
 
 
 def make_minatar_vector(name: str, num_envs: int, seed: int | None, action_repeat: int) -> VectorEnv[Any, Any, Any]:
-    """Several games, stepped one after the other, whose states can be saved."""
+    """Make several games, stepped one after the other, whose states can be saved."""
     seeds = [None] * num_envs if seed is None else spawn_seeds(seed, num_envs)
     members = [make_minatar(name, one, action_repeat, None) for one in seeds]
     functions = [functools.partial(_given, member) for member in members]
@@ -115,7 +118,7 @@ def make_minatar_vector(name: str, num_envs: int, seed: int | None, action_repea
 
 
 def minatar_names() -> list[str]:
-    """MinAtar's ids where it is installed."""
+    """Return MinAtar's ids, or none if it is not installed."""
     return list(NAMES) if find_spec("minatar") else []
 
 
@@ -134,7 +137,7 @@ def _minatar() -> Any:
     if find_spec("minatar") is None:
         raise ValueError(f"{PREFIX} games need the module 'minatar', which is missing: {INSTALL}")
     quiet = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # it misses seaborn, which it would only draw with
+    logging.disable(logging.WARNING)  # it warns that seaborn is missing, which it needs for drawing only
     try:
         return importlib.import_module("minatar")
     finally:

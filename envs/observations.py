@@ -1,4 +1,4 @@
-"""The true next observations of a vector step, where an environment may already have begun its next episode."""
+"""The true next observations of a vector's step, after which an environment may already be in its next episode."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 
 def next_observations(observations: NDArray[Any], infos: Mapping[str, Any]) -> NDArray[Any]:
-    """What each environment's action led to: `final_obs` where an episode ended, else the observation.
+    """Return the observation that each action led to: `final_obs` where an episode ended, else the observation.
 
-    `final_obs` may be one array or Gymnasium's array of objects, None where no episode ended.
+    `final_obs` may be one array, or Gymnasium's array of objects, which are None where no episode ended.
     """
     if "final_obs" not in infos:
         return observations

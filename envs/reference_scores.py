@@ -1,8 +1,9 @@
-"""Returns as shares of the way from a random policy to success, so that tasks can be compared and averaged.
+"""Normalised scores, from 0 for a random policy to 1 for success, so that tasks can be compared and averaged.
 
-Of HumanoidBench's locomotion tasks: success as its authors set it, random returns as published with SimbaV2 (Lee et
-al., 2025, arXiv:2502.15280; its code lists them), of the plain H1 with its task, of the H1 with hands here. Of Atari
-games: a human tester's score, in atari_scores.py.
+For HumanoidBench's tasks, success is the return that its authors set. The returns of a random policy are those
+published with SimbaV2 (Lee et al., 2025, arXiv:2502.15280, listed in its code): for the H1 without hands they stand in
+each task's file, for the H1 with hands in this file. For Atari games, 1 is the score of a human tester
+(atari_scores.py).
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ WITH_HANDS = {
 
 
 class References(NamedTuple):
-    """What a random policy earns, and the return that counts as success: in Atari games a human tester's."""
+    """The return of a random policy, and the return that counts as success (in Atari games, a human tester's)."""
 
     random: float
     success: float
 
 
 def references(name: str) -> References | None:
-    """Of an H1 task, native or the original's, and of 57 Atari games; None for all others."""
+    """Return the references of an H1 task, native or the original's, or of one of 57 Atari games; None for others."""
     if name in RANDOM_AND_HUMAN:
         return References(*RANDOM_AND_HUMAN[name])
     bare = name.removeprefix(ORIGINAL) if name.startswith(ORIGINAL) else name.removeprefix("fire_rl/")
@@ -43,6 +44,6 @@ def references(name: str) -> References | None:
 
 
 def normalised_score(name: str, value: float) -> float | None:
-    """0 for the return of a random policy, 1 for success or a human's; None without references."""
+    """Return the score of a return: 0 for a random policy, 1 for success or a human; None without references."""
     found = references(name)
     return None if found is None else (value - found.random) / (found.success - found.random)

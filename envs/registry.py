@@ -1,4 +1,4 @@
-"""Environments by name: native H1 tasks, the original's, the Control suite's, Atari's, and all that Gymnasium knows."""
+"""Make environments by name: native H1 tasks, HumanoidBench's originals, the Control suite, Atari, and Gymnasium's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def make(
     render_mode: str | None = None,
     atari: AtariSettings = STANDARD_ATARI,
 ) -> gym.Env[Any, Any]:
-    """One environment; its first `reset()` without a seed uses `seed`. `atari` is for Atari games only."""
+    """Make one environment; its first `reset()` without a seed uses `seed`. `atari` is used for Atari games only."""
     _require_positive("action_repeat", action_repeat)
     return family_of(name).make(Asked(name, _seed(seed), action_repeat, atari, render_mode))
 
@@ -35,10 +35,11 @@ def make_vec(
     threads: int | None = None,
     atari: AtariSettings = STANDARD_ATARI,
 ) -> VectorEnv[Any, Any, Any]:
-    """Several environments with same-step autoreset; the first `reset()` without a seed spreads `seed` over them.
+    """Make a vector of environments with same-step autoreset.
 
-    `threads` step native environments and Atari games; by default as many as there are processors, one per environment
-    at most. `atari` is for Atari games only.
+    The first `reset()` without a seed derives a seed for each environment from `seed`. `threads` is the number of
+    threads that step native environments and Atari games: by default one for each processor, and never more than
+    environments. `atari` is used for Atari games only.
     """
     _require_positive("num_envs", num_envs)
     _require_positive("action_repeat", action_repeat)
@@ -51,10 +52,13 @@ def make_vec(
 
 
 def register() -> None:
-    """Makes the native tasks known to Gymnasium as `fire_rl/h1-<task>-v0`; the bare names belong to the original."""
+    """Register the native tasks with Gymnasium as `fire_rl/h1-<task>-v0`.
+
+    Ids without this prefix belong to the original package.
+    """
     for name, task in NATIVE.items():
         identifier = gymnasium_id(name)
-        if identifier not in gym.registry:  # both import names of this package may be in use
+        if identifier not in gym.registry:
             gym.register(
                 identifier,
                 entry_point=f"{__name__}:make_registered",
@@ -66,7 +70,7 @@ def register() -> None:
 
 
 def make_registered(name: str, render_mode: str | None = None, action_repeat: int = 1) -> gym.Env[Any, Any]:
-    """What `gym.make("fire_rl/...")` calls."""
+    """Make one environment; `gym.make("fire_rl/...")` calls this."""
     return make(name, action_repeat=action_repeat, render_mode=render_mode)
 
 
@@ -77,9 +81,9 @@ def make_registered_vector(
     render_mode: str | None = None,
     max_episode_steps: int | None = EPISODE_STEPS,
 ) -> VectorEnv[Any, Any, Any]:
-    """What `gym.make_vec("fire_rl/...")` calls."""
+    """Make a vector of environments; `gym.make_vec("fire_rl/...")` calls this."""
     if render_mode is not None:
-        raise ValueError(f"render_mode is {render_mode!r}; a vector of {name} draws no pictures, one environment does")
+        raise ValueError(f"render_mode is {render_mode!r}; only a single environment of {name} draws, not a vector")
     if max_episode_steps not in (None, EPISODE_STEPS):
         raise ValueError(f"max_episode_steps is {max_episode_steps}; episodes of {name} take {EPISODE_STEPS} steps")
     return make_vec(name, num_envs, action_repeat=action_repeat)
@@ -91,7 +95,7 @@ def _require_positive(what: str, value: int) -> None:
 
 
 def _seed(seed: int | None) -> int | None:
-    """As Python's own number, whatever package it comes from."""
+    """Return the seed as a Python integer, also if it is NumPy's; raise ValueError if it is not allowed."""
     if seed is not None and (not isinstance(seed, (int, np.integer)) or seed < 0):
         raise ValueError(f"seed is {seed}; allowed are None and whole numbers from 0 on")
     return None if seed is None else int(seed)

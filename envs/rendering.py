@@ -1,4 +1,4 @@
-"""Pictures of a MuJoCo scene, drawn without a screen by the library that `graphics.py` finds."""
+"""Draw pictures of a MuJoCo scene without a screen, by the OpenGL library that `graphics.py` finds."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from . import graphics
 
 WIDTH, HEIGHT = 480, 360
-MOST_GEOMS = 10_000  # drawn at once
+MOST_GEOMS = 10_000  # the largest number of geoms in a picture
 
 
 @dataclass(frozen=True)
 class Marker:
-    """A sphere drawn into a picture that is not part of the scene."""
+    """A sphere that is drawn into a picture but is not part of the scene."""
 
     position: tuple[float, float, float]
     radius: float
@@ -28,7 +28,7 @@ class Marker:
 
 
 class Renderer:
-    """Draws what one camera of the model sees: its name or number; -1 looks at the whole model from outside."""
+    """Draws the view of one of the model's cameras, given by name or number; -1 shows the whole model from outside."""
 
     def __init__(self, model: mujoco.MjModel, camera: str | int, width: int = WIDTH, height: int = HEIGHT) -> None:
         self._model = model
@@ -42,14 +42,15 @@ class Renderer:
         self._options = mujoco.MjvOption()
         self._frame = mujoco.MjrRect(0, 0, width, height)
         self._context, self._canvas = graphics.open_canvas(model, width, height)
-        # Unclosed, it is freed with this object, or at the interpreter's end before MuJoCo closes the library.
+        # Without a call of `close`, the context is freed together with this object, or when the interpreter ends,
+        # before MuJoCo closes the library.
         self._free = weakref.finalize(self, _free, self._context, self._canvas)
         atexit.register(self._free)
 
     def draw(self, data: mujoco.MjData, markers: Sequence[Marker] = ()) -> NDArray[np.uint8]:
-        """The picture, (height, width, 3)."""
+        """Return the picture, (height, width, 3)."""
         if not self._free.alive:
-            raise RuntimeError("the picture is closed; nothing can be drawn any more")
+            raise RuntimeError("the renderer is closed; nothing can be drawn any more")
         everything = mujoco.mjtCatBit.mjCAT_ALL
         mujoco.mjv_updateScene(self._model, data, self._options, None, self._camera, everything, self._scene)
         for marker in markers:
@@ -58,7 +59,7 @@ class Renderer:
         with graphics.current(self._context):
             mujoco.mjr_render(self._frame, self._scene, self._canvas)
             mujoco.mjr_readPixels(pixels, None, self._frame, self._canvas)
-        return pixels[::-1].copy()  # OpenGL counts lines from below
+        return pixels[::-1].copy()  # OpenGL counts lines from the bottom
 
     def _add(self, marker: Marker) -> None:
         mujoco.mjv_initGeom(
@@ -72,7 +73,7 @@ class Renderer:
         self._scene.ngeom += 1
 
     def close(self) -> None:
-        """Frees the graphics library's memory; a second time does no harm."""
+        """Free the graphics library's memory; calling this again does nothing."""
         atexit.unregister(self._free)
         self._free()
 

@@ -1,4 +1,4 @@
-"""Environments that are functions of a seed and of actions: each episode has a seed, and vectors save states."""
+"""Environments whose episodes are determined by a seed and the actions: their states are saved as seed and actions."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .trace import MOST_ACTIONS, SEED_END, Trace, random_seed, require_same, tra
 
 
 class Retraced(gym.Wrapper[Any, Any, Any, Any]):
-    """Seeds every episode, the first one with the seed given, and remembers its actions."""
+    """Seeds every episode, the first one with the given seed, and records its actions."""
 
     def __init__(self, env: gym.Env[Any, Any], seed: int | None = None) -> None:
         super().__init__(env)
         self.trace = Trace(random_seed() if seed is None else seed)
-        self.observation: Any = None  # of an episode that is seed and actions alone; else None
+        self.observation: Any = None  # the last one; None in an episode that was begun with options
         self._begun = False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Begins an episode: from a seed, or the next one."""
+        """Begin an episode: the one of the given seed, or the next one."""
         if seed is not None:
             if not 0 <= seed < SEED_END:
                 raise ValueError(f"seed is {seed}; allowed are None and whole numbers from 0 on, below 2**63")
@@ -38,7 +38,7 @@ class Retraced(gym.Wrapper[Any, Any, Any, Any]):
         return observation, info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """One step."""
+        """Take one step."""
         result = self.env.step(action)
         self.trace.actions.append(np.array(action))
         if self.observation is not None:
@@ -46,7 +46,7 @@ class Retraced(gym.Wrapper[Any, Any, Any, Any]):
         return result
 
     def replay(self, trace: Trace) -> None:
-        """Plays an episode anew, up to where its trace ends."""
+        """Replay an episode up to the end of its trace."""
         self.trace, self._begun = trace, True
         self.observation, _ = self.env.reset(seed=trace.first())
         for done, action in enumerate(trace.actions, start=1):
@@ -65,14 +65,14 @@ class RetracedVector(StatefulVector[Retraced]):
         self._longest = (spec and spec.max_episode_steps) or MOST_ACTIONS
 
     def get_state(self) -> State:
-        """Everything that decides the future; `set_state(**state)` restores it exactly."""
+        """Return everything that determines what follows; `set_state(**state)` restores it exactly."""
         self._require_begun()
         if any(member.observation is None for member in self._members):
             raise ValueError("an episode that was begun with options cannot be saved")
         return self._as_state([member.observation for member in self._members])
 
     def set_state(self, /, **state: ArrayLike) -> None:
-        """Goes on from what `get_state` gave."""
+        """Continue from a state of `get_state`."""
         self._begin()
         form = self._as_state([0] * len(self._members))
         wanted, checksums = traces_from_state(state, form, self.env.single_action_space, self._longest)
@@ -82,7 +82,7 @@ class RetracedVector(StatefulVector[Retraced]):
             numbers = [(trace.episode, trace.episode) for trace in wanted]
             require_same(checksums, [member.observation for member in self._members], numbers, self._identity)
         except Exception:
-            self.reset()  # from a state that is nobody's
+            self.reset()  # some members were changed already, so that the present state belongs to no saved one
             raise
 
     def _as_state(self, observations: Sequence[Any]) -> State:

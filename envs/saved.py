@@ -1,8 +1,8 @@
-"""Vectors of other packages' environments whose state can be saved as plain arrays, and then continues bit by bit.
+"""Vectors of other packages' environments whose state can be saved as plain arrays, and continued bit by bit.
 
-Only where all that decides the future is known: Gymnasium's MuJoCo tasks, its pendulum, environments that say it
-themselves, and the rest of Gymnasium's classic control and toy text, whose episodes are played again. A class derived
-from Gymnasium's may keep more, and is left alone.
+This works only if everything that determines what follows is known: for Gymnasium's MuJoCo tasks, for its pendulum, for
+environments that provide their state themselves (`SavableEnv`), and for the rest of Gymnasium's classic control and toy
+text, whose episodes are replayed. A class derived from one of Gymnasium's may have more state, so it is not supported.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ from .stateful import StatefulVector
 REPLAYABLE = ("gymnasium.envs.classic_control.", "gymnasium.envs.toy_text.")
 WITHOUT_STATE = (ActionRepeat, OrderEnforcing, PassiveEnvChecker)
 INTEGRATION = mujoco.mjtState.mjSTATE_INTEGRATION  # time, positions, velocities, activations, controls, warm start, ...
-# Where bodies were before the last physics step: Ant and Humanoid reward the way from there.
+# The positions of bodies before the last physics step: Ant and Humanoid reward the distance moved since then.
 STALE = ("xpos", "xipos")
 
 
 class SavableEnv(gym.Env[Any, Any], ABC):
-    """An environment that gives everything that decides its future, the same names and shapes at all times."""
+    """An environment that provides its whole state as arrays, whose names and shapes never change."""
 
     @abstractmethod
     def get_state(self) -> State:
-        """New arrays, by name."""
+        """Return the state as new arrays, by name."""
 
     @abstractmethod
     def set_state(self, **state: ArrayLike) -> None:
-        """Goes on from what `get_state` gave."""
+        """Continue from a state of `get_state`."""
 
 
 class SavedVector(StatefulVector[gym.Env[Any, Any]]):
     """Adds `get_state` and `set_state` to a vector, one row per environment."""
 
     def get_state(self) -> State:
-        """Everything that decides the future; `set_state(**state)` restores it exactly."""
+        """Return everything that determines what follows; `set_state(**state)` restores it exactly."""
         self._require_begun()
         rows = [_state_of(member) for member in self._members]
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
     def set_state(self, /, **state: ArrayLike) -> None:
-        """Goes on from what `get_state` gave."""
+        """Continue from a state of `get_state`."""
         self._begin()
         whole = checked_state(state, self.get_state())
         if whole.get("awaits_reset", np.array(False)).any():
@@ -62,14 +62,14 @@ class SavedVector(StatefulVector[gym.Env[Any, Any]]):
             for row, member in enumerate(self._members):
                 _restore(member, {name: values[row] for name, values in whole.items()})
         except Exception as error:
-            self.reset()  # from a state that is nobody's
+            self.reset()  # some members were changed already, so that the present state belongs to no saved one
             if isinstance(error, ValueError):
                 raise
             raise ValueError(f"the state cannot be restored: {in_one_line(error)}") from error
 
 
 def with_state(vector: VectorEnv[Any, Any, Any]) -> VectorEnv[Any, Any, Any]:
-    """The vector, with `get_state` and `set_state` where they can be exact."""
+    """Return the vector, with `get_state` and `set_state` added if they can be exact."""
     inner: Any = vector.unwrapped
     if not isinstance(inner, SyncVectorEnv):
         return vector
@@ -83,7 +83,7 @@ def with_state(vector: VectorEnv[Any, Any, Any]) -> VectorEnv[Any, Any, Any]:
 
 
 def with_seeds(env: gym.Env[Any, Any], seed: int | None) -> gym.Env[Any, Any]:
-    """The environment, with the seeds that `with_state` gives to its episodes in a vector."""
+    """Return the environment, seeded so that its episodes equal those of a vector's member under `with_state`."""
     if _is_replayable(env):
         return Retraced(env, seed)
     return env if seed is None else FirstSeed(env, seed)
@@ -95,7 +95,7 @@ def _is_known(env: gym.Env[Any, Any]) -> bool:
 
 
 def _is_replayable(env: gym.Env[Any, Any]) -> bool:
-    """Whether a seed and the actions decide an episode, whatever was played before."""
+    """Whether the seed and the actions alone determine an episode, whatever was played before it."""
     inner = env.unwrapped
     return _is_plain(env) and type(inner).__module__.startswith(REPLAYABLE) and not _is_pendulum(inner)
 
@@ -158,6 +158,6 @@ def _restore(env: gym.Env[Any, Any], state: State) -> None:
         inner.state = state["angle_and_speed"].copy()
         return
     mujoco.mj_setState(inner.model, inner.data, state["physics"], INTEGRATION)
-    mujoco.mj_forward(inner.model, inner.data)  # for whoever looks before the next step; the warm start stays
+    mujoco.mj_forward(inner.model, inner.data)  # updates derived quantities; the solver's warm start is unchanged
     for name in STALE:
         getattr(inner.data, name)[:] = state[name]

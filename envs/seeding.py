@@ -1,4 +1,4 @@
-"""Seeds for several environments from one, and random generators as plain arrays."""
+"""Derive seeds for several environments from one, and save random generators as plain arrays."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
 WORD = 2**64
-TWISTER_WORDS = 624  # of a Mersenne twister's key
+TWISTER_WORDS = 624  # the length of a Mersenne twister's key
 
 
 def spawn_seeds(seed: int, count: int) -> list[int]:
-    """`count` independent seeds from one; never seed + i, which would give neighbouring runs shared environments."""
+    """Return `count` independent seeds; not seed + i, because runs of neighbouring seeds would share environments."""
     return [int(child.generate_state(1, np.uint64)[0] >> 1) for child in np.random.SeedSequence(seed).spawn(count)]
 
 
 def new_generator(seed: int | None) -> np.random.Generator:
-    """The generator that Gymnasium makes of a seed; from the operating system's entropy without one."""
+    """Return the generator that Gymnasium makes of a seed; without one, from the operating system's entropy."""
     return seeding.np_random(seed)[0]
 
 
 def generator_words(generator: np.random.Generator) -> NDArray[np.uint64]:
-    """A PCG64 generator's whole state as six unsigned words."""
+    """Return a PCG64 generator's whole state as six unsigned words."""
     state = generator.bit_generator.state
     position, increment = state["state"]["state"], state["state"]["inc"]
     words = (*divmod(position, WORD), *divmod(increment, WORD), state["has_uint32"], state["uinteger"])
@@ -29,7 +29,7 @@ def generator_words(generator: np.random.Generator) -> NDArray[np.uint64]:
 
 
 def generator_from_words(words: NDArray[np.uint64]) -> np.random.Generator:
-    """The inverse of `generator_words`; refuses words that no generator has: some would draw zeros for ever."""
+    """Invert `generator_words`; raise ValueError for words that no generator has: some would only ever give zeros."""
     position_high, position_low, increment_high, increment_low, has_uint32, uinteger = (int(word) for word in words)
     if increment_low % 2 == 0 or has_uint32 > 1 or uinteger >= 2**32:
         raise ValueError("the words of a random generator are not the state of a PCG64")
@@ -44,12 +44,13 @@ def generator_from_words(words: NDArray[np.uint64]) -> np.random.Generator:
 
 
 def seed_legacy_generator(generator: np.random.RandomState, seed: int | None) -> None:
-    """Begins anew as `RandomState(seed)`, which takes 32 bits at a time; from the system's entropy without a seed."""
+    """Seed the generator as `RandomState(seed)` does, a seed above 32 bits as two words; without a seed, from the
+    operating system's entropy."""
     generator.seed(seed if seed is None or seed < 2**32 else [seed % 2**32, seed // 2**32])
 
 
 def legacy_generator_words(generator: np.random.RandomState) -> NDArray[np.uint64]:
-    """A Mersenne twister's whole state, the second half of a pair of normal numbers included."""
+    """Return a Mersenne twister's whole state, including the stored second number of a pair of normal numbers."""
     _, key, position, has_normal, normal = generator.get_state()
     words = np.empty(len(key) + 3, dtype=np.uint64)
     words[:-3], words[-3:-1], words[-1:] = key, (position, has_normal), np.array([normal]).view(np.uint64)
@@ -57,13 +58,14 @@ def legacy_generator_words(generator: np.random.RandomState) -> NDArray[np.uint6
 
 
 def restore_legacy_generator(generator: np.random.RandomState, words: NDArray[np.uint64]) -> None:
-    """Puts the generator where `legacy_generator_words` saw it; refuses words that no generator has.
+    """Restore the state that `legacy_generator_words` returned; raise ValueError for words that no generator has.
 
-    NumPy would read behind the key from a wrong position, and of an empty key a normal number is never found.
+    With an invalid position, NumPy would read past the end of the key; with a key of zeros, drawing a normal number
+    would never end.
     """
     position, has_normal, normal = int(words[-3]), int(words[-2]), float(words[-1:].view(np.float64)[0])
     key = words[:-3]
-    empty = not (int(key[0]) >> 31 or key[1:].any())  # of the first word only the highest bit counts
+    empty = not (int(key[0]) >> 31 or key[1:].any())  # the generator uses only the highest bit of the first word
     if position > TWISTER_WORDS or has_normal > 1 or not np.isfinite(normal) or (key >= 2**32).any() or empty:
         raise ValueError("the words of a random generator are not the state of a Mersenne twister")
     generator.set_state(("MT19937", words[:-3].astype(np.uint32), position, has_normal, normal))

@@ -1,4 +1,4 @@
-"""What vectors with states that can be saved have in common: their members, and whether anything has begun."""
+"""The common part of vectors whose states can be saved: their members, and whether an episode has begun."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Member = TypeVar("Member", bound=gym.Env[Any, Any])
 
 
 class StatefulVector(VectorWrapper, Generic[Member]):
-    """A vector that knows its members, and has a state only once they have begun."""
+    """A vector that knows its members, and that has a state only after its first reset."""
 
     env: VectorEnv[Any, Any, Any]
 
@@ -22,7 +22,7 @@ class StatefulVector(VectorWrapper, Generic[Member]):
         self._begun = False
 
     def reset(self, **settings: Any) -> tuple[Any, dict[str, Any]]:
-        """Begins an episode in every environment."""
+        """Begin an episode in every environment."""
         self._begun = True
         return self.env.reset(**settings)
 
@@ -31,6 +31,6 @@ class StatefulVector(VectorWrapper, Generic[Member]):
             raise gym.error.ResetNeeded("call reset() or set_state() before get_state()")
 
     def _begin(self) -> None:
-        """A state is put in place of another."""
+        """Make sure that episodes have begun, so that a state can be restored."""
         if not self._begun:
             self.reset()

@@ -1,7 +1,7 @@
-"""The DeepMind Control suite (Tassa et al. 2018, arXiv:1801.00690) by name, `dmc:humanoid-walk`, if installed.
+"""The DeepMind Control suite (Tassa et al. 2018, arXiv:1801.00690) by name, such as `dmc:humanoid-walk`.
 
-Everything comes from the package dm_control: models, rewards, starts, time limits. An episode of seed s is that of
-`suite.load(domain, task, task_kwargs={"random": s})`.
+The optional package dm_control provides everything: models, rewards, initial states, time limits. An episode of seed s
+is the one of `suite.load(domain, task, task_kwargs={"random": s})`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .suite_env import SuiteEnv
 from .vanished import forget_vanished_fields
 
 PREFIX = "dmc:"
-BENCHMARK = {  # the suite's own benchmark; further tasks (quadruped, dog, ...) work too, `task_names` has them all
+BENCHMARK = {  # the suite's own benchmark; further tasks (quadruped, dog, ...) work too, `task_names` lists all
     "acrobot": "swingup swingup_sparse",
     "ball_in_cup": "catch",
     "cartpole": "balance balance_sparse swingup swingup_sparse",
@@ -45,14 +45,15 @@ BENCHMARK = {  # the suite's own benchmark; further tasks (quadruped, dog, ...) 
     "swimmer": "swimmer6 swimmer15",
     "walker": "stand walk run",
 }
-# On 3.13 the extra leaves dm_control itself out: its dependency labmaze, which the suite never imports, has no wheel.
+# On Python 3.13 the extra `dmc` does not include dm_control itself: its dependency labmaze, which the suite never
+# imports, has no wheel.
 INSTALL = "`make setup`, or `pip install '.[dmc]'` from the checkout" + (
     " and `pip install --no-deps dm_control`" if sys.version_info >= (3, 13) else ""
 )
 
 
 def make_suite(name: str, seed: int | None, action_repeat: int, render_mode: str | None) -> gym.Env[Any, Any]:
-    """One environment of the suite."""
+    """Make one environment of the suite."""
     domain, task = _domain_and_task(name)
     env: gym.Env[Any, Any] = SuiteEnv(_loader(domain, task), seed, render_mode)
     env.spec = EnvSpec(
@@ -67,7 +68,7 @@ def make_suite(name: str, seed: int | None, action_repeat: int, render_mode: str
 
 
 def make_suite_vector(name: str, num_envs: int, seed: int | None, action_repeat: int) -> VectorEnv[Any, Any, Any]:
-    """Several environments of the suite, stepped one after the other."""
+    """Make several environments of the suite; they are stepped one after the other."""
     seeds = [None] * num_envs if seed is None else spawn_seeds(seed, num_envs)
     functions = [functools.partial(make_suite, name, one, action_repeat, None) for one in seeds]
     vector = SyncVectorEnv(functions, autoreset_mode=AutoresetMode.SAME_STEP)
@@ -76,14 +77,17 @@ def make_suite_vector(name: str, num_envs: int, seed: int | None, action_repeat:
 
 
 def benchmark_names() -> list[str]:
-    """The suite's benchmark where dm_control is installed, without importing it, which takes half a second."""
+    """Return the names of the suite's benchmark, or none if dm_control is not installed.
+
+    The package is not imported, because that takes half a second.
+    """
     if find_spec("dm_control") is None:
         return []
     return [f"{PREFIX}{domain}-{task}" for domain, tasks in BENCHMARK.items() for task in tasks.split()]
 
 
 def task_names() -> list[str]:
-    """Every task of the installed suite."""
+    """Return the names of all tasks of the installed suite."""
     return [f"{PREFIX}{domain}-{task}" for domain, task in _suite().ALL_TASKS]
 
 
@@ -105,7 +109,8 @@ def _loader(domain: str, task: str) -> functools.partial[Any]:
 
 
 def _load(domain: str, task: str) -> Any:
-    # One seed for all: the springs of lqr are drawn when it is made, and a vector's environments have one model.
+    # The same seed for all environments, because lqr draws its springs when it is made, and all environments of a
+    # vector must have the same model.
     with _quiet():
         return _suite().load(domain, task, task_kwargs={"random": 0})
 
@@ -124,7 +129,8 @@ def _suite() -> Any:
 
 
 def _import_without_drawing(module: str) -> Any:
-    """dm_control loads the library that MUJOCO_GL names; if that fails it should cost pictures, not training."""
+    """Import a module of dm_control, which loads the library that MUJOCO_GL names. If that library fails there are no
+    pictures, but training must work."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError:
@@ -141,7 +147,7 @@ def _import_without_drawing(module: str) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without GLFW's complaint that there is no screen, and the compiler's about settings of the suite's own files."""
+    """Suppress GLFW's warning that there is no screen, and the compiler's warnings about the suite's own files."""
     logger = logging.getLogger("absl")
     logger.addFilter(_is_error)
     try:

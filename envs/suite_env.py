@@ -22,13 +22,13 @@ from .state_checks import State, checked_state, require_count, require_finite
 Array = NDArray[np.float64]
 Info = dict[str, Any]
 
-# What tasks draw anew for an episode and keep in the model: targets, receptacles, gains, terrain.
+# Fields of the model that tasks draw at random for each episode: targets, receptacles, gains, terrain.
 DRAWN = ("body_pos", "body_quat", "geom_pos", "hfield_data", "light_pos", "site_pos", "wrap_prm")
-EPISODES_TRIED = 32  # to find which numbers of those fields are drawn; some are one of two
+EPISODES_TRIED = 32  # to find which numbers of these fields vary; 32, because some have only two possible values
 
 
 class SuiteEnv(SavableEnv):
-    """One task. Observations are its own, in its own order, as one flat array."""
+    """One task. The parts of its observation, in the suite's order, form one flat array."""
 
     def __init__(self, load: Callable[[], Any], seed: int | None, render_mode: str | None) -> None:
         if render_mode not in (None, "rgb_array"):
@@ -37,7 +37,7 @@ class SuiteEnv(SavableEnv):
         self.environment = load()  # a dm_control.rl.control.Environment
         self.task, self.physics = self.environment.task, self.environment.physics
         if self.physics.model.nhfield:
-            # quadruped-escape would open a rendering context at every reset, which fails where there is no screen.
+            # quadruped-escape would open a rendering context at every reset, which fails without a screen.
             self.physics.__class__ = type("ScreenlessPhysics", (type(self.physics),), {"contexts": None})
         seed_legacy_generator(self.task.random, seed)
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": 1 / self.environment.control_timestep()}
@@ -52,7 +52,7 @@ class SuiteEnv(SavableEnv):
         self._renderer: Renderer | None = None
 
     def reset(self, *, seed: int | None = None, options: Mapping[str, Any] | None = None) -> tuple[Array, Info]:
-        """Begins an episode; without a seed it goes on with the task's own generator."""
+        """Begin an episode; without a seed, the task's own random generator continues."""
         super().reset(seed=seed)
         if seed is not None:
             seed_legacy_generator(self.task.random, seed)
@@ -60,11 +60,11 @@ class SuiteEnv(SavableEnv):
 
     def _begin(self) -> Any:
         if self.physics.model.nhfield:
-            self.close()  # a renderer keeps the terrain it began with
+            self.close()  # a renderer keeps showing the terrain it was opened with
         return self.environment.reset()
 
     def step(self, action: ArrayLike) -> tuple[Array, float, bool, bool, Info]:
-        """One control step. The suite's last discount tells an end, 0, from the time limit, 1."""
+        """Take one control step. The suite's last discount is 0 at termination and 1 at the time limit."""
         if self.environment._reset_next_step:
             raise gym.error.ResetNeeded("call reset() before the first step() and after an episode's last")
         action = np.asarray(action)
@@ -77,7 +77,7 @@ class SuiteEnv(SavableEnv):
         return _flat(result.observation), float(result.reward), terminated, result.last() and not terminated, {}
 
     def render(self) -> NDArray[np.uint8] | None:
-        """What the task's first camera sees, (height, width, 3)."""
+        """Return the view of the task's first camera, (height, width, 3)."""
         if self.render_mode is None:
             return None
         if self._renderer is None:
@@ -86,7 +86,7 @@ class SuiteEnv(SavableEnv):
         return self._renderer.draw(self.physics.data.ptr)
 
     def get_state(self) -> State:
-        """Everything that decides the future; `set_state(**state)` restores it exactly."""
+        """Return everything that determines what follows; `set_state(**state)` restores it exactly."""
         return {
             "physics": self.physics.get_state(INTEGRATION),
             "elapsed_steps": np.array(self.environment._step_count),
@@ -95,7 +95,7 @@ class SuiteEnv(SavableEnv):
         } | self._drawn()
 
     def set_state(self, /, **state: ArrayLike) -> None:
-        """Goes on from what `get_state` gave."""
+        """Continue from a state of `get_state`."""
         present = self.get_state()
         whole = checked_state(state, present)
         require_count("elapsed_steps", whole["elapsed_steps"])
@@ -104,22 +104,24 @@ class SuiteEnv(SavableEnv):
         restore_legacy_generator(np.random.RandomState(), whole["random_generator"])
         for name, changes in _drawn_entries(self._load).items():
             if not np.array_equal(whole[name][~changes], present[name][~changes]):
-                raise ValueError(f"{name} differs where no episode of this task does")  # one might never begin
+                # Refused, because with such a model an episode might never begin.
+                raise ValueError(f"{name} differs in numbers that are the same in all episodes of this task")
         try:
             with self.physics.check_invalid_state():
                 self._restore(whole)
-                mujoco.mj_step(self.physics.model.ptr, self.physics.data.ptr)  # the suite would fail in its next step
+                # A trial step: if the state diverges, it must fail here, and not in the next step of the suite.
+                mujoco.mj_step(self.physics.model.ptr, self.physics.data.ptr)
         except Exception as error:
-            self._write_drawn(present)  # without it no episode can begin
+            self._write_drawn(present)  # with the refused values, `_restore` might not be able to begin an episode
             self._restore(present)
             raise ValueError(f"physics holds a state that diverges at once: {in_one_line(error)}") from error
         self._restore(whole)
 
     def _restore(self, state: State) -> None:
-        self._begin()  # for what tasks set to the same values at the beginning of each episode
+        self._begin()  # sets what tasks set to the same values at the beginning of each episode
         self._write_drawn(state)
         self.physics.set_state(state["physics"], INTEGRATION)
-        mujoco.mj_step1(self.physics.model.ptr, self.physics.data.ptr)  # what the next step relies on having been done
+        mujoco.mj_step1(self.physics.model.ptr, self.physics.data.ptr)  # the suite's next step expects it to be done
         restore_legacy_generator(self.task.random, state["random_generator"])
         self.environment._step_count = int(state["elapsed_steps"])
         self.environment._reset_next_step = bool(state["awaits_reset"])
@@ -134,7 +136,7 @@ class SuiteEnv(SavableEnv):
                 getattr(self.physics.model, name)[:] = state[f"model_{name}"]
 
     def close(self) -> None:
-        """Frees the renderer."""
+        """Free the renderer."""
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None
@@ -146,7 +148,7 @@ def _flat(observation: Mapping[str, Any]) -> Array:
 
 @functools.cache
 def _drawn_entries(load: Callable[[], Any]) -> State:
-    """Where the model's fields change from episode to episode, as found out in an environment of its own."""
+    """Find which numbers of the model's fields change between episodes, by trying in a separate environment."""
     env = SuiteEnv(load, 0, None)
     first = env._drawn()
     changes = {name: np.zeros(values.shape, dtype=np.bool_) for name, values in first.items()}

@@ -1,4 +1,4 @@
-"""Environments without a state to save, but which a seed and actions decide: those are saved, and replayed."""
+"""Traces: for environments whose state cannot be saved, the seed and the actions are saved and replayed instead."""
 
 from __future__ import annotations
 
@@ -13,33 +13,37 @@ from numpy.typing import ArrayLike, NDArray
 
 from .state_checks import MOST, State, require_count, require_names
 
-MOST_ACTIONS = 1_000_000  # of an episode that is played again; some games have no time limit
-SEED_END = 2**63  # seeds are saved as signed words
+MOST_ACTIONS = 1_000_000  # the longest episode that is replayed; some games have no time limit
+SEED_END = 2**63  # seeds are below this, because they are saved as int64
 
 
 @dataclass
 class Trace:
-    """What one member of a vector did since it was seeded last. Episodes count from 0 for each seed of the member.
+    """The actions of one member of a vector since its last seeding. Episodes count from 0 for each seed of the member.
 
-    The first episode is that of the seed itself, later ones those of its children. Where seeding is slow, episodes that
-    begin within `patience` actions of it go on with the random numbers there are: they belong to the same trace.
+    The first episode uses the seed itself, later ones use seeds derived from it. If seeding is slow, an episode that
+    begins within `patience` actions of the last seeding is not seeded: it continues the present random numbers, and
+    belongs to the same trace.
     """
 
     seed: int
     patience: int = 0
-    episode: int = 0  # being played
-    seeded: int = 0  # the episode that the last seeding began
+    episode: int = 0  # the episode that is being played
+    seeded: int = 0  # the episode that began with the last seeding
     actions: list[Any] = field(default_factory=list)
 
     def first(self) -> int:
-        """The seed that this trace begins with."""
+        """Return the seed with which this trace begins."""
         if not self.seeded:
             return self.seed
         child = np.random.SeedSequence(self.seed, spawn_key=(self.seeded,))
         return int(child.generate_state(1, np.uint64)[0] >> 1)
 
     def next_episode(self, over: bool = True) -> int | None:
-        """Counts on; the seed to begin with, or None to go on without. Only an episode that is over needs none."""
+        """Count the next episode, and return its seed, or None if it continues the present random numbers.
+
+        None is possible only if the present episode is over.
+        """
         self.episode += 1
         if over and len(self.actions) < self.patience:
             return None
@@ -48,12 +52,12 @@ class Trace:
 
 
 def random_seed() -> int:
-    """From the operating system's entropy."""
+    """Return a seed from the operating system's entropy."""
     return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
 
 
 def checksum(observation: Any, identity: str) -> int:
-    """The checksum of an observation, a number or one or several arrays, and of what identifies its environment."""
+    """Return a checksum of an observation (a number, an array or a tuple of them) and of its environment's identity."""
     parts = observation if isinstance(observation, tuple) else (observation,)
     total = zlib.crc32(identity.encode())
     for part in parts:
@@ -62,7 +66,10 @@ def checksum(observation: Any, identity: str) -> int:
 
 
 def traces_to_state(traces: Sequence[Trace], observations: Iterable[Any], like: NDArray[Any], identity: str) -> State:
-    """Traces as plain arrays; `like` is one action. Checksums show later whether an episode plays differently."""
+    """Return traces as plain arrays; `like` is one action.
+
+    The checksums of the last observations show later whether a replayed episode is the same.
+    """
     lengths = np.array([len(trace.actions) for trace in traces], dtype=np.int64)
     actions = np.zeros((len(traces), max(lengths), *like.shape), dtype=like.dtype)
     for row, trace in zip(actions, traces, strict=True):
@@ -81,10 +88,10 @@ def traces_to_state(traces: Sequence[Trace], observations: Iterable[Any], like: 
 def traces_from_state(
     given: Mapping[str, ArrayLike], present: State, actions: gym.Space[Any], longest: int, patience: int = 0
 ) -> tuple[list[Trace], NDArray[np.int64]]:
-    """Traces, and the checksums that their last observations must have; a state of the wrong form is refused.
+    """Return traces, and the checksums that their last observations must have; raise ValueError for a wrong state.
 
-    `present` is any state of the vector that it is for, `actions` the space of one member's; an episode, and what a
-    member with `patience` played before it, has at most `longest` actions.
+    `present` is any state of the same vector, `actions` is the action space of one member. An episode has at most
+    `longest` actions; a trace may have `patience` more, of episodes before the present one.
     """
     require_names(given, present)
     state = {name: np.asarray(given[name]) for name in present}
@@ -115,7 +122,10 @@ def traces_from_state(
 def require_same(
     checksums: NDArray[np.int64], observations: Iterable[Any], episodes: Sequence[tuple[int, int]], identity: str
 ) -> None:
-    """Refuses a state whose replay ended elsewhere than what was saved; `episodes` are the numbers played and saved."""
+    """Raise ValueError if a replay did not arrive where the state was saved.
+
+    `episodes` has for each member the number of the episode that the replay arrived in, and the saved number.
+    """
     for member, (wanted, observation, numbers) in enumerate(zip(checksums, observations, episodes, strict=True)):
         if numbers[0] != numbers[1] or checksum(observation, identity) != wanted:
             raise ValueError(

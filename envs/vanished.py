@@ -1,4 +1,4 @@
-"""A gap between older packages and MuJoCo 4: array fields that it no longer has."""
+"""Make packages for older versions of MuJoCo work with MuJoCo 4, which no longer has some array fields."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import mujoco
 
 
 def forget_vanished_fields(array_sizes: dict[str, dict[str, object]]) -> None:
-    """Takes them off dm_control's list of fields (HumanoidBench holds a copy of it): what is listed there is read."""
+    """Remove the missing fields from dm_control's table of fields, or from HumanoidBench's copy of it.
+
+    The packages read every field in the table, and would fail at a missing one.
+    """
     model = mujoco.MjModel.from_xml_string("<mujoco/>")
     for table, owner in (("mjmodel", model), ("mjdata", mujoco.MjData(model))):
         for field in [field for field in array_sizes[table] if not hasattr(owner, field)]:

@@ -1,4 +1,4 @@
-"""Pictures as videos: MP4 (H.264, plays in browsers) by PyAV, GIF by Pillow."""
+"""Make videos of pictures: MP4 (H.264, which browsers play) by PyAV, GIF by Pillow."""
 
 import importlib
 import io
@@ -17,19 +17,23 @@ GIF_WIDTH = 320  # pixels at most
 GIF_RATE = 12.5  # pictures a second at most
 GIF_COLORS = 64
 GIF_BYTES = 5_000_000
-MOST_HELD = 600  # pictures of a GIF in memory
+MOST_HELD = 600  # pictures of a GIF in memory at most
 
 
 class Recorder(Protocol):
-    """Takes pictures one by one and makes a file's content of them."""
+    """Takes pictures one by one, and returns the content of the video's file."""
 
-    def add(self, picture: Pixels) -> None: ...
+    def add(self, picture: Pixels) -> None:
+        """Add a picture to the video."""
 
-    def content(self) -> bytes: ...
+    def content(self) -> bytes:
+        """Finish the video, and return the content of its file."""
+        ...
 
 
 class Mp4:
-    """H.264 in the 4:2:0 format that browsers play, which needs even sizes: odd ones get their last line twice."""
+    """H.264 in the 4:2:0 format that browsers play. It needs even sizes, so the last line or column of an odd picture
+    is doubled."""
 
     def __init__(self, rate: float) -> None:
         self._av = require_av()
@@ -56,11 +60,11 @@ class Mp4:
 
 
 class Gif:
-    """Small: few colours, reduced size and rate, and fewer pictures still where the file would pass GIF_BYTES."""
+    """A small GIF: few colours, reduced size and rate, and even fewer pictures if the file would exceed GIF_BYTES."""
 
     def __init__(self, rate: float) -> None:
-        self._seconds = 1 / rate  # between two pictures given
-        self._stride = math.ceil(rate / GIF_RATE)  # every so many of them are kept
+        self._seconds = 1 / rate  # between two consecutive pictures
+        self._stride = math.ceil(rate / GIF_RATE)  # of this many pictures one is kept
         self._given = 0
         self._kept: list[Image.Image] = []
 
@@ -86,7 +90,8 @@ class Gif:
         self._stride *= 2
 
     def _encoded(self) -> bytes:
-        # One palette, of pictures from the whole episode: with one for each picture nothing would stay the same.
+        # One palette for all pictures, from samples of the whole episode: with a palette for each picture, even
+        # unchanged pixels would change their values, and the file would be larger.
         sample = self._kept[:: max(1, len(self._kept) // 16)]
         strip = np.vstack([np.asarray(image) for image in sample])
         palette = Image.fromarray(strip).quantize(GIF_COLORS, method=Image.Quantize.MEDIANCUT)
@@ -96,7 +101,7 @@ class Gif:
         return file.getvalue()
 
     def _durations(self) -> list[int]:
-        """Milliseconds of each picture, in the format's steps of ten, without drifting from real time."""
+        """Return the milliseconds of each picture, in the format's steps of ten, without drifting from real time."""
         ends = [10 * round(100 * self._seconds * self._stride * (1 + number)) for number in range(len(self._kept))]
         return [end - start for start, end in zip([0, *ends], ends, strict=False)]
 
@@ -105,7 +110,7 @@ RECORDERS: dict[str, Callable[[float], Recorder]] = {".mp4": Mp4, ".gif": Gif}
 
 
 def require_av() -> Any:
-    """PyAV, or one line on how to get it."""
+    """Import and return PyAV; raise ValueError with how to install it if it is missing."""
     try:
         return importlib.import_module("av")
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Experience, and how often it is reused."""
+"""Replays: stored transitions, and how many gradient updates are done for each of them."""
 
 from .adaptive_ratio import AdaptiveRatio
 from .batch import Batch, Drawn

@@ -1,9 +1,10 @@
-"""Adaptive replay ratio: low until the critic's fraction of active units has stopped changing, then high for good.
+"""Adaptive replay ratio: low until the critic's fraction of active units has stopped changing, then high until the end.
 
 Source: "Revisiting Plasticity in Visual Reinforcement Learning: Data, Modules and Training Stages", Ma et al., ICLR
 2024, arXiv 2310.07418. Its code averages, over every fiftieth episode, the share of positive outputs among all ReLUs of
-both critics on the training batches, and goes from 0.5 to 2 once two such averages in a row differ by at most 0.001;
-the first of all is compared with the first update's. Fifty episodes are 25,000 decisions, or 12,500 updates at 0.5.
+both critics on the training batches. It raises the ratio from 0.5 to 2 once two consecutive averages differ by at most
+0.001; the first average is compared with the value at the first update. Fifty episodes are 25,000 decisions, which are
+12,500 updates at the ratio 0.5.
 """
 
 import math
@@ -17,11 +18,12 @@ UPDATES_PER_CHECK = 12_500
 
 
 class AdaptiveRatio:
-    """Hands out updates as `ReplayRatio` does, first at `low` and, once the activity has settled, at `high`.
+    """Counts the updates owed as `ReplayRatio` does: first at `low`, and at `high` once the activity is stable.
 
-    `observe` is told the fraction of active units after so many updates each time. Of every `check_every` observations
-    the last `window` are averaged. As many as the published 12,500 updates are 12 observations 1,000 updates apart; all
-    of them are averaged, because one is of 256 examples and the published average of 250 batches of 256.
+    `observe` receives the fraction of active units at regular intervals, counted in updates. Of every `check_every`
+    observations the last `window` are averaged, and the average is compared with the one before. With an observation
+    every 1,000 updates, the default of 12 observations corresponds to the published 12,500 updates. All 12 are averaged
+    because one observation covers 256 examples only, while the published average covers 250 batches of 256.
     """
 
     def __init__(
@@ -34,7 +36,7 @@ class AdaptiveRatio:
     ) -> None:
         if not low < high:
             raise ValueError(
-                f"replay ratios low={low:g} and high={high:g} given; allowed is a lower one before a higher"
+                f"replay ratios low={low:g} and high={high:g} given; allowed is a low ratio below the high one"
             )
         if not tolerance >= 0:
             raise ValueError(f"tolerance={tolerance} given; allowed is 0 or a number above")
@@ -45,25 +47,26 @@ class AdaptiveRatio:
         self._rule = f"{self._low.ratio}, {self._high.ratio}, {tolerance}, {check_every}, {window}"
         self.raised = False
         self.observations = 0
-        self._sum = 0.0  # of the window so far
-        self._last: float | None = None  # what the next average is compared with
+        self._sum = 0.0  # of the observations in the present window
+        self._last: float | None = None  # the value with which the next average is compared
 
     @property
     def ratio(self) -> float:
-        """The one in force."""
+        """The replay ratio at present."""
         return float(self._count.ratio)
 
     @property
     def _count(self) -> ReplayRatio:
-        """Each ratio counts its own transitions: what was decided at the low one is not owed at the high one."""
+        """The counter of the present ratio. Each ratio counts its own transitions, so that raising the ratio makes no
+        updates due for transitions that were stored before."""
         return self._high if self.raised else self._low
 
     def owed(self, transitions: int) -> int:
-        """How many updates to do now, for this many further transitions."""
+        """Return how many updates to do now, after this many further transitions."""
         return self._count.owed(transitions)
 
     def observe(self, active_fraction: float) -> bool:
-        """Take note of a measurement; whether the ratio was raised by it. What is not a number is no measurement."""
+        """Record a measurement, and return whether it raised the ratio. NaN and infinity are ignored."""
         if self.raised or not math.isfinite(active_fraction):
             return False
         if self._last is None:
@@ -80,7 +83,7 @@ class AdaptiveRatio:
         return self.raised
 
     def state_dict(self) -> dict[str, Any]:
-        """Strict JSON. `ReplayRatio` can load it too, when a run goes on at a fixed ratio."""
+        """Return the state as strict JSON. `ReplayRatio` can load it too, when a run continues at a fixed ratio."""
         watched = {
             "rule": self._rule,
             "raised": self.raised,
@@ -91,14 +94,17 @@ class AdaptiveRatio:
         return {**self._count.state_dict(), "adaptive": watched}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue; after a fixed ratio it starts here, low, and nothing old falls due. What was raised stays raised,
-        and after another rule averages begin anew."""
+        """Restore a saved state.
+
+        A state of a fixed ratio (`ReplayRatio`) is not continued: counting starts here, at the low ratio, and no update
+        is due for earlier transitions. A ratio that was raised stays raised. If the rule (ratios, tolerance,
+        check_every, window) has changed, averaging starts again."""
         check_counts(state)
         watched = state.get("adaptive")
         if watched is None:
             return
         if not isinstance(watched["raised"], bool):
-            raise ValueError(f"{watched['raised']!r:.40} does not say whether the ratio was raised")
+            raise ValueError(f"raised is {watched['raised']!r:.40}; allowed are true and false")
         self.raised = watched["raised"]
         if watched["rule"] == self._rule:
             self.observations, self._sum = int(watched["observations"]), float(watched["sum"])

@@ -1,4 +1,4 @@
-"""What a learner receives: K batches of B transitions, or which ones they are."""
+"""What a learner receives from a replay: K batches of B transitions, or the indices of such batches."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,8 +10,9 @@ from torch import Tensor
 class Batch(NamedTuple):
     """Tensors of leading shape (K, B); `terminated` is 1.0 where the episode truly ended, 0.0 at truncation.
 
-    `steps` counts the decisions from observations to next_observations, whose discounted rewards `rewards` adds up:
-    1, or up to n with n-step returns, so that the next value's factor is gamma ** steps * (1 - terminated).
+    `steps` is the number of decisions between `observations` and `next_observations`: 1, or up to n with n-step
+    returns. `rewards` is the discounted sum of their rewards. The value of the next observation therefore has the
+    factor gamma ** steps * (1 - terminated).
     """
 
     observations: Tensor
@@ -22,18 +23,18 @@ class Batch(NamedTuple):
     steps: Tensor
 
     def to(self, device: torch.device) -> "Batch":
-        """The same on another device."""
+        """Return the batch on another device."""
         return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
 
 
 class Drawn(NamedTuple):
-    """K batches that are drawn but not read yet: reading them is part of what a learner may record as a graph."""
+    """K batches that are drawn but not read yet, so that a learner can record the reading in a CUDA graph."""
 
-    places: Tensor  # (K, anything), whole numbers on the replay's device
-    gather: Callable[[Tensor], Batch]  # reads some rows of `places`, without waiting for anything
+    places: Tensor  # (K, any size), integers on the replay's device: where the transitions lie
+    gather: Callable[[Tensor], Batch]  # reads some rows of `places`; never makes the host wait for the device
     held: tuple[Tensor, ...]  # the tensors that `gather` reads
 
 
 def on_device(places: Tensor, device: torch.device) -> Tensor:
-    """Whole numbers drawn on the host, on their way to the device without anyone waiting for them."""
+    """Copy integers that were drawn on the host to the device, without making the host wait for the copy."""
     return places.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else places

@@ -1,4 +1,4 @@
-"""What a saved replay holds, in a form that two runs share if they hold the same, however it was cut into segments."""
+"""The contents of a saved replay in a form that is equal for equal contents, however they were cut into segments."""
 
 import hashlib
 import math
@@ -14,10 +14,10 @@ from .store import Store
 
 
 def read_contents(store: Store, segments: Sequence[Segment], first: int) -> dict[str, Tensor]:
-    """The contents of any replay's segments from transition `first` on, by name.
+    """Return the contents of a replay's segments from transition `first` on, by name.
 
-    A FrameReplay's count from the step of all environments that `first` belongs to, and frames are given as their
-    SHA-256, so that two replays of many gigabytes can be compared.
+    For a FrameReplay they begin with the whole step (of all environments) that `first` belongs to, and each frame is
+    replaced by its SHA-256 checksum, so that two replays of many gigabytes can be compared.
     """
     rows: list[Tensor] = []
     frames = _FrameContents(first)
@@ -31,7 +31,7 @@ def read_contents(store: Store, segments: Sequence[Segment], first: int) -> dict
 
 
 class _FrameContents:
-    """Collects the segments of a FrameReplay, in order."""
+    """Collects the contents of a FrameReplay's segments, which are added in order."""
 
     def __init__(self, first: int) -> None:
         self.first = first
@@ -72,7 +72,7 @@ class _FrameContents:
 
 
 def _digests(frames: Tensor, lead: int) -> Tensor:
-    """The SHA-256 of each frame, behind as many leading axes."""
+    """Return the SHA-256 checksum of each frame: the first `lead` axes, then 32 bytes in place of the frame's axes."""
     single = frames.reshape(math.prod(frames.shape[:lead]), math.prod(frames.shape[lead:])).numpy()
     digests = b"".join(hashlib.sha256(frame).digest() for frame in single)
     return torch.from_numpy(np.frombuffer(digests, np.uint8).copy()).view(*frames.shape[:lead], 32)

@@ -1,4 +1,4 @@
-"""The true last frames of ended episodes, which no later observation shows."""
+"""The last frames of ended episodes, which appear in no later observation."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -6,23 +6,23 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-ROOM = 64  # frames at first; a power of two, and so is every later room
+ROOM = 64  # the capacity at the start, in frames; a power of two, as every later capacity is
 
 
 class FinalFrames:
-    """A ring of frames, numbered as they come, that doubles where frames still needed would be overwritten.
+    """A ring buffer of frames, numbered in order of arrival, that doubles before a needed frame would be overwritten.
 
-    Frame `number` lies at number % room, so that doubling changes no number; numbers are kept modulo 2^31, which every
-    room divides.
+    Frame `number` lies at index number % capacity, so that doubling changes no number. Numbers are stored modulo 2^31,
+    which every capacity divides.
     """
 
     def __init__(self, frame_shape: tuple[int, ...], dtype: torch.dtype, device: torch.device | str) -> None:
         self.frames = torch.zeros(ROOM, *frame_shape, dtype=dtype, device=device)
         self.first = self.stop = 0  # numbers [first, stop) are still needed
-        self.counts: deque[tuple[int, int]] = deque()  # which step they belong to, and how many
+        self.counts: deque[tuple[int, int]] = deque()  # (step, number of final frames that belong to it)
 
     def append(self, counts: Iterable[tuple[int, int]], frames: Tensor) -> Tensor:
-        """Keep last frames, so many of episodes that ended at each of some steps; gives back their numbers."""
+        """Store final frames and return their numbers; `counts` says how many belong to which step, in order."""
         numbers = torch.arange(self.stop, self.stop + len(frames), device=self.frames.device)
         while self.stop + len(frames) - self.first > len(self.frames):
             self._double()
@@ -32,7 +32,7 @@ class FinalFrames:
         return (numbers % 2**31).to(torch.int32)
 
     def forget(self, oldest: int) -> None:
-        """Let go of what belongs to steps before `oldest`."""
+        """Release the frames that belong to steps before `oldest`."""
         while self.counts and self.counts[0][0] < oldest:
             self.first += self.counts.popleft()[1]
 
@@ -43,5 +43,5 @@ class FinalFrames:
         self.frames = larger
 
     def take(self, numbers: Tensor) -> Tensor:
-        """The frames of these numbers; those of numbers never given out mean nothing."""
+        """Return the frames with these numbers. A number that `append` never returned gives an arbitrary frame."""
         return self.frames.index_select(0, numbers % len(self.frames))

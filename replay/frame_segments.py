@@ -1,4 +1,4 @@
-"""What a segment of a FrameReplay holds: some steps of N environments, and all that their observations need."""
+"""A segment of a FrameReplay: some steps of N environments, and all frames that their observations need."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from torch import Tensor
 from .segments import Pieces, Segment, read_segment, write_segment
 from .store import Damaged, Store
 
-TERMINATED, TRUNCATED, CUT = 1, 2, 4  # bits of an ending; CUT beside TRUNCATED where `cut` ended the episode
-# What a segment holds besides frames, which have the replay's own kind.
+TERMINATED, TRUNCATED, CUT = 1, 2, 4  # bits of an ending; CUT is set beside TRUNCATED where `cut` ended the episode
+# The tensors of a segment and their types, except for the frames, which have the replay's own type.
 KINDS = {
     "actions": torch.int32, "rewards": torch.float32, "endings": torch.uint8, "ages": torch.uint8, "cut": torch.uint8,
     "stack": torch.int32,
@@ -21,8 +21,8 @@ KINDS = {
 class FrameSegment:
     """Steps from `start` on. Actions, rewards, endings and ages have the shape (steps, N).
 
-    `frames`, in pieces along their first axis, begin up to stack - 1 steps earlier and end a step later, with what the
-    last step led to.
+    `frames`, in pieces along the first axis, begin up to stack - 1 steps before `start` and end one step after the last
+    step, with the frames of the observations that the last step led to.
     """
 
     start: int
@@ -32,28 +32,32 @@ class FrameSegment:
     rewards: Tensor
     endings: Tensor
     ages: Tensor
-    cut: Tensor  # environments whose episodes were cut right before `start`, which the segment before may not hold
-    final_frames: Tensor  # of the episodes that ended here, in order
+    cut: Tensor  # environments whose episodes were cut just before `start`; the segment before may not say so
+    final_frames: Tensor  # the final frames of the episodes that ended in this segment, in order
 
     @property
     def num_envs(self) -> int:
+        """The number of environments."""
         return self.frames[0].shape[1]
 
     @property
     def stop(self) -> int:
+        """The step after the last one."""
         return self.start + len(self.actions)
 
     @property
     def context(self) -> int:
-        """How many steps earlier the frames begin."""
+        """How many steps before `start` the frames begin."""
         return sum(map(len, self.frames)) - 1 - len(self.actions)
 
     @property
     def kind(self) -> str:
+        """What a replay must have in common with this segment, in words."""
         frames = self.frames[0]
         return kind(self.num_envs, tuple(frames.shape[2:]), frames.dtype, self.stack)
 
     def write(self, store: Store) -> Segment:
+        """Write the segment to a store, and return its record."""
         tensors: dict[str, Pieces] = {
             "frames": self.frames,
             "actions": self.actions.to(torch.int32),
@@ -68,17 +72,17 @@ class FrameSegment:
 
 
 def kind(num_envs: int, frame_shape: tuple[int, ...], dtype: torch.dtype, stack: int) -> str:
-    """What must agree for a replay to take a segment, in words."""
+    """Describe in words what a segment and a replay must have in common for the replay to load the segment."""
     return f"{num_envs} environments' frames of {frame_shape} and {str(dtype).removeprefix('torch.')}, {stack} stacked"
 
 
 def read_frame_segment(store: Store, segment: Segment) -> FrameSegment:
-    """Read a segment back, refusing one that is damaged or of another kind of replay."""
+    """Read a segment; raise Damaged if it is damaged or was written by another kind of replay."""
     return frame_segment(segment, read_segment(store, segment))
 
 
 def frame_segment(segment: Segment, tensors: dict[str, Tensor]) -> FrameSegment:
-    """A segment from its file's tensors; Damaged where they do not belong together."""
+    """Make a segment of the tensors of its file; raise Damaged if they do not fit together."""
     if "frames" not in tensors:
         raise Damaged(f"{segment.file} holds {', '.join(tensors) or 'nothing'} and no frames")
     try:
@@ -90,10 +94,10 @@ def frame_segment(segment: Segment, tensors: dict[str, Tensor]) -> FrameSegment:
 
 
 def _check(segment: Segment, tensors: dict[str, Tensor]) -> None:
-    """Raise ValueError or KeyError where a tensor is missing, or has another shape, kind or range than is written."""
+    """Raise ValueError or KeyError if a tensor is missing, or has a shape, type or range that is never written."""
     kinds = {name: tensors[name].dtype for name in KINDS}
     if kinds != KINDS or set(tensors) != {*KINDS, "frames", "final_frames"}:
-        raise ValueError(f"it holds {', '.join(sorted(tensors))} of other kinds")
+        raise ValueError(f"it holds {', '.join(sorted(tensors))}, and not the expected tensors and types")
     frames, final, actions, endings = (tensors[name] for name in ("frames", "final_frames", "actions", "endings"))
     if actions.dim() != 2 or frames.dim() < 3 or tensors["stack"].numel() != 1:
         raise ValueError(f"actions of shape {tuple(actions.shape)}, frames of shape {tuple(frames.shape)}")

@@ -1,9 +1,10 @@
-"""A ring of frames, each stored once, from which stacked observations are put together when sampled.
+"""A ring buffer of frames, each stored once, from which stacked observations are put together when sampled.
 
-A row is one step of all N environments: the newest frame of each observation, and beside it a note of five numbers per
-environment. Row t + 1 begins as the newest frame of what step t led to, so that the next observation's newest frame is
-always the row after; only where an episode ended does it lie among the final frames. The ring keeps `stack` more rows
-than transitions are held: the older frames of the oldest stack, and what the newest transition led to.
+A row is one step of all N environments: the newest frame of each observation, and a note of five numbers per
+environment. Step t also writes the newest frame of its next observation into row t + 1, so that the next observation's
+newest frame is always found one row later. The exception is the end of an episode: that frame lies among the final
+frames. The ring has `stack` more rows than it holds steps: for the older frames of the oldest stack, and for the next
+observation of the newest transition.
 """
 
 import math
@@ -22,11 +23,11 @@ from .frame_segments import CUT, TERMINATED, TRUNCATED, FrameSegment, kind, read
 from .segments import Segment
 from .store import Damaged, Store
 
-ACTION, REWARD, ENDING, AGE, FINAL = range(5)  # a note: int32, the reward's bits as they are
+ACTION, REWARD, ENDING, AGE, FINAL = range(5)  # the columns of a note, int32; the reward is a float32's bits
 NOTE_BYTES = 5 * 4
 SEGMENT_BYTES = 256_000_000
-WRITERS = 2  # threads: one takes checksums while the other waits for the disk
-DECISIONS_PER_EPISODE = 64  # for the memory figure: room for the final frames of episodes this short
+WRITERS = 2  # threads: one computes checksums while the other waits for the disk
+DECISIONS_PER_EPISODE = 64  # for the estimate of memory: it allows for the final frames of episodes of this length
 
 First = Literal["repeat", "zeros"]
 
@@ -46,7 +47,7 @@ class FrameReplay:
         device: torch.device | str = "cpu",
         n_steps: int = 1,
         gamma: float = 0.99,
-        actions: int | None = None,  # how many there are, where that is known: what is loaded has no others
+        actions: int | None = None,  # the number of actions, if known: a segment with any other action is refused
     ) -> None:
         for name, value in (("capacity", capacity), ("num_envs", num_envs), ("stack", stack), ("n_steps", n_steps)):
             if value < 1:
@@ -62,12 +63,12 @@ class FrameReplay:
         self.steps_held = math.ceil(capacity / num_envs)
         self.capacity = self.steps_held * num_envs
         self.rows = self.steps_held + stack
-        # One row more, of zeros, stands for the frames before an episode's first.
+        # One more row, of zeros, stands for the frames before the first frame of an episode.
         self.frames = torch.empty(self.rows + 1, num_envs, *self.frame_shape, dtype=dtype, device=device)
         self.frames[self.rows] = 0
         self.notes = torch.zeros(self.rows, num_envs, 5, dtype=torch.int32, device=device)
         self._begin_at(0)
-        # The same memory, in words of 8 bytes where they fit, which are gathered and chosen faster than bytes.
+        # The same memory as words of 8 bytes, if the frame's size allows it: gathering words is faster than bytes.
         word = torch.int64 if self.frames[0, 0].nbytes % 8 == 0 else dtype
         self._words = self.frames.view((self.rows + 1) * num_envs, -1).view(word)
         self._lags = torch.arange(stack - 1, -1, -1, device=device)
@@ -76,14 +77,15 @@ class FrameReplay:
 
     @property
     def kind(self) -> str:
-        """What a segment must agree with, in words."""
+        """What a segment must have in common with this replay, in words."""
         return kind(self.num_envs, self.frame_shape, self.dtype, self.stack)
 
     def _begin_at(self, step: int) -> None:
-        """Hold nothing, and expect this step next."""
+        """Empty the replay, and expect this step next."""
         self.final = FinalFrames(self.frame_shape, self.dtype, self.device)
         self.steps = self.oldest = step  # steps ever added, and the oldest held; step t lies in row t % rows
-        self.ages = np.zeros(self.num_envs, np.int32)  # of the next observations: decisions so far, to stack - 1
+        # Ages of the next observations: decisions since the episode began, at most stack - 1.
+        self.ages = np.zeros(self.num_envs, np.int32)
         self.endings = np.zeros(self.num_envs, np.int32)  # of the newest transitions
 
     @property
@@ -103,7 +105,7 @@ class FrameReplay:
         terminated: NDArray[np.generic],
         truncated: NDArray[np.generic],
     ) -> None:
-        """One step of N environments; `next_observations` are the true ones, not those after a reset."""
+        """Add one step of N environments; `next_observations` are the true ones, not those after a reset."""
         newest, following = self._newest_frames(observations), self._newest_frames(next_observations)
         self.oldest = max(self.oldest, self.steps + 1 - self.steps_held)
         self.final.forget(self.oldest)
@@ -120,16 +122,17 @@ class FrameReplay:
         self.steps += 1
 
     def _go_on(self, ages: NDArray[np.int32]) -> None:
-        """The ages of the next observations, from those of the newest transitions."""
+        """Compute the ages of the next observations from those of the newest transitions."""
         self.ages = np.where(self.endings, 0, np.minimum(ages + 1, self.stack - 1)).astype(np.int32)
 
     def cut(self) -> None:
-        """The open episodes end here, as truncated."""
+        """End the open episodes here, as truncated."""
         if self.steps:
             self._cut(np.flatnonzero(self.endings == 0))
 
     def _cut(self, members: NDArray[np.intp]) -> None:
-        """End these environments' episodes; their final frames are those that the next step would overwrite."""
+        """End the episodes of these environments, and keep as their final frames those that the next step would
+        overwrite."""
         if len(members):
             row = (self.steps - 1) % self.rows, torch.from_numpy(members).to(self.device)
             self.notes[(*row, ENDING)] = TRUNCATED | CUT
@@ -144,17 +147,17 @@ class FrameReplay:
     def _newest_frames(self, observations: NDArray[np.generic]) -> Tensor:
         shape = (self.num_envs, self.stack * self.frame_shape[0], *self.frame_shape[1:])
         dtype = str(self.dtype).removeprefix("torch.")
-        # Vectors of any kind of number become float32; bytes that are none would wrap.
+        # Any numeric type may become float32, but other types converted to uint8 would wrap around.
         if observations.shape != shape or (dtype == "uint8" and observations.dtype != dtype):
             raise ValueError(
                 f"observations of shape {observations.shape} and {observations.dtype} given; "
                 f"this replay was made for {shape} and {dtype}"
             )
         newest = observations[:, -self.frame_shape[0] :]
-        return torch.from_numpy(np.array(newest, dtype=dtype))  # a copy: the caller's may be fixed
+        return torch.from_numpy(np.array(newest, dtype=dtype))  # a copy: the caller's array may be read-only
 
     def draw(self, updates: int, batch_size: int, generator: torch.Generator) -> Drawn:
-        """K batches of B, uniform with replacement over what is held."""
+        """Draw K batches of B transitions, uniformly with replacement from all that are held."""
         if not self.steps:
             raise ValueError("the replay is empty: add transitions before sampling")
         drawn = torch.randint(len(self), (updates, batch_size), generator=generator)
@@ -163,11 +166,11 @@ class FrameReplay:
         return Drawn(on_device(places, self.device), self.gather, (self.frames, self.notes, self.final.frames))
 
     def sample(self, updates: int, batch_size: int, generator: torch.Generator) -> Batch:
-        """The same, read in one gather of frames."""
+        """Draw K batches of B transitions, and read them in one gather of frames."""
         return self.gather(self.draw(updates, batch_size, generator).places)
 
     def gather(self, places: Tensor) -> Batch:
-        """The transitions at (K, 2 B + 1) places: members, steps, and the newest step there is."""
+        """Read the transitions at (K, 2 B + 1) places: B environments, B steps, and the newest step that is held."""
         updates, batch_size = len(places), places.shape[1] // 2
         count = updates * batch_size
         members, begin = (part.flatten() for part in places[:, :-1].split(batch_size, dim=1))
@@ -177,7 +180,7 @@ class FrameReplay:
         places = self._places(passed, members[:, None]).flatten()
         notes = self.notes.flatten(0, 1).index_select(0, places).view(count, self.n_steps, 5)
         stops = (notes[..., ENDING] != 0) | (passed >= newest)
-        counted = stops.cumsum(1) - stops.long() == 0  # up to the first stop, and with it
+        counted = stops.cumsum(1) - stops.long() == 0  # up to and including the first stop
         steps = counted.sum(1)
         rewards = torch.where(counted, notes[..., REWARD].view(torch.float32), 0.0).mul(self._discounts).sum(1)
         last = notes[torch.arange(count, device=self.device), steps - 1]
@@ -205,19 +208,21 @@ class FrameReplay:
         )
 
     def save(self, store: Store, known: Sequence[Segment] = ()) -> list[Segment]:
-        """Write what no known segment holds as new files; the segments that make up the whole, in order."""
+        """Write what no known segment holds to new files, and return all segments of the replay in order."""
         kept = [segment for segment in known if segment.stop > self.oldest * self.num_envs]
         begin = max(self.oldest, kept[-1].stop // self.num_envs if kept else 0)
         frame_bytes = self.frames[0, 0].nbytes
-        steps = max(1, SEGMENT_BYTES // (2 * self.num_envs * (frame_bytes + NOTE_BYTES)))  # each might end an episode
+        # The factor 2: each step may end an episode, and then has a final frame as well.
+        steps = max(1, SEGMENT_BYTES // (2 * self.num_envs * (frame_bytes + NOTE_BYTES)))
         ranges = [(start, min(start + steps, self.steps)) for start in range(begin, self.steps, steps)]
         if not ranges and kept and kept[-1].start < kept[-1].stop and (self.endings & CUT).any():
-            ranges = [(self.steps, self.steps)]  # of no transitions: only the cut, which the last one may not hold
+            # A segment without transitions, for the cut alone: the last known segment may have been written before it.
+            ranges = [(self.steps, self.steps)]
         with ThreadPoolExecutor(WRITERS) as pool:
             return kept + list(pool.map(lambda steps: self._segment(*steps).write(store), ranges))
 
     def _segment(self, start: int, stop: int) -> FrameSegment:
-        """Steps [start, stop) with all that their observations need, the frames not copied."""
+        """Return steps [start, stop) with all that their observations need; the frames are not copied."""
         notes = self.notes[torch.arange(start, stop, device=self.device) % self.rows].cpu()
         before = self.notes[(start - 1) % self.rows].cpu() if start > self.oldest else torch.zeros_like(self.notes[0])
         final = notes[..., FINAL][notes[..., ENDING] != 0]
@@ -234,7 +239,7 @@ class FrameReplay:
         )
 
     def _slices(self, start: int, stop: int) -> Iterator[Tensor]:
-        """The frames of steps [start, stop), in the pieces in which the ring holds them."""
+        """Yield the frames of steps [start, stop), in contiguous pieces of the ring."""
         while start < stop:
             row = start % self.rows
             count = min(stop - start, self.rows - row)
@@ -242,7 +247,7 @@ class FrameReplay:
             start += count
 
     def load(self, store: Store, segments: Sequence[Segment], added: int) -> None:
-        """Put back what `save` wrote, when `added` transitions had been added."""
+        """Load what `save` wrote when `added` transitions had been added."""
         oldest = max(0, added // self.num_envs - self.steps_held)
         self._begin_at(0)
         for number, segment in enumerate(segments):
@@ -255,15 +260,15 @@ class FrameReplay:
                 self._begin_at(piece.start)
                 self.oldest = max(oldest, piece.start)
             if piece.start != self.steps:
-                raise Damaged(f"{segment.file} does not follow on transition {self.added}")
+                raise Damaged(f"{segment.file} does not continue at transition {self.added}")
             self._restore(piece)
         if self.added != added:
-            raise Damaged(f"the segments in {store.folder} end at transition {self.added}; {added} were to be loaded")
+            raise Damaged(f"the segments in {store.folder} end at transition {self.added}; {added} are expected")
 
     def _restore(self, piece: FrameSegment) -> None:
-        """Take over a segment that begins where the replay ends, but for what is older than the oldest to be held."""
+        """Append a segment that begins where the replay ends, without the steps older than the oldest to be held."""
         if piece.start > self.oldest:
-            # Not what the segment before says already.
+            # Only the environments whose episodes the segment before does not already mark as ended.
             self._cut(np.flatnonzero(piece.cut.numpy() & (self.endings == 0)))
         self.steps = piece.stop
         if piece.stop <= self.oldest:
@@ -299,7 +304,7 @@ class FrameReplay:
 def frame_replay_bytes(
     capacity: int, num_envs: int, frame_shape: tuple[int, ...], dtype: torch.dtype = torch.uint8, stack: int = 1
 ) -> int:
-    """Bytes that such a FrameReplay takes when full, for episodes of 64 decisions or more."""
+    """Return the bytes that such a FrameReplay takes when full, for episodes of 64 decisions or more on average."""
     steps = math.ceil(capacity / num_envs)
     frame_bytes = math.prod(frame_shape) * dtype.itemsize
     episodes = math.ceil(steps * num_envs / DECISIONS_PER_EPISODE)

@@ -1,18 +1,18 @@
-"""Gradient updates owed for transitions stored: the replay ratio without drift."""
+"""The replay ratio: how many gradient updates are owed for the stored transitions, without rounding errors."""
 
 import re
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-RATIO = re.compile(r"\d{1,20}(/[1-9]\d{0,19})?")  # as text; a file may have a number of endless digits
+RATIO = re.compile(r"\d{1,20}(/[1-9]\d{0,19})?")  # bounded, because a forged file may hold a number of any length
 LARGEST = 2**53
 
 
 class ReplayRatio:
-    """Hands out floor(ratio x transitions) updates in all, whatever the block sizes; exact for any decimal ratio.
+    """Gives floor(ratio x transitions) updates in total, however the calls are divided; exact for any decimal ratio.
 
-    Count only transitions decided on after learning began: the warm-up owes nothing.
+    Count only transitions of decisions made after learning began: no updates are owed for the warm-up.
     """
 
     def __init__(self, ratio: float) -> None:
@@ -23,17 +23,18 @@ class ReplayRatio:
         self.updates = 0
 
     def owed(self, transitions: int) -> int:
-        """How many updates to do now, for this many further transitions."""
+        """Return how many updates to do now, after this many further transitions."""
         self.transitions += transitions
         due = int(self.ratio * self.transitions) - self.updates
         self.updates += due
         return due
 
     def state_dict(self) -> dict[str, int | str]:
+        """Return the state as strict JSON."""
         return {"ratio": str(self.ratio), "transitions": self.transitions, "updates": self.updates}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue the count; another ratio counts from here, so that no debt of the old one falls due."""
+        """Continue the count. If the ratio has changed, counting starts here: no updates are due for the past."""
         check_counts(state)
         transitions, updates = state["transitions"], state["updates"]
         if Fraction(state["ratio"]) != self.ratio:
@@ -44,7 +45,7 @@ class ReplayRatio:
 
 
 def check_counts(state: Mapping[str, Any]) -> None:
-    """Raise ValueError, or TypeError, where a saved ratio and its counts are not what is saved here."""
+    """Raise ValueError or TypeError if a saved ratio and its counts cannot have been saved by this module."""
     ratio, transitions, updates = state["ratio"], state["transitions"], state["updates"]
     if not RATIO.fullmatch(ratio) or not 0 <= updates <= LARGEST or not 0 <= transitions <= LARGEST:
         raise ValueError(f"{updates!s:.40} updates for {transitions!s:.40} transitions, at the ratio {ratio:.40}")

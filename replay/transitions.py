@@ -1,7 +1,7 @@
-"""A ring of transitions with flat observations, one packed row each.
+"""A ring buffer of transitions with flat observations, one row each.
 
 A row is [observation | action | reward | next observation | terminated] in float32, so that adding is one copy and
-sampling K batches of B is one gather. The next observation is the true one, at truncation too.
+sampling K batches of B is one gather. The next observation is the true one, also at truncation.
 """
 
 import os
@@ -18,7 +18,7 @@ from .store import Damaged, Store
 
 SEGMENT_ROWS = 65_536
 GROUPS = Path("/sys/fs/cgroup")
-SHARE_OF_FREE_MEMORY = 0.8  # the rest is the learner's
+SHARE_OF_FREE_MEMORY = 0.8  # the rest is left for the learner
 
 
 class TransitionReplay:
@@ -30,7 +30,7 @@ class TransitionReplay:
         self.capacity, self.device = capacity, torch.device(device)
         self.widths = (observation_size, action_size, 1, observation_size, 1)
         self.rows = torch.empty(capacity, sum(self.widths), dtype=torch.float32, device=device)
-        self.added = 0  # transitions ever added; row i of the ring holds the newest with index % capacity == i
+        self.added = 0  # transitions ever added; row i holds the newest one whose index % capacity == i
 
     def __len__(self) -> int:
         return min(self.added, self.capacity)
@@ -44,9 +44,9 @@ class TransitionReplay:
         terminated: np.ndarray,
         truncated: np.ndarray,
     ) -> None:
-        """One step of N environments; `next_observations` are the true ones, not those after a reset.
+        """Add one step of N environments; `next_observations` are the true ones, not those after a reset.
 
-        Truncation needs no mark here: each row holds the observation that its value goes on from.
+        Truncation is not stored: each row holds the next observation from which its value is bootstrapped.
         """
         columns = (observations, actions, rewards[:, None], next_observations, terminated[:, None])
         rows = torch.from_numpy(np.concatenate(columns, axis=1, dtype=np.float32, casting="unsafe"))
@@ -54,7 +54,7 @@ class TransitionReplay:
         self.added += len(rows)
 
     def cut(self) -> None:
-        """The open episodes end here, as truncated: nothing changes, each row being whole by itself."""
+        """End the open episodes here, as truncated. Nothing has to change, because each row is complete by itself."""
 
     def _write(self, rows: Tensor, index: int) -> None:
         while len(rows):
@@ -64,18 +64,18 @@ class TransitionReplay:
             rows, index = rows[count:], index + count
 
     def draw(self, updates: int, batch_size: int, generator: torch.Generator) -> Drawn:
-        """K batches of B, uniform with replacement over what is held."""
+        """Draw K batches of B transitions, uniformly with replacement from all that are held."""
         if not self.added:
             raise ValueError("the replay is empty: add transitions before sampling")
         places = torch.randint(len(self), (updates, batch_size), generator=generator)
         return Drawn(on_device(places, self.device), self.gather, (self.rows,))
 
     def sample(self, updates: int, batch_size: int, generator: torch.Generator) -> Batch:
-        """The same, read in one gather."""
+        """Draw K batches of B transitions, and read them in one gather."""
         return self.gather(self.draw(updates, batch_size, generator).places)
 
     def gather(self, places: Tensor) -> Batch:
-        """The transitions at (K, B) places."""
+        """Read the transitions at (K, B) places."""
         updates, batch_size = places.shape
         rows = self.rows.index_select(0, places.flatten()).view(updates, batch_size, -1)
         observations, actions, rewards, next_observations, terminated = rows.split(self.widths, dim=-1)
@@ -89,7 +89,7 @@ class TransitionReplay:
         )
 
     def save(self, store: Store, known: Sequence[Segment] = ()) -> list[Segment]:
-        """Write what no known segment holds as new files; the segments that make up the whole, in order."""
+        """Write what no known segment holds to new files, and return all segments of the replay in order."""
         oldest = self.added - len(self)
         kept = [segment for segment in known if segment.stop > oldest]
         start = max(oldest, kept[-1].stop if kept else 0)
@@ -101,7 +101,7 @@ class TransitionReplay:
         return kept
 
     def load(self, store: Store, segments: Sequence[Segment], added: int) -> None:
-        """Put back what `save` wrote, when `added` transitions had been added."""
+        """Load what `save` wrote when `added` transitions had been added."""
         oldest = reached = max(0, added - self.capacity)
         for segment in segments:
             rows = read_segment(store, segment).get("rows")
@@ -111,17 +111,20 @@ class TransitionReplay:
                     f"{segment.file} holds rows of shape {shape}, this replay's have {self.rows.shape[1]} numbers"
                 )
             if segment.start > reached or segment.stop < reached or rows.dtype != torch.float32:
-                raise Damaged(f"{segment.file} does not follow on transition {reached}")
+                raise Damaged(f"{segment.file} does not continue at transition {reached}")
             skipped = max(0, oldest - segment.start)
             self._write(rows[skipped:], segment.start + skipped)
             reached = segment.stop
         if reached != added:
-            raise Damaged(f"the segments in {store.folder} end at transition {reached}; {added} were to be loaded")
+            raise Damaged(f"the segments in {store.folder} end at transition {reached}; {added} are expected")
         self.added = added
 
 
 def place_replay(needed: int, device: torch.device) -> tuple[torch.device, str]:
-    """Where a replay of so many bytes can live, the learner's device first, and a sentence that says so."""
+    """Return where a replay of this many bytes fits, preferring the learner's device, and a line that reports it.
+
+    Raise ValueError if it fits nowhere.
+    """
     size = f"{needed / 1e9:.2f} GB"
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
@@ -135,12 +138,15 @@ def place_replay(needed: int, device: torch.device) -> tuple[torch.device, str]:
 
 
 def available_memory() -> int:
-    """Bytes that can be taken without swapping, in a container within its limit, too."""
+    """Return the bytes that can be allocated without swapping, within the container's limit if there is one."""
     return min([_free_on_the_machine(), *_free_in_control_groups()])
 
 
 def _free_in_control_groups(own_groups: Path = Path("/proc/self/cgroup"), groups: Path = GROUPS) -> Iterator[int]:
-    """Of every control group above this process that has a limit; caches, which the system gives up, count as free."""
+    """Yield the free bytes of each control group above this process that has a limit.
+
+    Caches count as free, because the system gives them up when memory is needed.
+    """
     try:
         paths = [line.rpartition(":")[2].strip("/\n") for line in own_groups.read_text().splitlines()]
     except OSError:
@@ -155,7 +161,7 @@ def _free_in_control_groups(own_groups: Path = Path("/proc/self/cgroup"), groups
 
 
 def _free_on_the_machine() -> int:
-    """Caches that the system would give up included."""
+    """Return the free bytes of the machine, including caches that the system would give up."""
     try:
         fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
         return int(fields["MemAvailable"].split()[0]) * 1024

@@ -45,7 +45,7 @@ def test_warm_start_has_a_share_and_then_everything():
 )
 def test_every_share_is_taken_as_it_is_given(share: float, first: int):
     if not first:
-        with pytest.raises(ValueError, match=r"0\.01 of 50 examples is none"):
+        with pytest.raises(ValueError, match=r"0\.01 of 50 examples is no example"):
             warm_start(LABELS, 4, share=share, first_epochs=1, epochs=1, seed=0)
         return
     phases = warm_start(LABELS, 4, share=share, first_epochs=1, epochs=1, seed=0)

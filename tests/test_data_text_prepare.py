@@ -127,10 +127,10 @@ def test_what_cannot_be_prepared_is_said_in_one_line_and_leaves_nothing(capsys: 
     os.mkfifo("pipe.txt")
     bytes_to_out = ("--encoding", "bytes", "--out", "out")
     both = ("--validation", "good.txt")
-    assert "bad.txt: is no UTF-8 text, near byte 7" in refused(capsys, "bad.txt", *both, *bytes_to_out)
+    assert "bad.txt: is not UTF-8 text, near byte 7" in refused(capsys, "bad.txt", *both, *bytes_to_out)
     lines = ("--split", "lines")
-    assert "bad.txt: is no UTF-8 text, near byte 7" in refused(capsys, "bad.txt", *both, *lines, *bytes_to_out)
-    assert "none.txt: is not there" in refused(capsys, "none.txt", *bytes_to_out)
+    assert "bad.txt: is not UTF-8 text, near byte 7" in refused(capsys, "bad.txt", *both, *lines, *bytes_to_out)
+    assert "none.txt: does not exist" in refused(capsys, "none.txt", *bytes_to_out)
     assert "empty: has no files" in refused(capsys, "empty", *bytes_to_out)
     assert "link.txt: is a symbolic link" in refused(capsys, "good.txt", "--validation", "link.txt", *bytes_to_out)
     assert "pipe.txt: is no regular file" in refused(capsys, "pipe.txt", *both, *bytes_to_out)
@@ -140,18 +140,18 @@ def test_what_cannot_be_prepared_is_said_in_one_line_and_leaves_nothing(capsys: 
     assert "--seed -1 given" in refused(capsys, "good.txt", "--seed", "-1", *bytes_to_out)
     assert "is given for training and for validation" in refused(capsys, "good.txt", *both, *bytes_to_out)
     assert "no document is left for train.bin" in refused(capsys, "empty.txt", *both, *lines, *bytes_to_out)
-    assert "taken: is there already" in refused(capsys, "good.txt", "--encoding", "bytes", "--out", "taken")
+    assert "taken: exists already" in refused(capsys, "good.txt", "--encoding", "bytes", "--out", "taken")
     assert "invalid choice: 'byte'" in refused(capsys, "good.txt", "--encoding", "byte", "--out", "out")
     assert "--out" in refused(capsys, "good.txt")
     deep = ("--encoding", "bytes", "--out", "new/deeper/out")
-    assert "bad.txt: is no UTF-8 text" in refused(capsys, "bad.txt", *both, *deep)
+    assert "bad.txt: is not UTF-8 text" in refused(capsys, "bad.txt", *both, *deep)
 
 
 def test_an_empty_folder_may_be_named_and_a_second_preparation_waits_for_nobody(capsys: pytest.CaptureFixture[str]):
     Path("a.txt").write_text("a\nb\nc\n")
     command = ("a.txt", "--split", "lines", "--encoding", "bytes", "--out", "out")
     Path(".out.preparing").mkdir()
-    assert ".out.preparing: is there: either another preparation" in refused(capsys, *command)
+    assert ".out.preparing: exists: either another preparation" in refused(capsys, *command)
     Path(".out.preparing").rmdir()
     Path("out").mkdir()
     prepare.main(list(command))
@@ -206,8 +206,8 @@ def test_parquet_that_is_none(capsys: pytest.CaptureFixture[str]):
     said = refused(capsys, "a.parquet", *command)
     assert "a.parquet: has no column 'text'; name one of 'content', 'other' with --column" in said
     said = refused(capsys, "a.parquet", "--column", "content", *command)
-    assert "row 1 of its column 'content' is no text but NoneType" in said
-    assert "bad.parquet: is no sound parquet file" in refused(capsys, "bad.parquet", *command)
+    assert "row 1 of its column 'content' is not text but NoneType" in said
+    assert "bad.parquet: is not a valid parquet file" in refused(capsys, "bad.parquet", *command)
 
 
 def test_a_missing_extra_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
@@ -257,7 +257,7 @@ def test_missing_merges_are_named_and_no_network_is_asked(
 ):
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "cache"))
     said = refused(capsys, "a.txt", "--out", "out")
-    assert f"{tmp_path}/cache/6d1cbeee0f20b3d9449abfede4726ed8212e3aee is not there" in said
+    assert f"{tmp_path}/cache/6d1cbeee0f20b3d9449abfede4726ed8212e3aee does not exist" in said
     assert "SHA-256 1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5" in said
     Path("vocab.bpe").write_text("#version: 0.2\n")
     said = refused(capsys, "a.txt", "--out", "out", "--merges", "vocab.bpe")

@@ -96,16 +96,16 @@ def test_published_weights_count_where_there_are_any(tmp_path: Path):
 
 def test_what_is_missing_is_said_with_the_command_that_makes_it(tmp_path: Path):
     with pytest.raises(
-        ValueError, match=r"wikitext is not there: make it with `python -m fire_rl\.data\.prepare .*--validation"
+        ValueError, match=r"wikitext does not exist: make it with `python -m fire_rl\.data\.prepare .*--validation"
     ):
         read_texts("wikitext-openwebtext", tmp_path)
     place = make_source(tmp_path, "mine")
     (place / "val.bin").unlink()
-    with pytest.raises(ValueError, match=r"mine/val\.bin is not there: make it with"):
+    with pytest.raises(ValueError, match=r"mine/val\.bin does not exist: make it with"):
         read_texts("mine", tmp_path)
     with pytest.raises(ValueError, match="give --data-dir FOLDER with the folders wikitext, openwebtext in it"):
         read_texts("wikitext-openwebtext", None)
-    with pytest.raises(ValueError, match=r"--data-dir .*/none is no folder"):
+    with pytest.raises(ValueError, match=r"--data-dir .*/none is not a folder"):
         read_texts("mine", tmp_path / "none")
     with pytest.raises(ValueError, match="python is the nearest name that needs none"):
         read_texts("pyhton", None)
@@ -129,7 +129,7 @@ def test_a_folder_that_is_a_link_is_refused(tmp_path: Path):
     (tmp_path / "mine").symlink_to(tmp_path / "elsewhere" / "mine")
     (tmp_path / "file").write_text("")
     for name in ("mine", "file"):
-        with pytest.raises(ValueError, match=f"{name}: is a symbolic link or no folder"):
+        with pytest.raises(ValueError, match=f"{name}: is a symbolic link or not a folder"):
             read_source(name, tmp_path)
 
 
@@ -165,7 +165,7 @@ def test_a_note_that_is_none_is_refused_in_one_line(tmp_path: Path, content: str
 def test_a_note_of_other_files_and_a_huge_one_are_refused(tmp_path: Path):
     place = make_source(tmp_path, "mine")
     (place / "meta.json").write_text(json.dumps(GOOD))
-    with pytest.raises(ValueError, match=r"train\.bin: is not the file that meta\.json beside it tells of"):
+    with pytest.raises(ValueError, match=r"train\.bin: is not the file that meta\.json beside it describes"):
         read_source("mine", tmp_path)
     (place / "meta.json").write_bytes(b" " * 1_000_001)
     with pytest.raises(ValueError, match="its format allows 1,000,000"):

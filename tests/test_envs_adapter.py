@@ -147,7 +147,7 @@ def test_pictures_show_the_tasks_camera_and_its_goal(monkeypatch):
     [
         ("h1-wlak-v0", "nearest names are humanoid_bench:h1-walk-v0"),
         ("h1-walk-v3", "nearest names are humanoid_bench:h1-walk-v0"),
-        ("h1-kitchen-v0", r"no kitchen for h1 \(h1_pos_kitchen.xml is not among its scenes\); it has it for g1"),
+        ("h1-kitchen-v0", r"no kitchen for h1 \(h1_pos_kitchen.xml is not among its scenes\); it has this task for g1"),
         ("g1-truck-v0", "fails in the original itself, in its first step .*free_base"),
     ],
 )

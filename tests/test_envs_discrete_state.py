@@ -201,7 +201,7 @@ def test_a_state_of_another_form_is_refused_in_one_line_and_nothing_is_changed(s
     wrongs += [{**state, "stage": 1}, {**state, "actions": state["actions"][:, :-1]}]
     wrongs += [{**state, "seeds": -state["seeds"]}, {**state, "seeded": state["episodes"] + 1}]
     for wrong in wrongs:
-        with pytest.raises(ValueError, match=r"needed|missing|no part|allowed|after") as error:
+        with pytest.raises(ValueError, match=r"needed|missing|not part|allowed|after") as error:
             vector.set_state(**wrong)
         assert "\n" not in str(error.value)
         assert all(np.array_equal(values, vector.get_state()[name]) for name, values in state.items())

@@ -58,7 +58,7 @@ def complaints(module: str) -> set[str]:
         ({"init": "raise RuntimeError('no\\n simulator')"}, "cannot be made here: RuntimeError: no simulator", 10),
         ({"init": "int('seven')"}, "cannot be made here: ValueError: invalid literal for int() with base 10:", 10),
         ({"init": "sys.exit('not here')"}, "cannot be made here: SystemExit: not here", 10),
-        ({"init": "raise OSError"}, "cannot be made here: OSError: it says nothing", 10),
+        ({"init": "raise OSError"}, "cannot be made here: OSError: no message", 10),
         ({"init": "self.__init__()"}, "cannot be made here: RecursionError: maximum recursion depth exceeded", 10),
         ({"reset": "return {}['start']"}, "cannot be reset: KeyError: 'start'", 12),
         ({"reset": "return np.zeros((2, 3)) @ np.zeros(2)"}, "cannot be reset: ValueError: matmul", 12),

@@ -199,7 +199,7 @@ def test_states_are_plain_arrays_and_wrong_ones_are_refused():
             env.set_state(**(state | {name: np.zeros((7, 7))}))
         with pytest.raises(ValueError, match=f"{name} is missing"):
             env.set_state(**{other: value for other, value in state.items() if other != name})
-    with pytest.raises(ValueError, match="qpos is no part"):
+    with pytest.raises(ValueError, match="qpos is not part"):
         env.set_state(**state, qpos=np.zeros(2))
     assert all(np.array_equal(value, now[name]) for name, value in env.get_state().items()), "nothing was changed"
 

@@ -175,7 +175,7 @@ def test_a_run_of_ones_own_method_continues_where_its_command_line_names_it(tmp_
     (job,) = jobs_of(*CARTPOLE, "--reinit", "own_words_again:Mine", "--seeds", "3", folder=tmp_path / "c")
     train(job)
     longer = ("--resume", str(job.folder), "--steps", "1800")
-    with pytest.raises(ValueError, match="names code of somebody's own"):
+    with pytest.raises(ValueError, match="names code outside fire-rl"):
         train_dqn(longer)
     assert train_dqn((*longer, *job.resumed_with)) == 0
 

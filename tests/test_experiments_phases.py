@@ -179,7 +179,7 @@ def test_other_things_than_a_number_for_each_phase_are_refused(tmp_path, given):
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     odd = json.dumps(json.loads(lines[2]) | {"by_phase": given})
     (folder / "metrics.jsonl").write_text("\n".join([*lines[:2], odd, *lines[3:], ""]))
-    with pytest.raises(ValueError, match="line 3 is no line of metrics"):
+    with pytest.raises(ValueError, match="line 3 is not a line of metrics"):
         read_run(folder)
 
 

@@ -159,7 +159,7 @@ def test_what_is_no_run_is_refused_in_one_line(tmp_path: Path):
     folder = write_run(tmp_path / "run", steps=2_000)
     lines = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
     (folder / "metrics.jsonl").write_text("".join([lines[0], "what\n", *lines[1:]]))
-    with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2 is no line of metrics$"):
+    with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2 is not a line of metrics$"):
         read_run(folder)
 
 
@@ -195,7 +195,7 @@ def test_lines_of_metrics_that_no_run_wrote_are_named(tmp_path: Path, line: str)
     folder = write_run(tmp_path / "run", steps=2_000)
     lines = (folder / "metrics.jsonl").read_text()
     (folder / "metrics.jsonl").write_text(f"{line}\n{lines}")
-    with pytest.raises(ValueError, match=r"metrics\.jsonl, line 1 is no line of metrics$"):
+    with pytest.raises(ValueError, match=r"metrics\.jsonl, line 1 is not a line of metrics$"):
         read_run(folder)
 
 

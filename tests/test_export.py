@@ -340,7 +340,7 @@ def test_a_run_of_an_earlier_version_asks_for_its_environment(runs: dict[str, Pa
     settings = read_json(old / "config.json")
     settings["run"]["env"] = "Pendullum-v1"
     write_json(old / "config.json", settings)
-    with pytest.raises(ValueError, match="did not keep its spaces") as caught:
+    with pytest.raises(ValueError, match="did not store its spaces") as caught:
         load_policy(old)
     assert "\n" not in str(caught.value)
 

@@ -201,8 +201,8 @@ def widened(settings: dict[str, Any]) -> None:
         (record(lambda settings: settings["policy"]["spaces"]["action"].update(n=3)), "has shape"),
         (record(lambda settings: settings["policy"]["spaces"]["action"].update(n=2**31 - 1)), "memory|has shape"),
         (record(widened), "memory|hidden"),
-        (record(lambda settings: settings["run"].update(env="evil_module:Thing-v0")), "not imported on a file's word"),
-        (record(lambda settings: settings["run"].update(reinit="evil_module:Thing")), "not imported on a file's word"),
+        (record(lambda settings: settings["run"].update(env="evil_module:Thing-v0")), "only because a file names it"),
+        (record(lambda settings: settings["run"].update(reinit="evil_module:Thing")), "only because a file names it"),
     ],
 )
 def test_a_hostile_card_is_refused_in_one_line(

@@ -90,15 +90,15 @@ def test_a_run_is_a_config_too_its_folder_and_its_file(run: Path):
         ("steps: many", "--steps 'many' given; allowed is a whole number"),
         ("steps: [1, 2]", "--steps '1 2' given; allowed is a whole number"),
         ("steps:\n", "--steps 'None' given; allowed is a whole number"),
-        ("resume: runs/x", "--resume is given on the command line alone"),
-        ("trust: runs/x", "--trust is given on the command line alone"),
-        ("run_dir: x", "--run-dir is given on the command line alone"),
-        ("help: 1", "'help' is no name of a setting"),
-        ("out_dir: x", "--run-dir is given on the command line alone"),
+        ("resume: runs/x", "--resume can be given only on the command line"),
+        ("trust: runs/x", "--trust can be given only on the command line"),
+        ("run_dir: x", "--run-dir can be given only on the command line"),
+        ("help: 1", "'help' is not the name of a setting"),
+        ("out_dir: x", "--run-dir can be given only on the command line"),
         ("seed: 1\nseed: 2", "line 2: 'seed' is given twice"),
         ("run: {seed: 1}\nagent: {seed: 2}", "'seed' is given twice"),
-        ("a: {b: {c: 1}}", "a group in a group"),
-        ("reinit_at: [[1]]", "a list holds texts and numbers alone"),
+        ("a: {b: {c: 1}}", "a group inside a group"),
+        ("reinit_at: [[1]]", "a list may hold only texts and numbers"),
         ("env: !!python/object/apply:os.system [touch owned]", "line 1: tags"),
         ("env: !env h1-walk", "tags"),
         ("a: &a [x, x]\nb: [*a, *a, *a]", "anchors and aliases"),
@@ -113,21 +113,21 @@ def test_a_run_is_a_config_too_its_folder_and_its_file(run: Path):
         ('env: "a\\nb"', "env cannot be"),
         ("[1, 2]: 3", "a setting's name is a short text"),
         ("? {a: 1}\n: 3", "a setting's name is a short text"),
-        ("--seed: 1", "is no name of a setting"),
+        ("--seed: 1", "is not the name of a setting"),
         ("x" * 300 + ": 1", "a setting's name is a short text"),
         ("[" * 5_000, "settings are lines"),
-        ("a: " + "{a: " * 3_000, "a group in a group"),
-        ("a: " + "[" * 3_000, "a list holds"),
+        ("a: " + "{a: " * 3_000, "a group inside a group"),
+        ("a: " + "[" * 3_000, "a list may hold"),
         ("reinit_at: [" + "1, " * 20_000 + "1]", "entries"),
         ("# " + "x" * 100_000, "more than the 64,000"),
-        (b"\xff\xfe\x00", "no text in UTF-8"),
+        (b"\xff\xfe\x00", "not text in UTF-8"),
         (b"seed: \x00", "cannot be read as YAML"),
         ("epochs: 3", "flag of train_vision.py"),
         ("policy_lr: 3e-4", "one rate here: --learning-rate"),
         ("env: Breakout", "use train_dqn.py"),
-        ("reinit: my_module:Method", "names code of somebody's own, --reinit my_module:Method"),
-        ("env: my_module:Task-v0", "names code of somebody's own, --env my_module:Task-v0"),
-        ("regularize: [my_module:Method]", "names code of somebody's own"),
+        ("reinit: my_module:Method", "names code outside fire-rl, --reinit my_module:Method"),
+        ("env: my_module:Task-v0", "names code outside fire-rl, --env my_module:Task-v0"),
+        ("regularize: [my_module:Method]", "names code outside fire-rl"),
     ],
 )
 def test_a_file_that_is_wrong_or_hostile_ends_in_one_line(text: str | bytes, complaint: str, tmp_path: Path):
@@ -153,7 +153,7 @@ def test_where_a_file_is_no_file(tmp_path: Path, run: Path):
     for words in (["--resume", str(run)], ["--branch-from", str(run)]):
         with pytest.raises(ValueError, match="an earlier run's settings stay as they are"):
             config_of("--config", str(run), *words)
-    with pytest.raises(ValueError, match="leave nothing to a preset"):
+    with pytest.raises(ValueError, match="so no preset is allowed"):
         config_of("--config", str(run), "--preset", "quick")
     with pytest.raises(ValueError, match=r"that is a run of train_sac\.py"):
         config_of("--config", str(run), agent="dqn")
@@ -178,9 +178,9 @@ def test_what_a_file_names_is_imported_only_where_it_is_trusted(
         ["--config", str(strange)],
         ["--config", str(strange), "--trust", str(path)],
     ):
-        with pytest.raises(ValueError, match=r"names code of somebody's own|given; the run is"):
+        with pytest.raises(ValueError, match=r"names code outside fire-rl|given; the run is"):
             config_of(*words)
-        with pytest.raises(ValueError, match=r"names code of somebody's own|given; the run is"):
+        with pytest.raises(ValueError, match=r"names code outside fire-rl|given; the run is"):
             read_options([*words, "--agent", "sac"])
     assert config_of("--config", str(strange), "--reinit", "reset").run.reinit == "reset", "it is not looked at"
     assert not (tmp_path / "imported").exists()
@@ -190,9 +190,9 @@ def test_what_a_file_names_is_imported_only_where_it_is_trusted(
 
 def test_a_tracker_that_a_file_names_is_not_trusted_either(tmp_path: Path):
     path = written(tmp_path, "track: a_module_of_a_file:Tracker\nenv: h1-stand")
-    with pytest.raises(ValueError, match=r"names code of somebody's own, --track a_module_of_a_file:Tracker"):
+    with pytest.raises(ValueError, match=r"names code outside fire-rl, --track a_module_of_a_file:Tracker"):
         read_options(["--config", str(path)])
-    with pytest.raises(ValueError, match=r"names code of somebody's own, --track"):
+    with pytest.raises(ValueError, match=r"names code outside fire-rl, --track"):
         config_of("--config", str(path))
     read_options(["--config", str(path), "--trust", str(path)])
     read_options(["--config", str(path), "--track", "a_module_of_a_file:Tracker"])
@@ -210,7 +210,7 @@ def test_comparisons_read_files_too(tmp_path: Path, run: Path):
     flags = dict(passed)
     assert flags["--critic-width"] == ("8",)
     assert not {"--seed", "--threads", "--reinit", "--reinit-at"} & flags.keys()
-    with pytest.raises(ValueError, match="given on the command line alone"):
+    with pytest.raises(ValueError, match="can be given only on the command line"):
         read_options(["--config", str(written(tmp_path, "dir: x"))])
 
 

@@ -183,11 +183,11 @@ def test_missing_segments_are_noticed(tmp_path: Path):
     first = replay.save(Store(tmp_path))
     play(replay, game, "go on")
     second = replay.save(Store(tmp_path), first)
-    with pytest.raises(ValueError, match="end at transition 6; 8 were to be loaded"):
+    with pytest.raises(ValueError, match="end at transition 6; 8 are expected"):
         Setting().replay().load(Store(tmp_path), second[:1], 8)
     play(replay, game, "go on")
     third = replay.save(Store(tmp_path), second)
-    with pytest.raises(ValueError, match="does not follow on transition 6"):
+    with pytest.raises(ValueError, match="does not continue at transition 6"):
         Setting().replay().load(Store(tmp_path), [third[0], third[2]], 10)
 
 

@@ -174,7 +174,7 @@ def test_a_full_reset_puts_the_first_day_back(trunk: Path, tmp_path: Path):
         (["--branch-from", "{trunk}@200", "--seed", "9"], "keeps its trunk's"),
         (["--branch-from", "{trunk}@200", "--critic-width", "9"], "keeps its trunk's"),
         (["--branch-from", "{trunk}@400", "--reinit", "fire"], "give a longer --steps"),
-        (["--branch-from", "{trunk}@200", "--preset", "quick"], "--preset goes with neither"),
+        (["--branch-from", "{trunk}@200", "--preset", "quick"], "--preset cannot be given with --resume"),
         (["--resume", "{trunk}", "--run-dir", "x"], "stays in its folder"),
         (["--run-dir", "{trunk}/config.json"], "is a file"),
         (["--resume", "{trunk}", "--seed", "9"], "but for --steps"),

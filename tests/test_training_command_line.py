@@ -68,7 +68,7 @@ def test_no_preset_has_its_event_moved(agent: str, preset: str):
 
 
 def test_where_a_period_counts_from_needs_the_period():
-    with pytest.raises(ValueError, match="--reinit-from given; it is of --reinit-every, which is not: give it too"):
+    with pytest.raises(ValueError, match="--reinit-from given without --reinit-every"):
         read("--reinit", "fire", "--reinit-from", "5")
 
 
@@ -163,8 +163,8 @@ def test_every_setting_is_documented_where_it_is_defined():
         (RunSettings(reinit="fire", reinit_at=(950_000,)), "last tenth"),
         (RunSettings(reinit="fire", reinit_at=(1_000_000,)), "will never happen"),
         (RunSettings(checkpoint_at=(2_000_000,)), "no checkpoint"),
-        (RunSettings(reinit="fire", reinit_every=10**9), "brings no event"),
-        (RunSettings(reinit="fire", reinit_every=10**6, reinit_from=10**6), "counted from update 1,000,000, brings no"),
+        (RunSettings(reinit="fire", reinit_every=10**9), "causes no event"),
+        (RunSettings(reinit="fire", reinit_every=10**6, reinit_from=10**6), "counted from update 1,000,000, causes no"),
         (RunSettings(reinit="fire", reinit_at=(10_000,)), "before the first update: learning begins at step 10,000"),
         (RunSettings(reinit="fire", reinit_at=(96,), num_envs=8, learning_starts=41), "learning begins at step 96"),
         (RunSettings(steps=2_000), "nothing will be learned"),

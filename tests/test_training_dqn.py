@@ -182,7 +182,7 @@ def test_episodes_asked_for_are_episodes_whatever_the_preset_has():
 
 def test_flags_of_another_world_are_said_to_do_nothing():
     config = read("--env", "CartPole-v1", "--sticky", "0.5", "--steps", "100", "--device", "cpu").resolved()
-    assert "CartPole-v1 is no Atari game: --sticky does nothing here" in build(config).notes
+    assert "CartPole-v1 is not an Atari game: --sticky has no effect here" in build(config).notes
 
 
 def test_another_scope_leaves_the_rest_as_it_is(run, tmp_path):

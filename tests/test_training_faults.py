@@ -78,7 +78,7 @@ def test_deleted_checkpoints_are_no_reason_to_train_again_from_the_start(copy: P
     shutil.rmtree(copy / "replay")
     metrics = (copy / "metrics.jsonl").read_bytes()
     said = train("--resume", str(copy), code=2)
-    assert "has metrics up to step 400 and no checkpoint any more" in said
+    assert "has metrics up to step 400 but no checkpoint any more" in said
     assert "--restart True" in said
     assert (copy / "metrics.jsonl").read_bytes() == metrics
 
@@ -115,7 +115,7 @@ def test_a_branch_of_a_trunk_without_its_history_says_so(copy: Path, tmp_path: P
     for events in copy.glob("events.*"):
         events.unlink()
     said = train("--branch-from", f"{copy}@330", "--reinit", "none", "--run-dir", str(tmp_path / "branch"))
-    assert "the trunk's history is not whole" in said
+    assert "the trunk's history is incomplete" in said
 
 
 def test_a_branch_that_does_not_fit_leaves_nothing(copy: Path, tmp_path: Path):
@@ -269,7 +269,7 @@ def test_an_environment_that_hangs_is_left_when_a_stop_is_asked_for(tmp_path: Pa
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=100)
     assert process.returncode == 130
-    assert b"the environment has not come back" in errors
+    assert b"the environment has not returned" in errors
 
 
 @pytest.mark.parametrize(("looks", "owed"), [(50, "scheduled"), (450, "after event"), (900, None)])
@@ -397,7 +397,7 @@ def test_a_run_whose_settings_were_edited_is_refused(copy: Path, group: str, nam
     settings = read_json(copy / "config.json")
     write_json(copy / "config.json", settings | {group: settings[group] | {name: value}})
     said = train("--resume", str(copy), "--steps", "420", code=2)
-    assert f"says --{name.replace('_', '-')} {value}, the checkpoint at step 400 was made with" in said
+    assert f"says --{name.replace('_', '-')} {value}, but the checkpoint at step 400 was made with" in said
 
 
 def test_other_versions_and_threads_are_said_and_recorded(copy: Path):
@@ -406,7 +406,7 @@ def test_other_versions_and_threads_are_said_and_recorded(copy: Path):
     write_json(copy / "config.json", changed)
     said = train("--resume", str(copy), "--steps", "420")
     assert "threads 1, now 2" in said
-    assert "config.json was edited; by the checkpoint it is not processor another" in said
+    assert "config.json was edited since the checkpoint was made: processor" in said
     recorded = read_json(copy / "config.json")["continued"]
     assert recorded[0]["step"] == 400
     assert recorded[0]["machine"]["processor"] != "another"
@@ -424,7 +424,7 @@ def test_code_that_only_a_run_s_files_name_is_not_imported(tmp_path: Path):
     for arguments in (["--resume", str(folder)], ["--branch-from", f"{folder}@330", "--reinit", "none"]):
         if arguments[0] == "--resume":
             assert f"add --trust {folder}" in train(*arguments, "--steps", "420", code=2)
-    with pytest.raises(ValueError, match="not imported on a file's word"):
+    with pytest.raises(ValueError, match="not imported only because a file names it"):
         load_policy(folder)
     assert load_policy(folder, trust=True).step == 400
     train("--resume", str(folder), "--steps", "420", "--reinit", method)
@@ -465,4 +465,4 @@ def test_a_method_whose_source_has_changed_is_not_gone_on_with(tmp_path: Path, m
     module.write_text(module.read_text().replace("0.1", "0.2"))
     said = train("--resume", str(folder), "--steps", "420", "--trust", str(folder), code=2)
     assert f"{module} has changed since {folder} was made with it" in said
-    assert "put it back, or begin a new run" in said
+    assert "change it back, or begin a new run" in said

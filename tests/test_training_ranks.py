@@ -64,8 +64,8 @@ def test_published_sizes_take_enough_examples_or_say_that_they_do_not(agent, pre
     notes = notes_on_ranks(wanted, found, 256, batch_size)
     assert len(notes) == len(wanted) - len(taken)
     for note in notes:
-        assert "q/effective_rank is of 256 examples, and so at most 256, for 512 features" in note
-        assert note.endswith("--measure-every 3,840 takes 2,048")
+        assert "q/effective_rank is measured on 256 examples, and so is at most 256, for 512 features" in note
+        assert note.endswith("with --measure-every 3,840 it is measured on 2,048")
         assert affordable(wanted, batch_size, 3_840, CPU) == wanted
         assert affordable(wanted, batch_size, 3_839, CPU) == {}
 
@@ -77,7 +77,7 @@ def test_a_run_says_how_many_there_were_and_is_the_same_with_and_without(
     flags = [*TINY, "--steps", "400", "--hidden-width", "16"]
     train([*flags, "--measure-every", "100", "--run-dir", str(tmp_path / "some")])
     said = capsys.readouterr()
-    assert "ranks of features want 64 transitions: too low while the replay holds" not in said.out + said.err
+    assert "ranks of features need 64 transitions: they are too low while the replay holds" not in said.out + said.err
     lines = [line for line in read_lines(tmp_path / "some" / "metrics.jsonl") if line["kind"] == "measures"]
     assert lines
     for line in lines:

@@ -223,7 +223,7 @@ def test_a_run_with_no_whole_checkpoint_is_left_alone(whole: Path, tmp_path: Pat
     for step in steps_of(folder):
         (folder_of(folder, step) / "agent.safetensors").write_bytes(b"")
     done = train("--resume", str(folder), code=2)
-    assert "no checkpoint is whole" in done.stderr
+    assert "is whole; nothing was changed" in done.stderr
     assert (folder / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
 
 

@@ -60,7 +60,7 @@ def test_of_the_games_only_those_with_pictures_are_worth_sharing():
 def test_what_was_chosen_is_said_with_its_reason():
     _, sentence = choose_threads(DQNRun(replace(CARTPOLE, device="cpu")))
     assert sentence == (
-        "threads: 1 of 16 cores, since an update of this network is too small to share (0.017 GFLOP); "
+        "threads: 1 of 16 cores, because an update of this network is too small to share (0.017 GFLOP); "
         "--threads N to choose"
     )
 
@@ -138,7 +138,7 @@ def test_a_collapse_is_said_once_with_rates_load_and_what_to_do():
     torch.set_num_threads(before)
     assert [number for number, line in enumerate(said) if line] == [5]
     assert said[5] == (
-        "5 updates/s, where 41.5 were usual, and the machine's load is 3.4 with 2 cores for this run: "
+        "5 updates/s instead of the usual 41.5, and the machine's load is 3.4 with 2 cores for this run: "
         "stop other work on this machine, begin runs with --threads 1, or in a cluster ask for more cores"
     )
 

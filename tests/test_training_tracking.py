@@ -371,7 +371,7 @@ def test_a_resumed_run_goes_on_under_its_id_and_repeats_lines_with_their_numbers
     )  # fmt: skip
     assert (result.ending, result.stopped) == ("stopped", "callback")
     code, _, errors = call("--resume", str(tracked / "run"))
-    assert (code, "names code of somebody's own, --track" in errors) == (2, True)
+    assert (code, "names code outside fire-rl, --track" in errors) == (2, True)
     assert call("--resume", str(tracked / "run"), "--trust", str(tracked / "run"))[0] == 0
     told = calls(tracked)
     first, second = (one["about"] for one in told if one["verb"] == "begin")

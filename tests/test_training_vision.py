@@ -179,7 +179,7 @@ def test_what_was_evaluated_is_what_the_network_says():
         ("--batch-size 1", "fewer than two images"),
         ("--first-share 0.999", "no new image"),
         ("--phases 0", "a warm start has 2"),
-        ("--holdout 0.001", "no image"),
+        ("--holdout 0.001", "less than one image"),
         ("--holdout nan", "finite number"),
         ("--optimizer muon --beta1 0.5", "does not take it"),
         ("--optimizer muon --learning-rate 0", "above 0"),

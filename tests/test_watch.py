@@ -135,7 +135,7 @@ def test_a_native_task_is_watched_at_25_pictures_a_second(tmp_path: Path):
     ("arguments", "complaint"),
     [
         ([], "nothing to watch given"),
-        (["runs/nowhere"], "runs/nowhere is no run's folder; as an environment: no environment is called"),
+        (["runs/nowhere"], "runs/nowhere is not a run's folder; as an environment: no environment is called"),
         (["h1-wakl"], "h1-walk"),
         (["runs/nowhere@7"], "runs/nowhere is not a run"),
         (["{run}@7"], "there are: 60, 120"),
@@ -258,7 +258,7 @@ def test_a_machine_without_graphics_gets_one_line_and_code_2():
     )
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("watch.py: h1-walk is no run's folder; as an environment: h1-walk cannot be filmed")
+    assert done.stderr.startswith("watch.py: h1-walk is not a run's folder; as an environment: h1-walk cannot be")
 
 
 def test_a_video_that_fails_later_does_not_end_the_run(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -284,7 +284,7 @@ def test_a_resumed_run_has_no_stale_videos_and_may_film_no_more(tmp_path: Path):
     assert read_json(folder / "config.json")["run"]["video"] is False
     said(train, "--resume", folder, "--steps", 190, "--video")
     assert "step-190.mp4" in {path.name for path in (folder / "videos").iterdir()}
-    with pytest.raises(ValueError, match=r"keeps its settings but for --steps, .*--keep-replay, --video"):
+    with pytest.raises(ValueError, match=r"keeps its settings except --steps, .*--keep-replay, --video"):
         train(["--resume", str(folder), "--seed", "3"])
 
 

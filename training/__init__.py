@@ -1,4 +1,4 @@
-"""One run, whatever the agent: settings, loop, evaluation, log, checkpoints."""
+"""One run of any learner: settings, training loop, evaluation, log, checkpoints."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ __all__ = ["Policy", "Result", "load_policy", "run"]
 
 
 def __getattr__(name: str) -> Any:
-    """`run` and `Result`, which are imported when they are asked for, as they need all that a run does."""
+    """Import `run` and `Result` at their first use, because they import everything that a run needs."""
     if name == "run":
         from .call import run
 

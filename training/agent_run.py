@@ -22,7 +22,7 @@ from .settings import RunSettings
 
 @dataclass(frozen=True)
 class AgentRun(Config):
-    """The settings of a run of reinforcement learning; an agent that plays Atari games has a group for these."""
+    """The settings of a run of reinforcement learning; an agent that plays Atari games has a group of settings more."""
 
     metric: ClassVar[Metric] = RETURN
     acts: ClassVar[bool] = True
@@ -30,7 +30,7 @@ class AgentRun(Config):
 
     run: RunSettings
     agent: Any  # the settings of an agent of the kind
-    atari: ClassVar[AtariSettings | None] = None  # after the others, since where it is a field it takes this place
+    atari: ClassVar[AtariSettings | None] = None  # must come last: in a subclass where it is a field, the field is last
 
     @property
     def published(self) -> Mapping[str, Method]:
@@ -38,6 +38,7 @@ class AgentRun(Config):
 
     @property
     def world(self) -> World:
+        """The run's environment, by name and options."""
         return World(self.run.env, self.run.action_repeat, self.atari)
 
     def check(self) -> None:
@@ -51,23 +52,25 @@ class AgentRun(Config):
         return config.altered(**vars(config.agent.resolved(config.run.steps)))
 
     def surroundings(self, environment: VectorEnv) -> Surroundings:
-        """What the agent is built for."""
+        """Return the facts about the environment that the agent is built for."""
         limit = environment.spec.max_episode_steps if environment.spec else None
         spaces = environment.single_observation_space, environment.single_action_space
         return Surroundings(self.run.env, *spaces, limit, self.run.action_repeat)
 
     def make_agent(self, environment: VectorEnv, seed: np.random.SeedSequence, device: torch.device) -> Agent:
-        """The agent alone; ValueError, in one line, where it cannot learn there or memory has no room for it."""
+        """Make the agent; raise ValueError in one line if it cannot learn in this environment or does not fit into
+        memory."""
         return self.agent_for(self.surroundings(environment), seed, device)
 
     def agent_for(self, surroundings: Surroundings, seed: np.random.SeedSequence, device: torch.device) -> Agent:
-        """The same, for spaces that are known without the environment."""
+        """Make the agent for spaces that are known without an environment; otherwise the same as `make_agent`."""
         self.kind.require(surroundings)
         require_memory_for_learning(self.run, self.agent, surroundings, device)
         return self.kind.build(surroundings, self.agent, seed, device)
 
     @property
     def evaluation_exploration(self) -> float:
+        """The share of random actions in evaluations."""
         return float(self.agent.evaluation_exploration)
 
     @property
@@ -82,7 +85,7 @@ class AgentRun(Config):
         return {"Environments of --env": envs.describe_names(self.kind.actions)}
 
     def operations(self) -> float:
-        environment = self.world.vector(1)  # whose spaces are known then
+        environment = self.world.vector(1)  # made only for its spaces
         surroundings = self.surroundings(environment)
         environment.close()
         return float(self.agent.size(surroundings.observations.shape or (), surroundings.action_count).operations)

@@ -1,4 +1,4 @@
-"""A command line as people type it, with the names and values of it that the settings have."""
+"""Translate a command line as people type it into the names and values that the settings have."""
 
 import difflib
 import re
@@ -11,23 +11,23 @@ from fire_rl.fire import Method
 from .known_flags import OTHERS, SAME, answer_to, same_as
 from .spoken import spoken
 
-HELP = ("-h", "--help", "--help-all", "--list-envs", "--list-data", "--list-methods")  # ask for a text alone
+HELP = ("-h", "--help", "--help-all", "--list-envs", "--list-data", "--list-methods")  # these only print a text
 NUMBERS = ("-inf", "-infinity", "-nan")
 
 
 @dataclass(frozen=True)
 class Command:
-    """What is known of a script's flags."""
+    """The flags of a command."""
 
-    name: str  # as `known_flags` has it: sac, compare, evaluate, ...
-    hints: Mapping[str, Any]  # types by flag
-    published: Mapping[str, Method]  # methods that the learner has its own fields of
-    elsewhere: Mapping[str, tuple[str, ...]]  # flags of other scripts, with these scripts
-    also: tuple[str, ...] = ()  # other names in `known_flags`: compare.py takes what its agent's script takes
+    name: str  # its name in `known_flags`: sac, compare, evaluate, ...
+    hints: Mapping[str, Any]  # the type of each flag's value
+    published: Mapping[str, Method]  # methods for which the learner has its own published values
+    elsewhere: Mapping[str, tuple[str, ...]]  # flags of other scripts, each with the names of these scripts
+    also: tuple[str, ...] = ()  # other commands whose names it accepts: compare.py accepts those of its agent's script
 
 
 def understood(arguments: Sequence[str], command: Command) -> list[str]:
-    """The words, all in our own spelling; ValueError, in one line, where a flag is none of ours."""
+    """Return the command line in our own spelling; raise ValueError in one line for an unknown flag."""
     words: list[str] = []
     for given, values in split(arguments):
         if given in HELP:
@@ -39,7 +39,7 @@ def understood(arguments: Sequence[str], command: Command) -> list[str]:
 
 
 def _named(given: str, values: list[str], command: Command) -> tuple[str, list[str]]:
-    """Our flag, with the values given to it."""
+    """Return our name of a flag, and its values."""
     hints = command.hints
     if given in hints:
         return given, values
@@ -65,7 +65,8 @@ def _named(given: str, values: list[str], command: Command) -> tuple[str, list[s
 
 
 def unknown_flag(name: str, known: Iterable[str], commands: Sequence[str] = ()) -> ValueError:
-    """What to say of a flag that there is not: the nearest of ours, or ours for the nearest from elsewhere."""
+    """Return the error for an unknown flag, with the nearest of our flags, or our flag for the nearest name that
+    another program uses."""
     ours = [*known, *HELP[1:]]
     others = {other: same.ours for same in SAME for other in same.names.split() if {*commands} & {*same.commands}}
     others = {other: same for other, same in others.items() if same in ours and other.startswith("--")}
@@ -82,7 +83,7 @@ def _ratio(one: str, other: str) -> float:
 
 
 def split(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """Flags as they are spelled in --help, each with the values given to it."""
+    """Split a command line into flags, spelled as in --help, each with its values."""
     parts: list[tuple[str, list[str]]] = []
     for word in arguments:
         if word.startswith("--"):

@@ -1,11 +1,13 @@
-"""The progress bar: at any width the bar, the rate, the time left and the last evaluation; more where it fits."""
+"""The progress bar. At any width it shows the bar, the rate, the time left and the last evaluation, and more if there
+is room."""
 
 from typing import Any
 
 from tqdm import tqdm
 
-LEAST_BAR = 8  # columns of the bar itself
-# From the richest to the plainest, the first that fits; a title of many words is cut before anything is left out.
+LEAST_BAR = 8  # the smallest width of the bar itself, in columns
+# From the longest to the shortest; the first one that fits is used. A long title is shortened before a layout is given
+# up for the next one.
 LAYOUTS = (
     "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}, {updates}{said}]",
     "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} [{remaining} left, {rate_fmt}{said}]",
@@ -15,17 +17,17 @@ LAYOUTS = (
     "{percentage:3.0f}% |{bar}| {remaining}, {rate_fmt}{short}",
     "{percentage:3.0f}% {remaining}, {rate_fmt}{short}",
 )
-TITLE = 24  # columns that a title may be cut to
+TITLE = 24  # the number of columns to which a title may be shortened
 
 
 class RunBar(tqdm):  # type: ignore[type-arg]
-    """tqdm's, with a layout for the width that there is."""
+    """tqdm's progress bar, with a layout that fits the width of the terminal."""
 
     updates = ""
     evaluation = ""
 
     def tell(self, updates_per_second: float, evaluation: str | None) -> None:
-        """What stands behind the counts, from the next time that the bar is drawn."""
+        """Set the rate of updates and the last evaluation, which are shown when the bar is drawn next."""
         self.updates = f"{updates_per_second:.1f} updates/s"
         self.evaluation = evaluation or ""
 
@@ -45,13 +47,13 @@ class RunBar(tqdm):  # type: ignore[type-arg]
 
     @staticmethod
     def _rest(values: dict[str, Any]) -> int:
-        """Columns of the line without its bar."""
+        """Return the number of columns of the line without its bar."""
         bare = str(values["bar_format"]).replace("{bar}", "")
         return len(tqdm.format_meter(**{**values, "bar_format": bare, "ncols": None}))
 
 
 def _titles(title: str, layout: str) -> list[str]:
-    """The title, and where it is long also the beginning of it."""
+    """Return the title and, if it is long, a shortened title."""
     if "{desc}" not in layout or len(title) <= TITLE:
         return [title]
     return [title, f"{title[: TITLE - 2].rstrip()}.."]

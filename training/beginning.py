@@ -1,4 +1,4 @@
-"""The three ways a run begins: anew, as the rest of one that stopped, as a branch of another."""
+"""The three ways in which a run begins: as a new run, by resuming one that stopped, or as a branch of another run."""
 
 import shlex
 import shutil
@@ -25,18 +25,18 @@ from .sources import keep_sources
 from .trust import refuse_code, trusted
 
 PIECE = 1_000_000  # bytes copied at a time
-STARTING = "starting"  # a file that is there until config.json makes the folder a run
+STARTING = "starting"  # a file that exists until config.json is written, which makes the folder a run
 
 
 class Continued(msgspec.Struct, frozen=True):
-    """From which step on a run was made with something else."""
+    """The step from which on a run was continued with other packages or on another machine."""
 
     step: int
     machine: dict[str, str]
 
 
 class Described(msgspec.Struct, frozen=True):
-    """What `config.json` holds besides the settings, as far as it is read again."""
+    """The parts of `config.json` besides the settings that are read again."""
 
     versions: dict[str, str] = {}
     commit: str | None = None
@@ -47,7 +47,7 @@ class Described(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for."""
+    """What the command line requests: the settings, and how the run begins."""
 
     config: Config
     given: Mapping[str, Any]  # the settings that were given explicitly, by name
@@ -59,14 +59,14 @@ class Request:
 
 
 def resumed_config(request: Request, folder: Path) -> Config:
-    """The run's own settings; only its length, whether it is filmed and what is kept of it may change."""
+    """Return the settings of a run that is resumed: its own, except for the few that may change (`resumable`)."""
     config = read_config(folder)
     refuse_code(config, folder, request.given, trusted(folder, request.trust))
     own = config.by_name()
     free = names_with(config.run, "resumable")
     if others := sorted(name for name in set(request.given) - set(free) if request.given[name] != own.get(name)):
         raise ValueError(
-            f"{flag(others[0])} given with --resume; a resumed run keeps its settings but for "
+            f"{flag(others[0])} given with --resume; a resumed run keeps its settings except "
             f"{', '.join(map(flag, free))}"
         )
     steps, reached = request.given.get("steps"), max(steps_of(folder), default=0)
@@ -76,24 +76,25 @@ def resumed_config(request: Request, folder: Path) -> Config:
 
 
 def refuse_other_settings(folder: Path, config: Config, step: int) -> None:
-    """Raise ValueError, naming the setting, where a checkpoint was made with another configuration than the run has."""
+    """Raise ValueError, with the setting's name, if a checkpoint was made with other settings than the run has now."""
     made_with = read_manifest(folder, step).made_with
     if made_with is not None and (changed := changed_setting(made_with.settings, config)):
         name, then, now = changed
         raise ValueError(
-            f"{folder / 'config.json'} says {flag(name)} {str(now)[:80]}, the checkpoint at step {step} was made with "
-            f"{str(then)[:80]}: put it back, or begin a new run"
+            f"{folder / 'config.json'} says {flag(name)} {str(now)[:80]}, but the checkpoint at step {step} was made "
+            f"with {str(then)[:80]}: change it back, or begin a new run"
         )
 
 
 def branched_config(request: Request, source: str) -> Config:
-    """The trunk's settings under those given explicitly, and one event of the method at the branch point."""
+    """Return the settings of a branch: its trunk's, overridden by those given explicitly, and with an event of the
+    method at the branch point."""
     trunk, step = branch_point(source)
     refuse_links(trunk)
     config = read_config(trunk)
     if is_slimmed(trunk):
         raise ValueError(f"{trunk} was slimmed: its replay is gone, so that nothing can branch from it")
-    _, checkpoint = verify(trunk, step)  # before anything is written
+    _, checkpoint = verify(trunk, step)  # fails before anything is written
     refuse_other_settings(trunk, config, step)
     run, given = config.run, request.given
     if foreign := sorted(set(given) - {each.name for each in fields(run)}):
@@ -104,7 +105,7 @@ def branched_config(request: Request, source: str) -> Config:
         name for name in names_with(run, "trunk") if given.get(name, getattr(run, name)) != getattr(run, name)
     ]:
         raise ValueError(f"{flag(fixed[0])} given with --branch-from; a branch keeps its trunk's {fixed[0]}")
-    # Nothing of the trunk's schedule: what it has of the branch's would be an accident.
+    # The branch takes nothing from the trunk's schedule, which was meant for the trunk's own method.
     anew = {each.name: each.default for each in fields(run) if each.name in names_with(run, "schedule")}
     branch = config.altered(**{"reinit": "none", **anew, **given})
     refuse_code(branch, trunk, given, trusted(trunk, request.trust))
@@ -124,7 +125,7 @@ def branched_config(request: Request, source: str) -> Config:
 
 
 def branch_point(source: str) -> tuple[Path, int]:
-    """`RUN@STEP`, or `RUN` for its newest checkpoint."""
+    """Return the run and the step that `RUN@STEP` names, or `RUN` alone for its newest checkpoint."""
     trunk, step = split_run(source)
     read_config(trunk)
     steps = steps_of(trunk)
@@ -132,9 +133,10 @@ def branch_point(source: str) -> tuple[Path, int]:
 
 
 def start_branch(source: str, folder: Path, made_with: MadeWith) -> list[str]:
-    """Copy the trunk's history and link its checkpoint, which makes the folder a run that can be resumed.
+    """Copy the trunk's history and link its checkpoint, so that the folder is a run that can be resumed.
 
-    Gives back, in sentences, what the trunk was made with otherwise and what is missing of its history.
+    Return notes on what is missing in the trunk's history, and on how the trunk was made with other packages or on
+    another machine.
     """
     trunk, step = branch_point(source)
     manifest, checkpoint = verify(trunk, step)
@@ -144,15 +146,15 @@ def start_branch(source: str, folder: Path, made_with: MadeWith) -> list[str]:
         try:
             _copy(trunk / name, folder / name, size)
         except Damaged as error:
-            notes.append(f"the trunk's history is not whole ({error}): what is missing there is missing here")
+            notes.append(f"the trunk's history is incomplete ({error}): what is missing there is missing here too")
     link_checkpoint(trunk, step, folder, made_with)
     if manifest.made_with and (words := differences_in_words(manifest.made_with, made_with)):
-        notes.append(f"the trunk was made with other than this: {'; '.join(words)}")
+        notes.append(f"the trunk was made with other versions or settings: {'; '.join(words)}")
     return notes
 
 
 def _copy(source: Path, destination: Path, size: int) -> None:
-    """The first so many bytes of a regular file."""
+    """Copy the first `size` bytes of a regular file."""
     with open_regular(source) as reading, destination.open("wb") as writing:
         while size and (piece := reading.read(min(size, PIECE))):
             writing.write(piece)
@@ -161,7 +163,7 @@ def _copy(source: Path, destination: Path, size: int) -> None:
 
 
 def check_vacant(folder: Path) -> None:
-    """Refuse a folder with anything in it but what a start that was killed left behind."""
+    """Raise ValueError if a folder holds anything except the files of a start that was killed."""
     names = {path.name for path in folder.iterdir()}
     half_written = {name for name in names if name.startswith(".") and name.endswith(".tmp")}
     ours = {*FILES, *FOLDERS, *filter(LOGGED.fullmatch, names)}
@@ -172,7 +174,10 @@ def check_vacant(folder: Path) -> None:
 
 
 def begin(request: Request, config: Config, folder: Path, made_with: MadeWith, again: str) -> list[str]:
-    """Make a vacant folder a run; killed in between, it can be begun again. Gives back notes on a branch's trunk."""
+    """Make an empty folder a run, and return notes on a branch's trunk.
+
+    If the process is killed before the end, the run can be begun again in the same folder.
+    """
     clear(folder)
     (folder / STARTING).touch()
     notes = [] if request.branch_from is None else start_branch(request.branch_from, folder, made_with)
@@ -184,7 +189,7 @@ def begin(request: Request, config: Config, folder: Path, made_with: MadeWith, a
 
 
 def clear(folder: Path) -> None:
-    """Empty a folder that was vacant when this process claimed it; that it was begun goes last."""
+    """Empty a folder that was vacant when this process locked it; the file `starting` is deleted last."""
     for path in sorted(folder.iterdir(), key=lambda path: path.name == STARTING):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -193,7 +198,7 @@ def clear(folder: Path) -> None:
 
 
 def keep_changes(folder: Path, changes: Mapping[str, Any], continued: Mapping[str, Any] | None = None) -> None:
-    """What a resumed run does differently from now on, and what it is continued with; all else in its config stays."""
+    """Write a resumed run's changed settings, and with which machine it is continued, into its config.json."""
     kept = read_json(folder / "config.json")
     changed = kept | {"run": kept["run"] | changes}
     if continued is not None:
@@ -203,7 +208,7 @@ def keep_changes(folder: Path, changes: Mapping[str, Any], continued: Mapping[st
 
 
 def default_folder(config: Config) -> Path:
-    """`runs/<environment>-<method>-seed<N>-<time>`, not there yet."""
+    """Return the path `runs/<environment>-<method>-seed<N>-<time>` of a folder that does not exist yet."""
     settings = config.run
     name = folder_name(
         f"{settings.env}-{settings.method}-seed{settings.seed}"[:150] + f"-{datetime.now():%Y%m%d-%H%M%S}"
@@ -216,12 +221,12 @@ def default_folder(config: Config) -> Path:
 
 
 def folder_name(text: str) -> str:
-    """A name made fit for a folder."""
+    """Turn a text into a valid name of a folder."""
     return "".join(letter if letter.isalnum() or letter in "-_.=+" else "_" for letter in text)
 
 
 def describe(config: Config, branch_from: str | None, made_with: MadeWith) -> dict[str, Any]:
-    """What `config.json` holds: every value, and what the run was made with."""
+    """Return the content of `config.json`: all settings, and the versions and the machine that the run is made with."""
     others = ("commit", "processor", "gpu")
     return config_to_json(config) | {
         "progress": config.run.progress,
@@ -234,7 +239,7 @@ def describe(config: Config, branch_from: str | None, made_with: MadeWith) -> di
 
 
 def claimed_machine(folder: Path) -> dict[str, str]:
-    """What the run's config.json says that it was made with, as it was last continued."""
+    """Return the versions and the machine that a run was last continued with, according to its config.json."""
     kept = read_json(folder / "config.json", Described)
     if kept.continued:
         return kept.continued[-1].machine

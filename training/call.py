@@ -1,4 +1,4 @@
-"""One run from Python: the settings of the command line as keywords, the result as a value."""
+"""Train one run from Python: the settings of the command line as keywords, the result as a value."""
 
 import difflib
 import re
@@ -25,16 +25,17 @@ def run(
     quiet: bool = False,
     **settings: Value,
 ) -> Result:
-    """Train one run, as its script does, and give back what came of it.
+    """Train one run as its script does, and return its result.
 
-    `learner` is sac, dqn, vision or language. Settings are those that the script's --help lists, run_dir, preset,
-    resume and branch_from among them, by the same names with _ for -, and with the same values: `reinit="fire"`,
-    `learning_rate=1e-4`, `reinit_at=(5_000, 10_000)`; None leaves one out. A wrong one raises ValueError, in one line.
+    `learner` is sac, dqn, vision or language. Settings are those that the script's --help lists, including run_dir,
+    preset, resume and branch_from. They have the same names, with _ for -, and the same values: `reinit="fire"`,
+    `learning_rate=1e-4`, `reinit_at=(5_000, 10_000)`. A setting that is None is left out. A wrong name or value raises
+    ValueError with a message of one line.
 
-    `on_evaluation` is called with step and value of each scheduled evaluation. Where it gives back something true, the
-    run stops with a checkpoint, and `resume` continues it. `quiet` prints nothing.
+    `on_evaluation` is called with the step and the value of each scheduled evaluation. If it returns a true value, the
+    run stops with a checkpoint, and `resume` continues it. With `quiet`, nothing is printed.
 
-    Ctrl-C and SIGTERM stop the run with a checkpoint too, where it is in the main thread; `Result.stopped` says which.
+    In the main thread, Ctrl-C and SIGTERM stop the run with a checkpoint too; `Result.stopped` says why it stopped.
     """
     if learner not in LEARNERS:
         near = difflib.get_close_matches(str(learner), LEARNERS, 1)
@@ -49,7 +50,7 @@ def run(
 
 
 def words_of(learner: str, settings: dict[str, Value]) -> list[str]:
-    """Keywords as the words of a command line."""
+    """Turn keywords into the words of a command line."""
     known = {*map(setting_named, flags_of(command_line(LEARNERS[learner].config)))}
     words: list[str] = []
     for name, value in settings.items():

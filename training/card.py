@@ -1,9 +1,10 @@
-"""A card: a folder with one policy and what is to be known of it, as model hubs have it. Here it is read.
+"""Read a card: a folder with one policy and its description, as on model hubs.
 
 CARD/   model.safetensors   config.json   README.md   curve.csv   curve.png
 
-`config.json` is the run's own, with a record of the policy besides. Weights are safetensors. A card may be anybody's:
-every file has its bounds, names and shapes have to be exactly those of the policy, and links are not followed.
+`config.json` is the run's own, with a record of the policy added. Weights are in the safetensors format. A card is not
+trusted: the size of each file is limited, names and shapes have to be exactly those of the policy, and links are not
+followed.
 """
 
 from pathlib import Path
@@ -30,25 +31,25 @@ from .progress import Count
 from .spaces import surroundings_of
 
 CONFIG = "config.json"
-CONFIG_BYTES, HEADER_BYTES = 1_000_000, 1_000_000  # at most
+CONFIG_BYTES, HEADER_BYTES = 1_000_000, 1_000_000  # the largest sizes that are read
 STORED = (torch.float16, torch.float32, torch.float64, torch.int64)
 
 Text = Annotated[str, Meta(max_length=300)]
 
 
 class Score(msgspec.Struct, frozen=True):
-    """What a policy was measured to be worth: the mean return, with a 95% interval of the mean."""
+    """The measured score of a policy: the mean return, with a 95% confidence interval of the mean."""
 
     mean: float
     low: float
     high: float
-    deviation: float  # of the episodes' returns
+    deviation: float  # standard deviation of the episodes' returns
     episodes: Count
     occasion: Text = ""  # how it was measured
 
 
 class PolicyRecord(msgspec.Struct, frozen=True):
-    """What a card's config.json says of its policy."""
+    """The record of the policy in a card's config.json."""
 
     step: Count
     spaces: KeptSpaces
@@ -65,7 +66,7 @@ class _MayBeCarded(msgspec.Struct, frozen=True):
 
 
 def is_card(folder: Path) -> bool:
-    """Whether the folder's config.json, which can be read, is of a card and not of a run."""
+    """Whether the folder's config.json is readable and belongs to a card, not to a run."""
     try:
         return not isinstance(read_json(folder / CONFIG, _MayBeCarded, CONFIG_BYTES).policy, msgspec.UnsetType)
     except Damaged:
@@ -73,19 +74,19 @@ def is_card(folder: Path) -> bool:
 
 
 def read_record(folder: Path) -> PolicyRecord:
-    """What a card says of its policy; ValueError, in one line, where it says something else."""
+    """Return a card's record of its policy; raise ValueError in one line if the record is not valid."""
     record: PolicyRecord = read_json(folder / CONFIG, _Carded, CONFIG_BYTES).policy
     return record
 
 
 def read_agent(folder: Path, config: AgentRun, device: torch.device) -> tuple[Agent, PolicyRecord]:
-    """The agent with the card's policy; the rest of it is as when a run begins."""
+    """Return the agent with the card's policy; everything else in the agent is as at the beginning of a run."""
     record = read_record(folder)
     agent = config.agent_for(surroundings_of(config, record.spaces), np.random.SeedSequence(config.run.seed), device)
     if record.structure:
         try:
             restore_structure(agent.plastic(), record.structure)
-        except Exception as error:  # whatever a stranger's record leads to
+        except Exception as error:  # the record is not trusted and may cause any error
             said = " ".join(str(error).split())[:300]
             raise Damaged(f"{folder / CONFIG} holds no structure of this agent: {said}") from error
     load_weights(module_of(agent, record.spaces), folder / WEIGHTS)
@@ -93,7 +94,7 @@ def read_agent(folder: Path, config: AgentRun, device: torch.device) -> tuple[Ag
 
 
 def load_weights(module: PolicyModule, path: Path) -> None:
-    """Copy a file's tensors into the module, all or none."""
+    """Copy all tensors of a file into the module; raise Damaged, and copy none, if one does not fit."""
     own = module.state_dict()
     most = sum(8 * value.numel() for value in own.values()) + HEADER_BYTES
     saved = tensors_of(bytes(read_regular(path, most)), path)
@@ -104,18 +105,18 @@ def load_weights(module: PolicyModule, path: Path) -> None:
 
 
 def tensors_of(content: bytes, path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file whose header is of a sensible length."""
+    """Return the tensors of a safetensors file; raise Damaged if its header is too long or not valid."""
     length = int.from_bytes(content[:8], "little")
     if not 2 <= length <= HEADER_BYTES:
         raise Damaged(f"{path}: its header would have {length:,} bytes; {HEADER_BYTES:,} are read at most")
     try:
         return safetensors.torch.load(content)
-    except Exception as error:  # whatever a header may hold
+    except Exception as error:  # the header may hold anything
         raise Damaged(f"{path} holds no tensors: {' '.join(str(error).split())[:300]}") from error
 
 
 def require_same(own: dict[str, Tensor], saved: dict[str, Tensor], path: Path) -> None:
-    """Raise Damaged where names, shapes or kinds of numbers differ, or a number is not finite."""
+    """Raise Damaged if names, shapes or types differ, or if a number is not finite."""
     if missing := sorted(own.keys() - saved.keys()):
         raise Damaged(f"{path} lacks {missing[0]!r}, which the policy has")
     if foreign := sorted(saved.keys() - own.keys()):

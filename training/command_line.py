@@ -1,4 +1,4 @@
-"""The command line from frozen dataclasses, by tyro; mistakes end in one line and exit code 2, nothing created."""
+"""Read command lines into frozen dataclasses by tyro. A mistake ends in one line and exit code 2; no file is made."""
 
 import contextlib
 import difflib
@@ -29,36 +29,36 @@ from .spoken import as_known
 from .trust import refuse_code, trusted
 
 MARKERS = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff)
-LONGEST_LINE = 3_000  # letters
+LONGEST_LINE = 3_000  # characters
 Options = TypeVar("Options")
 
 
 @dataclass(frozen=True)
 class Where:
-    """Where a run lives and how it begins."""
+    """The folder of a run, and how it begins."""
 
     preset: str = "paper"
-    """Values to start from, by name; listed above. Flags given besides win."""
+    """Name of a set of values to start from, listed above. Other flags override these values."""
     run_dir: Path | None = None
     """Folder of the new run; unset: runs/<env>-<method>-seed<N>-<time>."""
     config: Path | None = None
-    """Settings from a file: YAML, or a run (its folder or config.json), whose settings are taken whole. Flags win; a
-    preset goes under YAML, and not with a run."""
+    """Settings from a file: YAML, or a run (its folder or config.json), all of whose settings are used. Other flags
+    override them. YAML overrides a preset; with a run, --preset is not allowed."""
     resume: Path | None = None
-    """Continue the run in this folder exactly where its newest whole checkpoint is; --steps may be longer."""
+    """Continue the run in this folder exactly, from its newest whole checkpoint; --steps may be longer."""
     branch_from: str | None = None
-    """RUN@STEP: start a new run from another's checkpoint; --reinit acts there, and then as a given schedule says."""
+    """RUN@STEP: start a new run from another run's checkpoint. --reinit acts there, and later by the given schedule."""
     trust: Path | None = None
-    """With --resume, --branch-from or --config: the run or file that may name Python modules, methods or environments
-    of your own, which are imported and so executed. Only for what you made, or whose code you have read."""
+    """With --resume, --branch-from or --config: the run or file that may name Python modules with methods or
+    environments of your own. They are imported, which executes their code: trust only code that you wrote or read."""
     restart: bool = False
-    """With --resume, where no checkpoint is left: train again from step 0 and delete the metrics so far."""
+    """With --resume, if no checkpoint is left: train again from step 0 and delete the metrics so far."""
 
 
 def main(body: Callable[[Sequence[str]], int], name: str, arguments: Sequence[str]) -> NoReturn:
-    """Run a command's body on its arguments; a ValueError is the user's mistake and is said in one line."""
+    """Run a command's body on its arguments, and exit; a ValueError is a user's mistake and is printed in one line."""
     output = guard_output()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until training has a way of its own to stop
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until training installs its own handler
     try:
         code = body(arguments)
     except ValueError as error:
@@ -66,7 +66,7 @@ def main(body: Callable[[Sequence[str]], int], name: str, arguments: Sequence[st
         code = 2
     except KeyboardInterrupt:
         code = 130
-    except SystemExit as ended:  # of --help
+    except SystemExit as ended:  # after --help
         code = ended.code if isinstance(ended.code, int) else 0
     output.flush()
     sys.stderr.flush()
@@ -74,13 +74,13 @@ def main(body: Callable[[Sequence[str]], int], name: str, arguments: Sequence[st
 
 
 def printable(text: str) -> str:
-    """As one line of bounded length: names and values may be anybody's."""
+    """Return a text as one printable line of limited length; names and values in it are not trusted."""
     line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:LONGEST_LINE])
     return line if len(text) <= LONGEST_LINE else f"{line}..."
 
 
 def read_command_line(arguments: Sequence[str], learner: Learner) -> Request:
-    """The request behind a training script's command line; the first preset is the one where none is named."""
+    """Read a training script's command line. Without --preset, the learner's first preset is used."""
     known = command_of(next(name for name, each in LEARNERS.items() if each is learner))
     words = each_once(understood(arguments, known))
     for name_of_flag, values in split(words):
@@ -99,35 +99,37 @@ def read_command_line(arguments: Sequence[str], learner: Learner) -> Request:
     given = {setting_named(name) for name, _ in split(words)}
     settings = config.by_name()
     if {"eval_episodes", "eval_steps"} <= given and settings["eval_steps"] is not None:
-        print("warning: --eval-episodes does nothing beside --eval-steps: the episodes that end count", file=sys.stderr)
+        print("warning: --eval-episodes has no effect together with --eval-steps", file=sys.stderr)
     if where.restart and not where.resume:
-        raise ValueError("--restart given; it goes with --resume alone")
+        raise ValueError("--restart given; it is allowed only with --resume")
     if "eval_episodes" in given and "eval_steps" not in given:
-        config = config.altered(eval_steps=None)  # whatever the preset has
+        config = config.altered(eval_steps=None)  # overrides a preset's --eval-steps
     if not where.resume and not where.branch_from:
         refuse_other_script(learner, config)
         if where.config:
             typed = {*map(setting_named, flags)}
             refuse_code(config, where.config, typed, trusted(where.config, where.trust))
-            where = replace(where, trust=None)  # which it was for
+            where = replace(where, trust=None)  # it was meant for the file of --config
         config.check()
     else:
         config.run.check()
     if "reinit_cooldown" in given and not (config.run.reinit_when or where.resume):
-        raise ValueError("--reinit-cooldown given; it is of --reinit-when, which is not: give it too")
+        raise ValueError("--reinit-cooldown given without --reinit-when: give both, or neither")
     if "reinit_from" in given and not (config.run.reinit_every or where.resume):
-        raise ValueError("--reinit-from given; it is of --reinit-every, which is not: give it too")
+        raise ValueError("--reinit-from given without --reinit-every: give both, or neither")
     if where.resume and (where.branch_from or where.run_dir):
-        raise ValueError("--resume goes with neither --branch-from nor --run-dir: a run stays in its folder")
+        raise ValueError("--resume cannot be given with --branch-from or --run-dir: a run stays in its folder")
     if (where.resume or where.branch_from) and "preset" in given:
-        raise ValueError("--preset goes with neither --resume nor --branch-from: their settings are the earlier run's")
+        raise ValueError(
+            "--preset cannot be given with --resume or --branch-from: these use the settings of the earlier run"
+        )
     explicit = {name: value for name, value in settings.items() if name in given}
     return Request(config, explicit, where.run_dir, where.resume, where.branch_from, where.trust, where.restart)
 
 
 @cache
 def command_of(name: str) -> Command:
-    """What a training script's flags are, by its learner, and which are another's."""
+    """Return the flags of a training script, by its learner's name, and the flags that only other scripts have."""
     learner, elsewhere = LEARNERS[name], dict[str, tuple[str, ...]]()
     hints = flags_of(command_line(learner.config))
     for other in LEARNERS.values():
@@ -140,7 +142,7 @@ def command_of(name: str) -> Command:
 def with_config_file(
     words: Sequence[str], flags: Mapping[str, Sequence[str]], learner: Learner, known: Command
 ) -> tuple[list[str], Config | None]:
-    """The words with those of --config under them, or the settings of the run that it names."""
+    """Return the words with those of a --config file added, and the settings of the run if --config names a run."""
     if "--config" not in flags:
         return list(words), None
     path = one_path("--config", flags)
@@ -149,7 +151,7 @@ def with_config_file(
             raise ValueError(f"--config {path} given with {other}: an earlier run's settings stay as they are")
     if is_of_a_run(path):
         if "--preset" in flags:
-            raise ValueError(f"--preset given with --config {path}: a run's own settings leave nothing to a preset")
+            raise ValueError(f"--preset given with --config {path}: that run has all settings, so no preset is allowed")
         trust = one_path("--trust", flags) if "--trust" in flags else None
         names = {*map(setting_named, flags)}
         return list(words), config_of_run(path, learner.config, names, trust)
@@ -159,7 +161,7 @@ def with_config_file(
 
 
 def one_path(name: str, flags: Mapping[str, Sequence[str]]) -> Path:
-    """The one value of this flag."""
+    """Return the only value of a flag as a path; raise ValueError if there are none or several."""
     if len(flags[name]) != 1:
         given = " ".join(flags[name])[:300] or "nothing"
         raise ValueError(f"{name} takes one file or run; {given} given")
@@ -168,7 +170,7 @@ def one_path(name: str, flags: Mapping[str, Sequence[str]]) -> Path:
 
 @contextlib.contextmanager
 def faults_of(path: Path) -> Iterator[None]:
-    """What is wrong with the settings of a file is said with its name."""
+    """Add the file's name to a ValueError about its settings."""
     try:
         yield
     except ValueError as error:
@@ -176,7 +178,7 @@ def faults_of(path: Path) -> Iterator[None]:
 
 
 def show_what_there_is(words: Sequence[str], learner: Learner) -> None:
-    """Print what --help-all or a list asks for, and end there."""
+    """Print the text that --help, --help-all or a list flag asks for, and exit; do nothing without such a flag."""
     flags = dict(split(words))
     if not {*HELP} & flags.keys():
         return
@@ -193,7 +195,7 @@ def show_what_there_is(words: Sequence[str], learner: Learner) -> None:
 
 
 def preset_named(name: str, presets: Mapping[str, Preset]) -> Preset:
-    """The preset, in any case, or one line with those that there are."""
+    """Return the preset with this name in any case; raise ValueError with the known names if there is none."""
     known = as_known(name, presets)
     if known not in presets:
         near = difflib.get_close_matches(name, presets, 1)
@@ -203,21 +205,24 @@ def preset_named(name: str, presets: Mapping[str, Preset]) -> Preset:
 
 
 def command_line(kind: type[Config]) -> type[Any]:
-    """All flags of a training script, for its algorithm's settings."""
+    """Return a dataclass of all flags of a training script, with the settings of its learner."""
     made = make_dataclass("CommandLine", [("where", Where), ("config", kind)], frozen=True)
     made.__doc__ = "All flags of a training script."
     return made
 
 
 def read_options(default: Options, arguments: Sequence[str], command: str, operands: str, description: str) -> Options:
-    """The flags of a command that has its own alone, as people type them; its operands come before them."""
+    """Read the flags of a command that trains nothing, in any known spelling; its operands come before the flags."""
     words = understood(arguments, Command(command, flags_of(type(default)), {}, {}))
     words = ["--help" if word == "--help-all" else word for word in words]
     return read_flags(default, words, f"{program(command)} {operands}", description)
 
 
 def read_flags(default: Options, arguments: Sequence[str], program: str, description: str) -> Options:
-    """Flags on top of a dataclass of defaults; unknown ones are refused by their nearest names, wrong values too."""
+    """Read flags on top of a dataclass of defaults.
+
+    Raise ValueError for an unknown flag, with the nearest name, and for a wrong value, with the allowed values.
+    """
     known, arguments = flags_of(type(default)), each_once(arguments)
     flags = [
         (name, ["True"] if known.get(name) is bool and not values else values) for name, values in split(arguments)
@@ -232,7 +237,7 @@ def read_flags(default: Options, arguments: Sequence[str], program: str, descrip
             continue
         if name not in known:
             raise unknown_flag(name, known)
-        # Each flag alone: tyro's own messages fill a box and do not name the flag to mend.
+        # Each flag is parsed alone to find the wrong one; tyro's own messages fill a box and may not name the flag.
         try:
             with nothing_printed():
                 parse(args=[name, *values])
@@ -243,24 +248,25 @@ def read_flags(default: Options, arguments: Sequence[str], program: str, descrip
 
 
 def each_once(arguments: Sequence[str]) -> list[str]:
-    """The words without what a later one of the same flag replaces, which is said."""
+    """Return the words with only the last occurrence of each flag; print a warning for a flag given twice."""
     last: dict[str, list[str]] = {}
     for name, values in split(arguments):
         if name in last:
             replaced, counts = " ".join(last.pop(name)), " ".join(values)
-            print(f"warning: {name} given twice, {replaced!r} and {counts!r}: the last counts", file=sys.stderr)
+            print(f"warning: {name} given twice, {replaced!r} and {counts!r}: the last one is used", file=sys.stderr)
         last[name] = values
     return [word for name, values in last.items() for word in (name, *values)]
 
 
 @contextlib.contextmanager
 def nothing_printed() -> Iterator[None]:
+    """Discard everything that is printed inside this context."""
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         yield
 
 
 def flags_of(kind: type) -> dict[str, Any]:
-    """Every flag of a dataclass, those of dataclasses inside it included, with its type."""
+    """Return all flags of a dataclass, including those of nested dataclasses, with their types."""
     found: dict[str, Any] = {}
     for name, hint in get_type_hints(kind).items():
         if name in {field.name for field in fields(kind)}:
@@ -269,7 +275,7 @@ def flags_of(kind: type) -> dict[str, Any]:
 
 
 def allowed_values(hint: Any, given: str) -> str:
-    """What a flag takes, in words, with the nearest choice where there are some."""
+    """Describe the values that a flag takes, with the nearest choice if there is a list of choices."""
     if get_origin(hint) is Literal:
         choices = [str(choice) for choice in get_args(hint)]
         near = difflib.get_close_matches(given, choices, 1)

@@ -1,4 +1,5 @@
-"""Every setting of a run, in groups: the command line fills it, `config.json` keeps it, a work is built from it."""
+"""All settings of a run, in groups. The command line sets them, `config.json` stores them, and a work is built from
+them."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -12,12 +13,12 @@ from .metric import Metric
 from .settings import DriverSettings, flag
 from .work import Work
 
-Settings = dict[str, dict[str, Any]]  # by group, such as run and agent
+Settings = dict[str, dict[str, Any]]  # the values by group (such as run and agent) and name
 
 
 @dataclass(frozen=True)
 class Methods:
-    """What acts on the networks of a run: the method at its events, regularizers at every gradient step."""
+    """The methods of a run: one that acts at events, and regularizers that act at every gradient step."""
 
     method: Method
     regularizers: tuple[Method, ...]
@@ -25,27 +26,27 @@ class Methods:
 
 @dataclass(frozen=True)
 class Config:
-    """The settings of a run of one learner; each learner has groups of its own, `run` is there for all."""
+    """The settings of a run of one learner. All learners have the group `run`; other groups are a learner's own."""
 
-    metric: ClassVar[Metric]  # what the run is judged by
-    subject: ClassVar[str] = "env"  # the setting that says what is learned from
+    metric: ClassVar[Metric]  # the metric by which the run is evaluated
+    subject: ClassVar[str] = "env"  # the setting that names the environment or the data
     acts: ClassVar[bool] = False  # whether the result is a policy, which can be evaluated and filmed
 
     run: DriverSettings
 
     @property
     def published(self) -> Mapping[str, Method]:
-        """What the publications do with the learner, by the method's name."""
+        """The methods with the values that publications use for this learner, by the method's name."""
         return {}
 
     @cached_property
     def methods(self) -> Methods:
-        """The run's methods, parsed once; what they name of the user's own is imported."""
+        """The run's methods, parsed once; modules of the user's own that they name are imported."""
         regularizers = tuple(parse_regularizer(text, self.published) for text in self.run.regularize)
         return Methods(parse_method(self.run.reinit, self.published), regularizers)
 
     def altered(self, **values: Any) -> Self:
-        """The same with other values, by the names of the settings, whatever their group."""
+        """Return the same settings with other values, by the names of the settings in any group."""
         groups = {each.name: getattr(self, each.name) for each in fields(self)}
         if unknown := values.keys() - {each.name for group in groups.values() for each in fields(group)}:
             raise TypeError(f"no setting is called {min(unknown)!r}")
@@ -59,15 +60,15 @@ class Config:
         return other
 
     def by_group(self) -> Settings:
-        """Every setting, by group and name."""
+        """Return all settings by group and name."""
         return {each.name: asdict(getattr(self, each.name)) for each in fields(self)}
 
     def by_name(self) -> dict[str, Any]:
-        """Every setting, whatever group it is of."""
+        """Return all settings by name, without their groups."""
         return {name: value for group in self.by_group().values() for name, value in group.items()}
 
     def check(self) -> None:
-        """Raise ValueError, in one line, where a value makes no sense."""
+        """Raise ValueError in one line if a value is not allowed."""
         self.run.check()
         if not (scheduled := self.run.scheduled):
             return
@@ -79,7 +80,10 @@ class Config:
             )
 
     def resolved(self) -> Self:
-        """With what depends on the run's length spelled out, so that a longer --steps moves nothing."""
+        """Return the settings with the default schedule written out as steps or a period.
+
+        The default depends on the run's length; written out, a longer --steps does not move the events.
+        """
         if not self.methods.method.acts_at_events or self.run.scheduled:
             return self
         if period := self.usual_period:
@@ -88,44 +92,44 @@ class Config:
 
     @property
     def repeats_by_itself(self) -> bool:
-        """Whether the method's events in phases of data follow from its period alone, so that a branch adds none."""
+        """Whether the run has phases of data and the method's usual period; a branch then adds no event of its own."""
         return (
             bool(self.run.phase_starts) and self.usual_period is not None and self.run.reinit_every == self.usual_period
         )
 
     @property
     def usual_period(self) -> int | None:
-        """Updates between two events of the method where no schedule is given; none: see `usual_events`."""
+        """Updates between two events of the method if no schedule is given. If it is None, `usual_events` are used."""
         return self.run.usual_period(self.methods.method.usual_period)
 
     @property
     def learning_rate(self) -> float | None:
-        """The setting that a run that diverged may want lower."""
+        """The learning rate, which a run that diverged may need to lower; None if there is none."""
         return None
 
     def score_in_words(self, value: float) -> str | None:
-        """A value of the metric as a normalised score, where there is one."""
+        """Return a value of the metric as a normalised score in words, or None if there is no such score."""
         return None
 
     def choices(self) -> Mapping[str, str]:
-        """For --help-all: lists of what there is to choose from, by their titles."""
+        """Return lists of choices for --help-all, by their titles."""
         return {}
 
     def operations(self) -> float:
-        """Floating-point operations of one gradient update, by arithmetic alone; few where nothing is known."""
+        """Return the estimated number of floating-point operations of one gradient update; 0 if it is not known."""
         return 0.0
 
     @property
     def reader(self) -> Reader:
-        """Reads the metrics of such a run."""
+        """The reader for the metrics of such a run."""
         return Reader(self.run.progress, self.metric)
 
     def schedule(self) -> Schedule:
-        """When events happen."""
+        """Return the schedule of the method's events."""
         return self.run.schedule()
 
     def manager(self, work: Work) -> PlasticityManager:
-        """What acts on the work's networks, and when."""
+        """Return the manager that applies the run's methods to the work's networks."""
         run, methods = self.run, self.methods
         return PlasticityManager(
             work.networks(),

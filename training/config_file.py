@@ -1,4 +1,4 @@
-"""--config FILE: settings from YAML, or from a run's own `config.json`; flags on the command line win over both."""
+"""--config FILE: settings from YAML, or from a run's `config.json`. Flags on the command line override both."""
 
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -20,7 +20,7 @@ OF_A_COMPARISON = ("--config", "--dir", "--ray", "--upload", "--retry", "--dry-r
 
 
 def is_of_a_run(path: Path) -> bool:
-    """Whether a file or folder is a run, or the `config.json` of one, and not settings in YAML."""
+    """Whether a path is a run's folder or the `config.json` of a run, and not settings in YAML."""
     if path.is_dir():
         return True
     if path.suffix != ".json":
@@ -28,19 +28,20 @@ def is_of_a_run(path: Path) -> bool:
     try:
         return "algorithm" in read_json(path, at_most=CONFIG_BYTES)
     except Damaged:
-        return False  # it may be YAML, which says what is wrong with it
+        return False  # read as YAML then, whose reader says what is wrong
 
 
 def config_of_run(path: Path, kind: type[Config], given: Collection[str], trust: Path | None) -> Config:
-    """The settings that a run was asked for: what follows from the run's length is left to follow from it again."""
+    """Return the settings that a run was given; those that were derived from the run's length are derived again."""
     try:
         config = read_config(path) if path.is_dir() else config_from_json(read_json(path, at_most=CONFIG_BYTES))
     except (Damaged, msgspec.ValidationError) as error:
         raise ValueError(str(error)) from error
     if not isinstance(config, kind):
         raise ValueError(f"--config {path} given; that is a run of {LEARNERS[name_of(config)].script}")
-    usual = type(config)().by_name()  # type: ignore[call-arg]  # each of whose groups has defaults
-    config = config.altered(**{name: usual[name] for name in code_named(config).keys() & {*given}})  # not looked at
+    usual = type(config)().by_name()  # type: ignore[call-arg]  # all groups of a learner's config have defaults
+    # Settings that the command line overrides need no trust: they are replaced before code is refused.
+    config = config.altered(**{name: usual[name] for name in code_named(config).keys() & {*given}})
     refuse_code(config, path, (), trusted(path, trust))
     return unresolved(config)
 
@@ -48,15 +49,15 @@ def config_of_run(path: Path, kind: type[Config], given: Collection[str], trust:
 def words_of_file(
     path: Path, understood: Callable[[list[str]], list[str]], refused: Collection[str] = OF_THE_COMMAND
 ) -> dict[str, list[str]]:
-    """The settings of a YAML file as flags with their values, in our own spelling."""
+    """Return the settings of a YAML file as flags with their values, in our own spelling."""
     words: list[str] = []
     for name, value in read_yaml(path).items():
         given = flag(name)
         if given in HELP:
-            raise ValueError(f"{path}: {name!r} is no name of a setting")
+            raise ValueError(f"{path}: {name!r} is not the name of a setting")
         values = ["None"] if value is None else [value] if isinstance(value, str) else value
         if not name.replace("_", "").replace("-", "").isalnum() or name.startswith("-"):
-            raise ValueError(f"{path}: {name!r} is no name of a setting")
+            raise ValueError(f"{path}: {name!r} is not the name of a setting")
         for each in values:
             if each.startswith("--") or (each[:1] == "-" and each[1:2].isalpha()) or not each.isprintable():
                 raise ValueError(f"{path}: {name} cannot be {each[:80]!r}")
@@ -67,10 +68,10 @@ def words_of_file(
     if twice := [name for name in meant if meant.count(name) > 1]:
         raise ValueError(f"{path}: {twice[0]} is given twice, under two names")
     if alone := sorted(found.keys() & {*refused}):
-        raise ValueError(f"{path}: {alone[0]} is given on the command line alone")
+        raise ValueError(f"{path}: {alone[0]} can be given only on the command line")
     return found
 
 
 def without(words: Mapping[str, list[str]], given: Collection[str]) -> list[str]:
-    """The words of flags that are not given besides."""
+    """Return the words of all flags that are not in `given`."""
     return [word for name, values in words.items() if name not in given for word in (name, *values)]

@@ -1,4 +1,4 @@
-"""What a run will cost on this machine, measured before it starts."""
+"""The time that a run will take on this machine, measured before it starts."""
 
 import time
 from collections.abc import Iterable
@@ -16,19 +16,20 @@ from fire_rl.replay import Batch
 from .settings import DriverSettings
 from .work import Work
 
-WORTH_SAYING = 20 * 60  # seconds
-ENOUGH_ENVIRONMENTS = 64  # to keep every core busy
+WORTH_SAYING = 20 * 60  # seconds; the time is printed only for longer runs
+ENOUGH_ENVIRONMENTS = 64  # enough to keep every core busy
 
 
 def say_what_it_costs(settings: DriverSettings, work: Work) -> None:
-    """On a CPU, one line with the time a long run will take, from rates measured now on parts of no use to it."""
+    """On a CPU, print in one line how long a long run will take, by rates measured on a second learner and other
+    environments, so that the run itself is not changed."""
     steps = settings.steps - work.steps
     updates = settings.updates_in(steps)
     if work.device.type != "cpu" or updates < 10_000:
         return
     try:
         rates = work.rates()
-    except ValueError:  # no memory for a second agent beside the run's own
+    except ValueError:  # a second learner does not fit into memory
         return
     seconds = rates.seconds(updates, steps)
     if seconds > WORTH_SAYING:
@@ -40,7 +41,7 @@ def say_what_it_costs(settings: DriverSettings, work: Work) -> None:
 
 
 def update_rate(agent: Agent, batch_size: int, observations: gym.Space[Any], actions: gym.Space[Any]) -> float:
-    """Updates per second of an agent on made-up batches."""
+    """Measure the updates per second of an agent on random batches."""
     batch = made_up_batch((3, batch_size), observations, actions)
     agent.update(Batch(*(tensor[:1] for tensor in batch)))
     start = time.perf_counter()
@@ -49,7 +50,7 @@ def update_rate(agent: Agent, batch_size: int, observations: gym.Space[Any], act
 
 
 def made_up_batch(lead: tuple[int, ...], observations: gym.Space[Any], actions: gym.Space[Any]) -> Batch:
-    """Examples that differ, for what must not wait for real ones."""
+    """Return a batch of random examples, for measurements before there are real ones."""
     random = np.random.default_rng(0)
 
     def drawn(space: gym.Space[Any]) -> Tensor:
@@ -65,7 +66,7 @@ def made_up_batch(lead: tuple[int, ...], observations: gym.Space[Any], actions: 
 
 
 def step_rate(environment: VectorEnv) -> float:
-    """Decisions per second under random actions; the environment is closed then."""
+    """Measure the decisions per second under random actions, and close the environment."""
     environment.reset(seed=0)
     environment.action_space.seed(0)
     calls = max(1, 200 // environment.num_envs)
@@ -78,13 +79,13 @@ def step_rate(environment: VectorEnv) -> float:
 
 
 def bytes_of(tensors: Iterable[Tensor]) -> int:
-    """Of their memory: what several of them are views of counts once."""
+    """Return the bytes of the tensors' memory; memory that several of them share is counted once."""
     storages = [tensor.untyped_storage() for tensor in tensors]
     return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
 def duration_in_words(seconds: float) -> str:
-    """A duration as one would say it."""
+    """Return a duration in words, such as `3 hours`."""
     if seconds < 90:
         return f"{seconds:.0f} seconds"
     if seconds < 5400:

@@ -1,4 +1,4 @@
-"""The learning curve of one run, drawn from its history."""
+"""Draw the learning curve of one run from its history."""
 
 import io
 from pathlib import Path
@@ -21,7 +21,7 @@ MANY_EVALUATIONS = 200
 
 
 def draw_curve(history: History, folder: Path, title: str) -> Path:
-    """Write `curve.png`: the evaluations' mean and spread, the training episodes behind, events as dashed lines."""
+    """Write `curve.png`: mean and spread of the evaluations, training episodes as grey dots, events as dashed lines."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     if episodes := history.episodes.points():
@@ -35,6 +35,7 @@ def draw_curve(history: History, folder: Path, title: str) -> Path:
 
 
 def write_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure as a PNG file, and return its path."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=130)
     write_durably(path, content.getvalue())
@@ -42,7 +43,7 @@ def write_figure(figure: Figure, path: Path) -> Path:
 
 
 def finish(axes: Any, title: str, reader: Reader) -> None:
-    """What every curve of the metric over steps has."""
+    """Add labels, title and legend, as in every picture of the metric over steps."""
     axes.set(xlabel=reader.progress.replace("_", " "), ylabel=reader.metric.words, title=title)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="upper left" if reader.metric.better == "higher" else "upper right", frameon=False)
@@ -50,7 +51,7 @@ def finish(axes: Any, title: str, reader: Reader) -> None:
 
 
 def uncluttered(axes: Any) -> None:
-    """Axes over steps, with nothing that does not help to read them."""
+    """Format the axes of a picture over steps: short numbers, small margins, few lines."""
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.margins(x=0.01)
     axes.grid(alpha=0.25)
@@ -59,14 +60,14 @@ def uncluttered(axes: Any) -> None:
 
 
 def draw_events(axes: Any, events: Events) -> None:
-    """Dashed lines or, where many would hide the curve, ticks at the lower edge."""
+    """Draw events as dashed lines, or as ticks at the lower edge if so many lines would hide the curve."""
     if not events.count:
         return
     few = events.count <= MANY_EVENTS
     label = f"event: {events.method}" if few else f"{events.count:,} events: {events.method}"
     height, style = (1.0, "--") if few else (0.02, "-")
     steps = np.repeat(np.array(events.steps(), dtype=float), 3)
-    heights = np.tile([0.0, height, np.nan], len(steps) // 3)  # one path with gaps: many paths take seconds
+    heights = np.tile([0.0, height, np.nan], len(steps) // 3)  # one path with gaps; many paths would take seconds
     axes.plot(
         steps, heights, transform=axes.get_xaxis_transform(), color="tab:red", linestyle=style,
         linewidth=1.2 if few else 0.5, label=label,

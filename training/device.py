@@ -1,10 +1,10 @@
-"""The device that a run learns on."""
+"""The device on which a run trains."""
 
 import torch
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` is a GPU where there is one."""
+    """Return the device with this name; `auto` is a GPU if there is one, else the CPU."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -19,7 +19,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def notes_on_precision(precision: str, device: torch.device) -> tuple[str, ...]:
-    """Where a precision does nothing on a CPU, or harm."""
+    """Return a note if a precision has no effect on a CPU, or makes it slower."""
     if device.type != "cpu":
         return ()
     if precision == "tf32":

@@ -1,4 +1,4 @@
-"""What is said when a run ends: its result, where things are, what to try next."""
+"""The lines that are printed when a run ends: its result, where its files are, what to try next."""
 
 import shlex
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from .trust import trust_words
 
 
 def result_of(folder: Path, config: Config, ending: Ending, step: int) -> Result:
-    """What the run's metrics say it came to."""
+    """Compute a run's result from its metrics."""
     lines = [line for _, line in config.reader.of(folder) if isinstance(line, EvaluationLine)]
     rhythm, metric = rhythm_of(folder, config), config.metric
     if ending != "finished":
@@ -31,23 +31,23 @@ def result_of(folder: Path, config: Config, ending: Ending, step: int) -> Result
 
 
 def rhythm_of(folder: Path, config: Config) -> Rhythm:
-    """Which evaluations of a run are scheduled ones, and its own."""
+    """Return which evaluations of a run are scheduled, and which belong to its trunk."""
     settings, source = config.run, read_json(folder / "config.json").get("branch_from")
     own = Rhythm(settings.eval_every, settings.reached(1), settings.last_phase)
     if source is None:
         return own
     trunk, step = split_run(source)
-    if step is None:  # from the trunk's newest checkpoint: where the method acted, or at the trunk's end
+    if step is None:  # branched from the trunk's newest checkpoint: the first event's step, or the trunk's end
         places = settings.reinit_at[:1] or ((read_config(trunk).run.steps,) if is_run(trunk) else ())
         step = places[0] if places else -1
     return replace(own, branch=settings.reached(step))
 
 
 def say_where_things_are(result: Result, config: Config) -> None:
-    """The last lines: the result, the files, what to try next."""
+    """Print the last lines: the result, the files, what to try next."""
     folder, metric = result.folder, config.metric
     if result.final is None:
-        print(f"\nno final {metric.name}: no scheduled evaluation of the last tenth of the run is on record")
+        print(f"\nno final {metric.name}: no scheduled evaluation in the last tenth of the run was recorded")
     else:
         of_those = (
             "the scheduled evaluation" if result.count == 1 else f"mean of the {result.count} scheduled evaluations"
@@ -83,10 +83,10 @@ def say_where_things_are(result: Result, config: Config) -> None:
 
 
 def divergence_line(error: Diverged, config: Config, driver: Driver) -> str:
-    """What diverged, when, what is still good, and what to try."""
+    """Describe in one line what diverged, at which step, which checkpoint is still good, and what to try."""
     where = f"{driver.folder} diverged at step {driver.work.steps:,}, update {driver.progress.updates:,}: {error}"
     if error.quantity in OF_THE_ENVIRONMENT:
-        return f"{where}; {config.run.env} gave it: look there, the agent is not the cause"
+        return f"{where}; {config.run.env} gave it: look for the cause in the environment, not in the agent"
     rate = "try other settings"
     if config.learning_rate is not None:
         rate = f"try a lower --learning-rate than {config.learning_rate:g}"
@@ -94,18 +94,18 @@ def divergence_line(error: Diverged, config: Config, driver: Driver) -> str:
         rate = f"try without {config.run.method}, or {rate.removeprefix('try ')}"
     good = steps_of(driver.folder)
     if not good:
-        return f"{where}; there is no checkpoint from before; {rate}"
+        return f"{where}; there is no earlier checkpoint; {rate}"
     branch = command(config, "--branch-from", f"{driver.folder}@{good[-1]}", "--reinit", "fire", trust=driver.folder)
     return f"{where}; the last good checkpoint is at step {good[-1]:,}; {rate} in a new run, or {branch}"
 
 
 def command(config: Config, *words: object, trust: Path) -> str:
-    """A command line of this run's script, as one would type it."""
+    """Return a command line of this run's script as a user would type it."""
     return typed(command_name(config), *words, *trust_words(config, trust))
 
 
 def say_records(records: Sequence[tuple[str, str]]) -> None:
-    """Where trackers have the run, and which of them do not have all of it."""
+    """Print where trackers have recorded the run, and which of them do not have all of it."""
     if records:
         print("recorded at")
     for name, where in records:

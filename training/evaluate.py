@@ -1,4 +1,4 @@
-"""Evaluation on environments of its own, from fixed seeds, never touching training's streams."""
+"""Evaluate a policy on separate environments from fixed seeds, without using training's random generators."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,33 +11,36 @@ from numpy.typing import NDArray
 
 from .stopping import EnvironmentCalls
 
-LIMIT = 10_000  # decisions of an evaluation episode where the environment sets none
+LIMIT = 10_000  # the longest evaluation episode, in decisions, if the environment has no time limit
 Act = Callable[[NDArray[Any]], NDArray[Any]]
 Returns = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How a policy is evaluated: one episode per seed, or so many decisions in all and the episodes that they end."""
+    """How a policy is evaluated: on one episode per seed, or on the episodes that end within a number of decisions."""
 
     environment: VectorEnv
     seeds: tuple[int, ...]
-    decisions: int | None = None
-    exploration: float = 0.0  # share of random actions, as DQN's published evaluations have it
+    decisions: int | None = None  # of all environments together; None: one episode per seed
+    exploration: float = 0.0  # the share of random actions, as in DQN's published evaluations
 
     def explored(self, act: Act) -> Act:
-        """How the policy acts in an evaluation, from its first decision on."""
+        """Return the policy as it acts in an evaluation: with its share of random actions."""
         if not self.exploration:
             return act
         return exploring(act, self.exploration, self.environment.single_action_space, self.seeds[0])
 
     @property
     def longest(self) -> int | None:
-        """Decisions after which an evaluation breaks off every episode."""
+        """The number of decisions after which an evaluation cuts off every episode; None: no limit of its own."""
         return None if self.decisions is None else -(-self.decisions // self.environment.num_envs)
 
     def run(self, act: Act, calls: EnvironmentCalls | None = None) -> Returns:
-        """Returns and lengths of the episodes, in decisions; the same episodes every time. `calls` is told of steps."""
+        """Return the returns and the lengths (in decisions) of the episodes, which have the same seeds every time.
+
+        `calls` is told when the environment is stepped.
+        """
         act = self.explored(act)
         if calls is not None:
             with calls.between(act) as act:
@@ -51,8 +54,8 @@ class Evaluation:
 
 
 def exploring(act: Act, share: float, space: spaces.Space[Any], seed: int) -> Act:
-    """The same policy, but for a share of random actions from a stream of its own."""
-    assert isinstance(space, spaces.Discrete)  # only agents with such actions ask for it
+    """Return the policy with a share of random actions, drawn from a separate random generator."""
+    assert isinstance(space, spaces.Discrete)  # only agents with discrete actions use it
     random, low, high = np.random.default_rng(seed), int(space.start), int(space.start + space.n)
 
     def explore(observations: NDArray[Any]) -> NDArray[Any]:
@@ -64,7 +67,10 @@ def exploring(act: Act, share: float, space: spaces.Space[Any], seed: int) -> Ac
 
 
 def evaluate(act: Act, environment: VectorEnv, seeds: Sequence[int]) -> Returns:
-    """Returns and lengths, in decisions, of one episode per seed; each member plays its first episode only."""
+    """Return the returns and lengths (in decisions) of one episode per seed.
+
+    After a reset, only the first episode of each environment counts.
+    """
     count, limit = environment.num_envs, (environment.spec and environment.spec.max_episode_steps) or LIMIT
     batches = [
         _first_episodes(act, environment, seeds[start : start + count], limit) for start in range(0, len(seeds), count)
@@ -74,7 +80,10 @@ def evaluate(act: Act, environment: VectorEnv, seeds: Sequence[int]) -> Returns:
 
 
 def evaluate_decisions(act: Act, environment: VectorEnv, seeds: Sequence[int], decisions: int) -> Returns:
-    """The episodes that end within so many decisions of all environments; where none does, the open ones so far."""
+    """Return the returns and lengths of the episodes that end within `decisions` decisions of all environments.
+
+    If none ends, those of the unfinished episodes are returned.
+    """
     count = environment.num_envs
     observations, _ = environment.reset(seed=list(seeds))  # type: ignore[arg-type]  # Gymnasium allows a list
     returns, lengths = np.zeros(count), np.zeros(count, dtype=np.int64)

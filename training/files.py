@@ -1,4 +1,4 @@
-"""JSON that is bounded and checked when it is read, lines that only grow, and the lock on a run's folder."""
+"""Read JSON with a size limit and a schema, append lines of JSON to a file, and lock a run's folder."""
 
 import errno
 import json
@@ -15,38 +15,39 @@ from fire_rl.fire.event import finite
 
 from .durable import Damaged, naming, read_regular, write_durably
 
-JSON_BYTES = 64_000_000  # at most, of a file; a checkpoint's state has tens of thousands
+JSON_BYTES = 64_000_000  # the largest file that is read; a checkpoint's state has tens of thousands of bytes
 METRICS = "metrics.jsonl"
 NO_FLOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
-MARKS = {"config.json", "comparison.json", "logs"}  # one of them is in a folder that a run or a comparison has used
+MARKS = {"config.json", "comparison.json", "logs"}  # a folder that a run or a sweep has used has one of these
 
 T = TypeVar("T")
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Write a value as a JSON file, so that it survives a power cut."""
     write_durably(path, (json.dumps(value, indent=1) + "\n").encode())
 
 
 def read_json(path: Path, kind: Any = dict[str, Any], at_most: int = JSON_BYTES) -> Any:
-    """A JSON file as a value of this type; Damaged, in one line that names it, where it is anything else."""
+    """Read a JSON file as a value of this type; raise Damaged, in one line that names the file, if it is not one."""
     return decoded(read_regular(path, at_most), kind, path)
 
 
 def decoded(content: bytes | bytearray, kind: type[T], path: Path) -> T:
-    """JSON as a value of this type; `path` is where it comes from."""
+    """Decode JSON as a value of this type; `path` names its file in errors."""
     with damage_named(path):
         return msgspec.json.decode(content, type=kind)
 
 
 def converted(value: Any, kind: type[T], path: Path) -> T:
-    """A value read from JSON as one of this type; `path` is where it comes from."""
+    """Convert a value read from JSON to this type; `path` names its file in errors."""
     with damage_named(path):
         return msgspec.convert(value, kind)
 
 
 @contextmanager
 def damage_named(path: Path) -> Iterator[None]:
-    """What is wrong with JSON, as Damaged."""
+    """Turn errors in decoding JSON into Damaged, with the file's name."""
     try:
         yield
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -56,14 +57,14 @@ def damage_named(path: Path) -> Iterator[None]:
 
 
 class Lines:
-    """A file of JSON lines that only grows; each line is handed to the system at once."""
+    """A file to which lines of JSON are appended; each line is passed to the operating system at once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: TextIO = path.open("a")
 
     def append(self, value: dict[str, Any]) -> dict[str, Any]:
-        """Write a line; what stands there now, in which null takes the place of what is not finite."""
+        """Write a value as a line, with null for numbers that are not finite; return the value as written."""
         line: dict[str, Any] = finite(value)
         with naming(self.path):
             self._file.write(json.dumps(line, allow_nan=False) + "\n")
@@ -71,18 +72,20 @@ class Lines:
         return line
 
     def sync(self) -> None:
+        """Flush the file to the disk."""
         with naming(self.path):
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
 
 class FolderLock:
-    """Keeps a second process out of a run's folder; the operating system drops it with its owner."""
+    """A lock that keeps a second process out of a run's folder; it is released when the owner's process ends."""
 
     def __init__(self, folder: Path) -> None:
-        from filelock import Timeout, UnixFileLock  # its import takes as long as reading a command line
+        from filelock import Timeout, UnixFileLock  # imported late, because it takes as long as reading a command line
 
         path = folder / "lock"
         if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
@@ -96,25 +99,29 @@ class FolderLock:
             except Timeout as error:
                 if path.exists():
                     raise ValueError(f"{folder} is in use by another process: wait for it or stop it") from error
-                # Its owner has taken folder and lock away meanwhile: once more.
+                # The owner has removed the folder and the lock in the meantime: try again.
             except OSError as error:
                 if error.errno in NO_FLOCK:
-                    needed = "its file system has to have flock"
+                    needed = "its file system has to support flock"
                     raise ValueError(f"{folder} cannot be locked: {error.strerror}; {needed}") from error
                 reason = "is a symbolic link" if path.is_symlink() else error.strerror
                 raise ValueError(f"{folder} cannot be locked: {path.name} {reason}") from error
 
     def release(self) -> None:
+        """Release the lock."""
         self._lock.release()
 
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """The folder, locked before anything in it is looked at; gone again, as it came, where nothing came of it."""
+    """Make and lock a folder before anything in it is read.
+
+    At the end, a folder in which no run or sweep was begun is removed again, if it was made here, or else its lock.
+    """
     try:
         str(folder).encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{str(folder)!a} cannot be a folder here: its name is no UTF-8") from None
+        raise ValueError(f"{str(folder)!a} cannot be a folder here: its name is not UTF-8") from None
     was_locked_before = (folder / "lock").exists()
     made, lock = _made_and_locked(folder)
     try:
@@ -128,7 +135,7 @@ def claimed(folder: Path) -> Iterator[None]:
 
 
 def _made_and_locked(folder: Path) -> tuple[list[Path], FolderLock]:
-    """The folders that had to be made, the innermost first, and the lock."""
+    """Return the folders that had to be made, the innermost first, and the lock."""
     while True:
         try:
             made = _make(folder)
@@ -139,12 +146,12 @@ def _made_and_locked(folder: Path) -> tuple[list[Path], FolderLock]:
             return made, FolderLock(folder)
         except ValueError as error:
             _remove(made)
-            if not isinstance(error.__cause__, FileNotFoundError):  # else another process has just taken it away
+            if not isinstance(error.__cause__, FileNotFoundError):  # else another process has just removed the folder
                 raise
 
 
 def _make(folder: Path) -> list[Path]:
-    """Make a folder and those it is in; which of them were not there, the innermost first."""
+    """Make a folder and its parents; return those that did not exist before, the innermost first."""
     made: list[Path] = []
     try:
         for path in (*reversed(folder.parents), folder):
@@ -158,7 +165,7 @@ def _make(folder: Path) -> list[Path]:
 
 
 def _remove(made: list[Path]) -> None:
-    """Remove those folders, as far as they are empty."""
+    """Remove these folders, up to the first one that is not empty."""
     for path in made:
         try:
             path.rmdir()

@@ -1,4 +1,4 @@
-"""Episodes filmed at the speed of the real thing: an environment plays and draws itself, recorders take it down."""
+"""Film episodes in real time: an environment is played and draws pictures, which recorders make into videos."""
 
 import math
 import re
@@ -16,47 +16,47 @@ from fire_rl.envs.world import World
 from .durable import write_durably
 from .evaluate import LIMIT, Act
 
-PICTURES_PER_SECOND = 30.0  # at most, and for an environment that does not say how fast it is
+PICTURES_PER_SECOND = 30.0  # the highest rate of a video, and the rate of an environment that does not state one
 
 
 def make_filmed(world: World) -> gym.Env[Any, Any]:
-    """One environment that draws itself; a ValueError of one line where it, or this machine, cannot."""
+    """Make one environment that draws pictures; raise ValueError in one line if it, or this machine, cannot."""
     env: gym.Env[Any, Any] | None = None
     try:
         env = world.single("rgb_array")
         env.reset(seed=0)
         picture_of(env)
-    except Exception as error:  # environments fail in ways of their own
+    except Exception as error:  # an environment may raise anything
         if env is None and isinstance(error, ValueError):
-            raise  # no such environment, or what it needs is missing: said already
+            raise  # no such environment, or a package is missing: the message says so already
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{world.name} cannot be filmed: {reason}") from error
     return env
 
 
 def picture_of(env: gym.Env[Any, Any]) -> Pixels:
-    """What the environment looks like now."""
+    """Return the environment's present picture; raise ValueError if it is not a picture."""
     picture = np.asarray(env.render())
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-        raise ValueError(f"its render() gives {picture.dtype} of shape {picture.shape}, no picture of red, green, blue")
+        raise ValueError(f"its render() gives {picture.dtype} of shape {picture.shape}, which is not an RGB picture")
     return picture
 
 
 def timing(env: gym.Env[Any, Any]) -> tuple[int, float]:
-    """Of how many decisions one is drawn, and how many pictures a second then last as long as what they show."""
+    """Return n, if one picture is drawn every n decisions, and the video's pictures per second for real time."""
     rate = float(env.metadata.get("render_fps") or PICTURES_PER_SECOND)
     every = math.ceil(rate / PICTURES_PER_SECOND)
     return every, rate / every
 
 
 def decisions_at_most(env: gym.Env[Any, Any], action_repeat: int) -> int:
-    """How long an episode can be."""
+    """Return the largest number of decisions in an episode."""
     limit = env.spec and env.spec.max_episode_steps
     return math.ceil(limit / action_repeat) if limit else LIMIT
 
 
 def play(act: Act, env: gym.Env[Any, Any], seed: int, limit: int) -> Iterator[float]:
-    """One episode, of `limit` decisions at most: the reward of each, and 0 for the start, while it happens."""
+    """Play one episode of at most `limit` decisions; yield 0 after the reset, and the reward after each decision."""
     observation, _ = env.reset(seed=seed)
     yield 0.0
     for _ in range(limit):
@@ -67,7 +67,7 @@ def play(act: Act, env: gym.Env[Any, Any], seed: int, limit: int) -> Iterator[fl
 
 
 def film(episode: Iterable[float], env: gym.Env[Any, Any], recorders: Sequence[Recorder]) -> float:
-    """Records an episode of the environment while it happens, from the start on; its return."""
+    """Record an episode of the environment while it is played, and return its return."""
     every, _ = timing(env)
     total = 0.0
     for decisions, reward in enumerate(episode):
@@ -80,7 +80,10 @@ def film(episode: Iterable[float], env: gym.Env[Any, Any], recorders: Sequence[R
 
 
 class EvaluationFilm:
-    """Films the first episode of evaluations, in an environment of its own; made before training, to fail before it."""
+    """Films the first episode of each evaluation in a separate environment.
+
+    It is made before training begins, so that an environment that cannot be filmed is refused at once.
+    """
 
     def __init__(self, world: World, evaluated_at_once: int, longest: int | None = None) -> None:
         require_av()
@@ -90,10 +93,10 @@ class EvaluationFilm:
         self.evaluated_at_once = evaluated_at_once
 
     def record(self, act: Act, seed: int, path: Path) -> float:
-        """Plays the episode of `seed` again, writes the video, and returns the episode's return."""
+        """Play the episode of `seed` again, write the video, and return the episode's return."""
 
         def act_on_one(observation: NDArray[Any]) -> NDArray[Any]:
-            # As one of as many as were evaluated at once: for fewer, matrix products differ in the last bits.
+            # In a batch as large as in the evaluation, because matrix products of other sizes differ in the last bits.
             return act(np.repeat(observation[None], self.evaluated_at_once, axis=0))[0]
 
         recorder = Mp4(timing(self.env)[1])
@@ -104,14 +107,14 @@ class EvaluationFilm:
 
 
 def evaluation_video(folder: Path, environment_steps: int, occasion: str) -> Path:
-    """Where the video of one of a run's evaluations is."""
+    """Return the path of the video of one of a run's evaluations."""
     suffix = "" if occasion == "scheduled" else f"-{occasion.replace(' ', '-')}"
     return folder / "videos" / f"step-{environment_steps}{suffix}.mp4"
 
 
 def forget_videos(folder: Path, environment_steps: int) -> None:
-    """Deletes the videos of evaluations from a step on, which a run resumed there does again."""
+    """Delete the videos of evaluations from a step on; a run that is resumed there repeats these evaluations."""
     for path in (folder / "videos").glob("step-*.mp4"):
         named = re.fullmatch(r"step-(\d+)(-before-event|-after-event)?", path.stem)
-        if named and int(named[1]) >= environment_steps:  # a file of the user's own stays
+        if named and int(named[1]) >= environment_steps:  # files with other names are the user's and stay
             path.unlink()

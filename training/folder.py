@@ -1,7 +1,7 @@
-"""The names that a run's folder may hold. Nothing in it leads out of it, whoever wrote it.
+"""The names of files in a run's folder. The folder is not trusted, and nothing outside it may be reached through it.
 
-Only these names are read, written or deleted, each of them as a regular file or a true folder. A symbolic link among
-them is refused, so that nothing outside is ever reached. Files of other names belong to their owner and stay.
+Only these names are read, written or deleted, and each has to be a regular file or a real folder. A symbolic link with
+one of these names is refused. Files with other names belong to the user and are left alone.
 """
 
 import os
@@ -13,25 +13,25 @@ from pathlib import Path
 from .durable import Damaged
 from .files import METRICS
 
-EVENTS, HPARAMS = "events.*", "config.tfevents"  # of TensorBoard
-OLD_EVENTS = "tensorboard"  # the folder that older versions wrote them into
+EVENTS, HPARAMS = "events.*", "config.tfevents"  # TensorBoard's files
+OLD_EVENTS = "tensorboard"  # the folder in which older versions wrote TensorBoard's files
 TRACKED = "track.json"
 FILES = ("config.json", METRICS, "lock", "starting", "curve.png", "measures.png", "phases.png", HPARAMS, TRACKED)
 FOLDERS = ("checkpoints", "replay", OLD_EVENTS, "videos", "source")
 OURS = {".": EVENTS, "replay": "*.safetensors", OLD_EVENTS: EVENTS, "videos": "step-*", "source": "*.py"}  # in folders
 LOGGED = re.compile(rf"{re.escape(METRICS)}|(?:{OLD_EVENTS}/)?events\.out\.tfevents\.[\w.-]+")
-WEIGHTS = "model.safetensors"  # of a card, which is no run although it has a configuration
+WEIGHTS = "model.safetensors"  # this file is in a card, which is not a run although it has a config.json
 
 
 def is_run(folder: Path) -> bool:
-    """Whether there is a configuration, which makes a folder a run; it may be damaged."""
+    """Whether a folder is a run: whether it has a config.json, which may be damaged."""
     return (folder / "config.json").is_symlink() or (folder / "config.json").exists()
 
 
 def refuse_links(run: Path) -> None:
-    """Raise Damaged, in one line, where one of a run's own names is a link, or not the file or the folder that it is.
+    """Raise Damaged in one line if one of a run's names is a link, or if a file is a folder or a folder is a file.
 
-    What is in the folders of checkpoints is left out: where that is no regular file, the checkpoint is damaged.
+    The files inside checkpoints are not looked at here: if one is not a regular file, that checkpoint is damaged.
     """
     for name in (*FILES, *FOLDERS):
         if os.path.lexists(run / name):
@@ -50,13 +50,13 @@ def _require(path: Path, fits: Callable[[int], bool]) -> None:
 
 
 def log_files(run: Path) -> list[Path]:
-    """What only grows while a run goes on: its metrics and its TensorBoard events."""
+    """Return the files that only grow during a run: its metrics and its TensorBoard events."""
     events = [*sorted((run / OLD_EVENTS).glob(EVENTS)), *sorted(run.glob(EVENTS))]
     return [run / METRICS, *(path for path in events if LOGGED.fullmatch(str(path.relative_to(run))))]
 
 
 def runs_below(paths: Iterable[Path]) -> list[Path]:
-    """Every run at or below the paths, each once, in order; ValueError where a path has none."""
+    """Return all runs at or below the paths, each once, in order; raise ValueError if a path has none."""
     found: dict[Path, Path] = {}
     for path in paths:
         below = [path] if is_run(path) else sorted(file.parent for file in path.rglob("config.json"))

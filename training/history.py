@@ -1,7 +1,7 @@
-"""What is drawn of a run: read line by line, kept in bounds however long the run.
+"""The points of a run that are drawn in pictures, kept in limited memory however long the run is.
 
-Each series is thinned as it grows, so that a run of any length holds a few thousand points of it: more than a picture
-has columns. A run that is resumed reads what its metrics say and then has the same points as one that never stopped.
+Each series is thinned as it grows to at most a few thousand points, which is more than a picture has columns. A run
+that is resumed reads its metrics again and then has the same points as one that never stopped.
 """
 
 import math
@@ -14,14 +14,15 @@ from .lines import EpisodeLine, EvaluationLine, EventLine, Line, MeasuresLine, N
 
 Point = TypeVar("Point")
 
-# Points of a series, of which a half is kept when there are more; about two for each column of a picture.
+# The largest number of points of a series; when there are more, every second one is dropped. A picture has about half
+# as many columns.
 MOST_EPISODES = 4_000
 MOST_POINTS = 2_000
-MOST_COLUMNS = 400  # evaluations that are kept phase by phase
+MOST_COLUMNS = 400  # evaluations with a value for each phase
 MOST_NETWORKS = 16
-FURTHEST = 1e100  # beyond which nothing is drawn: a picture's axes have to hold it, squared
+FURTHEST = 1e100  # larger values are not drawn, because the squares of an axis's limits have to be finite
 
-# Measure, what it says, and whether its axis is logarithmic.
+# A measure, its description, and whether its axis is logarithmic.
 PANELS = (
     ("dormant", "dormant units, share", False),
     ("active", "active units, share", False),
@@ -33,39 +34,43 @@ PANELS = (
 
 
 class Series(Generic[Point]):
-    """Points in their order: all of them, or every second, fourth, eighth ..., and always the newest."""
+    """Points in order: all of them, or every second, fourth, eighth and so on, and always the newest."""
 
     def __init__(self, most: int = MOST_POINTS) -> None:
-        self._most = most  # even
+        self._most = most  # must be even
         self._kept: list[Point] = []
-        self._newest: list[Point] = []  # where it is not among them
+        self._newest: list[Point] = []  # the newest point, if it is not among those kept
         self._interval, self._count = 1, 0
 
     def add(self, point: Point) -> None:
+        """Add a point, and drop every second one if there are too many."""
         if self._count % self._interval:
             self._newest = [point]
         else:
             self._kept.append(point)
             self._newest = []
         self._count += 1
-        if len(self._kept) > self._most:  # an odd number, so that the newest stays
+        if len(self._kept) > self._most:  # an odd number of points, so that the newest one stays
             del self._kept[1::2]
             self._interval *= 2
 
     def points(self) -> list[Point]:
+        """Return the points that are kept."""
         return self._kept + self._newest
 
 
 class Events:
-    """How many events there were, of which method the first was, and where: one in each of at most so many bins."""
+    """The number of events, the first one's method, and steps of events: the first one in each of at most `most`
+    bins."""
 
     def __init__(self, most: int = MOST_POINTS) -> None:
         self.count, self.method = 0, ""
         self._most = most
-        self._first: dict[int, int] = {}  # step of the first event in a bin
-        self._width = 1  # steps
+        self._first: dict[int, int] = {}  # the step of the first event in each bin
+        self._width = 1  # of a bin, in steps
 
     def add(self, step: int, method: str) -> None:
+        """Count an event."""
         self.method = self.method or method
         self.count += 1
         self._first.setdefault(step // self._width, step)
@@ -76,12 +81,12 @@ class Events:
                 self._first.setdefault(first // self._width, first)
 
     def steps(self) -> list[int]:
-        """Exact where there are few."""
+        """Return the steps of events; of many events, only the first one in each bin."""
         return list(self._first.values())
 
 
 class History:
-    """What `curve.png`, `measures.png` and `phases.png` show, by step."""
+    """The points that `curve.png`, `measures.png` and `phases.png` show, by step."""
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
@@ -93,7 +98,7 @@ class History:
         self.count = 0  # lines
 
     def add(self, line: Line | None) -> None:
-        """A line of metrics; unreadable lines, and kinds that are not drawn, are skipped."""
+        """Add a line of metrics; unreadable lines, and kinds that are not drawn, are skipped."""
         self.count += 1
         match line:
             case EpisodeLine():
@@ -109,7 +114,7 @@ class History:
 
     def _add_measures(self, step: int, measures: Mapping[str, Any]) -> None:
         if any(value is not None and type(value) not in (int, float) for value in measures.values()):
-            return  # not what is written there
+            return  # such a line was not written by a run
         networks = [network for network, _, name in (key.partition("/") for key in measures) if name == "weight_norm"]
         for network in networks:
             values = [_number(measures.get(f"{network}/{name}")) for name, _, _ in PANELS]
@@ -118,7 +123,7 @@ class History:
 
     @classmethod
     def read(cls, run: Path, reader: Reader) -> "History":
-        """What a run's metrics say so far."""
+        """Read a run's metrics so far."""
         history = cls(reader)
         for _, line in reader.of(run):
             history.add(line)
@@ -126,14 +131,15 @@ class History:
 
 
 def _number(value: object) -> float:
-    """NaN for null, as what is not finite is written, and for what is no number or none that a picture can hold."""
+    """Return a value as a float; NaN for null (which is written for values that are not finite), for anything else
+    that is not a number, and for numbers too large for a picture."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return math.nan
     return float(value) if abs(value) < FURTHEST else math.nan
 
 
 def _summary(given: Sequence[Number]) -> tuple[float, float, float]:
-    """Mean, lower and upper quartile; NaN where one of them has no value."""
+    """Return mean, lower and upper quartile; NaN if one of the values is missing."""
     values = [_number(value) for value in given]
     if any(map(math.isnan, values)):
         return math.nan, math.nan, math.nan

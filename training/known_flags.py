@@ -1,7 +1,7 @@
-"""Flags as other programs call them: what each is called here, or why it has no one counterpart.
+"""Flags of other programs: what each is called here, or why no single flag here means the same.
 
-`SAME` are those that mean exactly what a flag of ours means, in the same unit. All others are answered in one line,
-which names the flags to use: a number that would silently mean something else is worse than a refusal.
+`SAME` lists names that mean exactly the same as one of our flags, in the same unit. All other names are refused in one
+line that says which flags to use, because a number that silently means something else is worse than a refusal.
 """
 
 import re
@@ -19,14 +19,14 @@ class Same(NamedTuple):
     """Other names of one of our flags."""
 
     ours: str
-    names: str  # with spaces between them
+    names: str  # separated by spaces
     origin: str
-    commands: tuple[str, ...]  # those that it is said to
-    zero: str = ""  # why 0 means something else there; empty: it does not
+    commands: tuple[str, ...]  # the commands that accept these names
+    zero: str = ""  # how to give what 0 means there, if 0 means something else here
 
 
 class Other(NamedTuple):
-    """Names that have no counterpart, or several, or one in another unit; what to say of a value given to them."""
+    """Names for which there is no flag here, or several, or one in another unit; `answer` says what to use instead."""
 
     names: str
     origin: str
@@ -117,7 +117,7 @@ SAME = (
 
 
 def _inverse(value: str) -> str:
-    """Of `--train-freq 4` it is `--replay-ratio 0.25`."""
+    """Return the inverse of a number: `--train-freq 4` is `--replay-ratio 0.25`."""
     try:
         return f" {1 / float(value):g}" if float(value) > 0 else ""
     except (ValueError, OverflowError):
@@ -148,7 +148,7 @@ OTHERS = (
     Other("--lr-schedule --lr-scheduler --anneal-lr", "CleanRL", RL,
           "the learning rate stays the same: --learning-rate"),
     Other("--min-lr", "nanoGPT", ("language",),
-          "--least-share says it as a share of --learning-rate: 6e-5 of 6e-4 is --least-share 0.1"),
+          "--least-share is the same as a share of --learning-rate: 6e-5 of 6e-4 is --least-share 0.1"),
     Other("--tau", "CleanRL", ("dqn",),
           "the target is copied whole (tau 1) every --target-every gradient updates"),
     Other("--polyak", "Spinning Up", ("sac",),
@@ -172,7 +172,7 @@ OTHERS = (
     Other("--exploration-fraction", f"CleanRL, {BASELINES}", ("dqn",),
           "--exploration-steps counts environment steps: the share times --steps; unset it is a tenth of them"),
     Other("--eps-decay --epsilon-decay --epsilon-decay-period --exploration-decay", "Dopamine", ("dqn",),
-          "it falls in a line, from --initial-exploration to --final-exploration over --exploration-steps "
+          "it falls linearly from --initial-exploration to --final-exploration over --exploration-steps "
           "environment steps"),
     Other("--epsilon --eps --exploration", "several", ("dqn",),
           "give --final-exploration (probability of a random action) or --adam-epsilon"),
@@ -257,12 +257,12 @@ OTHERS = (
 
 
 def same_as(name: str, command: str) -> Same | None:
-    """The flag of ours that a name from elsewhere means."""
+    """Return our flag that another program's name means exactly, or None."""
     return next((each for each in SAME if name in each.names.split() and command in each.commands), None)
 
 
 def answer_to(name: str, command: str, value: str) -> str | None:
-    """What to say of a name from elsewhere that means no one flag of ours."""
+    """Return what to use instead of another program's flag that no single flag of ours replaces, or None."""
     for each in OTHERS:
         if name in each.names.split() and command in each.commands:
             return each.answer if isinstance(each.answer, str) else each.answer(value)

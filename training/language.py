@@ -1,4 +1,4 @@
-"""Continual language modelling: its settings put together, and what it does beside any learning in phases."""
+"""Continual language modelling: all settings of a run, and the work, which extends that of learning in phases."""
 
 import hashlib
 import math
@@ -32,8 +32,8 @@ from .phased import Phased, Seeds
 from .phased_run import PhasedRun
 
 LOSS = Metric("loss", unit="nats", better="lower", decimals=4)
-BYTES_OF_A_TOKEN = 8  # as torch looks them up
-ROWS = 64  # the vocabulary's rows come in multiples of it: products are faster then
+BYTES_OF_A_TOKEN = 8  # int64, which torch's embeddings take
+ROWS = 64  # the number of rows for the vocabulary is a multiple of this, which makes matrix products faster
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class LanguageRun(PhasedRun):
         return published()
 
     def sizes(self, vocabulary: int | None = None) -> GPTSizes:
-        """Of the network, with rows for so many different tokens; by default as many as it is known for."""
+        """Return the sizes of the network, with rows for this many different tokens, or by default for its usual
+        vocabulary."""
         rows = None if vocabulary is None else -(-vocabulary // ROWS) * ROWS
         return gpt_sizes(self.agent.network, rows, self.run.context)
 
@@ -71,7 +72,7 @@ class Language(Phased):
     looked_at: ClassVar[int] = 4_096  # tokens
 
     def __init__(self, config: LanguageRun) -> None:
-        """Read the texts and build everything; raises ValueError, in one line, where the settings cannot be met."""
+        """Read the texts and build everything; raise ValueError in one line if the settings are not possible."""
         settings, seeds, self.config = config.run, Seeds.spawn(config.run.seed), config
         device = choose_device(settings.device)
         sources = read_texts(settings.data, settings.data_folder)
@@ -93,7 +94,7 @@ class Language(Phased):
             device=device,
         )
         self.network_seed, self.bytes_per_token = seeds.network, bytes_of_a_token(sources, self.texts)
-        self._evaluated: dict[str, Examples] = {}  # by text, its fixed windows, from the first evaluation on
+        self._evaluated: dict[str, Examples] = {}  # the fixed windows of each text, filled at the first evaluation
         super().__init__(settings, seeds, self._make_learner(device), self.texts, checksum_of(sources))
         told = f"memory: about {gigabytes(needed)} for {self.sizes.parameters:,} weights and {few} sequences at once"
         self.notes = (*(source.source for source in sources.values()), told, *self.notes)
@@ -105,7 +106,7 @@ class Language(Phased):
         return make_learner(self.sizes, self.config.agent, self.network_seed, device, self.config.run.at_once)
 
     def share_of_rate(self, update: int) -> float:
-        """It rises in a line and falls in half a cosine, in each phase anew."""
+        """Return the share of the learning rate: in each phase it rises linearly and then falls as half a cosine."""
         phase, agent = self.texts.phase_at(update), self.config.agent
         return share_of_rate(
             update - self.texts.starts[phase],
@@ -124,7 +125,7 @@ class Language(Phased):
         return self.texts.examples(self.phase, sequences, self.measure_seed, *seed)
 
     def evaluate(self, pause: Callable[[], None]) -> dict[str, Any]:
-        """On fixed sequences of every text's validation part; the loss is that of the last phase's mixture."""
+        """Evaluate on fixed sequences of every text's validation part; the loss is that of the last phase's mixture."""
         mixture = self.texts.phases[-1].mixture
         by_text = {name: self._loss_on(name, pause) for name in mixture}
         shares = np.array([mixture[name] for name in by_text]) / sum(mixture.values())
@@ -136,7 +137,7 @@ class Language(Phased):
         return values
 
     def _loss_on(self, text: str, pause: Callable[[], None]) -> float:
-        """The mean loss, in nats, on fixed sequences of a text."""
+        """Return the mean loss, in nats, on fixed sequences of a text."""
         if text not in self._evaluated:
             (self._evaluated[text],) = self.texts.validation(text, 1, self.settings.eval_sequences)
         tokens, following = self._evaluated[text]
@@ -151,13 +152,14 @@ class Language(Phased):
 
 
 def checksum_of(sources: Mapping[str, TextSource]) -> str:
-    """Of all texts, which have checksums of their own."""
+    """Return one checksum of all texts, computed from their own checksums."""
     parts = [part.sha256 for source in sources.values() for part in (source.train, source.validation)]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
 def bytes_of_a_token(sources: Mapping[str, TextSource], texts: PhasedText) -> float | None:
-    """In the mixture of the last phase's validation parts; None where a text does not say how many bytes it had."""
+    """Return the mean bytes per token in the last phase's mixture of validation parts; None if a text's number of
+    bytes is not known."""
     mixture = texts.phases[-1].mixture
     lengths = {name: sources[name].validation.bytes_per_token for name in mixture}
     if any(length is None for length in lengths.values()):
@@ -186,6 +188,6 @@ PRESETS = {
 }
 DESCRIPTION = """Train a GPT on texts that come in phases: one text, then a mixture with another. With no preset this is
 the continued training of the FIRE paper, which needs token files (docs/text-data.md) and large GPUs; --preset quick
-needs neither. Each phase begins with a new optimizer; a method acts where each phase but the first begins, unless a
-schedule is given. --steps, --eval-every, --checkpoint-every, --reinit-at and @STEP count updates. Losses are in nats,
-and lower is better."""
+needs neither. Each phase begins with a new optimizer; a method acts at the beginning of each phase after the first,
+unless a schedule is given. --steps, --eval-every, --checkpoint-every, --reinit-at and @STEP count updates. Losses are
+in nats, and lower is better."""

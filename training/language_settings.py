@@ -1,4 +1,4 @@
-"""The settings of continual language modelling: which texts, in which phases."""
+"""The settings of continual language modelling: the texts and their phases."""
 
 import difflib
 from dataclasses import dataclass
@@ -13,24 +13,25 @@ MOST_PHASES = 1_000
 
 @dataclass(frozen=True)
 class LanguageSettings(PhasedSettings):
-    """What is learned from, for how long, and how it is looked at."""
+    """The texts, the lengths of the phases, and the evaluations."""
 
     data: str = setting("wikitext-openwebtext", "trunk", "own")
-    """Texts, by name, listed above; or folders of token files below --data-dir, joined by +."""
+    """Name of a set of texts, listed above; or names of folders of token files in --data-dir, joined by +."""
     phase_updates: tuple[int, ...] = setting((96_000, 18_623), "trunk")
-    """Updates of each phase. The first learns the first text, each one after it a mixture with one text more."""
+    """Updates of each phase. The first phase learns the first text, each later one a mixture with one more text."""
     context: int | None = setting(None, "trunk")
-    """Tokens of a sequence; unset: the network's."""
+    """Tokens in a sequence; unset: the network's number."""
     batch_size: int = setting(480, "trunk")
-    """Sequences of an update."""
+    """Sequences in an update."""
     at_once: int | None = setting(None, "trunk")
-    """Sequences of an update that are in memory at once; unset: all. The gradients of its parts are added up."""
+    """Sequences of an update that are in memory at once; unset: all. The gradients of the parts are added up."""
     eval_every: int = 931
-    """Updates between evaluations; also before and after an event, unless one came less than this before."""
+    """Updates between evaluations. Events are evaluated before and after too, unless an event came less than this
+    before."""
     eval_sequences: int = 2_000
-    """Sequences of each text's validation part to evaluate on: the same each time, for every method and seed."""
+    """Sequences of each text's validation part in an evaluation: the same each time, for every method and seed."""
     eval_at_once: int | None = setting(None, "record")
-    """Of these in memory at once; unset: as many as of an update."""
+    """Sequences of an evaluation that are in memory at once; unset: as many as in training."""
 
     @property
     def tested_apart(self) -> bool:
@@ -42,16 +43,16 @@ class LanguageSettings(PhasedSettings):
         return self.phase_updates
 
     def usual_period(self, updates: int | None) -> int | None:
-        """None: every method acts where a phase begins, since nothing else is published."""
+        """Return None: every method acts at the beginning of phases, because nothing else is published."""
         return None
 
     def check_phases(self) -> None:
-        """Raise ValueError, in one line, where there cannot be such phases."""
+        """Raise ValueError in one line if the phases are not possible."""
         names, count = source_names(self.data), len(self.phase_updates)
         near = difflib.get_close_matches(self.data, TEXT_SETS, 1)
         if near and self.data not in TEXT_SETS and "+" not in self.data:
             raise ValueError(
-                f"--data {self.data[:80]!r} given; did you mean {near[0]}? Folders of one's own are FIRST+SECOND"
+                f"--data {self.data[:80]!r} given; did you mean {near[0]}? Give folders of your own as FIRST+SECOND"
             )
         if not 1 <= count <= MOST_PHASES or min(self.phase_updates, default=0) < 1:
             raise ValueError(
@@ -61,7 +62,7 @@ class LanguageSettings(PhasedSettings):
         if count > len(names):
             raise ValueError(
                 f"--phase-updates has {count} numbers; {self.data} has {len(names)} texts ({', '.join(names)}), and "
-                "each phase but the first brings one"
+                "each phase after the first adds one"
             )
         for name in ("context", "at_once", "eval_at_once"):
             if getattr(self, name) is not None:

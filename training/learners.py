@@ -1,4 +1,5 @@
-"""The learners there are. An agent is a line in `agents.KINDS`; what learns in another way is a line here."""
+"""The table of learners. An agent of reinforcement learning is an entry of `agents.KINDS`; other learners are entered
+here."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, make_dataclass
@@ -24,12 +25,12 @@ from .settings import RunSettings
 from .vision import Vision, VisionRun
 from .work import Work
 
-CONFIG_BYTES = 1_000_000  # at most, of a config.json
+CONFIG_BYTES = 1_000_000  # the largest config.json that is read
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Settings under a name."""
+    """Settings with a name and a description."""
 
     config: Config
     meaning: str
@@ -37,22 +38,23 @@ class Preset:
 
 @dataclass(frozen=True)
 class Learner:
-    """What is chosen by the name of what learns."""
+    """A learner: its command, its settings, and how its work is built."""
 
-    command: str  # that trains it, by its name in `fire_rl.commands`, or the file of a script of one's own
+    command: str  # the command that trains it, by its name in `fire_rl.commands`, or the file of a user's own script
     config: type[Config]
-    work: Callable[[Any], Work]  # from its config; raises ValueError, in one line, where its settings cannot be met
-    presets: Mapping[str, Preset]  # the first is the one where none is named
+    work: Callable[[Any], Work]  # builds the work; raises ValueError in one line if the settings are not possible
+    presets: Mapping[str, Preset]  # the first one is used if none is named
     description: str  # for --help-all
 
     @property
     def script(self) -> str:
-        """The command as its messages call it."""
+        """The command's name in messages."""
         return called(self.command)
 
 
 def agent_as_learner(name: str, kind: Kind) -> Learner:
-    """An agent as a learner: its settings beside those of the run and, where it learns from frames, of Atari games."""
+    """Return an agent as a learner, with the settings of the run, of the agent, and of Atari games if it learns from
+    frames."""
     groups = [("run", RunSettings), ("agent", kind.settings), *([("atari", AtariSettings)] if kind.frames else [])]
     made = [(group, of, field(default_factory=of)) for group, of in groups]
     names = [each.name for _, of in groups for each in fields(of)]
@@ -73,28 +75,31 @@ for _name, _config, _work, _module in (
         {key: Preset(config, meaning) for key, (config, meaning) in _module.PRESETS.items()}, _module.DESCRIPTION,
     )  # fmt: skip
 SACRun: Any = LEARNERS["sac"].config  # takes the settings of the run and of the agent
-DQNRun: Any = LEARNERS["dqn"].config  # and those of Atari games
+DQNRun: Any = LEARNERS["dqn"].config  # also takes the settings of Atari games
 
 
 def name_of(config: Config) -> str:
+    """Return the name of the learner that these settings belong to."""
     return next(name for name, learner in LEARNERS.items() if isinstance(config, learner.config))
 
 
 def command_name(config: Config) -> str:
+    """Return the command of the learner that these settings belong to."""
     return LEARNERS[name_of(config)].command
 
 
 def build(config: Config) -> Work:
-    """The work of a run, from its settings alone."""
+    """Build the work of a run from its settings."""
     return LEARNERS[name_of(config)].work(config)
 
 
 def config_to_json(config: Config) -> dict[str, Any]:
+    """Return the settings as they are stored in `config.json`."""
     return {"algorithm": name_of(config), **config.by_group()}
 
 
 def config_from_json(value: Mapping[str, Any]) -> Config:
-    """The settings kept in a run's `config.json`; a ValueError, in one line, where they are of another kind."""
+    """Return the settings stored in a run's `config.json`; raise ValueError in one line if they are not valid."""
     if value.get("algorithm") not in LEARNERS:
         named = str(value.get("algorithm"))[:80]
         raise ValueError(f"algorithm {named!r} in the run's config; known are {', '.join(LEARNERS)}")
@@ -116,7 +121,7 @@ def config_from_json(value: Mapping[str, Any]) -> Config:
 
 
 def read_config(run: Path) -> Config:
-    """A run's settings; one line where the folder is not a run."""
+    """Read a run's settings; raise ValueError in one line if the folder is not a run."""
     if not is_run(run):
         raise ValueError(f"{str(run)[:300]} is not a run: it has no config.json")
     path = run / "config.json"

@@ -1,4 +1,4 @@
-"""A run's metrics, read line by line: each kind of line with its schema, since a run's files may be anybody's."""
+"""Read a run's metrics line by line. Each kind of line has a schema, because a run's files are not trusted."""
 
 import math
 import os
@@ -15,18 +15,18 @@ from .files import METRICS
 from .metric import RETURN, Metric
 from .progress import Count
 
-LINE_BYTES = 16_000_000  # at most, of a line of metrics
-FINAL_SHARE = 0.1  # of a run's steps, at its end, whose scheduled evaluations make the final score
+LINE_BYTES = 16_000_000  # the longest line of metrics that is read
+FINAL_SHARE = 0.1  # the last share of a run's steps, whose scheduled evaluations make the final score
 SCHEDULED, BEFORE = "scheduled", "before event"  # occasions of evaluations
-PHASE = "phase begins"  # the occasion of one that no schedule asks for, where no event is either
+PHASE = "phase begins"  # the occasion of an evaluation at a phase's beginning, if it is not scheduled and has no event
 MOST_PHASES = 1_000
 
 Text = Annotated[str, Meta(max_length=1_000)]
-Number = float | None  # metrics are strict JSON, where what is no number is null
+Number = float | None  # metrics are strict JSON, in which null stands for NaN and infinity
 
 
 class Line(Struct, frozen=True):
-    """What every line has; `steps` are in the unit of the run."""
+    """The common part of all lines; `steps` are in the unit of the run."""
 
     kind: Text
     steps: Count
@@ -34,25 +34,31 @@ class Line(Struct, frozen=True):
 
 
 class TrainLine(Line, frozen=True):
+    """Training metrics since the line of training metrics before."""
+
     seconds: float = 0.0
     steps_per_second: Number = None
     updates_per_second: Number = None
 
 
 class EpisodeLine(Line, frozen=True, kw_only=True):
-    value: Number  # of the metric
+    """An episode of training that ended."""
+
+    value: Number  # the metric's value
 
 
 class EvaluationLine(Line, frozen=True, kw_only=True):
-    value: Number  # of the metric
-    values: tuple[Number, ...] = ()  # that it is the mean of, such as the episodes' returns
+    """An evaluation."""
+
+    value: Number  # the metric's value
+    values: tuple[Number, ...] = ()  # the values whose mean it is, such as the episodes' returns
     occasion: Text = SCHEDULED
-    by_phase: Annotated[tuple[Number, ...], Meta(max_length=MOST_PHASES)] = ()  # the metric on what each phase brought
+    by_phase: Annotated[tuple[Number, ...], Meta(max_length=MOST_PHASES)] = ()  # on the data that each phase added
     also: dict[str, Number] = {}  # the metric on other examples, by its name there (`Metric.elsewhere`)
 
 
 class MatrixLine(Struct, frozen=True):
-    """What an event did to one matrix."""
+    """The effect of an event on one matrix."""
 
     squared_frobenius_error: Number
     deviation_before: Number
@@ -60,11 +66,15 @@ class MatrixLine(Struct, frozen=True):
 
 
 class NetworkLine(Struct, frozen=True):
+    """The effect of an event on one network."""
+
     name: Text
     matrices: tuple[MatrixLine, ...]
 
 
 class EventLine(Line, frozen=True, kw_only=True):
+    """An event of the run's method."""
+
     method: Text
     seconds: float = 0.0
     networks: tuple[NetworkLine, ...] = ()
@@ -72,18 +82,20 @@ class EventLine(Line, frozen=True, kw_only=True):
 
 
 class MeasuresLine(Line, frozen=True, kw_only=True):
-    measures: dict[str, Any]  # by network/measure, and by network/measure/layer
+    """Plasticity measures of the networks."""
+
+    measures: dict[str, Any]  # the keys are network/measure and network/measure/layer
 
 
 class Divergence(Line, frozen=True, kw_only=True):
-    """The last line of a run that ended because what it computed was no number any more."""
+    """The last line of a run that ended because a value was not finite."""
 
     quantity: Text  # such as critic_loss
     value: Text  # nan, inf or -inf
 
     @property
     def said(self) -> str:
-        """Where and in what, such as "at step 12,000 (critic_loss is nan)"."""
+        """The step and the quantity in words, such as "at step 12,000 (critic_loss is nan)"."""
         return f"at step {self.steps:,} ({self.quantity} is {self.value})"
 
 
@@ -96,13 +108,13 @@ AnyLine = TypeVar("AnyLine", bound=Line)
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads lines of metrics: what steps are counted in, and what the run is judged by, its config says."""
+    """Reads lines of metrics. The unit of steps and the metric come from the run's config."""
 
     progress: str = "environment_steps"
     metric: Metric = RETURN
 
     def typed(self, line: Mapping[str, Any]) -> Line | None:
-        """A line as one of its kind; None where it is not what a run writes."""
+        """Return a line as a value of its kind, or None if a run would not write it."""
         kind = KINDS.get(line.get("kind", ""), Line) if isinstance(line.get("kind"), str) else Line
         fields = {**line, "steps": line.get(self.progress)}
         if kind in (EpisodeLine, EvaluationLine):
@@ -116,34 +128,36 @@ class Reader:
             return None
 
     def of(self, run: Path) -> Iterator[tuple[int, Line | None]]:
-        """Every line of a run with its number; None in place of one that cannot be read, as one cut short by a kill."""
+        """Yield all lines of a run with their numbers, and None for a line that cannot be read, such as one that was
+        cut short when the process was killed."""
         for number, line in lines_of(run / METRICS):
             yield number, None if line is None else self.typed(line)
 
     def newest(self, run: Path, size: int) -> list[Line]:
-        """The whole lines among the last bytes, without what a full disk has left of one."""
+        """Return the complete lines among the last `size` bytes; a last line cut short by a full disk is left out."""
         lines = (_parsed(line) for line in end_of(run / METRICS, size) if line.endswith(b"\n"))
         return [typed for line in lines if line is not None and (typed := self.typed(line))]
 
 
 @dataclass
 class Metrics:
-    """Everything that a run's metrics say."""
+    """The lines of a run's metrics, without those of training episodes, and the last position."""
 
     lines: list[Line] = field(default_factory=list)
     reached: int = 0  # steps
     updates: int = 0
 
     def of(self, kind: type[AnyLine]) -> list[AnyLine]:
+        """Return all lines of one kind."""
         return [line for line in self.lines if isinstance(line, kind)]
 
 
 def read_metrics(run: Path, reader: Reader) -> Metrics:
-    """Every line of a run's metrics. Only the last may be cut short, by a kill; others are refused."""
+    """Read a run's metrics. Only the last line may be cut short, by a killed process; raise ValueError for others."""
     found, damaged = Metrics(), 0
     for number, value in lines_of(run / METRICS):
         if damaged:
-            raise ValueError(f"{run / METRICS}, line {damaged} is no line of metrics")
+            raise ValueError(f"{run / METRICS}, line {damaged} is not a line of metrics")
         line = None if value is None else reader.typed(value)
         if value is None or line is None:
             damaged = number
@@ -156,25 +170,25 @@ def read_metrics(run: Path, reader: Reader) -> Metrics:
 
 @dataclass(frozen=True)
 class Rhythm:
-    """At which steps a run is evaluated by its schedule, and from which on its evaluations are its own."""
+    """The steps of a run's scheduled evaluations, and the step of its branch point."""
 
     every: int = 1  # --eval-every
-    unit: int = 1  # steps from one boundary to the next: a decision of all environments
-    last_phase: int = 0  # the step at which the last phase of data begins; 0 where there are no phases
-    branch: int = -1  # the step at which it was branched off; what was evaluated there is its trunk's, or an event's
+    unit: int = 1  # steps from one boundary to the next: one decision of all environments
+    last_phase: int = 0  # the step at which the last phase of data begins; 0 if there are no phases
+    branch: int = -1  # the branch point; evaluations up to this step belong to the trunk, or to the event there
 
     def is_due(self, step: int) -> bool:
-        """Whether a multiple of --eval-every lies between the boundary before and this one."""
+        """Whether a multiple of --eval-every lies after the previous boundary and not after this one."""
         return step // self.every > (step - self.unit) // self.every
 
 
 def scheduled(evaluations: Iterable[tuple[int, float, str]], rhythm: Rhythm) -> dict[int, float]:
-    """The scheduled evaluations of a run, of a branch its own alone: one value for each step.
+    """Return the scheduled evaluations of a run, without those of a branch's trunk: one value for each step.
 
-    `evaluations` are steps, values and occasions, in order. What is evaluated besides because an event happens does not
-    count: a run with events would be looked at when it is worst more often than one without. Where an event falls on a
-    scheduled evaluation, or into the decision before it, the value just before the event is the one that counts: what
-    the updates since the event before have brought the run to.
+    `evaluations` are steps, values and occasions, in order. The additional evaluations around events do not count;
+    otherwise a run with events would be evaluated more often than others at its worst moments. If an event falls on a
+    scheduled evaluation, or into the decision before it, the value just before the event counts, which is the result of
+    the updates since the previous event.
     """
     found: dict[int, float] = {}
     before: tuple[int, float] | None = None
@@ -194,12 +208,12 @@ def scheduled(evaluations: Iterable[tuple[int, float, str]], rhythm: Rhythm) -> 
 def final_score(
     evaluations: Iterable[tuple[int, float | None, str]], rhythm: Rhythm | None = None
 ) -> tuple[float, int] | None:
-    """The mean of the scheduled evaluations in the last tenth of the steps, and how many these are; None without any.
+    """Return the mean of the scheduled evaluations in the last tenth of the steps and their number; None without any.
 
-    Where data come in phases it is the last tenth of the last phase, which has a learning rate and data of its own.
+    If data come in phases, it is the last tenth of the last phase, which has its own data and learning rate.
 
-    `evaluations` are steps, values and occasions, in order. Those without a value, such as those in which no episode
-    ended, are left out.
+    `evaluations` are steps, values and occasions, in order. Evaluations without a value, such as those in which no
+    episode ended, are left out.
     """
     known = [(step, float("nan") if value is None else value, occasion) for step, value, occasion in evaluations]
     if not known:
@@ -213,7 +227,7 @@ def final_score(
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    """Every line of a file of metrics with its number, as it stands; None in place of one that cannot be read."""
+    """Yield all lines of a file of metrics with their numbers as JSON objects, and None for one that cannot be read."""
     if not path.exists():
         return
     with open_regular(path) as raw, os.fdopen(os.dup(raw.fileno()), "rb") as file:
@@ -221,7 +235,7 @@ def lines_of(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
         while line := file.readline(LINE_BYTES):
             number, whole = number + 1, line.endswith(b"\n")
             yield number, _parsed(line) if whole else None
-            while line and not line.endswith(b"\n"):  # the rest of one that is too long to be a line of metrics
+            while line and not line.endswith(b"\n"):  # skip the rest of a line that is too long
                 line = file.readline(LINE_BYTES)
 
 
@@ -233,12 +247,12 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a file of metrics, as they stand."""
+    """Return the readable lines of a file of metrics as JSON objects."""
     return [line for _, line in lines_of(path) if line is not None]
 
 
 def end_of(path: Path, size: int) -> tuple[bytes, ...]:
-    """The lines among the last bytes of a file, without the rest of one before them; none where it cannot be read."""
+    """Return the lines that begin within the last `size` bytes of a file; none if the file cannot be read."""
     try:
         with open_regular(path) as file:
             length = file.seek(0, os.SEEK_END)

@@ -1,4 +1,5 @@
-"""What a run writes as it goes: metrics as JSON lines, TensorBoard events, both cut back on resuming, and trackers."""
+"""The log of a run: metrics as lines of JSON, TensorBoard events and trackers. On resuming, the first two are cut back
+to the checkpoint."""
 
 import os
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from .tracking.tracking import Tracking
 
 
 class RunLog:
-    """`metrics.jsonl`, TensorBoard's events and the trackers of one run. `history` is what is drawn of it."""
+    """`metrics.jsonl`, the TensorBoard events and the trackers of one run; `history` holds the points for pictures."""
 
     def __init__(self, folder: Path, reader: Reader, tracking: Tracking | None = None) -> None:
         self.folder, self.reader, self._tracking = folder, reader, tracking or Tracking()
@@ -26,9 +27,9 @@ class RunLog:
         self._tensorboard = TensorBoard(folder)
 
     def write(self, kind: str, position: Mapping[str, int], values: Mapping[str, Any]) -> None:
-        """One line with the run's position; its numbers become TensorBoard scalars `kind/name`.
+        """Write one line with the run's position; its numbers become TensorBoard scalars `kind/name`.
 
-        Names with a network before a slash, as measures have, make a group for each network.
+        Names with a network before a slash, as measures have, become a group for each network.
         """
         line = {"kind": kind, **position, **values}
         self.history.add(self.reader.typed(self._lines.append(line)))
@@ -42,7 +43,7 @@ class RunLog:
         self._tracking.scalars({**position, **numbers}, step, self.history.count)
 
     def network_report(self, report: NetworkReport, step: int) -> None:
-        """What an event did to one network, matrix by matrix, for TensorBoard and the trackers."""
+        """Send an event's effect on each matrix of a network to TensorBoard and the trackers."""
         numbers: dict[str, float] = {}
         for matrix in report.matrices:
             name = f"event {report.name}/{matrix.name}"
@@ -53,28 +54,29 @@ class RunLog:
         self._tracking.scalars(numbers, step, self.history.count)
         for name, values in report.singular_values.items():
             for when, singular_values in zip(("before", "after"), values, strict=True):
-                if singular_values.isfinite().all():  # a diverged network has none to draw
+                if singular_values.isfinite().all():  # those of a diverged network are not finite
                     tag = f"singular values {report.name}/{name}/{when}"
                     self._tensorboard.histogram(tag, singular_values, step, self.history.count)
                     self._tracking.histogram(tag, singular_values.tolist(), step, self.history.count)
 
     def picture(self, path: Path, step: int) -> None:
-        """A picture that was drawn anew, for the trackers."""
+        """Send a picture that was drawn again to the trackers."""
         self._tracking.picture(path.stem, path, step, self.history.count)
 
     def sizes(self) -> dict[str, int]:
-        """Length of each file now, all flushed: what a checkpoint remembers."""
+        """Flush all files and return their lengths, which a checkpoint stores."""
         self._lines.sync()
         self._tensorboard.flush()
         return {str(path.relative_to(self.folder)): path.stat().st_size for path in log_files(self.folder)}
 
     def close(self) -> None:
+        """Close the files."""
         self._lines.close()
         self._tensorboard.close()
 
 
 def in_words(event: Event, cause: str) -> str:
-    """One line of what the event did, by the method's own account where it gives one."""
+    """Describe in one line what an event did, in the method's own words if it provides them."""
     because = "" if cause == "schedule" else f" because {cause}"
     begin = f"{event.method}{because} in {event.seconds:.2f} s, "
     if any(network.outcome for network in event.networks):
@@ -85,14 +87,14 @@ def in_words(event: Event, cause: str) -> str:
 
 
 def cut_back(folder: Path, sizes: Mapping[str, int]) -> list[str]:
-    """Undo everything logged after a checkpoint that remembered `sizes`; sentences on what is missing before it."""
+    """Remove everything logged after the checkpoint that stored `sizes`; return notes on what is missing before it."""
     notes = []
     for name, size in sizes.items():
         path = folder / name
         there = path.stat().st_size if path.exists() else 0
         if there < size:
             what = f"has {there:,} of the {size:,} bytes that it had at the checkpoint" if there else "is missing"
-            notes.append(f"{path} {what}: the run goes on, and what is lost there shows in no curve")
+            notes.append(f"{path} {what}: the run continues, but its curves lack what was lost")
     for path in log_files(folder):
         name = str(path.relative_to(folder))
         if not path.exists():
@@ -105,7 +107,7 @@ def cut_back(folder: Path, sizes: Mapping[str, int]) -> list[str]:
 
 
 def _cut(path: Path, size: int) -> None:
-    """To so many bytes; where a copy of the run shares the file by a hard link, the copy keeps its own."""
+    """Cut a file to `size` bytes; if a copy of the run shares the file by a hard link, the copy is not changed."""
     if path.stat().st_nlink > 1:
         write_durably(path, path.read_bytes()[:size])
         return
@@ -116,7 +118,7 @@ def _cut(path: Path, size: int) -> None:
 
 
 def _whole_lines(path: Path, size: int) -> int:
-    """Where the last whole line ends, of the first so many bytes."""
+    """Return where the last complete line within the first `size` bytes ends."""
     with path.open("rb") as file:
         while size:
             begin = max(0, size - 65_536)

@@ -1,4 +1,5 @@
-"""What a checkpoint was made with: its settings, which may not change, and the machine, whose changes are said."""
+"""What a checkpoint was made with: its settings, which may not change, and packages and machine, whose changes are only
+reported."""
 
 import platform
 import subprocess
@@ -23,35 +24,35 @@ PACKAGES = (
 )  # fmt: skip
 
 
-KINDS = (RunSettings, PhasedSettings)  # of settings, whose facts say which of them are only said
+KINDS = (RunSettings, PhasedSettings)  # their settings marked `machine` may change, and are reported
 
 
 class MadeWith(msgspec.Struct, frozen=True):
-    """Settings by group, and versions, commit, processor and GPU by name."""
+    """The settings by group; the versions, commit, processor and GPU by name."""
 
     settings: Settings
     machine: dict[str, str]
 
 
 def made_with(config: Config) -> MadeWith:
-    """What is made from now on is made with."""
+    """Return the settings and the machine of this process."""
     return MadeWith(as_json(config), machine(choose_device(config.run.device)))
 
 
 def as_json(config: Config) -> Settings:
-    """Every setting as it will be read back."""
+    """Return all settings as they are after writing and reading them as JSON."""
     return msgspec.json.decode(msgspec.json.encode(config.by_group()), type=Settings)
 
 
 def machine(device: torch.device) -> dict[str, str]:
-    """Versions of the packages that have a part in the result, the commit, the processor, and the GPU learned on."""
+    """Return the versions of packages that affect the result, the commit, the processor, and the GPU used."""
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     others = {"fire-rl": __version__, "commit": commit(), "processor": processor(), "gpu": gpu}
     return {"python": platform.python_version()} | versions() | {name: text for name, text in others.items() if text}
 
 
 def changed_setting(before: Settings, config: Config) -> tuple[str, Any, Any] | None:
-    """The first setting, with both its values, by which a run is not the one that was made with these settings."""
+    """Return the first setting that differs from the earlier ones and may not change, with both values, or None."""
     now, free = as_json(config), names_with(config.run, "resumable", "machine")
     for group in dict.fromkeys((*before, *now)):
         ours, theirs = now.get(group, {}), before.get(group, {})
@@ -62,7 +63,7 @@ def changed_setting(before: Settings, config: Config) -> tuple[str, Any, Any] | 
 
 
 def differences_in_words(before: MadeWith, now: MadeWith) -> list[str]:
-    """What differs in the machine, the packages and the settings that are only said: `torch 2.13.0, now 2.14.1`."""
+    """Describe the changes that are allowed, in the machine, packages and settings: `torch 2.13.0, now 2.14.1`."""
     pairs: dict[str, tuple[Any, Any]] = {
         name: (before.machine.get(name), now.machine.get(name))
         for name in dict.fromkeys((*before.machine, *now.machine))
@@ -77,7 +78,7 @@ def differences_in_words(before: MadeWith, now: MadeWith) -> list[str]:
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that have a part in the result, as far as they are installed."""
+    """Return the versions of the installed packages that affect the result."""
     found = {}
     for name in PACKAGES:
         with suppress(metadata.PackageNotFoundError):
@@ -86,7 +87,7 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str | None:
-    """The checkout's commit, marked where files differ from it, and where there is code that it does not hold."""
+    """Return the checkout's commit, with a mark if files were changed or if there is untracked code."""
     if not IN_A_CHECKOUT:
         return None
     try:
@@ -103,7 +104,7 @@ def _git(*words: str) -> str:
 
 
 def processor() -> str:
-    """The processor's name where the system says it."""
+    """Return the processor's name, if the system provides it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

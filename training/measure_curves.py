@@ -1,4 +1,4 @@
-"""The plasticity measures of one run, drawn from its history: where a network loses what it could still learn with."""
+"""Draw the plasticity measures of one run from its history: they show whether a network loses its ability to learn."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from .history import PANELS, History
 
 
 def draw_measures(history: History, folder: Path, title: str) -> Path | None:
-    """Write `measures.png`: six of them over steps, a line for each network; None where there are none."""
+    """Write `measures.png`: six measures over steps, a line for each network; return None if there are no measures."""
     if not history.measures:
         return None
     figure = Figure(figsize=(11, 5.5), layout="constrained")

@@ -1,4 +1,4 @@
-"""Memory: what cannot fit is refused by arithmetic, before any is taken; freed blocks are kept for the next step."""
+"""Memory: refuse settings that cannot fit, by an estimate before any memory is allocated, and reuse freed blocks."""
 
 import ctypes
 import gc
@@ -18,19 +18,20 @@ from fire_rl.replay.transitions import SHARE_OF_FREE_MEMORY, available_memory
 
 from .settings import RunSettings, flag
 
-LONGEST_MAKING = 2  # minutes, of environments
-COPIES_OF_OBSERVATIONS = 6  # while batches are gathered and normalised
-NOTE_BYTES = 60  # of each decision that a sampled return is added up from
-NUMBER = 4  # bytes
+LONGEST_MAKING = 2  # minutes that making the environments may take
+COPIES_OF_OBSERVATIONS = 6  # that exist while batches are gathered and normalised
+NOTE_BYTES = 60  # for each decision in an n-step return of a batch
+NUMBER = 4  # bytes of a float32
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 LARGEST = 2**30
 
 
 def keep_large_blocks() -> None:
-    """Reuse freed blocks up to 1 GiB: an update's activations otherwise fault in afresh, page by page, every time.
+    """Let the C library reuse freed blocks of up to 1 GiB.
 
-    Where the C library is not glibc, nothing changes.
+    Otherwise the memory for an update's activations is returned to the system and faulted in again, page by page, at
+    every update. With another C library than glibc, nothing changes.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -41,7 +42,7 @@ def keep_large_blocks() -> None:
 
 @contextmanager
 def only_new_objects_collected() -> Iterator[None]:
-    """Leave all objects that are there now, some 400,000 after imports, out of garbage collection: it takes no time."""
+    """Exclude all objects that exist now (about 400,000 after imports) from garbage collection, which saves time."""
     gc.collect()
     gc.freeze()
     try:
@@ -51,7 +52,7 @@ def only_new_objects_collected() -> Iterator[None]:
 
 
 def require_memory_for_environments(settings: RunSettings, world: World) -> None:
-    """Refuse more environments, of training and evaluation together, than memory and patience have room for."""
+    """Raise ValueError if the environments of training and evaluation need too much memory, or too long to make."""
     needs = envs.needs_of_one(world.name, world.atari) if world.atari else envs.needs_of_one(world.name)
     evaluated = settings.evaluated_at_once
     name = "num_envs" if settings.num_envs >= evaluated else "eval_episodes"
@@ -65,7 +66,10 @@ def require_memory_for_environments(settings: RunSettings, world: World) -> None
 def require_memory_for_learning(
     run: RunSettings, agent: AgentSettings, surroundings: Surroundings, device: torch.device
 ) -> None:
-    """Refuse networks, and batches of the updates owed at a time, that memory has no room for."""
+    """Raise ValueError if the networks, and the batches of all updates owed at a time, do not fit into memory.
+
+    The message names the setting that takes most of the memory.
+    """
     shape, actions = surroundings.observations.shape or (), surroundings.action_count
     itemsize = getattr(surroundings.observations.dtype, "itemsize", NUMBER)
     observation_bytes = math.prod(shape) * min(NUMBER, itemsize)
@@ -83,13 +87,13 @@ def require_memory_for_learning(
         if type(getattr(agent, field.name)) is int:
             least: dict[str, Any] = {field.name: 1}
             without[field.name] = needed(run, replace(agent, **least))
-    name = min(without, key=lambda name: without[name])  # the value that takes most of it
+    name = min(without, key=lambda name: without[name])  # the setting that takes most of the memory
     value = getattr(run if hasattr(run, name) else agent, name)
     require_memory(total, f"{flag(name)} {value} given: networks and the batches of a decision take about", device)
 
 
 def require_memory(needed: int, given: str, device: torch.device) -> None:
-    """Refuse what takes more than is free, most of the rest being kept; `given` begins the sentence."""
+    """Raise ValueError if more memory is needed than is free, less a reserve; `given` begins the message."""
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory()
     if needed > SHARE_OF_FREE_MEMORY * free:
         kept = f"of which {1 - SHARE_OF_FREE_MEMORY:.0%} is kept for the rest"
@@ -97,6 +101,6 @@ def require_memory(needed: int, given: str, device: torch.device) -> None:
 
 
 def gigabytes(size: float) -> str:
-    """A number of bytes as one would say it."""
+    """Return a number of bytes in words, such as `3.2 GB`."""
     number = size / 1e9
     return f"{number:,.1f} GB" if number < 100 else f"{number:,.0f} GB" if number < 1e9 else f"{number:.0e} GB"

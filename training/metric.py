@@ -1,4 +1,4 @@
-"""What a run is judged by: the name of a number, its unit, which direction is better, and how it is printed."""
+"""The metric by which a run is evaluated: its name, its unit, which direction is better, and how it is printed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,57 +6,60 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-Words = Annotated[str, Meta(pattern=r"^[\w ./-]{0,60}$")]  # a run's config may be anybody's
+Words = Annotated[str, Meta(pattern=r"^[\w ./-]{0,60}$")]  # limited, because a run's config is not trusted
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A work names its own, each run's `config.json` records it, and everything above reads it there."""
+    """The metric of a run. Each learner has one; the run's `config.json` stores it, and analyses read it there."""
 
-    name: Words = "return"  # of the number in the run's evaluations, such as return, loss or accuracy
+    name: Words = "return"  # the number's name in the run's evaluations, such as return, loss or accuracy
     unit: Words = ""  # such as nats
     better: Literal["higher", "lower"] = "higher"
-    form: Literal["number", "percent"] = "number"  # an accuracy is kept as a share and printed in per cent
+    form: Literal["number", "percent"] = "number"  # percent: stored as a share from 0 to 1, printed in per cent
     decimals: Annotated[int, Meta(ge=0, le=12)] = 1
 
     @property
     def sign(self) -> int:
-        """Times this, a higher value is a better one."""
+        """1 or -1: multiplied by this, a higher value is better."""
         return 1 if self.better == "higher" else -1
 
     @property
     def words(self) -> str:
-        """For an axis: the name with its unit."""
+        """The name with its unit, for an axis."""
         unit = "%" if self.form == "percent" else self.unit
         return f"{self.name} ({unit})" if unit else self.name
 
     @property
     def plural(self) -> str:
-        """The name of several: returns, losses, accuracies; an evaluation may list under it what it is the mean of."""
+        """The plural of the name: returns, losses, accuracies. Under it, an evaluation may list the values behind the
+        mean."""
         if self.name.endswith("y"):
             return f"{self.name[:-1]}ies"
         return f"{self.name}es" if self.name.endswith("s") else f"{self.name}s"
 
     @property
     def elsewhere(self) -> tuple[str, ...]:
-        """What evaluations call the same number on other examples, where they have it: those trained on, those held out
-        from training to choose settings by, and those of the classes that have come so far."""
+        """The names of the same number on other examples in an evaluation: on training examples, on examples held out
+        for choosing settings (validation), and on examples of the classes seen so far."""
         return tuple(f"{kind}_{self.name.replace(' ', '_')}" for kind in ("training", "validation", "seen"))
 
     @property
     def scale(self) -> int:
-        """Times this, a value is printed and drawn."""
+        """The factor by which a value is multiplied when it is printed or drawn."""
         return 100 if self.form == "percent" else 1
 
     @property
     def suffix(self) -> str:
-        """What stands behind a printed value."""
+        """The text after a printed value: the unit."""
         return "%" if self.form == "percent" else f" {self.unit}" if self.unit else ""
 
     def best(self, values: Iterable[float]) -> float:
+        """Return the best of the values."""
         return max(values, key=lambda value: self.sign * value)
 
     def worst(self, values: Iterable[float]) -> float:
+        """Return the worst of the values."""
         return min(values, key=lambda value: self.sign * value)
 
     def reaches(self, value: float, bar: float) -> bool:
@@ -64,7 +67,7 @@ class Metric:
         return self.sign * value >= self.sign * bar
 
     def said(self, value: float) -> str:
-        """A value as a line of text shows it: a return 12.3, a loss 1.2345 nats, an accuracy 93.1%."""
+        """Return a value as text: a return 12.3, a loss 1.2345 nats, an accuracy 93.1%."""
         return f"{self.scale * value:.{self.decimals}f}{self.suffix}"
 
 

@@ -1,4 +1,4 @@
-"""What another script learns from: `train_sac.py --env Breakout` is told of train_dqn.py, before anything is built."""
+"""Refuse an environment or data set that another script is for: `train_sac.py --env Breakout` names train_dqn.py."""
 
 import re
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from .vision import VisionRun
 CONTINUOUS, COUNTABLE, IMAGES, TEXTS = "continuous", "countable", "images", "texts"
 EVERYTHING = frozenset({CONTINUOUS, COUNTABLE, IMAGES, TEXTS})
 BOX2D = ("LunarLander", "BipedalWalker")
-STARTS = {  # of Gymnasium's own ids
+STARTS = {  # how the ids of Gymnasium's own environments begin
     CONTINUOUS: (
         "Pendulum", "MountainCarContinuous", "LunarLanderContinuous", "BipedalWalker", "Ant-", "HalfCheetah", "Hopper",
         "Humanoid", "InvertedDoublePendulum", "InvertedPendulum", "Pusher", "Reacher", "Swimmer", "Walker2d",
@@ -34,7 +34,7 @@ STARTS = {  # of Gymnasium's own ids
 
 
 def kind_of(name: str) -> tuple[str, str] | None:
-    """What a name stands for, in words, and what there is to learn from there; None where the name does not say it."""
+    """Return what a name stands for in words, and the kind of it; None if the name alone does not tell."""
     if name in IMAGE_SETS:
         return "a set of images", IMAGES
     if name in TEXT_SETS:
@@ -50,14 +50,14 @@ def kind_of(name: str) -> tuple[str, str] | None:
 
 
 def learns_from(kind: type[Config]) -> frozenset[str]:
-    """What a learner can learn from, as far as that is known."""
+    """Return the kinds of environments or data that a learner can learn from; all if that is not known."""
     if issubclass(kind, AgentRun):
         return frozenset({CONTINUOUS, COUNTABLE} if kind.kind.actions == "any" else {kind.kind.actions})
     return frozenset({IMAGES} if kind is VisionRun else {TEXTS} if kind is LanguageRun else EVERYTHING)
 
 
 def refuse_other_script(learner: Learner, config: Config) -> None:
-    """Raise ValueError, in one line, where what is to be learned from is for another learner."""
+    """Raise ValueError in one line if the environment or the data set is for another learner."""
     name, found = config.run.env, kind_of(config.run.env)
     if found is None or found[1] in learns_from(type(config)):
         return
@@ -71,14 +71,14 @@ def refuse_other_script(learner: Learner, config: Config) -> None:
 
 
 def names_to_learn_from(config: Config) -> Mapping[str, list[str]]:
-    """The names of environments that a learner learns from, by what they are; none where it learns from data."""
+    """Return the names of the environments that a learner can learn from, by family; none if it learns from data."""
     ours, found = learns_from(type(config)), dict[str, list[str]]()
     for name in names() if config.subject == "env" else ():
         kind = kind_of(name)
         if kind is not None and kind[1] in ours and (find_spec("Box2D") or not name.startswith(BOX2D)):
             found.setdefault(_family(name, kind[0]), []).append(name)
     if "Gymnasium" in found:
-        newest = {re.sub(r"-v\d+$", "", name): name for name in found["Gymnasium"]}  # they come in order
+        newest = {re.sub(r"-v\d+$", "", name): name for name in found["Gymnasium"]}  # versions are in ascending order
         found["Gymnasium"] = list(newest.values())
     return found
 

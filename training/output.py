@@ -1,4 +1,5 @@
-"""Output that cannot end a run: a closed pipe, a full disk, a lost terminal, letters that it does not know."""
+"""Standard streams that cannot end a run, whether by a closed pipe, a full disk, a lost terminal or a character that
+cannot be encoded."""
 
 import contextlib
 import errno
@@ -13,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class Unbreakable(io.TextIOBase):
-    """A stream that what follows goes to nowhere from, once it could not be written to."""
+    """A stream that discards everything after the first write that fails."""
 
     def __init__(self, stream: TextIO, name: str) -> None:
         self._stream, self._name = stream, name
@@ -35,7 +36,7 @@ class Unbreakable(io.TextIOBase):
             self._give_up(error)
 
     def _give_up(self, error: OSError | ValueError) -> None:
-        """Let the descriptor lead to nowhere, so that what is buffered finds a place at the end of the process too."""
+        """Redirect the stream to the null device, so that flushing its buffer at the end of the process works too."""
         if self.broken is not None:
             return
         self.broken = error if isinstance(error, OSError) else OSError(errno.EBADF, "closed")
@@ -43,10 +44,10 @@ class Unbreakable(io.TextIOBase):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)
-        if self.broken.errno != errno.EPIPE:  # else its reader has left, and knows
+        if self.broken.errno != errno.EPIPE:  # after a closed pipe nobody needs to be told
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 other = sys.stderr if self._name == "standard output" else sys.stdout
-                print(f"{self._name} cannot be written to ({self.broken.strerror}): going on without it", file=other)
+                print(f"{self._name} cannot be written to ({self.broken.strerror}): continuing without it", file=other)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -72,7 +73,7 @@ class Unbreakable(io.TextIOBase):
 def in_one_line(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """Our own warnings as they are said everywhere else; a library's with its place."""
+    """Format a warning in one line: our own ones as `warning: ...`, those of libraries with file and line."""
     path = Path(filename)
     if path.is_relative_to(ROOT) and ".venv" not in path.relative_to(ROOT).parts:
         return f"warning: {message}\n"
@@ -80,7 +81,7 @@ def in_one_line(
 
 
 def guard_output() -> Unbreakable:
-    """Make both standard streams unbreakable and warnings one line each; the stream that results are printed to."""
+    """Make both standard streams unbreakable, format warnings in one line, and return the standard output."""
     warnings.formatwarning = in_one_line
     for name, words in (("stdout", "standard output"), ("stderr", "standard error")):
         stream = getattr(sys, name) or Path(os.devnull).open("w")  # noqa: SIM115  # None where it was closed before

@@ -1,4 +1,4 @@
-"""Values phase by phase over steps, as a picture: what a network knows of each phase's examples, and forgets again."""
+"""Draw the values of each phase over steps: what a network has learned of each phase's examples, and forgotten."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,14 +15,15 @@ from .metric import Metric
 
 Array = NDArray[np.float64]
 
-MOST_LINES = 60  # boundaries of phases, beyond which lines would hide the picture
-MOST_NAMED = 12  # rows with their numbers beside them
+MOST_LINES = 60  # with more boundaries of phases than this, lines would hide the picture and are not drawn
+MOST_NAMED = 12  # the largest number of rows that are labelled
 
 
 def draw_phases(history: History, folder: Path, title: str, starts: Sequence[int] = ()) -> Path | None:
-    """Write `phases.png`: a row for each phase, a column for each evaluation; None where there are no two of them.
+    """Write `phases.png`: a row for each phase, a column for each evaluation; return None if there are fewer than two
+    evaluations.
 
-    `starts` are the steps at which phases but the first begin.
+    `starts` are the steps at which the phases after the first begin.
     """
     points = history.phases.points()
     if len(points) < 2:
@@ -41,7 +42,7 @@ def draw_phases(history: History, folder: Path, title: str, starts: Sequence[int
 
 
 def rows_of(columns: Sequence[Sequence[float]]) -> Array:
-    """A row for each phase; NaN where an evaluation has no value of it."""
+    """Return a matrix with a row for each phase, with NaN where an evaluation has no value of that phase."""
     values = np.full((max(map(len, columns), default=0), len(columns)), np.nan)
     for place, column in enumerate(columns):
         values[: len(column), place] = column
@@ -49,7 +50,7 @@ def rows_of(columns: Sequence[Sequence[float]]) -> Array:
 
 
 def scale_of(matrices: Sequence[Array], metric: Metric) -> Normalize:
-    """One scale for all of them, in the numbers that are printed."""
+    """Return one scale of colours for all matrices, in units of the printed numbers."""
     finite = np.concatenate([matrix[np.isfinite(matrix)] for matrix in matrices]) * metric.scale
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     return Normalize(low, high if high > low else low + 1.0)
@@ -59,10 +60,12 @@ def draw_matrix(
     axes: Any, steps: Array, values: Array, starts: Sequence[int], metric: Metric, scale: Normalize,
     colors: tuple[str, str] = ("white", "black"),
 ) -> Any:  # fmt: skip
-    """The picture itself: brighter is better. Upright lines and steps: where each phase begins, and what had come then.
+    """Draw the matrix; brighter is better. Vertical lines show where each phase begins, and a staircase separates the
+    phases that had begun by then from later ones.
 
-    A column reaches half way to the evaluations beside it: of two at one step, before and after an event, the first
-    ends there and the second begins. `viridis` is as readable without red or green, and has the same order in grey.
+    A column reaches half way to the evaluations beside it. Of two evaluations at one step, before and after an event,
+    the first ends at this step and the second begins there. The colours `viridis` are readable for colour-blind
+    readers and in grey.
     """
     edges = np.concatenate([steps[:1], (steps[:-1] + steps[1:]) / 2, steps[-1:]])
     rows = np.arange(len(values) + 1) + 0.5
@@ -73,7 +76,7 @@ def draw_matrix(
     shown = [start for start in starts if steps[0] < start < steps[-1]]
     if 0 < len(shown) <= MOST_LINES:
         stairs = np.repeat([steps[0], *shown, steps[-1]], 2)[1:-1], np.repeat(np.arange(len(shown) + 1) + 1.5, 2)
-        for color, wide in zip(colors, (2.4, 0.9), strict=True):  # one of them is seen on any colour
+        for color, wide in zip(colors, (2.4, 0.9), strict=True):  # two colours, so that one is visible on any ground
             axes.vlines(shown, *rows[[0, -1]], color=color, linewidth=wide / 2, linestyle=(0, (1, 1.5)))
             axes.plot(*stairs, color=color, linewidth=wide)
     axes.set_ylim(rows[-1], rows[0])

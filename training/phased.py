@@ -1,7 +1,7 @@
-"""Learning from data in phases, as a work: a new optimizer at each phase, and one update after the other.
+"""Learning from data in phases, as a work: a new optimizer in each phase, and one update after the other.
 
-Which examples an update is made on depends on the run's seed and the number of the update alone, so that nothing of the
-data has a state: a run that was killed goes on with the same ones, and so do branches of one trunk.
+The examples of an update depend only on the run's seed and the update's number, so that the data have no state to save:
+a run that is resumed continues with the same examples, and so do all branches of a trunk.
 """
 
 import time
@@ -27,41 +27,42 @@ from .progress import Count
 from .ranks import affordable, notes_on_ranks, wanted_examples
 from .work import Losses, Rates, Runs, State, Weight, Work
 
-REFRESHED_ON = 10  # batches, which stand for a phase's data
-TIMED = 3  # updates
-LOSSES, RANKS, LOOKED_AT, REHEARSAL = range(4)  # what examples are drawn for: each use has draws of its own
+REFRESHED_ON = 10  # batches that represent a phase's data when running statistics are estimated
+TIMED = 3  # updates in a measurement of the rate
+LOSSES, RANKS, LOOKED_AT, REHEARSAL = range(4)  # uses of examples outside training; each has its own random numbers
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """The plain values that such a run goes on from."""
+    """The plain values that a checkpoint stores of such a run."""
 
     steps: Count
-    data: str  # checksum
+    data: str  # the checksum of the data
 
 
 @dataclass(frozen=True)
 class Seeds:
-    """Of everything that draws."""
+    """The seeds of all random generators of a run."""
 
     network: int
-    data: int  # which of the examples there are are used
-    phases: int  # what comes in which phase
+    data: int  # which examples are used
+    phases: int  # which examples belong to which phase
     noise: int
-    order: int  # in which order examples come within an epoch
+    order: int  # the order of examples in an epoch
     methods: int
     measures: int
 
     @classmethod
     def spawn(cls, seed: int) -> Self:
+        """Derive all seeds from a run's seed."""
         return cls(
             *(int(child.generate_state(1, np.uint64)[0] >> 1) for child in np.random.SeedSequence(seed).spawn(7))
         )
 
 
 class Batches(Protocol):
-    """The examples of a run, by the number of the update."""
+    """The examples of a run, by the update's number."""
 
-    starts: tuple[int, ...]  # update at which each phase begins
+    starts: tuple[int, ...]  # the update at which each phase begins
     total: int
 
     def phase_at(self, update: int) -> int: ...
@@ -73,15 +74,17 @@ class Phased(Work):
     """A learner that goes through phases of data; `steps` are updates."""
 
     needed = 0  # bytes of memory that networks, data and an update take
-    looked_at: ClassVar[int] = 256  # examples that measures and methods look at networks on
+    looked_at: ClassVar[int] = 256  # the number of examples for measures and methods
 
     def __init__(
         self, settings: PhasedSettings, seeds: Seeds, learner: Supervised, batches: Batches, checksum: str
     ) -> None:
-        """`checksum` is that of the data: a run goes on with the same alone."""
+        """`checksum` is the checksum of the data; a run can be resumed only with the same data."""
         super().__init__()
         if batches.starts[1:] != settings.phase_starts or batches.total != settings.total:
-            raise ValueError(f"{settings.data} is not as long as its files were said to be: are they another version?")
+            raise ValueError(
+                f"{settings.data} has another number of examples than expected: are its files another version?"
+            )
         self.settings, self.trained, self.batches = settings, learner, batches
         learner.precision = settings.precision
         self.device, self.method_seed, self.measure_seed = learner.device, seeds.methods, seeds.measures
@@ -112,47 +115,47 @@ class Phased(Work):
 
     @abstractmethod
     def share_of_rate(self, update: int) -> float:
-        """The learning rate of an update, as a share of the highest."""
+        """Return the learning rate of an update, as a share of the highest one."""
 
     @property
     def phase(self) -> int:
-        """The phase that the next update belongs to; at the end the last one."""
+        """The phase of the next update; at the end of the run, the last phase."""
         return self.batches.phase_at(min(self.steps, self.batches.total - 1))
 
     def learned_phase(self, updates: int) -> int:
-        """The phase of the last of so many updates: at a boundary still the one that was just learned."""
+        """Return the phase of the last of this many updates; at a phase's beginning, this is the phase before."""
         return self.batches.phase_at(max(0, updates - 1))
 
     def after_event(self) -> None:
-        """Running statistics of the new weights, from batches of the phase that begins."""
+        """Estimate BatchNorm's running statistics for the new weights, from batches of the phase that begins."""
         module = self.trained.module
         if self.refreshes and modules_with_statistics(module):
             refresh_statistics_(module, (examples[0] for examples in self._looked_at()))
 
     @property
     def refreshes(self) -> bool:
-        """Whether running statistics are estimated anew after an event."""
+        """Whether running statistics are estimated again after an event."""
         return True
 
     def _looked_at(self) -> Iterator[Examples]:
-        """Batches of the present phase, for looking: training draws them in another order."""
+        """Yield batches of the present phase that are independent of those of training."""
         for number in range(REFRESHED_ON):
             yield self.examples(self.pass_size, LOOKED_AT, self.steps, number)
 
     def pass_over_data(self) -> Iterator[Examples]:
-        """The present phase's data, batch by batch, for methods that look at more than a few examples."""
+        """Yield the present phase's data in batches, for methods that need more than a few examples."""
         yield from self._looked_at()
 
     @property
     def pass_size(self) -> int:
-        """Examples that such a look takes at once."""
+        """The number of examples in a batch of `pass_over_data`."""
         return self.settings.batch_size
 
     @abstractmethod
     def examples(self, count: int, *seed: int) -> Examples:
-        """At least so many of the present phase's examples, drawn by numbers that make a seed together."""
+        """Return at least `count` random examples of the present phase; the numbers in `seed` determine which ones."""
 
-    # What is said of it
+    # What is logged
 
     def counts(self, updates: int) -> dict[str, int]:
         return {"updates": updates, "phase": self.learned_phase(updates) + 1}
@@ -181,17 +184,17 @@ class Phased(Work):
     ) -> None:
         values = msgspec.convert(state.values, Counts)
         if values.data != self.checksum:
-            raise ValueError(f"it was made with other data than {self.settings.data} is now: look at --data-dir")
+            raise ValueError(f"it was made with other data than {self.settings.data} is now: check --data-dir")
         restructure()
         self.trained.load_state_dict(learner)
         self.steps = values.steps
-        if self.steps:  # which measures and the log look at before the next update
+        if self.steps:  # measures and the log read the learning rate before the next update sets it
             set_rate(self.trained.trained.optimizer, self.share_of_rate(self.steps - 1))
 
     # Cost
 
     def rates(self) -> Rates:
-        """Of updates with their batches, on a second learner."""
+        """Measure the rate of updates with their batches, on a second learner."""
         learner = self.second_learner()
         learner.precision = self.settings.precision
         batches = [self.batches.batch(number % self.batches.total) for number in range(TIMED)]
@@ -203,7 +206,7 @@ class Phased(Work):
 
     @abstractmethod
     def second_learner(self) -> Supervised:
-        """A learner as this run's was when it began."""
+        """Return a learner equal to this run's at the beginning of the run."""
 
     def rehearse(self) -> tuple[Sequence[Network], Losses]:
         learner = self.second_learner()

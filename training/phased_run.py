@@ -1,4 +1,4 @@
-"""The settings of a run that learns from data in phases, whatever the data are."""
+"""The settings of a run that learns from data in phases, for any kind of data."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -11,7 +11,7 @@ from .phased_settings import PhasedSettings
 
 @dataclass(frozen=True)
 class PhasedRun(Config):
-    """What such runs have in common: their length is that of all phases where none is given."""
+    """The common part of such runs. If no length is given, a run is as long as all its phases."""
 
     subject: ClassVar[str] = "data"
 
@@ -27,7 +27,7 @@ class PhasedRun(Config):
         return super(PhasedRun, settled).resolved()
 
     def schedule(self) -> Schedule:
-        """A method that has a period of its own acts at the ends of epochs, where what is learned from has epochs."""
+        """Return the schedule; a method with a usual period acts at the ends of epochs, if the data have epochs."""
         by_epochs = self.repeats_by_itself and self.run.epoch_lengths
         return self.run.schedule_of_epochs() if by_epochs else super().schedule()
 

@@ -13,7 +13,7 @@ from .settings import DriverSettings, setting
 
 
 class AtBoundaries(Every):
-    """After every so many updates, each of which is a unit of work: none has to be cut where an event is due."""
+    """At every n-th update, always between two updates: each update is a unit of work, so that none has to be cut."""
 
     def next_update(self, position: Position) -> int | None:
         return None
@@ -21,10 +21,10 @@ class AtBoundaries(Every):
 
 @dataclass(frozen=True)
 class EpochEnds(Schedule):
-    """At the end of every epoch after the update `since`, each phase having epochs of its own length."""
+    """At the end of every epoch after the update `since`; each phase has its own length of epochs."""
 
-    starts: tuple[int, ...]  # update at which each phase begins
-    lengths: tuple[int, ...]  # updates of an epoch of each
+    starts: tuple[int, ...]  # the update at which each phase begins
+    lengths: tuple[int, ...]  # the number of updates in an epoch of each phase
     total: int
     since: int = 0
 
@@ -32,7 +32,7 @@ class EpochEnds(Schedule):
         return self._ends(max(after.updates, self.since)) > self._ends(max(before.updates, self.since))
 
     def _ends(self, updates: int) -> int:
-        """How many there are in so many updates."""
+        """Count the ends of epochs in this many updates."""
         stops = (*self.starts[1:], self.total)
         phases = zip(self.starts, stops, self.lengths, strict=True)
         return sum((min(updates, stop) - start) // length for start, stop, length in phases if start < updates)
@@ -40,41 +40,42 @@ class EpochEnds(Schedule):
 
 @dataclass(frozen=True)
 class PhasedSettings(DriverSettings, ABC):
-    """What any such run has: its data, and times counted in updates."""
+    """The settings of all such runs: the data, and times in updates."""
 
     data: str = setting("", "trunk", "own")
-    """Data set, by name; listed above."""
+    """Name of the data set; names are listed above."""
     data_dir: str | None = setting(None, "resumable", "machine")
     """Folder with the data set's files, as docs/data.md lists them."""
     steps: int = setting(0, "resumable")
     """Length of the run in gradient updates; 0: all phases."""
     reinit_at: tuple[int, ...] = setting((), "schedule", "timing", "method", "own")
-    """Updates at which an event happens; with no other schedule either: where each phase but the first begins."""
+    """Updates at which an event happens; without any schedule: at the beginning of each phase after the first."""
     eval_every: int = 200
-    """Updates between evaluations; also where a phase begins, and before and after an event, unless one came less than
-    this before."""
+    """Updates between evaluations. There are more at the beginning of a phase, and before and after an event, unless
+    another event came less than this before."""
     log_every: int = setting(100, "record", "own")
     """Updates between two lines of training metrics."""
     checkpoint_every: int = setting(5_000, "record", "own")
-    """Updates between checkpoints; the last two are kept, and one at the end."""
+    """Updates between checkpoints. The last two are kept; the last one is at the end of the run."""
     checkpoint_at: tuple[int, ...] = setting((), "record", "own")
-    """Updates whose checkpoints are kept for good, to branch from."""
+    """Updates whose checkpoints are always kept, so that runs can branch from them."""
     measure_every: int = 200
     """Updates between two lines of plasticity measures; 0: none."""
     batch_size: int = setting(256, "trunk")
-    """Examples of an update; the last batch of an epoch may have fewer."""
+    """Examples in an update; the last batch of an epoch may have fewer."""
     precision: Literal["float32", "tf32", "bfloat16"] = setting("float32", "machine")
-    """Of products and convolutions in updates and evaluations: tf32 and bfloat16 keep fewer bits of what they multiply
-    and are faster on a GPU; projections and measures are made in float32 or better whatever this says."""
+    """Precision of matrix products and convolutions in updates and evaluations. tf32 and bfloat16 use fewer bits of the
+    factors and are faster on a GPU. Projections and measures always use float32 or better."""
 
     @property
-    def env(self) -> str:  # type: ignore[override]  # what is learned from, by name
+    def env(self) -> str:  # type: ignore[override]
+        """The name of what is learned from: here, of the data set."""
         return self.data
 
     @property
     @abstractmethod
     def lengths(self) -> tuple[int, ...]:
-        """Updates of each phase, from arithmetic alone; ValueError, in one line, where there cannot be such phases."""
+        """The updates of each phase, computed without the data; ValueError in one line if there are no such phases."""
 
     @property
     def phase_starts(self) -> tuple[int, ...]:
@@ -82,7 +83,7 @@ class PhasedSettings(DriverSettings, ABC):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Training examples of each phase, where its epochs go through all of them; else none."""
+        """The number of training examples in each phase, if its epochs go through all of them; else empty."""
         return ()
 
     @property
@@ -91,7 +92,7 @@ class PhasedSettings(DriverSettings, ABC):
 
     @property
     def data_folder(self) -> Path | None:
-        """--data-dir; ValueError, in one line, where there is no such folder."""
+        """The folder of --data-dir; ValueError in one line if it does not exist."""
         folder = None if self.data_dir is None else Path(self.data_dir)
         if folder is not None and not folder.is_dir():
             raise ValueError(f"--data-dir {self.data_dir} given; there is no such folder")
@@ -103,7 +104,7 @@ class PhasedSettings(DriverSettings, ABC):
 
     @property
     def total(self) -> int:
-        """Updates of all phases."""
+        """The number of updates in all phases together."""
         return sum(self.lengths)
 
     def check(self) -> None:
@@ -116,14 +117,14 @@ class PhasedSettings(DriverSettings, ABC):
             raise ValueError(f"--steps {self.steps} given; allowed are at most {total:,}, the updates of all phases")
 
     def schedule_at(self) -> Schedule:
-        """At the boundary before an update, as the phases begin: nothing cuts an update in two."""
+        """Return the schedule of --reinit-at: at the boundary before an update, which is never cut in two."""
         return At(self.reinit_at)
 
     def schedule_of_epochs(self) -> Schedule:
-        """At the end of every epoch, beside what --reinit-at says."""
+        """Return a schedule with an event at the end of every epoch and at the updates of --reinit-at."""
         ends = EpochEnds((0, *self.phase_starts), self.epoch_lengths, self.total, self.reinit_from)
         return Either((ends, self.schedule_at())) if self.reinit_at else ends
 
     def schedule_every(self, updates: int) -> Schedule:
-        """At boundaries too, so that nothing acts after the last update."""
+        """Return the schedule of --reinit-every: at boundaries, so that no event happens after the last update."""
         return AtBoundaries(updates, self.reinit_from)

@@ -1,4 +1,4 @@
-"""A trained policy for people who want to use it: `load_policy(RUN).act(observation)`."""
+"""Load and use a trained policy: `load_policy(RUN).act(observation)`."""
 
 import warnings
 from pathlib import Path
@@ -29,7 +29,7 @@ from .trust import refuse_code
 
 
 class Policy:
-    """The deterministic policy of one checkpoint, in the environment's own action bounds."""
+    """The deterministic policy of one checkpoint, with actions in the environment's own bounds."""
 
     def __init__(self, run: Path, step: int, config: AgentRun, agent: Agent, spaces: KeptSpaces) -> None:
         self.run, self.step, self.config, self.spaces = run, step, config, spaces
@@ -38,13 +38,13 @@ class Policy:
         self._observation_shape = spaces.observation.shape
 
     def act(self, observation: NDArray[Any]) -> NDArray[Any]:
-        """The action for one observation, or the actions for a batch of them."""
+        """Return the action for one observation, or the actions for a batch of observations."""
         observations, single = self._batch(observation)
         actions = self._to_environment(self._agent.act(observations, explore=False))
         return actions[0] if single else actions
 
     def action_values(self, observation: NDArray[Any]) -> NDArray[Any]:
-        """The values of all actions, for one observation or a batch; only of agents that value each, such as DQN."""
+        """Return the values of all actions for one observation or a batch; only agents such as DQN have them."""
         if not isinstance(self._agent, ValuingAgent):
             raise ValueError(f"{type(self._agent).__name__} has no value for each action")
         observations, single = self._batch(observation)
@@ -52,7 +52,7 @@ class Policy:
         return values[0] if single else values
 
     def module(self) -> PolicyModule:
-        """The same as a torch module, which shares its tensors; `export.py` writes it to a file."""
+        """Return the policy as a torch module that shares the agent's tensors; `export.py` writes it to a file."""
         return module_of(self._agent, self.spaces)
 
     def _batch(self, observation: NDArray[Any]) -> tuple[NDArray[Any], bool]:
@@ -64,18 +64,18 @@ class Policy:
 
 
 def load_policy(run: str | Path, step: int | None = None, trust: bool = False, device: str = "cpu") -> Policy:
-    """The policy of a run's checkpoint at environment step `step`, or of its newest whole one; or a card's.
+    """Load the policy of a run's checkpoint at environment step `step`, or of its newest whole checkpoint.
 
-    `run` is a run's folder, a card's (`export.py --card`), or the name of a policy that comes with the project, such as
-    "pretrained:cartpole". The environment's package is not needed, but for runs of versions that did not keep their
-    spaces. `trust` lets the run's files name code of its owner's, an environment or a method, which is imported then.
-    `device` is where the networks are: cpu, cuda, cuda:N, or auto.
+    `run` is a run's folder, a card's folder (`export.py --card`), or the name of a policy that comes with the project,
+    such as "pretrained:cartpole". The environment's package is needed only for runs of older versions, which did not
+    store their spaces. With `trust`, modules that the run's files name (an environment or a method of its owner's) are
+    imported, which executes their code. `device` is the device of the networks: cpu, cuda, cuda:N, or auto.
     """
     run, on = located(run), choose_device(device)
     config = read_config(run)
     if not isinstance(config, AgentRun):
-        raise ValueError(f"{run} has no policy: nothing acts in what {config.run.env} is")
-    refuse_code(config, run, ("track",), trust)  # which is not used here
+        raise ValueError(f"{run} has no policy: it was trained on data ({config.run.env}), not in an environment")
+    refuse_code(config, run, ("track",), trust)  # a tracker's code is not used here, so it needs no trust
     config.check()
     if is_card(run):
         return _of_a_card(run, step, config, on)
@@ -101,7 +101,7 @@ def _of_a_checkpoint(run: Path, step: int, config: AgentRun, device: torch.devic
     try:
         restore_structure(agent.plastic(), checkpoint.values.manager)  # so that the tensors fit
         agent.load_state_dict(checkpoint.learner)
-    except Exception as error:  # whatever a stranger's tensors lead to
+    except Exception as error:  # the tensors are not trusted and may cause any error
         raise Damaged(f"{folder_of(run, step)} does not fit the run: {in_a_line(error)}") from error
     return Policy(run, step, config, agent, spaces)
 
@@ -114,12 +114,12 @@ def _of_a_card(card: Path, step: int | None, config: AgentRun, device: torch.dev
 
 
 def in_a_line(error: BaseException) -> str:
-    """An error's kind and words."""
+    """Return an error's type and message in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
 
 
 def checked_step(run: Path, step: int) -> int:
-    """`step` if it has a checkpoint, or one line with those that there are."""
+    """Return `step` if it has a checkpoint; raise ValueError with the existing ones if not."""
     steps = steps_of(run)
     step = read_config(run).run.reached(step)
     if step in steps:
@@ -129,7 +129,7 @@ def checked_step(run: Path, step: int) -> int:
 
 
 def split_run(text: str) -> tuple[Path, int | None]:
-    """`RUN` or `RUN@STEP`."""
+    """Split `RUN@STEP` into the run and the step; the step of `RUN` is None."""
     run, separator, step = text.rpartition("@")
     if not separator:
         return Path(text), None

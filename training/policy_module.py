@@ -1,4 +1,4 @@
-"""A policy as one torch module: raw observations in, the environment's own actions out, whatever the agent is."""
+"""The policy of any agent as one torch module, from raw observations to the environment's own actions."""
 
 import torch
 from torch import Tensor, nn
@@ -7,14 +7,14 @@ from fire_rl.agents.agent import Agent
 from fire_rl.agents.learning import ExportableAgent
 from fire_rl.envs.kept_spaces import KeptDiscrete, KeptSpaces
 
-BOUNDS = ("low", "high")  # tensors of the module that say what the spaces say already
+BOUNDS = ("low", "high")  # tensors of the module that repeat the bounds of the action space
 
 
 class PolicyModule(nn.Module):
-    """What an agent's policy gives, with actions in the bounds of the environment, or counted as the environment does.
+    """An agent's policy with actions as the environment takes them: in its bounds, or counted from its first action.
 
-    Called with observations (batch, *observation), it returns the tensors named by `outputs`, actions first. Actions
-    are scaled as `fire_rl.envs.world.to_environment` scales them in numpy.
+    Called with observations (batch, *observation), it returns the tensors named by `outputs`, with the actions first.
+    Actions are scaled in the same way as by `fire_rl.envs.world.to_environment` in NumPy.
     """
 
     low: Tensor
@@ -43,7 +43,7 @@ class PolicyModule(nn.Module):
 
 
 def module_of(agent: Agent, spaces: KeptSpaces) -> PolicyModule:
-    """The module of an agent's policy, which shares its tensors; one line where an agent has none to give."""
+    """Return the module of an agent's policy, which shares the agent's tensors; raise ValueError if there is none."""
     if not isinstance(agent, ExportableAgent):
         raise ValueError(f"{type(agent).__name__} has no `policy()` that gives its policy as a module (docs/export.md)")
     if not isinstance(spaces.action, KeptDiscrete) and not spaces.action.dtype.startswith("float"):

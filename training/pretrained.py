@@ -1,31 +1,32 @@
-"""Trained policies that come with the project, each a card, by name: `pretrained:cartpole`."""
+"""Trained policies that come with the project, by name, such as `pretrained:cartpole`; each is a card."""
 
 from pathlib import Path
 
 from fire_rl.fire.nearest import nearest
 
 PREFIX = "pretrained:"
-PLACE = Path(__file__).resolve().parents[1] / "pretrained"  # beside `training`, in a checkout and where it is installed
+PLACE = Path(__file__).resolve().parents[1] / "pretrained"  # beside `training`, in a checkout and in a wheel
 
 
 def pretrained_names() -> list[str]:
-    """Those that there are."""
+    """Return the names of all policies that come with the project."""
     return sorted(path.parent.name for path in PLACE.glob("*/config.json"))
 
 
 def is_pretrained(text: str) -> bool:
-    """Whether a policy that comes with the project is meant."""
+    """Whether a name means a policy that comes with the project."""
     return text.startswith(PREFIX)
 
 
 def located(run: str | Path) -> Path:
-    """The folder of a run, a card, or a policy that comes with the project; one line where there is none such."""
+    """Return the folder of a run, a card, or a policy that comes with the project; raise ValueError for an unknown
+    name."""
     text = str(run)
     if not is_pretrained(text):
         return Path(run)
     name, names = text.removeprefix(PREFIX).lower(), pretrained_names()
     if not names:
-        raise ValueError(f"{text[:200]!r} given; there are no policies in {PLACE}: was fire-rl installed whole?")
+        raise ValueError(f"{text[:200]!r} given; there are no policies in {PLACE}: is fire-rl's installation complete?")
     if name not in names:
         raise ValueError(
             f"{text[:200]!r} given; there are {', '.join(PREFIX + name for name in names)}; "

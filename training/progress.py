@@ -1,4 +1,4 @@
-"""Where the driver of a run is, as every checkpoint keeps it."""
+"""The progress of a run's driver, which every checkpoint stores."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -12,20 +12,22 @@ Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 @dataclass
 class Progress:
-    """Counts, and the last boundary that was gone through."""
+    """Counts, and the position of the last boundary at which everything due was done."""
 
     updates: Count = 0
     handled_updates: Count = 0
-    handled_steps: Annotated[int, Meta(ge=-1, le=2**53)] = -1  # -1: not even the one at the start
+    handled_steps: Annotated[int, Meta(ge=-1, le=2**53)] = -1  # -1: not even the boundary at the start
     measured: Count = 0  # updates at the last measurement
-    summed_updates: Count = 0  # whose metrics are summed up for the next line of training metrics
-    seconds: float = 0.0  # spent so far, interruptions left out
+    summed_updates: Count = 0  # updates whose metrics are summed for the next line of training metrics
+    seconds: float = 0.0  # running time so far, without interruptions
     last_evaluation: float | None = None
-    owes: str | None = None  # the occasion of an evaluation that a stop broke off
+    owes: str | None = None  # the occasion of an evaluation that was interrupted by a stop
 
     @property
     def handled(self) -> Position:
+        """The last boundary at which everything due was done."""
         return Position(self.handled_updates, self.handled_steps)
 
     def handle(self, position: Position) -> None:
+        """Record that everything due at this boundary was done."""
         self.handled_updates, self.handled_steps = position.updates, position.progress

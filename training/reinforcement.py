@@ -1,4 +1,4 @@
-"""Reinforcement learning as a work: act, do the updates owed, step the environments, store what happened."""
+"""Reinforcement learning as a work: act, do the updates owed, step the environments, store the transitions."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -36,28 +36,28 @@ from .settings import flag
 from .streams import Streams
 from .work import Host, Losses, Rates, Runs, State, Weight, Work, named
 
-EXAMPLES = 256  # that measures and methods look at networks on
+EXAMPLES = 256  # the number of transitions for measures and methods
 Replay = TransitionReplay | FrameReplay
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """The plain values that a run of reinforcement learning goes on from."""
+    """The plain values that a checkpoint stores of a run of reinforcement learning."""
 
     steps: Count
     decisions: Count
     episodes: Count
     returns: list[float]  # of the open episodes
     lengths: list[Count]  # of the open episodes, in environment steps
-    ratio: dict[str, Any]  # its counts, which it checks itself
+    ratio: dict[str, Any]  # the state of the replay ratio, which it checks itself
     replay_added: Count
-    spaces: KeptSpaces | None = None  # for who has the policy and not the environment; none in earlier versions
+    spaces: KeptSpaces | None = None  # for using the policy without the environment; None in older versions
 
 
 class Reinforcement(Work):
-    """An agent that learns in environments, by a replay."""
+    """An agent that learns in environments with a replay."""
 
     def __init__(self, config: AgentRun) -> None:
-        """Build everything; raises ValueError, in one line, where the settings cannot be met."""
+        """Build everything; raise ValueError in one line if the settings are not possible."""
         super().__init__()
         settings, self.config, self.settings = config.run, config, config.run
         self.device, self.world = choose_device(settings.device), config.world
@@ -66,12 +66,12 @@ class Reinforcement(Work):
         self.method_seed, self.measure_seed = streams.methods, streams.measures
         self.environment = self.world.vector(settings.num_envs, streams.environment)
         self.agent = config.make_agent(self.environment, streams.agent, self.device)
-        self.recorder = self.agent if isinstance(self.agent, CapturedAgent) else None  # asked once: updates are many
+        self.recorder = self.agent if isinstance(self.agent, CapturedAgent) else None  # tested once, not at each update
         if self.recorder is not None:
             self.recorder.captured.on = settings.capture == "auto"
             self.recorder.captured.precision = settings.precision
         self.replay, note = make_replay(config, self.environment, self.device)
-        self.replay_generator = torch.Generator().manual_seed(streams.replay)  # on every device the same draws
+        self.replay_generator = torch.Generator().manual_seed(streams.replay)  # on the CPU: the same for every device
         self.clipped = config.agent.rewards_are_clipped(envs.is_atari(settings.env))
         self.to_environment = to_environment(self.environment.single_action_space)
         self.evaluation = Evaluation(
@@ -108,7 +108,10 @@ class Reinforcement(Work):
     # Decisions
 
     def begin(self, host: Host) -> None:
-        """First observations; after a resume without saved environments, open episodes end here as truncated."""
+        """Get the first observations.
+
+        If a run is resumed whose environments' states could not be saved, its open episodes end here as truncated.
+        """
         super().begin(host)
         if self.observations is not None:
             return
@@ -123,7 +126,7 @@ class Reinforcement(Work):
                 self._end_episode(member, "truncated")
 
     def advance(self, update: Callable[[int], None]) -> None:
-        """One decision of every environment, and the updates owed for it."""
+        """Take one decision in every environment, and do the updates owed for it."""
         count, observations = self.environment.num_envs, self.observations
         assert observations is not None
         self.agent.observe(observations)
@@ -153,7 +156,7 @@ class Reinforcement(Work):
         return self.agent.update(drawn.gather(drawn.places).to(self.device), manager)
 
     def _count_episodes(self, rewards: np.ndarray, terminated: np.ndarray, over: np.ndarray) -> None:
-        """Whole ones: where a lost life ends an episode for learning, the game goes on for the log."""
+        """Count whole games: if a lost life ends an episode for the learner, the logged episode goes on."""
         for member, reward in enumerate(rewards.tolist()):
             self.returns[member] += reward
             self.lengths[member] += self.settings.action_repeat
@@ -166,7 +169,7 @@ class Reinforcement(Work):
         self.host.write("episode", values)
         self.returns[member], self.lengths[member] = 0.0, 0
 
-    # What is said of it
+    # What is logged
 
     def counts(self, updates: int) -> dict[str, int]:
         counts = {
@@ -185,32 +188,34 @@ class Reinforcement(Work):
         return self.agent.losses(self._examples(EXAMPLES, int(seeds[0])), int(seeds[1]))
 
     def _examples(self, count: int, seed: int) -> Batch:
-        """Transitions to look at networks on, by a stream of the seed's own."""
+        """Return random transitions for measures, drawn by a generator with this seed."""
         batch = self.replay.sample(1, count, torch.Generator().manual_seed(seed)).to(self.device)
         return Batch(*(tensor[0] for tensor in batch))
 
     def runs(self, updates: int) -> Runs:
-        """On examples of their own, by a stream of their own."""
+        """Return functions that run the networks on more examples, which have a random generator of their own."""
         wanted, held = self.rank_examples, len(self.replay)
         if not wanted or not held:
             return {}
         if held < (most := max(wanted.values())) and not self._few_said:
             self._few_said = True
-            self.host.say(f"ranks of features want {most:,} transitions: too low while the replay holds {held:,}")
+            self.host.say(
+                f"ranks of features need {most:,} transitions: they are too low while the replay holds {held:,}"
+            )
         seed = np.random.SeedSequence([self.measure_seed, updates, 1]).generate_state(1, np.uint64)
         examples = self._examples(min(most, held), int(seed[0]))
         runs: Runs = self.agent.runs(examples, wanted)  # type: ignore[attr-defined]
         return runs
 
     def rehearse(self) -> tuple[Sequence[Network], Losses]:
-        """A second agent, new as this one is when a run begins, and its losses on made-up examples."""
+        """Return the networks of a second, new agent, and its losses on random examples."""
         agent = self.config.make_agent(self.environment, Streams.spawn(self.settings.seed).agent, self.device)
         spaces = self.environment.single_observation_space, self.environment.single_action_space
         batch = made_up_batch((EXAMPLES,), *spaces)
         return agent.plastic(), agent.losses(batch.to(self.device), 0)
 
     def heed(self, measures: Mapping[str, float]) -> None:
-        """Let an adaptive replay ratio follow the active units of the network that has a target, the critic."""
+        """Give an adaptive replay ratio the fraction of active units of the critic, the network that has a target."""
         if not isinstance(self.ratio, AdaptiveRatio):
             return
         critic = next(network.name for network in self.networks() if network.target is not None)
@@ -222,7 +227,7 @@ class Reinforcement(Work):
     # Evaluation
 
     def act(self, observations: np.ndarray) -> np.ndarray:
-        """The policy, in the environment's own actions."""
+        """Return the policy's actions, in the form that the environment takes."""
         return self.to_environment(self.agent.act(observations, explore=False))
 
     def evaluate(self, pause: Callable[[], None]) -> dict[str, Any]:
@@ -239,7 +244,7 @@ class Reinforcement(Work):
         return values if score is None else values | {"score": score}
 
     def show(self, folder: Path, occasion: str) -> None:
-        """A video of the evaluation's first episode."""
+        """Film the evaluation's first episode."""
         if (film := self.film) is not None:
             path, act = evaluation_video(folder, self.steps, occasion), self.evaluation.explored(self.act)
             self.host.attempt(path.name, lambda: film.record(act, self.evaluation.seeds[0], path))
@@ -267,8 +272,10 @@ class Reinforcement(Work):
     ) -> None:
         values, tensors = msgspec.convert(state.values, Counts), state.tensors
         if {len(values.returns), len(values.lengths)} != {self.environment.num_envs}:
-            raise ValueError(f"it has open episodes of other than {self.environment.num_envs} environments")
-        # First what may turn out damaged, then the structure of the networks, then their tensors.
+            raise ValueError(
+                f"it has the open episodes of another number of environments than the run's {self.environment.num_envs}"
+            )
+        # First the replay, which may turn out to be damaged, then the structure of the networks, then their tensors.
         self.replay.load(DurableStore(folder / "replay"), state.segments, values.replay_added)
         restructure()
         self.agent.load_state_dict(learner)
@@ -276,10 +283,10 @@ class Reinforcement(Work):
         self.ratio.load_state_dict(values.ratio)
         self.steps, self.decisions, self.episodes = values.steps, values.decisions, values.episodes
         self.returns, self.lengths, self.segments = values.returns, values.lengths, state.segments
-        if self.resumable and "observations" in tensors:  # not in checkpoints of versions that did not save these
+        if self.resumable and "observations" in tensors:  # missing in checkpoints of older versions
             saved = {name: value.numpy() for name, value in named(tensors, "environment.").items()}
             self.environment.reset()
-            self.environment.set_state(**saved)  # type: ignore[attr-defined]  # saved only where there is one
+            self.environment.set_state(**saved)  # type: ignore[attr-defined]  # saved only if it exists
             self.observations = tensors["observations"].numpy()
             space = self.environment.observation_space
             if (self.observations.shape, self.observations.dtype) != (space.shape, space.dtype):
@@ -307,7 +314,7 @@ class Reinforcement(Work):
 
 
 def notes_on_updates(agent: Agent) -> tuple[str, ...]:
-    """How updates are done on a GPU, and what a precision that was asked for means on a CPU."""
+    """Return a note on how updates are done on a GPU, or on what the chosen precision means on a CPU."""
     if not isinstance(agent, CapturedAgent):
         return ()
     if agent.device.type != "cuda":
@@ -317,9 +324,9 @@ def notes_on_updates(agent: Agent) -> tuple[str, ...]:
 
 
 def make_replay(config: AgentRun, environment: VectorEnv, device: torch.device) -> tuple[Replay, str]:
-    """The replay that the agent learns from, no larger than the run can fill, and a sentence on where it is.
+    """Return the agent's replay, no larger than the run can fill, and a line that says where it is stored.
 
-    A longer --steps later only adds room, since the ring has not wrapped.
+    If the run is resumed with a longer --steps, a larger replay can load it, because it has not overwritten anything.
     """
     settings, surroundings = config.run, config.surroundings(environment)
     held = min(settings.replay_capacity, settings.steps // settings.action_repeat + settings.num_envs)
@@ -328,8 +335,8 @@ def make_replay(config: AgentRun, environment: VectorEnv, device: torch.device) 
         sizes = math.prod(shape), surroundings.action_count
         place, note = place_replay(4 * (2 * sizes[0] + sizes[1] + 2) * held, device)
         return TransitionReplay(held, *sizes, place), note
-    # Each frame is stored once: a stack's newest for Atari games, whole observations elsewhere.
-    assert config.atari is not None  # an agent of frames has these settings
+    # Each frame is stored once. For Atari games it is the newest frame of a stack, otherwise a whole observation.
+    assert config.atari is not None  # an agent that learns from frames has these settings
     stack = config.atari.stack if envs.is_atari(settings.env) else 1
     frame = (shape[0] // stack, *shape[1:])
     dtype = torch.uint8 if surroundings.observations.dtype == np.uint8 else torch.float32
@@ -342,12 +349,14 @@ def make_replay(config: AgentRun, environment: VectorEnv, device: torch.device) 
 
 
 def notes_on(config: AgentRun, environment: VectorEnv) -> list[str]:
-    """What a user may not expect of the environment."""
+    """Return notes on what a user may not expect of the environment."""
     name, notes = config.run.env, []
     if not hasattr(environment, "get_state"):
         notes.append(f"{name} has no saved state: on resuming, open episodes end as truncated, new ones start")
     if environment.spec is None or environment.spec.max_episode_steps is None:
         notes.append(f"{name} has no time limit: evaluation stops at {LIMIT:,} decisions")
     if config.atari is not None and not envs.is_atari(name) and (idle := list(map(flag, config.atari.changed()))):
-        notes.append(f"{name} is no Atari game: {', '.join(idle)} {'do' if len(idle) > 1 else 'does'} nothing here")
+        notes.append(
+            f"{name} is not an Atari game: {', '.join(idle)} {'have' if len(idle) > 1 else 'has'} no effect here"
+        )
     return notes

@@ -1,4 +1,4 @@
-"""What came of one run, as its metrics say."""
+"""The result of one run, computed from its metrics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,21 +19,20 @@ AFTER = "after event"
 
 @dataclass(frozen=True)
 class Result:
-    """How a run ended, and its scores; those that only a whole run has are None for another."""
+    """How a run ended, and its scores. The final score and the area are None for a run that is not finished."""
 
     folder: Path
     ending: Ending
-    step: int  # that it came to, in its own unit: environment steps, or updates
-    metric: Metric  # what the scores are values of, and which direction is better
+    step: int  # the last step, in the run's own unit: environment steps, or updates
+    metric: Metric  # the metric of the scores
     final: float | None = None  # mean of the scheduled evaluations in the last tenth, as in every report
-    count: int = 0  # of the evaluations that it is the mean of
-    best: float | None = None  # of the scheduled evaluations so far
-    area: float | None = (
-        None  # under the curve, divided by its length: the mean value over the run; a branch's own part
-    )
-    stopped: Literal["", "signal", "callback"] = ""  # who asked it to stop, with a checkpoint to go on from
-    diverged: str = ""  # which quantity was no number any more
-    by_phase: bool = False  # whether evaluations are phase by phase
+    count: int = 0  # the number of evaluations in this mean
+    best: float | None = None  # the best of the scheduled evaluations so far
+    # The area under the curve, divided by its length, which is the mean value over the run; without a branch's trunk.
+    area: float | None = None
+    stopped: Literal["", "signal", "callback"] = ""  # what stopped the run, with a checkpoint to continue from
+    diverged: str = ""  # the quantity that was not finite
+    by_phase: bool = False  # whether evaluations have a value for each phase
 
     @property
     def code(self) -> int:
@@ -41,7 +40,7 @@ class Result:
         return CODES[self.ending]
 
     def summary(self) -> dict[str, float]:
-        """For trackers: the scores that there are."""
+        """Return the scores that exist by name, for trackers."""
         scores = {"final": self.final, "best": self.best, "area": self.area}
         return {f"{name} {self.metric.name}": value for name, value in scores.items() if value is not None}
 
@@ -49,21 +48,22 @@ class Result:
 def scores_of(
     evaluations: Sequence[EvaluationLine], rhythm: Rhythm, metric: Metric
 ) -> tuple[float | None, int, float | None, float | None]:
-    """Final score with the number of evaluations in it, best value and area of a run that is over."""
+    """Return final score, the number of evaluations in it, best value and area of a finished run."""
     known = [(line.steps, np.nan if line.value is None else float(line.value), line.occasion) for line in evaluations]
     final, count = final_score(known, rhythm) or (None, 0)
     return final, count, best_of(evaluations, rhythm, metric), None if final is None else _area(known, rhythm)
 
 
 def best_of(evaluations: Sequence[EvaluationLine], rhythm: Rhythm, metric: Metric) -> float | None:
+    """Return the best of the scheduled evaluations, or None if there are none."""
     known = [(line.steps, line.value, line.occasion) for line in evaluations if line.value is not None]
     own = scheduled(known, rhythm).values()
     return metric.best(own) if own else None
 
 
 def _area(known: Sequence[tuple[int, float, str]], rhythm: Rhythm) -> float:
-    """As the report computes it: jumps at events are two points at one step, and a branch begins with what its event
-    left."""
+    """Return the area as the report computes it: a jump at an event is two points at one step, and a branch begins with
+    the value after its event."""
     jumps = {step for step, _, occasion in known if occasion == AFTER}
     counted = scheduled(known, rhythm)
     looks = {step for step, _, occasion in known if occasion == BEFORE and step not in jumps}

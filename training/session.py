@@ -1,4 +1,4 @@
-"""From a request to a finished run: build, restore, train, stop cleanly, say what to do next."""
+"""Carry out a request: build or restore a run, train it, stop it cleanly, and print what to do next."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -51,21 +51,27 @@ from .unresolved import command_again
 
 
 def run(request: Request) -> int:
-    """Carry out a request; the process's exit code."""
+    """Carry out a request and return the process's exit code."""
     return carry_out(request).code
 
 
 def carry_out(request: Request, on_evaluation: Callable[[int, float], object] | None = None) -> Result:
-    """Carry out a request. `on_evaluation` gets step and value of each scheduled evaluation; true stops the run."""
+    """Carry out a request and return the run's result.
+
+    `on_evaluation` is called with step and value of each scheduled evaluation. A true value that it returns stops the
+    run.
+    """
     keep_large_blocks()
     if request.trust is not None and request.resume is None and request.branch_from is None:
-        raise ValueError("--trust goes with --resume or --branch-from: a new run imports what its command names")
+        raise ValueError(
+            "--trust given without --resume, --branch-from or --config: a new run imports what its command names anyway"
+        )
     watch = on_evaluation or (lambda step, value: None)
     return resume(request, request.resume, watch) if request.resume is not None else start(request, watch)
 
 
 def start(request: Request, watch: Callable[[int, float], object]) -> Result:
-    """A new run, or a branch: nothing is left of it where it could not begin."""
+    """Begin a new run or a branch, and train it. If it cannot begin, none of its files are left."""
     config = request.config if request.branch_from is None else branched_config(request, request.branch_from)
     config = config.resolved()
     folder = request.run_dir or default_folder(config)
@@ -93,9 +99,9 @@ def start(request: Request, watch: Callable[[int, float], object]) -> Result:
 
 
 def resume(request: Request, folder: Path, watch: Callable[[int, float], object]) -> Result:
-    """The rest of a run."""
+    """Resume a run and train it to its end."""
     if not is_run(folder):
-        read_config(folder)  # which says so
+        read_config(folder)  # raises ValueError, because the folder is not a run
     lock = FolderLock(folder)
     try:
         with writable(folder):
@@ -106,28 +112,26 @@ def resume(request: Request, folder: Path, watch: Callable[[int, float], object]
             claims = claimed_machine(folder)
             if is_slimmed(folder):
                 raise ValueError(
-                    f"{folder} was slimmed: its replay is gone, so that it cannot go on; it can be evaluated, watched, "
-                    "compared and reported on"
+                    f"{folder} was slimmed: its replay is gone, so that it cannot be continued; it can be evaluated, "
+                    "watched, compared and reported on"
                 )
             with suppress(Damaged):
                 if steps := steps_of(folder):
-                    refuse_other_settings(folder, config, steps[-1])  # before anything of that size is built
+                    refuse_other_settings(folder, config, steps[-1])  # before networks and replay are built
             made = made_with(config)
 
             def fresh() -> Driver:
                 return Driver(folder, config, build(config), made)
 
             with tracked(config) as tracking:
-                driver = fresh()  # which imports what the run uses
+                driver = fresh()  # imports the user's own modules, which are checked next
                 refuse_changed_sources(folder, config)
                 tracking.require_ready()
                 driver, step, said = restore_newest(folder, config, driver, fresh, request.restart)
                 sweep(folder)
-                (folder / STARTING).unlink(missing_ok=True)  # of a start that was killed at its last step
+                (folder / STARTING).unlink(missing_ok=True)  # left by a start that was killed just before deleting it
                 if request.restart and step is not None:
-                    notes.append(
-                        "warning: --restart does nothing: there is a whole checkpoint, from which the run goes on"
-                    )
+                    notes.append("warning: --restart has no effect: the run continues from a whole checkpoint")
                 notes += [*said, *say_what_changed(folder, claims, made, step)]
                 changed = {
                     name: value for name, value in request.given.items() if name in names_with(config.run, "resumable")
@@ -142,7 +146,7 @@ def resume(request: Request, folder: Path, watch: Callable[[int, float], object]
 
 @contextmanager
 def writable(folder: Path) -> Iterator[None]:
-    """What the disk refuses before a run goes on is said in one line."""
+    """Turn an error in writing the run's files into a ValueError in one line; used until training begins."""
     try:
         yield
     except OSError as error:
@@ -150,7 +154,7 @@ def writable(folder: Path) -> Iterator[None]:
 
 
 def with_threads(config: Config) -> tuple[Config, list[str]]:
-    """The threads of the learner, chosen where they are not given, and what is to be said of them."""
+    """Set the learner's threads, chosen here if they are not given; return the settings with them, and notes."""
     notes = []
     if not config.run.threads:
         threads, note = choose_threads(config)
@@ -161,7 +165,7 @@ def with_threads(config: Config) -> tuple[Config, list[str]]:
 
 @contextmanager
 def tracked(config: Config) -> Iterator[Tracking]:
-    """The run's trackers, which begin to import what they need; gone again where the run cannot begin."""
+    """Start the run's trackers, which begin to import their packages; close them if the run cannot begin."""
     require_packages(config.run.track)
     tracking = Tracking(config.run.track)
     try:
@@ -172,7 +176,7 @@ def tracked(config: Config) -> Iterator[Tracking]:
 
 
 def train(config: Config, driver: Driver, step: int | None, notes: list[str]) -> Result:
-    """Run the driver from where it is to its end, and let its trackers finish."""
+    """Run the driver from its present position to the end, and let the trackers finish."""
     announce(config, driver, step)
     result, ending = None, "failed"
     try:
@@ -188,13 +192,13 @@ def train(config: Config, driver: Driver, step: int | None, notes: list[str]) ->
 
 
 def announce(config: Config, driver: Driver, step: int | None) -> None:
-    """Tell the trackers, and TensorBoard's page HPARAMS, what run begins or goes on."""
+    """Tell the trackers, and TensorBoard's page HPARAMS, which run begins or continues."""
     folder, tracking = driver.folder, driver.tracking
     try:
         source = read_json(folder / "config.json").get("branch_from")
         about = about_run(folder, config, list(driver.work.counts(driver.progress.updates)), source, step)
         tracking.begin(folder, about)
-        with suppress(OSError):  # of a full disk, which what follows says
+        with suppress(OSError):  # the disk may be full; later writes report it
             write_hparams(folder, hparams_of(config, about["kind"]), about["metric"]["tag"])
     except BaseException:
         tracking.close()
@@ -202,7 +206,7 @@ def announce(config: Config, driver: Driver, step: int | None) -> None:
 
 
 def drive(config: Config, driver: Driver, step: int | None, notes: list[str]) -> Result:
-    """Run the driver from where it is to its end."""
+    """Print the notes, run the driver to the end of the run, and print how it ended."""
     settings, folder, work = config.run, driver.folder, driver.work
     print(f"{folder}: " + (f"continuing at step {step:,}" if step is not None else "a new run"))
     warnings = (*settings.warnings(), *driver.manager.notes)
@@ -213,7 +217,7 @@ def drive(config: Config, driver: Driver, step: int | None, notes: list[str]) ->
         with only_new_objects_collected(), stop_signals(work.calls) as stop_requested:
             driver.stop_requested = stop_requested
             driver.train()
-    except ValueError as error:  # not the command line's fault any more: show where it comes from
+    except ValueError as error:  # after the start it is not a mistake on the command line, so show the traceback
         raise RuntimeError(f"failed at step {work.steps:,} of {folder}") from error
     except Diverged as error:
         print(divergence_line(error, config, driver), file=sys.stderr)
@@ -243,7 +247,7 @@ def drive(config: Config, driver: Driver, step: int | None, notes: list[str]) ->
 def restore_newest(
     folder: Path, config: Config, driver: Driver, fresh: Callable[[], Driver], restart: bool
 ) -> tuple[Driver, int | None, list[str]]:
-    """A driver with the newest whole checkpoint, its step, and what is to be said of newer ones that are damaged."""
+    """Return a driver with the newest whole checkpoint, its step, and notes on newer checkpoints that are damaged."""
     steps, said = steps_of(folder), []
     for step in reversed(steps):
         try:
@@ -251,7 +255,7 @@ def restore_newest(
             said += restore(folder, step, driver)
         except Damaged as error:
             said.append(f"warning: checkpoint at step {step:,} is damaged ({error}); using the one before")
-            driver = fresh()  # some of it may have been put in
+            driver = fresh()  # parts of the damaged checkpoint may have been restored already
             continue
         for newer in steps[steps.index(step) + 1 :]:
             set_aside(folder, newer)
@@ -262,34 +266,38 @@ def restore_newest(
 
 
 def restore(folder: Path, step: int, driver: Driver) -> list[str]:
-    """Give the driver a checkpoint's state and cut the log back; Damaged, with nothing cut, where it does not fit."""
+    """Restore a checkpoint into the driver and cut the log back; return notes on what is missing in the log.
+
+    If the checkpoint does not fit, raise Damaged before anything is cut.
+    """
     checkpoint = read_checkpoint(folder, step)
     try:
         driver.restore(checkpoint)
     except Damaged:
         raise
-    except Exception as error:  # whatever a stranger's values lead to
+    except Exception as error:  # the values are not trusted and may cause any error
         raise Damaged(f"{folder_of(folder, step)} does not fit this run: {in_a_line(error)}") from error
     forget_videos(folder, step)
     return [f"warning: {note}" for note in cut_back(folder, checkpoint.values.file_sizes)]
 
 
 def begin_again(folder: Path, config: Config, steps: list[int], restart: bool) -> list[str]:
-    """From step 0, deleting what was logged: only where nothing else is possible, and never results unasked."""
+    """Begin again at step 0 and delete the log. This is done only if there is no whole checkpoint, and if there are
+    results to lose, only with --restart."""
     flag = "--restart True trains it again from step 0 and deletes its metrics"
     if steps and not restart:
-        raise ValueError(f"{folder}: no checkpoint is whole, of those at steps {steps}; nothing was changed; {flag}")
+        raise ValueError(f"{folder}: none of the checkpoints at steps {steps} is whole; nothing was changed; {flag}")
     settings = config.run
     first = settings.reached(min(settings.checkpoint_every, settings.steps, *settings.checkpoint_at))
     reached, last = 0, None
     for _, line in config.reader.of(folder):
         last = line or last
-        # Episodes are logged just before the checkpoint of their step, all else after it.
+        # Episodes are logged just before the checkpoint of their step, all other lines after it.
         if line and line.steps >= first + isinstance(line, EpisodeLine):
             reached = line.steps
     if reached and not restart:
         raise ValueError(
-            f"{folder} has metrics up to step {reached:,} and no checkpoint any more: it was deleted; nothing was "
+            f"{folder} has metrics up to step {reached:,} but no checkpoint any more: it was deleted; nothing was "
             f"changed; {flag}"
         )
     if isinstance(last, Divergence) and not restart:
@@ -299,18 +307,22 @@ def begin_again(folder: Path, config: Config, steps: list[int], restart: bool) -
     cut_back(folder, {})
     forget_videos(folder, 0)
     if restart:
-        (folder / TRACKED).unlink(missing_ok=True)  # trackers have lines of the same numbers, of other values
+        # Trackers already have lines with the same numbers but other values, so they must not continue their records.
+        (folder / TRACKED).unlink(missing_ok=True)
     return [f"warning: {folder} has no checkpoint: it begins again at step 0"]
 
 
 def say_what_changed(folder: Path, claims: dict[str, str], made: MadeWith, step: int | None) -> list[str]:
-    """Versions, processor, threads: what differs between now and then, and between config.json and then."""
+    """Return notes on how versions, processor or threads differ now from those of the checkpoint, and on differences
+    between config.json and the checkpoint."""
     before = read_manifest(folder, step).made_with if step is not None else None
     if before is None:
         return []
     notes = []
     if words := differences_in_words(before, made):
-        notes.append(f"continued with other than before: {'; '.join(words)}: the last bits may differ from here on")
-    if words := differences_in_words(MadeWith(before.settings, claims), before):
-        notes.append(f"warning: {folder / 'config.json'} was edited; by the checkpoint it is not {'; '.join(words)}")
+        notes.append(
+            f"continued with other versions or settings: {'; '.join(words)}: the last bits may differ from here on"
+        )
+    if words := differences_in_words(before, MadeWith(before.settings, claims)):
+        notes.append(f"warning: {folder / 'config.json'} was edited since the checkpoint was made: {'; '.join(words)}")
     return notes

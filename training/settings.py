@@ -1,7 +1,7 @@
-"""The settings of a run: frozen dataclasses that are the command line and the config file.
+"""The settings of a run: frozen dataclasses from which the command line and the config file are made.
 
-What else is to be known of a setting stands on its field, as facts: whether a resumed run may change it, whether runs
-that are compared may differ in it. They are asked with `names_with`.
+Each field carries facts about its setting, such as whether a resumed run may change it, or whether runs that are
+compared may differ in it. `names_with` finds the settings for which a fact holds.
 """
 
 import math
@@ -18,96 +18,97 @@ from fire_rl.replay.adaptive_ratio import HIGH, LOW, UPDATES_PER_CHECK
 from .tracking.names import KINDS, check_project, check_trackers, check_word
 
 MOST_THREADS = 1_024
-LATE = 0.25  # share of a run without learning from which on its middle is not that of what is learned
+LATE = 0.25  # if learning begins later than this share of a run, the midpoint is that of the learning part
 LEAST_RATIO = 1e-6
-MOST_UPDATES = 1_000_000  # per decision
+MOST_UPDATES = 1_000_000  # the largest number of updates per decision
 
 Fact = Literal[
     "resumable",  # may be changed when a run is resumed
-    "machine",  # of the machine: a change shows in the last bits of a result, and is said
-    "record",  # of what is written down: changes no result
-    "trunk",  # a branch keeps its trunk's
-    "schedule",  # when events happen: begins anew in a branch
-    "timing",  # the same, and how long triggers wait
-    "method",  # what is compared: runs of one comparison differ in it
-    "own",  # each run of a comparison has its own
+    "machine",  # belongs to the machine: a change may alter the last bits of a result, and is reported
+    "record",  # concerns only what is recorded: it changes no result
+    "trunk",  # a branch keeps its trunk's value
+    "schedule",  # says when events happen: a branch does not take its trunk's value
+    "timing",  # says when events happen, or how long triggers wait
+    "method",  # is what a sweep compares: the runs of a sweep differ in it
+    "own",  # each run of a sweep has its own value
 ]
 
 
 def setting(default: Any, *facts: Fact) -> Any:
-    """A field with facts about it."""
+    """Return a dataclass field with facts about the setting."""
     return field(default=default, metadata={"facts": frozenset(facts)})
 
 
 def names_with(kind: Any, *facts: Fact) -> tuple[str, ...]:
-    """The settings of a dataclass of which one of these facts holds."""
+    """Return the names of the settings for which at least one of these facts holds."""
     return tuple(each.name for each in fields(kind) if each.metadata.get("facts", frozenset()) & set(facts))
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is learned from."""
+    """The environment that a run learns from."""
 
     env: str = setting("h1-walk", "trunk", "own")
-    """Environment, by name; listed above."""
+    """Name of the environment; names are listed above."""
 
 
 @dataclass(frozen=True)
 class DriverSettings:
-    """What the driver reads of any run, whatever it learns from; steps are counted in `progress`."""
+    """The settings that the driver reads in any run, whatever the run learns from; steps are counted in `progress`."""
 
-    progress: ClassVar[str] = "updates"  # what steps are, as lines of metrics name it
-    env = ""  # what is learned from, by name
-    video = False  # whether evaluations are filmed, where there is something to see
-    keep_replay = True  # whether all that a finished run could go on from is kept
+    progress: ClassVar[str] = "updates"  # the unit of steps, by its name in lines of metrics
+    env = ""  # the name of the environment or the data set
+    video = False  # whether evaluations are filmed, if there is something to see
+    keep_replay = True  # whether everything that is needed to continue a finished run is kept
 
     reinit: str = setting("none", "method", "own")
     """Plasticity method, with options as METHOD:field=value,...; listed above."""
     reinit_every: int | None = setting(None, "schedule", "timing", "method", "own")
-    """Gradient updates between two events; with no other schedule either: redo 1000, the rest once, at half the run
-    (where learning begins after a quarter of it, at half of what is left then)."""
+    """Gradient updates between two events. Without any schedule, redo acts every 1000 updates, all other methods once,
+    at half the run (if learning begins after a quarter of the run, at half of the rest)."""
     reinit_from: int = setting(0, "timing", "method", "own")
-    """Gradient updates from which --reinit-every counts; of a branch, unless given, those at its branch point."""
+    """Gradient update from which --reinit-every counts; in a branch, by default, the one at the branch point."""
     reinit_at: tuple[int, ...] = setting((), "schedule", "timing", "method", "own")
     """Environment steps at which an event happens."""
     reinit_when: tuple[str, ...] = setting((), "schedule", "timing", "method", "own")
     """An event whenever a measure crosses a threshold: "dormant>0.25", "critic.active<0.5"; measures listed above."""
     reinit_cooldown: int = setting(10_000, "timing", "method")
-    """Gradient updates from the start, and from any event, in which --reinit-when waits."""
+    """Gradient updates for which --reinit-when waits, at the start of the run and after any event."""
     regularize: tuple[str, ...] = setting((), "method")
     """Regularizers, which act at every gradient step, with options as NAME:field=value,...; listed above."""
     measure_every: int = 1_000
     """Gradient updates between two lines of plasticity measures; 0: none."""
     measure_hessian: bool = setting(False, "record")
-    """Also the Hessian's largest eigenvalue, which takes as long as tens of updates, or a hundred."""
+    """Also measure the Hessian's largest eigenvalue, which takes as long as tens of updates, or even a hundred."""
     steps: int = setting(1_000_000, "resumable")
     """Length of the run in environment steps (an H1 step is 20 ms, an Atari step --frame-skip frames)."""
     seed: int = setting(0, "trunk", "method", "own")
-    """Seed of every random stream; one seed is one result, bit by bit on a CPU."""
+    """Seed of all random generators; on a CPU, the same seed gives the same result bit by bit."""
     threads: int = setting(0, "machine")
-    """CPU threads of the learner (part of the result's last bits); 0: one for a small network, else every core."""
+    """CPU threads of the learner (they affect a result's last bits); 0: one for a small network, else every core."""
     device: str = setting("auto", "machine", "own")
-    """Learner's device: auto (a GPU where there is one), cpu, cuda or cuda:N."""
+    """Device of the learner: auto (a GPU if there is one), cpu, cuda or cuda:N."""
     eval_every: int = 20_000
-    """Environment steps between evaluations; also before and after an event, unless one came less than this before."""
+    """Environment steps between evaluations. There are more before and after an event, unless another event came less
+    than this before."""
     log_every: int = setting(1_000, "record", "own")
     """Environment steps between two lines of training metrics."""
     checkpoint_every: int = setting(50_000, "record", "own")
-    """Environment steps between checkpoints; the last two are kept, and one at the end."""
+    """Environment steps between checkpoints. The last two are kept; the last one is at the end of the run."""
     checkpoint_at: tuple[int, ...] = setting((), "record", "own")
-    """Environment steps whose checkpoints are kept for good, to branch from."""
+    """Environment steps whose checkpoints are always kept, so that runs can branch from them."""
     track: tuple[str, ...] = setting((), "resumable", "record", "own")
-    """Where else the run is recorded, one or several of wandb, mlflow and module:Class; none: nowhere. TensorBoard's
-    events are always written. docs/tracking.md lists the environment variables that count."""
+    """Trackers that also record the run: one or several of wandb, mlflow and module:Class. TensorBoard's events are
+    always written. docs/tracking.md lists the environment variables that trackers read."""
     track_project: str | None = setting(None, "resumable", "record", "own")
-    """W&B's project, MLflow's experiment; unset: WANDB_PROJECT, MLFLOW_EXPERIMENT_NAME, fire-rl."""
+    """Project in W&B, experiment in MLflow; unset: WANDB_PROJECT, MLFLOW_EXPERIMENT_NAME, or else fire-rl."""
     track_group: str | None = setting(None, "resumable", "record", "own")
-    """Group of runs there; compare.py gives its runs that of their folder's name."""
+    """Group of the run in the tracker; compare.py uses the name of its folder."""
     track_tags: tuple[str, ...] = setting((), "resumable", "record", "own")
-    """Tags of the run there."""
+    """Tags of the run in the tracker."""
 
     def check(self) -> None:
-        """Raise ValueError, in one line, where a value makes no sense; methods are the config's to check."""
+        """Raise ValueError in one line if a value is not allowed; methods are checked by the config."""
         check_limits(self)
         check_trackers(self.track)
         check_project(self.track, self.track_project or "")
@@ -139,39 +140,39 @@ class DriverSettings:
 
     @property
     def looks_at_measures(self) -> Mapping[str, object]:
-        """Settings, with their values, that need measures to be taken."""
+        """The settings that need measures, with their values."""
         return {name: "" for name in ("reinit_when", "measure_hessian") if getattr(self, name)}
 
     def _check_measures(self) -> None:
-        """What looks at measures has some to look at."""
+        """Raise ValueError if a setting needs measures that are not taken."""
         if not self.measure_every:
             for name, value in self.looks_at_measures.items():
-                raise ValueError(f"{flag(name)}{value} looks at measures; --measure-every 0 given, allowed is above 0")
+                raise ValueError(f"{flag(name)}{value} needs measures; --measure-every 0 given, allowed is above 0")
         if not self.measure_hessian and any(trigger.measure == "hessian" for trigger in self.triggers()):
-            raise ValueError("--reinit-when looks at the Hessian, which is measured with --measure-hessian True")
+            raise ValueError("--reinit-when needs the Hessian, which is measured only with --measure-hessian True")
 
     @property
     def unit(self) -> str:
-        """What steps are, in words."""
+        """The unit of steps in words."""
         return self.progress.replace("_", " ")
 
     @property
     def scheduled(self) -> tuple[str, ...]:
-        """The settings by which events have a schedule; none where the default one is meant."""
+        """The names of the given settings that schedule events; empty if the default schedule is used."""
         return tuple(name for name in names_with(self, "schedule") if getattr(self, name))
 
     @property
     def method(self) -> str:
-        """The method and the regularizers as they are spelled, for names and titles."""
+        """The method and the regularizers as they are given, for names and titles."""
         return "+".join((self.reinit, *self.regularize))
 
     def reached(self, step: int) -> int:
-        """The step, a whole number of the work's units, at which `step` is first reached."""
+        """Return the first step, after a whole number of the work's units, that is not before `step`."""
         return step
 
     @property
     def longest(self) -> int | None:
-        """The most steps that a run may have; None: any number."""
+        """The largest length of a run in steps; None: no limit."""
         return None
 
     @property
@@ -181,54 +182,55 @@ class DriverSettings:
 
     @property
     def phase_starts(self) -> tuple[int, ...]:
-        """The steps at which phases of data but the first begin; none where what is learned from has no phases."""
+        """The steps at which the phases of data after the first begin; empty if there are no phases."""
         return ()
 
     @property
     def epoch_lengths(self) -> tuple[int, ...]:
-        """Steps of an epoch of each phase; none where that is not known."""
+        """The number of steps in an epoch of each phase; empty if it is not known."""
         return ()
 
     @property
     def last_phase(self) -> int:
-        """The step at which the last phase that the run comes to begins; 0 without phases."""
+        """The step at which the last phase begins that the run reaches; 0 without phases."""
         return max((start for start in self.phase_starts if start < self.steps), default=0)
 
     @property
     def tested_apart(self) -> bool:
-        """Whether `by_phase` of an evaluation is on examples kept for testing, and not on those a phase trains on."""
+        """Whether `by_phase` of an evaluation is measured on test examples, and not on training examples."""
         return False
 
     @property
     def midpoint(self) -> int:
-        """Half of the run, where published events are; half of what is learned, if learning begins much later."""
-        begins = self.learns_from if self.learns_from < self.steps else 0  # nothing is learned, which is said
+        """The step at half of the run, where published events happen, or half of the part with learning if learning
+        begins late."""
+        begins = self.learns_from if self.learns_from < self.steps else 0  # 0: nothing is learned; a warning says so
         return max(1, (self.steps + begins if begins > LATE * self.steps else self.steps) // 2)
 
     @property
     def usual_events(self) -> tuple[int, ...]:
-        """The steps of events where no schedule is given: where phases begin or, without phases, the midpoint."""
+        """The steps of events if no schedule is given: the beginnings of phases, or the midpoint without phases."""
         return self.phase_starts or (self.midpoint,)
 
     @property
     def usual_beginning(self) -> int:
-        """The update from which such a period counts where nothing is given."""
+        """The update from which a method's usual period counts if no schedule is given."""
         return self.reinit_from
 
     def usual_period(self, updates: int | None) -> int | None:
-        """That of a method which has events again and again, so many updates apart in reinforcement learning."""
+        """Return the period of a method with repeated events; `updates` is its period in reinforcement learning."""
         return updates
 
     def updates_between(self, start: int, stop: int) -> float:
-        """Gradient updates from one step to another, the most that there may be."""
+        """Return the largest possible number of gradient updates between two steps."""
         return stop - start
 
     def updates_in(self, steps: int) -> float:
-        """Gradient updates of so many steps of learning, the most that there may be."""
+        """Return the largest possible number of gradient updates in this many steps of learning."""
         return steps
 
     def schedule(self) -> Schedule:
-        """When events happen."""
+        """Return the schedule of events by --reinit-every and --reinit-at."""
         parts: list[Schedule] = []
         if self.reinit_every is not None:
             parts.append(self.schedule_every(self.reinit_every))
@@ -237,23 +239,23 @@ class DriverSettings:
         return Either(tuple(parts)) if len(parts) > 1 else parts[0] if parts else Never()
 
     def schedule_every(self, updates: int) -> Schedule:
-        """That of --reinit-every."""
+        """Return the schedule of --reinit-every."""
         return Every(updates, self.reinit_from)
 
     def schedule_at(self) -> Schedule:
-        """That of --reinit-at."""
+        """Return the schedule of --reinit-at."""
         return AtUpdates(self.reinit_at) if self.progress == "updates" else At(self.reinit_at)
 
     def triggers(self) -> tuple[Trigger, ...]:
-        """When events happen because a measure says so."""
+        """Return the triggers of --reinit-when."""
         return tuple(parse_trigger(text, self.reinit_cooldown) for text in self.reinit_when)
 
     def warnings(self) -> list[str]:
-        """What is allowed and probably not meant."""
+        """Return warnings about settings that are allowed but probably not intended."""
         found, boundaries = [], self.phase_starts
         idle = {"project": self.track_project, "group": self.track_group, "tags": {*self.track_tags} - {*KINDS}}
         if not self.track and (named := [name for name, value in idle.items() if value]):
-            found.append(f"--track-{named[0]} does nothing without --track")
+            found.append(f"--track-{named[0]} has no effect without --track")
         for step in (step for step in self.reinit_at if step not in boundaries):
             if step >= self.steps:
                 found.append(f"the event at step {step:,} will never happen: the run ends at {self.steps:,}")
@@ -272,42 +274,47 @@ class DriverSettings:
             begins = self.reinit_from if name == "reinit_every" else 0
             if updates is not None and begins + updates > total:
                 counted = f", counted from update {begins:,}," if begins else ""
-                found.append(f"{flag(name)} {updates:,}{counted} brings no event: {total:,} updates in all")
+                found.append(f"{flag(name)} {updates:,}{counted} causes no event: the run has {total:,} updates")
         return found
 
 
 @dataclass(frozen=True)
 class RunSettings(DriverSettings, Subject):
-    """What is run, for how long, and what is kept of it: a run of reinforcement learning."""
+    """The settings of a run of reinforcement learning: the environment, the length, and what is kept."""
 
     progress: ClassVar[str] = "environment_steps"
 
     num_envs: int = setting(1, "trunk")
-    """Environments stepped together; a decision is one action of one of them."""
+    """Environments stepped together; a decision is one action in one of them."""
     action_repeat: int = setting(2, "trunk")
-    """Environment steps each action is held for; a decision counts as that many."""
+    """Environment steps for which each action is held; a decision counts as that many."""
     replay_ratio: float | Literal["adaptive"] = 2.0
-    """Gradient updates per decision, such as 0.25, kept exactly; adaptive: 0.5, then 2 once critic units settle."""
+    """Gradient updates per decision, such as 0.25, kept exactly. adaptive: 0.5, then 2 once the share of active units
+    in the critic is stable."""
     replay_capacity: int = setting(1_000_000, "trunk")
-    """Transitions (decisions) the replay holds before it forgets the oldest."""
+    """Transitions (decisions) that the replay holds; older ones are overwritten."""
     capture: Literal["auto", "off"] = setting("auto", "resumable", "record")
-    """On a GPU, record a block of updates as a CUDA graph and play it; off: start every kernel from the host.
-    Same results; with a method of one's own that acts at every step, only where its class says capturable = True."""
+    """On a GPU, record a block of updates as a CUDA graph and replay it; off: start every kernel from the host. The
+    results are the same. A method of your own that acts at every step is recorded only if its class sets
+    capturable = True."""
     precision: Literal["float32", "tf32", "bfloat16"] = setting("float32", "machine")
-    """Of products and convolutions in updates: tf32, on a GPU alone, keeps 10 bits of what they multiply and is faster;
-    bfloat16 keeps 7 and rounds their results too, also on a CPU, where only some are faster with it. Weights,
-    optimizers, acting, projections and measures stay in float32 or better whatever this says."""
+    """Precision of matrix products and convolutions in updates. tf32, on a GPU only, uses 10 bits of the factors'
+    mantissas and is faster. bfloat16 uses 7 bits and rounds the results too; on a CPU only some processors are faster
+    with it. Weights, optimizers, acting, projections and measures always use float32 or better."""
     learning_starts: int = setting(5_000, "trunk")
-    """Decisions with random actions before learning starts; they owe no updates."""
+    """Decisions with random actions before learning starts; no updates are owed for them."""
     eval_episodes: int = 10
-    """Episodes of each evaluation, the same starts every time; no exploration but DQN's --evaluation-exploration."""
+    """Episodes in each evaluation, with the same seeds every time, and without exploration except DQN's
+    --evaluation-exploration."""
     eval_steps: int | None = None
-    """Length of each evaluation in environment steps instead, --num-envs together; the episodes that end count."""
+    """Instead of --eval-episodes: length of each evaluation in environment steps of all --num-envs together; the
+    episodes that end within it count."""
     keep_replay: bool = setting(True, "resumable", "record", "own")
-    """Keep replay and older checkpoints once the run has finished; False frees their space: policy, metrics and records
-    stay, but the run cannot be continued or branched from."""
+    """Keep replay and older checkpoints after the run has finished. False frees their space: policy, metrics and
+    records stay, but the run cannot be continued or branched from."""
     video: bool = setting(False, "resumable", "record", "own")
-    """Film each evaluation's first episode: RUN/videos/step-N.mp4; up to a minute each without a graphics card."""
+    """Film each evaluation's first episode as RUN/videos/step-N.mp4; this takes up to a minute each without a graphics
+    card."""
 
     def check(self) -> None:
         super().check()
@@ -330,7 +337,7 @@ class RunSettings(DriverSettings, Subject):
         return adaptive | dict(super().looks_at_measures)
 
     def reached(self, step: int) -> int:
-        """The environment step, a whole number of decisions of all environments, at which `step` is first reached."""
+        """Return the first environment step, after a whole decision of all environments, that is not before `step`."""
         stride = self.num_envs * self.action_repeat
         return -(-step // stride) * stride
 
@@ -347,16 +354,17 @@ class RunSettings(DriverSettings, Subject):
 
     @property
     def ratios(self) -> tuple[float, float]:
-        """The lowest and the highest replay ratio that the run may have."""
+        """The lowest and the highest replay ratio of the run."""
         ratio = self.replay_ratio
         return (LOW, HIGH) if isinstance(ratio, str) else (ratio, ratio)
 
     @property
     def evaluated_at_once(self) -> int:
-        """Environments of an evaluation."""
+        """The number of environments in an evaluation."""
         return self.eval_episodes if self.eval_steps is None else self.num_envs
 
     def make_ratio(self) -> ReplayRatio | AdaptiveRatio:
+        """Return the replay ratio at the beginning of a run."""
         if not isinstance(self.replay_ratio, str):
             return ReplayRatio(self.replay_ratio)
         checked = max(1, round(UPDATES_PER_CHECK / self.measure_every))

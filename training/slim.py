@@ -1,4 +1,4 @@
-"""Run folders made small once the run is over: what results were made from goes, the results stay."""
+"""Make the folder of a finished run smaller: delete what only continuing it would need, and keep the results."""
 
 from pathlib import Path
 
@@ -9,15 +9,16 @@ from .lines import Divergence, EvaluationLine
 
 
 def slim(run: Path) -> int:
-    """Delete a finished run's replay and its checkpoints but for the newest and those asked for; the bytes freed.
+    """Delete a finished run's replay and its checkpoints, except the newest and those of --checkpoint-at.
 
-    Policies, metrics, TensorBoard events, pictures and records stay. It cannot be continued or branched from any more.
+    Return the number of bytes freed. Policies, metrics, TensorBoard events, pictures and records stay. The run can no
+    longer be continued or branched from.
     """
     settings = read_config(run).run
     steps = steps_of(run)
     newest = next((step for step in reversed(steps) if _is_whole(run, step)), None)
     if newest is None:
-        raise ValueError("it has no whole checkpoint, whose policy would stay")
+        raise ValueError("it has no whole checkpoint whose policy could be kept")
     kept = {newest, *(settings.reached(step) for step in settings.checkpoint_at)}
     freed = 0
     for step in steps:
@@ -39,13 +40,13 @@ def _is_whole(run: Path, step: int) -> bool:
 
 
 def _bytes(path: Path) -> int:
-    """What deleting a file frees: nothing where a trunk or a branch shares it."""
+    """Return the bytes that deleting a file frees: 0 if a trunk or a branch shares the file by a hard link."""
     about = path.stat(follow_symlinks=False)
     return about.st_size if about.st_nlink == 1 else 0
 
 
 def is_slimmed(run: Path) -> bool:
-    """Whether the newest checkpoint's replay is gone, all of it."""
+    """Whether all replay files of the newest checkpoint are gone."""
     try:
         segments = read_manifest(run, steps_of(run)[-1]).segments
     except (Damaged, IndexError):
@@ -54,7 +55,7 @@ def is_slimmed(run: Path) -> bool:
 
 
 def is_over(run: Path) -> bool:
-    """Whether the run's last evaluation, the last thing that it does, is on record, or that it diverged."""
+    """Whether the run's last line is its last evaluation, which is the last thing a run does, or a divergence."""
     config, last = read_config(run), None
     for _, line in config.reader.of(run):
         last = line or last

@@ -1,4 +1,4 @@
-"""Copies of the user's own methods and environments in a run's folder, and whether they are still what they were."""
+"""Copy the user's own methods and environments into a run's folder, and check later whether they have changed."""
 
 import hashlib
 import importlib
@@ -23,20 +23,23 @@ LIBRARIES = ("builtins", "torch", "gymnasium", "numpy", "abc", "typing")
 
 
 class Source(msgspec.Struct, frozen=True):
-    """A file of code: the module that it is, and its checksum."""
+    """A file of code: its module's name and its checksum."""
 
     module: Annotated[str, Meta(max_length=1000)]
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Sources(msgspec.Struct, frozen=True):
-    """What `config.json` has of them, by the name of the copy in RUN/source."""
+    """The sources in `config.json`, by the name of the copy in RUN/source."""
 
     sources: dict[str, Source] = {}
 
 
 def keep_sources(config: Config, run: Path) -> dict[str, Any]:
-    """Copy what the run uses of the user's own; what its config.json says of it. All of it is imported already."""
+    """Copy the user's own modules that the run uses, and return their entries for config.json.
+
+    All these modules are imported already.
+    """
     kept = {}
     for module, path in sorted(_files(config)):
         content = path.read_bytes()
@@ -48,33 +51,35 @@ def keep_sources(config: Config, run: Path) -> dict[str, Any]:
 
 
 def changed_sources(run: Path, modules: Collection[str] | None = None) -> str | None:
-    """One line on the first source that is not what the run was made with; looks at what is imported already."""
+    """Describe in one line the first imported source that differs from the run's copy; return None if none differs."""
     for name, source in read_json(run / "config.json", Sources).sources.items():
         if modules is not None and source.module not in modules:
             continue
         path = _path_of(source.module)
         if path is not None and hashlib.sha256(path.read_bytes()).hexdigest() != source.sha256:
             return (
-                f"{path} has changed since {run} was made with it ({run / 'source' / Path(name).name} is what it was)"
+                f"{path} has changed since {run} was made with it ({run / 'source' / Path(name).name} is a copy of the "
+                "earlier one)"
             )
     return None
 
 
 def refuse_changed_sources(run: Path, config: Config, evaluated: bool = False) -> None:
-    """A run goes on with the code that it began with, or not at all; to be evaluated it needs its environment alone."""
+    """Raise ValueError if code of the user's own has changed since the run began; for an evaluation, only the
+    environment's code is checked."""
     modules = {module for module, _ in _files(config, ("env",))} if evaluated else None
     if changed := changed_sources(run, modules):
-        raise ValueError(f"{changed}: put it back, or begin a new run")
+        raise ValueError(f"{changed}: change it back, or begin a new run")
 
 
 def _path_of(module: str) -> Path | None:
-    """The file that an imported module was read from."""
+    """Return the file of an imported module, or None."""
     path = getattr(sys.modules.get(module), "__file__", None)
     return Path(path) if path and path.endswith(".py") and Path(path).is_file() else None
 
 
 def _files(config: Config, parts: Collection[str] = ("env", "reinit", "regularize")) -> set[tuple[str, Path]]:
-    """Modules, with their files, that define the methods and the environment that are the user's own."""
+    """Return the modules, with their files, that define the user's own methods and environment."""
     named = {part: texts for part, texts in code_named(config).items() if part in parts}
     modules = {base.__module__ for kind in _classes(config, named) for base in inspect.getmro(kind)}
     env = named.get("env", ())
@@ -99,12 +104,12 @@ def _classes(config: Config, named: Mapping[str, Sequence[str]]) -> Iterator[typ
 
 
 def _environment_class(name: str) -> Any:
-    """What the environment is an instance of, by its entry in Gymnasium's registry; None where a function makes it."""
+    """Return the entry point of an environment in Gymnasium's registry, its class or a function; None if not found."""
     try:
-        entry = gym.spec(name.partition(":")[2]).entry_point  # the module that registers it is imported
+        entry = gym.spec(name.partition(":")[2]).entry_point  # the module that registers it is imported already
         if not isinstance(entry, str):
             return entry
         module, _, attribute = entry.partition(":")
-        return getattr(importlib.import_module(module), attribute, None)  # imported already, when it was made
+        return getattr(importlib.import_module(module), attribute, None)  # was imported when the environment was made
     except (gym.error.Error, ImportError, ValueError):
         return None

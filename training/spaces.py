@@ -1,4 +1,4 @@
-"""What an agent is built for: the spaces that a run's files keep, or those of its environment."""
+"""The spaces that an agent is built for: those stored in a run's files, or those of its environment."""
 
 from typing import Any
 
@@ -13,19 +13,19 @@ from .trust import code_named
 
 
 def surroundings_of(config: AgentRun, spaces: KeptSpaces) -> Surroundings:
-    """What the agent of a run is built for; no environment is needed for it."""
+    """Return the surroundings of a run's agent from stored spaces, without making the environment."""
     try:
         observation, action = spaces.observation.space(), spaces.action.space()
     except ValueError as error:
-        raise Damaged(f"spaces that are none: {error}") from error
+        raise Damaged(f"the stored spaces are not valid: {error}") from error
     return Surroundings(config.run.env, observation, action, spaces.episode_steps, config.run.action_repeat)
 
 
 def spaces_of(config: AgentRun, work: dict[str, Any]) -> KeptSpaces:
-    """Those that a checkpoint keeps, else those of the environment.
+    """Return the spaces stored in a checkpoint, or else those of the environment.
 
-    An environment of the user's own is made where it can be, so that its code is there to be compared with the run's
-    copy of it.
+    An environment of the user's own is made if possible, so that its code is imported and can be compared with the
+    run's copy.
     """
     try:
         kept = msgspec.convert(work.get("spaces"), KeptSpaces | None)
@@ -35,18 +35,18 @@ def spaces_of(config: AgentRun, work: dict[str, Any]) -> KeptSpaces:
         return kept
     try:
         return spaces_of_environment(config)
-    except Exception as error:  # environments and their packages fail in ways of their own
+    except Exception as error:  # an environment may raise anything
         if kept is not None:
             return kept
         if not isinstance(error, ValueError):
             raise
         raise ValueError(
-            f"{error}; it is needed, since the run is of a version that did not keep its spaces"
+            f"{error}; it is needed, because the run was made by a version that did not store its spaces"
         ) from error
 
 
 def spaces_of_environment(config: AgentRun) -> KeptSpaces:
-    """Those of the run's environment, which is made and closed again."""
+    """Return the spaces of the run's environment, which is made for this and closed again."""
     environment = config.world.vector(1)
     around = config.surroundings(environment)
     environment.close()

@@ -1,6 +1,7 @@
-"""Values as people write them: 1e6, 500k and 2M for whole numbers, names in any case. Settings have one spelling.
+"""Translate values as people write them (1e6, 500k and 2M for integers, names in any case) into the one spelling of the
+settings.
 
-What cannot be understood is left as it is, for the reader of the settings to refuse.
+A value that is not understood is left unchanged; whatever reads the settings then refuses it.
 """
 
 import re
@@ -18,11 +19,11 @@ from fire_rl.fire import MEASURES, METHODS, REGULARIZERS, Method
 
 THOUSANDS = {"": 0, "k": 3, "m": 6, "b": 9}
 NUMBER = re.compile(r"(?P<number>[+-]?(?:\d[\d_]*)?\.?\d[\d_]*(?:e[+-]?\d{1,3})?)(?P<unit>[kmb]?)", re.IGNORECASE)
-DIGITS = 30  # of a whole number, at most
+DIGITS = 30  # the largest number of digits of an integer
 BOOLEANS = {"true": "True", "yes": "True", "on": "True", "1": "True"} | {
     "false": "False", "no": "False", "off": "False", "0": "False"
 }  # fmt: skip
-OTHER_NAMES = {  # of methods, as publications call them
+OTHER_NAMES = {  # names of methods in publications
     "shrinkandperturb": "shrink-perturb",
     "snp": "shrink-perturb",
     "s&p": "shrink-perturb",
@@ -32,16 +33,16 @@ OTHER_NAMES = {  # of methods, as publications call them
     "plasticityinjection": "injection",
     "l2init": "l2-init",
 }
-DATA = {"fashionmnist": "fashion", "cifar": "cifar10"}  # as torchvision calls them
+DATA = {"fashionmnist": "fashion", "cifar": "cifar10"}  # torchvision's names of data sets
 
 
 def key(name: str) -> str:
-    """What is the same of a name in any case, with underscores, hyphens, spaces or none."""
+    """Return a name in lower case without underscores, hyphens and spaces, for comparing spellings."""
     return re.sub(r"[-_ ]", "", name).lower()
 
 
 def as_known(name: str, known: Iterable[str], others: Mapping[str, str] | None = None) -> str:
-    """The known name that is meant; the name itself where that is none, or not one alone."""
+    """Return the known name that is meant, or the name unchanged if there is none or more than one."""
     names = list(known)
     if name in names:
         return name
@@ -53,7 +54,7 @@ def as_known(name: str, known: Iterable[str], others: Mapping[str, str] | None =
 
 
 def whole_number(text: str) -> str:
-    """1e6, 500k, 1.5M and 1_000_000 in digits."""
+    """Write an integer such as 1e6, 500k, 1.5M or 1_000_000 in digits; leave any other text unchanged."""
     found = NUMBER.fullmatch(text.strip())
     if found is None:
         return text
@@ -67,7 +68,7 @@ def whole_number(text: str) -> str:
 
 
 def value_of(text: str, hint: Any) -> str:
-    """A value given to a flag of this type, as the flag takes it."""
+    """Return a value in the spelling that a flag of this type takes."""
     kinds = [hint]
     while any(get_args(kind) and get_origin(kind) is not Literal for kind in kinds):
         kinds = [inner for kind in kinds for inner in (_inside(kind) or (kind,))]
@@ -91,7 +92,7 @@ def _inside(kind: Any) -> tuple[Any, ...]:
 
 
 def spoken(flag: str, values: Sequence[str], hint: Any, published: Mapping[str, Method]) -> list[str]:
-    """The values of one flag, by its name where it names something, else by its type."""
+    """Translate the values of one flag: by the flag if its values are names, else by its type."""
     read = {
         "--env": subject,
         "--data": data_set,
@@ -111,22 +112,23 @@ def _choices(hint: Any) -> list[str]:
 
 
 def environment(name: str) -> str:
-    """`h1-walk` for `H1-Walk`; a module of somebody's own is left as it is."""
+    """Return the known name of an environment, `h1-walk` for `H1-Walk`; other names are left unchanged."""
     return as_known(name, names())
 
 
 def data_set(name: str) -> str:
+    """Return the known name of a data set; other names are left unchanged."""
     return name if "+" in name else as_known(name, [*IMAGE_SETS, *TEXT_SETS], DATA)
 
 
 def subject(name: str) -> str:
-    """What is learned from, an environment or a data set."""
+    """Return the known name of an environment or a data set."""
     found = environment(name)
     return found if found != name or name in names() else data_set(name)
 
 
 def method(text: str, published: Mapping[str, Method]) -> str:
-    """A method, METHOD+REGULARIZER@SCHEDULE of comparisons too, with names and choices as they are spelled."""
+    """Return a method in the known spelling of its names and choices, also as METHOD+REGULARIZER@SCHEDULE in sweeps."""
     plain, at, schedule = text.partition("@")
     parts = re.split(r"(\+)(?=[a-zA-Z_&])", plain)
     return "".join(part if part == "+" else _method(part, published) for part in parts) + at + _schedule(schedule)
@@ -169,7 +171,8 @@ def _schedule(text: str) -> str:
 
 
 def trigger(text: str) -> str:
-    """`dormant>0.25` for `Dormant>0.25`; names of networks and layers are their owner's."""
+    """Return a trigger with the known name of its measure: `dormant>0.25` for `Dormant>0.25`; names of networks and
+    layers are left unchanged."""
     found = re.fullmatch(r"(?P<network>[^./<>]*\.)?(?P<measure>\w+)(?P<rest>(?:/[^<>]*)?[<>].*)", text.strip())
     if found is None:
         return text

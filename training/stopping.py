@@ -1,4 +1,4 @@
-"""How a run is asked to stop: the signals, and what happens where an environment never gives control back."""
+"""Stop a run by signals, also if an environment never returns from a call."""
 
 import os
 import signal
@@ -12,21 +12,21 @@ from typing import TypeVar
 
 STOPPED = 130  # the exit code of a run that was asked to stop
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-PATIENCE = 10.0  # seconds that one call of an environment may still take once a stop was asked for
+PATIENCE = 10.0  # seconds that one call of an environment may still take after a stop was requested
 
 
 T = TypeVar("T")
 
 
 class EnvironmentCalls:
-    """Whether an environment is at work at the moment, and since when."""
+    """Records whether a call of an environment is running, and since when."""
 
     def __init__(self) -> None:
-        self.since: float | None = None
+        self.since: float | None = None  # None: no call is running
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """Around a call of it."""
+        """Record one call of an environment, which happens inside this context."""
         self.since = time.monotonic()
         try:
             yield
@@ -35,7 +35,7 @@ class EnvironmentCalls:
 
     @contextmanager
     def between(self, act: Callable[[T], T]) -> Iterator[Callable[[T], T]]:
-        """All that happens between two calls of the policy given back, as in an evaluation, is the environment's."""
+        """Wrap a policy for an evaluation: all time between two calls of the policy counts as the environment's."""
 
         def acting(observations: T) -> T:
             self.since = None
@@ -49,13 +49,14 @@ class EnvironmentCalls:
 
 @contextmanager
 def stop_signals(calls: EnvironmentCalls | None = None) -> Iterator[Callable[[], bool]]:
-    """The first signal asks for a checkpoint and a clean stop; a second SIGINT stops at once.
+    """Handle signals inside this context, and give a function that tells whether a stop was requested.
 
-    SIGHUP, which a terminal sends when it is gone, is one of them, unless it is ignored as under nohup. Where an
-    environment hangs, nothing else would ever look: a thread then ends the process, without a new checkpoint.
+    The first signal requests a checkpoint and a clean stop; a second SIGINT stops at once. SIGHUP, which is sent when
+    the terminal is closed, is handled too, unless it is ignored as under nohup. If an environment hangs, the run cannot
+    look at the request; a thread then ends the process without a new checkpoint.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False  # signals come to the main thread, whose own business they are
+        yield lambda: False  # only the main thread receives signals, and it may handle them in its own way
         return
     asked = False
 
@@ -83,7 +84,8 @@ def _unwatched() -> Iterator[None]:
 
 @contextmanager
 def _watched(calls: EnvironmentCalls) -> Iterator[None]:
-    """A thread that is told of signals by the system, since Python's own handlers wait for the call to return."""
+    """Run a thread that the operating system tells of signals, because Python's handlers run only after the call of the
+    environment returns."""
     reading, writing = socket.socketpair()
     writing.setblocking(False)
     before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
@@ -103,13 +105,13 @@ def _watch(told: socket.socket, calls: EnvironmentCalls) -> None:
         if number[0] in SIGNALS:
             break
     else:
-        return  # nothing left to watch
+        return  # the other end was closed: the context has ended
     asked = time.monotonic()
     told.settimeout(0.2)
     while True:
         since = calls.since
         if since is not None and time.monotonic() - max(since, asked) > PATIENCE:
-            line = f"the environment has not come back for {PATIENCE:.0f} s: ended without a new checkpoint\n"
+            line = f"the environment has not returned for {PATIENCE:.0f} s: ended without a new checkpoint\n"
             os.write(2, line.encode())
             os._exit(STOPPED)
         try:

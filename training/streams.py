@@ -1,4 +1,4 @@
-"""The run's independent random streams, spawned from its one seed."""
+"""The seeds of a run's independent random generators, derived from the run's seed."""
 
 from dataclasses import dataclass
 
@@ -9,17 +9,18 @@ from fire_rl import envs
 
 @dataclass(frozen=True)
 class Streams:
-    """Seeds of everything that draws."""
+    """The seeds of all random generators of a run."""
 
     agent: np.random.SeedSequence
     environment: int
     replay: int
     evaluation: tuple[int, ...]
-    methods: int  # of what methods draw
-    measures: int  # of the examples that networks are looked at on
+    methods: int  # for plasticity methods
+    measures: int  # for the examples of plasticity measures
 
     @classmethod
     def spawn(cls, seed: int, evaluations: int = 1) -> "Streams":
+        """Derive all seeds from a run's seed, with `evaluations` seeds for the episodes of an evaluation."""
         agent, *others = np.random.SeedSequence(seed).spawn(6)
         environment, replay, evaluation, methods, measures = (
             int(child.generate_state(1, np.uint64)[0]) for child in others

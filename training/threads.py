@@ -1,4 +1,4 @@
-"""How many threads a learner takes: what is there for it, what pays, and when other work has taken it away."""
+"""Choose the number of a learner's threads, and notice when other processes have taken its cores."""
 
 import os
 import statistics
@@ -11,35 +11,39 @@ from .config import Config
 from .device import choose_device
 
 OWN_GROUPS, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
-# Floating-point operations of an update below which it takes one thread. With two threads on two idle cores a smaller
-# one is at most a third faster, and as soon as another process takes a core it waits for the slower thread in each of
-# its many small products: ten times slower, where one thread goes on as before.
+# An update with fewer floating-point operations than this uses one thread. With two threads on two idle cores, such an
+# update is at most a third faster. But as soon as another process takes a core, each of its many small products waits
+# for the slower thread, and the update becomes ten times slower, while with one thread it stays as fast as before.
 WORTH_SHARING = 1.5e9
-COLLAPSED = 1 / 3  # of the usual update rate
-ENOUGH = 3  # update rates, to know what is usual
+COLLAPSED = 1 / 3  # updates count as slow below this share of the usual rate
+ENOUGH = 3  # the number of rates after which the usual rate is known
 
 
 def choose_threads(config: Config) -> tuple[int, str]:
-    """The number for a new run, and a sentence that says what was chosen and why."""
+    """Return the number of threads for a new run, and a line that says what was chosen and why."""
     cores, ending = usable_cores(), "; --threads N to choose"
     if cores == 1:
         return 1, "threads: 1, on the only core that may be used"
     if (device := choose_device(config.run.device)).type != "cpu":
-        return cores, f"threads: {cores} of {cores} cores, for what is left to the CPU beside {device}{ending}"
+        return cores, f"threads: {cores} of {cores} cores, for the work that {device} leaves to the CPU{ending}"
     operations = config.operations()
     size = f"({operations / 1e9:.2g} GFLOP)"
     if operations < WORTH_SHARING:
-        return 1, f"threads: 1 of {cores} cores, since an update of this network is too small to share {size}{ending}"
-    return cores, f"threads: {cores} of {cores} cores, since an update of this network is worth sharing {size}{ending}"
+        return 1, f"threads: 1 of {cores} cores, because an update of this network is too small to share {size}{ending}"
+    return cores, f"threads: {cores} of {cores} cores, because this network's updates are worth sharing {size}{ending}"
 
 
 def usable_cores(own_groups: Path = OWN_GROUPS, groups: Path = GROUPS) -> int:
-    """Cores that this process may use, by its affinity and, in a container, by the quotas of its control groups."""
+    """Return the number of cores that this process may use, by its affinity and the quotas of its control groups (in a
+    container)."""
     return max(1, int(min([len(os.sched_getaffinity(0)), *_quotas(own_groups, groups)])))
 
 
 def _quotas(own_groups: Path, groups: Path) -> Iterator[float]:
-    """In cores, of every control group above this process; version 2 has one file, version 1 two and -1 for none."""
+    """Yield the quotas, in cores, of all control groups above this process.
+
+    Version 2 of control groups has one file for a quota. Version 1 has two files, and -1 for no quota.
+    """
     try:
         lines = [line.split(":", 2) for line in own_groups.read_text().splitlines()]
     except OSError:  # a system without control groups
@@ -51,7 +55,7 @@ def _quotas(own_groups: Path, groups: Path) -> Iterator[float]:
             roots, names = (groups / controllers, groups / "cpu"), ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
         else:
             continue
-        # In a container the path may be that of the host, and only the top is there to be seen.
+        # In a container the path may be the host's, of which only the top level is visible.
         own = Path(path.lstrip("/"))
         for folder in (root / group for root in roots for group in (own, *own.parents)):
             try:
@@ -63,14 +67,14 @@ def _quotas(own_groups: Path, groups: Path) -> Iterator[float]:
 
 
 def load_of_the_machine() -> float:
-    """Threads that run or wait to run, as a mean over the last minute."""
+    """Return the mean number of threads that ran or waited to run in the last minute."""
     return os.getloadavg()[0]
 
 
 class Collapse:
-    """Notices, once, that updates have become far slower than they were while the machine has more work than cores.
+    """Notices, once, that updates have become much slower while the machine has more work than cores.
 
-    Of two log lines one after the other: a single slow one may hold an evaluation.
+    Two consecutive log lines have to be slow, because a single slow one may include an evaluation.
     """
 
     def __init__(
@@ -81,7 +85,7 @@ class Collapse:
         self._slow = self._said = False
 
     def notice(self, updates_per_second: float) -> str | None:
-        """Takes the rate since the log line before; one line of warning where there is something to say."""
+        """Take the rate since the previous log line; return a warning in one line, or None."""
         usual = statistics.median(self._rates) if len(self._rates) >= ENOUGH else 0.0
         before, self._slow = self._slow, updates_per_second < COLLAPSED * usual
         if not self._slow:
@@ -92,6 +96,6 @@ class Collapse:
         ways = ["stop other work on this machine"]
         ways += ["begin runs with --threads 1"] if torch.get_num_threads() > 1 else []
         return (
-            f"{updates_per_second:.3g} updates/s, where {usual:.3g} were usual, and the machine's load is {load:.1f} "
-            f"with {cores} cores for this run: {', '.join(ways)}, or in a cluster ask for more cores"
+            f"{updates_per_second:.3g} updates/s instead of the usual {usual:.3g}, and the machine's load is "
+            f"{load:.1f} with {cores} cores for this run: {', '.join(ways)}, or in a cluster ask for more cores"
         )

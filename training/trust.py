@@ -1,4 +1,4 @@
-"""Code that a run's files name is imported only if the command line names it too, or says --trust RUN."""
+"""Code that a run's files name is imported only if the command line names it too, or has --trust RUN."""
 
 import re
 import shlex
@@ -15,7 +15,7 @@ from .tracking.names import is_own
 
 
 def code_named(config: Config) -> dict[str, tuple[str, ...]]:
-    """What the settings name that is no part of this project, as module:NAME, by setting."""
+    """Return the code outside this project that the settings name as module:NAME, by setting."""
     run = config.run
     named = {
         "env": (run.env,) if ":" in run.env and not run.env.startswith((SUITE, ORIGINAL)) else (),
@@ -27,15 +27,15 @@ def code_named(config: Config) -> dict[str, tuple[str, ...]]:
 
 
 def refuse_code_of_a_file(words: Mapping[str, Sequence[str]], path: Path, trusted: bool) -> None:
-    """The same of the flags that a file holds, as comparisons spell methods too."""
+    """Do the same as `refuse_code` for the flags in a file of settings, also with the methods of a sweep."""
     for name in ("--env", "--reinit", "--regularize", "--track") if not trusted else ():
         for text in words.get(name, ()):
             parts = re.split(r"\+(?=[a-zA-Z_])", text.partition("@")[0]) if name != "--env" else [text]
             built_in = (*METHODS, *REGULARIZERS) if name != "--env" else (SUITE.rstrip(":"), ORIGINAL.rstrip(":"))
             if is_own(text) if name == "--track" else any(_is_code(part, built_in) for part in parts):
                 raise ValueError(
-                    f"{path} names code of somebody's own, {name} {text[:200]}, which is not imported on a file's "
-                    f"word: where you trust it, add --trust {shlex.quote(str(path))}"
+                    f"{path} names code outside fire-rl, {name} {text[:200]}, which is not imported only because a "
+                    f"file names it: if you trust it, add --trust {shlex.quote(str(path))}"
                 )
 
 
@@ -45,22 +45,22 @@ def _is_code(text: str, built_in: Collection[str]) -> bool:
 
 
 def refuse_code(config: Config, run: Path, given: Collection[str], trusted: bool) -> None:
-    """Raise ValueError, in one line, where the run names code that this command line does not name as well."""
+    """Raise ValueError in one line if the run names code that the command line does not name too, unless trusted."""
     for name, texts in code_named(config).items():
         if not trusted and name not in given:
             raise ValueError(
-                f"{run} names code of somebody's own, {flag(name)} {' '.join(texts)[:200]}, which is not imported on "
-                f"a file's word: where you trust it, add --trust {shlex.quote(str(run))}"
+                f"{run} names code outside fire-rl, {flag(name)} {' '.join(texts)[:200]}, which is not imported only "
+                f"because a file names it: if you trust it, add --trust {shlex.quote(str(run))}"
             )
 
 
 def trusted(run: Path, named: Path | None) -> bool:
-    """Whether --trust names this run; refused where it names another."""
+    """Whether --trust names this run; raise ValueError if it names another one."""
     if named is not None and named.resolve() != run.resolve():
         raise ValueError(f"--trust {named} given; the run is {run}")
     return named is not None
 
 
 def trust_words(config: Config, run: Path, evaluated: bool = False) -> list[str]:
-    """What a command needs besides, to use this run again; to be evaluated it needs no tracker."""
+    """Return the --trust flag if a later command on this run needs it; an evaluation does not use the run's tracker."""
     return ["--trust", str(run)] if code_named(config).keys() - ({"track"} if evaluated else set()) else []

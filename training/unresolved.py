@@ -1,4 +1,4 @@
-"""From what a run came to back to what it was asked for, and the shortest command line that asks for it again."""
+"""From a run's resolved settings back to those that were given, and the shortest command line that repeats the run."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,13 +11,13 @@ from .config import Config
 from .learners import LEARNERS, command_name, name_of
 from .settings import flag, names_with
 
-LAST = ("seed",)  # which a command always says
-METHODS = ("reinit", "regularize")  # which nothing else brings about, and which are parsed once
+LAST = ("seed",)  # a command always gives it, as its last flag
+METHODS = ("reinit", "regularize")  # never derived from other settings, and parsed only once
 
 
 def unresolved(config: Config) -> Config:
-    """The settings without a schedule, an exploration, a length that the others bring about by themselves."""
-    usual = type(config)().by_name()  # type: ignore[call-arg]  # each of whose groups has defaults
+    """Return the settings without values that are derived from others: a schedule, an exploration, a length."""
+    usual = type(config)().by_name()  # type: ignore[call-arg]  # all groups of a learner's config have defaults
     for names in (names_with(config.run, "schedule", "timing"), *((name,) for name in usual)):
         shorter = config.altered(**{name: usual[name] for name in names if name not in METHODS})
         if shorter != config and _comes_to(shorter, config):
@@ -32,7 +32,7 @@ def _comes_to(asked: Config, config: Config) -> bool:
 
 
 def shortest_words(config: Config) -> list[str]:
-    """The flags by which a run with these settings differs from the preset that is nearest, the seed among them."""
+    """Return the fewest flags that give these settings, on top of the nearest preset; the seed is always given."""
     asked = unresolved(config)
     found = []
     for index, (name, preset) in enumerate(LEARNERS[name_of(config)].presets.items()):
@@ -43,7 +43,7 @@ def shortest_words(config: Config) -> list[str]:
 
 
 def _differing(asked: Config, preset: Config) -> dict[str, Any]:
-    """What has to be said besides the preset; nothing that follows from the rest."""
+    """Return the settings that have to be given besides the preset, without those that are derived from others."""
     usual, values = preset.by_name(), asked.by_name()
     said = {name: value for name, value in values.items() if value != usual[name]}
     for name in [name for name in said if name not in (*METHODS, *LAST)]:
@@ -64,7 +64,7 @@ def _words(values: Mapping[str, Any]) -> list[str]:
 def command_again(
     config: Config, branch: str | None = None, given: Mapping[str, Any] | None = None, trust: Path | None = None
 ) -> str:
-    """The command line that makes a run like this one once more; a branch begins at its trunk, and so needs it."""
+    """Return the command line that repeats a run; that of a branch needs its trunk, where the branch begins."""
     words = shortest_words(config) if branch is None else ["--branch-from", branch]
     if branch is not None:
         words += _words({**(given or {}), "threads": config.run.threads})

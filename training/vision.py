@@ -1,4 +1,4 @@
-"""Continual vision: its settings put together, and what it does beside any learning from data in phases."""
+"""Continual vision: all settings of a run, and the work, which extends that of learning in phases."""
 
 import hashlib
 import math
@@ -48,7 +48,7 @@ from .phased import Phased, Seeds
 from .phased_run import PhasedRun
 from .vision_settings import VisionSettings
 
-JUDGED_AT_ONCE = 500  # images of an evaluation
+JUDGED_AT_ONCE = 500  # images in a batch of an evaluation
 ACCURACY = Metric("accuracy", form="percent")
 
 
@@ -63,7 +63,7 @@ class VisionRun(PhasedRun):
 
     @property
     def network(self) -> str:
-        """The name of the network, which follows from the data where none is given."""
+        """The name of the network; if none is given, it is chosen by the data."""
         return network_for(self.run.data) if self.agent.network == "auto" else self.agent.network
 
     @property
@@ -80,7 +80,7 @@ class VisionRun(PhasedRun):
         }
 
     def operations(self) -> float:
-        """Of one update, three times those of a pass forward, which is counted on tensors without values."""
+        """Return the operations of one update: three times those of a forward pass, which is counted without data."""
         facts = IMAGE_SETS[self.run.data]
         with torch.device("meta"):
             network = make_network(self.network, facts.shape, facts.classes, seed=0)
@@ -91,12 +91,12 @@ class VisionRun(PhasedRun):
 
 
 class Vision(Phased):
-    """A network that learns to tell images apart, phase after phase."""
+    """A network that learns to classify images, phase after phase."""
 
     settings: VisionSettings
 
     def __init__(self, config: VisionRun) -> None:
-        """Read the images and build everything; raises ValueError, in one line, where the settings cannot be met."""
+        """Read the images and build everything; raise ValueError in one line if the settings are not possible."""
         settings, seeds = config.run, Seeds.spawn(config.run.seed)
         device, facts = choose_device(settings.device), settings.facts
         innermost = channels_innermost(config.network, device)
@@ -134,7 +134,7 @@ class Vision(Phased):
         return make_classifier(self.config.network, facts.shape, facts.classes, settings, self.network_seed, device)
 
     def share_of_rate(self, update: int) -> float:
-        """It rises in equal steps, one for each of a phase's first epochs."""
+        """Return the share of the learning rate: it rises in equal steps, one for each of a phase's first epochs."""
         rising = self.config.agent.warm_up * self.images.phases[self.images.phase_at(update)].epochs
         return min(1.0, (self.images.epoch_at(update)[0] + 1) / rising) if rising else 1.0
 
@@ -148,7 +148,7 @@ class Vision(Phased):
         return self.images.pick(within[torch.from_numpy(random.permutation(len(within))[:count])])
 
     def pass_over_data(self) -> Iterator[Examples]:
-        """All images of the present phase once, in the order of its first epoch."""
+        """Yield all images of the present phase once, in the order of its first epoch."""
         first = self.images.starts[self.phase]
         for update in range(first, first + self.images.phases[self.phase].per_epoch(self.settings.batch_size)):
             yield self.images.batch(update)
@@ -156,7 +156,7 @@ class Vision(Phased):
     # Evaluation
 
     def evaluate(self, pause: Callable[[], None]) -> dict[str, Any]:
-        """On the test images, on training images of the phases so far, and apart for what each phase brought."""
+        """Evaluate on the test images, on training images of the phases so far, and on each phase's new data."""
         phases = self.images.phases
         latest = self.learned_phase(self.steps)
         right, losses = self._judged(self.test, self.all_tested, pause)
@@ -175,7 +175,7 @@ class Vision(Phased):
         return values
 
     def _judged(self, images: NormalisedImages, chosen: Tensor, pause: Callable[[], None]) -> tuple[Tensor, Tensor]:
-        """Of these images, whether the network is right, and its loss."""
+        """Return for each of these images whether the network is right, and its loss."""
 
         def batches() -> Iterator[Examples]:
             for part in chosen.split(JUDGED_AT_ONCE):
@@ -195,7 +195,7 @@ def _mean(values: Tensor) -> float:
 
 
 def memory_for(config: VisionRun, device: torch.device) -> int:
-    """Bytes that images and an update take on the device; on a CPU also the images as they were read."""
+    """Return the bytes that images and an update take on the device; on a CPU this includes the images as read."""
     facts = config.run.facts
     images = (2 if device.type == "cpu" else 1) * facts.train + facts.test
     learning = bytes_in_training(config.network, facts.shape, facts.classes, config.run.batch_size)
@@ -203,14 +203,14 @@ def memory_for(config: VisionRun, device: torch.device) -> int:
 
 
 def chosen_images(settings: VisionSettings, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """Which training images are trained on, and which are held out, by the seed and with every class in proportion.
+    """Choose by the seed which training images are trained on and which are held out, with all classes in proportion.
 
-    In class-incremental learning as many of each class, so that all seeds have phases of one length.
+    In class-incremental learning every class has the same number, so that phases have the same length for all seeds.
     """
     wanted = settings.images or settings.facts.train
     if len(labels) < wanted:
         raise ValueError(
-            f"{settings.data} has {len(labels):,} training images here, {wanted:,} are asked for: give "
+            f"{settings.data} has {len(labels):,} training images here, but {wanted:,} are needed: give "
             f"--images {len(labels)} or fewer"
         )
     if settings.task == "class-incremental":
@@ -226,7 +226,7 @@ def chosen_images(settings: VisionSettings, labels: Tensor, seed: int) -> tuple[
 
 
 def checksum_of(data: ImageData, used: Tensor) -> str:
-    """Of the images that are trained on, and of those that are tested on."""
+    """Return one checksum of the images that are trained on and of the test images."""
     found = hashlib.sha256()
     for tensor in (*data.train.at(used), *data.test):
         values: Any = tensor.contiguous().numpy()
@@ -235,7 +235,7 @@ def checksum_of(data: ImageData, used: Tensor) -> str:
 
 
 def phases_of(settings: VisionSettings, labels: Tensor, seed: int) -> tuple[Phase, ...]:
-    """The phases of the task, whose examples count through these labels."""
+    """Return the phases of the task; their examples are indices into these labels."""
     classes, epochs = settings.facts.classes, settings.epochs
     if settings.task == "warm-start":
         return warm_start(
@@ -246,20 +246,20 @@ def phases_of(settings: VisionSettings, labels: Tensor, seed: int) -> tuple[Phas
 
 
 def phases_said(settings: VisionSettings) -> str:
-    """The phases in a sentence."""
+    """Describe the phases in one line."""
     lengths, sizes = settings.lengths, settings.sizes
     ends = f"{sizes[0]:,} to {sizes[-1]:,} training images, {lengths[0]:,} to {lengths[-1]:,} updates"
     return f"{settings.task}: {len(lengths)} phases of {ends}; {sum(lengths):,} updates in all"
 
 
 def samples_of(phases: Sequence[Phase], count: int, seed: int) -> list[Tensor]:
-    """Of what each phase brought, training images to evaluate on: about so many in all."""
+    """Choose training images to evaluate on from each phase's new examples, about `count` in all."""
     random, each = np.random.default_rng(seed), max(1, count // len(phases))
     return [phase.fresh[torch.from_numpy(random.permutation(len(phase.fresh))[:each])] for phase in phases]
 
 
 def new_classes(phases: Sequence[Phase]) -> list[Tensor]:
-    """The classes that each phase brought."""
+    """Return the new classes of each phase."""
     seen = [phase.classes for phase in phases]
     before = [seen[0][:0], *seen[:-1]]
     return [now[~torch.isin(now, then)] for now, then in zip(seen, before, strict=True)]
@@ -269,7 +269,7 @@ def new_classes(phases: Sequence[Phase]) -> list[Tensor]:
 
 QUICK = VisionRun().altered(
     data=embedded(),
-    images=5_000 if embedded() == "fashion" else None,  # of digits there are fewer
+    images=5_000 if embedded() == "fashion" else None,  # digits has fewer images than that
     label_noise=0.3,
     batch_size=128,
     first_epochs=120,
@@ -282,9 +282,10 @@ QUICK = VisionRun().altered(
 )
 PRESETS = {
     "paper": (VisionRun(), "the published warm start on CIFAR-10 with ResNet-18; --task and --data for the others"),
-    "quick": (QUICK, "a warm start on images that are at hand, with a small network: a minute on one CPU core"),
+    "quick": (QUICK, "a warm start on images that need no download, with a small network: a minute on one CPU core"),
 }
-DESCRIPTION = """Train a network on images that come in phases: a warm start, ever more images, or ever more classes.
-With no preset this is the warm start of the FIRE paper, which needs CIFAR-10's files (docs/data.md) and a GPU;
---preset quick needs neither. Each phase begins with a new optimizer; a method acts where each phase but the first
-begins, unless a schedule is given. --steps, --eval-every, --checkpoint-every, --reinit-at and @STEP count updates."""
+DESCRIPTION = """Train a network on images that come in phases: a warm start, a growing number of images, or a growing
+number of classes. With no preset this is the warm start of the FIRE paper, which needs CIFAR-10's files (docs/data.md)
+and a GPU; --preset quick needs neither. Each phase begins with a new optimizer; a method acts at the beginning of each
+phase after the first, unless a schedule is given. --steps, --eval-every, --checkpoint-every, --reinit-at and @STEP
+count updates."""

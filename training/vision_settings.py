@@ -1,4 +1,4 @@
-"""The settings of continual vision: which images, in which phases."""
+"""The settings of continual vision: the images and their phases."""
 
 import difflib
 from dataclasses import dataclass, field
@@ -18,58 +18,60 @@ OF_WARM_STARTS = ("first_share", "first_epochs")
 
 @dataclass(frozen=True)
 class VisionSettings(PhasedSettings):
-    """What is learned from, in which order, and how it is looked at."""
+    """The images, their phases, and the evaluations."""
 
     data: str = setting("cifar10", "trunk", "own")
-    """Images, by name; listed above."""
+    """Name of the set of images; names are listed above."""
     task: Literal["warm-start", "continual", "class-incremental"] = setting("warm-start", "trunk")
-    """warm-start: a share of the images, then all of them; continual: ever more of them, in equal steps;
-    class-incremental: ever more classes."""
+    """warm-start: a share of the images, then all of them; continual: a growing number of images, in equal steps;
+    class-incremental: a growing number of classes."""
     first_share: float = setting(0.1, "trunk")
     """warm-start: share of the images in the first phase."""
     first_epochs: int = setting(1_000, "trunk")
     """warm-start: epochs of the first phase."""
     epochs: int = setting(100, "trunk")
-    """Epochs of each phase, but for the first of a warm start."""
+    """Epochs of each phase, except the first phase of a warm start."""
     phases: int | None = setting(None, "trunk")
-    """Phases; unset, as published: 2 of warm-start, 10 of continual, 20 of class-incremental."""
+    """Number of phases; unset, as published: 2 for warm-start, 10 for continual, 20 for class-incremental."""
     images: int | None = setting(None, "trunk")
     """Training images that are used, drawn by the seed; unset: all."""
     holdout: float = field(default=0.0, metadata={"facts": frozenset({"trunk"}), "bounds": (0.0, 0.9)})
-    """Share of the training images that is never trained on, to choose settings by (validation_accuracy)."""
+    """Share of the training images that is never trained on, for choosing settings (validation_accuracy)."""
     label_noise: float = field(default=0.0, metadata={"facts": frozenset({"trunk"}), "bounds": (0.0, 1.0)})
-    """Share of the training labels that are drawn anew from all classes, by the seed, the same in every phase."""
+    """Share of the training labels that are replaced by random ones from all classes; the same in every phase."""
     augment: Literal["none", "flip-crop"] = setting("none", "trunk")
-    """none, as published; flip-crop: mirrored by chance, and moved by up to four pixels."""
+    """none, as published; flip-crop: images are randomly mirrored, and shifted by up to four pixels."""
     refresh_statistics: bool = True
-    """After an event, estimate BatchNorm's running statistics anew, from ten batches of the phase that begins: the
-    present ones belong to the old weights."""
+    """After an event, estimate BatchNorm's running statistics again from ten batches of the phase that begins, because
+    the present ones belong to the old weights."""
     eval_training_images: int = setting(2_000, "record")
-    """Training images, of all phases together and as many of each, that are evaluated beside the test images."""
+    """Training images that are evaluated besides the test images: in all phases together, equally many from each."""
 
     @property
     def facts(self) -> ImageSet:
+        """The known facts about the set of images."""
         return IMAGE_SETS[self.data]
 
     @property
     def phase_count(self) -> int:
+        """The number of phases."""
         return PHASES[self.task] if self.phases is None else self.phases
 
     @property
     def per_class(self) -> int:
-        """Training images of each class in class-incremental learning, the same of all of them."""
+        """The number of training images of each class in class-incremental learning, the same for all classes."""
         facts = self.facts
         return min((self.images or facts.train) // facts.classes, facts.smallest_class or facts.train // facts.classes)
 
     @property
     def held_out(self) -> int:
-        """Training images that are never trained on: of each class in class-incremental learning, else in all."""
+        """The number of training images that are held out: per class in class-incremental learning, else in all."""
         whole = self.per_class if self.task == "class-incremental" else self.images or self.facts.train
         return round(self.holdout * whole)
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Training images of each phase."""
+        """The number of training images in each phase."""
         count = self.phase_count
         if self.task == "class-incremental":
             return tuple(
@@ -95,15 +97,16 @@ class VisionSettings(PhasedSettings):
 
     @property
     def usual_beginning(self) -> int:
-        """As published: in a warm start methods act in the second phase alone."""
+        """The update from which a usual period counts: in a warm start the second phase's first, as published."""
         return self.phase_starts[0] if self.task == "warm-start" else self.reinit_from
 
     def usual_period(self, updates: int | None) -> int | None:
-        """An epoch of the last phase: it stands for the end of every epoch, as published (`PhasedRun.schedule`)."""
+        """Return the length of an epoch of the last phase. As a period it stands for the end of every epoch, as
+        published (`PhasedRun.schedule`)."""
         return None if updates is None else self.epoch_lengths[-1]
 
     def check_phases(self) -> None:
-        """Raise ValueError, in one line, where there cannot be such phases."""
+        """Raise ValueError in one line if the phases are not possible."""
         if self.data not in IMAGE_SETS:
             raise unknown_data(self.data)
         for name in ("batch_size", "first_epochs", "epochs"):
@@ -124,7 +127,7 @@ class VisionSettings(PhasedSettings):
                 f"{', '.join(map(str, dividers))}"
             )
         if any(later <= earlier for earlier, later in pairwise(self.sizes)):
-            raise ValueError(f"a phase would bring no new image: give more {flag('images')}, or a smaller first share")
+            raise ValueError(f"a phase would add no new image: give more {flag('images')}, or a smaller first share")
         if min(self.sizes) < 2 or self.batch_size < 2:
             raise ValueError(
                 f"a batch would have fewer than two images, which BatchNorm cannot normalise: the first phase has "
@@ -135,7 +138,7 @@ class VisionSettings(PhasedSettings):
         check_limits(self)
         self.check_phases()
         if self.holdout and not self.held_out:
-            raise ValueError(f"--holdout {self.holdout} given; that is no image: allowed are 0, or a larger share")
+            raise ValueError(f"--holdout {self.holdout} given; that is less than one image: give 0, or a larger share")
         super().check()
         self._require_above_0("eval_training_images")
 
@@ -145,13 +148,14 @@ class VisionSettings(PhasedSettings):
         if self.task != "warm-start":
             idle = [flag(name) for name in OF_WARM_STARTS if getattr(self, name) != getattr(usual, name)]
             if idle:
-                found.append(f"{', '.join(idle)} given: nothing for {self.task}, which has no short first phase")
+                found.append(f"{', '.join(idle)} given: no effect with {self.task}, which has no short first phase")
         if self.label_noise and self.task == "class-incremental":
-            found.append("--label-noise draws labels from all classes, so that classes show up before their phase")
+            found.append("--label-noise draws labels from all classes, so that classes appear before their phase")
         return found
 
 
 def unknown_data(name: str) -> ValueError:
+    """Return the error for an unknown set of images, with the nearest name."""
     near = difflib.get_close_matches(name, IMAGE_SETS, 1)
     hint = f"; did you mean {near[0]}?" if near else ""
     return ValueError(f"--data {name[:80]!r} given; allowed is one of {', '.join(IMAGE_SETS)}{hint}")

@@ -1,4 +1,4 @@
-"""One episode chosen, filmed and written: what `watch.py` does."""
+"""Choose one episode, film it and write the video, for `watch.py`."""
 
 import sys
 import tempfile
@@ -29,7 +29,7 @@ def watch(
     output: Path | None = None,
     trust: Path | None = None,
 ) -> None:
-    """Films one of `episodes` episodes of a run's policy, or of random actions in an environment, and says where."""
+    """Film one of `episodes` episodes of a run's policy, or of random actions in an environment; print the files."""
     for flag, value, least in (("--seed", seed, 0), ("--episodes", episodes, 1), ("--steps", steps, 1)):
         if value is not None and value < least:
             raise ValueError(f"{flag} {value} given; allowed are whole numbers from {least} on")
@@ -65,12 +65,12 @@ def watch(
 
 
 def _is_named(run: Path, step: int | None) -> bool:
-    """Whether a policy is meant, and not an environment."""
+    """Whether the name means a policy, and not an environment."""
     return run.exists() or step is not None or is_pretrained(str(run))
 
 
 def _names(name: str, policy: Policy | None) -> tuple[str, Path]:
-    """What the episode is called, and the files that show it, without their endings."""
+    """Return the title of the episode, and the path of its videos without their endings."""
     if policy is None:
         plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)
         return f"{name}, random actions", Path(f"video-{plain}")
@@ -80,7 +80,7 @@ def _names(name: str, policy: Policy | None) -> tuple[str, Path]:
 
 
 def _files(stem: Path, chosen: bool) -> list[Path]:
-    """The files to write; what they need, and their folder, are there."""
+    """Return the files to write; raise ValueError if one of them cannot be written."""
     if chosen and (stem.is_dir() or not stem.name):
         raise ValueError(f"--output {stem} given, a folder; allowed is a file, such as {stem / 'video.mp4'}")
     if chosen and stem.suffix not in ("", *RECORDERS):
@@ -90,7 +90,7 @@ def _files(stem: Path, chosen: bool) -> list[Path]:
         raise ValueError(f"--output {stem} given; there is no folder {stem.parent}")
     try:
         with tempfile.TemporaryFile(dir=stem.parent):
-            pass  # before an episode is filmed for nothing
+            pass  # fails now if the folder is not writable, and not after an episode was filmed
     except OSError as error:
         raise ValueError(f"{stem.parent} cannot be written to: {error.strerror}") from error
     if ".mp4" in [path.suffix for path in files]:
@@ -99,18 +99,18 @@ def _files(stem: Path, chosen: bool) -> list[Path]:
 
 
 def _environment(name: str, policy: Policy | None) -> tuple[gym.Env, int]:
-    """The environment to film, and its action repeat."""
+    """Return the environment to film, and its action repeat."""
     if policy is not None:
         return make_filmed(policy.config.world.evaluated), policy.config.run.action_repeat
     try:
         return make_filmed(World(name)), 1
     except ValueError as error:
-        along = f"{PREFIX}{name.lower()} comes along; " if name.lower() in pretrained_names() else ""
-        raise ValueError(f"{name} is no run's folder; {along}as an environment: {error}") from error
+        along = f"there is a policy {PREFIX}{name.lower()}; " if name.lower() in pretrained_names() else ""
+        raise ValueError(f"{name} is not a run's folder; {along}as an environment: {error}") from error
 
 
 def _acting(policy: Policy, env: gym.Env, seed: int) -> Act:
-    """The policy as it is evaluated, with its share of random actions."""
+    """Return the policy as it acts in evaluations, with its share of random actions."""
     if not (share := policy.config.evaluation_exploration):
         return policy.act
     act = exploring(policy.act, share, env.action_space, seed)
@@ -123,7 +123,7 @@ def _random(env: gym.Env, seed: int) -> Act:
 
 
 def _choose(episode: Callable[[int], Iterator[float]], seeds: Sequence[int], choose: str) -> tuple[int, str]:
-    """The seed of the best or the median episode, and the words for it."""
+    """Return the seed of the best or the median episode, and which one it is in words."""
     if len(seeds) == 1:
         return seeds[0], ""
     bar = tqdm(seeds, unit="episode", desc=f"choosing the {choose}", dynamic_ncols=True, leave=False)

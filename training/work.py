@@ -1,4 +1,4 @@
-"""What the driver asks of the work of a run, whatever is learned from: decisions of environments, phases of data.
+"""The interface between the driver and the work of a run, whether it learns from environments or from phases of data.
 
 A work advances by one unit at a time, evaluates, gives losses on examples, names its networks, and saves and restores
 its own state. The driver knows time, events, log and checkpoints, and nothing of observations, images or a replay.
@@ -25,7 +25,7 @@ from .stopping import EnvironmentCalls
 
 @dataclass(frozen=True)
 class State:
-    """What a checkpoint keeps of a work, besides the learner."""
+    """What a checkpoint stores of a work, besides the learner."""
 
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)  # plain values
@@ -34,127 +34,135 @@ class State:
 
 @dataclass(frozen=True)
 class Rates:
-    """How fast a work is on this machine, alone."""
+    """How fast a work is on this machine if nothing else is running."""
 
     updates_per_second: float
     steps_per_second: float
 
     def seconds(self, updates: float, steps: float) -> float:
+        """Return how long this many updates and steps take."""
         return updates / self.updates_per_second + steps / self.steps_per_second
 
 
 @dataclass(frozen=True)
 class Weight:
-    """What a run takes, in bytes."""
+    """The memory and disk space of a run, in bytes."""
 
     settings: DriverSettings
     checkpoint: int  # on the disk, without the replay
     replay: int = 0  # in memory
-    transitions: int = 1  # that such a replay holds
+    transitions: int = 1  # the number of transitions that the replay holds
     steps_of_a_transition: int = 1
-    memory: int = 0  # that networks, data and an update take besides
+    memory: int = 0  # of networks, data and an update
 
 
 class Host(Protocol):
-    """What a work may ask of the driver that it runs under."""
+    """What the driver offers to its work."""
 
     def write(self, kind: str, values: Mapping[str, Any]) -> None:
-        """A line of metrics, with where the run is."""
+        """Write a line of metrics, with the run's position."""
 
     def say(self, line: str) -> None:
-        """A line for people, above the progress bar."""
+        """Print a line for the user, above the progress bar."""
 
     def attempt(self, what: str, do: Callable[[], object]) -> None:
-        """Do what must not end the run where it fails, such as a picture; the failure is said."""
+        """Do something that must not end the run if it fails, such as a picture; a failure is printed."""
 
 
 class Work(ABC):
-    """What is learned from, and how. A work overrides the defaults below where it needs to."""
+    """What a run learns from, and how. A subclass overrides the defaults below if it needs to."""
 
     device: torch.device
-    steps: int  # how far it is, in the unit of its settings' `progress`
-    method_seed: int  # of what methods draw
-    notes: Sequence[str] = ()  # sentences for the start of the run
+    steps: int  # the steps done so far, in the unit of the settings' `progress`
+    method_seed: int  # the seed of the methods' random numbers
+    notes: Sequence[str] = ()  # lines that are printed at the start of the run
     host: Host
 
     def __init__(self) -> None:
-        self.calls = EnvironmentCalls()  # which is told of foreign code that may hang
+        self.calls = EnvironmentCalls()  # records calls of other people's code, which may hang
 
     @abstractmethod
     def networks(self) -> tuple[Network, ...]:
-        """What plasticity methods may act on."""
+        """Return the networks that plasticity methods may act on."""
 
     def begin(self, host: Host) -> None:
-        """Be ready to advance: at the start of a run, and when it goes on."""
+        """Prepare to advance, at the start of a run and after it is resumed."""
         self.host = host
 
     @abstractmethod
     def advance(self, update: Callable[[int], None]) -> None:
-        """One unit of work. `update(K)` is called where K gradient updates are due; an event may happen inside it."""
+        """Do one unit of work; call `update(K)` when K gradient updates are due. An event may happen in that call."""
 
     @abstractmethod
     def update(self, count: int, manager: PlasticityManager) -> Mapping[str, Tensor]:
-        """So many gradient updates; the mean metrics, still on the device."""
+        """Do `count` gradient updates, and return their mean metrics as tensors that are still on the device."""
 
     def counts(self, updates: int) -> dict[str, int]:
-        """Where it is after so many updates, in every unit that people count in; `progress` is one of them."""
+        """Return the position after this many updates in all units that are logged; `progress` is one of them."""
         return {"updates": updates}
 
     def figures(self) -> Mapping[str, float]:
-        """Other numbers for a line of training metrics."""
+        """Return further numbers for a line of training metrics."""
         return {}
 
     @abstractmethod
     def losses(self, updates: int) -> Losses:
-        """The networks' losses on examples that depend on the number of updates alone: looking changes nothing."""
+        """Return the networks' losses on examples that depend only on the number of updates, so that measuring does not
+        change the run."""
 
     def runs(self, updates: int) -> Runs:
-        """Functions that run networks on more examples than their losses are of, for the rank of their features."""
+        """Return functions that run networks on more examples than their losses use, for the rank of features."""
         return {}
 
-    def heed(self, measures: Mapping[str, float]) -> None:  # noqa: B027  # most have nothing to do here
-        """Take note of plasticity measures, just taken."""
+    def heed(self, measures: Mapping[str, float]) -> None:  # noqa: B027  # optional: most works have nothing to do here
+        """React to plasticity measures that were just taken."""
 
-    def after_event(self) -> None:  # noqa: B027  # nor here
-        """What an event leaves to do, before anything looks at the networks: statistics that are of the old weights."""
+    def after_event(self) -> None:  # noqa: B027  # optional
+        """Update what belongs to the old weights, such as running statistics, before the networks are used again."""
 
     def rehearse(self) -> tuple[Sequence[Network], Losses]:
-        """Copies of the networks as they are, with losses of these: methods of one's own are tried on them first."""
+        """Return copies of the networks and their losses, on which a user's own methods are tried before the run."""
         try:
             twin = copy.deepcopy(self)
             return twin.networks(), twin.losses(0)
-        except Exception:  # a work that cannot be copied: methods that look at losses are tried without
+        except Exception:  # this work cannot be copied: methods that need losses are tried without them
             return copy.deepcopy(tuple(self.networks())), {}
 
     @abstractmethod
     def evaluate(self, pause: Callable[[], None]) -> dict[str, Any]:
-        """Evaluate what was learned: the metric by its name, and what else is to be logged. `pause` may end it."""
+        """Evaluate, and return the metric under its name and other values to log.
 
-    def show(self, folder: Path, occasion: str) -> None:  # noqa: B027  # nor here
-        """After an evaluation: what else shows it, such as a video."""
+        `pause` is called again and again, and may end the evaluation by an exception.
+        """
+
+    def show(self, folder: Path, occasion: str) -> None:  # noqa: B027  # optional
+        """Show the evaluation that was just made in another form, such as a video."""
 
     @abstractmethod
     def learner(self) -> Mapping[str, Tensor]:
-        """All that acting or predicting needs, and learning on."""
+        """Return all tensors that are needed to act or predict, and to continue learning."""
 
     @abstractmethod
     def state(self, folder: Path) -> State:
-        """Everything else that it goes on from, `steps` among the values; what is large is written below the folder."""
+        """Return everything else that is needed to continue, with `steps` among the values; large parts are written
+        below the folder."""
 
     @abstractmethod
     def restore(
         self, folder: Path, learner: Mapping[str, Tensor], state: State, restructure: Callable[[], None]
     ) -> None:
-        """Go on from a checkpoint. `restructure` repeats what events did to the networks, before their tensors fit."""
+        """Restore a checkpoint. `restructure` repeats the changes that events made to the networks' structure; it has
+        to be called before tensors are loaded, so that they fit."""
 
     def rates(self) -> Rates:
-        """Measured now, on parts of no use to the run; ValueError where that cannot be done."""
-        raise ValueError("nothing is known of how long this takes")
+        """Measure the rates without changing the run; raise ValueError if that is not possible."""
+        raise ValueError("it is not known how long this takes")
 
     @abstractmethod
-    def weight(self) -> Weight: ...
+    def weight(self) -> Weight:
+        """Return the memory and disk space that the run takes."""
 
 
 def named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Those whose names begin with it, without it."""
+    """Return the tensors whose names begin with the prefix, by their names without it."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

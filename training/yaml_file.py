@@ -1,7 +1,7 @@
-"""A small, strict part of YAML: settings by name, every value a text as if it had been typed.
+"""Read a small, strict part of YAML: settings by name, with every value as a text, as if it had been typed.
 
-Nothing is constructed but texts, lists and one level of groups: no tags, no anchors, no second document, no name twice.
-`null`, `~` and nothing stand for "unset". Numbers, truth values and names are read by those who read the command line,
+Only texts, lists and one level of groups are allowed: no tags, no anchors, no second document, no name twice. `null`,
+`~` and an empty value mean "unset". Numbers, truth values and names are read by the code that reads the command line,
 so that `1e6`, `500k` and `no` mean the same in both.
 """
 
@@ -13,28 +13,28 @@ import yaml
 
 from .durable import Damaged, read_regular
 
-BYTES = 64_000  # at most, of a file
-EVENTS = 10_000  # at most: names, values, brackets
-NAME = 200  # characters, at most
+BYTES = 64_000  # the largest file that is read
+EVENTS = 10_000  # the largest number of names, values and brackets
+NAME = 200  # the longest name, in characters
 UNSET = ("", "~", "null", "Null", "NULL")
 
 Value = str | None | list[str]
 
 
 def read_yaml(path: Path) -> dict[str, Value]:
-    """The settings of a file, those of its groups among them; ValueError, in one line, where it is anything else."""
+    """Return the settings of a file, including those in groups; raise ValueError in one line if it is not valid."""
     try:
         content = bytes(read_regular(path, BYTES))
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ValueError(f"{path}: is no text in UTF-8") from None
+        raise ValueError(f"{path}: is not text in UTF-8") from None
     except Damaged as error:
         raise ValueError(str(error)) from error
     try:
         events = _events(text, path)
         found = _mapping(events, path, groups=True)
         for _ in events:
-            pass  # whatever follows is looked at, too
+            pass  # checks what follows, too
         return found
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -49,7 +49,7 @@ def _at(path: Path, mark: Any) -> str:
 
 
 def _events(text: str, path: Path) -> Iterator[yaml.Event]:
-    """The content of the one document, refused at the first thing that settings have no use for."""
+    """Yield the content of the file's only document; raise ValueError at the first thing that is not allowed."""
     documents = 0
     event: Any
     for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
@@ -57,13 +57,13 @@ def _events(text: str, path: Path) -> Iterator[yaml.Event]:
         if count > EVENTS:
             raise ValueError(f"{path}: has more than {EVENTS:,} entries")
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            raise ValueError(f"{where}: anchors and aliases (& and *) are not taken: write the value out")
+            raise ValueError(f"{where}: anchors and aliases (& and *) are not allowed: write the value out")
         if getattr(event, "tag", None) is not None:
-            raise ValueError(f"{where}: tags ({str(event.tag)[:40]}) are not taken: a value is a text or a number")
+            raise ValueError(f"{where}: tags ({str(event.tag)[:40]}) are not allowed: a value is a text or a number")
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
-                raise ValueError(f"{where}: a second document begins; a file holds one")
+                raise ValueError(f"{where}: a second document begins; a file may have only one")
         if isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent):
             yield event
 
@@ -78,7 +78,7 @@ def _mapping(events: Iterator[yaml.Event], path: Path, groups: bool) -> dict[str
 
 
 def _entries(events: Iterator[yaml.Event], path: Path, groups: bool) -> dict[str, Value]:
-    """The entries of a mapping that has begun."""
+    """Return the entries of a mapping whose beginning was read already."""
     found: dict[str, Value] = {}
     for event in events:
         if isinstance(event, yaml.MappingEndEvent):
@@ -89,7 +89,9 @@ def _entries(events: Iterator[yaml.Event], path: Path, groups: bool) -> dict[str
         value = next(events)
         if isinstance(value, yaml.MappingStartEvent):
             if not groups:
-                raise ValueError(f"{where}: {event.value!r} is a group in a group; settings are in one at most")
+                raise ValueError(
+                    f"{where}: {event.value!r} is a group inside a group; only one level of groups is allowed"
+                )
             entries = _entries(events, path, False)
         else:
             entries = {event.value: _value(value, events, path)}
@@ -108,6 +110,6 @@ def _value(first: yaml.Event, events: Iterator[yaml.Event], path: Path) -> Value
         if isinstance(event, yaml.SequenceEndEvent):
             break
         if not isinstance(event, yaml.ScalarEvent):
-            raise ValueError(f"{_at(path, event.start_mark)}: a list holds texts and numbers alone")
+            raise ValueError(f"{_at(path, event.start_mark)}: a list may hold only texts and numbers")
         found.append(str(event.value))
     return found

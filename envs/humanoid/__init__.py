@@ -1,4 +1,4 @@
-"""HumanoidBench's tasks of the H1 robot, built natively on current MuJoCo."""
+"""HumanoidBench's tasks for the H1 robot, written for current MuJoCo."""
 
 from .single import HumanoidEnv
 from .task import EPISODE_STEPS, Task

@@ -1,8 +1,8 @@
-"""The shape of the H1's foot that touches the ground, one for both sides, in the ankle's frame.
+"""The collision shape of the H1's foot, the same for both sides, in the ankle's frame.
 
-HumanoidBench's foot differs from the one in the mesh package, and contact sees only its convex hull, measured here: a
-sole and a narrower knuckle with this side view, both with rounded edges, and the flat faces at |y| = 15 mm.
-Within 0.3 mm and 0.01% of volume of the original's hull of 918 points.
+HumanoidBench's foot differs from the one in the mesh package. Contacts depend only on its convex hull, whose measures
+are given here: a sole and a narrower knuckle with the side view below, both with rounded edges, and flat faces at
+|y| = 15 mm. The result differs from the original's hull of 918 points by less than 0.3 mm, and by 0.01% in volume.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Points = NDArray[np.float64]
 
 MILLIMETRE = 1e-3
 
-# (x, z) in mm, going round counter-clockwise from the heel.
+# (x, z) in mm, counter-clockwise around the outline, beginning at the heel.
 SOLE_TO_INSTEP = (
     (-94.7, -70), (194.4, -70), (196.9, -69.3), (198.9, -68.2), (199.8, -66.9), (200, -65.9), (200, -61.7),
     (199.6, -60.2), (198.5, -59.1), (175.9, -46.1), (174.6, -45.5),
@@ -30,13 +30,13 @@ FACE = (
     (-97.4, -61.4), (-97.5, -66.8),
 )  # fmt: skip
 
-# Half widths of the full outline, and the radii by which the edges are rounded outside of it; mm.
+# The half widths within which the outline has its full size, and the radii of the rounded edges outside of them; mm.
 SOLE_HALF_WIDTH, SOLE_EDGE = 12.0, 3.0
 KNUCKLE_HALF_WIDTH, KNUCKLE_EDGE = 10.0, 1.0
 
 
 def foot_points() -> Points:
-    """154 points in metres, (154, 3), whose convex hull is the foot."""
+    """Return 154 points in metres, (154, 3), whose convex hull is the foot."""
     outline = np.array(SOLE_TO_INSTEP + KNUCKLE + HEEL, dtype=np.float64)
     is_knuckle = np.isin(np.arange(len(outline)), len(SOLE_TO_INSTEP) + np.arange(len(KNUCKLE)))
     sole = _rounded(outline, ~is_knuckle, SOLE_HALF_WIDTH, SOLE_EDGE, angles=(0, 30, 60))
@@ -48,7 +48,8 @@ def foot_points() -> Points:
 def _rounded(
     outline: Points, chosen: NDArray[np.bool_], half_width: float, radius: float, angles: Iterable[float]
 ) -> list[Points]:
-    """The chosen part of the outline along a quarter circle: drawn in as y goes out."""
+    """Return the points of a rounded edge: the chosen part of the outline, moved inwards as |y| grows, along a quarter
+    circle with one row of points for each angle."""
     rows = []
     for angle in np.radians(list(angles)):
         row = _drawn_in(outline, radius * (1 - np.cos(angle)))[chosen]
@@ -57,7 +58,7 @@ def _rounded(
 
 
 def _drawn_in(outline: Points, distance: float) -> Points:
-    """Every edge moved inwards by the distance; corners are where the moved edges meet."""
+    """Return the outline with every edge moved inwards by the distance; its corners are where the moved edges meet."""
     edges = np.roll(outline, -1, axis=0) - outline
     inwards = np.stack((-edges[:, 1], edges[:, 0]), axis=1) / np.linalg.norm(edges, axis=1, keepdims=True)
     before = np.roll(inwards, 1, axis=0)

@@ -1,6 +1,6 @@
-"""Where the H1's meshes lie: in the package robosuite-models (MIT; Unitree's H1 is BSD-3), found without importing it.
+"""Find the H1's meshes in the package robosuite-models (MIT; Unitree's H1 is BSD-3) without importing the package.
 
-Nineteen of its files are byte for byte those of HumanoidBench; the two feet are not, see `foot.py`.
+Nineteen of its files are identical to those of HumanoidBench; the two feet are not, see `foot.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ FOLDER = Path("assets", "robots", "h1", "meshes")
 
 
 def mesh_file(name: str) -> Path:
-    """The path of one link's mesh; a ValueError that says what to install where it is missing."""
+    """Return the path of one link's mesh; raise ValueError with what to install if it is missing."""
     package = find_spec("robosuite_models")
     for place in package.submodule_search_locations or () if package else ():
         file = Path(place) / FOLDER / f"{name}.STL"

@@ -1,8 +1,8 @@
 """Many robots of one scene, stepped together by MuJoCo's native threads, with their physical quantities by name.
 
-What decides a robot's future is (time, qpos, qvel) and what its task keeps of it: the solver's warm start is zeroed
-at the beginning of every environment step. So a saved state continues exactly, and it does not matter which thread or
-how many stepped it.
+The state of a robot is (time, qpos, qvel) and the numbers that its task stores for it. Nothing else affects later
+steps, because the solver's warm start is set to zero at the beginning of every environment step. So a saved state
+continues exactly, and the number of threads does not change the results.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FULL_STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS
 
 
 class Physics:
-    """`count` robots: their states as arrays (count, ...), advanced together, and what their sensors read."""
+    """`count` robots: their states and sensor readings as arrays (count, ...), advanced together."""
 
     def __init__(
         self, model: mujoco.MjModel, count: int, threads: int, memory: Mapping[str, tuple[int, ...]] | None = None
@@ -35,30 +35,30 @@ class Physics:
         self._models = [model] * count
         self._states = np.zeros((count, mujoco.mj_stateSize(model, FULL_STATE)))
         if self._states.shape[1] != 1 + model.nq + model.nv:
-            raise ValueError("this scene has state beyond time, positions and velocities, which nothing here saves")
+            raise ValueError("this scene has more state than time, positions and velocities, and it would not be saved")
         self._controls = np.zeros((count, PHYSICS_STEPS, model.nu))
         self._trajectories = np.zeros((count, PHYSICS_STEPS, self._states.shape[1]))
         self._readings = np.zeros((count, PHYSICS_STEPS, model.nsensordata))
         self._warm_start = np.zeros((count, model.nv))
         self._addresses = {model.sensor(i).name: int(model.sensor_adr[i]) for i in range(model.nsensor)}
-        self._first_force = self._addresses[f"{LINKS[0].name}_force"]  # the others follow in order
+        self._first_force = self._addresses[f"{LINKS[0].name}_force"]  # the other motors follow in order
 
         self.time = self._states[:, 0]
         self.qpos = self._states[:, 1 : 1 + model.nq]
         self.qvel = self._states[:, 1 + model.nq :]
         self.state = self._states[:, 1:]  # positions, then velocities: the observation
         self.last_readings = self._readings[:, -1]
-        # What the task keeps of each robot between steps, such as a goal, (count, ...); zero when an episode begins.
+        # The numbers that the task stores for each robot, such as a goal, (count, ...); zero when an episode begins.
         self.memory = {name: np.zeros((count, *shape)) for name, shape in (memory or {}).items()}
 
     def step(self, controls: NDArray[np.float32]) -> None:
-        """Advances every robot by one environment step, ten physics steps, holding its controls (count, nu)."""
+        """Advance every robot by one environment step (ten physics steps) with constant controls (count, nu)."""
         self._controls[:] = controls[:, None]
         self._advance(self._models, self._states, self._warm_start, self._controls, self._trajectories, self._readings)
         self._states[:] = self._trajectories[:, -1]
 
     def step_some(self, controls: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
-        """As `step`, for the robots in `rows` alone, while the others rest; `controls` are those of all."""
+        """Do the same as `step` for the robots in `rows` only; `controls` has rows for all robots."""
         held = np.repeat(controls[rows, None].astype(np.float64), PHYSICS_STEPS, axis=1)
         trajectories, readings = self._trajectories[rows], self._readings[rows]
         self._advance(
@@ -77,21 +77,21 @@ class Physics:
             initial_warmstart=warm_start,
             state=trajectories,
             sensordata=readings,
-            skip_checks=True,  # the arrays are ours: shapes and types are known
+            skip_checks=True,  # the arrays were made here with the right shapes and types
         )
 
     def read_data(self) -> None:
-        """Takes the only robot's state from its `MjData`, where a user may have changed it."""
+        """Read the state of a single robot from its `MjData`, where a user may have changed it."""
         mujoco.mj_getState(self.model, self.datas[0], self._states[0], FULL_STATE)
 
     def data_differs(self) -> bool:
-        """Whether the only robot's `MjData` holds another state than the last one taken from it."""
+        """Whether the `MjData` of a single robot holds another state than the last one read from it."""
         state = np.empty_like(self._states[0])
         mujoco.mj_getState(self.model, self.datas[0], state, FULL_STATE)
         return not np.array_equal(state, self._states[0])
 
     def settle(self, row: int) -> None:
-        """Derives from a robot's state what its sensors read there, in the first `MjData`: a single robot's own."""
+        """Compute a robot's sensor readings from its state, in the first `MjData` (the `data` of a single robot)."""
         data = self.datas[0]
         mujoco.mj_resetData(self.model, data)
         mujoco.mj_setState(self.model, data, self._states[row], FULL_STATE)
@@ -99,17 +99,17 @@ class Physics:
         self.last_readings[row] = data.sensordata
 
     def close(self) -> None:
-        """Stops the threads."""
+        """Stop the threads."""
         self._rollout.close()
 
     def address(self, sensor: str) -> int:
-        """The column at which a declared sensor's readings begin."""
+        """Return the column at which a declared sensor's readings begin."""
         return self._addresses[sensor]
 
-    # Quantities, one number or vector per robot, as of the last physics step.
+    # Physical quantities at the last physics step: one number or vector per robot.
 
     def reading(self, sensor: str, width: int = 1) -> Array:
-        """What a declared sensor reads: (count,), or (count, width) of a vector."""
+        """Return the readings of a declared sensor: (count,), or (count, width) if it reads a vector."""
         start = self.address(sensor)
         return self.last_readings[:, start] if width == 1 else self.last_readings[:, start : start + width]
 

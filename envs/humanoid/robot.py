@@ -1,6 +1,6 @@
 """Unitree's H1 as HumanoidBench simulates it: 19 position-controlled hinges on a floating pelvis, 51.65 kg.
 
-The left side and the middle are written down once; the right side is their mirror image in the x-z plane.
+The middle and the left side are listed; the right side is the mirror image of the left in the x-z plane.
 Numbers: HumanoidBench (Sferrazza et al., 2024, arXiv:2403.10506), robot file of the plain H1, MIT license.
 """
 
@@ -57,7 +57,7 @@ class Inertia:
 
 @dataclass(frozen=True)
 class Link:
-    """One rigid link and the hinge it turns on; body `<name>_link`, joint and actuator `<name>`."""
+    """One rigid link and its hinge. The body is called `<name>_link`, the joint and the actuator `<name>`."""
 
     name: str
     parent: str
@@ -134,7 +134,7 @@ LEFT_ARM = (
 
 
 def mirrored(link: Link) -> Link:
-    """The right-hand counterpart: y becomes -y, rotations about x and z turn the other way."""
+    """Return the link's right-hand counterpart: y becomes -y, and rotations about x and z change their sign."""
     low, high = link.range
     center, axes = _mirrored_vector(link.inertia.center), _mirrored_turn(link.inertia.axes)
     return replace(
@@ -172,7 +172,10 @@ SITES: dict[str, tuple[str, Vector]] = {  # name: (body, position)
 
 
 def add_robot(spec: mujoco.MjSpec) -> None:
-    """Adds the robot, its motors and its sites to a scene, in the air, which is where MuJoCo puts it if it diverges."""
+    """Add the robot, its motors and its sites to a scene.
+
+    Its reference position is in the air; MuJoCo resets the robot to it if the simulation diverges.
+    """
     pelvis = spec.worldbody.add_body(name="pelvis", pos=(0, 0, REFERENCE_HEIGHT))
     pelvis.add_freejoint(name="root")
     _weigh(pelvis, PELVIS)
@@ -227,7 +230,7 @@ def _add_mesh(spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str) -> None:
 
 
 def _add_hip_cylinder(body: mujoco.MjsBody) -> None:
-    """The hip's housing collides as a cylinder lying along x."""
+    """Add the hip's housing, which is a cylinder along x for collisions."""
     _add_geom(
         body,
         type=mujoco.mjtGeom.mjGEOM_CYLINDER,
@@ -238,5 +241,5 @@ def _add_hip_cylinder(body: mujoco.MjsBody) -> None:
 
 
 def _add_geom(body: mujoco.MjsBody, **shape: object) -> None:
-    """What collides is what is drawn; it carries no mass, since every link's inertia is given."""
+    """Add a geom that collides and is drawn; it has no mass, because every link's inertia is given."""
     body.add_geom(mass=0, density=0, group=VISIBLE_GROUP, rgba=INK, **shape)

@@ -1,6 +1,6 @@
 """The scene of an H1 task: physics options, floor, light, cameras, the robot, then the task's own objects.
 
-Everything is written through `mujoco.MjSpec`. Numbers: HumanoidBench (Sferrazza et al., 2024, arXiv:2403.10506).
+Everything is built with `mujoco.MjSpec`. Numbers: HumanoidBench (Sferrazza et al., 2024, arXiv:2403.10506).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import mujoco
 from .robot import LINKS, Vector, add_robot
 from .sensors import Sensor, add_sensors
 
-PHYSICS_TIMESTEP = 0.002  # seconds; ten of them make an environment step
+PHYSICS_TIMESTEP = 0.002  # seconds; an environment step has ten physics steps
 PHYSICS_STEPS = 10
 CAMERA = "follow"
 
-# The pose an episode starts from: knees bent, everything else straight.
+# The joint angles at the start of an episode: knees bent; all others are zero.
 BENT = {"hip_pitch": -0.4, "knee": 0.8, "ankle": -0.4}
 
-OBJECT_DENSITY = 1000.0  # kg / m^3, of everything that is not the robot
+OBJECT_DENSITY = 1000.0  # kg / m^3, of all movable objects
 HIDDEN_GROUP = 3  # geoms of groups 0 to 2 are drawn by default
 
 Color = tuple[float, float, float, float]
@@ -40,7 +40,10 @@ Boxes = Sequence[tuple[Vector, Vector]]  # centre and half sizes, metres
 
 @dataclass(frozen=True)
 class Camera:
-    """Follows the robot's centre of mass: place relative to the pelvis, the picture's axes in world coordinates."""
+    """A camera that follows the robot's centre of mass.
+
+    Its position is relative to the pelvis; `right` and `up` are the picture's axes in world coordinates.
+    """
 
     position: Vector
     right: Vector
@@ -48,13 +51,13 @@ class Camera:
 
 
 def add_boxes(body: mujoco.MjsBody, boxes: Boxes, color: Color, **attributes: object) -> None:
-    """Boxes of one colour, in order."""
+    """Add boxes of one colour to a body, in order."""
     for center, half_sizes in boxes:
         body.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, pos=center, size=half_sizes, rgba=color, **attributes)
 
 
 def start_position(pelvis: Vector) -> tuple[float, ...]:
-    """The robot's 26 generalised positions at the start: pelvis, its quaternion, the joints in order."""
+    """Return the robot's 26 generalised positions at the start: pelvis position and quaternion, then the joints."""
     joints = (BENT.get(link.name.removeprefix("left_").removeprefix("right_"), 0.0) for link in LINKS)
     return (*pelvis, 1.0, 0.0, 0.0, 0.0, *joints)
 
@@ -65,13 +68,13 @@ def compile_scene(
     sensors: tuple[Sensor, ...],
     camera: Camera,
 ) -> mujoco.MjModel:
-    """A new model of the robot in its scene; `start` becomes keyframe 0, `furnish` adds the task's objects."""
-    # A copy takes 30 ms, the robot's meshes most of a second: so they are compiled once per scene and process.
+    """Return a new model of the robot in its scene; `start` becomes keyframe 0, `furnish` adds the task's objects."""
+    # Compiling the robot's meshes takes most of a second, copying a model 30 ms. So each process compiles a scene once.
     return copy.copy(_compiled(start, furnish, sensors, camera))
 
 
 def forget_compiled() -> None:
-    """Compiles anew what is asked for next, after a change of the robot's or a scene's description."""
+    """Forget all compiled models; needed after a change to the description of the robot or of a scene."""
     _compiled.cache_clear()
 
 
@@ -104,7 +107,7 @@ def _set_options(spec: mujoco.MjSpec) -> None:
     spec.visual.headlight.diffuse = (0.4, 0.4, 0.4)
     spec.visual.headlight.ambient = (0.25, 0.25, 0.25)
     spec.visual.headlight.specular = (0.2, 0.2, 0.2)
-    spec.stat.extent = 2  # metres; shadows are computed within it, so a long tunnel must not stretch it
+    spec.stat.extent = 2  # metres; shadows are computed within this range, which a long tunnel must not enlarge
     spec.visual.global_.offwidth = 1280
     spec.visual.global_.offheight = 960
 
@@ -125,7 +128,7 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
 
 
 def _add_light(pelvis: mujoco.MjsBody) -> None:
-    """From straight above, following the robot, since shadows are computed near the light only."""
+    """Add a light straight above that follows the robot, because shadows are computed only near the light."""
     pelvis.add_light(
         mode=mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM, type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, pos=(0, 0, 9),
         dir=(0, 0, -1), ambient=(0.1, 0.1, 0.1), diffuse=(0.5, 0.5, 0.5), specular=(0.3, 0.3, 0.3),

@@ -1,7 +1,7 @@
-"""Which physical quantities a scene's model reports, as MuJoCo sensors: one row of numbers per environment and step.
+"""The physical quantities that a scene's model reports as MuJoCo sensors: one row of numbers per robot and step.
 
-MuJoCo evaluates sensors inside the last physics step of an environment step, which is the moment at which
-Gymnasium's `MujocoEnv` reads its body and site positions; so rewards computed from them mean the same.
+MuJoCo evaluates sensors inside the last physics step of an environment step. Gymnasium's `MujocoEnv` reads body and
+site positions of the same moment, so rewards computed from sensors are equal to the original's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ACTUATOR = mujoco.mjtObj.mjOBJ_ACTUATOR
 
 @dataclass(frozen=True)
 class Sensor:
-    """One declared quantity: what is measured on which object, and against which other one for contacts."""
+    """One declared quantity: what is measured, on which object, and for contacts with which other object."""
 
     name: str
     kind: mujoco.mjtSensor
@@ -30,7 +30,7 @@ class Sensor:
     other: str | None = None
 
 
-# What every task reads.
+# The sensors of every task.
 ROBOT_SENSORS: tuple[Sensor, ...] = (
     Sensor("head_position", mujoco.mjtSensor.mjSENS_FRAMEPOS, SITE, "head"),
     Sensor("torso_z_axis", mujoco.mjtSensor.mjSENS_FRAMEZAXIS, LINK_FRAME, "torso_link"),
@@ -39,14 +39,14 @@ ROBOT_SENSORS: tuple[Sensor, ...] = (
 )
 
 
-# What some tasks add to it; each sensor costs its evaluation in every physics step.
+# Sensors that some tasks add. They are not part of every task, because each sensor is evaluated in every physics step.
 def site_position(site: str) -> Sensor:
-    """`<site>_position`: where a site is, metres."""
+    """Return the sensor `<site>_position`: the position of a site, metres."""
     return Sensor(f"{site}_position", mujoco.mjtSensor.mjSENS_FRAMEPOS, SITE, site)
 
 
 def body_position(body: str) -> Sensor:
-    """`<body>_position`: where a body's frame is, metres."""
+    """Return the sensor `<body>_position`: the position of a body's frame, metres."""
     return Sensor(f"{body}_position", mujoco.mjtSensor.mjSENS_FRAMEPOS, LINK_FRAME, body)
 
 
@@ -56,17 +56,17 @@ PELVIS_Z_AXIS = Sensor("pelvis_z_axis", mujoco.mjtSensor.mjSENS_FRAMEZAXIS, LINK
 
 
 def geom_contacts(name: str, geom: str, other: str | None = None) -> Sensor:
-    """How many contacts the geom has: with the other geom, or with anything."""
+    """Return a sensor that counts the contacts of a geom: with the other geom, or with anything if none is given."""
     return Sensor(name, mujoco.mjtSensor.mjSENS_CONTACT, GEOM, geom, other)
 
 
 def body_contacts(name: str, body: str) -> Sensor:
-    """How many contacts the geoms of a body have, with anything."""
+    """Return a sensor that counts all contacts of a body's geoms."""
     return Sensor(name, mujoco.mjtSensor.mjSENS_CONTACT, BODY, body)
 
 
 def add_sensors(spec: mujoco.MjSpec, sensors: tuple[Sensor, ...]) -> None:
-    """Declares the sensors, in order."""
+    """Declare the sensors in the scene, in order."""
     for sensor in sensors:
         declared = spec.add_sensor(
             name=sensor.name, type=sensor.kind, objtype=sensor.object_kind, objname=sensor.object

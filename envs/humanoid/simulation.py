@@ -1,6 +1,7 @@
-"""Any number of robots in one task, each in its own episode: what the single and the vector environment share.
+"""Any number of robots in one task, each in its own episode: the common part of the single and the vector environment.
 
-A simulation resets no robot by itself: its owner says which robots begin again. `get_state` gives it as plain arrays.
+A simulation never resets a robot by itself; its owner decides which robots begin a new episode. `get_state` returns its
+state as plain arrays.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ..state_checks import MOST, State, like, require_count, require_finite
 from .physics import Array, Physics
 from .task import EPISODE_STEPS, START_NOISE, Parts, Task
 
-# Constants are arrays without dimensions, see `tolerances`.
+# Constants are arrays without dimensions: see `tolerances`.
 ONE = np.array(1, dtype=np.float32)
 ONE_STEP, LAST_STEP = np.array(1), np.array(EPISODE_STEPS)
 
@@ -25,7 +26,8 @@ EVERYONE = slice(None)
 
 
 class Outcome(NamedTuple):
-    """What one decision led to, one entry per robot; rewards are summed over repeats, parts are the last step's."""
+    """The results of one decision, one entry per robot; rewards are summed over the repeated steps, `parts` belong to
+    the last step."""
 
     rewards: Array
     terminated: NDArray[np.bool_]
@@ -34,7 +36,7 @@ class Outcome(NamedTuple):
 
 
 class Simulation:
-    """`len(generators)` robots, each drawing its starts from its own generator."""
+    """`len(generators)` robots; each draws its initial states from its own random generator."""
 
     def __init__(self, task: Task, generators: list[np.random.Generator], action_repeat: int, threads: int) -> None:
         self.task = task
@@ -55,7 +57,7 @@ class Simulation:
             self.physics.settle(row)
 
     def reset(self, row: int) -> None:
-        """Begins a new episode: the keyframe with noise on every position, at rest, then the task's own changes."""
+        """Begin a new episode: the keyframe with noise on every position, at rest, then the task's own changes."""
         generator = self.generators[row]
         self._place(row, self._start + generator.uniform(-START_NOISE, START_NOISE, size=len(self._start)))
         self.task.place(self.physics, row, generator)
@@ -70,7 +72,7 @@ class Simulation:
         self.elapsed[row] = 0
 
     def step(self, actions: ArrayLike) -> Outcome:
-        """Carries out one action in [-1, 1] per robot, `action_repeat` times or until its episode is over."""
+        """Take one action in [-1, 1] per robot, `action_repeat` times or until the robot's episode is over."""
         controls = self._controls(actions)
         outcome = self._advance(controls, self._everyone)
         for _ in range(self.action_repeat - 1):
@@ -78,18 +80,20 @@ class Simulation:
             if not len(running):
                 break
             before, outcome = outcome.rewards, self._advance(controls, running)
-            # Those whose episode is over rest: judged again from unchanged numbers, only their reward must not count.
+            # Robots whose episode is over are not stepped. `_advance` evaluates them again from unchanged states, so
+            # everything but their reward may be taken from the new outcome.
             before[running] += outcome.rewards[running]
             outcome = outcome._replace(rewards=before)
         return outcome
 
     def _controls(self, actions: ArrayLike) -> NDArray[np.float32]:
-        # In float32, as in the original: in float64 a step differs from it by up to 3e-5.
+        # In float32, as in the original: with float64 a step would differ from the original's by up to 3e-5.
         actions = np.asarray(actions, dtype=np.float32)
         if actions.shape != self._action_shape:
             raise ValueError(f"the actions have shape {actions.shape}, {self._action_shape} is needed")
         controls = (actions + ONE) * self._half_span + self._low
-        if not math.isfinite(np.vdot(controls, controls)) and not np.isfinite(controls).all():  # the quick test first
+        # The first test is fast, but may fail by overflow; the second one is exact.
+        if not math.isfinite(np.vdot(controls, controls)) and not np.isfinite(controls).all():
             raise ValueError("an action holds NaN or infinity; allowed are numbers from -1 to 1")
         return controls
 
@@ -105,22 +109,22 @@ class Simulation:
         return self.judge()
 
     def judge(self) -> Outcome:
-        """What the last step was worth, and whose episode is over."""
+        """Return the rewards of the last step, and which robots' episodes are over."""
         rewards, parts = self.task.reward(self.physics)
         return Outcome(rewards, self.task.terminated(self.physics), self.elapsed >= LAST_STEP, parts)
 
     def observations(self) -> Array:
-        """What the task shows of every robot, a new array."""
+        """Return the observations of all robots as a new array."""
         return self.task.observe(self.physics)
 
     def get_state(self) -> State:
-        """Everything that decides the future and the present observation, as arrays with one row per robot."""
+        """Return everything that determines the observation and what follows, as arrays with a row per robot."""
         return {name: values.copy() for name, values in self._arrays().items()} | {
             "random_generator": np.stack([generator_words(generator) for generator in self.generators])
         }
 
     def set_state(self, given: Mapping[str, ArrayLike]) -> None:
-        """Puts every robot where `get_state` saw it; positions and velocities alone leave the rest as it is."""
+        """Restore a state of `get_state`. If only positions and velocities are given, the rest stays as it is."""
         wanted = self._checked(given)
         if "random_generator" in wanted:
             self.generators[:] = [generator_from_words(words) for words in wanted.pop("random_generator")]
@@ -130,11 +134,11 @@ class Simulation:
             arrays[name][:] = values
         for row in range(len(self.generators)):
             self.physics.settle(row)
-        if readings is not None:  # those of the last step, which some observations show, are one physics step older
+        if readings is not None:  # after a step, the readings are one physics step older than the positions
             self.physics.last_readings[:] = readings
 
     def _checked(self, given: Mapping[str, ArrayLike]) -> State:
-        """The given part of a state as arrays; refused before anything is changed."""
+        """Return the given parts of a state as arrays; raise ValueError, before any change is made, if one is wrong."""
         present = self.get_state()
         if unknown := sorted(given.keys() - present.keys()):
             raise ValueError(f"{unknown[0][:80]!r} is not part of the state; its parts are {', '.join(present)}")
@@ -165,7 +169,7 @@ class Simulation:
 
 
 def named(positions_and_velocities: Sequence[ArrayLike], state: Mapping[str, ArrayLike]) -> dict[str, ArrayLike]:
-    """A state whose positions and velocities may be given without their names, as to `MujocoEnv.set_state`."""
+    """Return a state by name; positions and velocities may be given without names, as in `MujocoEnv.set_state`."""
     if len(positions_and_velocities) > 2:
         raise ValueError(f"{len(positions_and_velocities)} arrays without names are given; allowed are qpos and qvel")
     return {**dict(zip(("qpos", "qvel"), positions_and_velocities, strict=False)), **state}

@@ -1,4 +1,4 @@
-"""One robot in one task as a Gymnasium environment, with `model`, `data` and `set_state` as `MujocoEnv` has them."""
+"""One robot in one task as a Gymnasium environment, with `model`, `data` and `set_state` as in `MujocoEnv`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Info = dict[str, Any]
 
 
 class HumanoidEnv(gym.Env[Array, NDArray[np.float32]]):
-    """One robot. `data` is the truth: what is written there between two steps counts."""
+    """One robot. Its state is read from `data` before every step, so a user may change `data` between two steps."""
 
     metadata = METADATA
 
@@ -42,7 +42,7 @@ class HumanoidEnv(gym.Env[Array, NDArray[np.float32]]):
         self._np_random_seed = seed
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, Info]:
-        """Begins an episode: the keyframe with noise on every position, at rest."""
+        """Begin an episode: the keyframe with noise on every position, at rest."""
         super().reset(seed=seed)
         self.simulation.generators[0] = self.np_random
         self.simulation.reset(0)
@@ -50,7 +50,7 @@ class HumanoidEnv(gym.Env[Array, NDArray[np.float32]]):
         return self.simulation.observations()[0], {}
 
     def step(self, action: ArrayLike) -> tuple[Array, float, bool, bool, Info]:
-        """Ten physics steps per repeat, holding the action."""
+        """Take one decision: ten physics steps per repeat with the same action."""
         if not self._begun:
             raise gym.error.ResetNeeded("call reset() or set_state() before the first step()")
         action = np.asarray(action)
@@ -68,7 +68,7 @@ class HumanoidEnv(gym.Env[Array, NDArray[np.float32]]):
         )
 
     def render(self) -> NDArray[np.uint8] | None:
-        """What the task's camera sees now, (height, width, 3)."""
+        """Return the present view of the task's camera, (height, width, 3)."""
         if self.render_mode is None:
             return None
         if self._renderer is None:
@@ -76,14 +76,14 @@ class HumanoidEnv(gym.Env[Array, NDArray[np.float32]]):
         return self._renderer.draw(self.data, self.simulation.task.markers(self.simulation.physics))
 
     def get_state(self) -> State:
-        """Everything that decides the future; `set_state(**state)` restores it exactly."""
+        """Return everything that determines what follows; `set_state(**state)` restores it exactly."""
         if self.simulation.physics.data_differs():
             self.simulation.physics.read_data()
-            self.simulation.physics.settle(0)  # what the sensors read where the user has put the robot
+            self.simulation.physics.settle(0)  # a user has moved the robot: compute the readings there
         return {name: np.asarray(values[0]) for name, values in self.simulation.get_state().items()}
 
     def set_state(self, /, *positions_and_velocities: ArrayLike, **state: ArrayLike) -> None:
-        """Positions (nq,) and velocities (nv,), and what else `get_state` gives."""
+        """Set positions (nq,) and velocities (nv,), and optionally all other parts of a state of `get_state`."""
         self.simulation.physics.read_data()
         given = named(positions_and_velocities, state)
         self.simulation.set_state({name: np.asarray(values)[None] for name, values in given.items()})
@@ -91,7 +91,7 @@ class HumanoidEnv(gym.Env[Array, NDArray[np.float32]]):
         self._begun = True
 
     def close(self) -> None:
-        """Frees the renderer."""
+        """Free the renderer and stop the threads."""
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None

@@ -1,4 +1,4 @@
-"""What the single and the vector environment say about themselves."""
+"""The spaces and the metadata of the single and the vector environment."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ METADATA: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": round(1
 
 
 def metadata(action_repeat: int) -> dict[str, Any]:
-    """With the pictures a second that are real time, one after each decision."""
+    """Return the metadata, with the frame rate of real time for one picture after each decision."""
     return METADATA | {"render_fps": METADATA["render_fps"] / action_repeat}
 
 
 def observation_space(simulation: Simulation) -> Space[Array]:
-    """What the task shows, unbounded; float64, as in the original."""
+    """Return the space of the task's observations: without bounds, in float64 as in the original."""
     return Box(-np.inf, np.inf, shape=simulation.observations().shape[1:], dtype=np.float64)
 
 
 def action_space(physics: Physics) -> Space[NDArray[np.float32]]:
-    """One number per motor, from one end of its range to the other."""
+    """Return the space of actions: one number per motor, from -1 to 1 for the whole range of its joint."""
     return Box(-1, 1, shape=(physics.model.nu,), dtype=np.float32)

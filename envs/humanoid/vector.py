@@ -20,7 +20,8 @@ from .task import Task
 
 
 class HumanoidVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
-    """`num_envs` robots; an episode that ends begins anew in the same step, its true end in `final_obs`."""
+    """`num_envs` robots. Where an episode ends, the next one begins in the same step, and `final_obs` holds the last
+    observation of the one that ended."""
 
     def __init__(self, task: Task, num_envs: int, seed: int | None, action_repeat: int, threads: int) -> None:
         self.metadata = {**metadata(action_repeat), "autoreset_mode": AutoresetMode.SAME_STEP}
@@ -39,7 +40,7 @@ class HumanoidVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Array, dict[str, Any]]:
-        """Begins an episode in every environment; one seed is spread over them, a list gives each its own."""
+        """Begin an episode in every environment; a single seed gives each its own, a list has one for each."""
         if seed is not None:
             seeds = spawn_seeds(int(seed), self.num_envs) if isinstance(seed, (int, np.integer)) else list(seed)
             if len(seeds) != self.num_envs:
@@ -53,7 +54,7 @@ class HumanoidVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         return self.simulation.observations(), {}
 
     def step(self, actions: ArrayLike) -> tuple[Array, Array, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """One action for each environment."""
+        """Take one action in each environment."""
         if not self._begun:
             raise gym.error.ResetNeeded("call reset() or set_state() before the first step()")
         outcome = self.simulation.step(actions)
@@ -80,14 +81,15 @@ class HumanoidVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         return infos
 
     def get_state(self) -> State:
-        """Everything that decides the future, one row per environment; `set_state(**state)` restores it exactly."""
+        """Return everything that determines what follows, with a row per environment; `set_state(**state)` restores it
+        exactly."""
         return self.simulation.get_state()
 
     def set_state(self, /, *positions_and_velocities: ArrayLike, **state: ArrayLike) -> None:
-        """Positions and velocities of every environment, (num_envs, ...), and what else `get_state` gives."""
+        """Set positions and velocities, (num_envs, ...), and optionally all other parts of a state of `get_state`."""
         self.simulation.set_state(named(positions_and_velocities, state))
         self._begun = True
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Stops the native threads."""
+        """Stop the native threads."""
         self.simulation.physics.close()

@@ -1,4 +1,4 @@
-"""The original HumanoidBench package behind this project's interface, where it is importable."""
+"""The original HumanoidBench package, if it is installed, with this project's interface."""
 
 from typing import Any
 
@@ -10,5 +10,5 @@ __all__ = ["PREFIX", "OriginalEnv", "OriginalVectorEnv", "make_original", "origi
 
 
 def make_original(task: str) -> Any:
-    """The original's own environment of an H1 task (a `MujocoEnv`), without anything around it, to compare with."""
+    """Return the original's own environment of an H1 task (a `MujocoEnv`) without any wrapper, for comparisons."""
     return build(spec_of(f"{PREFIX}h1-{task}-v0"))

@@ -1,4 +1,5 @@
-"""What the original's tasks draw with: the interface of Gymnasium 0.29's renderer and viewer, on our `Renderer`."""
+"""The renderer for the original's tasks: it has the interface of Gymnasium 0.29's renderer and viewer, and draws with
+our `Renderer`."""
 
 from __future__ import annotations
 
@@ -10,23 +11,23 @@ from numpy.typing import NDArray
 
 from ..rendering import Marker, Renderer
 
-OUTSIDE = -1  # for a scene without cameras
+OUTSIDE = -1  # the camera for a scene without cameras: it shows the whole model from outside
 
 
 class Drawing:
-    """Opens no graphics context before the first picture."""
+    """Draws pictures and markers; it opens its graphics context at the first picture."""
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
         self._model, self._data = model, data
         self._renderer: Renderer | None = None
-        self._markers: list[dict[str, Any]] = []  # tasks look for theirs in here, and move it
+        self._markers: list[dict[str, Any]] = []  # the original's tasks search this attribute for their marker
 
     def add_marker(self, **marker: Any) -> None:
-        """Sets a mark, such as a goal, that stays in all later pictures."""
+        """Add a marker, such as a goal, to all later pictures."""
         self._markers.append(marker)
 
     def render(self, render_mode: str | None, camera_id: int | None = None, camera_name: str = "") -> NDArray[np.uint8]:
-        """What the task's camera sees, (height, width, 3); where the scene lacks it (G1's maze), its first one."""
+        """Return the view of the task's camera, (height, width, 3); if it is missing (G1's maze), the first one's."""
         if self._renderer is None:
             cameras = [self._model.camera(number).name for number in range(self._model.ncam)]
             otherwise = 0 if cameras else OUTSIDE
@@ -34,7 +35,7 @@ class Drawing:
         return self._renderer.draw(self._data, [_sphere(marker) for marker in self._markers])
 
     def close(self) -> None:
-        """Frees the graphics context."""
+        """Free the graphics context."""
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None

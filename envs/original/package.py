@@ -1,6 +1,6 @@
-"""The original HumanoidBench package as a private copy: imported, bridged to current packages, asked for its tasks.
+"""Import a private copy of the original HumanoidBench package, adapt it to current packages, and build its tasks.
 
-github.com/carlosferrazza/humanoid-bench. It was written for MuJoCo 3.1 and Gymnasium 0.29. Its files stay as they are.
+Source: github.com/carlosferrazza/humanoid-bench, written for MuJoCo 3.1 and Gymnasium 0.29. Its files are not changed.
 """
 
 from __future__ import annotations
@@ -28,29 +28,33 @@ from ..vanished import forget_vanished_fields
 
 PREFIX = "humanoid_bench:"
 PACKAGE = "humanoid_bench"
-# A clone, since what pip builds of it lacks the scenes; without dependencies, since it pins versions of 2024.
+# An editable clone, because the package that pip builds lacks the scenes; without dependencies, because the package
+# requires versions of 2024.
 INSTALL = (
     "pip install --no-deps dm_control imageio "
     '--editable "git+https://github.com/carlosferrazza/humanoid-bench#egg=humanoid_bench"'
 )
-JAX = ("jax", "jax.numpy")  # imported at the top, used for policies of hierarchical control alone
+JAX = ("jax", "jax.numpy")  # the package imports them, but uses them only for policies of hierarchical control
 
 
 @dataclass(frozen=True)
 class Package:
-    """One copy of the package's modules, and what it registers."""
+    """One copy of the package's modules, and the environments that it registers."""
 
     modules: dict[str, ModuleType]
     specs: dict[str, EnvSpec]
 
 
 def original_available() -> bool:
-    """Whether the package can be found."""
+    """Whether the package is installed."""
     return find_spec(PACKAGE) is not None
 
 
 def spec_of(name: str) -> EnvSpec:
-    """The registration behind `humanoid_bench:h1-walk-v0`; the nearest names where there is none."""
+    """Return the registration of a name such as `humanoid_bench:h1-walk-v0`.
+
+    Raise ValueError with the nearest names if there is none.
+    """
     package = _package(name)
     bare = name.removeprefix(PREFIX)
     spec = package.specs.get(bare) or package.specs.get(f"{bare}-v0")
@@ -64,14 +68,14 @@ def spec_of(name: str) -> EnvSpec:
 
 
 def build(spec: EnvSpec, model: mujoco.MjModel | None = None) -> Any:
-    """The original's bare environment, without pictures; given a compiled model, with a copy of that."""
+    """Build the original's own environment, without rendering; if a compiled model is given, with a copy of it."""
     package = _package(spec.id, spec.kwargs["robot"])
     if not (scene := _scene(package, spec)).exists():
         robot, task = spec.kwargs["robot"], spec.kwargs["task"]
         others = [one.kwargs["robot"] for one in _playable(package) if one.kwargs["task"] == task]
         raise ValueError(
             f"HumanoidBench has no {task} for {robot} ({scene.name} is not among its scenes); "
-            f"it has it for {', '.join(others) or 'no robot'}"
+            f"it has this task for {', '.join(others) or 'no robot'}"
         )
     module, _, attribute = str(spec.entry_point).partition(":")
     kind = getattr(package.modules[module], attribute)
@@ -88,7 +92,8 @@ def build(spec: EnvSpec, model: mujoco.MjModel | None = None) -> Any:
 
 
 def _mended(package: Package) -> dict[str, bytes]:
-    """MuJoCo 4 knows one outermost class of defaults; the kettle of the kitchen has another beside it."""
+    """Return corrected files for MuJoCo, by path: MuJoCo 4 allows only one top-level class of defaults, and the file of
+    the kitchen's kettle has a second one."""
     kettle = _assets(package) / "kitchen/adept_models/kitchen/assets/kettle_asset.xml"
     if not kettle.exists():
         return {}
@@ -108,7 +113,8 @@ def _playable(package: Package) -> list[EnvSpec]:
 
 
 def _scene(package: Package, spec: EnvSpec) -> Path:
-    """Where it looks for a scene: it registers every robot with every task, and has scenes for half of them."""
+    """Return where the package looks for a scene. It registers every robot with every task, but has scenes only for
+    half of the pairs."""
     settings = spec.kwargs
     name = f"{settings['robot']}_{settings['control']}_{settings['task']}.xml"
     return _assets(package) / "envs" / name
@@ -120,7 +126,7 @@ def _package(name: str, robot: str | None = None) -> Package:
         raise ValueError(f"{name} needs the package {PACKAGE}, which cannot be imported; install it with: {INSTALL}")
     try:
         package = _import(str(found.origin), robot)
-    except Exception as error:  # another package of that name, or an environment it does not know
+    except Exception as error:  # another package of the same name, or versions that it does not work with
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ValueError(
             f"{name}: {PACKAGE} cannot be imported ({reason}); install what it needs: {INSTALL}"
@@ -132,20 +138,24 @@ def _package(name: str, robot: str | None = None) -> Package:
 
 @functools.cache
 def _import(origin: str, robot: str | None) -> Package:
-    """A copy for each robot: making a G1 lowers heights in the modules' globals, for every robot and for good."""
+    """Import a copy of the package for one robot. Each robot has its own copy, because making a G1 changes heights in
+    the modules' global variables for all robots."""
     with _out_of_sight() as package:
         with warnings.catch_warnings(action="ignore"), contextlib.redirect_stdout(io.StringIO()):
             importlib.import_module(PACKAGE)
         package.modules.update({name: module for name, module in sys.modules.items() if _inside(name)})
     for module in package.modules.values():
-        vars(module)["print"] = _say_nothing  # it prints when environments are made, and in the middle of episodes
+        vars(module)["print"] = _say_nothing  # the package prints when environments are made, and during episodes
     forget_vanished_fields(package.modules[f"{PACKAGE}.dmc_deps.dmc_sizes"].array_sizes)
     return package
 
 
 @contextlib.contextmanager
 def _out_of_sight() -> Iterator[Package]:
-    """Imports inside leave no module behind and no name in Gymnasium's registry, where nothing would bridge them."""
+    """Remove all modules imported inside this context, and all names registered with Gymnasium, at its end.
+
+    Otherwise other code could use the package without the adaptations made here.
+    """
     absent = [] if find_spec("jax") else JAX
     theirs = {name: module for name, module in sys.modules.items() if _inside(name)}
     registered = dict(gym.registry)
@@ -169,4 +179,4 @@ def _inside(name: str) -> bool:
 
 
 def _say_nothing(*words: Any, **settings: Any) -> None:
-    """What `print` is in the package."""
+    """Do nothing; this replaces `print` in the package."""

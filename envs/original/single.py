@@ -1,4 +1,4 @@
-"""One environment of the original HumanoidBench, bridged to Gymnasium 1: seeds, types, pictures, saved states."""
+"""One environment of the original HumanoidBench, adapted to Gymnasium 1: seeds, types, pictures, saved states."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ ONE_AT_A_TIME = threading.RLock()
 
 
 class OriginalEnv(gym.Env[Array, NDArray[np.float32]]):
-    """An episode is its seed: what the original leaves over from earlier ones is put back at each reset."""
+    """One environment whose episodes depend only on seed and actions.
+
+    The original's tasks keep values from earlier episodes; here these are restored at each reset.
+    """
 
     metadata = METADATA
 
@@ -71,7 +74,11 @@ class OriginalEnv(gym.Env[Array, NDArray[np.float32]]):
         self._seed(seed)
 
     def _settle(self, name: str) -> Array:
-        """A reset that does not count: some settings hold from the first reset on (highbar starts without noise)."""
+        """Do a first reset and a first step that belong to no episode, and return the observation.
+
+        Some of the original's settings take effect only at the first reset (highbar starts without noise). The step
+        finds out whether the task works at all.
+        """
         before = written(self.model)
         self._seed(0)
         with self._legacy_generator_in_use():
@@ -79,7 +86,7 @@ class OriginalEnv(gym.Env[Array, NDArray[np.float32]]):
         self._fresh = remembered(self.original.task), before
         try:
             self.original.step(np.zeros(self.original.action_space.shape, dtype=np.float32))
-        except Exception as error:  # the truck with G1: it asks for a joint of H1
+        except Exception as error:  # for example truck with G1: the task reads a joint that only H1 has
             reason = f"{type(error).__name__}: {error}"
             raise ValueError(f"{name} fails in the original itself, in its first step ({reason})") from error
         write(self.model, before)
@@ -92,7 +99,10 @@ class OriginalEnv(gym.Env[Array, NDArray[np.float32]]):
 
     @contextlib.contextmanager
     def _legacy_generator_in_use(self) -> Iterator[None]:
-        """Tasks draw starts, no steps, from NumPy's global generator: this environment's own takes its place for it."""
+        """Replace the state of NumPy's global generator by this environment's own during a reset.
+
+        The original's tasks draw initial states, but no steps, from the global generator.
+        """
         with ONE_AT_A_TIME:
             self.original.np_random = self.np_random
             theirs = np.random.get_state(legacy=False)  # noqa: NPY002
@@ -104,7 +114,7 @@ class OriginalEnv(gym.Env[Array, NDArray[np.float32]]):
                 np.random.set_state(theirs)  # noqa: NPY002
 
     def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[Array, Info]:
-        """Begins an episode."""
+        """Begin an episode."""
         if seed is not None:
             self._seed(seed)
         memory, model = self._fresh
@@ -116,7 +126,7 @@ class OriginalEnv(gym.Env[Array, NDArray[np.float32]]):
         return np.array(observation, dtype=np.float64), dict(info)
 
     def step(self, action: ArrayLike) -> tuple[Array, float, bool, bool, Info]:
-        """One decision: the action is held `action_repeat` times, or until the episode is over."""
+        """Take one decision: the action is repeated `action_repeat` times, or until the episode is over."""
         if not self._begun:
             raise gym.error.ResetNeeded("call reset() or set_state() before the first step()")
         action = np.array(action, dtype=np.float32)
@@ -136,11 +146,11 @@ class OriginalEnv(gym.Env[Array, NDArray[np.float32]]):
         return np.array(observation, dtype=np.float64), total, terminated, truncated, parts
 
     def render(self) -> NDArray[np.uint8] | None:
-        """What the task's camera sees, (height, width, 3), with the marks that the task sets."""
+        """Return the view of the task's camera, (height, width, 3), with the markers that the task sets."""
         return None if self.render_mode is None else self.original.render()
 
     def get_state(self) -> State:
-        """Everything that decides the future; `set_state(**state)` restores it exactly."""
+        """Return everything that determines what follows; `set_state(**state)` restores it exactly."""
         physics = np.empty(mujoco.mj_stateSize(self.model, INTEGRATION))
         mujoco.mj_getState(self.model, self.data, physics, INTEGRATION)
         return {
@@ -153,19 +163,20 @@ class OriginalEnv(gym.Env[Array, NDArray[np.float32]]):
         }
 
     def set_state(self, /, **state: ArrayLike) -> None:
-        """Goes on from what `get_state` gave."""
+        """Continue from a state of `get_state`."""
         present = self.get_state()
         require_names(state, present)
-        present["task"] = np.zeros(np.shape(state["task"]), dtype=np.uint8)  # its length changes
+        present["task"] = np.zeros(np.shape(state["task"]), dtype=np.uint8)  # its length differs between states
         whole = {name: like(name, state[name], values) for name, values in present.items()}
         for name, values in whole.items():
             require_finite(name, values)
         require_count("elapsed_steps", whole["elapsed_steps"])
         try:
             self._restore(whole)
-            self.original.step(np.zeros(self.model.nu, dtype=np.float32))  # what a task keeps may be anything
+            # A trial step: the task's attributes may hold anything, and must fail here and not later.
+            self.original.step(np.zeros(self.model.nu, dtype=np.float32))
         except Exception as error:
-            self.reset()  # from a state that is nobody's
+            self.reset()  # the present state belongs to no saved one
             raise ValueError(f"the state is not one of this task's: {in_one_line(error)}") from error
         self._restore(whole)
         self._begun = True
@@ -173,14 +184,14 @@ class OriginalEnv(gym.Env[Array, NDArray[np.float32]]):
     def _restore(self, state: State) -> None:
         write(self.model, state["model"])
         mujoco.mj_setState(self.model, self.data, state["physics"], INTEGRATION)
-        mujoco.mj_forward(self.model, self.data)  # for pictures; it leaves the warm start alone
+        mujoco.mj_forward(self.model, self.data)  # for pictures; it does not change the solver's warm start
         remember(self.original.task, state["task"])
         self._elapsed = int(state["elapsed_steps"])
         self.np_random = generator_from_words(state["random_generator"])
         restore_legacy_generator(self._legacy_generator, state["legacy_generator"])
 
     def close(self) -> None:
-        """Frees the renderer."""
+        """Free the renderer."""
         self._drawing.close()
 
 

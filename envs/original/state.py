@@ -1,4 +1,4 @@
-"""What a task of the original remembers: its attributes and what it writes into the model, as plain arrays."""
+"""The state of an original task as plain arrays: its attributes, and the fields that it writes into the model."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-PARTS = ("_env", "robot", "unwrapped")  # what a task is connected to, not what it remembers
+PARTS = ("_env", "robot", "unwrapped")  # attributes that refer to other objects and are not part of the state
 WRITTEN = ("body_pos", "body_quat", "geom_rgba")  # the model's fields that tasks write: goals, targets, colours
 
 
 def remembered(task: Any) -> NDArray[np.uint8]:
-    """Every attribute of a task (stages, goals, counters, lists of packages), as bytes of JSON."""
+    """Return all attributes of a task (stages, goals, counters, lists of packages) as bytes of JSON."""
     attributes = {name: _encoded(name, value) for name, value in vars(task).items() if name not in PARTS}
     return np.frombuffer(json.dumps(attributes).encode(), dtype=np.uint8).copy()
 
 
 def remember(task: Any, memory: NDArray[np.uint8]) -> None:
-    """Gives a task the attributes that `remembered` saw, no others."""
+    """Give a task exactly the attributes that `remembered` returned."""
     try:
         attributes = {name: _decoded(value) for name, value in json.loads(memory.tobytes()).items()}
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"task holds no attributes of a task ({type(error).__name__})") from error
+        raise ValueError(f"task does not hold the attributes of a task ({type(error).__name__})") from error
     if wrong := set(PARTS) & attributes.keys():
         raise ValueError(f"task holds {min(wrong)!r}, which belongs to its environment")
     for name in vars(task).keys() - attributes.keys() - set(PARTS):
@@ -33,12 +33,12 @@ def remember(task: Any, memory: NDArray[np.uint8]) -> None:
 
 
 def written(model: mujoco.MjModel) -> NDArray[np.float64]:
-    """The model's fields that tasks write, one after the other."""
+    """Return the model's fields that tasks write, one after the other."""
     return np.concatenate([getattr(model, field).ravel() for field in WRITTEN], dtype=np.float64)
 
 
 def write(model: mujoco.MjModel, values: NDArray[np.float64]) -> None:
-    """The inverse of `written`."""
+    """Write the values that `written` returned back into the model."""
     for field in WRITTEN:
         present = getattr(model, field)
         present[:], values = values[: present.size].reshape(present.shape), values[present.size :]
@@ -54,7 +54,7 @@ def _encoded(name: str, value: Any) -> Any:
         return {"kind": type(value).__name__, "values": [_encoded(name, one) for one in value]}
     if type(value) is dict:
         return {"kind": "dict", "values": [[_encoded(name, part) for part in item] for item in value.items()]}
-    raise TypeError(f"the task's attribute {name!r} is a {type(value).__name__}, of which no state can be saved")
+    raise TypeError(f"the task's attribute {name!r} is a {type(value).__name__}, which cannot be saved")
 
 
 def _decoded(value: Any) -> Any:

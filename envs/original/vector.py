@@ -16,14 +16,18 @@ from ..seeding import spawn_seeds
 from ..state_checks import State
 from .single import Array, Info, OriginalEnv
 
-BLANK = ord(" ")  # JSON may end with blanks
+BLANK = ord(" ")  # JSON texts are padded with spaces to the same length
 
 
 class OriginalVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
-    """An episode that ends begins anew in the same step, its true end in `final_obs`. MuJoCo steps without the GIL."""
+    """Environments stepped by threads, which is possible because MuJoCo releases the GIL.
+
+    Where an episode ends, the next one begins in the same step, and `final_obs` holds the last observation of the one
+    that ended.
+    """
 
     def __init__(self, name: str, num_envs: int, seed: int | None, action_repeat: int, threads: int) -> None:
-        self.members: list[OriginalEnv] = []  # for `close`, should what follows fail
+        self.members: list[OriginalEnv] = []  # `close` needs it even if the rest of this constructor fails
         self._pool: ThreadPoolExecutor | None = None
         seeds: Sequence[int | None] = [None] * num_envs if seed is None else spawn_seeds(seed, num_envs)
         first = OriginalEnv(name, seeds[0], action_repeat)
@@ -41,7 +45,7 @@ class OriginalVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: Info | None = None
     ) -> tuple[Array, Info]:
-        """Begins an episode in every environment; one seed is spread over them, a list gives each its own."""
+        """Begin an episode in every environment; a single seed gives each its own, a list has one for each."""
         seeds: Sequence[int | None] = [None] * self.num_envs
         if seed is not None:
             seeds = spawn_seeds(int(seed), self.num_envs) if isinstance(seed, (int, np.integer)) else list(seed)
@@ -52,7 +56,7 @@ class OriginalVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         return np.stack(begun), {}
 
     def step(self, actions: ArrayLike) -> tuple[Array, Array, NDArray[np.bool_], NDArray[np.bool_], Info]:
-        """One action for each environment."""
+        """Take one action in each environment."""
         if not self._begun:
             raise gym.error.ResetNeeded("call reset() or set_state() before the first step()")
         actions = np.asarray(actions, dtype=np.float32)
@@ -71,7 +75,10 @@ class OriginalVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         return following, np.array(rewards), ended, cut, infos
 
     def _end_episodes(self, observations: Array, parts: Info, over: NDArray[np.bool_]) -> Info:
-        """Begins those that are over anew, in the observations too; what they ended with goes into the info."""
+        """Begin the next episode where one is over, and write its first observation into `observations`.
+
+        The last observations and rewards' parts of the ended episodes go into the returned info.
+        """
         final_info: Info = {}
         infos: Info = {
             "final_obs": observations.copy(), "_final_obs": over, "final_info": final_info, "_final_info": over,
@@ -85,7 +92,8 @@ class OriginalVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         return infos
 
     def get_state(self) -> State:
-        """Everything that decides the future, one row per environment; `set_state(**state)` restores it exactly."""
+        """Return everything that determines what follows, with a row per environment; `set_state(**state)` restores it
+        exactly."""
         states = [member.get_state() for member in self.members]
         width = max(len(state["task"]) for state in states)
         for state in states:
@@ -93,7 +101,7 @@ class OriginalVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         return {name: np.stack([state[name] for state in states]) for name in states[0]}
 
     def set_state(self, /, **state: ArrayLike) -> None:
-        """Goes on from what `get_state` gave."""
+        """Continue from a state of `get_state`."""
         rows = {name: np.atleast_1d(np.asarray(values)) for name, values in state.items()}
         for name, values in rows.items():
             if len(values) != self.num_envs:
@@ -103,7 +111,7 @@ class OriginalVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         self._begun = True
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Stops the threads."""
+        """Stop the threads."""
         if self._pool is not None:
             self._pool.shutdown()
         for member in self.members:
@@ -111,7 +119,7 @@ class OriginalVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
 
 
 def _gathered(parts: Sequence[Info]) -> Info:
-    """One array per name, and a mask of who has it: some tasks name a part in some stages only."""
+    """Return one array per name, and a mask of the members that have it: some tasks have a part in some stages only."""
     names = dict.fromkeys(name for one in parts for name in one)
     infos: Info = {name: np.array([one.get(name, 0.0) for one in parts]) for name in names}
     return infos | {"_" + name: np.array([name in one for one in parts]) for name in names}

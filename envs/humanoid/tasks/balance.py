@@ -1,4 +1,4 @@
-"""Balance: stand on a board that lies on a ball, without moving; in the hard form the ball may roll."""
+"""Balance: stand still on a board that lies on a ball; in the hard version the ball may roll."""
 
 from __future__ import annotations
 
@@ -30,14 +30,15 @@ tall_on_the_board = at_least(STAND_HEIGHT + BOARD_HEIGHT, margin=STAND_HEIGHT / 
 
 
 def balance(physics: Physics) -> tuple[Array, Parts]:
-    """Little effort, tall and upright on the board, not moving."""
+    """Reward little effort, and standing tall, upright and still on the board."""
     parts = posture(physics, tall=tall_on_the_board)
     parts["dont_move"] = still(physics)
     return parts["small_control"] * parts["stand_reward"] * parts["dont_move"], parts
 
 
 def lost(physics: Physics) -> NDArray[np.bool_]:
-    """Fallen; or the ball touches more than floor and board; or the floor touches more than the ball."""
+    """End an episode if the robot has fallen, if the ball touches anything but floor and board, or if the floor touches
+    anything but the ball."""
     ball_and_floor = physics.reading("ball_floor_contacts")
     ball_elsewhere = physics.reading("ball_contacts") > ball_and_floor + physics.reading("ball_board_contacts")
     floor_elsewhere = physics.reading("floor_contacts") > ball_and_floor
@@ -45,13 +46,13 @@ def lost(physics: Physics) -> NDArray[np.bool_]:
 
 
 def add_fixed_ball(spec: mujoco.MjSpec) -> None:
-    """A free board on a ball that stays where it is."""
+    """Add a free board on a fixed ball."""
     _add_board(spec)
     _add_ball(spec)
 
 
 def add_free_ball(spec: mujoco.MjSpec) -> None:
-    """A free board on a free ball."""
+    """Add a free board on a free ball."""
     _add_board(spec)
     _add_ball(spec).add_freejoint(name="ball")
 

@@ -1,4 +1,4 @@
-"""Stair and slide: walk up and down, over steps or over smooth ramps."""
+"""Stair and slide: walk up and down steps, or smooth ramps."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STAIR_WALLS = (
     ((13.5, 5.05, 2.0), (15.5, 0.1, 2.0)),
     ((-2.1, 0.0, 2.0), (0.1, 7.25, 2.0)),
 )
-# A wedge in side view, (x, z), from edge to edge of the way; nine of them, one each ten metres.
+# The side view of a wedge, (x, z), as wide as the path; there are nine wedges, one every ten metres.
 WEDGE = ((0.3, 0.0), (5.3, 1.75), (10.3, 0.0))
 WEDGE_HALF_WIDTH = 5.0
 WEDGES = tuple(range(0, 90, 10))
@@ -34,15 +34,15 @@ SLIDE_WALLS = (
     ((48.85, 5.15, 4.0), (53.0, 0.15, 4.0)),
     ((-4.0, 0.0, 4.0), (0.15, 5.15, 4.0)),
 )
-TOPPLED = np.array(0.1)  # cosine of the torso's axis with the vertical below which the episode ends
+TOPPLED = np.array(0.1)  # the episode ends if the cosine between the torso's axis and the vertical is below this
 
 legs_stretched = at_least(1.2, margin=0.45)  # height of the head above a foot, metres
-leaning = rising(-1.4, 0.5)  # the torso's axis, as a cosine with the vertical
+leaning = rising(-1.4, 0.5)  # of the cosine of the angle between the torso's axis and the vertical
 move = moving(WALK_SPEED)
 
 
 def climb(physics: Physics) -> tuple[Array, Parts]:
-    """Little effort, head high above both feet, upright enough, at walking speed."""
+    """Reward little effort, a head high above both feet, an upright torso, and walking speed."""
     head, left, right = (
         physics.head_height,
         physics.address("left_foot_position"),
@@ -62,12 +62,12 @@ def climb(physics: Physics) -> tuple[Array, Parts]:
 
 
 def toppled(physics: Physics) -> NDArray[np.bool_]:
-    """The torso lies nearly flat."""
+    """End an episode if the torso is nearly horizontal."""
     return physics.torso_upright < TOPPLED
 
 
 def add_stairs(spec: mujoco.MjSpec) -> None:
-    """Four flights up and down between three walls."""
+    """Add four staircases, each up and down, between three walls."""
     add_boxes(spec.worldbody, STAIR_WALLS, GLASS)
     stairs = spec.worldbody.add_body(name="stairs")
     for number, step in enumerate(STAIRS):
@@ -75,7 +75,7 @@ def add_stairs(spec: mujoco.MjSpec) -> None:
 
 
 def add_slides(spec: mujoco.MjSpec) -> None:
-    """Nine ramps up and down between three walls."""
+    """Add nine wedges, each with a ramp up and a ramp down, between three walls."""
     add_boxes(spec.worldbody, SLIDE_WALLS, GLASS)
     edges = [(x, y, z) for x, z in WEDGE for y in (WEDGE_HALF_WIDTH, -WEDGE_HALF_WIDTH)]
     spec.add_mesh(name="wedge", uservert=np.array(edges).ravel())

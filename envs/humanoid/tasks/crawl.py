@@ -1,4 +1,4 @@
-"""Crawl: through a tunnel on hands and knees, at walking speed; the episode never ends early."""
+"""Crawl: move through a tunnel on hands and knees, at walking speed; the episode never ends early."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ..tolerances import ONE, near_zero_squared, within
 from .locomotion import WALK_SPEED
 
 CRAWLING_ORIENTATION = np.array([0.75, 0.0, 0.65, 0.0])  # of the pelvis, as a quaternion
-TUNNEL_HALF_WIDTH = np.array(1.0)  # metres; the reward is paid inside alone
+TUNNEL_HALF_WIDTH = np.array(1.0)  # metres; outside of it there is no reward
 
 TUNNEL_START = (2.2, 0.0, 0.0)
-# Centre, from the start, and half sizes of the tunnel's boxes, metres.
+# Centre, relative to the tunnel's start, and half sizes of the tunnel's boxes, metres.
 TUNNEL = (
     ((8, -1.35, 0.775), (8, 0.2, 0.775)),
     ((8, 1.35, 0.775), (8, 0.2, 0.775)),
@@ -26,13 +26,13 @@ TUNNEL = (
 
 EFFORT_WEIGHT, HEIGHT_WEIGHT, MOVE_WEIGHT, TURN_WEIGHT = np.array(0.1), np.array(0.25), np.array(0.4), np.array(0.25)
 
-low = within(0.6, 1.0, margin=1)  # a height, metres
+low = within(0.6, 1.0, margin=1)  # of a height, metres
 leaning_forward = near_zero_squared(margin=1)  # of the squared distance from the crawling orientation
 move = moving(WALK_SPEED)
 
 
 def crawl(physics: Physics) -> tuple[Array, Parts]:
-    """A weighted sum of little effort, low head and torso, speed and orientation, inside the tunnel's width."""
+    """Reward a weighted sum of little effort, low head and torso, speed and orientation, within the tunnel's width."""
     imu = physics.reading("imu_position", 3)
     turn = physics.reading("pelvis_orientation", 4) - CRAWLING_ORIENTATION
     parts = {
@@ -52,7 +52,7 @@ def crawl(physics: Physics) -> tuple[Array, Parts]:
 
 
 def add_tunnel(spec: mujoco.MjSpec) -> None:
-    """Two walls and a ceiling, half transparent."""
+    """Add two walls and a ceiling, half transparent."""
     add_boxes(spec.worldbody.add_body(name="tunnel", pos=TUNNEL_START), TUNNEL, GLASS)
 
 

@@ -1,4 +1,4 @@
-"""Walk, stand, run: stay tall and upright with little effort, at a given speed along x."""
+"""Walk, stand and run: stay tall and upright with little effort, at a given speed along x."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ FALLEN = np.array(0.2)  # height of the pelvis below which the episode ends
 
 
 def stand(physics: Physics) -> tuple[Array, Parts]:
-    """Little effort, tall and upright, not moving."""
+    """Reward little effort, and standing tall, upright and still."""
     parts = posture(physics)
     parts["dont_move"] = still(physics)
     return parts["small_control"] * parts["stand_reward"] * parts["dont_move"], parts
 
 
 def go(speed: float) -> Callable[[Physics], tuple[Array, Parts]]:
-    """Little effort, tall and upright, at the wanted speed."""
+    """Return a reward for little effort, for being tall and upright, and for the given speed."""
     move = moving(speed)
 
     def reward(physics: Physics) -> tuple[Array, Parts]:
@@ -36,7 +36,7 @@ def go(speed: float) -> Callable[[Physics], tuple[Array, Parts]]:
 
 
 def fallen(physics: Physics) -> NDArray[np.bool_]:
-    """The pelvis is near the floor."""
+    """End an episode if the pelvis is near the floor."""
     return physics.pelvis_height < FALLEN
 
 

@@ -1,4 +1,4 @@
-"""Maze: round two corners along checkpoints; the one to go to next is kept for each robot as its stage."""
+"""Maze: walk around two corners, from checkpoint to checkpoint; the stage of a robot is its next checkpoint's index."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..task import Parts, Rows, Task, TaskState
 from ..tolerances import ONE, near_zero_squared, peak
 from .locomotion import fallen
 
-# Per stage: the checkpoint to reach, and the velocity wanted on the way; in the last one nothing is left to reach.
+# For each stage, the checkpoint to reach and the velocity wanted on the way. In the last stage all are reached.
 CHECKPOINTS = np.array([(0.0, 0.0), (3.0, 0.0), (3.0, 6.0), (6.0, 6.0), (6.0, 6.0)])  # metres
 VELOCITIES = 2.0 * np.array([(1.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 0.0), (0.0, 1.0)])  # metres per second
 LAST_STAGE = np.array(len(CHECKPOINTS) - 1)
-NEAR_SQUARED = np.array(0.4**2)  # this near a checkpoint, in metres, it is reached
-STAGE_BONUS = np.array(100.0)  # times the stage that is reached
+NEAR_SQUARED = np.array(0.4**2)  # square of the distance, in metres, within which a checkpoint counts as reached
+STAGE_BONUS = np.array(100.0)  # multiplied by the index of the stage that is reached
 
 BLOCK = 1.5  # metres, the side of a block; the map's first row lies at the largest y
 MAP = (
@@ -39,11 +39,12 @@ MOVE_FLOOR, MOVE_RISE = np.array(1 / 6), np.array(5 / 6)
 STAND_WEIGHT, MOVE_WEIGHT, NEAR_WEIGHT = np.array(0.2), np.array(0.4), np.array(0.4)
 
 as_wanted = peak(margin=1)  # of a difference of speeds, metres per second
-close = near_zero_squared(margin=1)  # of a squared distance, metres
+close = near_zero_squared(margin=1)  # of the square of a distance in metres
 
 
 def maze(physics: Physics) -> tuple[Array, Parts]:
-    """Standing, the velocity wanted and the checkpoint's nearness, weighted; off the blocks; a bonus per stage."""
+    """Reward a weighted sum of standing, the wanted velocity and being near the checkpoint, less if a block is touched,
+    and add a bonus for each stage."""
     stage = physics.memory["stage"].astype(np.int64)
     parts = posture(physics)
     speeds = as_wanted(physics.center_of_mass_velocity[:, :2] - VELOCITIES.take(stage, axis=0))
@@ -67,7 +68,7 @@ def maze(physics: Physics) -> tuple[Array, Parts]:
 
 
 def count_stages(physics: Physics, rows: Rows) -> None:
-    """Robots whose pelvis is near their checkpoint go on to the next stage, once per step, and earn its bonus."""
+    """Move the robots whose pelvis is near their checkpoint on to the next stage, and store its bonus."""
     stage = physics.memory["stage"][rows]
     way = physics.reading("pelvis_position", 2)[rows] - CHECKPOINTS.take(stage.astype(np.int64), axis=0)
     reached = (np.add.reduce(way * way, axis=-1) < NEAR_SQUARED) & (stage < LAST_STAGE)
@@ -77,7 +78,7 @@ def count_stages(physics: Physics, rows: Rows) -> None:
 
 
 def show_checkpoints(physics: Physics) -> tuple[Marker, ...]:
-    """Green where the robot has been, red where it is to go, black beyond."""
+    """Return markers for the checkpoints: green if reached, red for the next one, black for all later ones."""
     stage = int(physics.memory["stage"][0])
     return tuple(
         Marker((x, y, 1.0), radius=0.05, rgba=GREEN if number < stage else RED if number == stage else BLACK)
@@ -86,7 +87,7 @@ def show_checkpoints(physics: Physics) -> tuple[Marker, ...]:
 
 
 def add_maze(spec: mujoco.MjSpec) -> None:
-    """Blocks of the map, half transparent."""
+    """Add the blocks of the map, half transparent."""
     x, y = FIRST_BLOCK
     blocks = [
         ((x + BLOCK * column, y - BLOCK * row, BLOCK_HALF_SIZES[2]), BLOCK_HALF_SIZES)

@@ -1,4 +1,4 @@
-"""Hurdle and pole: forward over hurdles, or between poles, without touching what stands beside the way."""
+"""Hurdle and pole: run over hurdles without touching the barriers, or walk between poles without touching them."""
 
 from __future__ import annotations
 
@@ -34,12 +34,13 @@ FROM_BEHIND = Camera(position=(-3, 3, 3), right=(-0.5, -0.5, 0), up=(0.4, -0.4, 
 POLE_SPEED = 0.5  # metres per second
 STUMBLED = np.array(0.5)  # height of the pelvis below which an episode of pole ends
 
-leaning = rising(-1.1, 0.8)  # hurdle's torso may lean a little more than walk's
+leaning = rising(-1.1, 0.8)  # in hurdle the torso may lean a little more than in walk
 run, stroll = moving(RUN_SPEED), moving(POLE_SPEED)
 
 
 def hurdle(physics: Physics) -> tuple[Array, Parts]:
-    """Run, as the task of that name, and stay off the barriers on three sides; hurdles may be touched."""
+    """Reward running as in the task run, less if one of the barriers on three sides is touched; hurdles may be
+    touched."""
     parts = posture(physics, leaning)
     parts["move"] = run(physics)
     parts["wall_collision_discount"] = discount(physics.reading("barrier_contacts"))
@@ -48,7 +49,7 @@ def hurdle(physics: Physics) -> tuple[Array, Parts]:
 
 
 def pole(physics: Physics) -> tuple[Array, Parts]:
-    """Half for standing, half for moving on, without touching a pole; walls may be touched."""
+    """Reward standing and moving forward, half each, less if a pole is touched; walls may be touched."""
     parts = posture(physics)
     parts["move"] = stroll(physics)
     parts["collision_discount"] = discount(physics.reading("pole_contacts"))
@@ -57,18 +58,18 @@ def pole(physics: Physics) -> tuple[Array, Parts]:
 
 
 def stumbled(physics: Physics) -> NDArray[np.bool_]:
-    """The pelvis is low."""
+    """End an episode if the pelvis is low."""
     return physics.pelvis_height < STUMBLED
 
 
 def add_hurdles(spec: mujoco.MjSpec) -> None:
-    """Ten hurdles as wide as the track, and barriers left, right and behind."""
+    """Add ten hurdles as wide as the track, and barriers on the left, on the right and behind."""
     add_boxes(spec.worldbody, HURDLES, GREY)
     add_boxes(spec.worldbody.add_body(name="barriers"), BARRIERS, GLASS)
 
 
 def add_poles(spec: mujoco.MjSpec) -> None:
-    """Rows of poles across the way, every other one shifted, and three walls."""
+    """Add rows of poles across the path, every other row shifted, and three walls."""
     add_boxes(spec.worldbody.add_body(name="walls"), POLE_WALLS, GLASS)
     poles = spec.worldbody.add_body(name="poles")
     for x in range(1, POLE_ROWS + 1):

@@ -1,4 +1,4 @@
-"""Reach: bring the left hand to a point that is drawn anew for every episode."""
+"""Reach: bring the left hand to a point that is drawn at random for every episode."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOTION_COST = np.array(1e-4)
 
 
 def reach(physics: Physics) -> tuple[Array, Parts]:
-    """5 for an upright pelvis, less the motion, 5 more near the goal and 10 more at it."""
+    """Reward 5 for an upright pelvis, minus a cost of motion, plus 5 near the goal and another 10 at the goal."""
     way = physics.reading("left_hand_position", 3) - physics.memory["goal"]
     distance = np.sqrt(np.add.reduce(way * way, axis=-1))
     parts = {
@@ -32,17 +32,17 @@ def reach(physics: Physics) -> tuple[Array, Parts]:
 
 
 def draw_goal(physics: Physics, row: int, generator: np.random.Generator) -> None:
-    """Anywhere in the box."""
+    """Draw a goal uniformly from the box."""
     physics.memory["goal"][row] = generator.uniform(LOWEST_GOAL, HIGHEST_GOAL)
 
 
 def with_hand_and_goal(physics: Physics) -> Array:
-    """Positions, velocities, where the left hand is and where it should be."""
+    """Return positions, velocities, the position of the left hand, and the goal."""
     return np.concatenate((physics.state, physics.reading("left_hand_position", 3), physics.memory["goal"]), axis=1)
 
 
 def show_goal(physics: Physics) -> tuple[Marker, ...]:
-    """A red ball."""
+    """Return a red sphere at the goal."""
     x, y, z = physics.memory["goal"][0].tolist()
     return (Marker((x, y, z), radius=0.05, rgba=RED),)
 

@@ -1,4 +1,5 @@
-"""Sit: on a chair behind the robot; in the hard form the chair may move and the robot starts turned before it."""
+"""Sit: sit down on a chair behind the robot; in the hard version the chair may move, and the robot starts turned at
+random in front of it."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ from ..task import Parts, Task
 from ..tolerances import near_zero, rising, within
 from .obstacles import stumbled
 
-CHAIR = (-0.25, 0.0, 0.0)  # where it stands, metres
-# Centre, from there, and half sizes: what is seen, and what collides.
+CHAIR = (-0.25, 0.0, 0.0)  # its position, metres
+# Centre, relative to the chair's position, and half sizes: of the boxes that are drawn, and of those that collide.
 LOOK: Boxes = (
     ((0.19, 0.19, 0.225), (0.02, 0.02, 0.225)),
     ((0.19, -0.19, 0.225), (0.02, 0.02, 0.225)),
@@ -29,17 +30,17 @@ LOOK: Boxes = (
 )
 BODY: Boxes = (((-0.23, 0.0, 0.65), (0.02, 0.21, 0.2)), ((0.0, 0.0, 0.2375), (0.21, 0.21, 0.2375)))
 
-# Where the hard form starts: metres before the chair and beside it, radians of turn.
+# The ranges of the start in the hard version: x and y in metres, the angle about the vertical in radians.
 START_X, START_Y, START_YAW = (0.2, 0.4), (-0.15, 0.15), (-1.8, 1.8)
 
 seat_height = within(0.68, 0.72, margin=0.2)  # of the pelvis, metres
 over_the_seat, amid_the_seat = within(-0.19, 0.19, margin=0.2), near_zero(margin=0.1)  # along x and y, metres
 sitting_tall = within(0.35, 0.45, margin=0.3)  # height of the head above the torso's middle
-straight = rising(0.05, 0.95)  # the torso's axis, as a cosine with the vertical
+straight = rising(0.05, 0.95)  # of the cosine of the angle between the torso's axis and the vertical
 
 
 def sit(physics: Physics) -> tuple[Array, Parts]:
-    """Little effort, pelvis at the seat's height and above it, upright, not moving."""
+    """Reward little effort, a pelvis at the seat's height and over the seat, an upright torso, and being still."""
     chair, imu = physics.reading("chair_position", 3), physics.reading("imu_position", 3)
     sitting = seat_height(physics.pelvis_height)
     on_chair = over_the_seat(physics.qpos[:, 0] - chair[:, 0]) * amid_the_seat(physics.qpos[:, 1] - chair[:, 1])
@@ -56,7 +57,7 @@ def sit(physics: Physics) -> tuple[Array, Parts]:
 
 
 def turned_in_front(physics: Physics, row: int, generator: np.random.Generator) -> None:
-    """Somewhere before the chair, turned about the vertical."""
+    """Place the robot at random in front of the chair, turned about the vertical."""
     position = physics.qpos[row]
     position[0], position[1] = generator.uniform(*START_X), generator.uniform(*START_Y)
     half = generator.uniform(*START_YAW) / 2
@@ -64,12 +65,12 @@ def turned_in_front(physics: Physics, row: int, generator: np.random.Generator) 
 
 
 def add_fixed_chair(spec: mujoco.MjSpec) -> None:
-    """A chair that stays where it is."""
+    """Add a fixed chair."""
     _build(spec.worldbody.add_body(name="chair", pos=CHAIR))
 
 
 def add_free_chair(spec: mujoco.MjSpec) -> None:
-    """A chair of 15.7 kg."""
+    """Add a free chair of 15.7 kg."""
     chair = spec.worldbody.add_body(name="chair", pos=CHAIR)
     chair.add_freejoint(name="chair")
     _build(chair)
