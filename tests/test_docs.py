@@ -44,7 +44,7 @@ def test_a_method_of_one_s_own_runs_from_the_command_line(tmp_path: Path, monkey
     from fire_rl.commands.train import train_sac as train
     from fire_rl.training.lines import read_lines
 
-    example = next(block for block in blocks("docs/extending.md") if block.startswith("# noisy.py"))
+    example = next(block for block in blocks("docs/tutorial/own-method.md") if block.startswith("# noisy.py"))
     (tmp_path / "noisy.py").write_text(example)
     monkeypatch.syspath_prepend(tmp_path)
     arguments = "--preset quick --reinit noisy:Noisy:amount=0.2 --steps 120 --learning-starts 20 --eval-every 60"
