@@ -1,4 +1,4 @@
-"""A work that is no reinforcement learning, the one of docs/tutorial/own-work.md: it is driven, resumed and branched alike."""
+"""A work that is no reinforcement learning, that of docs/tutorial/own-work.md, is driven, resumed and branched alike."""
 
 import contextlib
 import importlib
