@@ -1,4 +1,4 @@
-"""A work that is no reinforcement learning, that of docs/tutorial/own-work.md, is driven, resumed and branched alike."""
+"""The work of docs/tutorial/own-work.md, which learns no environment, is driven, resumed and branched alike."""
 
 import contextlib
 import importlib
