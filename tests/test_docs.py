@@ -98,6 +98,13 @@ def test_links_to_files_lead_somewhere(page: str):
 
 
 @pytest.mark.parametrize("page", PAGES)
+def test_files_of_the_code_that_a_page_names_exist(page: str):
+    rooms = "agents|benchmarks|commands|data|docs|envs|examples|experiments|fire|remote|replay|tests|training"
+    for name in re.findall(rf"`((?:{rooms})/[\w/.-]+\.(?:py|json|md))`", (ROOT / page).read_text()):
+        assert "NAME" in name or (ROOT / name).exists(), f"{page} names {name}"
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_commands_of_the_docs_name_flags_that_exist(page: str):
     from fire_rl.place import script
     from fire_rl.training.asked import HELP
