@@ -5,7 +5,7 @@ ARGS ?=
 python := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev train vision test test-slow check bench gpu
+.PHONY: help setup setup-dev train vision test test-slow check links docs bench gpu
 
 help: ## this list
 	@echo 'make TARGET [ARGS="..."] [PYTHON=python3.12] [TORCH=cpu|cuda] [VENV=.venv]'
@@ -30,12 +30,17 @@ test: setup ## the tests (half an hour on two cores)
 test-slow: setup-dev ## the long tests, which `make test` leaves out
 	$(python) -m pytest -m slow --timeout 3600 $(ARGS)
 
-check: setup-dev ## ruff and mypy
+check: setup-dev links ## ruff and mypy
 	$(python) -m ruff check
 	$(python) -m ruff format --check
+	$(python) -m mypy
+
+links: # the rooms under their one name, for tools that read the code without importing it
 	@mkdir -p .links/fire_rl && ln -sfn $(addprefix ../../,agents commands data envs experiments fire remote replay training \
 	  $(wildcard fire_rl/*.py)) .links/fire_rl/
-	$(python) -m mypy
+
+docs: setup-dev links ## the documentation as a site, site/index.html; it can be read without a network
+	NO_MKDOCS_2_WARNING=1 $(python) -m mkdocs build --strict
 
 # quick_preset trains for about an hour; it is run by hand: python -m benchmarks.quick_preset
 bench: setup ## the benchmarks, all but quick_preset

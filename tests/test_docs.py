@@ -1,6 +1,8 @@
 """The examples people read are the examples that run."""
 
+import ast
 import contextlib
+import importlib
 import io
 import os
 import re
@@ -13,11 +15,27 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", *(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").rglob("*.md")))]
+PAGES = [
+    *("README.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "SECURITY.md"),
+    *(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").rglob("*.md"))),
+]
+# Blocks of code that no test runs as it stands: a shell's, a cluster's, a file of settings.
+NOT_RUN = {"", "bash", "sh", "text", "cpp", "yaml"}
+FRAGMENTS = {"README.md", "docs/export.md"}  # Python for a run or a robot that the reader has: its imports are tried
 
 
-def blocks(page: str) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), flags=re.MULTILINE | re.DOTALL)
+def blocks(page: str, language: str = "python") -> list[str]:
+    text = (ROOT / page).read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def importable(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write the page's modules, the blocks that begin with their name, to where they can be imported."""
+    for block in blocks(page):
+        if named := re.match(r"# (\w+)\.py\n", block):
+            (folder / f"{named[1]}.py").write_text(block)
+            monkeypatch.delitem(sys.modules, named[1], raising=False)
+            monkeypatch.syspath_prepend(folder)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
@@ -29,10 +47,8 @@ def test_the_examples_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pyte
         monkeypatch.setitem(LEARNERS, name, LEARNERS["sac"])
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    importable(page, tmp_path, monkeypatch)
     for number, block in enumerate(blocks(page)):
-        if named := re.match(r"# (\w+)\.py\n", block):
-            (tmp_path / f"{named[1]}.py").write_text(block)
-            monkeypatch.syspath_prepend(tmp_path)
         module = types.ModuleType(f"example_{number}")
         monkeypatch.setitem(sys.modules, module.__name__, module)
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -40,11 +56,30 @@ def test_the_examples_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pyte
     torch.set_num_threads(threads)
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_no_block_of_code_escapes_the_tests(page: str):
+    """Every block is Python that is run, or of a language that the tests cannot run; none is hidden by indentation."""
+    opened = re.findall(r"^( *)(`{3,})(\w*)", (ROOT / page).read_text(), flags=re.MULTILINE)[::2]
+    for indent, _, language in opened:
+        assert not indent, f"{page}: an indented block of {language or 'text'}"
+        assert language == "python" or language in NOT_RUN or (language == "py" and page in FRAGMENTS), (page, language)
+
+
+@pytest.mark.parametrize("page", sorted(FRAGMENTS))
+def test_fragments_are_python_whose_imports_exist(page: str):
+    for block in blocks(page, "py"):
+        tree = ast.parse(block)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fire_rl"):
+                module = importlib.import_module(str(node.module))
+                assert all(hasattr(module, name.name) for name in node.names), ast.unparse(node)
+
+
 def test_a_method_of_one_s_own_runs_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from fire_rl.commands.train import train_sac as train
     from fire_rl.training.lines import read_lines
 
-    example = next(block for block in blocks("docs/extending.md") if block.startswith("# noisy.py"))
+    example = next(block for block in blocks("docs/tutorial/own-method.md") if block.startswith("# noisy.py"))
     (tmp_path / "noisy.py").write_text(example)
     monkeypatch.syspath_prepend(tmp_path)
     arguments = "--preset quick --reinit noisy:Noisy:amount=0.2 --steps 120 --learning-starts 20 --eval-every 60"
@@ -60,6 +95,13 @@ def test_a_method_of_one_s_own_runs_from_the_command_line(tmp_path: Path, monkey
 def test_links_to_files_lead_somewhere(page: str):
     for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", (ROOT / page).read_text()):
         assert (ROOT / page).parent.joinpath(target).exists(), f"{page} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_of_the_code_that_a_page_names_exist(page: str):
+    rooms = "agents|benchmarks|commands|data|docs|envs|examples|experiments|fire|remote|replay|tests|training"
+    for name in re.findall(rf"`((?:{rooms})/[\w/.-]+\.(?:py|json|md))`", (ROOT / page).read_text()):
+        assert "NAME" in name or (ROOT / name).exists(), f"{page} names {name}"
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -79,10 +121,11 @@ def test_commands_of_the_docs_name_flags_that_exist(page: str):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_comparisons_of_the_docs_can_be_planned(page: str):
+def test_comparisons_of_the_docs_can_be_planned(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from fire_rl.commands import compare
     from fire_rl.experiments.sweep.grid import plan
 
+    importable(page, tmp_path, monkeypatch)
     text = (ROOT / page).read_text().replace("\\\n", " ")
     for command in re.findall(r"python compare\.py (--(?!help|list)[^#`&>\n]+)", text):
         words = shlex.split(command)

@@ -1,9 +1,6 @@
 """The report in a real browser: a phone and a screen, names of ill will, nothing fetched, nothing executed."""
 
-import importlib.util
 import io
-import json
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -14,18 +11,11 @@ from fire_rl.experiments.analysis.analyse import analyse
 from fire_rl.experiments.analysis.found import find_runs
 from fire_rl.experiments.analysis.results import Options
 from fire_rl.experiments.report.page import write_report
+from tests.fixtures.browser import NEEDS_BROWSER, opened, requested, start
 from tests.fixtures.comparison import write_comparison
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-missing = [name for name, there in (("chromium", CHROMIUM), ("chromedriver", DRIVER)) if not there]
-missing += [] if importlib.util.find_spec("selenium") else ["selenium"]
-pytestmark = pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+pytestmark = NEEDS_BROWSER
 
-FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--disable-dev-shm-usage",
-)  # fmt: skip
 METHODS = {"none": "<script>alert(1)</script>", "fire": "a&b\"c'</style><img src=x onerror=alert(2)> $x$ | _*"}
 ENVIRONMENT = "</title><script>alert(3)</script>" + "very-long-name-" * 8
 COMMAND = "python compare.py --env '</code><script>alert(4)</script>'"
@@ -45,30 +35,9 @@ def page(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    from selenium import webdriver
-    from selenium.common.exceptions import WebDriverException
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    try:
-        driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    except WebDriverException as error:  # a machine may have one that cannot run there
-        pytest.skip(f"Chromium does not start: {error.msg}")
+    driver = start(tmp_path_factory.mktemp("browser"))
     yield driver
     driver.quit()
-
-
-def opened(browser, page, width, theme="light"):
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    scheme = [{"name": "prefers-color-scheme", "value": theme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
-    browser.get(page.as_uri())
-    return browser
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -104,10 +73,9 @@ def test_tables_scroll_inside_themselves_and_the_page_never_sideways(browser, pa
 
 
 def test_nothing_is_fetched(browser, page):
-    browser.get_log("performance")  # those before
+    requested(browser)  # those before
     opened(browser, page, 390)
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    sent = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    sent = requested(browser)
     assert page.as_uri() in sent
     assert [url for url in sent if not url.startswith("data:") and url != page.as_uri()] == []
 

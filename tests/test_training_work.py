@@ -1,4 +1,4 @@
-"""A work that is no reinforcement learning, the one of docs/extending.md: it is driven, resumed and branched alike."""
+"""The work of docs/tutorial/own-work.md, which learns no environment, is driven, resumed and branched alike."""
 
 import contextlib
 import importlib
@@ -17,7 +17,7 @@ from fire_rl.training.learners import LEARNERS, Learner, Preset
 from fire_rl.training.lines import read_lines
 from fire_rl.training.session import run
 
-PAGE = Path(__file__).parent.parent / "docs" / "extending.md"
+PAGE = Path(__file__).parent.parent / "docs" / "tutorial" / "own-work.md"
 EVERY = "--eval-every 20 --log-every 20 --measure-every 20 --checkpoint-every 30 --threads 1 --device cpu"
 
 
