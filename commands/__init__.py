@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from fire_rl import __version__
-from fire_rl.place import IN_A_CHECKOUT, ROOT, called
+from fire_rl.place import IN_A_CHECKOUT, ROOT, called, install
 
 from .front import show_page
 
@@ -95,6 +95,6 @@ def missing(error: ModuleNotFoundError) -> str:
     if package not in NEEDED:
         raise error
     if not IN_A_CHECKOUT:
-        return f"{package} is not installed: pip install 'fire-rl[train]'"
+        return f"{package} is not installed: {install('train')}"
     activate = "source .venv/bin/activate, or " if (ROOT / ".venv").exists() else ""
     return f"{package} is not installed for {sys.executable}: {activate}make setup"

@@ -331,7 +331,10 @@ def test_a_missing_package_is_named_with_its_command(tracked: Path, monkeypatch:
     monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
     code, _, errors = call(*TINY, "--run-dir", str(tracked / "run"), "--track", name)
     assert code == 2
-    assert f"--track {name} needs the package {name}: pip install 'fire-rl[track]'" in errors
+    assert f"--track {name} needs the package {name}: make setup-dev, or pip install -e '.[track]'" in errors
+        f"--track {name} needs the package {name}: make setup-dev, or pip install -e '.[track]' in the checkout"
+        in errors
+    )
     assert not (tracked / "run").exists()
 
 

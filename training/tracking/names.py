@@ -5,8 +5,9 @@ import importlib.util
 import re
 from collections.abc import Sequence
 
+from fire_rl.place import install
+
 PACKAGES = {"wandb": "wandb", "mlflow": "mlflow"}  # what a built-in tracker imports
-INSTALL = "pip install 'fire-rl[track]'"
 KINDS = ("trunk", "branch")  # tags that a comparison gives its runs, tracked or not
 MOST = 8  # trackers of a run
 WORD = re.compile(r"[\w .:=+@/-]{1,60}")  # of a project, a group, a tag
@@ -68,5 +69,7 @@ def require_packages(names: Sequence[str]) -> None:
 def missing(name: str, package: str | None = None) -> ValueError:
     """What to say where a package cannot be found."""
     if name in PACKAGES and package in (None, PACKAGES[name]):
-        return ValueError(f"--track {name} needs the package {PACKAGES[name]}: {INSTALL} (--track none leaves it out)")
+        return ValueError(
+            f"--track {name} needs the package {PACKAGES[name]}: {install('track')} (--track none leaves it out)"
+        )
     return ValueError(f"--track {name} cannot be imported: there is no module {package!r}")
