@@ -14,13 +14,13 @@ from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_ty
 import tyro
 
 from fire_rl.agents.limits import setting_named
-from fire_rl.place import program
+from fire_rl.place import called
 
 from .asked import HELP, Command, split, understood, unknown_flag
 from .beginning import Request
 from .config import Config
 from .config_file import config_of_run, is_of_a_run, without, words_of_file
-from .help import describe, list_envs, list_methods, one_method
+from .help import describe, describe_options, list_envs, list_methods, one_method
 from .learners import LEARNERS, Learner, Preset
 from .other_script import refuse_other_script
 from .output import guard_output
@@ -94,7 +94,7 @@ def read_command_line(arguments: Sequence[str], learner: Learner) -> Request:
     name = " ".join(dict(split(words)).get("--preset", (next(iter(learner.presets)),)))
     preset = preset_named(name, learner.presets)
     default = command_line(learner.config)(Where(name), base or preset.config)
-    parsed = read_flags(default, words, program(learner.command), "")
+    parsed = read_flags(default, words)
     where, config = parsed.where, parsed.config
     given = {setting_named(name) for name, _ in split(words)}
     settings = config.by_name()
@@ -212,11 +212,13 @@ def command_line(kind: type[Config]) -> type[Any]:
 def read_options(default: Options, arguments: Sequence[str], command: str, operands: str, description: str) -> Options:
     """The flags of a command that has its own alone, as people type them; its operands come before them."""
     words = understood(arguments, Command(command, flags_of(type(default)), {}, {}))
-    words = ["--help" if word == "--help-all" else word for word in words]
-    return read_flags(default, words, f"{program(command)} {operands}", description)
+    if {"-h", "--help", "--help-all"} & {name for name, _ in split(words)}:
+        print(describe_options(f"{called(command)} {operands}", description, default))
+        raise SystemExit(0)
+    return read_flags(default, words)
 
 
-def read_flags(default: Options, arguments: Sequence[str], program: str, description: str) -> Options:
+def read_flags(default: Options, arguments: Sequence[str]) -> Options:
     """Flags on top of a dataclass of defaults; unknown ones are refused by their nearest names, wrong values too."""
     known, arguments = flags_of(type(default)), each_once(arguments)
     flags = [
@@ -224,12 +226,10 @@ def read_flags(default: Options, arguments: Sequence[str], program: str, descrip
     ]
     words = [word for name, values in flags for word in (name, *values)]
     parse = partial(tyro.cli, type(default), default=default, config=MARKERS)
-    if not {"-h", "--help"} & set(words) and known.keys() >= {name for name, _ in flags}:
+    if known.keys() >= {name for name, _ in flags}:
         with contextlib.suppress(SystemExit), nothing_printed():
             return parse(args=words)
     for name, values in flags:
-        if name in ("-h", "--help"):
-            continue
         if name not in known:
             raise unknown_flag(name, known)
         # Each flag alone: tyro's own messages fill a box and do not name the flag to mend.
@@ -239,7 +239,8 @@ def read_flags(default: Options, arguments: Sequence[str], program: str, descrip
         except SystemExit:
             given = " ".join(values)
             raise ValueError(f"{name} {given!r} given; allowed is {allowed_values(known[name], given)}") from None
-    return parse(args=words, prog=program, description=description)
+    with nothing_printed():
+        return parse(args=words)
 
 
 def each_once(arguments: Sequence[str]) -> list[str]:
