@@ -51,7 +51,7 @@ def main() -> NoReturn:
         print(f"fire-rl {__version__}" if name == "--version" else usage())
         raise SystemExit(0)
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, 1)
+        near = difflib.get_close_matches(name, COMMANDS, 1)  # without `did_you_mean`, for which torch would be loaded
         hint = f"; did you mean {near[0]}?" if near else ""
         print(f"fire-rl: {name[:80]!r} given; allowed is one of {', '.join(COMMANDS)}{hint}", file=sys.stderr)
         raise SystemExit(2)
@@ -86,6 +86,9 @@ def run(name: str, arguments: Sequence[str] | None = None) -> NoReturn:
     except ModuleNotFoundError as error:
         print(f"{called(name)}: {missing(error)}", file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print(f"{called(name)}: stopped before it began", file=sys.stderr)
+        raise SystemExit(130) from None
     run_body(partial(body, *command.first), called(name), words)
 
 

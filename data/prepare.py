@@ -1,4 +1,4 @@
-"""Make token files of text: `python -m fire_rl.data.prepare SOURCE... --out FOLDER`. See docs/text-data.md."""
+"""Make token files of text: `python -m fire_rl.data.prepare SOURCE... --out FOLDER`."""
 
 import argparse
 import math

@@ -23,6 +23,7 @@ class NetworkReport(ReportAliases):
     outcome: Mapping[str, float] = field(default_factory=dict)  # what the method itself says it did
     singular_values: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False, repr=False)
     notes: tuple[str, ...] = field(default=(), compare=False)  # what was left as it was, what is to be done; not stored
+    reset: tuple[str, ...] = field(default=(), compare=False)  # matrices that got initial values beside; not stored
 
     def __str__(self) -> str:
         return "\n".join([self.name, table(self.matrices), *([self.said()] if self.outcome else []), *self.notes])

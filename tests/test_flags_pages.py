@@ -137,6 +137,14 @@ def test_an_unknown_method_gets_the_nearest():
         read_command_line(["--list-methods", "FYRE"], LEARNERS["sac"])
 
 
+def test_nothing_that_is_said_points_at_pages_that_an_installed_package_lacks():
+    for room in ("agents", "commands", "data", "envs", "experiments", "remote", "replay", "training"):
+        for path in (ROOT / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    assert "docs/" not in node.value, path
+
+
 def test_scripts_are_thin():
     for name in LEARNERS:
         body = ast.parse((ROOT / SCRIPTS[name]).read_text()).body

@@ -1,7 +1,6 @@
 """The command line from frozen dataclasses, by tyro; mistakes end in one line and exit code 2, nothing created."""
 
 import contextlib
-import difflib
 import io
 import signal
 import sys
@@ -14,6 +13,7 @@ from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_ty
 import tyro
 
 from fire_rl.agents.limits import setting_named
+from fire_rl.fire.nearest import did_you_mean
 from fire_rl.place import called
 
 from .asked import HELP, Command, split, understood, unknown_flag
@@ -26,6 +26,7 @@ from .other_script import refuse_other_script
 from .output import guard_output
 from .settings import flag
 from .spoken import as_known
+from .stopping import STOPPED
 from .trust import refuse_code, trusted
 
 MARKERS = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff)
@@ -64,8 +65,9 @@ def main(body: Callable[[Sequence[str]], int], name: str, arguments: Sequence[st
     except ValueError as error:
         print(f"{name}: {printable(str(error))}", file=sys.stderr)
         code = 2
-    except KeyboardInterrupt:
-        code = 130
+    except KeyboardInterrupt as error:
+        print(f"{name}: {printable(str(error)) or 'stopped'}", file=sys.stderr)
+        code = STOPPED
     except SystemExit as ended:  # of --help
         code = ended.code if isinstance(ended.code, int) else 0
     output.flush()
@@ -196,9 +198,8 @@ def preset_named(name: str, presets: Mapping[str, Preset]) -> Preset:
     """The preset, in any case, or one line with those that there are."""
     known = as_known(name, presets)
     if known not in presets:
-        near = difflib.get_close_matches(name, presets, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ValueError(f"--preset {name!r} given; allowed is one of {', '.join(presets)}{hint}")
+        meant = did_you_mean(name, presets)
+        raise ValueError(f"--preset {name!r} given; allowed is one of {', '.join(presets)}{meant}")
     return presets[known]
 
 
@@ -273,8 +274,7 @@ def allowed_values(hint: Any, given: str) -> str:
     """What a flag takes, in words, with the nearest choice where there are some."""
     if get_origin(hint) is Literal:
         choices = [str(choice) for choice in get_args(hint)]
-        near = difflib.get_close_matches(given, choices, 1)
-        return f"one of {', '.join(choices)}" + (f"; did you mean {near[0]}?" if near else "")
+        return f"one of {', '.join(choices)}{did_you_mean(given, choices)}"
     words = {int: "a whole number", float: "a number", bool: "True or False", str: "a word", Path: "a path"}
     kinds = [kind for kind in (get_args(hint) or (hint,)) if kind is not type(None) and kind is not Ellipsis]
     choices = [str(choice) for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]

@@ -99,6 +99,13 @@ def divergence_line(error: Diverged, config: Config, driver: Driver) -> str:
     return f"{where}; the last good checkpoint is at step {good[-1]:,}; {rate} in a new run, or {branch}"
 
 
+def interrupted_line(folder: Path, config: Config) -> str:
+    """That a run was stopped without a new checkpoint, and how to go on."""
+    steps = steps_of(folder)
+    where = f"goes on from its checkpoint at step {steps[-1]:,}" if steps else "begins at step 0 again"
+    return f"stopped without a new checkpoint; the run {where} with {command(config, '--resume', folder, trust=folder)}"
+
+
 def command(config: Config, *words: object, trust: Path) -> str:
     """A command line of this run's script, as one would type it."""
     return typed(command_name(config), *words, *trust_words(config, trust))

@@ -1,6 +1,7 @@
 """Episodes filmed at the speed of the real thing: an environment plays and draws itself, recorders take it down."""
 
 import math
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ PICTURES_PER_SECOND = 30.0  # at most, and for an environment that does not say 
 def make_filmed(world: World) -> gym.Env[Any, Any]:
     """One environment that draws itself; a ValueError of one line where it, or this machine, cannot."""
     env: gym.Env[Any, Any] | None = None
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame, where it draws, looks for no screen and says nothing
     try:
         env = world.single("rgb_array")
         env.reset(seed=0)

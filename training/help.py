@@ -135,7 +135,7 @@ def list_envs(learner: Learner, config: Config) -> str:
     head = f"What {learner.script} learns from, by {subject} NAME, in any case"
     choices = {title: lines for title, lines in config.choices().items() if subject in title} or config.choices()
     others = [] if names else [f"{title}\n{textwrap.indent(lines, '  ')}" for title, lines in choices.items()]
-    more = "And module:ID, a task of yours that importing the module registers; docs/environments.md has more."
+    more = "And module:ID, a task of yours that importing the module registers with Gymnasium."
     return "\n\n".join((head, *names, *others, *([more] if names else [])))
 
 

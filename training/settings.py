@@ -98,11 +98,12 @@ class DriverSettings:
     """Environment steps whose checkpoints are kept for good, to branch from."""
     track: tuple[str, ...] = setting((), "resumable", "record", "own")
     """Where else the run is recorded, one or several of wandb, mlflow and module:Class; none: nowhere. TensorBoard's
-    events are always written. docs/tracking.md lists the environment variables that count."""
+    events are always written. Their own environment variables say where to and as whom: WANDB_MODE=offline,
+    WANDB_ENTITY, MLFLOW_TRACKING_URI, ..."""
     track_project: str | None = setting(None, "resumable", "record", "own")
     """W&B's project, MLflow's experiment; unset: WANDB_PROJECT, MLFLOW_EXPERIMENT_NAME, fire-rl."""
     track_group: str | None = setting(None, "resumable", "record", "own")
-    """Group of runs there; compare.py gives its runs that of their folder's name."""
+    """Group of runs there; a comparison gives its runs that of its folder's name."""
     track_tags: tuple[str, ...] = setting((), "resumable", "record", "own")
     """Tags of the run there."""
 

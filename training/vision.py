@@ -285,6 +285,6 @@ PRESETS = {
     "quick": (QUICK, "a warm start on images that are at hand, with a small network: a minute on one CPU core"),
 }
 DESCRIPTION = """Train a network on images that come in phases: a warm start, ever more images, or ever more classes.
-With no preset this is the warm start of the FIRE paper, which needs CIFAR-10's files (docs/data.md) and a GPU;
+With no preset this is the warm start of the FIRE paper, which needs CIFAR-10's files (--data-dir) and a GPU;
 --preset quick needs neither. Each phase begins with a new optimizer; a method acts where each phase but the first
 begins, unless a schedule is given. --steps, --eval-every, --checkpoint-every, --reinit-at and @STEP count updates."""

@@ -7,14 +7,13 @@ from dataclasses import replace
 import numpy as np
 
 from fire_rl import envs
-from fire_rl.training.lines import BEFORE, SCHEDULED, final_score, scheduled
+from fire_rl.training import lines
+from fire_rl.training.lines import AFTER, BEFORE, area_under, final_score
 
 from .phases import phases_of
 from .records import AFTER_DIVERGENCE, Array, EvaluationRecord, EventRecord, Run
 from .results import Gap, RunScores
-from .statistics import area_under
 
-AFTER = "after event"
 NOTHING = "none"  # the method that does nothing; with a regularizer it has another name
 
 
@@ -90,22 +89,8 @@ def evaluated(run: Run) -> tuple[list[EvaluationRecord], list[EvaluationRecord]]
 
 
 def points(run: Run) -> tuple[Array, Array]:
-    """Steps and values of a run's evaluations; two at one step, before and after an event, are a jump.
-
-    A look before an event without one after it is no point of its own: others have none there. The scheduled evaluation
-    that it was made for has its value, as in the final score (`fire_rl.training.lines.scheduled`).
-    """
-    jumps = _jumps(run)
-    counted = scheduled([(each.step, each.mean, each.occasion) for each in run.evaluations], run.rhythm)
-    found, extra = list[tuple[int, float]](), -np.inf
-    for each in run.evaluations:
-        if each.occasion == BEFORE and each.step not in jumps:
-            extra = each.step
-            continue
-        spoiled = each.occasion == SCHEDULED and each.step - extra <= run.rhythm.unit
-        found.append((each.step, counted.get(each.step, each.mean) if spoiled else each.mean))
-    steps, values = np.array([point for point in found if np.isfinite(point[1])], dtype=float).reshape(-1, 2).T
-    return steps, values
+    """Steps and values of a run's evaluations, as `fire_rl.training.lines.points` has them."""
+    return lines.points([(each.step, each.mean, each.occasion) for each in run.evaluations], run.rhythm, _jumps(run))
 
 
 def _jumps(run: Run) -> set[int]:
@@ -115,10 +100,7 @@ def _jumps(run: Run) -> set[int]:
 
 def own_part(run: Run, steps: Array, values: Array) -> tuple[Array, Array]:
     """From the branch on, with what the event there left; of a run that is no branch, from the start."""
-    start = run.branch.step if run.branch else 0
-    later = steps > start
-    first = float(np.interp(start, steps, values))  # at a jump, the point after it
-    return np.append(float(start), steps[later]), np.append(first, values[later])
+    return lines.own_part(steps, values, run.branch.step if run.branch else 0)
 
 
 def values_at(scores: RunScores, steps: Array) -> Array:

@@ -1,10 +1,10 @@
 """What `--track` takes: the trackers that there are, which package each needs, and code of one's own."""
 
-import difflib
 import importlib.util
 import re
 from collections.abc import Sequence
 
+from fire_rl.fire.nearest import did_you_mean
 from fire_rl.place import install
 
 PACKAGES = {"wandb": "wandb", "mlflow": "mlflow"}  # what a built-in tracker imports
@@ -23,10 +23,9 @@ def check_trackers(names: Sequence[str]) -> None:
             continue
         if name.lower() == "tensorboard":
             raise ValueError(f"--track {name} given; TensorBoard's events are always written: leave it out")
-        near = difflib.get_close_matches(name.lower(), PACKAGES, 1, 0.4)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        meant = did_you_mean(name.lower(), PACKAGES, 0.4)
         raise ValueError(
-            f"--track {name!r} given; allowed are {', '.join(PACKAGES)}, module:Class, or none alone{hint}"
+            f"--track {name!r} given; allowed are {', '.join(PACKAGES)}, module:Class, or none alone{meant}"
         )
     if twice := [name for name in names if list(names).count(name) > 1]:
         raise ValueError(f"--track {twice[0]!r} given twice")
