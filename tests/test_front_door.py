@@ -63,9 +63,9 @@ def stopped(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def test_a_stop_before_anything_is_there_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_stop_before_anything_is_there_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("fire_rl.training.session.build", stopped)
-    with pytest.raises(KeyboardInterrupt, match="stopped before the first step; the same command begins again"):
+    with pytest.raises(KeyboardInterrupt):
         train_dqn([*TINY, "--run-dir", str(tmp_path / "run")])
     assert not (tmp_path / "run").exists()
 
@@ -80,7 +80,9 @@ def test_a_stop_before_the_first_step_says_how_to_go_on(tmp_path: Path, monkeypa
     assert call(train_dqn, "--resume", str(folder))[0] == 0
 
 
-@pytest.mark.parametrize(("error", "line"), [((), "a: stopped\n"), (("how to go on",), "a: how to go on\n")])
+@pytest.mark.parametrize(
+    ("error", "line"), [((), "a: stopped; the same command begins again\n"), (("how to go on",), "a: how to go on\n")]
+)
 def test_every_command_says_that_it_was_stopped(
     error: Sequence[str], line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
