@@ -73,7 +73,8 @@ def say_where_things_are(result: Result, config: Config) -> None:
     if config.run.keep_replay:
         if (longer := min(2 * config.run.steps, config.run.longest or 2 * config.run.steps)) > config.run.steps:
             suggested.append(("go on", command(config, "--resume", folder, "--steps", longer, trust=folder)))
-        for step in [step for step in steps_of(folder) if step < config.run.steps][:1]:
+        early = config.run.steps // 10  # before it there is little to branch from, as where a run was stopped at once
+        for step in [step for step in steps_of(folder) if early <= step < config.run.steps][:1]:
             words = ("--branch-from", f"{folder}@{step}", "--reinit", "shrink-perturb")
             suggested.append(("branch", command(config, *words, trust=folder)))
     if suggested:
