@@ -87,7 +87,7 @@ def run(name: str, arguments: Sequence[str] | None = None) -> NoReturn:
         print(f"{called(name)}: {missing(error)}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        print(f"{called(name)}: stopped before it began", file=sys.stderr)
+        print(f"{called(name)}: stopped; the same command begins again", file=sys.stderr)
         raise SystemExit(130) from None
     run_body(partial(body, *command.first), called(name), words)
 
