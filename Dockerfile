@@ -1,10 +1,11 @@
 # Every command in a container: docker build -t fire-rl .          (torch's CPU build)
 #                               docker build -t fire-rl --build-arg TORCH=cuda .
 # torch's CUDA build brings CUDA itself, so that both have the same base; a GPU needs the NVIDIA driver of the host.
-FROM python:3.11-slim
+FROM python:3.11-slim-bookworm
 ARG TORCH=cpu
-# They draw videos without a screen.
-RUN apt-get update && apt-get install -y --no-install-recommends libegl1 libgl1 libopengl0 libosmesa6 \
+# They draw videos without a screen, in software too. Debian keeps one version of each, so that none is named.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install -y --no-install-recommends libegl1 libgl1 libgl1-mesa-dri libopengl0 \
     && rm -rf /var/lib/apt/lists/*
 COPY . /source
 WORKDIR /source

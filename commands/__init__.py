@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from fire_rl import __version__
-from fire_rl.place import IN_A_CHECKOUT, ROOT, called
+from fire_rl.place import IN_A_CHECKOUT, ROOT, called, install
 
 from .front import show_page
 
@@ -51,7 +51,7 @@ def main() -> NoReturn:
         print(f"fire-rl {__version__}" if name == "--version" else usage())
         raise SystemExit(0)
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, 1)
+        near = difflib.get_close_matches(name, COMMANDS, 1)  # without `did_you_mean`, for which torch would be loaded
         hint = f"; did you mean {near[0]}?" if near else ""
         print(f"fire-rl: {name[:80]!r} given; allowed is one of {', '.join(COMMANDS)}{hint}", file=sys.stderr)
         raise SystemExit(2)
@@ -86,6 +86,9 @@ def run(name: str, arguments: Sequence[str] | None = None) -> NoReturn:
     except ModuleNotFoundError as error:
         print(f"{called(name)}: {missing(error)}", file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print(f"{called(name)}: stopped; the same command begins again", file=sys.stderr)
+        raise SystemExit(130) from None
     run_body(partial(body, *command.first), called(name), words)
 
 
@@ -95,6 +98,6 @@ def missing(error: ModuleNotFoundError) -> str:
     if package not in NEEDED:
         raise error
     if not IN_A_CHECKOUT:
-        return f"{package} is not installed: pip install 'fire-rl[train]'"
+        return f"{package} is not installed: {install('train')}"
     activate = "source .venv/bin/activate, or " if (ROOT / ".venv").exists() else ""
     return f"{package} is not installed for {sys.executable}: {activate}make setup"

@@ -37,29 +37,37 @@ from fire_rl.training.command_line import (
     read_flags,
 )
 from fire_rl.training.files import claimed
+from fire_rl.training.help import describe_options
 from fire_rl.training.learners import LEARNERS
 from fire_rl.training.stopping import STOPPED
 from fire_rl.training.tracking.names import require_packages
 
 HERE = "here"  # what --ray alone stands for
 MOST = 4096  # runs at once, and threads of a run
-EPILOGUE = f"""All other flags are those of the training commands ({", ".join(map(called, TRAINING))}), whose
---help-all lists methods and environments or data, and reach every run:
-
+EXAMPLES = f"""\
   {program("compare")} --agent sac --env h1-walk --reinit none reset shrink-perturb fire --seeds 0-4 --branch-at 0.5
   {program("compare")} --agent dqn --env Asterix Breakout --reinit none redo:tau=0.1 fire+l2-init --seeds 0-9
   {program("compare")} --agent sac --env h1-walk --replay-ratio 1 2 4 8 --reinit none reset fire      over an axis
   {program("compare")} --agent vision --preset quick --reinit none reset fire --seeds 0-4 --branch-at phase
-  {program("compare")} --report-only runs/compare-sac-h1-walk        the report alone, of any runs
+  {program("compare")} --report-only runs/compare-sac-h1-walk        the report alone, of any runs"""
+MORE = f"""\
+All other flags are those of the training commands, and reach every run. --help-all of these lists them, with methods
+and environments or data: {", ".join(map(called, TRAINING))}.
 
-  A flag of the training scripts that changes the result is an axis where it is given several values: every method
-  and seed is run at each, and the report has a figure over them. METHOD@every=2000 is a method with a schedule of
-  its own, so that --reinit none fire fire@every=2000 has both beside each other.
+A flag of a training command that changes the result is an axis where it is given several values: every method and
+seed is run at each, and the report has a figure over them. METHOD@every=2000 is a method with a schedule of its own,
+so that --reinit none fire fire@every=2000 has both beside each other.
 
-  Finished runs are kept and interrupted ones continued: the same command goes on, with more seeds, methods or
-  environments too. With --branch-at F the methods of a seed share one trunk, trained once to F of the steps.
-  --keep-replay False frees the disk as runs finish, though not of trunks, whose replay is what branches begin with;
-  {called("slim")} frees those later."""
+Finished runs are kept and interrupted ones continued: the same command goes on, with more seeds, methods or
+environments too. With --branch-at F the methods of a seed share one trunk, trained once to F of the steps.
+--keep-replay False frees the disk as runs finish, though not of trunks, whose replay is what branches begin with;
+{called("slim")} frees those later."""
+TOPICS = {
+    "What is compared": "agent env reinit seeds branch_at",
+    "Where, and how many runs at once": "dir threads jobs runs_per_gpu ray gpus_per_run upload",
+    "The plan, and what failed": "dry_run format retry",
+    "The report": "report_only baseline reference against threshold label figure_width",
+}
 
 
 @dataclass(frozen=True)
@@ -198,12 +206,14 @@ def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
     ours = flags_of(Options)
     arguments = as_understood(each_once(labels_together(arguments)), ours)
     given = [(name, values or ([HERE] if name == "--ray" else [])) for name, values in split(arguments)]
-    asked = ["--help" for name, _ in given if name in HELP]
-    own = asked or [word for name, values in given if name in ours for word in (name, *values)]
+    if {*HELP} & {name for name, _ in given}:
+        print(describe_options(called("compare"), f"{__doc__}\n\n{EXAMPLES}", Options(), TOPICS, MORE))
+        raise SystemExit(0)
+    own = [word for name, values in given if name in ours for word in (name, *values)]
     for name, values in given:
         if name in ours and not values and ours[name] is not bool:
             raise ValueError(f"{name} given without a value; allowed is {allowed_values(ours[name], '')}")
-    options = read_flags(Options(), own, program("compare"), f"{__doc__}\n\n{EPILOGUE}")
+    options = read_flags(Options(), own)
     passed = tuple((name, tuple(values)) for name, values in given if name not in ours)
     if options.format != "text" and not options.dry_run:
         raise ValueError(f"--format {options.format} given; it goes with --dry-run, which prints the script")

@@ -14,6 +14,10 @@ from fire_rl.training.evaluate import Evaluation
 from fire_rl.training.policy import split_run
 from fire_rl.training.trust import trusted
 
+USAGE = f"""{__doc__}
+
+  {program("evaluate")} RUN              the newest checkpoint
+  {program("evaluate")} RUN@STEP         the one at an environment step"""
 MOST_EPISODES, MOST_STEPS = 1_000_000, 1_000_000_000
 TOGETHER = 4  # environments of an evaluation by steps, as published
 
@@ -32,17 +36,9 @@ class Options:
     """The run, if its config names an environment or a method of your own: Python code, which is imported then."""
 
 
-def usage() -> str:
-    """Indented, since --help joins lines that begin at the margin."""
-    return f"""
-  {program("evaluate")} RUN              the newest checkpoint
-  {program("evaluate")} RUN@STEP         the one at an environment step
-"""
-
-
 def body(arguments: Sequence[str]) -> int:
     run = [arguments[0]] if arguments and not arguments[0].startswith("-") else []
-    options = read_options(Options(), arguments[len(run) :], "evaluate", "RUN[@STEP]", f"{__doc__}\n{usage()}")
+    options = read_options(Options(), arguments[len(run) :], "evaluate", "RUN[@STEP]", USAGE)
     if not run:
         raise ValueError(f"no run given: {program('evaluate')} RUN, or RUN@STEP")
     if not 1 <= options.episodes <= MOST_EPISODES or options.seed < 0:

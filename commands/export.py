@@ -1,10 +1,10 @@
 """Export a policy as files that run without this project, or as a card for a model hub."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fire_rl.fire.nearest import nearest
 from fire_rl.place import called, program
 from fire_rl.training.card import Score, is_card
 from fire_rl.training.command_line import read_options
@@ -72,7 +72,7 @@ def _formats(options: Options) -> tuple[str, ...]:
     formats = tuple(dict.fromkeys(text.lower() for text in options.format))
     for text in formats:
         if text not in FORMATS:
-            near = difflib.get_close_matches(text, FORMATS, 1, cutoff=0.0)[0]
+            near = nearest(text, FORMATS)
             raise ValueError(f"--format {text!r} given; allowed are {', '.join(FORMATS)}; nearest is {near}")
     if options.card and formats:
         raise ValueError("--format goes without --card, whose weights are safetensors: call this twice")

@@ -8,8 +8,8 @@ More
   --help-all             every flag, by what it is about
   --list-envs            what there is to learn from
   --list-methods [NAME]  methods; one with its equation, source and fields
-  Names from elsewhere (--lr, --total-timesteps, ...) and 1e6, 500k: see
-  docs/command-line.md"""
+  Flags of other programs (--lr, --total-timesteps, ...) are understood, or
+  answered with the right one; numbers may be 1e6, 500k or 2M"""
 
 RUN = f"""\
 Run
@@ -83,7 +83,7 @@ more images, ever more classes), with or without a method against its ageing.
 
 What and how long
   --data NAME            images [cifar10]
-  --data-dir PATH        the folder with their files (docs/data.md)
+  --data-dir PATH        the folder with their files, unpacked
   --task NAME            warm-start, continual, class-incremental [warm-start]
   --preset NAME          paper, or quick: on images at hand [paper]
   --epochs N             of each phase but a warm start's first [100]
@@ -109,7 +109,7 @@ mixture with the next, with or without a method against its ageing.
 
 What and how long
   --data NAME            texts [wikitext-openwebtext]
-  --data-dir PATH        the folder with their tokens (docs/text-data.md)
+  --data-dir PATH        their token files, which fire_rl.data.prepare makes
   --preset NAME          paper, or quick: on texts at hand [paper]
   --phase-updates N ...  gradient updates of each phase [96,000 18,623]
   --seed N               one seed is one result [0]
@@ -155,8 +155,8 @@ More
   --config FILE          settings from YAML, or from a RUN; flags win
   --list-envs            with --agent: what there is to learn from
   --list-methods [NAME]  methods; one with its equation, source and fields
-  Names from elsewhere (--algo, --methods, --total-timesteps, ...): see
-  docs/command-line.md, and docs/comparing.md for all of this"""
+  Flags of other programs (--algo, --n-jobs, ...) are understood, or answered
+  with the right one; numbers may be 1e6, 500k or 2M"""
 
 EVALUATE = """\
 evaluate.py: a checkpoint's policy in episodes with starts of their own,

@@ -9,12 +9,11 @@ from fire_rl.place import program
 from fire_rl.training.command_line import read_options
 from fire_rl.training.watching import watch
 
-# Indented, since --help joins lines that begin at the margin.
-USAGE = f"""
+USAGE = f"""{__doc__}
+
   {program("watch")} RUN                 the newest checkpoint: RUN/video-STEP.mp4 and .gif
   {program("watch")} RUN@STEP            the one at an environment step
-  {program("watch")} h1-walk             an environment under random actions: video-h1-walk.mp4 and .gif
-"""
+  {program("watch")} h1-walk             an environment under random actions: video-h1-walk.mp4 and .gif"""
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Options:
 def body(arguments: Sequence[str]) -> int:
     subject = [arguments[0]] if arguments and not arguments[0].startswith("-") else []
     words = arguments[len(subject) :]
-    options = read_options(Options(), words, "watch", "RUN[@STEP]|ENVIRONMENT", f"{__doc__}\n{USAGE}")
+    options = read_options(Options(), words, "watch", "RUN[@STEP]|ENVIRONMENT", USAGE)
     if not subject:
         raise ValueError(f"nothing to watch given: {program('watch')} RUN, RUN@STEP or an environment such as h1-walk")
     watch(subject[0], options.seed, options.episodes, options.choose, options.steps, options.output, options.trust)

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from fire_rl.place import install
+
 from .files import content_of, unpacked
 from .places import read_in_words
 from .sets import IMAGE_SETS, ImageData, Images
@@ -39,8 +41,8 @@ def read_digits(folder: Path | None) -> ImageData:
     facts = IMAGE_SETS["digits"]
     if (path := digits_file(folder)) is None:
         raise ValueError(
-            f"digits: the file {FILE} of scikit-learn was not found: pip install scikit-learn, or put the file into "
-            "--data-dir FOLDER, or apt-get install dataset-fashion-mnist for the larger set `fashion`"
+            f"digits: the file {FILE} of scikit-learn was not found: {install('vision')}; or put the file into "
+            "--data-dir FOLDER; or apt-get install dataset-fashion-mnist for the larger set `fashion`"
         )
     content = unpacked(content_of(path, PACKED_BYTES), BYTES, path)
     try:

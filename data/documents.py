@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from fire_rl.place import install
+
 from .files import errors_named, open_regular
 
 Split = Literal["lines", "files"]
@@ -126,7 +128,7 @@ def _opened_parquet(path: Path) -> Iterator[Any]:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
     except ImportError:
-        raise ValueError(f"{path}: reading it needs pyarrow, which is not installed: pip install pyarrow") from None
+        raise ValueError(f"{path}: reading it needs pyarrow, which is not installed: {install('text')}") from None
     with open_regular(path) as file:
         try:
             with ParquetFile(file) as table:

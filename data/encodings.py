@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fire_rl.place import install
+
 from .files import content_of
 from .tokens import Values
 
@@ -53,7 +55,7 @@ def gpt2_encoding(merges: Path | None = None, threads: int = 1) -> Encoding:
     try:
         import tiktoken
     except ImportError:
-        raise ValueError("GPT-2's encoding needs tiktoken, which is not installed: pip install tiktoken") from None
+        raise ValueError(f"GPT-2's encoding needs tiktoken, which is not installed: {install('text')}") from None
     content = _merges_from(merges)
     encoding = tiktoken.Encoding(
         "gpt2", pat_str=GPT2_WORDS, mergeable_ranks=_ranks(content), special_tokens={"<|endoftext|>": GPT2_END}

@@ -1,4 +1,4 @@
-"""Make token files from text: `python -m fire_rl.data.prepare SOURCE... --out FOLDER`. See docs/text-data.md."""
+"""Make token files from text: `python -m fire_rl.data.prepare SOURCE... --out FOLDER`."""
 
 import argparse
 import math

@@ -9,9 +9,10 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
+from fire_rl.place import install
+
 from .atari_scores import RANDOM_AND_HUMAN
 
-INSTALL = "`make setup`, or `pip install '.[atari]'` from the checkout"
 TWO_PLAYERS_ONLY = {"combat", "joust", "maze_craze", "warlords"}
 GYMNASIUMS_SPELLING = re.compile(r"(?:ALE/)?(?P<game>\w+?)(?:-ram)?(?:NoFrameskip|Deterministic)?-v\d+")
 
@@ -53,5 +54,5 @@ def require_no_other_spelling(name: str) -> None:
 def rom_of(name: str) -> str:
     """Return ale-py's name of a game's ROM; raise ValueError with what to install if ale-py is missing."""
     if find_spec("ale_py") is None:
-        raise ValueError(f"the Atari game {name!r} needs the module 'ale_py', which is missing: {INSTALL}")
+        raise ValueError(f"the Atari game {name!r} needs the module 'ale_py', which is missing: {install('atari')}")
     return games()[name]

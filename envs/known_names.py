@@ -8,7 +8,9 @@ from importlib.util import find_spec
 
 import gymnasium as gym
 
-from .atari_names import INSTALL, games, is_atari, require_no_other_spelling
+from fire_rl.place import install
+
+from .atari_names import games, is_atari, require_no_other_spelling
 from .humanoid import TASKS
 from .minatar import PREFIX as MINATAR
 from .minatar import minatar_names
@@ -77,7 +79,7 @@ def require_known(name: str) -> None:
         known = {known.lower(): known for known in [*games(), *names()]}
         near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.4) or sorted(NATIVE)[:3]
         nearest = ", ".join(known.get(close, close) for close in near)
-        missing = "" if find_spec("ale_py") else f"; Atari games need ale_py: {INSTALL}"
+        missing = "" if find_spec("ale_py") else f"; Atari games need ale_py: {install('atari')}"
         raise ValueError(f"no environment is called {name!r}; the nearest names are {nearest}{missing}") from None
 
 

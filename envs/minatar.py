@@ -21,6 +21,8 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import ArrayLike, NDArray
 
+from fire_rl.place import install
+
 from .generic import ActionRepeat, SpreadSeeds
 from .retraced import Retraced, RetracedVector
 from .seeding import seed_legacy_generator, spawn_seeds
@@ -29,7 +31,6 @@ PREFIX = "MinAtar/"
 GAMES = {"Asterix": "asterix", "Breakout": "breakout", "Freeway": "freeway", "Seaquest": "seaquest",
          "SpaceInvaders": "space_invaders"}  # fmt: skip
 NAMES = tuple(f"{PREFIX}{game}-v{version}" for game in GAMES for version in (0, 1))
-INSTALL = "`make setup`, or `pip install --no-deps MinAtar`, which leaves out its plotting packages"
 FRAMES_PER_SECOND = 20  # as the package shows them
 PIXELS = 16  # the width and height of a cell in a picture
 
@@ -135,7 +136,7 @@ def _known(name: str) -> str:
 
 def _minatar() -> Any:
     if find_spec("minatar") is None:
-        raise ValueError(f"{PREFIX} games need the module 'minatar', which is missing: {INSTALL}")
+        raise ValueError(f"{PREFIX} games need the module 'minatar', which is missing: {install('minatar')}")
     quiet = logging.root.manager.disable
     logging.disable(logging.WARNING)  # it warns that seaborn is missing, which it needs for drawing only
     try:

@@ -11,7 +11,6 @@ import functools
 import importlib
 import logging
 import os
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,8 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+
+from fire_rl.place import install
 
 from .generic import ActionRepeat, SpreadSeeds
 from .saved import with_state
@@ -45,11 +46,6 @@ BENCHMARK = {  # the suite's own benchmark; further tasks (quadruped, dog, ...) 
     "swimmer": "swimmer6 swimmer15",
     "walker": "stand walk run",
 }
-# On Python 3.13 the extra `dmc` does not include dm_control itself: its dependency labmaze, which the suite never
-# imports, has no wheel.
-INSTALL = "`make setup`, or `pip install '.[dmc]'` from the checkout" + (
-    " and `pip install --no-deps dm_control`" if sys.version_info >= (3, 13) else ""
-)
 
 
 def make_suite(name: str, seed: int | None, action_repeat: int, render_mode: str | None) -> gym.Env[Any, Any]:
@@ -122,7 +118,7 @@ def _suite() -> Any:
             suite = _import_without_drawing("dm_control.suite")
     except ModuleNotFoundError as error:
         module = (error.name or "dm_control").partition(".")[0]
-        raise ValueError(f"{PREFIX} tasks need the module {module!r}, which is missing: {INSTALL}") from error
+        raise ValueError(f"{PREFIX} tasks need the module {module!r}, which is missing: {install('dmc')}") from error
     sizes = importlib.import_module("dm_control.mujoco.wrapper.mjbindings.sizes")
     forget_vanished_fields(sizes.array_sizes)
     return suite

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fire_rl.place import install
+
 Pixels = NDArray[np.uint8]
 
 GIF_WIDTH = 320  # pixels at most
@@ -114,4 +116,4 @@ def require_av() -> Any:
     try:
         return importlib.import_module("av")
     except ImportError as error:
-        raise ValueError("MP4 videos need the Python module av, which is missing: pip install av") from error
+        raise ValueError(f"MP4 videos need the Python module av, which is missing: {install('video')}") from error

@@ -23,6 +23,7 @@ class NetworkReport(ReportAliases):
     outcome: Mapping[str, float] = field(default_factory=dict)  # the numbers that the method's `act` returned
     singular_values: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False, repr=False)
     notes: tuple[str, ...] = field(default=(), compare=False)  # what was left unchanged, and advice; not stored
+    reset: tuple[str, ...] = field(default=(), compare=False)  # matrices that were set to initial values; not stored
 
     def __str__(self) -> str:
         return "\n".join([self.name, table(self.matrices), *([self.said()] if self.outcome else []), *self.notes])

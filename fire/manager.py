@@ -254,8 +254,8 @@ class PlasticityManager(ManagerAliases):
         kept = [matrix for matrix in self.method.inventory(network.module).matrices if matrix.name in before]
         values = {matrix.name: before[matrix.name].singular_values_now(matrix) for matrix in kept}
         rows = tuple(before[matrix.name].compare(matrix, values[matrix.name][1]) for matrix in kept)
-        notes = tuple(self.method.notes(network))
-        return NetworkReport(network.name, rows, seconds, outcome, values, notes)
+        notes, reset = tuple(self.method.notes(network)), tuple(filter(self.method.resets(network), values))
+        return NetworkReport(network.name, rows, seconds, outcome, values, notes, reset)
 
     def after_step(self, network_name: str) -> None:
         """Let methods that act at every gradient step act on a network; call it after each `optimizer.step()`."""

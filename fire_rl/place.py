@@ -1,4 +1,4 @@
-"""Whether fire-rl runs from a checkout or an installed package, and how its commands are written in each case."""
+"""Whether fire-rl runs from a checkout or installed: how its commands are written, and what installs its extras."""
 
 import shlex
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]  # the checkout, or the folder that the package was installed into
 IN_A_CHECKOUT = not (Path(__file__).parent / "fire").is_dir()
 TRAINING = ("sac", "dqn", "vision", "language")
+OF_DEVELOPERS = ("ray", "track")  # extras that `make setup` leaves to `make setup-dev`
 
 
 def script(command: str) -> str:
@@ -35,3 +36,13 @@ def typed(command: str, *words: object) -> str:
 def launch(command: str) -> list[str]:
     """Return the arguments that start a command as a separate process, from any folder."""
     return [sys.executable, "-u", *([str(ROOT / script(command))] if IN_A_CHECKOUT else ["-m", "fire_rl", command])]
+
+
+def install(extra: str) -> str:
+    """What the user types to install an extra, for the message that a package of it is missing."""
+    # The extra leaves dm_control out on 3.13, where its dependency labmaze, which is never imported, has no wheel.
+    apart = " && pip install --no-deps dm_control" if extra == "dmc" and sys.version_info >= (3, 13) else ""
+    if not IN_A_CHECKOUT:
+        return f"pip install 'fire-rl[{extra}]'{apart}"
+    setup = "make setup-dev" if extra in OF_DEVELOPERS else "make setup"
+    return f"{setup}, or pip install -e '.[{extra}]'{apart} in the checkout"

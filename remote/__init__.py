@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fire_rl.place import install
+
 if TYPE_CHECKING:
     from .cluster import RayPool
     from .upload import Uploads
-
-INSTALL = "--ray needs the package ray: make setup-dev in a checkout, or pip install 'fire-rl[ray]'"
 
 
 def ray_pool(
@@ -23,7 +23,7 @@ def ray_pool(
     try:
         import ray  # noqa: F401
     except ImportError:
-        raise ValueError(INSTALL) from None
+        raise ValueError(f"--ray needs the package ray: {install('ray')}") from None
     from .cluster import RayPool
 
     return RayPool(address, threads, gpus_per_run, folder, memory=memory)

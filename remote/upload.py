@@ -4,7 +4,6 @@ A copy is complete if it has the same config.json as the run: this file is sent 
 of the copy changes. A file that already exists there with the same size is not sent again.
 """
 
-import difflib
 import secrets
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+
+from fire_rl.fire.nearest import did_you_mean
 
 MARK = "config.json"
 PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"} | dict.fromkeys(
@@ -97,9 +98,8 @@ def _open(url: str) -> tuple[Any, str]:
     """Return the file system of a URL, and the path in it."""
     protocol = url.partition("://")[0] if "://" in url else "file"
     if protocol not in fsspec.available_protocols():
-        near = difflib.get_close_matches(protocol, fsspec.available_protocols(), 1, cutoff=0.5)
-        hint = f"; did you mean {near[0]}://?" if near else ""
-        raise ValueError(f"--upload {url} given; allowed are URLs such as s3://BUCKET/PATH and file:///PATH{hint}")
+        meant = did_you_mean(f"{protocol}://", [f"{known}://" for known in fsspec.available_protocols()], 0.75)
+        raise ValueError(f"--upload {url} given; allowed are URLs such as s3://BUCKET/PATH and file:///PATH{meant}")
     try:
         system, root = fsspec.core.url_to_fs(url)
     except ImportError as error:

@@ -211,7 +211,7 @@ def test_absent_files_are_said_in_one_line(tmp_path: Path, name: str, expected: 
 
 def test_absent_digits_name_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="pip install scikit-learn"):
+    with pytest.raises(ValueError, match=r"pip install -e '\.\[vision\]'"):
         read_images("digits", tmp_path)
 
 

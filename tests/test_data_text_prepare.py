@@ -17,6 +17,7 @@ from fire_rl.data import encodings, prepare, token_writer
 from fire_rl.data.documents import count_documents, documents, files_of
 from fire_rl.data.encodings import bytes_encoding, gpt2_encoding
 from fire_rl.data.text import read_source
+from fire_rl.place import install
 
 END = 255
 
@@ -215,8 +216,8 @@ def test_a_missing_extra_is_named_with_its_command(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "tiktoken", None)
     said = refused(capsys, "a.parquet", "--encoding", "bytes", "--out", "out")
-    assert said.endswith("a.parquet: reading it needs pyarrow, which is not installed: pip install pyarrow\n")
-    assert "tiktoken, which is not installed: pip install tiktoken" in refused(capsys, "a.parquet", "--out", "out")
+    assert said.endswith(f"a.parquet: reading it needs pyarrow, which is not installed: {install('text')}\n")
+    assert f"tiktoken, which is not installed: {install('text')}" in refused(capsys, "a.parquet", "--out", "out")
 
 
 # GPT-2's encoding

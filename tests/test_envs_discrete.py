@@ -130,7 +130,7 @@ def test_where_minatar_is_missing_one_line_says_what_to_install(monkeypatch):
     monkeypatch.setattr(ours, "find_spec", lambda name: None)
     assert not any(name.startswith("MinAtar/") for name in envs.names())
     with pytest.raises(
-        ValueError, match=r"module 'minatar', which is missing: .*pip install --no-deps MinAtar"
+        ValueError, match=r"module 'minatar', which is missing: .*pip install -e '\.\[minatar\]'"
     ) as error:
         make("MinAtar/Breakout-v1")
     assert "\n" not in str(error.value)

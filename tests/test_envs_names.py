@@ -173,7 +173,7 @@ def test_a_repeated_action_sums_rewards_until_the_episode_is_over():
 
 def test_missing_meshes_are_answered_with_what_to_install(monkeypatch):
     monkeypatch.setattr(meshes, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="pip install robosuite-models"):
+    with pytest.raises(ValueError, match=r"'pelvis' was not found: make setup, or pip install -e '\.\[envs\]'"):
         meshes.mesh_file("pelvis")
 
 

@@ -296,7 +296,7 @@ except ValueError as error:
     (line,) = in_a_new_process(program).splitlines()
     assert f"'{missing}', which is missing" in line
     assert "make setup" in line
-    assert "pip install '.[dmc]'" in line
+    assert "pip install -e '.[dmc]'" in line
 
 
 def test_a_graphics_library_that_is_missing_costs_no_training():

@@ -12,7 +12,6 @@ from fire_rl.experiments.analysis.differences import difference, improvement
 from fire_rl.experiments.analysis.resampling import Draws, bounds, bounds_of_difference, draw_runs, multisets
 from fire_rl.experiments.analysis.statistics import (
     COVERAGE,
-    area_under,
     estimate,
     estimate_band,
     interquartile_mean,
@@ -23,6 +22,7 @@ from fire_rl.experiments.analysis.statistics import (
     share,
 )
 from fire_rl.experiments.analysis.survival import kaplan_meier_median, median_time
+from fire_rl.training.lines import area_under
 
 library = pytest.importorskip("rliable.library")
 metrics = pytest.importorskip("rliable.metrics")

@@ -441,12 +441,12 @@ def test_a_mistake_ends_in_exit_code_2(tmp_path: Path):
 
 def test_a_missing_package_is_named_with_its_command(runs: dict[str, Path], tmp_path: Path, monkeypatch: Any):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"--format onnx needs onnx, .*: pip install 'fire-rl\[export\]'"):
+    with pytest.raises(ValueError, match=r"--format onnx needs onnx, .*: make setup, or pip install -e '\.\[export\]'"):
         export(runs["dqn"], "--format", "onnx", "--output", tmp_path / "policy.onnx")
     monkeypatch.undo()
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     if pytest.importorskip("onnx"):
-        with pytest.raises(ValueError, match=r"fire-rl\[export\]"):
+        with pytest.raises(ValueError, match=r"pip install -e '\.\[export\]'"):
             export(runs["dqn"], "--format", "onnx", "--output", tmp_path / "policy.onnx")
     assert not list(tmp_path.iterdir())
 

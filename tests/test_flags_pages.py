@@ -4,10 +4,12 @@ import ast
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from fire_rl.commands import COMMANDS
 from fire_rl.commands.compare import Options
 from fire_rl.commands.front import page
 from fire_rl.commands.pages import PAGES
@@ -90,6 +92,20 @@ def test_help_all_has_every_flag_once_with_its_meaning(name: str, capsys: pytest
     assert "\nOthers\n" not in text, "every flag has its topic"
 
 
+@pytest.mark.parametrize("name", sorted(SCRIPTS.keys() - LEARNERS.keys()))
+def test_help_all_of_the_other_commands_has_the_same_form(name: str, capsys: pytest.CaptureFixture[str]):
+    module = import_module(f"fire_rl.commands.{COMMANDS[name].module}")
+    with pytest.raises(SystemExit) as ended:
+        module.body(["--help-all"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert re.match(rf"usage: {name}\.py [^\n]*\[--FLAG VALUE \.\.\.\]    defaults in brackets\n\n[A-Z]", text)
+    for flag in flags_of(module.Options):
+        assert len(re.findall(rf"^  {flag} .*\n      \S+", text, re.MULTILINE)) == 1, flag
+    assert "╭" not in text
+    assert max(map(len, text.splitlines())) <= 120
+
+
 def test_each_lists_what_it_learns_from(capsys: pytest.CaptureFixture[str]):
     sac, dqn = (shown(name, capsys, "--list-envs") for name in ("sac", "dqn"))
     assert "h1-walk" in sac
@@ -119,6 +135,14 @@ def test_a_method_is_shown_with_source_fields_and_spelling(method: str, capsys: 
 def test_an_unknown_method_gets_the_nearest():
     with pytest.raises(ValueError, match="nearest is fire"):
         read_command_line(["--list-methods", "FYRE"], LEARNERS["sac"])
+
+
+def test_nothing_that_is_said_points_at_pages_that_an_installed_package_lacks():
+    for room in ("agents", "commands", "data", "envs", "experiments", "remote", "replay", "training"):
+        for path in (ROOT / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    assert "docs/" not in node.value, path
 
 
 def test_scripts_are_thin():

@@ -1,7 +1,5 @@
 """A run that was killed, anywhere, and resumed is the run that was not."""
 
-import contextlib
-import io
 import multiprocessing
 import os
 import signal
@@ -20,6 +18,7 @@ from fire_rl.commands.train import train_sac
 from fire_rl.training.checkpoint import folder_of, steps_of
 from fire_rl.training.command_line import main
 from fire_rl.training.lines import read_lines
+from tests.fixtures.calling import call
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 ROOT = Path(__file__).parent.parent
@@ -63,14 +62,7 @@ def run_until(change: int, script: str, arguments: tuple[str, ...]) -> None:
 
 def train(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     """A run that nobody kills: in this process, which has everything imported."""
-    output, errors = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
-        try:
-            returned = train_sac(arguments)
-        except ValueError as error:
-            returned = 2
-            print(error, file=errors)
-    done = subprocess.CompletedProcess(arguments, returned, output.getvalue(), errors.getvalue())
+    done = subprocess.CompletedProcess(arguments, *call(train_sac, *arguments))
     assert done.returncode == code, done.stdout + done.stderr
     return done
 

@@ -1,7 +1,5 @@
 """Trackers of a run: told everything, and left out as soon as they fail, whatever they do."""
 
-import contextlib
-import io
 import json
 import os
 import resource
@@ -17,11 +15,12 @@ import pytest
 
 from benchmarks.differences import differences
 from fire_rl import training
-from fire_rl.commands.train import train_dqn as train
+from fire_rl.commands.train import train_dqn
 from fire_rl.training.lines import read_lines
 from fire_rl.training.tracking import process
 from fire_rl.training.tracking.process import TrackerProcess
 from fire_rl.training.tracking.tracking import Tracking
+from tests.fixtures.calling import call
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 ROOT = Path(__file__).parent.parent
@@ -42,19 +41,8 @@ def tracked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def call(*words: str) -> tuple[int, str, str]:
-    output, errors = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
-        try:
-            code = train(words)
-        except ValueError as error:
-            code = 2
-            print(error, file=errors)
-    return code, output.getvalue(), errors.getvalue()
-
-
 def run(folder: Path, *words: str) -> tuple[str, str]:
-    code, output, errors = call(*TINY, "--run-dir", str(folder), *words)
+    code, output, errors = call(train_dqn, *TINY, "--run-dir", str(folder), *words)
     assert code == 0, output + errors
     return output, errors
 
@@ -319,7 +307,7 @@ def ready(kind: str) -> TrackerProcess:
     ],
 )
 def test_a_tracker_that_there_is_not_is_said_before_anything_is_made(tracked: Path, given: list[str], said: str):
-    code, _, errors = call(*TINY, "--run-dir", str(tracked / "run"), "--track", *given)
+    code, _, errors = call(train_dqn, *TINY, "--run-dir", str(tracked / "run"), "--track", *given)
     assert code == 2
     assert said in errors
     assert len(errors.strip().splitlines()) == 1
@@ -329,32 +317,32 @@ def test_a_tracker_that_there_is_not_is_said_before_anything_is_made(tracked: Pa
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])
 def test_a_missing_package_is_named_with_its_command(tracked: Path, monkeypatch: pytest.MonkeyPatch, name: str):
     monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
-    code, _, errors = call(*TINY, "--run-dir", str(tracked / "run"), "--track", name)
+    code, _, errors = call(train_dqn, *TINY, "--run-dir", str(tracked / "run"), "--track", name)
     assert code == 2
-    assert f"--track {name} needs the package {name}: pip install 'fire-rl[track]'" in errors
+    assert f"--track {name} needs the package {name}: make setup-dev, or pip install -e '.[track]'" in errors
     assert not (tracked / "run").exists()
 
 
 def test_a_tracker_whose_import_fails_or_hangs_is_refused(tracked: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FIRE_RL_BAD_VERB", "import")
-    code, _, errors = call(*TINY, "--run-dir", str(tracked / "run"), "--track", f"{OWN}:Bad")
+    code, _, errors = call(train_dqn, *TINY, "--run-dir", str(tracked / "run"), "--track", f"{OWN}:Bad")
     assert (code, "ConnectionError: no way to the server" in errors) == (2, True)
     monkeypatch.setattr(process, "IMPORT_LIMIT", 2.0)
-    code, _, errors = call(*TINY, "--run-dir", str(tracked / "run"), "--track", f"{OWN}:Sleeping")
+    code, _, errors = call(train_dqn, *TINY, "--run-dir", str(tracked / "run"), "--track", f"{OWN}:Sleeping")
     assert (code, "its import has not ended after 2 s" in errors) == (2, True)
     assert not (tracked / "run").exists()
 
 
 @pytest.mark.parametrize("flag", ["--track-project", "--track-group", "--track-tags"])
 def test_names_that_a_tracker_refuses_are_refused_here(tracked: Path, flag: str):
-    code, _, errors = call(*TINY, "--run-dir", str(tracked / "run"), flag, "a\tb")
+    code, _, errors = call(train_dqn, *TINY, "--run-dir", str(tracked / "run"), flag, "a\tb")
     assert (code, flag in errors) == (2, True)
 
 
 @pytest.mark.parametrize("project", ["team/plasticity", "a:b"])
 def test_a_project_that_wandb_refuses_is_refused_before_the_run(tracked: Path, project: str):
     folder = str(tracked / "run")
-    code, _, errors = call(*TINY, "--run-dir", folder, "--track", "wandb", "--track-project", project)
+    code, _, errors = call(train_dqn, *TINY, "--run-dir", folder, "--track", "wandb", "--track-project", project)
     assert (code, "WANDB_ENTITY" in errors, len(errors.strip().splitlines())) == (2, True, 1)
     assert not (tracked / "run").exists()
 
@@ -370,9 +358,9 @@ def test_a_resumed_run_goes_on_under_its_id_and_repeats_lines_with_their_numbers
         on_evaluation=lambda step, value: step >= 160,
     )  # fmt: skip
     assert (result.ending, result.stopped) == ("stopped", "callback")
-    code, _, errors = call("--resume", str(tracked / "run"))
+    code, _, errors = call(train_dqn, "--resume", str(tracked / "run"))
     assert (code, "names code outside fire-rl, --track" in errors) == (2, True)
-    assert call("--resume", str(tracked / "run"), "--trust", str(tracked / "run"))[0] == 0
+    assert call(train_dqn, "--resume", str(tracked / "run"), "--trust", str(tracked / "run"))[0] == 0
     told = calls(tracked)
     first, second = (one["about"] for one in told if one["verb"] == "begin")
     assert (
@@ -428,19 +416,19 @@ def test_a_run_that_is_trained_again_from_the_start_is_a_new_run_there(tracked: 
     shutil.rmtree(tracked / "run" / "checkpoints")
     own = f"{OWN}:Writing"
     (tracked / "run" / "track.json").write_text(json.dumps({"ids": {own: "0" * 16}}))
-    assert call("--resume", str(tracked / "run"), "--track", own)[0] == 2
+    assert call(train_dqn, "--resume", str(tracked / "run"), "--track", own)[0] == 2
     assert not (tracked / "calls.jsonl").exists()  # what was refused never began there
-    assert call("--resume", str(tracked / "run"), "--track", own, "--restart", "True")[0] == 0
+    assert call(train_dqn, "--resume", str(tracked / "run"), "--track", own, "--restart", "True")[0] == 0
     assert calls(tracked)[0]["about"]["id"] != "0" * 16
 
 
 def test_tracking_may_begin_and_end_when_a_run_is_resumed(tracked: Path, untracked: Path):
     shutil.copytree(untracked, tracked / "run")
     own = f"{OWN}:Writing"
-    assert call("--resume", str(tracked / "run"), "--steps", "280", "--track", own)[0] == 0
+    assert call(train_dqn, "--resume", str(tracked / "run"), "--steps", "280", "--track", own)[0] == 0
     assert calls(tracked)[-1]["ending"] == "finished"
     count = len(calls(tracked))
-    code, _, errors = call("--resume", str(tracked / "run"), "--steps", "320", "--track", "none")
+    code, _, errors = call(train_dqn, "--resume", str(tracked / "run"), "--steps", "320", "--track", "none")
     assert code == 0, errors
     assert len(calls(tracked)) == count
     assert json.loads((tracked / "run" / "config.json").read_text())["run"]["track"] == ["none"]

@@ -161,7 +161,7 @@ def test_without_av_one_line_says_so_and_a_gif_needs_none(run: Path, tmp_path: P
         (watch_script.body, [str(run)]),
         (train, [*TINY, "--video", "--run-dir", str(tmp_path / "run")]),
     ):
-        with pytest.raises(ValueError, match="pip install av"):
+        with pytest.raises(ValueError, match=r"pip install -e '\.\[video\]'"):
             body(arguments)
     assert not (tmp_path / "run").exists()
     said(watch_script.body, run, "--output", tmp_path / "film.gif")

@@ -11,12 +11,14 @@ from typing import Any
 
 import msgspec
 
+from fire_rl.place import typed
+
 from .checkpoint import link_checkpoint, read_manifest, steps_of, verify
 from .config import Config
 from .durable import Damaged, open_regular
 from .files import read_json, write_json
 from .folder import FILES, FOLDERS, LOGGED, refuse_links
-from .learners import config_to_json, read_config
+from .learners import LEARNERS, command_name, config_to_json, name_of, read_config
 from .made_with import MadeWith, changed_setting, differences_in_words
 from .policy import checked_step, split_run
 from .settings import flag, names_with
@@ -61,6 +63,7 @@ class Request:
 def resumed_config(request: Request, folder: Path) -> Config:
     """Return the settings of a run that is resumed: its own, except for the few that may change (`resumable`)."""
     config = read_config(folder)
+    refuse_another_learner(request, config, "--resume", folder)
     refuse_code(config, folder, request.given, trusted(folder, request.trust))
     own = config.by_name()
     free = names_with(config.run, "resumable")
@@ -73,6 +76,16 @@ def resumed_config(request: Request, folder: Path) -> Config:
     if steps is not None and steps < reached:
         raise ValueError(f"--steps {steps} given; {folder} is already at step {reached}")
     return config.altered(**{name: request.given[name] for name in free if name in request.given})
+
+
+def refuse_another_learner(request: Request, config: Config, word: str, run: Path | str) -> None:
+    """Raise ValueError, with the right command, where the run is of another script than the one that was called."""
+    ours, theirs = name_of(request.config), name_of(config)
+    if ours != theirs:
+        raise ValueError(
+            f"{word} {run} given to {LEARNERS[ours].script}; it is a run of {LEARNERS[theirs].script}: "
+            f"{typed(command_name(config), word, run)}"
+        )
 
 
 def refuse_other_settings(folder: Path, config: Config, step: int) -> None:
@@ -92,6 +105,7 @@ def branched_config(request: Request, source: str) -> Config:
     trunk, step = branch_point(source)
     refuse_links(trunk)
     config = read_config(trunk)
+    refuse_another_learner(request, config, "--branch-from", source)
     if is_slimmed(trunk):
         raise ValueError(f"{trunk} was slimmed: its replay is gone, so that nothing can branch from it")
     _, checkpoint = verify(trunk, step)  # fails before anything is written

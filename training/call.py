@@ -1,6 +1,5 @@
 """Train one run from Python: the settings of the command line as keywords, the result as a value."""
 
-import difflib
 import re
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -9,6 +8,7 @@ from pathlib import Path
 import torch
 
 from fire_rl.agents.limits import flag, setting_named
+from fire_rl.fire.nearest import did_you_mean
 
 from .command_line import command_line, flags_of, nothing_printed, read_command_line
 from .learners import LEARNERS
@@ -38,9 +38,8 @@ def run(
     In the main thread, Ctrl-C and SIGTERM stop the run with a checkpoint too; `Result.stopped` says why it stopped.
     """
     if learner not in LEARNERS:
-        near = difflib.get_close_matches(str(learner), LEARNERS, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ValueError(f"learner {learner!r} given; allowed is one of {', '.join(LEARNERS)}{hint}")
+        meant = did_you_mean(str(learner), LEARNERS)
+        raise ValueError(f"learner {learner!r} given; allowed is one of {', '.join(LEARNERS)}{meant}")
     threads = torch.get_num_threads()
     with nothing_printed() if quiet else nullcontext():
         try:
@@ -55,9 +54,7 @@ def words_of(learner: str, settings: dict[str, Value]) -> list[str]:
     words: list[str] = []
     for name, value in settings.items():
         if name not in known:
-            near = difflib.get_close_matches(name, [*known, "on_evaluation", "quiet"], 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ValueError(f"unknown setting {name!r}{hint}")
+            raise ValueError(f"unknown setting {name!r}{did_you_mean(name, [*known, 'on_evaluation', 'quiet'])}")
         if value is None:
             continue
         several = [str(each) for each in value] if isinstance(value, list | tuple) else [str(value)]

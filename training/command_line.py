@@ -1,7 +1,6 @@
 """Read command lines into frozen dataclasses by tyro. A mistake ends in one line and exit code 2; no file is made."""
 
 import contextlib
-import difflib
 import io
 import signal
 import sys
@@ -14,18 +13,20 @@ from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_ty
 import tyro
 
 from fire_rl.agents.limits import setting_named
-from fire_rl.place import program
+from fire_rl.fire.nearest import did_you_mean
+from fire_rl.place import called
 
 from .asked import HELP, Command, split, understood, unknown_flag
 from .beginning import Request
 from .config import Config
 from .config_file import config_of_run, is_of_a_run, without, words_of_file
-from .help import describe, list_envs, list_methods, one_method
+from .help import describe, describe_options, list_envs, list_methods, one_method
 from .learners import LEARNERS, Learner, Preset
 from .other_script import refuse_other_script
 from .output import guard_output
 from .settings import flag
 from .spoken import as_known
+from .stopping import STOPPED
 from .trust import refuse_code, trusted
 
 MARKERS = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff)
@@ -64,8 +65,9 @@ def main(body: Callable[[Sequence[str]], int], name: str, arguments: Sequence[st
     except ValueError as error:
         print(f"{name}: {printable(str(error))}", file=sys.stderr)
         code = 2
-    except KeyboardInterrupt:
-        code = 130
+    except KeyboardInterrupt as error:
+        print(f"{name}: {printable(str(error)) or 'stopped; the same command begins again'}", file=sys.stderr)
+        code = STOPPED
     except SystemExit as ended:  # after --help
         code = ended.code if isinstance(ended.code, int) else 0
     output.flush()
@@ -94,7 +96,7 @@ def read_command_line(arguments: Sequence[str], learner: Learner) -> Request:
     name = " ".join(dict(split(words)).get("--preset", (next(iter(learner.presets)),)))
     preset = preset_named(name, learner.presets)
     default = command_line(learner.config)(Where(name), base or preset.config)
-    parsed = read_flags(default, words, program(learner.command), "")
+    parsed = read_flags(default, words)
     where, config = parsed.where, parsed.config
     given = {setting_named(name) for name, _ in split(words)}
     settings = config.by_name()
@@ -198,9 +200,8 @@ def preset_named(name: str, presets: Mapping[str, Preset]) -> Preset:
     """Return the preset with this name in any case; raise ValueError with the known names if there is none."""
     known = as_known(name, presets)
     if known not in presets:
-        near = difflib.get_close_matches(name, presets, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ValueError(f"--preset {name!r} given; allowed is one of {', '.join(presets)}{hint}")
+        meant = did_you_mean(name, presets)
+        raise ValueError(f"--preset {name!r} given; allowed is one of {', '.join(presets)}{meant}")
     return presets[known]
 
 
@@ -214,11 +215,13 @@ def command_line(kind: type[Config]) -> type[Any]:
 def read_options(default: Options, arguments: Sequence[str], command: str, operands: str, description: str) -> Options:
     """Read the flags of a command that trains nothing, in any known spelling; its operands come before the flags."""
     words = understood(arguments, Command(command, flags_of(type(default)), {}, {}))
-    words = ["--help" if word == "--help-all" else word for word in words]
-    return read_flags(default, words, f"{program(command)} {operands}", description)
+    if {"-h", "--help", "--help-all"} & {name for name, _ in split(words)}:
+        print(describe_options(f"{called(command)} {operands}", description, default))
+        raise SystemExit(0)
+    return read_flags(default, words)
 
 
-def read_flags(default: Options, arguments: Sequence[str], program: str, description: str) -> Options:
+def read_flags(default: Options, arguments: Sequence[str]) -> Options:
     """Read flags on top of a dataclass of defaults.
 
     Raise ValueError for an unknown flag, with the nearest name, and for a wrong value, with the allowed values.
@@ -229,12 +232,10 @@ def read_flags(default: Options, arguments: Sequence[str], program: str, descrip
     ]
     words = [word for name, values in flags for word in (name, *values)]
     parse = partial(tyro.cli, type(default), default=default, config=MARKERS)
-    if not {"-h", "--help"} & set(words) and known.keys() >= {name for name, _ in flags}:
+    if known.keys() >= {name for name, _ in flags}:
         with contextlib.suppress(SystemExit), nothing_printed():
             return parse(args=words)
     for name, values in flags:
-        if name in ("-h", "--help"):
-            continue
         if name not in known:
             raise unknown_flag(name, known)
         # Each flag is parsed alone to find the wrong one; tyro's own messages fill a box and may not name the flag.
@@ -244,7 +245,8 @@ def read_flags(default: Options, arguments: Sequence[str], program: str, descrip
         except SystemExit:
             given = " ".join(values)
             raise ValueError(f"{name} {given!r} given; allowed is {allowed_values(known[name], given)}") from None
-    return parse(args=words, prog=program, description=description)
+    with nothing_printed():
+        return parse(args=words)
 
 
 def each_once(arguments: Sequence[str]) -> list[str]:
@@ -278,8 +280,7 @@ def allowed_values(hint: Any, given: str) -> str:
     """Describe the values that a flag takes, with the nearest choice if there is a list of choices."""
     if get_origin(hint) is Literal:
         choices = [str(choice) for choice in get_args(hint)]
-        near = difflib.get_close_matches(given, choices, 1)
-        return f"one of {', '.join(choices)}" + (f"; did you mean {near[0]}?" if near else "")
+        return f"one of {', '.join(choices)}{did_you_mean(given, choices)}"
     words = {int: "a whole number", float: "a number", bool: "True or False", str: "a word", Path: "a path"}
     kinds = [kind for kind in (get_args(hint) or (hint,)) if kind is not type(None) and kind is not Ellipsis]
     choices = [str(choice) for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]

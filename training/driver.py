@@ -25,7 +25,7 @@ from .config import Config
 from .curve import draw_curve
 from .divergence import Diverged, require_finite, require_finite_tensors, require_numbers
 from .history import History
-from .lines import BEFORE, PHASE, SCHEDULED
+from .lines import AFTER, BEFORE, PHASE, SCHEDULED
 from .log import RunLog, in_words
 from .made_with import MadeWith
 from .measure_curves import draw_measures
@@ -246,7 +246,7 @@ class Driver:
             require_finite_tensors(network.module.named_parameters(), f"of the {network.name} after {event.method}")
         if evaluated:
             self.say(in_words(event, cause))
-            self._evaluate("after event", may_break_off)
+            self._evaluate(AFTER, may_break_off)
         return evaluated
 
     def _evaluation_follows(self) -> bool:

@@ -73,7 +73,8 @@ def say_where_things_are(result: Result, config: Config) -> None:
     if config.run.keep_replay:
         if (longer := min(2 * config.run.steps, config.run.longest or 2 * config.run.steps)) > config.run.steps:
             suggested.append(("go on", command(config, "--resume", folder, "--steps", longer, trust=folder)))
-        for step in [step for step in steps_of(folder) if step < config.run.steps][:1]:
+        early = config.run.steps // 10  # before it there is little to branch from, as where a run was stopped at once
+        for step in [step for step in steps_of(folder) if early <= step < config.run.steps][:1]:
             words = ("--branch-from", f"{folder}@{step}", "--reinit", "shrink-perturb")
             suggested.append(("branch", command(config, *words, trust=folder)))
     if suggested:
@@ -97,6 +98,13 @@ def divergence_line(error: Diverged, config: Config, driver: Driver) -> str:
         return f"{where}; there is no earlier checkpoint; {rate}"
     branch = command(config, "--branch-from", f"{driver.folder}@{good[-1]}", "--reinit", "fire", trust=driver.folder)
     return f"{where}; the last good checkpoint is at step {good[-1]:,}; {rate} in a new run, or {branch}"
+
+
+def interrupted_line(folder: Path, config: Config) -> str:
+    """That a run was stopped without a new checkpoint, and how to go on."""
+    steps = steps_of(folder)
+    where = f"goes on from its checkpoint at step {steps[-1]:,}" if steps else "begins at step 0 again"
+    return f"stopped without a new checkpoint; the run {where} with {command(config, '--resume', folder, trust=folder)}"
 
 
 def command(config: Config, *words: object, trust: Path) -> str:

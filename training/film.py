@@ -1,6 +1,7 @@
 """Film episodes in real time: an environment is played and draws pictures, which recorders make into videos."""
 
 import math
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ PICTURES_PER_SECOND = 30.0  # the highest rate of a video, and the rate of an en
 def make_filmed(world: World) -> gym.Env[Any, Any]:
     """Make one environment that draws pictures; raise ValueError in one line if it, or this machine, cannot."""
     env: gym.Env[Any, Any] | None = None
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame, where it draws, looks for no screen and says nothing
     try:
         env = world.single("rgb_array")
         env.reset(seed=0)

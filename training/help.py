@@ -3,7 +3,7 @@
 import ast
 import inspect
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -61,17 +61,28 @@ def describe(learner: Learner, config: Config, where: Any) -> str:
         "Measures, every --measure-every updates, of each network; for --reinit-when": measures,
     }
     parts = [f"{title}\n{textwrap.indent(lines, '  ')}" for title, lines in lists.items()]
-    usage = f"usage: {learner.script} [--FLAG VALUE ...]    defaults in brackets"
-    return "\n\n".join((usage, learner.description, *parts, *_topics(config, where)))
+    groups = {"where": where} | {each.name: getattr(config, each.name) for each in fields(config)}
+    return "\n\n".join((_usage(learner.script), learner.description, *parts, *_topics(groups, TOPICS)))
 
 
-def _topics(config: Config, where: Any) -> list[str]:
-    """The flags, each in its topic."""
-    found: dict[str, list[str]] = {topic: [] for topic in TOPICS}
-    place = {name: topic for topic, names in TOPICS.items() for name in names.split()}
-    for name, group in [("where", where), *((each.name, getattr(config, each.name)) for each in fields(config))]:
+def describe_options(
+    command: str, description: str, options: Any, topics: Mapping[str, str] = {"Flags": ""}, more: str = ""
+) -> str:
+    """The same of a command with flags of its own: `topics` name their fields, the last one has the others."""
+    return "\n\n".join((_usage(command), description, *_topics({"": options}, topics), *([more] if more else [])))
+
+
+def _usage(command: str) -> str:
+    return f"usage: {command} [--FLAG VALUE ...]    defaults in brackets"
+
+
+def _topics(groups: Mapping[str, Any], topics: Mapping[str, str]) -> list[str]:
+    """The flags, each in its topic: where that is said, else in its group's, else in the last."""
+    found: dict[str, list[str]] = {topic: [] for topic in topics}
+    place = {name: topic for topic, names in topics.items() for name in names.split()}
+    for name, group in groups.items():
         for each in fields(group):
-            topic = place.get(each.name, OF_GROUPS.get(name, "Others"))
+            topic = place.get(each.name, OF_GROUPS.get(name, list(topics)[-1]))
             found[topic].append(_entry(type(group), each.name, getattr(group, each.name)))
     return [f"{topic}\n" + "\n".join(entries) for topic, entries in found.items() if entries]
 
@@ -124,7 +135,7 @@ def list_envs(learner: Learner, config: Config) -> str:
     head = f"What {learner.script} learns from, by {subject} NAME, in any case"
     choices = {title: lines for title, lines in config.choices().items() if subject in title} or config.choices()
     others = [] if names else [f"{title}\n{textwrap.indent(lines, '  ')}" for title, lines in choices.items()]
-    more = "And module:ID, a task of yours that importing the module registers; docs/environments.md has more."
+    more = "And module:ID, a task of yours that importing the module registers with Gymnasium."
     return "\n\n".join((head, *names, *others, *([more] if names else [])))
 
 

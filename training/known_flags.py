@@ -187,7 +187,7 @@ OTHERS = (
     Other("--hidden-sizes --net-arch --layers --width --policy-kwargs", BASELINES, ("dqn",),
           "--network names the architecture, --hidden-width its linear layers' units"),
     Other("--n-layer --n-head --n-embd --n-layers --n-heads --d-model --hidden-dim --hidden-size", "nanoGPT",
-          ("language",), "--network names a size as a whole; docs/extending.md has how to add another"),
+          ("language",), "--network names a size as a whole"),
     Other("--width --depth --hidden-dim --hidden-size", "several", ("vision",), "--network names the architecture"),
     Other("--weight-decay --wd --l2", "torchvision", ("dqn", "vision"),
           lambda value: f"give --regularize weight-decay{f':strength={value}' if value else ''}"),
@@ -250,7 +250,7 @@ OTHERS = (
           f"a run has one --seed; {called('compare')} --seeds 0-4 runs several"),
     Other("--wandb --wandb-project-name --wandb-project --wandb-entity --use-wandb --wandb-log --report-to",
           "CleanRL, nanoGPT", (*TRAINED, "compare"),
-          "give --track wandb, and --track-project NAME (docs/tracking.md); TensorBoard events are always written"),
+          "give --track wandb, and --track-project NAME; TensorBoard events are always written"),
     Other("--per --prioritized --prioritized-replay --dueling --noisy --distributional --num-atoms --n-atoms --v-min "
           "--v-max", "Rainbow", RL, "not part of this agent; what it has is listed by --help-all"),
 )  # fmt: skip

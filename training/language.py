@@ -187,7 +187,7 @@ PRESETS = {
     "quick": (QUICK, "texts that every Python has, byte by byte, and a small network: minutes on two CPU cores"),
 }
 DESCRIPTION = """Train a GPT on texts that come in phases: one text, then a mixture with another. With no preset this is
-the continued training of the FIRE paper, which needs token files (docs/text-data.md) and large GPUs; --preset quick
-needs neither. Each phase begins with a new optimizer; a method acts at the beginning of each phase after the first,
-unless a schedule is given. --steps, --eval-every, --checkpoint-every, --reinit-at and @STEP count updates. Losses are
-in nats, and lower is better."""
+the continued training of the FIRE paper, which needs token files (`python -m fire_rl.data.prepare` makes them) and
+large GPUs; --preset quick needs neither. Each phase begins with a new optimizer; a method acts at the beginning of
+each phase after the first, unless a schedule is given. --steps, --eval-every, --checkpoint-every, --reinit-at and
+@STEP count updates. Losses are in nats, and lower is better."""

@@ -2,13 +2,15 @@
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
+import numpy as np
 from msgspec import Meta, Struct
+from numpy.typing import NDArray
 
 from .durable import Damaged, open_regular
 from .files import METRICS
@@ -17,11 +19,12 @@ from .progress import Count
 
 LINE_BYTES = 16_000_000  # the longest line of metrics that is read
 FINAL_SHARE = 0.1  # the last share of a run's steps, whose scheduled evaluations make the final score
-SCHEDULED, BEFORE = "scheduled", "before event"  # occasions of evaluations
+SCHEDULED, BEFORE, AFTER = "scheduled", "before event", "after event"  # occasions of evaluations
 PHASE = "phase begins"  # the occasion of an evaluation at a phase's beginning, if it is not scheduled and has no event
 MOST_PHASES = 1_000
 
 Text = Annotated[str, Meta(max_length=1_000)]
+FloatArray = NDArray[np.float64]
 Number = float | None  # metrics are strict JSON, in which null stands for NaN and infinity
 
 
@@ -203,6 +206,41 @@ def scheduled(evaluations: Iterable[tuple[int, float, str]], rhythm: Rhythm) -> 
             spoiled = before is not None and step - before[0] <= rhythm.unit
             found.setdefault(step, before[1] if before is not None and spoiled else value)
     return found
+
+
+def points(
+    evaluations: Iterable[tuple[int, float, str]], rhythm: Rhythm, jumps: Collection[int]
+) -> tuple[FloatArray, FloatArray]:
+    """Return the steps and values of a run's curve; at a step in `jumps` it has two, before and after the event.
+
+    An evaluation before an event without one after it is not a point, because other runs have none there. The scheduled
+    evaluation for which it was made gets its value, as in the final score (`scheduled`).
+    """
+    evaluations = list(evaluations)
+    counted, found, extra = scheduled(evaluations, rhythm), list[tuple[int, float]](), -math.inf
+    for step, value, occasion in evaluations:
+        if occasion == BEFORE and step not in jumps:
+            extra = step
+            continue
+        spoiled = occasion == SCHEDULED and step - extra <= rhythm.unit
+        found.append((step, counted.get(step, value) if spoiled else value))
+    steps, values = np.array([point for point in found if math.isfinite(point[1])], dtype=float).reshape(-1, 2).T
+    return steps, values
+
+
+def own_part(steps: FloatArray, values: FloatArray, start: float) -> tuple[FloatArray, FloatArray]:
+    """Return the points from a step on, with the value after an event there: a branch's own part of its curve."""
+    later = steps > start
+    first = float(np.interp(start, steps, values))  # at a jump, the point after it
+    return np.append(float(start), steps[later]), np.append(first, values[later])
+
+
+def area_under(steps: FloatArray, values: FloatArray) -> float:
+    """Return the area under the line through the points, divided by its length, which is the mean over the steps."""
+    length = steps[-1] - steps[0]
+    if length == 0:
+        return float(values[-1])
+    return float(np.sum(np.diff(steps) * (values[1:] + values[:-1]) / 2) / length)
 
 
 def final_score(

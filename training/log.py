@@ -81,9 +81,12 @@ def in_words(event: Event, cause: str) -> str:
     begin = f"{event.method}{because} in {event.seconds:.2f} s, "
     if any(network.outcome for network in event.networks):
         return begin + "; ".join(f"{network.name} {network.said()}" for network in event.networks)
-    matrices = [matrix for network in event.networks for matrix in network.matrices]
-    before, after = (sum(getattr(m, f"deviation_{when}") for m in matrices) for when in ("before", "after"))
-    return begin + f"deviation from isometry {before:.4g} -> {after:.4g} (sum over {len(matrices)} weight matrices)"
+    matrices = [each for network in event.networks for each in network.matrices if each.name not in network.reset]
+    reset = sum(len(network.reset) for network in event.networks)
+    before, after = (sum(getattr(each, f"deviation_{when}") for each in matrices) for when in ("before", "after"))
+    some = f"{len(matrices)} weight {'matrix' if len(matrices) == 1 else 'matrices'}"
+    others = f"; {reset} more got {'its' if reset == 1 else 'their'} initial values" if reset else ""
+    return begin + f"deviation from isometry {before:.4g} -> {after:.4g} (sum over {some}{others})"
 
 
 def cut_back(folder: Path, sizes: Mapping[str, int]) -> list[str]:

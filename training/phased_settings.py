@@ -45,7 +45,7 @@ class PhasedSettings(DriverSettings, ABC):
     data: str = setting("", "trunk", "own")
     """Name of the data set; names are listed above."""
     data_dir: str | None = setting(None, "resumable", "machine")
-    """Folder with the data set's files, as docs/data.md lists them."""
+    """Folder with the data set's files; where one is missing, a line says which, and where it comes from."""
     steps: int = setting(0, "resumable")
     """Length of the run in gradient updates; 0: all phases."""
     reinit_at: tuple[int, ...] = setting((), "schedule", "timing", "method", "own")

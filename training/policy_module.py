@@ -45,7 +45,10 @@ class PolicyModule(nn.Module):
 def module_of(agent: Agent, spaces: KeptSpaces) -> PolicyModule:
     """Return the module of an agent's policy, which shares the agent's tensors; raise ValueError if there is none."""
     if not isinstance(agent, ExportableAgent):
-        raise ValueError(f"{type(agent).__name__} has no `policy()` that gives its policy as a module (docs/export.md)")
+        raise ValueError(
+            f"{type(agent).__name__} has no `policy()`, which gives its policy as a torch module: "
+            "fire_rl.agents.sac.policy is an example"
+        )
     if not isinstance(spaces.action, KeptDiscrete) and not spaces.action.dtype.startswith("float"):
         raise ValueError(f"actions of {spaces.action.dtype} cannot be exported; allowed are float32 and float64")
     return PolicyModule(agent.policy(), spaces)

@@ -8,13 +8,12 @@ from typing import Literal
 import numpy as np
 
 from .divergence import DIVERGED
-from .lines import BEFORE, EvaluationLine, Rhythm, final_score, scheduled
+from .lines import AFTER, EvaluationLine, Rhythm, area_under, final_score, own_part, points, scheduled
 from .metric import Metric
 from .stopping import STOPPED
 
 Ending = Literal["finished", "stopped", "diverged", "not saved"]
 CODES = {"finished": 0, "stopped": STOPPED, "diverged": DIVERGED, "not saved": 1}
-AFTER = "after event"
 
 
 @dataclass(frozen=True)
@@ -62,19 +61,6 @@ def best_of(evaluations: Sequence[EvaluationLine], rhythm: Rhythm, metric: Metri
 
 
 def _area(known: Sequence[tuple[int, float, str]], rhythm: Rhythm) -> float:
-    """Return the area as the report computes it: a jump at an event is two points at one step, and a branch begins with
-    the value after its event."""
-    jumps = {step for step, _, occasion in known if occasion == AFTER}
-    counted = scheduled(known, rhythm)
-    looks = {step for step, _, occasion in known if occasion == BEFORE and step not in jumps}
-    points = [
-        (step, counted.get(step, value) if any(0 <= step - look <= rhythm.unit for look in looks) else value)
-        for step, value, occasion in known
-        if not (occasion == BEFORE and step in looks)
-    ]
-    steps, values = np.array([point for point in points if np.isfinite(point[1])], dtype=float).reshape(-1, 2).T
-    start = float(max(rhythm.branch, 0))
-    later = steps > start
-    xs, ys = np.append(start, steps[later]), np.append(float(np.interp(start, steps, values)), values[later])
-    length = xs[-1] - xs[0]
-    return float(ys[-1]) if length == 0 else float(np.trapezoid(ys, xs) / length)
+    """Return the area as the report computes it."""
+    steps, values = points(known, rhythm, {step for step, _, occasion in known if occasion == AFTER})
+    return area_under(*own_part(steps, values, max(rhythm.branch, 0)))

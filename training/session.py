@@ -28,7 +28,7 @@ from .cost import say_what_it_costs
 from .divergence import Diverged
 from .driver import Driver, NotSaved, Stopped
 from .durable import Damaged
-from .ending import command, divergence_line, result_of, say_records, say_where_things_are
+from .ending import command, divergence_line, interrupted_line, result_of, say_records, say_where_things_are
 from .files import FolderLock, claimed, read_json
 from .film import forget_videos
 from .folder import TRACKED, is_run, refuse_links
@@ -183,9 +183,9 @@ def train(config: Config, driver: Driver, step: int | None, notes: list[str]) ->
         result = drive(config, driver, step, notes)
         ending = {"not saved": "failed"}.get(result.ending, result.ending)
         return result
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # before there are checkpoints, or a second one
         ending = "killed"
-        raise
+        raise KeyboardInterrupt(interrupted_line(driver.folder, config)) from None
     finally:
         driver.tracking.finish(ending, result.summary() if result else {})
         say_records(driver.tracking.records)

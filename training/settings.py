@@ -99,7 +99,8 @@ class DriverSettings:
     """Environment steps whose checkpoints are always kept, so that runs can branch from them."""
     track: tuple[str, ...] = setting((), "resumable", "record", "own")
     """Trackers that also record the run: one or several of wandb, mlflow and module:Class. TensorBoard's events are
-    always written. docs/tracking.md lists the environment variables that trackers read."""
+    always written. The trackers' own environment variables say where they record and as whom: WANDB_MODE=offline,
+    WANDB_ENTITY, MLFLOW_TRACKING_URI, ..."""
     track_project: str | None = setting(None, "resumable", "record", "own")
     """Project in W&B, experiment in MLflow; unset: WANDB_PROJECT, MLFLOW_EXPERIMENT_NAME, or else fire-rl."""
     track_group: str | None = setting(None, "resumable", "record", "own")

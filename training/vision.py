@@ -285,7 +285,7 @@ PRESETS = {
     "quick": (QUICK, "a warm start on images that need no download, with a small network: a minute on one CPU core"),
 }
 DESCRIPTION = """Train a network on images that come in phases: a warm start, a growing number of images, or a growing
-number of classes. With no preset this is the warm start of the FIRE paper, which needs CIFAR-10's files (docs/data.md)
+number of classes. With no preset this is the warm start of the FIRE paper, which needs CIFAR-10's files (--data-dir)
 and a GPU; --preset quick needs neither. Each phase begins with a new optimizer; a method acts at the beginning of each
 phase after the first, unless a schedule is given. --steps, --eval-every, --checkpoint-every, --reinit-at and @STEP
 count updates."""

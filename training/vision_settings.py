@@ -1,12 +1,12 @@
 """The settings of continual vision: the images and their phases."""
 
-import difflib
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
 from fire_rl.agents.limits import check_limits
 from fire_rl.data import IMAGE_SETS, ImageSet
+from fire_rl.fire.nearest import did_you_mean
 
 from .phased_settings import PhasedSettings
 from .settings import flag, setting
@@ -156,6 +156,5 @@ class VisionSettings(PhasedSettings):
 
 def unknown_data(name: str) -> ValueError:
     """Return the error for an unknown set of images, with the nearest name."""
-    near = difflib.get_close_matches(name, IMAGE_SETS, 1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return ValueError(f"--data {name[:80]!r} given; allowed is one of {', '.join(IMAGE_SETS)}{hint}")
+    meant = did_you_mean(name, IMAGE_SETS)
+    return ValueError(f"--data {name[:80]!r} given; allowed is one of {', '.join(IMAGE_SETS)}{meant}")

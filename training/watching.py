@@ -61,7 +61,7 @@ def watch(
     for path, recorder in zip(files, recorders, strict=True):
         content = recorder.content()
         write_durably(path, content)
-        print(f"  {path} ({len(content) / 1e6:.1f} MB)")
+        print(f"  {path} ({len(content) / 1e3:,.0f} KB)")
 
 
 def _is_named(run: Path, step: int | None) -> bool:

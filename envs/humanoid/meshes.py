@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
+from fire_rl.place import install
+
 FOLDER = Path("assets", "robots", "h1", "meshes")
 
 
@@ -18,4 +20,4 @@ def mesh_file(name: str) -> Path:
         file = Path(place) / FOLDER / f"{name}.STL"
         if file.is_file():
             return file
-    raise ValueError(f"the H1's mesh {name!r} was not found: install it with `pip install robosuite-models`")
+    raise ValueError(f"the H1's mesh {name!r} was not found: {install('envs')}")

@@ -7,14 +7,13 @@ from dataclasses import replace
 import numpy as np
 
 from fire_rl import envs
-from fire_rl.training.lines import BEFORE, SCHEDULED, final_score, scheduled
+from fire_rl.training import lines
+from fire_rl.training.lines import AFTER, BEFORE, area_under, final_score
 
 from .phases import phases_of
 from .records import AFTER_DIVERGENCE, Array, EvaluationRecord, EventRecord, Run
 from .results import Gap, RunScores
-from .statistics import area_under
 
-AFTER = "after event"
 NOTHING = "none"  # the method that does nothing; with a regularizer its name is different
 
 
@@ -91,22 +90,8 @@ def evaluated(run: Run) -> tuple[list[EvaluationRecord], list[EvaluationRecord]]
 
 
 def points(run: Run) -> tuple[Array, Array]:
-    """Return the steps and values of a run's evaluations; two at one step, before and after an event, are a jump.
-
-    An evaluation before an event without one after it is not a point, because other runs have none there. The scheduled
-    evaluation for which it was made gets its value, as in the final score (`fire_rl.training.lines.scheduled`).
-    """
-    jumps = _jumps(run)
-    counted = scheduled([(each.step, each.mean, each.occasion) for each in run.evaluations], run.rhythm)
-    found, extra = list[tuple[int, float]](), -np.inf
-    for each in run.evaluations:
-        if each.occasion == BEFORE and each.step not in jumps:
-            extra = each.step
-            continue
-        spoiled = each.occasion == SCHEDULED and each.step - extra <= run.rhythm.unit
-        found.append((each.step, counted.get(each.step, each.mean) if spoiled else each.mean))
-    steps, values = np.array([point for point in found if np.isfinite(point[1])], dtype=float).reshape(-1, 2).T
-    return steps, values
+    """Return the steps and values of a run's evaluations, as `fire_rl.training.lines.points` makes them."""
+    return lines.points([(each.step, each.mean, each.occasion) for each in run.evaluations], run.rhythm, _jumps(run))
 
 
 def _jumps(run: Run) -> set[int]:
@@ -116,10 +101,7 @@ def _jumps(run: Run) -> set[int]:
 
 def own_part(run: Run, steps: Array, values: Array) -> tuple[Array, Array]:
     """Return the points from the branch on, with the value after an event there; all points if the run is no branch."""
-    start = run.branch.step if run.branch else 0
-    later = steps > start
-    first = float(np.interp(start, steps, values))  # at a jump, the second of its points
-    return np.append(float(start), steps[later]), np.append(first, values[later])
+    return lines.own_part(steps, values, run.branch.step if run.branch else 0)
 
 
 def values_at(scores: RunScores, steps: Array) -> Array:

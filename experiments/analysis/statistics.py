@@ -201,14 +201,3 @@ def share(count: float, n: int, confidence: float = 0.95) -> Interval:
     low, high = ((centre + sign * spread) / (1 + z**2 / n) for sign in (-1, 1))
     words = f"{100 * confidence:g}% Wilson score interval"
     return Interval(count / n, max(0.0, low), min(1.0, high), sides=((n,),), method=words)
-
-
-def area_under(steps: Array, values: Array) -> float:
-    """Return the area under the line through the points, divided by its length, which is the mean over the steps.
-
-    Two points at one step make a jump.
-    """
-    length = steps[-1] - steps[0]
-    if length == 0:
-        return float(values[-1])
-    return float(np.sum(np.diff(steps) * (values[1:] + values[:-1]) / 2) / length)

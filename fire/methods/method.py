@@ -1,6 +1,6 @@
 """The base class of methods: the functions that the manager calls, and when. A method overrides those it needs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
@@ -58,6 +58,10 @@ class Method:
     def inventory(self, module: nn.Module) -> Inventory:
         """Return the matrices that an event's record compares before and after."""
         return take_inventory(module)
+
+    def resets(self, network: Network) -> Callable[[str], bool]:
+        """Which matrices, by name, an event gives their initial values beside what the method does to the others."""
+        return lambda name: False
 
     def notes(self, network: Network) -> list[str]:
         """Return remarks on an event for its reader, one line each. Called after the event."""

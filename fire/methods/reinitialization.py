@@ -73,6 +73,10 @@ class Reinitialization(Method, ABC):
         """Return a test of names that are in the method's scope."""
         return lambda name: self.scope == "all" or lies_in(name, self._parts(network))
 
+    def resets(self, network: Network) -> Touches:
+        scope = self.scoped(network)
+        return lambda name: self.outside == "reset" and not scope(name)
+
     def notes(self, network: Network) -> list[str]:
         return left_rows({"frozen (requires_grad is False)": tuple(frozen_names(network.module))})
 

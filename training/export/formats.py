@@ -23,6 +23,8 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
+from fire_rl.place import install
+
 from ..card import require_same, tensors_of
 from ..policy import Policy
 from ..policy_module import PolicyModule
@@ -32,7 +34,6 @@ OPSET = 18
 IR_VERSION = 10  # which runtimes read since 2024
 ALIGNMENT, PADDING = 64, b"FB"  # of tensors in an archive of TorchScript, and the extra field that makes it
 INPUT = "observation"
-INSTALL = "pip install 'fire-rl[export]'"
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
@@ -49,7 +50,7 @@ class Format:
         """Raise ValueError, in one line, where a package is missing."""
         for package in self.needs:
             if importlib.util.find_spec(package) is None:
-                raise ValueError(f"--format {name} needs {package}, which is not installed: {INSTALL}")
+                raise ValueError(f"--format {name} needs {package}, which is not installed: {install('export')}")
 
 
 def made(policy: Policy, name: str, about: Mapping[str, str]) -> tuple[bytes, Run]:
@@ -65,7 +66,7 @@ def made(policy: Policy, name: str, about: Mapping[str, str]) -> tuple[bytes, Ru
             return content, kind.run(content, module)
     except ImportError as error:
         missing = error.name or "a package"
-        raise ValueError(f"--format {name} needs {missing}, which cannot be imported: {INSTALL}") from error
+        raise ValueError(f"--format {name} needs {missing}, which cannot be imported: {install('export')}") from error
 
 
 def standalone(policy: Policy) -> PolicyModule:

@@ -1,12 +1,13 @@
 """What `--track` takes: the trackers that there are, which package each needs, and code of one's own."""
 
-import difflib
 import importlib.util
 import re
 from collections.abc import Sequence
 
+from fire_rl.fire.nearest import did_you_mean
+from fire_rl.place import install
+
 PACKAGES = {"wandb": "wandb", "mlflow": "mlflow"}  # what a built-in tracker imports
-INSTALL = "pip install 'fire-rl[track]'"
 KINDS = ("trunk", "branch")  # tags that a comparison gives its runs, tracked or not
 MOST = 8  # trackers of a run
 WORD = re.compile(r"[\w .:=+@/-]{1,60}")  # of a project, a group, a tag
@@ -22,10 +23,9 @@ def check_trackers(names: Sequence[str]) -> None:
             continue
         if name.lower() == "tensorboard":
             raise ValueError(f"--track {name} given; TensorBoard's events are always written: leave it out")
-        near = difflib.get_close_matches(name.lower(), PACKAGES, 1, 0.4)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        meant = did_you_mean(name.lower(), PACKAGES, 0.4)
         raise ValueError(
-            f"--track {name!r} given; allowed are {', '.join(PACKAGES)}, module:Class, or none alone{hint}"
+            f"--track {name!r} given; allowed are {', '.join(PACKAGES)}, module:Class, or none alone{meant}"
         )
     if twice := [name for name in names if list(names).count(name) > 1]:
         raise ValueError(f"--track {twice[0]!r} given twice")
@@ -68,5 +68,7 @@ def require_packages(names: Sequence[str]) -> None:
 def missing(name: str, package: str | None = None) -> ValueError:
     """What to say where a package cannot be found."""
     if name in PACKAGES and package in (None, PACKAGES[name]):
-        return ValueError(f"--track {name} needs the package {PACKAGES[name]}: {INSTALL} (--track none leaves it out)")
+        return ValueError(
+            f"--track {name} needs the package {PACKAGES[name]}: {install('track')} (--track none leaves it out)"
+        )
     return ValueError(f"--track {name} cannot be imported: there is no module {package!r}")
