@@ -12,7 +12,7 @@ from fire_rl.fire import Companion, Network, PlasticityManager
 from fire_rl.replay import Batch, Drawn
 
 from .captured import Captured
-from .optimizers import optimizer_tensors
+from .optimizers import let_go_of_gradients, optimizer_tensors, take_step
 from .randomness import restore_generator
 
 
@@ -54,15 +54,16 @@ class TrainedNetwork:
         a largest norm is given, a longer gradient is scaled down to it; the norm before is returned.
         """
         penalty = None if plasticity is None else plasticity.penalty(self.name)
-        self.optimizer.zero_grad()
+        parameters = self.parameters
+        let_go_of_gradients(parameters)
         for summand in (loss,) if isinstance(loss, Tensor) else loss:
             total, penalty = summand if penalty is None else summand + penalty, None
             # Naming the inputs keeps autograd from computing gradients of other networks that the loss passes through.
-            total.backward(inputs=self.parameters)
+            total.backward(inputs=parameters)
         norm = None
         if largest_norm is not None:
-            norm = nn.utils.clip_grad_norm_(self.parameters, largest_norm)
-        self.optimizer.step()
+            norm = nn.utils.clip_grad_norm_(parameters, largest_norm)
+        take_step(self.optimizer)
         if plasticity is not None and plasticity.acts_every_step:
             plasticity.after_step(self.name)
         return norm

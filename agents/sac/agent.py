@@ -17,7 +17,7 @@ from fire_rl.replay import Batch, Drawn
 
 from ..captured import Captured, FromHost, to_gather
 from ..learning import SavedAgent, TrainedNetwork
-from ..optimizers import adamw, optimizer_tensors
+from ..optimizers import adamw, optimizer_tensors, take_step
 from .networks import Actor, Critic, squashed_sample
 from .policy import SACPolicy
 from .settings import SACSettings
@@ -157,10 +157,9 @@ class SAC(SavedAgent):
         self.trained_actor.step(actor_loss, plasticity)
 
         entropy = -log_density.detach().mean()
-        temperature_loss = self.log_temperature.exp() * (entropy - self.target_entropy)
-        self.temperature_optimizer.zero_grad()
-        temperature_loss.backward(inputs=[self.log_temperature])
-        self.temperature_optimizer.step()
+        # The loss alpha (H - target) is its own gradient in log alpha.
+        self.log_temperature.grad = self.log_temperature.detach().exp() * (entropy - self.target_entropy)
+        take_step(self.temperature_optimizer)
 
         with self.captured.mixed():
             targets = self.critic_targets(batch, noise[1])
