@@ -12,6 +12,7 @@ from fire_rl.fire import Companion, Network, PlasticityManager
 from fire_rl.replay import Batch, Drawn
 
 from .captured import Captured
+from .compiled import Compiled
 from .optimizers import let_go_of_gradients, optimizer_tensors, take_step
 from .randomness import restore_generator
 
@@ -88,9 +89,11 @@ class TrainedNetwork:
 
 @runtime_checkable
 class CapturedAgent(Protocol):
-    """An agent whose updates may be recorded as graphs, with the reading of the batches that were drawn."""
+    """An agent whose updates may be recorded as graphs, with the reading of the batches that were drawn, and whose
+    losses may be compiled."""
 
     captured: Captured
+    compiled: Compiled
 
     def update(self, batches: Batch | Drawn, plasticity: PlasticityManager | None = None) -> dict[str, Tensor]:
         """One gradient step on each of K batches."""

@@ -297,6 +297,9 @@ class RunSettings(DriverSettings, Subject):
     """Of products and convolutions in updates: tf32, on a GPU alone, keeps 10 bits of what they multiply and is faster;
     bfloat16 keeps 7 and rounds their results too, also on a CPU, where only some are faster with it. Weights,
     optimizers, acting, projections and measures stay in float32 or better whatever this says."""
+    compile: Literal["off", "losses"] = setting("off", "machine")
+    """losses: compile the losses with torch.compile, which takes a minute at the start and needs a C++ compiler (on a
+    GPU Triton); results differ in the last bits. Not with methods that look at units in every update (cbp, snr)."""
     learning_starts: int = setting(5_000, "trunk")
     """Decisions with random actions before learning starts; they owe no updates."""
     eval_episodes: int = 10

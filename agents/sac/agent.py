@@ -16,6 +16,7 @@ from fire_rl.fire import Companion, PlasticityManager
 from fire_rl.replay import Batch, Drawn
 
 from ..captured import Captured, FromHost, to_gather
+from ..compiled import Compiled
 from ..learning import SavedAgent, TrainedNetwork
 from ..optimizers import adamw, optimizer_tensors, take_step
 from .networks import Actor, Critic, squashed_sample
@@ -84,6 +85,7 @@ class SAC(SavedAgent):
         self.networks = (self.trained_actor, self.trained_critic)
         self.captured = Captured(self.device)
         self.from_host = FromHost(self.captured)
+        self.compiled = Compiled()
 
     # Acting
 
@@ -153,7 +155,7 @@ class SAC(SavedAgent):
     def gradient_step(self, batch: Batch, noise: Tensor, plasticity: PlasticityManager | None = None) -> Tensor:
         """One published update on normalised observations, noise (2, batch, action); the METRICS as one tensor."""
         with self.captured.mixed():
-            actor_loss, log_density = self.actor_loss(batch.observations, noise[0])
+            actor_loss, log_density = self.compiled(self.actor_loss)(batch.observations, noise[0])
         self.trained_actor.step(actor_loss, plasticity)
 
         entropy = -log_density.detach().mean()
@@ -162,8 +164,8 @@ class SAC(SavedAgent):
         take_step(self.temperature_optimizer)
 
         with self.captured.mixed():
-            targets = self.critic_targets(batch, noise[1])
-            critic_loss, values = self.critic_loss(batch, targets)
+            targets = self.compiled(self.critic_targets)(batch, noise[1])
+            critic_loss, values = self.compiled(self.critic_loss)(batch, targets)
         self.trained_critic.step(critic_loss, plasticity)
 
         self.move_target()
