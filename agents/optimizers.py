@@ -85,7 +85,8 @@ def take_step(optimizer: torch.optim.Optimizer) -> None:
 
 def _is_fused_on_a_cpu(optimizer: torch.optim.Optimizer) -> bool:
     return type(optimizer) in (torch.optim.Adam, torch.optim.AdamW) and all(
-        group["fused"] and not group["amsgrad"] and not group["params"][0].is_cuda for group in optimizer.param_groups
+        group["fused"] and not group["amsgrad"] and group["params"][0].device.type == "cpu"
+        for group in optimizer.param_groups
     )
 
 

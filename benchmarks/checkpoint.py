@@ -10,7 +10,6 @@ GPU where these updates take the time that docs/gpu.md has.
 """
 
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -31,9 +30,11 @@ from fire_rl.training.memory import keep_large_blocks
 from fire_rl.training.progress import Progress
 from fire_rl.training.reinforcement import Reinforcement
 
+from .timing import CLOCKS, seconds
+
 Name = Literal["sac", "sac-quick", "minatar-quick"]
 RUNS = {"sac": ("sac", "paper"), "sac-quick": ("sac", "quick"), "minatar-quick": ("dqn", "quick")}
-PARTS = ("all", "processor", "finite?", "segments", "files", "deletion", "copy")
+PARTS = ("all", "finite?", "segments", "files", "deletion", "copy")
 GPU = {"sac": 708.0}  # updates per second of the whole loop on an H200, docs/gpu.md
 
 
@@ -47,6 +48,8 @@ class Options:
     """CPU threads of the learner."""
     rounds: int = 5
     """Checkpoints of each agent; the median counts."""
+    clock: Literal["processor", "wall"] = "wall"
+    """The clock on the wall, or the process's own time, which leaves out what it waits for the disk and for others."""
     device: str = "cpu"
     """cpu or cuda."""
     folder: Path = Path(tempfile.gettempdir())
@@ -85,11 +88,9 @@ class Subject:
             work.replay.add(one, actions, np.ones(steps), other, none, none)
         work.steps += self.every
 
-    def update(self, count: int) -> None:
-        for _ in range(count // 2):
-            self.work.agent.update(self.work.replay.sample(2, self.batch_size, self.generator).to(self.work.device))
-        if self.work.device.type == "cuda":
-            torch.cuda.synchronize(self.work.device)
+    def update(self) -> None:
+        """Two of them."""
+        self.work.agent.update(self.work.replay.sample(2, self.batch_size, self.generator).to(self.work.device))
 
     def finite(self) -> None:
         assert first_not_finite(self.work.learner().items()) is None
@@ -103,29 +104,25 @@ class Subject:
         return Checkpoint(self.work.learner(), state.tensors, values, state.segments)
 
 
-def timed(call: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> float:
-    begin = clock()
-    call()
-    return clock() - begin
-
-
-def today(subject: Subject) -> dict[str, float]:
+def parts(subject: Subject, timed: Callable[[Callable[[], Any]], float]) -> dict[str, float]:
     """One checkpoint as the driver writes it, part by part; and a copy of the tensors, for which it has no need."""
-    work, begin = subject.work, time.process_time()
+    work = subject.work
     found = {"finite?": timed(subject.finite), "segments": timed(subject.segments)}
-    found["files"] = timed(partial(write_checkpoint, subject.folder, work.steps, subject.checkpoint()))
+    checkpoint = subject.checkpoint()
+    found["files"] = timed(partial(write_checkpoint, subject.folder, work.steps, checkpoint))
     found["deletion"] = timed(partial(prune, subject.folder, ()))
-    found |= {"all": sum(found.values()), "processor": time.process_time() - begin}
-    return found | {"copy": timed(lambda: [tensor.to("cpu", copy=True) for tensor in work.learner().values()])}
+    copy = timed(lambda: [tensor.to("cpu", copy=True) for tensor in checkpoint.learner.values()])
+    return {"all": sum(found.values()), **found, "copy": copy}
 
 
 def run(name: Name, options: Options) -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         subject, rounds, updates = Subject(name, options, Path(folder)), list[dict[str, float]](), list[float]()
+        timed = partial(seconds, device=subject.work.device, clock=CLOCKS[options.clock])
         for _ in range(options.rounds + 1):
             subject.live_on()
-            rounds.append(today(subject))
-            updates += [timed(partial(subject.update, 2)) / 2 for _ in range(3)]
+            rounds.append(parts(subject, timed))
+            updates += [timed(subject.update) / 2 for _ in range(3)]
         size = sum(tensor.nbytes for tensor in subject.work.learner().values()) / 1e6
     medians = {part: float(np.median([found[part] for found in rounds[1:]])) for part in PARTS}
     rates = {"here": 1 / min(updates[3:])} | ({"on the GPU": GPU[name]} if name in GPU else {})
@@ -134,7 +131,7 @@ def run(name: Name, options: Options) -> None:
     for where, rate in rates.items():
         between = subject.updates / rate
         shares = (
-            f"a checkpoint {100 * medians['all'] / between:.2f}%, a thread saves at most {100 * saved / between:.2f}%"
+            f"a checkpoint {100 * medians['all'] / between:.3f}%, a thread saves at most {100 * saved / between:.3f}%"
         )
         print(f"{'':14s} {where}, {rate:,.1f} updates/s, {subject.updates:,} updates in {between:,.0f} s: {shares}")
 
@@ -142,7 +139,7 @@ def run(name: Name, options: Options) -> None:
 def main(options: Options) -> None:
     keep_large_blocks()
     torch.set_num_threads(options.threads)
-    print(f"Checkpoints, {options.threads} threads, {options.device}; medians in milliseconds")
+    print(f"Checkpoints, {options.threads} threads, {options.device}, {options.clock} time; medians in milliseconds")
     print(f"{'agent':14s} {'MB':>6s}" + "".join(f"{part:>10s}" for part in PARTS))
     for name in options.agents:
         run(name, options)
