@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from benchmarks.differences import differences
 from benchmarks.gpu import subjects
 from benchmarks.gpu.equality import made_in, trained
 from benchmarks.gpu.subjects import Subject
-from fire_rl.agents import DQN, SAC, DQNSettings, compiled
+from fire_rl.agents import DQN, SAC, DQNSettings
 from fire_rl.agents.compiled import Compiled, require_compiler
 from fire_rl.commands.train import train_sac
 from fire_rl.fire import measure
@@ -51,8 +52,8 @@ def traced_alone(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(function.__name__)
         return real_compile(function, fullgraph=True, dynamic=False, backend="eager")
 
-    monkeypatch.setattr(compiled.torch, "compile", traced)
-    monkeypatch.setattr(compiled.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(torch, "compile", traced)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     return found
 
 
@@ -133,7 +134,7 @@ def test_a_run_with_compiled_losses_goes_on_as_if_it_had_not_stopped(traced_alon
 
 def test_without_a_compiler_nothing_begins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("CXX", raising=False)
-    monkeypatch.setattr(compiled.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     said = train(*TINY, "--compile", "losses", "--run-dir", str(tmp_path / "run"), code=2)
     assert said.strip().startswith("--compile losses needs a C++ compiler, and there is no ")
     assert len(said.strip().splitlines()) == 1
@@ -147,8 +148,8 @@ def test_a_compiler_that_fails_is_said_in_one_line(monkeypatch: pytest.MonkeyPat
     def failing(function: object, **options: Any) -> Any:
         raise RuntimeError("Python.h: No such file\n  compilation terminated")
 
-    monkeypatch.setattr(compiled.torch, "compile", failing)
-    monkeypatch.setattr(compiled.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(torch, "compile", failing)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     with pytest.raises(ValueError, match=r"does not work here: RuntimeError: Python\.h: No such file compilation term"):
         require_compiler(CPU)
 
