@@ -298,8 +298,8 @@ class RunSettings(DriverSettings, Subject):
     bfloat16 keeps 7 and rounds their results too, also on a CPU, where only some are faster with it. Weights,
     optimizers, acting, projections and measures stay in float32 or better whatever this says."""
     compile: Literal["off", "losses"] = setting("off", "machine")
-    """losses: compile the losses with torch.compile: faster on a GPU, slower on the CPU that it was measured on. Takes a
-    minute at the start, and a C++ compiler (on a GPU Triton and a C compiler); results differ in the last bits.
+    """losses: compile the losses with torch.compile: faster on a GPU, slower on the CPU that it was measured on. Takes
+    a minute at the start, and a C++ compiler (on a GPU Triton and a C compiler); results differ in the last bits.
     Not with cbp and snr, which look at units in every update, nor with injection."""
     learning_starts: int = setting(5_000, "trunk")
     """Decisions with random actions before learning starts; they owe no updates."""
