@@ -12,7 +12,8 @@ from fire_rl.fire import Companion, Network, PlasticityManager
 from fire_rl.replay import Batch, Drawn
 
 from .captured import Captured
-from .optimizers import optimizer_tensors
+from .compiled import Compiled
+from .optimizers import let_go_of_gradients, optimizer_tensors, take_step
 from .randomness import restore_generator
 
 
@@ -54,15 +55,16 @@ class TrainedNetwork:
         time. If `largest_norm` is given, a longer gradient is scaled down to it, and the norm before is returned.
         """
         penalty = None if plasticity is None else plasticity.penalty(self.name)
-        self.optimizer.zero_grad()
+        parameters = self.parameters
+        let_go_of_gradients(parameters)
         for summand in (loss,) if isinstance(loss, Tensor) else loss:
             total, penalty = summand if penalty is None else summand + penalty, None
             # With `inputs`, autograd computes no gradients of other networks through which the loss passes.
-            total.backward(inputs=self.parameters)
+            total.backward(inputs=parameters)
         norm = None
         if largest_norm is not None:
-            norm = nn.utils.clip_grad_norm_(self.parameters, largest_norm)
-        self.optimizer.step()
+            norm = nn.utils.clip_grad_norm_(parameters, largest_norm)
+        take_step(self.optimizer)
         if plasticity is not None and plasticity.acts_every_step:
             plasticity.after_step(self.name)
         return norm
@@ -87,9 +89,11 @@ class TrainedNetwork:
 
 @runtime_checkable
 class CapturedAgent(Protocol):
-    """An agent whose updates, including the reading of the drawn batches, may be recorded as CUDA graphs."""
+    """An agent whose updates, including the reading of the drawn batches, may be recorded as CUDA graphs, and whose
+    losses may be compiled."""
 
     captured: Captured
+    compiled: Compiled
 
     def update(self, batches: Batch | Drawn, plasticity: PlasticityManager | None = None) -> dict[str, Tensor]:
         """Take one gradient step on each of K batches."""

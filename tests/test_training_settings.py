@@ -28,7 +28,7 @@ TRACK = ("track", "track_project", "track_group", "track_tags")
 # Which settings a fact holds of, as lists kept by hand once were.
 FACTS: dict[Fact, tuple[str, ...]] = {
     "resumable": ("steps", "video", "keep_replay", "capture", *TRACK),
-    "machine": ("threads", "device", "precision"),
+    "machine": ("threads", "device", "precision", "compile"),
     "trunk": ("seed", "env", "num_envs", "action_repeat", "replay_capacity", "learning_starts"),
     "own": (
         *("env", "seed", "reinit", "device", "log_every", "checkpoint_every", "checkpoint_at", "video"),

@@ -10,6 +10,7 @@ from gymnasium.vector import VectorEnv
 
 from fire_rl import envs
 from fire_rl.agents import Agent, Kind, Surroundings
+from fire_rl.agents.compiled import refuse_uncompiled
 from fire_rl.envs import AtariSettings
 from fire_rl.envs.world import World
 from fire_rl.fire import Method
@@ -44,6 +45,9 @@ class AgentRun(Config):
     def check(self) -> None:
         super().check()
         self.agent.check()
+        if self.run.compile == "losses":
+            for method in (self.methods.method, *self.methods.regularizers):
+                refuse_uncompiled(method)
         if self.atari is not None:
             self.atari.check()
 

@@ -40,7 +40,7 @@ TOPICS = {
     ),
     "Trackers": "track track_project track_group track_tags",
     "Going on, and branching": "resume branch_from trust restart",
-    "The machine": "device threads precision capture at_once",
+    "The machine": "device threads precision capture compile at_once",
     "Others": "",
 }
 OF_GROUPS = {"agent": "The learner", "atari": "Atari games"}

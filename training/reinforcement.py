@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fire_rl import envs
 from fire_rl.agents.agent import Agent
+from fire_rl.agents.compiled import require_compiler
 from fire_rl.agents.learning import CapturedAgent
 from fire_rl.agents.randomness import restore_generator
 from fire_rl.envs.kept_spaces import KeptSpaces, kept_spaces
@@ -61,6 +62,8 @@ class Reinforcement(Work):
         super().__init__()
         settings, self.config, self.settings = config.run, config, config.run
         self.device, self.world = choose_device(settings.device), config.world
+        if settings.compile == "losses":
+            require_compiler(self.device)
         require_memory_for_environments(settings, self.world)
         streams = Streams.spawn(settings.seed, settings.evaluated_at_once)
         self.method_seed, self.measure_seed = streams.methods, streams.measures
@@ -70,6 +73,7 @@ class Reinforcement(Work):
         if self.recorder is not None:
             self.recorder.captured.on = settings.capture == "auto"
             self.recorder.captured.precision = settings.precision
+            self.recorder.compiled.on = settings.compile == "losses"
         self.replay, note = make_replay(config, self.environment, self.device)
         self.replay_generator = torch.Generator().manual_seed(streams.replay)  # on the CPU: the same for every device
         self.clipped = config.agent.rewards_are_clipped(envs.is_atari(settings.env))
@@ -317,10 +321,12 @@ def notes_on_updates(agent: Agent) -> tuple[str, ...]:
     """Return a note on how updates are done on a GPU, or on what the chosen precision means on a CPU."""
     if not isinstance(agent, CapturedAgent):
         return ()
+    compiled = ("losses are compiled: the first updates take long",) if agent.compiled.on else ()
     if agent.device.type != "cuda":
-        return notes_on_precision(agent.captured.precision, agent.device)
+        return (*notes_on_precision(agent.captured.precision, agent.device), *compiled)
     how = "recorded as CUDA graphs" if agent.captured.records else "started kernel by kernel"
-    return (f"updates: {how}, in {agent.captured.precision}, on {torch.cuda.get_device_name(agent.device)}",)
+    name = torch.cuda.get_device_name(agent.device)
+    return (f"updates: {how}, in {agent.captured.precision}, on {name}", *compiled)
 
 
 def make_replay(config: AgentRun, environment: VectorEnv, device: torch.device) -> tuple[Replay, str]:

@@ -302,6 +302,10 @@ class RunSettings(DriverSettings, Subject):
     """Precision of matrix products and convolutions in updates. tf32, on a GPU only, uses 10 bits of the factors'
     mantissas and is faster. bfloat16 uses 7 bits and rounds the results too; on a CPU only some processors are faster
     with it. Weights, optimizers, acting, projections and measures always use float32 or better."""
+    compile: Literal["off", "losses"] = setting("off", "machine")
+    """losses: compile the losses with torch.compile. This is faster on a GPU, and slower on the CPU on which it was
+    measured. It takes a minute at the start and needs a C++ compiler (on a GPU Triton and a C compiler). Results differ
+    in the last bits. It cannot be used with cbp and snr, which look at units in every update, nor with injection."""
     learning_starts: int = setting(5_000, "trunk")
     """Decisions with random actions before learning starts; no updates are owed for them."""
     eval_episodes: int = 10

@@ -16,6 +16,7 @@ from fire_rl.fire import PlasticityManager
 from fire_rl.replay import Batch, Drawn
 
 from ..captured import Captured, FromHost, to_gather
+from ..compiled import Compiled
 from ..learning import SavedAgent, TrainedNetwork
 from ..optimizers import adam
 from .networks import make_network
@@ -67,6 +68,7 @@ class DQN(SavedAgent):
         self.networks = (self.trained,)
         self.captured = Captured(self.device)
         self.from_host = FromHost(self.captured)
+        self.compiled = Compiled()
 
     # Acting
 
@@ -143,7 +145,7 @@ class DQN(SavedAgent):
     def block(self, total: Tensor, batches: Batch, plasticity: PlasticityManager | None = None) -> Tensor:
         """Take updates on K batches, with targets from one pass; return `total` plus the sums of the METRICS."""
         with self.captured.mixed():
-            targets_of_all = self.targets(batches)
+            targets_of_all = self.compiled(self.targets)(batches)
         for k, targets in enumerate(targets_of_all):
             total = total + self.gradient_step(Batch(*(tensor[k] for tensor in batches)), targets, plasticity)
         return total
@@ -157,7 +159,7 @@ class DQN(SavedAgent):
     def gradient_step(self, batch: Batch, targets: Tensor, plasticity: PlasticityManager | None = None) -> Tensor:
         """Take one update, as published, on one batch; return the METRICS as one tensor."""
         with self.captured.mixed():
-            values = self.chosen_values(batch)
+            values = self.compiled(self.chosen_values)(batch)
         loss = functional.smooth_l1_loss(values, targets)
         self.trained.step(loss, plasticity)
         with torch.no_grad():

@@ -16,8 +16,9 @@ from fire_rl.fire import Companion, PlasticityManager
 from fire_rl.replay import Batch, Drawn
 
 from ..captured import Captured, FromHost, to_gather
+from ..compiled import Compiled
 from ..learning import SavedAgent, TrainedNetwork
-from ..optimizers import adamw, optimizer_tensors
+from ..optimizers import adamw, optimizer_tensors, take_step
 from .networks import Actor, Critic, squashed_sample
 from .policy import SACPolicy
 from .settings import SACSettings
@@ -84,6 +85,7 @@ class SAC(SavedAgent):
         self.networks = (self.trained_actor, self.trained_critic)
         self.captured = Captured(self.device)
         self.from_host = FromHost(self.captured)
+        self.compiled = Compiled()
 
     # Acting
 
@@ -156,18 +158,17 @@ class SAC(SavedAgent):
         `noise` has the shape (2, batch, action).
         """
         with self.captured.mixed():
-            actor_loss, log_density = self.actor_loss(batch.observations, noise[0])
+            actor_loss, log_density = self.compiled(self.actor_loss)(batch.observations, noise[0])
         self.trained_actor.step(actor_loss, plasticity)
 
         entropy = -log_density.detach().mean()
-        temperature_loss = self.log_temperature.exp() * (entropy - self.target_entropy)
-        self.temperature_optimizer.zero_grad()
-        temperature_loss.backward(inputs=[self.log_temperature])
-        self.temperature_optimizer.step()
+        # The loss alpha (H - target) is its own gradient in log alpha.
+        self.log_temperature.grad = self.log_temperature.detach().exp() * (entropy - self.target_entropy)
+        take_step(self.temperature_optimizer)
 
         with self.captured.mixed():
-            targets = self.critic_targets(batch, noise[1])
-            critic_loss, values = self.critic_loss(batch, targets)
+            targets = self.compiled(self.critic_targets)(batch, noise[1])
+            critic_loss, values = self.compiled(self.critic_loss)(batch, targets)
         self.trained_critic.step(critic_loss, plasticity)
 
         self.move_target()

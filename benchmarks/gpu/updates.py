@@ -20,8 +20,6 @@ from . import subjects
 from .part import NOT_A_CARD, Figures, Rows, Setting
 from .subjects import Subject
 
-LOSSES = {SAC: ("actor_loss", "critic_targets", "critic_loss"), DQN: ("targets", "chosen_values")}
-
 
 def sac_rates(setting: Setting, rows: Rows) -> None:
     """Add rows for SAC on h1-walk."""
@@ -82,18 +80,10 @@ def rate(
     """Return updates per second, the share of the floor, and the microseconds until an update is queued and done."""
     agent = subject.make(setting.place)
     agent.captured.on, agent.captured.precision = way != "started", precision
-    if way == "compiled":
-        compile_losses(agent, setting.quick)
+    agent.compiled.on, agent.compiled.backend = way == "compiled", "eager" if setting.quick else "inductor"
     taken = pace(subject.call(agent), setting.place, 0.1 if setting.quick else setting.seconds)
     done, queued = taken.done / subject.updates, taken.queued / subject.updates
     found: dict[str, Any] = {"updates/s": 1 / done}
     if precision in floors:
         found["of the floor"] = floors[precision] / done
     return found | {"us until queued": 1e6 * queued, "us until done": 1e6 * done}
-
-
-def compile_losses(agent: SAC | DQN, quick: bool) -> None:
-    """Compile each pure part of an update as one graph of torch.compile; with `quick` they are only traced."""
-    for name in LOSSES[type(agent)]:
-        compiled = torch.compile(getattr(agent, name), fullgraph=True, backend="eager" if quick else "inductor")
-        setattr(agent, name, compiled)

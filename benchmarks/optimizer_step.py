@@ -1,0 +1,84 @@
+"""What is around an optimizer's step: torch's own `zero_grad` and `step` beside ours, and beside a whole update.
+
+    python -m benchmarks.optimizer_step [--agents sac-quick minatar-quick] [--clock wall]
+
+All three are timed in turns in one process, and the best of each counts, of all networks of the agent together. The
+numbers that both leave are the same, bit by bit: `tests/test_agents_optimizers.py`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import torch
+import tyro
+
+from fire_rl.agents.optimizers import let_go_of_gradients, take_step
+from fire_rl.training.memory import keep_large_blocks
+
+from .measures import Name, make_subject
+from .timing import CLOCKS, seconds
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Sizes are those of h1-walk, Breakout and MinAtar/Breakout-v1."""
+
+    agents: tuple[Name, ...] = ("sac", "sac-quick", "nature", "minatar-quick")
+    """Which agents: the published SAC, its quick preset, the published DQN, its quick preset."""
+    threads: int = 1
+    """CPU threads."""
+    rounds: int = 40
+    """Times in turns; the best counts."""
+    clock: Literal["processor", "wall"] = "processor"
+    """The process's own time, which others on the machine change little, or that of the clock on the wall."""
+
+
+def torchs(optimizers: list[torch.optim.Optimizer]) -> None:
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def ours(optimizers: list[torch.optim.Optimizer]) -> None:
+    for optimizer in optimizers:
+        take_step(optimizer)
+        let_go_of_gradients(parameter for group in optimizer.param_groups for parameter in group["params"])
+
+
+def run(name: Name, options: Options) -> None:
+    subject, clock = make_subject(name, 1, CPU), CLOCKS[options.clock]
+    networks = subject.agent.networks
+    optimizers: list[Any] = [network.optimizer for network in networks]
+    optimizers += [companion.optimizer for network in networks for companion in network.companions]
+    calls: dict[str, Callable[[], None]] = {
+        "torch's": partial(torchs, optimizers), "ours": partial(ours, optimizers), "update": subject.update
+    }  # fmt: skip
+    best = dict.fromkeys(calls, float("inf"))
+    subject.update()
+    for _ in range(options.rounds):
+        for what, call in calls.items():
+            for parameter in (each for one in optimizers for group in one.param_groups for each in group["params"]):
+                parameter.grad = torch.ones_like(parameter)
+            best[what] = min(best[what], seconds(call, CPU, clock))
+    update = best["update"] / len(subject.batches.rewards)
+    saved = best["torch's"] - best["ours"]
+    share = 100 * saved / (update + saved)
+    print(f"{name:14s}" + "".join(f"{1e3 * value:10.3f}" for value in (update, best["torch's"], best["ours"])), end="")
+    print(f"{share:9.1f}%", flush=True)
+
+
+def main(options: Options) -> None:
+    keep_large_blocks()
+    torch.set_num_threads(options.threads)
+    print(f"Optimizers' steps, {options.threads} threads, {options.clock} time, milliseconds of one update")
+    print(f"{'agent':14s}" + "".join(f"{what:>10s}" for what in ("update", "torch's", "ours", "saved")))
+    for name in options.agents:
+        run(name, options)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))
