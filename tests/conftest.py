@@ -1,5 +1,7 @@
 """What holds for every test."""
 
+import gc
+import os
 from typing import Any
 
 import mujoco
@@ -11,6 +13,24 @@ from PIL import Image
 # Machines that run several things at once are slow now and then; that is no failure. Examples are the same in each run.
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where tests run side by side, each process of theirs, and what it starts, computes on one core."""
+    if getattr(config.option, "numprocesses", None):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_finish() -> None:
+    """Each run begins with a garbage collection, which looks at these 650,000 objects no more."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _logs_of_stable_baselines3(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Below the tests' own folder, instead of in one of its own per model in the system's."""
+    os.environ.setdefault("SB3_LOGDIR", str(tmp_path_factory.mktemp("sb3")))
 
 
 @pytest.fixture(scope="session")

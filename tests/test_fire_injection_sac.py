@@ -25,9 +25,9 @@ TINY = [
     *("--env", "h1-walk", "--steps", "400", "--learning-starts", "40", "--seed", "3"),
     *("--critic-width", "8", "--actor-width", "8", "--batch-size", "16", "--replay-capacity", "150"),
     *("--eval-every", "130", "--eval-episodes", "1", "--log-every", "50", "--checkpoint-every", "120"),
-    *("--threads", "1", "--device", "cpu"),
+    *("--threads", "1", "--device", "cpu", "--replay-ratio", "0.4"),
 ]
-TWICE = ("--reinit", "injection", "--reinit-every", "130")  # at environment steps 210 and 340
+TWICE = ("--reinit", "injection", "--reinit-every", "26")  # at environment steps 210 and 340
 
 
 def make_agent(updates: int = 0) -> SAC:

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("unrendered")
 ROOT = Path(__file__).parent.parent
 SMALL = [
     *("--learning-starts", "40", "--critic-width", "8", "--actor-width", "8", "--batch-size", "16"),
-    *("--eval-episodes", "1", "--threads", "1", "--device", "cpu", "--action-repeat", "1"),
+    *("--eval-episodes", "1", "--threads", "1", "--device", "cpu", "--action-repeat", "1", "--replay-ratio", "0.25"),
 ]
 TINY = [
     *("--env", "Pendulum-v1", "--steps", "400", "--eval-every", "200", "--log-every", "50"),

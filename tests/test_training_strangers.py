@@ -54,7 +54,7 @@ def call(place: Path, script: str, *arguments: str) -> Ending:
     own = [place / name for name in (RUN, NEW, OUT)]
     root = place.parents[3]
     before = snapshot(root, own)
-    ending = command(script, arguments, place)
+    ending = command(script, arguments, place, 300)
     assert violations_of(script, ending) == []
     assert snapshot(root, own) == before
     return ending

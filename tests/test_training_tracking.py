@@ -10,7 +10,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from fire_rl import training
 from fire_rl.commands.train import train_dqn as train
 from fire_rl.training.lines import read_lines
 from fire_rl.training.tracking import process
+from fire_rl.training.tracking import tracking as tracking_module
 from fire_rl.training.tracking.process import TrackerProcess
 from fire_rl.training.tracking.tracking import Tracking
 
@@ -60,7 +63,9 @@ def run(folder: Path, *words: str) -> tuple[str, str]:
 
 
 def calls(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "calls.jsonl").read_text().splitlines()]
+    """What a tracker was told; a line that it is just writing does not count yet."""
+    lines = (folder / "calls.jsonl").read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +147,7 @@ def test_a_tracker_that_hangs_is_waited_for_at_the_end_alone_and_not_for_long(
     tracked: Path, untracked: Path, monkeypatch: pytest.MonkeyPatch, kind: str, verb: str
 ):
     monkeypatch.setenv("FIRE_RL_BAD_VERB", verb)
-    monkeypatch.setattr("fire_rl.training.tracking.tracking.FINISH_LIMIT", 1.0)
+    monkeypatch.setattr("fire_rl.training.tracking.tracking.FINISH_LIMIT", 0.2)
     output, errors = run(tracked / "run", "--track", f"{OWN}:{kind}")
     assert (output + errors).count("goes on without") == 1
     assert "incomplete (it had not finished" in output
@@ -170,7 +175,7 @@ def test_what_waits_for_a_tracker_is_bounded(monkeypatch: pytest.MonkeyPatch):
     start = time.monotonic()
     for line in range(100_000):
         tracker.tell("scalars", values={"train/loss": 1.0}, step=line, line=line)
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 200
     assert tracker.lost is not None
     assert "does not keep up" in tracker.lost
     tracker.close()
@@ -178,13 +183,12 @@ def test_what_waits_for_a_tracker_is_bounded(monkeypatch: pytest.MonkeyPatch):
 
 def test_trackers_that_hang_share_one_time_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("FIRE_RL_BAD_VERB", "finish")
-    monkeypatch.setattr("fire_rl.training.tracking.tracking.FINISH_LIMIT", 1.0)
+    waited = pretend_waits(monkeypatch, until=2)
     tracking = Tracking([f"{OWN}:Sleeping", f"{OWN}:Busy", f"{OWN}:Writing"])
     tracking.require_ready()
     tracking.begin(tmp_path, {})
-    start = time.monotonic()
     tracking.finish("finished")
-    assert time.monotonic() - start < 5
+    assert sum(waited) == process.FINISH_LIMIT
     assert [tracker.lost is None for tracker in tracking.trackers] == [False, False, True]
     assert all(tracker._process.poll() is not None for tracker in tracking.trackers)
 
@@ -192,7 +196,7 @@ def test_trackers_that_hang_share_one_time_limit(monkeypatch: pytest.MonkeyPatch
 def test_a_hanging_tracker_costs_a_slow_one_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tracked: Path):
     """What waits for the second is poured while the first is waited for."""
     monkeypatch.setenv("FIRE_RL_BAD_VERB", "begin")
-    monkeypatch.setattr("fire_rl.training.tracking.tracking.FINISH_LIMIT", 5.0)
+    pretend_waits(monkeypatch, until=1)
     tracking = Tracking([f"{OWN}:Sleeping", f"{OWN}:Slow"])
     tracking.require_ready()
     tracking.begin(tmp_path, {})
@@ -201,6 +205,23 @@ def test_a_hanging_tracker_costs_a_slow_one_nothing(monkeypatch: pytest.MonkeyPa
     tracking.finish("finished")
     assert [tracker.lost is None for tracker in tracking.trackers] == [False, True]
     assert calls(tracked)[-1]["ending"] == "finished"
+
+
+def pretend_waits(monkeypatch: pytest.MonkeyPatch, until: int) -> list[float]:
+    """Waiting for more trackers than `until` takes no time, however long; for fewer, all that is left at once.
+
+    The result grows by the seconds that seem to have been waited for."""
+    waited: list[float] = []
+
+    def wait(unfinished: Sequence[TrackerProcess], seconds: float) -> None:
+        if len(unfinished) > until:
+            process.wait_for(unfinished, 200.0)
+        else:
+            waited.append(seconds)
+
+    monkeypatch.setattr(tracking_module, "wait_for", wait)
+    monkeypatch.setattr(tracking_module, "time", SimpleNamespace(monotonic=lambda: sum(waited)))
+    return waited
 
 
 def test_a_tracker_that_closes_its_pipe_and_lives_on_is_left_out(monkeypatch: pytest.MonkeyPatch):

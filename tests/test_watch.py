@@ -36,6 +36,7 @@ TINY = [
     *("--env", SLIDING, "--steps", "120", "--action-repeat", "1", "--learning-starts", "20"),
     *("--critic-width", "8", "--actor-width", "8", "--batch-size", "8", "--replay-capacity", "500"),
     *("--eval-every", "40", "--eval-episodes", "3", "--checkpoint-every", "60", "--threads", "1", "--device", "cpu"),
+    *("--replay-ratio", "0.5"),
 ]
 
 
