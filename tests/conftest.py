@@ -55,7 +55,10 @@ def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
     Runs that a whole module shares begin before this, and are rendered.
     """
 
-    def savefig(figure: Figure, file: Any, **_: Any) -> None:
-        Image.new("L", (1, 1)).save(file, "png")
+    def savefig(figure: Figure, file: Any, format: str = "png", **_: Any) -> None:
+        if format == "png":
+            Image.new("L", (1, 1)).save(file, "png")
+        else:
+            file.write(b"<svg xmlns='http://www.w3.org/2000/svg'/>")
 
     monkeypatch.setattr(Figure, "savefig", savefig)

@@ -85,7 +85,7 @@ def test_a_branch_without_a_method_is_the_trunk_continued(trunk: Path, tmp_path:
     assert differences(trunk, tmp_path / "branch") == []
 
 
-@pytest.mark.parametrize("method", ["fire", "reset", "shrink-perturb"])
+@pytest.mark.parametrize("method", ["fire", "reset", pytest.param("shrink-perturb", marks=pytest.mark.slow)])
 def test_the_method_acts_once_at_the_branch_point(trunk: Path, tmp_path: Path, method: str):
     before = {path: path.stat().st_mtime_ns for path in trunk.rglob("*") if path.is_file() and path.name != "lock"}
     folder = tmp_path / "branch"

@@ -198,12 +198,12 @@ def test_a_run_in_progress_is_not_slimmed(copy: Path):
 
 
 @pytest.mark.parametrize("name", ["draw_measures", "draw_curve"])
-def test_a_picture_that_cannot_be_drawn_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+def test_a_picture_that_cannot_be_drawn_ends_nothing(copy: Path, monkeypatch: pytest.MonkeyPatch, name: str):
     def full(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(f"fire_rl.training.driver.{name}", full)
-    said = train(*TINY, "--run-dir", str(tmp_path / "run"))
+    said = train("--resume", str(copy), "--steps", "420")
     assert "No space left on device); going on" in said
 
 
@@ -272,13 +272,20 @@ def test_an_environment_that_hangs_is_left_when_a_stop_is_asked_for(tmp_path: Pa
     assert b"the environment has not come back" in errors
 
 
+@pytest.fixture(scope="module")
+def fired(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Uninterrupted, with an event at step 200."""
+    folder = tmp_path_factory.mktemp("runs") / "fired"
+    train(*TINY, "--reinit", "fire", "--reinit-at", "200", "--run-dir", str(folder))
+    return folder
+
+
 @pytest.mark.parametrize(("looks", "owed"), [(50, "scheduled"), (450, "after event"), (900, None)])
 def test_a_stop_breaks_off_an_evaluation_which_is_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: int, owed: str | None
+    fired: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: int, owed: str | None
 ):
     """One look at whether a stop was asked for in each decision, of training and of evaluations that may break off."""
     arguments = [*TINY, "--reinit", "fire", "--reinit-at", "200"]
-    train(*arguments, "--run-dir", str(tmp_path / "whole"))
 
     @contextlib.contextmanager
     def asked_for_after_some_looks(calls: Any) -> Iterator[Callable[[], bool]]:
@@ -292,11 +299,11 @@ def test_a_stop_breaks_off_an_evaluation_which_is_made_again(
     values = read_json(folder_of(tmp_path / "stopped", steps_of(tmp_path / "stopped")[-1]) / "state.json")
     assert values["progress"]["owes"] == owed, "nothing where the boundary had begun with a checkpoint"
     train("--resume", str(tmp_path / "stopped"))
-    assert differences(tmp_path / "whole", tmp_path / "stopped") == []
+    assert differences(fired, tmp_path / "stopped") == []
     assert not list((tmp_path / "stopped" / "checkpoints").glob("damaged*"))
 
 
-@pytest.mark.parametrize("arguments", [["--help"], [*TINY, "--run-dir", "{}"]])
+@pytest.mark.parametrize("arguments", [["--help"], [*TINY, "--steps", "80", "--run-dir", "{}"]])
 def test_a_reader_that_leaves_is_no_fault(tmp_path: Path, arguments: list[str]):
     words = " ".join(argument.format(tmp_path / "run") for argument in arguments)
     command = f"{sys.executable} train_sac.py {words} | head -1; exit ${{PIPESTATUS[0]}}"

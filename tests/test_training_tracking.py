@@ -113,44 +113,39 @@ def test_a_tracker_needs_only_the_verbs_that_it_wants(tracked: Path):
     assert (tracked / "few").read_text() == "240"
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_a_tracker_that_raises_is_left_out_and_the_run_goes_on(
+def test_trackers_that_raise_are_left_out_whatever_the_verb_and_the_run_goes_on(tracked: Path, untracked: Path):
+    bad = {verb: f"{OWN}:Bad{verb.capitalize()}" for verb in VERBS}
+    output, errors = run(tracked / "run", "--track", *bad.values(), f"{OWN}:Writing")
+    said = [line for line in (output + errors).splitlines() if "goes on without" in line]
+    assert len(said) == len(VERBS)
+    for verb, name in bad.items():
+        (line,) = [line for line in said if f"without {name}: " in line]
+        assert line.endswith(f"the run goes on without {name}: {verb}: ConnectionError: no way to the server")
+        assert f"{name.partition(':')[2]} incomplete" in output
+    assert calls(tracked)[-1]["verb"] == "finish", "the last one has everything"
+    assert differences(untracked, tracked / "run") == []
+
+
+def test_trackers_whose_processes_end_are_left_out(tracked: Path, untracked: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FIRE_RL_BAD_VERB", "scalars")
+    kinds = {"Killed": "SIGKILL", "Leaving": "ended by itself, with exit code 0", "Exiting": "SystemExit: 5"}
+    output, errors = run(tracked / "run", "--track", *(f"{OWN}:{kind}" for kind in kinds))
+    assert (output + errors).count("goes on without") == 3
+    for kind, said in kinds.items():
+        (line,) = [line for line in output.splitlines() if f"goes on without {OWN}:{kind}: " in line]
+        assert said in line
+    assert differences(untracked, tracked / "run") == []
+
+
+@pytest.mark.parametrize("verb", ["begin", "finish"])
+def test_trackers_that_hang_are_waited_for_at_the_end_alone_and_not_for_long(
     tracked: Path, untracked: Path, monkeypatch: pytest.MonkeyPatch, verb: str
 ):
     monkeypatch.setenv("FIRE_RL_BAD_VERB", verb)
-    output, errors = run(tracked / "run", "--track", f"{OWN}:Bad", f"{OWN}:Writing")
-    said = [line for line in (output + errors).splitlines() if "goes on without" in line]
-    assert len(said) == 1
-    assert said[0].endswith(f"the run goes on without {OWN}:Bad: {verb}: ConnectionError: no way to the server")
-    assert "Bad incomplete" in output
-    assert calls(tracked)[-1]["verb"] == "finish", "the other one has everything"
-    assert differences(untracked, tracked / "run") == []
-
-
-@pytest.mark.parametrize(
-    ("kind", "said"),
-    [("Killed", "SIGKILL"), ("Leaving", "ended by itself, with exit code 0"), ("Exiting", "SystemExit: 5")],
-)
-def test_a_tracker_whose_process_ends_is_left_out(
-    tracked: Path, untracked: Path, monkeypatch: pytest.MonkeyPatch, kind: str, said: str
-):
-    monkeypatch.setenv("FIRE_RL_BAD_VERB", "scalars")
-    output, errors = run(tracked / "run", "--track", f"{OWN}:{kind}")
-    assert (output + errors).count("goes on without") == 1
-    assert said in output
-    assert differences(untracked, tracked / "run") == []
-
-
-@pytest.mark.parametrize("kind", ["Sleeping", "Busy"])
-@pytest.mark.parametrize("verb", ["begin", "finish"])
-def test_a_tracker_that_hangs_is_waited_for_at_the_end_alone_and_not_for_long(
-    tracked: Path, untracked: Path, monkeypatch: pytest.MonkeyPatch, kind: str, verb: str
-):
-    monkeypatch.setenv("FIRE_RL_BAD_VERB", verb)
     monkeypatch.setattr("fire_rl.training.tracking.tracking.FINISH_LIMIT", 0.2)
-    output, errors = run(tracked / "run", "--track", f"{OWN}:{kind}")
-    assert (output + errors).count("goes on without") == 1
-    assert "incomplete (it had not finished" in output
+    output, errors = run(tracked / "run", "--track", f"{OWN}:Sleeping", f"{OWN}:Busy")
+    assert (output + errors).count("goes on without") == 2
+    assert output.count("incomplete (it had not finished") == 2
     assert differences(untracked, tracked / "run") == []
 
 
