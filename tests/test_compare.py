@@ -232,7 +232,7 @@ def test_a_stop_among_the_trunks_is_told_from_a_mistake(tmp_path: Path):
         assert process.poll() is None
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
-    output = process.communicate(timeout=120)[0].decode()
+    output = process.communicate(timeout=600)[0].decode()
     assert process.returncode == 130, output
     assert "the same command continues\nnothing to report yet" in output
 
@@ -249,7 +249,7 @@ def test_ctrl_c_stops_all_runs_and_the_same_command_ends_as_if_nothing_had_happe
             while not log.exists() or '"train"' not in log.read_text():
                 time.sleep(0.1)
             process.send_signal(signal.SIGINT)
-            output = process.communicate(timeout=120)[0].decode()
+            output = process.communicate(timeout=600)[0].decode()
             assert process.returncode == 130, output
             assert "the same command continues" in output
             process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

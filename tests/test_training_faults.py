@@ -232,7 +232,7 @@ def begun(folder: Path, *arguments: str, **options: Any) -> "subprocess.Popen[by
     command = [sys.executable, "train_sac.py", *arguments, "--run-dir", str(folder)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, preexec_fn=_heed_hangups, **options)
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 600
     while not (folder / "metrics.jsonl").exists() or (folder / "metrics.jsonl").stat().st_size < 300:
         assert process.poll() is None
         assert time.monotonic() < deadline
@@ -254,7 +254,7 @@ def test_a_terminal_that_is_gone_leaves_a_checkpoint(tmp_path: Path):
     process.stdout.close()
     process.stderr.close()
     process.send_signal(signal.SIGHUP)
-    assert process.wait(100) == 130
+    assert process.wait(600) == 130
     assert steps_of(folder)
 
 
@@ -267,7 +267,7 @@ def test_an_environment_that_hangs_is_left_when_a_stop_is_asked_for(tmp_path: Pa
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=100)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 130
     assert b"the environment has not come back" in errors
 

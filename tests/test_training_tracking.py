@@ -267,7 +267,7 @@ def test_what_was_said_is_handled_when_the_run_is_gone_without_a_word(tracked: P
         tracker.tell("scalars", values={}, step=line, line=line)
     os.close(tracker._answering)
     os.close(tracker._asking)
-    tracker._process.wait(60)
+    tracker._process.wait(600)
     assert [one["verb"] for one in calls(tracked)] == ["begin", *["scalars"] * 300, "finish"]
     assert calls(tracked)[-1]["ending"] == "killed"
 
@@ -479,7 +479,7 @@ def test_when_the_run_is_killed_its_tracker_finishes_and_ends(tracked: Path):
 
 
 def wait_for(what: Any) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not what():
         assert time.monotonic() < deadline
         time.sleep(0.1)
