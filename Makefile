@@ -24,6 +24,7 @@ vision: setup ## a warm start on images with five methods and three seeds, and t
 	$(python) compare.py --agent vision --preset quick --reinit none reset shrink-perturb dash fire --seeds 0-2 \
 	  --branch-at phase $(ARGS)
 
+test: export PYTHONDONTWRITEBYTECODE =  # most of what the tests start is done sooner where modules were compiled once
 test: setup ## the tests, on all cores (half an hour on two)
 	$(python) -m pytest --numprocesses auto --dist worksteal $(ARGS)
 

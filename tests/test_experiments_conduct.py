@@ -5,7 +5,6 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -289,11 +288,17 @@ def test_what_another_process_has_open_is_waited_for(folder: Path):
     run = job(folder, "r")
     run.folder.mkdir()
     lock = FolderLock(run.folder)
-    threading.Timer(1.5, lock.release).start()
-    pool = Order(slots=1)
+    pool, seen = Order(slots=1), list[list[str]]()
+
+    def release(sweep: Sweep) -> None:
+        seen.append([*pool.begun])
+        if len(seen) == 1:
+            lock.release()
+
     sweep = look([run], retry=False)
     (run.folder / "lock").touch()
-    conduct(sweep, pool)
+    conduct(sweep, pool, release)
+    assert seen[:2] == [[], ["r"]]
     assert sweep.complete
 
 
