@@ -14,6 +14,17 @@ from PIL import Image
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
 
+MEMORY_OF_A_WORKER = 2e9  # bytes, with what its tests start
+
+
+@pytest.hookimpl(optionalhook=True)  # where pytest-xdist is installed
+def pytest_xdist_auto_num_workers() -> int:
+    """As many as there are cores and memory for, in a container too."""
+    from fire_rl.replay.transitions import available_memory
+    from fire_rl.training.threads import usable_cores
+
+    return max(1, min(usable_cores(), int(available_memory() / MEMORY_OF_A_WORKER)))
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Where tests run side by side, each process of theirs, and what it starts, computes on one core."""

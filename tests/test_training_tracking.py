@@ -132,8 +132,9 @@ def test_trackers_whose_processes_end_are_left_out(tracked: Path, untracked: Pat
     output, errors = run(tracked / "run", "--track", *(f"{OWN}:{kind}" for kind in kinds))
     assert (output + errors).count("goes on without") == 3
     for kind, said in kinds.items():
-        (line,) = [line for line in output.splitlines() if f"goes on without {OWN}:{kind}: " in line]
+        (line,) = [line for line in (output + errors).splitlines() if f"goes on without {OWN}:{kind}: " in line]
         assert said in line
+        assert f"{kind} incomplete" in output
     assert differences(untracked, tracked / "run") == []
 
 
