@@ -2,6 +2,7 @@
 
 import gc
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import mujoco
@@ -63,13 +64,20 @@ def graphics() -> str:
 def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are composed from their data and written, but as one pixel: rendering takes longer than a small run.
 
-    Runs that a whole module shares begin before this, and are rendered.
+    Runs that a whole module shares begin before this, and are rendered: for them there is `unrendered_module`.
     """
+    monkeypatch.setattr(Figure, "savefig", write_one_pixel)
 
-    def savefig(figure: Figure, file: Any, format: str = "png", **_: Any) -> None:
-        if format == "png":
-            Image.new("L", (1, 1)).save(file, "png")
-        else:
-            file.write(b"<svg xmlns='http://www.w3.org/2000/svg'/>")
 
-    monkeypatch.setattr(Figure, "savefig", savefig)
+@pytest.fixture(scope="module")
+def unrendered_module() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", write_one_pixel)
+        yield
+
+
+def write_one_pixel(figure: Figure, file: Any, format: str = "png", **_: Any) -> None:
+    if format == "png":
+        Image.new("L", (1, 1)).save(file, "png")
+    else:
+        file.write(b"<svg xmlns='http://www.w3.org/2000/svg'/>")

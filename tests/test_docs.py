@@ -20,6 +20,7 @@ def blocks(page: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.usefixtures("unrendered")
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
 def test_the_examples_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from fire_rl.training.learners import LEARNERS
@@ -40,6 +41,7 @@ def test_the_examples_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pyte
     torch.set_num_threads(threads)
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_method_of_one_s_own_runs_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from fire_rl.commands.train import train_sac as train
     from fire_rl.training.lines import read_lines

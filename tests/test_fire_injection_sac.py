@@ -18,7 +18,7 @@ from fire_rl.replay import Batch
 from fire_rl.training.checkpoint import read_checkpoint, steps_of
 from fire_rl.training.lines import read_lines
 
-pytestmark = pytest.mark.usefixtures("unrendered")
+pytestmark = pytest.mark.usefixtures("unrendered_module")
 OBSERVATION, ACTION = 5, 2
 SIZES = SACSettings(critic_width=8, critic_blocks=1, actor_width=8, batch_size=16, learning_rate=1e-2)
 TINY = [

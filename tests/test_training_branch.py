@@ -14,7 +14,7 @@ from fire_rl.training.files import read_json, write_json
 from fire_rl.training.lines import read_lines
 from tests.fixtures.quiet_sac import quietly
 
-pytestmark = pytest.mark.usefixtures("unrendered")
+pytestmark = pytest.mark.usefixtures("unrendered_module")
 TINY = [
     *("--env", "h1-walk", "--steps", "400", "--learning-starts", "40", "--seed", "3"),
     *("--critic-width", "8", "--actor-width", "8", "--batch-size", "16", "--replay-capacity", "150"),

@@ -30,7 +30,7 @@ from fire_rl.training.learners import LEARNERS, DQNRun, build
 from fire_rl.training.lines import read_lines
 from fire_rl.training.reinforcement import Reinforcement
 
-pytestmark = pytest.mark.usefixtures("unrendered")
+pytestmark = pytest.mark.usefixtures("unrendered_module")
 TINY = [
     *("--env", "CartPole-v1", "--steps", "600", "--num-envs", "2", "--learning-starts", "40", "--hidden-width", "16"),
     *("--batch-size", "8", "--target-every", "50", "--eval-every", "200", "--eval-episodes", "2", "--log-every", "100"),

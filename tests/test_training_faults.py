@@ -26,7 +26,7 @@ from fire_rl.training.checkpoint import checksum_of, folder_of, steps_of
 from fire_rl.training.files import claimed, read_json, write_json
 from fire_rl.training.lines import read_lines
 
-pytestmark = pytest.mark.usefixtures("unrendered")
+pytestmark = pytest.mark.usefixtures("unrendered_module")
 ROOT = Path(__file__).parent.parent
 SMALL = [
     *("--learning-starts", "40", "--critic-width", "8", "--actor-width", "8", "--batch-size", "16"),

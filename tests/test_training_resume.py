@@ -21,7 +21,7 @@ from fire_rl.training.checkpoint import folder_of, steps_of
 from fire_rl.training.command_line import main
 from fire_rl.training.lines import read_lines
 
-pytestmark = pytest.mark.usefixtures("unrendered")
+pytestmark = pytest.mark.usefixtures("unrendered_module")
 ROOT = Path(__file__).parent.parent
 TINY = [
     *("--env", "h1-walk", "--steps", "480", "--learning-starts", "40", "--reinit", "fire", "--reinit-every", "76"),

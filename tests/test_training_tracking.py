@@ -26,7 +26,7 @@ from fire_rl.training.tracking import tracking as tracking_module
 from fire_rl.training.tracking.process import TrackerProcess
 from fire_rl.training.tracking.tracking import Tracking
 
-pytestmark = pytest.mark.usefixtures("unrendered")
+pytestmark = pytest.mark.usefixtures("unrendered_module")
 ROOT = Path(__file__).parent.parent
 OWN = "tests.fixtures.own_trackers"
 VERBS = ("begin", "scalars", "histogram", "picture", "flush", "finish")

@@ -30,6 +30,7 @@ from fire_rl.training.reinforcement import Reinforcement
 from fire_rl.training.settings import RunSettings
 
 av = pytest.importorskip("av")
+pytestmark = pytest.mark.usefixtures("unrendered_module")
 ROOT = Path(__file__).parent.parent
 SLIDING, DARK = (f"tests.fixtures.sliding:{name}-v0" for name in ("Sliding", "Dark"))
 TINY = [
