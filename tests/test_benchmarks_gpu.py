@@ -6,17 +6,18 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from benchmarks import timing
 from benchmarks.floors import RecordProducts, sac_floor
 from benchmarks.gpu import card, equality, loops, peer, plasticity, processes, resume, subjects, updates
 from benchmarks.gpu.conduct import read_rows
 from benchmarks.gpu.part import NOT_A_CARD, Rows, Setting
 from benchmarks.gpu.parts import PARTS
-from benchmarks.timing import WARM, pace
 from fire_rl.agents import SAC, SACSettings
 from fire_rl.replay import Batch
 
@@ -163,16 +164,24 @@ def test_the_floor_counts_the_products_that_arithmetic_says():
     assert sac_floor(agent, record.shapes).flops == settings.size((51,), 19).operations
 
 
-def test_pace_counts_every_call():
-    calls = []
+def test_pace_counts_every_call(monkeypatch: pytest.MonkeyPatch):
+    calls, now = [], [0.0]
 
     def call() -> None:
         calls.append(1)
-        time.sleep(0.01)
+        now[0] += 0.01
 
-    taken = pace(call, CPU, 0.2)
-    assert 0.01 < taken.queued <= taken.done < 0.1
-    assert len(calls) > WARM + 2
+    def wait(device: torch.device) -> None:
+        now[0] += 0.001  # until the device has done what was queued
+
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(timing, "wait", wait)
+    monkeypatch.setattr(timing, "seconds", lambda call, device: call() or 0.01)
+    taken = timing.pace(call, CPU, 0.2)
+    assert taken.queued == pytest.approx(0.01)
+    counted = len(calls) - timing.WARM - 1
+    assert counted == 20
+    assert taken.done == pytest.approx(0.01 + 0.001 / 5), "a wait after each 5 calls, which fill CHUNK"
 
 
 def test_the_peer_says_how_to_get_jax(tmp_path: Path):

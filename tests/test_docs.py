@@ -21,7 +21,7 @@ PAGES = [
 ]
 # Blocks of code that no test runs as it stands: a shell's, a cluster's, a file of settings.
 NOT_RUN = {"", "bash", "sh", "text", "cpp", "yaml"}
-FRAGMENTS = {"README.md", "docs/export.md"}  # Python for a run or a robot that the reader has: its imports are tried
+FRAGMENTS = {"docs/runs.md", "docs/export.md"}  # Python for a run or a robot that the reader has: its imports are tried
 
 
 def blocks(page: str, language: str = "python") -> list[str]:
@@ -38,6 +38,7 @@ def importable(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
             monkeypatch.syspath_prepend(folder)
 
 
+@pytest.mark.usefixtures("unrendered")
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
 def test_the_examples_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from fire_rl.training.learners import LEARNERS
@@ -75,6 +76,7 @@ def test_fragments_are_python_whose_imports_exist(page: str):
                 assert all(hasattr(module, name.name) for name in node.names), ast.unparse(node)
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_method_of_one_s_own_runs_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from fire_rl.commands.train import train_sac as train
     from fire_rl.training.lines import read_lines

@@ -274,7 +274,7 @@ def in_a_new_process(program, **variables):
         env=os.environ | variables,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=600,
     )
     return done.stdout + done.stderr
 

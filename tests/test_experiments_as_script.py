@@ -30,7 +30,7 @@ with open("asked", "a") as file:
 if os.environ.get("SIGNAL"):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
     Path("ready").touch()
-    time.sleep(60)
+    time.sleep(600)
 sys.exit(1 if folder.name in os.environ.get("FAIL", "").split() else int(os.environ.get("CODE", "0")))
 """
 # Stands for SLURM: runs the tasks of an array at once, unless what they wait for has failed, and prints a number.
@@ -127,7 +127,7 @@ def test_a_run_at_its_time_limit_is_queued_again_and_a_cancelled_one_is_not(plac
     (place / "plan.sh").write_text(script_of(jobs("c")[:1], "slurm", Path("c"), 1, 1e9, []))
     (place / "plan.sh").write_text((place / "plan.sh").read_text().replace("submit report", "true"))
     monkeypatch.setenv("SIGNAL", signal)
-    subprocess.run(["bash", "plan.sh"], check=True, capture_output=True, timeout=60)
+    subprocess.run(["bash", "plan.sh"], check=True, capture_output=True, timeout=600)
     assert (place / "requeued").exists() == queued
     if queued:
         assert (place / "requeued").read_text() == "requeue 1_0\n"

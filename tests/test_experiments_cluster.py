@@ -55,7 +55,7 @@ def jobs_in(folder: Path) -> tuple[Job, ...]:
 
 def finish(jobs: tuple[Job, ...], pool: Any, during: Callable[[Sweep], None] = lambda sweep: None) -> None:
     sweep = look(jobs, retry=False)
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 600
 
     def show(sweep: Sweep) -> None:
         assert time.monotonic() < deadline

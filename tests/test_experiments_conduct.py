@@ -5,7 +5,6 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -42,13 +41,14 @@ else:
     (folder / "config.json").write_text(json.dumps({"stop": stop}))
 if words.get("--mode") == "fail" and not Path("mended").exists():
     sys.exit("something went wrong")
+hold = 5 if words.get("--mode") == "hold" else None
 lines = (folder / "metrics.jsonl").read_text().splitlines() if (folder / "metrics.jsonl").exists() else []
 with (folder / "metrics.jsonl").open("a") as file:
     for step in range(len(lines), stop):
         rates = {"updates_per_second": 1.0, "steps_per_second": 1.0}
         file.write(json.dumps({"kind": "train", "environment_steps": step} | rates) + "\\n")
         file.flush()
-        time.sleep(0.01)
+        time.sleep(600 if step == hold else 0.01)
     file.write(json.dumps({"kind": "evaluation", "environment_steps": stop, "return": 1.0}) + "\\n")
 """
 
@@ -193,17 +193,17 @@ def test_a_failed_run_shows_its_last_lines_until_it_is_retried(folder: Path):
 
 
 def test_a_stop_reaches_every_run_and_the_next_call_continues(folder: Path):
-    jobs = [job(folder, f"r{index}", steps=150) for index in range(3)]
+    jobs = [job(folder, f"r{index}", steps=10, mode="hold") for index in range(3)]
     sweep = look(jobs, retry=False)
-    conduct(sweep, LocalPool(slots=2), stop_requested=lambda: standing_of(jobs[1]).step > 3)
+    conduct(sweep, LocalPool(slots=2), stop_requested=lambda: all(standing_of(run).step > 3 for run in jobs[:2]))
     assert [sweep.state(job) for job in jobs] == ["waiting", "waiting", "waiting"]
     assert not sweep.failed
     assert [state_of(job) for job in jobs] == ["interrupted", "interrupted", "new"]
-    again = look(jobs, retry=False)
+    again = look([*jobs[:2], job(folder, "r2")], retry=False)
     conduct(again, LocalPool(slots=3))
     assert again.complete
     assert "--resume" in log_path(jobs[0].folder).read_text()
-    assert len(jobs[0].reader.newest(jobs[0].folder, TAIL)) == 151  # each step once
+    assert len(jobs[0].reader.newest(jobs[0].folder, TAIL)) == 11  # each step once
 
 
 def test_runs_stop_when_the_comparison_is_killed(folder: Path):
@@ -214,22 +214,30 @@ def test_runs_stop_when_the_comparison_is_killed(folder: Path):
         "from fire_rl.experiments.sweep import child\n"
         "from fire_rl.experiments.sweep.grid import Job\n"
         f"folder = Path({str(folder)!r})\n"
-        "words = ('--run-dir', str(folder / 'r'), '--steps', '3000')\n"
-        "run = child.start(Job('env', 'fire', 0, folder / 'r', str(folder / 'script.py'), words, 0, 3000, 1))\n"
+        "words = ('--run-dir', str(folder / 'r'), '--steps', '60000')\n"
+        "run = child.start(Job('env', 'fire', 0, folder / 'r', str(folder / 'script.py'), words, 0, 60000, 1))\n"
         "print(run.pid, flush=True)\n"
         "run.wait()\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
-    deadline = time.monotonic() + 30
-    while not (folder / "r" / "metrics.jsonl").exists() and time.monotonic() < deadline:
+    deadline = time.monotonic() + 600
+    while not (folder / "r" / "metrics.jsonl").exists():
+        assert time.monotonic() < deadline, "the run did not begin"
         time.sleep(0.05)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    while Path(f"/proc/{pid}").exists() and "zombie" not in Path(f"/proc/{pid}/status").read_text():
+    while alive(pid):
         assert time.monotonic() < deadline, "the run outlived the comparison"
         time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "zombie" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:  # it may go while it is looked at
+        return False
 
 
 def test_a_gpu_for_each_slot(folder: Path, monkeypatch: pytest.MonkeyPatch):
@@ -280,17 +288,23 @@ def test_what_another_process_has_open_is_waited_for(folder: Path):
     run = job(folder, "r")
     run.folder.mkdir()
     lock = FolderLock(run.folder)
-    threading.Timer(1.5, lock.release).start()
-    pool = Order(slots=1)
+    pool, seen = Order(slots=1), list[list[str]]()
+
+    def release(sweep: Sweep) -> None:
+        seen.append([*pool.begun])
+        if len(seen) == 1:
+            lock.release()
+
     sweep = look([run], retry=False)
     (run.folder / "lock").touch()
-    conduct(sweep, pool)
+    conduct(sweep, pool, release)
+    assert seen[:2] == [[], ["r"]]
     assert sweep.complete
 
 
 def test_leaving_ends_runs_that_do_not_stop(folder: Path):
     (folder / "script.py").write_text(
-        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint(1)\ntime.sleep(60)\n"
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint(1)\ntime.sleep(600)\n"
     )
     pool = LocalPool(slots=1)
     deaf = job(folder, "deaf")

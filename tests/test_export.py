@@ -27,6 +27,7 @@ from fire_rl.training.export.agreement import agreement
 from fire_rl.training.export.formats import made
 from fire_rl.training.files import read_json, write_json
 
+pytestmark = pytest.mark.usefixtures("unrendered_module")
 ROOT = Path(__file__).parents[1]
 COMMON = (
     "--threads",

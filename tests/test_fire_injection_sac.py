@@ -18,16 +18,16 @@ from fire_rl.replay import Batch
 from fire_rl.training.checkpoint import read_checkpoint, steps_of
 from fire_rl.training.lines import read_lines
 
-pytestmark = pytest.mark.usefixtures("unrendered")
+pytestmark = pytest.mark.usefixtures("unrendered_module")
 OBSERVATION, ACTION = 5, 2
 SIZES = SACSettings(critic_width=8, critic_blocks=1, actor_width=8, batch_size=16, learning_rate=1e-2)
 TINY = [
     *("--env", "h1-walk", "--steps", "400", "--learning-starts", "40", "--seed", "3"),
     *("--critic-width", "8", "--actor-width", "8", "--batch-size", "16", "--replay-capacity", "150"),
     *("--eval-every", "130", "--eval-episodes", "1", "--log-every", "50", "--checkpoint-every", "120"),
-    *("--threads", "1", "--device", "cpu"),
+    *("--threads", "1", "--device", "cpu", "--replay-ratio", "0.4"),
 ]
-TWICE = ("--reinit", "injection", "--reinit-every", "130")  # at environment steps 210 and 340
+TWICE = ("--reinit", "injection", "--reinit-every", "26")  # at environment steps 210 and 340
 
 
 def make_agent(updates: int = 0) -> SAC:

@@ -43,7 +43,7 @@ class Sandbox:
             **variables,
         }
         command = [str(self.folder / "checkout/.ci/setup")]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
         return done.returncode, done.stdout + done.stderr, log.read_text().splitlines()
 
 

@@ -14,12 +14,12 @@ from fire_rl.training.files import read_json, write_json
 from fire_rl.training.lines import read_lines
 from tests.fixtures.quiet_sac import quietly
 
-pytestmark = pytest.mark.usefixtures("unrendered")
+pytestmark = pytest.mark.usefixtures("unrendered_module")
 TINY = [
     *("--env", "h1-walk", "--steps", "400", "--learning-starts", "40", "--seed", "3"),
     *("--critic-width", "8", "--actor-width", "8", "--batch-size", "16", "--replay-capacity", "150"),
     *("--eval-every", "200", "--eval-episodes", "2", "--log-every", "50", "--checkpoint-every", "120"),
-    *("--checkpoint-at", "200", "--threads", "1", "--device", "cpu"),
+    *("--checkpoint-at", "200", "--threads", "1", "--device", "cpu", "--replay-ratio", "0.5"),
 ]
 
 
@@ -85,7 +85,7 @@ def test_a_branch_without_a_method_is_the_trunk_continued(trunk: Path, tmp_path:
     assert differences(trunk, tmp_path / "branch") == []
 
 
-@pytest.mark.parametrize("method", ["fire", "reset", "shrink-perturb"])
+@pytest.mark.parametrize("method", ["fire", "reset", pytest.param("shrink-perturb", marks=pytest.mark.slow)])
 def test_the_method_acts_once_at_the_branch_point(trunk: Path, tmp_path: Path, method: str):
     before = {path: path.stat().st_mtime_ns for path in trunk.rglob("*") if path.is_file() and path.name != "lock"}
     folder = tmp_path / "branch"
@@ -114,7 +114,7 @@ def events_of(run: Path) -> list[tuple[int, int]]:
 
 
 def test_a_period_counts_from_the_branch_s_event_and_a_resumed_branch_goes_on_counting(trunk: Path, tmp_path: Path):
-    """The trunk has made 120 updates at step 200: multiples of 61 since its beginning would be 122, 183, 244."""
+    """The trunk has made 30 updates at step 200: multiples of 61 since its beginning would be 61, 122, 183."""
     words = ("--branch-from", f"{trunk}@200", "--reinit", "reset", "--reinit-every", "61", "--replay-ratio", "2")
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     quietly(*words, "--run-dir", str(whole))

@@ -14,7 +14,7 @@ from fire_rl.experiments.analysis.found import find_runs
 from fire_rl.experiments.analysis.scoring import score
 from fire_rl.training.stopping import stop_signals
 
-pytestmark = pytest.mark.usefixtures("unrendered")
+pytestmark = pytest.mark.usefixtures("unrendered_module")
 TINY: dict[str, Any] = {
     "env": "CartPole-v1", "preset": "quick", "steps": 240, "learning_starts": 40, "eval_every": 40, "hidden_width": 8,
     "batch_size": 8, "eval_episodes": 1, "log_every": 40, "checkpoint_every": 100, "measure_every": 0, "device": "cpu",

@@ -30,7 +30,7 @@ from fire_rl.training.learners import LEARNERS, DQNRun, build
 from fire_rl.training.lines import read_lines
 from fire_rl.training.reinforcement import Reinforcement
 
-pytestmark = pytest.mark.usefixtures("unrendered")
+pytestmark = pytest.mark.usefixtures("unrendered_module")
 TINY = [
     *("--env", "CartPole-v1", "--steps", "600", "--num-envs", "2", "--learning-starts", "40", "--hidden-width", "16"),
     *("--batch-size", "8", "--target-every", "50", "--eval-every", "200", "--eval-episodes", "2", "--log-every", "100"),
@@ -229,7 +229,13 @@ def test_an_event_puts_linear_layers_back_projects_the_rest_and_keeps_adam(tmp_p
     assert after["head.0.weight"] > 1e-3, "an initial value is no isometry"
 
 
-@pytest.mark.parametrize("method", ["none", "reset", "shrink-perturb", "fire", "fire:scope=all", "injection"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        *("none", "fire", "injection"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("reset", "shrink-perturb", "fire:scope=all")),
+    ],
+)
 def test_a_branch_with_each_method_resumes_bit_by_bit(method, run, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     branch = ["--branch-from", f"{run}@400", "--reinit", method]

@@ -39,6 +39,7 @@ SAC = [
     *("--env", "Pendulum-v1", "--learning-starts", "40", "--critic-width", "8", "--actor-width", "8"),
     *("--batch-size", "16", "--eval-every", "300", "--eval-episodes", "2", "--log-every", "100"),
     *("--checkpoint-every", "130", "--threads", "1", "--device", "cpu", "--learning-rate", "1e-2"),
+    *("--replay-ratio", "0.5"),
 ]
 # Six panels of measures at every checkpoint. One test below has them rendered.
 unrendered = pytest.mark.usefixtures("unrendered")

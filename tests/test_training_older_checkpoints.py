@@ -31,6 +31,7 @@ from fire_rl.training.reinforcement import Reinforcement
 from fire_rl.training.session import restore
 from tests.fixtures.quiet_sac import quietly
 
+pytestmark = pytest.mark.usefixtures("unrendered_module")
 TINY = [
     *("--env", "Pendulum-v1", "--action-repeat", "1", "--steps", "300", "--num-envs", "2", "--learning-starts", "40"),
     *("--critic-width", "8", "--actor-width", "8", "--batch-size", "16", "--eval-every", "300", "--eval-episodes", "1"),

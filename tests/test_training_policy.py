@@ -26,11 +26,11 @@ from fire_rl.training.reinforcement import Reinforcement
 from fire_rl.training.session import restore
 from fire_rl.training.settings import RunSettings
 
-pytestmark = pytest.mark.usefixtures("unrendered")
+pytestmark = pytest.mark.usefixtures("unrendered_module")
 TINY = [
     *("--steps", "200", "--learning-starts", "40", "--critic-width", "8", "--actor-width", "8", "--batch-size", "16"),
     *("--eval-every", "100", "--eval-episodes", "2", "--log-every", "50", "--checkpoint-every", "100"),
-    *("--threads", "1", "--device", "cpu", "--replay-capacity", "1000"),
+    *("--threads", "1", "--device", "cpu", "--replay-capacity", "1000", "--replay-ratio", "0.5"),
 ]
 
 

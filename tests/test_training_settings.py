@@ -20,7 +20,7 @@ from fire_rl.training.settings import DriverSettings, Fact, RunSettings, names_w
 TINY = [
     *("--env", "Pendulum-v1", "--action-repeat", "1", "--steps", "120", "--learning-starts", "40"),
     *("--critic-width", "8", "--actor-width", "8", "--batch-size", "8", "--eval-every", "60", "--eval-episodes", "1"),
-    *("--threads", "1", "--device", "cpu", "--measure-every", "0"),
+    *("--threads", "1", "--device", "cpu", "--measure-every", "0", "--replay-ratio", "0.5"),
 ]
 SCHEDULE = ("reinit_every", "reinit_at", "reinit_when")
 TRACK = ("track", "track_project", "track_group", "track_tags")

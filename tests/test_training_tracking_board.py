@@ -13,7 +13,7 @@ from fire_rl.commands.train import train_dqn as train
 from fire_rl.training.folder import log_files
 from fire_rl.training.lines import read_lines
 
-pytestmark = pytest.mark.usefixtures("unrendered")
+pytestmark = pytest.mark.usefixtures("unrendered_module")
 TINY = (
     *("--env", "CartPole-v1", "--preset", "quick", "--steps", "240", "--learning-starts", "40", "--eval-every", "80"),
     *("--hidden-width", "8", "--batch-size", "8", "--eval-episodes", "1", "--log-every", "40", "--measure-every", "0"),

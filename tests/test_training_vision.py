@@ -59,7 +59,10 @@ def test_a_resumed_run_equals_one_that_never_stopped(tmp_path: Path, task: str):
 
 
 @pytest.mark.usefixtures("unrendered")
-@pytest.mark.parametrize("method", ["fire", "reset", "shrink-perturb", "dash", "none"])
+@pytest.mark.parametrize(
+    "method",
+    ["fire", "dash", "none", *(pytest.param(name, marks=pytest.mark.slow) for name in ("reset", "shrink-perturb"))],
+)
 def test_a_branch_at_a_phase_equals_a_run_from_the_start(tmp_path: Path, method: str):
     words = f"{RUN} --task continual --phases 3"
     train(f"{words} --reinit {method}", tmp_path / "whole")

@@ -30,12 +30,14 @@ from fire_rl.training.reinforcement import Reinforcement
 from fire_rl.training.settings import RunSettings
 
 av = pytest.importorskip("av")
+pytestmark = pytest.mark.usefixtures("unrendered_module")
 ROOT = Path(__file__).parent.parent
 SLIDING, DARK = (f"tests.fixtures.sliding:{name}-v0" for name in ("Sliding", "Dark"))
 TINY = [
     *("--env", SLIDING, "--steps", "120", "--action-repeat", "1", "--learning-starts", "20"),
     *("--critic-width", "8", "--actor-width", "8", "--batch-size", "8", "--replay-capacity", "500"),
     *("--eval-every", "40", "--eval-episodes", "3", "--checkpoint-every", "60", "--threads", "1", "--device", "cpu"),
+    *("--replay-ratio", "0.5"),
 ]
 
 
