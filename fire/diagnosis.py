@@ -88,7 +88,7 @@ class Reading:
     own: Score | None
     errors: tuple[float, ...]  # held out, at the points of the curve, the mean over seeds; at the best rate
     fresh_errors: tuple[float, ...]
-    shares: Mapping[float, float]  # learned, the mean over seeds, by learning rate
+    shares: Mapping[float, float]  # learned with the first seed, by learning rate
     fresh_shares: Mapping[float, float]
 
     def to_json(self) -> dict[str, Any]:
@@ -148,7 +148,7 @@ class Bench:
             raise ValueError(
                 "a fresh network gives nearly the same outputs for all of these inputs: give other batches"
             )
-        self._references: dict[tuple[Form, float], list[list[float]]] = {}
+        self._references: dict[Form, Curves] = {}
 
     def on(self, data: Data, run: Run) -> "Bench":
         """The same fresh networks on other batches, or run in another way: for targets that are given."""
@@ -160,49 +160,61 @@ class Bench:
         self, name: str, modules: Sequence[nn.Module], form: Form, rates: Sequence[float] = (),
         given: Task | None = None,
     ) -> Reading:  # fmt: skip
-        """Of one network, or of one for each seed; `given` targets for all seeds alike, where the form says so."""
-        rates = tuple(rates) or self.rates
-        curves = {rate: self._curves(modules, form, rate, given) for rate in rates}
-        fresh = {rate: self._reference(form, rate, given) for rate in rates}
-        shares = {rate: [learned_share(errors) for errors in found] for rate, found in curves.items()}
-        usual = {rate: [learned_share(errors) for errors in found] for rate, found in fresh.items()}
-        best, fresh_best = (max(each, key=lambda rate, each=each: sum(each[rate])) for each in (shares, usual))
-        if mean_of(usual[fresh_best]) < LEAST:
+        """Of one network, or of one for each seed; `given` targets for all seeds alike, where the form says so.
+
+        The best rate is chosen on the first seed; the others are learned at that rate and at the run's own.
+        """
+        rates, seeds = tuple(rates) or self.rates, self.probe.seeds
+        usual = self._references.setdefault(form, Curves(self, self.fresh, form, given))
+        curves = usual if modules is self.fresh else Curves(self, modules, form, given)
+        best, fresh_best = (max(rates, key=lambda rate, each=each: each.share(rate, 1)) for each in (curves, usual))
+        if usual.share(fresh_best, seeds) < LEAST:
             raise ValueError(
-                f"the probe {name!r} says nothing here: fresh networks learn {mean_of(usual[fresh_best]):.0%} in "
+                f"the probe {name!r} says nothing here: fresh networks learn {usual.share(fresh_best, seeds):.0%} in "
                 f"{self.probe.updates} updates; give more updates, or other learning rates than "
                 f"{', '.join(f'{rate:g}' for rate in rates)}"
             )
         own = None
-        if self.own in rates and mean_of(usual[self.own]) >= LEAST:
-            own = Score.of(shares[self.own], usual[self.own], self.own, self.own)
+        if self.own in rates and usual.share(self.own, seeds) >= LEAST:
+            own = Score.of(curves.shares(self.own, seeds), usual.shares(self.own, seeds), self.own, self.own)
         return Reading(
             name,
-            Score.of(shares[best], usual[fresh_best], best, fresh_best),
+            Score.of(curves.shares(best, seeds), usual.shares(fresh_best, seeds), best, fresh_best),
             own,
-            _middle(curves[best]),
-            _middle(fresh[fresh_best]),
-            {rate: mean_of(values) for rate, values in shares.items()},
-            {rate: mean_of(values) for rate, values in usual.items()},
+            _middle(curves.of(best, seeds)),
+            _middle(usual.of(fresh_best, seeds)),
+            {rate: curves.share(rate, 1) for rate in rates},
+            {rate: usual.share(rate, 1) for rate in rates},
         )
 
-    def _reference(self, form: Form, rate: float, given: Task | None) -> list[list[float]]:
-        if given is not None:
-            return self._curves(self.fresh, form, rate, given)
-        if (form, rate) not in self._references:
-            self._references[form, rate] = self._curves(self.fresh, form, rate, None)
-        return self._references[form, rate]
 
-    def _curves(self, modules: Sequence[nn.Module], form: Form, rate: float, given: Task | None) -> list[list[float]]:
-        modules = [modules[0]] * self.probe.seeds if len(modules) == 1 else modules
-        found = []
-        for number, (module, new) in enumerate(zip(modules, self.new, strict=True)):
-            task, spread = given or new, (given or new).spread
-            if form == "fit":
-                task = added(outputs_of(module, self.run, self.data), new)
-            seed = self.seed + number
-            found.append(curve(module, self.run, self.data, task, spread, self.probe, self.optimizer, rate, seed))
-        return found
+class Curves:
+    """The curves of one network, or of one for each seed, by learning rate: each is made when it is asked for."""
+
+    def __init__(self, bench: Bench, modules: Sequence[nn.Module], form: Form, given: Task | None) -> None:
+        self._bench, self._form, self._given = bench, form, given
+        self._modules = [modules[0]] * bench.probe.seeds if len(modules) == 1 else modules
+        self._found: dict[float, list[list[float]]] = {}
+
+    def of(self, rate: float, seeds: int) -> list[list[float]]:
+        """Those of the first seeds."""
+        found = self._found.setdefault(rate, [])
+        found += [self._learned(rate, number) for number in range(len(found), seeds)]
+        return found[:seeds]
+
+    def shares(self, rate: float, seeds: int) -> list[float]:
+        return [learned_share(errors) for errors in self.of(rate, seeds)]
+
+    def share(self, rate: float, seeds: int) -> float:
+        return mean_of(self.shares(rate, seeds))
+
+    def _learned(self, rate: float, number: int) -> list[float]:
+        bench, module, new = self._bench, self._modules[number], self._bench.new[number]
+        task, spread = self._given or new, (self._given or new).spread
+        if self._form == "fit":
+            task = added(outputs_of(module, bench.run, bench.data), new)
+        seed = bench.seed + number
+        return curve(module, bench.run, bench.data, task, spread, bench.probe, bench.optimizer, rate, seed)
 
 
 def diagnose(

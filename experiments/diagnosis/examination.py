@@ -133,13 +133,13 @@ def examined(patient: Patient, asked: Asked, say: Say) -> Examination:
 
 
 def _nexts(subject: Subject, bench: Bench, diagnosis: Diagnosis) -> dict[str, tuple[str, Reading]]:
-    """Tasks with targets of their own, at the best rate of fresh networks and at the run's own."""
-    rates = tuple(sorted({diagnosis.readings["replace"].best.fresh_rate, subject.rate}))
+    """Tasks with targets of their own, at the best rate of fresh networks."""
+    rate = diagnosis.readings["replace"].best.fresh_rate
     found = {}
     for name, following in subject.nexts.items():
         other = bench.on(following.data, following.run)
         try:
-            reading = other.read(name, [subject.network.module], "given", rates, following.task)
+            reading = other.read(name, [subject.network.module], "given", (rate,), following.task)
         except ValueError:  # fresh networks learn nothing of it: it is left out
             continue
         found[name] = (following.meaning, reading)

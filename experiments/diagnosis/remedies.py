@@ -123,9 +123,9 @@ class Ward:
         self, name: str, learner: Agent | Supervised, event: Event | None,
         known: Mapping[str, Mapping[str, Reading]] | None = None,
     ) -> Remedy:  # fmt: skip
-        modules = {name: network.module for name, network in networks_of(learner).items()}
+        modules = {key: network.module for key, network in networks_of(learner).items()}
         at_once = {subject.name: self._kept(subject, modules[subject.name]) for subject in self.subjects}
-        readings = {subject.name: self._read(subject, modules[subject.name], known) for subject in self.subjects}
+        readings = {subject.name: self._read(name, subject, modules[subject.name], known) for subject in self.subjects}
         returned = self._returns(learner)
         errors = _errors(event)
         later: dict[str, Share] = {}
@@ -138,12 +138,13 @@ class Ward:
         return Remedy(name, effects, returned, returned_later)
 
     def _read(
-        self, subject: Subject, module: nn.Module, known: Mapping[str, Mapping[str, Reading]] | None
+        self, name: str, subject: Subject, module: nn.Module, known: Mapping[str, Mapping[str, Reading]] | None
     ) -> Mapping[str, Reading]:
         if known is not None:
             return {form: known[subject.name][form] for form in FORMS}
         bench, rates = self.benches[subject.name], self.rates[subject.name]
-        return {form: bench.read(form, [module], form, rates) for form in FORMS}
+        modules = [module] if name != FRESH else bench.fresh  # with which all others are compared
+        return {form: bench.read(form, modules, form, rates) for form in FORMS}
 
     @torch.no_grad()
     def _kept(self, subject: Subject, module: nn.Module) -> Share:
