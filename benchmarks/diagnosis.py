@@ -79,10 +79,12 @@ def judged(bench: Bench, module: nn.Module) -> Diagnosis:
     )
 
 
-def ruined(module: nn.Module, data: Data, run: Run, seed: int, rounds: int = 15, updates: int = 100) -> nn.Module:
+def ruined(
+    module: nn.Module, data: Data, run: Run, seed: int, rounds: int = 15, updates: int = 100, rate: float = 1e-2
+) -> nn.Module:
     """Trained on random labels, on new ones again and again."""
     learner, generator = copy.deepcopy(module), torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(learner.parameters(), 1e-2, fused=True)
+    optimizer = torch.optim.Adam(learner.parameters(), rate, fused=True)
     for _ in range(rounds):
         labels = [10 * torch.randn(run(learner, batch).shape, generator=generator) for batch in data.batches]
         for _ in range(updates):

@@ -44,7 +44,7 @@ class Options:
     """Learning rates of the probes; the run's own is added."""
     seeds: int = 5
     """Probe seeds, each with a fresh network and a new function: 3 to 11."""
-    episodes: int = 10
+    episodes: int = 5
     """Episodes that the return of each remedy is measured on; 0: none."""
     recovery: int = 500
     """Updates of the agent's own training after a remedy, before it is looked at again; 0: none."""

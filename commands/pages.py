@@ -188,7 +188,7 @@ diagnosis.html and diagnosis.json into the run's folder.
   --updates N            gradient updates of a probe [200]
   --rates X ...          learning rates of the probes [0.0003 0.001 0.003]
   --seeds N              probe seeds, 3 to 11 [5]
-  --episodes N           for the return of each remedy; 0: none [10]
+  --episodes N           for the return of each remedy; 0: none [5]
   --recovery N           updates of the agent's own training after it [500]
   --threads N            CPU threads [1]
   --out PATH             folder to write to [the run's]

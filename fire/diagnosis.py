@@ -175,7 +175,7 @@ class Bench:
                 f"{', '.join(f'{rate:g}' for rate in rates)}"
             )
         own = None
-        if self.own in rates and usual.share(self.own, seeds) >= LEAST:
+        if self.own is not None and self.own in rates and usual.share(self.own, seeds) >= LEAST:
             own = Score.of(curves.shares(self.own, seeds), usual.shares(self.own, seeds), self.own, self.own)
         return Reading(
             name,

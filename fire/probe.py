@@ -116,7 +116,7 @@ def curve(
 ) -> list[float]:  # fmt: skip
     """Held-out errors of a copy of the module as it learns a task, over `spread`; infinite once it has diverged."""
     learner = copy.deepcopy(module).requires_grad_(True)
-    parameters = list(learner.parameters())
+    parameters: list[Tensor] = list(learner.parameters())
     optimizer, generator = make(parameters, rate), torch.Generator().manual_seed(seed)
     due = {round(number * probe.updates / probe.points) for number in range(1, probe.points + 1)}
     errors, order = [_error(learner, run, data, task) / spread], list[int]()
