@@ -38,6 +38,8 @@ class Options:
     """Whose networks."""
     networks: int = 50
     """Fresh networks in all, for the rate of false alarms."""
+    first: int = 0
+    """Fresh networks before these, in fives: several processes share the work so."""
     known: int = 2
     """Networks of each known case and agent."""
     updates: int = 200
@@ -68,9 +70,9 @@ def bench_of(kind: str, seed: int, updates: int) -> tuple[Bench, Callable[[int],
     observations = draw(32, 64, OBSERVATION).unbind()
     probe = Probe(updates)
     if kind == "dqn":
-        return Bench(q_network, Data.of(observations), plain_run, rate=2.5e-4, probe=probe, seed=seed), q_network
+        return Bench(q_network, Data.joined(observations), plain_run, rate=2.5e-4, probe=probe, seed=seed), q_network
     pairs = [(each, draw(64, ACTION).tanh()) for each in observations]
-    return Bench(critic, Data.of(pairs), run_critic, rate=3e-4, probe=probe, seed=seed), critic
+    return Bench(critic, Data.joined(pairs), run_critic, rate=3e-4, probe=probe, seed=seed), critic
 
 
 def judged(bench: Bench, module: nn.Module) -> Diagnosis:
@@ -133,7 +135,8 @@ def main(options: Options) -> None:
     torch.set_num_threads(options.threads)
     alarms, done = 0, 0
     while done < options.networks:
-        group, kind = done // TOGETHER, options.agents[done // TOGETHER % len(options.agents)]
+        group = (options.first + done) // TOGETHER
+        kind = options.agents[group % len(options.agents)]
         bench, make = bench_of(kind, 1_000 * group, options.updates)
         for number in range(min(TOGETHER, options.networks - done)):
             diagnosis = judged(bench, make(TESTED_FROM + 1_000 * group + number))

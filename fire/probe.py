@@ -70,6 +70,15 @@ class Data:
         held = len(batches) // 4
         return cls(tuple(batches[:-held]), tuple(batches[-held:]))
 
+    @classmethod
+    def joined(cls, batches: Sequence[Any]) -> "Data":
+        """The same with what is held out as one batch, which is quicker: where first dimensions count examples."""
+        data = cls.of(batches)
+        held = data.held_out
+        if isinstance(held[0], Tensor):
+            return cls(data.batches, (torch.cat(held),))
+        return cls(data.batches, (tuple(torch.cat(parts) for parts in zip(*held, strict=True)),))
+
 
 def plain_run(module: nn.Module, batch: Any) -> Tensor:
     """The module on a tensor, or on a tuple of them; one row for each example."""

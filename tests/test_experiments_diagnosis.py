@@ -18,6 +18,7 @@ from fire_rl.experiments.diagnosis.page import NUMBERS, PAGE
 from fire_rl.experiments.diagnosis.patient import admitted, networks_of
 from fire_rl.experiments.diagnosis.remedies import frontier, methods_of
 from fire_rl.experiments.diagnosis.subjects import same_choice, same_values
+from fire_rl.experiments.report.drawing import PageImage
 from fire_rl.fire.probe import Probe
 from fire_rl.training.checkpoint import steps_of
 from fire_rl.training.command_line import read_command_line
@@ -48,11 +49,13 @@ QUICK = (
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A run of each agent."""
+    """A run of each agent, whose curves are not drawn."""
     threads, made = torch.get_num_threads(), {}
-    for kind in ("sac", "dqn"):
-        made[kind] = tmp_path_factory.mktemp(kind) / "run"
-        train(kind, [*WORDS[kind], "--run-dir", str(made[kind])])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fire_rl.training.driver.draw_curve", lambda *_: None)
+        for kind in ("sac", "dqn"):
+            made[kind] = tmp_path_factory.mktemp(kind) / "run"
+            train(kind, [*WORDS[kind], "--run-dir", str(made[kind])])
     yield made
     torch.set_num_threads(threads)
 
@@ -65,12 +68,22 @@ def place(runs, tmp_path):
     return copied
 
 
+@pytest.fixture
+def without_pictures(monkeypatch):
+    """The page is composed, and its pictures are one pixel."""
+    monkeypatch.setattr("fire_rl.training.driver.draw_curve", lambda *_: None)
+    picture = PageImage("data:,", "a picture of some numbers", 1, 1)
+    for name in ("scores_figure", "curves_figure", "plane_figure"):
+        monkeypatch.setattr(f"fire_rl.experiments.diagnosis.page.{name}", lambda *_: picture)
+    monkeypatch.setattr("fire_rl.experiments.diagnosis.page.returns_figure", lambda *_: None)
+
+
 def digests(folder):
     return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("kind", ["sac", "dqn"])
-def test_a_run_is_examined_and_stays_as_it_is(kind, runs, capsys):
+def test_a_run_is_examined_and_stays_as_it_is(kind, runs, without_pictures, capsys):
     run = runs[kind]
     before = digests(run)
     assert body([str(run), *QUICK]) == 0
@@ -119,7 +132,7 @@ def test_verdicts_on_known_cases(kind, runs):
     patient = admitted(runs[kind], None, False)
     modules = {name: network.module for name, network in networks_of(patient.learner).items()}
     fresh = {name: network.module for name, network in networks_of(patient.drawn(77)).items()}
-    asked = Asked(Probe(80, (3e-3,), 5), {}, 0, 0)
+    asked = Asked(Probe(50, (3e-3,), 4, points=5), {}, 0, 0)
     for change, expected in ((lambda module: module, "nothing"), (dormant, "fitting")):
         for name, module in modules.items():
             module.load_state_dict(change(fresh[name]).state_dict())
@@ -128,14 +141,14 @@ def test_verdicts_on_known_cases(kind, runs):
         assert expected in {diagnosis.lost for diagnosis in found.diagnoses.values()}
 
 
-def test_every_checkpoint_is_examined_where_all_are_asked_for(place):
+def test_every_checkpoint_is_examined_where_all_are_asked_for(place, without_pictures):
     run = place("dqn")
     assert body([str(run), "--all", *QUICK[:-5], "--remedies", "none"]) == 0
     assert {path.name for path in run.glob("diagnosis-*")} == {f"diagnosis-{step}" for step in steps_of(run)}
     assert not json.loads((run / f"diagnosis-{steps_of(run)[0]}" / NUMBERS).read_text())["remedies"]
 
 
-def test_a_run_of_images_is_examined(tmp_path):
+def test_a_run_of_images_is_examined(tmp_path, without_pictures):
     pytest.importorskip("sklearn")
     run, out = tmp_path / "run", tmp_path / "out"
     train("vision", [*WORDS["vision"], "--run-dir", str(run)])
@@ -229,7 +242,7 @@ def test_the_cheapest_cure_is_advised(runs):
     patient = admitted(runs["dqn"], None, False)
     modules = networks_of(patient.learner)
     modules["q"].module.load_state_dict(dormant(modules["q"].module).state_dict())
-    asked = Asked(Probe(60, (3e-3,), 3), methods_of(patient, ["reset", "shrink-perturb:keep=0.99"]), 0, 0)
+    asked = Asked(Probe(40, (3e-3,), 3, points=5), methods_of(patient, ["reset", "shrink-perturb:keep=0.99"]), 0, 0)
     found = examined(patient, asked, lambda line: None)
     assert found.diagnoses["q"].lost == "fitting"
     assert found.advice.choice == "reset"

@@ -49,7 +49,7 @@ def batches():
 
 @pytest.fixture(scope="module")
 def worn(batches):
-    return ruined(network(50), Data.of(batches), plain_run, seed=0, rounds=15, updates=80)
+    return ruined(network(50), Data.of(batches), plain_run, seed=0, rounds=10, updates=60, rate=3e-2)
 
 
 def test_a_fresh_network_is_said_to_have_lost_nothing(batches):

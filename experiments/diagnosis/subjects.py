@@ -103,7 +103,7 @@ def _of_dqn(patient: Patient, agent: DQN, networks: Mapping[str, Network]) -> li
         "flipped": task("its own targets with the reward's sign flipped", batches, -1.0),
         "newest": task("one block of its own targets on the newest data", newest, 1.0),
     }
-    data = Data.of(batches.observations.unbind())
+    data = Data.joined(batches.observations.unbind())
     return [
         _subject(networks["q"], data, plain_run, same_choice, "agreement of greedy actions beyond chance", agent, nexts)
     ]
@@ -132,7 +132,7 @@ def _of_sac(patient: Patient, agent: SAC, networks: Mapping[str, Network]) -> li
     with torch.no_grad():
         mirrored = [-mean(agent.actor, each) for each in observations]
     turned = {"flipped": _next("the opposite of its own actions", observations, mean, mirrored)}
-    acting, valuing = Data.of(observations), Data.of(_pairs(batches))
+    acting, valuing = Data.joined(observations), Data.joined(_pairs(batches))
     return [
         _subject(networks["actor"], acting, mean, same_actions, "share of the variance of its actions", agent, turned),
         _subject(networks["critic"], valuing, values, same_values, "share of the variance of its values", agent, nexts),
@@ -145,7 +145,7 @@ def _of_vision(patient: Patient, networks: Mapping[str, Network]) -> list[Subjec
     (network,) = networks.values()
     rate = patient.config.learning_rate
     assert rate is not None
-    data = Data.of([each for each in images if len(each) == BATCH_SIZE])
+    data = Data.joined([each for each in images if len(each) == BATCH_SIZE])
     make = _optimizer_like(network.optimizer)
     return [Subject(network, data, plain_run, same_choice, "agreement of predicted classes beyond chance", make, rate)]
 
@@ -158,7 +158,7 @@ def _subject(
 
 
 def _next(meaning: str, batches: Any, run: Run, targets: Any) -> Next:
-    data, goals = Data.of(tuple(batches)), Data.of(tuple(targets))
+    data, goals = Data.joined(tuple(batches)), Data.joined(tuple(targets))
     return Next(meaning, data, run, Task(goals.batches, goals.held_out))
 
 
