@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
 from fire_rl.fire.diagnosis import Diagnosis, Reading
 
 from ..report.drawing import DASHED, FAINT, INK, MUTED, WIDTH, Look, PageImage, canvas, looks, page_image, shortened
@@ -43,7 +45,7 @@ def scores_figure(diagnosis: Diagnosis, nexts: Mapping[str, tuple[str, Reading]]
     axes.set_yticks(range(len(rows)), [name for name, _ in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(min(-0.05, *(max(low, reading.best.low) for _, reading in rows)), None)
-    axes.set_xlabel("share of what a fresh network learns (1: like a fresh one)")
+    axes.set_xlabel("learned, as a share of a fresh network's")
     said = "; ".join(f"{name} {reading.best}" for name, reading in rows)
     return page_image(figure, f"Scores of {diagnosis.network} beside a fresh network's, 1: {said}", [OURS, OTHER])
 
@@ -58,6 +60,8 @@ def curves_figure(diagnosis: Diagnosis) -> PageImage:
             updates = [round(step * number) for number in range(len(errors))]
             shown = [max(error, 1e-4) for error in errors]
             axes.semilogy(updates, shown, color=look.color, marker=look.marker, markersize=3.5, linewidth=1.4)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda error, _: f"{error:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_title(WORDS[form])
         axes.set_xlabel("updates")
     panels[0].set_ylabel("held-out error")
@@ -108,7 +112,7 @@ def returns_figure(remedies: Sequence[Remedy]) -> PageImage | None:
             )
     axes.set_yticks(range(len(shown)), [shortened(remedy.name, 24) for remedy in shown])
     axes.set_ylim(len(shown) - 0.5, -0.5)
-    axes.set_xlabel("return: at once (hollow), after the recovery (filled)")
+    axes.set_xlabel("return: at once (hollow), later (filled)")
     said = "; ".join(f"{remedy.name} {remedy.returned}, later {remedy.returned_later}" for remedy in shown)
     return page_image(figure, f"Returns by remedy. {said}", found.values())
 
