@@ -14,7 +14,6 @@ from fire_rl.fire.probe import Probe
 from fire_rl.place import program
 from fire_rl.training.checkpoint import steps_of
 from fire_rl.training.command_line import read_options
-from fire_rl.training.folder import refuse_links
 from fire_rl.training.memory import keep_large_blocks
 from fire_rl.training.policy import split_run
 from fire_rl.training.trust import trusted
@@ -68,8 +67,7 @@ def body(arguments: Sequence[str]) -> int:
         raise ValueError(f"--all given with {named[0]}; allowed is a run without a step")
     keep_large_blocks()
     torch.set_num_threads(options.threads)
-    patient = admitted(folder, step, trust, _say)  # the newest whole one, where all are wanted: what is wrong is said
-    refuse_links(folder)
+    patient = admitted(folder, step, trust, _say)
     _examine(patient, probe, options, options.out or folder, several=options.all)
     for other in reversed(steps_of(folder)) if options.all else ():
         if other != patient.step:

@@ -203,8 +203,8 @@ def test_kappa_is_scikit_learns():
         (("--updates", "5"), "--updates 5 given; allowed are 10"),
         (("--episodes", "-1"), "--episodes -1"),
         (("--remedies", "fier"), "nearest is fire"),
-        (("--remedies", "cbp"), "allowed are methods that act at an event"),
-        (("--remedies", "dash", "injection:hidden=0"), "--remedies|injection"),
+        (("--remedies", "cbp"), "--remedies cbp given: it acts at every step"),
+        (("--remedies", "dash", "injection:hidden=0"), "--remedies injection:hidden=0 given: .*no field"),
         (("--threads", "0"), "--threads 0 given"),
     ],
 )
@@ -220,8 +220,8 @@ def test_runs_that_cannot_be_examined_are_refused(place, tmp_path):
     with pytest.raises(ValueError, match="is not a run"):
         body([str(tmp_path)])
     run = place("dqn")
-    with pytest.raises(ValueError, match="has no checkpoint at step 7; there are: 200, 300"):
-        body([f"{run}@7"])
+    with pytest.raises(ValueError, match="has no checkpoint at step 70; there are: 200, 300"):
+        body([f"{run}@70"])
     with pytest.raises(ValueError, match="--all given with"):
         body([f"{run}@200", "--all"])
     line = json.dumps({"kind": "diverged", "environment_steps": 300, "updates": 9, "quantity": "loss", "value": "nan"})

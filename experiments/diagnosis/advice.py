@@ -58,9 +58,20 @@ def _said(remedy: Remedy, lost: Mapping[str, Diagnosis]) -> str:
 
 
 def _leave(patient: Patient) -> Advice:
-    steps = [] if patient.step < patient.config.run.steps else ["--steps", 2 * patient.config.run.steps]
-    command = _typed(patient, "--resume", patient.run, *steps)
-    return Advice("leave it alone", "nothing is lost that a method could give back", command)
+    further = _further(patient)
+    words = ["--config", patient.run, "--seed", patient.config.run.seed + 1]
+    if further is not None:
+        words = ["--resume", patient.run, *further]
+    return Advice("leave it alone", "nothing is lost that a method could give back", _typed(patient, *words))
+
+
+def _further(patient: Patient) -> list[object] | None:
+    """What lets the run go on from this step; None where it has come to the end of its data."""
+    run = patient.config.run
+    if patient.step < run.steps:
+        return []
+    longer = min(2 * run.steps, run.longest or 2 * run.steps)
+    return ["--steps", longer] if longer > run.steps else None
 
 
 def _other_rate(patient: Patient, slow: Diagnosis) -> Advice:
@@ -71,8 +82,10 @@ def _other_rate(patient: Patient, slow: Diagnosis) -> Advice:
 
 
 def _branch(patient: Patient, method: str) -> str:
-    steps = [] if patient.step < patient.config.run.steps else ["--steps", 2 * patient.config.run.steps]
-    return _typed(patient, "--branch-from", f"{patient.run}@{patient.step}", "--reinit", method, *steps)
+    further = _further(patient)
+    if further is None:
+        return _typed(patient, "--config", patient.run, "--reinit", method)
+    return _typed(patient, "--branch-from", f"{patient.run}@{patient.step}", "--reinit", method, *further)
 
 
 def _typed(patient: Patient, *words: object) -> str:

@@ -19,6 +19,7 @@ from fire_rl.training.agent_run import AgentRun
 from fire_rl.training.checkpoint import read_checkpoint, steps_of
 from fire_rl.training.config import Config
 from fire_rl.training.durable import Damaged
+from fire_rl.training.folder import refuse_links
 from fire_rl.training.learners import LEARNERS, build, name_of, read_config
 from fire_rl.training.lines import Divergence
 from fire_rl.training.memory import require_memory
@@ -114,6 +115,7 @@ def admitted(run: Path, step: int | None, trusted: bool, progress: Callable[[str
     if kind not in ("sac", "dqn", "vision"):
         known = ", ".join(called(name) for name in ("sac", "dqn", "vision"))
         raise ValueError(f"{run} is a run of {LEARNERS[kind].script}; allowed are runs of {known}")
+    refuse_links(run)
     refuse_code(config, run, ("track",), trusted)
     if is_slimmed(run):
         raise ValueError(f"{run} was slimmed: its replay is gone, so that nothing can be learned from it")

@@ -72,10 +72,10 @@ def methods_of(patient: Patient, texts: Sequence[str]) -> dict[str, Method]:
     """The remedies by their spelling; ValueError, in one line, where one cannot act on these networks."""
     found: dict[str, Method] = {}
     for text in texts:
-        method = parse_method(text, patient.config.published)
-        if not method.acts_at_events:
-            raise ValueError(f"--remedies {text} given; allowed are methods that act at an event, at once")
         try:
+            method = parse_method(text, patient.config.published)
+            if not method.acts_at_events:
+                raise ValueError("it acts at every step; allowed are methods that act at events")
             PlasticityManager(patient.fork().plastic(), method, Never())
         except ValueError as error:
             raise ValueError(f"--remedies {text} given: {error}") from error
