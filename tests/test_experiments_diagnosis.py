@@ -37,7 +37,20 @@ WORDS = {
         *("--learning-rate", "1e-3", "--checkpoint-every", "200", "--replay-capacity", "1000"),
     ),
     "vision": (
-        *("--preset", "quick", "--data", "digits", "--epochs", "1", "--first-epochs", "1", "--threads", "1"),
+        *(
+            "--preset",
+            "quick",
+            "--data",
+            "digits",
+            "--images",
+            "500",
+            "--epochs",
+            "1",
+            "--first-epochs",
+            "1",
+            "--threads",
+            "1",
+        ),
         *("--device", "cpu", "--measure-every", "0", "--eval-every", "1000"),
     ),
 }
