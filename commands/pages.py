@@ -172,8 +172,8 @@ acting as in the run's evaluations; mean return and spread.
   --trust RUN            import the Python code that the run's config names"""
 
 DIAGNOSE = """\
-diagnose.py: whether a run's networks still learn, measured on copies beside
-fresh networks, and which method gives that back. Nothing of the run changes.
+diagnose.py: whether a run's networks still learn, measured on copies
+beside fresh networks, and which method gives that back. The run stays as is.
 
   python diagnose.py runs/RUN                   the newest checkpoint
   python diagnose.py runs/RUN@500000 --remedies fire redo dash

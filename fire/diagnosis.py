@@ -277,7 +277,7 @@ def _judge(readings: Mapping[str, Reading]) -> tuple[Lost, Where]:
 def _sentence(name: str, lost: Lost, where: Where, readings: Mapping[str, Reading]) -> str:
     """The verdict: 1 is a fresh network, with 95% intervals."""
     fit, replace = readings["fit"], readings["replace"]
-    at = f"at learning rate {fit.best.rate:g}"
+    at = f"at learning rate {(replace if lost == 'unlearning' else fit).best.rate:g}"
     if lost == "nothing":
         own = "" if fit.own is None else f", and at its own {fit.own.rate:g}"
         return (
