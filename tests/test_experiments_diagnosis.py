@@ -232,6 +232,8 @@ def test_runs_that_cannot_be_examined_are_refused(place, tmp_path):
         body([])
     with pytest.raises(ValueError, match="is not a run"):
         body([str(tmp_path)])
+    with pytest.raises(ValueError, match="is a card: it has a policy alone"):
+        body(["pretrained:cartpole"])
     run = place("dqn")
     with pytest.raises(ValueError, match="has no checkpoint at step 70; there are: 200, 300"):
         body([f"{run}@70"])

@@ -16,6 +16,7 @@ from fire_rl.fire import Network, restore_structure
 from fire_rl.fire.manager import Losses
 from fire_rl.place import called
 from fire_rl.training.agent_run import AgentRun
+from fire_rl.training.card import is_card
 from fire_rl.training.checkpoint import read_checkpoint, steps_of
 from fire_rl.training.config import Config
 from fire_rl.training.durable import Damaged
@@ -24,6 +25,7 @@ from fire_rl.training.learners import LEARNERS, build, name_of, read_config
 from fire_rl.training.lines import Divergence
 from fire_rl.training.memory import require_memory
 from fire_rl.training.policy import checked_step, in_a_line
+from fire_rl.training.pretrained import located
 from fire_rl.training.reinforcement import Reinforcement
 from fire_rl.training.slim import is_slimmed
 from fire_rl.training.sources import refuse_changed_sources
@@ -110,7 +112,10 @@ def networks_of(learner: Agent | Supervised) -> dict[str, Network]:
 
 def admitted(run: Path, step: int | None, trusted: bool, progress: Callable[[str], object] = print) -> Patient:
     """The run's checkpoint, the newest whole one where no step is given; one line where it cannot be examined."""
+    run = located(run)
     config = read_config(run)
+    if is_card(run):
+        raise ValueError(f"{run} is a card: it has a policy alone, and no replay to learn from")
     kind = name_of(config)
     if kind not in ("sac", "dqn", "vision"):
         known = ", ".join(called(name) for name in ("sac", "dqn", "vision"))
