@@ -38,6 +38,7 @@ COMMANDS = {
     "language": Command("train", "train", "train a language model on texts that come in phases", ("language",)),
     "compare": Command("compare", "body", "compare methods over seeds and tasks, with a report"),
     "evaluate": Command("evaluate", "body", "measure a run's policy over many episodes"),
+    "diagnose": Command("diagnose", "body", "examine whether a run still learns, and what gives that back"),
     "watch": Command("watch", "body", "film an episode of a run, or of an environment"),
     "export": Command("export", "body", "write a run's policy as ONNX, TorchScript, safetensors, or a card"),
     "slim": Command("slim", "body", "free the disk space that finished runs take"),

@@ -171,6 +171,31 @@ acting as in the run's evaluations; mean return and spread.
   --steps N              environment steps in all instead of episodes
   --trust RUN            import the Python code that the run's config names"""
 
+DIAGNOSE = """\
+diagnose.py: whether a run's networks still learn, measured on copies
+beside fresh networks, and which method gives that back. The run stays as is.
+
+  python diagnose.py runs/RUN                   the newest checkpoint
+  python diagnose.py runs/RUN@500000 --remedies fire redo dash
+  python diagnose.py runs/RUN --all --remedies none
+
+It prints a verdict and the command that acts on it, and writes
+diagnosis.html and diagnosis.json into the run's folder.
+
+  --remedies METHOD ...  tried on copies; none: only probe
+                         [fire reset shrink-perturb reset-head]
+  --all                  every checkpoint, each into its own folder
+  --updates N            gradient updates of a probe [200]
+  --rates X ...          learning rates of the probes [0.0003 0.001 0.003]
+  --seeds N              probe seeds, 3 to 11 [5]
+  --episodes N           for the return of each remedy; 0: none [5]
+  --recovery N           updates of the agent's own training after it [500]
+  --threads N            CPU threads [1]
+  --out PATH             folder to write to [the run's]
+  --trust RUN            import the Python code that the run's config names
+
+docs/diagnosis.md says what is measured, and what it does not see."""
+
 WATCH = """\
 watch.py: a film of an episode, MP4 and GIF, of a checkpoint's policy or of
 random actions.
@@ -219,6 +244,7 @@ PAGES = {
     "language": LANGUAGE,
     "compare": COMPARE,
     "evaluate": EVALUATE,
+    "diagnose": DIAGNOSE,
     "watch": WATCH,
     "export": EXPORT,
     "slim": SLIM,

@@ -2,6 +2,7 @@
 
 from .activity import Watch
 from .aliases import INTERVENTIONS, Intervention, NoIntervention, describe_interventions, parse_intervention
+from .diagnosis import Diagnosis, Reading, Score, diagnose
 from .event import Event, NetworkReport
 from .finite import first_not_finite
 from .manager import PlasticityManager
@@ -25,6 +26,7 @@ from .methods import (
 )
 from .network import Companion, MethodNetwork, Network
 from .polar import SOLVERS, Solver, polar_factor
+from .probe import Probe
 from .projection import FireReport, fire_
 from .record import Record, restore_structure
 from .regularizers import REGULARIZERS, L2Init, Parseval, Spectral, WeightDecay
@@ -47,6 +49,7 @@ __all__ = [
     "Companion",
     "ContinualBackprop",
     "Dash",
+    "Diagnosis",
     "Either",
     "Event",
     "Every",
@@ -70,12 +73,15 @@ __all__ = [
     "Parseval",
     "PlasticityManager",
     "Position",
+    "Probe",
+    "Reading",
     "Record",
     "Redo",
     "Reinitialization",
     "Reset",
     "ResetHead",
     "Schedule",
+    "Score",
     "SelfNormalizedResets",
     "ShrinkPerturb",
     "Solver",
@@ -91,6 +97,7 @@ __all__ = [
     "describe_methods",
     "describe_regularizers",
     "deviation_from_isometry",
+    "diagnose",
     "fire_",
     "first_not_finite",
     "hidden_layers",

@@ -161,13 +161,22 @@ class FrameReplay:
         if not self.steps:
             raise ValueError("the replay is empty: add transitions before sampling")
         drawn = torch.randint(len(self), (updates, batch_size), generator=generator)
-        newest = torch.full((updates, 1), self.steps - 1)
+        return Drawn(self._drawn(drawn), self.gather, (self.frames, self.notes, self.final.frames))
+
+    def _drawn(self, drawn: Tensor) -> Tensor:
+        """Places of transitions that are counted from the oldest one."""
+        newest = torch.full((len(drawn), 1), self.steps - 1)
         places = torch.cat((drawn % self.num_envs, self.oldest + drawn // self.num_envs, newest), dim=1)
-        return Drawn(on_device(places, self.device), self.gather, (self.frames, self.notes, self.final.frames))
+        return on_device(places, self.device)
 
     def sample(self, updates: int, batch_size: int, generator: torch.Generator) -> Batch:
         """Draw K batches of B transitions, and read them in one gather of frames."""
         return self.gather(self.draw(updates, batch_size, generator).places)
+
+    def sample_newest(self, updates: int, batch_size: int, generator: torch.Generator, newest: int) -> Batch:
+        """The same, from the newest transitions alone."""
+        ages = torch.randint(min(newest, len(self)), (updates, batch_size), generator=generator)
+        return self.gather(self._drawn(len(self) - 1 - ages))
 
     def gather(self, places: Tensor) -> Batch:
         """Read the transitions at (K, 2 B + 1) places: B environments, B steps, and the newest step that is held."""

@@ -74,6 +74,11 @@ class TransitionReplay:
         """Draw K batches of B transitions, and read them in one gather."""
         return self.gather(self.draw(updates, batch_size, generator).places)
 
+    def sample_newest(self, updates: int, batch_size: int, generator: torch.Generator, newest: int) -> Batch:
+        """The same, from the newest transitions alone."""
+        ages = torch.randint(min(newest, len(self)), (updates, batch_size), generator=generator)
+        return self.gather(on_device((self.added - 1 - ages) % self.capacity, self.device))
+
     def gather(self, places: Tensor) -> Batch:
         """Read the transitions at (K, B) places."""
         updates, batch_size = places.shape

@@ -72,6 +72,11 @@ def test_models(name: str, method: str, monkeypatch: pytest.MonkeyPatch, capsys:
         assert all(row.deviation_after < 1e-6 for row in rows)
 
 
+def test_diagnose_own_network(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    assert run("diagnose_own_network", "", monkeypatch)["diagnosis"].where == "hidden layers"
+    assert "it has lost plasticity" in capsys.readouterr().out
+
+
 def test_what_is_added_is_short():
     for path in EXAMPLES.glob("*.py"):
         text = path.read_text()

@@ -65,6 +65,14 @@ def test_sampling_is_uniform_over_what_is_held():
     assert ((counts - 2500).abs() < 5 * (10_000 * 0.25 * 0.75) ** 0.5).all()
 
 
+@pytest.mark.parametrize(("capacity", "newest"), [(50, 7), (30, 7), (30, 100)])
+def test_the_newest_can_be_sampled_alone(capacity: int, newest: int):
+    replay = filled(capacity, count=40)
+    batch = replay.sample_newest(4, 200, torch.Generator().manual_seed(0), newest)
+    assert set(batch.observations[..., 0].unique().tolist()) == set(range(40 - min(newest, capacity), 40))
+    torch.testing.assert_close(batch.rewards, batch.observations[..., 0] + 0.5)
+
+
 def test_sampling_nothing_is_refused():
     with pytest.raises(ValueError, match="empty"):
         TransitionReplay(5, 3, 2).sample(1, 1, torch.Generator())

@@ -306,3 +306,13 @@ def test_vectors_of_doubles_are_held_in_single_precision():
     batch = replay.sample(1, 1, torch.Generator().manual_seed(0))
     assert torch.equal(batch.observations, torch.tensor([[[0.1, 3]]]))
     assert torch.equal(batch.next_observations, torch.tensor([[[0.2, 4]]]))
+
+
+def test_the_newest_can_be_sampled_alone():
+    replay = FrameReplay(40, 2, (1, 3, 3), stack=1, dtype=torch.float32)
+    for step in range(30):
+        seen, following = (np.full((2, 1, 3, 3), number, dtype=np.float32) for number in (step, step + 1))
+        nothing = np.zeros(2, dtype=bool)
+        replay.add(seen, np.zeros(2, dtype=np.int64), np.zeros(2), following, nothing, nothing)
+    batch = replay.sample_newest(4, 100, torch.Generator().manual_seed(0), newest=6)
+    assert set(batch.observations.unique().tolist()) == {27.0, 28.0, 29.0}

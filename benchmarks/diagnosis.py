@@ -1,0 +1,159 @@
+"""How often the doctor is wrong: false alarms over fresh networks, and the verdicts on networks ruined on purpose.
+
+    python -m benchmarks.diagnosis [--networks 50] [--threads 1]
+
+Half of the networks are DQN's for vectors, half are SAC's critics, with inputs drawn at random. A false alarm is any
+verdict but "nothing" on a network that is a new draw. Ruined ones have learned random labels, other ones every few
+updates, at a high learning rate; dormant ones have nine in ten hidden units silenced; FIRE'd ones were ruined first.
+"""
+
+import copy
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from typing import Literal
+
+import torch
+import tyro
+from torch import Tensor, nn
+
+from fire_rl.agents.dqn.networks import make_network
+from fire_rl.agents.sac.networks import Critic
+from fire_rl.fire import Probe, fire_, hidden_layers
+from fire_rl.fire.diagnosis import Bench, Diagnosis, examine
+from fire_rl.fire.probe import Data, Run, last_layers, plain_run
+
+OBSERVATION, ACTION, WIDTH = 8, 3, 32
+TOGETHER = 5  # networks that are judged beside the same fresh ones
+TESTED_FROM = 100_000  # seeds of what is judged, away from those of fresh networks
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is judged."""
+
+    agents: tuple[Literal["dqn", "sac"], ...] = ("dqn", "sac")
+    """Whose networks."""
+    networks: int = 50
+    """Fresh networks in all, for the rate of false alarms."""
+    first: int = 0
+    """Fresh networks before these, in fives: several processes share the work so."""
+    known: int = 2
+    """Networks of each known case and agent."""
+    updates: int = 200
+    """Gradient updates of a probe."""
+    threads: int = 1
+    """CPU threads."""
+
+
+def q_network(seed: int) -> nn.Module:
+    network = make_network("mlp", (OBSERVATION,), ACTION, WIDTH)
+    network.initialise(torch.Generator().manual_seed(seed))
+    return network
+
+
+def critic(seed: int) -> nn.Module:
+    network = Critic(OBSERVATION, ACTION, WIDTH, 1, 2)
+    network.initialise(torch.Generator().manual_seed(seed))
+    return network
+
+
+def run_critic(module: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    return module(*batch).mT
+
+
+def bench_of(kind: str, seed: int, updates: int) -> tuple[Bench, Callable[[int], nn.Module]]:
+    """Fresh networks and inputs of one kind, by the seed."""
+    draw = partial(torch.randn, generator=torch.Generator().manual_seed(seed))
+    observations = draw(32, 64, OBSERVATION).unbind()
+    probe = Probe(updates)
+    if kind == "dqn":
+        return Bench(q_network, Data.joined(observations), plain_run, rate=2.5e-4, probe=probe, seed=seed), q_network
+    pairs = [(each, draw(64, ACTION).tanh()) for each in observations]
+    return Bench(critic, Data.joined(pairs), run_critic, rate=3e-4, probe=probe, seed=seed), critic
+
+
+def judged(bench: Bench, module: nn.Module) -> Diagnosis:
+    return examine(
+        module, "network", bench, last_layers(module, ("value",) if isinstance(module, Critic) else ("head",))
+    )
+
+
+def ruined(
+    module: nn.Module, data: Data, run: Run, seed: int, rounds: int = 15, updates: int = 100, rate: float = 1e-2
+) -> nn.Module:
+    """Trained on random labels, on new ones again and again."""
+    learner, generator = copy.deepcopy(module), torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.Adam(learner.parameters(), rate, fused=True)
+    for _ in range(rounds):
+        labels = [10 * torch.randn(run(learner, batch).shape, generator=generator) for batch in data.batches]
+        for _ in range(updates):
+            place = int(torch.randint(len(labels), (), generator=generator))
+            optimizer.zero_grad()
+            (run(learner, data.batches[place]) - labels[place]).square().mean().backward()
+            optimizer.step()
+    return learner
+
+
+@torch.no_grad()
+def dormant(module: nn.Module, share: float = 0.9) -> nn.Module:
+    """Most hidden units give 0, whatever the input."""
+    made = copy.deepcopy(module)
+    for layer in hidden_layers(made):
+        axis = len(layer.shape) - 1
+        silent = int(share * layer.shape[axis])
+        for number, weights in enumerate(layer.incoming):
+            weights.of(made).narrow(axis, 0, silent).fill_(-1.0 if number else 0.0)
+    return made
+
+
+def fired(module: nn.Module) -> nn.Module:
+    made = copy.deepcopy(module)
+    fire_(made, solver="exact")
+    return made
+
+
+def offset(module: nn.Module) -> nn.Module:
+    """As good as fresh, but for an offset of its outputs."""
+    made = copy.deepcopy(module)
+    with torch.no_grad():
+        list(made.parameters())[-1].add_(10.0)
+    return made
+
+
+def known_cases(module: nn.Module, bench: Bench, seed: int) -> Iterator[tuple[str, nn.Module]]:
+    worn = ruined(module, bench.data, bench.run, seed)
+    yield "ruined", worn
+    yield "dormant", dormant(module)
+    yield "FIRE'd", fired(worn)
+    yield "offset", offset(module)
+
+
+def main(options: Options) -> None:
+    torch.set_num_threads(options.threads)
+    alarms, done = 0, 0
+    while done < options.networks:
+        group = (options.first + done) // TOGETHER
+        kind = options.agents[group % len(options.agents)]
+        bench, make = bench_of(kind, 1_000 * group, options.updates)
+        for number in range(min(TOGETHER, options.networks - done)):
+            diagnosis = judged(bench, make(TESTED_FROM + 1_000 * group + number))
+            done, alarms = done + 1, alarms + (diagnosis.lost != "nothing")
+            fit, replace = (diagnosis.readings[form].best for form in ("fit", "replace"))
+            print(f"{kind} fresh {done:>3}: {diagnosis.lost}, fit {fit}, replace {replace}", flush=True)
+    print(f"false alarms: {alarms} of {done} fresh networks", flush=True)
+    verdicts: dict[str, Counter[str]] = {}
+    for kind, number in product(options.agents, range(options.known)):
+        bench, make = bench_of(kind, 1_000 * number, options.updates)
+        for case, module in known_cases(make(TESTED_FROM + 1_000 * number), bench, number):
+            diagnosis = judged(bench, module)
+            verdicts.setdefault(f"{kind} {case}", Counter())[f"{diagnosis.lost} {diagnosis.where}".strip()] += 1
+            print(f"{kind} {case}\n{diagnosis}", flush=True)
+    for case, found in verdicts.items():
+        print(f"{case}: {', '.join(f'{count} x {verdict}' for verdict, count in found.items())}")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))

@@ -1,0 +1,120 @@
+"""Examine a run's checkpoint: whether its networks still learn, and which method gives that back at which price."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from fire_rl.experiments.diagnosis.examination import Asked, Examination, examined
+from fire_rl.experiments.diagnosis.page import NUMBERS, PAGE, write_examination
+from fire_rl.experiments.diagnosis.patient import Patient, admitted
+from fire_rl.experiments.diagnosis.remedies import methods_of
+from fire_rl.fire.probe import Probe
+from fire_rl.place import program
+from fire_rl.training.checkpoint import steps_of
+from fire_rl.training.command_line import read_options
+from fire_rl.training.memory import keep_large_blocks
+from fire_rl.training.policy import split_run
+from fire_rl.training.trust import trusted
+
+MOST_EPISODES, MOST_UPDATES, MOST_THREADS = 1_000, 1_000_000, 1_000
+USUAL = ("fire", "reset", "shrink-perturb", "reset-head")
+USAGE = f"""Examine a run's checkpoint on copies; nothing of the run changes.
+
+  {program("diagnose")} RUN                               the newest checkpoint
+  {program("diagnose")} RUN@STEP --remedies fire reset redo dash shrink-perturb:keep=0.5
+  {program("diagnose")} RUN --all --remedies none         every checkpoint, without remedies
+
+  It writes {PAGE} and {NUMBERS} into the run's folder, or into --out."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to examine."""
+
+    all: bool = False
+    """Every checkpoint that is kept, each into a folder of its own, diagnosis-STEP."""
+    remedies: tuple[str, ...] = USUAL
+    """Methods to try on copies, as --reinit spells them; none: only probe."""
+    updates: int = 200
+    """Gradient updates of a probe."""
+    rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
+    """Learning rates of the probes; the run's own is added."""
+    seeds: int = 5
+    """Probe seeds, each with a fresh network and a new function: 3 to 11."""
+    episodes: int = 5
+    """Episodes that the return of each remedy is measured on; 0: none."""
+    recovery: int = 500
+    """Updates of the agent's own training after a remedy, before it is looked at again; 0: none."""
+    threads: int = 1
+    """CPU threads."""
+    out: Path | None = None
+    """Folder to write to; unset: the run's."""
+    trust: Path | None = None
+    """The run, if its config names an environment or a method of your own: Python code, which is imported then."""
+
+
+def body(arguments: Sequence[str]) -> int:
+    named = [arguments[0]] if arguments and not arguments[0].startswith("-") else []
+    options = read_options(Options(), arguments[len(named) :], "diagnose", "RUN[@STEP]", USAGE)
+    if not named:
+        raise ValueError(f"no run given: {program('diagnose')} RUN, or RUN@STEP")
+    probe = _probe(options)
+    folder, step = split_run(named[0])
+    trust = trusted(folder, options.trust)
+    if options.all and step is not None:
+        raise ValueError(f"--all given with {named[0]}; allowed is a run without a step")
+    keep_large_blocks()
+    torch.set_num_threads(options.threads)
+    patient = admitted(folder, step, trust, _say)
+    _examine(patient, probe, options, options.out or folder, several=options.all)
+    for other in reversed(steps_of(folder)) if options.all else ():
+        if other != patient.step:
+            _examine(admitted(folder, other, trust, _say), probe, options, options.out or folder, several=True)
+    return 0
+
+
+def _probe(options: Options) -> Probe:
+    """The probe that is asked for, and the other numbers within their bounds; one line where one is not."""
+    if not 0 <= options.episodes <= MOST_EPISODES or not 0 <= options.recovery <= MOST_UPDATES:
+        raise ValueError(
+            f"--episodes {options.episodes} --recovery {options.recovery} given; allowed are 0 to {MOST_EPISODES:,}, "
+            f"and 0 to {MOST_UPDATES:,}"
+        )
+    if not 10 <= options.updates <= MOST_UPDATES:
+        raise ValueError(f"--updates {options.updates} given; allowed are 10 to {MOST_UPDATES:,}")
+    if not 1 <= options.threads <= MOST_THREADS:
+        raise ValueError(f"--threads {options.threads} given; allowed are 1 to {MOST_THREADS:,}")
+    try:
+        return Probe(options.updates, options.rates, options.seeds)
+    except ValueError as error:
+        raise ValueError(f"--{error}") from None
+
+
+def _examine(patient: Patient, probe: Probe, options: Options, folder: Path, several: bool) -> None:
+    texts = [text for text in dict.fromkeys(options.remedies) if text != "none"]
+    asked = Asked(probe, methods_of(patient, texts), options.episodes, options.recovery)
+    examination = examined(patient, asked, _say)
+    place = folder / f"diagnosis-{patient.step}" if several else folder
+    page = write_examination(examination, place)
+    _report(examination, page)
+
+
+def _report(examination: Examination, page: Path) -> None:
+    print(f"\n{examination.run}, step {examination.step:,}")
+    for diagnosis in examination.diagnoses.values():
+        print(f"  {diagnosis.sentence}")
+    if examination.remedies:
+        print("\n  remedy                   network    kept at once  trainability")
+    for remedy in examination.remedies:
+        for network, effect in remedy.effects.items():
+            score = effect.trainability.best
+            print(f"  {remedy.name[:24]:24} {network[:10]:10} {effect.kept.value:>12.2f}  {score}")
+    advice = examination.advice
+    print(f"\n{advice.choice}: {advice.reason}\n    {advice.command}\n")
+    print(f"  page          {page}\n  numbers       {page.with_name(NUMBERS)}")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,165 @@
+"""One checkpoint examined from beginning to end, and what was found as a record."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fire_rl import __version__
+from fire_rl.fire import Method
+from fire_rl.fire.diagnosis import Bench, Diagnosis, Reading, examine
+from fire_rl.fire.event import finite
+from fire_rl.fire.probe import Probe
+
+from .advice import Advice, advice_on
+from .patient import Patient
+from .remedies import Effect, Remedy, Ward, frontier
+from .subjects import Subject, subjects_of
+
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be examined."""
+
+    probe: Probe
+    remedies: Mapping[str, Method]
+    episodes: int
+    recovery: int
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What was found of one checkpoint."""
+
+    run: Path
+    step: int
+    updates: int
+    learner: str
+    task: str
+    diagnoses: Mapping[str, Diagnosis]
+    nexts: Mapping[str, Mapping[str, tuple[str, Reading]]]  # by network and task: what it is, and the reading
+    kept_meaning: Mapping[str, str]
+    remedies: Sequence[Remedy]
+    advice: Advice
+    asked: Asked
+    seconds: float
+
+    @property
+    def verdict(self) -> str:
+        return " ".join(diagnosis.sentence for diagnosis in self.diagnoses.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """Strict JSON; curves of remedies are left out."""
+        return dict(
+            finite(
+                {
+                    "version": __version__,
+                    "run": str(self.run),
+                    "step": self.step,
+                    "updates": self.updates,
+                    "learner": self.learner,
+                    "task": self.task,
+                    "verdict": self.verdict,
+                    "advice": asdict(self.advice),
+                    "seconds": self.seconds,
+                    "probe": asdict(self.asked.probe),
+                    "episodes": self.asked.episodes,
+                    "recovery_updates": self.asked.recovery,
+                    "networks": {
+                        name: diagnosis.to_json()
+                        | {
+                            "trainability": trainability(diagnosis.readings),
+                            "next": {
+                                key: {"meaning": meaning, **reading.to_json()}
+                                for key, (meaning, reading) in self.nexts[name].items()
+                            },
+                        }
+                        for name, diagnosis in self.diagnoses.items()
+                    },
+                    "remedies": [_of_remedy(remedy) for remedy in self.remedies],
+                    "frontier": {name: self.frontier(name) for name in self.diagnoses} if self.remedies else {},
+                }
+            )
+        )
+
+    def frontier(self, network: str) -> list[str]:
+        """The remedies that no other one beats in what is kept and in trainability."""
+        effects = {remedy.name: remedy.effects[network] for remedy in self.remedies}
+        return frontier({name: (each.kept.value, each.trainability.best.value) for name, each in effects.items()})
+
+
+def trainability(readings: Mapping[str, Reading]) -> float:
+    """The lower of the scores of fitting and of giving up: 1 is a fresh network's."""
+    return min(readings[form].best.value for form in ("fit", "replace"))
+
+
+def examined(patient: Patient, asked: Asked, say: Say) -> Examination:
+    """Probe every network, then try the remedies; `say` is told of each part once it is done."""
+    began = time.perf_counter()
+    subjects = subjects_of(patient)
+    benches = {subject.name: subject.bench(patient, asked.probe) for subject in subjects}
+    diagnoses: dict[str, Diagnosis] = {}
+    nexts: dict[str, dict[str, tuple[str, Reading]]] = {}
+    for subject in subjects:
+        bench = benches[subject.name]
+        diagnoses[subject.name] = examine(subject.network.module, subject.name, bench, subject.layers(bench.fresh[0]))
+        nexts[subject.name] = _nexts(subject, benches[subject.name], diagnoses[subject.name])
+        say(f"{subject.name}: probed ({time.perf_counter() - began:.0f} s)")
+    rates = {name: (diagnosis.readings["fit"].best.fresh_rate,) for name, diagnosis in diagnoses.items()}
+    ward = Ward(patient, subjects, benches, rates, asked.episodes, asked.recovery)
+    remedies: list[Remedy] = []
+    if asked.remedies:
+        remedies += ward.corners({name: diagnosis.readings for name, diagnosis in diagnoses.items()})
+    for name, method in asked.remedies.items():
+        remedies.append(ward.treated(name, method))
+        say(f"{name}: tried on a copy ({time.perf_counter() - began:.0f} s)")
+    return Examination(
+        patient.run,
+        patient.step,
+        patient.updates,
+        patient.kind,
+        patient.config.run.env,
+        diagnoses,
+        nexts,
+        {subject.name: subject.kept_meaning for subject in subjects},
+        remedies,
+        advice_on(patient, diagnoses, remedies),
+        asked,
+        time.perf_counter() - began,
+    )
+
+
+def _nexts(subject: Subject, bench: Bench, diagnosis: Diagnosis) -> dict[str, tuple[str, Reading]]:
+    """Tasks with targets of their own, at the best rate of fresh networks."""
+    rate = diagnosis.readings["replace"].best.fresh_rate
+    found = {}
+    for name, following in subject.nexts.items():
+        other = bench.on(following.data, following.run)
+        try:
+            reading = other.read(name, [subject.network.module], "given", (rate,), following.task)
+        except ValueError:  # fresh networks learn nothing of it: it is left out
+            continue
+        found[name] = (following.meaning, reading)
+    return found
+
+
+def _of_effect(effect: Effect) -> dict[str, Any]:
+    return {
+        "kept": effect.kept._asdict(),
+        "kept_after_recovery": None if effect.kept_later is None else effect.kept_later._asdict(),
+        "squared_frobenius_error": effect.squared_frobenius_error,
+        "trainability": asdict(effect.trainability.best),
+        "readings": {form: asdict(reading.best) for form, reading in effect.readings.items()},
+    }
+
+
+def _of_remedy(remedy: Remedy) -> dict[str, Any]:
+    return {
+        "name": remedy.name,
+        "return": None if remedy.returned is None else asdict(remedy.returned),
+        "return_after_recovery": None if remedy.returned_later is None else asdict(remedy.returned_later),
+        "networks": {name: _of_effect(effect) for name, effect in remedy.effects.items()},
+    }

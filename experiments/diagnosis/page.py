@@ -1,0 +1,109 @@
+"""`diagnosis.html`, which opens anywhere, and `diagnosis.json`: what was found of one checkpoint."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from fire_rl import __version__
+from fire_rl.fire.diagnosis import LOSS
+from fire_rl.training.durable import write_durably
+from fire_rl.training.files import write_json
+
+from ..report.drawing import DARK, GRID, INK, MUTED, PAPER, PageImage, style
+from .examination import Examination
+from .figures import WORDS, curves_figure, plane_figure, returns_figure, scores_figure
+
+PAGE, NUMBERS = "diagnosis.html", "diagnosis.json"
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network's part of the page."""
+
+    name: str
+    scores: PageImage
+    curves: PageImage
+    plane: PageImage | None
+    rows: list[list[str]]
+    remedies: list[list[str]]
+    kept_meaning: str
+
+
+def write_examination(examination: Examination, folder: Path) -> Path:
+    """Write page and numbers; returns the page. Each file is whole or absent."""
+    with style():
+        content = page(examination)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / NUMBERS, examination.to_json())
+    write_durably(folder / PAGE, content.encode())
+    return folder / PAGE
+
+
+def page(examination: Examination) -> str:
+    """The text of the page. Everything that is not from the template itself is escaped."""
+    here = Path(__file__).parent
+    environment = Environment(
+        loader=FileSystemLoader([here, here.parent / "report"]), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    names = {"ink": INK, "muted": MUTED, "line": GRID, "paper": PAPER}
+    meanings = {WORDS[key]: meaning for each in examination.nexts.values() for key, (meaning, _) in each.items()}
+    asked = examination.asked
+    return environment.get_template("diagnosis.html.jinja").render(
+        title=f"Diagnosis of {examination.run.name}",
+        lead=f"{examination.learner} on {examination.task}, step {examination.step:,}, {examination.updates:,} updates",
+        sentences=[diagnosis.sentence for diagnosis in examination.diagnoses.values()],
+        advice=examination.advice,
+        networks=[_network(examination, name) for name in examination.diagnoses],
+        returns=returns_figure(examination.remedies),
+        return_rows=[
+            [remedy.name, str(remedy.returned), "" if remedy.returned_later is None else str(remedy.returned_later)]
+            for remedy in examination.remedies
+        ],
+        meanings=list(meanings.items()),
+        probe=asked.probe,
+        episodes=asked.episodes,
+        recovery=f"{asked.recovery:,}",
+        loss=LOSS,
+        version=__version__,
+        seconds=f"{examination.seconds:,.0f}",
+        theme={"light": names, "dark": {name: DARK[color] for name, color in names.items()}},
+    )
+
+
+def _network(examination: Examination, name: str) -> Network:
+    diagnosis, nexts = examination.diagnoses[name], examination.nexts[name]
+    readings = {**diagnosis.readings, **{WORDS[key]: reading for key, (_, reading) in nexts.items()}}
+    return Network(
+        name,
+        scores_figure(diagnosis, nexts),
+        curves_figure(diagnosis),
+        plane_figure(examination, name) if examination.remedies else None,
+        [
+            [
+                key,
+                f"{reading.best.rate:g}, fresh {reading.best.fresh_rate:g}",
+                str(reading.best),
+                "" if reading.own is None else f"{reading.own.rate:g}",
+                "" if reading.own is None else str(reading.own),
+            ]
+            for key, reading in readings.items()
+        ],
+        [_effect(examination, remedy_number, name) for remedy_number in range(len(examination.remedies))],
+        examination.kept_meaning[name],
+    )
+
+
+def _effect(examination: Examination, number: int, network: str) -> list[str]:
+    remedy = examination.remedies[number]
+    effect = remedy.effects[network]
+    later = effect.kept_later
+    return [
+        remedy.name,
+        f"{effect.kept.value:.2f} ({effect.kept.low:.2f} to {effect.kept.high:.2f})",
+        "" if later is None else f"{later.value:.2f}",
+        str(effect.readings["fit"].best),
+        str(effect.readings["replace"].best),
+        f"{effect.squared_frobenius_error:.3g}",
+    ]

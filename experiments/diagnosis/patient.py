@@ -1,0 +1,173 @@
+"""A run's checkpoint as it is examined: everything is read into memory, and nothing of the run is written to."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from fire_rl.agents import SAC
+from fire_rl.agents.agent import Agent
+from fire_rl.agents.supervised import Supervised
+from fire_rl.agents.vision import make_classifier
+from fire_rl.fire import Network, restore_structure
+from fire_rl.fire.manager import Losses
+from fire_rl.place import called
+from fire_rl.training.agent_run import AgentRun
+from fire_rl.training.card import is_card
+from fire_rl.training.checkpoint import read_checkpoint, steps_of
+from fire_rl.training.config import Config
+from fire_rl.training.durable import Damaged
+from fire_rl.training.folder import refuse_links
+from fire_rl.training.learners import LEARNERS, build, name_of, read_config
+from fire_rl.training.lines import Divergence
+from fire_rl.training.memory import require_memory
+from fire_rl.training.policy import checked_step, in_a_line
+from fire_rl.training.pretrained import located
+from fire_rl.training.reinforcement import Reinforcement
+from fire_rl.training.slim import is_slimmed
+from fire_rl.training.sources import refuse_changed_sources
+from fire_rl.training.streams import Streams
+from fire_rl.training.trust import refuse_code
+from fire_rl.training.vision import Vision, VisionRun
+from fire_rl.training.work import State, Work
+
+FRESH = 7_919  # where the seeds of new draws begin, away from those that runs are given
+COPIES = 12  # of the learner that are in memory at once, at most
+
+
+@dataclass(frozen=True)
+class Patient:
+    """One checkpoint of a run, with all that is needed to copy its learner and to make new ones."""
+
+    run: Path
+    step: int
+    config: Config
+    work: Reinforcement | Vision
+    manager_state: Mapping[str, Any]  # how events have changed the networks' structure
+    updates: int
+
+    @property
+    def kind(self) -> str:
+        """The name of the learner."""
+        return name_of(self.config)
+
+    @property
+    def learner(self) -> Agent | Supervised:
+        """The run's own, which is only looked at."""
+        return self.work.agent if isinstance(self.work, Reinforcement) else self.work.trained
+
+    def fork(self) -> Agent | Supervised:
+        """A copy of the learner with its targets, optimizers and random streams; nothing of it is shared."""
+        copied = self.first()
+        restore_structure(copied.plastic(), dict(self.manager_state))
+        copied.load_state_dict({name: value.clone() for name, value in self.learner.state_dict().items()})
+        return copied
+
+    def first(self) -> Agent | Supervised:
+        """The learner as this run's was when it began."""
+        if isinstance(self.work, Vision):
+            return self.work.second_learner()
+        return self._agent(Streams.spawn(self.config.run.seed).agent)
+
+    def begun_anew(self) -> Agent | Supervised:
+        """The same, with the statistics of observations that the run has by now."""
+        learner, ours = self.first(), self.learner
+        if isinstance(learner, SAC) and isinstance(ours, SAC):
+            learner.statistics.load_state_dict(ours.statistics.state_dict())
+        return learner
+
+    def drawn(self, number: int) -> Agent | Supervised:
+        """A new learner: number 0 as this run's was at first, the others new draws."""
+        if number == 0:
+            return self.first()
+        if isinstance(self.work, Vision):
+            config = cast(VisionRun, self.config)
+            facts = config.run.facts
+            return make_classifier(
+                config.network, facts.shape, facts.classes, config.agent, FRESH + number, self.work.device
+            )
+        return self._agent(np.random.SeedSequence([self.config.run.seed, FRESH, number]))
+
+    def _agent(self, seed: np.random.SeedSequence) -> Agent:
+        assert isinstance(self.work, Reinforcement)
+        assert isinstance(self.config, AgentRun)
+        return self.config.make_agent(self.work.environment, seed, self.work.device)
+
+    def losses(self, learner: Agent | Supervised) -> Losses:
+        """Its networks' losses on the examples that the run itself would look at here."""
+        if isinstance(self.work, Vision):
+            assert isinstance(learner, Supervised)
+            return learner.losses(self.work.examples(self.work.looked_at, 0, self.updates), self.work.pass_over_data)
+        assert not isinstance(learner, Supervised)
+        batch = self.work.replay.sample(1, 256, torch.Generator().manual_seed(self.updates)).to(self.work.device)
+        return learner.losses(type(batch)(*(tensor[0] for tensor in batch)), 0)
+
+
+def networks_of(learner: Agent | Supervised) -> dict[str, Network]:
+    return {network.name: network for network in learner.plastic()}
+
+
+def admitted(run: Path, step: int | None, trusted: bool, progress: Callable[[str], object] = print) -> Patient:
+    """The run's checkpoint, the newest whole one where no step is given; one line where it cannot be examined."""
+    run = located(run)
+    config = read_config(run)
+    if is_card(run):
+        raise ValueError(f"{run} is a card: it has a policy alone, and no replay to learn from")
+    kind = name_of(config)
+    if kind not in ("sac", "dqn", "vision"):
+        known = ", ".join(called(name) for name in ("sac", "dqn", "vision"))
+        raise ValueError(f"{run} is a run of {LEARNERS[kind].script}; allowed are runs of {known}")
+    refuse_links(run)
+    refuse_code(config, run, ("track",), trusted)
+    if is_slimmed(run):
+        raise ValueError(f"{run} was slimmed: its replay is gone, so that nothing can be learned from it")
+    steps = steps_of(run)
+    if not steps:
+        raise ValueError(f"{run} has no checkpoint: none has been written yet")
+    if step is None and (ended := _divergence(run, config)):
+        raise ValueError(
+            f"{run} diverged {ended.said}; where you want the newest checkpoint from before, give {run}@{steps[-1]}"
+        )
+    config = config.resolved()
+    config.check()
+    wanted = [checked_step(run, step)] if step is not None else list(reversed(steps))
+    for number in wanted:
+        try:
+            patient = _admitted(run, number, config)
+        except Damaged as error:
+            if step is not None:
+                raise
+            progress(f"warning: checkpoint at step {number:,} is damaged ({error}); using the one before")
+            continue
+        refuse_changed_sources(run, config, evaluated=True)
+        return patient
+    raise ValueError(f"{run} has no whole checkpoint")
+
+
+def _divergence(run: Path, config: Config) -> Divergence | None:
+    last = None
+    for _, line in config.reader.of(run):
+        last = line or last
+    return last if isinstance(last, Divergence) else None
+
+
+def _admitted(run: Path, step: int, config: Config) -> Patient:
+    checkpoint = read_checkpoint(run, step)
+    size = sum(value.numel() * value.element_size() for value in checkpoint.learner.values())
+    require_memory(COPIES * size, f"{run}: {COPIES} copies of its learner take about", torch.device("cpu"))
+    work: Work = build(config)
+    assert isinstance(work, Reinforcement | Vision)
+    state = State(checkpoint.tensors, checkpoint.values.work, checkpoint.segments)
+    manager = checkpoint.values.manager
+    try:
+        work.restore(run, checkpoint.learner, state, lambda: restore_structure(work.networks(), manager))
+    except Damaged:
+        raise
+    except Exception as error:  # whatever a stranger's values lead to
+        raise Damaged(f"checkpoint at step {step:,} of {run} does not fit this version: {in_a_line(error)}") from error
+    if isinstance(work, Reinforcement) and not len(work.replay):
+        raise ValueError(f"{run} at step {step:,} has an empty replay: it has not begun to learn")
+    return Patient(run, step, config, work, manager, checkpoint.values.progress.updates)

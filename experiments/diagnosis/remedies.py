@@ -1,0 +1,199 @@
+"""The plane of remedies: what each method leaves of what a run's networks did, and what they can learn after it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from fire_rl import envs
+from fire_rl.agents.agent import Agent
+from fire_rl.agents.supervised import Supervised
+from fire_rl.fire import Method, Never, PlasticityManager, Position, parse_method, refresh_statistics_
+from fire_rl.fire.diagnosis import FORMS, Bench, Reading
+from fire_rl.fire.event import Event
+from fire_rl.fire.statistics import modules_with_statistics
+from fire_rl.training.evaluate import Evaluation
+from fire_rl.training.reinforcement import Reinforcement
+
+from .patient import Patient, networks_of
+from .subjects import SEED, Share, Subject
+
+UNTOUCHED, FRESH = "untouched", "fresh"  # the corners of the plane
+EPISODE_SEED = 4_000
+AT_ONCE = 50  # updates of the recovery
+
+
+@dataclass(frozen=True)
+class Returns:
+    """The mean return of some episodes, with a 95% interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, returns: Sequence[float]) -> "Returns":
+        values = np.asarray(returns, dtype=float)
+        half = 1.96 * float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else 0.0
+        return cls(float(values.mean()), float(values.mean() - half), float(values.mean() + half))
+
+    def __str__(self) -> str:
+        return f"{self.mean:.1f} ({self.low:.1f} to {self.high:.1f})"
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a remedy did to one network."""
+
+    kept: Share  # of what the network did, at once
+    kept_later: Share | None  # after the recovery
+    readings: Mapping[str, Reading]
+    squared_frobenius_error: float
+
+    @property
+    def trainability(self) -> Reading:
+        """The lower of the two readings, fitting and giving up."""
+        return min(self.readings.values(), key=lambda reading: reading.best.value)
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A method that was tried on a copy."""
+
+    name: str
+    effects: Mapping[str, Effect]  # by network
+    returned: Returns | None  # at once
+    returned_later: Returns | None  # after the recovery
+
+
+def methods_of(patient: Patient, texts: Sequence[str]) -> dict[str, Method]:
+    """The remedies by their spelling; ValueError, in one line, where one cannot act on these networks."""
+    found: dict[str, Method] = {}
+    for text in texts:
+        try:
+            method = parse_method(text, patient.config.published)
+            if not method.acts_at_events:
+                raise ValueError("it acts at every step; allowed are methods that act at events")
+            PlasticityManager(patient.fork().plastic(), method, Never())
+        except ValueError as error:
+            raise ValueError(f"--remedies {text} given: {error}") from error
+        found[text] = method
+    return found
+
+
+@dataclass(frozen=True)
+class Ward:
+    """Where remedies are tried: the patient, its networks and what is measured of each."""
+
+    patient: Patient
+    subjects: Sequence[Subject]
+    benches: Mapping[str, Bench]
+    rates: Mapping[str, Sequence[float]]  # by network, the learning rates that remedies are read at
+    episodes: int
+    recovery: int  # updates
+
+    def corners(self, untouched: Mapping[str, Mapping[str, Reading]]) -> list[Remedy]:
+        """The run as it is, and the run at its beginning."""
+        return [
+            self._tried(UNTOUCHED, self.patient.fork(), None, untouched),
+            self._tried(FRESH, self.patient.begun_anew(), None),
+        ]
+
+    def treated(self, name: str, method: Method) -> Remedy:
+        """The method on a copy, as at an event of the run."""
+        learner = self.patient.fork()
+        manager = PlasticityManager(learner.plastic(), method, Never(), seed=SEED)
+        position = Position(self.patient.updates, self.patient.step)
+        event = manager.act(position, self.patient.losses(learner))
+        manager.close()
+        self._refresh(learner)
+        return self._tried(name, learner, event)
+
+    def _refresh(self, learner: Agent | Supervised) -> None:
+        work = self.patient.work
+        if isinstance(work, Reinforcement) or not work.refreshes:
+            return
+        for network in learner.plastic():
+            if modules_with_statistics(network.module):
+                refresh_statistics_(network.module, (images for images, _ in work.pass_over_data()))
+
+    def _tried(
+        self, name: str, learner: Agent | Supervised, event: Event | None,
+        known: Mapping[str, Mapping[str, Reading]] | None = None,
+    ) -> Remedy:  # fmt: skip
+        modules = {key: network.module for key, network in networks_of(learner).items()}
+        at_once = {subject.name: self._kept(subject, modules[subject.name]) for subject in self.subjects}
+        readings = {subject.name: self._read(name, subject, modules[subject.name], known) for subject in self.subjects}
+        returned = self._returns(learner)
+        errors = _errors(event)
+        later: dict[str, Share] = {}
+        returned_later = None
+        if self.recovery and not isinstance(learner, Supervised):
+            self._recover(learner)
+            later = {subject.name: self._kept(subject, modules[subject.name]) for subject in self.subjects}
+            returned_later = self._returns(learner)
+        effects = {key: Effect(at_once[key], later.get(key), readings[key], errors.get(key, 0.0)) for key in at_once}
+        return Remedy(name, effects, returned, returned_later)
+
+    def _read(
+        self, name: str, subject: Subject, module: nn.Module, known: Mapping[str, Mapping[str, Reading]] | None
+    ) -> Mapping[str, Reading]:
+        if known is not None:
+            return {form: known[subject.name][form] for form in FORMS}
+        bench, rates = self.benches[subject.name], self.rates[subject.name]
+        modules = [module] if name != FRESH else bench.fresh  # with which all others are compared
+        return {form: bench.read(form, modules, form, rates) for form in FORMS}
+
+    @torch.no_grad()
+    def _kept(self, subject: Subject, module: nn.Module) -> Share:
+        batches = (*subject.data.batches, *subject.data.held_out)
+        before, after = (
+            torch.cat([subject.run(each.eval(), batch) for batch in batches])
+            for each in (subject.network.module, module)
+        )
+        subject.network.module.train()
+        module.train()
+        return subject.kept(before, after)
+
+    def _returns(self, learner: Agent | Supervised) -> Returns | None:
+        """Of episodes with the same starts for every remedy."""
+        work = self.patient.work
+        if not self.episodes or isinstance(learner, Supervised) or not isinstance(work, Reinforcement):
+            return None
+        evaluation = Evaluation(
+            work.evaluation.environment,
+            tuple(envs.spawn_seeds(EPISODE_SEED, self.episodes)),
+            None,
+            work.evaluation.exploration,
+        )
+        returns, _ = evaluation.run(lambda seen: work.to_environment(learner.act(seen, explore=False)))
+        return Returns.of(returns.tolist())
+
+    def _recover(self, learner: Agent) -> None:
+        """Its own training goes on for some updates, on what the replay holds."""
+        work, done = self.patient.work, 0
+        assert isinstance(work, Reinforcement)
+        generator = torch.Generator().manual_seed(SEED + 3)
+        while done < self.recovery:
+            count = min(AT_ONCE, self.recovery - done)
+            batches = work.replay.sample(count, self.patient.config.by_name()["batch_size"], generator)
+            learner.update(batches.to(work.device))
+            done += count
+
+
+def _errors(event: Event | None) -> dict[str, float]:
+    """Squared Frobenius error of all matrices of a network."""
+    if event is None:
+        return {}
+    return {report.name: sum(matrix.squared_frobenius_error for matrix in report.matrices) for report in event.networks}
+
+
+def frontier(points: Mapping[str, tuple[float, float]]) -> list[str]:
+    """The names of the points that no other one beats in both directions, from left to right."""
+    best: list[str] = []
+    for name in sorted(points, key=lambda name: (-points[name][0], -points[name][1])):
+        if not best or points[name][1] > points[best[-1]][1]:
+            best.append(name)
+    return best[::-1]

@@ -1,0 +1,236 @@
+"""What is asked of each network of a run: on which examples, how it is run, what counts as kept, what comes next."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, AdamW, Optimizer
+
+from fire_rl.agents import DQN, SAC
+from fire_rl.agents.supervised import Supervised
+from fire_rl.fire import Network, first_not_finite
+from fire_rl.fire.diagnosis import Bench
+from fire_rl.fire.probe import Data, MakeOptimizer, Probe, Run, Task, last_layers, plain_run
+from fire_rl.replay import Batch
+from fire_rl.training.reinforcement import Reinforcement
+
+from .patient import Patient, networks_of
+
+BATCHES, BATCH_SIZE = 32, 64  # examples of a network, of which a quarter is held out
+NEWEST_SHARE = 8  # the newest data is this part of what the replay holds
+SEED = 20_260  # of the examples
+
+Kept = Callable[[Tensor, Tensor], "Share"]
+
+
+class Share(NamedTuple):
+    """A share with a 95% interval over the examples."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Next:
+    """A task with targets of its own: what it is, and the batches, how the network is run on them, the targets."""
+
+    meaning: str
+    data: Data
+    run: Run
+    task: Task
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One network of the run."""
+
+    network: Network
+    data: Data
+    run: Run
+    kept: Kept
+    kept_meaning: str
+    optimizer: MakeOptimizer
+    rate: float
+    nexts: Mapping[str, Next] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.network.name
+
+    def layers(self, fresh: nn.Module) -> tuple[str, ...]:
+        """Its last layer; none where an event has given it another structure than a fresh network has."""
+        same = self.network.module.state_dict().keys() == fresh.state_dict().keys()
+        return last_layers(self.network.module, self.network.head) if same else ()
+
+    def bench(self, patient: Patient, probe: Probe) -> Bench:
+        def fresh(number: int) -> nn.Module:
+            return networks_of(patient.drawn(number))[self.name].module
+
+        return Bench(fresh, self.data, self.run, optimizer=self.optimizer, rate=self.rate, probe=probe)
+
+
+def subjects_of(patient: Patient) -> list[Subject]:
+    """Every network of the run, with its examples; ValueError where one has diverged."""
+    networks = networks_of(patient.learner)
+    for name, network in networks.items():
+        if found := first_not_finite(network.module.named_parameters()):
+            raise ValueError(f"{patient.run}: network {name!r} holds {found[1]} in {found[0]}: it has diverged")
+    learner = patient.learner
+    if isinstance(learner, SAC):
+        return _of_sac(patient, learner, networks)
+    if isinstance(learner, DQN):
+        return _of_dqn(patient, learner, networks)
+    assert isinstance(learner, Supervised)
+    return _of_vision(patient, networks)
+
+
+def _of_dqn(patient: Patient, agent: DQN, networks: Mapping[str, Network]) -> list[Subject]:
+    batches, newest = _batches(patient)
+
+    def chosen(module: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        return module(batch[0]).gather(1, batch[1].unsqueeze(1))
+
+    def task(name: str, given: Batch, sign: float) -> Next:
+        targets = sign * agent.targets(given).unsqueeze(-1)
+        pairs = tuple(zip(given.observations.unbind(), given.actions.unbind(), strict=True))
+        return _next(name, pairs, chosen, targets.unbind())
+
+    nexts = {
+        "flipped": task("its own targets with the reward's sign flipped", batches, -1.0),
+        "newest": task("one block of its own targets on the newest data", newest, 1.0),
+    }
+    data = Data.joined(batches.observations.unbind())
+    return [
+        _subject(networks["q"], data, plain_run, same_choice, "agreement of greedy actions beyond chance", agent, nexts)
+    ]
+
+
+def _of_sac(patient: Patient, agent: SAC, networks: Mapping[str, Network]) -> list[Subject]:
+    batches, newest = (_normalised(agent, given) for given in _batches(patient))
+    members = agent.settings.critics
+
+    def values(module: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        return module(*batch).mT
+
+    def mean(module: nn.Module, observations: Tensor) -> Tensor:
+        return module(observations)[0]
+
+    def task(name: str, given: Batch, sign: float) -> Next:
+        targets = [sign * agent.critic_targets(each, noise) for each, noise in _with_noise(agent, given)]
+        columns = [target.unsqueeze(-1).expand(-1, members) for target in targets]
+        return _next(name, _pairs(given), values, columns)
+
+    nexts = {
+        "flipped": task("its own targets with the reward's sign flipped", batches, -1.0),
+        "newest": task("one block of its own targets on the newest data", newest, 1.0),
+    }
+    observations = batches.observations.unbind()
+    with torch.no_grad():
+        mirrored = [-mean(agent.actor, each) for each in observations]
+    turned = {"flipped": _next("the opposite of its own actions", observations, mean, mirrored)}
+    acting, valuing = Data.joined(observations), Data.joined(_pairs(batches))
+    return [
+        _subject(networks["actor"], acting, mean, same_actions, "share of the variance of its actions", agent, turned),
+        _subject(networks["critic"], valuing, values, same_values, "share of the variance of its values", agent, nexts),
+    ]
+
+
+def _of_vision(patient: Patient, networks: Mapping[str, Network]) -> list[Subject]:
+    assert not isinstance(patient.work, Reinforcement)
+    images = patient.work.examples(BATCHES * BATCH_SIZE, SEED)[0].split(BATCH_SIZE)
+    (network,) = networks.values()
+    rate = patient.config.learning_rate
+    assert rate is not None
+    data = Data.joined([each for each in images if len(each) == BATCH_SIZE])
+    make = _optimizer_like(network.optimizer)
+    return [Subject(network, data, plain_run, same_choice, "agreement of predicted classes beyond chance", make, rate)]
+
+
+def _subject(
+    network: Network, data: Data, run: Run, kept: Kept, meaning: str, agent: DQN | SAC, nexts: Mapping[str, Next]
+) -> Subject:
+    make = _optimizer_like(network.optimizer)
+    return Subject(network, data, run, kept, meaning, make, agent.settings.learning_rate, nexts)
+
+
+def _next(meaning: str, batches: Any, run: Run, targets: Any) -> Next:
+    data, goals = Data.joined(tuple(batches)), Data.joined(tuple(targets))
+    return Next(meaning, data, run, Task(goals.batches, goals.held_out))
+
+
+def _batches(patient: Patient) -> tuple[Batch, Batch]:
+    """From all of the replay, and from its newest part."""
+    assert isinstance(patient.work, Reinforcement)
+    replay, device = patient.work.replay, patient.work.device
+    newest = max(BATCH_SIZE, len(replay) // NEWEST_SHARE)
+    return (
+        replay.sample(BATCHES, BATCH_SIZE, torch.Generator().manual_seed(SEED)).to(device),
+        replay.sample_newest(BATCHES, BATCH_SIZE, torch.Generator().manual_seed(SEED + 1), newest).to(device),
+    )
+
+
+@torch.no_grad()
+def _normalised(agent: SAC, batch: Batch) -> Batch:
+    if not agent.settings.normalize_observations:
+        return batch
+    return batch._replace(
+        observations=agent.statistics.normalise(batch.observations),
+        next_observations=agent.statistics.normalise(batch.next_observations),
+    )
+
+
+def _pairs(batch: Batch) -> list[tuple[Tensor, Tensor]]:
+    return list(zip(batch.observations.unbind(), batch.actions.unbind(), strict=True))
+
+
+def _with_noise(agent: SAC, batch: Batch) -> list[tuple[Batch, Tensor]]:
+    noise = torch.randn(*batch.rewards.shape, agent.action_size, generator=torch.Generator().manual_seed(SEED + 2))
+    parts = [Batch(*(tensor[number] for tensor in batch)) for number in range(len(batch.rewards))]
+    return list(zip(parts, noise.to(agent.device).unbind(), strict=True))
+
+
+def _optimizer_like(optimizer: Optimizer | None) -> MakeOptimizer:
+    """A new optimizer with the constants of the run's; Adam where it is of another kind."""
+    kind: Any = type(optimizer) if type(optimizer) in (Adam, AdamW) else Adam
+    group = optimizer.param_groups[0] if optimizer is not None and kind is type(optimizer) else {}
+    constants = {name: group[name] for name in ("betas", "eps", "weight_decay") if name in group}
+
+    def make(parameters: list[Tensor], rate: float) -> Optimizer:
+        made: Optimizer = kind(parameters, rate, fused=True, **constants)
+        return made
+
+    return make
+
+
+# What is kept of what a network did
+
+
+def same_choice(before: Tensor, after: Tensor) -> Share:
+    """Examples with the same largest output, beyond chance, Cohen's kappa: 0 where choices are unrelated."""
+    first, second = before.argmax(-1), after.argmax(-1)
+    count, outputs = len(first), before.shape[-1]
+    shares = [torch.bincount(choice, minlength=outputs) / count for choice in (first, second)]
+    chance = float((shares[0] * shares[1]).sum())
+    same = float((first == second).double().mean())
+    half = 1.96 * math.sqrt(same * (1 - same) / count)
+    if chance > 1 - 1e-6:
+        return Share(1.0, 1.0, 1.0)
+    return Share(*((value - chance) / (1 - chance) for value in (same, same - half, same + half)))
+
+
+def same_values(before: Tensor, after: Tensor) -> Share:
+    """1 - mean square of the change over the variance before, at least 0: 1 where nothing has changed."""
+    spread = (before - before.mean(0)).square().mean().clamp_min(1e-12)
+    changes = (after - before).square().mean(-1) / spread
+    half = 1.96 * float(changes.std()) / math.sqrt(len(changes))
+    value = 1.0 - float(changes.mean())
+    return Share(*(max(0.0, each) for each in (value, value - half, value + half)))
+
+
+def same_actions(before: Tensor, after: Tensor) -> Share:
+    """The same of squashed actions."""
+    return same_values(before.tanh(), after.tanh())

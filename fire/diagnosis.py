@@ -1,0 +1,313 @@
+"""Does this network still learn? `diagnose(network, batches)` measures it on copies, beside fresh networks.
+
+Four readings, each a share of what fresh networks learn in the same updates on the same batches (1: like a fresh one,
+0: nothing). `fit`: a new function on top of the present outputs, so that every network begins with the same error.
+`replace`: the new function in place of the present outputs, so that scale and offset must be unlearned too. And both
+with the last layer as in a fresh network, which tells whether what is lost lies there or below.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
+
+from torch import nn
+
+from .event import finite
+from .finite import first_not_finite
+from .network import Network
+from .probe import (
+    Data,
+    MakeOptimizer,
+    Probe,
+    Run,
+    Task,
+    added,
+    curve,
+    drawn_anew,
+    last_layers,
+    learned_share,
+    outputs_of,
+    plain_optimizer,
+    plain_run,
+    standardised,
+    with_layers_of,
+)
+
+Lost: TypeAlias = Literal["nothing", "at its own rate", "unlearning", "fitting"]
+Where: TypeAlias = Literal["", "last layer", "hidden layers"]
+Form: TypeAlias = Literal["fit", "replace", "given"]
+
+FORMS: tuple[Form, ...] = ("fit", "replace")
+LOSS = 0.9  # a score below it, with an interval below 1, is a loss
+LEAST = 0.05  # share that fresh networks must learn for a score to mean anything
+TARGETS_FROM = 1_000  # seeds of the networks whose outputs are the targets, away from those of fresh networks
+# Quantile 0.975 of Student's t by degrees of freedom, 2 to 10.
+STUDENT = {2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228}
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a network learned over what fresh ones learned, with a 95% interval that holds a fresh network's luck."""
+
+    value: float
+    low: float
+    high: float
+    rate: float  # learning rate of the network's
+    fresh_rate: float
+
+    @property
+    def lost(self) -> bool:
+        return self.high < 1.0 and self.value < LOSS
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+    @classmethod
+    def of(cls, shares: Sequence[float], fresh: Sequence[float], rate: float, fresh_rate: float) -> "Score":
+        """Of the learned shares by probe seed, as ratios: each seed has a function and a fresh network of its own.
+
+        So the ratios spread by a network's luck and by the probe's. The interval is that of one more fresh network's
+        mean ratio, and too wide rather than too narrow.
+        """
+        count = len(shares)
+        scores = [share / max(usual, LEAST / 2) for share, usual in zip(shares, fresh, strict=True)]
+        value = mean_of(scores)
+        variance = sum((score - value) ** 2 for score in scores) / (count - 1)
+        half = STUDENT[count - 1] * math.sqrt(variance * (1.0 + 1.0 / count))
+        return cls(value, value - half, value + half, rate, fresh_rate)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One probe of one network: its score where each network has its best learning rate, and at the run's own."""
+
+    name: str
+    best: Score
+    own: Score | None
+    errors: tuple[float, ...]  # held out, at the points of the curve, the mean over seeds; at the best rate
+    fresh_errors: tuple[float, ...]
+    shares: Mapping[float, float]  # learned with the first seed, by learning rate
+    fresh_shares: Mapping[float, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """With learning rates as text, as keys of JSON are."""
+        shares, fresh = (
+            {f"{rate:g}": share for rate, share in each.items()} for each in (self.shares, self.fresh_shares)
+        )
+        return {**asdict(self), "shares": shares, "fresh_shares": fresh}
+
+    @property
+    def lost(self) -> bool:
+        return self.best.lost
+
+    @property
+    def lost_at_own(self) -> bool:
+        return self.own is not None and self.own.lost
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found of one network; print it, or store it with `to_json`."""
+
+    network: str
+    lost: Lost
+    where: Where
+    sentence: str
+    readings: Mapping[str, Reading]
+    probe: Probe
+    own_rate: float | None
+
+    def __str__(self) -> str:
+        rows = [f"  {name:<26} {reading.best}" for name, reading in self.readings.items()]
+        return "\n".join([self.sentence, *rows])
+
+    def to_json(self) -> dict[str, Any]:
+        """Strict JSON: what is not finite becomes null."""
+        readings = {name: reading.to_json() for name, reading in self.readings.items()}
+        return dict(finite({**vars(self), "probe": asdict(self.probe), "readings": readings}))
+
+
+class Bench:
+    """Fresh networks and new functions to learn, by probe seed; every network is read beside the same ones."""
+
+    def __init__(
+        self, fresh: Callable[[int], nn.Module], data: Data, run: Run, *, optimizer: MakeOptimizer = plain_optimizer,
+        rate: float | None = None, probe: Probe | None = None, seed: int = 0,
+    ) -> None:  # fmt: skip
+        self.data, self.run, self.optimizer, self.own, self.seed = data, run, optimizer, rate, seed
+        self.probe = probe or Probe()
+        self.rates = tuple(sorted({*self.probe.rates, *(() if rate is None else (rate,))}))
+        self.fresh = [fresh(seed + number) for number in range(self.probe.seeds)]
+        self.new = [
+            standardised(outputs_of(fresh(seed + TARGETS_FROM + number), run, data))
+            for number in range(self.probe.seeds)
+        ]
+        if min(task.spread for task in self.new) < 0.01:
+            raise ValueError(
+                "a fresh network gives nearly the same outputs for all of these inputs: give other batches"
+            )
+        self._references: dict[Form, Curves] = {}
+
+    def on(self, data: Data, run: Run) -> "Bench":
+        """The same fresh networks on other batches, or run in another way: for targets that are given."""
+        other = copy.copy(self)
+        other.data, other.run, other._references = data, run, {}
+        return other
+
+    def read(
+        self, name: str, modules: Sequence[nn.Module], form: Form, rates: Sequence[float] = (),
+        given: Task | None = None,
+    ) -> Reading:  # fmt: skip
+        """Of one network, or of one for each seed; `given` targets for all seeds alike, where the form says so.
+
+        The best rate is chosen on the first seed; the others are learned at that rate and at the run's own.
+        """
+        rates, seeds = tuple(rates) or self.rates, self.probe.seeds
+        usual = self._references.setdefault(form, Curves(self, self.fresh, form, given))
+        curves = usual if modules is self.fresh else Curves(self, modules, form, given)
+        best, fresh_best = (max(rates, key=lambda rate, each=each: each.share(rate, 1)) for each in (curves, usual))
+        if usual.share(fresh_best, seeds) < LEAST:
+            raise ValueError(
+                f"the probe {name!r} says nothing here: fresh networks learn {usual.share(fresh_best, seeds):.0%} in "
+                f"{self.probe.updates} updates; give more updates, or other learning rates than "
+                f"{', '.join(f'{rate:g}' for rate in rates)}"
+            )
+        own = None
+        if self.own is not None and self.own in rates and usual.share(self.own, seeds) >= LEAST:
+            own = Score.of(curves.shares(self.own, seeds), usual.shares(self.own, seeds), self.own, self.own)
+        return Reading(
+            name,
+            Score.of(curves.shares(best, seeds), usual.shares(fresh_best, seeds), best, fresh_best),
+            own,
+            _middle(curves.of(best, seeds)),
+            _middle(usual.of(fresh_best, seeds)),
+            {rate: curves.share(rate, 1) for rate in rates},
+            {rate: usual.share(rate, 1) for rate in rates},
+        )
+
+
+class Curves:
+    """The curves of one network, or of one for each seed, by learning rate: each is made when it is asked for."""
+
+    def __init__(self, bench: Bench, modules: Sequence[nn.Module], form: Form, given: Task | None) -> None:
+        self._bench, self._form, self._given = bench, form, given
+        self._modules = [modules[0]] * bench.probe.seeds if len(modules) == 1 else modules
+        self._found: dict[float, list[list[float]]] = {}
+
+    def of(self, rate: float, seeds: int) -> list[list[float]]:
+        """Those of the first seeds."""
+        found = self._found.setdefault(rate, [])
+        found += [self._learned(rate, number) for number in range(len(found), seeds)]
+        return found[:seeds]
+
+    def shares(self, rate: float, seeds: int) -> list[float]:
+        return [learned_share(errors) for errors in self.of(rate, seeds)]
+
+    def share(self, rate: float, seeds: int) -> float:
+        return mean_of(self.shares(rate, seeds))
+
+    def _learned(self, rate: float, number: int) -> list[float]:
+        bench, module, new = self._bench, self._modules[number], self._bench.new[number]
+        task, spread = self._given or new, (self._given or new).spread
+        if self._form == "fit":
+            task = added(outputs_of(module, bench.run, bench.data), new)
+        seed = bench.seed + number
+        return curve(module, bench.run, bench.data, task, spread, bench.probe, bench.optimizer, rate, seed)
+
+
+def diagnose(
+    network: nn.Module | Network, batches: Sequence[Any], *, fresh: Callable[[int], nn.Module] | None = None,
+    run: Run = plain_run, head: Sequence[str] = (), optimizer: MakeOptimizer = plain_optimizer,
+    rate: float | None = None, probe: Probe | None = None, seed: int = 0,
+) -> Diagnosis:  # fmt: skip
+    """Measure on copies how well a network still learns; nothing of it changes, and no random stream moves.
+
+    `batches` are inputs: tensors, or tuples that the module is called with; the last quarter is held out. `fresh` makes
+    a network of the same kind from a seed; without it a copy is drawn anew by its layers' `reset_parameters`. `run`
+    gives (examples, outputs) where calling the module does not. `head` names the modules with the last layer; without
+    it that is the last one with a weight matrix, in the order of registration. `rate` is the training's own learning
+    rate, at which it is probed too.
+    """
+    module = network.module if isinstance(network, Network) else network
+    name = network.name if isinstance(network, Network) else type(network).__name__
+    head = head or (network.head if isinstance(network, Network) else ())
+    if found := first_not_finite(module.named_parameters()):
+        raise ValueError(
+            f"network {name!r} holds {found[1]} in {found[0]}: it has diverged, and learns nothing any more"
+        )
+    make = fresh or (lambda number: drawn_anew(module, number))
+    bench = Bench(make, Data.of(batches), run, optimizer=optimizer, rate=rate, probe=probe, seed=seed)
+    return examine(module, name, bench, last_layers(module, head))
+
+
+def examine(module: nn.Module, name: str, bench: Bench, layers: Sequence[str]) -> Diagnosis:
+    """The four readings of a network, those with a fresh last layer only where something is lost."""
+    readings: dict[str, Reading] = {form: bench.read(form, [module], form) for form in FORMS}
+    for form in FORMS:
+        reading = readings[form]
+        if layers and (reading.lost or reading.lost_at_own):
+            mixed = [with_layers_of(module, fresh, layers) for fresh in bench.fresh]
+            readings[headed(form)] = bench.read(headed(form), mixed, form, _few(bench, reading))
+    lost, where = _judge(readings)
+    return Diagnosis(name, lost, where, _sentence(name, lost, where, readings), readings, bench.probe, bench.own)
+
+
+def headed(form: str) -> str:
+    """The name of the reading with the last layer as in a fresh network."""
+    return f"{form}, new last layer"
+
+
+def _few(bench: Bench, reading: Reading) -> tuple[float, ...]:
+    """The best rates and the run's own: all of the grid would tell no more."""
+    return tuple(sorted({reading.best.rate, reading.best.fresh_rate, *(() if bench.own is None else (bench.own,))}))
+
+
+def _judge(readings: Mapping[str, Reading]) -> tuple[Lost, Where]:
+    for form in FORMS:
+        if readings[form].lost:
+            mixed = readings.get(headed(form))
+            where: Where = "" if mixed is None else "hidden layers" if mixed.lost else "last layer"
+            return ("fitting" if form == "fit" else "unlearning"), where
+    slow = any(readings[form].lost_at_own for form in FORMS)
+    return ("at its own rate" if slow else "nothing"), ""
+
+
+def _sentence(name: str, lost: Lost, where: Where, readings: Mapping[str, Reading]) -> str:
+    """The verdict: 1 is a fresh network, with 95% intervals."""
+    fit, replace = readings["fit"], readings["replace"]
+    at = f"at learning rate {(replace if lost == 'unlearning' else fit).best.rate:g}"
+    if lost == "nothing":
+        own = "" if fit.own is None else f", and at its own {fit.own.rate:g}"
+        return (
+            f"{name}: nothing is lost. It fits new targets {fit.best} times as well as a fresh network, and gives up "
+            f"its old outputs for new ones {replace.best} times as well, {at}{own}."
+        )
+    if lost == "at its own rate":
+        slow = fit if fit.lost_at_own else replace
+        assert slow.own is not None
+        return (
+            f"{name}: it learns as well as a fresh network at learning rate {slow.best.rate:g} ({slow.name} "
+            f"{slow.best}), but not at its own {slow.own.rate:g} ({slow.own})."
+        )
+    lies = f"; what is lost lies in the {where}" if where else ""
+    mixed = readings.get(headed("fit" if lost == "fitting" else "replace"))
+    lies += f" (with a new last layer: {mixed.best})" if mixed is not None else ""
+    if lost == "unlearning":
+        return (
+            f"{name}: it fits new targets as well as a fresh network ({fit.best}), but does not give up its old "
+            f"outputs as fast ({replace.best}), {at}{lies}."
+        )
+    return (
+        f"{name}: it has lost plasticity. It fits new targets {fit.best} times as well as a fresh network, {at}{lies}."
+    )
+
+
+def mean_of(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _middle(curves: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    """The mean of the seeds at each point."""
+    return tuple(mean_of(values) for values in zip(*curves, strict=True))

@@ -1,0 +1,202 @@
+"""Learn something new with copies of a network, for a fixed number of updates: curves of held-out error.
+
+The new things are the outputs of another, randomly drawn network on the same inputs, each output standardised over the
+data: what is measured is how quickly this network fits a function that it has never seen. Lyle et al., "Understanding
+Plasticity in Neural Networks", ICML 2023, arXiv 2303.01486, measure plasticity by such regressions.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from .matrices import take_inventory
+from .undisturbed import undisturbed
+
+Run: TypeAlias = Callable[[nn.Module, Any], Tensor]  # a module on a batch -> (examples, outputs)
+MakeOptimizer: TypeAlias = Callable[[list[Tensor], float], Optimizer]  # from parameters and a learning rate
+SMALLEST_SPREAD = 1e-6  # of an output over the data; below it the output is taken for constant
+
+
+@dataclass(frozen=True)
+class Probe:
+    """How long a probe is, at which learning rates, and how often it is repeated."""
+
+    updates: int = 200
+    rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
+    seeds: int = 5
+    points: int = 10  # of a curve, after its first
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.points <= self.updates:
+            raise ValueError(f"updates={self.updates}, points={self.points} given; allowed: 1 <= points <= updates")
+        if not 3 <= self.seeds <= 11:
+            raise ValueError(f"seeds={self.seeds} given; allowed are 3 to 11")
+        if not self.rates or any(not 0 < rate < math.inf for rate in self.rates):
+            raise ValueError(f"rates={self.rates} given; allowed are learning rates above 0")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one probe seed asks for: targets of the batches that are learned from and of those held out."""
+
+    targets: tuple[Tensor, ...]
+    held_out: tuple[Tensor, ...]
+
+    @property
+    def spread(self) -> float:
+        """Mean square of the held-out targets around their means: the error of the best constant."""
+        values = torch.cat(self.held_out)
+        return max(float((values - values.mean(0)).square().mean()), SMALLEST_SPREAD)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Batches of inputs: those that are learned from, and those held out."""
+
+    batches: tuple[Any, ...]
+    held_out: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, batches: Sequence[Any]) -> "Data":
+        """The last quarter is held out."""
+        if len(batches) < 4:
+            raise ValueError(f"{len(batches)} batches given; allowed are 4 and more, of which a quarter is held out")
+        held = len(batches) // 4
+        return cls(tuple(batches[:-held]), tuple(batches[-held:]))
+
+    @classmethod
+    def joined(cls, batches: Sequence[Any]) -> "Data":
+        """The same with what is held out as one batch, which is quicker: where first dimensions count examples."""
+        data = cls.of(batches)
+        held = data.held_out
+        if isinstance(held[0], Tensor):
+            return cls(data.batches, (torch.cat(held),))
+        return cls(data.batches, (tuple(torch.cat(parts) for parts in zip(*held, strict=True)),))
+
+
+def plain_run(module: nn.Module, batch: Any) -> Tensor:
+    """The module on a tensor, or on a tuple of them; one row for each example."""
+    outputs = module(*batch) if isinstance(batch, tuple | list) else module(batch)
+    if not isinstance(outputs, Tensor):
+        raise ValueError(f"the module gives a {type(outputs).__name__}: give run=, a function that makes it a tensor")
+    return outputs.flatten(1) if outputs.dim() > 1 else outputs.unsqueeze(1)
+
+
+def plain_optimizer(parameters: list[Tensor], rate: float) -> Optimizer:
+    return torch.optim.Adam(parameters, rate, fused=True)
+
+
+@torch.no_grad()
+def outputs_of(module: nn.Module, run: Run, data: Data) -> Task:
+    """What a network gives now, as it is used once trained."""
+    modes = module.training
+    module.eval()
+    found = [[run(module, batch).detach().float().clone() for batch in part] for part in (data.batches, data.held_out)]
+    module.train(modes)
+    return Task(tuple(found[0]), tuple(found[1]))
+
+
+def standardised(task: Task) -> Task:
+    """Each output with mean 0 and deviation 1 over the batches that are learned from; constant ones become 0."""
+    values = torch.cat(task.targets)
+    mean, deviation = values.mean(0), values.std(0)
+    factor = torch.where(deviation > SMALLEST_SPREAD, 1.0 / deviation.clamp_min(SMALLEST_SPREAD), 0.0)
+    targets, held_out = (tuple((each - mean) * factor for each in part) for part in (task.targets, task.held_out))
+    return Task(targets, held_out)
+
+
+def added(first: Task, second: Task) -> Task:
+    """Output by output."""
+    return Task(
+        tuple(a + b for a, b in zip(first.targets, second.targets, strict=True)),
+        tuple(a + b for a, b in zip(first.held_out, second.held_out, strict=True)),
+    )
+
+
+def curve(
+    module: nn.Module, run: Run, data: Data, task: Task, spread: float, probe: Probe, make: MakeOptimizer, rate: float,
+    seed: int,
+) -> list[float]:  # fmt: skip
+    """Held-out errors of a copy of the module as it learns a task, over `spread`; infinite once it has diverged."""
+    learner = copy.deepcopy(module).requires_grad_(True)
+    parameters: list[Tensor] = list(learner.parameters())
+    optimizer, generator = make(parameters, rate), torch.Generator().manual_seed(seed)
+    due = {round(number * probe.updates / probe.points) for number in range(1, probe.points + 1)}
+    errors, order = [_error(learner, run, data, task) / spread], list[int]()
+    with undisturbed(learner):
+        learner.train()
+        for update in range(1, probe.updates + 1):
+            order = order or torch.randperm(len(data.batches), generator=generator).tolist()
+            place = order.pop()
+            optimizer.zero_grad()
+            loss = (run(learner, data.batches[place]) - task.targets[place]).square().mean()
+            loss.backward(inputs=parameters)
+            optimizer.step()
+            if update in due:
+                errors.append(_error(learner, run, data, task) / spread)
+                if not math.isfinite(errors[-1]):
+                    return errors + [math.inf] * (probe.points + 1 - len(errors))
+    return errors
+
+
+@torch.no_grad()
+def _error(module: nn.Module, run: Run, data: Data, task: Task) -> float:
+    training = module.training
+    module.eval()
+    total = sum(
+        (run(module, batch) - targets).square().sum()
+        for batch, targets in zip(data.held_out, task.held_out, strict=True)
+    )
+    module.train(training)
+    return float(total) / sum(targets.numel() for targets in task.held_out)
+
+
+def learned_share(errors: Sequence[float]) -> float:
+    """The area above a curve: the mean of 1 - error after the first point, 0 where the error is above 1."""
+    return sum(max(0.0, 1.0 - error) if math.isfinite(error) else 0.0 for error in errors[1:]) / (len(errors) - 1)
+
+
+def last_layers(module: nn.Module, head: Sequence[str] = ()) -> tuple[str, ...]:
+    """Names of the last layer with weights: of each named head, or of the module, in the order of registration."""
+    found = []
+    for name in head or ("",):
+        inside = module.get_submodule(name)
+        matrices = take_inventory(inside).matrices
+        if matrices:
+            last = matrices[-1].name.rpartition(".")[0]
+            found.append(".".join(part for part in (name, last) if part))
+    return tuple(found)
+
+
+@torch.no_grad()
+def with_layers_of(module: nn.Module, other: nn.Module, layers: Sequence[str]) -> nn.Module:
+    """A copy of the module with some layers as they are in another one of its kind."""
+    made = copy.deepcopy(module)
+    for name in layers:
+        made.get_submodule(name).load_state_dict(other.get_submodule(name).state_dict())
+    return made
+
+
+def drawn_anew(module: nn.Module, seed: int) -> nn.Module:
+    """A copy with new initial values, by the `reset_parameters` of its parts; ValueError where a part has none."""
+    made = copy.deepcopy(module)
+    devices = {parameter.device for parameter in module.parameters() if parameter.is_cuda}
+    with torch.random.fork_rng(list(devices)):
+        torch.manual_seed(seed)
+        for name, part in made.named_modules():
+            if not any(True for _ in part.parameters(recurse=False)):
+                continue
+            reset = getattr(part, "reset_parameters", None) or getattr(part, "_reset_parameters", None)
+            if not callable(reset):
+                raise ValueError(
+                    f"{type(part).__name__} {name!r} cannot be drawn anew: give fresh=, a function that makes a new "
+                    "network from a seed"
+                )
+            reset()
+    return made

@@ -1,0 +1,265 @@
+"""The doctor on runs: both agents, vision, remedies, pages, and that nothing of the run changes."""
+
+import hashlib
+import json
+import re
+import shlex
+import shutil
+
+import pytest
+import torch
+
+from benchmarks.diagnosis import dormant
+from fire_rl.commands.diagnose import body
+from fire_rl.commands.train import train
+from fire_rl.experiments.diagnosis.advice import advice_on
+from fire_rl.experiments.diagnosis.examination import Asked, examined
+from fire_rl.experiments.diagnosis.page import NUMBERS, PAGE
+from fire_rl.experiments.diagnosis.patient import admitted, networks_of
+from fire_rl.experiments.diagnosis.remedies import frontier, methods_of
+from fire_rl.experiments.diagnosis.subjects import same_choice, same_values
+from fire_rl.experiments.report.drawing import PageImage
+from fire_rl.fire.probe import Probe
+from fire_rl.training.checkpoint import steps_of
+from fire_rl.training.command_line import read_command_line
+from fire_rl.training.learners import LEARNERS
+
+COMMON = ("--threads", "1", "--device", "cpu", "--eval-episodes", "2", "--measure-every", "0")
+WORDS = {
+    "sac": (
+        *("--env", "Pendulum-v1", "--action-repeat", "1", "--steps", "150", "--learning-starts", "60", *COMMON),
+        *("--critic-width", "8", "--actor-width", "8", "--batch-size", "16", "--checkpoint-every", "100"),
+        *("--eval-every", "1000", "--replay-capacity", "1000"),
+    ),
+    "dqn": (
+        *("--env", "CartPole-v1", "--steps", "300", "--num-envs", "2", "--learning-starts", "40", *COMMON),
+        *("--hidden-width", "16", "--batch-size", "8", "--target-every", "50", "--eval-every", "1000"),
+        *("--learning-rate", "1e-3", "--checkpoint-every", "200", "--replay-capacity", "1000"),
+    ),
+    "vision": (
+        *(
+            "--preset",
+            "quick",
+            "--data",
+            "digits",
+            "--images",
+            "500",
+            "--epochs",
+            "1",
+            "--first-epochs",
+            "1",
+            "--threads",
+            "1",
+        ),
+        *("--device", "cpu", "--measure-every", "0", "--eval-every", "1000"),
+    ),
+}
+QUICK = (
+    *("--updates", "12", "--seeds", "3", "--rates", "0.01", "--episodes", "2", "--recovery", "12"),
+    *("--remedies", "fire", "redo", "shrink-perturb:keep=0.5", "shrink-perturb:keep=0.9"),
+)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A run of each agent, whose curves are not drawn."""
+    threads, made = torch.get_num_threads(), {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fire_rl.training.driver.draw_curve", lambda *_: None)
+        for kind in ("sac", "dqn"):
+            made[kind] = tmp_path_factory.mktemp(kind) / "run"
+            train(kind, [*WORDS[kind], "--run-dir", str(made[kind])])
+    yield made
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def place(runs, tmp_path):
+    def copied(kind):
+        return shutil.copytree(runs[kind], tmp_path / kind)
+
+    return copied
+
+
+@pytest.fixture
+def without_pictures(monkeypatch):
+    """The page is composed, and its pictures are one pixel."""
+    monkeypatch.setattr("fire_rl.training.driver.draw_curve", lambda *_: None)
+    picture = PageImage("data:,", "a picture of some numbers", 1, 1)
+    for name in ("scores_figure", "curves_figure", "plane_figure"):
+        monkeypatch.setattr(f"fire_rl.experiments.diagnosis.page.{name}", lambda *_: picture)
+    monkeypatch.setattr("fire_rl.experiments.diagnosis.page.returns_figure", lambda *_: None)
+
+
+def digests(folder):
+    return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("kind", ["sac", "dqn"])
+def test_a_run_is_examined_and_stays_as_it_is(kind, runs, without_pictures, capsys):
+    run = runs[kind]
+    before = digests(run)
+    assert body([str(run), *QUICK]) == 0
+    after = digests(run)
+    assert {path.name for path in after.keys() - before.keys()} == {PAGE, NUMBERS}
+    assert all(after[path] == digest for path, digest in before.items())
+    found = json.loads((run / NUMBERS).read_text(), parse_constant=pytest.fail)
+    assert set(found["networks"]) == ({"actor", "critic"} if kind == "sac" else {"q"})
+    assert [each["name"] for each in found["remedies"]] == ["untouched", "fresh", *QUICK[QUICK.index("fire") :]]
+    untouched, _, fire, *_ = found["remedies"]
+    for name, network in found["networks"].items():
+        assert untouched["networks"][name]["kept"]["value"] == pytest.approx(1.0)
+        assert fire["networks"][name]["squared_frobenius_error"] > 0
+        assert {"fit", "replace"} <= set(network["readings"])
+        assert "flipped" in network["next"] or network["next"] == {}
+    keeps = [each["networks"][name]["kept"]["value"] for each in found["remedies"][-2:] for name in found["networks"]]
+    assert all(-1.0 <= value <= 1.0 for value in keeps)
+    assert untouched["return"]["mean"] == pytest.approx(untouched["return"]["mean"])
+    said = capsys.readouterr().out
+    command = found["advice"]["command"]
+    assert found["verdict"].partition(" ")[0] in said
+    assert command in said
+    if "train_" in command:
+        read_command_line(shlex.split(command)[2:], LEARNERS[kind])
+
+
+@pytest.mark.parametrize("kind", ["sac", "dqn"])
+def test_a_fork_is_the_learner_and_shares_nothing_with_it(kind, runs):
+    patient = admitted(runs[kind], None, False)
+    copied, state = patient.fork(), patient.learner.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in copied.state_dict().items())
+    before = {name: value.clone() for name, value in state.items()}
+    for network in copied.plastic():
+        for parameter in network.module.parameters():
+            parameter.data.add_(1.0)
+    assert all(torch.equal(value, before[name]) for name, value in patient.learner.state_dict().items())
+    initial = networks_of(patient.learner)
+    for name, network in networks_of(
+        patient.drawn(0)
+    ).items():  # the run's own first weights, as its checkpoint has them
+        assert all(torch.equal(value, initial[name].initial[key]) for key, value in network.module.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", ["sac", "dqn"])
+def test_verdicts_on_known_cases(kind, runs):
+    patient = admitted(runs[kind], None, False)
+    modules = {name: network.module for name, network in networks_of(patient.learner).items()}
+    fresh = {name: network.module for name, network in networks_of(patient.drawn(77)).items()}
+    asked = Asked(Probe(50, (3e-3,), 4, points=5), {}, 0, 0)
+    for change, expected in ((lambda module: module, "nothing"), (dormant, "fitting")):
+        for name, module in modules.items():
+            module.load_state_dict(change(fresh[name]).state_dict())
+        found = examined(patient, asked, lambda line: None)
+        assert {diagnosis.lost for diagnosis in found.diagnoses.values()} <= {expected, "at its own rate"}
+        assert expected in {diagnosis.lost for diagnosis in found.diagnoses.values()}
+
+
+def test_every_checkpoint_is_examined_where_all_are_asked_for(place, without_pictures):
+    run = place("dqn")
+    assert body([str(run), "--all", *QUICK[:-5], "--remedies", "none"]) == 0
+    assert {path.name for path in run.glob("diagnosis-*")} == {f"diagnosis-{step}" for step in steps_of(run)}
+    assert not json.loads((run / f"diagnosis-{steps_of(run)[0]}" / NUMBERS).read_text())["remedies"]
+
+
+def test_a_run_of_images_is_examined(tmp_path, without_pictures):
+    pytest.importorskip("sklearn")
+    run, out = tmp_path / "run", tmp_path / "out"
+    train("vision", [*WORDS["vision"], "--run-dir", str(run)])
+    assert body([str(run), "--out", str(out), *QUICK[:-4], "fire"]) == 0
+    found = json.loads((out / NUMBERS).read_text())
+    assert found["remedies"][0]["return"] is None
+    assert list(found["networks"]) == ["classifier"]
+
+
+def test_the_page_needs_nothing_from_elsewhere_and_escapes_names(place):
+    run = place("dqn")
+    named = run.rename(run.with_name("<b>&run"))
+    body([str(named), *QUICK])
+    text = (named / PAGE).read_text()
+    assert "<b>&run" not in text
+    assert "&lt;b&gt;&amp;run" in text
+    assert not re.search(r"(?:src|href)=\"(?!data:|#)", text)
+    assert "<script" not in text
+    assert text.count("<img") == 4
+
+
+def test_the_frontier_is_what_no_other_point_beats():
+    points = {"a": (1.0, 0.2), "b": (0.5, 0.9), "c": (0.4, 0.8), "d": (0.1, 1.0), "e": (0.05, 0.95)}
+    assert frontier(points) == ["d", "b", "a"]
+
+
+def test_what_is_kept():
+    values = torch.randn(400, 5, generator=torch.Generator().manual_seed(0))
+    others = torch.randn(400, 5, generator=torch.Generator().manual_seed(1))
+    assert same_choice(values, values).value == 1.0
+    assert same_choice(values, others).low < 0.0 < same_choice(values, others).high
+    assert same_values(values, values) == (1.0, 1.0, 1.0)
+    changed = values.clone()
+    changed[:, 0] = values[:, 0].mean()
+    assert same_values(values, changed).value == pytest.approx(0.8, abs=0.03)
+
+
+def test_kappa_is_scikit_learns():
+    metrics = pytest.importorskip("sklearn.metrics")
+    draw = torch.Generator().manual_seed(3)
+    values, others = torch.randn(300, 4, generator=draw), torch.randn(300, 4, generator=draw)
+    mixed = torch.where(torch.rand(300, 1, generator=draw) < 0.6, values, others)
+    expected = metrics.cohen_kappa_score(values.argmax(1), mixed.argmax(1))
+    assert same_choice(values, mixed).value == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--seeds", "2"), "seeds=2 given; allowed are 3 to 11"),
+        (("--rates", "0"), "allowed are learning rates above 0"),
+        (("--updates", "5"), "--updates 5 given; allowed are 10"),
+        (("--episodes", "-1"), "--episodes -1"),
+        (("--remedies", "fier"), "nearest is fire"),
+        (("--remedies", "cbp"), "--remedies cbp given: it acts at every step"),
+        (("--remedies", "dash", "injection:hidden=0"), "--remedies injection:hidden=0 given: .*no field"),
+        (("--threads", "0"), "--threads 0 given"),
+    ],
+)
+def test_wrong_words_are_refused_before_anything_is_written(words, said, runs, tmp_path):
+    with pytest.raises(ValueError, match=said):
+        body([str(runs["dqn"]), "--out", str(tmp_path / "out"), *words])
+    assert not (tmp_path / "out").exists()
+
+
+def test_runs_that_cannot_be_examined_are_refused(place, tmp_path):
+    with pytest.raises(ValueError, match="no run given"):
+        body([])
+    with pytest.raises(ValueError, match="is not a run"):
+        body([str(tmp_path)])
+    with pytest.raises(ValueError, match="is a card: it has a policy alone"):
+        body(["pretrained:cartpole"])
+    run = place("dqn")
+    with pytest.raises(ValueError, match="has no checkpoint at step 70; there are: 200, 300"):
+        body([f"{run}@70"])
+    with pytest.raises(ValueError, match="--all given with"):
+        body([f"{run}@200", "--all"])
+    line = json.dumps({"kind": "diverged", "environment_steps": 300, "updates": 9, "quantity": "loss", "value": "nan"})
+    with (run / "metrics.jsonl").open("a") as metrics:
+        metrics.write(line + "\n")
+    with pytest.raises(ValueError, match=r"diverged at step 300 \(loss is nan\)"):
+        body([str(run)])
+    for path in (run / "replay").glob("*"):
+        path.unlink()
+    with pytest.raises(ValueError, match="replay"):
+        body([f"{run}@200"])
+    shutil.rmtree(run / "checkpoints")
+    with pytest.raises(ValueError, match=r"was slimmed|no checkpoint"):
+        body([f"{run}@200"])
+
+
+def test_the_cheapest_cure_is_advised(runs):
+    patient = admitted(runs["dqn"], None, False)
+    modules = networks_of(patient.learner)
+    modules["q"].module.load_state_dict(dormant(modules["q"].module).state_dict())
+    asked = Asked(Probe(40, (3e-3,), 3, points=5), methods_of(patient, ["reset", "shrink-perturb:keep=0.99"]), 0, 0)
+    found = examined(patient, asked, lambda line: None)
+    assert found.diagnoses["q"].lost == "fitting"
+    assert found.advice.choice == "reset"
+    assert "--reinit reset" in found.advice.command
+    assert advice_on(patient, found.diagnoses, []).choice == "try remedies"
