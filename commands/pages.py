@@ -172,8 +172,8 @@ acting as in the run's evaluations; mean return and spread.
   --trust RUN            import the Python code that the run's config names"""
 
 DIAGNOSE = """\
-diagnose.py: whether a run's networks still learn, measured on copies
-beside fresh networks, and which method gives that back. The run stays as is.
+diagnose.py: measures whether a run's networks still learn, on copies and
+beside fresh networks, and which method restores that. The run is not changed.
 
   python diagnose.py runs/RUN                   the newest checkpoint
   python diagnose.py runs/RUN@500000 --remedies fire redo dash
@@ -192,9 +192,7 @@ diagnosis.html and diagnosis.json into the run's folder.
   --recovery N           updates of the agent's own training after it [500]
   --threads N            CPU threads [1]
   --out PATH             folder to write to [the run's]
-  --trust RUN            import the Python code that the run's config names
-
-docs/diagnosis.md says what is measured, and what it does not see."""
+  --trust RUN            import the Python code that the run's config names"""
 
 WATCH = """\
 watch.py: a film of an episode, MP4 and GIF, of a checkpoint's policy or of
