@@ -24,8 +24,9 @@ vision: setup ## a warm start on images with five methods and three seeds, and t
 	$(python) compare.py --agent vision --preset quick --reinit none reset shrink-perturb dash fire --seeds 0-2 \
 	  --branch-at phase $(ARGS)
 
-test: export PYTHONDONTWRITEBYTECODE =  # most of what the tests start is done sooner where modules were compiled once
-test: setup ## the tests, on all cores (half an hour on two)
+# Tests start many processes, each of which loads its modules sooner once they are compiled.
+test: export PYTHONDONTWRITEBYTECODE =
+test: setup ## the tests, on all cores (ARGS="-n 0 tests/test_docs.py" for one file in one process)
 	$(python) -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 test-slow: setup-dev ## the long tests, which `make test` leaves out

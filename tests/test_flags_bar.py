@@ -6,16 +6,14 @@ import os
 import pty
 import re
 import struct
-import subprocess
-import sys
 import termios
-from pathlib import Path
+import time
+from typing import Any
 
 import pytest
 
 from fire_rl.training.bar import LEAST_BAR, RunBar
 
-ROOT = Path(__file__).parent.parent
 TITLES = ("h1-walk fire seed 0", "MinAtar/Breakout-v1 redo:tau=0.1+l2-init seed 12", "cifar10 dash seed 3")
 
 
@@ -53,16 +51,14 @@ def test_a_terminal_of_any_width_is_filled_before_the_first_evaluation():
 
 @pytest.mark.parametrize("columns", [60, 80, 120])
 def test_on_a_terminal(columns: int):
-    code = (
-        "import time; from fire_rl.training.bar import RunBar\n"
-        "with RunBar(total=4, unit='step', dynamic_ncols=True, mininterval=0, desc='h1-walk fire seed 0') as bar:\n"
-        "    for number in range(4):\n"
-        "        time.sleep(0.05); bar.tell(9.5, '31.4'); bar.update(1)\n"
-    )
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=theirs, stderr=theirs)
-    os.close(theirs)
+    words: dict[str, Any] = {"unit": "step", "dynamic_ncols": True, "mininterval": 0, "desc": "h1-walk fire seed 0"}
+    with os.fdopen(theirs, "w") as terminal, RunBar(total=4, file=terminal, **words) as bar:
+        for _ in range(4):
+            time.sleep(0.05)
+            bar.tell(9.5, "31.4")
+            bar.update(1)
     text = b""
     while True:
         try:
@@ -73,7 +69,6 @@ def test_on_a_terminal(columns: int):
             break
         text += piece
     os.close(ours)
-    assert process.wait() == 0
     lines = [line for line in re.split(r"[\r\n]+", text.decode()) if "eval" in line]
     assert lines
     assert all(len(line) <= columns and "|" in line and "step/s" in line for line in lines)

@@ -18,6 +18,7 @@ from fire_rl.training.config import Config
 from fire_rl.training.learners import LEARNERS, config_to_json, read_config
 from fire_rl.training.unresolved import command_again, shortest_words, unresolved
 
+pytestmark = pytest.mark.usefixtures("unrendered_module")
 TINY = [
     *("--env", "Pendulum-v1", "--action-repeat", "1", "--steps", "120", "--learning-starts", "40", "--reinit", "fire"),
     *("--critic-width", "8", "--actor-width", "8", "--batch-size", "8", "--eval-every", "60", "--eval-episodes", "1"),

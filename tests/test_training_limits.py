@@ -1,5 +1,6 @@
 """What cannot fit, or cannot be, is refused by arithmetic: in one line with flag, value and figure, nothing begun."""
 
+import gc
 import re
 from dataclasses import fields, replace
 from pathlib import Path
@@ -19,7 +20,11 @@ from fire_rl.envs.world import World
 from fire_rl.training import memory
 from fire_rl.training.agent_run import AgentRun
 from fire_rl.training.learners import LEARNERS, DQNRun, SACRun
-from fire_rl.training.memory import require_memory_for_environments, require_memory_for_learning
+from fire_rl.training.memory import (
+    only_new_objects_collected,
+    require_memory_for_environments,
+    require_memory_for_learning,
+)
 from fire_rl.training.settings import RunSettings, flag
 
 LARGEST = 2**53
@@ -217,3 +222,17 @@ def test_settings_of_every_kind_are_refused_before_they_are_used():
     for config in (SACRun(RunSettings(num_envs=10**9)), DQNRun(RunSettings(env="CartPole-v1", eval_episodes=10**9))):
         with pytest.raises(ValueError, match="environments"):
             require_memory_for_environments(config.run, config.world)
+
+
+def test_a_run_thaws_what_it_froze_and_nothing_where_the_process_had_frozen_objects_itself():
+    gc.freeze()
+    with only_new_objects_collected():
+        pass
+    assert gc.get_freeze_count() > 0
+    gc.unfreeze()
+    try:
+        with only_new_objects_collected():
+            assert gc.get_freeze_count() > 0
+        assert gc.get_freeze_count() == 0
+    finally:
+        gc.freeze()
