@@ -30,7 +30,7 @@ TINY = [
 ]
 # Forks processes from one that has everything imported, which takes longer than they live.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["train_sac", "train_dqn"])
+PROCESSES.set_forkserver_preload(["fire_rl.commands.train", "torch._dynamo", "mujoco"])
 
 
 def kill(change: int, *arguments: str, script: str = "train_sac") -> None:
