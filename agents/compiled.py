@@ -15,6 +15,8 @@ import torch
 from fire_rl.fire import Method, spell
 from fire_rl.fire.record import restructures
 
+MOST_GRAPHS = 10_000  # torch counts graphs by code, which all agents of a process share; its own limit is 8
+
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
@@ -33,6 +35,9 @@ class Compiled:
             return function
         name = function.__name__
         if name not in self._made:
+            from torch import _dynamo  # takes a second to import
+
+            _dynamo.config.recompile_limit = _dynamo.config.accumulated_recompile_limit = MOST_GRAPHS
             self._made[name] = torch.compile(function, fullgraph=True, dynamic=False, backend=self.backend)
         made: Callable[Given, Result] = self._made[name]
         return made

@@ -192,7 +192,7 @@ def test_why_nothing_is_recorded_is_said_once() -> None:
     agent = SAC(*SIZES, SACSettings(critic_width=8, actor_width=8), seed=np.random.SeedSequence(0))
     captured, manager = Pretended(), PlasticityManager(agent.plastic(), OnesOwn(), Never())
     said = captured.not_recorded(manager)
-    assert said.endswith(":OnesOwn acts at every step, and is not marked as capturable")
+    assert said.endswith(":OnesOwn acts at every step and is not marked as capturable")
     assert said.startswith("updates are not recorded: ")
     assert not captured.not_recorded(manager)
 

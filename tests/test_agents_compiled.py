@@ -57,6 +57,23 @@ def traced_alone(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
+class Doubling:
+    def __init__(self) -> None:
+        self.compiled = Compiled()
+        self.compiled.on, self.compiled.backend = True, "eager"
+        self.layer = torch.nn.Linear(3, 2)
+
+    @torch.no_grad()
+    def twice(self, inputs: Tensor) -> Tensor:
+        return 2 * self.layer(inputs)
+
+
+def test_a_process_may_make_as_many_agents_as_it_wants():
+    inputs = torch.ones(4, 3)
+    for agent in (Doubling() for _ in range(10)):  # torch's own limit is 8 graphs of one function
+        assert torch.equal(agent.compiled(agent.twice)(inputs), agent.twice(inputs))
+
+
 @pytest.mark.parametrize("make", [subjects.sac, subjects.dqn])
 def test_each_loss_is_one_graph_and_the_graphs_are_the_losses(make: Any) -> None:
     subject = make(CPU, True)

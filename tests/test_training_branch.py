@@ -177,7 +177,7 @@ def test_a_full_reset_puts_the_first_day_back(trunk: Path, tmp_path: Path):
         (["--branch-from", "{trunk}@200", "--preset", "quick"], "--preset cannot be given with --resume"),
         (["--resume", "{trunk}", "--run-dir", "x"], "stays in its folder"),
         (["--run-dir", "{trunk}/config.json"], "is a file"),
-        (["--resume", "{trunk}", "--seed", "9"], "but for --steps"),
+        (["--resume", "{trunk}", "--seed", "9"], "keeps its settings except --steps"),
         (["--resume", "{trunk}", "--steps", "100"], "already at step 400"),
         (["--resume", "{trunk}x"], "is not a run"),
         (["--run-dir", "{trunk}"], "--resume"),

@@ -122,7 +122,7 @@ def test_a_branch_that_does_not_fit_leaves_nothing(copy: Path, tmp_path: Path):
     settings = read_json(copy / "config.json")
     write_json(copy / "config.json", settings | {"agent": settings["agent"] | {"critic_width": 9}})
     said = train("--branch-from", f"{copy}@330", "--reinit", "none", "--run-dir", str(tmp_path / "a" / "b"), code=2)
-    assert "says --critic-width 9, the checkpoint at step 330 was made with 8" in said
+    assert "says --critic-width 9, but the checkpoint at step 330 was made with 8" in said
     assert not (tmp_path / "a").exists()
 
 
