@@ -80,7 +80,7 @@ def open_regular(path: Path) -> BinaryIO:
         raise Damaged(f"{path}: {reason}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise Damaged(f"{path}: is no regular file")
+        raise Damaged(f"{path}: is not a regular file")
     return os.fdopen(descriptor, "rb", buffering=0)
 
 
