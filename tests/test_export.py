@@ -407,7 +407,7 @@ def test_bounds_that_are_none_are_refused(box: KeptBox):
         (["{dqn}@x"], "allowed is RUN or RUN@STEP"),
         (["{dqn}", "--format", "onx"], "--format 'onx' given; allowed are .*; nearest is onnx"),
         (["{dqn}", "--formats", "onnx"], "did you mean --format"),
-        (["{dqn}", "--card", "--format", "safetensors"], "--format goes without --card"),
+        (["{dqn}", "--card", "--format", "safetensors"], "--format given with --card"),
         (["{dqn}", "--card", "--episodes", "-1"], "--episodes -1"),
         (["{dqn}", "--format", "safetensors", "--output", "{tmp}/nowhere/policy"], "there is no folder"),
         (["{dqn}", "--format", "safetensors", "--output", "{tmp}"], "a folder; allowed is a file"),
@@ -485,5 +485,5 @@ def test_a_run_without_a_policy_says_what_can_be_exported(tmp_path: Path):
     from fire_rl.training.learners import LEARNERS, config_to_json
 
     write_json(tmp_path / "config.json", config_to_json(LEARNERS["vision"].presets["quick"].config))
-    with pytest.raises(ValueError, match=r"train_vision\.py; what can be exported is a policy"):
+    with pytest.raises(ValueError, match=r"train_vision\.py; only runs of"):
         export(tmp_path, "--format", "safetensors")
