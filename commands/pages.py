@@ -125,8 +125,8 @@ Learner
 {RUN.format("DATA")}"""
 
 COMPARE = """\
-compare.py: one run for every method, seed and environment, and one report on
-all of them. The same command continues a comparison that was stopped.
+compare.py: one run for every method, seed and environment, and one report
+on all of them. The same command continues a comparison that was stopped.
 
   python compare.py --agent sac --env h1-walk --reinit none fire --seeds 0-4
   python compare.py --agent dqn --preset quick --reinit none redo:tau=0.1 fire
@@ -172,8 +172,8 @@ episodes. The policy acts as in the run's own evaluations.
   --trust RUN            import the Python code that the run's config names"""
 
 DIAGNOSE = """\
-diagnose.py: measures whether a run's networks can still learn, compared with
-fresh networks, and which method restores that. All is tried on copies.
+diagnose.py: measures whether a run's networks can still learn, compared
+with fresh networks, and which method restores that. It works on copies.
 
   python diagnose.py runs/RUN                   the newest checkpoint
   python diagnose.py runs/RUN@500000 --remedies fire redo dash
@@ -195,8 +195,8 @@ diagnosis.html and diagnosis.json into the run's folder.
   --trust RUN            import the Python code that the run's config names"""
 
 WATCH = """\
-watch.py: film an episode as MP4 and GIF, with a checkpoint's policy or with
-random actions.
+watch.py: film an episode as MP4 and GIF, with a checkpoint's policy or
+with random actions.
 
   python watch.py runs/RUN                      the newest checkpoint
   python watch.py runs/RUN@500000 --choose best --episodes 10
@@ -210,8 +210,8 @@ random actions.
   --trust RUN            import the Python code that the run's config names"""
 
 SLIM = """\
-slim.py: free disk space of finished runs. Their replay and older checkpoints
-are deleted; policies, metrics and records stay.
+slim.py: free disk space of finished runs. Their replay and older
+checkpoints are deleted; policies, metrics and records stay.
 
   python slim.py runs/RUN                       one run
   python slim.py runs                           every finished run below

@@ -16,7 +16,7 @@ from fire_rl.fire.probe import (
     Data,
     Task,
     curve,
-    drawn_anew,
+    initialised_again,
     last_layers,
     learned_share,
     outputs_of,
@@ -194,5 +194,5 @@ def test_mistakes_are_said_in_one_line(batches):
             super().__init__()
             self.gain = nn.Parameter(torch.ones(2))
 
-    with pytest.raises(ValueError, match="Own '' cannot be drawn anew: give fresh="):
-        drawn_anew(Own(), 0)
+    with pytest.raises(ValueError, match="Own '' cannot be initialised again: give fresh="):
+        initialised_again(Own(), 0)
