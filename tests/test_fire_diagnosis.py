@@ -181,7 +181,7 @@ def test_mistakes_are_said_in_one_line(batches):
         Probe(updates=5)
     with pytest.raises(ValueError, match="nearly the same outputs"):
         diagnose(network(), [torch.zeros(8, 6)] * 8, probe=QUICK)
-    with pytest.raises(ValueError, match="fresh networks learn 0%"):
+    with pytest.raises(ValueError, match="fresh networks learn only 0%"):
         diagnose(network(), batches, probe=Probe(updates=10, rates=(1e-9,), seeds=3))
     broken = network()
     broken[0].weight.data[0, 0] = math.nan
