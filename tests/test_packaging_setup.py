@@ -75,7 +75,7 @@ def test_second_call_installs_nothing(sandbox: Sandbox) -> None:
 def test_unreachable_cpu_index_falls_back_to_the_usual_one(sandbox: Sandbox) -> None:
     status, said, asked = sandbox.setup(TORCH="cpu", FAKE_FAILURE="download.pytorch.org")
     assert status == 0
-    assert "taking the usual index's build" in said
+    assert "installing the usual index's build" in said
     attempt, fallback = (line for line in asked if "torch==" in line)
     assert "--timeout 10 --retries 1" in attempt
     assert "index-url" not in fallback
