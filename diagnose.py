@@ -1,4 +1,4 @@
-"""Examine a run: whether its networks still learn, and which method gives that back."""
+"""Measure whether a run's networks can still learn, and which method restores that."""
 
 from fire_rl.commands import run
 

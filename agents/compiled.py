@@ -1,7 +1,7 @@
-"""An agent's losses, each compiled as one graph by torch.compile where that is asked for.
+"""Compile an agent's losses by torch.compile, each as one graph, if --compile losses asks for it.
 
-They are pure: they read networks and tensors and write nothing. Only updates take the compiled ones. Measures, and
-methods that look at a loss, keep the functions as they are, since hooks on modules are not seen by compiled code.
+The losses are pure functions: they read networks and tensors and write nothing. Only updates use the compiled
+functions. Measures, and methods that need a loss, use the original ones, because compiled code ignores module hooks.
 """
 
 import os
@@ -22,15 +22,15 @@ Result = TypeVar("Result")
 
 
 class Compiled:
-    """Gives back functions compiled, if that is wanted, and else as they are."""
+    """Returns compiled functions if `on` is true, and otherwise the functions themselves."""
 
     def __init__(self) -> None:
-        self.on = False  # set to true by who wants it
-        self.backend = "inductor"  # "eager" only traces
+        self.on = False  # set by the settings of a run
+        self.backend = "inductor"  # "eager" only traces the function
         self._made: dict[str, Callable[..., Any]] = {}  # by the functions' names
 
     def __call__(self, function: Callable[Given, Result]) -> Callable[Given, Result]:
-        """The function for these inputs; each shape of inputs has a graph of its own, whatever came before."""
+        """Return the function, compiled if that is on; each shape of inputs gets its own graph."""
         if not self.on:
             return function
         name = function.__name__
@@ -44,7 +44,7 @@ class Compiled:
 
 
 def require_compiler(device: torch.device) -> None:
-    """Raise ValueError, in one line, where torch.compile does not work on this machine."""
+    """Raise ValueError, in one line, if torch.compile does not work on this machine."""
     on_a_gpu = device.type == "cuda"
     usual = ("gcc", "clang") if on_a_gpu else ("clang++",) if sys.platform == "darwin" else ("g++",)
     own = os.environ.get("CC" if on_a_gpu else "CXX")
@@ -57,7 +57,7 @@ def require_compiler(device: torch.device) -> None:
         )
     try:
         torch.compile(_trial, fullgraph=True)(torch.ones(3, device=device))
-    except Exception as error:  # whatever of torch's compilers fails
+    except Exception as error:  # torch's compilers raise errors of many kinds
         said = " ".join(str(error).split())[:200]
         raise ValueError(
             f"--compile losses: torch.compile does not work here: {type(error).__name__}: {said}"
@@ -69,10 +69,10 @@ def _trial(value: torch.Tensor) -> torch.Tensor:
 
 
 def refuse_uncompiled(method: Method) -> None:
-    """Raise ValueError for a method that compiled losses would leave out, or that would compile them ever anew."""
+    """Raise ValueError for a method that compiled losses would bypass, or that would make them be compiled again."""
     if method.watches_units:
         raise ValueError(
-            f"--compile losses: {spell(method)} looks at units in every update, which compiled losses hide"
+            f"--compile losses: {spell(method)} watches units in every update, which compiled losses prevent"
         )
     if restructures(method):
-        raise ValueError(f"--compile losses: {spell(method)} changes what networks consist of; give --compile off")
+        raise ValueError(f"--compile losses: {spell(method)} changes the structure of networks; give --compile off")

@@ -46,17 +46,18 @@ def begin_at_zero(optimizer: torch.optim.Optimizer) -> None:
 
 
 def let_go_of_gradients(parameters: Iterable[Tensor]) -> None:
-    """What `zero_grad` does."""
+    """Set all gradients to None, as `zero_grad` does."""
     for parameter in parameters:
         parameter.grad = None
 
 
 @torch.no_grad()
 def take_step(optimizer: torch.optim.Optimizer) -> None:
-    """One step of an optimizer.
+    """Take one step of an optimizer.
 
-    Of a fused Adam or AdamW on a CPU by the function that its `step` calls, without what that does around the call: for
-    a small network it takes longer than the arithmetic. The numbers are the same, bit by bit. Hooks are not called.
+    For a fused Adam or AdamW on a CPU, call the function that its `step` calls, without the code of `step` around that
+    call: for a small network this code takes longer than the arithmetic. The numbers are the same, bit by bit. Hooks
+    are not called.
     """
     if not _is_fused_on_a_cpu(optimizer):
         optimizer.step()
@@ -100,7 +101,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Iterable[str]) ->
 
 @torch.no_grad()
 def begin_anew(optimizer: torch.optim.Optimizer) -> None:
-    """Reset moments and step counts to zero, in place, as at the start of each phase of data."""
+    """Set moments and step counts to zero in place, as is done at the start of each phase of data."""
     for state in optimizer.state.values():
         for value in state.values():
             if isinstance(value, Tensor):

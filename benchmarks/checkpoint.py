@@ -1,12 +1,12 @@
-"""How long a checkpoint keeps a run waiting, part by part, and what a thread that writes it could save at most.
+"""How long a run waits for a checkpoint, part by part, and how much time a writing thread could save at most.
 
     python -m benchmarks.checkpoint [--agents sac minatar-quick] [--threads 1]
 
 Each agent has its published or quick size, and as many new transitions as there are between two checkpoints. A thread
-could write the learner's and the other files and delete old ones, from copies of the tensors; checks and the replay's
-new segments, which are read from the ring that goes on being written to, would stay. So it saves at most the seconds of
-files and deletion, less those of the copy; as a share of the updates between two checkpoints, on this machine and on a
-GPU where these updates take the time that docs/gpu.md has.
+could write the learner's and the other files from copies of the tensors, and delete old files. It could not do the
+checks or write the replay's new segments, because the run goes on writing to the ring from which they are read. So a
+thread saves at most the seconds of files and deletion, less those of the copy. This is printed as a share of the time
+of the updates between two checkpoints, on this machine and on a GPU with the rate that docs/gpu.md gives.
 """
 
 import tempfile
@@ -40,24 +40,24 @@ GPU = {"sac": 708.0}  # updates per second of the whole loop on an H200, docs/gp
 
 @dataclass(frozen=True)
 class Options:
-    """What is timed, and where the files go."""
+    """Which agents are timed, and where the files are written."""
 
     agents: tuple[Name, ...] = ("sac", "minatar-quick")
     """The published SAC on h1-walk, its quick preset, DQN's quick preset on MinAtar."""
     threads: int = 1
     """CPU threads of the learner."""
     rounds: int = 5
-    """Checkpoints of each agent; the median counts."""
+    """Checkpoints of each agent; the median is printed."""
     clock: Literal["processor", "wall"] = "wall"
-    """The clock on the wall, or the process's own time, which leaves out what it waits for the disk and for others."""
+    """Wall time, or the process's own processor time, which leaves out the time of waiting for the disk and others."""
     device: str = "cpu"
     """cpu or cuda."""
     folder: Path = Path(tempfile.gettempdir())
-    """On the disk that checkpoints go to."""
+    """A folder on the disk to which checkpoints are written."""
 
 
 class Subject:
-    """A run's work, ready to be saved, in a folder of its own."""
+    """The work of a run, ready to be saved in its own folder."""
 
     def __init__(self, name: Name, options: Options, folder: Path) -> None:
         learner, preset = RUNS[name]
@@ -70,8 +70,8 @@ class Subject:
         self.work.observations, _ = work.environment.reset()
         self.generator = torch.Generator().manual_seed(0)
 
-    def live_on(self) -> None:
-        """Transitions of as many steps as there are between two checkpoints."""
+    def add_transitions(self) -> None:
+        """Add the transitions of all steps between two checkpoints to the replay."""
         work, steps = self.work, self.every // self.work.settings.action_repeat
         envs, shape = work.environment.num_envs, work.environment.single_observation_space.shape or ()
         if isinstance(work.replay, FrameReplay):
@@ -89,7 +89,7 @@ class Subject:
         work.steps += self.every
 
     def update(self) -> None:
-        """Two of them."""
+        """Make two gradient updates."""
         self.work.agent.update(self.work.replay.sample(2, self.batch_size, self.generator).to(self.work.device))
 
     def finite(self) -> None:
@@ -105,7 +105,7 @@ class Subject:
 
 
 def parts(subject: Subject, timed: Callable[[Callable[[], Any]], float]) -> dict[str, float]:
-    """One checkpoint as the driver writes it, part by part; and a copy of the tensors, for which it has no need."""
+    """Time one checkpoint as the driver writes it, part by part, and a copy of the tensors, which the driver lacks."""
     work = subject.work
     found = {"finite?": timed(subject.finite), "segments": timed(subject.segments)}
     checkpoint = subject.checkpoint()
@@ -120,7 +120,7 @@ def run(name: Name, options: Options) -> None:
         subject, rounds, updates = Subject(name, options, Path(folder)), list[dict[str, float]](), list[float]()
         timed = partial(seconds, device=subject.work.device, clock=CLOCKS[options.clock])
         for _ in range(options.rounds + 1):
-            subject.live_on()
+            subject.add_transitions()
             rounds.append(parts(subject, timed))
             updates += [timed(subject.update) / 2 for _ in range(3)]
         size = sum(tensor.nbytes for tensor in subject.work.learner().values()) / 1e6

@@ -1,10 +1,11 @@
-"""How often the doctor is wrong: false alarms over fresh networks, and the verdicts on networks ruined on purpose.
+"""How often a diagnosis is wrong: false alarms over fresh networks, and the verdicts on networks damaged on purpose.
 
     python -m benchmarks.diagnosis [--networks 50] [--threads 1]
 
-Half of the networks are DQN's for vectors, half are SAC's critics, with inputs drawn at random. A false alarm is any
-verdict but "nothing" on a network that is a new draw. Ruined ones have learned random labels, other ones every few
-updates, at a high learning rate; dormant ones have nine in ten hidden units silenced; FIRE'd ones were ruined first.
+Half of the networks are DQN's for vectors, half are SAC's critics; inputs are random. A false alarm is any verdict
+other than "nothing" on a new, randomly initialised network. "Ruined" networks have learned random labels, which changed
+every 100 updates, at a high learning rate; "dormant" ones have 90% of their hidden units silenced; "FIRE'd" ones were
+ruined first.
 """
 
 import copy
@@ -26,20 +27,20 @@ from fire_rl.fire.diagnosis import Bench, Diagnosis, examine
 from fire_rl.fire.probe import Data, Run, last_layers, plain_run
 
 OBSERVATION, ACTION, WIDTH = 8, 3, 32
-TOGETHER = 5  # networks that are judged beside the same fresh ones
-TESTED_FROM = 100_000  # seeds of what is judged, away from those of fresh networks
+TOGETHER = 5  # networks that are compared with the same fresh networks
+TESTED_FROM = 100_000  # the first seed of the examined networks, away from the seeds of the fresh ones
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is judged."""
+    """Which networks are examined, and how."""
 
     agents: tuple[Literal["dqn", "sac"], ...] = ("dqn", "sac")
-    """Whose networks."""
+    """The agents whose networks are examined."""
     networks: int = 50
-    """Fresh networks in all, for the rate of false alarms."""
+    """Total number of fresh networks, for the rate of false alarms."""
     first: int = 0
-    """Fresh networks before these, in fives: several processes share the work so."""
+    """Number of fresh networks to skip, a multiple of 5, so that several processes can share the work."""
     known: int = 2
     """Networks of each known case and agent."""
     updates: int = 200
@@ -65,7 +66,7 @@ def run_critic(module: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def bench_of(kind: str, seed: int, updates: int) -> tuple[Bench, Callable[[int], nn.Module]]:
-    """Fresh networks and inputs of one kind, by the seed."""
+    """Return the bench of fresh networks and inputs of one agent, and the function that makes its networks."""
     draw = partial(torch.randn, generator=torch.Generator().manual_seed(seed))
     observations = draw(32, 64, OBSERVATION).unbind()
     probe = Probe(updates)
@@ -84,7 +85,7 @@ def judged(bench: Bench, module: nn.Module) -> Diagnosis:
 def ruined(
     module: nn.Module, data: Data, run: Run, seed: int, rounds: int = 15, updates: int = 100, rate: float = 1e-2
 ) -> nn.Module:
-    """Trained on random labels, on new ones again and again."""
+    """Return a copy that was trained on random labels, which changed in every round."""
     learner, generator = copy.deepcopy(module), torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(learner.parameters(), rate, fused=True)
     for _ in range(rounds):
@@ -99,7 +100,7 @@ def ruined(
 
 @torch.no_grad()
 def dormant(module: nn.Module, share: float = 0.9) -> nn.Module:
-    """Most hidden units give 0, whatever the input."""
+    """Return a copy in which most hidden units give 0 for every input."""
     made = copy.deepcopy(module)
     for layer in hidden_layers(made):
         axis = len(layer.shape) - 1
@@ -116,7 +117,7 @@ def fired(module: nn.Module) -> nn.Module:
 
 
 def offset(module: nn.Module) -> nn.Module:
-    """As good as fresh, but for an offset of its outputs."""
+    """Return a copy that differs only by an offset of its outputs."""
     made = copy.deepcopy(module)
     with torch.no_grad():
         list(made.parameters())[-1].add_(10.0)

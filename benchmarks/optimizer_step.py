@@ -1,9 +1,9 @@
-"""What is around an optimizer's step: torch's own `zero_grad` and `step` beside ours, and beside a whole update.
+"""The overhead of an optimizer's step: torch's `zero_grad` and `step`, our replacement for them, and a whole update.
 
     python -m benchmarks.optimizer_step [--agents sac-quick minatar-quick] [--clock wall]
 
-All three are timed in turns in one process, and the best of each counts, of all networks of the agent together. The
-numbers that both leave are the same, bit by bit: `tests/test_agents_optimizers.py`.
+All three are timed in turns in one process, for all networks of an agent together, and the best time of each counts.
+Both kinds of step give the same numbers, bit by bit: `tests/test_agents_optimizers.py`.
 """
 
 from collections.abc import Callable
@@ -25,16 +25,16 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Options:
-    """Sizes are those of h1-walk, Breakout and MinAtar/Breakout-v1."""
+    """Which agents are timed, and how; their sizes are those of h1-walk, Breakout and MinAtar/Breakout-v1."""
 
     agents: tuple[Name, ...] = ("sac", "sac-quick", "nature", "minatar-quick")
-    """Which agents: the published SAC, its quick preset, the published DQN, its quick preset."""
+    """The published SAC, its quick preset, the published DQN, its quick preset."""
     threads: int = 1
     """CPU threads."""
     rounds: int = 40
-    """Times in turns; the best counts."""
+    """Number of turns; the best time counts."""
     clock: Literal["processor", "wall"] = "processor"
-    """The process's own time, which others on the machine change little, or that of the clock on the wall."""
+    """The process's own processor time, which other processes change little, or wall time."""
 
 
 def torchs(optimizers: list[torch.optim.Optimizer]) -> None:

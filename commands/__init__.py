@@ -1,4 +1,4 @@
-"""The commands, one table: `fire-rl sac ...` where fire-rl is installed, `python train_sac.py ...` in a checkout."""
+"""The table of commands: `fire-rl sac ...` if fire-rl is installed, `python train_sac.py ...` in a checkout."""
 
 import difflib
 import sys
@@ -14,7 +14,7 @@ from fire_rl.place import IN_A_CHECKOUT, ROOT, called, install
 
 from .front import show_page
 
-NEEDED = {  # what the extra `train` installs, by the names that Python imports, and what a half-made set-up lacks
+NEEDED = {  # import names of the packages of the extra `train`; an unfinished set-up may lack some of them
     *("numpy", "torch", "typing_extensions"),
     *("filelock", "fsspec", "gymnasium", "jinja2", "matplotlib", "msgspec", "mujoco", "PIL", "rich"),
     *("robosuite_models", "safetensors", "tensorboard", "tqdm", "tyro", "yaml"),
@@ -23,12 +23,12 @@ NEEDED = {  # what the extra `train` installs, by the names that Python imports,
 
 @dataclass(frozen=True)
 class Command:
-    """Where a command's body is, and what it is for."""
+    """The module and function of a command, and what the command is for."""
 
     module: str
     body: str
     meaning: str
-    first: tuple[str, ...] = ()  # what the body is given before the words of the command line
+    first: tuple[str, ...] = ()  # arguments of the body that precede the words of the command line
 
 
 COMMANDS = {
@@ -37,8 +37,8 @@ COMMANDS = {
     "vision": Command("train", "train", "train a network on images that come in phases", ("vision",)),
     "language": Command("train", "train", "train a language model on texts that come in phases", ("language",)),
     "compare": Command("compare", "body", "compare methods over seeds and tasks, with a report"),
-    "evaluate": Command("evaluate", "body", "measure a run's policy over many episodes"),
-    "diagnose": Command("diagnose", "body", "examine whether a run still learns, and what gives that back"),
+    "evaluate": Command("evaluate", "body", "measure the mean return of a run's policy over many episodes"),
+    "diagnose": Command("diagnose", "body", "measure whether a run's networks can still learn, and what restores it"),
     "watch": Command("watch", "body", "film an episode of a run, or of an environment"),
     "export": Command("export", "body", "write a run's policy as ONNX, TorchScript, safetensors, or a card"),
     "slim": Command("slim", "body", "free the disk space that finished runs take"),
@@ -46,13 +46,13 @@ COMMANDS = {
 
 
 def main() -> NoReturn:
-    """`fire-rl COMMAND ...`: the first word says which command, the others are the command's own."""
+    """Run `fire-rl COMMAND ...`: the first word names the command, which gets the other words."""
     name = (sys.argv[1] if len(sys.argv) > 1 else "help").lower().removeprefix("train_").removesuffix(".py")
     if name in ("-h", "--help", "help", "--version"):
         print(f"fire-rl {__version__}" if name == "--version" else usage())
         raise SystemExit(0)
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, 1)  # without `did_you_mean`, for which torch would be loaded
+        near = difflib.get_close_matches(name, COMMANDS, 1)  # not by `did_you_mean`, whose import would load torch
         hint = f"; did you mean {near[0]}?" if near else ""
         print(f"fire-rl: {name[:80]!r} given; allowed is one of {', '.join(COMMANDS)}{hint}", file=sys.stderr)
         raise SystemExit(2)
@@ -60,10 +60,11 @@ def main() -> NoReturn:
 
 
 def usage() -> str:
+    """Return the list of commands, with two examples."""
     lines = [f"  {name:10} {command.meaning}" for name, command in COMMANDS.items()]
     return "\n".join(
         (
-            "usage: fire-rl COMMAND ...        (fire-rl COMMAND --help says what each takes)",
+            "usage: fire-rl COMMAND ...        (fire-rl COMMAND --help shows its flags)",
             "",
             *lines,
             "",
@@ -79,7 +80,7 @@ def run(name: str, arguments: Sequence[str] | None = None) -> NoReturn:
     if {"-h", "--help"} & set(words):
         show_page(name)
     if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # where people keep the method or environment that they name
+        sys.path.append(str(Path.cwd()))  # users keep their own methods and environments there
     try:
         from fire_rl.training.command_line import main as run_body
 
@@ -88,13 +89,13 @@ def run(name: str, arguments: Sequence[str] | None = None) -> NoReturn:
         print(f"{called(name)}: {missing(error)}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        print(f"{called(name)}: stopped; the same command begins again", file=sys.stderr)
+        print(f"{called(name)}: stopped; give the same command to start again", file=sys.stderr)
         raise SystemExit(130) from None
     run_body(partial(body, *command.first), called(name), words)
 
 
 def missing(error: ModuleNotFoundError) -> str:
-    """The command that installs what is not there; the error itself where it is our own fault."""
+    """Return how to install the missing package; raise the error again if the package is not one of NEEDED."""
     package = (error.name or "").partition(".")[0]
     if package not in NEEDED:
         raise error

@@ -1,4 +1,4 @@
-"""Compare methods: every method, seed and environment as a run of its own, and one report of what the curves say."""
+"""Compare methods: one run for every method, seed and environment, and one report on all of them."""
 
 import math
 import re
@@ -42,88 +42,89 @@ from fire_rl.training.learners import LEARNERS
 from fire_rl.training.stopping import STOPPED
 from fire_rl.training.tracking.names import require_packages
 
-HERE = "here"  # what --ray alone stands for
-MOST = 4096  # runs at once, and threads of a run
+HERE = "here"  # the value of --ray without a value
+MOST = 4096  # the largest number of runs at once, and of threads of a run
 EXAMPLES = f"""\
   {program("compare")} --agent sac --env h1-walk --reinit none reset shrink-perturb fire --seeds 0-4 --branch-at 0.5
   {program("compare")} --agent dqn --env Asterix Breakout --reinit none redo:tau=0.1 fire+l2-init --seeds 0-9
-  {program("compare")} --agent sac --env h1-walk --replay-ratio 1 2 4 8 --reinit none reset fire      over an axis
+  {program("compare")} --agent sac --env h1-walk --replay-ratio 1 2 4 8 --reinit none reset fire      with an axis
   {program("compare")} --agent vision --preset quick --reinit none reset fire --seeds 0-4 --branch-at phase
-  {program("compare")} --report-only runs/compare-sac-h1-walk        the report alone, of any runs"""
+  {program("compare")} --report-only runs/compare-sac-h1-walk        only the report, of any runs"""
 MORE = f"""\
-All other flags are those of the training commands, and reach every run. --help-all of these lists them, with methods
-and environments or data: {", ".join(map(called, TRAINING))}.
+All other flags are those of the training commands, and apply to every run. The training commands list them, with
+their methods and environments or data, by --help-all: {", ".join(map(called, TRAINING))}.
 
-A flag of a training command that changes the result is an axis where it is given several values: every method and
-seed is run at each, and the report has a figure over them. METHOD@every=2000 is a method with a schedule of its own,
-so that --reinit none fire fire@every=2000 has both beside each other.
+A training flag that changes the result may be given several values. It is then an axis: every method and seed is run
+at each value, and the report has a figure over the values. METHOD@every=2000 is a method with its own schedule, so
+--reinit none fire fire@every=2000 compares two schedules of fire.
 
-Finished runs are kept and interrupted ones continued: the same command goes on, with more seeds, methods or
-environments too. With --branch-at F the methods of a seed share one trunk, trained once to F of the steps.
---keep-replay False frees the disk as runs finish, though not of trunks, whose replay is what branches begin with;
-{called("slim")} frees those later."""
+Finished runs are kept, and interrupted ones are continued. Give the same command again to go on, also with more seeds,
+methods or environments. With --branch-at F the methods of a seed share one trunk, which is trained once, to the share F
+of the steps. --keep-replay False frees disk space when runs finish. Trunks keep their replay, because branches begin
+with it; {called("slim")} frees that space later."""
 TOPICS = {
     "What is compared": "agent env reinit seeds branch_at",
-    "Where, and how many runs at once": "dir threads jobs runs_per_gpu ray gpus_per_run upload",
-    "The plan, and what failed": "dry_run format retry",
+    "Where the runs are made, and how many at once": "dir threads jobs runs_per_gpu ray gpus_per_run upload",
+    "The plan, and failed runs": "dry_run format retry",
     "The report": "report_only baseline reference against threshold label figure_width",
 }
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is compared, where, and how it is looked at."""
+    """What is compared, where it runs, and what the report shows."""
 
     agent: Literal[*LEARNERS] = "sac"  # type: ignore[valid-type]  # the names in the table
     """Agent of every run."""
     env: tuple[str, ...] = ()
-    """Environments, or data sets, which --data names as well; unset: the preset's own."""
+    """Environments or data sets (--data means the same); unset: the preset's."""
     reinit: tuple[str, ...] = ("none", "reset", "shrink-perturb", "fire")
-    """Methods, as --reinit of the training scripts has them, with regularizers as METHOD+REGULARIZER, and with a
-    schedule of its own as METHOD@every=UPDATES, METHOD@at=STEP or METHOD@when=MEASURE>VALUE."""
+    """Methods, written as for --reinit of the training scripts. METHOD+REGULARIZER adds a regularizer;
+    METHOD@every=UPDATES, METHOD@at=STEP or METHOD@when=MEASURE>VALUE gives the method its own schedule."""
     seeds: tuple[str, ...] = ("0-4",)
-    """Seeds: 0-4, or a list."""
+    """Seeds: a range such as 0-4, or a list."""
     branch_at: float | Literal["phase"] | None = None
-    """Share of the steps at which methods branch off a trunk of their seed, or phase: where the second phase of data
-    begins; unset: each runs from the start."""
+    """Share of the steps after which the methods branch from the trunk of their seed, or phase: where the second phase
+    of data begins; unset: every run begins at the start."""
     threads: int = 1
-    """CPU threads of each run, however many there are at once: part of a result's last bits."""
+    """CPU threads of each run, however many run at once. Their number changes the last bits of a result."""
     dir: Path | None = None
     """Folder of the comparison; unset: runs/compare-<agent>-<environments>."""
     jobs: int | None = None
-    """Runs at once; unset: one per GPU, or as many as have cores and memory."""
+    """Runs at once; unset: one per GPU, or as many as there are cores and memory for."""
     runs_per_gpu: int | None = None
-    """Runs at once on each GPU, here or on a Ray cluster, which share its memory; unset: one."""
+    """Runs at once on each GPU, which share its memory, on this machine or on a Ray cluster; unset: one."""
     ray: str | None = None
-    """Run on a Ray cluster: HOST:PORT, or auto; --ray alone: the one of this machine, begun if there is none."""
+    """Run on a Ray cluster: HOST:PORT, or auto; --ray without a value: on this machine, starting Ray if needed."""
     gpus_per_run: float | None = None
-    """GPUs of each run on a Ray cluster, such as 0.25; unset: 1 where the cluster has any."""
+    """GPUs of each run on a Ray cluster, such as 0.25; unset: 1 if the cluster has GPUs."""
     upload: str | None = None
-    """URL that finished runs are copied to, such as s3://bucket/folder."""
+    """URL to which finished runs are copied, such as s3://bucket/folder."""
     dry_run: bool = False
-    """Show the runs with their command lines and what they cost, and do nothing."""
+    """Show the runs with their command lines and cost, and do nothing."""
     format: Format = "text"
-    """With --dry-run: text, or the plan as a script for other machines: shell (bash), or slurm (job arrays)."""
+    """With --dry-run: text, or the plan as a script for other machines, shell (bash) or slurm (job arrays)."""
     retry: bool = False
-    """Run those again that failed."""
+    """Run the failed runs again."""
     report_only: tuple[Path, ...] = ()
-    """Run nothing: report on these runs, and on all below these folders."""
+    """Run nothing; report on these runs, and on all runs below these folders."""
     baseline: str | None = None
-    """Method that the report compares the others with; unset: none where it was run, else the first."""
+    """Method that the report compares the others with; unset: none if it was run, else the first method."""
     reference: str | None = None
-    """Method that the report compares with each other one; unset: fire where it was run."""
+    """Method that the report compares with every other method; unset: fire if it was run."""
     against: tuple[Path, ...] = ()
-    """CSV files of published per-seed results, as SimbaV2, XQC and FlashSAC have them: shown in the same report."""
+    """CSV files of published results by seed, in the format of SimbaV2, XQC and FlashSAC; the report shows them too."""
     threshold: float | Literal["success", "baseline"] | None = None
-    """Return to reach (an accuracy as a share, such as 0.9), or success, or baseline: the baseline's own final value;
-    unset: success where some run reached it, else 90% of the best other method's."""
+    """Return to reach (an accuracy as a share, such as 0.9), or success, or baseline: the baseline's final value;
+    unset: success if some run reached it, else 90% of the final value of the best other method."""
     label: tuple[str, ...] = ()
-    """METHOD=NAME, such as fire="FIRE (ours)": what the report calls a method; several, or given several times."""
+    """METHOD=NAME, such as fire="FIRE (ours)": a method's name in the report. Takes several values; may be repeated."""
     figure_width: Literal["single", "double"] = "double"
-    """Width of the figures for papers: one column of two (3.25 inches), or both (6.75 inches)."""
+    """Width of the figures for papers: one of two columns (3.25 inches), or both (6.75 inches)."""
 
 
 def body(arguments: Sequence[str]) -> int:
+    """Run the command; return its exit code."""
     options, passed = read_options(arguments)
     shown = ReportOptions(options.baseline, options.reference, options.threshold)
     command = typed("compare", *arguments)
@@ -140,7 +141,7 @@ def body(arguments: Sequence[str]) -> int:
         return 0
     require_tracker(passed)
     grid = make_grid(options, passed)
-    jobs = plan(grid)  # what is wrong with it is said before the folder is made
+    jobs = plan(grid)  # errors in the plan are reported before the folder is made
     names = check_report(options, grid)
     require_packages(next((values for name, values in passed if name == "--track"), ()))
     require_environments(published, grid.envs)
@@ -159,32 +160,32 @@ def body(arguments: Sequence[str]) -> int:
 
 
 def compare(options: Options, grid: Grid, jobs: Sequence[Job], show: Callable[[Sequence[Path], Path], None]) -> int:
-    """Bring the runs to their ends, each copied where that was asked for, and report on them."""
+    """Make all runs, copy the finished ones if --upload asks for it, and write the report."""
     uploads = uploads_to(options.upload, warn) if options.upload else None
     finished = (lambda job: uploads.add(job.folder)) if uploads else (lambda job: None)
     where = partial(machines, options, grid)
     code = run_comparison(grid, jobs, where, options.retry, finished)
     if uploads and (missing := uploads.finish() if code != STOPPED else uploads.cancel()):
-        warn(f"not at {options.upload}: {', '.join(run.name for run in missing)}; the same command tries again")
+        warn(f"not copied to {options.upload}: {', '.join(run.name for run in missing)}; the same command tries again")
     if any(grid.folder.glob("*/config.json")):
         try:
             show([grid.folder], grid.folder)
         except ValueError as error:
             warn(f"no report: {error}")
             return code or 1
-        except Exception:  # whatever it is, it must not hide how the runs ended
+        except Exception:  # no error of the report may hide how the runs ended
             traceback.print_exc()
             return code or 1
     return code
 
 
 def words_of_a_script(arguments: Sequence[str], options: Options) -> tuple[list[str], list[str]]:
-    """The words that a script is headed by, and those of them that its report is made with."""
+    """Return the words that head a script of the plan, and the words with which the script makes its report."""
     asked = [(name, values) for name, values in split(arguments) if name not in ("--dry-run", "--format")]
     for name, _ in asked:
         if name in ("--ray", "--upload", "--jobs", "--runs-per-gpu", "--gpus-per-run", "--retry"):
             raise ValueError(
-                f"{name} given with --format {options.format}: a script has its runs and their report alone"
+                f"{name} given with --format {options.format}: a script has only the runs and their report"
             )
     reporting = [
         word
@@ -198,11 +199,12 @@ def words_of_a_script(arguments: Sequence[str], options: Options) -> tuple[list[
 
 
 def warn(text: str) -> None:
+    """Print a line to the error stream."""
     print(text, file=sys.stderr, flush=True)
 
 
 def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
-    """Our own flags, and those for the training script, which are checked with the runs they are for."""
+    """Return this command's own options, and the flags for the training command, which are checked with the runs."""
     ours = flags_of(Options)
     arguments = as_understood(each_once(labels_together(arguments)), ours)
     given = [(name, values or ([HERE] if name == "--ray" else [])) for name, values in split(arguments)]
@@ -216,7 +218,7 @@ def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
     options = read_flags(Options(), own)
     passed = tuple((name, tuple(values)) for name, values in given if name not in ours)
     if options.format != "text" and not options.dry_run:
-        raise ValueError(f"--format {options.format} given; it goes with --dry-run, which prints the script")
+        raise ValueError(f"--format {options.format} given without --dry-run, which prints the script")
     if options.report_only:
         kept = {"--report-only", "--dir", "--baseline", "--reference", "--threshold", "--against", "--label"}
         kept |= {"--figure-width"}
@@ -232,22 +234,22 @@ def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
     if options.gpus_per_run is not None and (options.ray is None or not 0 <= options.gpus_per_run < math.inf):
         raise ValueError(f"--gpus-per-run {options.gpus_per_run} given; allowed is 0 or above, with --ray")
     if options.jobs is not None and options.ray is not None:
-        raise ValueError(f"--jobs {options.jobs} given with --ray: the cluster's CPUs say how many run at once")
+        raise ValueError(f"--jobs {options.jobs} given with --ray: there the cluster's CPUs limit the runs at once")
     for name, other in (("--jobs", options.jobs), ("--gpus-per-run", options.gpus_per_run)):
         if options.runs_per_gpu is not None and other is not None:
-            raise ValueError(f"--runs-per-gpu {options.runs_per_gpu} given with {name} {other:g}: give one of both")
+            raise ValueError(f"--runs-per-gpu {options.runs_per_gpu} given with {name} {other:g}: give only one")
     device = next((values for name, values in passed if name == "--device"), ())
     if options.runs_per_gpu is not None and device == ("cpu",):
         raise ValueError(f"--runs-per-gpu {options.runs_per_gpu} given with --device cpu, which uses no GPU")
     if options.ray is not None and re.fullmatch(r"cuda:0*[1-9]\d*", " ".join(device)):
         raise ValueError(
-            f"--device {' '.join(device)} given with --ray, which shows each run its own GPU alone: give --device cuda"
+            f"--device {' '.join(device)} given with --ray, where each run sees only its own GPU: give --device cuda"
         )
     return options, passed
 
 
 def labels_together(arguments: Sequence[str]) -> list[str]:
-    """The words with all that is given to --label in one place, as it may be given several times."""
+    """Return the words with the values of all --label flags under one flag, because --label may be repeated."""
     parts = split(arguments)
     labels = [value for name, values in parts if name == "--label" for value in values]
     others = [word for name, values in parts if name != "--label" for word in (name, *values)]
@@ -255,7 +257,7 @@ def labels_together(arguments: Sequence[str]) -> list[str]:
 
 
 def check_report(options: Options, grid: Grid) -> list[str]:
-    """What methods will be called; what the report could not do is said before anything runs."""
+    """Return the methods' names in the report; raise ValueError, before anything runs, for what no report can show."""
     before = read_kept(grid.folder)
     methods = [*grid.methods, *(before.methods if before else ())]
     for name, value in (("--baseline", options.baseline), ("--reference", options.reference)):
@@ -269,12 +271,12 @@ def check_report(options: Options, grid: Grid) -> list[str]:
 
 
 def folder_of_reports(paths: Sequence[Path]) -> Path:
-    """Beside the runs where all of them are in one folder."""
+    """Return the folder for a report on these paths: the folder of runs if only one is given, else runs/report."""
     return paths[0] if len(paths) == 1 and not (paths[0] / "config.json").exists() else Path("runs/report")
 
 
 def make_grid(options: Options, passed: Flags) -> Grid:
-    """The grid that the flags describe; unknown ones are refused by the nearest of both scripts."""
+    """Return the grid that the flags describe; raise ValueError for an unknown flag, with the nearest known one."""
     learner = LEARNERS[options.agent]
     theirs, presets = flags_of(command_line(learner.config)), learner.presets
     for name, _ in passed:
@@ -294,14 +296,14 @@ def make_grid(options: Options, passed: Flags) -> Grid:
     home = {axis.setting: value_text(values[axis.setting]) for axis in axes if axis.setting in values}
     seeds = parse_seeds(options.seeds)
     if len(seeds) == 1 and seeds[0] > 0 and len(options.seeds) == 1 and options.seeds[0].isdigit():
-        warn(f"note: --seeds {seeds[0]} is the one seed {seeds[0]}; {seeds[0]} seeds are --seeds 0-{seeds[0] - 1}")
+        warn(f"note: --seeds {seeds[0]} means only seed {seeds[0]}; for {seeds[0]} seeds give --seeds 0-{seeds[0] - 1}")
     return Grid(
         options.agent, names, methods, seeds, options.branch_at, options.threads, flags, folder, axes, home
     )  # fmt: skip
 
 
 def parse_seeds(words: Sequence[str]) -> tuple[int, ...]:
-    """`0-4`, `0,2,5` or several of such."""
+    """Return the seeds of words such as `0-4` or `0,2,5`."""
     given, found = " ".join(words), list[range]()
     for word in ",".join(words).split(","):
         part = re.fullmatch(r"(\d{1,18})(?:-(\d{1,18}))?", word.strip())
@@ -315,7 +317,7 @@ def parse_seeds(words: Sequence[str]) -> tuple[int, ...]:
 
 
 def machines(options: Options, grid: Grid, memory: float) -> Machines:
-    """Where the runs take place, each of which takes so many bytes of memory."""
+    """Return the machines for the runs, each of which takes `memory` bytes."""
     if options.ray is not None:
         address = None if options.ray == HERE else options.ray
         share = options.gpus_per_run if options.runs_per_gpu is None else share_of_a_gpu(options.runs_per_gpu)

@@ -1,4 +1,4 @@
-"""Examine a run's checkpoint: whether its networks still learn, and which method gives that back at which price."""
+"""Examine a run's checkpoint: can its networks still learn, which method restores that, and what does it cost?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from fire_rl.experiments.diagnosis.examination import Asked, Examination, examined
+from fire_rl.experiments.diagnosis.examination import Asked, Examination, examine_run
+from fire_rl.experiments.diagnosis.loaded_run import LoadedRun, load_run
 from fire_rl.experiments.diagnosis.page import NUMBERS, PAGE, write_examination
-from fire_rl.experiments.diagnosis.patient import Patient, admitted
 from fire_rl.experiments.diagnosis.remedies import methods_of
 from fire_rl.fire.probe import Probe
 from fire_rl.place import program
@@ -20,7 +20,7 @@ from fire_rl.training.trust import trusted
 
 MOST_EPISODES, MOST_UPDATES, MOST_THREADS = 1_000, 1_000_000, 1_000
 USUAL = ("fire", "reset", "shrink-perturb", "reset-head")
-USAGE = f"""Examine a run's checkpoint on copies; nothing of the run changes.
+USAGE = f"""Examine a run's checkpoint on copies of its networks; the run is not changed.
 
   {program("diagnose")} RUN                               the newest checkpoint
   {program("diagnose")} RUN@STEP --remedies fire reset redo dash shrink-perturb:keep=0.5
@@ -31,31 +31,32 @@ USAGE = f"""Examine a run's checkpoint on copies; nothing of the run changes.
 
 @dataclass(frozen=True)
 class Options:
-    """How to examine."""
+    """What is examined, and how."""
 
     all: bool = False
-    """Every checkpoint that is kept, each into a folder of its own, diagnosis-STEP."""
+    """Examine every kept checkpoint; each gets its own folder, diagnosis-STEP."""
     remedies: tuple[str, ...] = USUAL
-    """Methods to try on copies, as --reinit spells them; none: only probe."""
+    """Methods to try on copies, written as for --reinit; none: only probe."""
     updates: int = 200
     """Gradient updates of a probe."""
     rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
-    """Learning rates of the probes; the run's own is added."""
+    """Learning rates of the probes; the run's own rate is added."""
     seeds: int = 5
-    """Probe seeds, each with a fresh network and a new function: 3 to 11."""
+    """Number of probe seeds, 3 to 11; each has its own fresh network and its own function to learn."""
     episodes: int = 5
-    """Episodes that the return of each remedy is measured on; 0: none."""
+    """Episodes on which the return of each remedy is measured; 0: none."""
     recovery: int = 500
-    """Updates of the agent's own training after a remedy, before it is looked at again; 0: none."""
+    """Updates of the agent's normal training after a remedy, before it is measured again; 0: none."""
     threads: int = 1
     """CPU threads."""
     out: Path | None = None
     """Folder to write to; unset: the run's."""
     trust: Path | None = None
-    """The run, if its config names an environment or a method of your own: Python code, which is imported then."""
+    """The run, if its config names your own environment or method: gives permission to import that Python code."""
 
 
 def body(arguments: Sequence[str]) -> int:
+    """Run the command; return its exit code."""
     named = [arguments[0]] if arguments and not arguments[0].startswith("-") else []
     options = read_options(Options(), arguments[len(named) :], "diagnose", "RUN[@STEP]", USAGE)
     if not named:
@@ -67,16 +68,16 @@ def body(arguments: Sequence[str]) -> int:
         raise ValueError(f"--all given with {named[0]}; allowed is a run without a step")
     keep_large_blocks()
     torch.set_num_threads(options.threads)
-    patient = admitted(folder, step, trust, _say)
-    _examine(patient, probe, options, options.out or folder, several=options.all)
+    loaded = load_run(folder, step, trust, _say)
+    _examine(loaded, probe, options, options.out or folder, several=options.all)
     for other in reversed(steps_of(folder)) if options.all else ():
-        if other != patient.step:
-            _examine(admitted(folder, other, trust, _say), probe, options, options.out or folder, several=True)
+        if other != loaded.step:
+            _examine(load_run(folder, other, trust, _say), probe, options, options.out or folder, several=True)
     return 0
 
 
 def _probe(options: Options) -> Probe:
-    """The probe that is asked for, and the other numbers within their bounds; one line where one is not."""
+    """Return the probe that the options describe; raise ValueError, in one line, if a number is out of bounds."""
     if not 0 <= options.episodes <= MOST_EPISODES or not 0 <= options.recovery <= MOST_UPDATES:
         raise ValueError(
             f"--episodes {options.episodes} --recovery {options.recovery} given; allowed are 0 to {MOST_EPISODES:,}, "
@@ -92,11 +93,11 @@ def _probe(options: Options) -> Probe:
         raise ValueError(f"--{error}") from None
 
 
-def _examine(patient: Patient, probe: Probe, options: Options, folder: Path, several: bool) -> None:
+def _examine(loaded: LoadedRun, probe: Probe, options: Options, folder: Path, several: bool) -> None:
     texts = [text for text in dict.fromkeys(options.remedies) if text != "none"]
-    asked = Asked(probe, methods_of(patient, texts), options.episodes, options.recovery)
-    examination = examined(patient, asked, _say)
-    place = folder / f"diagnosis-{patient.step}" if several else folder
+    asked = Asked(probe, methods_of(loaded, texts), options.episodes, options.recovery)
+    examination = examine_run(loaded, asked, _say)
+    place = folder / f"diagnosis-{loaded.step}" if several else folder
     page = write_examination(examination, place)
     _report(examination, page)
 

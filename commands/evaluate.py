@@ -1,4 +1,4 @@
-"""Evaluate a checkpoint over episodes with starts of their own, acting as in the run's evaluations."""
+"""Evaluate a checkpoint's policy over new episodes; it acts as in the run's own evaluations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from fire_rl.training.trust import trusted
 USAGE = f"""{__doc__}
 
   {program("evaluate")} RUN              the newest checkpoint
-  {program("evaluate")} RUN@STEP         the one at an environment step"""
+  {program("evaluate")} RUN@STEP         the checkpoint at this environment step"""
 MOST_EPISODES, MOST_STEPS = 1_000_000, 1_000_000_000
-TOGETHER = 4  # environments of an evaluation by steps, as published
+TOGETHER = 4  # environments of an evaluation with --steps, as in DQN's published protocol
 
 
 @dataclass(frozen=True)
@@ -27,16 +27,17 @@ class Options:
     """How to evaluate."""
 
     episodes: int = 100
-    """Episodes, each from a start of its own."""
+    """Number of episodes; each has its own start."""
     seed: int = 1_000
     """Seed of the episodes' starts."""
     steps: int | None = None
-    """Environment steps in all instead, of four environments; the episodes that end count (DQN's protocol)."""
+    """Environment steps in all, of four environments, not episodes; finished episodes count (DQN's protocol)."""
     trust: Path | None = None
-    """The run, if its config names an environment or a method of your own: Python code, which is imported then."""
+    """The run, if its config names your own environment or method: gives permission to import that Python code."""
 
 
 def body(arguments: Sequence[str]) -> int:
+    """Run the command; return its exit code."""
     run = [arguments[0]] if arguments and not arguments[0].startswith("-") else []
     options = read_options(Options(), arguments[len(run) :], "evaluate", "RUN[@STEP]", USAGE)
     if not run:

@@ -21,7 +21,7 @@ from fire_rl.training.policy import Policy, load_policy, split_run
 from fire_rl.training.pretrained import is_pretrained, located
 from fire_rl.training.trust import trusted
 
-OBSERVATIONS = 1_000  # that a file is checked on
+OBSERVATIONS = 1_000  # on which a file is checked
 MOST_EPISODES = 100_000
 USAGE = f"""Write a run's policy to a file that runs without this project, or to a card.
 
@@ -30,7 +30,7 @@ USAGE = f"""Write a run's policy to a file that runs without this project, or to
   {program("export")} RUN --card --output walk-card      a folder that is ready for a model hub; nothing is uploaded
   {program("export")} pretrained:cartpole                a policy that comes with the project
 
-  Observations go in as the environment gives them, any number at once; actions come out in its own bounds."""
+  A file takes batches of observations as the environment gives them; it returns actions in the environment's bounds."""
 
 
 @dataclass(frozen=True)
@@ -38,22 +38,23 @@ class Options:
     """What to write."""
 
     format: tuple[str, ...] = ()
-    """onnx, torchscript or safetensors, or several; unset, and without --card: onnx."""
+    """onnx, torchscript or safetensors, or several of them; unset: onnx, or with --card no such file."""
     card: bool = False
-    """A card instead: a folder with weights, settings, learning curve and a README."""
+    """Write a card instead: a folder with weights, settings, learning curve and a README."""
     output: Path | None = None
-    """File to write, or without an ending, which each format then adds; with --card the folder."""
+    """File to write; without an ending, each format adds its own. With --card: the folder to write."""
     overwrite: bool = False
-    """Replace what is there under that name."""
+    """Replace an existing file or card of that name."""
     episodes: int = 100
-    """Episodes that a card's score is measured on, where the environment is there; 0: the run's last evaluation."""
+    """Episodes on which a card's score is measured, if the environment is installed; 0: the run's last evaluation."""
     seed: int = 1_000
-    """Seed of these episodes' starts, as the evaluate command takes it."""
+    """Seed of these episodes' starts, as for the evaluate command."""
     trust: Path | None = None
-    """The run, if its config names an environment or a method of your own: Python code, which is imported then."""
+    """The run, if its config names your own environment or method: gives permission to import that Python code."""
 
 
 def body(arguments: Sequence[str]) -> int:
+    """Run the command; return its exit code."""
     named = [arguments[0]] if arguments and not arguments[0].startswith("-") else []
     options = read_options(Options(), arguments[len(named) :], "export", "RUN[@STEP]", USAGE)
     if not named:
@@ -68,14 +69,14 @@ def body(arguments: Sequence[str]) -> int:
 
 
 def _formats(options: Options) -> tuple[str, ...]:
-    """Those asked for, each known, each with its packages."""
+    """Return the formats asked for; raise ValueError if one is unknown or its packages are missing."""
     formats = tuple(dict.fromkeys(text.lower() for text in options.format))
     for text in formats:
         if text not in FORMATS:
             near = nearest(text, FORMATS)
             raise ValueError(f"--format {text!r} given; allowed are {', '.join(FORMATS)}; nearest is {near}")
     if options.card and formats:
-        raise ValueError("--format goes without --card, whose weights are safetensors: call this twice")
+        raise ValueError("--format given with --card, whose weights are safetensors: call the command twice")
     if not 0 <= options.episodes <= MOST_EPISODES or options.seed < 0:
         raise ValueError(
             f"--episodes {options.episodes} --seed {options.seed} given; "
@@ -88,7 +89,7 @@ def _formats(options: Options) -> tuple[str, ...]:
 
 
 def _policy(name: str, options: Options) -> Policy:
-    """The policy that is meant; one line where a run has none to give, or none that is worth anything."""
+    """Return the named policy; raise ValueError, in one line, if the run has no policy or has diverged."""
     text, step = split_run(name)
     folder = located(text)
     if not is_run(folder):
@@ -96,14 +97,14 @@ def _policy(name: str, options: Options) -> Policy:
     config = read_config(folder)
     if not config.acts:
         raise ValueError(
-            f"{folder} is a run of {LEARNERS[name_of(config)].script}; what can be exported is a policy, "
-            f"of {called('sac')} or {called('dqn')}"
+            f"{folder} is a run of {LEARNERS[name_of(config)].script}; only runs of {called('sac')} and "
+            f"{called('dqn')} have a policy to export"
         )
     policy = load_policy(text, step, trusted(folder, options.trust))
     if step is None and not is_card(folder) and (ended := divergence(policy)):
         raise ValueError(
-            f"{folder} diverged {ended.said}; its newest whole checkpoint is of step {policy.step:,}: "
-            f"where you want that one, give {name}@{policy.step}"
+            f"{folder} diverged {ended.said}; its newest whole checkpoint is at step {policy.step:,}: "
+            f"to export that one, give {name}@{policy.step}"
         )
     return policy
 
@@ -133,12 +134,12 @@ def _checked(
 
 
 def _paths(policy: Policy, name: str, formats: Sequence[str], output: Path | None) -> dict[str, Path]:
-    """Where each format goes."""
+    """Return the path of each format's file."""
     endings = {kind: FORMATS[kind].ending for kind in formats}
     stem = output or _beside(policy, name, f"policy-{policy.step}", "")
     if output is not None and stem.is_dir():
         example = stem / f"policy{next(iter(endings.values()))}"
-        raise ValueError(f"--output {stem} given, a folder; allowed is a file, such as {example}")
+        raise ValueError(f"--output {stem} given, which is a folder; allowed is a file, such as {example}")
     if output is not None and stem.suffix in [kind.ending for kind in FORMATS.values()]:
         if list(endings.values()) != [stem.suffix]:
             raise ValueError(f"--output {stem} given with --format {' '.join(formats)}; leave its ending out")
@@ -147,7 +148,7 @@ def _paths(policy: Policy, name: str, formats: Sequence[str], output: Path | Non
 
 
 def _beside(policy: Policy, name: str, stem: str, ending: str) -> Path:
-    """In the run's folder. What comes with the project stays as it is: its files go to the working directory."""
+    """Return a path in the run's folder; for a policy that comes with the project, one in the working directory."""
     if is_pretrained(name):
         return Path(f"{policy.run.name}{ending}")
     return policy.run / stem
@@ -168,13 +169,13 @@ def _card(policy: Policy, name: str, options: Options) -> None:
 
 
 def _score(policy: Policy, options: Options) -> tuple[Score | None, str]:
-    """Measured anew where the environment is there, else what the run has measured; and a sentence."""
+    """Return a newly measured score if the environment is installed, else the run's last one, and a sentence."""
     if options.episodes:
         try:
             score = measured(policy, options.episodes, options.seed)
-        except Exception as error:  # packages are missing, environments fail in ways of their own
+        except Exception as error:  # a package may be missing, and environments raise any error
             reason = " ".join(str(error).split())[:300] or type(error).__name__
-            return _last(policy, f"not measured anew ({reason}): ")
+            return _last(policy, f"the score was not measured again ({reason}): ")
         return (
             score,
             f"mean return {score.mean:.1f}, 95% interval {score.low:.1f} to {score.high:.1f}: {score.occasion}",

@@ -1,4 +1,4 @@
-"""A command's --help, shown at once: nothing is imported for it that learns, simulates or draws."""
+"""Show a command's --help page at once, without importing torch or any other slow package."""
 
 import contextlib
 import os
@@ -11,12 +11,12 @@ from .pages import PAGES
 
 
 def page(name: str) -> str:
-    """The page as the command is called here."""
+    """Return a command's page, with the command's name as it is typed in this installation."""
     return PAGES[name].replace(f"python {script(name)}", program(name)).replace(script(name), called(name))
 
 
 def show_page(name: str) -> NoReturn:
-    """Print the page and end; a reader that leaves is no fault."""
+    """Print the page and end the process with exit code 0, also if the reader closes the pipe early."""
     try:
         print(page(name))
         sys.stdout.flush()

@@ -1,29 +1,29 @@
-"""What --help says: what a script does, three examples, the flags that matter with their defaults in brackets.
+"""The pages of --help: what a script does, three examples, and the main flags with their defaults in brackets.
 
-A screen of 80 columns and 40 lines each. The tests hold the defaults against the settings themselves.
+Each page has at most 80 columns and 40 lines. Tests compare the defaults with those of the settings.
 """
 
 MORE = """\
 More
-  --help-all             every flag, by what it is about
-  --list-envs            what there is to learn from
-  --list-methods [NAME]  methods; one with its equation, source and fields
-  Flags of other programs (--lr, --total-timesteps, ...) are understood, or
-  answered with the right one; numbers may be 1e6, 500k or 2M"""
+  --help-all             every flag, by topic
+  --list-envs            the environments or data sets that can be named
+  --list-methods [NAME]  all methods; of one: equation, source and fields
+  Common flags of other programs (--lr, --total-timesteps, ...) also work, or
+  the right flag is named; numbers may be written 1e6, 500k or 2M"""
 
 RUN = f"""\
 Run
   --run-dir PATH         the run's folder [runs/{{}}-METHOD-seedN-TIME]
-  --resume RUN           go on exactly where a run stopped
-  --branch-from RUN@STEP a new run from another's checkpoint
-  --config FILE          settings from YAML, or from a RUN; flags win
+  --resume RUN           continue a run exactly where it stopped
+  --branch-from RUN@STEP begin a new run from a checkpoint of another run
+  --config FILE          settings from a YAML file or a RUN; flags override it
   --device NAME          auto, cpu, cuda or cuda:N [auto]
 
 {MORE}"""
 
 SAC = f"""\
 train_sac.py: soft actor-critic with SimBa networks on continuous actions, with
-or without a method that restores plasticity. Without --preset: as published.
+or without a method that restores plasticity. Default settings: as published.
 
   python train_sac.py --env h1-walk --reinit fire --preset quick
   python train_sac.py --env HalfCheetah-v5 --action-repeat 1 --steps 1e6
@@ -39,17 +39,17 @@ Plasticity
   --reinit-every N       gradient updates between events [once, at half]
   --regularize NAME      l2-init, parseval, spectral, weight-decay [none]
 Agent
-  --learning-rate X      of actor, critic and temperature [0.0001]
-  --batch-size N         transitions of a gradient update [256]
+  --learning-rate X      for actor, critic and temperature [0.0001]
+  --batch-size N         transitions per gradient update [256]
   --replay-ratio X       gradient updates per decision [2]
-  --replay-capacity N    transitions that the replay holds [1,000,000]
+  --replay-capacity N    transitions that the replay can hold [1,000,000]
   --learning-starts N    random decisions before the first update [5,000]
-  --action-repeat N      environment steps of a decision [2]
+  --action-repeat N      environment steps per decision [2]
 {RUN.format("ENV")}"""
 
 DQN = f"""\
 train_dqn.py: DQN on Atari, MinAtar or any task with countable actions, with or
-without a method that restores plasticity. Without --preset: as published.
+without a method that restores plasticity. Default settings: as published.
 
   python train_dqn.py --env Breakout --reinit fire
   python train_dqn.py --preset quick --reinit fire        MinAtar, minutes
@@ -65,17 +65,17 @@ Plasticity
   --reinit-every N       gradient updates between events [once, at half]
   --regularize NAME      l2-init, parseval, spectral, weight-decay [none]
 Agent
-  --learning-rate X      Adam's [6.25e-05]
-  --batch-size N         transitions of a gradient update [32]
+  --learning-rate X      learning rate of Adam [6.25e-05]
+  --batch-size N         transitions per gradient update [32]
   --replay-ratio X       gradient updates per decision and environment [1]
-  --target-every N       gradient updates from target to target [2,000]
-  --final-exploration X  probability of a random action, later [0.01]
+  --target-every N       gradient updates between target copies [2,000]
+  --final-exploration X  final probability of a random action [0.01]
   --num-envs N           environments stepped together [4]
 {RUN.format("ENV")}"""
 
 VISION = f"""\
-train_vision.py: a network on images that come in phases (a warm start, ever
-more images, ever more classes), with or without a method against its ageing.
+train_vision.py: a network on images that come in phases (a warm start, more and
+more images or classes), with or without a method that restores plasticity.
 
   python train_vision.py --preset quick --reinit fire     a minute, no download
   python train_vision.py --data cifar100 --data-dir PATH --network vit-tiny
@@ -83,10 +83,10 @@ more images, ever more classes), with or without a method against its ageing.
 
 What and how long
   --data NAME            images [cifar10]
-  --data-dir PATH        the folder with their files, unpacked
+  --data-dir PATH        the folder with the unpacked files of the images
   --task NAME            warm-start, continual, class-incremental [warm-start]
-  --preset NAME          paper, or quick: on images at hand [paper]
-  --epochs N             of each phase but a warm start's first [100]
+  --preset NAME          paper, or quick: needs no download [paper]
+  --epochs N             per phase, except a warm start's first [100]
   --seed N               one seed is one result [0]
 Plasticity
   --reinit METHOD        fire, reset, shrink-perturb, dash, ... [none]
@@ -95,13 +95,13 @@ Plasticity
 Learner
   --network NAME         resnet18, vit-tiny, vgg16, small [auto]
   --optimizer NAME       adam or muon [adam]
-  --learning-rate X      once it has risen [0.001]
-  --batch-size N         images of an update [256]
+  --learning-rate X      after the warm-up [0.001]
+  --batch-size N         images per update [256]
 {RUN.format("DATA")}"""
 
 LANGUAGE = f"""\
 train_language.py: a GPT on texts that come in phases, one text and then a
-mixture with the next, with or without a method against its ageing.
+mixture with the next, with or without a method that restores plasticity.
 
   python train_language.py --preset quick --reinit fire   minutes, no download
   python train_language.py --data-dir PATH --at-once 12   as published: GPUs
@@ -109,8 +109,8 @@ mixture with the next, with or without a method against its ageing.
 
 What and how long
   --data NAME            texts [wikitext-openwebtext]
-  --data-dir PATH        their token files, which fire_rl.data.prepare makes
-  --preset NAME          paper, or quick: on texts at hand [paper]
+  --data-dir PATH        folder of token files, made by fire_rl.data.prepare
+  --preset NAME          paper, or quick: needs no download [paper]
   --phase-updates N ...  gradient updates of each phase [96,000 18,623]
   --seed N               one seed is one result [0]
 Plasticity
@@ -119,14 +119,14 @@ Plasticity
   --regularize NAME      l2-init, parseval, spectral, weight-decay [none]
 Learner
   --network NAME         gpt-0.1b, gpt-10m, gpt-small [gpt-0.1b]
-  --learning-rate X      the highest of a phase [0.0006]
-  --batch-size N         sequences of an update [480]
+  --learning-rate X      the highest in a phase [0.0006]
+  --batch-size N         sequences per update [480]
   --at-once N            sequences in memory at once [all]
 {RUN.format("DATA")}"""
 
 COMPARE = """\
-compare.py: every method, seed and environment as a run of its own, and one
-report of what the curves say. The same command goes on where it was stopped.
+compare.py: one run for every method, seed and environment, and one report
+on all of them. The same command continues a comparison that was stopped.
 
   python compare.py --agent sac --env h1-walk --reinit none fire --seeds 0-4
   python compare.py --agent dqn --preset quick --reinit none redo:tau=0.1 fire
@@ -137,43 +137,43 @@ What is compared
   --env NAME ...         environments or data sets [the preset's]
   --reinit METHOD ...    [none reset shrink-perturb fire]
   --seeds N-M            a range, or a list [0-4]
-  --branch-at X          share of the steps methods have in common, or phase
+  --branch-at X          share of the steps that the trunk has, or phase
   --FLAG A B ...         several values of a training script's flag: an axis
 Where
   --dir PATH             folder [runs/compare-AGENT-ENV]
   --jobs N               runs at once [as many as fit]
   --threads N            CPU threads of each run [1]
   --ray HOST:PORT        on a Ray cluster
-  --dry-run              show the runs and what they cost; do nothing
+  --dry-run              show the runs and their cost; do nothing
 Report
-  --baseline METHOD      what others are compared with [none]
+  --baseline METHOD      method that the others are compared with [none]
   --threshold X          return to reach, success or baseline [success]
   --report-only PATH ... run nothing: report on these runs
 
 More
-  --help-all             every flag; those of the training scripts go to all
-  --config FILE          settings from YAML, or from a RUN; flags win
-  --list-envs            with --agent: what there is to learn from
-  --list-methods [NAME]  methods; one with its equation, source and fields
-  Flags of other programs (--algo, --n-jobs, ...) are understood, or answered
-  with the right one; numbers may be 1e6, 500k or 2M"""
+  --help-all             every flag; training flags apply to all runs
+  --config FILE          settings from a YAML file or a RUN; flags override it
+  --list-envs            with --agent: environments or data sets by name
+  --list-methods [NAME]  all methods; of one: equation, source and fields
+  Common flags of other programs (--algo, --n-jobs, ...) also work, or the
+  right flag is named; numbers may be written 1e6, 500k or 2M"""
 
 EVALUATE = """\
-evaluate.py: a checkpoint's policy in episodes with starts of their own,
-acting as in the run's evaluations; mean return and spread.
+evaluate.py: mean and spread of the returns of a checkpoint's policy in new
+episodes. The policy acts as in the run's own evaluations.
 
   python evaluate.py runs/RUN                   the newest checkpoint
-  python evaluate.py runs/RUN@500000            the one at a step
-  python evaluate.py runs/RUN --steps 125k      as DQN is published
+  python evaluate.py runs/RUN@500000            the checkpoint at a step
+  python evaluate.py runs/RUN --steps 125k      DQN's published protocol
 
-  --episodes N           episodes [100]
-  --seed N               of the episodes' starts [1,000]
-  --steps N              environment steps in all instead of episodes
+  --episodes N           number of episodes [100]
+  --seed N               seed of the episodes' starts [1,000]
+  --steps N              environment steps in all, in place of episodes
   --trust RUN            import the Python code that the run's config names"""
 
 DIAGNOSE = """\
-diagnose.py: measures whether a run's networks still learn, on copies and
-beside fresh networks, and which method restores that. The run is not changed.
+diagnose.py: measures whether a run's networks can still learn, compared
+with fresh networks, and which method restores that. It works on copies.
 
   python diagnose.py runs/RUN                   the newest checkpoint
   python diagnose.py runs/RUN@500000 --remedies fire redo dash
@@ -182,45 +182,45 @@ beside fresh networks, and which method restores that. The run is not changed.
 It prints a verdict and the command that acts on it, and writes
 diagnosis.html and diagnosis.json into the run's folder.
 
-  --remedies METHOD ...  tried on copies; none: only probe
+  --remedies METHOD ...  methods to try on copies; none: only probe
                          [fire reset shrink-perturb reset-head]
   --all                  every checkpoint, each into its own folder
   --updates N            gradient updates of a probe [200]
   --rates X ...          learning rates of the probes [0.0003 0.001 0.003]
   --seeds N              probe seeds, 3 to 11 [5]
-  --episodes N           for the return of each remedy; 0: none [5]
-  --recovery N           updates of the agent's own training after it [500]
+  --episodes N           to measure each remedy's return; 0: none [5]
+  --recovery N           updates of normal training after each remedy [500]
   --threads N            CPU threads [1]
   --out PATH             folder to write to [the run's]
   --trust RUN            import the Python code that the run's config names"""
 
 WATCH = """\
-watch.py: a film of an episode, MP4 and GIF, of a checkpoint's policy or of
-random actions.
+watch.py: film an episode as MP4 and GIF, with a checkpoint's policy or
+with random actions.
 
   python watch.py runs/RUN                      the newest checkpoint
   python watch.py runs/RUN@500000 --choose best --episodes 10
   python watch.py h1-walk                       random actions
 
   --episodes N           episodes to choose from [1]
-  --choose NAME          best or median of them, by return [median]
-  --seed N               of the episodes' starts [1,000]
-  --steps N              environment steps filmed at most [the episode]
-  --output FILE          ending in .mp4 or .gif; without, both
+  --choose NAME          film the best or median one, by return [median]
+  --seed N               seed of the episodes' starts [1,000]
+  --steps N              environment steps to film at most [the episode]
+  --output FILE          ending in .mp4 or .gif; without an ending: both
   --trust RUN            import the Python code that the run's config names"""
 
 SLIM = """\
-slim.py: free the disk space of finished runs. Their replay and older
-checkpoints go; policies, metrics and records stay.
+slim.py: free disk space of finished runs. Their replay and older
+checkpoints are deleted; policies, metrics and records stay.
 
   python slim.py runs/RUN                       one run
   python slim.py runs                           every finished run below
-  python slim.py runs --dry-run                 say which, and do nothing
+  python slim.py runs --dry-run                 list them, and do nothing
 
-  --dry-run              say which runs would be made smaller [False]"""
+  --dry-run              list the runs that would be made smaller [False]"""
 
 EXPORT = """\
-export.py: a policy of SAC or DQN as a file that runs without this
+export.py: write a policy of SAC or DQN as a file that runs without this
 project, or as a card: a folder that is ready for a model hub.
 
   python export.py runs/RUN                     runs/RUN/policy-STEP.onnx
@@ -229,10 +229,10 @@ project, or as a card: a folder that is ready for a model hub.
 
   --format NAME ...      onnx, torchscript, safetensors [onnx]
   --card                 weights, settings, curve and a README in a folder
-  --output PATH          file, or with --card the folder [in the run's]
-  --overwrite            replace what is there under that name
-  --episodes N           that a card's score is measured on [100]
-  --seed N               of these episodes' starts [1,000]
+  --output PATH          file, or with --card the folder [in the run's folder]
+  --overwrite            replace an existing file or card of that name
+  --episodes N           episodes for a card's score [100]
+  --seed N               seed of these episodes' starts [1,000]
   --trust RUN            import the Python code that the run's config names"""
 
 PAGES = {

@@ -1,5 +1,5 @@
-"""Free the disk space of finished runs there and below: their replay and older checkpoints go; policies, metrics and
-records stay, so that evaluate, watch and compare go on working."""
+"""Free disk space of the finished runs in these folders: delete their replay and older checkpoints. Policies, metrics
+and records stay, so that evaluate, watch and compare still work."""
 
 import sys
 from collections.abc import Sequence
@@ -15,13 +15,14 @@ from fire_rl.training.slim import is_over, slim
 
 @dataclass(frozen=True)
 class Options:
-    """What to do."""
+    """Whether runs are changed, or only listed."""
 
     dry_run: bool = False
-    """Say which runs would be made smaller, and do nothing."""
+    """Print which runs would be made smaller, and do nothing."""
 
 
 def body(arguments: Sequence[str]) -> int:
+    """Run the command; return its exit code."""
     count = next((index for index, word in enumerate(arguments) if word.startswith("-")), len(arguments))
     options = read_options(Options(), arguments[count:], "slim", "RUN_OR_FOLDER...", __doc__ or "")
     if not count:
@@ -31,7 +32,7 @@ def body(arguments: Sequence[str]) -> int:
         try:
             freed = _slimmed(run, options.dry_run)
         except (ValueError, OSError) as error:
-            print(f"{run}: left as it is ({error})", file=sys.stderr)
+            print(f"{run}: not changed ({error})", file=sys.stderr)
             failed = True
             continue
         total += freed
@@ -45,7 +46,7 @@ def _slimmed(run: Path, dry_run: bool) -> int:
     try:
         refuse_links(run)
         if not is_over(run):
-            raise ValueError("it has not finished")
+            raise ValueError("the run has not finished")
         return 0 if dry_run else slim(run)
     finally:
         lock.release()

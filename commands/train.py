@@ -1,4 +1,4 @@
-"""Train one run: what is learned is chosen by the command, `sac`, `dqn`, `vision` or `language`."""
+"""Train one run of the learner that the command names: `sac`, `dqn`, `vision` or `language`."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -9,6 +9,7 @@ from fire_rl.training.session import run
 
 
 def train(learner: str, arguments: Sequence[str]) -> int:
+    """Train one run by the words of a command line; return the exit code."""
     return run(read_command_line(arguments, LEARNERS[learner]))
 
 

@@ -1,4 +1,4 @@
-"""Watch an episode: a video, MP4 and GIF, of a checkpoint's deterministic policy or of random actions."""
+"""Film an episode as MP4 and GIF, with a checkpoint's deterministic policy or with random actions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from fire_rl.training.watching import watch
 USAGE = f"""{__doc__}
 
   {program("watch")} RUN                 the newest checkpoint: RUN/video-STEP.mp4 and .gif
-  {program("watch")} RUN@STEP            the one at an environment step
-  {program("watch")} h1-walk             an environment under random actions: video-h1-walk.mp4 and .gif"""
+  {program("watch")} RUN@STEP            the checkpoint at this environment step
+  {program("watch")} h1-walk             an environment with random actions: video-h1-walk.mp4 and .gif"""
 
 
 @dataclass(frozen=True)
@@ -21,20 +21,21 @@ class Options:
     """What to film."""
 
     seed: int = 1_000
-    """Seed of the episodes' starts, the same that the evaluate command takes."""
+    """Seed of the episodes' starts, as for the evaluate command."""
     episodes: int = 1
-    """Episodes to choose from."""
+    """Number of episodes from which one is chosen."""
     choose: Literal["best", "median"] = "median"
-    """Which of the episodes is filmed, by its return."""
+    """Film the episode with the best or the median return."""
     steps: int | None = None
-    """Environment steps filmed at most; unset: the whole episode."""
+    """Largest number of environment steps to film; unset: the whole episode."""
     output: Path | None = None
-    """File to write, ending in .mp4 or .gif; a name without such an ending gets both."""
+    """File to write, ending in .mp4 or .gif; without such an ending both files are written."""
     trust: Path | None = None
-    """The run, if its config names an environment or a method of your own: Python code, which is imported then."""
+    """The run, if its config names your own environment or method: gives permission to import that Python code."""
 
 
 def body(arguments: Sequence[str]) -> int:
+    """Run the command; return its exit code."""
     subject = [arguments[0]] if arguments and not arguments[0].startswith("-") else []
     words = arguments[len(subject) :]
     options = read_options(Options(), words, "watch", "RUN[@STEP]|ENVIRONMENT", USAGE)

@@ -1,9 +1,10 @@
-"""Does this network still learn? `diagnose(network, batches)` measures it on copies, beside fresh networks.
+"""Measure whether a network can still learn: `diagnose(network, batches)` compares copies with fresh networks.
 
-Four readings, each a share of what fresh networks learn in the same updates on the same batches (1: like a fresh one,
-0: nothing). `fit`: a new function on top of the present outputs, so that every network begins with the same error.
-`replace`: the new function in place of the present outputs, so that scale and offset must be unlearned too. And both
-with the last layer as in a fresh network, which tells whether what is lost lies there or below.
+There are four readings. Each is a share of what fresh networks learn in the same updates on the same batches: 1 is like
+a fresh network, 0 is nothing. In `fit` the network learns a new function added to its present outputs, so that every
+network begins with the same error. In `replace` it learns the new function in place of its present outputs, so that it
+must also unlearn their scale and offset. The other two are the same with the last layer of a fresh network; they show
+whether the loss lies in the last layer or in the hidden layers.
 """
 
 import copy
@@ -25,7 +26,7 @@ from .probe import (
     Task,
     added,
     curve,
-    drawn_anew,
+    initialised_again,
     last_layers,
     learned_share,
     outputs_of,
@@ -40,25 +41,26 @@ Where: TypeAlias = Literal["", "last layer", "hidden layers"]
 Form: TypeAlias = Literal["fit", "replace", "given"]
 
 FORMS: tuple[Form, ...] = ("fit", "replace")
-LOSS = 0.9  # a score below it, with an interval below 1, is a loss
-LEAST = 0.05  # share that fresh networks must learn for a score to mean anything
-TARGETS_FROM = 1_000  # seeds of the networks whose outputs are the targets, away from those of fresh networks
+LOSS = 0.9  # a score below this with an interval below 1 counts as lost
+LEAST = 0.05  # the share that fresh networks must learn, or a score has no meaning
+TARGETS_FROM = 1_000  # first seed of the networks whose outputs are targets, away from the fresh networks' seeds
 # Quantile 0.975 of Student's t by degrees of freedom, 2 to 10.
 STUDENT = {2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228}
 
 
 @dataclass(frozen=True)
 class Score:
-    """What a network learned over what fresh ones learned, with a 95% interval that holds a fresh network's luck."""
+    """What a network learned / what fresh networks learned, with a 95% prediction interval for one network."""
 
     value: float
     low: float
     high: float
-    rate: float  # learning rate of the network's
+    rate: float  # the learning rate of this network
     fresh_rate: float
 
     @property
     def lost(self) -> bool:
+        """Whether the score counts as a loss of plasticity."""
         return self.high < 1.0 and self.value < LOSS
 
     def __str__(self) -> str:
@@ -66,10 +68,11 @@ class Score:
 
     @classmethod
     def of(cls, shares: Sequence[float], fresh: Sequence[float], rate: float, fresh_rate: float) -> "Score":
-        """Of the learned shares by probe seed, as ratios: each seed has a function and a fresh network of its own.
+        """Return the score of the learned shares by probe seed, as the mean of their ratios to the fresh shares.
 
-        So the ratios spread by a network's luck and by the probe's. The interval is that of one more fresh network's
-        mean ratio, and too wide rather than too narrow.
+        Each seed has its own function and its own fresh network, so the spread of the ratios includes the random
+        variation of networks and of probes. The interval is a prediction interval for the mean ratio of one more fresh
+        network. It is too wide rather than too narrow.
         """
         count = len(shares)
         scores = [share / max(usual, LEAST / 2) for share, usual in zip(shares, fresh, strict=True)]
@@ -81,18 +84,18 @@ class Score:
 
 @dataclass(frozen=True)
 class Reading:
-    """One probe of one network: its score where each network has its best learning rate, and at the run's own."""
+    """One probe of one network: its score at the best learning rates, and at the training's own learning rate."""
 
     name: str
     best: Score
     own: Score | None
-    errors: tuple[float, ...]  # held out, at the points of the curve, the mean over seeds; at the best rate
+    errors: tuple[float, ...]  # held-out errors at the points of the curve, means over seeds; at the best rate
     fresh_errors: tuple[float, ...]
-    shares: Mapping[float, float]  # learned with the first seed, by learning rate
+    shares: Mapping[float, float]  # learned shares of the first seed, by learning rate
     fresh_shares: Mapping[float, float]
 
     def to_json(self) -> dict[str, Any]:
-        """With learning rates as text, as keys of JSON are."""
+        """Return the reading for JSON, where learning rates as keys are text."""
         shares, fresh = (
             {f"{rate:g}": share for rate, share in each.items()} for each in (self.shares, self.fresh_shares)
         )
@@ -100,16 +103,18 @@ class Reading:
 
     @property
     def lost(self) -> bool:
+        """Whether the score at the best rate counts as lost."""
         return self.best.lost
 
     @property
     def lost_at_own(self) -> bool:
+        """Whether the score at the training's own rate counts as lost."""
         return self.own is not None and self.own.lost
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found of one network; print it, or store it with `to_json`."""
+    """The findings about one network; print them, or store them with `to_json`."""
 
     network: str
     lost: Lost
@@ -124,13 +129,13 @@ class Diagnosis:
         return "\n".join([self.sentence, *rows])
 
     def to_json(self) -> dict[str, Any]:
-        """Strict JSON: what is not finite becomes null."""
+        """Return the findings as strict JSON, in which numbers that are not finite become null."""
         readings = {name: reading.to_json() for name, reading in self.readings.items()}
         return dict(finite({**vars(self), "probe": asdict(self.probe), "readings": readings}))
 
 
 class Bench:
-    """Fresh networks and new functions to learn, by probe seed; every network is read beside the same ones."""
+    """Fresh networks and new functions to learn, by probe seed; every network is compared with the same ones."""
 
     def __init__(
         self, fresh: Callable[[int], nn.Module], data: Data, run: Run, *, optimizer: MakeOptimizer = plain_optimizer,
@@ -151,7 +156,7 @@ class Bench:
         self._references: dict[Form, Curves] = {}
 
     def on(self, data: Data, run: Run) -> "Bench":
-        """The same fresh networks on other batches, or run in another way: for targets that are given."""
+        """Return a bench of the same fresh networks with other batches, or another `run`, for given targets."""
         other = copy.copy(self)
         other.data, other.run, other._references = data, run, {}
         return other
@@ -160,9 +165,9 @@ class Bench:
         self, name: str, modules: Sequence[nn.Module], form: Form, rates: Sequence[float] = (),
         given: Task | None = None,
     ) -> Reading:  # fmt: skip
-        """Of one network, or of one for each seed; `given` targets for all seeds alike, where the form says so.
+        """Probe one network, or one network for each seed. With the form "given" all seeds learn the targets `given`.
 
-        The best rate is chosen on the first seed; the others are learned at that rate and at the run's own.
+        The best rate is chosen with the first seed; the other seeds run only at that rate and at the training's own.
         """
         rates, seeds = tuple(rates) or self.rates, self.probe.seeds
         usual = self._references.setdefault(form, Curves(self, self.fresh, form, given))
@@ -170,8 +175,8 @@ class Bench:
         best, fresh_best = (max(rates, key=lambda rate, each=each: each.share(rate, 1)) for each in (curves, usual))
         if usual.share(fresh_best, seeds) < LEAST:
             raise ValueError(
-                f"the probe {name!r} says nothing here: fresh networks learn {usual.share(fresh_best, seeds):.0%} in "
-                f"{self.probe.updates} updates; give more updates, or other learning rates than "
+                f"the probe {name!r} shows nothing: fresh networks learn only {usual.share(fresh_best, seeds):.0%} "
+                f"in {self.probe.updates} updates; give more updates, or other learning rates than "
                 f"{', '.join(f'{rate:g}' for rate in rates)}"
             )
         own = None
@@ -189,7 +194,7 @@ class Bench:
 
 
 class Curves:
-    """The curves of one network, or of one for each seed, by learning rate: each is made when it is asked for."""
+    """The curves of one network, or of one for each seed, by learning rate; each is made when it is first needed."""
 
     def __init__(self, bench: Bench, modules: Sequence[nn.Module], form: Form, given: Task | None) -> None:
         self._bench, self._form, self._given = bench, form, given
@@ -197,15 +202,17 @@ class Curves:
         self._found: dict[float, list[list[float]]] = {}
 
     def of(self, rate: float, seeds: int) -> list[list[float]]:
-        """Those of the first seeds."""
+        """Return the curves of the first `seeds` seeds."""
         found = self._found.setdefault(rate, [])
         found += [self._learned(rate, number) for number in range(len(found), seeds)]
         return found[:seeds]
 
     def shares(self, rate: float, seeds: int) -> list[float]:
+        """Return the learned shares of the first seeds."""
         return [learned_share(errors) for errors in self.of(rate, seeds)]
 
     def share(self, rate: float, seeds: int) -> float:
+        """Return the mean of the learned shares of the first seeds."""
         return mean_of(self.shares(rate, seeds))
 
     def _learned(self, rate: float, number: int) -> list[float]:
@@ -222,28 +229,27 @@ def diagnose(
     run: Run = plain_run, head: Sequence[str] = (), optimizer: MakeOptimizer = plain_optimizer,
     rate: float | None = None, probe: Probe | None = None, seed: int = 0,
 ) -> Diagnosis:  # fmt: skip
-    """Measure on copies how well a network still learns; nothing of it changes, and no random stream moves.
+    """Measure on copies how well a network can still learn.
 
-    `batches` are inputs: tensors, or tuples that the module is called with; the last quarter is held out. `fresh` makes
-    a network of the same kind from a seed; without it a copy is drawn anew by its layers' `reset_parameters`. `run`
-    gives (examples, outputs) where calling the module does not. `head` names the modules with the last layer; without
-    it that is the last one with a weight matrix, in the order of registration. `rate` is the training's own learning
-    rate, at which it is probed too.
+    Neither the network nor a global random generator is changed. `batches` are inputs: tensors, or tuples with which
+    the module is called; the last quarter is held out. `fresh` makes a network of the same kind from a seed; without it
+    a copy is initialised again by the `reset_parameters` of its layers. `run` returns a tensor (examples, outputs), if
+    calling the module does not. `head` names the modules that contain the last layer; without it the last layer is the
+    last one with a weight matrix in the order of registration. `rate` is the training's own learning rate, at which the
+    network is probed too.
     """
     module = network.module if isinstance(network, Network) else network
     name = network.name if isinstance(network, Network) else type(network).__name__
     head = head or (network.head if isinstance(network, Network) else ())
     if found := first_not_finite(module.named_parameters()):
-        raise ValueError(
-            f"network {name!r} holds {found[1]} in {found[0]}: it has diverged, and learns nothing any more"
-        )
-    make = fresh or (lambda number: drawn_anew(module, number))
+        raise ValueError(f"network {name!r} holds {found[1]} in {found[0]}: it has diverged and cannot learn any more")
+    make = fresh or (lambda number: initialised_again(module, number))
     bench = Bench(make, Data.of(batches), run, optimizer=optimizer, rate=rate, probe=probe, seed=seed)
     return examine(module, name, bench, last_layers(module, head))
 
 
 def examine(module: nn.Module, name: str, bench: Bench, layers: Sequence[str]) -> Diagnosis:
-    """The four readings of a network, those with a fresh last layer only where something is lost."""
+    """Return the diagnosis of a network; the readings with a fresh last layer are made only if something is lost."""
     readings: dict[str, Reading] = {form: bench.read(form, [module], form) for form in FORMS}
     for form in FORMS:
         reading = readings[form]
@@ -255,12 +261,12 @@ def examine(module: nn.Module, name: str, bench: Bench, layers: Sequence[str]) -
 
 
 def headed(form: str) -> str:
-    """The name of the reading with the last layer as in a fresh network."""
+    """Return the name of the reading with the last layer of a fresh network."""
     return f"{form}, new last layer"
 
 
 def _few(bench: Bench, reading: Reading) -> tuple[float, ...]:
-    """The best rates and the run's own: all of the grid would tell no more."""
+    """Return the best rates and the training's own rate: further rates would add nothing."""
     return tuple(sorted({reading.best.rate, reading.best.fresh_rate, *(() if bench.own is None else (bench.own,))}))
 
 
@@ -275,7 +281,7 @@ def _judge(readings: Mapping[str, Reading]) -> tuple[Lost, Where]:
 
 
 def _sentence(name: str, lost: Lost, where: Where, readings: Mapping[str, Reading]) -> str:
-    """The verdict: 1 is a fresh network, with 95% intervals."""
+    """Return the verdict in words, with scores and their 95% intervals."""
     fit, replace = readings["fit"], readings["replace"]
     at = f"at learning rate {(replace if lost == 'unlearning' else fit).best.rate:g}"
     if lost == "nothing":
@@ -291,7 +297,7 @@ def _sentence(name: str, lost: Lost, where: Where, readings: Mapping[str, Readin
             f"{name}: it learns as well as a fresh network at learning rate {slow.best.rate:g} ({slow.name} "
             f"{slow.best}), but not at its own {slow.own.rate:g} ({slow.own})."
         )
-    lies = f"; what is lost lies in the {where}" if where else ""
+    lies = f"; the loss lies in the {where}" if where else ""
     mixed = readings.get(headed("fit" if lost == "fitting" else "replace"))
     lies += f" (with a new last layer: {mixed.best})" if mixed is not None else ""
     if lost == "unlearning":
@@ -305,9 +311,10 @@ def _sentence(name: str, lost: Lost, where: Where, readings: Mapping[str, Readin
 
 
 def mean_of(values: Sequence[float]) -> float:
+    """Return the mean of the values."""
     return sum(values) / len(values)
 
 
 def _middle(curves: Sequence[Sequence[float]]) -> tuple[float, ...]:
-    """The mean of the seeds at each point."""
+    """Return the mean over the seeds at each point."""
     return tuple(mean_of(values) for values in zip(*curves, strict=True))

@@ -1,7 +1,7 @@
-"""Learn something new with copies of a network, for a fixed number of updates: curves of held-out error.
+"""Train copies of a network on a new function for a fixed number of updates, and record the held-out error.
 
-The new things are the outputs of another, randomly drawn network on the same inputs, each output standardised over the
-data: what is measured is how quickly this network fits a function that it has never seen. Lyle et al., "Understanding
+The new function is the output of another, randomly initialised network on the same inputs, each output standardised
+over the data. This measures how quickly the network fits a function that it has never seen. Lyle et al., "Understanding
 Plasticity in Neural Networks", ICML 2023, arXiv 2303.01486, measure plasticity by such regressions.
 """
 
@@ -20,17 +20,17 @@ from .undisturbed import undisturbed
 
 Run: TypeAlias = Callable[[nn.Module, Any], Tensor]  # a module on a batch -> (examples, outputs)
 MakeOptimizer: TypeAlias = Callable[[list[Tensor], float], Optimizer]  # from parameters and a learning rate
-SMALLEST_SPREAD = 1e-6  # of an output over the data; below it the output is taken for constant
+SMALLEST_SPREAD = 1e-6  # standard deviation of an output over the data below which it counts as constant
 
 
 @dataclass(frozen=True)
 class Probe:
-    """How long a probe is, at which learning rates, and how often it is repeated."""
+    """The length, the learning rates and the number of repetitions of a probe."""
 
     updates: int = 200
     rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
     seeds: int = 5
-    points: int = 10  # of a curve, after its first
+    points: int = 10  # points of a curve after its first
 
     def __post_init__(self) -> None:
         if not 1 <= self.points <= self.updates:
@@ -43,36 +43,36 @@ class Probe:
 
 @dataclass(frozen=True)
 class Task:
-    """What one probe seed asks for: targets of the batches that are learned from and of those held out."""
+    """What is to be learned with one probe seed: targets of the training batches and of the held-out batches."""
 
     targets: tuple[Tensor, ...]
     held_out: tuple[Tensor, ...]
 
     @property
     def spread(self) -> float:
-        """Mean square of the held-out targets around their means: the error of the best constant."""
+        """The mean square of the held-out targets around their means: the error of the best constant output."""
         values = torch.cat(self.held_out)
         return max(float((values - values.mean(0)).square().mean()), SMALLEST_SPREAD)
 
 
 @dataclass(frozen=True)
 class Data:
-    """Batches of inputs: those that are learned from, and those held out."""
+    """Batches of inputs: for training, and held out."""
 
     batches: tuple[Any, ...]
     held_out: tuple[Any, ...]
 
     @classmethod
     def of(cls, batches: Sequence[Any]) -> "Data":
-        """The last quarter is held out."""
+        """Return the data of these batches, of which the last quarter is held out."""
         if len(batches) < 4:
-            raise ValueError(f"{len(batches)} batches given; allowed are 4 and more, of which a quarter is held out")
+            raise ValueError(f"{len(batches)} batches given; allowed are 4 or more, of which a quarter is held out")
         held = len(batches) // 4
         return cls(tuple(batches[:-held]), tuple(batches[-held:]))
 
     @classmethod
     def joined(cls, batches: Sequence[Any]) -> "Data":
-        """The same with what is held out as one batch, which is quicker: where first dimensions count examples."""
+        """Return the same data with the held-out batches joined, which is faster; first dimensions must be examples."""
         data = cls.of(batches)
         held = data.held_out
         if isinstance(held[0], Tensor):
@@ -81,20 +81,21 @@ class Data:
 
 
 def plain_run(module: nn.Module, batch: Any) -> Tensor:
-    """The module on a tensor, or on a tuple of them; one row for each example."""
+    """Call the module on a tensor or a tuple of tensors; return one row of outputs for each example."""
     outputs = module(*batch) if isinstance(batch, tuple | list) else module(batch)
     if not isinstance(outputs, Tensor):
-        raise ValueError(f"the module gives a {type(outputs).__name__}: give run=, a function that makes it a tensor")
+        raise ValueError(f"the module returns a {type(outputs).__name__}: give run=, a function that returns a tensor")
     return outputs.flatten(1) if outputs.dim() > 1 else outputs.unsqueeze(1)
 
 
 def plain_optimizer(parameters: list[Tensor], rate: float) -> Optimizer:
+    """Return an Adam with torch's usual constants."""
     return torch.optim.Adam(parameters, rate, fused=True)
 
 
 @torch.no_grad()
 def outputs_of(module: nn.Module, run: Run, data: Data) -> Task:
-    """What a network gives now, as it is used once trained."""
+    """Return a network's present outputs in evaluation mode."""
     modes = module.training
     module.eval()
     found = [[run(module, batch).detach().float().clone() for batch in part] for part in (data.batches, data.held_out)]
@@ -103,7 +104,7 @@ def outputs_of(module: nn.Module, run: Run, data: Data) -> Task:
 
 
 def standardised(task: Task) -> Task:
-    """Each output with mean 0 and deviation 1 over the batches that are learned from; constant ones become 0."""
+    """Return the task with outputs of mean 0 and deviation 1 over the training batches; constant outputs become 0."""
     values = torch.cat(task.targets)
     mean, deviation = values.mean(0), values.std(0)
     factor = torch.where(deviation > SMALLEST_SPREAD, 1.0 / deviation.clamp_min(SMALLEST_SPREAD), 0.0)
@@ -112,7 +113,7 @@ def standardised(task: Task) -> Task:
 
 
 def added(first: Task, second: Task) -> Task:
-    """Output by output."""
+    """Return the sum of two tasks, output by output."""
     return Task(
         tuple(a + b for a, b in zip(first.targets, second.targets, strict=True)),
         tuple(a + b for a, b in zip(first.held_out, second.held_out, strict=True)),
@@ -123,7 +124,7 @@ def curve(
     module: nn.Module, run: Run, data: Data, task: Task, spread: float, probe: Probe, make: MakeOptimizer, rate: float,
     seed: int,
 ) -> list[float]:  # fmt: skip
-    """Held-out errors of a copy of the module as it learns a task, over `spread`; infinite once it has diverged."""
+    """Train a copy of the module on a task; return its held-out errors / `spread`, infinite once it has diverged."""
     learner = copy.deepcopy(module).requires_grad_(True)
     parameters: list[Tensor] = list(learner.parameters())
     optimizer, generator = make(parameters, rate), torch.Generator().manual_seed(seed)
@@ -158,12 +159,15 @@ def _error(module: nn.Module, run: Run, data: Data, task: Task) -> float:
 
 
 def learned_share(errors: Sequence[float]) -> float:
-    """The area above a curve: the mean of 1 - error after the first point, 0 where the error is above 1."""
+    """Return the area above a curve: the mean of 1 - error after the first point, where errors above 1 count as 1."""
     return sum(max(0.0, 1.0 - error) if math.isfinite(error) else 0.0 for error in errors[1:]) / (len(errors) - 1)
 
 
 def last_layers(module: nn.Module, head: Sequence[str] = ()) -> tuple[str, ...]:
-    """Names of the last layer with weights: of each named head, or of the module, in the order of registration."""
+    """Return the name of the last layer with a weight matrix of each named head, or of the module if none is named.
+
+    The last layer is the last one in the order of registration.
+    """
     found = []
     for name in head or ("",):
         inside = module.get_submodule(name)
@@ -176,15 +180,15 @@ def last_layers(module: nn.Module, head: Sequence[str] = ()) -> tuple[str, ...]:
 
 @torch.no_grad()
 def with_layers_of(module: nn.Module, other: nn.Module, layers: Sequence[str]) -> nn.Module:
-    """A copy of the module with some layers as they are in another one of its kind."""
+    """Return a copy of the module in which some layers have the values of another module of its kind."""
     made = copy.deepcopy(module)
     for name in layers:
         made.get_submodule(name).load_state_dict(other.get_submodule(name).state_dict())
     return made
 
 
-def drawn_anew(module: nn.Module, seed: int) -> nn.Module:
-    """A copy with new initial values, by the `reset_parameters` of its parts; ValueError where a part has none."""
+def initialised_again(module: nn.Module, seed: int) -> nn.Module:
+    """Return a copy that the `reset_parameters` of its parts initialise again; raise ValueError if a part has none."""
     made = copy.deepcopy(module)
     devices = {parameter.device for parameter in module.parameters() if parameter.is_cuda}
     with torch.random.fork_rng(list(devices)):
@@ -195,8 +199,8 @@ def drawn_anew(module: nn.Module, seed: int) -> nn.Module:
             reset = getattr(part, "reset_parameters", None) or getattr(part, "_reset_parameters", None)
             if not callable(reset):
                 raise ValueError(
-                    f"{type(part).__name__} {name!r} cannot be drawn anew: give fresh=, a function that makes a new "
-                    "network from a seed"
+                    f"{type(part).__name__} {name!r} cannot be initialised again: give fresh=, a function that "
+                    "makes a new network from a seed"
                 )
             reset()
     return made

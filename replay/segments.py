@@ -83,7 +83,7 @@ def read_segment(store: Store, segment: Segment) -> dict[str, Tensor]:
     try:
         return _tensors(content)
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:  # the header may hold anything
-        raise Damaged(f"{path} holds no tensors: {error}") from error
+        raise Damaged(f"{path} cannot be read as tensors: {error}") from error
 
 
 def _tensors(content: bytearray) -> dict[str, Tensor]:

@@ -174,9 +174,9 @@ def test_a_compiler_that_fails_is_said_in_one_line(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"reinit": "cbp"}, "cbp looks at units in every update"),
-        ({"reinit": "snr"}, "snr looks at units in every update"),
-        ({"reinit": "injection"}, "injection changes what networks consist of; give --compile off"),
+        ({"reinit": "cbp"}, "cbp watches units in every update"),
+        ({"reinit": "snr"}, "snr watches units in every update"),
+        ({"reinit": "injection"}, "injection changes the structure of networks; give --compile off"),
     ],
 )
 def test_methods_that_compiled_losses_would_leave_out_are_refused(settings: dict[str, Any], words: str) -> None:

@@ -134,7 +134,7 @@ def test_what_cannot_be_prepared_is_said_in_one_line_and_leaves_nothing(capsys: 
     assert "none.txt: does not exist" in refused(capsys, "none.txt", *bytes_to_out)
     assert "empty: has no files" in refused(capsys, "empty", *bytes_to_out)
     assert "link.txt: is a symbolic link" in refused(capsys, "good.txt", "--validation", "link.txt", *bytes_to_out)
-    assert "pipe.txt: is no regular file" in refused(capsys, "pipe.txt", *both, *bytes_to_out)
+    assert "pipe.txt: is not a regular file" in refused(capsys, "pipe.txt", *both, *bytes_to_out)
     assert "1 document cannot be divided: name files" in refused(capsys, "good.txt", *bytes_to_out)
     assert "--held-out 1.5 given" in refused(capsys, "good.txt", "--held-out", "1.5", *bytes_to_out)
     assert "--threads 0 given" in refused(capsys, "good.txt", "--threads", "0", *bytes_to_out)

@@ -62,8 +62,8 @@ def test_what_is_no_token_file_is_refused_in_one_line(tmp_path: Path):
     words = {
         "odd": "has 3 bytes, an odd number",
         "empty": "is empty",
-        "folder": "is no regular file",
-        "pipe": "is no regular file",
+        "folder": "is not a regular file",
+        "pipe": "is not a regular file",
         "link": "is a symbolic link",
         "absent": "No such file",
     }

@@ -143,7 +143,7 @@ def test_nothing_is_submitted_after_a_refusal(place: Path):
 def test_names_that_no_script_can_hold_are_refused(place: Path):
     with pytest.raises(ValueError, match="give another --dir"):
         script_of(jobs("a|b"), "shell", Path("a|b"), 1, 1e9, [])
-    with pytest.raises(ValueError, match="--format slurm given; it goes with --dry-run"):
+    with pytest.raises(ValueError, match="--format slurm given without --dry-run"):
         read_options(["--format", "slurm"])
     options, _ = read_options(["--format", "slurm", "--dry-run"])
     with pytest.raises(ValueError, match="--upload given with --format slurm"):

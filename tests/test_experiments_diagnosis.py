@@ -1,4 +1,4 @@
-"""The doctor on runs: both agents, vision, remedies, pages, and that nothing of the run changes."""
+"""Diagnosis of runs: both agents, vision, remedies and pages; nothing of the run changes."""
 
 import hashlib
 import json
@@ -13,9 +13,9 @@ from benchmarks.diagnosis import dormant
 from fire_rl.commands.diagnose import body
 from fire_rl.commands.train import train
 from fire_rl.experiments.diagnosis.advice import advice_on
-from fire_rl.experiments.diagnosis.examination import Asked, examined
+from fire_rl.experiments.diagnosis.examination import Asked, examine_run
+from fire_rl.experiments.diagnosis.loaded_run import load_run, networks_of
 from fire_rl.experiments.diagnosis.page import NUMBERS, PAGE
-from fire_rl.experiments.diagnosis.patient import admitted, networks_of
 from fire_rl.experiments.diagnosis.remedies import frontier, methods_of
 from fire_rl.experiments.diagnosis.subjects import same_choice, same_values
 from fire_rl.experiments.report.drawing import PageImage
@@ -125,31 +125,31 @@ def test_a_run_is_examined_and_stays_as_it_is(kind, runs, without_pictures, caps
 
 @pytest.mark.parametrize("kind", ["sac", "dqn"])
 def test_a_fork_is_the_learner_and_shares_nothing_with_it(kind, runs):
-    patient = admitted(runs[kind], None, False)
-    copied, state = patient.fork(), patient.learner.state_dict()
+    loaded = load_run(runs[kind], None, False)
+    copied, state = loaded.fork(), loaded.learner.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in copied.state_dict().items())
     before = {name: value.clone() for name, value in state.items()}
     for network in copied.plastic():
         for parameter in network.module.parameters():
             parameter.data.add_(1.0)
-    assert all(torch.equal(value, before[name]) for name, value in patient.learner.state_dict().items())
-    initial = networks_of(patient.learner)
+    assert all(torch.equal(value, before[name]) for name, value in loaded.learner.state_dict().items())
+    initial = networks_of(loaded.learner)
     for name, network in networks_of(
-        patient.drawn(0)
+        loaded.drawn(0)
     ).items():  # the run's own first weights, as its checkpoint has them
         assert all(torch.equal(value, initial[name].initial[key]) for key, value in network.module.state_dict().items())
 
 
 @pytest.mark.parametrize("kind", ["sac", "dqn"])
 def test_verdicts_on_known_cases(kind, runs):
-    patient = admitted(runs[kind], None, False)
-    modules = {name: network.module for name, network in networks_of(patient.learner).items()}
-    fresh = {name: network.module for name, network in networks_of(patient.drawn(77)).items()}
+    loaded = load_run(runs[kind], None, False)
+    modules = {name: network.module for name, network in networks_of(loaded.learner).items()}
+    fresh = {name: network.module for name, network in networks_of(loaded.drawn(77)).items()}
     asked = Asked(Probe(50, (3e-3,), 4, points=5), {}, 0, 0)
     for change, expected in ((lambda module: module, "nothing"), (dormant, "fitting")):
         for name, module in modules.items():
             module.load_state_dict(change(fresh[name]).state_dict())
-        found = examined(patient, asked, lambda line: None)
+        found = examine_run(loaded, asked, lambda line: None)
         assert {diagnosis.lost for diagnosis in found.diagnoses.values()} <= {expected, "at its own rate"}
         assert expected in {diagnosis.lost for diagnosis in found.diagnoses.values()}
 
@@ -232,7 +232,7 @@ def test_runs_that_cannot_be_examined_are_refused(place, tmp_path):
         body([])
     with pytest.raises(ValueError, match="is not a run"):
         body([str(tmp_path)])
-    with pytest.raises(ValueError, match="is a card: it has a policy alone"):
+    with pytest.raises(ValueError, match="is a card: it has only a policy"):
         body(["pretrained:cartpole"])
     run = place("dqn")
     with pytest.raises(ValueError, match="has no checkpoint at step 70; there are: 200, 300"):
@@ -253,13 +253,13 @@ def test_runs_that_cannot_be_examined_are_refused(place, tmp_path):
         body([f"{run}@200"])
 
 
-def test_the_cheapest_cure_is_advised(runs):
-    patient = admitted(runs["dqn"], None, False)
-    modules = networks_of(patient.learner)
+def test_the_cheapest_remedy_is_advised(runs):
+    loaded = load_run(runs["dqn"], None, False)
+    modules = networks_of(loaded.learner)
     modules["q"].module.load_state_dict(dormant(modules["q"].module).state_dict())
-    asked = Asked(Probe(40, (3e-3,), 3, points=5), methods_of(patient, ["reset", "shrink-perturb:keep=0.99"]), 0, 0)
-    found = examined(patient, asked, lambda line: None)
+    asked = Asked(Probe(40, (3e-3,), 3, points=5), methods_of(loaded, ["reset", "shrink-perturb:keep=0.99"]), 0, 0)
+    found = examine_run(loaded, asked, lambda line: None)
     assert found.diagnoses["q"].lost == "fitting"
     assert found.advice.choice == "reset"
     assert "--reinit reset" in found.advice.command
-    assert advice_on(patient, found.diagnoses, []).choice == "try remedies"
+    assert advice_on(loaded, found.diagnoses, []).choice == "try remedies"

@@ -230,7 +230,7 @@ def test_what_is_no_such_file_is_refused_in_one_line(tmp_path, mistake):
 
 
 def test_folders_missing_files_and_large_ones_are_refused_in_one_line(tmp_path):
-    with pytest.raises(ValueError, match="is no regular file"):
+    with pytest.raises(ValueError, match="is not a regular file"):
         read_published([tmp_path])
     with pytest.raises(ValueError, match="No such file"):
         read_published([tmp_path / "none.csv"])

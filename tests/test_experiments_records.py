@@ -232,7 +232,7 @@ def test_pipes_links_and_what_is_too_large_are_refused_at_once(tmp_path: Path):
     folder = write_run(tmp_path / "run", steps=2_000)
     (folder / "metrics.jsonl").unlink()
     os.mkfifo(folder / "metrics.jsonl")
-    with pytest.raises(ValueError, match=r"metrics\.jsonl: is no regular file$"):
+    with pytest.raises(ValueError, match=r"metrics\.jsonl: is not a regular file$"):
         read_run(folder)
     for name in ("pipe", "large", "linked"):
         write_run(tmp_path / name, steps=2_000)
@@ -241,7 +241,7 @@ def test_pipes_links_and_what_is_too_large_are_refused_at_once(tmp_path: Path):
     with (tmp_path / "large" / "config.json").open("w") as file:
         file.truncate(2**40)
     (tmp_path / "linked" / "config.json").symlink_to("/etc/passwd")
-    for name, said in (("pipe", "no regular file"), ("large", "bytes"), ("linked", "symbolic link")):
+    for name, said in (("pipe", "not a regular file"), ("large", "bytes"), ("linked", "symbolic link")):
         with pytest.raises(ValueError, match=rf"{name} is not a run: .*{said}[^\n]*$"):
             read_run(tmp_path / name)
 

@@ -53,7 +53,7 @@ def test_pipes_in_place_of_files_keep_nobody_waiting(tmp_path: Path):
     conduct(sweep, LocalPool(slots=1))
     assert "could not begin" in sweep.failed[run.folder].reason
     os.mkfifo(failure_path(run.folder))
-    with pytest.raises(ValueError, match=r"r\.failed\.json: is no regular file$"):
+    with pytest.raises(ValueError, match=r"r\.failed\.json: is not a regular file$"):
         look([run], retry=False)
 
 

@@ -229,7 +229,7 @@ def test_an_agent_with_counted_actions_needs_no_values(runs: dict[str, Path]):
     assert "largest difference of actions from load_policy 0.0e+00" in agreement(policy, run, given, "drawn").said
     with pytest.raises(ValueError, match="20 of 20 actions differ from load_policy's"):
         agreement(policy, lambda batch: [7 - policy.act(batch)], given, "drawn")
-    with pytest.raises(ValueError, match="it gives 2 outputs, the policy names choice"):
+    with pytest.raises(ValueError, match="the file gives 2 outputs, the policy names choice"):
         agreement(policy, lambda batch: [policy.act(batch)] * 2, given, "drawn")
     policy._agent.outputs = ("choice", "more")  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match="the policy gives 1 outputs and names 2"):
@@ -407,7 +407,7 @@ def test_bounds_that_are_none_are_refused(box: KeptBox):
         (["{dqn}@x"], "allowed is RUN or RUN@STEP"),
         (["{dqn}", "--format", "onx"], "--format 'onx' given; allowed are .*; nearest is onnx"),
         (["{dqn}", "--formats", "onnx"], "did you mean --format"),
-        (["{dqn}", "--card", "--format", "safetensors"], "--format goes without --card"),
+        (["{dqn}", "--card", "--format", "safetensors"], "--format given with --card"),
         (["{dqn}", "--card", "--episodes", "-1"], "--episodes -1"),
         (["{dqn}", "--format", "safetensors", "--output", "{tmp}/nowhere/policy"], "there is no folder"),
         (["{dqn}", "--format", "safetensors", "--output", "{tmp}"], "a folder; allowed is a file"),
@@ -456,7 +456,7 @@ def test_nothing_is_replaced_without_being_asked(runs: dict[str, Path], tmp_path
     path = tmp_path / "policy.safetensors"
     path.write_text("mine")
     words = (runs["sac"], "--format", "torchscript", "safetensors", "--output", tmp_path / "policy")
-    with pytest.raises(ValueError, match="is there already: add --overwrite"):
+    with pytest.raises(ValueError, match="exists already: add --overwrite"):
         export(*words)
     assert path.read_text() == "mine"
     assert [entry.name for entry in tmp_path.iterdir()] == ["policy.safetensors"]
@@ -485,5 +485,5 @@ def test_a_run_without_a_policy_says_what_can_be_exported(tmp_path: Path):
     from fire_rl.training.learners import LEARNERS, config_to_json
 
     write_json(tmp_path / "config.json", config_to_json(LEARNERS["vision"].presets["quick"].config))
-    with pytest.raises(ValueError, match=r"train_vision\.py; what can be exported is a policy"):
+    with pytest.raises(ValueError, match=r"train_vision\.py; only runs of"):
         export(tmp_path, "--format", "safetensors")

@@ -89,7 +89,7 @@ def test_a_card_says_where_the_run_s_record_ends_and_which_version_made_it(
     assert body([str(run), "--card", "--output", str(tmp_path / "card"), "--episodes", "0"]) == 0
     text = (tmp_path / "card" / "README.md").read_text()
     assert f"40,000 environment steps planned, of which the run's record holds 200, fire-rl {__version__}" in text
-    assert "The policy is of step 200, not of the planned end." in text
+    assert "The policy is the checkpoint at step 200, not at the planned end." in text
     assert read_json(tmp_path / "card" / "config.json")["version"] == __version__
 
 
@@ -172,7 +172,7 @@ def widened(settings: dict[str, Any]) -> None:
     ("spoil", "complaint"),
     [
         (weights(header), "its header would have 1,099,511,627,776 bytes"),
-        (weights(lambda content: content[:-4]), "holds no tensors"),
+        (weights(lambda content: content[:-4]), "cannot be read as tensors"),
         (weights(lambda content: b""), "its header would have 0 bytes"),
         (weights(lambda content: b"\x80\x04" + content), "model.safetensors"),
         (sparse, "has 68,719,476,736 bytes, more than the"),
@@ -247,16 +247,16 @@ def test_a_card_in_a_hub_s_cache_is_refused_with_the_way_to_get_it(card: Path):
 
 def test_a_card_replaces_only_a_card_and_only_if_asked(place: Path, card: Path):
     words = [str(place / "run"), "--card", "--episodes", "0", "--output"]
-    with pytest.raises(ValueError, match="is there already: add --overwrite"):
+    with pytest.raises(ValueError, match="exists already: add --overwrite"):
         body([*words, str(card)])
     (card / "README.md").write_text("old")
     assert body([*words, str(card), "--overwrite"]) == 0
     assert (card / "README.md").read_text() != "old"
     (card / "diary.txt").write_text("mine")
-    with pytest.raises(ValueError, match=r"holds diary\.txt, which is not of a card"):
+    with pytest.raises(ValueError, match=r"holds diary\.txt, which is not a file of a card"):
         body([*words, str(card), "--overwrite"])
     (card.parent / "mine").mkdir()
-    with pytest.raises(ValueError, match="is no card"):
+    with pytest.raises(ValueError, match="is not a card"):
         body([*words, str(card.parent / "mine"), "--overwrite"])
     assert sorted(path.name for path in card.parent.iterdir()) == ["card", "mine"]
 

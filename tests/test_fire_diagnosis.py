@@ -16,7 +16,7 @@ from fire_rl.fire.probe import (
     Data,
     Task,
     curve,
-    drawn_anew,
+    initialised_again,
     last_layers,
     learned_share,
     outputs_of,
@@ -181,7 +181,7 @@ def test_mistakes_are_said_in_one_line(batches):
         Probe(updates=5)
     with pytest.raises(ValueError, match="nearly the same outputs"):
         diagnose(network(), [torch.zeros(8, 6)] * 8, probe=QUICK)
-    with pytest.raises(ValueError, match="fresh networks learn 0%"):
+    with pytest.raises(ValueError, match="fresh networks learn only 0%"):
         diagnose(network(), batches, probe=Probe(updates=10, rates=(1e-9,), seeds=3))
     broken = network()
     broken[0].weight.data[0, 0] = math.nan
@@ -194,5 +194,5 @@ def test_mistakes_are_said_in_one_line(batches):
             super().__init__()
             self.gain = nn.Parameter(torch.ones(2))
 
-    with pytest.raises(ValueError, match="Own '' cannot be drawn anew: give fresh="):
-        drawn_anew(Own(), 0)
+    with pytest.raises(ValueError, match="Own '' cannot be initialised again: give fresh="):
+        initialised_again(Own(), 0)

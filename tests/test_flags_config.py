@@ -147,7 +147,7 @@ def test_where_a_file_is_no_file(tmp_path: Path, run: Path):
         (tmp_path / "none.yaml", "No such file"),
         (tmp_path, "is not a run"),
         (link, "symbolic link"),
-        (Path("/dev/zero"), "is no regular file"),
+        (Path("/dev/zero"), "is not a regular file"),
     ):
         with pytest.raises(ValueError, match=complaint):
             config_of("--config", str(path))

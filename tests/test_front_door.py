@@ -81,7 +81,8 @@ def test_a_stop_before_the_first_step_says_how_to_go_on(tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("error", "line"), [((), "a: stopped; the same command begins again\n"), (("how to go on",), "a: how to go on\n")]
+    ("error", "line"),
+    [((), "a: stopped; give the same command to start again\n"), (("how to go on",), "a: how to go on\n")],
 )
 def test_every_command_says_that_it_was_stopped(
     error: Sequence[str], line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -75,7 +75,7 @@ def test_second_call_installs_nothing(sandbox: Sandbox) -> None:
 def test_unreachable_cpu_index_falls_back_to_the_usual_one(sandbox: Sandbox) -> None:
     status, said, asked = sandbox.setup(TORCH="cpu", FAKE_FAILURE="download.pytorch.org")
     assert status == 0
-    assert "taking the usual index's build" in said
+    assert "installing the usual index's build" in said
     attempt, fallback = (line for line in asked if "torch==" in line)
     assert "--timeout 10 --retries 1" in attempt
     assert "index-url" not in fallback
@@ -124,7 +124,7 @@ def test_environment_made_by_others_is_never_deleted(sandbox: Sandbox) -> None:
     (sandbox.folder / "documents").mkdir()
     status, said, asked = sandbox.setup(VENV=str(sandbox.folder / "documents"))
     assert (status, asked) == (1, [])
-    assert "is no virtual environment" in said
+    assert "is not a virtual environment" in said
 
 
 def test_torch_follows_the_driver_and_the_users_choice(sandbox: Sandbox) -> None:
@@ -141,7 +141,7 @@ def test_torch_follows_the_driver_and_the_users_choice(sandbox: Sandbox) -> None
 @pytest.mark.parametrize(
     ("variables", "line"),
     [
-        ({"TORCH": "gpu"}, "setup: TORCH=gpu is unknown: cpu or cuda"),
+        ({"TORCH": "gpu"}, "setup: TORCH=gpu given; allowed are cpu and cuda"),
         ({"version": "3.10.4"}, "setup: no Python 3.11, 3.12 or 3.13 found"),
         ({"version": "3.10.4", "PYTHON": "python3"}, "setup: PYTHON=python3 is not a working Python 3.11"),
         ({"PYTHON": "/nowhere/python"}, "setup: PYTHON=/nowhere/python is not a working Python 3.11"),

@@ -190,7 +190,7 @@ def test_the_policy_that_stays_is_one_that_is_whole(copy: Path):
 def test_a_run_in_progress_is_not_slimmed(copy: Path):
     lines = (copy / "metrics.jsonl").read_bytes().splitlines(keepends=True)
     (copy / "metrics.jsonl").write_bytes(b"".join(lines[:-1]))
-    assert "it has not finished" in train(str(copy.parent), code=1, body=slim_script.body)
+    assert "the run has not finished" in train(str(copy.parent), code=1, body=slim_script.body)
     assert list((copy / "replay").iterdir())
 
 

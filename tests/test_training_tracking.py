@@ -161,7 +161,7 @@ def test_what_waits_for_a_tracker_is_bounded(monkeypatch: pytest.MonkeyPatch):
         tracker.tell("scalars", values={"train/loss": 1.0}, step=line, line=line)
     assert time.monotonic() - start < 200
     assert tracker.lost is not None
-    assert "does not keep up" in tracker.lost
+    assert "cannot keep up" in tracker.lost
     tracker.close()
 
 
@@ -413,7 +413,7 @@ def test_ids_that_cannot_be_kept_stop_no_run(tmp_path: Path):
     (tmp_path / "track.json").mkdir()
     said = begun(tmp_path)
     assert [line.split(": ")[-1] for line in said] == [
-        "the run is recorded as a new one", "resumed, it is recorded as a new run",
+        "the run is recorded as a new one", "on resuming, the run is recorded as a new one",
     ]  # fmt: skip
     assert calls(tmp_path)[-1]["verb"] == "finish"
 

@@ -112,7 +112,7 @@ def tensors_of(content: bytes, path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load(content)
     except Exception as error:  # the header may hold anything
-        raise Damaged(f"{path} holds no tensors: {' '.join(str(error).split())[:300]}") from error
+        raise Damaged(f"{path} cannot be read as tensors: {' '.join(str(error).split())[:300]}") from error
 
 
 def require_same(own: dict[str, Tensor], saved: dict[str, Tensor], path: Path) -> None:

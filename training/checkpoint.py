@@ -1,4 +1,6 @@
-"""Checkpoints: safetensors and JSON under a manifest of checksums, in a folder that is whole or absent.
+"""Write, read and delete checkpoints: files of safetensors and JSON, with a manifest that holds their checksums.
+
+A checkpoint's folder is renamed to its name once it is complete, so that it is either whole or absent.
 
 RUN/checkpoints/000000500000/   agent.safetensors  state.safetensors  state.json  manifest.json
 RUN/replay/                     immutable segments, named by content, shared by all checkpoints (and branches)
@@ -30,20 +32,23 @@ from .folder import LOGGED
 from .made_with import MadeWith
 from .progress import Count, Progress
 
-KEPT = 2  # newest checkpoints; requested ones are kept besides
+KEPT = 2  # so many of the newest checkpoints are kept, besides the requested ones
 FILES = ("agent.safetensors", "state.safetensors", "state.json")
-PROGRESS = ("updates", "measured", "seconds", "last_evaluation", "owes")  # kept as they were in earlier versions
+PROGRESS = ("updates", "measured", "seconds", "last_evaluation", "owes")  # names as in older versions
 
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What a checkpoint is made of, and what it was made with: a run of another configuration may not go on from it."""
+    """The files and segments of a checkpoint, and the configuration that made it.
+
+    A run with another configuration may not continue from it.
+    """
 
     step: Count
     files: dict[str, Digest]
     segments: tuple[Segment, ...]
-    made_with: MadeWith | None = None  # None: of a version that did not keep it
+    made_with: MadeWith | None = None  # None: written by a version that did not record it
 
     def __post_init__(self) -> None:
         if set(self.files) != set(FILES):
@@ -56,17 +61,20 @@ class Values(msgspec.Struct, frozen=True):
     progress: Progress
     work: dict[str, Any]
     manager: dict[str, Any]
-    file_sizes: dict[str, Count]  # of the files that only grow, to be cut back to
+    file_sizes: dict[str, Count]  # of the log files, which are cut back to these sizes on resuming
 
     def __post_init__(self) -> None:
         if wrong := [name for name in self.file_sizes if not LOGGED.fullmatch(name)]:
-            raise ValueError(f"{wrong[0][:80]!r} is no file that a run logs to")
+            raise ValueError(f"{wrong[0][:80]!r} is not the name of a log file of a run")
         if METRICS not in self.file_sizes:
             raise ValueError(f"the length of {METRICS} is missing")
 
 
 def of_this_version(values: dict[str, Any]) -> dict[str, Any]:
-    """The values of a checkpoint of a version that knew reinforcement learning alone, as they are kept now."""
+    """Return the values of a checkpoint in today's layout.
+
+    The first versions could train only with reinforcement learning, and stored the values in another layout.
+    """
     if "work" in values or not isinstance(values.get("progress"), dict):
         return values
     before, handled = values["progress"], values["progress"].get("handled")
@@ -83,7 +91,7 @@ def of_this_version(values: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything a run continues from: the learner's tensors, other tensors, plain values, the replay's segments."""
+    """Everything that a run continues from: the learner's tensors, other tensors, plain values, replay segments."""
 
     learner: Mapping[str, Tensor]
     tensors: Mapping[str, Tensor]
@@ -92,11 +100,12 @@ class Checkpoint:
 
 
 def folder_of(run: Path, step: int) -> Path:
+    """Return the folder of a run's checkpoint at a step."""
     return run / "checkpoints" / f"{step:012d}"
 
 
 def write_checkpoint(run: Path, step: int, checkpoint: Checkpoint, made_with: MadeWith | None = None) -> None:
-    """Write `checkpoint` for step `step`; its segments are already on the disk."""
+    """Write the checkpoint of a step; its replay segments are already on the disk."""
     final = folder_of(run, step)
     temporary = final.with_name(f".{final.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -118,13 +127,13 @@ def write_checkpoint(run: Path, step: int, checkpoint: Checkpoint, made_with: Ma
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write it with a checksum of its own, which is known to be damage where it does not agree."""
+    """Write a manifest with a checksum of its own, by which damage to the manifest itself is found."""
     values = msgspec.to_builtins(manifest)
     write_json(folder / "manifest.json", values | {"checksum": checksum_of(values)})
 
 
 def read_checkpoint(run: Path, step: int) -> Checkpoint:
-    """Read a checkpoint whole, every file against its checksum."""
+    """Read a checkpoint and compare every file with its checksum; raise Damaged if one differs."""
     folder, manifest = folder_of(run, step), read_manifest(run, step)
     contents = {name: read_regular(folder / name, available_memory()) for name in FILES}
     for name, content in contents.items():
@@ -145,11 +154,11 @@ def _tensors(path: Path, content: bytearray) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load(bytes(content))
     except (safetensors.SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OverflowError) as error:
-        raise Damaged(f"{path} holds no tensors: {' '.join(str(error).split())}") from error
+        raise Damaged(f"{path} cannot be read as tensors: {' '.join(str(error).split())}") from error
 
 
 def read_manifest(run: Path, step: int) -> Manifest:
-    """The manifest alone, against its own checksum."""
+    """Read a manifest and compare it with its own checksum; raise Damaged if they differ."""
     folder = folder_of(run, step)
     path = folder / "manifest.json"
     for place in (folder, folder.parent):
@@ -168,17 +177,18 @@ def read_manifest(run: Path, step: int) -> Manifest:
 
 
 def checksum_of(manifest: Mapping[str, Any]) -> str:
+    """Return the checksum of a manifest's values."""
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def steps_of(run: Path) -> list[int]:
-    """The steps that have a checkpoint, whole or damaged, oldest first."""
+    """Return the steps that have a checkpoint, whole or damaged, oldest first."""
     names = (path.name for path in (run / "checkpoints").glob("[0-9]*"))
     return sorted(int(name) for name in names if name.isascii() and name.isdigit() and name == f"{int(name):012d}")
 
 
 def set_aside(run: Path, step: int) -> None:
-    """Take a damaged checkpoint out of the way, kept for whoever wants to look at it."""
+    """Rename a damaged checkpoint's folder to damaged-STEP, so that it can still be looked at."""
     folder = folder_of(run, step)
     aside = folder.with_name(f"damaged-{folder.name}")
     _remove(aside)
@@ -186,7 +196,7 @@ def set_aside(run: Path, step: int) -> None:
 
 
 def _remove(path: Path) -> None:
-    """A file, a link but not what it leads to, or a folder with all that is in it."""
+    """Delete a file, or a link but not its target, or a folder with its contents."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -194,7 +204,7 @@ def _remove(path: Path) -> None:
 
 
 def verify(run: Path, step: int) -> tuple[Manifest, Checkpoint]:
-    """A checkpoint whose files and replay segments are all whole; raises Damaged, in one line, otherwise."""
+    """Read a checkpoint and its replay segments; raise Damaged, in one line, unless all of them are whole."""
     manifest, checkpoint = read_manifest(run, step), read_checkpoint(run, step)
     for segment in checkpoint.segments:
         read_segment(DurableStore(run / "replay"), segment)
@@ -202,14 +212,14 @@ def verify(run: Path, step: int) -> tuple[Manifest, Checkpoint]:
 
 
 def sweep(run: Path) -> None:
-    """Delete what a kill left half written."""
+    """Delete the temporary files that a killed process left behind."""
     for folder in ("", "checkpoints", "replay", "videos", "source"):
         for path in (run / folder).glob(".*.tmp"):
             _remove(path)
 
 
 def prune(run: Path, requested: Iterable[int]) -> None:
-    """Delete all but the newest and the requested checkpoints, then the segments that no manifest names."""
+    """Delete all checkpoints but the newest and the requested ones, then the segments that no manifest names."""
     steps = steps_of(run)
     for step in set(steps[:-KEPT]) - set(requested):
         remove_checkpoint(run, step)
@@ -218,14 +228,14 @@ def prune(run: Path, requested: Iterable[int]) -> None:
         try:
             named |= {segment.file for segment in read_manifest(run, step).segments}
         except Damaged:
-            return  # an unreadable manifest may name any of them
+            return  # the manifest cannot be read, and may name any of the segments
     for path in (run / "replay").glob("*.safetensors"):
         if path.name not in named:
             path.unlink()
 
 
 def remove_checkpoint(run: Path, step: int) -> None:
-    """Delete one; the manifest goes first: a folder left half deleted by a kill is then no checkpoint."""
+    """Delete a checkpoint, its manifest first: a folder that is left half deleted does not pass for a checkpoint."""
     folder = folder_of(run, step)
     if not folder.is_symlink():
         _remove(folder / "manifest.json")
@@ -233,9 +243,9 @@ def remove_checkpoint(run: Path, step: int) -> None:
 
 
 def link_checkpoint(trunk: Path, step: int, branch: Path, made_with: MadeWith | None = None) -> None:
-    """Give `branch` the trunk's checkpoint without copying: hard links, or copies across file systems.
+    """Give `branch` the trunk's checkpoint as hard links, or as copies if it is on another file system.
 
-    It is bound to the branch's configuration from there on.
+    The manifest is written again, with the branch's configuration.
     """
     manifest = read_manifest(trunk, step)
     pairs = [(trunk / "replay" / segment.file, branch / "replay" / segment.file) for segment in manifest.segments]
@@ -246,4 +256,4 @@ def link_checkpoint(trunk: Path, step: int, branch: Path, made_with: MadeWith | 
             os.link(source, destination)
         except OSError:
             shutil.copy2(source, destination)
-    write_manifest(folder_of(branch, step), msgspec.structs.replace(manifest, made_with=made_with))  # the last
+    write_manifest(folder_of(branch, step), msgspec.structs.replace(manifest, made_with=made_with))  # written last

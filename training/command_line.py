@@ -66,7 +66,7 @@ def main(body: Callable[[Sequence[str]], int], name: str, arguments: Sequence[st
         print(f"{name}: {printable(str(error))}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt as error:
-        print(f"{name}: {printable(str(error)) or 'stopped; the same command begins again'}", file=sys.stderr)
+        print(f"{name}: {printable(str(error)) or 'stopped; give the same command to start again'}", file=sys.stderr)
         code = STOPPED
     except SystemExit as ended:  # after --help
         code = ended.code if isinstance(ended.code, int) else 0

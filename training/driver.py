@@ -1,7 +1,7 @@
-"""The driver of every run: it advances the work, and does at each boundary between two units of it what is due there.
+"""The driver of every run: it advances the work unit by unit, and at each boundary does what is due there.
 
-In this order: checkpoint, log, measures, event, evaluation. A checkpoint holds the state before the rest of its
-boundary, so that a run resumed there, or branched, does that rest itself.
+The order at a boundary is: checkpoint, log, measures, event, evaluation. A checkpoint holds the state before the other
+parts of its boundary, so that a run that continues from it does these parts itself.
 """
 
 import gc
@@ -41,23 +41,23 @@ class Stopped(Exception):
 
 
 class BrokenOff(Exception):
-    """An evaluation was not brought to its end, since a stop was asked for."""
+    """An evaluation was interrupted, because the run was asked to stop."""
 
 
 class NotSaved(Exception):
-    """The disk does not take what the run has to keep."""
+    """The run's files cannot be written, for example because the disk is full."""
 
 
 class Driver:
-    """Drives the work of one run from wherever it is to the end."""
+    """Drives the work of one run from its present position to the end."""
 
     def __init__(self, folder: Path, config: Config, work: Work, made_with: MadeWith | None = None) -> None:
         self.folder, self.settings, self.metric, self.work = folder, config.run, config.metric, work
         self.reader = config.reader
         self.title = f"{config.run.env} {config.run.method} seed {config.run.seed}"
-        self.made_with = made_with  # what its checkpoints are bound to
+        self.made_with = made_with  # settings, packages and machine, written into each checkpoint
         self.manager = config.manager(work)
-        self._method = spell(self.manager.method)  # by which the manager remembers where it acted last
+        self._method = spell(self.manager.method)  # the name under which the manager keeps the method's latest event
         self.progress = Progress()
         self.saved_at: int | None = None  # the step of the newest checkpoint
         self.sums: dict[str, Tensor] = {}  # training metrics since the last log line, on the device
@@ -65,18 +65,23 @@ class Driver:
         self.stop_requested: Callable[[], bool] = lambda: False
         self.on_evaluation: Callable[[int, float], object] = lambda step, value: None
         self.stopped_by_callback = False
-        self._update_rate = 0.0  # updates per second since the log line before
+        self._update_rate = 0.0  # updates per second between the last two log lines
         self._collapse = Collapse()
         self._phase_starts = frozenset(config.run.phase_starts)
-        self._looked_before: int | None = None  # the boundary since which an evaluation was made before an event
+        self._looked_before: int | None = None  # the boundary of the last evaluation made just before an event
         self.log: RunLog
 
     @property
     def position(self) -> Position:
+        """Where the run is: its number of updates and its progress."""
         return Position(self.progress.updates, self.work.steps)
 
     def train(self) -> None:
-        """Run to the end of `--steps`; raises Stopped after a checkpoint when asked to stop, Diverged where it did."""
+        """Run to the end of `--steps`.
+
+        Raise Stopped, after a checkpoint, if the run was asked to stop; Diverged if a number is not finite; NotSaved if
+        a file of the run cannot be written.
+        """
         self.log = RunLog(self.folder, self.reader, self.tracking)
         total = self.settings.steps
         self._clock = time.perf_counter() - self.progress.seconds
@@ -99,7 +104,7 @@ class Driver:
             except OSError as error:
                 name = os.fsdecode(error.filename or "")
                 if self.folder not in Path(name).parents:
-                    raise  # the environment's, say
+                    raise  # not a file of the run; the error may come from the environment
                 raise NotSaved(f"{name}: {error.strerror}") from error
             except Diverged as error:
                 self.write("diverged", {"quantity": error.quantity, "value": error.value})
@@ -107,25 +112,28 @@ class Driver:
             finally:
                 self.attempt("end of TensorBoard's events", self.log.close)
 
-    # What the work may ask for
+    # Called by the work too
 
     def write(self, kind: str, values: Mapping[str, Any]) -> None:
+        """Write a line to the run's log, with the counts of the present moment."""
         self.log.write(kind, self.work.counts(self.progress.updates), values)
 
     def say(self, line: str) -> None:
+        """Print a line above the progress bar, headed by the step."""
         self.bar.write(f"step {self.work.steps:,}: {line}")
 
     def _say_of_trackers(self, line: str) -> None:
         self.bar.write(line, file=sys.stderr if line.startswith("warning") else sys.stdout)
 
     def attempt(self, what: str, do: Callable[[], object]) -> None:
+        """Do something that the run does not depend on; if it fails, print a warning and go on."""
         try:
             do()
-        except Exception as error:  # graphics libraries and disks fail in ways of their own
+        except Exception as error:  # graphics libraries and disks raise errors of many kinds
             self.bar.write(f"warning: no {what} ({type(error).__name__}: {error}); going on", file=sys.stderr)
 
     def _update(self, owed: int) -> None:
-        """The gradient updates owed, in blocks that end where an event is due."""
+        """Make the given number of gradient updates, in blocks that end where an event is due."""
         progress = self.progress
         while owed:
             before = self.position
@@ -137,12 +145,12 @@ class Driver:
             progress.updates += block
             owed -= block
             if block == until_event and self._due(before):
-                self._measure()  # the networks as the event finds them
+                self._measure()  # the networks as they are before the event
                 self._event(self.position)
                 progress.handled_updates = progress.updates
 
     def _due(self, before: Position) -> bool:
-        """Whether an event is due that was not due at a position, nor has happened since."""
+        """Whether an event has become due since the position `before` and has not happened yet."""
         latest = self.manager.latest(self._method)
         if latest is not None and latest.progress > before.progress:
             before = Position(before.updates, latest.progress)
@@ -151,7 +159,7 @@ class Driver:
     # Boundaries
 
     def _boundary(self, last: bool = False) -> None:
-        """Everything due between two units of work."""
+        """Do everything that is due between two units of work."""
         progress, settings = self.progress, self.settings
         before, now = progress.handled, self.position
         stopping = self._stopping()
@@ -181,17 +189,20 @@ class Driver:
         progress.handle(now)
 
     def _passed(self, every: int) -> bool:
-        """Whether a multiple of so many steps lies between the last boundary and now."""
+        """Whether a multiple of `every` steps lies between the last boundary and now."""
         return self.progress.handled_steps // every < self.work.steps // every
 
     @property
     def _phase_begins(self) -> bool:
-        """Whether another phase of data begins here: that is looked at like an event, by every method."""
+        """Whether a phase of data begins here: runs of all methods evaluate and measure there, as before an event."""
         return self.work.steps in self._phase_starts
 
     def _owe(self, occasion: str) -> None:
-        """Stop with a checkpoint of this boundary: the one written at its beginning or, where there is none, one that
-        notes that this evaluation alone is still to be made."""
+        """Stop, with a checkpoint of this boundary from which the interrupted evaluation is made on resuming.
+
+        If a checkpoint was written at the beginning of this boundary, the resumed run repeats the boundary. Otherwise
+        write one that notes that only this evaluation is missing.
+        """
         if self.saved_at != self.work.steps:
             self.progress.handle(self.position)
             self.progress.owes = occasion
@@ -199,7 +210,7 @@ class Driver:
         raise Stopped
 
     def _catch_up(self, occasion: str) -> None:
-        """Make the evaluation that a stop has broken off."""
+        """Make the evaluation that a stop interrupted."""
         try:
             self._evaluate(occasion, may_break_off=True)
         except BrokenOff:
@@ -207,7 +218,7 @@ class Driver:
         self.progress.owes = None
 
     def _draw_all(self) -> None:
-        """The pictures that take long, and so are not drawn at every evaluation; trackers get all of them."""
+        """Draw the pictures that take too long to draw at every evaluation, and give all pictures to the trackers."""
         if (self.folder / "curve.png").exists():
             self.log.picture(self.folder / "curve.png", self.work.steps)
         self._draw(draw_measures, "measures.png")
@@ -218,14 +229,15 @@ class Driver:
         self.attempt(name, lambda: draw(self.log.history, self.folder, self.title))
         if name != "curve.png" and (self.folder / name).exists():
             self.log.picture(self.folder / name, self.work.steps)
-        gc.collect()  # a picture leaves thousands of objects in cycles, which Python would keep for a long time
+        gc.collect()  # a picture leaves thousands of objects in reference cycles, which would stay in memory
 
     def _event(self, position: Position, cause: str = "schedule", may_break_off: bool = False) -> bool:
-        """Evaluate, act on the networks, evaluate again: the cost and the dip are both on record.
+        """Evaluate, act on the networks and evaluate again, so that the dip is recorded; return whether that was done.
 
-        Not where evaluations would take more time than training, at events of a method closer than --eval-every. Only
-        where a scheduled evaluation comes right after it, is there one before: what updates have brought the run to
-        would be seen nowhere, if every scheduled evaluation fell on an event. Where a phase of data begins, always.
+        If events are closer together than --eval-every, two evaluations of each would take more time than training.
+        Then there is none after the event, and one before it only if a scheduled evaluation follows at once: if every
+        scheduled evaluation came right after an event, the effect of the updates between events would never be seen.
+        An event at the beginning of a phase of data always has both evaluations.
         """
         method = self.manager.method
         if not position.updates:
@@ -253,11 +265,14 @@ class Driver:
         """Whether a scheduled evaluation is due at this boundary, or at the one after this decision's updates."""
         at_boundary = self.work.steps != self.progress.handled_steps
         following = self.work.steps if at_boundary else self.settings.reached(self.work.steps + 1)
-        every = self.settings.eval_every  # not at the end, which a longer --steps moves
+        every = self.settings.eval_every  # the end of the run does not count, because a longer --steps moves it
         return self.progress.handled_steps // every < following // every
 
     def _measure(self, phase_begins: bool = False) -> dict[str, float]:
-        """Plasticity measures, where a multiple of --measure-every updates has passed; triggers look at them."""
+        """Compute and log the plasticity measures if they are due, every --measure-every updates; else return none.
+
+        The triggers of --reinit-when use the returned values.
+        """
         progress, every = self.progress, self.settings.measure_every
         due = bool(every) and progress.updates // every != progress.measured // every
         if not due and not (every and phase_begins and progress.updates != progress.measured):
@@ -273,7 +288,10 @@ class Driver:
         return self.work.losses(self.progress.updates)
 
     def _evaluate(self, occasion: str, may_break_off: bool = False) -> None:
-        """Evaluate; where it may break off, a stop is not kept waiting. Within a block of updates it may not."""
+        """Evaluate and log the result.
+
+        With `may_break_off`, a request to stop interrupts the evaluation; within a block of updates it must not.
+        """
 
         def pause() -> None:
             if may_break_off and self._stopping():
@@ -295,7 +313,7 @@ class Driver:
         return self.stopped_by_callback or self.stop_requested()
 
     def _means(self) -> dict[str, float]:
-        """Of the training metrics since the last log line: where the host waits for the device."""
+        """Return the means of the training metrics since the last log line; this waits for the device."""
         if not self.progress.summed_updates:
             return {}
         names = list(self.sums)
@@ -327,7 +345,7 @@ class Driver:
     # State
 
     def save(self) -> None:
-        """Write a checkpoint of this moment and delete those no longer kept."""
+        """Write a checkpoint of this moment, and delete the older ones that are no longer kept."""
         require_finite(self._means())
         kept = {f"manager.{name}": value for name, value in self.manager.tensors().items()}
         learner = self.work.learner()
@@ -342,7 +360,7 @@ class Driver:
         prune(self.folder, [self.settings.reached(step) for step in self.settings.checkpoint_at])
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint; the log's files are the caller's to cut back."""
+        """Continue from a checkpoint; the caller cuts the log files back to their sizes at the checkpoint."""
         values, tensors = checkpoint.values, checkpoint.tensors
         self.work.restore(
             self.folder,
@@ -354,4 +372,4 @@ class Driver:
         self.progress, self.saved_at = values.progress, self.work.steps
         self.sums = {name: value.to(self.work.device) for name, value in named(tensors, "sums.").items()}
         if wrong := [name for name, value in self.sums.items() if value.shape or not value.isfinite()]:
-            raise ValueError(f"the sum of {wrong[0]} is no number")
+            raise ValueError(f"the sum of {wrong[0]} is not a finite number")

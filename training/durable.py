@@ -1,4 +1,4 @@
-"""Files that a crash leaves whole or does not leave at all, and files that are checked before they are read."""
+"""Write files so that a crash leaves them whole or absent, and read only regular files of a limited size."""
 
 import os
 import stat
@@ -11,24 +11,24 @@ from fire_rl.replay import Damaged, Store
 
 __all__ = ["Damaged", "DurableStore", "flush_folder", "naming", "open_regular", "read_regular", "write_durably"]
 
-LARGEST_SEGMENT = 2**32  # bytes of one that is read; those that are written have a few hundred million at most
+LARGEST_SEGMENT = 2**32  # bytes that are read at most; segments that are written have at most some hundred million
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Replace a file; a crash at any moment leaves the old content or the new one."""
+    """Write a file, or replace it; a crash at any moment leaves the old content or the new one."""
     write_pieces_durably(path, [content])
 
 
 def write_pieces_durably(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
-    """The same for content that is made piece by piece. If it fails, no temporary file stays behind."""
+    """Do the same with content that is made piece by piece. If this fails, no temporary file is left behind."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
     try:
-        with naming(temporary), temporary.open("xb") as file:  # never through a link of that name
+        with naming(temporary), temporary.open("xb") as file:  # "x" does not follow a link of that name
             file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
-            temporary.replace(path)  # once its content is on the disk
+            temporary.replace(path)  # only now is the content on the disk
             flush_folder(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -37,7 +37,7 @@ def write_pieces_durably(path: Path, pieces: Iterable[bytes | memoryview]) -> No
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Make an error of the operating system, such as a full disk, say which file it is about."""
+    """Add the file's name to an error of the operating system, such as a full disk, if it has none."""
     try:
         yield
     except OSError as error:
@@ -47,7 +47,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def flush_folder(folder: Path) -> None:
-    """Make renames inside a folder survive a power cut."""
+    """Flush a folder to the disk, so that renames inside it survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with naming(folder):
@@ -57,7 +57,7 @@ def flush_folder(folder: Path) -> None:
 
 
 def _of_link(path: Path) -> str:
-    """What to say of a symbolic link, which is never followed."""
+    """Return the words for a symbolic link, which is never followed."""
     with suppress(OSError):
         if path.readlink().parts[:3] == ("..", "..", "blobs"):
             return (
@@ -68,9 +68,9 @@ def _of_link(path: Path) -> str:
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file to read; Damaged where there is none, or a link, a folder, a pipe or a device instead.
+    """Open a regular file for reading; raise Damaged if it is missing, or is a link, a folder, a pipe or a device.
 
-    It never waits: a pipe that nobody writes to would keep a reader for ever.
+    This never blocks: opening a pipe that nobody writes to would otherwise wait for ever.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -80,12 +80,12 @@ def open_regular(path: Path) -> BinaryIO:
         raise Damaged(f"{path}: {reason}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise Damaged(f"{path}: is no regular file")
+        raise Damaged(f"{path}: is not a regular file")
     return os.fdopen(descriptor, "rb", buffering=0)
 
 
 def read_regular(path: Path, at_most: int) -> bytearray:
-    """The content of a regular file; Damaged where it has more than `at_most` bytes, or cannot be read."""
+    """Return the content of a regular file; raise Damaged if it has more than `at_most` bytes or cannot be read."""
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > at_most:
@@ -104,7 +104,7 @@ def read_regular(path: Path, at_most: int) -> bytearray:
 
 
 class DurableStore(Store):
-    """A run's folder of replay segments: what was written survives a power cut, and links are never read."""
+    """A run's folder of replay segments: written segments survive a power cut, and links are never followed."""
 
     def write(self, name: str, content: Iterable[bytes | memoryview]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -89,7 +89,7 @@ class FolderLock:
 
         path = folder / "lock"
         if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
-            kind = "is a symbolic link" if path.is_symlink() else "is no regular file"
+            kind = "is a symbolic link" if path.is_symlink() else "is not a regular file"
             raise ValueError(f"{folder} cannot be locked: {path.name} {kind}")
         self._lock = UnixFileLock(path, timeout=0, thread_local=False, fallback_to_soft=False)
         while True:

@@ -46,7 +46,7 @@ def _require(path: Path, fits: Callable[[int], bool]) -> None:
     if stat.S_ISLNK(mode):
         raise Damaged(f"{path} is a symbolic link; a run's files have to be in its own folder")
     if not fits(mode):
-        raise Damaged(f"{path} is no {'folder' if fits is stat.S_ISDIR else 'regular file'}")
+        raise Damaged(f"{path} is not a {'folder' if fits is stat.S_ISDIR else 'regular file'}")
 
 
 def log_files(run: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""What --help-all, --list-envs and --list-methods print; built only when it is asked for."""
+"""The texts that --help-all, --list-envs and --list-methods print, made only when they are asked for."""
 
 import ast
 import inspect
@@ -29,8 +29,8 @@ TOPICS = {
         "reinit reinit_every reinit_from reinit_at reinit_when reinit_cooldown regularize refresh_statistics"
     ),
     "Environments and replay": "num_envs action_repeat replay_ratio replay_capacity learning_starts",
-    "The learner": "",  # the fields of the group `agent`
-    "Atari games": "",  # and of the group `atari`
+    "The learner": "",  # the fields of the settings group `agent`
+    "Atari games": "",  # the fields of the settings group `atari`
     "Evaluation": (
         "eval_every eval_episodes eval_steps eval_sequences eval_at_once eval_training_images "
         "evaluation_exploration video"
@@ -48,7 +48,7 @@ TYPES = {int: "N", float: "X", str: "TEXT", Path: "PATH", bool: "True|False"}
 
 
 def describe(learner: Learner, config: Config, where: Any) -> str:
-    """Everything: what there is to choose from, then every flag, by what it is about."""
+    """Return the text of --help-all: what can be chosen, then every flag, grouped by topic."""
     presets = "\n".join(f"{name}: {preset.meaning}" for name, preset in learner.presets.items())
     measures = "\n".join(f"{name}: {meaning}" for name, meaning in MEASURES.items())
     lists = {
@@ -68,7 +68,10 @@ def describe(learner: Learner, config: Config, where: Any) -> str:
 def describe_options(
     command: str, description: str, options: Any, topics: Mapping[str, str] = {"Flags": ""}, more: str = ""
 ) -> str:
-    """The same of a command with flags of its own: `topics` name their fields, the last one has the others."""
+    """Return the same text for a command with its own flags.
+
+    `topics` maps each title to the names of its fields; fields that no topic names are listed under the last topic.
+    """
     return "\n\n".join((_usage(command), description, *_topics({"": options}, topics), *([more] if more else [])))
 
 
@@ -77,7 +80,7 @@ def _usage(command: str) -> str:
 
 
 def _topics(groups: Mapping[str, Any], topics: Mapping[str, str]) -> list[str]:
-    """The flags, each in its topic: where that is said, else in its group's, else in the last."""
+    """Return the flags under their topics: the topic that names a flag, else that of its group, else the last."""
     found: dict[str, list[str]] = {topic: [] for topic in topics}
     place = {name: topic for topic, names in topics.items() for name in names.split()}
     for name, group in groups.items():
@@ -88,7 +91,7 @@ def _topics(groups: Mapping[str, Any], topics: Mapping[str, str]) -> list[str]:
 
 
 def _entry(kind: type, name: str, value: Any) -> str:
-    """A flag: how it is written, its default, what it means."""
+    """Return the lines about one flag: how it is written, its default and its meaning."""
     meaning = " ".join(meanings(kind).get(name, "").split())
     shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
     default = "unset" if shown is None or shown == "" else f"{shown:,}" if type(shown) is int else str(shown)
@@ -97,7 +100,7 @@ def _entry(kind: type, name: str, value: Any) -> str:
 
 
 def _how(hint: Any) -> str:
-    """A value as it is written: N, X, TEXT, one of several names."""
+    """Return how a flag's value is written: N, X, TEXT or the allowed names."""
     if get_origin(hint) is Literal:
         return "|".join(map(str, get_args(hint)))
     kinds = [kind for kind in (get_args(hint) or (hint,)) if kind not in (NoneType, Ellipsis)]
@@ -107,7 +110,7 @@ def _how(hint: Any) -> str:
 
 @cache
 def meanings(kind: type) -> dict[str, str]:
-    """What the source says below each field of a dataclass, its bases' among them."""
+    """Return the text that the source has below each field of a dataclass and of its base classes."""
     found: dict[str, str] = {}
     for base in reversed(kind.__mro__):
         if not is_dataclass(base):
@@ -121,11 +124,8 @@ def meanings(kind: type) -> dict[str, str]:
     return found
 
 
-# Lists
-
-
 def list_envs(learner: Learner, config: Config) -> str:
-    """What there is to learn from: kinds of names, then the names themselves."""
+    """Return the text of --list-envs: the environments or data sets that can be named, by kind."""
     names = [
         f"{title}\n" + textwrap.fill(", ".join(found), 78, initial_indent="  ", subsequent_indent="  ",
                                      break_on_hyphens=False, break_long_words=False)
@@ -135,22 +135,22 @@ def list_envs(learner: Learner, config: Config) -> str:
     head = f"What {learner.script} learns from, by {subject} NAME, in any case"
     choices = {title: lines for title, lines in config.choices().items() if subject in title} or config.choices()
     others = [] if names else [f"{title}\n{textwrap.indent(lines, '  ')}" for title, lines in choices.items()]
-    more = "And module:ID, a task of yours that importing the module registers with Gymnasium."
+    more = "And module:ID: your own task, which importing the module registers with Gymnasium."
     return "\n\n".join((head, *names, *others, *([more] if names else [])))
 
 
 def list_methods(config: Config) -> str:
-    """A line for each method and regularizer."""
+    """Return the text of --list-methods: a line for each method and regularizer."""
     lines = []
     for title, kinds in (("Methods of --reinit", METHODS), ("Regularizers of --regularize", REGULARIZERS)):
         lines.append(title)
         lines += [f"  {name:15} {(inspect.getdoc(kind) or '').splitlines()[0]}" for name, kind in kinds.items()]
         lines.append("")
-    return "\n".join((*lines, "--list-methods NAME: its equation, source and fields. module:Class is one of yours."))
+    return "\n".join((*lines, "--list-methods NAME: its equation, source and fields. module:Class is your own method."))
 
 
 def one_method(config: Config, words: Sequence[str]) -> str:
-    """What there is to know of a method, with the fields that it has for this learner."""
+    """Return the description of one method, with its fields and their defaults for this learner."""
     name, known = " ".join(words), {**METHODS, **REGULARIZERS}
     name = as_known(name, known, OTHER_NAMES)
     if name not in known:

@@ -82,7 +82,7 @@ def _names(name: str, policy: Policy | None) -> tuple[str, Path]:
 def _files(stem: Path, chosen: bool) -> list[Path]:
     """Return the files to write; raise ValueError if one of them cannot be written."""
     if chosen and (stem.is_dir() or not stem.name):
-        raise ValueError(f"--output {stem} given, a folder; allowed is a file, such as {stem / 'video.mp4'}")
+        raise ValueError(f"--output {stem} given, which is a folder; allowed is a file, such as {stem / 'video.mp4'}")
     if chosen and stem.suffix not in ("", *RECORDERS):
         raise ValueError(f"--output {stem} given; allowed endings are {' and '.join(RECORDERS)}, or none for both")
     files = [stem] if chosen and stem.suffix in RECORDERS else [stem.with_name(stem.name + kind) for kind in RECORDERS]

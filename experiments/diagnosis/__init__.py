@@ -1,1 +1,1 @@
-"""The doctor: whether the networks of a run still learn, and which method gives that back at which price."""
+"""Diagnosis of a run: can its networks still learn, which method restores that, and what does it cost?"""

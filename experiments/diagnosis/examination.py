@@ -1,4 +1,4 @@
-"""One checkpoint examined from beginning to end, and what was found as a record."""
+"""Examine one checkpoint: probe its networks, try the remedies, and collect the findings."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,8 +13,8 @@ from fire_rl.fire.event import finite
 from fire_rl.fire.probe import Probe
 
 from .advice import Advice, advice_on
-from .patient import Patient
-from .remedies import Effect, Remedy, Ward, frontier
+from .loaded_run import LoadedRun
+from .remedies import Effect, Remedy, RemedyTests, frontier
 from .subjects import Subject, subjects_of
 
 Say = Callable[[str], object]
@@ -22,7 +22,7 @@ Say = Callable[[str], object]
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be examined."""
+    """What to examine: the probe, the remedies, and how they are measured."""
 
     probe: Probe
     remedies: Mapping[str, Method]
@@ -32,7 +32,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Examination:
-    """What was found of one checkpoint."""
+    """The findings about one checkpoint."""
 
     run: Path
     step: int
@@ -40,7 +40,7 @@ class Examination:
     learner: str
     task: str
     diagnoses: Mapping[str, Diagnosis]
-    nexts: Mapping[str, Mapping[str, tuple[str, Reading]]]  # by network and task: what it is, and the reading
+    nexts: Mapping[str, Mapping[str, tuple[str, Reading]]]  # by network and task: the task's meaning, and the reading
     kept_meaning: Mapping[str, str]
     remedies: Sequence[Remedy]
     advice: Advice
@@ -49,10 +49,11 @@ class Examination:
 
     @property
     def verdict(self) -> str:
+        """The sentences about all networks."""
         return " ".join(diagnosis.sentence for diagnosis in self.diagnoses.values())
 
     def to_json(self) -> dict[str, Any]:
-        """Strict JSON; curves of remedies are left out."""
+        """Return the findings as strict JSON, without the curves of remedies."""
         return dict(
             finite(
                 {
@@ -86,21 +87,21 @@ class Examination:
         )
 
     def frontier(self, network: str) -> list[str]:
-        """The remedies that no other one beats in what is kept and in trainability."""
+        """Return the remedies that no other remedy beats in both the share kept and trainability."""
         effects = {remedy.name: remedy.effects[network] for remedy in self.remedies}
         return frontier({name: (each.kept.value, each.trainability.best.value) for name, each in effects.items()})
 
 
 def trainability(readings: Mapping[str, Reading]) -> float:
-    """The lower of the scores of fitting and of giving up: 1 is a fresh network's."""
+    """Return the lower of the scores of fit and replace: 1 is a fresh network's."""
     return min(readings[form].best.value for form in ("fit", "replace"))
 
 
-def examined(patient: Patient, asked: Asked, say: Say) -> Examination:
-    """Probe every network, then try the remedies; `say` is told of each part once it is done."""
+def examine_run(loaded: LoadedRun, asked: Asked, say: Say) -> Examination:
+    """Probe every network, then try the remedies; `say` gets a line after each part."""
     began = time.perf_counter()
-    subjects = subjects_of(patient)
-    benches = {subject.name: subject.bench(patient, asked.probe) for subject in subjects}
+    subjects = subjects_of(loaded)
+    benches = {subject.name: subject.bench(loaded, asked.probe) for subject in subjects}
     diagnoses: dict[str, Diagnosis] = {}
     nexts: dict[str, dict[str, tuple[str, Reading]]] = {}
     for subject in subjects:
@@ -109,38 +110,38 @@ def examined(patient: Patient, asked: Asked, say: Say) -> Examination:
         nexts[subject.name] = _nexts(subject, benches[subject.name], diagnoses[subject.name])
         say(f"{subject.name}: probed ({time.perf_counter() - began:.0f} s)")
     rates = {name: (diagnosis.readings["fit"].best.fresh_rate,) for name, diagnosis in diagnoses.items()}
-    ward = Ward(patient, subjects, benches, rates, asked.episodes, asked.recovery)
+    tests = RemedyTests(loaded, subjects, benches, rates, asked.episodes, asked.recovery)
     remedies: list[Remedy] = []
     if asked.remedies:
-        remedies += ward.corners({name: diagnosis.readings for name, diagnosis in diagnoses.items()})
+        remedies += tests.corners({name: diagnosis.readings for name, diagnosis in diagnoses.items()})
     for name, method in asked.remedies.items():
-        remedies.append(ward.treated(name, method))
+        remedies.append(tests.tried(name, method))
         say(f"{name}: tried on a copy ({time.perf_counter() - began:.0f} s)")
     return Examination(
-        patient.run,
-        patient.step,
-        patient.updates,
-        patient.kind,
-        patient.config.run.env,
+        loaded.run,
+        loaded.step,
+        loaded.updates,
+        loaded.kind,
+        loaded.config.run.env,
         diagnoses,
         nexts,
         {subject.name: subject.kept_meaning for subject in subjects},
         remedies,
-        advice_on(patient, diagnoses, remedies),
+        advice_on(loaded, diagnoses, remedies),
         asked,
         time.perf_counter() - began,
     )
 
 
 def _nexts(subject: Subject, bench: Bench, diagnosis: Diagnosis) -> dict[str, tuple[str, Reading]]:
-    """Tasks with targets of their own, at the best rate of fresh networks."""
+    """Return the readings of the tasks with the run's own targets, at the best rate of fresh networks."""
     rate = diagnosis.readings["replace"].best.fresh_rate
     found = {}
     for name, following in subject.nexts.items():
         other = bench.on(following.data, following.run)
         try:
             reading = other.read(name, [subject.network.module], "given", (rate,), following.task)
-        except ValueError:  # fresh networks learn nothing of it: it is left out
+        except ValueError:  # fresh networks do not learn this task either: leave it out
             continue
         found[name] = (following.meaning, reading)
     return found

@@ -1,4 +1,4 @@
-"""The pictures of a diagnosis: scores beside a fresh network's, curves of the probes, the plane of remedies."""
+"""The figures of a diagnosis: scores relative to fresh networks, curves of the probes, and the plane of remedies."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,18 +18,18 @@ WORDS = {
     "newest": "newest data",
 }
 ROW = 30  # pixels
-OURS, OTHER = Look("#dd5f00", "#f08030", "D"), Look("#4d5560", "#c9d1d9", "o")  # the network's, and fresh ones
+OURS, OTHER = Look("#dd5f00", "#f08030", "D"), Look("#4d5560", "#c9d1d9", "o")  # examined, and fresh networks
 SHOWN_SCORES = (-0.5, 2.0)  # beyond these a score is drawn at the edge
 
 
 def looks_of(remedies: Sequence[Remedy]) -> dict[str, Look]:
-    """One look for each remedy; the corners look like no method and like the trunk."""
+    """Return one look for each remedy; the corners have the looks of "none" and of a trunk."""
     named = [remedy.name for remedy in remedies if remedy.name not in (UNTOUCHED, FRESH)]
     return {UNTOUCHED: Look(INK, "#e4e8ec", "o"), FRESH: Look("#9aa3ad", "#727d88", "o"), **looks(named)}
 
 
 def scores_figure(diagnosis: Diagnosis, nexts: Mapping[str, tuple[str, Reading]]) -> PageImage:
-    """Every score with its interval, beside 1, a fresh network's."""
+    """Draw every score with its interval, and a line at 1, the score of a fresh network."""
     rows = [(_words(name), reading) for name, reading in diagnosis.readings.items()]
     rows += [(WORDS.get(name, name), reading) for name, (_, reading) in nexts.items()]
     figure, (axes,) = canvas(WIDTH, 70 + ROW * len(rows))
@@ -51,7 +51,7 @@ def scores_figure(diagnosis: Diagnosis, nexts: Mapping[str, tuple[str, Reading]]
 
 
 def curves_figure(diagnosis: Diagnosis) -> PageImage:
-    """Held-out error over the updates of the probes, of the network and of fresh ones."""
+    """Draw held-out error over the updates of the probes, for the network and for fresh networks."""
     figure, panels = canvas(WIDTH, 190, columns=2)
     step = diagnosis.probe.updates / diagnosis.probe.points
     for axes, form in zip(panels, ("fit", "replace"), strict=True):
@@ -71,7 +71,7 @@ def curves_figure(diagnosis: Diagnosis) -> PageImage:
 
 
 def plane_figure(examination: Examination, network: str) -> PageImage:
-    """Trainability over what is kept at once; the remedies that no other beats in both are joined."""
+    """Draw trainability over the share kept at once, with a line through the remedies that no other beats in both."""
     found = looks_of(examination.remedies)
     figure, (axes,) = canvas(WIDTH, 300)
     points = {remedy.name: remedy.effects[network] for remedy in examination.remedies}
@@ -94,7 +94,7 @@ def plane_figure(examination: Examination, network: str) -> PageImage:
 
 
 def returns_figure(remedies: Sequence[Remedy]) -> PageImage | None:
-    """The return at once and after the recovery, by remedy."""
+    """Draw each remedy's return at once and after the recovery."""
     shown = [remedy for remedy in remedies if remedy.returned is not None]
     if not shown:
         return None
@@ -118,7 +118,7 @@ def returns_figure(remedies: Sequence[Remedy]) -> PageImage | None:
 
 
 def _join_knobs(axes: Any, spots: Mapping[str, tuple[float, float]], found: Mapping[str, Look]) -> None:
-    """A method with several values of a setting is a line."""
+    """Join the points of one method with several values of a setting by a line."""
     families: dict[str, list[str]] = {}
     for name in spots:
         families.setdefault(name.partition(":")[0], []).append(name)

@@ -1,4 +1,4 @@
-"""`diagnosis.html`, which opens anywhere, and `diagnosis.json`: what was found of one checkpoint."""
+"""Write the findings about one checkpoint: `diagnosis.html`, which needs no other file, and `diagnosis.json`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ class Network:
 
 
 def write_examination(examination: Examination, folder: Path) -> Path:
-    """Write page and numbers; returns the page. Each file is whole or absent."""
+    """Write page and numbers, and return the page's path. Each file is whole or absent."""
     with style():
         content = page(examination)
     folder.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def write_examination(examination: Examination, folder: Path) -> Path:
 
 
 def page(examination: Examination) -> str:
-    """The text of the page. Everything that is not from the template itself is escaped."""
+    """Return the text of the page. Every value that is put into the template is escaped."""
     here = Path(__file__).parent
     environment = Environment(
         loader=FileSystemLoader([here, here.parent / "report"]), autoescape=True, undefined=StrictUndefined,

@@ -1,4 +1,4 @@
-"""The plane of remedies: what each method leaves of what a run's networks did, and what they can learn after it."""
+"""Try remedies on copies: how much of a run's behaviour each method keeps, and what the networks can learn after it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from fire_rl.fire.statistics import modules_with_statistics
 from fire_rl.training.evaluate import Evaluation
 from fire_rl.training.reinforcement import Reinforcement
 
-from .patient import Patient, networks_of
+from .loaded_run import LoadedRun, networks_of
 from .subjects import SEED, Share, Subject
 
 UNTOUCHED, FRESH = "untouched", "fresh"  # the corners of the plane
@@ -45,16 +45,16 @@ class Returns:
 
 @dataclass(frozen=True)
 class Effect:
-    """What a remedy did to one network."""
+    """The effect of a remedy on one network."""
 
-    kept: Share  # of what the network did, at once
+    kept: Share  # share of the network's behaviour that is kept at once
     kept_later: Share | None  # after the recovery
     readings: Mapping[str, Reading]
     squared_frobenius_error: float
 
     @property
     def trainability(self) -> Reading:
-        """The lower of the two readings, fitting and giving up."""
+        """The lower of the two readings, fit and replace."""
         return min(self.readings.values(), key=lambda reading: reading.best.value)
 
 
@@ -68,15 +68,15 @@ class Remedy:
     returned_later: Returns | None  # after the recovery
 
 
-def methods_of(patient: Patient, texts: Sequence[str]) -> dict[str, Method]:
-    """The remedies by their spelling; ValueError, in one line, where one cannot act on these networks."""
+def methods_of(loaded: LoadedRun, texts: Sequence[str]) -> dict[str, Method]:
+    """Return the remedies by their texts; raise ValueError, in one line, if one cannot act on these networks."""
     found: dict[str, Method] = {}
     for text in texts:
         try:
-            method = parse_method(text, patient.config.published)
+            method = parse_method(text, loaded.config.published)
             if not method.acts_at_events:
                 raise ValueError("it acts at every step; allowed are methods that act at events")
-            PlasticityManager(patient.fork().plastic(), method, Never())
+            PlasticityManager(loaded.fork().plastic(), method, Never())
         except ValueError as error:
             raise ValueError(f"--remedies {text} given: {error}") from error
         found[text] = method
@@ -84,42 +84,42 @@ def methods_of(patient: Patient, texts: Sequence[str]) -> dict[str, Method]:
 
 
 @dataclass(frozen=True)
-class Ward:
-    """Where remedies are tried: the patient, its networks and what is measured of each."""
+class RemedyTests:
+    """Tries remedies on copies of a run's learner, and measures them."""
 
-    patient: Patient
+    loaded: LoadedRun
     subjects: Sequence[Subject]
     benches: Mapping[str, Bench]
-    rates: Mapping[str, Sequence[float]]  # by network, the learning rates that remedies are read at
+    rates: Mapping[str, Sequence[float]]  # by network: the learning rates at which remedies are probed
     episodes: int
     recovery: int  # updates
 
     def corners(self, untouched: Mapping[str, Mapping[str, Reading]]) -> list[Remedy]:
-        """The run as it is, and the run at its beginning."""
+        """Return the two corners of the plane: the run as it is, and the run at its beginning."""
         return [
-            self._tried(UNTOUCHED, self.patient.fork(), None, untouched),
-            self._tried(FRESH, self.patient.begun_anew(), None),
+            self._measured(UNTOUCHED, self.loaded.fork(), None, untouched),
+            self._measured(FRESH, self.loaded.first_with_statistics(), None),
         ]
 
-    def treated(self, name: str, method: Method) -> Remedy:
-        """The method on a copy, as at an event of the run."""
-        learner = self.patient.fork()
+    def tried(self, name: str, method: Method) -> Remedy:
+        """Apply a method to a copy, as at an event of the run, and measure the copy."""
+        learner = self.loaded.fork()
         manager = PlasticityManager(learner.plastic(), method, Never(), seed=SEED)
-        position = Position(self.patient.updates, self.patient.step)
-        event = manager.act(position, self.patient.losses(learner))
+        position = Position(self.loaded.updates, self.loaded.step)
+        event = manager.act(position, self.loaded.losses(learner))
         manager.close()
         self._refresh(learner)
-        return self._tried(name, learner, event)
+        return self._measured(name, learner, event)
 
     def _refresh(self, learner: Agent | Supervised) -> None:
-        work = self.patient.work
+        work = self.loaded.work
         if isinstance(work, Reinforcement) or not work.refreshes:
             return
         for network in learner.plastic():
             if modules_with_statistics(network.module):
                 refresh_statistics_(network.module, (images for images, _ in work.pass_over_data()))
 
-    def _tried(
+    def _measured(
         self, name: str, learner: Agent | Supervised, event: Event | None,
         known: Mapping[str, Mapping[str, Reading]] | None = None,
     ) -> Remedy:  # fmt: skip
@@ -143,7 +143,7 @@ class Ward:
         if known is not None:
             return {form: known[subject.name][form] for form in FORMS}
         bench, rates = self.benches[subject.name], self.rates[subject.name]
-        modules = [module] if name != FRESH else bench.fresh  # with which all others are compared
+        modules = [module] if name != FRESH else bench.fresh  # the networks that all others are compared with
         return {form: bench.read(form, modules, form, rates) for form in FORMS}
 
     @torch.no_grad()
@@ -158,8 +158,8 @@ class Ward:
         return subject.kept(before, after)
 
     def _returns(self, learner: Agent | Supervised) -> Returns | None:
-        """Of episodes with the same starts for every remedy."""
-        work = self.patient.work
+        """Return the returns of episodes, which have the same starts for every remedy."""
+        work = self.loaded.work
         if not self.episodes or isinstance(learner, Supervised) or not isinstance(work, Reinforcement):
             return None
         evaluation = Evaluation(
@@ -172,26 +172,26 @@ class Ward:
         return Returns.of(returns.tolist())
 
     def _recover(self, learner: Agent) -> None:
-        """Its own training goes on for some updates, on what the replay holds."""
-        work, done = self.patient.work, 0
+        """Continue the agent's normal training for some updates, on the transitions in the replay."""
+        work, done = self.loaded.work, 0
         assert isinstance(work, Reinforcement)
         generator = torch.Generator().manual_seed(SEED + 3)
         while done < self.recovery:
             count = min(AT_ONCE, self.recovery - done)
-            batches = work.replay.sample(count, self.patient.config.by_name()["batch_size"], generator)
+            batches = work.replay.sample(count, self.loaded.config.by_name()["batch_size"], generator)
             learner.update(batches.to(work.device))
             done += count
 
 
 def _errors(event: Event | None) -> dict[str, float]:
-    """Squared Frobenius error of all matrices of a network."""
+    """Return the squared Frobenius error of all matrices of each network."""
     if event is None:
         return {}
     return {report.name: sum(matrix.squared_frobenius_error for matrix in report.matrices) for report in event.networks}
 
 
 def frontier(points: Mapping[str, tuple[float, float]]) -> list[str]:
-    """The names of the points that no other one beats in both directions, from left to right."""
+    """Return the names of the points that no other point beats in both directions, from left to right."""
     best: list[str] = []
     for name in sorted(points, key=lambda name: (-points[name][0], -points[name][1])):
         if not best or points[name][1] > points[best[-1]][1]:

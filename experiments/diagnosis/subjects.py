@@ -1,4 +1,4 @@
-"""What is asked of each network of a run: on which examples, how it is run, what counts as kept, what comes next."""
+"""How each network of a run is probed: its examples, how it is run, what counts as kept, and its own tasks."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -17,11 +17,11 @@ from fire_rl.fire.probe import Data, MakeOptimizer, Probe, Run, Task, last_layer
 from fire_rl.replay import Batch
 from fire_rl.training.reinforcement import Reinforcement
 
-from .patient import Patient, networks_of
+from .loaded_run import LoadedRun, networks_of
 
-BATCHES, BATCH_SIZE = 32, 64  # examples of a network, of which a quarter is held out
-NEWEST_SHARE = 8  # the newest data is this part of what the replay holds
-SEED = 20_260  # of the examples
+BATCHES, BATCH_SIZE = 32, 64  # batches of examples, a quarter of which is held out, and their size
+NEWEST_SHARE = 8  # the newest data is the newest eighth of the replay
+SEED = 20_260  # for drawing the examples
 
 Kept = Callable[[Tensor, Tensor], "Share"]
 
@@ -36,7 +36,7 @@ class Share(NamedTuple):
 
 @dataclass(frozen=True)
 class Next:
-    """A task with targets of its own: what it is, and the batches, how the network is run on them, the targets."""
+    """A task with the run's own targets: its meaning, its batches, how the network is run on them, and the targets."""
 
     meaning: str
     data: Data
@@ -46,7 +46,7 @@ class Next:
 
 @dataclass(frozen=True)
 class Subject:
-    """One network of the run."""
+    """One network of the run, with everything that its probes need."""
 
     network: Network
     data: Data
@@ -62,34 +62,36 @@ class Subject:
         return self.network.name
 
     def layers(self, fresh: nn.Module) -> tuple[str, ...]:
-        """Its last layer; none where an event has given it another structure than a fresh network has."""
+        """Return the names of the last layers; none if an event has changed the network's structure."""
         same = self.network.module.state_dict().keys() == fresh.state_dict().keys()
         return last_layers(self.network.module, self.network.head) if same else ()
 
-    def bench(self, patient: Patient, probe: Probe) -> Bench:
+    def bench(self, loaded: LoadedRun, probe: Probe) -> Bench:
+        """Return the fresh networks and new functions for this network's probes."""
+
         def fresh(number: int) -> nn.Module:
-            return networks_of(patient.drawn(number))[self.name].module
+            return networks_of(loaded.drawn(number))[self.name].module
 
         return Bench(fresh, self.data, self.run, optimizer=self.optimizer, rate=self.rate, probe=probe)
 
 
-def subjects_of(patient: Patient) -> list[Subject]:
-    """Every network of the run, with its examples; ValueError where one has diverged."""
-    networks = networks_of(patient.learner)
+def subjects_of(loaded: LoadedRun) -> list[Subject]:
+    """Return every network of the run with its examples; raise ValueError if one has diverged."""
+    networks = networks_of(loaded.learner)
     for name, network in networks.items():
         if found := first_not_finite(network.module.named_parameters()):
-            raise ValueError(f"{patient.run}: network {name!r} holds {found[1]} in {found[0]}: it has diverged")
-    learner = patient.learner
+            raise ValueError(f"{loaded.run}: network {name!r} holds {found[1]} in {found[0]}: it has diverged")
+    learner = loaded.learner
     if isinstance(learner, SAC):
-        return _of_sac(patient, learner, networks)
+        return _of_sac(loaded, learner, networks)
     if isinstance(learner, DQN):
-        return _of_dqn(patient, learner, networks)
+        return _of_dqn(loaded, learner, networks)
     assert isinstance(learner, Supervised)
-    return _of_vision(patient, networks)
+    return _of_vision(loaded, networks)
 
 
-def _of_dqn(patient: Patient, agent: DQN, networks: Mapping[str, Network]) -> list[Subject]:
-    batches, newest = _batches(patient)
+def _of_dqn(loaded: LoadedRun, agent: DQN, networks: Mapping[str, Network]) -> list[Subject]:
+    batches, newest = _batches(loaded)
 
     def chosen(module: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         return module(batch[0]).gather(1, batch[1].unsqueeze(1))
@@ -109,8 +111,8 @@ def _of_dqn(patient: Patient, agent: DQN, networks: Mapping[str, Network]) -> li
     ]
 
 
-def _of_sac(patient: Patient, agent: SAC, networks: Mapping[str, Network]) -> list[Subject]:
-    batches, newest = (_normalised(agent, given) for given in _batches(patient))
+def _of_sac(loaded: LoadedRun, agent: SAC, networks: Mapping[str, Network]) -> list[Subject]:
+    batches, newest = (_normalised(agent, given) for given in _batches(loaded))
     members = agent.settings.critics
 
     def values(module: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -139,11 +141,11 @@ def _of_sac(patient: Patient, agent: SAC, networks: Mapping[str, Network]) -> li
     ]
 
 
-def _of_vision(patient: Patient, networks: Mapping[str, Network]) -> list[Subject]:
-    assert not isinstance(patient.work, Reinforcement)
-    images = patient.work.examples(BATCHES * BATCH_SIZE, SEED)[0].split(BATCH_SIZE)
+def _of_vision(loaded: LoadedRun, networks: Mapping[str, Network]) -> list[Subject]:
+    assert not isinstance(loaded.work, Reinforcement)
+    images = loaded.work.examples(BATCHES * BATCH_SIZE, SEED)[0].split(BATCH_SIZE)
     (network,) = networks.values()
-    rate = patient.config.learning_rate
+    rate = loaded.config.learning_rate
     assert rate is not None
     data = Data.joined([each for each in images if len(each) == BATCH_SIZE])
     make = _optimizer_like(network.optimizer)
@@ -162,10 +164,10 @@ def _next(meaning: str, batches: Any, run: Run, targets: Any) -> Next:
     return Next(meaning, data, run, Task(goals.batches, goals.held_out))
 
 
-def _batches(patient: Patient) -> tuple[Batch, Batch]:
-    """From all of the replay, and from its newest part."""
-    assert isinstance(patient.work, Reinforcement)
-    replay, device = patient.work.replay, patient.work.device
+def _batches(loaded: LoadedRun) -> tuple[Batch, Batch]:
+    """Return batches from the whole replay, and batches from its newest part."""
+    assert isinstance(loaded.work, Reinforcement)
+    replay, device = loaded.work.replay, loaded.work.device
     newest = max(BATCH_SIZE, len(replay) // NEWEST_SHARE)
     return (
         replay.sample(BATCHES, BATCH_SIZE, torch.Generator().manual_seed(SEED)).to(device),
@@ -194,7 +196,7 @@ def _with_noise(agent: SAC, batch: Batch) -> list[tuple[Batch, Tensor]]:
 
 
 def _optimizer_like(optimizer: Optimizer | None) -> MakeOptimizer:
-    """A new optimizer with the constants of the run's; Adam where it is of another kind."""
+    """Return a function that makes optimizers with the constants of the run's; Adam if the run's is of another kind."""
     kind: Any = type(optimizer) if type(optimizer) in (Adam, AdamW) else Adam
     group = optimizer.param_groups[0] if optimizer is not None and kind is type(optimizer) else {}
     constants = {name: group[name] for name in ("betas", "eps", "weight_decay") if name in group}
@@ -206,11 +208,11 @@ def _optimizer_like(optimizer: Optimizer | None) -> MakeOptimizer:
     return make
 
 
-# What is kept of what a network did
+# Shares of a network's behaviour that are kept
 
 
 def same_choice(before: Tensor, after: Tensor) -> Share:
-    """Examples with the same largest output, beyond chance, Cohen's kappa: 0 where choices are unrelated."""
+    """Return the agreement of the largest outputs beyond chance, Cohen's kappa: 0 if the choices are unrelated."""
     first, second = before.argmax(-1), after.argmax(-1)
     count, outputs = len(first), before.shape[-1]
     shares = [torch.bincount(choice, minlength=outputs) / count for choice in (first, second)]
@@ -223,7 +225,7 @@ def same_choice(before: Tensor, after: Tensor) -> Share:
 
 
 def same_values(before: Tensor, after: Tensor) -> Share:
-    """1 - mean square of the change over the variance before, at least 0: 1 where nothing has changed."""
+    """Return 1 - mean square of the change / variance before the change, at least 0: 1 if nothing has changed."""
     spread = (before - before.mean(0)).square().mean().clamp_min(1e-12)
     changes = (after - before).square().mean(-1) / spread
     half = 1.96 * float(changes.std()) / math.sqrt(len(changes))
@@ -232,5 +234,5 @@ def same_values(before: Tensor, after: Tensor) -> Share:
 
 
 def same_actions(before: Tensor, after: Tensor) -> Share:
-    """The same of squashed actions."""
+    """Return the same share for squashed actions."""
     return same_values(before.tanh(), after.tanh())

@@ -51,7 +51,7 @@ def _say_divergences(sweep: Sweep) -> None:
         waiting = ", ".join(branch.name for branch in _without_trunk(sweep, job))
         print(f"\n{job.name} diverged {divergence.said}" + (f"; {waiting} cannot branch from it" if waiting else ""))
         if divergence.quantity in OF_THE_ENVIRONMENT:
-            print(f"    the value comes from {job.env}: look there; neither the agent nor the method is the cause")
+            print(f"    {job.env} gave it: look for the cause in the environment, not in the agent or the method")
         elif steps := steps_of(job.folder):  # all of them are good: after a divergence none is written
             words = ["--branch-from", f"{job.folder}@{steps[-1]}", "--reinit", "fire"]
             own = OWN_CODE & set(job.resumed_with) or any(map(is_own, job.resumed_with))

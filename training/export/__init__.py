@@ -1,1 +1,1 @@
-"""A policy that leaves: files that run without this project, and cards, folders that are ready for a model hub."""
+"""Export a policy: as files that run without this project, or as a card, a folder that is ready for a model hub."""

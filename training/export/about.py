@@ -1,4 +1,4 @@
-"""What an exported file says of itself: the environment, its spaces, how the policy came about and what it is worth."""
+"""The metadata of an exported file: the environment, its spaces, how the policy was trained, and its score."""
 
 import json
 from typing import Any
@@ -18,14 +18,17 @@ from .score import score_of
 
 
 class _Kept(msgspec.Struct, frozen=True):
-    """What a config.json says besides the settings; it may be anybody's."""
+    """What a config.json holds besides the settings. The file is not trusted: it may come from somebody else."""
 
     commit: str | None = None
     version: str | None = None
 
 
 def about(policy: Policy, score: Score | None = None) -> dict[str, str]:
-    """Texts by name; what has parts is JSON. `score` replaces the run's own last evaluation."""
+    """Return the metadata as texts by name, lists and mappings as JSON.
+
+    `score` is used in place of the run's own last evaluation.
+    """
     run, spaces = policy.config.run, msgspec.to_builtins(policy.spaces)
     score = score or last_score(policy)
     shape = (f"batch x {' x '.join(map(str, policy.spaces.observation.shape))}").removesuffix(" x ")
@@ -52,18 +55,18 @@ def about(policy: Policy, score: Score | None = None) -> dict[str, str]:
 
 
 def version(policy: Policy) -> str:
-    """Of this project: the one that the checkpoint was made with, or that a card or an older run has written down."""
+    """Return the version of fire-rl that made the checkpoint, or that the config of a card or an older run names."""
     return (_machine(policy).get("fire-rl") or _kept(policy).version or "unknown")[:200]
 
 
 def commit(policy: Policy) -> str:
-    """The one that the checkpoint was made with."""
+    """Return the commit of fire-rl that made the checkpoint, or that the config of a card or an older run names."""
     made = _machine(policy)
     return ((made.get("commit") if made else _kept(policy).commit) or "unknown")[:200]
 
 
 def _machine(policy: Policy) -> dict[str, str]:
-    """What the checkpoint was made with; nothing of a card, or of an older checkpoint."""
+    """Return the versions and machine that made the checkpoint; nothing for a card or an older checkpoint."""
     try:
         made_with = None if is_card(policy.run) else read_manifest(policy.run, policy.step).made_with
     except Damaged:
@@ -72,7 +75,7 @@ def _machine(policy: Policy) -> dict[str, str]:
 
 
 def last_score(policy: Policy) -> Score | None:
-    """The run's own last evaluation up to the checkpoint, or what a card says."""
+    """Return the score of the run's last evaluation up to the checkpoint, or the score that a card holds."""
     if is_card(policy.run):
         return read_record(policy.run).score
     lines = [line for line in evaluations(policy) if line.steps <= policy.step]
@@ -83,22 +86,22 @@ def last_score(policy: Policy) -> Score | None:
 
 
 def evaluations(policy: Policy) -> list[EvaluationLine]:
-    """Every evaluation of the run that can be read."""
+    """Return every evaluation of the run that can be read."""
     return [line for line in _lines(policy) if isinstance(line, EvaluationLine)]
 
 
 def record_end(policy: Policy) -> int | None:
-    """The last step that the run's metrics have something of."""
+    """Return the last step that occurs in the run's metrics, or None."""
     return max((line.steps for line in _lines(policy)), default=None)
 
 
 def divergence(policy: Policy) -> Divergence | None:
-    """How the run ended, if it ended because a number was none any more."""
+    """Return the record of the run's divergence, or None if it did not diverge."""
     return next((line for line in reversed(_lines(policy)) if isinstance(line, Divergence)), None)
 
 
 def _lines(policy: Policy) -> list[Line]:
-    """What can be read of the run's metrics; nothing where they are not there."""
+    """Return the lines of the run's metrics; none if the file is missing or damaged."""
     try:
         return [line for _, line in policy.config.reader.of(policy.run) if line]
     except (ValueError, OSError):

@@ -1,4 +1,4 @@
-"""How far what a file computes is from `load_policy`, and whether that is near enough for it to be written."""
+"""Compare an exported file's outputs with those of `load_policy`; a file that differs too much is not written."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from fire_rl.envs.kept_spaces import KeptDiscrete
 from ..policy import Policy
 
 TOLERANCE = 1e-5
-VALUES = "action_values"  # what the output of a policy is called whose agent has them
-ONES = 3  # observations that are also given alone, since the batch axis is free
+VALUES = "action_values"  # the name of the output with action values, for agents that have them
+ONES = 3  # so many observations are also given one at a time, because a file takes batches of any size
 
 Run = Callable[[NDArray[Any]], Sequence[NDArray[Any]]]  # a file's outputs for a batch of observations
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """The largest difference, and on how many observations another action was the greedy one, the two being tied."""
+    """The largest difference, and on how many observations another action, tied within rounding, was the greedy one."""
 
     largest: float
     ties: int
@@ -31,7 +31,7 @@ class Agreement:
 
     @property
     def said(self) -> str:
-        """In words."""
+        """The agreement in words."""
         ties = f"; on {self.ties} of them another action, of the same value within rounding" if self.ties else ""
         return (
             f"largest difference of {self.quantity} from load_policy {self.largest:.1e} on {self.observations:,} "
@@ -40,35 +40,35 @@ class Agreement:
 
 
 def agreement(policy: Policy, run: Run, observations: NDArray[Any], source: str) -> Agreement:
-    """Of a file and the policy; ValueError, in one line, where they do not agree.
+    """Return the agreement of a file and the policy; raise ValueError, in one line, if they do not agree.
 
-    Differences are relative where values are large: of actions in shares of half their range, where that is above 1; of
-    action values to the largest of an observation's, where that is above 1.
+    Differences of actions are divided by half the range of actions if that is above 1; differences of action values by
+    the observation's largest absolute value if that is above 1.
     """
     names = policy.module().outputs
     given = np.ascontiguousarray(observations, dtype=input_dtype(policy))
     outputs = _outputs(run, given)
     if len(outputs) != len(names):
-        raise ValueError(f"not written: it gives {len(outputs)} outputs, the policy names {', '.join(names)}")
-    actions, results = outputs[0], dict(zip(names, outputs, strict=True))  # actions come first, whatever they are named
+        raise ValueError(f"not written: the file gives {len(outputs)} outputs, the policy names {', '.join(names)}")
+    actions, results = outputs[0], dict(zip(names, outputs, strict=True))  # the actions come first, whatever their name
     if not isinstance(policy.spaces.action, KeptDiscrete):
         found = _of_actions(policy, actions, observations, source)
     elif isinstance(policy._agent, ValuingAgent) and VALUES in results:
         found = _of_values(policy, actions, results[VALUES], observations, source)
     else:
         found = _of_choices(policy, actions, observations, source)
-    if not found.largest <= TOLERANCE:  # NaN is not, either
+    if not found.largest <= TOLERANCE:  # written so that NaN fails too
         raise ValueError(f"not written: {found.said}; allowed is {TOLERANCE:.0e}")
     return found
 
 
 def input_dtype(policy: Policy) -> type[Any]:
-    """What a file takes: bytes of pictures as they are, all else as float32."""
+    """Return the dtype of a file's input: uint8 for pictures, float32 for everything else."""
     return np.uint8 if policy.spaces.observation.dtype == "uint8" else np.float32
 
 
 def _outputs(run: Run, given: NDArray[Any]) -> list[NDArray[Any]]:
-    """Of all at once, with the first few replaced by what they get alone."""
+    """Return the outputs for the whole batch, the first few replaced by those for single observations."""
     results = [np.array(result) for result in run(given)]
     for place in range(min(ONES, len(given))):
         for result, alone in zip(results, run(given[place : place + 1]), strict=True):
@@ -98,7 +98,7 @@ def _of_values(
     rows, theirs, ours = np.arange(len(expected)), actions - start, policy.act(observations) - start
     others = theirs != ours
     if (theirs < 0).any() or (theirs >= expected.shape[1]).any():
-        raise ValueError("not written: it gives actions that there are not")
+        raise ValueError("not written: the file gives actions that the environment does not have")
     gaps = np.abs(expected[rows, ours] - expected[rows, theirs]) / scale
     if (wrong := others & ~(gaps <= TOLERANCE)).any():
         raise ValueError(
@@ -109,7 +109,7 @@ def _of_values(
 
 
 def _of_choices(policy: Policy, actions: NDArray[Any], observations: NDArray[Any], source: str) -> Agreement:
-    """Of an agent that gives no values of actions: each has to be the same."""
+    """Return the agreement for an agent without action values: all actions have to be equal."""
     expected = policy.act(observations)
     if actions.shape != expected.shape:
         raise ValueError(f"not written: actions have shape {actions.shape}, those of load_policy {expected.shape}")

@@ -1,4 +1,4 @@
-"""A card: a folder that is ready for a model hub. Nothing is uploaded, and nothing in it can execute code."""
+"""Make a card: a folder that is ready for a model hub. Nothing is uploaded, and no file of it can execute code."""
 
 import csv
 import io
@@ -26,7 +26,7 @@ PICTURE_BYTES, CURVE_BYTES = 4_000_000, 16_000_000  # at most
 
 
 class _Origin(msgspec.Struct, frozen=True):
-    """How the run was begun, as its config.json says; it may be anybody's."""
+    """How the run was started, from its config.json. The file is not trusted: it may come from somebody else."""
 
     command: tuple[str, ...] = ()
     branch_from: str | None = None
@@ -36,7 +36,7 @@ class _Origin(msgspec.Struct, frozen=True):
 
 
 def card_files(policy: Policy, weights: bytes, score: Score | None, name: str) -> dict[str, bytes]:
-    """The content of a card by file name; `weights` are those of a safetensors export."""
+    """Return the contents of a card's files by name; `weights` is the content of a safetensors export."""
     origin: _Origin = read_json(policy.run / CONFIG, _Origin, CONFIG_BYTES)
     record = PolicyRecord(policy.step, policy.spaces, _structure(policy), score)
     config = config_to_json(policy.config) | {
@@ -60,7 +60,7 @@ def card_files(policy: Policy, weights: bytes, score: Score | None, name: str) -
 
 
 def _structure(policy: Policy) -> dict[str, Any]:
-    """Which events changed the networks' structure, so that the tensors fit again."""
+    """Return how events changed the networks' structure, which is needed to load the tensors."""
     if is_card(policy.run):
         return read_record(policy.run).structure
     manager = read_checkpoint(policy.run, policy.step).values.manager
@@ -68,7 +68,7 @@ def _structure(policy: Policy) -> dict[str, Any]:
 
 
 def _curve(policy: Policy) -> bytes:
-    """Every evaluation of the run, as a table."""
+    """Return every evaluation of the run as a CSV table."""
     if is_card(policy.run):
         return _file(policy.run / CURVE, CURVE_BYTES) or b""
     text = io.StringIO()
@@ -80,7 +80,7 @@ def _curve(policy: Policy) -> bytes:
 
 
 def _file(path: Path, at_most: int) -> bytes | None:
-    """A regular file's content, where there is one."""
+    """Return the content of a regular file, or None if there is none."""
     try:
         return bytes(read_regular(path, at_most))
     except Damaged:

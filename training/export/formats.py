@@ -1,7 +1,7 @@
-"""A policy as the content of a file, and how to run that content, so that it is checked before it is written.
+"""Turn a policy into the content of a file, and run that content, so that it is checked before it is written.
 
-ONNX is made by torch's exporter on `torch.export`; the one on TorchScript is deprecated. TorchScript itself, which is
-deprecated too, is traced, for who has libtorch and no ONNX runtime.
+ONNX files are made by torch's exporter that uses `torch.export`; the one that uses TorchScript is deprecated.
+TorchScript itself is deprecated too; it is made by tracing, for users who have libtorch and no ONNX runtime.
 """
 
 import copy
@@ -31,15 +31,15 @@ from ..policy_module import PolicyModule
 from .agreement import Run, input_dtype
 
 OPSET = 18
-IR_VERSION = 10  # which runtimes read since 2024
-ALIGNMENT, PADDING = 64, b"FB"  # of tensors in an archive of TorchScript, and the extra field that makes it
+IR_VERSION = 10  # runtimes have read this version since 2024
+ALIGNMENT, PADDING = 64, b"FB"  # bytes to which libtorch aligns tensors, and its padding field
 INPUT = "observation"
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file."""
+    """One kind of file: its ending, how it is made and run, and the packages that it needs."""
 
     ending: str
     make: Callable[[PolicyModule, torch.Tensor, Mapping[str, str]], bytes]
@@ -47,14 +47,14 @@ class Format:
     needs: Sequence[str] = ()  # packages
 
     def require(self, name: str) -> None:
-        """Raise ValueError, in one line, where a package is missing."""
+        """Raise ValueError, in one line, if a package is missing."""
         for package in self.needs:
             if importlib.util.find_spec(package) is None:
                 raise ValueError(f"--format {name} needs {package}, which is not installed: {install('export')}")
 
 
 def made(policy: Policy, name: str, about: Mapping[str, str]) -> tuple[bytes, Run]:
-    """A file's content in the format, and what computes its outputs."""
+    """Return the content of a file in a format, and a function that computes the file's outputs."""
     kind, module = FORMATS[name], standalone(policy)
     dtype = torch.uint8 if input_dtype(policy) is np.uint8 else torch.float32
     example = torch.zeros((2, *policy.spaces.observation.shape), dtype=dtype)
@@ -70,14 +70,14 @@ def made(policy: Policy, name: str, about: Mapping[str, str]) -> tuple[bytes, Ru
 
 
 def standalone(policy: Policy) -> PolicyModule:
-    """A copy of the policy's module, on the CPU, that nothing else writes to."""
+    """Return a copy of the policy's module on the CPU, which shares nothing with the policy."""
     module = copy.deepcopy(policy.module()).cpu().eval()
     return module.requires_grad_(False)
 
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Without what the exporters print of their own work."""
+    """Suppress the messages that the exporters print."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -90,18 +90,18 @@ def quietly() -> Iterator[None]:
 
 
 def onnx_content(module: PolicyModule, example: torch.Tensor, about: Mapping[str, str]) -> bytes:
-    """One file with the weights inside, and what it says of itself as the model's metadata."""
+    """Return an ONNX model in one file: with the weights inside, and `about` as its metadata."""
     onnx = importlib.import_module("onnx")
     free = ({0: torch.export.Dim("batch")},)
     program = torch.onnx.export(
         module, (example,), dynamo=True, verbose=False, opset_version=OPSET, input_names=[INPUT],
         output_names=list(module.outputs), dynamic_shapes=free,
     )  # fmt: skip
-    assert program is not None  # it is where no file is named
+    assert program is not None  # it is None only if a file name is given
     model = program.model_proto
     model.ir_version = min(model.ir_version, IR_VERSION)
     for node in model.graph.node:
-        del node.metadata_props[:]  # which hold places of this machine's files
+        del node.metadata_props[:]  # they hold paths of this machine
         node.doc_string = ""
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, dict(about))
@@ -110,7 +110,7 @@ def onnx_content(module: PolicyModule, example: torch.Tensor, about: Mapping[str
 
 
 def onnx_run(content: bytes, module: PolicyModule) -> Run:
-    """By onnxruntime, on one thread."""
+    """Return a function that runs an ONNX model by onnxruntime, on one thread."""
     onnxruntime = importlib.import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -119,7 +119,7 @@ def onnx_run(content: bytes, module: PolicyModule) -> Run:
 
 
 def torchscript_content(module: PolicyModule, example: torch.Tensor, about: Mapping[str, str]) -> bytes:
-    """Traced; what it says of itself is the archive's extra file `about.json`."""
+    """Return a traced module as a TorchScript archive, with `about` in its extra file about.json."""
     content = io.BytesIO()
     traced = torch.jit.trace(module, (example,), check_trace=False)
     torch.jit.save(traced, content, _extra_files={"about.json": json.dumps(about)})
@@ -127,16 +127,16 @@ def torchscript_content(module: PolicyModule, example: torch.Tensor, about: Mapp
 
 
 def _without_places(content: bytes) -> bytes:
-    """The same archive without what a debugger reads, which holds places of this machine's files.
+    """Return the archive without the files for debuggers, which hold paths of this machine.
 
-    Each member stays where it is in relation to the 64 bytes that libtorch aligns tensors to.
+    Each member is padded so that its data begin at a multiple of 64 bytes, as libtorch requires for tensors.
     """
     rewritten = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as source, zipfile.ZipFile(rewritten, "w") as target:
         for member in source.infolist():
             if member.filename.endswith(".debug_pkl"):
                 continue
-            kept = zipfile.ZipInfo(member.filename)  # with the first date that there is
+            kept = zipfile.ZipInfo(member.filename)  # with the format's earliest date
             begin = rewritten.tell() + 30 + len(member.filename.encode())
             padding = -(begin + 4) % ALIGNMENT
             kept.extra = PADDING + padding.to_bytes(2, "little") + b"Z" * padding
@@ -145,18 +145,19 @@ def _without_places(content: bytes) -> bytes:
 
 
 def torchscript_run(content: bytes, module: PolicyModule) -> Run:
+    """Return a function that runs a TorchScript archive."""
     loaded = torch.jit.load(io.BytesIO(content))
     return _by_torch(loaded)
 
 
 def safetensors_content(module: PolicyModule, example: torch.Tensor, about: Mapping[str, str]) -> bytes:
-    """The module's tensors alone, for code of one's own; what the file says of itself is in its header."""
+    """Return the module's tensors only, for the user's own code, with `about` in the file's header."""
     tensors = {name: value.contiguous() for name, value in module.state_dict().items()}
     return _ordered(safetensors.torch.save(tensors, dict(about)))
 
 
 def _ordered(content: bytes) -> bytes:
-    """The same file with its texts in the order of their names, which is otherwise another at each call."""
+    """Return the file with its metadata sorted by name, because the library's order differs from call to call."""
     begin = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:begin])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
@@ -166,7 +167,7 @@ def _ordered(content: bytes) -> bytes:
 
 
 def safetensors_run(content: bytes, module: PolicyModule) -> Run:
-    """Read back into a module that was emptied before."""
+    """Return a function that runs a copy of the module whose tensors are all read from the content."""
     other = copy.deepcopy(module)
     own = other.state_dict()
     saved = tensors_of(content, Path("the new file"))

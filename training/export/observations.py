@@ -1,4 +1,4 @@
-"""Observations to check an exported file on: of the environment, else of the run's replay, else drawn."""
+"""Observations to check an exported file on: from the environment, else from the run's replay, else random ones."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -19,17 +19,17 @@ from ..policy import Policy
 
 Observations = NDArray[Any]
 SEED = 7
-EXPLORED = 0.3  # share of random actions, so that more than one way through the environment is seen
-TOGETHER = 4
+EXPLORED = 0.3  # share of random actions, so that the observations are more varied
+TOGETHER = 4  # environments
 
 
 def observations_for(policy: Policy, count: int) -> tuple[Observations, str]:
-    """So many observations, and in words where they are from."""
+    """Return `count` observations, and in words where they come from."""
     sources: tuple[tuple[str, Callable[[Policy, int], Observations]], ...] = (
         ("of the environment", _of_the_environment), ("of the run's replay", _of_the_replay)
     )  # fmt: skip
     for words, source in sources:
-        with suppress(Exception):  # packages are missing, replays are slimmed, environments fail in ways of their own
+        with suppress(Exception):  # a package or the replay may be missing; environments raise any error
             found = source(policy, count)
             if found.shape == (count, *policy.spaces.observation.shape) and np.isfinite(found).all():
                 return found, words
@@ -55,7 +55,7 @@ def _of_the_environment(policy: Policy, count: int) -> Observations:
 
 
 def _of_the_replay(policy: Policy, count: int) -> Observations:
-    """The newest of the checkpoint's replay, in the order in which they were met."""
+    """Return the observations of the checkpoint's newest replay segments."""
     if is_card(policy.run):
         raise ValueError("a card has no replay")
     segments = read_manifest(policy.run, policy.step).segments
@@ -81,7 +81,7 @@ def _of_the_replay(policy: Policy, count: int) -> Observations:
 
 
 def drawn(policy: Policy, count: int) -> Observations:
-    """From the run's statistics of observations where the agent has them, else from the space."""
+    """Return random observations: by the agent's statistics of observations if it has them, else from the space."""
     random, space = np.random.default_rng(SEED), policy.spaces.observation.space()
     size = (count, *space.shape)
     if (statistics := getattr(policy._agent, "statistics", None)) is not None:
@@ -90,6 +90,6 @@ def drawn(policy: Policy, count: int) -> Observations:
     if np.isfinite(space.low).all() and np.isfinite(space.high).all():
         if np.dtype(space.dtype).kind != "f":
             return random.integers(space.low, space.high, size, space.dtype, endpoint=True)  # type: ignore[arg-type]
-        if (space.high - space.low).max() < 1e6:  # others, such as CartPole's, bound nothing that is ever seen
+        if (space.high - space.low).max() < 1e6:  # larger bounds, such as CartPole's, are never reached
             return random.uniform(space.low, space.high, size).astype(space.dtype)
     return np.clip(random.standard_normal(size), space.low, space.high).astype(space.dtype)

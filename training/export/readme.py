@@ -1,4 +1,4 @@
-"""A card's README: the front matter that model hubs read, and what a reader wants to know before using the policy."""
+"""The README of a card: the front matter that model hubs read, and what a user of the policy has to know."""
 
 import json
 import shlex
@@ -27,7 +27,7 @@ def readme(
     name: str,
     picture: bool,
 ) -> str:
-    """The whole text."""
+    """Return the whole text."""
     env, algorithm = policy.config.run.env, name_of(policy.config).upper()
     method = "no plasticity method" if (named := policy.config.run.method) == "none" else f"the method {_code(named)}"
     parts = [
@@ -52,7 +52,7 @@ def readme(
 
 
 def _front_matter(policy: Policy, score: Score | None, name: str) -> str:
-    """YAML; every text in it is written as JSON, which is YAML too, since names may be anybody's."""
+    """Return the front matter in YAML, with texts quoted as JSON, which is valid YAML: names may hold any character."""
     env, algorithm = policy.config.run.env, name_of(policy.config)
     lines = ["---", "library_name: fire-rl", "pipeline_tag: reinforcement-learning", "tags:"]
     tags = (env, algorithm, "reinforcement-learning", "deep-reinforcement-learning", "fire-rl", "pytorch")
@@ -109,17 +109,17 @@ def _trained(policy: Policy, about: Mapping[str, str], command: Sequence[str], b
     if branch_from:
         said.append(f"The run is a branch of {_code(branch_from)}.")
     if policy.step != planned:
-        said.append(f"The policy is of step {policy.step:,}, not of the planned end.")
+        said.append(f"The policy is the checkpoint at step {policy.step:,}, not at the planned end.")
     return "\n\n".join(said)
 
 
 def _command(policy: Policy, command: Sequence[str]) -> str:
-    """What was typed, where it was one of the project's commands."""
+    """Return the command that started the run, if it was one of the project's commands."""
     name, ours = Path(command[0]).name if command else "", script(name_of(policy.config))
     beginning = {ours: ["python", ours], "fire-rl": ["fire-rl"], "__main__.py": ["fire-rl"]}.get(name)
     if beginning is None:
         flags = f"`{called(name_of(policy.config))}` takes the settings of `config.json` as flags"
-        return f"It was begun by code that called fire-rl; {flags}."
+        return f"The run was started by code that called fire-rl; {flags}."
     return f"    {' '.join(shlex.join([*beginning, *command[1:]]).split())[:LONGEST_COMMAND]}"
 
 
@@ -150,15 +150,15 @@ def _spaces(policy: Policy) -> str:
         given = f"{' x '.join(map(str, action.shape))} numbers, in the environment's own bounds"
     bounds = msgspec.json.encode(policy.spaces).decode()
     more = "" if len(bounds) > 1_000 else f" In full: `{bounds}`."
-    inside = "raw, as the environment gives them: what is to be scaled is scaled inside"
+    inside = "raw, as the environment gives them; the policy scales them itself if needed"
     return f"Observations: {shape} numbers ({observation.dtype}), {inside}. Actions: {given}.{more}"
 
 
 def _limits(policy: Policy) -> str:
     return (
-        "One run of one seed: other seeds give other policies, of another score. It knows nothing but the simulated "
-        f"environment that it was trained in, with the settings of `config.json` (action repeat "
-        f"{policy.config.run.action_repeat}). The interval covers the starts of episodes, not seeds of training."
+        "The policy comes from one run with one seed; other seeds give policies with other scores. It was trained only "
+        "in this simulated environment, with the settings of `config.json` (action repeat "
+        f"{policy.config.run.action_repeat}). The interval covers the starts of episodes, not the seeds of training."
     )
 
 

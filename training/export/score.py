@@ -1,4 +1,4 @@
-"""What a policy is worth: episodes with starts of their own, and an interval of their mean."""
+"""The score of a policy: the mean return of episodes with their own starts, and an interval of the mean."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ from ..evaluate import Evaluation
 from ..policy import Policy
 
 RESAMPLES = 10_000
-TOGETHER = 16  # environments at most
+TOGETHER = 16  # environments that are stepped together, at most
 
 
 def score_of(returns: Sequence[float], occasion: str) -> Score:
-    """Their mean, with a 95% percentile bootstrap interval of the mean, which is the same at every call."""
+    """Return the mean of the returns, with its 95% percentile bootstrap interval, the same at every call."""
     values = np.asarray(returns, dtype=np.float64)
     drawn = np.random.default_rng(0).integers(0, len(values), (RESAMPLES, len(values)))
     low, high = np.quantile(values[drawn].mean(1), (0.025, 0.975))
@@ -25,7 +25,7 @@ def score_of(returns: Sequence[float], occasion: str) -> Score:
 
 
 def measured(policy: Policy, episodes: int, seed: int) -> Score:
-    """Played anew, as `evaluate.py RUN --episodes N --seed N` does."""
+    """Run new episodes, as `evaluate.py RUN --episodes N --seed N` does, and return their score."""
     count = min(TOGETHER, episodes)
     environment = policy.config.world.evaluated.vector(count)
     seeds = tuple(envs.spawn_seeds(seed, max(count, episodes)))

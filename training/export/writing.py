@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, and replace nothing unless that was asked for."""
+"""Write files and folders whole or not at all, and replace existing ones only if that was asked for."""
 
 import os
 import shutil
@@ -15,24 +15,24 @@ CARD_FILES = (WEIGHTS, CONFIG, "README.md", "curve.csv", "curve.png")
 
 
 def require_place(path: Path, overwrite: bool, folder: bool = False) -> None:
-    """Raise ValueError, in one line, where a file, or a card's folder, cannot be written there."""
+    """Raise ValueError, in one line, if a file, or a card's folder, cannot be written at this path."""
     if not path.name:
         raise ValueError(f"--output {path} given; allowed is the name of a new {'folder' if folder else 'file'}")
     if not path.parent.is_dir():
         raise ValueError(f"--output {path} given; there is no folder {path.parent}")
     if os.path.lexists(path):
         if not overwrite:
-            raise ValueError(f"{path} is there already: add --overwrite to replace it, or choose another --output")
+            raise ValueError(f"{path} exists already: add --overwrite to replace it, or choose another --output")
         if folder:
             _require_replaceable(path)
         elif path.is_dir() and not path.is_symlink():
             raise ValueError(f"{path} is a folder: choose another --output")
     with _writable(path.parent), tempfile.TemporaryFile(dir=path.parent):
-        pass  # before anything is computed for nothing
+        pass  # fails here, before anything is computed in vain
 
 
 def write_files(contents: Mapping[Path, bytes], overwrite: bool) -> None:
-    """All of them under temporary names, then renamed, so that one which cannot be written leaves none."""
+    """Write all files under temporary names and then rename them: if one cannot be written, none is left behind."""
     for path in contents:
         require_place(path, overwrite)
     temporaries = {path: path.with_name(f".{path.name}.{os.getpid()}.new.tmp") for path in contents}
@@ -51,7 +51,7 @@ def write_files(contents: Mapping[Path, bytes], overwrite: bool) -> None:
 
 
 def write_folder(path: Path, files: Mapping[str, bytes], overwrite: bool) -> None:
-    """All of a card under a temporary name, then renamed; a card that is replaced goes last."""
+    """Write a card under a temporary name and then rename it; a card that it replaces is deleted last."""
     require_place(path, overwrite, folder=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     aside = path.with_name(f".{path.name}.{os.getpid()}.old.tmp")
@@ -75,11 +75,11 @@ def write_folder(path: Path, files: Mapping[str, bytes], overwrite: bool) -> Non
 
 
 def _require_replaceable(path: Path) -> None:
-    """A card, and nothing besides what a card has."""
+    """Raise ValueError unless the path is a card that holds only the files of a card."""
     if path.is_symlink() or not path.is_dir() or not is_card(path):
-        raise ValueError(f"{path} is there and is no card: choose another --output")
+        raise ValueError(f"{path} exists and is not a card: choose another --output")
     if others := sorted({entry.name for entry in path.iterdir()} - {*CARD_FILES}):
-        raise ValueError(f"{path} holds {others[0]}, which is not of a card: choose another --output")
+        raise ValueError(f"{path} holds {others[0]}, which is not a file of a card: choose another --output")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Where else a run is recorded: the logger interface, TensorBoard, and trackers in processes of their own."""
+"""Other records of a run: the logger interface, TensorBoard, and trackers in their own processes."""
 
 from .fire_rl_trackers import Tracker
 

@@ -1,4 +1,4 @@
-"""TensorBoard: a run's event files in its own folder, so that it is called what its folder is, and its HParams."""
+"""TensorBoard: a run's event files, which are in its own folder so that TensorBoard shows its name, and its HParams."""
 
 import io
 import time
@@ -18,7 +18,7 @@ from .fire_rl_trackers import Tracker
 
 
 class TensorBoard(Tracker):
-    """What is written while a run goes on is cut back to its checkpoint on resuming, as its metrics are."""
+    """Writes a run's TensorBoard events. On resuming, they are cut back to the checkpoint, as metrics are."""
 
     def __init__(self, run: Path) -> None:
         self.folder = events_folder(run)
@@ -41,16 +41,16 @@ class TensorBoard(Tracker):
 
 
 def events_folder(run: Path) -> Path:
-    """The run's own; of a run that an older version began, and of its branches, the folder that they have them in."""
+    """Return the run's own folder; for a run of an older version, or a branch of one, its folder tensorboard."""
     old = run / OLD_EVENTS
     return old if any(old.glob(EVENTS)) else run
 
 
 def write_hparams(run: Path, config: Mapping[str, Any], tag: str) -> None:
-    """What TensorBoard's page HPARAMS groups and compares runs by: settings by name, and the metric by its tag.
+    """Write what TensorBoard's page HPARAMS needs to compare runs: settings by name, and the tag of the metric.
 
-    In a file of its own, before the events by its name: a branch has its trunk's events too, and TensorBoard takes the
-    first settings that it finds in a folder.
+    They get their own file, whose name comes before those of the events: a branch also has the events of its trunk, and
+    TensorBoard uses the first settings that it finds in a folder.
     """
     if events_folder(run) != run:
         return

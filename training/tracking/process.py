@@ -1,8 +1,8 @@
-"""The run's end of a tracker's process: it never waits for the tracker, and does without it as soon as it fails.
+"""The run's side of a tracker's process: it never waits for the tracker, and goes on without it if the tracker fails.
 
-What a run says is put into a buffer and written to a pipe as far as the pipe takes it. A tracker that raises, ends,
-hangs or cannot keep up is left out from then on. Nothing of it touches the run: neither memory, nor Python's lock, nor
-random streams, nor the end of the process.
+Messages of the run are put into a buffer and written to a pipe as far as the pipe accepts them. A tracker that raises
+an error, ends, hangs or cannot keep up gets no more messages. A tracker cannot disturb the run: it does not share the
+run's memory, Python lock or random generators, and the run's process can end without it.
 """
 
 import contextlib
@@ -19,31 +19,31 @@ from typing import Any
 
 from .names import missing
 
-IMPORT_LIMIT = 180.0  # seconds in which a tracker has to be imported, before the run begins
-PATIENCE = 300.0  # seconds after which a tracker that has handled nothing of what waits counts as hanging
-FINISH_LIMIT = 30.0  # seconds in which it has to finish, when the run is over
-ENDED_LIMIT, KILLED_LIMIT = 1.0, 2.0  # seconds in which one that has closed its pipe, or was killed, has to be gone
-MOST_WAITING = 8_000_000  # bytes that wait for it
+IMPORT_LIMIT = 180.0  # seconds in which a tracker must be imported, before the run begins
+PATIENCE = 300.0  # seconds: a tracker that handles no waiting message for so long counts as hanging
+FINISH_LIMIT = 30.0  # seconds in which a tracker must finish after the end of the run
+ENDED_LIMIT, KILLED_LIMIT = 1.0, 2.0  # seconds to wait for a process that has closed its pipe, or that was killed
+MOST_WAITING = 8_000_000  # bytes that may wait for a tracker
 PIECE = 65_536  # bytes
-FOLDER = Path(__file__).parent  # where the package that the process runs is
+FOLDER = Path(__file__).parent  # the folder of the package that the process runs
 
 
 class TrackerProcess:
     """One tracker of one run."""
 
     def __init__(self, name: str) -> None:
-        """Begin to import it; `require_ready` waits for that."""
+        """Start the process, which imports the tracker; `require_ready` waits until that is done."""
         self.name = name
-        self.where: str | None = None  # it is to be seen
-        self.lost: str | None = None  # why it was left out
+        self.where: str | None = None  # where the record can be seen
+        self.lost: str | None = None  # why the run goes on without this tracker
         self._ready = self._finished = False
         self._missing: str | None = None
         self._waiting, self._answers = bytearray(), bytearray()
         self._sent = self._done = 0  # messages
-        self._since = time.monotonic()  # the last one that it has handled, or that found nothing waiting
+        self._since = time.monotonic()  # the last time that a message was handled, or sent while none was waiting
         asked, self._asking = os.pipe()
         self._answering, answered = os.pipe()
-        # FOLDER comes last: modules of the user's own may be called as those beside the package are.
+        # FOLDER comes last, because the user's own modules may have the names of files in it.
         path = os.pathsep.join([*(entry or str(Path.cwd()) for entry in sys.path), str(FOLDER)])
         try:
             self._process = subprocess.Popen(
@@ -52,7 +52,7 @@ class TrackerProcess:
                 stdout=_stream(sys.stderr),
                 env=os.environ | {"PYTHONPATH": path},
                 pass_fds=(asked, answered),
-                start_new_session=True,  # Ctrl-C is the run's
+                start_new_session=True,  # so that Ctrl-C reaches only the run
             )
         finally:
             os.close(asked)
@@ -61,7 +61,7 @@ class TrackerProcess:
         os.set_blocking(self._answering, False)
 
     def require_ready(self) -> None:
-        """Wait until it is imported; ValueError, in one line, where it cannot be."""
+        """Wait until the tracker is imported; raise ValueError, in one line, if it cannot be."""
         deadline = time.monotonic() + IMPORT_LIMIT
         while not self._ready and self.lost is None:
             if (left := deadline - time.monotonic()) <= 0:
@@ -76,7 +76,7 @@ class TrackerProcess:
             raise ValueError(f"--track {self.name} cannot be used: {self.lost.removeprefix('import: ')}")
 
     def tell(self, verb: str, **values: Any) -> None:
-        """Say something to it, without waiting."""
+        """Send a message to the tracker, without waiting."""
         if self.lost is not None or self._finished:
             return
         if self._done == self._sent:
@@ -85,10 +85,10 @@ class TrackerProcess:
         self._sent += 1
         self.attend()
         if self.lost is None and len(self._waiting) > MOST_WAITING:
-            self._leave_out(f"it does not keep up: {MOST_WAITING / 1e6:.0f} MB were waiting for it")
+            self._leave_out(f"it cannot keep up: {MOST_WAITING / 1e6:.0f} MB of messages were waiting")
 
     def attend(self) -> None:
-        """Write as much as goes, and hear what it has said meanwhile."""
+        """Write as much as the pipe accepts, and read the answers."""
         if self.lost is not None or self._finished:
             return
         self._pour()
@@ -97,18 +97,18 @@ class TrackerProcess:
             self._leave_out(f"it has handled nothing for {PATIENCE:.0f} s")
 
     def exchange(self) -> bool:
-        """Write and hear as much as goes; whether it is still to be waited for, having been told to finish."""
+        """Write and read as much as possible; return whether the tracker still has to finish."""
         if self.lost is None and not self._finished:
             self._pour()
             self._hear()
         return self.lost is None and not self._finished
 
     def give_up(self) -> None:
-        """It has had its time to finish."""
+        """Kill a tracker that did not finish in time."""
         self._leave_out(f"it had not finished {FINISH_LIMIT:g} s after the run")
 
     def close(self) -> None:
-        """Leave nothing of it behind."""
+        """Close the pipes, and end the process if it still runs."""
         for descriptor in (self._asking, self._answering):
             with contextlib.suppress(OSError):
                 os.close(descriptor)
@@ -119,7 +119,7 @@ class TrackerProcess:
         if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):  # of one that the system cannot end, as of a dead disk
+        with contextlib.suppress(subprocess.TimeoutExpired):  # the system may be unable to end it, if a disk hangs
             self._process.wait(KILLED_LIMIT)
 
     def _pour(self) -> None:
@@ -128,11 +128,11 @@ class TrackerProcess:
                 del self._waiting[: os.write(self._asking, self._waiting[:PIECE])]
         except BlockingIOError:
             pass
-        except BrokenPipeError:  # its answers tell why
+        except BrokenPipeError:  # the answers say why
             self._waiting.clear()
 
     def _hear(self) -> None:
-        """What it has answered."""
+        """Read the tracker's answers."""
         ended = False
         with contextlib.suppress(BlockingIOError):
             while piece := os.read(self._answering, PIECE):
@@ -167,7 +167,7 @@ class TrackerProcess:
 
 
 def wait_for(trackers: Sequence[TrackerProcess], seconds: float) -> None:
-    """Until one of them answers, or takes what waits for it, and no longer than so many seconds."""
+    """Wait until a tracker answers or accepts more of its messages, for `seconds` at most."""
     with selectors.DefaultSelector() as selector:
         for tracker in trackers:
             selector.register(tracker._answering, selectors.EVENT_READ)
@@ -177,7 +177,7 @@ def wait_for(trackers: Sequence[TrackerProcess], seconds: float) -> None:
 
 
 def _stream(stream: Any) -> Any:
-    """The stream's file; nowhere, where it has none of its own, as in a notebook."""
+    """Return the file of a stream, or DEVNULL if the stream has none, as in a notebook."""
     try:
         return stream.fileno()
     except (OSError, ValueError, AttributeError):

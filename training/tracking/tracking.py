@@ -1,4 +1,4 @@
-"""All trackers of a run: each is told everything, and one that is left out is said once."""
+"""All trackers of a run: each gets every message; if one fails, a warning is printed once."""
 
 import os
 import re
@@ -23,16 +23,16 @@ Id = Annotated[str, Meta(pattern=r"^[a-z0-9]{8,32}$")]
 
 
 class Kept(Struct, frozen=True):
-    """By which a run is found again where it is tracked, by the tracker's name."""
+    """The ids, by tracker, under which a run is found again where it is recorded."""
 
     ids: Annotated[dict[Annotated[str, Meta(max_length=200)], Id], Meta(max_length=100)] = {}
 
 
 class Tracking:
-    """The trackers of a run, in the order of `--track`; without any, nothing happens in any verb."""
+    """The trackers of a run, in the order of `--track`. Without trackers no method does anything."""
 
     def __init__(self, names: Sequence[str] = ()) -> None:
-        """Begin to import them."""
+        """Start the processes of the trackers."""
         self.trackers: list[TrackerProcess] = []
         self.say: Callable[[str], None] = print
         self._said: set[str] = set()
@@ -45,12 +45,12 @@ class Tracking:
             raise
 
     def require_ready(self) -> None:
-        """Wait until all are imported; ValueError, in one line, where one cannot be."""
+        """Wait until all trackers are imported; raise ValueError, in one line, if one cannot be."""
         for tracker in self.trackers:
             tracker.require_ready()
 
     def begin(self, folder: Path, about: Mapping[str, Any]) -> None:
-        """A run begins, or goes on under the ids that its folder keeps."""
+        """Tell the trackers that a run begins, or that it goes on with the ids that its folder holds."""
         if not self.trackers:
             return
         ids = self._ids(folder)
@@ -60,13 +60,15 @@ class Tracking:
                 write_json(folder / TRACKED, {"ids": ids | fresh})
             except OSError as error:
                 why = error.strerror or error
-                self._warn(f"{folder / TRACKED} cannot be written ({why}): resumed, it is recorded as a new run")
+                self._warn(
+                    f"{folder / TRACKED} cannot be written ({why}): on resuming, the run is recorded as a new one"
+                )
         for tracker in self.trackers:
             tracker.tell("begin", about={**about, "id": (ids | fresh)[tracker.name]})
         self._say_news()
 
     def _ids(self, folder: Path) -> dict[str, str]:
-        """Those that the run's folder keeps."""
+        """Return the ids that the run's folder holds."""
         try:
             return dict(read_json(folder / TRACKED, Kept).ids) if os.path.lexists(folder / TRACKED) else {}
         except (Damaged, OSError) as error:
@@ -74,16 +76,19 @@ class Tracking:
             return {}
 
     def scalars(self, values: Mapping[str, float], step: int, line: int) -> None:
+        """Send numbers by their names."""
         self._tell("scalars", values=dict(values), step=step, line=line)
 
     def histogram(self, name: str, values: Sequence[float], step: int, line: int) -> None:
+        """Send many numbers under one name."""
         self._tell("histogram", name=name, values=list(values), step=step, line=line)
 
     def picture(self, name: str, path: Path, step: int, line: int) -> None:
+        """Send the path of a PNG file."""
         self._tell("picture", name=name, path=str(path.absolute()), step=step, line=line)
 
     def attend(self) -> None:
-        """Look after them, where a run has nothing to say for a while."""
+        """Write waiting messages and read answers, while the run has no new messages."""
         if not self.trackers or time.monotonic() - self._attended < ATTENDED_EVERY:
             return
         self._attended = time.monotonic()
@@ -92,7 +97,7 @@ class Tracking:
         self._say_news()
 
     def finish(self, ending: str, summary: Mapping[str, float] | None = None) -> None:
-        """The run's process ends: each tracker has a limited time to finish."""
+        """Tell the trackers that the run's process ends; they have a limited time to finish."""
         try:
             for tracker in self.trackers:
                 tracker.tell("finish", ending=ending, summary=dict(summary or {}))
@@ -109,7 +114,7 @@ class Tracking:
 
     @property
     def records(self) -> list[tuple[str, str]]:
-        """Each tracker with where its record is, or that it is incomplete."""
+        """Each tracker with the place of its record, and whether the record is incomplete."""
         found = []
         for tracker in self.trackers:
             where = tracker.where or "no place given"
@@ -118,6 +123,7 @@ class Tracking:
         return found
 
     def close(self) -> None:
+        """End the processes of all trackers."""
         for tracker in self.trackers:
             tracker.close()
 
@@ -132,7 +138,7 @@ class Tracking:
         self.say(f"warning: {_printable(text)}")
 
     def _say_news(self) -> None:
-        """Where a tracker has its record, and why one is left out, each once."""
+        """Print, once each, where a tracker has its record, and why the run goes on without a tracker."""
         for tracker in self.trackers:
             if tracker.where is not None and f"{tracker.name} where" not in self._said:
                 self._said.add(f"{tracker.name} where")
@@ -145,7 +151,7 @@ class Tracking:
 def about_run(
     folder: Path, config: Config, counts: Sequence[str], branch_from: str | None, step: int | None
 ) -> dict[str, Any]:
-    """What a tracker is told of a run when it begins: plain values."""
+    """Return what a tracker gets to know about a run when it begins, as plain values."""
     run, metric = config.run, config.metric
     inherited = {"trunk"} if branch_from is not None else set[str]()
     tags = tuple(tag for tag in dict.fromkeys(run.track_tags) if tag not in inherited)
@@ -168,14 +174,17 @@ def about_run(
 
 
 def flat_config(config: Config) -> dict[str, Any]:
-    """Every setting by name, a list as one text, with the method that is compared first."""
+    """Return every setting by name, lists as one text, headed by the method as it is compared."""
     values = {"method": config.run.method, **config.by_name()}
     return {name: " ".join(map(str, value)) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def hparams_of(config: Config, kind: str) -> dict[str, Any]:
-    """What may make the results of two runs differ. TensorBoard shows the first few columns, by their names: these are
-    what runs are grouped by, and the rest is called settings.NAME."""
+    """Return the settings by which the results of two runs may differ.
+
+    TensorBoard shows the first few columns in the order of their names. So the settings by which runs are grouped keep
+    their names, and the others are named settings.NAME.
+    """
     subject = config.subject
     shown = {subject: config.run.env, "kind": kind, "method": config.run.method, "seed": config.run.seed}
     left_out = {*names_with(config.run, "record", "machine"), *shown, "reinit", "regularize"}

@@ -1,7 +1,7 @@
-"""The loop of a tracker's process: reads what the run says, line by line, and hands it to the tracker.
+"""The loop of a tracker's process: it reads the run's messages, a line of JSON each, and passes them to the tracker.
 
-What it answers are lines of JSON too: `ready` once the tracker is imported, `where` it is to be seen, `done` with how
-many lines were handled, `failed` with the reason, after which it ends, and `finished`.
+The answers are lines of JSON too: `ready` when the tracker is imported, `where` with the place of the record, `done`
+with the number of messages handled, `failed` with the reason, after which the process ends, and `finished`.
 """
 
 import contextlib
@@ -20,21 +20,21 @@ BUILT_IN = {
     "wandb": ("fire_rl_trackers.with_wandb", "WandbTracker"),
     "mlflow": ("fire_rl_trackers.with_mlflow", "MlflowTracker"),
 }
-ANSWERED_EVERY = 1.0  # seconds, at least, while more is waiting
-GRACE = 300.0  # seconds that a tracker may still take when the run's process is gone
+ANSWERED_EVERY = 1.0  # seconds between answers, at most, while messages are waiting
+GRACE = 300.0  # seconds for a tracker to end after the run's process has ended
 PIECE = 65_536  # bytes
 
 
 def main(name: str, asked: int, answered: int) -> None:
-    """`asked` and `answered` are the descriptors of two pipes to the run's process."""
+    """Run the tracker `name`; `asked` and `answered` are the descriptors of two pipes to the run's process."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-            signal.signal(number, _outlived)  # sent to a whole job they are the run's, which stops and then says so
+        if signal.getsignal(number) is not signal.SIG_IGN:  # it is ignored under nohup
+            signal.signal(number, _outlived)  # only the run reacts to it; the run then sends `finish`
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     os.nice(5)  # the run comes first
 
     def answer(**values: Any) -> None:
-        with contextlib.suppress(BrokenPipeError):  # of a run that is gone; what it said is still to be handled
+        with contextlib.suppress(BrokenPipeError):  # the run has ended, but its messages are still handled
             os.write(answered, (json.dumps(values) + "\n").encode())
 
     doing = "import"
@@ -56,10 +56,10 @@ def main(name: str, asked: int, answered: int) -> None:
                 answered_at = time.monotonic()
             if last == "finish":
                 break
-        if last not in ("", "finish") and hasattr(tracker, "finish"):  # a run that never began cannot end
-            tracker.finish(ending="killed", summary={})  # the run's process is gone without a word
+        if last not in ("", "finish") and hasattr(tracker, "finish"):  # without `begin` there is nothing to finish
+            tracker.finish(ending="killed", summary={})  # the run's process ended without `finish`
         answer(finished=True)
-    except BaseException as error:  # whatever somebody's tracker does, a line says it
+    except BaseException as error:  # a tracker may raise anything; the run prints one line about it
         missing = error.name if isinstance(error, ModuleNotFoundError) and doing == "import" else None
         reason = f"{doing}: {type(error).__name__}: {' '.join(str(error).split())[:500]}"
         with contextlib.suppress(OSError):
@@ -67,17 +67,17 @@ def main(name: str, asked: int, answered: int) -> None:
 
 
 def _outlived(number: int, frame: object) -> None:
-    """A signal that is not this process's affair: a handler, unlike SIG_IGN, is not inherited by what it starts."""
+    """Ignore a signal. Unlike SIG_IGN, a handler is not inherited by processes that this one starts."""
 
 
 def _made(name: str) -> Any:
-    """The tracker: a built-in one, or module:Class."""
+    """Return a new tracker: a built-in one, or module:Class."""
     module, kind = BUILT_IN[name] if name in BUILT_IN else name.split(":", 1)
     return getattr(importlib.import_module(module), kind)()
 
 
 def _messages(asked: int) -> Iterator[tuple[dict[str, Any], bool]]:
-    """What the run says until its end of the pipe is closed, and whether more is there already."""
+    """Yield the run's messages until the pipe is closed, each with whether more messages are waiting."""
     buffer, readable = b"", select.poll()
     readable.register(asked, select.POLLIN)
     while piece := os.read(asked, PIECE):
@@ -88,7 +88,7 @@ def _messages(asked: int) -> Iterator[tuple[dict[str, Any], bool]]:
 
 
 def _end_with_parent(parent: int) -> None:
-    """A tracker that hangs must not stay for ever when the run's process is gone."""
+    """End this process some time after the run's process has ended, even if the tracker hangs."""
     while os.getppid() == parent:
         time.sleep(1.0)
     time.sleep(GRACE)
@@ -98,4 +98,4 @@ def _end_with_parent(parent: int) -> None:
 if __name__ == "__main__":
     main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
     sys.stdout.flush()
-    os._exit(0)  # threads and exit handlers of a tracker's package are not waited for: it was told to finish
+    os._exit(0)  # do not wait for threads and exit handlers of the package: `finish` is done

@@ -1,7 +1,7 @@
-"""MLflow: a run there for each run here, found again by a tag; where MLFLOW_TRACKING_URI or MLflow's default says.
+"""MLflow: one MLflow run for each run, found again by a tag, at MLFLOW_TRACKING_URI or MLflow's default place.
 
-The tag `fire_rl.line` holds the newest line of metrics that is there, so that lines which a resumed run repeats are
-left out: MLflow would keep both.
+The tag `fire_rl.line` holds the number of the newest recorded line of metrics, so that lines which a resumed run
+repeats are skipped: MLflow would keep both.
 """
 
 import contextlib
@@ -19,21 +19,21 @@ from .tracker import Ending, Tracker
 
 mlflow: Any = importlib.import_module("mlflow")
 entities: Any = importlib.import_module("mlflow.entities")
-MOST_METRICS, MOST_PARAMS = 900, 100  # in one request: MLflow takes 1,000 entries, tags among them
-LONGEST_PARAM = 500  # characters that every version of MLflow takes
-TRIES = 8  # to make what several runs make at once: the tables of a database, an experiment
+MOST_METRICS, MOST_PARAMS = 900, 100  # in one request: MLflow accepts 1,000 entries, tags included
+LONGEST_PARAM = 500  # characters that every version of MLflow accepts
+TRIES = 8  # tries to make the database's tables and an experiment, which other runs may make at the same time
 STATUS = {"finished": "FINISHED", "diverged": "FAILED", "failed": "FAILED", "stopped": "KILLED", "killed": "KILLED"}
 LINE, ID = "fire_rl.line", "fire_rl.id"
 
 
 class MlflowTracker(Tracker):
-    """Its experiment is --track-project, MLFLOW_EXPERIMENT_NAME, the group, or fire-rl, the first that there is."""
+    """Its experiment is --track-project, MLFLOW_EXPERIMENT_NAME, the group, or fire-rl: the first that is set."""
 
     def begin(self, about: Mapping[str, Any]) -> str | None:
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
         self.waiting: list[Any] = []
-        self.line = self.known = -1  # the newest line that is there, and the one that was when the run was continued
+        self.line = self.known = -1  # the newest recorded line, now and when the run was continued
         for tries in range(TRIES):
             try:
                 self.client = mlflow.MlflowClient()
@@ -56,7 +56,7 @@ class MlflowTracker(Tracker):
         given = found[0].data.params if found else {}
         params = {_key(name): str(value)[:LONGEST_PARAM] for name, value in about["config"].items()}
         new = [entities.Param(name, value) for name, value in params.items() if name not in given]
-        for piece in _pieces(new, MOST_PARAMS):  # what a resumed run changes, such as its length, stays as it was there
+        for piece in _pieces(new, MOST_PARAMS):  # MLflow keeps the old value of a changed setting
             self.client.log_batch(self.id, params=piece)
         return f"run {self.id} of experiment {experiment} at {mlflow.get_tracking_uri()}"
 
@@ -97,7 +97,7 @@ class MlflowTracker(Tracker):
 
 
 def _key(name: str) -> str:
-    """Of the letters that MLflow allows in names."""
+    """Return a name with only the characters that MLflow allows."""
     return re.sub(r"[^\w\-./ ]", "_", name)[:250]
 
 

@@ -1,6 +1,6 @@
-"""Weights & Biases: a run there for each run here, continued by its id; offline with WANDB_MODE=offline.
+"""Weights & Biases: one W&B run for each run, continued by its id; offline with WANDB_MODE=offline.
 
-Its own settings work as everywhere: WANDB_PROJECT, WANDB_ENTITY, WANDB_MODE, WANDB_DIR, WANDB_RUN_GROUP, WANDB_TAGS.
+W&B's usual settings work: WANDB_PROJECT, WANDB_ENTITY, WANDB_MODE, WANDB_DIR, WANDB_RUN_GROUP, WANDB_TAGS.
 """
 
 import importlib
@@ -11,11 +11,11 @@ from typing import Any
 from .tracker import Ending, Tracker
 
 wandb: Any = importlib.import_module("wandb")
-CODES = {"finished": 0, "stopped": 0}  # else the run counts as failed there
+CODES = {"finished": 0, "stopped": 0}  # with any other ending W&B shows the run as failed
 
 
 class WandbTracker(Tracker):
-    """W&B's own counter of steps is the line of metrics: lines that a resumed run repeats are left out by W&B."""
+    """W&B's own step counter is the line of metrics, so that W&B skips lines that a resumed run repeats."""
 
     def begin(self, about: Mapping[str, Any]) -> str | None:
         self.axis, self.better = about["axis"], about["metric"]["better"]
@@ -52,7 +52,7 @@ class WandbTracker(Tracker):
         self.run.log({self.axis: step, name: wandb.Histogram(values)}, step=line)
 
     def picture(self, name: str, path: str, step: int, line: int) -> None:
-        self.run.log({name: wandb.Image(path)}, step=line)  # drawn after the line, whose place on the axis stays
+        self.run.log({name: wandb.Image(path)}, step=line)  # the line already has its place on the axis
 
     def finish(self, ending: Ending, summary: Mapping[str, float]) -> None:
         self.run.summary.update({**summary, "ending": ending})

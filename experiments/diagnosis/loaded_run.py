@@ -1,4 +1,4 @@
-"""A run's checkpoint as it is examined: everything is read into memory, and nothing of the run is written to."""
+"""Load a run's checkpoint for a diagnosis: everything is read into memory, and no file of the run is written."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -34,13 +34,13 @@ from fire_rl.training.trust import refuse_code
 from fire_rl.training.vision import Vision, VisionRun
 from fire_rl.training.work import State, Work
 
-FRESH = 7_919  # where the seeds of new draws begin, away from those that runs are given
-COPIES = 12  # of the learner that are in memory at once, at most
+FRESH = 7_919  # seeds of new learners begin here, away from the seeds of runs
+COPIES = 12  # of the learner, the most that are in memory at once
 
 
 @dataclass(frozen=True)
-class Patient:
-    """One checkpoint of a run, with all that is needed to copy its learner and to make new ones."""
+class LoadedRun:
+    """One checkpoint of a run, with everything needed to copy its learner and to make new learners."""
 
     run: Path
     step: int
@@ -56,31 +56,31 @@ class Patient:
 
     @property
     def learner(self) -> Agent | Supervised:
-        """The run's own, which is only looked at."""
+        """The run's own learner, which must not be changed."""
         return self.work.agent if isinstance(self.work, Reinforcement) else self.work.trained
 
     def fork(self) -> Agent | Supervised:
-        """A copy of the learner with its targets, optimizers and random streams; nothing of it is shared."""
+        """Return a copy of the learner with target networks, optimizers and random generators; nothing is shared."""
         copied = self.first()
         restore_structure(copied.plastic(), dict(self.manager_state))
         copied.load_state_dict({name: value.clone() for name, value in self.learner.state_dict().items()})
         return copied
 
     def first(self) -> Agent | Supervised:
-        """The learner as this run's was when it began."""
+        """Return the learner as it was when this run began."""
         if isinstance(self.work, Vision):
             return self.work.second_learner()
         return self._agent(Streams.spawn(self.config.run.seed).agent)
 
-    def begun_anew(self) -> Agent | Supervised:
-        """The same, with the statistics of observations that the run has by now."""
+    def first_with_statistics(self) -> Agent | Supervised:
+        """Return the learner as at the beginning, but with the present statistics of observations."""
         learner, ours = self.first(), self.learner
         if isinstance(learner, SAC) and isinstance(ours, SAC):
             learner.statistics.load_state_dict(ours.statistics.state_dict())
         return learner
 
     def drawn(self, number: int) -> Agent | Supervised:
-        """A new learner: number 0 as this run's was at first, the others new draws."""
+        """Return a new learner: number 0 as at this run's beginning, the others with other random initial values."""
         if number == 0:
             return self.first()
         if isinstance(self.work, Vision):
@@ -97,7 +97,7 @@ class Patient:
         return self.config.make_agent(self.work.environment, seed, self.work.device)
 
     def losses(self, learner: Agent | Supervised) -> Losses:
-        """Its networks' losses on the examples that the run itself would look at here."""
+        """Return the losses of a learner's networks on the examples that the run itself would use here."""
         if isinstance(self.work, Vision):
             assert isinstance(learner, Supervised)
             return learner.losses(self.work.examples(self.work.looked_at, 0, self.updates), self.work.pass_over_data)
@@ -107,15 +107,19 @@ class Patient:
 
 
 def networks_of(learner: Agent | Supervised) -> dict[str, Network]:
+    """Return the networks of a learner by name."""
     return {network.name: network for network in learner.plastic()}
 
 
-def admitted(run: Path, step: int | None, trusted: bool, progress: Callable[[str], object] = print) -> Patient:
-    """The run's checkpoint, the newest whole one where no step is given; one line where it cannot be examined."""
+def load_run(run: Path, step: int | None, trusted: bool, progress: Callable[[str], object] = print) -> LoadedRun:
+    """Load a run's checkpoint, the newest whole one if no step is given.
+
+    Raise ValueError, in one line, if the run cannot be examined.
+    """
     run = located(run)
     config = read_config(run)
     if is_card(run):
-        raise ValueError(f"{run} is a card: it has a policy alone, and no replay to learn from")
+        raise ValueError(f"{run} is a card: it has only a policy, and no replay to learn from")
     kind = name_of(config)
     if kind not in ("sac", "dqn", "vision"):
         known = ", ".join(called(name) for name in ("sac", "dqn", "vision"))
@@ -123,27 +127,27 @@ def admitted(run: Path, step: int | None, trusted: bool, progress: Callable[[str
     refuse_links(run)
     refuse_code(config, run, ("track",), trusted)
     if is_slimmed(run):
-        raise ValueError(f"{run} was slimmed: its replay is gone, so that nothing can be learned from it")
+        raise ValueError(f"{run} was slimmed: its replay was deleted, so there are no transitions to learn from")
     steps = steps_of(run)
     if not steps:
         raise ValueError(f"{run} has no checkpoint: none has been written yet")
     if step is None and (ended := _divergence(run, config)):
         raise ValueError(
-            f"{run} diverged {ended.said}; where you want the newest checkpoint from before, give {run}@{steps[-1]}"
+            f"{run} diverged {ended.said}; to examine the newest checkpoint before that, give {run}@{steps[-1]}"
         )
     config = config.resolved()
     config.check()
     wanted = [checked_step(run, step)] if step is not None else list(reversed(steps))
     for number in wanted:
         try:
-            patient = _admitted(run, number, config)
+            loaded = _load(run, number, config)
         except Damaged as error:
             if step is not None:
                 raise
             progress(f"warning: checkpoint at step {number:,} is damaged ({error}); using the one before")
             continue
         refuse_changed_sources(run, config, evaluated=True)
-        return patient
+        return loaded
     raise ValueError(f"{run} has no whole checkpoint")
 
 
@@ -154,7 +158,7 @@ def _divergence(run: Path, config: Config) -> Divergence | None:
     return last if isinstance(last, Divergence) else None
 
 
-def _admitted(run: Path, step: int, config: Config) -> Patient:
+def _load(run: Path, step: int, config: Config) -> LoadedRun:
     checkpoint = read_checkpoint(run, step)
     size = sum(value.numel() * value.element_size() for value in checkpoint.learner.values())
     require_memory(COPIES * size, f"{run}: {COPIES} copies of its learner take about", torch.device("cpu"))
@@ -166,8 +170,8 @@ def _admitted(run: Path, step: int, config: Config) -> Patient:
         work.restore(run, checkpoint.learner, state, lambda: restore_structure(work.networks(), manager))
     except Damaged:
         raise
-    except Exception as error:  # whatever a stranger's values lead to
+    except Exception as error:  # values from an untrusted file can cause any error
         raise Damaged(f"checkpoint at step {step:,} of {run} does not fit this version: {in_a_line(error)}") from error
     if isinstance(work, Reinforcement) and not len(work.replay):
-        raise ValueError(f"{run} at step {step:,} has an empty replay: it has not begun to learn")
-    return Patient(run, step, config, work, manager, checkpoint.values.progress.updates)
+        raise ValueError(f"{run} at step {step:,} has an empty replay: the run had not begun to learn")
+    return LoadedRun(run, step, config, work, manager, checkpoint.values.progress.updates)
