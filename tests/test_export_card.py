@@ -88,7 +88,7 @@ def test_a_card_says_where_the_run_s_record_ends_and_which_version_made_it(
     monkeypatch.setattr("fire_rl.training.export.about.__version__", "9.9")
     assert body([str(run), "--card", "--output", str(tmp_path / "card"), "--episodes", "0"]) == 0
     text = (tmp_path / "card" / "README.md").read_text()
-    assert f"40,000 environment steps planned, of which the run's record holds 200, fire-rl {__version__}" in text
+    assert f"40,000 environment steps planned, 200 of them in the run's record, fire-rl {__version__}" in text
     assert "The policy is the checkpoint at step 200, not at the planned end." in text
     assert read_json(tmp_path / "card" / "config.json")["version"] == __version__
 

@@ -32,7 +32,9 @@ def advice_on(loaded: LoadedRun, diagnoses: Mapping[str, Diagnosis], remedies: S
         return Advice("try remedies", "plasticity is lost, and no remedy was tried on a copy", again)
     restoring = [remedy for remedy in tried if not any(remedy.effects[name].trainability.best.lost for name in lost)]
     if restoring:
-        chosen, why = max(restoring, key=_stays), "it restores what is lost, and keeps the most of the remedies that do"
+        chosen = max(restoring, key=_stays)
+        by = "has the best return" if chosen.returned is not None else "keeps the most"
+        why = f"it restores what is lost, and it {by} among the remedies that do"
     else:
         chosen = max(tried, key=lambda remedy: min(remedy.effects[name].trainability.best.value for name in lost))
         why = "no remedy that was tried restores all that is lost; this one restores the most"

@@ -29,11 +29,15 @@ def readme(
 ) -> str:
     """Return the whole text."""
     env, algorithm = policy.config.run.env, name_of(policy.config).upper()
-    method = "no plasticity method" if (named := policy.config.run.method) == "none" else f"the method {_code(named)}"
+    method = (
+        "without a plasticity method"
+        if (named := policy.config.run.method) == "none"
+        else f"with the method {_code(named)}"
+    )
     parts = [
         _front_matter(policy, score, name),
         f"# {algorithm} on {_code(env)}",
-        f"A policy for {_code(env)}, trained with {algorithm} by fire-rl, with {method}. "
+        f"A policy for {_code(env)}, trained with {algorithm} by fire-rl, {method}. "
         f"It is the checkpoint at environment step {policy.step:,}.",
         "## Measured",
         _measured(policy, score),
@@ -43,7 +47,7 @@ def readme(
         _trained(policy, about, command, branch_from),
         "## How to use it",
         _used(policy, name),
-        "## What it takes and gives",
+        "## Inputs and outputs",
         _spaces(policy),
         "## Limits",
         _limits(policy),
@@ -98,7 +102,7 @@ def _trained(policy: Policy, about: Mapping[str, str], command: Sequence[str], b
     planned, end = policy.config.run.steps, record_end(policy)
     steps = f"{planned:,} environment steps"
     if end is not None and end < planned:
-        steps += f" planned, of which the run's record holds {end:,}"
+        steps += f" planned, {end:,} of them in the run's record"
     elif policy.step != planned:
         steps += " planned"
     said = [
@@ -124,7 +128,7 @@ def _command(policy: Policy, command: Sequence[str]) -> str:
 
 
 def _used(policy: Policy, name: str) -> str:
-    observation = "observation  # one, or a batch of them, as the environment gives it"
+    observation = "observation  # one observation or a batch, as the environment returns it"
     return "\n".join(
         [
             "```py",
@@ -145,20 +149,21 @@ def _spaces(policy: Policy) -> str:
     observation, action = policy.spaces.observation, policy.spaces.action
     shape = " x ".join(map(str, observation.shape))
     if isinstance(action, KeptDiscrete):
-        given = f"one of {action.n} actions, counted from {action.start}"
+        given = f"one of {action.n} actions, numbered from {action.start}"
     else:
         given = f"{' x '.join(map(str, action.shape))} numbers, in the environment's own bounds"
     bounds = msgspec.json.encode(policy.spaces).decode()
     more = "" if len(bounds) > 1_000 else f" In full: `{bounds}`."
-    inside = "raw, as the environment gives them; the policy scales them itself if needed"
+    inside = "raw, as the environment returns them; the policy does any scaling itself"
     return f"Observations: {shape} numbers ({observation.dtype}), {inside}. Actions: {given}.{more}"
 
 
 def _limits(policy: Policy) -> str:
     return (
-        "The policy comes from one run with one seed; other seeds give policies with other scores. It was trained only "
-        "in this simulated environment, with the settings of `config.json` (action repeat "
-        f"{policy.config.run.action_repeat}). The interval covers the starts of episodes, not the seeds of training."
+        "The policy comes from one run with one seed; another seed would give another policy and another score. It was "
+        "trained only in this simulated environment, with the settings of `config.json` (action repeat "
+        f"{policy.config.run.action_repeat}). The interval covers the random starts of episodes, not "
+        "training seeds."
     )
 
 
