@@ -1,4 +1,4 @@
-"""Train DQN on Atari, MinAtar or any task with countable actions, with or without a method that restores plasticity."""
+"""Train DQN on Atari, MinAtar or any task with discrete actions, with or without a method that restores plasticity."""
 
 from fire_rl.commands import run
 

@@ -111,4 +111,4 @@ class Kind:
     presets: Mapping[str, PresetValues]  # the first is the default
     description: str  # for --help-all
     frames: bool = False  # whether it can learn from stacks of frames, as in Atari games, and not only flat vectors
-    actions: Literal["any", "continuous", "countable"] = "any"  # the kind of actions that it can choose
+    actions: Literal["any", "continuous", "discrete"] = "any"  # the kind of actions that it can choose

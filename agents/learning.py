@@ -110,7 +110,7 @@ class ExportableAgent(Protocol):
 
 @runtime_checkable
 class ValuingAgent(Protocol):
-    """An agent that has a value for each of its countable actions."""
+    """An agent that has a value for each of its discrete actions."""
 
     def action_values(self, observations: np.ndarray) -> np.ndarray:
         """Return the values of all actions, (batch, actions)."""

@@ -33,7 +33,7 @@ class Command:
 
 COMMANDS = {
     "sac": Command("train", "train", "train soft actor-critic on a continuous task", ("sac",)),
-    "dqn": Command("train", "train", "train DQN on Atari, MinAtar or any task with countable actions", ("dqn",)),
+    "dqn": Command("train", "train", "train DQN on Atari, MinAtar or any task with discrete actions", ("dqn",)),
     "vision": Command("train", "train", "train a network on images that come in phases", ("vision",)),
     "language": Command("train", "train", "train a language model on texts that come in phases", ("language",)),
     "compare": Command("compare", "body", "compare methods over seeds and tasks, with a report"),

@@ -48,7 +48,7 @@ Agent
 {RUN.format("ENV")}"""
 
 DQN = f"""\
-train_dqn.py: DQN on Atari, MinAtar or any task with countable actions, with or
+train_dqn.py: DQN on Atari, MinAtar or any task with discrete actions, with or
 without a method that restores plasticity. Default settings: as published.
 
   python train_dqn.py --env Breakout --reinit fire

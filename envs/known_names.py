@@ -39,7 +39,7 @@ def names() -> list[str]:
 
 
 def describe_names(actions: str = "any") -> str:
-    """Describe the kinds of names, one on a line, for `actions` that are continuous, countable (discrete) or any."""
+    """Describe the kinds of names, one on a line, for `actions` that are continuous, discrete or any."""
     tasks = textwrap.wrap(", ".join(TASKS), width=70)
     continuous = (
         "h1-TASK: HumanoidBench's fourteen tasks of the H1, native. TASK is",
@@ -48,15 +48,15 @@ def describe_names(actions: str = "any") -> str:
         f"{ORIGINAL}ID: the original package's robots and tasks, where it is installed,",
         f"  such as {ORIGINAL}h1hand-walk-v0",
     )
-    countable = (
+    discrete = (
         "GAME: Atari games by their names in ale-py, such as Breakout or MsPacman",
         f"{MINATAR}GAME-v1: MinAtar's games on a grid, such as {MINATAR}Breakout-v1",
     )
-    example = "CartPole-v1" if actions == "countable" else "HalfCheetah-v5"
+    example = "CartPole-v1" if actions == "discrete" else "HalfCheetah-v5"
     return "\n".join(
         (
-            *(continuous if actions != "countable" else ()),
-            *(countable if actions != "continuous" else ()),
+            *(continuous if actions != "discrete" else ()),
+            *(discrete if actions != "continuous" else ()),
             f"ID: whatever Gymnasium knows, such as {example}; module:ID: what a module registers",
         )
     )

@@ -26,7 +26,7 @@ int main(int count, char** words) {
         std::fill(observation.begin(), observation.end(), 0.0f);  // instead, write the raw values of the sensors here
         auto outputs = session.Run(Ort::RunOptions{}, &given, &input, 1, &wanted, 1);
         auto about = outputs[0].GetTensorTypeAndShapeInfo();
-        if (about.GetElementType() == ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64) {  // the number of a countable action
+        if (about.GetElementType() == ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64) {  // the number of a discrete action
             std::printf("%lld\n", static_cast<long long>(*outputs[0].GetTensorData<int64_t>()));
             continue;
         }

@@ -108,7 +108,7 @@ def test_a_report_of_any_runs(compared: Path, tmp_path: Path, capsys: pytest.Cap
     ("words", "message"),
     [
         (["--env", "CartPol-v1"], "CartPol-v1.*CartPole-v1"),
-        (["--agent", "sac", "--env", "CartPole-v1"], "a task with countable actions, and train_sac.py does not learn"),
+        (["--agent", "sac", "--env", "CartPole-v1"], "a task with discrete actions, and train_sac.py does not learn"),
         (["--env", "CartPole-v1", "--baseline", "reset", "--reinit", "none", "fire"], "allowed is one of --reinit"),
         (["--report-only", "/nowhere"], "/nowhere holds no run"),
         (["--report-only", ".", "--steps", "5"], "--steps given with --report-only"),

@@ -106,7 +106,7 @@ def test_several_values_and_options_of_a_method():
         (["--reinit", "fire:solver=exakt", "--run-dir", "{}"], "exact"),
         (["--reinit", "fire:sover=exact", "--run-dir", "{}"], "solver"),
         (["--env", "h1-wakl", "--run-dir", "{}"], "h1-walk"),
-        (["--env", "CartPole-v1", "--run-dir", "{}"], "countable actions.*use train_dqn.py --env CartPole-v1"),
+        (["--env", "CartPole-v1", "--run-dir", "{}"], "discrete actions.*use train_dqn.py --env CartPole-v1"),
         (["--device", "gpu", "--run-dir", "{}"], "auto, cpu, cuda"),
         (["--device", "cuda:99", "--run-dir", "{}"], "CUDA devices"),
         (["--replay-capacity", "900000000000", "--steps", "9000000000000", "--run-dir", "{}"], "--replay-capacity"),

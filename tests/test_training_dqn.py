@@ -194,7 +194,7 @@ def test_another_scope_leaves_the_rest_as_it_is(run, tmp_path):
     assert changed == {"encoder.0.weight": False, "head.0.weight": True, "head.2.weight": True}
 
 
-def test_sac_sends_users_of_countable_actions_here(tmp_path):
+def test_sac_sends_users_of_discrete_actions_here(tmp_path):
     with pytest.raises(ValueError, match=r"use train_dqn\.py"):
         train_sac(["--env", "CartPole-v1", "--run-dir", str(tmp_path / "run")])
 

@@ -21,15 +21,15 @@ from .learners import LEARNERS, Learner
 from .settings import flag
 from .vision import VisionRun
 
-CONTINUOUS, COUNTABLE, IMAGES, TEXTS = "continuous", "countable", "images", "texts"
-EVERYTHING = frozenset({CONTINUOUS, COUNTABLE, IMAGES, TEXTS})
+CONTINUOUS, DISCRETE, IMAGES, TEXTS = "continuous", "discrete", "images", "texts"
+EVERYTHING = frozenset({CONTINUOUS, DISCRETE, IMAGES, TEXTS})
 BOX2D = ("LunarLander", "BipedalWalker")
 STARTS = {  # how the ids of Gymnasium's own environments begin
     CONTINUOUS: (
         "Pendulum", "MountainCarContinuous", "LunarLanderContinuous", "BipedalWalker", "Ant-", "HalfCheetah", "Hopper",
         "Humanoid", "InvertedDoublePendulum", "InvertedPendulum", "Pusher", "Reacher", "Swimmer", "Walker2d",
     ),
-    COUNTABLE: ("CartPole", "Acrobot", "MountainCar-", "LunarLander-"),
+    DISCRETE: ("CartPole", "Acrobot", "MountainCar-", "LunarLander-"),
 }  # fmt: skip
 
 
@@ -40,9 +40,9 @@ def kind_of(name: str) -> tuple[str, str] | None:
     if name in TEXT_SETS:
         return "a set of texts", TEXTS
     if is_atari(name) or (game_of(name) is not None and name not in names()):
-        return "an Atari game", COUNTABLE
+        return "an Atari game", DISCRETE
     if name.startswith(MINATAR):
-        return "a MinAtar game", COUNTABLE
+        return "a MinAtar game", DISCRETE
     if native_name(name) in NATIVE or name.startswith((SUITE, ORIGINAL)):
         return "a task with continuous actions", CONTINUOUS
     of_gymnasium = next((kind for kind, starts in STARTS.items() if name.startswith(starts)), None)
@@ -52,7 +52,7 @@ def kind_of(name: str) -> tuple[str, str] | None:
 def learns_from(kind: type[Config]) -> frozenset[str]:
     """Return the kinds of environments or data that a learner can learn from; all if that is not known."""
     if issubclass(kind, AgentRun):
-        return frozenset({CONTINUOUS, COUNTABLE} if kind.kind.actions == "any" else {kind.kind.actions})
+        return frozenset({CONTINUOUS, DISCRETE} if kind.kind.actions == "any" else {kind.kind.actions})
     return frozenset({IMAGES} if kind is VisionRun else {TEXTS} if kind is LanguageRun else EVERYTHING)
 
 

@@ -94,9 +94,9 @@ def _spaces(surroundings: Surroundings) -> tuple[spaces.Box, spaces.Discrete]:
     """Return the spaces of observations and actions; raise ValueError if DQN cannot use them."""
     name, observation, action, *_ = surroundings
     if isinstance(action, spaces.Box):
-        raise ValueError(f"{name}: DQN needs countable actions, this environment's are continuous: use {called('sac')}")
+        raise ValueError(f"{name}: DQN needs discrete actions, this environment's are continuous: use {called('sac')}")
     if not isinstance(action, spaces.Discrete):
-        raise ValueError(f"{name}: DQN needs countable actions, this environment's are {action}")
+        raise ValueError(f"{name}: DQN needs discrete actions, this environment's are {action}")
     if isinstance(observation, spaces.Box) and len(observation.shape) == 3 and observation.shape[2] <= 4:
         raise ValueError(f"{name}: images of shape {observation.shape} have channels last; DQN needs channels first")
     if not (isinstance(observation, spaces.Box) and len(observation.shape) in (1, 3)):
@@ -107,6 +107,6 @@ def _spaces(surroundings: Surroundings) -> tuple[spaces.Box, spaces.Discrete]:
     return observation, action
 
 
-KIND = Kind(DQNSettings, _spaces, build, PUBLISHED_METHODS, PRESETS, DESCRIPTION, frames=True, actions="countable")
+KIND = Kind(DQNSettings, _spaces, build, PUBLISHED_METHODS, PRESETS, DESCRIPTION, frames=True, actions="discrete")
 
 __all__ = ["DQN", "KIND", "PUBLISHED_METHODS", "DQNSettings"]

@@ -46,7 +46,7 @@ def _sizes(surroundings: Surroundings) -> tuple[int, int]:
     """Return the sizes of observations and actions; raise ValueError unless both are flat and actions are bounded."""
     name, observation, action, *_ = surroundings
     if isinstance(action, spaces.Discrete):
-        raise ValueError(f"{name}: SAC needs continuous actions, this environment's are countable: use {called('dqn')}")
+        raise ValueError(f"{name}: SAC needs continuous actions, this environment's are discrete: use {called('dqn')}")
     if not (isinstance(observation, spaces.Box) and len(observation.shape) == 1):
         raise ValueError(f"{name}: SAC needs flat vector observations, this environment's are {observation}")
     if not (isinstance(action, spaces.Box) and len(action.shape) == 1 and np.isfinite([action.low, action.high]).all()):
