@@ -13,7 +13,7 @@ from fire_rl.experiments.diagnosis.remedies import methods_of
 from fire_rl.fire.probe import Probe
 from fire_rl.place import program
 from fire_rl.training.checkpoint import steps_of
-from fire_rl.training.command_line import read_options
+from fire_rl.training.command_line import read_operand
 from fire_rl.training.memory import keep_large_blocks
 from fire_rl.training.policy import split_run
 from fire_rl.training.trust import trusted
@@ -57,15 +57,13 @@ class Options:
 
 def body(arguments: Sequence[str]) -> int:
     """Run the command; return its exit code."""
-    named = [arguments[0]] if arguments and not arguments[0].startswith("-") else []
-    options = read_options(Options(), arguments[len(named) :], "diagnose", "RUN[@STEP]", USAGE)
-    if not named:
-        raise ValueError(f"no run given: {program('diagnose')} RUN, or RUN@STEP")
+    missing = f"no run given: {program('diagnose')} RUN, or RUN@STEP"
+    name, options = read_operand(Options(), arguments, "diagnose", "RUN[@STEP]", USAGE, missing)
     probe = _probe(options)
-    folder, step = split_run(named[0])
+    folder, step = split_run(name)
     trust = trusted(folder, options.trust)
     if options.all and step is not None:
-        raise ValueError(f"--all given with {named[0]}; allowed is a run without a step")
+        raise ValueError(f"--all given with {name}; allowed is a run without a step")
     keep_large_blocks()
     torch.set_num_threads(options.threads)
     loaded = load_run(folder, step, trust, _say)

@@ -9,7 +9,7 @@ import numpy as np
 from fire_rl import envs
 from fire_rl.place import program
 from fire_rl.training import load_policy
-from fire_rl.training.command_line import read_options
+from fire_rl.training.command_line import read_operand
 from fire_rl.training.evaluate import Evaluation
 from fire_rl.training.policy import split_run
 from fire_rl.training.trust import trusted
@@ -38,10 +38,8 @@ class Options:
 
 def body(arguments: Sequence[str]) -> int:
     """Run the command; return its exit code."""
-    run = [arguments[0]] if arguments and not arguments[0].startswith("-") else []
-    options = read_options(Options(), arguments[len(run) :], "evaluate", "RUN[@STEP]", USAGE)
-    if not run:
-        raise ValueError(f"no run given: {program('evaluate')} RUN, or RUN@STEP")
+    missing = f"no run given: {program('evaluate')} RUN, or RUN@STEP"
+    run, options = read_operand(Options(), arguments, "evaluate", "RUN[@STEP]", USAGE, missing)
     if not 1 <= options.episodes <= MOST_EPISODES or options.seed < 0:
         raise ValueError(
             f"--episodes {options.episodes} --seed {options.seed} given; "
@@ -51,7 +49,7 @@ def body(arguments: Sequence[str]) -> int:
         raise ValueError(
             f"--steps {options.steps} given; allowed is a number of environment steps above 0, {MOST_STEPS:,} at most"
         )
-    folder, step = split_run(run[0])
+    folder, step = split_run(run)
     policy = load_policy(folder, step, trusted(folder, options.trust))
     settings = policy.config.run
     count = min(16, options.episodes) if options.steps is None else TOGETHER

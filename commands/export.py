@@ -7,7 +7,7 @@ from pathlib import Path
 from fire_rl.fire.nearest import nearest
 from fire_rl.place import called, program
 from fire_rl.training.card import Score, is_card
-from fire_rl.training.command_line import read_options
+from fire_rl.training.command_line import read_operand
 from fire_rl.training.export.about import about, divergence, last_score
 from fire_rl.training.export.agreement import Agreement, agreement
 from fire_rl.training.export.card import card_files
@@ -55,16 +55,14 @@ class Options:
 
 def body(arguments: Sequence[str]) -> int:
     """Run the command; return its exit code."""
-    named = [arguments[0]] if arguments and not arguments[0].startswith("-") else []
-    options = read_options(Options(), arguments[len(named) :], "export", "RUN[@STEP]", USAGE)
-    if not named:
-        raise ValueError(f"no run given: {program('export')} RUN, RUN@STEP or pretrained:NAME")
+    missing = f"no run given: {program('export')} RUN, RUN@STEP or pretrained:NAME"
+    name, options = read_operand(Options(), arguments, "export", "RUN[@STEP]", USAGE, missing)
     formats = _formats(options)
-    policy = _policy(named[0], options)
+    policy = _policy(name, options)
     if options.card:
-        _card(policy, named[0], options)
+        _card(policy, name, options)
     else:
-        _files(policy, named[0], formats, options)
+        _files(policy, name, formats, options)
     return 0
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from fire_rl.place import program
-from fire_rl.training.command_line import read_options
+from fire_rl.training.command_line import read_operand
 from fire_rl.training.watching import watch
 
 USAGE = f"""{__doc__}
@@ -36,10 +36,7 @@ class Options:
 
 def body(arguments: Sequence[str]) -> int:
     """Run the command; return its exit code."""
-    subject = [arguments[0]] if arguments and not arguments[0].startswith("-") else []
-    words = arguments[len(subject) :]
-    options = read_options(Options(), words, "watch", "RUN[@STEP]|ENVIRONMENT", USAGE)
-    if not subject:
-        raise ValueError(f"nothing to watch given: {program('watch')} RUN, RUN@STEP or an environment such as h1-walk")
-    watch(subject[0], options.seed, options.episodes, options.choose, options.steps, options.output, options.trust)
+    missing = f"nothing to watch given: {program('watch')} RUN, RUN@STEP or an environment such as h1-walk"
+    subject, options = read_operand(Options(), arguments, "watch", "RUN[@STEP]|ENVIRONMENT", USAGE, missing)
+    watch(subject, options.seed, options.episodes, options.choose, options.steps, options.output, options.trust)
     return 0

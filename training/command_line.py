@@ -221,6 +221,17 @@ def read_options(default: Options, arguments: Sequence[str], command: str, opera
     return read_flags(default, words)
 
 
+def read_operand(
+    default: Options, arguments: Sequence[str], command: str, operand: str, description: str, missing: str
+) -> tuple[str, Options]:
+    """Read a command's operand, which comes first, and its flags; raise ValueError(missing) if there is no operand."""
+    count = int(bool(arguments) and not arguments[0].startswith("-"))
+    options = read_options(default, arguments[count:], command, operand, description)
+    if not count:
+        raise ValueError(missing)
+    return arguments[0], options
+
+
 def read_flags(default: Options, arguments: Sequence[str]) -> Options:
     """Read flags on top of a dataclass of defaults.
 
