@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .matrices import take_inventory
-from .undisturbed import undisturbed
+from .undisturbed import modes_restored, undisturbed
 
 Run: TypeAlias = Callable[[nn.Module, Any], Tensor]  # a module on a batch -> (examples, outputs)
 MakeOptimizer: TypeAlias = Callable[[list[Tensor], float], Optimizer]  # from parameters and a learning rate
@@ -96,10 +96,9 @@ def plain_optimizer(parameters: list[Tensor], rate: float) -> Optimizer:
 @torch.no_grad()
 def outputs_of(module: nn.Module, run: Run, data: Data) -> Task:
     """Return a network's present outputs in evaluation mode."""
-    modes = module.training
-    module.eval()
-    found = [[run(module, batch).detach().float().clone() for batch in part] for part in (data.batches, data.held_out)]
-    module.train(modes)
+    with modes_restored(module):
+        module.eval()
+        found = [[run(module, batch).float().clone() for batch in part] for part in (data.batches, data.held_out)]
     return Task(tuple(found[0]), tuple(found[1]))
 
 
@@ -148,13 +147,12 @@ def curve(
 
 @torch.no_grad()
 def _error(module: nn.Module, run: Run, data: Data, task: Task) -> float:
-    training = module.training
-    module.eval()
-    total = sum(
-        (run(module, batch) - targets).square().sum()
-        for batch, targets in zip(data.held_out, task.held_out, strict=True)
-    )
-    module.train(training)
+    with modes_restored(module):
+        module.eval()
+        total = sum(
+            (run(module, batch) - targets).square().sum()
+            for batch, targets in zip(data.held_out, task.held_out, strict=True)
+        )
     return float(total) / sum(targets.numel() for targets in task.held_out)
 
 

@@ -13,7 +13,7 @@ from typing import ClassVar, Protocol, Self
 
 import msgspec
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from fire_rl.agents.optimizers import set_rate
 from fire_rl.agents.supervised import Examples, Supervised
@@ -127,8 +127,10 @@ class Phased(Work):
         return self.batches.phase_at(max(0, updates - 1))
 
     def after_event(self) -> None:
-        """Estimate BatchNorm's running statistics for the new weights, from batches of the phase that begins."""
-        module = self.trained.module
+        self.refresh(self.trained.module)
+
+    def refresh(self, module: nn.Module) -> None:
+        """Estimate BatchNorm's running statistics for new weights, from batches of the present phase."""
         if self.refreshes and modules_with_statistics(module):
             refresh_statistics_(module, (examples[0] for examples in self._looked_at()))
 

@@ -189,9 +189,9 @@ class Reinforcement(Work):
         if not len(self.replay):
             return {}
         seeds = np.random.SeedSequence([self.measure_seed, updates]).generate_state(2, np.uint64)
-        return self.agent.losses(self._examples(EXAMPLES, int(seeds[0])), int(seeds[1]))
+        return self.agent.losses(self.examples(EXAMPLES, int(seeds[0])), int(seeds[1]))
 
-    def _examples(self, count: int, seed: int) -> Batch:
+    def examples(self, count: int, seed: int) -> Batch:
         """Return random transitions for measures, drawn by a generator with this seed."""
         batch = self.replay.sample(1, count, torch.Generator().manual_seed(seed)).to(self.device)
         return Batch(*(tensor[0] for tensor in batch))
@@ -207,7 +207,7 @@ class Reinforcement(Work):
                 f"ranks of features need {most:,} transitions: they are too low while the replay holds {held:,}"
             )
         seed = np.random.SeedSequence([self.measure_seed, updates, 1]).generate_state(1, np.uint64)
-        examples = self._examples(min(most, held), int(seed[0]))
+        examples = self.examples(min(most, held), int(seed[0]))
         runs: Runs = self.agent.runs(examples, wanted)  # type: ignore[attr-defined]
         return runs
 

@@ -14,7 +14,7 @@ from fire_rl.fire.probe import Probe
 
 from .advice import Advice, advice_on
 from .loaded_run import LoadedRun
-from .remedies import Effect, Remedy, RemedyTests, frontier
+from .remedies import Effect, Remedy, RemedyTests, frontier, trainability
 from .subjects import Subject, subjects_of
 
 Say = Callable[[str], object]
@@ -72,7 +72,7 @@ class Examination:
                     "networks": {
                         name: diagnosis.to_json()
                         | {
-                            "trainability": trainability(diagnosis.readings),
+                            "trainability": trainability(diagnosis.readings).best.value,
                             "next": {
                                 key: {"meaning": meaning, **reading.to_json()}
                                 for key, (meaning, reading) in self.nexts[name].items()
@@ -92,11 +92,6 @@ class Examination:
         return frontier({name: (each.kept.value, each.trainability.best.value) for name, each in effects.items()})
 
 
-def trainability(readings: Mapping[str, Reading]) -> float:
-    """Return the lower of the scores of fit and replace: 1 is a fresh network's."""
-    return min(readings[form].best.value for form in ("fit", "replace"))
-
-
 def examine_run(loaded: LoadedRun, asked: Asked, say: Say) -> Examination:
     """Probe every network, then try the remedies; `say` gets a line after each part."""
     began = time.perf_counter()
@@ -107,7 +102,7 @@ def examine_run(loaded: LoadedRun, asked: Asked, say: Say) -> Examination:
     for subject in subjects:
         bench = benches[subject.name]
         diagnoses[subject.name] = examine(subject.network.module, subject.name, bench, subject.layers(bench.fresh[0]))
-        nexts[subject.name] = _nexts(subject, benches[subject.name], diagnoses[subject.name])
+        nexts[subject.name] = _nexts(subject, bench, diagnoses[subject.name])
         say(f"{subject.name}: probed ({time.perf_counter() - began:.0f} s)")
     rates = {name: (diagnosis.readings["fit"].best.fresh_rate,) for name, diagnosis in diagnoses.items()}
     tests = RemedyTests(loaded, subjects, benches, rates, asked.episodes, asked.recovery)

@@ -26,7 +26,7 @@ from fire_rl.training.lines import Divergence
 from fire_rl.training.memory import require_memory
 from fire_rl.training.policy import checked_step, in_a_line
 from fire_rl.training.pretrained import located
-from fire_rl.training.reinforcement import Reinforcement
+from fire_rl.training.reinforcement import EXAMPLES, Reinforcement
 from fire_rl.training.slim import is_slimmed
 from fire_rl.training.sources import refuse_changed_sources
 from fire_rl.training.streams import Streams
@@ -102,8 +102,7 @@ class LoadedRun:
             assert isinstance(learner, Supervised)
             return learner.losses(self.work.examples(self.work.looked_at, 0, self.updates), self.work.pass_over_data)
         assert not isinstance(learner, Supervised)
-        batch = self.work.replay.sample(1, 256, torch.Generator().manual_seed(self.updates)).to(self.work.device)
-        return learner.losses(type(batch)(*(tensor[0] for tensor in batch)), 0)
+        return learner.losses(self.work.examples(EXAMPLES, self.updates), 0)
 
 
 def networks_of(learner: Agent | Supervised) -> dict[str, Network]:

@@ -13,6 +13,7 @@ from fire_rl.training.files import write_json
 from ..report.drawing import DARK, GRID, INK, MUTED, PAPER, PageImage, style
 from .examination import Examination
 from .figures import WORDS, curves_figure, plane_figure, returns_figure, scores_figure
+from .remedies import Effect
 
 PAGE, NUMBERS = "diagnosis.html", "diagnosis.json"
 
@@ -90,18 +91,16 @@ def _network(examination: Examination, name: str) -> Network:
             ]
             for key, reading in readings.items()
         ],
-        [_effect(examination, remedy_number, name) for remedy_number in range(len(examination.remedies))],
+        [_row(remedy.name, remedy.effects[name]) for remedy in examination.remedies],
         examination.kept_meaning[name],
     )
 
 
-def _effect(examination: Examination, number: int, network: str) -> list[str]:
-    remedy = examination.remedies[number]
-    effect = remedy.effects[network]
+def _row(name: str, effect: Effect) -> list[str]:
     later = effect.kept_later
     return [
-        remedy.name,
-        f"{effect.kept.value:.2f} ({effect.kept.low:.2f} to {effect.kept.high:.2f})",
+        name,
+        str(effect.kept),
         "" if later is None else f"{later.value:.2f}",
         str(effect.readings["fit"].best),
         str(effect.readings["replace"].best),

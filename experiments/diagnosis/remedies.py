@@ -5,17 +5,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fire_rl import envs
 from fire_rl.agents.agent import Agent
 from fire_rl.agents.supervised import Supervised
-from fire_rl.fire import Method, Never, PlasticityManager, Position, parse_method, refresh_statistics_
+from fire_rl.fire import Method, Never, PlasticityManager, Position, parse_method
 from fire_rl.fire.diagnosis import FORMS, Bench, Reading
 from fire_rl.fire.event import Event
-from fire_rl.fire.statistics import modules_with_statistics
+from fire_rl.fire.undisturbed import modes_restored
 from fire_rl.training.evaluate import Evaluation
 from fire_rl.training.reinforcement import Reinforcement
+from fire_rl.training.vision import Vision
 
 from .loaded_run import LoadedRun, networks_of
 from .subjects import SEED, Share, Subject
@@ -54,8 +55,7 @@ class Effect:
 
     @property
     def trainability(self) -> Reading:
-        """The lower of the two readings, fit and replace."""
-        return min(self.readings.values(), key=lambda reading: reading.best.value)
+        return trainability(self.readings)
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,11 @@ class Remedy:
     effects: Mapping[str, Effect]  # by network
     returned: Returns | None  # at once
     returned_later: Returns | None  # after the recovery
+
+
+def trainability(readings: Mapping[str, Reading]) -> Reading:
+    """Return the lower of the two readings, fit and replace."""
+    return min((readings[form] for form in FORMS), key=lambda reading: reading.best.value)
 
 
 def methods_of(loaded: LoadedRun, texts: Sequence[str]) -> dict[str, Method]:
@@ -108,16 +113,9 @@ class RemedyTests:
         position = Position(self.loaded.updates, self.loaded.step)
         event = manager.act(position, self.loaded.losses(learner))
         manager.close()
-        self._refresh(learner)
+        if isinstance(learner, Supervised) and isinstance(self.loaded.work, Vision):
+            self.loaded.work.refresh(learner.module)
         return self._measured(name, learner, event)
-
-    def _refresh(self, learner: Agent | Supervised) -> None:
-        work = self.loaded.work
-        if isinstance(work, Reinforcement) or not work.refreshes:
-            return
-        for network in learner.plastic():
-            if modules_with_statistics(network.module):
-                refresh_statistics_(network.module, (images for images, _ in work.pass_over_data()))
 
     def _measured(
         self, name: str, learner: Agent | Supervised, event: Event | None,
@@ -148,14 +146,14 @@ class RemedyTests:
 
     @torch.no_grad()
     def _kept(self, subject: Subject, module: nn.Module) -> Share:
-        batches = (*subject.data.batches, *subject.data.held_out)
-        before, after = (
-            torch.cat([subject.run(each.eval(), batch) for batch in batches])
-            for each in (subject.network.module, module)
-        )
-        subject.network.module.train()
-        module.train()
-        return subject.kept(before, after)
+        def outputs(each: nn.Module) -> Tensor:
+            with modes_restored(each):
+                each.eval()
+                return torch.cat(
+                    [subject.run(each, batch) for batch in (*subject.data.batches, *subject.data.held_out)]
+                )
+
+        return subject.kept(outputs(subject.network.module), outputs(module))
 
     def _returns(self, learner: Agent | Supervised) -> Returns | None:
         """Return the returns of episodes, which have the same starts for every remedy."""
