@@ -14,11 +14,12 @@ from fire_rl.commands.diagnose import body
 from fire_rl.commands.train import train
 from fire_rl.experiments.diagnosis.advice import advice_on
 from fire_rl.experiments.diagnosis.examination import Asked, examine_run
+from fire_rl.experiments.diagnosis.figures import label_apart
 from fire_rl.experiments.diagnosis.loaded_run import load_run, networks_of
 from fire_rl.experiments.diagnosis.page import NUMBERS, PAGE
 from fire_rl.experiments.diagnosis.remedies import frontier, methods_of
 from fire_rl.experiments.diagnosis.subjects import same_choice, same_values
-from fire_rl.experiments.report.drawing import PageImage
+from fire_rl.experiments.report.drawing import WIDTH, PageImage, canvas
 from fire_rl.fire.probe import Probe
 from fire_rl.training.checkpoint import steps_of
 from fire_rl.training.command_line import read_command_line
@@ -263,3 +264,15 @@ def test_the_cheapest_remedy_is_advised(runs):
     assert found.advice.choice == "reset"
     assert "--reinit reset" in found.advice.command
     assert advice_on(loaded, found.diagnoses, []).choice == "try remedies"
+
+
+def test_names_of_remedies_that_coincide_do_not_cover_each_other():
+    figure, (axes,) = canvas(WIDTH, 300)
+    spots = {"fresh": (0.0, 1.0), "fire": (0.0, 0.99), "reset": (0.0, 1.0), "untouched": (1.0, 0.5), "redo": (1.0, 0.5)}
+    axes.set(xlim=(-0.05, 1.25), ylim=(0.45, 1.05))
+    figure.draw_without_rendering()
+    names = [label.get_window_extent() for label in label_apart(axes, spots, dict.fromkeys(spots, "black"))]
+    points = axes.transData.transform(list(spots.values()))
+    assert not any(one.overlaps(other) for place, one in enumerate(names) for other in names[:place])
+    assert not any(name.contains(*point) for name in names for point in points)
+    assert all(axes.bbox.contains(*corner) for name in names for corner in name.corners())

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.transforms import Bbox
 
 from fire_rl.fire.diagnosis import Diagnosis, Reading
 
@@ -84,11 +85,12 @@ def plane_figure(examination: Examination, network: str) -> PageImage:
         axes.plot([effect.kept.low, effect.kept.high], [y, y], color=look.color, linewidth=1.2)
         axes.plot([x, x], [score.low, score.high], color=look.color, linewidth=1.2)
         axes.plot([x], [y], look.marker, color=look.color, markersize=7, zorder=3)
-        axes.annotate(shortened(name, 24), (x, y), (5, 5), textcoords="offset points", color=look.color, fontsize=8)
     axes.axhline(1.0, color=MUTED, linewidth=0.9, linestyle=DASHED, zorder=0)
     axes.set_xlim(min(-0.05, axes.get_xlim()[0]), 1.25)
     axes.set_xlabel(f"kept at once: {examination.kept_meaning[network]}")
     axes.set_ylabel("trainability (1: like a fresh network)")
+    figure.draw_without_rendering()  # covered names are found in pixels, so the layout must be final
+    label_apart(axes, spots, {name: look.color for name, look in found.items()})
     said = "; ".join(f"{name}: keeps {x:.2f}, trainability {y:.2f}" for name, (x, y) in spots.items())
     return page_image(figure, f"Plane of remedies of {network}. {said}", found.values())
 
@@ -126,6 +128,23 @@ def _join_knobs(axes: Any, spots: Mapping[str, tuple[float, float]], found: Mapp
         if len(names) > 1:
             ordered = sorted(spots[name] for name in names)
             axes.plot(*zip(*ordered, strict=True), color=found[names[0]].color, linewidth=1.0, linestyle=":", zorder=2)
+
+
+def label_apart(axes: Any, spots: Mapping[str, tuple[float, float]], colors: Mapping[str, str]) -> list[Any]:
+    """Write each point's name beside it; one that would cover a name or a point moves towards the picture's middle."""
+    middle, labels = sum(axes.get_ylim()) / 2, list[Any]()
+    taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in axes.transData.transform(list(spots.values()))]
+    for name, (x, y) in sorted(spots.items(), key=lambda item: abs(item[1][1] - middle), reverse=True):
+        words = shortened(name, 24)
+        label = axes.annotate(words, (x, y), (7, 4), textcoords="offset points", color=colors[name], fontsize=8)
+        if label.get_window_extent().x1 > axes.bbox.x1:
+            label.set_horizontalalignment("right")
+            label.xyann = (-7, 4)
+        while any(label.get_window_extent().overlaps(other) for other in taken):
+            label.xyann = (label.xyann[0], label.xyann[1] + (1 if y < middle else -1))
+        labels.append(label)
+        taken.append(label.get_window_extent())
+    return labels
 
 
 def _words(name: str) -> str:
