@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from fire_rl import fire
 from fire_rl.fire import Companion, Fire, MethodNetwork, Network, NoMethod, Reset, ShrinkPerturb
+from tests.fixtures.small_q_network import values
 
 DQN_FIRE = Fire(scope="encoder", outside="reset", optimizer="keep")
 DQN_SHRINK_PERTURB = ShrinkPerturb(scope="encoder", outside="reset", optimizer="keep", target="same")
@@ -42,10 +43,6 @@ def make_network() -> Any:
             parameter.add_(torch.randn_like(parameter))
     companion = Companion("temperature", (temperature,), (torch.tensor(-4.6),), temperature_optimizer)
     return Network("q", module, initial, optimizer, target, (companion,), encoder=("encoder",), head=("head",))
-
-
-def values(module: Any) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in module.state_dict().items()}
 
 
 def tensors(network: Any) -> list[Tensor]:

@@ -23,6 +23,7 @@ from fire_rl.fire import (
     refresh_statistics_,
 )
 from fire_rl.fire.measures import deviation_from_isometry
+from tests.fixtures.small_q_network import values
 
 # The model, inputs, how all of it is projected, and how many matrices that are.
 MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor], dict[str, Any], int]] = {
@@ -42,10 +43,6 @@ def made(which: str) -> tuple[Any, Tensor, dict[str, Any], int]:
     torch.manual_seed(0)
     make, inputs, choice, count = MODELS[which]
     return make(), inputs(), choice, count
-
-
-def values(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in module.state_dict().items()}
 
 
 @pytest.mark.parametrize("which", MODELS)

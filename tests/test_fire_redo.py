@@ -1,13 +1,5 @@
-"""ReDo beside two reference implementations, and what it leaves alone: active units, bit by bit.
+"""ReDo on our networks: dormant units are reset, and active units stay equal bit by bit."""
 
-The fixture holds figures of the authors' code (google/dopamine at 5873f54, labs/redo/weight_recyclers.py,
-NeuronRecycler.update_weights) and of the well-known one for PyTorch (timoklein/redo at 3c0e2a9, src/redo.py, run_redo),
-each on a small chain of two convolutions and two linear layers, with moments drawn at random and a step count of 7.
-`python -m tests.fixtures.make_redo` makes it anew from clones of both.
-"""
-
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,50 +8,9 @@ from torch import Tensor, nn
 
 from fire_rl.agents.dqn.networks import make_network
 from fire_rl.agents.sac.networks import Critic
-from fire_rl.fire import Injection, MethodNetwork, Never, PlasticityManager, Position, Redo, hidden_layers, parse_method
-from fire_rl.fire.activity import Watch
-from fire_rl.fire.activity import dormancy_scores as scores
-
-REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "redo_reference.json").read_text())
-PLACES = {"conv1": "0", "conv2": "2", "fc1": "5", "q": "7"}
-
-
-def reference_network(which: str) -> tuple[Any, Any]:
-    """The reference's network before it was reset, its initial values being none of its weights."""
-    record = REFERENCE[which]
-    tensors = {
-        kind: {
-            renamed(name): torch.tensor(values).view(record["shapes"][name]) for name, values in record[kind].items()
-        }
-        for kind in ("weights", "exp_avg", "exp_avg_sq")
-    }
-    shapes = record["shapes"]
-    module = nn.Sequential(
-        nn.Conv2d(2, 4, 2), nn.ReLU(inplace=True), nn.Conv2d(4, 5, shapes["conv2.weight"][-1]), nn.ReLU(inplace=True),
-        nn.Flatten(), nn.Linear(shapes["fc1.weight"][1], 6), nn.ReLU(inplace=True), nn.Linear(6, 3),
-    )  # fmt: skip
-    module.load_state_dict(tensors["weights"])
-    optimizer = torch.optim.Adam(module.parameters())
-    for name, parameter in module.named_parameters():
-        moments = {key: tensors[key][name].clone() for key in ("exp_avg", "exp_avg_sq")}
-        optimizer.state[parameter] = {"step": torch.tensor(7.0), **moments}
-    inputs = torch.tensor(record["inputs"]).view(8, 2, 4, 4)
-    initial = {name: 100.0 + torch.rand_like(value) for name, value in module.state_dict().items()}
-    return network_of(module, lambda: module(inputs).square().mean(), initial, optimizer), record
-
-
-def renamed(name: str) -> str:
-    layer, kind = name.split(".")
-    return f"{PLACES[layer]}.{kind}"
-
-
-def network_of(module: nn.Module, loss: Any, initial: Any = None, optimizer: Any = None, **more: Any) -> MethodNetwork:
-    initial = initial or {name: value.clone() for name, value in module.state_dict().items()}
-    return MethodNetwork("q", module, initial, optimizer, loss=loss, generator=torch.Generator().manual_seed(1), **more)
-
-
-def values(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in module.state_dict().items()}
+from fire_rl.fire import Injection, Never, PlasticityManager, Position, Redo, parse_method
+from tests.fixtures.method_networks import network_of
+from tests.fixtures.small_q_network import values
 
 
 def trained(module: nn.Module, loss: Any) -> torch.optim.Optimizer:
@@ -105,75 +56,6 @@ def make_critic() -> tuple[Any, tuple[Tensor, Tensor]]:
         critic.get_parameter("encoder.blocks.0.expand.bias")[0, 0, 3] = -1e6
         critic.get_parameter("encoder.blocks.0.expand.bias")[1, 0, [5, 20]] = -1e6
     return network_of(critic, loss, None, optimizer), inputs
-
-
-def test_scores_and_resets_are_those_of_the_authors_code():
-    network, record = reference_network("dopamine")
-    layers = dict(zip(record["scores"], hidden_layers(network.module), strict=True))
-    with Watch(network.module, list(layers.values())) as watch:
-        network.loss()
-        for name, layer in layers.items():
-            torch.testing.assert_close(scores(watch[layer.name]), torch.tensor(record["scores"][name]))
-    before, after = values(network.module), record["after"]["0.1"]
-    figures = Redo(tau=0.1).act(network)
-    dormant = {name: torch.tensor(row) <= 0.1 for name, row in record["scores"].items()}
-    assert [figures[f"reset {layer.name}"] for layer in layers.values()] == [float(u.sum()) for u in dormant.values()]
-    assert [figures[f"units {layer.name}"] for layer in layers.values()] == [4, 5, 6]
-    for name, wanted in reference_tensors(after["weights"], record).items():
-        ours = network.module.get_parameter(renamed(name))
-        drawn = drawn_entries(name, wanted, dormant)
-        assert torch.equal(ours[~drawn], wanted[~drawn]), name
-        assert torch.isin(ours[drawn], network.initial[renamed(name)]).all(), name
-        assert not torch.equal(ours, before[renamed(name)]) or name == "q.bias", name
-    for key in ("exp_avg", "exp_avg_sq"):
-        for name, wanted in reference_tensors(after[key], record).items():
-            state = network.optimizer.state[network.module.get_parameter(renamed(name))]
-            if name.endswith("bias") and (layer := name.split(".")[0]) in dormant:
-                wanted[dormant[layer]] = 0.0  # there the moments of a bias that is set to 0 stay
-            assert torch.equal(state[key], wanted), name
-            assert state["step"] == after["count"]
-
-
-def test_resets_are_those_of_the_reimplementation_step_counts_too():
-    network, record = reference_network("timoklein")
-    layers, before, after = hidden_layers(network.module), values(network.module), record["after"]["0.1"]
-    with Watch(network.module, layers) as watch:
-        network.loss()
-        dormant = dict(zip(PLACES, (scores(watch[layer.name]) <= 0.1 for layer in layers), strict=False))
-    figures = Redo(tau=0.1, step_count="renew").act(network)
-    assert sum(value for key, value in figures.items() if key.startswith("reset")) == after["dormant"]
-    for name, wanted in reference_tensors(after["weights"], record).items():
-        ours = network.module.get_parameter(renamed(name))
-        layer = name.split(".")[0]
-        if layer in dormant:  # what it draws, it draws after it has zeroed outgoing weights
-            wanted, ours = wanted[~dormant[layer]], ours[~dormant[layer]]
-        assert torch.equal(ours, wanted), name
-    positions = record["shapes"]["fc1.weight"][1] // 5
-    flattened = dormant["conv2"].repeat_interleave(positions)
-    assert positions == 4
-    assert not network.module.get_parameter("5.weight")[:, flattened].any()
-    assert before["5.weight"][:, flattened].any()
-    for name in record["shapes"]:
-        state = network.optimizer.state[network.module.get_parameter(renamed(name))]
-        assert state["step"] == after["step"][name]
-        for key in ("exp_avg", "exp_avg_sq"):
-            assert torch.equal(state[key], reference_tensors(after[key], record)[name]), name
-
-
-def reference_tensors(flat: dict[str, list[float]], record: Any) -> dict[str, Tensor]:
-    return {name: torch.tensor(row).view(record["shapes"][name]) for name, row in flat.items()}
-
-
-def drawn_entries(name: str, weight: Tensor, dormant: dict[str, Tensor]) -> Tensor:
-    """Incoming weights of dormant units that are not outgoing ones of others."""
-    layer, kind = name.split(".")
-    drawn = torch.zeros(weight.shape, dtype=torch.bool)
-    if kind == "weight" and layer in dormant:
-        drawn[dormant[layer]] = True
-    feeding = {"conv2": "conv1", "fc1": "conv2"}.get(layer)
-    if kind == "weight" and feeding:
-        drawn[:, dormant[feeding]] = False
-    return drawn
 
 
 def test_without_a_threshold_no_output_changes_bit_by_bit():

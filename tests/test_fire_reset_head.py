@@ -20,6 +20,7 @@ from fire_rl.fire import (
     ResetHead,
     parse_method,
 )
+from tests.fixtures.small_q_network import values
 
 
 def trained(module: nn.Module, *inputs: Tensor, **names: Any) -> Any:
@@ -60,10 +61,6 @@ def make_actor() -> Any:
     actor = Actor(5, 2, width=6, blocks=1)
     actor.initialise(torch.Generator().manual_seed(0))
     return trained(actor, torch.randn(16, 5, generator=torch.Generator().manual_seed(1)), head=("mean", "log_std"))
-
-
-def values(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in module.state_dict().items()}
 
 
 @pytest.mark.parametrize("make", [make_q_network, make_critic, make_actor])

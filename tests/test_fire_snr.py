@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fire_rl.fire import MethodNetwork, SelfNormalizedResets, hidden_layers, parse_method, spell
 from fire_rl.fire.methods import renewal, self_normalized_resets
 from tests.fixtures.make_cbp import values
-from tests.test_fire_cbp import (
+from tests.fixtures.stepwise import (
     KINDS,
     ask_no_number_of_the_host,
     assert_resumes,

@@ -23,7 +23,7 @@ from fire_rl.fire.published import DQN as DQN_METHODS
 from fire_rl.fire.published import SAC as SAC_METHODS
 from fire_rl.replay import Batch
 from tests.fixtures.pretend_device import METHODS, READS, REGULARIZERS
-from tests.test_fire_cbp import ask_no_number_of_the_host
+from tests.fixtures.stepwise import ask_no_number_of_the_host
 
 ROOT = Path(__file__).parent.parent
 
