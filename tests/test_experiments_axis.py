@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from fire_rl.commands.compare import body
-from fire_rl.experiments.analysis.axis import analyse_all, axes_of, over_axes
+from fire_rl.experiments.analysis.axis import axes_of, over_axes
 from fire_rl.experiments.analysis.found import find_runs
-from fire_rl.experiments.analysis.results import Options, Results
+from fire_rl.experiments.analysis.results import Options
 from fire_rl.experiments.report.axis_figures import draw_axis_paper, positions
 from fire_rl.experiments.report.contents import report_of
 from fire_rl.experiments.report.drawing import looks, style
 from fire_rl.experiments.report.latex import latex_table
 from fire_rl.experiments.report.markdown import markdown
+from tests.fixtures.analysed import results_of
 from tests.fixtures.comparison import write_run
 
 OPTIONS = Options(resamples=50)
@@ -34,11 +35,6 @@ def write_runs(folder: Path, methods: Mapping[str, float], seeds: int = 2, **set
                 event_steps=(2_000,) if name == "fire" and not every else (),
             )  # fmt: skip
     return folder
-
-
-def results_of(*folders: Path, labels: tuple[str, ...] = (), options: Options = OPTIONS) -> Results:
-    found = find_runs(folders)
-    return analyse_all(found.runs, options, found.trunks, labels)
 
 
 @pytest.fixture

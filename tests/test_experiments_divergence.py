@@ -16,8 +16,8 @@ from fire_rl.experiments.report.drawing import looks, style
 from fire_rl.experiments.report.markdown import markdown
 from fire_rl.experiments.report.page import write_report
 from fire_rl.experiments.report.spreadsheet import write_scores
+from tests.fixtures.analysed import noted, only, results_of
 from tests.fixtures.comparison import write_comparison, write_run
-from tests.test_experiments_results import noted, only, results_of
 
 
 def test_a_run_that_diverged_counts_as_a_policy_that_fails_from_there_on(tmp_path: Path):
@@ -73,7 +73,7 @@ def test_without_a_published_return_a_diverged_run_counts_with_the_lowest_of_all
 def test_a_diverged_run_counts_in_profile_and_threshold_and_not_in_means_of_measures_and_time(tmp_path: Path):
     for seed in range(2):
         write_run(tmp_path / str(seed), seed=seed, level=10, diverged=3_500 if seed else None)
-    (none,) = only(results_of(tmp_path, Options(threshold=9.0, resamples=50))).methods
+    (none,) = only(results_of(tmp_path, options=Options(threshold=9.0, resamples=50))).methods
     assert none.threshold is not None
     assert (none.threshold.share.value, none.threshold.share.n) == (0.5, 2)
     assert none.runs[1].steps_to_threshold == np.inf

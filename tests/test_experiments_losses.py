@@ -10,7 +10,7 @@ import pytest
 
 from fire_rl.experiments.analysis.analyse import analyse
 from fire_rl.experiments.analysis.found import find_runs
-from fire_rl.experiments.analysis.results import Comparison, Options, Results
+from fire_rl.experiments.analysis.results import Options, Results
 from fire_rl.experiments.report.contents import report_of
 from fire_rl.experiments.report.curve_figures import draw_curves
 from fire_rl.experiments.report.drawing import looks, style
@@ -18,11 +18,11 @@ from fire_rl.experiments.report.findings import finding
 from fire_rl.experiments.report.markdown import escaped, markdown
 from fire_rl.experiments.report.page import page, write_report
 from fire_rl.training.metric import RETURN, Metric
+from tests.fixtures.analysed import FAST, only
 from tests.fixtures.comparison import write_comparison, write_run
 
 LOSS = Metric("loss", unit="nats", better="lower", decimals=4)
 ACCURACY = Metric("accuracy", form="percent")
-FAST = Options(resamples=200)
 
 
 def judged_by(metric: Metric, folder: Path, options: Options = FAST) -> Results:
@@ -30,11 +30,6 @@ def judged_by(metric: Metric, folder: Path, options: Options = FAST) -> Results:
     found = find_runs([folder])
     runs = [replace(run, metric=metric, unit="updates", env="digits", replay_ratio=None) for run in found.runs]
     return analyse(runs, options, found.trunks)
-
-
-def only(results: Results) -> Comparison:
-    (comparison,) = results.comparisons
-    return comparison
 
 
 def texts_of(results: Results) -> tuple[str, str]:

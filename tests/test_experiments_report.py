@@ -13,9 +13,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from fire_rl.envs.reference_scores import References
-from fire_rl.experiments.analysis.analyse import analyse, shared_history
-from fire_rl.experiments.analysis.found import find_runs
-from fire_rl.experiments.analysis.results import Contrast, Options, Results, ScoreContrast, Together, TrunkCounts
+from fire_rl.experiments.analysis.analyse import shared_history
+from fire_rl.experiments.analysis.results import Contrast, Options, ScoreContrast, Together, TrunkCounts
 from fire_rl.experiments.analysis.statistics import Interval
 from fire_rl.experiments.report.contents import branch_said, report_of
 from fire_rl.experiments.report.contrast_section import contrast_section
@@ -29,14 +28,10 @@ from fire_rl.experiments.report.recovery import gap_section, threshold_section
 from fire_rl.experiments.report.run_sections import run_sections
 from fire_rl.experiments.report.wording import amount, interval, number, ranges, runs_of, steps
 from fire_rl.training.metric import RETURN
+from tests.fixtures.analysed import results_of
 from tests.fixtures.comparison import write_comparison, write_run
 
 OPTIONS = Options(resamples=50)
-
-
-def results_of(folder: Path) -> Results:
-    found = find_runs([folder])
-    return analyse(found.runs, OPTIONS, found.trunks)
 
 
 def contrast(low: float, high: float, n: int = 5, ahead: int | None = None, p: float = 0.04) -> Contrast:

@@ -9,7 +9,7 @@ from fire_rl.experiments.failure import failure_path, log_path, note_failure
 from fire_rl.experiments.sweep.conduct import conduct, look
 from fire_rl.experiments.sweep.local import LocalPool
 from fire_rl.experiments.sweep.states import standing_of, state_of
-from tests.test_experiments_conduct import job, write_metrics
+from tests.fixtures.conducted import job, write_metrics
 
 
 def test_a_finished_run_is_known_by_its_metrics_alone(tmp_path: Path):

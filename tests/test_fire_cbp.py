@@ -9,14 +9,7 @@ import torch
 from torch import nn
 
 from fire_rl.agents import SAC, SACSettings
-from fire_rl.fire import (
-    ContinualBackprop,
-    Never,
-    PlasticityManager,
-    hidden_layers,
-    parse_method,
-    spell,
-)
+from fire_rl.fire import ContinualBackprop, Never, PlasticityManager, hidden_layers, parse_method, spell
 from fire_rl.replay import Batch
 from tests.fixtures.stepwise import KINDS, assert_resumes, begun, go_on, make_network, mlp, started, tensors, train
 

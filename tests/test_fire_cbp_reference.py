@@ -9,11 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fire_rl.fire import (
-    ContinualBackprop,
-    MethodNetwork,
-    hidden_layers,
-)
+from fire_rl.fire import ContinualBackprop, MethodNetwork, hidden_layers
 from fire_rl.fire.methods import continual_backprop, own_counts, renewal
 from tests.fixtures.make_cbp import values
 from tests.fixtures.stepwise import ask_no_number_of_the_host, begun, make_network, numbers

@@ -8,15 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fire_rl.agents.sac.networks import Critic
-from fire_rl.fire import (
-    Dash,
-    Injection,
-    Matrix,
-    Never,
-    PlasticityManager,
-    Position,
-    parse_method,
-)
+from fire_rl.fire import Dash, Injection, Matrix, Never, PlasticityManager, Position, parse_method
 from tests.fixtures.method_networks import network_of, trained_q_network
 from tests.fixtures.small_q_network import values
 

@@ -17,13 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fire_rl.fire import (
-    Dash,
-    Never,
-    PlasticityManager,
-    Position,
-    parse_method,
-)
+from fire_rl.fire import Dash, Never, PlasticityManager, Position, parse_method
 from tests.fixtures.method_networks import network_of, trained_q_network
 from tests.fixtures.small_q_network import values
 

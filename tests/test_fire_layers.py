@@ -10,13 +10,7 @@ import torch
 from torch import nn
 
 from fire_rl import fire
-from fire_rl.fire import (
-    Matrix,
-    MethodNetwork,
-    Never,
-    PlasticityManager,
-    fire_,
-)
+from fire_rl.fire import Matrix, MethodNetwork, Never, PlasticityManager, fire_
 from fire_rl.fire.layers import _registered
 from fire_rl.fire.measures import measure
 from tests.fixtures.layers import Conv1D, before, cast_any, close, nearest, network_of

@@ -7,15 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
-from fire_rl.fire import (
-    Fire,
-    Never,
-    PlasticityManager,
-    Position,
-    fire_,
-    parse_method,
-    spell,
-)
+from fire_rl.fire import Fire, Never, PlasticityManager, Position, fire_, parse_method, spell
 from tests.fixtures.layers import before, cast_any, close, nearest, network_of
 
 

@@ -20,8 +20,6 @@ from tests.fixtures.method_networks import network_of
 from tests.fixtures.small_q_network import values
 
 REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "redo_reference.json").read_text())
-
-
 PLACES = {"conv1": "0", "conv2": "2", "fc1": "5", "q": "7"}
 
 

@@ -11,15 +11,7 @@ from fire_rl.agents.dqn import DQN
 from fire_rl.agents.dqn.settings import DQNSettings
 from fire_rl.agents.sac import SAC
 from fire_rl.agents.sac.settings import SACSettings
-from fire_rl.fire import (
-    MethodNetwork,
-    Network,
-    Never,
-    NoMethod,
-    PlasticityManager,
-    parse_regularizer,
-    spell,
-)
+from fire_rl.fire import MethodNetwork, Network, Never, NoMethod, PlasticityManager, parse_regularizer, spell
 from fire_rl.fire.regularizers import REGULARIZERS, L2Init, Parseval, Regularizer, Spectral, WeightDecay
 from fire_rl.replay import Batch
 from tests.fixtures.regularized import PENALTIES, STRONG, begun, gradients, manager_of, train

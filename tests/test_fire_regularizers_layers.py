@@ -4,10 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from fire_rl.fire import (
-    MethodNetwork,
-    spell,
-)
+from fire_rl.fire import MethodNetwork, spell
 from fire_rl.fire.regularizers import Parseval, Spectral
 from tests.fixtures.regularized import PENALTIES, begun, gradients
 from tests.fixtures.small_q_network import trained_network

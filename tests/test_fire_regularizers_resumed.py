@@ -5,13 +5,7 @@ import copy
 import pytest
 import torch
 
-from fire_rl.fire import (
-    Injection,
-    Network,
-    PlasticityManager,
-    Position,
-    spell,
-)
+from fire_rl.fire import Injection, Network, PlasticityManager, Position, spell
 from fire_rl.fire.regularizers import L2Init, Parseval, Spectral
 from tests.fixtures.regularized import STRONG, begun, gradients, manager_of, train
 from tests.fixtures.small_q_network import injected, make_network, trained_network, values

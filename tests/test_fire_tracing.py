@@ -1,4 +1,4 @@
-"""`declare_units` finds hidden units in a forward pass written by hand, and leaves out units that it cannot separate."""
+"""`declare_units` finds hidden units in a forward pass written by hand, and leaves out those it cannot separate."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,10 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fire_rl import fire
-from fire_rl.fire import (
-    declare_units,
-    hidden_layers,
-)
+from fire_rl.fire import declare_units, hidden_layers
 from fire_rl.fire.tracing import trace_units
 from tests.fixtures.layers import Conv1D
 from tests.fixtures.units import check
@@ -44,8 +41,6 @@ def by_hand(x: Tensor) -> Tensor:
 
 
 ROWS, IMAGES = (6, 5), (4, 3, 6, 6)
-
-
 FOUND: dict[str, tuple[Callable[[], Written], tuple[int, ...], list[str]]] = {
     "a function": (lambda: Written(lambda m, x: m.two(functional.relu(m.one(x))), **linear()), ROWS, ["one"]),
     "tokens": (lambda: Written(lambda m, x: m.two(functional.gelu(m.one(x))), **linear()), (2, 3, 5), ["one"]),

@@ -1,4 +1,4 @@
-"""A user's own method is tried before a run begins: a mistake is refused in one line, and nothing of the run changes."""
+"""A user's own method is tried before a run begins: a mistake is refused in one line, and the run is left unchanged."""
 
 import json
 import random
@@ -13,16 +13,7 @@ import torch
 from torch import Tensor
 
 from fire_rl.commands.train import train_dqn as train
-from fire_rl.fire import (
-    Method,
-    MethodNetwork,
-    Network,
-    Never,
-    NoMethod,
-    PlasticityManager,
-    Position,
-    parse_method,
-)
+from fire_rl.fire import Method, MethodNetwork, Network, Never, NoMethod, PlasticityManager, Position, parse_method
 from fire_rl.fire.in_place import values_of
 from fire_rl.fire.streams import global_streams, moved, noting
 from tests.fixtures.right_methods import (

@@ -132,11 +132,7 @@ class Skip(nn.Sequential):
 
 
 relu = nn.ReLU()
-
-
 shared = nn.Linear(4, 4)
-
-
 LEFT_OUT: dict[str, tuple[nn.Module, list[str]]] = {
     "grouped": (nn.Sequential(nn.Conv2d(2, 4, 3, groups=2), nn.ReLU(), nn.Conv2d(4, 2, 1)), []),
     "read by groups": (nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1, groups=2)), []),
