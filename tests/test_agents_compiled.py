@@ -1,4 +1,4 @@
-"""Compiled losses are the losses: in float64 to rounding; only updates take them, and only where they can."""
+"""Compiled losses equal the losses in float64 up to rounding, and only updates use them, where they are possible."""
 
 import contextlib
 import io
@@ -44,7 +44,7 @@ def compiling(subject: Subject, backend: str) -> Subject:
 
 @pytest.fixture
 def traced_alone(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """No compiler of C++ is asked: what is compiled, all as one graph, runs by torch's ordinary operations."""
+    """No C++ compiler is needed: torch's ordinary operations run what is compiled, as one graph."""
     found = list[str]()
 
     def traced(function: Callable[..., Any], **options: Any) -> Any:
@@ -149,7 +149,7 @@ def test_a_run_with_compiled_losses_goes_on_as_if_it_had_not_stopped(traced_alon
     assert differences(tmp_path / "whole", tmp_path / "stopped") == []
 
 
-def test_without_a_compiler_nothing_begins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_run_without_a_compiler_does_not_begin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setattr(shutil, "which", lambda name: None)
     said = train(*TINY, "--compile", "losses", "--run-dir", str(tmp_path / "run"), code=2)
