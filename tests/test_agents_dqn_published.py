@@ -1,4 +1,4 @@
-"""DQN's presets change weights, biases, target and Adam as the FIRE paper's code does, which is written out again here."""
+"""DQN's presets change weights, biases, target and Adam as the FIRE paper's code does, which is repeated here."""
 
 import math
 

@@ -26,7 +26,7 @@ def examples(number: int) -> tuple[Tensor, Tensor]:
 
 
 def learned(innermost: bool, method: str, regularizer: str | None, optimizer: Any, precise: bool) -> Any:
-    """Make four updates of a small network, an event, and two more updates; in float64 only where it must be precise."""
+    """Make four updates of a small network, an event, and two more updates; in float64 only if `precise`."""
     learner = make_classifier("small", SHAPE, CLASSES, ClassifierSettings(optimizer=optimizer), 0, CPU)
     module = learner.module
     if precise:

@@ -37,7 +37,7 @@ def flat(timestep):
 
 
 @pytest.mark.parametrize("name", BENCHMARK)
-def test_every_task_of_the_benchmark_is_the_original_number_by_number(name):
+def test_every_task_of_the_benchmark_equals_the_original_number_by_number(name):
     env, original = make(name, seed=7), theirs(name, 7)
     for _ in range(2):
         observation, info = env.reset()
@@ -56,14 +56,14 @@ def test_every_task_of_the_benchmark_is_the_original_number_by_number(name):
     assert (env.spec.id, env.spec.max_episode_steps, env.spec.reward_threshold) == (name, 1000, None)
 
 
-def test_the_benchmark_is_the_suites():
+def test_the_benchmark_has_the_tasks_of_the_suite():
     from dm_control import suite as original
 
     assert [f"dmc:{domain}-{task}" for domain, task in original.BENCHMARKING] == BENCHMARK
     assert set(BENCHMARK) <= set(envs.names())
 
 
-def test_the_time_limit_truncates_and_only_it():
+def test_only_the_time_limit_truncates():
     env, original = make("dmc:pendulum-swingup", seed=0), theirs("dmc:pendulum-swingup", 0)
     env.reset()
     original.reset()
@@ -101,7 +101,7 @@ def test_seeds_reproduce_episodes():
     assert np.array_equal(make("dmc:reacher-easy", seed=11).reset()[0], episodes[0][0])
 
 
-def test_a_vectors_members_are_single_environments_with_spread_seeds_and_begin_anew_in_the_same_step():
+def test_a_vectors_members_are_single_environments_with_spread_seeds_and_are_reset_in_the_same_step():
     vector = make_vec("dmc:reacher-hard", 3, seed=4, action_repeat=2)
     singles = [make("dmc:reacher-hard", seed=seed, action_repeat=2) for seed in envs.spawn_seeds(4, 3)]
     observations = [vector.reset()[0]]
@@ -137,7 +137,7 @@ def test_a_vectors_reset_spreads_one_seed_and_takes_a_list():
     ],
 )
 @pytest.mark.parametrize("call", [make, lambda name: make_vec(name, 2)])
-def test_a_wrong_name_is_answered_in_one_line_with_the_nearest(call, wrong, nearest):
+def test_a_wrong_name_is_refused_in_one_line_with_the_nearest(call, wrong, nearest):
     with pytest.raises(ValueError, match=wrong) as error:
         call(wrong)
     assert nearest in str(error.value).partition("nearest")[2]
@@ -164,7 +164,7 @@ def test_an_environment_can_be_made_again_from_its_spec():
 
 
 def in_a_new_process(program, **variables):
-    """What it prints, and what it complains of; dm_control cannot be imported twice in one."""
+    """Return its standard output and standard error. dm_control cannot be imported twice in a process."""
     done = subprocess.run(
         [sys.executable, "-c", f"import sys\nfrom fire_rl import envs\n{program}"],
         cwd=ROOT,
@@ -176,13 +176,13 @@ def in_a_new_process(program, **variables):
     return done.stdout + done.stderr
 
 
-def test_the_package_is_imported_only_when_a_task_is_made_and_without_a_word():
+def test_the_package_is_imported_only_when_a_task_is_made_and_without_output():
     program = "envs.names(); assert 'dm_control' not in sys.modules; envs.make('dmc:cheetah-run')"
     assert in_a_new_process(program) == ""
 
 
 @pytest.mark.parametrize("missing", ["dm_control", "lxml"])
-def test_a_missing_package_is_answered_with_what_to_install(missing):
+def test_a_missing_package_is_reported_with_what_to_install(missing):
     program = f"""
 sys.modules[{missing!r}] = None
 try:
@@ -196,7 +196,7 @@ except ValueError as error:
     assert "pip install -e '.[dmc]'" in line
 
 
-def test_a_graphics_library_that_is_missing_costs_no_training():
+def test_training_does_not_need_a_graphics_library():
     program = "print(envs.make('dmc:walker-walk').reset()[0].shape)"
     assert "(24,)" in in_a_new_process(f"import os; os.environ['MUJOCO_GL'] = 'no_such_library'\n{program}")
 

@@ -14,7 +14,7 @@ if not BENCHMARK:
     pytest.skip("dm_control is not installed", allow_module_level=True)
 
 
-# Tasks that draw every kind of thing that a model keeps: targets, receptacles, gains, lights.
+# Tasks that draw every kind of quantity that a model stores: targets, receptacles, gains, lights.
 DRAWING = [
     "dmc:finger-turn_hard",
     "dmc:fish-swim",

@@ -42,7 +42,7 @@ def test_a_run_that_was_stopped_by_somebody_else_is_begun_again(folder: Path):
     assert sweep.complete
 
 
-def test_finished_runs_are_told_once(folder: Path):
+def test_finished_runs_are_announced_once(folder: Path):
     told: list[str] = []
     conduct(look(trunk_and_branches(folder), False), Order(slots=2), finished=lambda job: told.append(job.name))
     assert sorted(told) == ["b0x", "b0y", "b1x", "b1y", "trunk0", "trunk1"]
@@ -107,11 +107,11 @@ def test_runs_stop_when_the_comparison_is_killed(folder: Path):
 def alive(pid: int) -> bool:
     try:
         return "zombie" not in Path(f"/proc/{pid}/status").read_text()
-    except OSError:  # it may go while it is looked at
+    except OSError:  # it may end while it is looked at
         return False
 
 
-def test_what_another_process_has_open_is_waited_for(folder: Path):
+def test_a_folder_that_another_process_has_open_is_waited_for(folder: Path):
     run = job(folder, "r")
     run.folder.mkdir()
     lock = FolderLock(run.folder)

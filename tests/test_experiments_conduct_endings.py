@@ -42,7 +42,7 @@ def test_a_failed_run_shows_its_last_lines_until_it_is_retried(folder: Path):
     assert not failure_path(broken.folder).exists()
 
 
-def test_killed_runs_say_what_that_may_mean():
+def test_the_message_for_killed_runs_says_what_may_have_happened():
     assert "memory" in Failure(-9, ()).reason
     assert Failure(-11, ()).reason == "killed by signal 11"
 
@@ -84,9 +84,7 @@ def test_the_last_lines_of_a_failure_are_those_of_its_last_process(folder: Path)
     assert [line for line in lines if "something" in line] == ["something went wrong"]
 
 
-def test_a_run_that_diverged_has_come_to_its_end_and_nothing_branches_from_it(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_a_run_that_diverged_has_ended_and_nothing_branches_from_it(folder: Path, capsys: pytest.CaptureFixture[str]):
     jobs = trunk_and_branches(folder)
     ended: list[str] = []
     sweep = look(jobs, retry=False)
@@ -108,7 +106,7 @@ def test_a_run_that_diverged_has_come_to_its_end_and_nothing_branches_from_it(
     assert states_of(jobs) == {job.folder: state for job, state in zip(jobs, states, strict=True)}
 
 
-def test_the_end_says_what_diverged_and_what_may_help(folder: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_last_lines_say_what_diverged_and_what_may_help(folder: Path, capsys: pytest.CaptureFixture[str]):
     jobs = trunk_and_branches(folder)
     (jobs[0].folder / "checkpoints" / f"{1:012d}").mkdir(parents=True)
     sweep = look(jobs, retry=False)

@@ -20,7 +20,7 @@ from tests.fixtures.conducted import Order, job, trunk_and_branches
 folder = conducted.folder
 
 
-def test_a_gpu_for_each_slot(folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_each_slot_has_a_gpu(folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-abc")
     jobs = [job(folder, f"r{index}", steps=30) for index in range(2)]
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
@@ -55,12 +55,12 @@ def test_without_a_terminal_changes_are_said_in_lines(folder: Path, capsys: pyte
     assert len(lines) == len(set(lines))
 
 
-def test_steps_are_short():
+def test_numbers_of_steps_are_abbreviated():
     assert [short(count) for count in (999, 1_000, 12_432, 1_250_000)] == ["999", "1k", "12.4k", "1.25M"]
 
 
 class Pretended:
-    """Runs that do not end, and what they would see of the GPUs."""
+    """Runs that do not end. It records which GPUs they would see."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, gpus: int) -> None:
         self.seen: list[str | None] = []
@@ -78,7 +78,7 @@ class Pretended:
     [
         (None, None, ["0", "1"]),
         ("cuda", None, ["0", "1"]),
-        ("cuda:1", None, [None]),  # which the run finds by itself, and which has one run
+        ("cuda:1", None, [None]),  # the run finds this GPU by itself, and there is one run on it
         ("cuda:1", 3, [None] * 3),
         ("auto", 2, ["0", "1", "0", "1"]),
     ],
@@ -102,7 +102,7 @@ def test_runs_per_gpu_need_a_gpu(monkeypatch: pytest.MonkeyPatch):
             default_slots(1, len(usable_gpus(flags)), 1.0, 2)
 
 
-def test_runs_that_share_a_gpu_fit_on_it_as_ray_counts():
+def test_runs_that_share_a_gpu_fit_on_it_in_rays_arithmetic():
     for runs in range(1, 65):
         share = share_of_a_gpu(runs)
         assert round(share * 10_000) * runs <= 10_000, "Ray counts in ten-thousandths"

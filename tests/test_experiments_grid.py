@@ -31,7 +31,7 @@ def test_without_a_branch_point_there_is_a_run_for_each_method_seed_and_environm
     )
 
 
-def test_trunks_spare_work():
+def test_trunks_save_work():
     words = ("--env", "h1-walk", "--seeds", "0-4", "--reinit", "none", "reset", "shrink-perturb", "redo", "fire")
     branched = jobs_of(*words, "--branch-at", "0.5")
     assert len(branched) == 5 + 25
@@ -43,7 +43,7 @@ def test_trunks_spare_work():
 
 def test_a_branch_point_is_where_a_decision_begins():
     trunk = jobs_of("--env", "h1-walk", "--steps", "1002", "--branch-at", "0.5", "--seeds", "0")[0]
-    assert (trunk.stop, trunk.method) == (502, TRUNK)  # two environment steps a decision
+    assert (trunk.stop, trunk.method) == (502, TRUNK)  # a decision is two environment steps
 
 
 def test_a_trunk_and_its_branch_without_a_method_are_the_whole_run(tmp_path: Path):
@@ -113,7 +113,7 @@ def test_regularizers_of_all_runs_stay_beside_those_of_a_method():
         (["--agent", "ppo"], "--agent 'ppo' given; allowed is one of sac, dqn"),
     ],
 )
-def test_what_cannot_be_planned_ends_in_one_line(words: list[str], message: str):
+def test_a_plan_that_is_not_possible_is_refused_in_one_line(words: list[str], message: str):
     with pytest.raises(ValueError, match=message) as caught:
         jobs_of(*words)
     assert "\n" not in str(caught.value)
@@ -133,7 +133,7 @@ class Gentle(REGULARIZERS["l2-init"]):
 """
 
 
-def test_what_continues_a_run_names_the_code_of_ones_own_and_nothing_else(tmp_path: Path, monkeypatch):
+def test_a_command_that_continues_a_run_names_only_a_users_own_code(tmp_path: Path, monkeypatch):
     (tmp_path / "own_words.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
     mine, gentle = "own_words:Mine", "own_words:Gentle"
@@ -141,7 +141,7 @@ def test_what_continues_a_run_names_the_code_of_ones_own_and_nothing_else(tmp_pa
     jobs = jobs_of(*words)
     assert [job.resumed_with for job in jobs] == [(), ("--reinit", mine), ("--regularize", gentle)]
     trunk, built_in, *_ = jobs_of(*words, "--regularize", gentle, "parseval", "--branch-at", "0.5")
-    assert trunk.resumed_with == ("--regularize", gentle, "parseval"), "all of them, as they are the run's own"
+    assert trunk.resumed_with == ("--regularize", gentle, "parseval"), "all of them, because they belong to the run"
     assert built_in.resumed_with == ("--regularize", gentle, "parseval", "l2-init")
     assert f"--regularize {gentle} parseval l2-init" in built_in.command, "a branch names its trunk's, too"
 
@@ -156,7 +156,7 @@ def test_an_environment_of_ones_own_is_named_by_branches_and_when_runs_continue(
     )
 
 
-def test_a_run_of_ones_own_method_continues_where_its_command_line_names_it(tmp_path: Path, monkeypatch):
+def test_a_run_of_a_users_own_method_continues_if_the_command_line_names_it(tmp_path: Path, monkeypatch):
     (tmp_path / "own_words_again.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
     (job,) = jobs_of(*CARTPOLE, "--reinit", "own_words_again:Mine", "--seeds", "3", folder=tmp_path / "c")
@@ -167,7 +167,7 @@ def test_a_run_of_ones_own_method_continues_where_its_command_line_names_it(tmp_
     assert train_dqn((*longer, *job.resumed_with)) == 0
 
 
-def test_of_a_flag_given_twice_the_last_counts_and_it_is_said(capsys: pytest.CaptureFixture[str]):
+def test_the_last_of_repeated_flags_counts_and_a_note_says_so(capsys: pytest.CaptureFixture[str]):
     words = ("--env", "h1-walk", "--reinit", "none", "--seeds", "0-9", "--preset", "quick", "--seeds", "3")
     (job,) = jobs_of(*words, "--preset", "paper")
     assert (job.seed, job.stop) == (3, 1_000_000)
@@ -219,11 +219,11 @@ def test_trunks_and_branches_are_told_apart_without_trackers_too():
     assert "--track" not in " ".join((*trunk.resumed_with, *branch.arguments, *branch.resumed_with))
 
 
-def test_how_to_track_without_where_is_refused():
+def test_tracking_settings_without_a_tracker_are_refused():
     with pytest.raises(ValueError, match="--track-group given without --track, so there is no tracker"):
         require_tracker((("--track-group", ("mine",)),))
 
 
-def test_runs_that_are_not_tracked_are_told_nothing_of_it():
+def test_runs_that_are_not_tracked_have_no_tracking_flags():
     (job,) = jobs_of(*CARTPOLE, "--seeds", "0", "--reinit", "none")
     assert "--track" not in " ".join((*job.arguments, *job.resumed_with))

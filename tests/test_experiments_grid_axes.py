@@ -40,7 +40,7 @@ def test_several_axes_are_every_combination_of_their_values():
     assert all("--learning-rate" in job.command for job in jobs)
 
 
-def test_what_a_run_computes_from_its_length_follows_an_axis_of_lengths():
+def test_settings_computed_from_the_length_of_a_run_follow_an_axis_of_lengths():
     words = [word for word in CARTPOLE if word not in ("--steps", "1200")]
     jobs = jobs_of(*words, "--seeds", "0", "--reinit", "none", "--branch-at", "0.5", "--steps", "1000", "2000")
     assert [job.stop for job in jobs] == [500, 1000, 1000, 2000]
@@ -82,7 +82,10 @@ def test_methods_that_act_at_other_times_are_not_the_same():
         ),
         (["--reinit", "fire", "fire@at=500000"], "'fire@at=500000' given twice: it does the same as 'fire'"),
         (["--reinit", "fire@at=9000", "fire@at=09000"], "'fire@at=9000' given twice"),
-        (["--reinit", "fire@at=9001", "fire@at=9002"], "'fire@at=9002' given twice"),  # one decision has both steps
+        (
+            ["--reinit", "fire@at=9001", "fire@at=9002"],
+            "'fire@at=9002' given twice",
+        ),  # one decision contains both steps
         (["--reinit", "fire@at=9,at=99", "fire@at=99,at=9"], "given twice"),
         (["--reinit", "redo", "redo@every=1000", "--branch-at", "0.5"], "'redo@every=1000' given twice"),
         (["--reinit", "fire@every=70", "fire", "--reinit-every", "70"], "'fire' given twice"),
@@ -98,7 +101,7 @@ def test_methods_that_act_at_other_times_are_not_the_same():
         (["--replay-ratio", *map(str, range(1, 2_600))], "runs would be made; allowed are 10,000"),
     ],
 )
-def test_an_axis_that_cannot_be_ends_in_one_line(words: list[str], message: str):
+def test_a_wrong_axis_is_refused_in_one_line(words: list[str], message: str):
     with pytest.raises(ValueError, match=message) as caught:
         jobs_of("--env", "h1-walk", "--seeds", "0", *words)
     assert "\n" not in str(caught.value)
@@ -109,7 +112,7 @@ def asked(folder: Path, *words: str) -> Grid:
     return make_grid(options, passed)
 
 
-def test_what_a_folder_was_asked_for_grows_with_the_values_of_its_axes(tmp_path: Path):
+def test_the_request_of_a_folder_grows_with_the_values_of_its_axes(tmp_path: Path):
     keep(asked(tmp_path, "--replay-ratio", "2"))
     more = asked(tmp_path, "--replay-ratio", "1", "2", "--learning-rate", "1e-3", "1e-4")
     check_kept(more)
@@ -139,8 +142,8 @@ def test_lengths_of_a_folder_may_be_added_one_at_a_time(tmp_path: Path):
     check_kept(asked(tmp_path, "--steps", "4000"))
 
 
-def test_a_folder_of_an_older_version_goes_on(tmp_path: Path):
-    """It has no axes, and lacks the settings that were not there then."""
+def test_a_folder_of_an_older_version_can_be_continued(tmp_path: Path):
+    """It has no axes, and lacks settings that did not exist then."""
     grid = asked(tmp_path, "--reinit", "none", "fire")
     keep(grid)
     kept = json.loads((tmp_path / "comparison.json").read_text())

@@ -1,4 +1,4 @@
-"""Comparisons by a loss, where lower is better, and by an accuracy: numbers worked out by hand, and the words."""
+"""Comparisons by a loss, where lower is better, and by an accuracy: numbers worked out by hand, and the wording."""
 
 import re
 from base64 import b64decode
@@ -26,14 +26,14 @@ ACCURACY = Metric("accuracy", form="percent")
 
 
 def judged_by(metric: Metric, folder: Path, options: Options = FAST) -> Results:
-    """The runs there as if they had learned digits, their values being of that metric."""
+    """Analyse the runs as if they had learned digits, with values of this metric."""
     found = find_runs([folder])
     runs = [replace(run, metric=metric, unit="updates", env="digits", replay_ratio=None) for run in found.runs]
     return analyse(runs, options, found.trunks)
 
 
 def texts_of(results: Results) -> tuple[str, str]:
-    """The page, with what its figures say, and the Markdown text."""
+    """Return the page with the texts of its figures, and the Markdown text."""
     report = report_of(results)
     html = page(report)
     drawn = [b64decode(each).decode() for each in re.findall(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)", html)]
@@ -42,7 +42,7 @@ def texts_of(results: Results) -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def losses(tmp_path_factory) -> Path:
-    """Five branches each: none ends between 0.75 and 1.25, fire 0.5 below; its event makes 1.125 half as bad again."""
+    """Five branches each: none ends between 0.75 and 1.25, fire 0.5 lower. Its event raises 1.125 by half."""
     folder = tmp_path_factory.mktemp("losses")
     for seed in range(5):
         trunk = write_run(folder / f"trunk{seed}", seed=seed, steps=2_000)
@@ -63,7 +63,7 @@ def compared(losses) -> Results:
     return judged_by(LOSS, losses)
 
 
-def test_the_threshold_is_the_best_mean_and_a_run_is_there_once_its_loss_is_as_low(compared):
+def test_the_threshold_is_the_best_mean_and_a_run_reaches_it_when_its_loss_is_as_low(compared):
     comparison = only(compared)
     assert comparison.threshold is not None
     assert comparison.threshold.value == 1.0
@@ -138,7 +138,7 @@ def test_page_and_text_speak_of_losses_and_updates(compared):
         assert not re.search(r"\breturns?\b|environment steps|policy|episode|\bearned\b", words, re.IGNORECASE)
 
 
-def test_returns_are_spoken_of_as_ever(losses):
+def test_reports_of_returns_have_their_usual_words(losses):
     found = find_runs([losses])
     html, text = texts_of(analyse(found.runs, FAST, found.trunks))
     for said in ("Final return", "higher final", "larger area", "return lost", "share of return",

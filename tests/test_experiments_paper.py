@@ -1,4 +1,4 @@
-"""What goes into a paper as it is: figures of a column's width with real text, a LaTeX table, every plotted number."""
+"""Files for a paper: figures of a column's width with real text, a LaTeX table, and every plotted number."""
 
 import csv
 import math
@@ -58,7 +58,7 @@ def test_the_same_results_give_the_same_files(written: tuple[str, Path], results
     width, folder = written
     write_report(results, tmp_path, width=width)
     for path in folder.iterdir():
-        if path.name not in ("scores.csv", "report.html", "summary.md"):  # which name where they are
+        if path.name not in ("scores.csv", "report.html", "summary.md"):  # these name their folder
             assert zlib.crc32(path.read_bytes()) == zlib.crc32((tmp_path / path.name).read_bytes()), path.name
 
 
@@ -104,13 +104,13 @@ def test_the_table_says_how_its_intervals_were_made(results: Results):
     assert not re.search(r"^\s*\[", text, re.MULTILINE), "it would belong to the end of the row before"
 
 
-def test_intervals_of_other_numbers_of_runs_are_one_sentence():
+def test_intervals_of_other_numbers_of_runs_are_noted_in_one_sentence():
     said = [f"95% percentile bootstrap, exact, all resamples of {n} runs" for n in (6, 4, 6)]
     assert in_one(said) == "95% percentile bootstrap, exact, all resamples of 4 or 6 runs"
     assert in_one([*said, "another way"]).endswith("of 4 or 6 runs; another way")
 
 
-def test_every_letter_is_set_and_none_is_a_command():
+def test_every_letter_is_typeset_and_none_is_a_command():
     for letter in string.printable + "äßłτΩ−×→…–’\u200b\U0001f525字":
         set_as = escaped(f"a{letter}b")
         assert "\n" not in set_as

@@ -34,7 +34,7 @@ def test_forgetting_is_the_best_at_the_ends_of_phases_minus_the_value_at_the_end
     assert phases is not None
     assert phases.ends == (0.2, 0.3, 0.4, 0.5, 0.6)
     assert phases.mean == pytest.approx(0.4)
-    # 0.9 - 0.4, 0.8 - 0.7, 0.9 - 0.6, 0.8 - 0.9: neither the first phases' zeros count, nor the 0.99 in between
+    # 0.9 - 0.4, 0.8 - 0.7, 0.9 - 0.6, 0.8 - 0.9, without the zeros of earlier phases and the 0.99 in between
     assert phases.forgetting == pytest.approx((0.5 + 0.1 + 0.3 - 0.1) / 4)
 
 
@@ -74,7 +74,7 @@ def test_the_end_of_a_phase_is_before_its_event(tmp_path):
     assert phases.forgetting == pytest.approx(0.2)
 
 
-def test_what_is_not_known_is_no_score_and_two_phases_have_no_mean_of_their_own(tmp_path):
+def test_unknown_values_have_no_score_and_two_phases_have_no_mean_of_their_own(tmp_path):
     lacking = [each for each in at_ends() if each[0] != 12]
     phases = phases_of(read_run(write_phased(tmp_path / "a", lacking)))
     assert phases is not None
@@ -93,7 +93,7 @@ def test_what_is_not_known_is_no_score_and_two_phases_have_no_mean_of_their_own(
     assert phases_of(read_run(write_run(tmp_path / "d"))) is None
 
 
-def test_a_shortened_run_has_the_phases_that_it_came_to(tmp_path):
+def test_a_shortened_run_has_the_phases_that_it_reached(tmp_path):
     run = read_run(write_phased(tmp_path / "a", [each for each in at_ends() if each[0] <= 12]))
     phases = phases_of(replace(run, steps=12))
     assert phases is not None
@@ -103,7 +103,7 @@ def test_a_shortened_run_has_the_phases_that_it_came_to(tmp_path):
 
 
 @pytest.mark.parametrize("given", [[0.5] * 1_001, ["0.5"], 0.5, [[0.5]]])
-def test_other_things_than_a_number_for_each_phase_are_refused(tmp_path, given):
+def test_anything_but_a_number_for_each_phase_is_refused(tmp_path, given):
     folder = write_phased(tmp_path / "a", at_ends())
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     odd = json.dumps(json.loads(lines[2]) | {"by_phase": given})
@@ -112,14 +112,14 @@ def test_other_things_than_a_number_for_each_phase_are_refused(tmp_path, given):
         read_run(folder)
 
 
-def test_numbers_beyond_all_bounds_are_none(tmp_path):
+def test_a_value_out_of_range_becomes_nan(tmp_path):
     folder = write_phased(tmp_path / "a", [(0, "scheduled", 0.1, [1e308, 0.5])])
     first, second = read_run(folder).evaluations[0].by_phase
     assert np.isnan(first)
     assert second == 0.5
 
 
-def test_each_boundary_has_its_gap_also_where_nothing_is_done(tmp_path):
+def test_each_boundary_has_its_gap_even_without_an_event(tmp_path):
     values = {0: 0.1, 2: 0.5, 4: 0.3, 6: 0.6, 9: 0.7, 12: 0.7, 15: 0.4, 20: 0.5, 25: 0.6, 30: 0.8}
     run = read_run(
         write_phased(
@@ -130,7 +130,7 @@ def test_each_boundary_has_its_gap_also_where_nothing_is_done(tmp_path):
     gaps = score(run, True).gaps
     assert [(gap.step, round(gap.depth, 9), gap.duration, gap.cut) for gap in gaps] == [
         (2, 0.2, 4, False),  # 0.3 after 0.5, and 0.6 where the next phase begins
-        (6, 0.0, 0, False),  # no lower at the next look
+        (6, 0.0, 0, False),  # no lower at the next evaluation
         (12, 0.3, np.inf, True),  # 0.4, and 0.5 where the next phase begins
         (20, 0.0, 0, False),
     ]

@@ -52,7 +52,7 @@ def test_the_matrix_is_the_mean_of_the_runs_with_the_lowest_and_the_highest(resu
     assert matrix.n == 3
 
 
-def test_what_one_run_does_not_know_is_left_to_the_others(tmp_path):
+def test_a_value_that_one_run_lacks_is_left_out_of_the_mean(tmp_path):
     runs = [
         read_run(write_phased(tmp_path / "a", [(0, "scheduled", 0.1, [None, 0.5]), (5, "scheduled", 0.1, [0.5])])),
         read_run(write_phased(tmp_path / "b", [(0, "scheduled", 0.1, [None, 0.7]), (6, "scheduled", 0.1, [0.5])])),
@@ -139,7 +139,7 @@ def test_runs_that_diverge_count_in_every_phase(tmp_path):
     good, bad = only(results_of(tmp_path)).methods[0].runs
     assert good.phases is not None
     assert bad.phases is not None
-    assert bad.phases.ends == (0.2, 0.3, 0.4, 0.1, 0.1)  # 0.1 is the lowest that any was evaluated at
+    assert bad.phases.ends == (0.2, 0.3, 0.4, 0.1, 0.1)  # 0.1 is the lowest value of any evaluation
     assert bad.phases.forgetting == pytest.approx((0.9 + 0.8 + 0.9 + 0.1 - 4 * 0.1) / 4)
 
 
@@ -157,7 +157,7 @@ def test_a_method_of_which_a_run_diverged_still_has_its_values_before_events(tmp
     assert matrix.mean[2, 5] == pytest.approx((0.9 + 0.1) / 2)  # just before the event at 12
 
 
-def test_phases_without_known_beginnings_are_drawn_and_no_more(tmp_path):
+def test_phases_whose_beginnings_are_unknown_are_only_drawn(tmp_path):
     found = find_runs([write_phased(tmp_path / "a", at_ends())])
     results = analyse([replace(run, phase_starts=(), epoch_lengths=()) for run in found.runs], FAST)
     method = only(results).methods[0]
@@ -168,7 +168,7 @@ def test_phases_without_known_beginnings_are_drawn_and_no_more(tmp_path):
     assert "at the end of that phase" not in text
 
 
-def test_runs_without_phases_have_nothing_of_this(tmp_path):
+def test_reports_of_runs_without_phases_do_not_mention_them(tmp_path):
     write_comparison(tmp_path / "runs", methods=("none", "fire"), seeds=range(2), steps=4_000)
     results = results_of(tmp_path / "runs")
     write_report(results, tmp_path / "report")
@@ -182,7 +182,7 @@ def test_runs_without_phases_have_nothing_of_this(tmp_path):
     assert header.endswith("updates_per_second,folder")
 
 
-def test_the_usual_schedule_is_not_in_a_methods_name_and_is_said_in_words(folder):
+def test_the_usual_schedule_is_not_in_a_methods_name_but_described_in_words(folder):
     runs: list[Run] = [run for run in find_runs([folder]).runs if run.method == "fire"]
     assert {schedule_of(run) for run in runs} == {""}
     assert schedules_said(results_of(folder).comparisons) == "fire where each phase but the first begins, 4 times"

@@ -21,7 +21,7 @@ from tests.fixtures.published_runs import OPTIONS, in_walk, joined, rows, write
 ours = published_runs.ours
 
 
-def test_published_methods_are_curves_and_rows_and_change_nothing_of_ones_own(ours, tmp_path):
+def test_published_methods_add_curves_and_rows_and_change_none_of_our_own(ours, tmp_path):
     file = write(tmp_path / "xqc.csv", [*rows(), *rows(env="h1-sit_hard-v0")])
     results, _ = joined(ours, file)
     assert results.published == ("xqc (published)",)
@@ -29,7 +29,7 @@ def test_published_methods_are_curves_and_rows_and_change_nothing_of_ones_own(ou
     for before, after in zip(ours.comparisons, results.comparisons, strict=True):
         assert after.methods[:-1] == before.methods
         assert after.own == before.methods
-        assert after.contrasts == before.contrasts, "no difference to what shares no trunk"
+        assert after.contrasts == before.contrasts, "no difference to methods without a common trunk"
         method = after.methods[-1]
         assert method.published == file
         assert method.n == 2
@@ -59,7 +59,7 @@ def test_all_environments_together_are_the_mean_of_normalised_scores(ours, tmp_p
     assert "xqc (published) has final returns in 1 of 2 environments; it is not averaged over environments." in said
 
 
-def test_every_known_difference_of_protocol_is_said(ours, tmp_path):
+def test_every_known_difference_of_protocol_is_noted(ours, tmp_path):
     _, said = joined(ours, write(tmp_path / "FlashSAC.csv", [*rows("FlashSAC"), *rows("FlashSAC", "h1-sit_hard-v0")]))
     assert said == (
         "FlashSAC (published): its file goes on to step 20,000; it is cut at step 10,000, where the runs here end.",
@@ -77,13 +77,13 @@ def test_every_known_difference_of_protocol_is_said(ours, tmp_path):
     assert "and what env_step counts; it is read as environment steps" in " ".join(said)
 
 
-def test_what_looks_normalised_is_said(ours, tmp_path):
+def test_returns_that_look_normalised_are_noted(ours, tmp_path):
     small = [(*row[:5], 0.5) for row in rows()]
     _, said = joined(ours, write(tmp_path / "xqc.csv", small))
     assert "look like normalised scores, but are read as returns" in " ".join(said)
 
 
-def test_a_method_whose_evaluations_begin_after_the_end_is_left_out_and_said(ours, tmp_path):
+def test_a_method_whose_evaluations_begin_after_the_end_is_left_out_with_a_note(ours, tmp_path):
     results, said = joined(ours, write(tmp_path / "xqc.csv", rows(steps=range(0, 200_001, 100_000))))
     assert in_walk(results).methods == in_walk(ours).methods
     assert "left out, as its first evaluation after step 0 is at step 100,000" in " ".join(said)
@@ -97,7 +97,7 @@ def test_without_a_branch_the_threshold_is_looked_for_in_published_runs_too(tmp_
     assert reached.share.value == 1.0
 
 
-def test_the_report_shows_them_with_their_file_and_what_to_keep_in_mind(tmp_path, capsys):
+def test_the_report_shows_them_with_their_file_and_the_limits_of_the_comparison(tmp_path, capsys):
     write_comparison(
         tmp_path / "runs", agent="sac", environments=("h1-walk",), seeds=range(2), methods=("none", "fire")
     )
@@ -122,13 +122,13 @@ def test_the_report_shows_them_with_their_file_and_what_to_keep_in_mind(tmp_path
     assert "minus xqc" not in page
 
 
-def test_without_files_a_report_is_as_it_was(ours):
+def test_without_files_a_report_does_not_change(ours):
     assert join(ours, ()) == (ours, ())
     assert report.__kwdefaults__ is not None
     assert report.__kwdefaults__["published"] == ()
 
 
-def test_of_names_that_may_all_be_meant_the_same_one_is_taken_and_said(ours, tmp_path):
+def test_one_of_several_matching_names_is_used_with_a_note(ours, tmp_path):
     found = [*rows(env="h1-walk-v3"), *rows(env="h1_walk", seeds=(5,)), *rows(env="h1-walk", seeds=(7,))]
     results, said = joined(ours, write(tmp_path / "xqc.csv", found))
     assert [run.run.seed for run in in_walk(results).methods[-1].runs] == [7]
@@ -167,7 +167,7 @@ def test_a_published_method_that_ends_early_has_a_curve_and_no_scores(ours, tmp_
     assert {(each["final"], each["area"]) for each in scores if each["agent"] == "published"} == {("", "")}
 
 
-def test_unknown_protocols_are_said_once_for_all_methods(ours, tmp_path):
+def test_unknown_protocols_are_noted_once_for_all_methods(ours, tmp_path):
     found = [*rows("one"), *rows("two"), *rows("one", "h1-sit_hard-v0"), *rows("xqc")]
     results, said = joined(ours, write(tmp_path / "many.csv", found))
     (unknown,) = [sentence for sentence in said if "neither the file nor the method's name tells" in sentence]

@@ -40,11 +40,11 @@ def test_a_file_gives_each_method_its_seeds_and_their_returns_by_step(tmp_path, 
         ("ALE/Breakout-v5", "Breakout", True),
     ],
 )
-def test_names_of_one_environment_are_told_from_those_of_others(theirs, own, same):
+def test_names_of_one_environment_are_distinguished_from_those_of_others(theirs, own, same):
     assert same_environment(theirs, own) == same
 
 
-def test_values_that_are_no_numbers_seeds_that_stop_and_steps_that_stand_twice_are_left_out_and_said(ours, tmp_path):
+def test_values_that_are_not_finite_short_seeds_and_repeated_steps_are_left_out_with_a_note(ours, tmp_path):
     found = [
         *rows(),
         ("xqc", "h1-walk-v0", 0, "avg_return", 5000, "nan"),
@@ -60,7 +60,7 @@ def test_values_that_are_no_numbers_seeds_that_stop_and_steps_that_stand_twice_a
     assert "seed 7 left out: no evaluation near the last step of the others, 10,000" in words
 
 
-def test_methods_of_one_name_are_told_by_their_files(tmp_path):
+def test_methods_of_one_name_are_distinguished_by_their_files(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
     files = [write(tmp_path / name, rows()) for name in ("one.csv", "two.csv", "a/three.csv", "b/three.csv")]
@@ -100,7 +100,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_what_is_no_such_file_is_refused_in_one_line(tmp_path, mistake):
+def test_a_wrong_file_is_refused_in_one_line(tmp_path, mistake):
     content, said = MISTAKES[mistake]
     path = tmp_path / "theirs.csv"
     path.write_bytes(content)

@@ -21,12 +21,12 @@ from fire_rl.experiments.analysis.survival import median_time
 
 
 def all_ways(n):
-    """All n^n ways to draw, one by one."""
+    """Return all n^n ways to draw, one by one."""
     return np.array(list(itertools.product(range(n), repeat=n)))
 
 
 def brute_force(samples, confidence=0.95):
-    """The definition, on samples that are all alike: no sum of weights, no multiset."""
+    """Compute the interval by its definition on equally likely samples, without weights and multisets."""
     tail = (1 - confidence) / 2
     values = np.sort(samples)
     low = next(v for v in values if (values <= v).mean() >= tail - 1e-12)
@@ -44,7 +44,7 @@ def by_hand(statistic, runs):
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 6])
 @pytest.mark.parametrize("statistic", [interquartile_mean, mean, median])
 def test_intervals_of_few_runs_are_those_of_all_ways_to_draw(n, statistic):
-    scores = np.random.default_rng(n).normal(size=n).round(2)  # a few of them alike
+    scores = np.random.default_rng(n).normal(size=n).round(2)  # some of them equal
     samples = by_hand(statistic, scores[all_ways(n)])
     found = estimate([scores], statistic, draw_runs([n], 1, (0,)))
     assert (found.low, found.high) == pytest.approx(brute_force(samples), abs=1e-12)
@@ -56,7 +56,7 @@ def test_intervals_of_few_runs_are_those_of_all_ways_to_draw(n, statistic):
     assert (10 - band.high[1], 10 - band.low[1]) == pytest.approx((found.low, found.high), abs=1e-12)  # mirrored
 
 
-def test_weights_are_the_ways_to_draw():
+def test_weights_are_the_numbers_of_ways_to_draw():
     for n in (2, 5, 7):
         taken, ways = multisets(n)
         assert ways.sum() == n**n
@@ -67,14 +67,14 @@ def test_weights_are_the_ways_to_draw():
 
 
 @pytest.mark.parametrize("confidence", [0.5, 0.75, 0.95])
-def test_where_a_tail_is_met_exactly_the_wider_interval_is_taken_at_both_ends(confidence):
+def test_where_a_tail_is_met_exactly_both_ends_take_the_wider_interval(confidence):
     low, high = bounds(np.arange(8.0), np.ones(8), confidence)
     drawn = bounds(np.arange(8.0), None, confidence)
     assert (low, high) == drawn == brute_force(np.arange(8.0), confidence)
 
 
 @pytest.mark.parametrize("sides", [(3, 3), (4, 3), (5, 2)])
-def test_differences_of_unpaired_runs_look_at_each_resample_beside_each(sides):
+def test_differences_of_unpaired_runs_combine_all_resamples_of_both_sides(sides):
     left, right = (np.random.default_rng(n).normal(size=n).round(1) for n in (sides[0], 10 + sides[1]))
     left, right = left[: sides[0]], right[: sides[1]]
     ours, theirs = (by_hand(mean, runs[all_ways(len(runs))]) for runs in (left, right))
@@ -87,7 +87,7 @@ def test_differences_of_unpaired_runs_look_at_each_resample_beside_each(sides):
     assert (chance.low, chance.high) == pytest.approx(brute_force(better.ravel()), abs=1e-12)
 
 
-def test_paired_differences_look_at_all_ways_to_draw_trunks():
+def test_paired_differences_use_all_ways_to_draw_trunks():
     left, right = np.random.default_rng(0).normal(size=(2, 5)).round(1)
     ways = all_ways(5)
     samples = by_hand(interquartile_mean, left[ways]) - by_hand(interquartile_mean, right[ways])
@@ -96,20 +96,20 @@ def test_paired_differences_look_at_all_ways_to_draw_trunks():
     assert found.method == "95% percentile bootstrap, exact, all resamples of 5 trunks, jointly for both methods"
 
 
-def test_several_environments_are_looked_at_together_while_that_is_few_and_drawn_else():
+def test_several_environments_are_enumerated_together_while_there_are_few_resamples():
     scores = [np.array([1.0, 2, 4]), np.array([10.0, 12, 11])]
     both = [(one, other) for one in all_ways(3) for other in all_ways(3)]
     samples = np.array([np.mean([scores[0][one].mean(), scores[1][other].mean()]) for one, other in both])
     found = estimate(scores, mean, draw_runs([3, 3], 9, (0,)))
     assert (found.low, found.high) == pytest.approx(brute_force(samples.round(12)), abs=1e-10)
     assert found.method.endswith("all resamples of 2 environments × 3 runs within each environment")
-    assert draw_runs([5, 5], 77, (0,)).exact  # 15,876
+    assert draw_runs([5, 5], 77, (0,)).exact  # 15,876 resamples
     many = draw_runs([5, 5, 5], 77, (0,))
     assert (many.exact, len(many)) == (False, 77)
     assert "77 resamples of runs within each" in estimate([np.arange(5.0)] * 3, mean, many).method
 
 
-def test_no_seed_changes_what_is_computed():
+def test_computed_intervals_do_not_depend_on_the_seed():
     scores, others = np.random.default_rng(0).normal(size=(2, 7))
     one, another = (
         (
@@ -130,7 +130,7 @@ def test_a_bound_of_a_difference_that_is_0_is_0():
     assert bounds_of_difference(values, weights, values[::-1].copy(), weights, 0.95) == (0.0, 0.0)
 
 
-def test_the_published_intervals_were_drawn_on_the_wrong_atoms():
+def test_intervals_of_published_results_are_enumerated_on_the_right_values():
     fire = np.array([601, 553, 586, 605, 623]) / 30  # final returns of MinAtar/SpaceInvaders, ratio 8
     reset = np.array([522, 571, 548, 524, 470]) / 30
     found = difference([fire], [reset], interquartile_mean, draw_runs([5], 9, (0,)))

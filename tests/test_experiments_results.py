@@ -25,7 +25,7 @@ def test_methods_are_compared_with_the_baseline_and_with_fire(tmp_path: Path):
         ("redo", "none"), ("reset", "none"), ("fire", "none"), ("fire", "redo"), ("fire", "reset"),
     ]  # fmt: skip
     assert all(each.paired for each in comparison.contrasts)
-    fire = comparison.contrasts[2]  # in all seeds the same 6 more at the end, whatever their trunk
+    fire = comparison.contrasts[2]  # each seed ends 6 higher, whatever its trunk
     assert fire.final.mean.value == pytest.approx(5.4)
     assert fire.final.mean.high - fire.final.mean.low == pytest.approx(0, abs=1e-9)
     assert len(results.trunks) == 3
@@ -34,7 +34,7 @@ def test_methods_are_compared_with_the_baseline_and_with_fire(tmp_path: Path):
 
 
 def test_a_threshold_is_reached_only_where_something_was_evaluated(tmp_path: Path):
-    """At the branch, between two evaluations, a straight line would be above it already."""
+    """At the branch, between two evaluations, a straight line would already be above it."""
     trunk = f"{tmp_path / 'trunk'}@2500"
     returns = {0: 0.0, 2_000: 4.0, 3_000: 6.0, 4_000: 7.0}
     write_run(tmp_path / "none", steps=4_000, branch_from=trunk, returns=returns)

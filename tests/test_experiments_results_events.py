@@ -25,9 +25,9 @@ def test_a_dip_is_in_the_curve_and_in_the_area_and_the_value_before_is_kept(tmp_
     assert run.final == pytest.approx(9.5)
 
 
-@pytest.mark.parametrize("early", [0, 1])  # the event falls on the scheduled evaluation, or into the step before it
-def test_an_extra_look_before_an_event_is_no_point_of_the_curve(tmp_path: Path, early: int):
-    """Events come too often for evaluations of their own: scheduled ones have the value that the final score counts."""
+@pytest.mark.parametrize("early", [0, 1])  # the event is at the scheduled evaluation, or within the step before it
+def test_an_extra_evaluation_before_an_event_is_no_point_of_the_curve(tmp_path: Path, early: int):
+    """Events are too frequent for evaluations of their own: the final score has only scheduled ones."""
     returns = dict.fromkeys(range(0, 10_001, 1_000), 10.0)
     write_run(tmp_path / "none", returns=returns)
     write_run(tmp_path / "fire", method="fire", returns=returns, event_steps=(5_000,), dip=1.0)
@@ -52,14 +52,14 @@ def test_an_extra_look_before_an_event_is_no_point_of_the_curve(tmp_path: Path, 
     assert dict(zip(fire.steps, fire.values, strict=True)) == returns | {5_000: 0.0}
     assert fire.before == {5_000: 10.0}
     assert none.area == 10.0
-    assert fire.area == pytest.approx(10.0 - 10 * 500 / 10_000)  # what the event at 5,000 cost, seen on both sides
+    assert fire.area == pytest.approx(10.0 - 10 * 500 / 10_000)  # the cost of the event at 5,000, from both sides
     assert fire.final == 10.0
     for method in comparison.methods:
         assert method.curve is not None
         assert method.curve.steps.tolist() == list(returns)
         assert not method.curve.interpolated
     assert not noted(comparison.notes, "events at the same steps")
-    assert [gap.depth for gap in fire.gaps] == [10.0, 9.0, 9.0, 9.0]  # kept for what events cost
+    assert [gap.depth for gap in fire.gaps] == [10.0, 9.0, 9.0, 9.0]  # kept for the cost of events
 
 
 def test_a_branchs_area_counts_from_the_branch_on_with_or_without_an_evaluation_there(tmp_path: Path):
@@ -80,7 +80,7 @@ def test_a_branchs_area_counts_from_the_branch_on_with_or_without_an_evaluation_
     assert curve.iqm.value.tolist() == [0, 4, 5, 6, 6]
 
 
-def test_the_stability_gap_is_how_deep_and_how_long_the_return_stays_below(tmp_path: Path):
+def test_the_stability_gap_measures_how_deep_and_how_long_the_return_stays_below(tmp_path: Path):
     back = {0: 0.0, 1_000: 8.0, 2_000: 8.0, 3_000: 8.0, 4_000: 8.0}
     write_run(tmp_path / "a", method="fire", steps=4_000, returns=back, event_steps=(1_000,), seed=0)
     never = {0: 0.0, 1_000: 8.0, 2_000: 8.0, 3_000: 7.0, 4_000: 6.0}
@@ -95,7 +95,7 @@ def test_the_stability_gap_is_how_deep_and_how_long_the_return_stays_below(tmp_p
 
 
 def test_a_method_that_acts_again_before_the_next_evaluation_has_no_stability_gap(tmp_path: Path):
-    """Blank, and why: what would have come back nobody has seen."""
+    """The gap is blank, with a reason, because nobody has seen whether the return would have recovered."""
     write_comparison(tmp_path, methods=("none", "redo", "cbp", "none+l2-init"), seeds=range(2))
     for seed in range(2):
         metrics = tmp_path / f"MinAtar_Breakout-v1-redo-seed{seed}" / "metrics.jsonl"
@@ -141,7 +141,7 @@ def test_evaluations_around_events_and_those_of_the_trunk_are_in_no_final_score(
     assert only(results_of(late)).methods[0].runs[0].final == 5.0
 
 
-def test_gaps_of_several_events_are_each_watched_until_the_next(tmp_path: Path):
+def test_the_gap_of_each_of_several_events_is_measured_until_the_next_event(tmp_path: Path):
     returns = {0: 0, 1_000: 8, 2_000: 8, 3_000: 8, 4_000: 4, 5_000: 8, 6_000: 8, 7_000: 8}
     for seed in range(3):
         write_run(
@@ -157,7 +157,11 @@ def test_gaps_of_several_events_are_each_watched_until_the_next(tmp_path: Path):
     comparison = only(results_of(tmp_path))
     (method,) = comparison.methods
     first, second = method.runs[0].gaps
-    assert (first.step, first.duration, first.observed) == (1_000, np.inf, 1_000)  # back at 3,000, after the next event
+    assert (first.step, first.duration, first.observed) == (
+        1_000,
+        np.inf,
+        1_000,
+    )  # recovered at 3,000, after the next event
     assert (second.step, second.duration) == (4_000, 1_000)
     assert method.gap is not None
     assert (method.gap.events, method.gap.occurred, method.gap.depth.n) == (6, 9, 3)
@@ -168,7 +172,7 @@ def test_gaps_of_several_events_are_each_watched_until_the_next(tmp_path: Path):
     assert noted(comparison.notes, "3 of 6 stability gaps of redo end with the run's next event")
 
 
-def test_a_method_without_events_has_the_gap_that_noise_alone_makes(tmp_path: Path):
+def test_a_method_without_events_has_the_gap_of_noise_alone(tmp_path: Path):
     returns = {0: 0, 1_000: 8, 2_000: 6, 3_000: 9}
     for seed in range(2):
         trunk = write_run(tmp_path / f"trunk{seed}", steps=1_000, seed=seed)
@@ -183,7 +187,7 @@ def test_a_method_without_events_has_the_gap_that_noise_alone_makes(tmp_path: Pa
     assert (none.pretended.depth.value, none.pretended.duration.value, none.pretended.occurred) == (2, 2_000, 0)
 
 
-def test_a_curve_keeps_what_it_was_just_before_an_event_of_all_runs(tmp_path: Path):
+def test_a_curve_keeps_the_values_just_before_an_event_of_all_runs(tmp_path: Path):
     write_comparison(tmp_path, methods=("fire",), seeds=range(4))
     curve = only(results_of(tmp_path)).methods[0].curve
     assert curve is not None

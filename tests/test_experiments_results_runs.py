@@ -11,7 +11,7 @@ from tests.fixtures.analysed import noted, only, results_of
 from tests.fixtures.comparison import write_comparison, write_run
 
 
-def test_unfinished_and_missing_runs_are_said_and_count_nowhere(tmp_path: Path):
+def test_unfinished_and_missing_runs_are_noted_and_not_counted(tmp_path: Path):
     write_comparison(tmp_path, methods=("none", "fire"), seeds=range(3))
     write_run(tmp_path / "late", seed=3, reached=4_000)
     write_run(tmp_path / "alone", method="reset", reached=6_000)
@@ -51,7 +51,7 @@ def test_runs_from_the_start_are_not_paired(tmp_path: Path):
     assert contrast.final.mean.low < contrast.final.mean.value < contrast.final.mean.high
 
 
-def test_runs_that_differ_in_more_than_the_method_are_said(tmp_path: Path):
+def test_runs_that_differ_in_more_than_the_method_are_noted(tmp_path: Path):
     write_run(tmp_path / "a")
     write_run(tmp_path / "b", method="fire", settings={"replay_ratio": 4.0})
     write_run(tmp_path / "c", method="fire", seed=1, event_steps=(5_000,), settings={"replay_ratio": 4.0, "threads": 2})
@@ -74,7 +74,7 @@ def test_copies_of_a_run_count_once_and_other_runs_of_its_seed_are_refused(tmp_p
         results_of(tmp_path)
 
 
-def test_runs_of_the_same_settings_and_other_results_are_no_copies(tmp_path: Path):
+def test_runs_of_the_same_settings_and_other_results_are_not_copies(tmp_path: Path):
     write_run(tmp_path / "A0", level=10)
     write_run(tmp_path / "B0", level=20)
     said = r"A0 and B0 in .*, have the same settings but different results: evaluations at step 1,000 have the values "
@@ -94,7 +94,7 @@ def test_a_seed_run_from_the_start_and_as_a_branch_is_not_counted_twice(tmp_path
         results_of(tmp_path)
 
 
-def test_runs_that_share_one_trunk_are_no_pairs(tmp_path: Path):
+def test_runs_that_share_one_trunk_are_not_pairs(tmp_path: Path):
     for seed in range(2):
         for method in ("none", "fire"):
             write_run(tmp_path / f"{method}{seed}", method=method, seed=seed, branch_from="/gone/trunk@5000")
@@ -119,7 +119,7 @@ def test_a_run_whose_returns_stop_being_numbers_has_no_score(tmp_path: Path):
     assert noted(comparison.notes, "fire, seed 0, has no return after step 6,000", "the curve of fire ends there")
 
 
-def test_runs_that_were_asked_for_and_are_not_there_and_failed_ones_are_said(tmp_path: Path):
+def test_requested_runs_that_are_missing_and_failed_ones_are_noted(tmp_path: Path):
     write_comparison(tmp_path, methods=("none", "fire"), seeds=range(3))
     shutil.rmtree(tmp_path / "MinAtar_Breakout-v1-fire-seed2")
     (tmp_path / "logs").mkdir()

@@ -25,7 +25,7 @@ from fire_rl.training.lines import area_under
 
 library = pytest.importorskip("rliable.library")
 metrics = pytest.importorskip("rliable.metrics")
-SCORES = np.random.default_rng(1).normal(size=(7, 3)) + np.arange(3)  # runs x environments, as rliable has them
+SCORES = np.random.default_rng(1).normal(size=(7, 3)) + np.arange(3)  # runs x environments, as in rliable
 OTHERS = np.random.default_rng(2).normal(size=(7, 3)).round(1) + np.arange(3)
 
 
@@ -59,7 +59,7 @@ def test_intervals_equal_rliables_with_the_same_resamples():
     )
     np.random.seed(0)  # noqa: NPY002
     taken = np.stack([np.random.choice(7, SCORES.shape) for _ in range(1001)])  # noqa: NPY002
-    # Of 1,001 the 26th and the 976th are rliable's bounds too, which interpolates elsewhere.
+    # Of 1,001 values, the 26th and the 976th are rliable's bounds too, although it interpolates elsewhere.
     ours = estimate(strata(SCORES), interquartile_mean, Draws(tuple(taken.transpose(2, 0, 1))))
     assert (ours.low, ours.high) == pytest.approx(found["a"][:, 0], abs=1e-12)
 
@@ -98,7 +98,7 @@ def test_probability_of_improvement_equals_rliables_and_mann_whitney():
     assert found.n == 3
 
 
-def test_paired_differences_leave_out_what_trunks_have_in_common():
+def test_paired_differences_remove_what_trunks_have_in_common():
     trunk, own = 10 * np.arange(6.0), np.array([0.5, 0.1, 0.3, 0.7, 0.2, 0.4])
     jointly = draw_runs([6], 2000, (0,))
     paired = difference([trunk + 1 + own], [trunk], mean, jointly)
@@ -113,7 +113,7 @@ def test_paired_differences_leave_out_what_trunks_have_in_common():
 
 def test_paired_probability_of_improvement_is_not_biased_by_resampling_a_trunk_twice():
     trunk = np.random.default_rng(0).normal(size=8)
-    better_by_little = trunk + 1e-6  # than its own trunk's, always; than another's, half of the time
+    better_by_little = trunk + 1e-6  # better than its own trunk's run always, than another's half of the time
     jointly = draw_runs([8], 4000, (0,), exactly=False)
     found = improvement([better_by_little], [trunk], jointly)
     assert found.value == pytest.approx((8 + 28) / 64)
@@ -186,7 +186,7 @@ def test_the_same_seed_gives_the_same_numbers_and_environments_are_resampled_apa
     uneven = [SCORES[:, 0], SCORES[:4, 1] + 100]
     first, again = (estimate(uneven, mean, draw_runs([7, 4], 500, (3,))) for _ in range(2))
     assert first == again
-    assert 49 < first.low < first.high < 52  # a bootstrap over both together would reach far beyond
+    assert 49 < first.low < first.high < 52  # a bootstrap over both together would extend far beyond
     assert first.n == 11
 
 
@@ -207,7 +207,7 @@ def test_areas_are_means_over_the_steps():
 def test_percentile_intervals_cover_less_than_nominal_with_few_runs():
     generator = np.random.default_rng(0)
     for n in (3, 5):
-        scores = generator.normal(size=(4_000, n))  # each row an experiment, the truth 0
+        scores = generator.normal(size=(4_000, n))  # each row is an experiment whose true value is 0
         for statistic, expected in zip((mean, interquartile_mean), COVERAGE[n], strict=True):
             band = estimate_band([scores], statistic, draw_runs([n], 1, (n,)))
             covered = np.mean((band.low <= 0) & (band.high >= 0))

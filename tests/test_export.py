@@ -52,7 +52,7 @@ def test_actions_come_out_in_the_environment_s_bounds(runs: dict[str, Path]):
 
 
 @pytest.mark.parametrize("name", ["sac", "dqn"])
-def test_several_formats_at_once_each_with_what_it_says_of_itself(runs: dict[str, Path], name: str, tmp_path: Path):
+def test_several_formats_at_once_each_with_its_description(runs: dict[str, Path], name: str, tmp_path: Path):
     assert export(runs[name], "--format", "torchscript", "safetensors", "--output", tmp_path / "policy") == 0
     policy, extra = load_policy(runs[name]), {"about.json": ""}
     loaded = torch.jit.load(tmp_path / "policy.pt", _extra_files=extra)
@@ -69,7 +69,7 @@ def test_several_formats_at_once_each_with_what_it_says_of_itself(runs: dict[str
     assert json.loads(about["score"])["episodes"] >= 1
 
 
-def test_an_onnx_file_says_what_it_is_and_nothing_of_this_machine(runs: dict[str, Path], tmp_path: Path):
+def test_an_onnx_file_describes_itself_and_nothing_of_this_machine(runs: dict[str, Path], tmp_path: Path):
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
     path = tmp_path / "policy.onnx"
@@ -131,7 +131,7 @@ class Chosen(torch.nn.Module):
 
 
 class Choosing:
-    """An agent of one's own with counted actions and no values of them."""
+    """A user's own agent with numbered actions and no action values."""
 
     outputs: tuple[str, ...] = ("choice",)
 
@@ -147,7 +147,7 @@ class Choosing:
         return chosen
 
 
-def test_an_agent_with_counted_actions_needs_no_values(runs: dict[str, Path]):
+def test_an_agent_with_numbered_actions_needs_no_action_values(runs: dict[str, Path]):
     policy = load_policy(runs["odd"])
     given = seen(policy, 20)
     policy._agent = Choosing(policy._agent)  # type: ignore[assignment]
@@ -162,7 +162,7 @@ def test_an_agent_with_counted_actions_needs_no_values(runs: dict[str, Path]):
         made(policy, "torchscript", {})
 
 
-def test_a_torchscript_file_says_nothing_of_this_machine(runs: dict[str, Path]):
+def test_a_torchscript_file_contains_nothing_of_this_machine(runs: dict[str, Path]):
     policy = load_policy(runs["sac"])
     content, run = made(policy, "torchscript", {})
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -172,7 +172,7 @@ def test_a_torchscript_file_says_nothing_of_this_machine(runs: dict[str, Path]):
     np.testing.assert_allclose(run(given)[0], policy.act(given), atol=1e-5)
 
 
-def test_numbers_that_are_none_are_refused(runs: dict[str, Path]):
+def test_values_that_are_not_finite_are_refused(runs: dict[str, Path]):
     policy = load_policy(runs["sac"])
     with pytest.raises(ValueError, match="not written"):
         agreement(policy, lambda given: [np.full((len(given), 1), np.nan)], seen(policy, 5), "drawn")

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("unrendered_module")
         (["pretrained:../runs"], "there are .*pretrained:cartpole"),
     ],
 )
-def test_a_wrong_call_is_one_line_and_leaves_nothing(
+def test_a_wrong_call_is_refused_in_one_line_and_leaves_nothing(
     runs: dict[str, Path], words: list[str], complaint: str, tmp_path: Path
 ):
     if "--format" not in words and "--card" not in words:

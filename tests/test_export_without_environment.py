@@ -62,7 +62,7 @@ def test_a_policy_is_loaded_where_the_environment_is_not(runs: dict[str, Path], 
     np.testing.assert_array_equal(policy.act(given[0]), expected.act(given)[0])
 
 
-def test_a_package_that_is_gone_or_fails_when_it_is_imported(tmp_path: Path, monkeypatch: Any):
+def test_a_package_that_is_missing_or_fails_when_it_is_imported(tmp_path: Path, monkeypatch: Any):
     package, run = tmp_path / "carts.py", tmp_path / "run"
     package.write_text(
         "import gymnasium\nfrom gymnasium.envs.classic_control import PendulumEnv\n\n"
@@ -118,7 +118,7 @@ def forget_spaces(run: Path) -> None:
     write_json(folder / "manifest.json", manifest | {"checksum": checksum_of(manifest)})
 
 
-def test_a_device_that_is_not_there_is_one_line(runs: dict[str, Path]):
+def test_a_device_that_does_not_exist_is_refused_in_one_line(runs: dict[str, Path]):
     with pytest.raises(ValueError, match="--device 'cudda' given"):
         load_policy(runs["sac"], device="cudda")
 
@@ -147,6 +147,6 @@ def test_spaces_are_kept_as_they_are():
         KeptBox((2**31, 2**31), "float32", 0.0, 3.0),
     ],
 )
-def test_bounds_that_are_none_are_refused(box: KeptBox):
+def test_bounds_that_are_not_numbers_are_refused(box: KeptBox):
     with pytest.raises(ValueError):
         box.space()
