@@ -34,7 +34,7 @@ def test_mature_units_are_replaced_at_the_rate_and_none_before(kind):
             mature = int((age > 12).sum(-1).flatten()[0])
             owed[name] += 0.03 * mature
             each = set(replaced.sum(-1).flatten().tolist())
-            assert each == {int(owed[name])}, "of each member as many"
+            assert each == {int(owed[name])}, "the same number in each member"
             owed[name] -= int(owed[name])
             age[replaced] = 0
             total += int(replaced.sum())
@@ -44,7 +44,7 @@ def test_mature_units_are_replaced_at_the_rate_and_none_before(kind):
 
 @pytest.mark.parametrize("state", ["keep", "renew"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_replaced_units_begin_anew_and_the_others_are_untouched_bit_by_bit(kind, state):
+def test_replaced_units_are_reset_and_the_others_are_untouched_bit_by_bit(kind, state):
     make, shape = KINDS[kind]
     module = make()
     optimizer = torch.optim.Adam(module.parameters(), 0.01)
@@ -67,7 +67,7 @@ def test_replaced_units_begin_anew_and_the_others_are_untouched_bit_by_bit(kind,
     for name, parameter in module.named_parameters():
         written = drawn[name] | zeroed[name]
         assert not parameter[zeroed[name] & ~drawn[name]].any()
-        assert torch.isin(parameter[drawn[name]], network.initial[name]).all(), "from among the initial weights"
+        assert torch.isin(parameter[drawn[name]], network.initial[name]).all(), "drawn from the initial weights"
         assert not drawn[name].any() or not torch.isin(parameter[drawn[name]], before[name][0]).all()
         for now, then in zip(tensors(network)[name], before[name], strict=True):
             assert torch.equal(now[~written], then[~written])
@@ -77,7 +77,7 @@ def test_replaced_units_begin_anew_and_the_others_are_untouched_bit_by_bit(kind,
 
 @pytest.mark.parametrize("biases", ["keep", "correct"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_reads_a_unit_of_constant_activation_is_given_it_where_asked(kind, biases):
+def test_layers_that_read_a_constant_unit_are_corrected_for_it_where_asked(kind, biases):
     make, shape = KINDS[kind]
     module = make()
     with torch.no_grad():
@@ -99,9 +99,9 @@ def test_what_reads_a_unit_of_constant_activation_is_given_it_where_asked(kind, 
 
 
 def test_under_a_constant_gradient_every_weight_old_or_new_moves_by_the_learning_rate():
-    """What Adam is known for; with one count for old and new weights, a new one would move several times as far."""
+    """This is a known property of Adam. With one step count for old and new weights, a new one would move further."""
     module = mlp().double()
-    optimizer = torch.optim.Adam(module.parameters(), 0.001, betas=(0.9, 0.95), eps=0.0)  # a count of 20 steps
+    optimizer = torch.optim.Adam(module.parameters(), 0.001, betas=(0.9, 0.95), eps=0.0)  # averages over 20 steps
     method = ContinualBackprop(replacement_rate=0.05, maturity=7, optimizer="renew")
     network = begun(method, make_network(module, optimizer))
     for _ in range(120):
@@ -128,8 +128,10 @@ def test_a_run_restored_in_the_middle_goes_on_bit_by_bit(biases, state):
     assert_resumes(ContinualBackprop(replacement_rate=0.05, maturity=6, biases=biases, optimizer=state))
 
 
-def test_a_run_of_a_version_that_always_renewed_goes_on_renewing():
-    """There, `cbp` was what `cbp:optimizer=renew` is now; a maturity below Adam's 50 steps makes other shapes."""
+def test_a_run_of_an_earlier_version_that_always_renewed_continues_to_renew():
+    """In that version, `cbp` meant what `cbp:optimizer=renew` means now. A maturity below Adam's 50 steps has other
+    shapes.
+    """
     renews, plain = (ContinualBackprop(replacement_rate=0.05, maturity=6, optimizer=each) for each in ("renew", "keep"))
     straight, before = started(renews), started(renews)
     go_on(*straight, range(40))
@@ -157,8 +159,8 @@ def test_in_a_block_of_updates_it_acts_at_each_and_leaves_targets_alone():
     draw = partial(torch.randn, 7, 16)
     flags = torch.zeros(7, 16)
     agent.update(Batch(draw(5), draw(2).tanh(), draw(), draw(5), flags, steps=flags + 1), manager)
-    # Due of 32 units: 3.2 at the third step, then 0.2 + 2.9, 0.1 + 2.6, 0.7 + 2.7, 0.4 + 2.7. The actor has one such
-    # layer, each of two critics has two.
+    # Of 32 units are due: 3.2 at the third step, then 0.2 + 2.9, 0.1 + 2.6, 0.7 + 2.7, 0.4 + 2.7. The actor has one
+    # such layer, each of the two critics has two.
     assert manager.figures() == {"actor/replaced units": 14, "critic/replaced units": 4 * 14}
     assert all(torch.equal(value, target[name]) for name, value in agent.target_critic.state_dict().items())
 

@@ -20,12 +20,16 @@ REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "cbp_reference.json
 @pytest.mark.parametrize("as_recorded", [False, True])
 @pytest.mark.parametrize("case", REFERENCE)
 def test_three_hundred_steps_are_those_of_the_released_code(case, as_recorded, monkeypatch):
-    """shibhansh/loss-of-plasticity at 63c35f3, lop/algos/gnt.py GnT and, for `conv`, convGnT.py ConvGnT, in float64.
+    """Compare with shibhansh/loss-of-plasticity at 63c35f3 (lop/algos/gnt.py GnT; `conv`: convGnT.py ConvGnT) in
+    float64.
 
-    Data, first weights and draws are `values`; rate 0.02, decay 0.9, maturity 15, SGD 0.05. For `correct`, mean
-    activations were zeroed after they were used, not before; for `adam`, AdamGnT had Adam's bias correction, which its
-    code computes and drops; for `conv`, the mature units were counted as in gnt.py, not all.
-    `python -m tests.fixtures.make_cbp CLONE` makes the file anew.
+    Data, first weights and random draws come from `values`; rate 0.02, decay 0.9, maturity 15, SGD with 0.05. Three
+    mistakes
+    were corrected: for `correct`, mean activations are set to zero after they were used, not before; for `adam`,
+    AdamGnT
+    uses Adam's bias correction, which its code computes and drops; for `conv`, the mature units are counted as in
+    gnt.py.
+    `python -m tests.fixtures.make_cbp CLONE` records the figures again.
     """
     if case == "conv":
         module, shape, outputs = _convolutions()
@@ -42,7 +46,7 @@ def test_three_hundred_steps_are_those_of_the_released_code(case, as_recorded, m
         ask_no_number_of_the_host(monkeypatch)
 
     def draw(initial: Tensor, shape: tuple[int, ...], generator: Any) -> Tensor:
-        reach = 1 if len(shape) == 4 else 6  # as wide as torch initialises convolutions, and as He does linear layers
+        reach = 1 if len(shape) == 4 else 6  # torch's width for convolutions, He's for linear layers
         return values(tuple(shape), 5000 + len(replaced)) * math.sqrt(reach / math.prod(shape[1:]))
 
     monkeypatch.setattr(renewal, "new_draw", draw)

@@ -42,7 +42,7 @@ def test_factors_are_those_of_the_equation_row_by_row_and_kernel_by_kernel():
         torch.testing.assert_close(value.detach(), torch.tensor(wanted[name]), msg=name, rtol=1e-5, atol=1e-7)
 
 
-def test_every_member_is_shrunk_as_it_would_be_alone():
+def test_every_member_shrinks_as_it_would_alone():
     generator = torch.Generator().manual_seed(1)
     inputs = torch.randn(16, 5, generator=generator), torch.randn(16, 2, generator=generator)
     critic = Critic(5, 2, width=6, blocks=1, members=2)
@@ -57,14 +57,14 @@ def test_every_member_is_shrunk_as_it_would_be_alone():
         for name, value in alone.named_parameters():
             torch.testing.assert_close(critic.get_parameter(name)[member], value[0], msg=name)
     weight, old = critic.get_parameter("encoder.blocks.0.expand.weight"), before["encoder.blocks.0.expand.weight"]
-    factors = weight / old  # (members, in, out): one factor to an output
+    factors = weight / old  # (members, in, out): one factor for each output
     torch.testing.assert_close(factors, factors[:, :1].expand_as(factors), rtol=1e-4, atol=1e-4)
     assert ((factors > 0.31) & (factors < 0.99)).any()
     for name in ("encoder.norm.weight", "encoder.norm.bias", "encoder.blocks.0.norm.weight"):
         assert torch.equal(critic.get_parameter(name), before[name])
 
 
-def test_by_default_the_target_is_a_copy_and_all_else_goes_on():
+def test_by_default_the_target_is_a_copy_and_everything_else_stays():
     network = trained_q_network()
     Dash().act(network)
     assert all(torch.equal(a, b) for a, b in zip(network.module.parameters(), network.target.parameters(), strict=True))
@@ -86,7 +86,7 @@ def test_a_scope_is_kept_and_the_rest_may_be_reset():
     assert all(torch.equal(after[name], network.initial[name]) for name in after if name.startswith("head"))
 
 
-def test_what_an_injection_froze_is_left():
+def test_what_an_injection_froze_stays_unchanged():
     network = trained_q_network()
     Injection().restructure(network)
     before = values(network.module)
@@ -96,7 +96,7 @@ def test_what_an_injection_froze_is_left():
         assert torch.equal(value, before[name]) == frozen, name
 
 
-def test_it_is_in_place_the_same_each_time_and_leaves_gradients_alone():
+def test_writes_are_in_place_and_repeatable_and_gradients_stay():
     one, other = trained_q_network(), trained_q_network()
     addresses = [parameter.data_ptr() for parameter in one.module.parameters()]
     gradients = [parameter.grad.clone() for parameter in one.module.parameters()]
@@ -108,14 +108,14 @@ def test_it_is_in_place_the_same_each_time_and_leaves_gradients_alone():
         assert torch.equal(a.grad, gradient)
 
 
-def test_weights_that_the_loss_does_not_reach_point_nowhere():
+def test_weights_that_the_loss_does_not_reach_shrink_to_the_least_factor():
     module = nn.ModuleDict({"used": nn.Linear(3, 1), "unused": nn.Linear(3, 1)})
     before = values(module)
     Dash(least=0.25).act(network_of(module, lambda: module["used"](torch.ones(2, 3)).square().mean()))
     assert torch.equal(module.get_parameter("unused.weight"), 0.25 * before["unused.weight"])
 
 
-def test_the_manager_hands_it_the_loss_and_refuses_one_that_has_no_gradient():
+def test_the_manager_passes_the_loss_and_refuses_one_without_a_finite_gradient():
     network = trained_q_network()
     manager = PlasticityManager([network], parse_method("dash:least=0.05"), Never())
     assert manager.act(Position(0, 0), {"q": network.loss}).method == "dash:least=0.05"
@@ -126,7 +126,7 @@ def test_the_manager_hands_it_the_loss_and_refuses_one_that_has_no_gradient():
 
 
 class Kernels(nn.Module):
-    """A module that declares kernel positions, and not where they are."""
+    """A module that declares kernel positions, but not which dimension they are."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ class Kernels(nn.Module):
         yield Matrix("weight", self.weight, 4, 3, kernel_positions=9)
 
 
-def test_what_cannot_be_done_is_refused():
+def test_wrong_settings_and_unknown_layouts_are_refused():
     with pytest.raises(ValueError, match=r"least=1\.5 must lie between 0 and 1"):
         Dash(least=1.5)
     with pytest.raises(ValueError, match="target=same is not one of copy, keep"):
@@ -209,7 +209,7 @@ def test_biases_of_gates_and_of_attention_shrink_each_by_its_own_factor_and_othe
         (nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), None, r"pass; remove it \(.*'weight'\)\)$"),
     ],
 )
-def test_what_dash_cannot_be_given_is_said_in_one_line_without_advice_that_it_does_not_take(module, loss, said):
+def test_networks_and_losses_that_dash_cannot_use_are_refused_with_fitting_advice(module, loss, said):
     network = network_of(module, loss)
     with pytest.raises(ValueError, match=said) as caught:
         (Dash().check if loss is None else Dash().ready)(network)

@@ -42,7 +42,7 @@ def test_weights_shrink_as_by_the_authors_code(run):
     )
 
     def loss() -> Tensor:
-        """The average over batches is a loss too: each next one weighs alpha, those before it (1 - alpha) as much."""
+        """The average over batches as a loss: each next batch has weight alpha, and earlier ones keep (1 - alpha)."""
         total = torch.zeros(())
         for batch, labels in batches:
             total = (1 - record["alpha"]) * total + record["alpha"] * functional.cross_entropy(module(batch), labels)
@@ -54,7 +54,7 @@ def test_weights_shrink_as_by_the_authors_code(run):
 
 
 class LossOverBatches:
-    """The loss on a data set, batch by batch, in parts that are taken in order."""
+    """The loss on a data set, batch by batch, in order."""
 
     def __init__(self, module: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> None:
         self.module, self.data = module, batches
@@ -71,7 +71,7 @@ class LossOverBatches:
 
 
 class Unasked:
-    """A loss whose batches nobody may ask for."""
+    """A loss that fails when its batches are asked for."""
 
     def __init__(self, loss: Callable[[], Tensor]) -> None:
         self.loss = loss
@@ -100,7 +100,7 @@ def test_gradients_are_averaged_over_batches_as_by_the_authors_code(run):
         torch.testing.assert_close(module.get_parameter(name).detach(), wanted, msg=name, rtol=1e-5, atol=1e-7)
 
 
-def test_without_batches_alpha_changes_nothing_and_without_alpha_batches_are_not_asked():
+def test_alpha_without_batches_changes_nothing_and_batches_without_alpha_are_not_asked_for():
     weights = []
     for alpha, batched in ((None, False), (None, True), (0.3, False)):
         network = trained_q_network()

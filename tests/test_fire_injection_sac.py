@@ -1,4 +1,4 @@
-"""Injection in soft actor-critic: each head of actor and critic, and whole runs that resume and branch."""
+"""Injection in soft actor-critic: each head of actor and critic, and whole runs that are resumed and branched."""
 
 import contextlib
 import io
@@ -59,7 +59,7 @@ def quietly(*arguments: str) -> None:
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_each_head_is_injected_and_no_output_notices(times: int):
+def test_each_head_is_injected_and_outputs_do_not_change(times: int):
     agent = make_agent(updates=3)
     batch = make_batch(1, seed=1)
     observations, actions = batch.observations[0], batch.actions[0]
@@ -76,7 +76,7 @@ def test_each_head_is_injected_and_no_output_notices(times: int):
     assert all(isinstance(head, Injected) for head in heads)
 
 
-def test_updates_move_what_learns_and_the_target_follows_with_its_frozen_head_too():
+def test_updates_change_what_learns_and_the_target_follows_with_its_frozen_head_too():
     agent = make_agent(updates=3)
     inject(agent)
     before = {name: value.clone() for name, value in agent.state_dict().items()}
@@ -124,7 +124,7 @@ def test_an_injected_agent_does_not_load_into_one_that_is_not():
 
 @pytest.fixture(scope="module")
 def trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run injected twice, with checkpoints before, between and after."""
+    """A run that is injected twice, with checkpoints before, between and after the events."""
     folder = tmp_path_factory.mktemp("runs") / "trunk"
     quietly(*TINY, *TWICE, "--checkpoint-at", "120", "240", "--run-dir", str(folder))
     return folder
@@ -153,7 +153,7 @@ def test_a_run_resumed_between_and_after_two_injections_equals_the_uninterrupted
     assert differences(trunk, folder) == []
 
 
-def test_a_branch_of_an_injected_trunk_without_a_method_is_the_trunk_continued(trunk: Path, tmp_path: Path):
+def test_a_branch_of_an_injected_trunk_without_a_method_equals_the_trunk_continued(trunk: Path, tmp_path: Path):
     quietly("--branch-from", f"{trunk}@360", "--reinit", "none", "--run-dir", str(tmp_path / "branch"))
     assert differences(trunk, tmp_path / "branch") == []
 
@@ -182,7 +182,7 @@ def test_another_method_acts_on_an_injected_trunk(trunk: Path, tmp_path: Path, m
     assert differences(whole, folder) == []
 
 
-def test_a_full_reset_of_an_injected_run_is_the_function_of_the_first_day(trunk: Path, tmp_path: Path):
+def test_a_full_reset_of_an_injected_run_gives_the_outputs_of_the_initial_network(trunk: Path, tmp_path: Path):
     folder = tmp_path / "branch"
     branch = ("--branch-from", f"{trunk}@360", "--reinit", "reset", "--reinit-every", "1000", "--steps", "362")
     quietly(*branch, "--replay-ratio", "0.001", "--run-dir", str(folder))

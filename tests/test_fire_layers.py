@@ -42,7 +42,7 @@ def test_each_gate_of_a_recurrent_layer_is_projected_by_itself(layer: Any, gates
             assert torch.equal(value, old[name]), "a bias"
 
 
-def test_gates_bear_torchs_names_and_lstms_projection_is_one_matrix():
+def test_gates_have_torchs_names_and_lstms_projection_is_one_matrix():
     rows = {row.name: row for row in fire_(nn.LSTM(3, 4, proj_size=2), solver="exact").matrices}
     gates = [
         f"{name}.{gate}" for name in ("weight_ih_l0", "weight_hh_l0") for gate in ("input", "forget", "cell", "output")
@@ -95,7 +95,7 @@ def test_a_split_may_have_parts_of_different_sizes_and_be_of_a_convolution():
         fire_(module, split={"qkv_proj": 0})
 
 
-def test_a_layer_named_like_a_fused_one_that_was_not_split_is_said():
+def test_a_layer_named_like_a_fused_one_that_was_not_split_is_noted():
     module = nn.ModuleDict({"c_attn": nn.Linear(4, 12), "c_proj": nn.Linear(4, 4)})
     assert "projected as one matrix, but named like query, key and value: c_attn.weight; split={'*.c_attn': 3}" in str(
         fire_(module)

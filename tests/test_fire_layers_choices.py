@@ -11,7 +11,7 @@ from fire_rl.fire import Fire, Never, PlasticityManager, Position, fire_, parse_
 from tests.fixtures.layers import before, cast_any, close, nearest, network_of
 
 
-def test_frozen_weights_stay_and_are_said():
+def test_frozen_weights_stay_and_are_listed():
     module: Any = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4))
     module[1].requires_grad_(False)
     old = before(module)
@@ -40,7 +40,7 @@ def test_the_manager_leaves_frozen_weights_and_says_so(method: str):
     assert "left as they were, frozen (requires_grad is False" in str(event)
 
 
-def test_nothing_left_to_project_is_an_error_and_not_silence():
+def test_nothing_left_to_project_is_an_error():
     module = nn.Linear(4, 4).requires_grad_(False)
     with pytest.raises(ValueError, match=r"no matrix left to project; weight: frozen"):
         PlasticityManager([network_of(module)], Fire(), Never())
@@ -59,7 +59,7 @@ def test_nothing_left_to_project_is_an_error_and_not_silence():
         PlasticityManager([biased], parse_method("reset-head"), Never())
 
 
-def test_a_target_that_takes_no_gradients_is_projected_where_its_network_is():
+def test_the_frozen_target_of_a_network_is_projected_too():
     module, target = nn.Linear(4, 4), nn.Linear(4, 4).requires_grad_(False)
     old = target.weight.clone()
     manager = PlasticityManager([network_of(module, target=target)], Fire(solver="exact", target="same"), Never())
@@ -73,7 +73,7 @@ def tied() -> Any:
     return module
 
 
-def test_a_tied_embedding_is_projected_by_choice_only():
+def test_a_tied_embedding_is_projected_only_by_choice():
     module = tied()
     old = before(module)
     report = fire_(module)
@@ -84,7 +84,7 @@ def test_a_tied_embedding_is_projected_by_choice_only():
     assert [row.name for row in report.matrices] == ["c_attn.weight", "lm_head.weight"]
 
 
-def test_the_method_takes_the_same_choices_by_its_spelling_and_in_a_saved_state():
+def test_the_method_has_the_same_choices_in_its_spelling_and_in_a_saved_state():
     spelled = "fire:include=c_attn|lm_head,exclude=*.1,split=c_attn:8/16,tied=project"
     method = parse_method(spelled)
     assert method == Fire(include=["c_attn", "lm_head"], exclude="*.1", split={"c_attn": (8, 16)}, tied="project")
@@ -113,7 +113,7 @@ def test_the_method_takes_the_same_choices_by_its_spelling_and_in_a_saved_state(
         ("fire:tied=projct", "tied=projct is not one of skip, project; nearest is project"),
     ],
 )
-def test_choices_misspelled_are_refused_in_one_line(text: str, message: str):
+def test_misspelled_choices_are_refused_in_one_line(text: str, message: str):
     with pytest.raises(ValueError) as caught:
         parse_method(text)
     assert message in str(caught.value)

@@ -14,7 +14,7 @@ from tests.fixtures.measured import make_network, measured
 
 
 class Noisy(nn.Module):
-    """Batch statistics and dropout, both of which a pass in training moves."""
+    """Batch statistics and dropout, which change in a pass in training mode."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class Noisy(nn.Module):
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_training_is_not_disturbed(fails):
+def test_measuring_does_not_change_training(fails):
     torch.manual_seed(0)
     module = Noisy()
     optimizer = torch.optim.Adam(module.parameters())
@@ -96,7 +96,7 @@ def test_a_diverged_network_is_measured_and_nan_stays_nan():
     assert not math.isfinite(measured(network)["weight_norm"])
 
 
-def test_what_cannot_be_asked_of_a_network_is_absent():
+def test_measures_that_a_network_cannot_give_are_absent():
     network = make_network()
     everything = measured(network)
     without_loss = measured(replace(network, loss=None))
@@ -117,5 +117,5 @@ def test_what_cannot_be_asked_of_a_network_is_absent():
         measured(replace(network, loss=None), hessian=True)
 
 
-def test_every_measure_that_a_trigger_may_name_is_there():
+def test_every_measure_that_a_trigger_may_name_exists():
     assert fire.MEASURES.keys() == {name for name in measured(make_network(), hessian=True) if "/" not in name}

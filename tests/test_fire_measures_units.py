@@ -47,7 +47,7 @@ def test_dormant_units_are_counted_as_by_the_public_code_of_redo():
 
 
 class PublishedCritic(nn.Module):
-    """The critic of Ma et al.: a trunk, and two chains of two hidden layers on features and actions."""
+    """The critic of Ma et al.: a trunk, and two sequences of two hidden layers on features and actions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ def test_units_that_are_killed_are_counted_in_their_layer_and_in_the_network():
     module = make_module()
     with torch.no_grad():
         for layer in (module[0][0], module[0][2], module[1][0]):
-            layer.bias += 1.0  # so that every unit is awake
+            layer.bias += 1.0  # so that every unit is active
     healthy = measured(make_network(module))
     assert healthy["dead"] == healthy["dead/0.1"] == 0.0
     with torch.no_grad():
@@ -105,7 +105,7 @@ def test_shares_of_units_equal_explicit_loops():
     assert float(found["active"]) == pytest.approx(sum(float(value) > 0 for unit in values for value in unit) / 200)
 
 
-def test_each_members_units_are_compared_with_their_own_layer():
+def test_units_of_each_member_are_compared_with_their_own_layer():
     loud = torch.rand(4, 30, generator=torch.Generator().manual_seed(0)) + 1
     found = unit_measures({"layer": torch.stack((loud, 1e-3 * loud))})
     assert float(found["dormant"]) == 0.0
@@ -152,14 +152,14 @@ def test_ranks_and_norms_of_features_equal_numpys(shape):
     assert float(scaled["feature_norm"]) == pytest.approx(1e-4 * float(found["feature_norm"]))
 
 
-def test_features_that_are_one_direction_have_rank_one_and_none_rank_zero():
+def test_features_in_one_direction_have_rank_one_and_zero_features_rank_zero():
     line = torch.outer(torch.rand(9) + 1, torch.rand(5) + 1)
     assert float(feature_measures(line)["effective_rank"]) == 1.0
     assert float(feature_measures(line)["stable_rank"]) == pytest.approx(1.0)
     assert [float(value) for value in feature_measures(torch.zeros(9, 5)).values()] == [0.0, 0.0, 0.0]
 
 
-def test_features_of_members_are_measured_apart_and_of_images_flat():
+def test_features_of_members_are_measured_separately_and_of_images_flattened():
     stack = torch.randn(3, 20, 6, generator=torch.Generator().manual_seed(4))
     stack[1, :, 2:] = 0
     parts = [feature_measures(member) for member in stack]
@@ -169,7 +169,7 @@ def test_features_of_members_are_measured_apart_and_of_images_flat():
     assert feature_measures(images) == feature_measures(images.flatten(1))
 
 
-def test_features_are_what_the_last_layer_is_given_in_the_pass_that_is_differentiated():
+def test_features_are_the_inputs_of_the_last_layer_in_the_pass_that_is_differentiated():
     module = make_module()
     images, others = torch.randn(32, 2, 5, 5), 9 * torch.randn(32, 2, 5, 5)
 
@@ -177,7 +177,7 @@ def test_features_are_what_the_last_layer_is_given_in_the_pass_that_is_different
         with torch.no_grad():
             module(others)
         values = module(images)
-        with torch.no_grad():  # a target taken from the network itself
+        with torch.no_grad():  # a target computed by the network itself
             wanted = module(others).amax(1, keepdim=True)
         return (values - wanted).square().mean()
 
@@ -187,13 +187,13 @@ def test_features_are_what_the_last_layer_is_given_in_the_pass_that_is_different
 
 
 class Doubling(nn.Linear):
-    """Writes over what it is given."""
+    """Overwrites its inputs."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         return super().forward(inputs.mul_(2))
 
 
-def test_features_are_measured_as_they_were_before_the_last_layer_wrote_over_them():
+def test_features_are_measured_before_the_last_layer_overwrites_them():
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(3, 6), Doubling(6, 1))
     inputs = torch.randn(20, 3)

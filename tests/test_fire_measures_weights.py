@@ -21,7 +21,7 @@ def weights_of(module: nn.Module) -> dict[str, Tensor]:
 
 
 class Ensemble(nn.Module):
-    """Members' linear layers in one weight (members, in, out)."""
+    """Linear layers of several members in one weight (members, in, out)."""
 
     def __init__(self, members: int, d_in: int, d_out: int) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ def test_fire_leaves_deviation_zero_and_spread_one():
     assert found["spread"] == pytest.approx(1.0, abs=1e-5)
 
 
-def test_a_null_direction_has_the_largest_spread_and_a_weight_that_is_nan_has_none():
+def test_a_null_direction_has_the_largest_spread_and_a_nan_weight_has_none():
     layers = [nn.Linear(6, 6) for _ in range(4)]
     with torch.no_grad():
         layers[1].weight[3] = 0.0
@@ -71,7 +71,7 @@ def test_a_null_direction_has_the_largest_spread_and_a_weight_that_is_nan_has_no
     assert found["spread/1.weight"] == found["spread/2.weight"] == pytest.approx(1e8)
     for name in ("spread/3.weight", "deviation/3.weight", "spread", "deviation"):
         assert math.isnan(found[name]), name
-    assert math.isfinite(found["deviation/0.weight"])  # of the same shape, in the same product
+    assert math.isfinite(found["deviation/0.weight"])  # of the same shape, in the same batched product
 
 
 def test_norms_and_squared_frobenius_error_equal_sums_over_parameters():
@@ -103,7 +103,7 @@ def test_gradient_norm_equals_that_of_a_backward_pass():
 
 
 @pytest.mark.parametrize(("optimizer", "power"), [(torch.optim.Adam, 1), (torch.optim.SGD, 2)])
-def test_effective_learning_rate_is_the_rate_over_the_weights_length(optimizer, power):
+def test_effective_learning_rate_is_the_rate_divided_by_the_weights_norm(optimizer, power):
     module = make_module()
     groups = [
         {"params": module[0].parameters(), "lr": torch.tensor(0.25)},
@@ -117,8 +117,8 @@ def test_effective_learning_rate_is_the_rate_over_the_weights_length(optimizer, 
     assert found["effective_learning_rate"] == pytest.approx(sum(wanted.values()) / 4)
 
 
-def test_the_effective_learning_rate_says_how_far_a_step_turns_a_normalised_weight():
-    """Twice the weight of a layer that is normalised turns half as far under Adam, a quarter as far under SGD."""
+def test_the_effective_learning_rate_shows_how_far_a_step_turns_a_normalised_weight():
+    """A normalised layer with twice the weights turns half as far with Adam, and a quarter as far with SGD."""
     for optimizer, factor in ((torch.optim.Adam, 2), (torch.optim.SGD, 4)):
         turns, rates = [], []
         for scale in (1.0, 2.0):
@@ -136,13 +136,13 @@ def test_the_effective_learning_rate_says_how_far_a_step_turns_a_normalised_weig
         assert rates[0] / rates[1] == pytest.approx(factor)
 
 
-def test_parts_of_one_weight_are_matrices_of_their_own():
+def test_parts_of_one_weight_are_separate_matrices():
     found = measured(MethodNetwork("attention", nn.MultiheadAttention(8, 2), {}))
     assert found["deviation/in_proj_weight.query"] != found["deviation/in_proj_weight.value"]
     assert "weight_norm/in_proj_weight" in found
 
 
-def test_what_is_frozen_is_not_measured():
+def test_frozen_weights_are_not_measured():
     network = make_network()
     Injection().restructure(network)
     found = measured(network)
@@ -185,14 +185,14 @@ def test_the_top_eigenvalue_equals_that_of_the_whole_hessian():
 
 
 @pytest.mark.parametrize("values", [[-9.0, 1.0, 2.0], [0.0, 0.0, 0.0], [-3.0, -2.0, -1.0], [4.0] * 30])
-def test_the_top_eigenvalue_is_the_largest_and_not_the_longest(values):
+def test_the_top_eigenvalue_is_the_largest_and_not_the_one_of_largest_magnitude(values):
     point = torch.randn(len(values), dtype=torch.float64, requires_grad=True)
     loss = 0.5 * (torch.tensor(values, dtype=torch.float64) * point.square()).sum()
     gradients = torch.autograd.grad(loss, [point], create_graph=True)
     assert top_eigenvalue(gradients, [point]) == pytest.approx(max(values), abs=1e-9)
 
 
-def test_a_linear_loss_bends_nowhere_and_a_diverged_one_has_no_eigenvalue():
+def test_a_linear_loss_has_no_curvature_and_a_diverged_one_has_no_eigenvalue():
     module = nn.Linear(3, 1)
     linear = MethodNetwork("q", module, {}, loss=lambda: module(torch.ones(4, 3)).mean())
     assert measured(linear, hessian=True)["hessian"] == 0.0

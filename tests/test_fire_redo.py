@@ -14,7 +14,7 @@ from tests.fixtures.small_q_network import values
 
 
 def trained(module: nn.Module, loss: Any) -> torch.optim.Optimizer:
-    """An optimizer that has seen gradients."""
+    """Return an optimizer after three steps."""
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, fused=True)
     for _ in range(3):
         optimizer.zero_grad()
@@ -24,7 +24,7 @@ def trained(module: nn.Module, loss: Any) -> torch.optim.Optimizer:
 
 
 def make_q_network() -> tuple[Any, Tensor]:
-    """One of ours, with dead units: channels 3 and 4, and units 0 and 7 of the linear layer."""
+    """Return a Q-network with dead units: channels 3 and 4, and units 0 and 7 of the linear layer."""
     torch.manual_seed(0)
     module = make_network("minatar", (2, 6, 6), actions=3, width=12)
     module.initialise(torch.Generator().manual_seed(0))
@@ -44,7 +44,9 @@ def make_q_network() -> tuple[Any, Tensor]:
 
 
 def make_critic() -> tuple[Any, tuple[Tensor, Tensor]]:
-    """Two members. The first has a dead unit, the second is a thousand times as loud, and has two."""
+    """Return a critic of two members: one with a dead unit, one with activations 1,000 times as large and two dead
+    units.
+    """
     critic = Critic(5, 2, width=6, blocks=1, members=2)
     critic.initialise(torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(1)
@@ -64,7 +66,7 @@ def test_without_a_threshold_no_output_changes_bit_by_bit():
     figures = dict(Redo(tau=0.0).act(network))
     assert torch.equal(network.module(observations), before)
     assert figures == {"reset encoder.1": 2, "units encoder.1": 16, "reset head.1": 2, "units head.1": 12}
-    # And the units live: their weights are drawn from among initial ones, about 100 here.
+    # The units are alive again: their weights are drawn from initial ones, which are about 100 here.
     assert Redo(tau=0.0).act(network) == figures | {"reset encoder.1": 0, "reset head.1": 0}
 
 
@@ -76,7 +78,7 @@ def test_of_a_flattened_channel_its_own_weights_are_zeroed_and_no_others():
     active = [unit for unit in range(12) if unit not in (0, 7)]
     rest = [channel for channel in range(16) if channel not in (3, 4)]
     assert torch.equal(after[active][:, rest], before[active][:, rest])
-    # From a dormant channel to a dormant unit too, which is drawn first.
+    # also from a dormant channel to a dormant unit, which is drawn first
     assert not after[:, [3, 4]].any()
     assert (after[[0, 7]][:, rest] >= 100.0).all()
 
@@ -102,7 +104,7 @@ def test_active_units_are_left_alone_bit_by_bit_moments_too():
         assert state["step"] == (3.0 if name == "head.2.bias" else 0.0)
 
 
-def test_step_counts_go_on_where_no_unit_began_anew():
+def test_step_counts_stay_where_no_unit_was_reset():
     network, _ = make_q_network()
     Redo(tau=0.0).act(network)
     assert Redo(tau=0.0, step_count="renew").act(network)["reset encoder.1"] == 0
@@ -124,12 +126,12 @@ def test_every_member_has_its_own_units_and_its_own_mean():
     outgoing = network.module.get_parameter("encoder.blocks.0.contract.weight")
     zero = (outgoing == 0).all(-1)
     assert zero.nonzero().tolist() == [[0, 3], [1, 5], [1, 20]]
-    # The other member's loudness makes none of the first's dormant.
+    # The other member's large activations make no unit of the first one dormant.
     network, _ = make_critic()
     assert Redo(tau=0.01).act(network)["reset encoder.blocks.0.activation"] < 12
 
 
-def test_one_state_of_the_generator_gives_one_result():
+def test_the_result_depends_only_on_the_state_of_the_generator():
     def weights(seed: int) -> Tensor:
         network, _ = make_q_network()
         network.generator.manual_seed(seed)
@@ -160,7 +162,7 @@ def test_outgoing_weights_may_be_drawn():
     assert (network.module.get_parameter("head.2.weight")[:, [0, 7]] >= 100.0).all()
 
 
-def test_every_part_of_an_injected_head_forgets_dormant_units():
+def test_in_every_part_of_an_injected_head_weights_from_dormant_units_are_zero():
     network, observations = make_q_network()
     network.initial.update({name: value.clone() for name, value in network.module.state_dict().items()})
     Injection().restructure(network)
@@ -184,7 +186,7 @@ def test_everything_is_written_in_place():
     assert addresses() == before
 
 
-def test_every_moment_of_any_optimizer_starts_anew():
+def test_every_moment_of_any_optimizer_is_reset():
     network, _ = make_q_network()
     optimizer = torch.optim.SGD(network.module.parameters(), lr=0.0, momentum=0.9)
     network.loss().backward()
@@ -197,7 +199,7 @@ def test_every_moment_of_any_optimizer_starts_anew():
     assert (buffer == 0).nonzero().flatten().tolist() == [3, 4]
 
 
-def test_the_manager_records_how_many_units_began_anew():
+def test_the_manager_records_how_many_units_were_reset():
     network, _ = make_q_network()
     manager = PlasticityManager([network], parse_method("redo:tau=0"), Never())
     event = manager.act(Position(updates=0, progress=0), {"q": network.loss})
@@ -205,7 +207,7 @@ def test_the_manager_records_how_many_units_began_anew():
     assert event.networks[0].outcome["reset encoder.1"] == 2
 
 
-def test_looking_at_examples_moves_no_random_stream_and_no_running_mean():
+def test_computing_activations_moves_no_random_generator_and_no_running_mean():
     torch.manual_seed(0)
     layers = [nn.Linear(3, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.5), nn.Linear(6, 1)]
     module = nn.Sequential(*layers)
@@ -217,7 +219,7 @@ def test_looking_at_examples_moves_no_random_stream_and_no_running_mean():
     assert torch.equal(torch.get_rng_state(), stream)
 
 
-def test_what_cannot_be_done_is_refused():
+def test_wrong_settings_and_networks_are_refused():
     with pytest.raises(ValueError, match=r"tau=-0\.1 must be at least 0"):
         Redo(tau=-0.1)
     linear = nn.Linear(3, 2)

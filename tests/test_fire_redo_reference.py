@@ -24,7 +24,7 @@ PLACES = {"conv1": "0", "conv2": "2", "fc1": "5", "q": "7"}
 
 
 def reference_network(which: str) -> tuple[Any, Any]:
-    """The reference's network before it was reset, its initial values being none of its weights."""
+    """Return the reference's network before its reset. Its initial values differ from all of its weights."""
     record = REFERENCE[which]
     tensors = {
         kind: {
@@ -74,12 +74,12 @@ def test_scores_and_resets_are_those_of_the_authors_code():
         for name, wanted in reference_tensors(after[key], record).items():
             state = network.optimizer.state[network.module.get_parameter(renamed(name))]
             if name.endswith("bias") and (layer := name.split(".")[0]) in dormant:
-                wanted[dormant[layer]] = 0.0  # there the moments of a bias that is set to 0 stay
+                wanted[dormant[layer]] = 0.0  # there, the moments of a bias that is set to 0 stay
             assert torch.equal(state[key], wanted), name
             assert state["step"] == after["count"]
 
 
-def test_resets_are_those_of_the_reimplementation_step_counts_too():
+def test_resets_equal_those_of_the_pytorch_version_step_counts_included():
     network, record = reference_network("timoklein")
     layers, before, after = hidden_layers(network.module), values(network.module), record["after"]["0.1"]
     with Watch(network.module, layers) as watch:
@@ -90,7 +90,7 @@ def test_resets_are_those_of_the_reimplementation_step_counts_too():
     for name, wanted in reference_tensors(after["weights"], record).items():
         ours = network.module.get_parameter(renamed(name))
         layer = name.split(".")[0]
-        if layer in dormant:  # what it draws, it draws after it has zeroed outgoing weights
+        if layer in dormant:  # it draws after it has set outgoing weights to zero
             wanted, ours = wanted[~dormant[layer]], ours[~dormant[layer]]
         assert torch.equal(ours, wanted), name
     positions = record["shapes"]["fc1.weight"][1] // 5
@@ -110,7 +110,7 @@ def reference_tensors(flat: dict[str, list[float]], record: Any) -> dict[str, Te
 
 
 def drawn_entries(name: str, weight: Tensor, dormant: dict[str, Tensor]) -> Tensor:
-    """Incoming weights of dormant units that are not outgoing ones of others."""
+    """Return incoming weights of dormant units that are not outgoing weights of others."""
     layer, kind = name.split(".")
     drawn = torch.zeros(weight.shape, dtype=torch.bool)
     if kind == "weight" and layer in dormant:

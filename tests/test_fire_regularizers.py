@@ -39,7 +39,7 @@ def test_each_changes_what_is_learned_and_leaves_the_target(regularizer):
     assert all(torch.equal(value, target[name]) for name, value in with_it.target.state_dict().items())
 
 
-def test_l2_init_pulls_back_to_the_first_day():
+def test_l2_init_pulls_back_to_the_initial_values():
     network = trained_network()
     manager = manager_of(network, L2Init(strength=1.0))
     far = {name: (value - network.initial[name]).norm() for name, value in network.module.named_parameters()}
@@ -83,7 +83,7 @@ def test_weight_decay_shrinks_by_the_optimizer_s_own_rate():
 
 
 @pytest.mark.parametrize("regularizer", PENALTIES, ids=spell)
-def test_what_is_frozen_gets_no_gradient_and_does_not_count(regularizer):
+def test_frozen_weights_get_no_gradient_and_do_not_count(regularizer):
     whole, partly = trained_network(), trained_network()
     encoder = partly.module.get_submodule("encoder").requires_grad_(False)
     partly.module.zero_grad()
@@ -97,7 +97,7 @@ def test_what_is_frozen_gets_no_gradient_and_does_not_count(regularizer):
     assert partly.module.get_parameter("head.0.weight").grad is not None
 
 
-def test_weight_decay_leaves_what_is_frozen():
+def test_weight_decay_leaves_frozen_weights():
     network = make_network()
     train(network, manager_of(network), 1)
     network.module.get_submodule("encoder").requires_grad_(False)
@@ -110,7 +110,7 @@ def test_weight_decay_leaves_what_is_frozen():
 def test_gradients_fall_only_on_what_the_equations_name():
     network = trained_network()
     everything = set(values(network.module))
-    hidden = {"encoder.0.weight", "head.0.weight"}  # not the output layer's
+    hidden = {"encoder.0.weight", "head.0.weight"}  # without the output layer's
     named = {"l2-init": everything, "parseval": hidden, "spectral": everything}
     for name, expected in named.items():
         regularizer: Any = REGULARIZERS[name]()

@@ -10,7 +10,7 @@ from tests.fixtures.regularized import PENALTIES, begun, gradients
 from tests.fixtures.small_q_network import trained_network
 
 
-def test_power_iteration_comes_to_the_largest_singular_value():
+def test_power_iteration_converges_to_the_largest_singular_value():
     torch.manual_seed(0)
     module = nn.Linear(40, 30, bias=False)
     network = MethodNetwork("n", module, {}, generator=torch.Generator().manual_seed(0))
@@ -67,7 +67,7 @@ def test_attention_is_three_matrices_of_one_parameter():
     assert all(part.any() for part in spectral.chunk(3))
 
 
-def test_groups_of_a_convolution_are_matrices_by_themselves():
+def test_groups_of_a_convolution_are_separate_matrices():
     torch.manual_seed(0)
     convolution = nn.Conv2d(4, 6, 3, groups=2)
     module = nn.Sequential(convolution, nn.Flatten(), nn.Linear(6, 2))
@@ -77,7 +77,7 @@ def test_groups_of_a_convolution_are_matrices_by_themselves():
     torch.testing.assert_close(found, torch.cat(wanted).view(6, 2, 3, 3), rtol=1e-4, atol=1e-2)
 
 
-def test_spectral_knows_norms_by_their_gain_and_leaves_embeddings():
+def test_spectral_uses_the_gain_of_norms_and_leaves_embeddings():
     norm, linear = nn.LayerNorm(4), nn.Linear(4, 3, bias=False)
     with torch.no_grad():
         norm.weight.copy_(torch.tensor([1.0, -3.0, 0.5, 2.0]))
@@ -96,7 +96,7 @@ def test_spectral_knows_norms_by_their_gain_and_leaves_embeddings():
 
 
 @pytest.mark.parametrize("regularizer", PENALTIES, ids=spell)
-def test_a_penalty_s_gradient_is_taken_once_and_scales(regularizer):
+def test_a_penalty_s_gradient_can_be_computed_once_and_scales(regularizer):
     network = begun(trained_network(), regularizer)
     memory = {name: value.clone() for name, value in network.memory.items()}
     once = gradients(regularizer, network)

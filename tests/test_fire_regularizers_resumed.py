@@ -26,7 +26,7 @@ def test_an_injected_network_is_regularized_where_it_learns(regularizer, times):
         assert torch.equal(value, before[name]) == (name in frozen), name
 
 
-def test_l2_init_knows_the_first_day_of_an_injected_head():
+def test_l2_init_knows_the_initial_values_of_an_injected_head():
     network = injected()
     assert network.optimizer is not None
     record = begun(network, L2Init(strength=1.0))
@@ -47,8 +47,8 @@ def test_the_output_layer_of_an_injected_head_is_free_too():
 
 
 @pytest.mark.parametrize("times", [0, 1])
-def test_a_resumed_run_iterates_on_exactly(times):
-    """What spectral knows of the largest singular vectors is saved and put back, injections included."""
+def test_power_iteration_in_a_resumed_run_continues_exactly(times):
+    """The largest singular vectors that spectral keeps are saved and restored, also after injections."""
 
     def begin() -> tuple[Network, PlasticityManager]:
         network = make_network(torch.optim.SGD)

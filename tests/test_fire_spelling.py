@@ -1,4 +1,4 @@
-"""How methods are written, read, and listed."""
+"""How methods are spelled, parsed and listed."""
 
 import sys
 import types
@@ -91,7 +91,7 @@ methods = st.one_of(
 
 
 @given(methods, st.sampled_from([None, PRESETS]))
-def test_reading_undoes_spelling_with_and_without_presets(method, presets):
+def test_parsing_undoes_spelling_with_and_without_presets(method, presets):
     assert parse_method(spell(method, presets), presets) == method
 
 
@@ -124,7 +124,7 @@ def test_presets_are_names_for_field_values():
         ("no_such_module:Thing", "cannot be imported"),
     ],
 )
-def test_mistakes_end_in_one_line_that_helps(text, message):
+def test_mistakes_are_refused_in_one_line_that_helps(text, message):
     with pytest.raises(ValueError, match=message) as error:
         parse_method(text)
     assert "\n" not in str(error.value)

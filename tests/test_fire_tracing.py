@@ -16,7 +16,7 @@ from tests.fixtures.units import check
 
 
 class Written(nn.Module):
-    """Layers, and a forward of one's own."""
+    """Layers, and a forward pass written as a function."""
 
     def __init__(self, forward: Callable[[Any, Tensor], Any], **layers: nn.Module) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ FOUND: dict[str, tuple[Callable[[], Written], tuple[int, ...], list[str]]] = {
 
 
 @pytest.mark.parametrize("case", FOUND)
-def test_units_are_found_and_their_weights_are_theirs(case: str):
+def test_units_are_found_with_their_own_weights(case: str):
     torch.manual_seed(0)
     make, shape, wanted = FOUND[case]
     module, inputs = make().eval(), torch.randn(shape)
@@ -198,7 +198,7 @@ NOT_FOUND: dict[str, tuple[Callable[[], Written], tuple[int, ...]]] = {
 
 
 @pytest.mark.parametrize("case", NOT_FOUND)
-def test_what_cannot_be_told_apart_or_is_not_hidden_is_left_out(case: str):
+def test_units_that_cannot_be_separated_or_are_not_hidden_are_left_out(case: str):
     make, shape = NOT_FOUND[case]
     module = make()
     assert trace_units(module, torch.randn(shape)) == ()

@@ -46,7 +46,7 @@ def model_and_inputs(which: str) -> tuple[Any, Tensor]:
 
 
 @pytest.mark.parametrize("which", MODELS)
-def test_units_of_common_models_are_found_and_nothing_is_disturbed(which: str):
+def test_units_of_common_models_are_found_and_nothing_else_changes(which: str):
     module, inputs = model_and_inputs(which)
     module.eval()
     before = {name: value.clone() for name, value in module.state_dict().items()}
@@ -68,7 +68,7 @@ def test_units_of_common_models_are_found_and_nothing_is_disturbed(which: str):
 
 
 @pytest.mark.parametrize("which", ["lstm", "vit"])
-def test_units_of_common_models_are_theirs(which: str):
+def test_units_of_common_models_have_their_own_weights(which: str):
     module, inputs = model_and_inputs(which)
     declare_units(module, inputs)
     module.eval()
@@ -80,7 +80,7 @@ def test_units_of_common_models_are_theirs(which: str):
         check(narrow, lambda: narrow(inputs))
 
 
-def test_units_of_a_residual_block_are_theirs():
+def test_units_of_a_residual_block_have_their_own_weights():
     module, inputs = model_and_inputs("resnet")
     declare_units(module, inputs)
     module.eval()
@@ -90,7 +90,7 @@ def test_units_of_a_residual_block_are_theirs():
     check(module, lambda: module(inputs))
 
 
-def test_what_units_do_is_what_their_reader_is_given():
+def test_the_activations_of_units_are_the_inputs_of_their_reader():
     module, images = model_and_inputs("resnet")
     declare_units(module, images)
     module.eval()
@@ -100,7 +100,7 @@ def test_what_units_do_is_what_their_reader_is_given():
     torch.testing.assert_close(activations(module, layer, lambda: module(images)), wanted.transpose(0, 1).flatten(1))
 
 
-def test_declared_units_survive_copies_and_are_declared_anew():
+def test_declared_units_survive_copies_and_can_be_declared_again():
     module, inputs = model_and_inputs("gpt")
     declare_units(module, inputs)
     assert hidden_layers(copy.deepcopy(module)) == hidden_layers(module)
@@ -116,7 +116,7 @@ def network_of(module: nn.Module) -> Network:
 
 
 def plant(module: Any, which: str) -> tuple[str, int]:
-    """A unit that is silent on everything, and where."""
+    """Make a unit silent on every input. Return its layer and its number."""
     with torch.no_grad():
         if which == "resnet":
             module.blocks[3].bn1.bias[2] = -100.0
@@ -128,7 +128,7 @@ def plant(module: Any, which: str) -> tuple[str, int]:
 
 
 @pytest.mark.parametrize("which", MODELS)
-def test_redo_begins_a_silent_unit_anew_and_outputs_stay(which: str):
+def test_redo_resets_a_silent_unit_and_outputs_stay(which: str):
     module, inputs = model_and_inputs(which)
     declare_units(module, inputs)
     network = network_of(module)
@@ -152,7 +152,7 @@ def test_redo_begins_a_silent_unit_anew_and_outputs_stay(which: str):
     for key, value in module.state_dict().items():
         assert key in touched or torch.equal(value, before[key])
     torch.testing.assert_close(module(inputs), output, atol=1e-5, rtol=1e-5)
-    assert activations(module, layer, lambda: module(inputs))[unit].any(), "it is silent no more"
+    assert activations(module, layer, lambda: module(inputs))[unit].any(), "it is not silent any more"
 
 
 @pytest.mark.parametrize("which", MODELS)
@@ -202,7 +202,7 @@ def test_units_whose_readers_are_frozen_are_left_alone():
     assert hidden_layers(module) == ()
 
 
-def test_an_injection_takes_the_place_of_layers_that_were_found():
+def test_an_injection_replaces_layers_that_were_found():
     module, inputs = model_and_inputs("lstm")
     declare_units(module, inputs)
     manager = PlasticityManager([network_of(module)], parse_method("injection"), Never())

@@ -57,10 +57,10 @@ TINY = [
 
 
 @pytest.mark.parametrize("wrong", [kind for kind in WRONG if kind.acts_at_events], ids=lambda kind: kind.__name__)
-def test_no_run_begins_with_a_mistake(wrong: type[Method], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_run_with_a_mistake_does_not_begin(wrong: type[Method], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     folder = tmp_path / "run"
     method = f"{wrong.__module__}:{wrong.__name__}"
-    with pytest.raises(ValueError, match=wrong.__name__) as caught:  # which ends in exit code 2
+    with pytest.raises(ValueError, match=wrong.__name__) as caught:  # ends in exit code 2 on the command line
         train([*TINY, "--reinit", method, "--run-dir", str(folder)])
     assert WRONG[wrong] in str(caught.value)
     assert not folder.exists() or not any(path.name != "lock" for path in folder.iterdir())
@@ -74,12 +74,14 @@ def test_no_run_begins_with_a_mistake(wrong: type[Method], tmp_path: Path, capsy
         (Regenerative(), ""),
     ],
 )
-def test_a_penalty_that_pulls_at_nothing_is_said_to(method: Method, said: str):
+def test_a_penalty_without_effect_is_noted(method: Method, said: str):
     notes = PlasticityManager([make_network()], NoMethod(), Never(), [method], rehearsal=rehearsal).notes
     assert [said in note for note in notes] == ([True] if said else [])
 
 
-def test_a_class_that_is_not_frozen_is_told_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_message_for_a_class_that_is_not_frozen_says_how_to_write_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     (tmp_path / "not_frozen.py").write_text(
         "import dataclasses\nimport fire_rl\n\n\n@dataclasses.dataclass\nclass Mine(fire_rl.Method):\n    a: int = 1\n"
     )
@@ -104,7 +106,9 @@ def rehearsal() -> tuple[list[Network], dict[str, Any]]:
 
 
 @pytest.mark.parametrize("method", [Noise(), DeviceNoise(), Downhill(), Rewrites(), Forks(), Hooked(), LeavesAlone()])
-def test_what_is_right_is_taken_and_no_stream_or_weight_moves(method: Method, recwarn: pytest.WarningsRecorder):
+def test_a_right_method_is_accepted_and_no_generator_or_weight_changes(
+    method: Method, recwarn: pytest.WarningsRecorder
+):
     network, streams = make_network(), global_streams()
     before = values_of(MethodNetwork.of(network))
     for how in (None, rehearsal):
@@ -116,7 +120,7 @@ def test_what_is_right_is_taken_and_no_stream_or_weight_moves(method: Method, re
     assert network.module.get_submodule("head").training
 
 
-def test_one_that_does_nothing_is_said_to(recwarn: pytest.WarningsRecorder):
+def test_a_method_that_does_nothing_is_noted(recwarn: pytest.WarningsRecorder):
     manager = PlasticityManager([make_network()], Idle(), Never())
     assert [str(warning.message) for warning in recwarn.list] == manager.notes
     assert "changed nothing when it was tried on the initial networks, which may be right" in manager.notes[0]
@@ -132,7 +136,7 @@ SAME: dict[str, Callable[[], float]] = {
 
 
 @pytest.mark.parametrize("draw", SAME.values(), ids=SAME)
-def test_the_same_draw_for_every_seed_is_said_and_not_refused(draw: Callable[[], float]):
+def test_the_same_draws_for_every_seed_are_noted_and_not_refused(draw: Callable[[], float]):
     network = make_network()
     with pytest.warns(UserWarning, match="draws the same numbers for every seed and at every event") as caught:
         PlasticityManager([network], FixedStart(draw=draw), Never())
@@ -140,12 +144,12 @@ def test_the_same_draw_for_every_seed_is_said_and_not_refused(draw: Callable[[],
     assert isinstance(np.random.RandomState(3), np.random.RandomState)
 
 
-def test_a_run_says_it_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_run_prints_the_note_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     train([*TINY, "--reinit", "tests.fixtures.right_methods:Idle", "--run-dir", str(tmp_path / "run")])
     assert "warning: tests.fixtures.right_methods:Idle changed nothing when it was tried" in capsys.readouterr().err
 
 
-def test_networks_that_cannot_be_copied_are_said_and_not_refused():
+def test_networks_that_cannot_be_copied_are_noted_and_not_refused():
     def fail() -> Any:
         raise RuntimeError("no\ncopy")
 
@@ -154,7 +158,7 @@ def test_networks_that_cannot_be_copied_are_said_and_not_refused():
     assert [wanted in note for note in manager.notes] == [True]
 
 
-def test_classes_of_generators_are_what_they_are_while_draws_are_noted():
+def test_classes_of_generators_behave_as_usual_while_draws_are_recorded():
     before = random.Random(0)
     with noting(set()) as draws:
 
@@ -171,7 +175,7 @@ def test_classes_of_generators_are_what_they_are_while_draws_are_noted():
 
 
 @pytest.mark.parametrize("draw", [torch.rand, np.random.rand, lambda count: random.random()])
-def test_a_stream_that_was_drawn_from_has_moved_and_is_put_back(draw: Any):
+def test_a_generator_that_was_used_has_moved_and_is_restored(draw: Any):
     from fire_rl.fire.streams import restore_streams
 
     before = global_streams()

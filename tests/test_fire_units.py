@@ -98,7 +98,7 @@ CHAINS: dict[str, tuple[Callable[[], nn.Sequential], tuple[int, ...], list[str]]
 
 
 @pytest.mark.parametrize("case", CHAINS)
-def test_a_unit_s_weights_are_its_own(case: str):
+def test_each_unit_has_its_own_weights(case: str):
     make, shape, layers = CHAINS[case]
     module, inputs = make(), torch.randn(shape)
     assert list(names(module)) == layers
@@ -109,7 +109,7 @@ def test_a_unit_s_weights_are_its_own(case: str):
     "norm", [nn.LayerNorm(7), nn.RMSNorm(7), nn.BatchNorm1d(7)], ids=lambda norm: type(norm).__name__
 )
 @pytest.mark.parametrize("place", [1, 2])
-def test_norms_stand_between_weights(norm: nn.Module, place: int):
+def test_norms_may_stand_between_weights(norm: nn.Module, place: int):
     layers: list[nn.Module] = [nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 4)]
     layers.insert(place, norm)
     module, inputs = sequence(*layers), torch.randn(9, 5)
@@ -124,7 +124,7 @@ def test_names_of_a_bias_that_readers_add():
 
 
 class Skip(nn.Sequential):
-    """A sequence with a way of its own."""
+    """A sequence with its own forward pass."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         output: Tensor = inputs + super().forward(inputs)
@@ -174,13 +174,13 @@ LEFT_OUT: dict[str, tuple[nn.Module, list[str]]] = {
 
 
 @pytest.mark.parametrize("case", LEFT_OUT)
-def test_what_cannot_be_told_apart_is_left_out(case: str):
+def test_units_that_cannot_be_separated_are_left_out(case: str):
     module, layers = LEFT_OUT[case]
     assert list(names(module)) == layers
 
 
 @pytest.mark.parametrize("make", [nn.Conv2d, nn.ConvTranspose2d])
-def test_activations_by_unit_are_those_of_a_forward_by_hand(make: Any):
+def test_activations_by_unit_equal_those_of_a_forward_pass_by_hand(make: Any):
     convolution = make(2, 5, 3)
     module = sequence(convolution, nn.ReLU(), nn.Conv2d(5, 3, 1))
     images = torch.randn(4, 2, 6, 6)
@@ -189,7 +189,7 @@ def test_activations_by_unit_are_those_of_a_forward_by_hand(make: Any):
     torch.testing.assert_close(activations(module, layer, lambda: module(images)), by_hand.detach())
 
 
-def test_watching_ends_and_forgets():
+def test_watching_ends_and_its_activations_are_forgotten():
     module = sequence(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 4))
     (layer,) = hidden_layers(module)
     watch = Watch(module, [layer])
@@ -204,13 +204,13 @@ def test_watching_ends_and_forgets():
     assert not module[1]._forward_hooks
 
 
-def test_a_pass_without_gradients_does_not_take_the_place_of_one_that_trains():
+def test_a_pass_without_gradients_does_not_replace_one_that_trains():
     module = sequence(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 4))
     acted, trained = torch.randn(1, 5), torch.randn(3, 5)
     with Watch(module, hidden_layers(module)) as watch:
         with torch.no_grad():
             module(acted)
-        assert watch["1"].shape == (7, 1)  # there is no other yet
+        assert watch["1"].shape == (7, 1)  # no other pass yet
         module(trained)
         with torch.no_grad():
             module(acted)

@@ -12,7 +12,7 @@ from fire_rl.fire import Injection, Network, hidden_layers
 from tests.fixtures.units import activations, check, names
 
 
-def test_an_ensemble_s_members_have_units_of_their_own():
+def test_members_of_an_ensemble_have_units_of_their_own():
     torch.manual_seed(0)
     critic = Critic(3, 2, width=6, blocks=2, members=2)
     for parameter in critic.parameters():
@@ -54,7 +54,7 @@ def q_network(kind: str) -> tuple[Network, Tensor]:
 
 @pytest.mark.parametrize("kind", ["minatar", "mlp"])
 @pytest.mark.parametrize("injections", [0, 1, 2])
-def test_a_q_network_s_units_before_and_after_injections(kind: str, injections: int):
+def test_units_of_a_q_network_before_and_after_injections(kind: str, injections: int):
     network, observations = q_network(kind)
     for count in range(injections):
         Injection().restructure(network)
@@ -71,8 +71,8 @@ def test_a_q_network_s_units_before_and_after_injections(kind: str, injections: 
     check(network.module, lambda: network.module(observations))
 
 
-def test_views_are_of_what_has_the_parameter_s_shape_too():
-    """Moments, targets and initial values are looked at and written through the same views."""
+def test_views_are_of_any_tensor_of_the_parameter_s_shape():
+    """Moments, targets and initial values are read and written through the same views."""
     network, _ = q_network("minatar")
     (layer, _) = hidden_layers(network.module)
     for weights in (*layer.incoming, *layer.outgoing):
@@ -83,7 +83,7 @@ def test_views_are_of_what_has_the_parameter_s_shape_too():
         assert values.sum() == values.numel() / 16
 
 
-def test_a_module_s_declaration_is_named_as_its_parent_knows_it():
+def test_declarations_of_a_module_have_the_names_that_its_parent_uses():
     class Parent(nn.Module):
         def __init__(self) -> None:
             super().__init__()
