@@ -23,8 +23,8 @@ def make_manager(method: Method) -> tuple[nn.Sequential, torch.optim.Optimizer, 
     return model, optimizer, PlasticityManager([Network("model", model, initial, optimizer)], method, Never())
 
 
-def test_hooks_do_what_a_loop_that_asks_the_manager_does():
-    """The gradient of a sum is the sum of the gradients, up to rounding; memories agree too."""
+def test_hooks_do_the_same_as_a_loop_that_calls_the_manager():
+    """The gradient of a sum is the sum of the gradients, up to rounding. The memories agree too."""
     inputs = torch.randn(16, 4, generator=torch.Generator().manual_seed(1))
     weights, figures = [], []
     for hooked in (False, True):
@@ -58,7 +58,7 @@ def test_detached_hooks_do_nothing():
     assert manager.figures()["model/steps"] == 0
 
 
-def test_nothing_is_hung_on_optimizers_where_nothing_acts_at_every_step():
+def test_optimizers_get_no_hooks_where_nothing_acts_at_every_step():
     _, optimizer, manager = make_manager(NoMethod())
     attach(manager)
     assert not optimizer._optimizer_step_pre_hooks

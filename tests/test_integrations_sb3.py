@@ -22,7 +22,7 @@ from tests.fixtures.sb3_models import KINDS, Pictures, Pull, make, weights  # no
 def test_every_method_acts_when_it_is_due(kind: str, method: str):
     model, callback = make(kind, learning_starts=5), PlasticityCallback(method, every=7, at=(15, 16))
     model.learn(20, callback=callback)
-    # An update after each environment step from the sixth on.
+    # one update after each environment step from the sixth on
     positions = [(event.position.updates, event.position.progress) for event in callback.events]
     assert positions == [(7, 12), (9, 15), (10, 16), (14, 19)]
     expected = ["q"] if kind == "DQN" else ["actor", "critic"]
@@ -38,12 +38,12 @@ def test_presets_are_those_of_our_own_agents(agent: str, presets: Any):
 
 
 def test_an_event_does_what_was_published_with_dqn():
-    """The first layer projected, the other two put back, the target a copy, Adam's moments kept."""
+    """The first layer is projected, the other two are reset, the target is a copy, and Adam's moments are kept."""
     model = make("DQN", target_update_interval=1000)
     first = weights(model)
     model.learn(40, callback=PlasticityCallback("fire:solver=exact", at=40))
     after = weights(model)
-    # SB3 does one more update after the last environment step; Adam moves a weight by no more than a few rates.
+    # SB3 makes one more update after the last environment step. Adam moves a weight by at most a few learning rates.
     for name in ("q_net.q_net.2.weight", "q_net.q_net.4.weight"):
         assert (after[name] - first[name]).abs().max() < 1e-3
     scaled = after["q_net.q_net.0.weight"] / (8 / 4) ** 0.5
@@ -53,7 +53,7 @@ def test_an_event_does_what_was_published_with_dqn():
     assert all(state["step"] == 30 for state in model.policy.optimizer.state.values())
 
 
-def test_sac_s_temperature_and_optimizers_start_anew():
+def test_sac_s_temperature_and_optimizers_are_reset():
     model = make("SAC", learning_rate=0.01)
     model.learn(40, callback=PlasticityCallback("reset", at=40))
     model_without = make("SAC", learning_rate=0.01)
@@ -74,9 +74,9 @@ def test_a_fixed_temperature_is_no_companion():
 
 @pytest.mark.parametrize("method", ["none", "redo:tau=0"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_looking_changes_nothing(kind: str, method: str):
-    """Neither the callback nor the examples of a method that finds nothing to do move a random stream of SB3's."""
-    alive = {"net_arch": [8, 8], "activation_fn": nn.Tanh}  # no unit of which is ever silent
+def test_observing_changes_nothing(kind: str, method: str):
+    """Neither the callback nor the examples of a method with nothing to do move a random generator of SB3."""
+    alive = {"net_arch": [8, 8], "activation_fn": nn.Tanh}  # no unit is ever silent
     plain = make(kind, policy_kwargs=alive).learn(25)
     callback = PlasticityCallback(method, every=5, measure_every=2)
     watched = make(kind, policy_kwargs=alive).learn(25, callback=callback)
@@ -86,7 +86,7 @@ def test_looking_changes_nothing(kind: str, method: str):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_losses_are_those_that_sb3_steps_on(kind: str, monkeypatch: pytest.MonkeyPatch):
+def test_losses_equal_those_that_sb3_steps_on(kind: str, monkeypatch: pytest.MonkeyPatch):
     """On the same examples, without learning and without noise, SB3 logs the same numbers."""
     monkeypatch.setattr(torch.distributions.Normal, "rsample", lambda self, shape=(): self.mean)
     quiet = {"policy_delay": 1, "target_policy_noise": 0.0} if kind == "TD3" else {}
@@ -114,7 +114,7 @@ def test_methods_that_look_at_examples_need_some():
 
 
 def test_activations_are_those_of_the_batch_that_was_stepped_on(monkeypatch: pytest.MonkeyPatch):
-    """SB3's SAC runs the actor on the next observations too, before its step."""
+    """SB3's SAC also runs the actor on the next observations before its step."""
     seen, wanted = [], []
 
     class Look(Pull):
@@ -131,7 +131,7 @@ def test_activations_are_those_of_the_batch_that_was_stepped_on(monkeypatch: pyt
 
     monkeypatch.setattr(model.replay_buffer, "sample", sample_and_keep)
     model.learn(13, callback=PlasticityCallback(Look()))
-    seen = [values for values in seen if values]  # at its trial it sees nothing
+    seen = [values for values in seen if values]  # during the trial it sees nothing
     assert len(seen) == len(wanted) == 3
     for values, batch in zip(seen, wanted, strict=True):
         torch.testing.assert_close(values["latent_pi.3"], model.actor.latent_pi(batch.observations).detach().T)
@@ -173,7 +173,7 @@ def test_events_come_at_the_end_of_a_block_of_updates():
     assert [event.position.updates for event in callback.events] == [4, 8, 12, 16]
 
 
-def test_training_that_goes_on_counts_on():
+def test_training_that_continues_counts_on():
     model, callback = make("DQN"), PlasticityCallback("none", every=20, at=45)
     model.learn(40, callback=callback)
     model.learn(30, callback=callback, reset_num_timesteps=False)
@@ -201,9 +201,9 @@ def test_a_measure_that_crosses_its_threshold_makes_an_event_and_is_logged():
     model.learn(70, callback=callback)
     logged = model.logger.name_to_value
     assert 0 < logged["plasticity/q/effective_rank"] <= 8
-    assert not any(name.count("/") > 2 and "dormant" in name for name in logged), "layers by themselves"
+    assert not any(name.count("/") > 2 and "dormant" in name for name in logged), "each layer separately"
     dormant = [event.position.updates for event in callback.events]
-    assert dormant, "no event at all: the test shows nothing"
+    assert dormant, "there is no event, so the test shows nothing"
     assert all(updates % 5 == 0 for updates in dormant)
     assert all(later - earlier >= 20 for earlier, later in pairwise([0, *dormant]))
 

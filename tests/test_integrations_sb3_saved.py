@@ -44,8 +44,8 @@ def test_a_saved_model_keeps_its_initial_weights_and_its_record(kind: str, tmp_p
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_model_saved_by_an_earlier_version_goes_on(kind: str, tmp_path: Path):
-    """Its record was all events in full, and nothing else."""
+def test_a_model_saved_by_an_earlier_version_can_be_trained_further(kind: str, tmp_path: Path):
+    """Its record consists of all events in full."""
     model = make(kind)
     model.learn(30, callback=PlasticityCallback("injection", every=7))
     state = vars(model)["plasticity"].state()
@@ -77,7 +77,7 @@ def test_a_saved_model_does_not_grow_with_the_events():
     assert model.logger.name_to_value["plasticity/events"] == 2 * KEPT + 2
 
 
-def test_initial_weights_that_were_not_kept_are_warned_of():
+def test_initial_weights_that_were_not_kept_lead_to_a_warning():
     model = make("DQN")
     model.learn(20)
     with pytest.warns(UserWarning, match="already trained for 10 updates"):
@@ -126,7 +126,7 @@ def test_a_trunk_of_another_method_can_be_injected(tmp_path: Path):
     torch.testing.assert_close(list(frozen.values()), first[2:6], rtol=0, atol=0)
 
 
-def test_a_head_s_last_layer_can_be_put_back_alone():
+def test_the_last_layer_of_a_head_can_be_reset_alone():
     model = make("DQN", learning_rate=0.01)
     first = weights(model)
     model.learn(40, callback=PlasticityCallback("reset-head:layers=last,optimizer=renew", at=40))

@@ -66,5 +66,5 @@ def test_units_of_a_continuous_actor_that_sees_pictures():
     model = sb3.SAC("CnnPolicy", Pictures(discrete=False), buffer_size=5, device="cpu", policy_kwargs=kwargs)
     declare_units(model)
     assert layers_of(model.actor)["features_extractor.linear.1"] == ["latent_pi.0.weight"]
-    # Features and actions are read side by side.
+    # the reader takes features and actions side by side
     assert list(layers_of(model.critic))[-3:] == ["features_extractor.cnn.5", "qf0.1", "qf1.1"]

@@ -18,7 +18,7 @@ copy = faulty_runs.copy
 pytestmark = pytest.mark.usefixtures("unrendered_module")
 
 
-def test_a_learning_rate_that_is_too_high_is_said_where_it_shows(tmp_path: Path):
+def test_a_learning_rate_that_is_too_high_is_reported_where_it_shows(tmp_path: Path):
     said, line = diverged(tmp_path / "run", *TINY, "--learning-rate", "1e30")
     assert line["value"] in ("nan", "inf", "-inf")
     assert "try a lower --learning-rate than 1e+30" in said
@@ -33,7 +33,7 @@ def test_a_learning_rate_that_is_too_high_is_said_where_it_shows(tmp_path: Path)
         ("none", "reward", "nan"),
     ],
 )
-def test_an_environment_that_gives_no_number_is_named_at_its_step(
+def test_an_environment_that_returns_nan_or_infinity_is_named_with_its_step(
     tmp_path: Path, fault: str, quantity: str, value: str
 ):
     name = f"{WORLDS}:Broken-{fault}-v0"
@@ -43,7 +43,7 @@ def test_an_environment_that_gives_no_number_is_named_at_its_step(
     assert f"{name} gave it" in said
 
 
-def test_a_method_that_writes_no_numbers_is_named(tmp_path: Path):
+def test_a_method_that_writes_nan_is_named(tmp_path: Path):
     method = f"{METHODS}:Spoiling"
     said, line = diverged(tmp_path / "run", *TINY, "--reinit", method, "--reinit-at", "150")
     assert line["environment_steps"] == 150
@@ -51,7 +51,7 @@ def test_a_method_that_writes_no_numbers_is_named(tmp_path: Path):
     assert "the last good checkpoint is at step 110" in said
 
 
-def test_a_checkpoint_of_a_diverged_network_is_not_gone_on_from(copy: Path):
+def test_a_diverged_checkpoint_is_not_resumed(copy: Path):
     spoil(folder_of(copy, 400))
     said = train("--resume", str(copy), "--steps", "420")
     assert "checkpoint at step 400 is damaged" in said
@@ -68,7 +68,7 @@ def test_a_policy_of_a_diverged_network_is_not_used(copy: Path):
 
 
 def spoil(checkpoint: Path) -> None:
-    """A NaN in a weight, under right checksums."""
+    """Write NaN into a weight, with correct checksums."""
     tensors = safetensors.torch.load_file(checkpoint / "agent.safetensors")
     tensors["critic.value.weight"][0] = torch.nan
     safetensors.torch.save_file(tensors, checkpoint / "agent.safetensors")

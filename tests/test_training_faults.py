@@ -49,7 +49,7 @@ def test_a_metrics_file_cut_in_the_middle_of_a_line_goes_on(copy: Path):
     assert len(lines) == len(read_lines(path)) > whole_lines, "each line is whole"
 
 
-def test_a_deleted_metrics_file_is_said_to_be_missing(copy: Path):
+def test_a_deleted_metrics_file_is_reported_as_missing(copy: Path):
     (copy / "metrics.jsonl").unlink()
     for events in copy.glob("events.*"):
         events.unlink()
@@ -94,14 +94,14 @@ def test_a_diverged_run_without_a_checkpoint_is_not_begun_again_unasked(tmp_path
     metrics = (folder / "metrics.jsonl").read_bytes()
     assert "diverged before its first checkpoint" in train("--resume", str(folder), code=2)
     assert (folder / "metrics.jsonl").read_bytes() == metrics
-    train(str(folder), code=1, body=slim_script.body)  # it has no policy that would stay
+    train(str(folder), code=1, body=slim_script.body)  # it has no policy that could be kept
 
 
 def test_a_folder_is_locked_before_it_is_looked_at(tmp_path: Path):
     folder = tmp_path / "run"
     with claimed(folder):
         assert "in use by another process" in train(*TINY, "--run-dir", str(folder), code=2)
-    assert not folder.exists(), "nothing came of it"
+    assert not folder.exists(), "nothing was written"
 
 
 def test_a_slimmed_run_keeps_its_policy_and_its_records(copy: Path):
@@ -120,12 +120,12 @@ def test_a_run_can_be_slimmed_as_soon_as_it_has_finished(tmp_path: Path):
     folder = tmp_path / "run"
     said = train(*TINY, "--keep-replay", "False", "--checkpoint-at", "100", "--run-dir", str(folder))
     assert "freed" in said
-    assert steps_of(folder) == [100, 400], "the newest, and what was asked for"
+    assert steps_of(folder) == [100, 400], "the newest one, and the requested one"
     assert not list((folder / "replay").iterdir())
     assert load_policy(folder, 100).step == 100
 
 
-def test_the_policy_that_stays_is_one_that_is_whole(copy: Path):
+def test_the_policy_that_is_kept_is_a_complete_one(copy: Path):
     (folder_of(copy, 400) / "agent.safetensors").write_bytes(b"")
     train(str(copy), body=slim_script.body)
     assert steps_of(copy) == [330]
@@ -149,7 +149,7 @@ def test_a_run_whose_settings_were_edited_is_refused(copy: Path, group: str, nam
     assert f"says --{name.replace('_', '-')} {value}, but the checkpoint at step 400 was made with" in said
 
 
-def test_other_versions_and_threads_are_said_and_recorded(copy: Path):
+def test_other_versions_and_threads_are_reported_and_recorded(copy: Path):
     settings = read_json(copy / "config.json")
     changed = settings | {"run": settings["run"] | {"threads": 2}, "processor": "another"}
     write_json(copy / "config.json", changed)

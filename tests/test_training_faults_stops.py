@@ -54,7 +54,7 @@ def test_a_full_disk_ends_in_one_line_and_a_run_that_goes_on(
 
 
 def begun(folder: Path, *arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
-    """A run in a process of its own that has written some metrics."""
+    """Start a run in a process of its own, and wait until it has written some metrics."""
     command = [sys.executable, "train_sac.py", *arguments, "--run-dir", str(folder)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, preexec_fn=_heed_hangups, **options)
@@ -67,7 +67,7 @@ def begun(folder: Path, *arguments: str, **options: Any) -> "subprocess.Popen[by
 
 
 def _heed_hangups() -> None:
-    """Also where the tests themselves run under nohup."""
+    """Do not ignore hangups, even if the tests themselves run under nohup."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
@@ -100,17 +100,17 @@ def test_an_environment_that_hangs_is_left_when_a_stop_is_asked_for(tmp_path: Pa
 
 @pytest.fixture(scope="module")
 def fired(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Uninterrupted, with an event at step 200."""
+    """An uninterrupted run with an event at step 200."""
     folder = tmp_path_factory.mktemp("runs") / "fired"
     train(*TINY, "--reinit", "fire", "--reinit-at", "200", "--run-dir", str(folder))
     return folder
 
 
 @pytest.mark.parametrize(("looks", "owed"), [(50, "scheduled"), (450, "after event"), (900, None)])
-def test_a_stop_breaks_off_an_evaluation_which_is_made_again(
+def test_a_stop_interrupts_an_evaluation_which_is_repeated_later(
     fired: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: int, owed: str | None
 ):
-    """One look at whether a stop was asked for in each decision, of training and of evaluations that may break off."""
+    """Every decision asks once whether to stop, in training and in evaluations that can be interrupted."""
     arguments = [*TINY, "--reinit", "fire", "--reinit-at", "200"]
 
     @contextlib.contextmanager
@@ -123,14 +123,14 @@ def test_a_stop_breaks_off_an_evaluation_which_is_made_again(
         said = train(*arguments, "--run-dir", str(tmp_path / "stopped"), code=130)
     assert "with a checkpoint" in said
     values = read_json(folder_of(tmp_path / "stopped", steps_of(tmp_path / "stopped")[-1]) / "state.json")
-    assert values["progress"]["owes"] == owed, "nothing where the boundary had begun with a checkpoint"
+    assert values["progress"]["owes"] == owed, "nothing, if the boundary had begun with a checkpoint"
     train("--resume", str(tmp_path / "stopped"))
     assert differences(fired, tmp_path / "stopped") == []
     assert not list((tmp_path / "stopped" / "checkpoints").glob("damaged*"))
 
 
 @pytest.mark.parametrize("arguments", [["--help"], [*TINY, "--steps", "80", "--run-dir", "{}"]])
-def test_a_reader_that_leaves_is_no_fault(tmp_path: Path, arguments: list[str]):
+def test_a_closed_output_pipe_is_not_an_error(tmp_path: Path, arguments: list[str]):
     words = " ".join(argument.format(tmp_path / "run") for argument in arguments)
     command = f"{sys.executable} train_sac.py {words} | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
@@ -139,7 +139,7 @@ def test_a_reader_that_leaves_is_no_fault(tmp_path: Path, arguments: list[str]):
     assert "Exception" not in done.stderr
 
 
-def test_output_that_cannot_be_written_is_said_once_and_ends_nothing(whole: Path, tmp_path: Path):
+def test_output_that_cannot_be_written_is_reported_once_and_ends_nothing(whole: Path, tmp_path: Path):
     folder = tmp_path / "run"
     command = f"{sys.executable} train_sac.py {' '.join(TINY)} --run-dir {folder} > /dev/full"
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}

@@ -25,7 +25,9 @@ def test_code_that_only_a_run_s_files_name_is_not_imported(tmp_path: Path):
     assert "the run is" in train("--resume", str(folder), "--trust", str(tmp_path), code=2)
 
 
-def test_an_environment_whose_class_is_in_another_file_is_guarded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_environment_whose_class_is_in_another_file_is_not_imported_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     folder, inner = tmp_path / "run", tmp_path / "inner_world.py"
     inner.write_text("from gymnasium.envs.classic_control import PendulumEnv\n\n\nclass Own(PendulumEnv):\n    pass\n")
     register = 'import gymnasium\n\ngymnasium.register("Own-v0", entry_point="inner_world:Own", max_episode_steps=50)\n'
@@ -39,7 +41,7 @@ def test_an_environment_whose_class_is_in_another_file_is_guarded_too(tmp_path: 
         load_policy(folder, trust=True)
 
 
-def test_code_beside_the_project_s_own_is_somebody_s_whatever_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_code_beside_the_project_s_own_is_a_user_s_whatever_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder, module = tmp_path / "run", ROOT / "fire_of_somebody.py"
     module.write_text((ROOT / "tests" / "fixtures" / "own_methods.py").read_text())
     try:
@@ -49,7 +51,7 @@ def test_code_beside_the_project_s_own_is_somebody_s_whatever_its_name(tmp_path:
     assert (folder / "source" / "fire_of_somebody.py").exists()
 
 
-def test_a_method_whose_source_has_changed_is_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_run_whose_method_s_source_has_changed_is_not_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder, module = tmp_path / "run", tmp_path / "wobbling.py"
     module.write_text((ROOT / "tests" / "fixtures" / "own_methods.py").read_text().replace("torch.nan", "0.1"))
     monkeypatch.syspath_prepend(tmp_path)

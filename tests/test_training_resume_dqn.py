@@ -1,4 +1,4 @@
-"""DQN on Atari, MinAtar and CartPole: killed in the middle of episodes and resumed, runs are those that were not."""
+"""DQN on Atari, MinAtar and CartPole: runs that were killed within episodes and resumed equal those that were not."""
 
 from pathlib import Path
 

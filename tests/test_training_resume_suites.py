@@ -1,4 +1,4 @@
-"""Runs on Gymnasium's MuJoCo tasks and the Control suite: interrupted and resumed, they are those that were not."""
+"""Runs on Gymnasium's MuJoCo tasks and the Control suite: interrupted and resumed, they equal those that were not."""
 
 import os
 from collections.abc import Callable
@@ -34,7 +34,7 @@ SUITE = ["dmc:reacher-easy"] if benchmark_names() else []
 
 
 class Killed(BaseException):
-    """In place of a signal."""
+    """Raised instead of a signal."""
 
 
 def interrupted(
@@ -81,4 +81,4 @@ def test_a_killed_and_resumed_run_equals_the_uninterrupted_one(task: str, first:
     train("--resume", str(folder))
     assert differences(whole, folder) == []
     endings = [line["ending"] for line in read_lines(whole / "metrics.jsonl") if line["kind"] == "episode"]
-    assert ("terminated" in endings) == (task == "Hopper-v5"), "it falls within a few steps"
+    assert ("terminated" in endings) == (task == "Hopper-v5"), "the robot falls within a few steps"

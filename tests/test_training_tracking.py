@@ -44,7 +44,7 @@ def test_a_tracker_is_told_everything_that_is_logged(tracked: Path, untracked: P
     assert differences(untracked, tracked / "run") == []
 
 
-def test_a_tracker_that_meddles_with_random_streams_changes_nothing(tracked: Path, untracked: Path):
+def test_a_tracker_that_uses_random_generators_changes_nothing(tracked: Path, untracked: Path):
     run(tracked / "run", "--track", f"{OWN}:Meddling")
     assert calls(tracked)[-1]["verb"] == "finish"
     assert differences(untracked, tracked / "run") == []
@@ -66,7 +66,9 @@ def test_a_tracker_needs_only_the_verbs_that_it_wants(tracked: Path):
         ([f"{OWN}:Nothing"], "has no attribute 'Nothing'"),
     ],
 )
-def test_a_tracker_that_there_is_not_is_said_before_anything_is_made(tracked: Path, given: list[str], said: str):
+def test_a_tracker_that_does_not_exist_is_refused_before_anything_is_written(
+    tracked: Path, given: list[str], said: str
+):
     code, _, errors = call(train_dqn, *TINY, "--run-dir", str(tracked / "run"), "--track", *given)
     assert code == 2
     assert said in errors

@@ -1,4 +1,4 @@
-"""TensorBoard's files: in the run's folder, readable where an older version put them, with settings for HPARAMS."""
+"""TensorBoard's files: in the run's folder, found where an older version put them, with settings for HPARAMS."""
 
 import contextlib
 import io
@@ -46,14 +46,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_run_is_called_what_its_folder_is(runs: Path):
+def test_a_run_has_the_name_of_its_folder(runs: Path):
     board = opened(runs)
     assert set(board.Runs()) == {"one", "two"}
     returns = [line["return"] for line in read_lines(runs / "two" / "metrics.jsonl") if line["kind"] == "evaluation"]
     assert [event.value for event in board.Scalars("two", "evaluation/return")] == returns, "its trunk's part as well"
 
 
-def test_hparams_tell_a_branch_from_its_trunk_whose_events_it_has(runs: Path):
+def test_hparams_distinguish_a_branch_from_its_trunk_whose_events_it_has(runs: Path):
     board = opened(runs)
     one, two = hparams(board, "one"), hparams(board, "two")
     assert (one["method"], one["kind"], one["env"], one["seed"]) == ("none", "trunk", "CartPole-v1", 0.0)
@@ -66,14 +66,14 @@ def test_hparams_tell_a_branch_from_its_trunk_whose_events_it_has(runs: Path):
     assert metrics[0] in board.Runs()["two"]["scalars"]
 
 
-def test_the_settings_come_first_among_the_files(runs: Path):
+def test_the_settings_are_the_first_of_the_files(runs: Path):
     names = sorted(path.name for path in (runs / "two").glob("*tfevents*"))
     assert names[0] == "config.tfevents"
     assert len(names) == 3, "its trunk's events and its own"
-    assert all("config" not in path.name for path in log_files(runs / "two")), "it is never cut back"
+    assert all("config" not in path.name for path in log_files(runs / "two")), "it is never cut"
 
 
-def test_a_run_whose_events_are_where_an_older_version_put_them_goes_on_there(tmp_path: Path, runs: Path):
+def test_a_run_whose_events_are_where_an_older_version_put_them_continues_there(tmp_path: Path, runs: Path):
     from fire_rl.training.command_line import read_command_line
     from fire_rl.training.learners import LEARNERS
     from fire_rl.training.session import carry_out

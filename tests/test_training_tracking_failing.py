@@ -51,7 +51,7 @@ def test_trackers_whose_processes_end_are_left_out(tracked: Path, untracked: Pat
 
 
 @pytest.mark.parametrize("verb", ["begin", "finish"])
-def test_trackers_that_hang_are_waited_for_at_the_end_alone_and_not_for_long(
+def test_the_run_waits_for_hanging_trackers_only_at_its_end_and_not_for_long(
     tracked: Path, untracked: Path, monkeypatch: pytest.MonkeyPatch, verb: str
 ):
     monkeypatch.setenv("FIRE_RL_BAD_VERB", verb)
@@ -74,7 +74,7 @@ def test_a_hanging_tracker_is_noticed_while_the_run_goes_on(monkeypatch: pytest.
     tracker.close()
 
 
-def test_what_waits_for_a_tracker_is_bounded(monkeypatch: pytest.MonkeyPatch):
+def test_the_backlog_of_a_tracker_is_bounded(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FIRE_RL_BAD_VERB", "begin")
     monkeypatch.setattr(process, "MOST_WAITING", 1_000_000)
     tracker = TrackerProcess(f"{OWN}:Sleeping")
@@ -102,7 +102,7 @@ def test_trackers_that_hang_share_one_time_limit(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_hanging_tracker_costs_a_slow_one_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tracked: Path):
-    """What waits for the second is poured while the first is waited for."""
+    """The backlog of the second one is sent while the first one is waited for."""
     monkeypatch.setenv("FIRE_RL_BAD_VERB", "begin")
     pretend_waits(monkeypatch, until=1)
     tracking = Tracking([f"{OWN}:Sleeping", f"{OWN}:Slow"])
@@ -116,9 +116,10 @@ def test_a_hanging_tracker_costs_a_slow_one_nothing(monkeypatch: pytest.MonkeyPa
 
 
 def pretend_waits(monkeypatch: pytest.MonkeyPatch, until: int) -> list[float]:
-    """Waiting for more trackers than `until` takes no time, however long; for fewer, all that is left at once.
+    """Let waiting for more than `until` trackers take no time, and waiting for fewer take all the time that is left.
 
-    The result grows by the seconds that seem to have been waited for."""
+    Return a list that grows by the seconds that seem to have passed.
+    """
     waited: list[float] = []
 
     def wait(unfinished: Sequence[TrackerProcess], seconds: float) -> None:
@@ -153,7 +154,7 @@ def test_a_slow_tracker_with_a_backlog_does_not_count_as_hanging(monkeypatch: py
     tracker.close()
 
 
-def test_signals_to_the_whole_job_are_the_run_s_alone(tracked: Path):
+def test_signals_to_the_whole_job_reach_only_the_run(tracked: Path):
     tracker = ready("Writing")
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         os.kill(tracker._process.pid, number)
@@ -164,7 +165,7 @@ def test_signals_to_the_whole_job_are_the_run_s_alone(tracked: Path):
     assert calls(tracked)[-1]["ending"] == "stopped"
 
 
-def test_a_pipe_of_the_tracker_s_own_that_breaks_is_said(monkeypatch: pytest.MonkeyPatch):
+def test_a_broken_pipe_of_the_tracker_s_own_is_reported(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FIRE_RL_BAD_VERB", "begin")
     tracker = ready("Broken")
     tracker.tell("begin", about={})
@@ -173,7 +174,7 @@ def test_a_pipe_of_the_tracker_s_own_that_breaks_is_said(monkeypatch: pytest.Mon
     tracker.close()
 
 
-def test_what_was_said_is_handled_when_the_run_is_gone_without_a_word(tracked: Path):
+def test_calls_are_completed_when_the_run_has_disappeared(tracked: Path):
     tracker = ready("Writing")
     tracker.tell("begin", about={})
     for line in range(300):
@@ -185,7 +186,7 @@ def test_what_was_said_is_handled_when_the_run_is_gone_without_a_word(tracked: P
     assert calls(tracked)[-1]["ending"] == "killed"
 
 
-def test_modules_of_the_user_s_own_come_before_the_project_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_user_s_own_modules_come_before_the_project_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "names.py").write_text("OWN = 'of the user'\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", ["", str(ROOT), *filter(None, sys.path)])  # as in a REPL
@@ -215,7 +216,7 @@ def test_a_run_with_very_many_open_files_is_tracked():
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_what_a_tracker_says_does_not_reach_the_terminal_raw(monkeypatch: pytest.MonkeyPatch):
+def test_control_characters_of_a_tracker_do_not_reach_the_terminal(monkeypatch: pytest.MonkeyPatch):
     tracking = Tracking([f"{OWN}:Writing"])
     tracking.trackers[0].where = "here\x1b[2J\nand there"
     assert tracking.records == [(f"{OWN}:Writing", "here [2J and there")]

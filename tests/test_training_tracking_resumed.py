@@ -25,7 +25,7 @@ untracked = tracked_runs.untracked
 pytestmark = pytest.mark.usefixtures("unrendered_module")
 
 
-def test_a_resumed_run_goes_on_under_its_id_and_repeats_lines_with_their_numbers(tracked: Path, untracked: Path):
+def test_a_resumed_run_keeps_its_id_and_repeats_lines_with_their_numbers(tracked: Path, untracked: Path):
     result = training.run(
         "dqn", env="CartPole-v1", preset="quick", steps=240, learning_starts=40, eval_every=80, hidden_width=8,
         batch_size=8, eval_episodes=1, log_every=40, reinit="fire", checkpoint_every=100, measure_every=60,
@@ -57,7 +57,7 @@ def test_a_resumed_run_goes_on_under_its_id_and_repeats_lines_with_their_numbers
     "content",
     ['{"ids": {"wandb": "../../x"}}', '{"ids": 3}', "[", '{"ids": {"wandb": "A B"}}', '{"ids": {"wandb": 1}}'],
 )
-def test_ids_from_a_stranger_are_data_and_stop_no_run(tmp_path: Path, content: str):
+def test_forged_ids_stop_no_run(tmp_path: Path, content: str):
     (tmp_path / "track.json").write_text(content)
     said = begun(tmp_path)
     assert len(said) == 1
@@ -77,7 +77,7 @@ def test_ids_that_cannot_be_kept_stop_no_run(tmp_path: Path):
 
 
 def begun(folder: Path) -> list[str]:
-    """Warnings of a run that begins and ends."""
+    """Return the warnings of a run that begins and ends."""
     tracking, said = Tracking([f"{OWN}:Writing"]), list[str]()
     tracking.say = said.append
     tracking.require_ready()
@@ -92,7 +92,7 @@ def test_a_run_that_is_trained_again_from_the_start_is_a_new_run_there(tracked: 
     own = f"{OWN}:Writing"
     (tracked / "run" / "track.json").write_text(json.dumps({"ids": {own: "0" * 16}}))
     assert call(train_dqn, "--resume", str(tracked / "run"), "--track", own)[0] == 2
-    assert not (tracked / "calls.jsonl").exists()  # what was refused never began there
+    assert not (tracked / "calls.jsonl").exists()  # the refused one never began there
     assert call(train_dqn, "--resume", str(tracked / "run"), "--track", own, "--restart", "True")[0] == 0
     assert calls(tracked)[0]["about"]["id"] != "0" * 16
 
@@ -110,7 +110,7 @@ def test_tracking_may_begin_and_end_when_a_run_is_resumed(tracked: Path, untrack
 
 
 def test_when_the_run_is_killed_its_tracker_finishes_and_ends(tracked: Path):
-    """In a process of its own, as SIGKILL leaves nothing to clean up."""
+    """In a process of its own, because SIGKILL leaves no time to clean up."""
     words = [*TINY, "--steps", "200000", "--run-dir", str(tracked / "run"), "--track", f"{OWN}:Writing"]
     words[words.index("--steps") : words.index("--steps") + 2] = []
     child = subprocess.Popen(
