@@ -32,9 +32,6 @@ def loss_of(module: GPT) -> Tensor:
     return functional.cross_entropy(module(TOKENS[:, :-1]).flatten(0, 1), TOKENS[:, 1:].flatten())
 
 
-# Sizes
-
-
 @pytest.mark.parametrize("name", SIZES)
 def test_the_parameters_of_a_name_are_counted_by_arithmetic(name):
     with torch.device("meta"):
@@ -79,9 +76,6 @@ def test_impossible_sizes_are_refused_in_one_line(act, said):
     assert said in str(raised.value)
 
 
-# The network
-
-
 def test_initial_values_follow_from_the_seed_alone_and_have_the_published_spread():
     before = torch.get_rng_state()
     module, same, other = (make_gpt(gpt_sizes("gpt-small"), seed) for seed in (1, 1, 2))
@@ -122,9 +116,6 @@ def test_the_state_holds_the_tied_weight_once_so_that_it_can_be_saved():
     assert torch.equal(module(TOKENS), other(TOKENS))
 
 
-# The optimizer
-
-
 def test_weight_decay_acts_on_matrices_and_embeddings_alone():
     module = make_gpt(TINY, 0)
     optimizer = adamw_grouped(module, learning_rate=0.01, weight_decay=0.5)
@@ -140,9 +131,6 @@ def test_weight_decay_acts_on_matrices_and_embeddings_alone():
     optimizer.step()
     for name, value in module.named_parameters():
         torch.testing.assert_close(value.detach(), before[name] * (1 - 0.01 * 0.5 * (value.ndim > 1)))
-
-
-# The learning rate
 
 
 def test_the_learning_rate_rises_in_a_line_and_falls_in_half_a_cosine():

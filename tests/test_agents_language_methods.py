@@ -8,13 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fire_rl.agents.language import (
-    GPT,
-    GPTSizes,
-    adamw_grouped,
-    make_gpt,
-    published,
-)
+from fire_rl.agents.language import GPT, GPTSizes, adamw_grouped, make_gpt, published
 from fire_rl.agents.language.gpt import ENCODER, HEAD
 from fire_rl.fire import (
     METHODS,

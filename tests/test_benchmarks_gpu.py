@@ -35,9 +35,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-# Parts
-
-
 def rows_of(find: Callable[[Setting, Rows], None], setting: Setting, folder: Path) -> dict[str, Any]:
     """Return what a part finds, by the names of its rows. No row may hold an error."""
     rows = Rows(folder / "rows")
@@ -120,9 +117,6 @@ def test_part_runs_stopped_and_resumed_are_equal(tmp_path: Path):
     for row in found.values():
         assert isinstance(row["stopped at step"], int)
         assert row["run again"] == row["stopped and resumed"] == "equal bit by bit"
-
-
-# Functions that the parts use
 
 
 @pytest.mark.parametrize("method", ["none", "fire", "cbp"])

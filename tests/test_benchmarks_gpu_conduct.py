@@ -22,9 +22,6 @@ from benchmarks.gpu.table import NO_CARD, failures, table
 QUICK = Setting(quick=True, seconds=0.1)
 
 
-# Isolation
-
-
 def works(setting: Setting, rows: Rows) -> None:
     rows.add("one", lambda: {"figure": 1.5})
     rows.add("two", lambda: {"figure": 1 / 0})
@@ -112,9 +109,6 @@ def test_a_part_is_not_begun_without_time(tmp_path: Path):
         [part], QUICK, time.monotonic() + 1, tmp_path / "log.txt", lambda one, found: kept.update({one.name: found})
     )
     assert "not begun" in kept["late"]["error"]
-
-
-# The table and the command
 
 
 RESULTS: dict[str, Any] = {

@@ -185,10 +185,6 @@ def test_a_second_copy_of_the_package_under_a_bare_name_does_no_harm():
         "print(named.make('h1-walk').spec.id, gymnasium.make('fire_rl/h1-walk-v0').spec.id)\n"
     )
     output = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"PYTHONPATH": str(ROOT)},
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(ROOT)}
     )
     assert output.stdout.split() == ["fire_rl/h1-walk-v0"] * 2

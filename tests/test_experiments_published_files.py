@@ -89,10 +89,7 @@ MISTAKES = {
     "an endless step": (HEAD + b"a,b,0,avg_return,inf,1\n", "env_step 'inf'"),
     "no seed": (HEAD + b"a,b,,avg_return,0,1\n", "seed ''"),
     "no name": (HEAD + b",b,0,avg_return,0,1\n", "exp_name ''"),
-    "a name that controls": (
-        HEAD + b"\x1b[2J,b,0,avg_return,0,1\n",
-        "exp_name '",
-    ),
+    "a name that controls": (HEAD + b"\x1b[2J,b,0,avg_return,0,1\n", "exp_name '"),
     "an open quote": (HEAD + b'"a,b,0,avg_return,0,1\n', "is not valid CSV"),
     "zero bytes": (b"exp_name,env_name\0", "zero bytes"),
     "no text": (b"\xff\xfe\x00\x01", "not text in UTF-8"),

@@ -120,9 +120,6 @@ def test_a_card_among_runs_is_not_taken_for_a_run(place: Path):
     assert runs_below([place]) == [place / "run"]
 
 
-# Hostile cards
-
-
 def header(content: bytes) -> bytes:
     return struct.pack("<Q", 2**40) + content[8:]
 
@@ -244,9 +241,6 @@ def test_a_card_in_a_hub_s_cache_is_refused_with_the_right_way_to_load_it(card: 
         load_policy(card)
 
 
-# Writing
-
-
 def test_a_card_replaces_only_a_card_and_only_if_asked(place: Path, card: Path):
     words = [str(place / "run"), "--card", "--episodes", "0", "--output"]
     with pytest.raises(ValueError, match="exists already: add --overwrite"):
@@ -299,9 +293,6 @@ def test_the_interval_equals_that_of_another_bootstrap():
     assert score.low == pytest.approx(drawn.confidence_interval.low, abs=0.1 * spread)
     assert score.high == pytest.approx(drawn.confidence_interval.high, abs=0.1 * spread)
     assert score.mean == pytest.approx(returns.mean())
-
-
-# Policies that come with the project
 
 
 def test_the_included_policies_are_small_and_complete():

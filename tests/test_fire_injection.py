@@ -202,9 +202,6 @@ def test_the_second_injection_freezes_the_first_as_a_whole():
     assert network.initial.keys() == network.module.state_dict().keys()
 
 
-# What cannot be injected, and spelling
-
-
 class Unknown(torch.optim.Adam):
     """An optimizer whose state may start at any value."""
 

@@ -76,9 +76,6 @@ def test_a_change_of_structure_by_a_method_of_somebody_s_own_is_refused():
         restore_structure([make_network()], state)
 
 
-# Other methods on an injected network, as in a branch of an injected trunk
-
-
 @pytest.mark.parametrize("again", [[], [Injection()]])
 def test_a_full_reset_gives_the_outputs_of_the_initial_network(again):
     network: Any = injected(*again, Reset())

@@ -119,9 +119,6 @@ def test_an_injected_agent_does_not_load_into_one_that_is_not():
         make_agent().load_state_dict(agent.state_dict())
 
 
-# Whole runs
-
-
 @pytest.fixture(scope="module")
 def trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that is injected twice, with checkpoints before, between and after the events."""

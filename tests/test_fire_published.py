@@ -157,9 +157,6 @@ def test_the_reference_distinguishes_the_variants(method, wrong):
     assert largest_difference(agent.network.state_dict(), end) > 1000 * TOLERANCE
 
 
-# Reset of the last layer
-
-
 def optimizer_step(agent: DQN, n: int) -> None:
     gradients = weights(agent.trained.initial, 2000 + 100 * n)
     for name, parameter in agent.network.named_parameters():

@@ -96,9 +96,6 @@ def test_four_hundred_steps_are_those_of_the_public_code(as_recorded, monkeypatc
             torch.testing.assert_close(value.flatten(), numbers(REFERENCE[kind][name]), rtol=1e-8, atol=1e-11)
 
 
-# Resets
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_dead_units_are_reset_the_others_are_untouched_and_no_output_changes(kind):
     make, shape = KINDS[kind]
@@ -196,9 +193,6 @@ def look(method: SelfNormalizedResets, network: MethodNetwork, fires: list[bool]
 
 def test_a_run_restored_in_the_middle_goes_on_bit_by_bit():
     assert_resumes(SelfNormalizedResets(rejection=0.2, longest=4, period=15, apply_every=3))
-
-
-# Spelling, and networks that it cannot work on
 
 
 @pytest.mark.parametrize(

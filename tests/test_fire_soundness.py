@@ -115,9 +115,6 @@ def test_parts_that_belong_to_something_else_are_refused(networks: Any, method: 
         PlasticityManager(networks, method, schedule)
 
 
-# Training loops that do not tell the manager of their steps
-
-
 def loop(manager: PlasticityManager, network: Network, updates: int, told: bool = False, start: int = 0) -> None:
     """Train as in the docs. Without `told`, the calls that tell the manager of steps are missing."""
     assert network.optimizer is not None

@@ -9,16 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fire_rl.fire import (
-    Fire,
-    Method,
-    NoMethod,
-    Reset,
-    ShrinkPerturb,
-    describe_methods,
-    parse_method,
-    spell,
-)
+from fire_rl.fire import Fire, Method, NoMethod, Reset, ShrinkPerturb, describe_methods, parse_method, spell
 
 PRESETS = {
     "fire": Fire(scope="encoder", outside="reset", optimizer="keep"),

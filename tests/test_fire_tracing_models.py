@@ -28,11 +28,7 @@ from fire_rl.fire import (
 from tests.fixtures.units import activations, check, names
 
 MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor], list[str]]] = {
-    "resnet": (
-        lambda: ResNet18(4),
-        lambda: torch.randn(4, 3, 8, 8),
-        [f"blocks.{number}.conv1" for number in range(8)],
-    ),
+    "resnet": (lambda: ResNet18(4), lambda: torch.randn(4, 3, 8, 8), [f"blocks.{number}.conv1" for number in range(8)]),
     "gpt": (GPT, lambda: torch.randint(64, (2, 9)), ["blocks.0.c_fc", "blocks.1.c_fc"]),
     "lstm": (Classifier, lambda: torch.randint(50, (3, 7)), ["hidden"]),
     "vit": (ViT, lambda: torch.randn(2, 3, 16, 16), ["encoder.layers.0.linear1", "encoder.layers.1.linear1"]),

@@ -217,9 +217,6 @@ def test_comparisons_read_files_too(tmp_path: Path, run: Path):
         read_options(["--config", str(written(tmp_path, "dir: x"))])
 
 
-# The command that repeats a run
-
-
 def test_a_run_says_and_keeps_the_command_that_repeats_it_bit_by_bit(run: Path, tmp_path: Path):
     kept = json.loads((run / "config.json").read_text())["repeat"]
     words = shlex.split(kept)

@@ -203,7 +203,7 @@ environment.step(environment.action_space.sample())
 
 @pytest.mark.slow
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
-def test_everything_installs_by_name_into_a_new_environment(built: Path, tmp_path: Path, version: str):
+def test_everything_installs_by_name_into_a_fresh_environment(built: Path, tmp_path: Path, version: str):
     """As for a user, except for torch: the CPU build, which is the one that is installed here."""
     interpreter = interpreter_of(version)
     if interpreter is None:

@@ -63,11 +63,8 @@ def test_a_decision_transfers_the_observation_and_the_action(found: dict[str, An
     assert found[f"{agent} the same observation"] == ["_to_copy"], "it is already there"
 
 
-# Recordings of operations, as on a GPU: a number that the host had then never changes.
-
-
 class Played(TorchDispatchMode):
-    """Records every operation of a call, to repeat it on the same tensors: this is what a CUDA graph contains."""
+    """Records every operation of a call, to repeat it on the same tensors and numbers, as a CUDA graph does."""
 
     def __init__(self) -> None:
         super().__init__()

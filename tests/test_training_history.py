@@ -65,9 +65,6 @@ def content(history: History) -> str:
     return repr((history.episodes.points(), history.evaluations.points(), networks, events))
 
 
-# Bounds
-
-
 @given(st.integers(0, 300), st.sampled_from([2, 4, 10, 64]))
 def test_a_series_keeps_points_at_equal_distances_and_the_newest(count: int, most: int):
     series: Series[int] = Series(most)
@@ -118,9 +115,6 @@ def test_only_a_limited_number_of_networks_is_kept():
         [{"kind": "measures", "environment_steps": 1, **{f"n{number}/weight_norm": 1.0 for number in range(99)}}]
     )
     assert len(history.measures) == MOST_NETWORKS
-
-
-# Reading
 
 
 def test_a_resumed_run_has_the_history_of_an_uninterrupted_one(tmp_path: Path):
@@ -203,9 +197,6 @@ def test_a_run_without_metrics_has_no_history(tmp_path: Path):
     assert final_of(tmp_path) is None
 
 
-# The final return
-
-
 @given(
     st.lists(
         st.tuples(st.integers(0, 10_000), st.none() | st.floats(-1e3, 1e3)), max_size=60, unique_by=lambda pair: pair[0]
@@ -254,9 +245,6 @@ def test_a_late_branch_is_not_judged_by_its_trunk():
                    (9_600, 0.0, "after event"), (10_000, 5.0, "scheduled")]  # fmt: skip
     assert final_score(evaluations, Rhythm(500, 1, branch=9_600)) == (5.0, 1)
     assert final_score(evaluations, Rhythm(500, 1, branch=10_000)) is None
-
-
-# Pictures
 
 
 def labels_of(events: Events) -> list[str]:

@@ -127,7 +127,7 @@ def test_larger_pictures_take_more_memory():
 
 
 def surroundings(observations: tuple[int, ...], actions: gym.Space[Any]) -> Surroundings:
-    """Return the bounds for an environment with such observations."""
+    """Return the spaces of an environment with such observations."""
     dtype: Any = np.uint8 if len(observations) > 1 else np.float32
     return Surroundings("any", gym.spaces.Box(0, 255, observations, dtype), actions, None, 1)
 

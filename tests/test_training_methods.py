@@ -212,10 +212,7 @@ def test_an_adaptive_replay_ratio_is_raised_once_the_critic_has_settled_and_resu
         (["--reinit", "fire", "--reinit-when", "dormant"], "such as dormant>0.25"),
         (["--reinit", "fire", "--reinit-when", "dormant/encoder.11>0.1"], "named 'encoder.11'; nearest is encoder.1"),
         (["--reinit", "fire", "--reinit-when", "hessian>1"], "measured only with --measure-hessian True"),
-        (
-            ["--reinit", "fire", "--reinit-when", "sfe>1", "--measure-every", "0"],
-            "--reinit-when needs measures",
-        ),
+        (["--reinit", "fire", "--reinit-when", "sfe>1", "--measure-every", "0"], "--reinit-when needs measures"),
         (["--measure-hessian", "True", "--measure-every", "0"], "--measure-hessian needs measures"),
         (
             ["--replay-ratio", "adaptive", "--measure-every", "0"],

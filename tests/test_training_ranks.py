@@ -26,11 +26,7 @@ def test_features_are_those_of_the_given_examples():
     network = make_network()
     assert feature_width(network) == 8
     more = torch.cat([FRAMES, 2 * FRAMES, FRAMES.flip(0)])
-    found = measure(
-        network,
-        loss=lambda: network.module(FRAMES).square().mean(),
-        run=lambda: network.module(more),
-    )
+    found = measure(network, loss=lambda: network.module(FRAMES).square().mean(), run=lambda: network.module(more))
     encoder, head = network.module.get_submodule("encoder"), network.module.get_submodule("head")
     with torch.no_grad():
         features = head.get_submodule("1")(head.get_submodule("0")(encoder(more)))

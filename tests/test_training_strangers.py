@@ -104,9 +104,6 @@ def require_refused(place: Path, name: str, *scripts: str) -> None:
     assert not (place / NEW).exists()
 
 
-# The content of a checkpoint
-
-
 def test_sizes_of_files_outside_are_damage(place: Path, runs: dict[str, Path]):
     forge(place, f"{NEWEST}/state.json", lambda state: state["file_sizes"].update({"../../evaluate.py": 1}))
     require_damaged(place, runs, "evaluate.py")
@@ -160,9 +157,6 @@ def test_values_with_which_an_agent_cannot_continue_are_damage(
 def test_a_manifest_with_a_missing_key_is_damage(place: Path, runs: dict[str, Path], key: str):
     forge(place, f"{NEWEST}/manifest.json", lambda manifest: manifest.pop(key))
     require_damaged(place, runs, "manifest.json")
-
-
-# Kinds of files
 
 
 def fifo(path: Path) -> None:
@@ -239,9 +233,6 @@ def test_metrics_that_are_something_else_are_refused_or_cut_back(place: Path, ki
     assert resume(place).code in (0, 2)
 
 
-# Links
-
-
 @pytest.mark.parametrize(
     ("name", "target"),
     [
@@ -272,9 +263,6 @@ def test_a_folder_that_works_as_before_but_is_elsewhere_is_refused(place: Path):
     assert "symbolic link" in ending.errors
 
 
-# Imported code
-
-
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -297,9 +285,6 @@ def test_code_that_a_run_names_is_imported_only_where_it_is_trusted(place: Path,
     assert not (root / "imported").exists()
     command("train_dqn", ["--resume", RUN, "--trust", RUN], place)
     assert (root / "imported").exists(), "otherwise it would be the one that is imported"
-
-
-# Random mutations
 
 
 @pytest.mark.parametrize("first", [0, *map(slow, (10, 20, 30))])
