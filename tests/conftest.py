@@ -45,6 +45,17 @@ def _logs_of_stable_baselines3(tmp_path_factory: pytest.TempPathFactory) -> None
     os.environ.setdefault("SB3_LOGDIR", str(tmp_path_factory.mktemp("sb3")))
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: small networks on two threads spend their time waiting for each other."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def graphics() -> str:
     """The graphics library that works here. Skips the test if none does."""

@@ -1,7 +1,5 @@
 """Compiled losses equal the losses in float64 up to rounding, and only updates use them, where they are possible."""
 
-import contextlib
-import io
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -22,6 +20,7 @@ from fire_rl.agents.compiled import Compiled, require_compiler
 from fire_rl.commands.train import train_sac
 from fire_rl.fire import measure
 from fire_rl.training.learners import DQNRun, SACRun
+from tests.fixtures.calling import quietly
 
 CPU = torch.device("cpu")
 real_compile = torch.compile
@@ -127,16 +126,7 @@ def test_nothing_is_compiled_unless_asked_for() -> None:
     assert SACRun().run.compile == DQNRun().run.compile == "off"
 
 
-def train(*arguments: str, code: int = 0) -> str:
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        try:
-            returned = train_sac(list(arguments))
-        except ValueError as error:
-            returned = 2
-            print(error)
-    assert returned == code, output.getvalue()
-    return output.getvalue()
+train = partial(quietly, train_sac)
 
 
 @pytest.mark.usefixtures("unrendered")

@@ -57,12 +57,7 @@ NAMES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def on_one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def filled(module: nn.Module, names: list[str], seed: int) -> None:

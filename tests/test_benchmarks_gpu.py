@@ -3,7 +3,7 @@
 import importlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,18 +21,10 @@ from benchmarks.gpu.parts import PARTS
 from fire_rl.agents import SAC, SACSettings
 from fire_rl.replay import Batch
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
 QUICK = Setting(quick=True, seconds=0.1, limit=280)
 PATIENT = replace(QUICK, limit=1_500)  # for whole runs, which are slow on a busy machine
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Small networks on two threads spend their time waiting for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def rows_of(find: Callable[[Setting, Rows], None], setting: Setting, folder: Path) -> dict[str, Any]:

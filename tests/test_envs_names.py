@@ -30,7 +30,6 @@ def test_our_tasks_are_found_by_their_names(task, spelling):
 
 def test_a_native_environment_can_be_made_again_from_its_spec():
     spec = envs.make("h1-walk", action_repeat=2).spec
-    assert spec is not None
     again: Any = gym.make(spec)
     assert isinstance(again.unwrapped, HumanoidEnv)
     assert again.unwrapped.simulation.action_repeat == 2

@@ -91,7 +91,6 @@ def test_runs_stop_when_the_comparison_is_killed(folder: Path):
         "run.wait()\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
     pid = int(parent.stdout.readline())
     deadline = time.monotonic() + 600
     while not (folder / "r" / "metrics.jsonl").exists():

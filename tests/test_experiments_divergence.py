@@ -37,10 +37,8 @@ def test_a_run_that_diverged_counts_as_a_policy_that_fails_from_there_on(tmp_pat
     known, jump = 0.4 * level, (0.4 * level + random) / 2  # at step 4,000, and between there and the divergence
     assert curve[4_000] == pytest.approx(known)
     assert run.area == pytest.approx((known / 2 * 4_000 + jump * 500 + random * 5_500) / 10_000)
-    assert none.final is not None
     finals = [each.final for each in none.runs]
     assert none.final.mean.value == pytest.approx(np.mean(np.array(finals, dtype=float)))
-    assert none.curve is not None
     assert (none.curve.iqm.n, none.curve.steps.tolist()) == (4, list(range(0, 10_001, 1_000)))
     assert not none.curve.interpolated
     assert none.curve.mean.value[-1] == pytest.approx((10 + 11 + 12 + random) / 4)
@@ -66,7 +64,6 @@ def test_without_a_published_return_a_diverged_run_counts_with_the_lowest_of_all
         comparison.notes, "none, seed 0 diverged at step 9,800", "-7 (the lowest one in any evaluation of these runs)"
     )
     curve = comparison.method("fire").curve
-    assert curve is not None
     assert not curve.interpolated
 
 
@@ -74,15 +71,12 @@ def test_a_diverged_run_counts_in_profile_and_threshold_and_not_in_means_of_meas
     for seed in range(2):
         write_run(tmp_path / str(seed), seed=seed, level=10, diverged=3_500 if seed else None)
     (none,) = only(results_of(tmp_path, options=Options(threshold=9.0, resamples=50))).methods
-    assert none.threshold is not None
     assert (none.threshold.share.value, none.threshold.share.n) == (0.5, 2)
     assert none.runs[1].steps_to_threshold == np.inf
-    assert none.profile is not None
     assert none.profile.share.value[0] == 1.0
     assert none.profile.share.value[len(none.profile.taus) // 2] == 0.5
     assert none.measures[0].steps[-1] == 10_000
     assert none.measures[0].n == 1
-    assert none.cost is not None
     assert (none.cost.n, none.cost.seconds.mean) == (1, 100.0)
 
 
@@ -92,10 +86,8 @@ def test_an_event_that_a_run_did_not_reach_because_it_diverged_is_still_counted(
         write_run(tmp_path / str(seed), method="fire", level=10, seed=seed, event_steps=(5_000,), diverged=at)
     comparison = only(results_of(tmp_path))
     curve = comparison.methods[0].curve
-    assert curve is not None
     assert curve.before[5_000].mean.value == pytest.approx((5 + 5 + 0) / 3)
     assert not noted(comparison.notes, "had their events at the same steps")
-    assert comparison.methods[0].gap is not None
     assert comparison.methods[0].gap.events == 2
 
 

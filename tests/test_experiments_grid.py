@@ -1,7 +1,5 @@
 """The runs that a comparison plans: trunks, branches, seeds and each method's settings."""
 
-import contextlib
-import io
 import time
 from pathlib import Path
 
@@ -10,15 +8,10 @@ import pytest
 from benchmarks.differences import differences
 from fire_rl.commands.compare import parse_seeds
 from fire_rl.commands.train import train_dqn
-from fire_rl.experiments.sweep.grid import TRUNK, Job
+from fire_rl.experiments.sweep.grid import TRUNK
 from fire_rl.experiments.sweep.tracked import require_tracker
+from tests.fixtures.calling import quietly
 from tests.fixtures.planned import CARTPOLE, jobs_of
-
-
-def train(job: Job) -> None:
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        assert train_dqn(job.arguments) == 0, output.getvalue()
 
 
 def test_without_a_branch_point_there_is_a_run_for_each_method_seed_and_environment():
@@ -52,7 +45,7 @@ def test_a_trunk_and_its_branch_without_a_method_are_the_whole_run(tmp_path: Pat
     trunk, branch = jobs_of(*words, "--branch-at", "0.5", folder=tmp_path / "branched")
     assert "--exploration-steps 120 " in " ".join(trunk.arguments)  # of 1200 steps, not of 600
     for job in (whole, trunk, branch):
-        train(job)
+        quietly(train_dqn, *job.arguments)
     assert differences(whole.folder, branch.folder) == []
 
 
@@ -122,6 +115,7 @@ def test_a_plan_that_is_not_possible_is_refused_in_one_line(words: list[str], me
 OWN = """
 from dataclasses import dataclass
 from fire_rl.fire import REGULARIZERS, Reset
+from tests.fixtures.calling import quietly
 
 @dataclass(frozen=True)
 class Mine(Reset):
@@ -160,7 +154,7 @@ def test_a_run_of_a_users_own_method_continues_if_the_command_line_names_it(tmp_
     (tmp_path / "own_words_again.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
     (job,) = jobs_of(*CARTPOLE, "--reinit", "own_words_again:Mine", "--seeds", "3", folder=tmp_path / "c")
-    train(job)
+    quietly(train_dqn, *job.arguments)
     longer = ("--resume", str(job.folder), "--steps", "1800")
     with pytest.raises(ValueError, match="names code outside fire-rl"):
         train_dqn(longer)

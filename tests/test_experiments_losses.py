@@ -65,7 +65,6 @@ def compared(losses) -> Results:
 
 def test_the_threshold_is_the_best_mean_and_a_run_reaches_it_when_its_loss_is_as_low(compared):
     comparison = only(compared)
-    assert comparison.threshold is not None
     assert comparison.threshold.value == 1.0
     assert comparison.threshold.meaning == (
         "the best other method's mean final loss (none: 1 nats); not a share of it, as lower is better"
@@ -84,7 +83,6 @@ def test_lower_losses_are_ahead(compared):
     assert (contrast.method, contrast.against, contrast.paired) == ("fire", "none", True)
     assert contrast.final.mean.value == pytest.approx(-0.5)
     assert contrast.final.improvement.value == pytest.approx(24.5 / 25)  # 0.75 and 0.75 are equal
-    assert contrast.final.trunks is not None
     assert (contrast.final.trunks.better, contrast.final.trunks.tied) == (5, 0)
     _, text = texts_of(compared)
     assert "fire minus none, final loss (nats): −0.5" in text
@@ -98,14 +96,11 @@ def test_a_loss_that_an_event_raises_has_a_gap_until_it_is_as_low_again(compared
     fire = only(compared).method("fire")
     gaps = [run.gaps[0] for run in fire.runs]
     assert [(gap.depth, gap.share, gap.duration) for gap in gaps] == [(0.5625, 0.5, 1_000)] * 5
-    assert fire.gap is not None
     assert (fire.gap.depth.value, fire.gap.regained.value) == (0.5625, 1.0)
 
 
 def test_profiles_are_of_runs_below_a_loss(compared):
     none, fire = only(compared).methods
-    assert none.profile is not None
-    assert fire.profile is not None
     at = int(np.argmin(np.abs(none.profile.taus - 0.8)))
     assert (none.profile.share.value[at], fire.profile.share.value[at]) == (0.2, 1.0)
     assert (none.profile.share.value[0], none.profile.share.value[-1]) == (0.0, 1.0)
@@ -167,7 +162,6 @@ def test_an_accuracy_is_printed_and_drawn_in_per_cent(tmp_path):
             )
     results = judged_by(ACCURACY, tmp_path)
     comparison = only(results)
-    assert comparison.threshold is not None
     assert comparison.threshold.value == pytest.approx(0.9 * 0.76)
     html, text = texts_of(results)
     for said in ("Threshold: 68.4%, 90% of the best other method's mean final accuracy (none: 76%)",

@@ -31,7 +31,6 @@ def test_settings_say_where_phases_begin_and_how_long_their_epochs_are(tmp_path)
 
 def test_forgetting_is_the_best_at_the_ends_of_phases_minus_the_value_at_the_end(tmp_path):
     phases = phases_of(read_run(write_phased(tmp_path / "a", at_ends())))
-    assert phases is not None
     assert phases.ends == (0.2, 0.3, 0.4, 0.5, 0.6)
     assert phases.mean == pytest.approx(0.4)
     # 0.9 - 0.4, 0.8 - 0.7, 0.9 - 0.6, 0.8 - 0.9, without the zeros of earlier phases and the 0.99 in between
@@ -41,7 +40,6 @@ def test_forgetting_is_the_best_at_the_ends_of_phases_minus_the_value_at_the_end
 def test_forgetting_of_a_loss_is_how_much_higher_it_is_than_at_its_lowest(tmp_path):
     run = replace(read_run(write_phased(tmp_path / "a", at_ends())), metric=LOSS)
     phases = phases_of(run)
-    assert phases is not None
     assert phases.forgetting == pytest.approx(((0.4 - 0.5) + (0.7 - 0.5) + (0.6 - 0.7) + (0.9 - 0.8)) / 4)
 
 
@@ -60,7 +58,6 @@ def test_forgetting_equals_the_published_formula_written_as_loops(tmp_path):
                 best = max(best, table[end][j])
             drops.append(best - table[4][j])
         found = phases_of(replace(run, evaluations=changed))
-        assert found is not None
         assert found.forgetting == pytest.approx(sum(drops) / 4)
 
 
@@ -69,7 +66,6 @@ def test_the_end_of_a_phase_is_before_its_event(tmp_path):
     evaluations += [(6, "before event", 0.3, AT_ENDS[1]), (6, "after event", 0.0, [0.0] * 5)]
     run = read_run(write_phased(tmp_path / "a", sorted(evaluations, key=lambda e: e[0]), method="fire", events=(6,)))
     phases = phases_of(run)
-    assert phases is not None
     assert phases.ends[1] == 0.3
     assert phases.forgetting == pytest.approx(0.2)
 
@@ -77,17 +73,14 @@ def test_the_end_of_a_phase_is_before_its_event(tmp_path):
 def test_unknown_values_have_no_score_and_two_phases_have_no_mean_of_their_own(tmp_path):
     lacking = [each for each in at_ends() if each[0] != 12]
     phases = phases_of(read_run(write_phased(tmp_path / "a", lacking)))
-    assert phases is not None
     assert (phases.mean, phases.forgetting) == (None, None)
     nulls = [(*each[:3], [None, *each[3][1:]]) for each in at_ends()]
     phases = phases_of(read_run(write_phased(tmp_path / "b", nulls)))
-    assert phases is not None
     assert phases.mean == pytest.approx(0.4)
     assert phases.forgetting is None
     warm = [(0, "scheduled", 0.1, [0.1, 0.1]), (1_000, "phase begins", 0.5, [1.0, 0.4]),
             (1_010, "scheduled", 0.7, [0.9, 0.8])]  # fmt: skip
     phases = phases_of(read_run(write_phased(tmp_path / "c", warm, task="warm-start")))
-    assert phases is not None
     assert phases.ends == (0.5, 0.7)
     assert (phases.mean, phases.forgetting) == (None, None)
     assert phases_of(read_run(write_run(tmp_path / "d"))) is None
@@ -96,7 +89,6 @@ def test_unknown_values_have_no_score_and_two_phases_have_no_mean_of_their_own(t
 def test_a_shortened_run_has_the_phases_that_it_reached(tmp_path):
     run = read_run(write_phased(tmp_path / "a", [each for each in at_ends() if each[0] <= 12]))
     phases = phases_of(replace(run, steps=12))
-    assert phases is not None
     assert phases.ends == (0.2, 0.3, 0.4)
     assert phases.mean == pytest.approx(0.3)
     assert phases.forgetting == pytest.approx((0.9 - 0.7 + 0.8 - 0.5) / 2)
@@ -154,5 +146,4 @@ def test_the_report_counts_boundaries_among_evaluated_events(tmp_path):
     for seed in range(2):
         write_phased(tmp_path / f"n{seed}", at_ends(), seed=seed)
     none = only(results_of(tmp_path)).method("none")
-    assert none.gap is not None
     assert (none.gap.events, none.gap.occurred, none.pretended) == (8, 8, None)

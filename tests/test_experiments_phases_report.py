@@ -28,14 +28,12 @@ results = phased_comparison.results
 
 def test_scores_over_phases_have_intervals_as_others_have(results):
     none, fire = only(results).methods
-    assert none.over_phases is not None
     assert fire.over_phases is not None
     means = [0.4, 0.42, 0.44]
     assert none.over_phases.mean.value == pytest.approx(np.mean(means))
     assert [none.over_phases.mean.low, none.over_phases.mean.high] == pytest.approx([0.4, 0.44])
     assert none.over_phases.mean.n == 3
     assert fire.over_phases.iqm.value == pytest.approx(0.52)
-    assert none.forgetting is not None
     assert none.forgetting.iqm.value == pytest.approx(0.2)
     assert none.also.keys() == {"training_accuracy", "seen_accuracy"}  # the one that is null has no value
     assert none.also["training_accuracy"].mean.value == pytest.approx(0.91)
@@ -43,7 +41,6 @@ def test_scores_over_phases_have_intervals_as_others_have(results):
 
 def test_the_matrix_is_the_mean_of_the_runs_with_the_lowest_and_the_highest(results):
     matrix = only(results).method("fire").phases
-    assert matrix is not None
     assert matrix.steps.tolist() == [0, 2, 2, 5, 6, 6, 12, 12, 15, 20, 20, 30]
     assert [step for step, before in zip(matrix.steps, matrix.before, strict=True) if before] == [2, 6, 12, 20]
     assert matrix.mean[:, -1] == pytest.approx([0.42, 0.72, 0.62, 0.92, 0.52])
@@ -58,7 +55,6 @@ def test_a_value_that_one_run_lacks_is_left_out_of_the_mean(tmp_path):
         read_run(write_phased(tmp_path / "b", [(0, "scheduled", 0.1, [None, 0.7]), (6, "scheduled", 0.1, [0.5])])),
     ]
     matrix = matrix_of(runs)
-    assert matrix is not None
     assert matrix.steps.tolist() == [0]
     assert np.isnan(matrix.mean[0, 0])
     assert matrix.mean[1, 0] == pytest.approx(0.6)
@@ -67,7 +63,6 @@ def test_a_value_that_one_run_lacks_is_left_out_of_the_mean(tmp_path):
 
 def test_the_baselines_end_is_the_threshold_that_was_asked_for(folder):
     comparison = only(results_of(folder, options=replace(FAST, threshold="baseline")))
-    assert comparison.threshold is not None
     assert comparison.threshold.value == pytest.approx(0.7)  # the mean of 0.6, 0.7 and 0.8
     assert comparison.threshold.meaning == "the IQM of the final accuracies of none"
     none, fire = comparison.methods
@@ -76,7 +71,6 @@ def test_the_baselines_end_is_the_threshold_that_was_asked_for(folder):
     text = markdown(report_of(results_of(folder, options=replace(FAST, threshold="baseline"))))
     assert "| fire | 3 | 3 of 3 | 100% [44, 100] | 30 [30, 30] | 1.00 of phase 5 [1.00, 1.00] |" in text
     other = only(results_of(folder, options=replace(FAST, threshold="baseline", baseline="fire")))
-    assert other.threshold is not None
     assert other.threshold.value == pytest.approx(0.8)
 
 
@@ -138,7 +132,6 @@ def test_runs_that_diverge_count_in_every_phase(tmp_path):
         file.write(json.dumps(end) + "\n")
     good, bad = only(results_of(tmp_path)).methods[0].runs
     assert good.phases is not None
-    assert bad.phases is not None
     assert bad.phases.ends == (0.2, 0.3, 0.4, 0.1, 0.1)  # 0.1 is the lowest value of any evaluation
     assert bad.phases.forgetting == pytest.approx((0.9 + 0.8 + 0.9 + 0.1 - 4 * 0.1) / 4)
 
@@ -152,7 +145,6 @@ def test_a_method_of_which_a_run_diverged_still_has_its_values_before_events(tmp
     with (folder / "metrics.jsonl").open("a") as file:
         file.write(json.dumps({"kind": "diverged", "updates": 8, "quantity": "loss", "value": "nan"}) + "\n")
     matrix = only(results_of(tmp_path)).methods[0].phases
-    assert matrix is not None
     assert (matrix.n, matrix.steps.tolist()) == (2, [0, 2, 2, 6, 6, 12, 12, 20, 20, 30])
     assert matrix.mean[2, 5] == pytest.approx((0.9 + 0.1) / 2)  # just before the event at 12
 

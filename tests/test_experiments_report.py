@@ -165,7 +165,6 @@ def test_the_page_says_that_trunks_are_shared_only_where_they_are(results):
 def test_differences_count_the_trunks_that_agree_and_show_each(results):
     with style():
         section = contrast_section(results.comparisons[0], looks(results.methods))
-    assert section is not None
     assert "small dot is the difference between the two branches of one trunk" in section.text
     assert "no difference is called settled" in section.text
     sizes, chances, together = section.tables
@@ -182,7 +181,6 @@ def test_gaps_are_shown_beside_those_of_noise_alone_and_each_event_has_its_own(r
     with style():
         section = gap_section(comparison, colors)
         events = next(each for each in run_sections(comparison, colors) if each.title == "Events")
-    assert section is not None
     (table,) = section.tables
     assert [row.cells[:2] for row in table.rows] == [
         ("reset", "2 of 2"), ("fire", "2 of 2"), ("none, nothing done", "none"),
@@ -194,7 +192,6 @@ def test_gaps_are_shown_beside_those_of_noise_alone_and_each_event_has_its_own(r
 def test_a_threshold_says_from_which_step_on_it_is_looked_for(results):
     with style():
         section = threshold_section(results.comparisons[0], looks(results.methods))
-    assert section is not None
     assert "only evaluations after the branch are used" in section.text
     assert any("stays the same" in note for note in section.notes)
 

@@ -52,7 +52,6 @@ def test_trunks_that_were_already_above_the_threshold_are_counted(tmp_path: Path
     write_comparison(tmp_path, methods=("none", "fire"), seeds=range(3))  # trunks end at 5, 6 and 7
     comparison = only(results_of(tmp_path, options=Options(threshold=6.0, resamples=50)))
     for method in comparison.methods:
-        assert method.threshold is not None
         assert method.threshold.already == 2
         assert [run.already for run in method.runs] == [False, True, True]
 
@@ -60,14 +59,12 @@ def test_trunks_that_were_already_above_the_threshold_are_counted(tmp_path: Path
 def test_thresholds_are_the_success_bar_or_a_share_of_the_best_baseline(tmp_path: Path):
     write_comparison(tmp_path / "low", agent="sac", environments=("h1-walk",), methods=("none", "fire"), seeds=(0, 1))
     low = only(results_of(tmp_path / "low"))
-    assert low.threshold is not None
     start = 2.377  # of a random policy
     none = float(np.mean(np.array([run.final for run in low.method("none").runs], dtype=float)))
     assert low.threshold.value == pytest.approx(start + 0.9 * (none - start))
     assert "none" in low.threshold.meaning
     write_run(tmp_path / "high", agent="sac", env="h1-walk", level=900)
     high = only(results_of(tmp_path / "high"))
-    assert high.threshold is not None
     assert (high.threshold.value, high.threshold.meaning) == (700.0, "the success bar of h1-walk")
     assert high.methods[0].runs[0].steps_to_threshold == 8_000
     given = only(results_of(tmp_path / "high", options=Options(threshold=1_000, resamples=50)))
@@ -82,7 +79,6 @@ def test_runs_without_a_common_step_have_a_curve_between_their_evaluations(tmp_p
     write_run(tmp_path / "a", seed=0, returns={0: 1, 1_000: 2, 10_000: 11})
     write_run(tmp_path / "b", seed=1, returns={500: 1, 9_500: 10, 10_100: 4})
     curve = only(results_of(tmp_path)).methods[0].curve
-    assert curve is not None
     assert curve.steps.tolist() == [500, 1_000, 9_500, 10_000]
     assert curve.mean.value[:2] == pytest.approx([1.25, 1.75])
     write_run(tmp_path / "c", seed=2, returns={11_000: 1})
@@ -96,7 +92,6 @@ def test_intervals_are_judged_by_the_fewest_runs_in_an_environment(tmp_path: Pat
     write_run(tmp_path / "reset1", agent="sac", env="h1-run", method="reset")
     results = results_of(tmp_path)
     (across,) = results.across
-    assert across.methods[0].final is not None
     final = across.methods[0].final.iqm
     assert (final.n, final.smallest, final.runs_said()) == (10, 5, "2 environments × 5 runs")
     assert len(across.methods[0].runs) == 10
@@ -106,7 +101,6 @@ def test_intervals_are_judged_by_the_fewest_runs_in_an_environment(tmp_path: Pat
     assert not next(each for each in across.contrasts if each.method == "reset").final.iqm.bounded
     assert noted(results.comparisons[0].notes, "reset 1", "a single run has no interval")
     joint = next(each for each in across.contrasts if each.method == "fire")
-    assert joint.final.trunks is not None
     assert (joint.final.trunks.better, joint.final.trunks.share.n, len(joint.trunk_differences)) == (10, 10, 10)
 
 
@@ -117,13 +111,11 @@ def test_environments_are_averaged_in_normalised_scores_only(tmp_path: Path):
     (across,) = results.across
     none = next(method for method in across.methods if method.method == "none")
     scores = [run.normalised for each in results.comparisons for run in each.method("none").runs]
-    assert none.final is not None
     assert none.final.mean.value == pytest.approx(np.mean(np.array(scores, dtype=float)))
     assert (none.n, none.final.iqm.n) == (6, 6)
     assert none.curve is not None
     assert across.contrasts[0].paired
     fire = next(method for method in across.methods if method.method == "fire")
-    assert fire.curve is not None
     step = list(fire.curve.steps).index(5_000)
     assert fire.curve.before[5_000].mean.value > fire.curve.mean.value[step]
     assert fire.curve.before[5_000].mean.value == pytest.approx(none.curve.mean.value[step])

@@ -18,7 +18,6 @@ def test_a_dip_is_in_the_curve_and_in_the_area_and_the_value_before_is_kept(tmp_
     (run,) = method.runs
     assert dict(zip(run.steps, run.values, strict=True))[5_000] == pytest.approx(1.0)
     assert run.before == {5_000: 5.0}
-    assert method.curve is not None
     assert method.curve.iqm.value[method.curve.steps == 5_000] == pytest.approx(1.0)
     up, fall, back, after = 5 / 2 * 5, (1.0 + 3.6) / 2, (3.6 + 7.0) / 2, (7.0 + 10.0) / 2 * 3
     assert run.area == pytest.approx((up + fall + back + after) / 10)
@@ -55,7 +54,6 @@ def test_an_extra_evaluation_before_an_event_is_no_point_of_the_curve(tmp_path: 
     assert fire.area == pytest.approx(10.0 - 10 * 500 / 10_000)  # the cost of the event at 5,000, from both sides
     assert fire.final == 10.0
     for method in comparison.methods:
-        assert method.curve is not None
         assert method.curve.steps.tolist() == list(returns)
         assert not method.curve.interpolated
     assert not noted(comparison.notes, "events at the same steps")
@@ -76,7 +74,6 @@ def test_a_branchs_area_counts_from_the_branch_on_with_or_without_an_evaluation_
     assert areas["fire"] == pytest.approx((0.75 * 2 * 500 + 4.5 * 1_000) / 1_500)
     assert noted(comparison.notes, "Not all runs were evaluated at the same steps", "none")
     curve = comparison.methods[0].curve
-    assert curve is not None
     assert curve.iqm.value.tolist() == [0, 4, 5, 6, 6]
 
 
@@ -89,7 +86,6 @@ def test_the_stability_gap_measures_how_deep_and_how_long_the_return_stays_below
     first, second = (run.gaps[0] for run in method.runs)
     assert (first.depth, first.share) == pytest.approx((6.4, 0.8))
     assert (first.duration, second.duration, second.observed) == (2_000, np.inf, 3_000)
-    assert method.gap is not None
     assert method.gap.depth.value == pytest.approx(6.4)
     assert (method.gap.regained.value, method.gap.duration.value) == (0.5, 2_000)
 
@@ -163,7 +159,6 @@ def test_the_gap_of_each_of_several_events_is_measured_until_the_next_event(tmp_
         1_000,
     )  # recovered at 3,000, after the next event
     assert (second.step, second.duration) == (4_000, 1_000)
-    assert method.gap is not None
     assert (method.gap.events, method.gap.occurred, method.gap.depth.n) == (6, 9, 3)
     assert (method.gap.regained.value, method.gap.regained.n) == (0.5, 3)
     assert method.gap.duration.value == 1_000
@@ -183,20 +178,17 @@ def test_a_method_without_events_has_the_gap_of_noise_alone(tmp_path: Path):
             )  # fmt: skip
     none, fire = only(results_of(tmp_path)).methods
     assert (none.gap, fire.pretended) == (None, None)
-    assert none.pretended is not None
     assert (none.pretended.depth.value, none.pretended.duration.value, none.pretended.occurred) == (2, 2_000, 0)
 
 
 def test_a_curve_keeps_the_values_just_before_an_event_of_all_runs(tmp_path: Path):
     write_comparison(tmp_path, methods=("fire",), seeds=range(4))
     curve = only(results_of(tmp_path)).methods[0].curve
-    assert curve is not None
     assert list(curve.before) == [5_000]
     assert curve.before[5_000].mean.value == pytest.approx(6.5)
     assert curve.mean.value[curve.steps == 5_000] == pytest.approx(1.3)
     write_run(tmp_path / "late", method="fire", seed=4, event_steps=(6_000,))
     comparison = only(results_of(tmp_path))
     late = comparison.methods[0].curve
-    assert late is not None
     assert late.before == {}
     assert noted(comparison.notes, "Not all runs of fire had their events at the same steps")

@@ -20,7 +20,6 @@ def test_unfinished_and_missing_runs_are_noted_and_not_counted(tmp_path: Path):
     assert len(comparison.method("none").runs) == 4
     assert comparison.method("reset").final is None
     curve = comparison.method("reset").curve
-    assert curve is not None
     assert curve.steps[-1] == 6_000
     assert noted(comparison.notes, "Unfinished runs of none (seed 3 at step 4,000 of 10,000)", "drawn")
     assert noted(comparison.notes, "Unfinished runs of reset", "the curve ends at step 6,000")

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fire_rl.agents import SAC, SACSettings
-from fire_rl.fire import ContinualBackprop, Never, PlasticityManager, hidden_layers, parse_method, spell
+from fire_rl.fire import ContinualBackprop, Never, PlasticityManager, hidden_layers, spell
 from fire_rl.replay import Batch
 from tests.fixtures.stepwise import KINDS, assert_resumes, begun, go_on, make_network, mlp, started, tensors, train
 
@@ -163,34 +163,6 @@ def test_in_a_block_of_updates_it_acts_at_each_and_leaves_targets_alone():
     # such layer, each of the two critics has two.
     assert manager.figures() == {"actor/replaced units": 14, "critic/replaced units": 4 * 14}
     assert all(torch.equal(value, target[name]) for name, value in agent.target_critic.state_dict().items())
-
-
-@pytest.mark.parametrize(
-    ("text", "method"),
-    [
-        ("cbp", ContinualBackprop()),
-        ("cbp:replacement_rate=0.001,maturity=100", ContinualBackprop(replacement_rate=0.001, maturity=100)),
-        ("cbp:biases=correct", ContinualBackprop(biases="correct")),
-    ],
-)
-def test_it_is_spelled_like_every_method(text, method):
-    assert parse_method(text) == method
-    assert spell(method) == text
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("cbp:replacement_rate=2", "replacement_rate=2.0 must lie between 0 and 1"),
-        ("cbp:maturity=-1", "maturity=-1 must be 0 or more gradient steps"),
-        ("cbp:decay=1", "decay=1.0 must be at least 0 and less than 1"),
-        ("cbp:biases=zero", "biases=zero is not one of keep, correct; nearest is"),
-    ],
-)
-def test_wrong_values_end_in_one_line(text, message):
-    with pytest.raises(ValueError, match=message) as caught:
-        parse_method(text)
-    assert "\n" not in str(caught.value)
 
 
 def test_networks_that_it_cannot_work_on_are_refused():

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,18 +29,21 @@ def tensors(flat: dict[str, list[float]]) -> dict[str, Tensor]:
     return {name: torch.tensor(row).view(REFERENCE["shapes"][name]) for name, row in flat.items()}
 
 
-@pytest.mark.parametrize("run", REFERENCE["runs"])
-def test_weights_shrink_as_by_the_authors_code(run):
+def recorded(run: str) -> tuple[Any, nn.Module, list[tuple[Tensor, Tensor]]]:
+    """Return a run's record, the network before it, and its batches of images and labels."""
     record = REFERENCE["runs"][run]
     module = nn.Sequential(
         nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 3, 1), nn.ReLU(),
         nn.Flatten(), nn.Linear(27, 5), nn.ReLU(), nn.Linear(5, 3),
     ).eval()  # fmt: skip
     module.load_state_dict(tensors(REFERENCE["before"]), strict=False)
-    inputs = torch.tensor(REFERENCE["inputs"]).view(12, 2, 5, 5)
-    batches = list(
-        zip(inputs.chunk(record["batches"]), torch.tensor(REFERENCE["labels"]).chunk(record["batches"]), strict=True)
-    )
+    inputs, labels = torch.tensor(REFERENCE["inputs"]).view(12, 2, 5, 5), torch.tensor(REFERENCE["labels"])
+    return record, module, list(zip(inputs.chunk(record["batches"]), labels.chunk(record["batches"]), strict=True))
+
+
+@pytest.mark.parametrize("run", REFERENCE["runs"])
+def test_weights_shrink_as_by_the_authors_code(run):
+    record, module, batches = recorded(run)
 
     def loss() -> Tensor:
         """The average over batches as a loss: each next batch has weight alpha, and earlier ones keep (1 - alpha)."""
@@ -85,14 +89,7 @@ class Unasked:
 
 @pytest.mark.parametrize("run", REFERENCE["runs"])
 def test_gradients_are_averaged_over_batches_as_by_the_authors_code(run):
-    record = REFERENCE["runs"][run]
-    module = nn.Sequential(
-        nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 3, 1), nn.ReLU(),
-        nn.Flatten(), nn.Linear(27, 5), nn.ReLU(), nn.Linear(5, 3),
-    ).eval()  # fmt: skip
-    module.load_state_dict(tensors(REFERENCE["before"]), strict=False)
-    inputs, labels = torch.tensor(REFERENCE["inputs"]).view(12, 2, 5, 5), torch.tensor(REFERENCE["labels"])
-    batches = list(zip(inputs.chunk(record["batches"]), labels.chunk(record["batches"]), strict=True))
+    record, module, batches = recorded(run)
     network = network_of(module, None)
     manager = PlasticityManager([network], Dash(least=record["lambda"], alpha=record["alpha"]), Never())
     manager.act(Position(0, 0), {"q": LossOverBatches(module, batches)})

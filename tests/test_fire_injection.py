@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fire_rl.fire import Injected, Injection, Never, PlasticityManager, parse_method, spell
+from fire_rl.fire import Injected, Injection, Never, PlasticityManager
 from tests.fixtures.small_q_network import FRAMES, QNetwork, act, injected, make_network, train, trained_network, values
 
 
@@ -230,23 +230,3 @@ def test_what_cannot_be_injected_is_refused_in_one_line_before_the_run(change, m
             PlasticityManager([network], method, Never())
         assert "\n" not in str(caught.value)
         assert "choose optimizer" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "method"),
-    [
-        ("injection", Injection()),
-        ("injection:optimizer=keep", Injection(optimizer="keep")),
-        ("injection:companions=renew", Injection(companions="renew")),
-    ],
-)
-def test_it_is_spelled_like_every_method(text, method):
-    assert parse_method(text) == method
-    assert spell(method) == text
-
-
-@pytest.mark.parametrize("text", ["injection:optimizer=kep", "injection:scope=head", "injektion"])
-def test_wrong_spellings_end_in_one_line(text):
-    with pytest.raises(ValueError, match=r"nearest is") as caught:
-        parse_method(text)
-    assert "\n" not in str(caught.value)

@@ -1,7 +1,5 @@
 """Injection in soft actor-critic: each head of actor and critic, and whole runs that are resumed and branched."""
 
-import contextlib
-import io
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from fire_rl.fire import Injected, Injection, Never, PlasticityManager, Position
 from fire_rl.replay import Batch
 from fire_rl.training.checkpoint import read_checkpoint, steps_of
 from fire_rl.training.lines import read_lines
+from tests.fixtures.calling import quietly
 
 pytestmark = pytest.mark.usefixtures("unrendered_module")
 OBSERVATION, ACTION = 5, 2
@@ -50,12 +49,6 @@ def inject(agent: SAC) -> PlasticityManager:
     manager = PlasticityManager(agent.plastic(), Injection(), Never())
     manager.act(Position(1, 1))
     return manager
-
-
-def quietly(*arguments: str) -> None:
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        assert train(arguments) == 0, output.getvalue()
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -123,7 +116,7 @@ def test_an_injected_agent_does_not_load_into_one_that_is_not():
 def trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that is injected twice, with checkpoints before, between and after the events."""
     folder = tmp_path_factory.mktemp("runs") / "trunk"
-    quietly(*TINY, *TWICE, "--checkpoint-at", "120", "240", "--run-dir", str(folder))
+    quietly(train, *TINY, *TWICE, "--checkpoint-at", "120", "240", "--run-dir", str(folder))
     return folder
 
 
@@ -144,23 +137,23 @@ def test_evaluations_before_and_after_an_injection_are_equal(trunk: Path):
 
 def test_a_run_resumed_between_and_after_two_injections_equals_the_uninterrupted_one(trunk: Path, tmp_path: Path):
     folder = tmp_path / "run"
-    quietly(*TINY, *TWICE, "--checkpoint-at", "120", "240", "--steps", "240", "--run-dir", str(folder))
-    quietly("--resume", str(folder), "--steps", "360")
-    quietly("--resume", str(folder), "--steps", "400")
+    quietly(train, *TINY, *TWICE, "--checkpoint-at", "120", "240", "--steps", "240", "--run-dir", str(folder))
+    quietly(train, "--resume", str(folder), "--steps", "360")
+    quietly(train, "--resume", str(folder), "--steps", "400")
     assert differences(trunk, folder) == []
 
 
 def test_a_branch_of_an_injected_trunk_without_a_method_equals_the_trunk_continued(trunk: Path, tmp_path: Path):
-    quietly("--branch-from", f"{trunk}@360", "--reinit", "none", "--run-dir", str(tmp_path / "branch"))
+    quietly(train, "--branch-from", f"{trunk}@360", "--reinit", "none", "--run-dir", str(tmp_path / "branch"))
     assert differences(trunk, tmp_path / "branch") == []
 
 
 def test_a_branch_from_before_the_first_injection_injects_and_resumes(trunk: Path, tmp_path: Path):
     whole, folder = tmp_path / "whole", tmp_path / "branch"
     branch = ("--branch-from", f"{trunk}@120", "--reinit", "injection:optimizer=keep", "--reinit-every", "1000")
-    quietly(*branch, "--steps", "240", "--run-dir", str(whole))
-    quietly(*branch, "--steps", "200", "--run-dir", str(folder))
-    quietly("--resume", str(folder), "--steps", "240")
+    quietly(train, *branch, "--steps", "240", "--run-dir", str(whole))
+    quietly(train, *branch, "--steps", "200", "--run-dir", str(folder))
+    quietly(train, "--resume", str(folder), "--steps", "240")
     assert events(whole) == [(120, "injection:optimizer=keep")]
     assert differences(whole, folder) == []
 
@@ -172,9 +165,9 @@ def test_a_branch_from_before_the_first_injection_injects_and_resumes(trunk: Pat
 def test_another_method_acts_on_an_injected_trunk(trunk: Path, tmp_path: Path, method: str):
     whole, folder = tmp_path / "whole", tmp_path / "branch"
     branch = ("--branch-from", f"{trunk}@240", "--reinit", method, "--reinit-every", "1000")
-    quietly(*branch, "--steps", "300", "--run-dir", str(whole))
-    quietly(*branch, "--steps", "260", "--run-dir", str(folder))
-    quietly("--resume", str(folder), "--steps", "300")
+    quietly(train, *branch, "--steps", "300", "--run-dir", str(whole))
+    quietly(train, *branch, "--steps", "260", "--run-dir", str(folder))
+    quietly(train, "--resume", str(folder), "--steps", "300")
     assert [step for step, _ in events(whole)] == [208, 240]
     assert differences(whole, folder) == []
 
@@ -182,7 +175,7 @@ def test_another_method_acts_on_an_injected_trunk(trunk: Path, tmp_path: Path, m
 def test_a_full_reset_of_an_injected_run_gives_the_outputs_of_the_initial_network(trunk: Path, tmp_path: Path):
     folder = tmp_path / "branch"
     branch = ("--branch-from", f"{trunk}@360", "--reinit", "reset", "--reinit-every", "1000", "--steps", "362")
-    quietly(*branch, "--replay-ratio", "0.001", "--run-dir", str(folder))
+    quietly(train, *branch, "--replay-ratio", "0.001", "--run-dir", str(folder))
     then = read_checkpoint(folder, steps_of(folder)[-1]).learner
     for name, value in then.items():
         if name.startswith("initial."):

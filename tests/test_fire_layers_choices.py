@@ -104,22 +104,6 @@ def test_the_method_has_the_same_choices_in_its_spelling_and_in_a_saved_state():
     assert again.latest(spelled) == Position(1, 1)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("fire:split=c_attn", "split=c_attn given; allowed is PATTERN:PARTS"),
-        ("fire:split=c_attn:three", "allowed is PATTERN:PARTS"),
-        ("fire:include=a||b", "pattern '' given"),
-        ("fire:tied=projct", "tied=projct is not one of skip, project; nearest is project"),
-    ],
-)
-def test_misspelled_choices_are_refused_in_one_line(text: str, message: str):
-    with pytest.raises(ValueError) as caught:
-        parse_method(text)
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
 def test_a_pattern_that_matches_nothing_is_refused_when_the_run_starts():
     with pytest.raises(ValueError, match=r"'c_atn' matches no name.*nearest is c_attn"):
         PlasticityManager([network_of(tied())], Fire(split={"c_atn": 3}), Never())

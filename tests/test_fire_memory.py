@@ -169,7 +169,6 @@ def test_regularizers_act_beside_a_method_and_with_each_other():
     manager = PlasticityManager([network], Wander(), Never(), [Pull(), PullAgain(strength=0.5)])
     squares = sum(float(parameter.detach().square().sum()) for parameter in network.module.parameters())
     penalty = manager.penalty("critic")
-    assert penalty is not None
     assert float(penalty.detach()) == pytest.approx(1.5 * squares, rel=1e-6)
     assert manager.acts_every_step
     assert manager.has_penalty

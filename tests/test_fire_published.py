@@ -75,12 +75,8 @@ def largest_difference(ours: dict[str, Tensor], theirs: dict[str, list[float]]) 
 
 
 @pytest.fixture(autouse=True)
-def pixels_in_double_on_one_thread(monkeypatch):
+def pixels_in_double(monkeypatch, one_thread):
     monkeypatch.setattr(networks, "pixels", lambda images, scale: images.double() * scale)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # several threads wait for each other on a busy machine
-    yield
-    torch.set_num_threads(threads)
 
 
 def make_agent(shape: tuple[int, ...] = SHAPE, width: int | None = None, double_q: bool = False) -> DQN:

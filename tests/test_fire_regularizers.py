@@ -73,7 +73,6 @@ def test_spectral_brings_singular_values_to_1_and_biases_to_0():
 
 def test_weight_decay_shrinks_by_the_optimizer_s_own_rate():
     network = make_network()
-    assert network.optimizer is not None
     train(network, manager_of(network), 1)
     network.optimizer.param_groups[0]["lr"] = 0.05
     before = values(network.module)
@@ -90,7 +89,6 @@ def test_frozen_weights_get_no_gradient_and_do_not_count(regularizer):
     records = begun(whole, regularizer), begun(partly, regularizer)
     both = [regularizer.penalty(record) for record in records]
     assert both[0] is not None
-    assert both[1] is not None
     assert both[1] < both[0]
     both[1].backward()
     assert all(parameter.grad is None for parameter in encoder.parameters())

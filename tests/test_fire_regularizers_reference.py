@@ -11,7 +11,6 @@ The authors of the spectral regularizer have published no code. It is compared w
 """
 
 import json
-import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,14 +26,9 @@ from fire_rl.fire import MethodNetwork
 from fire_rl.fire.regularizers import L2Init, Parseval, Regularizer, Spectral, WeightDecay
 from fire_rl.fire.regularizers.parseval import hidden_matrices
 from fire_rl.fire.regularizers.trained import trained_matrices
+from tests.fixtures.make_regularizers import numbers
 
 REFERENCE: dict[str, Any] = json.loads((Path(__file__).parent / "fixtures" / "regularizers_reference.json").read_text())
-
-
-def numbers(shape: tuple[int, ...], n: int) -> Tensor:
-    """Return the n-th of a series of tensors that need no random generator."""
-    entries = 0.5 * np.sin(1.7 * np.arange(math.prod(shape)) + n)
-    return torch.from_numpy(entries.astype(np.float32).reshape(shape))
 
 
 @torch.no_grad()
@@ -55,7 +49,6 @@ def network_of(module: nn.Module, *head: str) -> MethodNetwork:
 
 def penalty_and_gradients(regularizer: Regularizer, network: MethodNetwork) -> tuple[Tensor, list[Tensor | None]]:
     value = regularizer.penalty(network)
-    assert value is not None
     return value.detach(), list(torch.autograd.grad(value, list(network.module.parameters()), allow_unused=True))
 
 
@@ -245,7 +238,6 @@ def test_spectral_equals_its_equation_on_the_agents_networks(kind, k):
         gradients.append(np.stack(slopes).reshape(parameter.shape))
     assert value.item() == pytest.approx(0.7 * wanted, rel=1e-4)
     for gradient, slope in zip(found, gradients, strict=True):
-        assert gradient is not None
         assert np.abs(gradient.numpy() - 0.7 * slope).max() <= 1e-4 * np.abs(0.7 * slope).max()
 
 
@@ -264,7 +256,6 @@ def test_every_member_of_an_ensemble_counts_as_it_would_alone():
             alone = network_of(single, "value")
             begun(regularizer, alone) if isinstance(regularizer, Spectral) else None
             parts.append(regularizer.penalty(alone))
-        assert whole is not None
         assert whole.item() == pytest.approx(sum(float(part.detach()) for part in parts if part is not None), rel=1e-5)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fire_rl.fire import MethodNetwork, SelfNormalizedResets, hidden_layers, parse_method, spell
+from fire_rl.fire import MethodNetwork, SelfNormalizedResets, hidden_layers
 from fire_rl.fire.methods import renewal, self_normalized_resets
 from tests.fixtures.make_cbp import values
 from tests.fixtures.stepwise import (
@@ -193,34 +193,6 @@ def look(method: SelfNormalizedResets, network: MethodNetwork, fires: list[bool]
 
 def test_a_run_restored_in_the_middle_goes_on_bit_by_bit():
     assert_resumes(SelfNormalizedResets(rejection=0.2, longest=4, period=15, apply_every=3))
-
-
-@pytest.mark.parametrize(
-    ("text", "method"),
-    [
-        ("snr", SelfNormalizedResets()),
-        ("snr:rejection=0.02,longest=100", SelfNormalizedResets(rejection=0.02, longest=100)),
-        ("snr:period=16,apply_every=1", SelfNormalizedResets(period=16, apply_every=1)),
-    ],
-)
-def test_it_is_spelled_like_every_method(text, method):
-    assert parse_method(text) == method
-    assert spell(method) == text
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("snr:rejection=0", "rejection=0.0 must lie between 0 and 1"),
-        ("snr:longest=0", "longest=0 must be at least 1 gradient step"),
-        ("snr:period=0", "period=0 must be at least 1 gradient step"),
-        ("snr:apply_every=0", "apply_every=0 must be at least 1 gradient step"),
-    ],
-)
-def test_wrong_values_end_in_one_line(text, message):
-    with pytest.raises(ValueError, match=message) as caught:
-        parse_method(text)
-    assert "\n" not in str(caught.value)
 
 
 def test_networks_that_it_cannot_work_on_are_refused():

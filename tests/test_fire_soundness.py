@@ -42,7 +42,6 @@ def own_tensors() -> Network:
 
 def target_s_tensors() -> Network:
     network = make_network()
-    assert network.target is not None
     return replace(network, initial=network.target.state_dict())
 
 

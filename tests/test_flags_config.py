@@ -2,11 +2,10 @@
 it.
 """
 
-import contextlib
-import io
 import json
 import re
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from fire_rl.training.command_line import read_command_line
 from fire_rl.training.config import Config
 from fire_rl.training.learners import LEARNERS, config_to_json, read_config
 from fire_rl.training.unresolved import command_again, shortest_words, unresolved
+from tests.fixtures import calling
 
 pytestmark = pytest.mark.usefixtures("unrendered_module")
 TINY = [
@@ -28,11 +28,7 @@ TINY = [
 ]
 
 
-def quietly(*words: str) -> str:
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(io.StringIO()):
-        assert train(words) == 0
-    return said.getvalue()
+quietly = partial(calling.quietly, train)
 
 
 @pytest.fixture(scope="module")

@@ -14,14 +14,10 @@ from fire_rl.fire.nearest import did_you_mean
 from fire_rl.training.command_line import main
 from fire_rl.training.lines import read_lines
 from tests.fixtures.calling import call
+from tests.fixtures.tracked_runs import TINY
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 ROOT = Path(__file__).parent.parent
-TINY = (
-    *("--env", "CartPole-v1", "--preset", "quick", "--steps", "240", "--learning-starts", "40", "--eval-every", "80"),
-    *("--hidden-width", "8", "--batch-size", "8", "--eval-episodes", "1", "--log-every", "40", "--reinit", "fire"),
-    *("--checkpoint-every", "100", "--measure-every", "60", "--device", "cpu", "--threads", "1"),
-)
 
 
 @pytest.fixture(scope="module")

@@ -68,10 +68,7 @@ def environment(folder: Path, wheel: Path, packages: Iterable[Path]) -> Path:
         "pip",
         "--python",
         folder / "bin/python",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--no-index",
+        *("install", "--quiet", "--no-deps", "--no-index"),
     )
     run(*pip, "--disable-pip-version-check", wheel)
     return folder / "bin/python"

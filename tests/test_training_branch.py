@@ -1,6 +1,7 @@
 """A branch starts from another run's checkpoint, where its method acts once. The trunk does not change."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -12,7 +13,9 @@ from fire_rl.commands.train import train_sac as train
 from fire_rl.training.checkpoint import Manifest, folder_of, read_checkpoint, steps_of, write_manifest
 from fire_rl.training.files import read_json, write_json
 from fire_rl.training.lines import read_lines
-from tests.fixtures.quiet_sac import quietly
+from tests.fixtures import calling
+
+quietly = partial(calling.quietly, train)
 
 pytestmark = pytest.mark.usefixtures("unrendered_module")
 TINY = [

@@ -1,7 +1,5 @@
 """DQN as a run: presets, raw returns and clipped rewards, published methods, evaluations, and the policy."""
 
-import contextlib
-import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,8 +25,9 @@ from fire_rl.training.command_line import read_command_line
 from fire_rl.training.evaluate import evaluate_decisions, exploring
 from fire_rl.training.files import read_json
 from fire_rl.training.learners import LEARNERS, DQNRun, build
-from fire_rl.training.lines import read_lines
 from fire_rl.training.reinforcement import Reinforcement
+from tests.fixtures.calling import quietly
+from tests.fixtures.phased_runs import lines as lines_of
 
 pytestmark = pytest.mark.usefixtures("unrendered_module")
 TINY = [
@@ -66,17 +65,6 @@ def read(*arguments: str) -> AgentRun:
     return config
 
 
-def quietly(body, *arguments: str, code: int = 0) -> str:
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        assert body(arguments) == code, output.getvalue()
-    return output.getvalue()
-
-
-def lines_of(run: Path, kind: str) -> list[dict[str, Any]]:
-    return [line for line in read_lines(run / "metrics.jsonl") if line["kind"] == kind]
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "cartpole"
@@ -99,7 +87,6 @@ def test_the_paper_preset_is_the_published_setting():
 def test_without_a_preset_the_agent_is_the_published_one_and_games_have_todays_settings():
     config = read()
     assert config.agent == DQNSettings()
-    assert config.atari is not None
     assert (config.atari.sticky, config.atari.sticky_per) == (0.25, "frame")
     assert (config.run.eval_steps, config.run.eval_episodes) == (None, 10)
 
@@ -108,7 +95,6 @@ def test_without_a_preset_the_agent_is_the_published_one_and_games_have_todays_s
 def test_every_preset_is_valid(preset):
     config = read("--preset", preset)
     config.agent.check()
-    assert config.atari is not None
     config.atari.check()
     assert config.run.warnings() == []
 
@@ -155,16 +141,7 @@ def test_a_game_is_learned_from_signs_and_evaluated_whole_with_little_exploratio
 def test_a_game_of_several_lives_is_one_episode_in_the_log(tmp_path):
     folder = tmp_path / "run"
     game = (
-        "--env",
-        "Breakout",
-        "--steps",
-        "400",
-        "--num-envs",
-        "1",
-        "--terminal-on-life-loss",
-        "True",
-        "--sticky",
-        "0",
+        *("--env", "Breakout", "--steps", "400", "--num-envs", "1", "--terminal-on-life-loss", "True", "--sticky", "0"),
     )
     quietly(train, *TINY, *game, "--learning-starts", "1000", "--eval-steps", "4", "--run-dir", str(folder))
     work, checkpoint = work_of(folder), read_checkpoint(folder, 400)

@@ -1,7 +1,5 @@
 """Methods, regularizers, triggers and measures in whole runs, from the command line to the record."""
 
-import contextlib
-import io
 import math
 from functools import partial
 from pathlib import Path
@@ -16,24 +14,16 @@ from fire_rl.fire.regularizers import REGULARIZERS
 from fire_rl.replay import AdaptiveRatio
 from fire_rl.training import load_policy
 from fire_rl.training.files import Lines, read_json
-from fire_rl.training.lines import Rhythm, final_score, read_lines
+from fire_rl.training.lines import Rhythm, final_score
 from fire_rl.training.metric import RETURN
+from tests.fixtures import calling
+from tests.fixtures.phased_runs import lines as lines_of
 
 DQN = [
     *("--env", "CartPole-v1", "--num-envs", "2", "--learning-starts", "40", "--hidden-width", "16"),
     *("--batch-size", "8", "--target-every", "50", "--eval-every", "300", "--eval-episodes", "2", "--log-every", "100"),
-    *(
-        "--checkpoint-every",
-        "130",
-        "--exploration-steps",
-        "60",
-        "--threads",
-        "1",
-        "--device",
-        "cpu",
-        "--learning-rate",
-        "1e-2",
-    ),
+    *("--checkpoint-every", "130", "--exploration-steps", "60", "--threads", "1", "--device", "cpu"),
+    *("--learning-rate", "1e-2"),
 ]
 SAC = [
     *("--env", "Pendulum-v1", "--learning-starts", "40", "--critic-width", "8", "--actor-width", "8"),
@@ -49,14 +39,7 @@ SCRIPTS = {"sac": (train_sac, SAC), "dqn": (train_dqn, DQN)}
 def quietly(kind: str, *arguments: str) -> str:
     script, tiny = SCRIPTS[kind]
     continues = {"--resume", "--branch-from"} & set(arguments)
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        assert script([*([] if continues else tiny), *arguments]) == 0, output.getvalue()
-    return output.getvalue()
-
-
-def lines_of(run: Path, kind: str) -> list[dict[str, Any]]:
-    return [line for line in read_lines(run / "metrics.jsonl") if line["kind"] == kind]
+    return calling.quietly(script, *([] if continues else tiny), *arguments)
 
 
 @unrendered

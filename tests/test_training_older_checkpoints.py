@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from benchmarks.differences import differences
+from fire_rl.commands.train import train_sac
 from fire_rl.fire import Position
 from fire_rl.training.agent_run import AgentRun
 from fire_rl.training.checkpoint import (
@@ -29,7 +31,9 @@ from fire_rl.training.learners import read_config
 from fire_rl.training.progress import Progress
 from fire_rl.training.reinforcement import Reinforcement
 from fire_rl.training.session import restore
-from tests.fixtures.quiet_sac import quietly
+from tests.fixtures import calling
+
+quietly = partial(calling.quietly, train_sac)
 
 pytestmark = pytest.mark.usefixtures("unrendered_module")
 TINY = [

@@ -1,7 +1,5 @@
 """A trained policy can be loaded and evaluated, and what a run prints at its start and end is correct."""
 
-import contextlib
-import io
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +23,7 @@ from fire_rl.training.log import RunLog
 from fire_rl.training.reinforcement import Reinforcement
 from fire_rl.training.session import restore
 from fire_rl.training.settings import RunSettings
+from tests.fixtures.calling import quietly
 
 pytestmark = pytest.mark.usefixtures("unrendered_module")
 TINY = [
@@ -34,17 +33,10 @@ TINY = [
 ]
 
 
-def output_of(body, arguments: list[str]) -> str:
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(io.StringIO()):
-        assert body(arguments) == 0
-    return output.getvalue()
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "walk"
-    output_of(train, [*TINY, "--run-dir", str(folder)])
+    quietly(train, *TINY, "--run-dir", str(folder))
     return folder
 
 
@@ -95,14 +87,14 @@ def test_a_folder_without_a_policy_is_refused(run: Path, where: str, complaint: 
 
 
 def test_a_checkpoint_is_evaluated_from_the_command_line(run: Path):
-    said = output_of(evaluate_script.body, [f"{run}@100", "--episodes", "3"])
+    said = quietly(evaluate_script.body, f"{run}@100", "--episodes", "3")
     assert "checkpoint at step 100: 3 episodes" in said
     assert "standard error" in said
 
 
 def test_the_last_lines_name_the_files_and_folders(tmp_path: Path):
     folder = tmp_path / "run"
-    said = output_of(train, [*TINY, "--run-dir", str(folder)])
+    said = quietly(train, *TINY, "--run-dir", str(folder))
     for place in ("curve.png", "metrics.jsonl", "checkpoints", "tensorboard --logdir", "--resume", "--branch-from"):
         assert place in said
     assert "replay: 0.00 GB on the CPU" in said
@@ -119,7 +111,7 @@ def test_actions_reach_the_environment_in_its_own_bounds():
 def test_replay_holds_true_next_observations_at_truncation(tmp_path: Path):
     tiny = [*TINY, "--env", "Pendulum-v1", "--action-repeat", "1", "--run-dir", str(tmp_path / "run")]
     tiny[tiny.index("200")] = "201"
-    output_of(train, tiny)
+    quietly(train, *tiny)
     config = read_config(tmp_path / "run")
     assert isinstance(config, AgentRun)
     work = Reinforcement(config)
@@ -157,7 +149,7 @@ def test_durations_are_printed_in_usual_units(seconds: float, words: str):
 def test_the_warm_up_has_no_updates_and_learning_has_as_many_as_asked(tmp_path: Path):
     folder = tmp_path / "run"
     arguments = [*TINY, "--run-dir", str(folder), "--replay-ratio", "0.5", "--num-envs", "3"]
-    output_of(train, arguments)
+    quietly(train, *arguments)
     for line in read_lines(folder / "metrics.jsonl"):
         if line["kind"] == "train":
             # Learning begins at the first step of all environments that finds 40 decisions made: the 42nd.

@@ -13,18 +13,8 @@ from tests.test_training_resume_suites import interrupted
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 TINY = [
-    *(
-        "--steps",
-        "400",
-        "--num-envs",
-        "2",
-        "--learning-starts",
-        "60",
-        "--replay-ratio",
-        "0.25",
-        "--replay-capacity",
-        "200",
-    ),
+    *("--steps", "400", "--num-envs", "2", "--learning-starts", "60", "--replay-ratio", "0.25"),
+    *("--replay-capacity", "200"),
     *("--batch-size", "4", "--hidden-width", "8", "--target-every", "20", "--reinit", "fire", "--reinit-every", "31"),
     *("--log-every", "100", "--eval-every", "10000", "--eval-steps", "40", "--checkpoint-every", "130"),
     *("--threads", "1", "--device", "cpu"),

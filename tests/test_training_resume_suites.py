@@ -17,18 +17,8 @@ pytestmark = pytest.mark.usefixtures("unrendered")
 TINY = [
     *("--steps", "400", "--learning-starts", "40", "--action-repeat", "4", "--replay-ratio", "0.5"),
     *("--critic-width", "8", "--actor-width", "8", "--batch-size", "16", "--num-envs", "2", "--log-every", "80"),
-    *(
-        "--eval-every",
-        "10000",
-        "--eval-episodes",
-        "1",
-        "--checkpoint-every",
-        "120",
-        "--threads",
-        "1",
-        "--device",
-        "cpu",
-    ),
+    *("--eval-every", "10000", "--eval-episodes", "1", "--checkpoint-every", "120", "--threads", "1"),
+    *("--device", "cpu"),
 ]
 SUITE = ["dmc:reacher-easy"] if benchmark_names() else []
 

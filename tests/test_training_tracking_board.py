@@ -12,6 +12,7 @@ from benchmarks.differences import differences
 from fire_rl.commands.train import train_dqn as train
 from fire_rl.training.folder import log_files
 from fire_rl.training.lines import read_lines
+from tests.fixtures.calling import quietly
 
 pytestmark = pytest.mark.usefixtures("unrendered_module")
 TINY = (
@@ -19,11 +20,6 @@ TINY = (
     *("--hidden-width", "8", "--batch-size", "8", "--eval-episodes", "1", "--log-every", "40", "--measure-every", "0"),
     *("--checkpoint-every", "100", "--device", "cpu", "--threads", "1"),
 )
-
-
-def call(*words: str) -> None:
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        assert train(words) == 0
 
 
 def opened(folder: Path) -> EventMultiplexer:
@@ -41,8 +37,8 @@ def hparams(board: EventMultiplexer, run: str) -> dict[str, object]:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run, a branch of it, and the run stopped in between and continued."""
     folder = tmp_path_factory.mktemp("runs")
-    call(*TINY, "--run-dir", str(folder / "one"), "--track-tags", "trunk")
-    call("--branch-from", f"{folder / 'one'}@200", "--reinit", "fire", "--run-dir", str(folder / "two"))
+    quietly(train, *TINY, "--run-dir", str(folder / "one"), "--track-tags", "trunk")
+    quietly(train, "--branch-from", f"{folder / 'one'}@200", "--reinit", "fire", "--run-dir", str(folder / "two"))
     return folder
 
 
@@ -89,5 +85,15 @@ def test_a_run_whose_events_are_where_an_older_version_put_them_continues_there(
         assert carry_out(read_command_line(["--resume", str(folder)], LEARNERS["dqn"])).ending == "finished"
     assert not list(folder.glob("events.*"))
     assert differences(runs / "one", folder) == []
-    call("--branch-from", f"{folder}@240", "--steps", "280", "--reinit", "fire", "--run-dir", str(tmp_path / "branch"))
+    quietly(
+        train,
+        "--branch-from",
+        f"{folder}@240",
+        "--steps",
+        "280",
+        "--reinit",
+        "fire",
+        "--run-dir",
+        str(tmp_path / "branch"),
+    )
     assert set(opened(tmp_path / "branch").Runs()) == {"tensorboard"}

@@ -20,15 +20,11 @@ from fire_rl.training.command_line import read_command_line
 from fire_rl.training.learners import LEARNERS
 from fire_rl.training.lines import read_lines
 from fire_rl.training.session import carry_out
+from tests.fixtures.tracked_runs import TINY
 from tests.fixtures.wandb_file import records, rows
 
 pytestmark = [pytest.mark.usefixtures("unrendered"), pytest.mark.slow]
 ROOT = Path(__file__).parent.parent
-TINY = (
-    *("--env", "CartPole-v1", "--preset", "quick", "--steps", "240", "--learning-starts", "40", "--eval-every", "80"),
-    *("--hidden-width", "8", "--batch-size", "8", "--eval-episodes", "1", "--log-every", "40", "--reinit", "fire"),
-    *("--checkpoint-every", "100", "--measure-every", "60", "--device", "cpu", "--threads", "1"),
-)
 
 
 @pytest.fixture(autouse=True)

@@ -1,13 +1,15 @@
-"""Penalties and their gradients on attention, grouped convolutions, norms and matrices of zeros."""
+"""Regularizers on particular networks: attention, grouped convolutions, norms, and injected or resumed networks."""
+
+import copy
 
 import pytest
 import torch
 from torch import nn
 
-from fire_rl.fire import MethodNetwork, spell
-from fire_rl.fire.regularizers import Parseval, Spectral
-from tests.fixtures.regularized import PENALTIES, begun, gradients
-from tests.fixtures.small_q_network import trained_network
+from fire_rl.fire import Injection, MethodNetwork, Network, PlasticityManager, Position, spell
+from fire_rl.fire.regularizers import L2Init, Parseval, Spectral
+from tests.fixtures.regularized import PENALTIES, STRONG, begun, gradients, manager_of, train
+from tests.fixtures.small_q_network import injected, make_network, trained_network, values
 
 
 def test_power_iteration_converges_to_the_largest_singular_value():
@@ -19,14 +21,12 @@ def test_power_iteration_converges_to_the_largest_singular_value():
     errors = []
     for _ in range(200):
         value = Spectral(strength=1.0).penalty(network)
-        assert value is not None
         errors.append((value.detach() - wanted).abs().item())
     assert errors[-1] < 1e-4 < errors[0]
     more = MethodNetwork("n", module, {}, generator=torch.Generator().manual_seed(0))
     Spectral().begin(more)
     for _ in range(20):
         value = Spectral(strength=1.0, iterations=10).penalty(more)
-    assert value is not None
     assert (value.detach() - wanted).abs().item() == pytest.approx(errors[-1], abs=1e-6)
 
 
@@ -38,15 +38,12 @@ def test_a_matrix_of_zeros_has_a_penalty_and_no_gradient():
     regularizer = Spectral(strength=1.0)
     regularizer.begin(network)
     value = regularizer.penalty(network)
-    assert value is not None
     value.backward()
     assert value.item() == 1.0
-    assert module.weight.grad is not None
     assert not module.weight.grad.any()
     assert network.memory["weight"].norm().item() == pytest.approx(1.0)
     nn.init.eye_(module.weight)
     again = regularizer.penalty(network)
-    assert again is not None
     assert again.item() == pytest.approx(0.0, abs=1e-6)
 
 
@@ -63,7 +60,6 @@ def test_attention_is_three_matrices_of_one_parameter():
     Spectral().begin(network)
     assert {"0.in_proj_weight.query", "0.in_proj_weight.value"} <= set(network.memory)
     spectral = gradients(Spectral(strength=1.0), network)["0.in_proj_weight"]
-    assert spectral is not None
     assert all(part.any() for part in spectral.chunk(3))
 
 
@@ -88,7 +84,6 @@ def test_spectral_uses_the_gain_of_norms_and_leaves_embeddings():
     regularizer = Spectral(strength=1.0, iterations=50)
     regularizer.begin(network)
     value = regularizer.penalty(network)
-    assert value is not None
     assert value.item() == pytest.approx((3.0**2 - 1) ** 2 + (4 * 0.5**2) ** 2, rel=1e-5)
     found = gradients(regularizer, network)
     assert {name for name, gradient in found.items() if gradient is None} == {"0.weight", "3.weight"}
@@ -111,3 +106,70 @@ def test_a_penalty_s_gradient_can_be_computed_once_and_scales(regularizer):
             torch.testing.assert_close(triple, 3 * single)
     with pytest.raises(RuntimeError, match="once"):
         torch.autograd.grad(value, parameters, allow_unused=True)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("regularizer", STRONG, ids=spell)
+def test_an_injected_network_is_regularized_where_it_learns(regularizer, times):
+    network = trained_network()
+    manager = manager_of(network, regularizer, method=Injection())
+    for update in range(times):
+        manager.act(Position(update, update))
+        train(network, manager, 2)
+    frozen = {name for name, value in network.module.named_parameters() if not value.requires_grad}
+    before = values(network.module)
+    train(network, manager, 2)
+    for name, value in network.module.state_dict().items():
+        assert torch.equal(value, before[name]) == (name in frozen), name
+
+
+def test_l2_init_knows_the_initial_values_of_an_injected_head():
+    network = injected()
+    assert network.optimizer is not None
+    record = begun(network, L2Init(strength=1.0))
+    for name, gradient in gradients(L2Init(strength=1.0), record).items():
+        assert gradient is not None
+        first = network.initial[name]
+        torch.testing.assert_close(gradient, 2 * (network.module.get_parameter(name).detach() - first))
+    assert any(name.startswith("head.trained.") for name in gradients(L2Init(strength=1.0), record))
+
+
+def test_the_output_layer_of_an_injected_head_is_free_too():
+    network = injected()
+    found = gradients(Parseval(), begun(network, Parseval()))
+    assert {name for name, gradient in found.items() if gradient is not None} == {
+        "encoder.0.weight",
+        "head.trained.0.weight",
+    }
+
+
+@pytest.mark.parametrize("times", [0, 1])
+def test_power_iteration_in_a_resumed_run_continues_exactly(times):
+    """The largest singular vectors that spectral keeps are saved and restored, also after injections."""
+
+    def begin() -> tuple[Network, PlasticityManager]:
+        network = make_network(torch.optim.SGD)
+        return network, manager_of(network, Spectral(strength=0.01), L2Init(), method=Injection())
+
+    network, manager = begin()
+    train(network, manager, 3)
+    for _ in range(times):
+        manager.act(Position(3, 3))
+        train(network, manager, 3)
+    saved = copy.deepcopy((manager.state_dict(), manager.tensors(), values(network.module)))
+    train(network, manager, 4)
+
+    resumed, again = begin()
+    again.load_state_dict(saved[0])
+    resumed.module.load_state_dict(saved[2])
+    again.load_tensors(saved[1])
+    train(resumed, again, 4)
+    for name, value in values(network.module).items():
+        assert torch.equal(resumed.module.state_dict()[name], value), name
+
+    forgetful, anew = begin()
+    anew.load_state_dict(saved[0])
+    forgetful.module.load_state_dict(saved[2])
+    train(forgetful, anew, 4)
+    name = "encoder.0.weight"
+    assert not torch.equal(forgetful.module.state_dict()[name], values(network.module)[name]), "the memory matters"
