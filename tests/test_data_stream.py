@@ -1,4 +1,4 @@
-"""Batches: each example once in an epoch, normalised with torch's arithmetic, and independent of the order of reading."""
+"""Batches: each example once in an epoch, normalised with torch's arithmetic, independent of the order of reading."""
 
 from typing import Any
 

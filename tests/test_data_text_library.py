@@ -34,8 +34,7 @@ class Thing(  # with a comment:
     "One line."
 
     def method(self, text=": '"):
-        """Ends with a colon:
-        """
+        """Ends with a colon:"""
 
         return {"a":
             """value"""}

@@ -230,9 +230,7 @@ def test_the_picture_and_the_stack_have_the_sizes_asked_for():
 
 
 def test_stickiness_per_decision_repeats_the_action_executed_before_for_a_whole_decision():
-    """Compare with a game without sticky actions whose repeats are chosen by hand. Before the first action comes a
-    NOOP.
-    """
+    """Compare with a game without sticky actions whose repeats are chosen by hand. The first action follows a NOOP."""
     settings = replace(PUBLISHED_ATARI, episode_frames=40)
     sticky, plain = (make_vec("Breakout", 1, atari=replace(settings, sticky=p)) for p in (0.4, 0.0))
     sticky.reset(seed=[11])

@@ -95,9 +95,7 @@ def test_compiled_model_has_the_originals_figures(task):
 
 @pytest.mark.parametrize("task", sorted(set(TASKS) - {"reach", "sit_hard"}))
 def test_equal_seeds_give_equal_starts(task):
-    """For reach and sit_hard, the original draws a part from NumPy's global generator, which no seed of the task
-    decides.
-    """
+    """For reach and sit_hard, the original draws a part from NumPy's global generator, which has no seed of a task."""
     env = make(f"h1-{task}")
     for seed, expected in enumerate(RECORD[f"{task}/starts"]):
         assert np.array_equal(env.reset(seed=seed)[0], expected)

@@ -1,6 +1,4 @@
-"""A card is read back as the same policy, by its folder or its name, and is not trusted, because anybody may have made
-it.
-"""
+"""A card is read back as the same policy, by its folder or its name, and is not trusted: anybody may have made it."""
 
 import json
 import os

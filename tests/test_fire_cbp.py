@@ -129,9 +129,7 @@ def test_a_run_restored_in_the_middle_goes_on_bit_by_bit(biases, state):
 
 
 def test_a_run_of_an_earlier_version_that_always_renewed_continues_to_renew():
-    """In that version, `cbp` meant what `cbp:optimizer=renew` means now. A maturity below Adam's 50 steps has other
-    shapes.
-    """
+    """There, `cbp` meant what is `cbp:optimizer=renew` now. A maturity below Adam's 50 steps changes the shapes."""
     renews, plain = (ContinualBackprop(replacement_rate=0.05, maturity=6, optimizer=each) for each in ("renew", "keep"))
     straight, before = started(renews), started(renews)
     go_on(*straight, range(40))

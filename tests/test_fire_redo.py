@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from fire_rl.agents.dqn.networks import make_network
 from fire_rl.agents.sac.networks import Critic
 from fire_rl.fire import Injection, Never, PlasticityManager, Position, Redo, parse_method
-from tests.fixtures.method_networks import network_of
+from tests.fixtures.method_networks import addresses, network_of
 from tests.fixtures.small_q_network import values
 
 
@@ -44,9 +44,7 @@ def make_q_network() -> tuple[Any, Tensor]:
 
 
 def make_critic() -> tuple[Any, tuple[Tensor, Tensor]]:
-    """Return a critic of two members: one with a dead unit, one with activations 1,000 times as large and two dead
-    units.
-    """
+    """Return a critic of two members: one has a dead unit, one has 1,000 times larger activations and two dead units."""
     critic = Critic(5, 2, width=6, blocks=1, members=2)
     critic.initialise(torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(1)
@@ -175,15 +173,9 @@ def test_in_every_part_of_an_injected_head_weights_from_dormant_units_are_zero()
 
 def test_everything_is_written_in_place():
     network, _ = make_q_network()
-
-    def addresses() -> list[int]:
-        states = [value for state in network.optimizer.state.values() for value in state.values()]
-        tensors = [*network.module.parameters(), *network.target.parameters(), *states]
-        return [tensor.data_ptr() for tensor in tensors]
-
-    before = addresses()
+    before = addresses(network)
     Redo(tau=0.5, target="same", step_count="renew").act(network)
-    assert addresses() == before
+    assert addresses(network) == before
 
 
 def test_every_moment_of_any_optimizer_is_reset():

@@ -270,9 +270,7 @@ def test_the_layers_left_out_are_the_heads_last():
 
 @pytest.mark.parametrize("fused", [True, False])
 def test_weight_decay_equals_adamw_except_for_the_order(fused):
-    """Equal bit by bit to Adam with weights shrunk after each step. AdamW shrinks first: a difference of rate^2 x
-    strength.
-    """
+    """Bit by bit Adam with weights shrunk after each step. AdamW shrinks first, which differs by rate^2 x strength."""
     inputs, wanted = numbers((32, 6), 7).double(), numbers((32, 3), 8).double()
     rate, strength, steps = 1e-4, 1e-2, 100
     results = {}

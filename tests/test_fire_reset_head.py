@@ -20,6 +20,7 @@ from fire_rl.fire import (
     ResetHead,
     parse_method,
 )
+from tests.fixtures.method_networks import addresses
 from tests.fixtures.small_q_network import values
 
 
@@ -123,14 +124,9 @@ def test_weights_are_those_of_a_reset_with_the_heads_scope():
 
 def test_everything_is_written_in_place():
     network = make_critic()
-
-    def addresses() -> list[int]:
-        states = [value for state in network.optimizer.state.values() for value in state.values()]
-        return [t.data_ptr() for t in (*network.module.parameters(), *network.target.parameters(), *states)]
-
-    before = addresses()
+    before = addresses(network)
     ResetHead().act(network)
-    assert addresses() == before
+    assert addresses(network) == before
 
 
 @pytest.mark.parametrize("layers", ["all", "last"])

@@ -1,6 +1,4 @@
-"""Networks and loops with which a manager could do nothing, or the wrong thing, are refused with the right line of
-code.
-"""
+"""Networks and loops with which a manager would do nothing, or the wrong thing, are refused with the right code."""
 
 import copy
 from dataclasses import replace

@@ -1,6 +1,4 @@
-"""Recorded figures of other people's code: each file has a script that records it, and the comparison finds
-differences.
-"""
+"""Recorded figures of other people's code: each file has a script that records it, which finds differences."""
 
 import json
 import subprocess

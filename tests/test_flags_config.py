@@ -1,6 +1,4 @@
-"""--config: YAML means what it would mean typed, or a run; hostile files are refused; a run keeps the command to repeat
-it.
-"""
+"""--config: YAML means what it would mean typed, or names a run; hostile files are refused; runs can be repeated."""
 
 import json
 import re

@@ -1,6 +1,4 @@
-"""Videos: what `watch.py` and `--video` write shows what happened, at its true speed, and changes nothing else in a
-run.
-"""
+"""Videos: `watch.py` and `--video` show what happened, at its true speed, and change nothing else in a run."""
 
 import contextlib
 import io
