@@ -34,7 +34,8 @@ class Thing(  # with a comment:
     "One line."
 
     def method(self, text=": '"):
-        """Ends with a colon:"""
+        """Ends with a colon:
+        """
 
         return {"a":
             """value"""}

@@ -44,7 +44,7 @@ def make_q_network() -> tuple[Any, Tensor]:
 
 
 def make_critic() -> tuple[Any, tuple[Tensor, Tensor]]:
-    """Return a critic of two members: one has a dead unit, one has 1,000 times larger activations and two dead units."""
+    """Return a critic of two members: one has a dead unit, one has two dead units and activations times 1,000."""
     critic = Critic(5, 2, width=6, blocks=1, members=2)
     critic.initialise(torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(1)

@@ -101,7 +101,7 @@ class Game:
         self.reset(range(self.setting.members))
 
     def transition(self, number: int) -> tuple[NDArray[np.generic], float, NDArray[np.generic], bool, int]:
-        """Return observation, n-step reward, next observation, whether it terminated, and the number of summed rewards."""
+        """Return observation, n-step reward, next observation, whether it terminated, and how many were summed."""
         begin, member = divmod(number, self.setting.members)
         reward = np.float32(0)
         for count in range(self.setting.n_steps):
