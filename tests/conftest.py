@@ -1,4 +1,4 @@
-"""What holds for every test."""
+"""Settings and fixtures that all tests use."""
 
 import gc
 import os
@@ -11,16 +11,16 @@ from hypothesis import settings
 from matplotlib.figure import Figure
 from PIL import Image
 
-# Machines that run several things at once are slow now and then; that is no failure. Examples are the same in each run.
+# No deadline for examples, because a busy machine is slow at times. Every run tries the same examples.
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
 
-MEMORY_OF_A_WORKER = 2e9  # bytes, with what its tests start
+MEMORY_OF_A_WORKER = 2e9  # bytes, including the processes that its tests start
 
 
-@pytest.hookimpl(optionalhook=True)  # where pytest-xdist is installed
+@pytest.hookimpl(optionalhook=True)  # called only if pytest-xdist is installed
 def pytest_xdist_auto_num_workers() -> int:
-    """As many as there are cores and memory for, in a container too."""
+    """Return as many workers as there are cores and memory for, also inside a container."""
     from fire_rl.replay.transitions import available_memory
     from fire_rl.training.threads import usable_cores
 
@@ -28,26 +28,37 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Where tests run side by side, each process of theirs, and what it starts, computes on one core."""
+    """Let each worker, and the processes it starts, compute on one core."""
     if getattr(config.option, "numprocesses", None):
         os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_finish() -> None:
-    """Each run begins with a garbage collection, which looks at these 650,000 objects no more."""
+    """Collect garbage once and exclude the 650,000 objects that exist now from later collections."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _logs_of_stable_baselines3(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Below the tests' own folder, instead of in one of its own per model in the system's."""
+    """Stable-Baselines3 logs below the tests' own folder, not in the system's folder for temporary files."""
     os.environ.setdefault("SB3_LOGDIR", str(tmp_path_factory.mktemp("sb3")))
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: small networks on two threads spend their time waiting for each other."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
 def graphics() -> str:
-    """The library that draws here; skips what needs one where none works."""
+    """The graphics library that works here. Skips the test if none does."""
     from fire_rl.envs.graphics import library, open_canvas
 
     try:
@@ -62,9 +73,10 @@ def graphics() -> str:
 
 @pytest.fixture
 def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures are composed from their data and written, but as one pixel: rendering takes longer than a small run.
+    """Figures are composed and written, but as a single pixel, because rendering takes longer than a small run.
 
-    Runs that a whole module shares begin before this, and are rendered: for them there is `unrendered_module`.
+    Runs in module-scoped fixtures begin before this fixture does, and are rendered. For them there is
+    `unrendered_module`.
     """
     monkeypatch.setattr(Figure, "savefig", write_one_pixel)
 

@@ -1,4 +1,4 @@
-"""Recording calls, as far as it can be known without a GPU: when something is recorded, and with what inputs."""
+"""Captured graphs, as far as they can be tested without a GPU: when a call is recorded, and with which inputs."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -28,7 +28,7 @@ SIZES = 5, 2
 
 
 class Pretended(Captured):
-    """As on a GPU, but a recording is the call itself on the recording's own inputs."""
+    """Behaves as on a GPU, but a recording calls the function itself on the recording's own inputs."""
 
     def __init__(self) -> None:
         super().__init__(torch.device("cpu"))
@@ -60,7 +60,7 @@ def test_the_fourth_call_of_a_kind_is_recorded_and_later_ones_get_their_own_inpu
     assert [float(result[0]) for result in results] == [2.0 * number for number in range(WARM_UP + 4)]
 
 
-def test_each_kind_and_each_shape_has_its_own_recording_and_they_do_not_push_each_other_out() -> None:
+def test_each_kind_and_each_shape_keeps_its_own_recording() -> None:
     captured, held = Pretended(), torch.zeros(1)
     for _ in range(WARM_UP + 3):
         captured(doubled, [torch.ones(3)], "double")
@@ -69,7 +69,7 @@ def test_each_kind_and_each_shape_has_its_own_recording_and_they_do_not_push_eac
     assert captured.recorded == 3
 
 
-def test_other_objects_are_recorded_anew_even_where_their_values_are_equal() -> None:
+def test_other_objects_are_recorded_again_even_where_their_values_are_equal() -> None:
     captured = Pretended()
     for parameter in (torch.ones(2), torch.ones(2)):
         for _ in range(WARM_UP + 2):
@@ -77,7 +77,7 @@ def test_other_objects_are_recorded_anew_even_where_their_values_are_equal() -> 
     assert captured.recorded == 2
 
 
-def test_nothing_is_recorded_where_that_is_not_wanted() -> None:
+def test_nothing_is_recorded_when_capturing_is_off() -> None:
     captured = Pretended()
     for _ in range(WARM_UP + 2):
         captured(doubled, [torch.ones(3)], "double", record=False)
@@ -98,7 +98,7 @@ def fail_within(precision: Precision, seen: list[list[bool]]) -> None:
         raise KeyError
 
 
-def test_products_have_the_precision_that_is_asked_for_only_within() -> None:
+def test_products_have_the_requested_precision_only_inside() -> None:
     before, seen = switches(), list[list[bool]]()
     for precision in get_args(Precision)[::-1]:
         with pytest.raises(KeyError):
@@ -150,7 +150,7 @@ def test_an_agent_learns_the_same_from_batches_and_from_drawn_ones() -> None:
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
 
-def test_after_an_injection_updates_are_warmed_up_anew() -> None:
+def test_after_an_injection_updates_are_warmed_up_again() -> None:
     states, recorded = [], 0
     for recording in (False, True):
         agent = SAC(*SIZES, SACSettings(critic_width=8, actor_width=8), seed=np.random.SeedSequence(0))
@@ -165,12 +165,14 @@ def test_after_an_injection_updates_are_warmed_up_anew() -> None:
         if recording:
             recorded = cast(Pretended, agent.captured).recorded
         states.append(agent.state_dict())
-    assert recorded == 0  # a recording that is made would run the update twice here: only warm calls on either side
+    assert (
+        recorded == 0
+    )  # A recording runs the update twice here, so both sides only make calls before anything is recorded.
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
 
 class OnesOwn(Method):
-    """It may read a number on the host at every step: nobody says."""
+    """Nothing says whether this method reads a number on the host at every step."""
 
     acts_at_events, acts_every_step = False, True
 
@@ -202,7 +204,7 @@ def test_a_batch_moves_whole() -> None:
     assert batch.to(torch.device("meta")).rewards.device.type == "meta"
 
 
-def test_another_learning_rate_and_another_structure_are_other_things_to_lean_on() -> None:
+def test_another_learning_rate_and_another_structure_need_another_recording() -> None:
     agent = SAC(*SIZES, SACSettings(critic_width=8, actor_width=8), seed=np.random.SeedSequence(0))
     manager = PlasticityManager(agent.plastic(), parse_method("injection"), Never())
 

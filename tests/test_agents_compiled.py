@@ -1,7 +1,5 @@
-"""Compiled losses are the losses: in float64 to rounding; only updates take them, and only where they can."""
+"""Compiled losses equal the losses in float64 up to rounding, and only updates use them, where they are possible."""
 
-import contextlib
-import io
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -22,6 +20,7 @@ from fire_rl.agents.compiled import Compiled, require_compiler
 from fire_rl.commands.train import train_sac
 from fire_rl.fire import measure
 from fire_rl.training.learners import DQNRun, SACRun
+from tests.fixtures.calling import quietly
 
 CPU = torch.device("cpu")
 real_compile = torch.compile
@@ -44,7 +43,7 @@ def compiling(subject: Subject, backend: str) -> Subject:
 
 @pytest.fixture
 def traced_alone(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """No compiler of C++ is asked: what is compiled, all as one graph, runs by torch's ordinary operations."""
+    """No C++ compiler is needed: torch's ordinary operations run what is compiled, as one graph."""
     found = list[str]()
 
     def traced(function: Callable[..., Any], **options: Any) -> Any:
@@ -127,16 +126,7 @@ def test_nothing_is_compiled_unless_asked_for() -> None:
     assert SACRun().run.compile == DQNRun().run.compile == "off"
 
 
-def train(*arguments: str, code: int = 0) -> str:
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        try:
-            returned = train_sac(list(arguments))
-        except ValueError as error:
-            returned = 2
-            print(error)
-    assert returned == code, output.getvalue()
-    return output.getvalue()
+train = partial(quietly, train_sac)
 
 
 @pytest.mark.usefixtures("unrendered")
@@ -149,7 +139,7 @@ def test_a_run_with_compiled_losses_goes_on_as_if_it_had_not_stopped(traced_alon
     assert differences(tmp_path / "whole", tmp_path / "stopped") == []
 
 
-def test_without_a_compiler_nothing_begins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_run_without_a_compiler_does_not_begin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setattr(shutil, "which", lambda name: None)
     said = train(*TINY, "--compile", "losses", "--run-dir", str(tmp_path / "run"), code=2)

@@ -1,4 +1,4 @@
-"""DQN does the published update, checked against a computation in float64 that shares no code with it."""
+"""DQN makes the published update, checked against a computation in float64 that shares no code with it."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ def one_of(batches: Batch, k: int) -> Batch:
 
 
 class Reference:
-    """The published update written from its equations, in float64, with Adam and the target's schedule by hand."""
+    """The published update written from its equations in float64, with Adam and the target's schedule written out."""
 
     def __init__(self, agent: DQN) -> None:
         self.q = {n: p.detach().double().contiguous().requires_grad_() for n, p in agent.network.named_parameters()}
@@ -207,7 +207,7 @@ def test_the_plasticity_manager_is_asked_for_penalties_and_after_every_step():
 
     agent, without = make_agent(), make_agent()
     manager = PlasticityManager(agent.plastic(), Counting(), Never())
-    Counting.steps = 0  # where it was tried, it was asked too
+    Counting.steps = 0  # the trial before a run asks for it too
     agent.update(make_batch(updates=3), manager)
     without.update(make_batch(updates=3))
     assert Counting.steps == 3

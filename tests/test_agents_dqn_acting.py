@@ -1,4 +1,4 @@
-"""DQN acts as published: greedily, but for random actions that become rarer with every decision."""
+"""DQN acts as published: greedily, except for random actions that become rarer with every decision."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ def test_one_draw_decides_for_all_environments_or_each_has_its_own(together):
     greedy = agent.act(observations, explore=False)
     rounds = 4_000
     differs = np.array([agent.act(observations, explore=True) != greedy for _ in range(rounds)])
-    # A random action differs from the greedy one 4 times in 5, in a half of all rounds.
+    # A random action differs from the greedy one 4 times in 5, and half of all rounds are random.
     np.testing.assert_allclose(differs.mean(0), 0.5 * 0.8, atol=0.03)
     untouched = (~differs).all(1).mean()
     assert untouched == pytest.approx(0.5 + 0.5 * 0.2**6 if together else 0.6**6, abs=0.03)
@@ -72,7 +72,7 @@ def test_random_actions_are_drawn_for_each_environment_evenly():
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_the_stream_moves_as_far_whatever_is_drawn(together):
+def test_the_random_generator_moves_equally_far_whatever_is_drawn(together):
     always = make_agent(initial_exploration=1.0, final_exploration=1.0, explore_together=together)
     never = make_agent(initial_exploration=0.0, final_exploration=0.0, explore_together=together)
     for agent in (always, never):
@@ -80,7 +80,7 @@ def test_the_stream_moves_as_far_whatever_is_drawn(together):
     assert torch.equal(always.acting_generator.get_state(), never.acting_generator.get_state())
 
 
-def test_greedy_acting_takes_the_best_action_and_moves_no_stream():
+def test_greedy_acting_takes_the_best_action_and_draws_nothing():
     agent = make_agent()
     before = {name: value.clone() for name, value in agent.state_dict().items()}
     actions = agent.act(vectors(9), explore=False)

@@ -1,4 +1,4 @@
-"""DQN's presets do to weights, biases, target and Adam what the FIRE paper's code does, written here once more."""
+"""DQN's presets change weights, biases, target and Adam as the FIRE paper's code does, which is repeated here."""
 
 import math
 
@@ -17,7 +17,7 @@ State = dict[str, Tensor]
 
 @pytest.fixture
 def agent() -> DQN:
-    """An agent whose network, target, biases and moments have all moved, each elsewhere."""
+    """Return an agent whose network, target, biases and moments have all changed in different ways."""
     agent = DQN(
         SHAPE,
         3,
@@ -69,7 +69,7 @@ def published_shrink_perturb(network: State, target: State, initial: State) -> N
 
 
 def published_fire(network: State, target: State, initial: State) -> None:
-    """Convolution weights projected at each kernel position; the target's convolution biases stay as they were."""
+    """Project convolution weights at each kernel position. The convolution biases of the target stay as they were."""
     for name, weight in network.items():
         if name.startswith("head"):
             network[name] = target[name] = initial[name]
@@ -95,7 +95,7 @@ def test_an_event_changes_what_the_published_code_changes(agent, name, published
 
     act(agent, name)
     published(network, target, doubles(agent.trained.initial))
-    if name == "fire":  # our target becomes a copy of the network as a whole
+    if name == "fire":  # our target becomes a copy of the whole network
         for key in ("encoder.0.bias", "encoder.2.bias", "encoder.4.bias"):
             assert torch.equal(target[key], old_target[key])
             target[key] = network[key]

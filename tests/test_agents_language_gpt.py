@@ -1,4 +1,4 @@
-"""GPT by name: its sizes, its initial values, what it may look at, its optimizer and learning rate."""
+"""GPT by name: its sizes and initial values, which tokens its scores depend on, its optimizer and its learning rate."""
 
 import math
 from typing import get_args
@@ -30,9 +30,6 @@ TOKENS = torch.from_numpy(np.random.default_rng(0).integers(40, size=(3, 12)))
 
 def loss_of(module: GPT) -> Tensor:
     return functional.cross_entropy(module(TOKENS[:, :-1]).flatten(0, 1), TOKENS[:, 1:].flatten())
-
-
-# Sizes
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -73,13 +70,10 @@ def test_vocabulary_and_context_may_be_those_of_the_data():
         ),
     ],
 )
-def test_what_cannot_be_is_said_in_one_line(act, said):
+def test_impossible_sizes_are_refused_in_one_line(act, said):
     with pytest.raises(ValueError, match=r"^[^\n]*$") as raised:
         act()
     assert said in str(raised.value)
-
-
-# The network
 
 
 def test_initial_values_follow_from_the_seed_alone_and_have_the_published_spread():
@@ -110,7 +104,7 @@ def test_a_short_sequence_has_the_scores_that_a_longer_one_begins_with():
     torch.testing.assert_close(module(TOKENS[:, :7]), module(TOKENS)[:, :7])
 
 
-def test_a_new_network_takes_every_token_for_equally_likely():
+def test_a_new_network_predicts_all_tokens_with_equal_probability():
     assert loss_of(make_gpt(TINY, 0)).item() == pytest.approx(math.log(40), rel=0.01)
 
 
@@ -120,9 +114,6 @@ def test_the_state_holds_the_tied_weight_once_so_that_it_can_be_saved():
     assert sum(value.numel() for value in module.state_dict().values()) == TINY.parameters
     other.load_state_dict(safetensors.torch.load(saved))
     assert torch.equal(module(TOKENS), other(TOKENS))
-
-
-# The optimizer
 
 
 def test_weight_decay_acts_on_matrices_and_embeddings_alone():
@@ -142,15 +133,12 @@ def test_weight_decay_acts_on_matrices_and_embeddings_alone():
         torch.testing.assert_close(value.detach(), before[name] * (1 - 0.01 * 0.5 * (value.ndim > 1)))
 
 
-# The learning rate
-
-
 def test_the_learning_rate_rises_in_a_line_and_falls_in_half_a_cosine():
     shares = [share_of_rate(update, 1_000) for update in range(1_001)]
     assert shares[0] == pytest.approx(1 / 101)
     assert shares[99] == pytest.approx(100 / 101)
     assert shares[100] == max(shares) == 1.0
-    assert shares[550] == pytest.approx(0.55)  # half way down
+    assert shares[550] == pytest.approx(0.55)  # halfway down
     assert shares[1_000] == pytest.approx(0.1)
     assert share_of_rate(0, 1) == 1.0
     assert share_of_rate(2_000, 100_000) == 1.0 > share_of_rate(1_999, 100_000)

@@ -1,4 +1,4 @@
-"""Methods and measures know the parts of a GPT: its matrices, its hidden units, what its head is given."""
+"""Methods and measures know the parts of a GPT: its matrices, its hidden units and the inputs of its head."""
 
 import math
 
@@ -8,13 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fire_rl.agents.language import (
-    GPT,
-    GPTSizes,
-    adamw_grouped,
-    make_gpt,
-    published,
-)
+from fire_rl.agents.language import GPT, GPTSizes, adamw_grouped, make_gpt, published
 from fire_rl.agents.language.gpt import ENCODER, HEAD
 from fire_rl.fire import (
     METHODS,
@@ -91,11 +85,10 @@ def test_published_fire_writes_every_matrix_but_positions(spelled, untouched):
         assert same == set(before) - {"blocks.0.attention.query_key_value.weight", fused}
     else:
         assert same == untouched | {name for name, value in before.items() if value.ndim == 1}
-    assert network.optimizer is not None
     assert not any(state["exp_avg"].any() for state in network.optimizer.state.values())
 
 
-def test_the_published_shares_are_those_of_each_start():
+def test_the_published_hyper_parameters_belong_to_each_kind_of_start():
     kept = {start: spell(published(start)["shrink-perturb"]) for start in ("best", "30k", "60k")}
     assert kept["best"] == kept["60k"] == "shrink-perturb:keep=0.5"
     assert published("30k")["shrink-perturb"] == parse_method("shrink-perturb:keep=0.2")
@@ -183,7 +176,7 @@ def test_every_measure_is_there_the_hessian_too_with_tokens_as_the_examples_of_f
 
 
 def test_the_hessian_is_that_of_attention_written_out(monkeypatch):
-    """Of the exact Hessian, the largest eigenvalue."""
+    """The largest eigenvalue of the exact Hessian."""
     network = network_of(make_gpt(GPTSizes(1, 1, 4, 4, 5), 0).double())
     tokens, module = torch.tensor([[0, 3, 1, 4]]), network.module
 

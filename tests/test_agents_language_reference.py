@@ -1,7 +1,7 @@
-"""GPT, its update, its methods and its learning rate beside the public code of FIRE's language experiments, run.
+"""GPT, its update, its methods and its learning rate equal those of FIRE's public language code.
 
-`language_reference.json` holds figures of isaac7778/FIRE at c37a0ac, a descendant of nanoGPT; the file says of what.
-`python -m tests.fixtures.make_language CLONE` makes it anew.
+`language_reference.json` holds figures of isaac7778/FIRE at c37a0ac, which is derived from nanoGPT.
+`python -m tests.fixtures.make_language CLONE` records them again.
 """
 
 import json
@@ -35,7 +35,7 @@ from tests.fixtures.make_language import (
 )
 
 REFERENCE: dict[str, Any] = json.loads((Path(__file__).parent / "fixtures" / "language_reference.json").read_text())
-TOLERANCE = 1e-5  # of a tensor's norm; of a number
+TOLERANCE = 1e-5  # relative to a tensor's norm; relative to a number
 BLOCK = {
     "ln_1": "attention.norm",
     "attn.c_attn": "attention.query_key_value",
@@ -44,7 +44,7 @@ BLOCK = {
     "mlp.c_fc": "feed_forward.expand",
     "mlp.c_proj": "feed_forward.contract",
 }
-# Our names by theirs, in the order of their parameters.
+# Our names for their parameters, in the order of theirs.
 NAMES = {
     "transformer.wte.weight": "output.weight",
     "transformer.wpe.weight": "positions.weight",
@@ -57,12 +57,7 @@ NAMES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def on_one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def filled(module: nn.Module, names: list[str], seed: int) -> None:
@@ -89,12 +84,12 @@ def loss_on(module: GPT, number: int) -> Tensor:
     return functional.cross_entropy(module(batch[:, :-1]).flatten(0, 1), batch[:, 1:].flatten())
 
 
-def test_names_are_all_names():
+def test_every_parameter_has_a_name():
     assert list(REFERENCE["after"]) == list(NAMES)
     assert sorted(NAMES.values()) == sorted(name for name, _ in model().named_parameters())
 
 
-def test_a_block_gives_the_same():
+def test_a_block_returns_the_same():
     block = Block(WIDTH, HEADS)
     filled(block, [f"{name}.weight" for name in BLOCK.values()], 500)
     assert_alike(block(normal((BATCH, CONTEXT, WIDTH), 600, spread=1.0)), REFERENCE["block"])

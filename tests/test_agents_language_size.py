@@ -1,4 +1,4 @@
-"""Memory and work of a GPT in training are what arithmetic says of them, before anything is built."""
+"""Memory and work of a GPT in training are computed by arithmetic, before anything is built."""
 
 import weakref
 from contextlib import nullcontext
@@ -18,7 +18,7 @@ from fire_rl.agents.language import GPTSizes, adamw_grouped, gpt_size, gpt_sizes
 
 
 class Memory(TorchDispatchMode):
-    """How many bytes the tensors made inside hold at the most."""
+    """Records the largest number of bytes that the tensors created inside hold at one time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ def update(module: nn.Module, optimizer: torch.optim.Optimizer, tokens: Tensor) 
 def test_the_bytes_are_those_of_an_update_at_its_largest_moment(sizes, precision):
     module, tokens = make_gpt(sizes, 0), torch.zeros(8, sizes.context, dtype=torch.long)
     optimizer = adamw_grouped(module)
-    before = 4 * 4 * sizes.parameters  # weights, two moments, and the initial values that a run keeps
+    before = 4 * 4 * sizes.parameters  # the weights, two moments, and the initial values that a run keeps
     mixed = precision == "bfloat16"
     with Memory() as memory, torch.autocast("cpu", torch.bfloat16) if mixed else nullcontext():
         update(module, optimizer, tokens)
@@ -72,14 +72,14 @@ def test_fewer_sequences_at_once_take_less_memory_for_the_same_work():
     kept = gpt_size(sizes, 0).bytes
     assert whole.bytes - kept == 8 * (parts.bytes - kept)
     assert parts.parameters == 124_373_760
-    assert 0.8e9 < parts.operations / (480 * 1_024) < 0.9e9  # the published work, of a token
+    assert 0.8e9 < parts.operations / (480 * 1_024) < 0.9e9  # the published operations per token
 
 
-def test_no_size_is_too_large_to_ask_for():
+def test_any_size_can_be_asked_for():
     assert gpt_size(GPTSizes(2**53, 1, 2**53, 2**53, 2**53), 2**53).bytes > 2**200
 
 
-def test_the_benchmark_tells_the_floor_and_how_to_get_nanogpt(capsys):
+def test_the_benchmark_reports_the_floor_and_how_to_get_nanogpt(capsys):
     options = gpt_update.Options(threads=torch.get_num_threads(), batch_size=1, rounds=1)
     gpt_update.main(options)
     said = capsys.readouterr().out

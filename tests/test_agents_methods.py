@@ -1,4 +1,4 @@
-"""Every method and every regularizer on both agents: exact when restored in the middle, and at work inside a block."""
+"""Every method and every regularizer on both agents: exact when restored in the middle, and active inside a block."""
 
 import json
 from functools import partial
@@ -16,7 +16,7 @@ from fire_rl.fire.regularizers import REGULARIZERS
 from fire_rl.replay import Batch
 
 OBSERVATION, ACTIONS, BATCH = 5, 3, 16
-# Quick enough to act within some tens of updates.
+# So frequent that they act within some tens of updates.
 IN_A_HURRY = {
     "cbp": "cbp:replacement_rate=0.05,maturity=3",
     "redo": "redo:tau=0.5",
@@ -50,7 +50,7 @@ def make(kind: str, method: str, regularizers: tuple[str, ...] = ()) -> tuple[An
 
 
 def go_on(kind: str, agent: Any, manager: PlasticityManager, first: int, last: int) -> None:
-    """Blocks of three updates; after every fifth an event, for methods that have them."""
+    """Make blocks of three updates. After every fifth, methods that have events act at one."""
     for block in range(first, last):
         agent.update(make_batch(kind, 3, seed=block), manager)
         if block % 5 == 4 and manager.method.acts_at_events:
@@ -93,11 +93,11 @@ def test_a_run_of_any_method_restored_in_the_middle_goes_on_bit_by_bit(kind: str
     if manager.method.acts_at_events:
         assert [event.position.updates for event in manager.events] == [4, 9]
     elif method != "none":
-        assert sum(manager.figures().values()) > 0, "nothing was replaced: the test shows nothing"
+        assert sum(manager.figures().values()) > 0, "no unit was replaced, so the test shows nothing"
 
 
 @pytest.mark.parametrize("kind", ["sac", "dqn"])
-def test_so_does_one_with_every_regularizer(kind: str):
+def test_a_run_with_every_regularizer_restored_in_the_middle_goes_on_bit_by_bit(kind: str):
     assert_restored_runs_are_exact(kind, "redo:tau=0.5", tuple(REGULARIZERS))
 
 

@@ -1,4 +1,4 @@
-"""Products of bfloat16 are made in the losses of updates alone; all that is kept, decided or measured is float32."""
+"""bfloat16 is used only for products in the losses of updates. All that is kept, decided or measured is float32."""
 
 from collections.abc import Callable
 
@@ -49,7 +49,7 @@ def trained(make: Callable[[], SAC | DQN], text: str, bfloat16: bool) -> tuple[S
 
 @pytest.mark.parametrize("make", [sac, dqn])
 @pytest.mark.parametrize("text", ["none", *METHODS, *REGULARIZERS])
-def test_updates_are_those_of_float32_but_for_rounding_and_what_is_kept_is_float32(
+def test_updates_equal_those_of_float32_up_to_rounding_and_what_is_kept_is_float32(
     make: Callable[[], SAC | DQN], text: str
 ) -> None:
     (exact, wanted), (rounded, found) = (trained(make, text, bfloat16) for bfloat16 in (False, True))
@@ -58,7 +58,7 @@ def test_updates_are_those_of_float32_but_for_rounding_and_what_is_kept_is_float
     for name, value in wanted.items():
         assert found[name].dtype == torch.float32
         torch.testing.assert_close(found[name], value, rtol=0.05, atol=0.05)
-    assert any(not torch.equal(found[name], value) for name, value in wanted.items()), "products were rounded"
+    assert any(not torch.equal(found[name], value) for name, value in wanted.items()), "at least one product is rounded"
 
 
 @pytest.mark.parametrize("make", [sac, dqn])
@@ -91,7 +91,7 @@ def test_mixed_precision_around_measures_changes_none(make: Callable[[], SAC | D
         assert measured() == wanted
 
 
-def test_a_run_on_a_cpu_says_where_a_precision_does_nothing_or_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_on_a_cpu_warns_of_a_precision_that_does_nothing_or_harms(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not notes_on_precision("float32", torch.device("cpu"))
     assert notes_on_precision("tf32", torch.device("cpu")) == ("--precision tf32 changes nothing on a CPU",)
     for supported in (True, False):

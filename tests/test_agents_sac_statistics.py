@@ -1,4 +1,4 @@
-"""Normalised observations are right to what float32 observations allow, at the statistics that H1 tasks have."""
+"""Normalised observations are as exact as float32 observations allow, with statistics as in H1 tasks."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from fire_rl.agents.sac.statistics import RunningStatistics
 
 
 def errors(observations: torch.Tensor, statistics: RunningStatistics) -> tuple[float, float]:
-    """The largest, beside float64: as it is, and with the observation alone rounded to float32."""
+    """Return the largest errors compared with float64: as it is, and with only the observation rounded to float32."""
     deviation = (statistics.variance + statistics.EPSILON).sqrt()
     exact = (observations - statistics.mean) / deviation
     rounded = (observations.float().double() - statistics.mean) / deviation
@@ -30,7 +30,7 @@ def test_the_error_grows_with_the_mean_over_the_deviation_and_rounding_is_half_o
 @pytest.mark.slow
 @pytest.mark.parametrize(("task", "largest", "error"), [("h1-walk", 2.5, 8e-7), ("h1-balance_hard", 120.0, 1e-5)])
 def test_h1_tasks_have_such_statistics(task: str, largest: float, error: float):
-    """6,000 observations of a random policy, of which each action is held for two decisions."""
+    """6,000 observations of a random policy that holds each action for two decisions."""
     environment, random = envs.make_vec(task, num_envs=4, seed=0), np.random.default_rng(0)
     observations, _ = environment.reset(seed=0)
     statistics, seen = RunningStatistics(observations.shape[1]), []

@@ -1,4 +1,4 @@
-"""What an agent's size is said to be, by arithmetic alone, is what one that is built has."""
+"""An agent's size, computed by arithmetic alone, equals the size of a real agent."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def operations(agent: Any, examples: Batch) -> int:
         SACSettings(critic_width=8, actor_width=32, critic_blocks=3, actor_blocks=2, critics=5, batch_size=4),
     ],
 )
-def test_of_soft_actor_critic(settings):
+def test_size_of_soft_actor_critic(settings):
     agent = SAC(11, 3, settings, seed=np.random.SeedSequence(0))
     size = settings.size((11,), 3)
     trained = [*agent.actor.parameters(), *agent.critic.parameters()]
@@ -47,7 +47,7 @@ def test_of_soft_actor_critic(settings):
         ((5,), DQNSettings(batch_size=4, hidden_width=24)),
     ],
 )
-def test_of_dqn(shape, settings):
+def test_size_of_dqn(shape, settings):
     agent = DQN(shape, 3, settings, seed=np.random.SeedSequence(0))
     size = settings.size(shape, 3)
     assert size.parameters == sum(parameter.numel() for parameter in agent.network.parameters())
@@ -56,7 +56,7 @@ def test_of_dqn(shape, settings):
 
 
 @pytest.mark.parametrize("settings", [SACSettings(critic_width=300, batch_size=8), DQNSettings(hidden_width=3_000)])
-def test_the_bytes_of_a_large_network_are_those_of_all_that_is_kept_of_it(settings):
+def test_the_bytes_of_a_large_network_are_those_of_everything_it_keeps(settings):
     shape, seed = (11,), np.random.SeedSequence(0)
     agent: Any = (
         SAC(11, 3, settings, seed=seed) if isinstance(settings, SACSettings) else DQN(shape, 3, settings, seed=seed)
@@ -66,7 +66,7 @@ def test_the_bytes_of_a_large_network_are_those_of_all_that_is_kept_of_it(settin
     assert settings.size(shape, 3).bytes == pytest.approx(kept + gradients, rel=0.15)
 
 
-def test_no_size_is_too_large_to_ask_for():
+def test_any_size_can_be_asked_for():
     huge = 2**53
     assert SACSettings(critic_width=huge, critic_blocks=huge, critics=huge).size((51,), 19).bytes > huge**4
     assert DQNSettings(hidden_width=huge, batch_size=huge).size((4, 84, 84), 4).bytes > huge

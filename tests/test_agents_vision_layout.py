@@ -1,4 +1,4 @@
-"""Weights with their channels innermost in memory: the same numbers, and files that do not know of it."""
+"""Weights with channels last in memory: the same numbers, and saved files that do not depend on the layout."""
 
 import copy
 from typing import Any
@@ -12,7 +12,7 @@ from fire_rl.fire import METHODS, Never, PlasticityManager, Position, parse_meth
 from fire_rl.fire.regularizers import REGULARIZERS
 
 SHAPE, CLASSES, CPU = (3, 8, 8), 4, torch.device("cpu")
-# Quick enough to act within some updates.
+# So frequent that they act within some updates.
 HURRIED = {
     "cbp": "cbp:replacement_rate=0.2,maturity=1",
     "redo": "redo:tau=0.9",
@@ -26,7 +26,7 @@ def examples(number: int) -> tuple[Tensor, Tensor]:
 
 
 def learned(innermost: bool, method: str, regularizer: str | None, optimizer: Any, precise: bool) -> Any:
-    """Four updates of a small network, an event, and two updates more; in float64 only where it is to be precise."""
+    """Make four updates of a small network, an event, and two more updates; in float64 only if `precise`."""
     learner = make_classifier("small", SHAPE, CLASSES, ClassifierSettings(optimizer=optimizer), 0, CPU)
     module = learner.module
     if precise:
@@ -74,13 +74,13 @@ def test_methods_give_the_same_values_and_keep_the_layout(method: str, regulariz
         learned(innermost, method, regularizer, optimizer, optimizer == "adam") for innermost in (False, True)
     )
     assert not any(layouts(here))
-    assert all(layouts(there))  # torch's fused Adam mixes numbers up where these differ
+    assert all(layouts(there))  # torch's fused Adam confuses numbers where these differ
     tolerance = 1e-9 if optimizer == "adam" else 1e-2  # Muon works in bfloat16
     for (name, one), other in zip(here.module.state_dict().items(), there.module.state_dict().values(), strict=True):
         assert torch.allclose(one, other, rtol=tolerance, atol=tolerance), name
 
 
-def test_resnet18_learns_with_channels_innermost_and_is_saved_in_the_order_of_its_shape():
+def test_resnet18_learns_with_channels_last_and_is_saved_in_the_order_of_its_shape():
     learner = make_classifier("resnet18", SHAPE, CLASSES, ClassifierSettings(), 0, CPU)
     images, labels = examples(0)
     learner.update([(images.contiguous(memory_format=torch.channels_last), labels)], [1.0])
@@ -95,7 +95,7 @@ def test_resnet18_learns_with_channels_innermost_and_is_saved_in_the_order_of_it
     )
 
 
-def test_a_gpu_has_channels_innermost_whatever_the_network_and_a_cpu_where_it_is_faster():
+def test_a_gpu_has_channels_last_for_every_network_and_a_cpu_where_it_is_faster():
     networks = ("resnet18", "vit-tiny", "vgg16", "small")
     assert all(channels_innermost(name, torch.device("cuda")) for name in networks)
     assert [name for name in networks if channels_innermost(name, CPU)] == ["resnet18"]

@@ -1,4 +1,4 @@
-"""Muon beside torch's own, and Adam's part of it beside torch's Adam; its state is renewed, saved and loaded."""
+"""Muon equals torch's Muon and its Adam part torch's Adam. Its state is renewed, saved and loaded."""
 
 import copy
 
@@ -30,7 +30,7 @@ def stepped(parameter, optimizer, given):
 
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon")
 @pytest.mark.parametrize("shape", SHAPES)
-def test_matrices_move_as_by_torch_s_muon_bit_for_bit(shape):
+def test_matrices_move_as_by_torch_s_muon_bit_by_bit(shape):
     one, other = (nn.Parameter(torch.ones(shape)) for _ in range(2))
     theirs = torch.optim.Muon([other], lr=1e-2, weight_decay=0.0, momentum=0.95)
     moved = stepped(one, Muon([one], [True]), gradients(shape))
@@ -38,7 +38,7 @@ def test_matrices_move_as_by_torch_s_muon_bit_for_bit(shape):
     assert not torch.equal(moved, torch.ones(shape))
 
 
-def test_the_others_move_as_by_torch_s_adam_bit_for_bit():
+def test_other_parameters_move_as_by_torch_s_adam_bit_by_bit():
     one, other = (nn.Parameter(torch.ones(6, 5)) for _ in range(2))
     theirs = torch.optim.Adam([other], lr=1e-3, betas=(0.9, 0.95), eps=1e-10, fused=True)
     moved = stepped(one, Muon([one], [False]), gradients((6, 5)))
@@ -48,7 +48,7 @@ def test_the_others_move_as_by_torch_s_adam_bit_for_bit():
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("shape", [(8, 4, 3, 3), (64, 3, 3, 3)])
 def test_a_convolution_moves_as_the_matrix_of_its_flattened_filters(shape, memory_format):
-    """Up to the factor of tall matrices' rates, which convolutions do not have."""
+    """Up to the factor in the learning rate of tall matrices, which convolutions do not have."""
     filters = nn.Parameter(torch.zeros(shape).to(memory_format=memory_format))
     flat = nn.Parameter(torch.zeros(shape).flatten(1))
     moved = stepped(filters, Muon([filters], [True]), gradients(shape))
@@ -94,7 +94,7 @@ def module_kind(key):
 
 
 def trained():
-    """The small network with Muon, and a loss on made-up images."""
+    """Return the small network with Muon, and a loss on made-up images."""
     module = make_network("small", (1, 8, 8), 3, seed=0)
     network = TrainedNetwork("net", module, muon_and_adam(module), head=("head",))
     generator = torch.Generator().manual_seed(1)
@@ -123,7 +123,7 @@ def test_a_network_learns_all_its_parameters_and_goes_on_from_what_was_saved():
         assert torch.equal(one, another)
 
 
-def test_renewed_it_steps_as_a_new_one():
+def test_after_a_renewal_it_steps_like_a_new_one():
     network, loss = trained()
     train(network, loss)
     twin = copy.deepcopy(network.module)
@@ -159,7 +159,7 @@ def test_a_rate_that_a_schedule_lowers_moves_both_kinds_less():
     assert all(torch.equal(value, network.initial[name]) for name, value in network.module.named_parameters())
 
 
-def test_what_is_no_matrix_is_refused():
+def test_parameters_that_are_not_matrices_are_refused():
     with pytest.raises(ValueError, match=r"shape \(5,\) given; allowed are two dimensions or more"):
         Muon([nn.Parameter(torch.ones(5))], [True])
     with pytest.raises(ValueError, match="1 parameters given, but 2 entries"):

@@ -1,4 +1,4 @@
-"""The vision networks: published sizes, what images they take, and the hidden units that methods find in them."""
+"""The vision networks: published sizes, the images they accept, and the hidden units that methods find in them."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ def test_sizes_are_the_published_ones(name, shape, classes, parameters):
     assert sum(parameter.numel() for parameter in module.parameters()) == parameters
 
 
-def test_the_small_network_is_as_it_was_tried():
+def test_the_small_network_has_the_size_that_was_tried():
     module = make_network("small", (1, 28, 28), 10, seed=0)
     shapes = [tuple(weight.shape) for weight in module.parameters() if weight.ndim > 1]
     assert shapes == [(16, 1, 3, 3), (32, 16, 3, 3), (64, 32, 3, 3), (128, 1024), (10, 128)]
@@ -74,14 +74,14 @@ def test_images_of_other_sizes_and_channels_are_taken(name, shape):
         ("resnet", (3, 32, 32), "'resnet' given; allowed are resnet18, vit-tiny, vgg16, small; nearest is resnet18"),
     ],
 )
-def test_what_a_network_cannot_take_is_said_in_one_line(name, shape, message):
+def test_what_a_network_cannot_take_is_refused_in_one_line(name, shape, message):
     with pytest.raises(ValueError, match=message) as refused:
         make_network(name, shape, 10, seed=0)
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_values_follow_from_the_seed_alone_and_no_global_stream_moves(name):
+def test_initial_values_depend_only_on_the_seed_and_global_generators_stay_as_they_are(name):
     torch.manual_seed(5)
     state = torch.get_rng_state()
     one, same, other = (make_network(name, TINY[name], 3, seed) for seed in (1, 1, 2))
@@ -99,7 +99,7 @@ def test_positions_and_class_token_are_drawn_from_a_unit_normal():
     assert encoder.positions.shape == (1, 65, 192)
 
 
-def test_a_patch_is_read_row_by_row_with_its_channels_innermost():
+def test_a_patch_is_read_row_by_row_with_channels_last():
     module = vit((2, 8, 12))
     numbered = torch.arange(2 * 8 * 12).view(1, 2, 8, 12)
     read = []
@@ -127,7 +127,7 @@ def units(name: str) -> tuple[nn.Module, tuple[HiddenLayer, ...]]:
     return module, hidden_layers(module)
 
 
-def test_hidden_units_are_those_behind_norm_and_activation():
+def test_hidden_units_are_those_after_norm_and_activation():
     counts = {name: [layer.shape[0] for layer in units(name)[1]] for name in NETWORKS}
     assert counts["resnet18"] == [64, 64, 128, 128, 256, 256, 512, 512, 512]
     assert counts["vit-tiny"] == [768] * 12
@@ -144,7 +144,7 @@ def test_hidden_units_are_those_behind_norm_and_activation():
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_pass_through_the_network_finds_no_other_units(name):
-    """What is declared from the order of modules is what the computation itself shows."""
+    """The units declared from the order of modules are those that the computation itself shows."""
     module, known = units(name)
     report = declare_units(module, images(TINY[name]))
     assert [layer.name for layer in report.layers] == [layer.name for layer in known]

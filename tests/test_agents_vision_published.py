@@ -60,7 +60,7 @@ def test_every_published_setting_is_one_of_the_scripts():
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("network", NETWORKS)
-def test_methods_stand_under_their_own_names_and_can_be_spelled(task, network):
+def test_methods_have_their_own_names_and_can_be_spelled(task, network):
     methods = published(task, "cifar100", network)
     assert list(methods) == NAMES
     for name, method in methods.items():
@@ -70,7 +70,7 @@ def test_methods_stand_under_their_own_names_and_can_be_spelled(task, network):
             assert parse_method(spell(method)) == method
 
 
-def test_other_data_have_what_was_published_for_cifar10_and_options_may_follow():
+def test_other_data_have_what_was_published_for_cifar10_and_options_may_be_changed():
     for data in ("fashion", "digits", "cifar10"):
         assert published("continual", data, "small") == published("continual", "cifar10", "resnet18")
         assert published("class-incremental", data, "small") == published("class-incremental", "cifar100", "small")
@@ -129,7 +129,7 @@ def test_every_published_method_acts_and_learns_on(network_name):
         assert all(value.isfinite().all() for value in network.module.state_dict().values()), name
 
 
-def test_a_reset_restores_the_first_day_with_running_statistics():
+def test_a_reset_restores_initial_values_and_running_statistics():
     network, loss = network_of("small")
     for _ in range(3):
         loss().backward()

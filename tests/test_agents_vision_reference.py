@@ -1,9 +1,10 @@
-"""The vision networks, their published methods and Muon beside FIRE's public code, at full size.
+"""The vision networks, their published methods and Muon compared with FIRE's public code, at full size.
 
-The fixture holds figures of isaac7778/FIRE at c37a0ac (vision/), whose networks were given our initial weights by name:
-losses of three updates with Adam, rate 1e-3, gradients cut at length 0.5, on two made-up images each; then what
-shrink_and_perturb, dash and fire make of those weights; the penalty and gradients of parseval_loss, all in float64; and
-which parameters its Muon moves, and where to. `python -m tests.fixtures.make_vision CLONE` makes it anew.
+The fixture holds figures of isaac7778/FIRE at c37a0ac (vision/), whose networks had our initial weights: losses of
+three
+updates with Adam (rate 1e-3, gradients clipped at norm 0.5) on two made-up images each; the weights after
+shrink_and_perturb, dash and fire; and the penalty and gradients of parseval_loss, all in float64. It also says which
+parameters Muon moves, and where to. `python -m tests.fixtures.make_vision CLONE` records it again.
 """
 
 import json
@@ -42,7 +43,7 @@ DATA = {"resnet18": "cifar10", "vit-tiny": "cifar100", "vgg16": "tinyimagenet"}
 
 
 class LossOverBatches:
-    """The loss on some batches together, and on each."""
+    """The loss on some batches together, and on each of them."""
 
     def __init__(self, module: nn.Module, name: str) -> None:
         self.module, self.name = module, name
@@ -63,14 +64,14 @@ def values(module: nn.Module) -> dict[str, Tensor]:
 
 
 def agree(tensors: Any, wanted: list[list[float]], tolerance: float = 1e-7) -> None:
-    """Length and ordered sum of each tensor, relative to its length."""
+    """Compare the length and the ordered sum of each tensor, relative to its length."""
     for found, expected in zip(figures(tensors), wanted, strict=True):
         assert found == pytest.approx(expected, rel=tolerance, abs=tolerance * max(1.0, expected[0]))
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def learned(request):
-    """A network's name, its initial values, itself after three updates, and their losses."""
+    """Return a network's name, its initial values, the network after three updates, and their losses."""
     name = request.param
     module = ours(name)
     initial = values(module)
@@ -79,21 +80,21 @@ def learned(request):
     return name, initial, module, learn(module, optimizer, name)
 
 
-def test_the_networks_learn_as_the_public_code_s_do(learned):
+def test_the_networks_learn_as_in_the_public_code(learned):
     name, _, module, losses = learned
     assert losses == pytest.approx(REFERENCE[name]["adam"]["losses"], rel=1e-7)
     head = [value for key, value in module.named_parameters() if key.startswith("head")]
     agree(head, REFERENCE[name]["adam"]["weights"][-len(head) :], 1e-5)
 
 
-def test_resnet18_learns_alike_with_channels_innermost_in_memory():
+def test_resnet18_learns_the_same_with_channels_last():
     module = ours("resnet18").to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the stubs lack it
     optimizer = adam(list(module.parameters()), RATE, (0.9, 0.999), 1e-8)
     losses = learn(module, optimizer, "resnet18")
     assert losses == pytest.approx(REFERENCE["resnet18"]["adam"]["losses"], rel=1e-7)
 
 
-def test_published_methods_make_the_same_of_the_weights(learned):
+def test_published_methods_give_the_same_weights(learned):
     name, initial, module, _ = learned
     presets = published("warm-start", DATA[name], name)
     reached = values(module)
@@ -108,7 +109,7 @@ def test_published_methods_make_the_same_of_the_weights(learned):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_published_parseval_penalty_pulls_alike(name):
+def test_the_published_parseval_penalty_has_the_same_value_and_gradients(name):
     module = ours(name)
     regularizer = published("warm-start", DATA[name], name)["parseval"].altered({"strength": 1.0})
     value = regularizer.penalty(MethodNetwork("n", module, values(module), head=("head",)))
@@ -127,7 +128,7 @@ def test_muon_has_the_same_parameters_and_rates(name):
 
 
 def test_muon_moves_parameters_as_the_public_code_does():
-    """But for the order in which sums in bfloat16 are rounded."""
+    """Equal up to the order in which sums in bfloat16 are rounded."""
     parameters = muon_parameters()
     move(parameters, Muon(parameters, [True] * len(parameters)))
     agree(parameters, REFERENCE["muon"]["moved"], 1e-3)

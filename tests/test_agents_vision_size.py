@@ -1,4 +1,4 @@
-"""Memory of a vision network in training, by arithmetic, beside what a pass really keeps."""
+"""The memory of a vision network in training, by arithmetic, compared with what a pass really keeps."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ SHAPE, CLASSES = (3, 32, 32), 5
 
 
 def kept(name: str, count: int) -> int:
-    """Bytes of the memory, each piece once, that a real pass keeps for the one backward, weights apart."""
+    """Return the bytes, without weights, that a real pass keeps for its backward pass, each tensor counted once."""
     module = make_network(name, SHAPE, CLASSES, seed=0)
     weights = {parameter.untyped_storage().data_ptr() for parameter in module.parameters()}
     found: dict[int, Tensor] = {}
@@ -32,5 +32,5 @@ def test_the_bytes_are_those_of_the_weights_and_of_what_a_pass_keeps(name: str):
     assert kept(name, 8) < activations < 2.5 * kept(name, 8)
 
 
-def test_no_batch_is_too_large_to_ask_for():
+def test_any_batch_can_be_asked_for():
     assert bytes_in_training("resnet18", (3, 32, 32), 10, 10**9) > 10**15

@@ -1,9 +1,9 @@
-"""The benchmarks that a card fills in, as far as a CPU can try them: each part."""
+"""The benchmarks that run on a GPU: each part, as far as a CPU can try it."""
 
 import importlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,25 +21,14 @@ from benchmarks.gpu.parts import PARTS
 from fire_rl.agents import SAC, SACSettings
 from fire_rl.replay import Batch
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
 QUICK = Setting(quick=True, seconds=0.1, limit=280)
-PATIENT = replace(QUICK, limit=1_500)  # for whole runs, which a busy machine makes slow
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Small networks on two threads spend their time waiting for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-# Parts
+PATIENT = replace(QUICK, limit=1_500)  # for whole runs, which are slow on a busy machine
 
 
 def rows_of(find: Callable[[Setting, Rows], None], setting: Setting, folder: Path) -> dict[str, Any]:
-    """What a part finds, by the rows' names; no row may hold an error."""
+    """Return what a part finds, by the names of its rows. No row may hold an error."""
     rows = Rows(folder / "rows")
     find(replace(setting, begun=time.monotonic()), rows)
     found = read_rows(rows.path)
@@ -54,7 +43,7 @@ def test_every_part_of_the_table_is_there():
         assert callable(getattr(importlib.import_module(module), function)), name
 
 
-def test_versions_copies_and_products(tmp_path: Path):
+def test_part_versions_copies_and_products(tmp_path: Path):
     found = rows_of(card.versions, QUICK, tmp_path)
     assert found["torch"] == torch.__version__
     assert found["card"] == NOT_A_CARD
@@ -79,7 +68,7 @@ def test_rates_of_updates_name_their_share_of_the_floor(find: Any, tmp_path: Pat
     assert {found[f"played, {precision}"] for precision in ("float32", "tf32")} == {NOT_A_CARD}
 
 
-def test_costs_of_projections_and_checkpoints(tmp_path: Path):
+def test_part_costs_of_projections_and_checkpoints(tmp_path: Path):
     found = rows_of(plasticity.projections, QUICK, tmp_path)
     assert found.keys() == {"newton-schulz", "polar-express", "exact"}
     assert found["exact"]["worst DfI"] < 1e-9
@@ -88,41 +77,38 @@ def test_costs_of_projections_and_checkpoints(tmp_path: Path):
     assert found["the agent"]["MB"] == pytest.approx(sum(value.nbytes for value in agent.state_dict().values()) / 1e6)
 
 
-def test_equality_says_that_it_needs_a_card(tmp_path: Path):
+def test_part_equality_says_that_it_needs_a_gpu(tmp_path: Path):
     assert set(rows_of(equality.equal_updates, QUICK, tmp_path).values()) == {NOT_A_CARD}
 
 
 @pytest.mark.slow
-def test_measures(tmp_path: Path):
+def test_part_measures(tmp_path: Path):
     found = rows_of(plasticity.measurements, QUICK, tmp_path)
     assert all(row["ms"] > 0 for row in found.values())
     assert found["sac-quick, with the Hessian"]["ms"] > found["sac-quick"]["ms"]
 
 
 @pytest.mark.slow
-def test_several_processes(tmp_path: Path):
+def test_part_several_processes(tmp_path: Path):
     found = rows_of(processes.together, QUICK, tmp_path)
     two = found["2 processes, float32"]
     assert two["updates/s in all"] == pytest.approx(two["slowest"] + two["fastest"])
 
 
 @pytest.mark.slow
-def test_whole_loops(tmp_path: Path):
+def test_part_whole_loops(tmp_path: Path):
     for find in (loops.h1_walk, loops.breakout):
         found = rows_of(find, PATIENT, tmp_path)
         assert next(iter(found.values()))["updates/s"] > 0
 
 
 @pytest.mark.slow
-def test_runs_stopped_and_resumed_are_equal(tmp_path: Path):
+def test_part_runs_stopped_and_resumed_are_equal(tmp_path: Path):
     found = rows_of(resume.repeated_runs, PATIENT, tmp_path)
     assert len(found) == 2
     for row in found.values():
         assert isinstance(row["stopped at step"], int)
         assert row["run again"] == row["stopped and resumed"] == "equal bit by bit"
-
-
-# What the parts lean on
 
 
 @pytest.mark.parametrize("method", ["none", "fire", "cbp"])
@@ -150,7 +136,7 @@ def test_two_devices_are_compared_in_float64(make: Any):
     assert equality.apart(subject, CPU) == {"of the distance trained": 0.0}
 
 
-def test_a_distance_is_over_the_distance_trained():
+def test_a_distance_is_relative_to_the_distance_trained():
     before, after, theirs = torch.zeros(2), torch.tensor([3.0, 4.0]), torch.tensor([3.0, 4.5])
     assert equality.distance((before, after), (before, theirs)) == {"of the distance trained": pytest.approx(0.1)}
 
@@ -172,7 +158,7 @@ def test_pace_counts_every_call(monkeypatch: pytest.MonkeyPatch):
         now[0] += 0.01
 
     def wait(device: torch.device) -> None:
-        now[0] += 0.001  # until the device has done what was queued
+        now[0] += 0.001  # until the device has finished what was queued
 
     monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     monkeypatch.setattr(timing, "wait", wait)
@@ -184,7 +170,7 @@ def test_pace_counts_every_call(monkeypatch: pytest.MonkeyPatch):
     assert taken.done == pytest.approx(0.01 + 0.001 / 5), "a wait after each 5 calls, which fill CHUNK"
 
 
-def test_the_peer_says_how_to_get_jax(tmp_path: Path):
+def test_the_comparison_with_jax_says_how_to_get_jax(tmp_path: Path):
     absent = tmp_path / "python"
     absent.write_text("#!/bin/sh\nexit 1\n")
     absent.chmod(0o700)
@@ -192,7 +178,7 @@ def test_the_peer_says_how_to_get_jax(tmp_path: Path):
     assert "pip install" in found["jax"]
 
 
-def test_the_peer_makes_the_same_updates():
+def test_the_jax_code_makes_the_same_updates():
     pytest.importorskip("jax")
     found = peer.beside_ours(sys.executable, quick=True)
     assert len(found) == 4

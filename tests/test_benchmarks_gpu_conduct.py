@@ -1,4 +1,4 @@
-"""The benchmarks that a card fills in: how their parts are kept apart, the table, and the command."""
+"""The benchmarks that run on a GPU: how parts are isolated from each other, the table, and the command."""
 
 import json
 import os
@@ -20,9 +20,6 @@ from benchmarks.gpu.parts import PARTS
 from benchmarks.gpu.table import NO_CARD, failures, table
 
 QUICK = Setting(quick=True, seconds=0.1)
-
-
-# Kept apart
 
 
 def works(setting: Setting, rows: Rows) -> None:
@@ -48,7 +45,7 @@ def is_killed(setting: Setting, rows: Rows) -> None:
 
 
 def results_of(parts: list[Part], setting: Setting, seconds: float, folder: Path) -> dict[str, Any]:
-    """What is kept of each part, all of them within so many seconds."""
+    """Return what is recorded of each part, all of them within so many seconds."""
     kept: dict[str, Any] = {}
 
     def keep(part: Part, found: Any) -> None:
@@ -66,7 +63,7 @@ def test_a_part_that_raises_hangs_or_is_killed_stops_no_other(tmp_path: Path, mo
     setting = replace(QUICK, jax_python=str(child))
 
     class Awaited(subprocess.Popen[bytes]):
-        """Comes to its time limit as soon as it hangs, and is given the time to write where it is."""
+        """Reaches its time limit as soon as it hangs, and has time to write where it is."""
 
         def wait(self, timeout: float | None = None) -> int:
             if timeout is None:
@@ -88,13 +85,13 @@ def test_a_part_that_raises_hangs_or_is_killed_stops_no_other(tmp_path: Path, mo
     assert (one["figures"], three["figures"]) == ({"figure": 1.5}, {"figure": 2.5})
     assert two["error"] == "ZeroDivisionError: division by zero"
     assert "error" not in kept["works"]
-    wait_for(lambda: not alive(int(child.read_text())))  # what a stopped part had started is ended with it
+    wait_for(lambda: not alive(int(child.read_text())))  # processes that a stopped part had started are ended with it
 
 
 def alive(process: int) -> bool:
     try:
         return Path(f"/proc/{process}/stat").read_text().split()[2] != "Z"
-    except OSError:  # it may go while it is looked at
+    except OSError:  # it may end while it is looked at
         return False
 
 
@@ -112,9 +109,6 @@ def test_a_part_is_not_begun_without_time(tmp_path: Path):
         [part], QUICK, time.monotonic() + 1, tmp_path / "log.txt", lambda one, found: kept.update({one.name: found})
     )
     assert "not begun" in kept["late"]["error"]
-
-
-# The table and the command
 
 
 RESULTS: dict[str, Any] = {
@@ -135,7 +129,7 @@ RESULTS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def test_the_table_from_its_results():
+def test_the_table_is_made_from_its_results():
     width = " " * 48
     assert table(RESULTS).splitlines() == [
         "NVIDIA X1, two cores, torch 2.11.0, commit abc",
@@ -188,7 +182,7 @@ def test_the_command_writes_a_table_and_the_figures_beside_it(tmp_path: Path):
         (Options(jax_python="/nowhere"), "--jax-python /nowhere given"),
     ],
 )
-def test_what_makes_no_sense_is_said_in_one_line(options: Options, message: str):
+def test_wrong_arguments_are_refused_in_one_line(options: Options, message: str):
     with pytest.raises(ValueError, match=message):
         main(options)
 

@@ -1,4 +1,4 @@
-"""`compare.py` as people use it: one command to the report, the same command again, Ctrl-C, and mistakes."""
+"""`compare.py` as people use it: one command until the report, the same command again, Ctrl-C, and mistakes."""
 
 import csv
 import json
@@ -29,7 +29,7 @@ TINY = (
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One seed, two methods, from one trunk."""
+    """Compare two methods with one seed, from one trunk."""
     folder = tmp_path_factory.mktemp("runs") / "compared"
     assert body([*TINY, "--seeds", "0", "--dir", str(folder)]) == 0
     return folder
@@ -80,9 +80,7 @@ def test_other_settings_are_refused_in_the_same_folder(compared: Path):
         body([*TINY, "--branch-at", "0.25", "--seeds", "0", "--dir", str(compared)])
 
 
-def test_a_second_value_makes_a_comparison_one_over_an_axis_and_its_runs_keep_their_names(
-    compared: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_a_second_value_makes_an_axis_and_the_runs_keep_their_names(compared: Path, capsys: pytest.CaptureFixture[str]):
     words = [*TINY, "--seeds", "0", "--dir", str(compared), "--dry-run"]
     with pytest.raises(ValueError, match=r"--replay-ratio 1, but 4 is given.*or --replay-ratio 1 4 to compare both"):
         body([*words, "--replay-ratio", "4"])
@@ -95,7 +93,7 @@ def test_a_second_value_makes_a_comparison_one_over_an_axis_and_its_runs_keep_th
 
 
 @pytest.mark.usefixtures("unrendered")
-def test_a_report_of_any_runs(compared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_report_can_be_made_of_any_runs(compared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     runs = [str(compared / f"CartPole-v1-{method}-seed0") for method in ("none", "fire")]
     assert body(["--report-only", *runs, "--dir", str(tmp_path / "out")]) == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
@@ -134,10 +132,7 @@ def test_a_report_of_any_runs(compared: Path, tmp_path: Path, capsys: pytest.Cap
             "--label 'fira=F' given; the runs have the methods .*; nearest is fire",
         ),
         (["--env", "CartPole-v1", "--batch-size", "8", "0"], "--batch-size 0 given"),
-        (
-            ["--env", "CartPole-v1", "--figure-width", "wide"],
-            "--figure-width 'wide' given; allowed is one of single",
-        ),
+        (["--env", "CartPole-v1", "--figure-width", "wide"], "--figure-width 'wide' given; allowed is one of single"),
         (["--report-only", "/" + "n" * 300], "File name too long"),
     ],
 )
@@ -157,7 +152,7 @@ def test_nothing_is_left_of_a_comparison_that_could_not_begin(words: list[str], 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_folders_that_cannot_be_are_named_in_one_line(tmp_path: Path):
+def test_folders_that_cannot_be_used_are_named_in_one_line(tmp_path: Path):
     (tmp_path / "file").touch()
     for folder in (tmp_path / ("a" * 300), Path("b/" * 2_500), tmp_path / "file" / "c"):
         with pytest.raises(ValueError, match=r"bytes|cannot be|file is a file") as caught:
@@ -225,7 +220,7 @@ def test_methods_that_have_changed_since_runs_were_made_are_refused(tmp_path: Pa
 
 
 @pytest.mark.parametrize("kept", ["[]", "{}", '{"fixed": []}', "[" * 100_000])
-def test_a_folder_whose_notes_nobody_here_wrote_is_refused_in_one_line(kept: str, tmp_path: Path):
+def test_a_folder_whose_record_is_forged_is_refused_in_one_line(kept: str, tmp_path: Path):
     (tmp_path / "comparison.json").write_text(kept)
     with pytest.raises(ValueError, match=r"comparison\.json") as caught:
         body([*TINY, "--seeds", "0", "--dir", str(tmp_path)])
@@ -233,7 +228,7 @@ def test_a_folder_whose_notes_nobody_here_wrote_is_refused_in_one_line(kept: str
     assert (tmp_path / "comparison.json").read_text() == kept
 
 
-def test_a_stop_among_the_trunks_is_told_from_a_mistake(tmp_path: Path):
+def test_a_stop_during_the_trunks_is_not_a_mistake(tmp_path: Path):
     process = subprocess.Popen(
         [sys.executable, "compare.py", *TINY, "--steps", "60000", "--seeds", "0", "--dir", str(tmp_path / "c")],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

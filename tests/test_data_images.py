@@ -1,4 +1,4 @@
-"""Every format is read as it was written, and says from where; numpy and Pillow read the same."""
+"""Every image format is read as it was written, with a note of where it is from; numpy and Pillow read the same."""
 
 import gzip
 import hashlib
@@ -59,7 +59,7 @@ def test_fashion_is_read_gzipped_or_not_from_the_usual_folders(tmp_path: Path, i
 
 
 @pytest.mark.skipif(not idx.DEBIAN.is_dir(), reason="needs Debian's dataset-fashion-mnist")
-def test_debian_s_fashion_is_the_published_one():
+def test_debian_s_fashion_equals_the_published_one():
     assert embedded() == "fashion"
     read = read_images("fashion")
     assert read.train.images.shape == (60_000, 1, 28, 28)
@@ -86,7 +86,7 @@ def digits_rows(count: int) -> np.ndarray:
 
 
 @pytest.mark.usefixtures("no_debian")
-def test_digits_are_the_embedded_set_where_nothing_else_is(tmp_path: Path):
+def test_digits_are_the_embedded_set_where_no_other_is_installed(tmp_path: Path):
     assert embedded(tmp_path) == "digits"
     rows = digits_rows(50)
     write_digits(tmp_path / "digits.csv.gz", rows)
@@ -144,7 +144,7 @@ def test_tinyimagenet_is_decoded_and_grey_images_become_coloured(tmp_path: Path)
     for part, paths in ((read.train, files), (read.test, tests)):
         by_pillow = np.stack([np.asarray(Image.open(path).convert("RGB")) for path in paths])
         assert np.array_equal(part.images.numpy(), by_pillow.transpose(0, 3, 1, 2))
-    assert torch.equal(read.train.images[0, 0], read.train.images[0, 2])  # a grey one
+    assert torch.equal(read.train.images[0, 0], read.train.images[0, 2])  # a gray image
     assert not torch.equal(read.train.images[1, 0], read.train.images[1, 2])
     content = b"".join(path.read_bytes() for path in (*files, *tests))
     assert read.source.endswith(hashlib.sha256(content).hexdigest())
@@ -175,7 +175,7 @@ def test_an_archive_that_is_not_unpacked_is_named_with_a_command_that_works(tmp_
     assert isinstance(read_images(name, folder), ImageData)
 
 
-def test_tinyimagenet_s_archive_too(tmp_path: Path):
+def test_the_archive_of_tinyimagenet_is_named_with_a_command_too(tmp_path: Path):
     write_tinyimagenet(tmp_path / "made")
     folder = tmp_path / "my data"
     folder.mkdir()
@@ -199,7 +199,7 @@ def test_tinyimagenet_s_archive_too(tmp_path: Path):
     ],
 )
 @pytest.mark.usefixtures("no_debian")
-def test_absent_files_are_said_in_one_line(tmp_path: Path, name: str, expected: tuple[str, ...]):
+def test_missing_files_are_reported_in_one_line(tmp_path: Path, name: str, expected: tuple[str, ...]):
     for folder in (None, tmp_path, tmp_path / "nowhere"):
         with pytest.raises(ValueError) as error:
             read_images(name, folder)
@@ -209,7 +209,7 @@ def test_absent_files_are_said_in_one_line(tmp_path: Path, name: str, expected: 
             assert part in str(error.value)
 
 
-def test_absent_digits_name_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_missing_digits_are_reported_with_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"pip install -e '\.\[vision\]'"):
         read_images("digits", tmp_path)
@@ -243,7 +243,7 @@ def test_unknown_sets_are_said_with_the_nearest_name(wrong: str, nearest: str):
     assert nearest in str(error.value)
 
 
-def test_facts_fit_each_other():
+def test_recorded_facts_about_the_sets_fit_each_other():
     for name, facts in IMAGE_SETS.items():
         assert name == facts.name
         assert len(facts.mean) == len(facts.std) == facts.shape[0]

@@ -1,4 +1,4 @@
-"""Which examples a phase has: enumerated, not sampled."""
+"""The examples of each phase, enumerated and not sampled."""
 
 from collections import Counter
 
@@ -21,7 +21,7 @@ def members(indices: Tensor) -> list[int]:
 
 
 def check_growth(phases: tuple[Phase, ...]) -> None:
-    """Phases accumulate, and what is fresh in one is what the one before did not have."""
+    """Phases accumulate, and the new part of a phase is what the previous phase did not have."""
     seen: set[int] = set()
     for phase in phases:
         now = set(phase.examples.tolist())
@@ -32,7 +32,7 @@ def check_growth(phases: tuple[Phase, ...]) -> None:
     assert members(phases[-1].examples) == list(range(N))
 
 
-def test_warm_start_has_a_share_and_then_everything():
+def test_a_warm_start_has_a_share_and_then_everything():
     phases = warm_start(LABELS, 4, share=0.1, first_epochs=7, epochs=3, seed=5)
     check_growth(phases)
     assert [len(phase.examples) for phase in phases] == [5, 50]
@@ -43,7 +43,7 @@ def test_warm_start_has_a_share_and_then_everything():
 @pytest.mark.parametrize(
     ("share", "first"), [(0.3, 15), (0.4, 20), (0.7, 35), (0.9, 45), (1.0, 50), (0.01, 0), (0.011, 1)]
 )
-def test_every_share_is_taken_as_it_is_given(share: float, first: int):
+def test_every_share_is_used_as_given(share: float, first: int):
     if not first:
         with pytest.raises(ValueError, match=r"0\.01 of 50 examples is no example"):
             warm_start(LABELS, 4, share=share, first_epochs=1, epochs=1, seed=0)
@@ -54,7 +54,7 @@ def test_every_share_is_taken_as_it_is_given(share: float, first: int):
 
 
 def test_published_numbers_of_updates():
-    """As the publication's settings give them: its data sets, batches of 256, epochs and phases."""
+    """For the publication's settings: its data sets, batches of 256, epochs and phases."""
     cifar = torch.arange(50_000) % 100
     tiny = torch.arange(100_000) % 200
     for labels, classes, first, second in ((cifar, 100, 20_000, 19_600), (tiny, 200, 40_000, 39_100)):
@@ -121,7 +121,7 @@ def test_seeds_repeat_and_differ():
             make(-1)
 
 
-def test_no_two_streams_are_alike():
+def test_no_two_random_generators_are_alike():
     places = [(0,), (1,), (4, 0, 0), (4, 0, 1), (4, 1, 0), (5, 0, 1), (5, 1)]
     streams = {tuple(generator(seed, *place).integers(2**62, size=2)) for place in places for seed in (0, 1, 2**32)}
     assert len(streams) == 3 * len(places)
@@ -188,7 +188,7 @@ def test_a_subset_has_every_class_in_proportion():
         (lambda: subset(LABELS, 51, 0), "allowed are 1 to 50"),
     ],
 )
-def test_wrong_values_are_said_in_one_line(make, said: str):
+def test_wrong_values_are_refused_in_one_line(make, said: str):
     with pytest.raises(ValueError) as error:
         make()
     assert said in str(error.value)

@@ -1,4 +1,4 @@
-"""Data sets that are damaged, or made to do harm: one line names the file, and memory is bounded by the format."""
+"""Data sets that are damaged or malicious: one line names the file, and the format bounds the memory."""
 
 import gzip
 import os
@@ -20,7 +20,7 @@ FASHION = (1, 28, 28)
 
 
 class Harm:
-    """A pickle that would make a folder, were it loaded."""
+    """A pickle that creates a folder when it is loaded."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -30,7 +30,7 @@ class Harm:
 
 
 def write(name: str, folder: Path) -> list[Path]:
-    """A small set; the files of it that are damaged in turn."""
+    """Write a small set. Return the files of it that are damaged in turn."""
     if name.startswith("fashion"):
         for part in ("train", "t10k"):
             write_idx(folder, part, made_up(20, 10, FASHION), packed=name == "fashion, packed")
@@ -76,7 +76,7 @@ def foldered(path: Path) -> None:
 
 
 def swollen(path: Path) -> None:
-    os.truncate(path, 2**40)  # sparse: it takes no room on the disk
+    os.truncate(path, 2**40)  # sparse: it takes no space on the disk
 
 
 def pickled(path: Path) -> None:
@@ -199,7 +199,7 @@ def test_labels_beyond_the_classes_are_refused(tmp_path: Path, name: str, file: 
 @pytest.mark.parametrize(
     "rows", [digits_rows(20)[:, 1:], digits_rows(4), digits_rows(20) - 1, digits_rows(20) * 0.5, digits_rows(0)]
 )
-def test_tables_that_are_no_digits_are_refused(tmp_path: Path, rows: np.ndarray):
+def test_tables_that_are_not_digits_are_refused(tmp_path: Path, rows: np.ndarray):
     write_digits(tmp_path / "digits.csv.gz", rows)
     with pytest.raises(ValueError, match=r"allowed|integers"):
         read_images("digits", tmp_path)
@@ -224,7 +224,7 @@ def test_folders_that_are_links_are_not_entered(tmp_path: Path, name: str):
         folder.unlink()
         (tmp_path / "elsewhere").rename(folder)
     read_images(name, tmp_path)
-    (tmp_path / "my data").symlink_to(tmp_path)  # what the user names may be one
+    (tmp_path / "my data").symlink_to(tmp_path)  # the folder that the user names may be one
     read_images(name, tmp_path / "my data")
 
 
@@ -232,7 +232,7 @@ def test_images_of_another_size_or_kind_are_refused(tmp_path: Path):
     place = write_tinyimagenet(tmp_path)
     path = place / "val" / "images" / "val_3.JPEG"
     jpeg = path.read_bytes()
-    frame = jpeg.index(b"\xff\xc0") + 5  # where the height and the width stand
+    frame = jpeg.index(b"\xff\xc0") + 5  # the place of the height and the width
     assert struct.unpack(">HH", jpeg[frame : frame + 4]) == (64, 64)
     for height, width in ((63, 64), (65_000, 65_000)):
         path.write_bytes(jpeg[:frame] + struct.pack(">HH", height, width) + jpeg[frame + 4 :])

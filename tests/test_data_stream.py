@@ -1,4 +1,4 @@
-"""Batches: each example once an epoch, normalised as torch's arithmetic has it, the same however they are asked for."""
+"""Batches: each example once in an epoch, normalised with torch's arithmetic, independent of the order of reading."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def stream_of(facts: ImageSet = CIFAR, **changes: Any) -> PhasedImages:
 
 
 def by_torch(images: torch.Tensor, facts: ImageSet = CIFAR) -> torch.Tensor:
-    """What people write: scale to [0, 1], subtract the mean, divide by the standard deviation."""
+    """The usual code: scale to [0, 1], subtract the mean, divide by the standard deviation."""
     mean, std = (torch.tensor(values)[:, None, None] for values in (facts.mean, facts.std))
     return (images.float() / 255 - mean) / std
 
@@ -95,7 +95,7 @@ def test_a_batch_depends_on_the_seed_and_the_update_alone():
         assert not torch.equal(other.batch(0)[0], batches[0][0])
 
 
-def test_a_batch_stays_what_it_was():
+def test_a_batch_is_not_changed_later():
     stream = stream_of()
     images, _ = stream.batch(0)
     before = images.clone()
@@ -103,7 +103,7 @@ def test_a_batch_stays_what_it_was():
     assert torch.equal(images, before)
 
 
-def test_global_random_streams_are_left_alone():
+def test_global_random_generators_are_not_used():
     before = torch.random.get_rng_state(), str(np.random.get_state())  # noqa: NPY002
     stream_of(augment="flip-crop").batch(7)
     assert torch.equal(before[0], torch.random.get_rng_state())
@@ -111,7 +111,7 @@ def test_global_random_streams_are_left_alone():
 
 
 def cut_out(image: NDArray[np.uint8], down: int, right: int, mirrored: int) -> NDArray[np.uint8]:
-    """One image padded by four, cut and mirrored with numpy's own functions."""
+    """Pad one image by four, cut and mirror it with numpy's own functions."""
     padded = np.pad(image, ((0, 0), (4, 4), (4, 4)))
     window = padded[:, down : down + image.shape[1], right : right + image.shape[2]]
     return window[:, :, ::-1] if mirrored else window
@@ -152,7 +152,7 @@ def test_moves_are_drawn_uniformly():
     assert abs(chi_squared - 161) < 4.5 * (2 * 161) ** 0.5
 
 
-def test_images_are_picked_for_evaluation_as_they_are():
+def test_images_for_evaluation_are_not_augmented():
     stream, given = stream_of(augment="flip-crop"), images_of()
     chosen = torch.tensor([4, 4, 0, 49])
     images, labels = stream.pick(chosen)
@@ -186,7 +186,7 @@ def test_a_gpu_gets_the_same_batches(augment: str, channels_last: bool):
         ({"seed": -3}, "seed -3 given"),
     ],
 )
-def test_wrong_values_are_said(changes: dict[str, Any], said: str):
+def test_wrong_values_are_refused(changes: dict[str, Any], said: str):
     with pytest.raises(ValueError) as error:
         stream_of(**changes)
     assert said in str(error.value)

@@ -1,4 +1,4 @@
-"""The text that is always at hand, compared with what Python's own parser finds in the same files."""
+"""The text that every installation has, compared with what Python's own parser finds in the same files."""
 
 import ast
 import sys
@@ -51,13 +51,13 @@ class Thing(  # with a comment:
 
 
 def docstrings(text: str) -> list[str]:
-    """In the order of the file."""
+    """Return docstrings in the order of the file."""
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, kinds) and ast.get_docstring(node)]
     return [(ast.get_docstring(node) or "").rstrip() for node in sorted(nodes, key=lambda node: node.body[0].lineno)]
 
 
-def test_a_module_is_divided_into_what_it_says_and_what_it_does():
+def test_a_module_is_divided_into_docstrings_and_code():
     told, code = divided(MODULE)
     assert told.split("\n\n") == [
         "The module, with a \\backslash.", "Indented.", "One line.", "Ends with a colon:", "Last: é."
@@ -82,7 +82,7 @@ def test_nearly_all_docstrings_of_the_library_are_found():
     assert set(wrong) <= {"ctypes/__init__.py", "tkinter/dialog.py"}  # strings that stand alone elsewhere
 
 
-def test_the_library_is_read_alike_each_time_and_in_less_than_two_seconds():
+def test_the_library_is_read_the_same_each_time_and_in_less_than_two_seconds():
     began = time.process_time()
     library = read_library()
     assert time.process_time() - began < 2
@@ -120,7 +120,7 @@ def test_help_topics_are_documentation(tmp_path: Path):
     assert not any("First" in text for text in library.sources[0])
 
 
-def test_files_that_are_no_text_are_left_out(tmp_path: Path):
+def test_files_that_are_not_text_are_left_out(tmp_path: Path):
     make_library(tmp_path, 100)
     (tmp_path / "m000.py").write_bytes(b'"""\xff"""')
     library = read_library(tmp_path)
@@ -136,7 +136,7 @@ def test_a_library_without_sources_is_named(tmp_path: Path, monkeypatch: pytest.
     assert "\n" not in str(raised.value)
 
 
-def test_the_embedded_texts_say_what_they_are_and_can_be_learned_from():
+def test_the_embedded_texts_describe_themselves_and_can_be_learned_from():
     sources = read_texts("python")
     assert list(sources) == ["documentation", "sources"]
     for name, source in sources.items():

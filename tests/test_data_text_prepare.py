@@ -1,4 +1,4 @@
-"""Token files made of text files and of parquet, compared with ones that are put together by hand."""
+"""Token files made of text files and of parquet, compared with files composed by hand."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ def tokens_of(path: Path) -> list[int]:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
-    """The one line on standard error that a command line ends with."""
+    """Return the one line on standard error with which a command line ends."""
     before = set(Path.cwd().rglob("*"))
     with pytest.raises(SystemExit) as raised:
         prepare.main([str(argument) for argument in arguments])
@@ -71,7 +71,7 @@ def test_lines_are_documents_and_an_official_split_is_for_validation(
 
 
 def test_held_out_documents_are_the_ones_of_a_permutation(tmp_path: Path):
-    """As Hugging Face's `train_test_split` takes them: the first ceil(share x count) of numpy's permutation."""
+    """As in Hugging Face's `train_test_split`: the first ceil(share x count) of numpy's permutation."""
     Path("texts").mkdir()
     for number in range(30):
         Path(f"texts/{number:02}.txt").write_text(f"{number}")
@@ -106,7 +106,7 @@ def test_text_is_cut_nowhere_but_at_line_breaks(monkeypatch: pytest.MonkeyPatch,
     assert count_documents([path], "lines") == 1
 
 
-def test_batches_make_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_batch_size_makes_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     Path("a.txt").write_text("".join(f"line {number}\n" for number in range(100)))
     Path("v.txt").write_text("v\n")
     command = ("a.txt", "--validation", "v.txt", "--split", "lines", "--encoding", "bytes")
@@ -117,7 +117,7 @@ def test_batches_make_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
 
 
-def test_what_cannot_be_prepared_is_said_in_one_line_and_leaves_nothing(capsys: pytest.CaptureFixture[str]):
+def test_what_cannot_be_prepared_is_refused_in_one_line_and_leaves_nothing(capsys: pytest.CaptureFixture[str]):
     Path("good.txt").write_text("good\n" * 10)
     Path("bad.txt").write_bytes(b"good\nba\xffd")
     Path("empty.txt").write_bytes(b"")
@@ -148,7 +148,7 @@ def test_what_cannot_be_prepared_is_said_in_one_line_and_leaves_nothing(capsys: 
     assert "bad.txt: is not UTF-8 text" in refused(capsys, "bad.txt", *both, *deep)
 
 
-def test_an_empty_folder_may_be_named_and_a_second_preparation_waits_for_nobody(capsys: pytest.CaptureFixture[str]):
+def test_an_empty_folder_may_be_named_and_a_second_preparation_does_not_wait(capsys: pytest.CaptureFixture[str]):
     Path("a.txt").write_text("a\nb\nc\n")
     command = ("a.txt", "--split", "lines", "--encoding", "bytes", "--out", "out")
     Path(".out.preparing").mkdir()
@@ -161,7 +161,7 @@ def test_an_empty_folder_may_be_named_and_a_second_preparation_waits_for_nobody(
 
 
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (OSError(28, "No space left on device"), 2)])
-def test_what_is_broken_off_leaves_nothing(monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int):
+def test_an_interrupted_preparation_leaves_nothing(monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int):
     Path("a.txt").write_text("a\nb\nc\n")
 
     def fsync(_: int) -> None:
@@ -200,7 +200,7 @@ def test_rows_of_parquet_are_documents(tmp_path: Path):
     assert count_documents([Path("a.parquet")], "files") == 3
 
 
-def test_parquet_that_is_none(capsys: pytest.CaptureFixture[str]):
+def test_a_file_that_is_not_parquet_is_refused(capsys: pytest.CaptureFixture[str]):
     write_parquet(Path("a.parquet"), ["one", None], column="content")
     Path("bad.parquet").write_bytes(b"PAR1 and so on PAR1")
     command = ("--encoding", "bytes", "--out", "out")
@@ -231,7 +231,7 @@ def test_bytes_that_no_text_has_are_the_end():
 
 
 def test_ranks_follow_the_order_of_the_file():
-    """Bytes that print come first; a blank is written as the 33rd of the others, as in GPT-2's own files."""
+    """Printable bytes come first. A blank is written as the 33rd of the others, as in GPT-2's own files."""
     ranks = encodings._ranks("#version: 0.2\nĠ t\nĠt h\nÃ ©\n")
     assert ranks[b"!"] == 0
     assert ranks[b"~"] == 93
@@ -253,7 +253,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("offline")
-def test_missing_merges_are_named_and_no_network_is_asked(
+def test_missing_merges_are_named_and_nothing_is_downloaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "cache"))
@@ -268,7 +268,7 @@ def test_missing_merges_are_named_and_no_network_is_asked(
 
 @pytest.mark.usefixtures("offline")
 def test_merges_make_the_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Of a small file of merges, by hand; what looks like the end of a text within one is text."""
+    """A small file of merges, by hand. Text that looks like the end of a text is text."""
     merges = "#version: 0.2\nĠ t\nh e\nĠt he\n"
     monkeypatch.setattr(encodings, "MERGES_SHA256", hashlib.sha256(merges.encode()).hexdigest())
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))

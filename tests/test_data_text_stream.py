@@ -1,4 +1,4 @@
-"""Batches of text, counted and compared with windows that are cut by hand."""
+"""Batches of text, counted, and compared with windows that are cut by hand."""
 
 import hashlib
 from collections import Counter
@@ -21,12 +21,12 @@ class Made:
 
 
 def made(first: int, length: int, held_out: int = 30) -> Made:
-    """A source in which every token tells its place."""
+    """Return a source in which every token gives its place."""
     parts = (np.arange(first, first + length), np.arange(first, first + held_out))
     return Made(*(tokens_in_memory(part.astype(np.uint16), None) for part in parts))
 
 
-SOURCES = {"low": made(0, 500), "high": made(40_000, 1_500)}  # beyond what fits into 15 bits, too
+SOURCES = {"low": made(0, 500), "high": made(40_000, 1_500)}  # also beyond what fits into 15 bits
 PHASES = (TextPhase({"low": 1.0}, 30), TextPhase({"low": 1.0, "high": 3.0}, 50))
 
 
@@ -38,7 +38,7 @@ def windows_of(batch: TextBatch) -> list[tuple[int, ...]]:
     return [tuple(row) for row in torch.cat([batch.tokens, batch.following[:, -1:]], dim=1).tolist()]
 
 
-def test_a_window_is_a_stretch_of_its_source_and_what_follows_is_one_further():
+def test_a_window_is_a_part_of_its_source_and_its_targets_are_one_further():
     stream = text()
     for update in (0, 29, 30, 79):
         batch = stream.batch(update)
@@ -71,8 +71,8 @@ def test_a_batch_depends_on_seed_and_number_alone():
     assert windows_of(text(seed=1).batch(0)) != backwards[0]
 
 
-def test_draws_stay_what_they_are():
-    """Else no run of before would go on alike."""
+def test_random_draws_do_not_change():
+    """Otherwise no earlier run could be continued exactly."""
     stream = text()
     checksum = hashlib.sha256()
     for update in range(80):
@@ -80,7 +80,7 @@ def test_draws_stay_what_they_are():
     assert checksum.hexdigest()[:16] == "e9335abcb80a7b61"
 
 
-def test_sources_come_as_often_as_their_weights_say():
+def test_sources_are_as_frequent_as_their_weights_say():
     counts = Counter(
         "high" if window[0] >= 40_000 else "low"
         for update in range(30, 80)
@@ -100,7 +100,7 @@ def test_the_published_mixture_and_a_weight_of_almost_nothing():
     assert bool((stream.batch(20).tokens >= 40_000).all())
 
 
-def test_windows_begin_anywhere_alike_and_never_reach_beyond_the_end():
+def test_windows_begin_everywhere_equally_often_and_never_reach_beyond_the_end():
     source = {"only": made(0, 20)}
     stream = PhasedText(source, (TextPhase({"only": 2.0}, 1),), context=CONTEXT, batch_size=12_000, seed=0)
     starts = Counter(stream.batch(0).tokens[:, 0].tolist())
@@ -109,7 +109,7 @@ def test_windows_begin_anywhere_alike_and_never_reach_beyond_the_end():
     assert statistic < 31.3  # chi-square with 11 degrees of freedom, at one in a thousand
 
 
-def test_storage_on_a_device_gives_what_storage_on_the_host_gives():
+def test_storage_on_a_device_gives_the_same_as_storage_on_the_host():
     parts = [source.train.values for source in SOURCES.values()]
     host, device = OnHost(parts, torch.device("cpu")), OnDevice(parts, torch.device("cpu"))
     assert (host.bytes_on_device, device.bytes_on_device) == (0, 2 * 2_000)
@@ -148,7 +148,7 @@ def test_the_whole_validation_part_is_predicted_once(length: int, count: int):
     assert all(len(batch.tokens) <= count for batch in batches)
 
 
-def test_examples_to_look_at_are_of_the_phase_and_other_than_the_batches():
+def test_examples_to_look_at_belong_to_the_phase_and_not_to_the_batches():
     stream = text()
     assert max(map(max, windows_of(stream.examples(0, 50, 3, 1)))) < 500
     assert windows_of(stream.examples(1, 16, 40)) == windows_of(text().examples(1, 16, 40))
@@ -172,12 +172,12 @@ def test_phases_that_accumulate():
         ({"batch_size": 0}, "batch of 0 windows given"),
     ],
 )
-def test_sizes_that_cannot_be(given: dict[str, int], words: str):
+def test_sizes_that_are_not_possible_are_refused(given: dict[str, int], words: str):
     with pytest.raises(ValueError, match=words):
         text(**given)
 
 
-def test_phases_that_cannot_be():
+def test_phases_that_are_not_possible_are_refused():
     for mixture in ({}, {"low": 0.0}, {"low": -1.0}, {"low": float("nan")}, {"low": float("inf")}):
         with pytest.raises(ValueError, match="weights above 0"):
             TextPhase(mixture, 1)

@@ -1,4 +1,4 @@
-"""Token files and folders of them: read as nanoGPT writes them, and refused in one line if they are anything else."""
+"""Token files and their folders are read as nanoGPT writes them; anything else is refused in one line."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from fire_rl.data.tokens import read_bin
 
 
 def write_as_nanogpt(path: Path, documents: list[list[int]]) -> None:
-    """Through a mapped file of unsigned 16-bit numbers, shard by shard."""
+    """Write through a mapped file of unsigned 16-bit numbers, shard by shard."""
     total = sum(map(len, documents))
     mapped = np.memmap(path, dtype=np.uint16, mode="w+", shape=(total,))
     place = 0
@@ -31,7 +31,7 @@ def make_source(folder: Path, name: str, length: int = 50) -> Path:
     return place
 
 
-def test_a_file_of_nanogpt_reads_as_it_was_written(tmp_path: Path):
+def test_a_file_of_nanogpt_is_read_as_it_was_written(tmp_path: Path):
     documents = [[464, 3290, 50256], [50256], [0, 32767, 32768, 50256]]
     write_as_nanogpt(tmp_path / "train.bin", documents)
     read = read_bin(tmp_path / "train.bin", 50_257)
@@ -52,7 +52,7 @@ def test_a_token_beyond_the_vocabulary_is_found_wherever_it_is(
     assert len(read_bin(tmp_path / "a.bin", 50_258)) == 9
 
 
-def test_what_is_no_token_file_is_refused_in_one_line(tmp_path: Path):
+def test_a_file_that_is_not_a_token_file_is_refused_in_one_line(tmp_path: Path):
     (tmp_path / "odd.bin").write_bytes(b"\0\0\0")
     (tmp_path / "empty.bin").write_bytes(b"")
     (tmp_path / "folder.bin").mkdir()
@@ -94,7 +94,7 @@ def test_published_weights_count_where_there_are_any(tmp_path: Path):
     assert weights_of(sources, "wikitext-openwebtext") == {"wikitext": 0.1, "openwebtext": 9.0}
 
 
-def test_what_is_missing_is_said_with_the_command_that_makes_it(tmp_path: Path):
+def test_missing_files_are_reported_with_the_command_that_makes_them(tmp_path: Path):
     with pytest.raises(
         ValueError, match=r"wikitext does not exist: make it with `python -m fire_rl\.data\.prepare .*--validation"
     ):
@@ -112,7 +112,7 @@ def test_what_is_missing_is_said_with_the_command_that_makes_it(tmp_path: Path):
 
 
 @pytest.mark.parametrize("data", ["../up", "a+", "", "a/b", "+", ".hidden", "a+a"])
-def test_names_that_lead_elsewhere_are_refused(data: str):
+def test_names_that_lead_to_another_folder_are_refused(data: str):
     with pytest.raises(ValueError, match=r"allowed are python, wikitext-openwebtext|twice"):
         source_names(data)
 
@@ -152,7 +152,7 @@ GOOD = {"encoding": "bytes", "vocabulary": 256, "train": {"bytes": 1, "sha256": 
         json.dumps({"encoding": "bytes"}),
     ],
 )
-def test_a_note_that_is_none_is_refused_in_one_line(tmp_path: Path, content: str):
+def test_a_forged_note_is_refused_in_one_line(tmp_path: Path, content: str):
     place = make_source(tmp_path, "mine")
     (place / "meta.json").write_bytes(content.encode("latin-1"))
     with pytest.raises(

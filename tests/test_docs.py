@@ -1,4 +1,4 @@
-"""The examples people read are the examples that run."""
+"""The examples in the docs run, and what the pages name exists."""
 
 import ast
 import contextlib
@@ -19,9 +19,9 @@ PAGES = [
     *("README.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "SECURITY.md"),
     *(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").rglob("*.md"))),
 ]
-# Blocks of code that no test runs as it stands: a shell's, a cluster's, a file of settings.
+# Languages of code blocks that no test can run: shells, clusters, files of settings.
 NOT_RUN = {"", "bash", "sh", "text", "cpp", "yaml"}
-FRAGMENTS = {"docs/runs.md", "docs/export.md"}  # Python for a run or a robot that the reader has: its imports are tried
+FRAGMENTS = {"docs/runs.md", "docs/export.md"}  # Python for a reader's own run or robot: only its imports are tried.
 
 
 def blocks(page: str, language: str = "python") -> list[str]:
@@ -30,7 +30,7 @@ def blocks(page: str, language: str = "python") -> list[str]:
 
 
 def importable(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write the page's modules, the blocks that begin with their name, to where they can be imported."""
+    """Write the modules of a page, which are blocks that begin with a file name, to a folder that can be imported."""
     for block in blocks(page):
         if named := re.match(r"# (\w+)\.py\n", block):
             (folder / f"{named[1]}.py").write_text(block)
@@ -44,7 +44,7 @@ def test_the_examples_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pyte
     from fire_rl.training.learners import LEARNERS
 
     monkeypatch.chdir(tmp_path)
-    for name in ("ddpg", "stream"):  # which a page adds to the table: they are gone again after the test
+    for name in ("ddpg", "stream"):  # methods that a page registers are removed after the test
         monkeypatch.setitem(LEARNERS, name, LEARNERS["sac"])
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -59,7 +59,7 @@ def test_the_examples_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize("page", PAGES)
 def test_no_block_of_code_escapes_the_tests(page: str):
-    """Every block is Python that is run, or of a language that the tests cannot run; none is hidden by indentation."""
+    """Every block is Python that is run, or has a language that tests cannot run. No block is hidden by indentation."""
     opened = re.findall(r"^( *)(`{3,})(\w*)", (ROOT / page).read_text(), flags=re.MULTILINE)[::2]
     for indent, _, language in opened:
         assert not indent, f"{page}: an indented block of {language or 'text'}"
@@ -136,7 +136,7 @@ def test_comparisons_of_the_docs_can_be_planned(page: str, tmp_path: Path, monke
             assert plan(compare.make_grid(options, passed)), command
 
 
-def test_nothing_that_is_loaded_can_execute_code():
+def test_no_loaded_file_can_execute_code():
     unsafe = re.compile(r"^\s*(import pickle|from pickle)|(?<!safetensors\.)torch\.load\(|allow_pickle", re.MULTILINE)
     for room in ("agents", "commands", "data", "envs", "experiments", "fire", "remote", "replay", "training"):
         for path in (ROOT / room).rglob("*.py"):
@@ -144,7 +144,7 @@ def test_nothing_that_is_loaded_can_execute_code():
 
 
 def test_imports_point_down():
-    """Ground rooms import no other room; agents only ground rooms; nothing imports the scripts."""
+    """Ground rooms import no other room, agents import only ground rooms, and nothing imports the scripts."""
     allowed = {"fire": set(), "replay": set(), "envs": {"place"}, "data": {"place"}}
     allowed["agents"] = {"data", "fire", "replay", "place"}
     allowed["training"] = {*allowed, "place"}
@@ -161,7 +161,7 @@ def test_imports_point_down():
             assert not bare, f"{os.fspath(path.relative_to(ROOT))}: a room is imported by its full name, fire_rl.ROOM"
 
 
-def test_runs_their_numbers_and_their_report_know_nothing_of_each_other_but_downwards():
+def test_runs_their_numbers_and_their_report_import_each_other_only_downwards():
     allowed = {"sweep": set(), "analysis": set(), "report": {"analysis"}, "diagnosis": {"report"}}
     for part, below in allowed.items():
         for path in (ROOT / "experiments" / part).rglob("*.py"):
@@ -169,7 +169,7 @@ def test_runs_their_numbers_and_their_report_know_nothing_of_each_other_but_down
             assert others <= below | {"failure", "kept"}, f"{path.name} imports {others}"
 
 
-def test_the_driver_knows_nothing_of_what_is_learned_from():
+def test_the_driver_does_not_depend_on_what_is_learned_from():
     for name in ("driver", "work", "config", "progress", "history", "lines", "log"):
         imported = re.findall(
             r"^\s*(?:from|import) (?:\.|fire_rl\.)?(\w+)", (ROOT / "training" / f"{name}.py").read_text(), re.MULTILINE

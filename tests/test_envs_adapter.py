@@ -23,7 +23,7 @@ def stand_in(monkeypatch):
     monkeypatch.syspath_prepend(STAND_IN)
 
 
-def test_it_keeps_gymnasiums_promises():
+def test_it_passes_gymnasiums_checks():
     for task in TASKS:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -33,7 +33,7 @@ def test_it_keeps_gymnasiums_promises():
             check_env(make(f"h1-{task}"), skip_render_check=True)
 
 
-def test_numbers_come_as_pythons_own():
+def test_numbers_have_pythons_own_types():
     env = make("h1-walk", seed=0)
     observation, info = env.reset()
     assert info == {}
@@ -47,7 +47,7 @@ def test_numbers_come_as_pythons_own():
     assert env.data.qpos[0] != 7
 
 
-def test_it_leaves_no_trace_and_says_nothing(capfd):
+def test_making_one_prints_nothing_and_leaves_no_files(capfd):
     package._import.cache_clear()
     registered = dict(gym.registry)
     episode(make("h1-maze", seed=0), 0)
@@ -57,7 +57,7 @@ def test_it_leaves_no_trace_and_says_nothing(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_what_its_registration_says_holds():
+def test_it_has_the_settings_of_its_registration():
     env = make("h1-walk", seed=0)
     assert env.reset()[0][0] == pytest.approx(0.1, abs=0.011), "its keyframe"
     ends = [env.step(np.full(1, -0.9))[2:4] for _ in range(12)]

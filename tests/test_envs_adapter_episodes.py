@@ -1,6 +1,6 @@
-"""The original HumanoidBench behind its adapter: an episode is its seed, a vector its members, a state continues.
+"""The original HumanoidBench behind its adapter: episodes follow from seeds, vectors equal members, states continue.
 
-On a stand-in package with its quirks; the slow tests on the original itself, where it is importable.
+These tests use a stand-in package with its quirks. The slow tests use the original itself, where it is installed.
 """
 
 import os
@@ -38,7 +38,7 @@ TINY = [
     *("--eval-every", "100", "--eval-episodes", "1", "--log-every", "50", "--checkpoint-every", "60"),
     *("--threads", "1", "--device", "cpu"),
 ]
-# Dies by SIGKILL just before its 30th change of the disk.
+# Kills itself by SIGKILL just before the 30th change of the disk.
 DYING = """
 import os, signal, sys
 left = 30
@@ -66,11 +66,11 @@ def stand_in(monkeypatch):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_an_episode_is_its_seed(stand_in, task):
+def test_an_episode_follows_from_its_seed(stand_in, task):
     assert_an_episode_is_its_seed(f"h1-{task}")
 
 
-def test_what_a_task_wrote_into_the_model_begins_anew(stand_in):
+def test_what_a_task_wrote_into_the_model_is_reset(stand_in):
     env = make("h1-maze", seed=0)
     env.reset()
     colour, gate = env.model.geom_rgba[0].copy(), env.model.body_pos[-1].copy()
@@ -83,7 +83,7 @@ def test_what_a_task_wrote_into_the_model_begins_anew(stand_in):
 
 
 @pytest.mark.parametrize("task", ["reach", "sit_hard", "maze"])
-def test_it_draws_neither_from_the_global_generator_nor_into_it(stand_in, task):
+def test_it_neither_draws_from_nor_changes_the_global_generator(stand_in, task):
     np.random.seed(3)  # noqa: NPY002
     np.random.normal()  # noqa: NPY002  # leaves the second of a pair
     before = np.random.get_state(legacy=False)  # noqa: NPY002
@@ -103,12 +103,12 @@ def test_a_seed_gives_what_seeding_both_generators_gives_in_the_original(stand_i
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_vector_is_its_members_whatever_the_threads(stand_in, task):
+def test_a_vector_equals_its_members_whatever_the_threads(stand_in, task):
     assert_a_vector_is_its_members(f"h1-{task}")
 
 
 def test_a_vectors_answers_have_the_native_ones_form(stand_in):
-    """In a step with an end and in one without: names, kinds and lengths of everything but the reward's parts."""
+    """Names, kinds and lengths of all but the reward's parts, in a step with an end and in one without."""
     forms = []
     for vector in (make_vec("h1-walk", 3, seed=0), envs.make_vec("h1-walk", 3, seed=0)):
         vector.reset()
@@ -170,7 +170,7 @@ def test_a_state_that_does_not_fit_is_refused(stand_in):
         env.get_state()
 
 
-def test_a_run_on_it_that_went_on_equals_the_one_that_was_never_stopped(stand_in, tmp_path, capsys):
+def test_a_resumed_run_equals_an_uninterrupted_one(stand_in, tmp_path, capsys):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert train([*TINY, "--steps", "200", "--run-dir", str(whole)]) == 0
     assert train([*TINY, "--steps", "104", "--run-dir", str(parts)]) == 0
@@ -200,7 +200,7 @@ original = pytest.mark.skipif(not original_available(), reason="the package huma
 @original
 @pytest.mark.slow
 @pytest.mark.parametrize("task", REAL)
-def test_of_the_original_itself_episodes_vectors_and_states_hold_what_is_promised(task):
+def test_the_original_keeps_the_promises_for_episodes_vectors_and_states(task):
     assert_an_episode_is_its_seed(task)
     assert_states_continue(task)
     assert_a_vector_is_its_members(task, length=25)
@@ -209,7 +209,7 @@ def test_of_the_original_itself_episodes_vectors_and_states_hold_what_is_promise
 @original
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["h1-walk", "h1-sit_hard", "h1hand-push", "g1-maze"])
-def test_of_the_original_itself_a_seed_gives_what_seeding_both_its_generators_gives(task):
+def test_a_seed_gives_what_seeding_both_generators_gives_in_the_original_itself(task):
     spec = package.spec_of(f"humanoid_bench:{task}")
     bare, env = package.build(spec), make(task)
     before = np.random.get_state()  # noqa: NPY002

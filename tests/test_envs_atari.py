@@ -1,4 +1,4 @@
-"""Atari games are shown as other packages show them, bit by bit; their names, settings and scores."""
+"""Atari games are preprocessed as in other packages, bit by bit; their names, settings and scores."""
 
 import importlib.util
 import json
@@ -24,7 +24,7 @@ make: Any = envs.make
 
 
 def played(env, actions):
-    """Observation, reward, ends and info of each decision; an episode's beginning is a line of its own."""
+    """Return observation, reward, ends and info of each decision. The beginning of an episode is a line of its own."""
     observation, info = env.reset()
     lines: list[Any] = [(observation, 0, False, False, info)]
     for action in actions:
@@ -37,8 +37,8 @@ def played(env, actions):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("game", ["Breakout", "Asterix", "BeamRider"])
-def test_games_are_gymnasiums_and_those_of_the_published_order_bit_by_bit(game, kind):
-    """The latter with gray made before scaling, see the recording script; later episodes included."""
+def test_games_equal_gymnasiums_and_those_of_the_published_order_bit_by_bit(game, kind):
+    """The latter are converted to gray before scaling, see the recording script. Later episodes are included."""
     recorded = REFERENCE[game][kind]
     env = make(game, seed=REFERENCE["seed"], atari=KINDS[kind])
     actions = np.random.default_rng(REFERENCE["seed"]).integers(0, env.action_space.n, REFERENCE["decisions"])
@@ -79,7 +79,7 @@ def test_a_spec_makes_the_environment_again():
 
 
 def test_the_screen_is_the_consoles_own_and_drawing_changes_nothing():
-    """That of ale-py's own emulator of the same seed, which is stepped beside."""
+    """Compare with ale-py's own emulator of the same seed, which takes the same steps."""
     console = ale_py.ALEInterface()
     console.setFloat("repeat_action_probability", 0.25)
     console.setInt("random_seed", 3)
@@ -109,7 +109,7 @@ def test_a_reset_in_the_middle_of_a_game_begins_another_one():
 
 
 @pytest.mark.parametrize("name", ["Breakout", "MsPacman", "UpNDown", "Qbert", "Tetris", "Hero"])
-def test_games_answer_to_ale_pys_names(name):
+def test_games_are_found_by_ale_pys_names(name):
     assert envs.is_atari(name)
     assert name in envs.names()
 
@@ -129,7 +129,7 @@ def test_all_games_that_ale_py_registers_have_their_names():
      ("ALE/Brekout-v5", "Breakout"), ("ALE/Pong", "'Pong'"),
      ("Brakout", "Breakout"), ("breakout", "Breakout"), ("Mspacman", "MsPacman")],
 )  # fmt: skip
-def test_other_spellings_are_answered_in_one_line_with_the_name(build, wrong, right):
+def test_other_spellings_are_refused_in_one_line_with_the_right_name(build, wrong, right):
     with pytest.raises(ValueError, match=wrong) as error:
         build(wrong)
     assert right in str(error.value)
@@ -156,7 +156,7 @@ def test_options_that_atari_does_not_have_are_refused(wrong):
         make("Breakout", **wrong)
 
 
-def test_an_action_repeat_is_told_of_the_frame_skip():
+def test_an_action_repeat_is_refused_in_favour_of_the_frame_skip():
     with pytest.raises(ValueError, match=r"action_repeat is 2; Breakout .*--frame-skip"):
         envs.make_vec("Breakout", 2, action_repeat=2)
 
@@ -184,7 +184,7 @@ def test_the_default_is_todays_standard_and_the_published_choice_differs_in_one_
 
 
 def test_scores_are_those_of_a_second_list():
-    """Dopamine's; it has 0 for a random policy in VideoPinball, and no human score of two games."""
+    """Dopamine's list has 0 for a random policy in VideoPinball, and no human score of two games."""
     listed = json.loads((FIXTURES / "atari_scores.json").read_text())
     ours = {name.lower(): scores for name, scores in RANDOM_AND_HUMAN.items()}
     assert len(ours) == 57

@@ -1,4 +1,4 @@
-"""A vector of Atari games: autoreset, seeds, limits, lost lives, no-ops, FIRE, stickiness, stacks."""
+"""A vector of Atari games: autoreset, seeds, limits, lost lives, no-ops, FIRE, sticky actions, stacks."""
 
 from dataclasses import replace
 from typing import Any
@@ -14,7 +14,7 @@ from fire_rl.envs import PUBLISHED_ATARI, AtariSettings
 make: Any = envs.make
 make_vec: Any = envs.make_vec
 
-STILL = AtariSettings(sticky=0)  # a game of which nothing is left to chance
+STILL = AtariSettings(sticky=0)  # a game without randomness
 
 
 def steps(vector, actions):
@@ -29,7 +29,7 @@ def random_actions(vector, count, seed=0):
 
 
 def equal(one, other):
-    """Whether all steps' first four parts and true next observations are the same."""
+    """Say whether the first four parts and the true next observations of all steps are equal."""
     return len(one) == len(other) and all(
         np.array_equal(a[part], b[part]) for a, b in zip(one, other, strict=True) for part in (0, 1, 2, 3, 5)
     )
@@ -58,7 +58,7 @@ def test_a_vector_has_gymnasiums_spaces_and_true_final_observations():
     assert ended >= 2
 
 
-def test_observations_that_were_given_out_are_not_written_to():
+def test_observations_that_were_returned_are_not_written_to():
     vector = make_vec("Breakout", 2, seed=0)
     given = [vector.reset()[0]]
     copies = [given[0].copy()]
@@ -131,7 +131,7 @@ def test_impossible_actions_are_refused_and_nothing_hangs(wrong):
 
 @pytest.mark.parametrize("decisions", [1, 9])
 def test_at_the_time_limit_the_final_observation_is_that_of_a_game_without_it(decisions):
-    """Neither ale-py's vector nor Gymnasium's wrapper keep that: they leave out the last frame."""
+    """Neither ale-py's vector nor Gymnasium's wrapper does this: they leave out the last frame."""
     short, long = (
         make_vec("Breakout", 2, seed=0, atari=replace(STILL, episode_frames=frames)) for frames in (4 * decisions, 1000)
     )
@@ -146,7 +146,7 @@ def test_at_the_time_limit_the_final_observation_is_that_of_a_game_without_it(de
 
 
 def test_a_lost_life_ends_an_episode_and_the_game_goes_on():
-    """The pictures and points are those of a game without such ends; only stacks begin anew."""
+    """Pictures and points are those of a game without such ends. Only the stacks are reset."""
     plain, lives = (
         make_vec("Breakout", 2, seed=0, atari=replace(STILL, fire_reset=True, terminal_on_life_loss=ends))
         for ends in (False, True)
@@ -196,7 +196,7 @@ def test_older_pictures_of_a_first_stack_are_black_where_asked():
 
 
 def test_no_ops_are_drawn_from_none_to_the_most_by_the_episodes_seed():
-    """A ball that falls by itself tells how many frames went by."""
+    """A ball that falls by itself shows how many frames have passed."""
     counted, drawn = {}, []
     env = make("Breakout", atari=replace(STILL, frame_skip=1, stack=1, fire_reset=True))
     counted[env.reset(seed=0)[0].tobytes()] = 0
@@ -206,7 +206,7 @@ def test_no_ops_are_drawn_from_none_to_the_most_by_the_episodes_seed():
     for seed in range(10):
         observations, _ = vector.reset(seed=[seed])
         drawn.append(counted[observations[0].tobytes()])
-    assert set(drawn) == set(range(3)), "the press of FIRE is the first of them"
+    assert set(drawn) == set(range(3)), "pressing FIRE is the first of them"
     assert drawn[:3] == [counted[vector.reset(seed=[seed])[0][0].tobytes()] for seed in range(3)]
 
 
@@ -219,7 +219,7 @@ def test_fire_is_pressed_where_asked_and_serves_the_ball():
     assert lives == [5, 4]
 
 
-def test_all_eighteen_actions_can_be_had():
+def test_all_eighteen_actions_are_available():
     assert make("Breakout", atari=replace(STILL, full_actions=True)).action_space.n == 18
 
 
@@ -230,7 +230,7 @@ def test_the_picture_and_the_stack_have_the_sizes_asked_for():
 
 
 def test_stickiness_per_decision_repeats_the_action_executed_before_for_a_whole_decision():
-    """The pictures of a game without it, whose repeats are chosen by hand; before its first action is a NOOP."""
+    """Compare with a game without sticky actions whose repeats are chosen by hand. The first action follows a NOOP."""
     settings = replace(PUBLISHED_ATARI, episode_frames=40)
     sticky, plain = (make_vec("Breakout", 1, atari=replace(settings, sticky=p)) for p in (0.4, 0.0))
     sticky.reset(seed=[11])
@@ -245,7 +245,7 @@ def test_stickiness_per_decision_repeats_the_action_executed_before_for_a_whole_
     assert 30 < repeats < 66
 
 
-def test_stickiness_per_frame_changes_what_is_executed_within_a_decision():
+def test_stickiness_per_frame_changes_the_action_within_a_decision():
     sticky, plain = (make("Breakout", seed=11, atari=replace(STILL, sticky=p)) for p in (0.25, 0.0))
     sticky.reset()
     plain.reset()

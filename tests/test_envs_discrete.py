@@ -1,4 +1,4 @@
-"""MinAtar's games and Gymnasium's small worlds by name: their spaces, their seeds, their own laws."""
+"""MinAtar's games and Gymnasium's small environments by name: spaces, seeds and dynamics."""
 
 import importlib.util
 import subprocess
@@ -41,7 +41,7 @@ def test_minatars_games_have_planes_of_ones_and_zeros_and_their_actions(game, ve
 @needs_minatar
 @pytest.mark.parametrize("game", CHANNELS)
 def test_an_episode_is_minatars_own_of_that_seed_whatever_was_played_before(game):
-    """Beside the package's own class, with 32-bit seeds, as its own `seed` takes them; its actions, points and ends."""
+    """Compare with the package's own class, with seeds of 32 bits, which its `seed` takes: actions, points and ends."""
     from minatar import Environment
 
     env = make(f"MinAtar/{game}-v1", seed=1)
@@ -63,7 +63,7 @@ def test_an_episode_is_minatars_own_of_that_seed_whatever_was_played_before(game
 
 @needs_minatar
 def test_the_last_action_of_a_game_is_not_repeated_in_the_next_one():
-    """A fresh game that repeats its action does nothing; one in ten does so at its first step."""
+    """In a new game that repeats its action, nothing happens. One in ten does so at its first step."""
     env = make("MinAtar/Breakout-v1", seed=0)
     paddles = []
     for seed in range(40):
@@ -91,7 +91,7 @@ def test_seeds_of_64_bits_are_seeds_too():
 def test_pictures_show_each_kind_of_object_in_a_colour_of_its_own():
     env = make("MinAtar/Breakout-v1", seed=0, render_mode="rgb_array")
     env.reset()
-    observation = env.step(0)[0]  # after which the ball has left its trail
+    observation = env.step(0)[0]  # after this the ball has left its trail
     picture = env.render()
     assert (picture.shape, picture.dtype, env.metadata["render_fps"]) == ((160, 160, 3), np.uint8, 20)
     cells = picture[8::16, 8::16]
@@ -102,7 +102,7 @@ def test_pictures_show_each_kind_of_object_in_a_colour_of_its_own():
 
 
 @needs_minatar
-def test_minatar_is_imported_in_silence_and_only_when_it_is_needed():
+def test_minatar_is_imported_without_output_and_only_when_it_is_needed():
     program = (
         "import sys; from fire_rl import envs; envs.names(); envs.describe_names();"
         "assert 'minatar' not in sys.modules;"
@@ -119,7 +119,7 @@ def test_minatar_is_imported_in_silence_and_only_when_it_is_needed():
      ("MinAtar/Breakout-v2", "MinAtar/Breakout-v1"), ("MinAtar/SpaceInvader-v1", "MinAtar/SpaceInvaders-v1"),
      ("minatar/breakout-v1", "MinAtar/Breakout-v1")],
 )  # fmt: skip
-def test_wrong_names_are_answered_in_one_line_with_the_nearest(build, wrong, right):
+def test_wrong_names_are_refused_in_one_line_with_the_nearest(build, wrong, right):
     with pytest.raises(ValueError, match=wrong) as error:
         build(wrong)
     assert right in str(error.value)

@@ -1,4 +1,4 @@
-"""Worlds without a state of their own continue exactly: Atari, MinAtar, classic control, toy text are played again."""
+"""Environments whose state cannot be saved continue exactly: Atari, MinAtar, classic control, toy text are replayed."""
 
 from dataclasses import replace
 from typing import Any
@@ -38,7 +38,7 @@ def random_actions(vector, count, seed=0):
 
 
 def advance(vector, actions):
-    """All that the steps gave, as bytes to compare."""
+    """Return everything that the steps returned, as bytes to compare."""
     results = []
     for action in actions:
         observations, rewards, terminated, truncated, infos = vector.step(action)
@@ -49,12 +49,12 @@ def advance(vector, actions):
 
 
 def stored(state):
-    """As a checkpoint keeps it."""
+    """Return the state as a checkpoint stores it."""
     return load(save({name: np.ascontiguousarray(values) for name, values in state.items()}))
 
 
 def kill_and_restore(build_one, stretches):
-    """After each stretch a new vector takes over from a state; what follows is what followed without that."""
+    """After each part a new vector continues from a state. Everything equals what happens without the interruptions."""
     uninterrupted, interrupted = build_one(0), build_one(0)
     uninterrupted.reset()
     interrupted.reset()
@@ -75,14 +75,14 @@ def kill_and_restore(build_one, stretches):
 
 
 @pytest.mark.parametrize("kind", ["standard", "lives", pytest.param("published", marks=pytest.mark.slow)])
-def test_an_atari_run_killed_five_times_is_the_uninterrupted_one(kind):
-    """Also in Krull, whose later games begin with what the emulator's own random numbers have become."""
+def test_an_atari_run_killed_five_times_equals_the_uninterrupted_one(kind):
+    """Also in Krull, where later games begin with the state of the emulator's own random numbers."""
     game, count = {"standard": ("Breakout", 2), "published": ("Asterix", 1), "lives": ("Krull", 1)}[kind]
     episodes = kill_and_restore(lambda seed: build(game, seed, count, atari=ATARI[kind]), [0, 1, 110, 50, 20])
     assert episodes >= {"standard": 1, "published": 0, "lives": 1}[kind]
 
 
-def test_an_atari_run_killed_after_new_seedings_is_the_uninterrupted_one(monkeypatch):
+def test_an_atari_run_killed_after_new_seedings_equals_the_uninterrupted_one(monkeypatch):
     monkeypatch.setattr(atari, "PATIENCE", 30)
     settings = replace(AtariSettings(), episode_frames=80)
     vectors = []
@@ -99,7 +99,7 @@ def test_an_atari_run_killed_after_new_seedings_is_the_uninterrupted_one(monkeyp
 
 @pytest.mark.parametrize("name", ["Breakout", "MinAtar/Breakout-v1"])
 def test_members_that_played_for_different_times_are_restored_together(name):
-    """A state has a row for each of them, independent of the others."""
+    """A state has a row for each member, independent of the others."""
     vectors, states, futures = [build(name, seed=0, count=3) for _ in range(3)], [], []
     for vector, length in zip(vectors, (4, 1, 0), strict=True):
         vector.reset()
@@ -127,7 +127,7 @@ def test_a_state_right_after_a_lost_life_continues_exactly():
         assert advance(vector, np.array([[action]])) == advance(other, np.array([[action]]))
 
 
-def test_actions_given_in_one_array_that_is_written_anew_are_remembered():
+def test_actions_given_in_one_array_that_is_written_again_are_remembered():
     vector, other = (build("MountainCarContinuous-v0", seed) for seed in (0, 9))
     vector.reset()
     buffer = np.empty((2, 1), dtype=np.float32)
@@ -159,7 +159,7 @@ def test_games_whose_starts_vary_continue_exactly_too(game):
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_other_runs_killed_five_times_are_the_uninterrupted_ones(name):
+def test_other_runs_killed_five_times_equal_the_uninterrupted_ones(name):
     kill_and_restore(lambda seed: build(name, seed, count=3), [0, 1, 150, 77, 40])
 
 
@@ -226,7 +226,7 @@ def test_a_state_that_plays_differently_is_refused(saved):
 
 
 def test_a_state_of_other_settings_is_refused():
-    """Even where what was played so far looks the same."""
+    """Refused even where everything played so far is the same."""
     settings = [replace(AtariSettings(), episode_frames=frames) for frames in (1000, 2000)]
     vector, other = (build("Breakout", seed=0, count=1, atari=one) for one in settings)
     vector.reset()
@@ -234,7 +234,7 @@ def test_a_state_of_other_settings_is_refused():
         other.set_state(**vector.get_state())
 
 
-def test_actions_that_no_game_has_are_refused(saved):
+def test_actions_that_the_game_does_not_have_are_refused(saved):
     vector, state = saved
     wrong = state["actions"].copy()
     wrong[0, 3] = 77

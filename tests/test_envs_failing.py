@@ -1,4 +1,4 @@
-"""Environments of somebody's own that fail when they are made: one line with what was raised, and where."""
+"""A user's own environments that fail when they are made: one line says what was raised, and where."""
 
 import itertools
 from pathlib import Path
@@ -30,7 +30,7 @@ NUMBERS = itertools.count()
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    """Writes a module of such a task; its name, which no module had before."""
+    """Write a module with such an environment. Return its name, which no other module has."""
     monkeypatch.syspath_prepend(tmp_path)
 
     def write(init: str = "pass", reset: str = WELL, end: str = "") -> str:
@@ -43,7 +43,7 @@ def module(tmp_path, monkeypatch):
 
 
 def complaints(module: str) -> set[str]:
-    """Of one environment and of a vector."""
+    """Return the messages for one environment and for a vector."""
     found = set()
     for make in (lambda name: envs.make(name), lambda name: envs.make_vec(name, 2)):
         with pytest.raises(ValueError) as error:
@@ -86,7 +86,7 @@ def test_an_environment_that_fails_when_it_is_made_says_where(module, tmp_path, 
         ({"end": "import a_module_of_nobody"}, "needs the Python module 'a_module_of_nobody', which is missing"),
     ],
 )  # fmt: skip
-def test_what_gymnasium_complains_of_is_said_in_one_line_too(module, parts, complaint):
+def test_gymnasiums_errors_are_reported_in_one_line_too(module, parts, complaint):
     (said,) = complaints(module(**parts))
     assert complaint in said
     assert "\n" not in said

@@ -1,4 +1,4 @@
-"""A saved state may be damaged or made up: it is refused in one line, or restored and stepped like any other."""
+"""A saved state may be damaged or forged: it is refused in one line, or restored and stepped like any other."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -38,7 +38,7 @@ def step(vector: Any, count: int = 5) -> None:
 
 
 def mutations(values: NDArray[Any], random: np.random.Generator) -> Iterator[Any]:
-    """Other arrays of the same shape, of others, and of other types."""
+    """Return other arrays of the same shape, of other shapes, and of other types."""
     kind = values.dtype.kind
     yield np.zeros_like(values)
     yield np.ones_like(values)
@@ -63,7 +63,7 @@ def mutations(values: NDArray[Any], random: np.random.Generator) -> Iterator[Any
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_made_up_part_of_a_state_is_refused_in_one_line_or_restored(name, monkeypatch):
+def test_a_forged_part_of_a_state_is_refused_in_one_line_or_restored(name, monkeypatch):
     vector = built(name, monkeypatch)
     vector.reset()
     step(vector, 3)
@@ -91,13 +91,13 @@ def test_a_made_up_part_of_a_state_is_refused_in_one_line_or_restored(name, monk
     "words",
     [(0, 0, 0, 0, 0, 0), (1, 2, 3, 4, 0, 0), (1, 2, 3, 5, 2, 0), (1, 2, 3, 5, 0, 2**32), (1, 2, 3, 5, 2**63, 0)],
 )
-def test_words_of_which_a_generator_would_draw_the_same_number_for_ever_are_refused(words):
+def test_words_from_which_a_generator_draws_the_same_number_for_ever_are_refused(words):
     with pytest.raises(ValueError, match="not the state of a PCG64"):
         generator_from_words(np.array(words, dtype=np.uint64))
 
 
 @pytest.mark.parametrize("word", [(slice(0, -3), 0), (5, 2**32), (-3, 625), (-3, 2**63), (-2, 2), (-1, 0x7FF0 << 48)])
-def test_words_from_which_an_older_generator_would_read_elsewhere_or_never_return_are_refused(word):
+def test_words_from_which_an_older_generator_reads_elsewhere_or_never_returns_are_refused(word):
     generator = np.random.RandomState(0)
     before, words = legacy_generator_words(generator), legacy_generator_words(generator)
     words[word[0]] = word[1]
@@ -124,7 +124,7 @@ def test_more_actions_than_an_episode_can_have_are_refused_before_any_is_played(
      b'{"maze_stage": {"kind": "array", "type": "O", "shape": [1], "values": [1]}}',
      b'{"maze_stage": {"kind": "array", "type": "f8", "shape": [9], "values": [1]}}', b'{"get_obs": 3}'],
 )  # fmt: skip
-def test_what_no_task_of_the_original_remembers_is_refused(memory, monkeypatch):
+def test_memory_that_no_task_of_the_original_has_is_refused(memory, monkeypatch):
     vector = built("humanoid_bench:h1-maze-v0", monkeypatch)
     vector.reset()
     state = vector.get_state()
@@ -135,7 +135,7 @@ def test_what_no_task_of_the_original_remembers_is_refused(memory, monkeypatch):
     vector.set_state(**state)
 
 
-def test_numbers_are_taken_over_where_none_of_them_changes():
+def test_numbers_are_converted_only_if_none_of_them_changes():
     assert like("count", [3.0, 4.0], np.zeros(2, np.int64)).tolist() == [3, 4]
     assert like("flag", [0, 1], np.zeros(2, np.bool_)).tolist() == [False, True]
     assert like("place", [3, 4], np.zeros(2)).dtype == np.float64

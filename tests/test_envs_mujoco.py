@@ -1,4 +1,4 @@
-"""Gymnasium's MuJoCo tasks by id: what they are, and that a vector's saved state continues exactly."""
+"""Gymnasium's MuJoCo environments by id: which there are, and that a vector's saved state continues exactly."""
 
 import io
 import sys
@@ -63,7 +63,7 @@ def test_the_list_is_gymnasiums():
 def test_a_restored_vector_continues_bit_by_bit_across_the_ends_of_episodes(name):
     vector, other = make_vec(name, 2, seed=0), make_vec(name, 2, seed=99)
     vector.reset()
-    for lead in (0, 5):  # just begun, and in the middle
+    for lead in (0, 5):  # at its beginning, and in the middle
         advance(vector, actions(vector, lead))
         vector.unwrapped.envs[0]._elapsed_steps = vector.spec.max_episode_steps - 8
         state = vector.get_state()
@@ -84,7 +84,7 @@ def test_saving_and_restoring_changes_nothing(name):
         assert equal(advance(vector, [action]), advance(undisturbed, [action]))
 
 
-def test_a_vector_is_gymnasiums_own_environments_in_double_precision():
+def test_a_vector_equals_gymnasiums_own_environments_in_double_precision():
     vector: Any = make_vec("HalfCheetah-v5", 2, seed=1)
     singles: list[Any] = [gym.make("HalfCheetah-v5") for _ in range(2)]
     observations, _ = vector.reset()
@@ -122,7 +122,7 @@ def test_states_are_plain_arrays_with_a_row_per_environment_and_wrong_ones_are_r
 
 
 class Walk(SavableEnv):
-    """A random walk that says itself what decides its future."""
+    """A random walk that declares its own state."""
 
     observation_space = gym.spaces.Box(-np.inf, np.inf, (1,), np.float64)
     action_space = gym.spaces.Box(-1, 1, (1,), np.float32)
@@ -158,18 +158,18 @@ def test_an_environment_of_ones_own_can_be_saved_too_with_its_time_limit(monkeyp
 
 
 class AnotherCheetah(HalfCheetahEnv):
-    """Somebody's task, which may keep more than Gymnasium's does."""
+    """A user's own task, which may have more state than Gymnasium's."""
 
 
 class Memory(gym.Wrapper[Any, Any, Any, Any]):
-    """A wrapper that may keep anything."""
+    """A wrapper that may have any state."""
 
 
 @pytest.mark.parametrize(
     ("entry_point", "wrappers"),
     [(AnotherCheetah, ()), (HalfCheetahEnv, (gym.envs.registration.WrapperSpec("Memory", f"{__name__}:Memory", {}),))],
 )
-def test_what_may_keep_more_than_is_known_has_no_state(entry_point, wrappers, monkeypatch):
+def test_environments_that_may_have_unknown_state_cannot_be_saved(entry_point, wrappers, monkeypatch):
     spec = gym.envs.registration.EnvSpec("Another-v0", entry_point=entry_point, additional_wrappers=wrappers)
     monkeypatch.setitem(gym.registry, "Another-v0", spec)
     vector = make_vec("Another-v0", 2, seed=0)
@@ -178,7 +178,7 @@ def test_what_may_keep_more_than_is_known_has_no_state(entry_point, wrappers, mo
     assert hasattr(make_vec("HalfCheetah-v5", 2), "get_state")
 
 
-def test_what_mujoco_says_of_a_model_is_said_once(monkeypatch, capsys):
+def test_a_warning_of_mujoco_about_a_model_is_printed_once(monkeypatch, capsys):
     handlers: list[Any] = [None]
     monkeypatch.setattr(generic, "_said", set())
     monkeypatch.setattr(mujoco, "set_mju_user_warning", handlers.append)
@@ -186,14 +186,14 @@ def test_what_mujoco_says_of_a_model_is_said_once(monkeypatch, capsys):
     for _ in range(3):
         generic._built("Any-v0", lambda: handlers[-1]("a mass is zero"))
     assert capsys.readouterr().err == "warning: MuJoCo: a mass is zero\n"
-    assert handlers[-1] is before, "and afterwards all is as it was"
+    assert handlers[-1] is before, "and everything is as before"
 
 
 def test_a_closed_error_stream_ends_nothing(monkeypatch):
     with io.StringIO() as closed:
         monkeypatch.setattr(sys, "stderr", closed)
     monkeypatch.setattr(generic, "_said", set())
-    assert make_vec("HalfCheetah-v5", 1).num_envs == 1  # about which MuJoCo 4.0 has something to say
+    assert make_vec("HalfCheetah-v5", 1).num_envs == 1  # MuJoCo 4.0 warns of this model
 
 
 @pytest.mark.usefixtures("graphics")

@@ -1,4 +1,4 @@
-"""Environments by name: native ones, Gymnasium's, a module's, and what a wrong name is answered."""
+"""Environments by name: our own, Gymnasium's and a module's, and the answer to a wrong name."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("spelling", ["h1-{}", "h1-{}-v0", "fire_rl/h1-{}-v0"])
-def test_native_tasks_answer_to_their_names(task, spelling):
+def test_our_tasks_are_found_by_their_names(task, spelling):
     name = spelling.format(task)
     assert isinstance(envs.make(name), HumanoidEnv)
     assert isinstance(envs.make_vec(name, 1), HumanoidVectorEnv)
@@ -30,13 +30,12 @@ def test_native_tasks_answer_to_their_names(task, spelling):
 
 def test_a_native_environment_can_be_made_again_from_its_spec():
     spec = envs.make("h1-walk", action_repeat=2).spec
-    assert spec is not None
     again: Any = gym.make(spec)
     assert isinstance(again.unwrapped, HumanoidEnv)
     assert again.unwrapped.simulation.action_repeat == 2
     assert gym.envs.registration.EnvSpec.from_json(spec.to_json()) == spec
     fresh: Any = gym.make("fire_rl/h1-walk-v0")
-    assert fresh.unwrapped.simulation.action_repeat == 1, "what one was made with must not reach the others"
+    assert fresh.unwrapped.simulation.action_repeat == 1, "the arguments of one environment must not reach the others"
 
 
 def test_spec_tells_the_return_that_counts_as_success():
@@ -68,9 +67,9 @@ def test_without_references_there_is_no_score(name):
 
 
 def test_published_random_returns_are_near_those_measured_here():
-    """With the original on current MuJoCo, fixtures/humanoid_original.npz.
+    """Recorded with the original on current MuJoCo, fixtures/humanoid_original.npz.
 
-    Not of reach, whose 260 is far from the -2.5 of 500 episodes measured here: see docs/humanoid.md.
+    Not for reach, whose published 260 is far from the -2.5 of 500 episodes measured here: see docs/humanoid.md.
     """
     record = np.load(ROOT / "tests" / "fixtures" / "humanoid_original.npz", allow_pickle=False)
     for task in set(TASKS) - {"reach"}:
@@ -92,7 +91,7 @@ def test_a_missing_dependency_is_named(monkeypatch):
     ("wrong", "nearest"),
     [("h1-wlak", "h1-walk"), ("h1-walk-v3", "h1-walk"), ("CartPol-v1", "CartPole-v1"), ("walk", "h1-walk")],
 )
-def test_a_wrong_name_is_answered_in_one_line_with_the_nearest(make, wrong, nearest):
+def test_a_wrong_name_is_refused_in_one_line_with_the_nearest(make, wrong, nearest):
     with pytest.raises(ValueError, match=wrong) as error:
         make(wrong)
     message = str(error.value)
@@ -108,7 +107,7 @@ def test_a_module_that_does_not_offer_the_environment_is_named(wrong):
 
 
 @pytest.mark.parametrize("wrong", ["a:b:c", ":Foo-v0", "module:"])
-def test_a_name_of_the_wrong_form_is_told_the_right_one(wrong):
+def test_a_name_of_the_wrong_form_is_refused_with_the_right_form(wrong):
     with pytest.raises(ValueError, match="is not of the form module:id"):
         envs.make(wrong)
 
@@ -141,7 +140,7 @@ def test_numbers_that_make_no_sense_are_refused(arguments, message):
 
 
 @pytest.mark.parametrize("name", ["h1-walk", "Pendulum-v1"])
-def test_seeds_of_numpys_types_are_seeds_and_others_are_refused(name):
+def test_seeds_of_numpys_types_are_accepted_and_other_types_are_refused(name):
     one, other = envs.make(name, seed=np.int64(3)), envs.make(name, seed=3)  # type: ignore[arg-type]
     assert np.array_equal(one.reset()[0], other.reset()[0])
     wrong_seeds: list[Any] = [-1, 2.5]
@@ -171,13 +170,13 @@ def test_a_repeated_action_sums_rewards_until_the_episode_is_over():
     assert env.step(action)[3], "two steps were left"
 
 
-def test_missing_meshes_are_answered_with_what_to_install(monkeypatch):
+def test_missing_meshes_are_reported_with_what_to_install(monkeypatch):
     monkeypatch.setattr(meshes, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"'pelvis' was not found: make setup, or pip install -e '\.\[envs\]'"):
         meshes.mesh_file("pelvis")
 
 
-def test_a_second_copy_under_a_bare_name_does_no_harm():
+def test_a_second_copy_of_the_package_under_a_bare_name_does_no_harm():
     program = (
         "import warnings; warnings.simplefilter('error')\n"
         "import envs, gymnasium\nfrom fire_rl import envs as named\n"
@@ -185,10 +184,6 @@ def test_a_second_copy_under_a_bare_name_does_no_harm():
         "print(named.make('h1-walk').spec.id, gymnasium.make('fire_rl/h1-walk-v0').spec.id)\n"
     )
     output = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"PYTHONPATH": str(ROOT)},
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(ROOT)}
     )
     assert output.stdout.split() == ["fire_rl/h1-walk-v0"] * 2

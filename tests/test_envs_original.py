@@ -1,6 +1,6 @@
-"""Agreement with the original HumanoidBench, by figures recorded of it: models, rewards, single steps, random returns.
+"""Agreement with the original HumanoidBench: models, rewards, single steps and random returns, from recorded figures.
 
-`tests/fixtures/humanoid_record.py` recorded them. Where the original is importable, it is compared live too (slow).
+`tests/fixtures/humanoid_record.py` recorded them. Where the original is installed, it is compared directly too (slow).
 """
 
 from pathlib import Path
@@ -35,7 +35,7 @@ def rows(arrays):
 
 
 def judged_at(env, sample):
-    """Quantities, observation, reward and end of the episode in a state, nothing moving on."""
+    """Return quantities, observation, reward and end of the episode in a state, without stepping."""
     simulation, physics, task = env.simulation, env.simulation.physics, env.simulation.task
     env.set_state(sample["qpos"], sample["qvel"], **remembered(sample))
     low, high = env.model.actuator_ctrlrange.T.astype(np.float32)
@@ -50,12 +50,12 @@ def judged_at(env, sample):
 
 
 def remembered(sample):
-    """What the task kept between steps."""
+    """Return what the task kept between steps."""
     return {name.removeprefix("memory_"): value for name, value in sample.items() if name.startswith("memory_")}
 
 
 def assert_model_agrees(task: str, model: mujoco.MjModel, figures: dict[str, Any]) -> None:
-    """Every recorded figure of the compiled model; of the feet, all but their measured shape."""
+    """Compare every recorded figure of the compiled model, except the measured shape of the feet."""
     moving = [body for body in range(1, model.nbody) if model.body_mass[body] > 0 and model.body_dofnum[body] > 0]
     colliding = [geom for geom in range(model.ngeom) if model.geom_contype[geom]]
     feet = [index for index, geom in enumerate(colliding) if "ankle" in model.body(int(model.geom_bodyid[geom])).name]
@@ -76,7 +76,7 @@ def assert_model_agrees(task: str, model: mujoco.MjModel, figures: dict[str, Any
             ours, expected = ours[colliding].copy(), expected.copy()
             if field in ("xpos", "xmat", "size"):
                 ours[feet] = expected[feet] = 0
-        # How a mesh is centred and turned is computed by MuJoCo, with digits that change between its versions.
+        # MuJoCo computes how a mesh is centred and turned. The last digits differ between its versions.
         precision = 1e-6 if kind == "geom" else 1e-12
         assert np.asarray(ours) == pytest.approx(expected, rel=precision, abs=precision), f"{task}: {name}"
     tensors = []
@@ -95,7 +95,7 @@ def test_compiled_model_has_the_originals_figures(task):
 
 @pytest.mark.parametrize("task", sorted(set(TASKS) - {"reach", "sit_hard"}))
 def test_equal_seeds_give_equal_starts(task):
-    """Of reach and sit_hard the original draws a part from NumPy's global generator, which no seed decides."""
+    """For reach and sit_hard, the original draws a part from NumPy's global generator, which has no seed of a task."""
     env = make(f"h1-{task}")
     for seed, expected in enumerate(RECORD[f"{task}/starts"]):
         assert np.array_equal(env.reset(seed=seed)[0], expected)
@@ -105,7 +105,7 @@ def test_equal_seeds_give_equal_starts(task):
 def test_rewards_from_equal_states_are_equal(task):
     env = make(f"h1-{task}")
     samples = rows(recorded(task, "samples"))
-    assert np.ptp([sample["reward"] for sample in samples]) > 0.1, "the recorded states must be worth something"
+    assert np.ptp([sample["reward"] for sample in samples]) > 0.1, "the recorded states must have rewards"
     sensors = {env.model.sensor(index).name for index in range(env.model.nsensor)}
     for sample in samples:
         physics, observation, reward, terminated, parts = judged_at(env, sample)
@@ -136,17 +136,17 @@ def test_rewards_from_equal_states_are_equal(task):
         ("reach", "reward_success", {0, 10}),
     ],
 )
-def test_the_recorded_states_meet_every_case(task, part, values):
+def test_the_recorded_states_include_every_case(task, part, values):
     assert set(RECORD[f"{task}/samples/part_{part}"].tolist()) == values
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_one_step_leads_as_close_as_contact_allows(task):
-    """Without foot contact the step is the same up to rounding; with it, the measured foot makes a small difference."""
+    """Without foot contact the step is equal up to rounding. With it, the measured foot makes a small difference."""
     env = make(f"h1-{task}")
     position_errors, reward_errors, ends = [], [], []
     for sample in rows(recorded(task, "samples")):
-        if sample["moved"]:  # deep inside an obstacle, a little more depth is another world
+        if sample["moved"]:  # deep inside an obstacle, a small difference of depth has a large effect
             continue
         env.set_state(sample["qpos"], sample["qvel"], time=0.0, **remembered(sample))
         observation, reward, terminated, *_ = env.step(sample["action"])
@@ -163,7 +163,7 @@ def test_one_step_leads_as_close_as_contact_allows(task):
 
 
 def random_returns(task: str, seeds: range) -> tuple[Any, Any]:
-    """Returns and lengths of one episode per seed, all side by side, each with its own stream of actions."""
+    """Return returns and lengths of one episode per seed, side by side, each with its own sequence of actions."""
     vector = make_vec(f"h1-{task}", len(seeds))
     streams = [np.random.default_rng(seed) for seed in seeds]
     vector.reset(seed=list(seeds))
@@ -186,8 +186,8 @@ def standard_errors_apart(first, second) -> float:
 @pytest.mark.parametrize(
     "task", [task if task == "walk" else pytest.param(task, marks=pytest.mark.slow) for task in TASKS]
 )
-def test_a_random_policy_earns_what_it_earns_in_the_original(task):
-    """Over 100 episodes; where these differ by more than 4 standard errors, 400 new ones decide."""
+def test_a_random_policy_has_the_returns_of_the_original(task):
+    """Over 100 episodes. If they differ by more than 4 standard errors, 400 new ones decide."""
     original = recorded(task, "random")
     for chosen, seeds in ((slice(0, 100), range(1000, 1100)), (slice(100, 500), range(2000, 2400))):
         returns, lengths = random_returns(task, seeds)
@@ -203,7 +203,7 @@ def test_a_random_policy_earns_what_it_earns_in_the_original(task):
 @pytest.mark.skipif(not original_available(), reason="the package humanoid_bench is not importable")
 @pytest.mark.parametrize("task", TASKS)
 def test_the_original_itself_agrees(task):
-    """200 random steps, each begun in both from the original's state: rewards and ends from equal states."""
+    """200 random steps, each of which both begin from the original's state: rewards and ends from equal states."""
     original, env = make_original(task), make(f"h1-{task}")
     generator = np.random.default_rng(0)
     humanoid_record.begin(original, seed=0)
@@ -228,8 +228,8 @@ def test_the_original_itself_agrees(task):
 @pytest.mark.slow
 @pytest.mark.skipif(not original_available(), reason="the package humanoid_bench is not importable")
 @pytest.mark.parametrize("task", TASKS)
-def test_with_the_originals_foot_a_step_leads_where_it_leads_there(task):
-    """So nothing but the foot's measured shape makes the difference."""
+def test_with_the_originals_foot_a_step_leads_to_the_same_state(task):
+    """This shows that only the measured shape of the foot makes the difference."""
     _, _, measured, original = humanoid_compare.differences(task)
     assert np.median(original) < 1e-8
     assert np.percentile(original, 75) < np.percentile(measured, 75) / 100

@@ -21,12 +21,12 @@ def model() -> Any:
     return env.model
 
 
-def test_weighs_what_the_robot_weighs(model):
+def test_the_robot_has_its_weight(model):
     assert model.body_mass.sum() == pytest.approx(51.65, abs=0.001)
     assert (model.nq, model.nv, model.nu) == (26, 25, 19)
 
 
-def test_actions_and_joints_come_in_the_documented_order(model):
+def test_actions_and_joints_have_the_documented_order(model):
     leg, arm = ["hip_yaw", "hip_roll", "hip_pitch", "knee", "ankle"], ["pitch", "roll", "yaw"]
     sides = [[f"{side}_{joint}" for joint in leg] for side in ("left", "right")]
     arms = [[*(f"{side}_shoulder_{axis}" for axis in arm), f"{side}_elbow"] for side in ("left", "right")]
@@ -36,7 +36,7 @@ def test_actions_and_joints_come_in_the_documented_order(model):
 
 
 def test_right_side_mirrors_the_left(model):
-    """Mirrored joint angles put every right body where the mirror image of the left one is, inertia included."""
+    """With mirrored joint angles, every right body is at the mirror image of the left one, inertia included."""
     data = mujoco.MjData(model)
     angles = np.random.default_rng(0).uniform(-0.3, 0.3, 19)
     data.qpos[:] = [0, 0, 1, 1, 0, 0, 0, *angles]
@@ -69,11 +69,11 @@ def test_foot_is_symmetric_convex_and_as_large_as_measured(model):
     assert points.max(axis=0) == pytest.approx([0.2, 0.015, 0.011], abs=1e-6)
     spatial = pytest.importorskip("scipy.spatial")
     hull = spatial.ConvexHull(points)
-    assert len(hull.vertices) == len(points), "no point lies inside the others' hull"
+    assert len(hull.vertices) == len(points), "no point is inside the other hull"
     assert hull.volume == pytest.approx(4.064e-4, rel=0.001)
 
 
-def test_stands_on_its_soles(model):
+def test_the_robot_stands_on_its_soles(model):
     data = mujoco.MjData(model)
     mujoco.mj_resetDataKeyframe(model, data, 0)
     data.ctrl[:] = data.qpos[7:]

@@ -1,4 +1,4 @@
-"""The single H1 environment: Gymnasium's own check, `MujocoEnv`'s habits, repeats, limits, pictures."""
+"""The single H1 environment: Gymnasium's own checks, the interface of `MujocoEnv`, repeats, limits, pictures."""
 
 import warnings
 from typing import Any
@@ -69,7 +69,7 @@ def test_set_state_places_the_robot_as_in_mujoco_env():
     assert observation[0] == pytest.approx(qpos[0] + 0.02, abs=0.005)
 
 
-def test_what_is_written_into_data_counts():
+def test_values_written_into_data_take_effect():
     first, second = make("h1-walk", seed=0), make("h1-walk", seed=0)
     first.reset()
     second.reset()
@@ -190,7 +190,7 @@ def test_actions_beyond_the_range_act_like_its_ends():
     first, second = make("h1-walk", seed=0), make("h1-walk", seed=0)
     first.reset()
     second.reset()
-    # Up to how float32 rounds the ends of the motors' ranges.
+    # up to the rounding of the ends of the motors' ranges to float32
     assert first.step(np.full(19, 5.0))[0] == pytest.approx(second.step(np.ones(19))[0], abs=1e-5)
 
 

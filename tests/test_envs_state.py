@@ -1,4 +1,4 @@
-"""A saved state continues exactly: in the middle of an episode, across its end, single and vector."""
+"""A saved state continues exactly: within an episode and across its end, for single environments and vectors."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def build(name, kind, seed):
 
 
 def advance(env, kind, actions):
-    """Steps on, beginning a new episode by hand where the environment does not."""
+    """Step, and reset by hand where the environment does not reset itself."""
     results = []
     for action in actions:
         result = env.step(action[0] if kind == "single" else action)
@@ -85,7 +85,7 @@ def test_states_are_plain_arrays_that_nothing_writes_to(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_positions_and_velocities_alone_leave_the_rest(kind):
+def test_setting_only_positions_and_velocities_keeps_the_rest_of_the_state(kind):
     env = build("h1-walk", kind, seed=0)
     env.reset()
     advance(env, kind, actions(5))
@@ -118,7 +118,7 @@ def test_an_unknown_part_of_a_state_is_refused():
     [("qpos", np.full(26, np.nan)), ("qvel", np.full(25, np.inf)), ("elapsed_steps", 1.7), ("stage", 7), ("stage", -1),
      ("stage", 1.5)],
 )  # fmt: skip
-def test_a_state_of_impossible_numbers_is_refused(part, value):
+def test_a_state_of_numbers_that_are_not_finite_is_refused(part, value):
     env = make("h1-maze", seed=0)
     env.reset()
     state = env.get_state()
@@ -127,7 +127,7 @@ def test_a_state_of_impossible_numbers_is_refused(part, value):
     assert all(np.array_equal(value, env.get_state()[key]) for key, value in state.items()), "nothing was changed"
 
 
-def test_a_state_saved_after_writing_into_data_fits_together():
+def test_a_state_saved_after_writing_into_data_is_consistent():
     env, other = make("h1-reach", seed=0), make("h1-reach", seed=1)
     env.reset()
     env.step(np.zeros(19))
@@ -136,8 +136,8 @@ def test_a_state_saved_after_writing_into_data_fits_together():
     assert other.simulation.observations()[0, 51:54] == pytest.approx(other.data.site("left_hand").xpos, abs=1e-12)
 
 
-def test_a_robot_whose_physics_diverges_is_put_where_the_original_puts_it():
-    """MuJoCo does that: into the model's reference pose, high in the air."""
+def test_a_robot_whose_physics_diverges_is_reset_as_in_the_original():
+    """MuJoCo does it: into the model's reference pose, high in the air."""
     vector = make_vec("h1-reach", 2, seed=0)
     vector.reset()
     state = vector.get_state()
@@ -145,7 +145,7 @@ def test_a_robot_whose_physics_diverges_is_put_where_the_original_puts_it():
     vector.set_state(**state)
     observations = vector.step(np.zeros((2, 19)))[0]
     assert observations[0, :3] == pytest.approx([0, 0, 2.7], abs=0.1)
-    assert observations[1, 2] == pytest.approx(0.98, abs=0.1), "the other one goes on"
+    assert observations[1, 2] == pytest.approx(0.98, abs=0.1), "the other one continues"
 
 
 def test_threads_do_not_change_a_result():
@@ -161,7 +161,7 @@ def test_threads_do_not_change_a_result():
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 16, 33])
-def test_a_robots_fate_does_not_depend_on_how_many_others_there_are(count):
+def test_a_robots_path_does_not_depend_on_how_many_others_there_are(count):
     alone, many = make_vec("h1-walk", 1), make_vec("h1-walk", count)
     seeds = list(range(count))
     alone.reset(seed=[0])

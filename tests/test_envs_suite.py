@@ -1,4 +1,4 @@
-"""The DeepMind Control suite by name: what dm_control itself does, and states that continue exactly."""
+"""The DeepMind Control suite by name: the same numbers as dm_control itself, refusals, rendering."""
 
 import os
 import subprocess
@@ -13,25 +13,15 @@ from gymnasium.utils.env_checker import check_env
 
 from fire_rl import envs
 from fire_rl.envs import suite
-from fire_rl.envs.seeding import legacy_generator_words, restore_legacy_generator, seed_legacy_generator
+from tests.fixtures.dm_control import actions, advance, equal, make
 
 ROOT = Path(__file__).parents[1]
-make: Any = envs.make
 make_vec: Any = envs.make_vec
-
 BENCHMARK = suite.benchmark_names()
+
+
 if not BENCHMARK:
     pytest.skip("dm_control is not installed", allow_module_level=True)
-# Tasks that draw every kind of thing that a model keeps: targets, receptacles, gains, lights.
-DRAWING = [
-    "dmc:finger-turn_hard",
-    "dmc:fish-swim",
-    "dmc:manipulator-insert_peg",
-    "dmc:point_mass-hard",
-    "dmc:reacher-easy",
-    "dmc:stacker-stack_2",
-    "dmc:swimmer-swimmer6",
-]
 
 
 def theirs(name, seed):
@@ -46,27 +36,8 @@ def flat(timestep):
     return np.concatenate([np.ravel(part) for part in timestep.observation.values()])
 
 
-def actions(env, count, seed=0):
-    low, high = np.maximum(env.action_space.low, -1), np.minimum(env.action_space.high, 1)
-    return np.random.default_rng(seed).uniform(low, high, (count, *low.shape)).astype(np.float32)
-
-
-def advance(env, chosen):
-    results = []
-    for action in chosen:
-        step = env.step(action)
-        results += [np.asarray(part) for part in step[:4]]
-        if step[2] or step[3]:
-            results.append(env.reset()[0])
-    return results
-
-
-def equal(ours, others):
-    return len(ours) == len(others) and all(np.array_equal(a, b) for a, b in zip(ours, others, strict=True))
-
-
 @pytest.mark.parametrize("name", BENCHMARK)
-def test_every_task_of_the_benchmark_is_the_original_number_by_number(name):
+def test_every_task_of_the_benchmark_equals_the_original_number_by_number(name):
     env, original = make(name, seed=7), theirs(name, 7)
     for _ in range(2):
         observation, info = env.reset()
@@ -85,14 +56,14 @@ def test_every_task_of_the_benchmark_is_the_original_number_by_number(name):
     assert (env.spec.id, env.spec.max_episode_steps, env.spec.reward_threshold) == (name, 1000, None)
 
 
-def test_the_benchmark_is_the_suites():
+def test_the_benchmark_has_the_tasks_of_the_suite():
     from dm_control import suite as original
 
     assert [f"dmc:{domain}-{task}" for domain, task in original.BENCHMARKING] == BENCHMARK
     assert set(BENCHMARK) <= set(envs.names())
 
 
-def test_the_time_limit_truncates_and_only_it():
+def test_only_the_time_limit_truncates():
     env, original = make("dmc:pendulum-swingup", seed=0), theirs("dmc:pendulum-swingup", 0)
     env.reset()
     original.reset()
@@ -130,81 +101,7 @@ def test_seeds_reproduce_episodes():
     assert np.array_equal(make("dmc:reacher-easy", seed=11).reset()[0], episodes[0][0])
 
 
-@pytest.mark.parametrize("name", ["dmc:acrobot-swingup", "dmc:cheetah-run", "dmc:humanoid-walk", *DRAWING])
-def test_a_restored_task_continues_bit_by_bit_across_the_end_of_an_episode(name):
-    env, other = make(name, seed=0), make(name, seed=99)  # the other is never reset: the state is enough
-    env.reset()
-    for lead in (0, 7):
-        advance(env, actions(env, lead))
-        env.environment._step_count = 1000 - 6
-        state = env.get_state()
-        expected = advance(env, actions(env, 20, seed=1))
-        other.set_state(**state)
-        assert equal(advance(other, actions(env, 20, seed=1)), expected)
-        env.set_state(**state)  # going back in the same environment
-        assert equal(advance(env, actions(env, 20, seed=1)), expected)
-
-
-def model_arrays(env):
-    model = env.physics.model.ptr
-    values = {name: getattr(model, name) for name in dir(model) if not name.startswith("_")}
-    return {name: value.copy() for name, value in values.items() if isinstance(value, np.ndarray)}
-
-
-@pytest.mark.parametrize("name", [*DRAWING, "dmc:walker-run", "dmc:ball_in_cup-catch"])
-def test_nothing_that_a_task_changes_in_its_model_is_left_out_of_its_state(name):
-    env, other = make(name, seed=0), make(name, seed=1)
-    env.reset()
-    other.reset()
-    before, wanted = model_arrays(other), model_arrays(env)
-    drawn = [field for field in wanted if not np.array_equal(before[field], wanted[field])]
-    assert bool(drawn) == (name in DRAWING)
-    other.set_state(**env.get_state())
-    after = model_arrays(other)
-    assert [field for field in wanted if not np.array_equal(after[field], wanted[field])] == []
-
-
-@pytest.mark.slow
-def test_every_task_that_the_package_has_continues_exactly():
-    wrong = []
-    for name in suite.task_names():
-        env, other = make(name, seed=0), make(name, seed=99)
-        env.reset()
-        advance(env, actions(env, 9))
-        other.set_state(**env.get_state())
-        chosen = actions(env, 40, seed=1)
-        wanted, after = model_arrays(env), model_arrays(other)
-        same_model = all(np.array_equal(after[field], wanted[field]) for field in wanted)
-        if not (equal(advance(other, chosen), advance(env, chosen)) and same_model):
-            wrong.append(name)
-    assert wrong == []
-
-
-def test_a_state_saved_before_the_first_reset_keeps_the_seed():
-    env, other = make("dmc:walker-walk", seed=5), make("dmc:walker-walk", seed=6)
-    other.set_state(**env.get_state())
-    assert np.array_equal(env.reset()[0], other.reset()[0])
-
-
-def test_states_are_plain_arrays_and_wrong_ones_are_refused():
-    env = make("dmc:reacher-easy", seed=0)
-    env.reset()
-    state = env.get_state()
-    copies = {name: value.copy() for name, value in state.items()}
-    advance(env, actions(env, 3))
-    assert all(isinstance(value, np.ndarray) and np.array_equal(value, copies[name]) for name, value in state.items())
-    now = env.get_state()
-    for name in state:
-        with pytest.raises(ValueError, match=name):
-            env.set_state(**(state | {name: np.zeros((7, 7))}))
-        with pytest.raises(ValueError, match=f"{name} is missing"):
-            env.set_state(**{other: value for other, value in state.items() if other != name})
-    with pytest.raises(ValueError, match="qpos is not part"):
-        env.set_state(**state, qpos=np.zeros(2))
-    assert all(np.array_equal(value, now[name]) for name, value in env.get_state().items()), "nothing was changed"
-
-
-def test_a_vectors_members_are_single_environments_with_spread_seeds_and_begin_anew_in_the_same_step():
+def test_a_vectors_members_are_single_environments_with_spread_seeds_and_are_reset_in_the_same_step():
     vector = make_vec("dmc:reacher-hard", 3, seed=4, action_repeat=2)
     singles = [make("dmc:reacher-hard", seed=seed, action_repeat=2) for seed in envs.spawn_seeds(4, 3)]
     observations = [vector.reset()[0]]
@@ -240,7 +137,7 @@ def test_a_vectors_reset_spreads_one_seed_and_takes_a_list():
     ],
 )
 @pytest.mark.parametrize("call", [make, lambda name: make_vec(name, 2)])
-def test_a_wrong_name_is_answered_in_one_line_with_the_nearest(call, wrong, nearest):
+def test_a_wrong_name_is_refused_in_one_line_with_the_nearest(call, wrong, nearest):
     with pytest.raises(ValueError, match=wrong) as error:
         call(wrong)
     assert nearest in str(error.value).partition("nearest")[2]
@@ -267,7 +164,7 @@ def test_an_environment_can_be_made_again_from_its_spec():
 
 
 def in_a_new_process(program, **variables):
-    """What it prints, and what it complains of; dm_control cannot be imported twice in one."""
+    """Return its standard output and standard error. dm_control cannot be imported twice in a process."""
     done = subprocess.run(
         [sys.executable, "-c", f"import sys\nfrom fire_rl import envs\n{program}"],
         cwd=ROOT,
@@ -279,13 +176,13 @@ def in_a_new_process(program, **variables):
     return done.stdout + done.stderr
 
 
-def test_the_package_is_imported_only_when_a_task_is_made_and_without_a_word():
+def test_the_package_is_imported_only_when_a_task_is_made_and_without_output():
     program = "envs.names(); assert 'dm_control' not in sys.modules; envs.make('dmc:cheetah-run')"
     assert in_a_new_process(program) == ""
 
 
 @pytest.mark.parametrize("missing", ["dm_control", "lxml"])
-def test_a_missing_package_is_answered_with_what_to_install(missing):
+def test_a_missing_package_is_reported_with_what_to_install(missing):
     program = f"""
 sys.modules[{missing!r}] = None
 try:
@@ -299,7 +196,7 @@ except ValueError as error:
     assert "pip install -e '.[dmc]'" in line
 
 
-def test_a_graphics_library_that_is_missing_costs_no_training():
+def test_training_does_not_need_a_graphics_library():
     program = "print(envs.make('dmc:walker-walk').reset()[0].shape)"
     assert "(24,)" in in_a_new_process(f"import os; os.environ['MUJOCO_GL'] = 'no_such_library'\n{program}")
 
@@ -328,13 +225,3 @@ def test_pictures_show_the_tasks_first_camera(name):
 def test_an_unknown_render_mode_is_refused():
     with pytest.raises(ValueError, match="human"):
         make("dmc:walker-walk", render_mode="human")
-
-
-def test_a_legacy_generators_words_restore_it_between_the_two_numbers_of_a_pair():
-    generator, other = np.random.RandomState(0), np.random.RandomState(1)
-    generator.standard_normal(3)
-    restore_legacy_generator(other, legacy_generator_words(generator))
-    assert np.array_equal(other.standard_normal(5), generator.standard_normal(5))
-    assert np.array_equal(other.uniform(size=700), generator.uniform(size=700))
-    seed_legacy_generator(other, 4)
-    assert np.array_equal(other.uniform(size=3), np.random.RandomState(4).uniform(size=3))

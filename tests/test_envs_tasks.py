@@ -1,4 +1,4 @@
-"""What single tasks do beyond the shared: goals, stages, own starts, contacts, what is drawn into pictures."""
+"""What single tasks add: goals, stages, their own starts, contacts, and drawings in pictures."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ NOTHING = np.zeros(19, dtype=np.float32)
 
 
 def placed(env, x, y, **rest):
-    """The robot's start, moved to a place, at rest."""
+    """Return the robot's start, moved to a place, at rest."""
     qpos = env.model.key_qpos[0].copy()
     qpos[:2] = x, y
     env.set_state(qpos, np.zeros(env.model.nv), **rest)
@@ -59,7 +59,7 @@ def test_reach_draws_a_goal_in_the_box_for_every_episode_and_shows_it_with_the_h
     assert np.ptp(hands, axis=0).max() < 0.2, "the hand is where it is at the start, whatever the goal"
 
 
-def test_reach_pays_for_a_hand_at_the_goal():
+def test_reach_rewards_a_hand_at_the_goal():
     env = make("h1-reach", seed=0)
     env.reset()
     hand = env.data.site("left_hand").xpos.copy()
@@ -71,7 +71,7 @@ def test_reach_pays_for_a_hand_at_the_goal():
     assert paid == {0.0: 15, 0.5: 5, 1.5: 0}
 
 
-def test_sit_hard_starts_turned_somewhere_before_the_chair():
+def test_sit_hard_starts_before_the_chair_in_a_random_orientation():
     env = make("h1-sit_hard", seed=0)
     starts = np.array([env.reset()[0] for _ in range(100)])
     x, y, yaw = starts[:, 0], starts[:, 1], 2 * np.arctan2(starts[:, 6], starts[:, 3])
@@ -82,7 +82,7 @@ def test_sit_hard_starts_turned_somewhere_before_the_chair():
     assert starts[:, 26:29] == pytest.approx(np.tile([-0.25, 0, 0], (100, 1)), abs=0.01)
 
 
-def test_the_maze_counts_a_stage_at_each_checkpoint_and_pays_for_it_once():
+def test_the_maze_counts_a_stage_at_each_checkpoint_and_rewards_it_once():
     env = make("h1-maze")
     env.reset()
     bonuses = []
@@ -112,7 +112,7 @@ def test_a_robot_whose_episode_is_over_passes_no_stage_while_the_others_repeat_t
     vector = make_vec("h1-maze", 2, seed=0, action_repeat=4)
     vector.reset()
     state = vector.get_state()
-    # At a checkpoint, which counts in the first of four steps; the first robot's time is up after that one.
+    # At a checkpoint, which counts in the first of four steps. The first robot's time is over after that step.
     state["qpos"][:, :2] = CHECKPOINTS[3]
     state["stage"][:] = 3
     state["elapsed_steps"][0] = 999
@@ -132,8 +132,8 @@ def test_a_robot_whose_episode_is_over_passes_no_stage_while_the_others_repeat_t
         ("maze", "wall_collision_discount", (0.0, 0.0), (1.0, 0.6)),
     ],
 )
-def test_touching_what_must_not_be_touched_costs_nine_tenths(task, part, free, touching):
-    """Free: on a hurdle, at pole's wall, on the maze's floor, which may all be touched."""
+def test_touching_an_obstacle_costs_nine_tenths(task, part, free, touching):
+    """Contacts on a hurdle, at pole's wall and on the maze's floor cost nothing."""
     env = make(f"h1-{task}")
     discounts = []
     for place in (free, touching):
@@ -165,7 +165,7 @@ def test_markers_are_where_the_task_wants_the_robot():
     assert make("h1-walk").simulation.task.markers(maze.simulation.physics) == ()
 
 
-def test_a_chair_weighs_what_is_seen_and_collides_as_two_boxes():
+def test_a_chair_has_the_mass_of_its_visible_shape_and_collides_as_two_boxes():
     model = make("h1-sit_hard").model
     chair = model.body("chair").id
     assert model.body_mass[chair] == pytest.approx(15.748)

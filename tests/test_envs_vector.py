@@ -1,4 +1,4 @@
-"""What every vector environment promises: spaces, seeds, same-step autoreset, true final observations, metadata."""
+"""Promises of every vector environment: spaces, seeds, same-step autoreset, true final observations, metadata."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ SHORT = ["h1-walk", "h1-maze", "h1-sit_hard", "h1-balance_simple", "CartPole-v1"
 
 
 def random_steps(vector, count, seed=0):
-    """Steps with actions of one fixed stream, results one after the other."""
+    """Return the results of steps with a fixed sequence of actions."""
     vector.action_space.seed(seed)
     for _ in range(count):
         yield vector.step(vector.action_space.sample())
@@ -64,13 +64,13 @@ def test_spaces_are_those_of_one_environment_batched(name):
     vector.close()
 
 
-def test_says_its_autoreset_mode_and_episode_length(name):
+def test_metadata_has_the_autoreset_mode_and_episode_length(name):
     vector, single = make_vec(name, 2), make(name)
     assert vector.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
     assert vector.spec.max_episode_steps == single.spec.max_episode_steps
     assert vector.spec.max_episode_steps == {"CartPole-v1": 500, "Pendulum-v1": 200}.get(name, 1000)
     vector.close()
-    vector.close()  # a second time does no harm
+    vector.close()  # closing a second time does no harm
 
 
 def test_equal_seeds_give_equal_runs_and_others_do_not(name):
@@ -86,10 +86,10 @@ def test_equal_seeds_give_equal_runs_and_others_do_not(name):
 def test_seed_of_reset_means_what_seed_of_make_does(name):
     made, reset = make_vec(name, 2, seed=7), make_vec(name, 2)
     assert np.array_equal(made.reset()[0], reset.reset(seed=np.int64(7))[0])
-    assert np.array_equal(made.reset()[0], reset.reset()[0]), "the second episode goes on with the same stream"
+    assert np.array_equal(made.reset()[0], reset.reset()[0]), "the second episode continues the same generator"
 
 
-def test_neighbouring_seeds_share_no_environment(name):
+def test_neighbouring_seeds_have_no_environment_in_common(name):
     first, second = make_vec(name, 3, seed=0).reset()[0], make_vec(name, 3, seed=1).reset()[0]
     assert not any(np.array_equal(a, b) for a in first for b in second)
 
@@ -160,7 +160,7 @@ def test_returned_arrays_are_not_written_to_later(name):
     assert same(kept, copies)
 
 
-def test_next_observations_leaves_running_environments_alone():
+def test_next_observations_replace_only_those_of_ended_environments():
     observations = np.arange(6.0).reshape(3, 2)
     assert envs.next_observations(observations, {}) is observations
     objects = np.array([None, np.array([7.0, 8.0]), None], dtype=object)

@@ -1,4 +1,4 @@
-"""The examples run, are as short as they say, and do what they print."""
+"""The examples run, are as short as they say, and print what they should."""
 
 import re
 import runpy
@@ -77,14 +77,14 @@ def test_diagnose_own_network(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert "it has lost plasticity" in capsys.readouterr().out
 
 
-def test_what_is_added_is_short():
+def test_the_lines_that_fire_adds_are_few():
     for path in EXAMPLES.glob("*.py"):
         text = path.read_text()
         added = re.findall(r"# plasticity\n(.*?)# end\n", text, re.DOTALL) if path.stem == "cleanrl_manner" else [text]
-        longest = {"optuna_search": 50}  # a whole program with flags; its objective is ten lines
+        longest = {"optuna_search": 50}  # a whole program with flags; its objective has ten lines
         most = longest.get(path.stem) or (
             45 if path.stem in ("resnet18", "gpt", "lstm", "vit", "train_any") else 30
-        )  # these hold models
+        )  # these contain models
         assert 0 < len("".join(added).splitlines()) < most, path.name
 
 

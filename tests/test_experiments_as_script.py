@@ -1,4 +1,4 @@
-"""`compare.py --dry-run --format shell|slurm`: the script does what compare.py does, and goes on where it was."""
+"""`compare.py --dry-run --format shell|slurm`: the script does what compare.py does, and continues where it stopped."""
 
 import os
 import shlex
@@ -17,7 +17,7 @@ WORDS = (
     *("--eval-every", "60", "--eval-steps", "20", "--hidden-width", "8", "--device", "cpu", "--reinit", "none", "fire"),
     *("--seeds", "0-1", "--branch-at", "0.5"),
 )
-# Stands for a training command: notes what it was asked, leaves a run's folder, and fails where FAIL names the run.
+# Replaces a training command: records its arguments, leaves a run's folder, and fails where FAIL names the run.
 RUN = """
 import os, signal, sys, time
 from pathlib import Path
@@ -33,7 +33,7 @@ if os.environ.get("SIGNAL"):
     time.sleep(600)
 sys.exit(1 if folder.name in os.environ.get("FAIL", "").split() else int(os.environ.get("CODE", "0")))
 """
-# Stands for SLURM: runs the tasks of an array at once, unless what they wait for has failed, and prints a number.
+# Replaces SLURM: runs the tasks of an array at once, unless their dependency has failed, and prints a number.
 SBATCH = """#!/usr/bin/env python3
 import os, re, signal, subprocess, sys, time
 words = sys.argv[1:]
@@ -115,7 +115,7 @@ def test_trunks_come_before_their_branches_and_a_second_call_continues(place: Pa
 
 
 @pytest.mark.parametrize("style", ["shell", "slurm"])
-def test_a_trunk_that_fails_keeps_its_branches_alone_from_running(place: Path, style, monkeypatch):
+def test_a_trunk_that_fails_stops_only_its_own_branches(place: Path, style, monkeypatch):
     monkeypatch.setenv("FAIL", "trunk0")
     (place / "plan.sh").write_text(script_of(jobs("c"), style, Path("c"), 1, 1e9, []))
     subprocess.run(["bash", "plan.sh"], check=True, capture_output=True)
@@ -140,7 +140,7 @@ def test_nothing_is_submitted_after_a_refusal(place: Path):
     assert (place / "calls").read_text() == "called\n"
 
 
-def test_names_that_no_script_can_hold_are_refused(place: Path):
+def test_names_that_a_script_cannot_contain_are_refused(place: Path):
     with pytest.raises(ValueError, match="give another --dir"):
         script_of(jobs("a|b"), "shell", Path("a|b"), 1, 1e9, [])
     with pytest.raises(ValueError, match="--format slurm given without --dry-run"):
@@ -153,7 +153,7 @@ def test_names_that_no_script_can_hold_are_refused(place: Path):
 
 
 @pytest.mark.slow
-def test_the_shell_s_script_trains_and_reports(tmp_path: Path):
+def test_the_shell_script_trains_and_reports(tmp_path: Path):
     root = Path(__file__).parent.parent
     call = [sys.executable, str(root / "compare.py"), *WORDS, "--dir", "c"]
     script = subprocess.run([*call, "--dry-run", "--format", "shell"], cwd=tmp_path, check=True, capture_output=True)

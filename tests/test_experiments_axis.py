@@ -1,4 +1,4 @@
-"""Runs that differ in a setting are compared value by value, whoever made them, and put side by side over it."""
+"""Runs that differ in a setting are compared for each value, whoever made them, and shown together over all values."""
 
 import csv
 import json
@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from fire_rl.commands.compare import body
-from fire_rl.experiments.analysis.axis import analyse_all, axes_of, over_axes
+from fire_rl.experiments.analysis.axis import axes_of, over_axes
 from fire_rl.experiments.analysis.found import find_runs
-from fire_rl.experiments.analysis.results import Options, Results
+from fire_rl.experiments.analysis.results import Options
 from fire_rl.experiments.report.axis_figures import draw_axis_paper, positions
 from fire_rl.experiments.report.contents import report_of
 from fire_rl.experiments.report.drawing import looks, style
 from fire_rl.experiments.report.latex import latex_table
 from fire_rl.experiments.report.markdown import markdown
+from tests.fixtures.analysed import results_of
 from tests.fixtures.comparison import write_run
 
 OPTIONS = Options(resamples=50)
@@ -24,7 +25,7 @@ RATIOS = (1.0, 4.0, 16.0)
 
 
 def write_runs(folder: Path, methods: Mapping[str, float], seeds: int = 2, **settings: Any) -> Path:
-    """Runs of some methods, by the return they come to; `settings` of the run."""
+    """Write runs of some methods with the return that they reach. `settings` are those of the run."""
     for method, level in methods.items():
         name, _, every = method.partition("@every=")
         own = settings | ({"reinit_every": int(every), "reinit_at": ()} if every else {})
@@ -36,14 +37,9 @@ def write_runs(folder: Path, methods: Mapping[str, float], seeds: int = 2, **set
     return folder
 
 
-def results_of(*folders: Path, labels: tuple[str, ...] = (), options: Options = OPTIONS) -> Results:
-    found = find_runs(folders)
-    return analyse_all(found.runs, options, found.trunks, labels)
-
-
 @pytest.fixture
 def joined(tmp_path: Path) -> list[Path]:
-    """Three sweeps that were made with a replay ratio each."""
+    """Three sweeps, each with its own replay ratio."""
     return [
         write_runs(tmp_path / f"ratio{ratio:g}", {"none": 10 - ratio / 4, "fire": 12.0}, replay_ratio=ratio)
         for ratio in RATIOS
@@ -63,7 +59,7 @@ def test_sweeps_made_with_a_value_each_are_joined_and_never_averaged(joined: lis
     assert any("never averaged with others" in note for note in results.notes)
 
 
-def test_over_an_axis_stand_the_intervals_of_each_value_alone(joined: list[Path]):
+def test_over_an_axis_are_the_intervals_of_each_value_alone(joined: list[Path]):
     (over,) = over_axes(results_of(*joined))
     alone = [results_of(folder).comparisons[0] for folder in joined]
     for curve in over.curves:
@@ -85,7 +81,7 @@ def test_a_method_that_was_not_run_at_a_value_has_no_point_there(joined: list[Pa
     assert "| reset | – | 11" in table
 
 
-def test_seeds_of_different_values_are_apart_though_no_seed_has_two(tmp_path: Path):
+def test_seeds_of_different_values_are_apart_although_no_seed_has_two(tmp_path: Path):
     write_runs(tmp_path / "a", {"none": 5.0}, seeds=2, replay_ratio=1.0)
     for seed in (2, 3):
         write_run(tmp_path / f"b{seed}", seed=seed, steps=4_000, settings={"replay_ratio": 2.0})
@@ -93,15 +89,15 @@ def test_seeds_of_different_values_are_apart_though_no_seed_has_two(tmp_path: Pa
     assert [axis.name for axis in axes_of(found.runs)] == ["run.replay_ratio"]
 
 
-def test_what_runs_are_looked_at_with_makes_no_axis_of_different_seeds(tmp_path: Path):
+def test_settings_of_the_evaluation_make_no_axis_of_different_seeds(tmp_path: Path):
     write_run(tmp_path / "a", seed=0, steps=4_000, eval_every=1_000)
     write_run(tmp_path / "b", seed=1, steps=4_000, eval_every=500)
     write_run(tmp_path / "c", seed=0, method="fire", steps=4_000, settings={"replay_ratio": 2.0})
     found = find_runs([tmp_path])
-    assert axes_of(found.runs) == (), "methods that differ are no axis either, but have a note"
+    assert axes_of(found.runs) == (), "methods that differ are not an axis either, but are noted"
 
 
-def test_settings_of_the_agent_are_axes_and_those_that_go_with_them_are_told(tmp_path: Path):
+def test_settings_of_the_agent_are_axes_and_settings_that_change_with_them_are_noted(tmp_path: Path):
     for rate, steps in ((1e-3, 100), (1e-4, 900)):
         for seed in range(2):
             run = write_run(tmp_path / f"{rate:g}-{seed}", seed=seed, steps=4_000)
@@ -141,7 +137,7 @@ def test_two_axes_are_each_drawn_at_every_value_of_the_other(tmp_path: Path):
         (("3",), [0.5], "linear"),
     ],
 )
-def test_powers_stand_on_a_logarithmic_axis(values: tuple[str, ...], places: list[float], scale: str):
+def test_powers_of_two_have_a_logarithmic_axis(values: tuple[str, ...], places: list[float], scale: str):
     found, scaled = positions(values)
     assert found == pytest.approx(places)
     assert scaled == scale
@@ -162,7 +158,7 @@ def test_the_report_has_one_section_over_the_axis_before_the_values(joined: list
     assert all((out / row["folder"]).is_dir() and not Path(row["folder"]).is_absolute() for row in rows)
 
 
-def test_a_periodic_setting_stands_beside_the_midpoint_one(tmp_path: Path):
+def test_a_periodic_setting_is_shown_beside_the_midpoint_one(tmp_path: Path):
     midpoint = write_runs(tmp_path / "midpoint", {"none": 5.0, "fire": 8.0})
     periodic = write_runs(tmp_path / "periodic", {"none": 5.0, "fire@every=500": 9.0})
     results = results_of(midpoint, periodic, labels=("fire=Midpoint", "fire@every=500=Every 500"))
@@ -217,7 +213,7 @@ def test_labels_change_names_and_no_number(tmp_path: Path):
         (("fire=A", "fire=B"), "fire already has the name 'A'"),
     ],
 )
-def test_a_label_that_cannot_be_ends_in_one_line(labels: tuple[str, ...], message: str, tmp_path: Path):
+def test_a_label_that_is_not_allowed_is_refused_in_one_line(labels: tuple[str, ...], message: str, tmp_path: Path):
     write_runs(tmp_path, {"none": 5.0, "fire": 8.0}, seeds=1)
     with pytest.raises(ValueError, match=message) as caught:
         results_of(tmp_path, labels=labels)

@@ -1,4 +1,4 @@
-"""Runs on a real Ray cluster of this machine, some of whose nodes are lost, are the runs of an undisturbed sweep."""
+"""Runs on a real Ray cluster of this machine, some of whose nodes are lost, equal the runs of an undisturbed sweep."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ from fire_rl.remote.cluster import RayPool  # noqa: E402
 from fire_rl.remote.joining import join  # noqa: E402
 from fire_rl.remote.node import wait_for_folder  # noqa: E402
 
-pytestmark = pytest.mark.timeout(900)  # on a busy machine; what takes too long is said by `finish`
+pytestmark = pytest.mark.timeout(900)  # on a busy machine; `finish` reports what takes too long
 TINY = (
     ("--preset", ("quick",)),
     ("--num-envs", ("1",)),
@@ -74,7 +74,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, ...]:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A head, which is a node of one CPU; it notices lost nodes sooner than usual."""
+    """A head node with one CPU. It notices lost nodes sooner than usual."""
     from ray.cluster_utils import Cluster
 
     soon = {"health_check_period_ms": 500, "health_check_failure_threshold": 4, "health_check_initial_delay_ms": 500}
@@ -85,7 +85,7 @@ def cluster() -> Iterator[Any]:
 
 
 def processes(job: Job) -> list[int]:
-    """Ids of the processes of a run."""
+    """Return the process ids of a run."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -111,12 +111,12 @@ def test_runs_of_a_node_that_is_drained_move_with_a_checkpoint(
     moved: list[Job] = []
 
     def drain(sweep: Sweep) -> None:
-        """As a cloud does before it takes a machine back, and Ray on SIGTERM."""
+        """As a cloud does before it takes a machine back, and as Ray does on SIGTERM."""
         there = [job for job in jobs if processes(job) and parent_of(processes(job)[0]) in workers(second)]
         there = [job for job in there if steps_of(job.folder) and max(steps_of(job.folder)) > job.start]
         if there and not moved:
             moved.extend(there)
-            reason, soon = 2, int(1000 * (time.time() + 60))  # preemption, milliseconds
+            reason, soon = 2, int(1000 * (time.time() + 60))  # preemption, in milliseconds
             assert cluster.head_node.get_gcs_client().drain_node(second.node_id, reason, "for a test", soon)[0]
 
     try:
@@ -133,7 +133,7 @@ def test_runs_of_a_node_that_is_drained_move_with_a_checkpoint(
 
 
 @pytest.mark.slow
-def test_a_node_lost_in_mid_run_changes_no_run(undisturbed: tuple[Job, ...], cluster: Any, tmp_path: Path):
+def test_a_node_lost_during_a_run_changes_no_run(undisturbed: tuple[Job, ...], cluster: Any, tmp_path: Path):
     said: list[str] = []
     second = cluster.add_node(num_cpus=2)
     pool = RayPool(cluster.address, 1, None, tmp_path, said.append)
@@ -141,7 +141,7 @@ def test_a_node_lost_in_mid_run_changes_no_run(undisturbed: tuple[Job, ...], clu
     lost: list[Job] = []
 
     def lose(sweep: Sweep) -> None:
-        """The node's raylet and workers die once both branches are on their way, and a run on it as well."""
+        """The node's raylet and workers die when both branches have begun, one of them on this node."""
         if lost:
             return
         branches = [job for job in jobs[1:] if steps_of(job.folder) and max(steps_of(job.folder)) > job.start]
@@ -168,7 +168,7 @@ def test_a_node_lost_in_mid_run_changes_no_run(undisturbed: tuple[Job, ...], clu
 
 
 def workers(node: Any) -> list[int]:
-    """Processes of a node in which tasks take place."""
+    """Return the processes of a node in which tasks are carried out."""
     raylet = node.all_processes["raylet"][0].process.pid
     return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/stat") if _is_child(path, raylet)]
 
@@ -181,14 +181,14 @@ def _is_child(path: Path, parent: int) -> bool:
 
 
 @pytest.mark.slow
-def test_a_stopped_sweep_goes_on_where_it_was(cluster: Any, tmp_path: Path):
+def test_a_stopped_sweep_continues_where_it_was(cluster: Any, tmp_path: Path):
     grid = Grid("dqn", ("CartPole-v1",), ("none",), (0, 1), None, 1, TINY, tmp_path)
     first, second = plan(grid)
     pool = RayPool(cluster.address, 1, None, tmp_path)
     sweep = look((first, second), retry=False)
 
     def under_way() -> bool:
-        """At its first checkpoint, at once: the rest of the run takes a second or two."""
+        """Stop at the first checkpoint without waiting: the rest of the run takes a second or two."""
         while pool.where(first) is not None and not steps_of(first.folder):
             time.sleep(0.01)
         return pool.where(first) is not None
@@ -205,7 +205,7 @@ def test_a_stopped_sweep_goes_on_where_it_was(cluster: Any, tmp_path: Path):
         lock, there = FolderLock(first.folder), []
 
         def let_go(sweep: Sweep) -> None:
-            """As a node does, in the end, that was thought lost."""
+            """As a node behaves that was only thought to be lost."""
             there.append(processes(first))
             if len(there) == 3:
                 lock.release()
@@ -247,7 +247,7 @@ def test_a_folder_in_use_is_waited_for_and_then_given_up(tmp_path: Path):
     lock = FolderLock(tmp_path)
     with pytest.raises(ValueError, match=r"in use by another process.*waited 0 s"):
         wait_for_folder(tmp_path, 0, lambda seconds: False)
-    assert not wait_for_folder(tmp_path, 60, lambda seconds: True), "a stop is asked for"
+    assert not wait_for_folder(tmp_path, 60, lambda seconds: True), "a stop is requested"
 
     def let_go(seconds: float) -> bool:
         lock.release()
@@ -269,7 +269,7 @@ def test_ray_is_asked_for_where_it_is_missing(tmp_path: Path, monkeypatch: pytes
 
 
 def test_nothing_imports_optional_packages_before_they_are_used():
-    """TensorBoard imports fsspec by itself, where it is installed."""
+    """Except TensorBoard, which imports fsspec by itself where it is installed."""
     program = "import fire_rl.commands.compare, sys; assert not {'ray', 'fire_rl.remote.upload'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
@@ -277,7 +277,7 @@ def test_nothing_imports_optional_packages_before_they_are_used():
 @pytest.mark.slow
 @pytest.mark.parametrize("runs", [2, 3, 6])
 def test_several_runs_share_a_gpu(cluster: Any, tmp_path: Path, runs: int):
-    """GPUs are made up: Ray counts what it is told."""
+    """The GPUs do not exist: Ray counts what it is told."""
     node = cluster.add_node(num_cpus=8, num_gpus=1)
     pool = RayPool(cluster.address, 1, share_of_a_gpu(runs), tmp_path)
     try:

@@ -1,4 +1,4 @@
-"""Runs that diverged, in the report: none is dropped, each counts with the return of a policy that fails."""
+"""Diverged runs in the report: none is dropped, and each counts with the return of a policy that fails."""
 
 import csv
 import json
@@ -16,8 +16,8 @@ from fire_rl.experiments.report.drawing import looks, style
 from fire_rl.experiments.report.markdown import markdown
 from fire_rl.experiments.report.page import write_report
 from fire_rl.experiments.report.spreadsheet import write_scores
+from tests.fixtures.analysed import noted, only, results_of
 from tests.fixtures.comparison import write_comparison, write_run
-from tests.test_experiments_results import noted, only, results_of
 
 
 def test_a_run_that_diverged_counts_as_a_policy_that_fails_from_there_on(tmp_path: Path):
@@ -33,14 +33,12 @@ def test_a_run_that_diverged_counts_as_a_policy_that_fails_from_there_on(tmp_pat
     assert (run.final, run.normalised) == (random, 0.0)
     curve = dict(zip(run.steps, run.values, strict=True))
     assert [curve[step] for step in (4_500, 5_000, 9_000, 10_000)] == [random] * 4
-    level = 13.0  # of a run of that seed that finishes
-    known, jump = 0.4 * level, (0.4 * level + random) / 2  # at step 4,000, and on the way from there to the divergence
+    level = 13.0  # the return of a run of that seed that finishes
+    known, jump = 0.4 * level, (0.4 * level + random) / 2  # at step 4,000, and between there and the divergence
     assert curve[4_000] == pytest.approx(known)
     assert run.area == pytest.approx((known / 2 * 4_000 + jump * 500 + random * 5_500) / 10_000)
-    assert none.final is not None
     finals = [each.final for each in none.runs]
     assert none.final.mean.value == pytest.approx(np.mean(np.array(finals, dtype=float)))
-    assert none.curve is not None
     assert (none.curve.iqm.n, none.curve.steps.tolist()) == (4, list(range(0, 10_001, 1_000)))
     assert not none.curve.interpolated
     assert none.curve.mean.value[-1] == pytest.approx((10 + 11 + 12 + random) / 4)
@@ -66,36 +64,30 @@ def test_without_a_published_return_a_diverged_run_counts_with_the_lowest_of_all
         comparison.notes, "none, seed 0 diverged at step 9,800", "-7 (the lowest one in any evaluation of these runs)"
     )
     curve = comparison.method("fire").curve
-    assert curve is not None
     assert not curve.interpolated
 
 
 def test_a_diverged_run_counts_in_profile_and_threshold_and_not_in_means_of_measures_and_time(tmp_path: Path):
     for seed in range(2):
         write_run(tmp_path / str(seed), seed=seed, level=10, diverged=3_500 if seed else None)
-    (none,) = only(results_of(tmp_path, Options(threshold=9.0, resamples=50))).methods
-    assert none.threshold is not None
+    (none,) = only(results_of(tmp_path, options=Options(threshold=9.0, resamples=50))).methods
     assert (none.threshold.share.value, none.threshold.share.n) == (0.5, 2)
     assert none.runs[1].steps_to_threshold == np.inf
-    assert none.profile is not None
     assert none.profile.share.value[0] == 1.0
     assert none.profile.share.value[len(none.profile.taus) // 2] == 0.5
     assert none.measures[0].steps[-1] == 10_000
     assert none.measures[0].n == 1
-    assert none.cost is not None
     assert (none.cost.n, none.cost.seconds.mean) == (1, 100.0)
 
 
-def test_an_event_that_a_run_had_not_reached_when_it_diverged_is_still_one_of_all(tmp_path: Path):
+def test_an_event_that_a_run_did_not_reach_because_it_diverged_is_still_counted(tmp_path: Path):
     for seed in range(3):
         at = 3_500 if seed == 2 else None
         write_run(tmp_path / str(seed), method="fire", level=10, seed=seed, event_steps=(5_000,), diverged=at)
     comparison = only(results_of(tmp_path))
     curve = comparison.methods[0].curve
-    assert curve is not None
     assert curve.before[5_000].mean.value == pytest.approx((5 + 5 + 0) / 3)
     assert not noted(comparison.notes, "had their events at the same steps")
-    assert comparison.methods[0].gap is not None
     assert comparison.methods[0].gap.events == 2
 
 
@@ -111,7 +103,9 @@ def test_branches_that_diverged_stay_paired_and_a_diverged_trunk_is_said(tmp_pat
     (contrast,) = comparison.contrasts
     assert (contrast.paired, contrast.final.iqm.n) == (True, 3)
     none = comparison.method("none").runs[1]
-    assert none.area == pytest.approx((6 + 7) / 2 * 0.2)  # of its part, whose first fifth it learned in; then 0
+    assert none.area == pytest.approx(
+        (6 + 7) / 2 * 0.2
+    )  # in the branch's part, the first fifth with its returns, then 0
     for name in ("none", "fire", "trunk"):
         shutil.rmtree(tmp_path / f"MinAtar_Breakout-v1-{name}-seed2")
     write_run(tmp_path / "MinAtar_Breakout-v1-trunk-seed2", seed=2, steps=5_000, diverged=4_000)
@@ -120,7 +114,7 @@ def test_branches_that_diverged_stay_paired_and_a_diverged_trunk_is_said(tmp_pat
     assert only(results).method("none").n == 2
 
 
-def test_a_run_that_diverged_before_any_evaluation_is_said_and_has_no_score_where_nothing_is_known(tmp_path: Path):
+def test_a_run_that_diverged_before_any_evaluation_is_noted_and_has_no_score_if_nothing_is_known(tmp_path: Path):
     folder = write_run(tmp_path / "run", diverged=500)
     lines = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
     (folder / "metrics.jsonl").write_text(lines[-1])
@@ -129,7 +123,7 @@ def test_a_run_that_diverged_before_any_evaluation_is_said_and_has_no_score_wher
     assert noted(comparison.notes, "none, seed 0 diverged at step 500", "has no score")
 
 
-def test_a_last_evaluation_that_is_no_number_is_said(tmp_path: Path):
+def test_a_last_evaluation_that_is_not_finite_is_noted(tmp_path: Path):
     folder = write_run(tmp_path / "run", level=10)
     metrics = folder / "metrics.jsonl"
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
@@ -140,7 +134,7 @@ def test_a_last_evaluation_that_is_no_number_is_said(tmp_path: Path):
     assert noted(comparison.notes, "none, seed 0, has no return in its last evaluation", "shortly before")
 
 
-def test_how_a_run_ended_is_in_scores_and_summary(tmp_path: Path):
+def test_scores_and_summary_say_how_a_run_ended(tmp_path: Path):
     for seed in range(3):
         diverged, reached = {1: 3_500}.get(seed), {2: 4_000}.get(seed)
         write_run(tmp_path / str(seed), seed=seed, diverged=diverged, reached=reached)
@@ -154,7 +148,7 @@ def test_how_a_run_ended_is_in_scores_and_summary(tmp_path: Path):
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@"])
-def test_text_that_a_spreadsheet_would_compute_is_defused_and_numbers_stay_numbers(tmp_path: Path, start: str):
+def test_text_that_a_spreadsheet_would_compute_is_escaped_and_numbers_stay_numbers(tmp_path: Path, start: str):
     word = f"{start}HYPERLINK(0)"
     write_run(tmp_path / "a", method="x", settings={"reinit": word}, returns={0: -1.0, 10_000: -2.0})
     results = results_of(tmp_path)

@@ -1,4 +1,4 @@
-"""Differences looked at together: exact tests beside scipy's, and what they promise of several, simulated."""
+"""Several differences together: exact tests compared with SciPy's, and their error rates in simulations."""
 
 import itertools
 import math
@@ -18,7 +18,7 @@ METHODS = ("redo", "reset", "shrink-perturb", "fire")
 
 
 def pairs(n: int, paired: bool = True):
-    """Four methods against the baseline, and the last against the three others."""
+    """Return four methods against the baseline, and the last one against the three others."""
     sides = ((n,), (n,))
     against = [(method, "none", paired, sides) for method in METHODS]
     return tuple(against + [("fire", method, paired, sides) for method in METHODS[:3]])
@@ -79,7 +79,7 @@ def test_many_ways_are_drawn_and_come_to_nearly_the_same():
         assert found.interval(0.99) == pytest.approx((t.low, t.high), abs=0.1)
 
 
-def test_so_few_pairs_have_no_small_p_and_no_interval():
+def test_very_few_pairs_have_no_small_p_and_no_interval():
     ahead = permutations([np.arange(5.0) + 3], [np.arange(5.0)], paired=True)
     assert ahead.p == 2 / 32
     assert np.isnan(ahead.interval(0.95)).all()
@@ -90,8 +90,8 @@ def test_so_few_pairs_have_no_small_p_and_no_interval():
     assert least_runs(0.05 / 7, False) == 6
 
 
-def test_holms_correction_is_his():
-    """His own way: the smallest with all of them, the next with one less, as long as each is rejected."""
+def test_holms_correction_follows_its_definition():
+    """Multiply the smallest p by the number of tests, the next one by one less, as long as each is rejected."""
     generator = np.random.default_rng(0)
     for _ in range(50):
         ps = generator.random(6).round(2) / 5
@@ -107,8 +107,8 @@ def test_holms_correction_is_his():
 
 @pytest.mark.parametrize(("n", "at_most"), [(5, 0.0), (10, 0.05)])
 @pytest.mark.parametrize("heavy", [False, True])
-def test_several_differences_are_wrongly_called_one_no_more_often_than_said(n, at_most, heavy):
-    """Family-wise: of seven differences between five methods that do not differ."""
+def test_the_family_wise_error_rate_is_at_most_the_stated_one(n, at_most, heavy):
+    """Of seven differences between five methods that do not differ."""
     generator = np.random.default_rng(n)
     experiments, wrong, missed = 400, 0, 0
     for _ in range(experiments):
@@ -122,7 +122,7 @@ def test_several_differences_are_wrongly_called_one_no_more_often_than_said(n, a
     assert wrong / experiments <= at_most + 2 * math.sqrt(at_most * (1 - at_most) / experiments)
 
 
-def test_single_intervals_leave_out_0_far_more_often_and_how_often_is_said():
+def test_single_intervals_exclude_0_more_often_and_the_report_says_how_often():
     chance, experiments = chance_of_any(pairs(5), 0.95)
     assert experiments >= 1_000
     assert chance == pytest.approx(0.44, abs=0.04)
@@ -133,26 +133,23 @@ def test_single_intervals_leave_out_0_far_more_often_and_how_often_is_said():
     assert chance_of_any(pairs(5, paired=False), 0.95)[0] < chance
 
 
-def test_a_family_says_from_how_many_runs_on_anything_can_be_settled():
+def test_a_family_says_from_how_many_runs_on_it_can_decide_anything():
     found = family_of(pairs(5), 0.95)
-    assert found is not None
     assert (found.size, found.smallest_p, found.needed, found.paired) == (7, 2 / 32, 9, True)
     assert family_of([("fire", "none", True, ((1,), (1,)))], 0.95) is None
     few = families.family_of(pairs(4, paired=False), 0.95)
-    assert few is not None
     assert few.smallest_p == pytest.approx(2 / 70)
 
 
 @pytest.mark.parametrize("confidence", [0.95, 0.8])
 def test_a_family_of_several_environments_counts_the_runs_in_each(confidence):
-    """Whatever the intervals' confidence is, p has to be 0.05 or less."""
+    """Whatever the confidence of the intervals, p must be at most 0.05."""
     sides = ((2, 2), (2, 2))
     for paired, many, needed in ((False, 1, 5), (False, 7, 5), (True, 7, 5), (True, 60, 6)):
         found = family_of([("fire", "none", paired, sides)] * many, confidence)
-        assert found is not None
         ways, fewer = (2**n if paired else math.comb(2 * n, n) for n in (needed, needed - 1))
         assert 2 / ways**2 <= 0.05 / many
-        assert needed == 5 or 2 / fewer**2 > 0.05 / many  # with fewer than 5 nothing is settled
+        assert needed == 5 or 2 / fewer**2 > 0.05 / many  # with fewer than 5, nothing can be decided
         assert (found.needed, found.environments) == (needed, 2)
         (said,) = looked_at_together(found)
         unit = "pairs" if paired else "runs of each method"
@@ -177,12 +174,12 @@ def test_seeds_that_a_difference_of_one_standard_deviation_needs():
     assert (seeds_needed(1.0, 1, paired=True), seeds_needed(1.0, 1, paired=False)) == (10, 17)  # Cohen's tables
     assert seeds_needed(1.0, 7, paired=True) == 17
     assert detectable(5, 1, paired=True) is None  # 2/32 is above 0.05
-    assert detectable(17, 7, paired=True) == pytest.approx(0.968, abs=0.001)  # a little less than 1
+    assert detectable(17, 7, paired=True) == pytest.approx(0.968, abs=0.001)  # slightly less than 1
     assert power(0.968, 17, 0.05 / 7, paired=True) == pytest.approx(0.8, abs=0.001)
     assert seeds_needed(1e-4, 1, paired=True) is None
 
 
-def test_the_exact_test_finds_nearly_what_is_said():
+def test_the_power_of_the_exact_test_is_close_to_the_stated_one():
     generator = np.random.default_rng(0)
     n = seeds_needed(1.0, 1, paired=True)
     assert n is not None
@@ -190,7 +187,7 @@ def test_the_exact_test_finds_nearly_what_is_said():
     assert np.mean(found) == pytest.approx(0.8, abs=0.04)
 
 
-def test_a_dry_run_says_what_the_asked_seeds_can_find():
+def test_a_dry_run_says_which_difference_the_seeds_can_find():
     said = seeds_said(("none", *METHODS), 5, True, None, None)
     assert "7 differences" in said[0]
     assert "needs 17 seeds" in said[0]
@@ -204,8 +201,8 @@ def test_a_dry_run_says_what_the_asked_seeds_can_find():
 
 
 @pytest.mark.parametrize("fire", ["fire@every=137", "fire:iterations=5@at=9", "fire+l2-init", "fire"])
-def test_a_schedule_makes_fire_no_other_reference(fire):
-    """The report counts as many differences, where it calls the method by its schedule and where it does not."""
+def test_a_schedule_in_its_name_does_not_change_the_reference_fire(fire):
+    """The report counts as many differences whether the method's name has its schedule or not."""
     assert in_order(["none", fire, "reset"], None, None) == (("none", "reset", fire), "none", fire)
     assert "3 differences" in seeds_said(("none", fire, "reset"), 5, True, None, None)[0]
     assert in_order(["none", "fire@every=2", "fire"], None, None)[2] == "fire"

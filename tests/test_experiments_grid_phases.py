@@ -1,4 +1,4 @@
-"""Comparisons of runs in phases: the first phase is the trunk, and data sets are named as environments are."""
+"""Comparisons of runs in phases: the first phase is the trunk, and data sets are given like environments."""
 
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def test_agents_have_no_phases():
         jobs_of("--agent", "sac", "--env", "h1-walk", "--branch-at", "phase")
 
 
-def test_a_period_counts_epochs_where_a_method_acts_again_and_again():
+def test_a_period_counts_epochs_where_a_method_acts_repeatedly():
     config = read_command_line([*VISION[2:], "--reinit", "redo"], LEARNERS["vision"]).config.resolved()
     assert (config.run.reinit_every, config.run.reinit_at) == (7, ())
     config = read_command_line([*VISION[2:], "--reinit", "fire"], LEARNERS["vision"]).config.resolved()

@@ -1,4 +1,4 @@
-"""Comparisons by a loss, where lower is better, and by an accuracy: numbers worked out by hand, and the words."""
+"""Comparisons by a loss, where lower is better, and by an accuracy: numbers worked out by hand, and the wording."""
 
 import re
 from base64 import b64decode
@@ -10,7 +10,7 @@ import pytest
 
 from fire_rl.experiments.analysis.analyse import analyse
 from fire_rl.experiments.analysis.found import find_runs
-from fire_rl.experiments.analysis.results import Comparison, Options, Results
+from fire_rl.experiments.analysis.results import Options, Results
 from fire_rl.experiments.report.contents import report_of
 from fire_rl.experiments.report.curve_figures import draw_curves
 from fire_rl.experiments.report.drawing import looks, style
@@ -18,27 +18,22 @@ from fire_rl.experiments.report.findings import finding
 from fire_rl.experiments.report.markdown import escaped, markdown
 from fire_rl.experiments.report.page import page, write_report
 from fire_rl.training.metric import RETURN, Metric
+from tests.fixtures.analysed import FAST, only
 from tests.fixtures.comparison import write_comparison, write_run
 
 LOSS = Metric("loss", unit="nats", better="lower", decimals=4)
 ACCURACY = Metric("accuracy", form="percent")
-FAST = Options(resamples=200)
 
 
 def judged_by(metric: Metric, folder: Path, options: Options = FAST) -> Results:
-    """The runs there as if they had learned digits, their values being of that metric."""
+    """Analyse the runs as if they had learned digits, with values of this metric."""
     found = find_runs([folder])
     runs = [replace(run, metric=metric, unit="updates", env="digits", replay_ratio=None) for run in found.runs]
     return analyse(runs, options, found.trunks)
 
 
-def only(results: Results) -> Comparison:
-    (comparison,) = results.comparisons
-    return comparison
-
-
 def texts_of(results: Results) -> tuple[str, str]:
-    """The page, with what its figures say, and the Markdown text."""
+    """Return the page with the texts of its figures, and the Markdown text."""
     report = report_of(results)
     html = page(report)
     drawn = [b64decode(each).decode() for each in re.findall(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)", html)]
@@ -47,7 +42,7 @@ def texts_of(results: Results) -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def losses(tmp_path_factory) -> Path:
-    """Five branches each: none ends between 0.75 and 1.25, fire 0.5 below; its event makes 1.125 half as bad again."""
+    """Five branches each: none ends between 0.75 and 1.25, fire 0.5 lower. Its event raises 1.125 by half."""
     folder = tmp_path_factory.mktemp("losses")
     for seed in range(5):
         trunk = write_run(folder / f"trunk{seed}", seed=seed, steps=2_000)
@@ -68,9 +63,8 @@ def compared(losses) -> Results:
     return judged_by(LOSS, losses)
 
 
-def test_the_threshold_is_the_best_mean_and_a_run_is_there_once_its_loss_is_as_low(compared):
+def test_the_threshold_is_the_best_mean_and_a_run_reaches_it_when_its_loss_is_as_low(compared):
     comparison = only(compared)
-    assert comparison.threshold is not None
     assert comparison.threshold.value == 1.0
     assert comparison.threshold.meaning == (
         "the best other method's mean final loss (none: 1 nats); not a share of it, as lower is better"
@@ -89,7 +83,6 @@ def test_lower_losses_are_ahead(compared):
     assert (contrast.method, contrast.against, contrast.paired) == ("fire", "none", True)
     assert contrast.final.mean.value == pytest.approx(-0.5)
     assert contrast.final.improvement.value == pytest.approx(24.5 / 25)  # 0.75 and 0.75 are equal
-    assert contrast.final.trunks is not None
     assert (contrast.final.trunks.better, contrast.final.trunks.tied) == (5, 0)
     _, text = texts_of(compared)
     assert "fire minus none, final loss (nats): −0.5" in text
@@ -103,14 +96,11 @@ def test_a_loss_that_an_event_raises_has_a_gap_until_it_is_as_low_again(compared
     fire = only(compared).method("fire")
     gaps = [run.gaps[0] for run in fire.runs]
     assert [(gap.depth, gap.share, gap.duration) for gap in gaps] == [(0.5625, 0.5, 1_000)] * 5
-    assert fire.gap is not None
     assert (fire.gap.depth.value, fire.gap.regained.value) == (0.5625, 1.0)
 
 
 def test_profiles_are_of_runs_below_a_loss(compared):
     none, fire = only(compared).methods
-    assert none.profile is not None
-    assert fire.profile is not None
     at = int(np.argmin(np.abs(none.profile.taus - 0.8)))
     assert (none.profile.share.value[at], fire.profile.share.value[at]) == (0.2, 1.0)
     assert (none.profile.share.value[0], none.profile.share.value[-1]) == (0.0, 1.0)
@@ -143,7 +133,7 @@ def test_page_and_text_speak_of_losses_and_updates(compared):
         assert not re.search(r"\breturns?\b|environment steps|policy|episode|\bearned\b", words, re.IGNORECASE)
 
 
-def test_returns_are_spoken_of_as_ever(losses):
+def test_reports_of_returns_have_their_usual_words(losses):
     found = find_runs([losses])
     html, text = texts_of(analyse(found.runs, FAST, found.trunks))
     for said in ("Final return", "higher final", "larger area", "return lost", "share of return",
@@ -172,7 +162,6 @@ def test_an_accuracy_is_printed_and_drawn_in_per_cent(tmp_path):
             )
     results = judged_by(ACCURACY, tmp_path)
     comparison = only(results)
-    assert comparison.threshold is not None
     assert comparison.threshold.value == pytest.approx(0.9 * 0.76)
     html, text = texts_of(results)
     for said in ("Threshold: 68.4%, 90% of the best other method's mean final accuracy (none: 76%)",

@@ -1,4 +1,4 @@
-"""The report in a real browser: a phone and a screen, names of ill will, nothing fetched, nothing executed."""
+"""The report in a real browser: a phone and a screen, malicious names, nothing downloaded, nothing executed."""
 
 import io
 from dataclasses import replace
@@ -23,7 +23,7 @@ COMMAND = "python compare.py --env '</code><script>alert(4)</script>'"
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """A report on runs whose names would be code wherever they are not escaped."""
+    """A report on runs whose names would be code if they were not escaped."""
     folder = tmp_path_factory.mktemp("page")
     found = find_runs([write_comparison(folder / "runs", methods=tuple(METHODS), seeds=range(2), steps=4_000)])
     runs = [
@@ -72,8 +72,8 @@ def test_tables_scroll_inside_themselves_and_the_page_never_sideways(browser, pa
         assert max(browser.execute_script(hidden)) > 100
 
 
-def test_nothing_is_fetched(browser, page):
-    requested(browser)  # those before
+def test_nothing_is_downloaded(browser, page):
+    requested(browser)  # without earlier requests
     opened(browser, page, 390)
     sent = requested(browser)
     assert page.as_uri() in sent
@@ -112,5 +112,5 @@ def test_dark_theme_reaches_page_and_figures(browser, page):
 
 
 def darkness(content):
-    """Middle brightness of a picture, which is its background's."""
+    """Return the median brightness of a picture, which is that of its background."""
     return float(np.median(np.asarray(Image.open(io.BytesIO(content)).convert("L"))))

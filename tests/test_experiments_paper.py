@@ -1,4 +1,4 @@
-"""What goes into a paper as it is: figures of a column's width with real text, a LaTeX table, every plotted number."""
+"""Files for a paper: figures of a column's width with real text, a LaTeX table, and every plotted number."""
 
 import csv
 import math
@@ -46,7 +46,6 @@ def test_figures_are_as_wide_as_a_column_and_their_text_is_text(written: tuple[s
     assert "Times New Roman" in drawing
     pdf = (folder / "curves.pdf").read_bytes()
     box = re.search(rb"/MediaBox \[ 0 0 ([\d.]+) ", pdf)
-    assert box is not None
     assert float(box[1]) == pytest.approx(points, abs=1)
     assert b"/CIDFontType2" in pdf, "an outline font, embedded as it is"
     assert b"/Type3" not in pdf
@@ -58,7 +57,7 @@ def test_the_same_results_give_the_same_files(written: tuple[str, Path], results
     width, folder = written
     write_report(results, tmp_path, width=width)
     for path in folder.iterdir():
-        if path.name not in ("scores.csv", "report.html", "summary.md"):  # which name where they are
+        if path.name not in ("scores.csv", "report.html", "summary.md"):  # these name their folder
             assert zlib.crc32(path.read_bytes()) == zlib.crc32((tmp_path / path.name).read_bytes()), path.name
 
 
@@ -69,7 +68,6 @@ def test_every_interval_that_is_plotted_is_in_curves_csv(written: tuple[str, Pat
         spelled = results.options.spelled(method.method)
         own = [row for row in rows if row["method"] == spelled and not row["against"]]
         curve = [row for row in own if (row["figure"], row["statistic"]) == ("learning curve", "IQM")]
-        assert method.curve is not None
         after = [row for row in curve if row["at_event"] == ""]
         assert [float(row["x"]) for row in after] == method.curve.steps.tolist()
         for key, band in (
@@ -80,7 +78,6 @@ def test_every_interval_that_is_plotted_is_in_curves_csv(written: tuple[str, Pat
             assert [float(row[key]) for row in after] == band.tolist()
         assert {float(row["x"]) for row in curve if row["at_event"] == "before"} == set(method.curve.before)
         (final,) = [row for row in own if (row["figure"], row["statistic"]) == ("final", "mean")]
-        assert method.final is not None
         found = method.final.mean
         assert [float(final[key]) for key in ("value", "low", "high")] == [found.value, found.low, found.high]
         assert final["interval"] == found.method
@@ -104,13 +101,13 @@ def test_the_table_says_how_its_intervals_were_made(results: Results):
     assert not re.search(r"^\s*\[", text, re.MULTILINE), "it would belong to the end of the row before"
 
 
-def test_intervals_of_other_numbers_of_runs_are_one_sentence():
+def test_intervals_of_other_numbers_of_runs_are_noted_in_one_sentence():
     said = [f"95% percentile bootstrap, exact, all resamples of {n} runs" for n in (6, 4, 6)]
     assert in_one(said) == "95% percentile bootstrap, exact, all resamples of 4 or 6 runs"
     assert in_one([*said, "another way"]).endswith("of 4 or 6 runs; another way")
 
 
-def test_every_letter_is_set_and_none_is_a_command():
+def test_every_letter_is_typeset_and_none_is_a_command():
     for letter in string.printable + "äßłτΩ−×→…–’\u200b\U0001f525字":
         set_as = escaped(f"a{letter}b")
         assert "\n" not in set_as

@@ -1,4 +1,4 @@
-"""Run folders read as training leaves them, finished or not."""
+"""Run folders are read as training leaves them, finished or not."""
 
 import csv
 import json
@@ -39,17 +39,16 @@ def test_a_branch_knows_its_trunk_and_its_own_time(tmp_path: Path):
     write_comparison(tmp_path, methods=("fire",), seeds=(0,))
     found = find_runs([tmp_path])
     (run,), (trunk,) = found.runs, found.trunks
-    assert run.branch is not None
     assert (run.branch.trunk, run.branch.step) == (trunk.folder, 5_000)
     assert (run.seconds, run.own_seconds) == (100.0, 50.0)
 
 
 def test_a_branch_without_its_trunks_last_line_has_its_time_from_the_trunk(tmp_path: Path):
-    """The line at the end of a trunk comes after the checkpoint that branches begin with."""
+    """The line at the end of a trunk comes after the checkpoint from which branches begin."""
     write_comparison(tmp_path, methods=("fire",), seeds=(0,))
     metrics = tmp_path / "MinAtar_Breakout-v1-fire-seed0" / "metrics.jsonl"
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
-    for lacks in ((5_000,), range(1, 5_001)):  # the last one of its trunk's, and all of them
+    for lacks in ((5_000,), range(1, 5_001)):  # the last line of its trunk, and all of them
         kept = [line for line in lines if line.get("kind") != "train" or line["decisions"] not in lacks]
         metrics.write_text("".join(json.dumps(line) + "\n" for line in kept))
         (run,) = find_runs([tmp_path]).runs
@@ -62,7 +61,6 @@ def test_a_branch_without_its_trunks_last_line_has_its_time_from_the_trunk(tmp_p
     assert math.isnan(run.updates_per_second)
     results = analyse([run], Options(resamples=50))
     cost = results.comparisons[0].methods[0].cost
-    assert cost is not None
     assert cost.seconds.mean == 100.0
     assert math.isnan(cost.own_seconds)
     row = next(csv.DictReader(write_scores(results, tmp_path / "scores.csv").open()))
@@ -72,20 +70,18 @@ def test_a_branch_without_its_trunks_last_line_has_its_time_from_the_trunk(tmp_p
 def test_a_trunk_is_found_where_folders_were_moved(tmp_path: Path):
     write_run(tmp_path / "trunk", steps=5_000)
     run = read_run(write_run(tmp_path / "fire", method="fire", branch_from="/gone/sweep/trunk@5000"))
-    assert run.branch is not None
     assert run.branch.trunk == (tmp_path / "trunk").resolve()
     nowhere = read_run(write_run(tmp_path / "other", method="fire", branch_from="/gone/away@5000"))
     assert nowhere.branch is not None
     assert str(nowhere.branch) == "/gone/away@5000"
 
 
-def test_a_namesake_of_the_trunk_where_the_report_is_made_is_not_taken_for_it(tmp_path: Path, monkeypatch):
+def test_another_run_with_the_trunks_name_in_the_working_directory_is_not_taken_for_it(tmp_path: Path, monkeypatch):
     trunk = write_run(tmp_path / "lab" / "runs" / "a", steps=5_000, seed=1)
     write_run(tmp_path / "here" / "runs" / "a", steps=5_000, seed=1)
     folder = write_run(tmp_path / "lab" / "runs" / "fire", method="fire", seed=1, branch_from="runs/a@5000")
     monkeypatch.chdir(tmp_path / "here")
     branch = read_run(folder).branch
-    assert branch is not None
     assert branch.trunk == trunk.resolve()
 
 
@@ -93,7 +89,6 @@ def test_a_trunk_has_its_branchs_seed_and_environment(tmp_path: Path):
     write_run(tmp_path / "other" / "a", steps=5_000, seed=2)  # nearer
     trunk = write_run(tmp_path / "a", steps=5_000, seed=1)
     branch = read_run(write_run(tmp_path / "other" / "fire", method="fire", seed=1, branch_from="a@5000")).branch
-    assert branch is not None
     assert branch.trunk == trunk.resolve()
 
 
@@ -103,7 +98,7 @@ def test_trunks_without_branches_yet_are_not_compared(tmp_path: Path):
     assert (len(found.runs), len(found.trunks)) == (0, 2)
 
 
-def test_a_run_that_keeps_its_last_checkpoint_is_no_trunk_for_that(tmp_path: Path):
+def test_a_run_that_keeps_its_last_checkpoint_is_not_a_trunk(tmp_path: Path):
     write_run(tmp_path / "run", settings={"checkpoint_at": (10_000,)})
     found = find_runs([tmp_path])
     assert (len(found.runs), len(found.trunks)) == (1, 0)
@@ -139,7 +134,7 @@ def test_runs_in_progress_are_read_as_far_as_they_are(tmp_path: Path):
     assert (run.reached, run.finished, len(run.evaluations)) == (4_000, False, 5)
 
 
-def test_what_was_no_number_is_not_a_number(tmp_path: Path):
+def test_a_value_that_was_not_finite_is_nan(tmp_path: Path):
     folder = write_run(tmp_path / "run", steps=2_000)
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     for line in lines:
@@ -151,7 +146,7 @@ def test_what_was_no_number_is_not_a_number(tmp_path: Path):
     assert math.isnan(run.measures["q", "dormant"].values[0])
 
 
-def test_what_is_no_run_is_refused_in_one_line(tmp_path: Path):
+def test_a_folder_that_is_not_a_run_is_refused_in_one_line(tmp_path: Path):
     with pytest.raises(ValueError, match=r"is not a run: it has no config\.json"):
         read_run(tmp_path)
     with pytest.raises(ValueError, match="holds no run"):
@@ -165,7 +160,6 @@ def test_what_is_no_run_is_refused_in_one_line(tmp_path: Path):
 
 def test_a_run_that_diverged_has_ended_and_has_not_finished(tmp_path: Path):
     run = read_run(write_run(tmp_path / "run", diverged=4_500))
-    assert run.diverged is not None
     assert (run.finished, run.ended, run.reached) == (False, True, 4_500)
     assert run.diverged.said == "at step 4,500 (critic_loss is nan)"
     metrics = tmp_path / "run" / "metrics.jsonl"
@@ -206,7 +200,7 @@ def test_lines_of_metrics_that_no_run_wrote_are_named(tmp_path: Path, line: str)
         ("reinit_at", {}),
     ],
 )  # fmt: skip
-def test_settings_that_no_run_has_end_in_one_line(tmp_path: Path, setting: str, value: object):
+def test_settings_that_no_run_has_are_refused_in_one_line(tmp_path: Path, setting: str, value: object):
     folder = write_run(tmp_path / "run", steps=2_000)
     described = json.loads((folder / "config.json").read_text())
     described["run"][setting] = value
@@ -217,7 +211,7 @@ def test_settings_that_no_run_has_end_in_one_line(tmp_path: Path, setting: str, 
 
 
 @pytest.mark.parametrize("branch", [5, "trunk@" + "9" * 5_000, "a" * 5_000, "a\0b@500", "trunk@-5", "loop@5"])
-def test_a_trunk_that_cannot_be_ends_in_one_line(tmp_path: Path, branch: object):
+def test_a_trunk_that_is_not_possible_is_refused_in_one_line(tmp_path: Path, branch: object):
     folder = write_run(tmp_path / "run", steps=2_000)
     (tmp_path / "loop").symlink_to("loop")
     described = json.loads((folder / "config.json").read_text())
@@ -258,7 +252,7 @@ def test_a_plan_that_no_comparison_wrote_is_named_in_one_line(tmp_path: Path, pl
     assert "\n" not in str(caught.value)
 
 
-def test_a_plan_of_more_runs_than_can_be_looked_for_is_refused(tmp_path: Path):
+def test_a_plan_of_too_many_runs_is_refused(tmp_path: Path):
     run = read_run(write_run(tmp_path / "run", steps=2_000))
     plan = {"fixed": {}, "envs": ["e"] * 9_000, "methods": ["m"] * 9_000, "seeds": [0] * 9_000}
     (tmp_path / "comparison.json").write_text(json.dumps(plan))

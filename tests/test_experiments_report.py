@@ -1,4 +1,4 @@
-"""The report's files, and what its words and figures promise."""
+"""The report's files, and the promises of its words and figures."""
 
 import csv
 import itertools
@@ -13,9 +13,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from fire_rl.envs.reference_scores import References
-from fire_rl.experiments.analysis.analyse import analyse, shared_history
-from fire_rl.experiments.analysis.found import find_runs
-from fire_rl.experiments.analysis.results import Contrast, Options, Results, ScoreContrast, Together, TrunkCounts
+from fire_rl.experiments.analysis.analyse import shared_history
+from fire_rl.experiments.analysis.results import Contrast, Options, ScoreContrast, Together, TrunkCounts
 from fire_rl.experiments.analysis.statistics import Interval
 from fire_rl.experiments.report.contents import branch_said, report_of
 from fire_rl.experiments.report.contrast_section import contrast_section
@@ -29,14 +28,10 @@ from fire_rl.experiments.report.recovery import gap_section, threshold_section
 from fire_rl.experiments.report.run_sections import run_sections
 from fire_rl.experiments.report.wording import amount, interval, number, ranges, runs_of, steps
 from fire_rl.training.metric import RETURN
+from tests.fixtures.analysed import results_of
 from tests.fixtures.comparison import write_comparison, write_run
 
 OPTIONS = Options(resamples=50)
-
-
-def results_of(folder: Path) -> Results:
-    found = find_runs([folder])
-    return analyse(found.runs, OPTIONS, found.trunks)
 
 
 def contrast(low: float, high: float, n: int = 5, ahead: int | None = None, p: float = 0.04) -> Contrast:
@@ -50,7 +45,7 @@ def contrast(low: float, high: float, n: int = 5, ahead: int | None = None, p: f
 
 
 def made_up(value: float, low: float, high: float, *runs: int) -> Interval:
-    """Of so many runs in each environment."""
+    """Return an interval from so many runs in each environment."""
     return Interval(value, low, high, sides=(runs,), method="made up")
 
 
@@ -79,7 +74,7 @@ def test_report_says_what_was_compared_how_and_with_what_doubt(results, tmp_path
     assert len(list(csv.DictReader((tmp_path / "scores.csv").open()))) == 6
 
 
-def test_the_command_of_a_summary_can_be_pasted_and_a_dollar_is_no_formula(results):
+def test_the_command_of_a_summary_can_be_pasted_and_a_dollar_begins_no_formula(results):
     command = "python compare.py --reinit 'redo:tau=0.1' fire@every=2000 --label 'a*b=$x$' --dir `pwd`/a_b"
     text = markdown(replace(report_of(results, command), notes=("It costs $5 or $6.",)))
     assert text.endswith(f"This command makes the report again:\n\n```sh\n{command}\n```\n")
@@ -106,7 +101,7 @@ def test_report_of_runs_that_have_only_begun(tmp_path):
     assert "at 50%" in page
 
 
-def test_a_method_has_its_look_whatever_it_is_compared_with():
+def test_a_method_has_the_same_colour_whatever_it_is_compared_with():
     methods = ["none", "fire", "fire:solver=exact", "my.module:Mine", "fire+l2-init"]
     found = looks(methods)
     assert found["fire"] == LOOKS["fire"]
@@ -141,7 +136,7 @@ def test_trunks_are_drawn_once_only_where_all_methods_have_them(results):
     assert shared_history((first, replace(other, runs=runs))) is None
 
 
-def test_curves_show_what_was_there_before_an_event(results):
+def test_curves_show_the_value_before_an_event(results):
     with style():
         (axes,) = draw_curves(results.comparisons[0], looks(results.methods), (300, 200), "mean", False).axes
     upright = [(x, top, bottom) for lines in axes.collections if hasattr(lines, "get_segments")
@@ -149,7 +144,7 @@ def test_curves_show_what_was_there_before_an_event(results):
     assert upright == [(2_000, pytest.approx(5.5), pytest.approx(1.1))] * 2  # reset, fire
 
 
-def test_a_humans_return_is_not_called_success(results):
+def test_the_return_of_a_human_is_not_called_success(results):
     comparison = replace(results.comparisons[0], references=References(0.0, 3.0))
     assert "success" in levels_of(comparison)
     assert "human" in levels_of(replace(comparison, env="Breakout"))
@@ -170,11 +165,10 @@ def test_the_page_says_that_trunks_are_shared_only_where_they_are(results):
 def test_differences_count_the_trunks_that_agree_and_show_each(results):
     with style():
         section = contrast_section(results.comparisons[0], looks(results.methods))
-    assert section is not None
     assert "small dot is the difference between the two branches of one trunk" in section.text
     assert "no difference is called settled" in section.text
     sizes, chances, together = section.tables
-    assert together.rows[1].cells[3:5] == ("0.5", "1")  # of two pairs 2/4, and that three times
+    assert together.rows[1].cells[3:5] == ("0.5", "1")  # of two pairs 2/4, and three such differences
     assert [row.cells[:2] for row in sizes.rows][1] == ("fire − none", "2 pairs")
     assert chances.rows[1].cells[3] == "2 of 2, 100% [34, 100]"
     text = markdown(report_of(results))
@@ -182,12 +176,11 @@ def test_differences_count_the_trunks_that_agree_and_show_each(results):
     assert f"| {' | '.join(sizes.rows[1].cells)} |" in text
 
 
-def test_gaps_stand_beside_what_noise_alone_makes_and_each_event_has_its_own(results):
+def test_gaps_are_shown_beside_those_of_noise_alone_and_each_event_has_its_own(results):
     comparison, colors = results.comparisons[0], looks(results.methods)
     with style():
         section = gap_section(comparison, colors)
         events = next(each for each in run_sections(comparison, colors) if each.title == "Events")
-    assert section is not None
     (table,) = section.tables
     assert [row.cells[:2] for row in table.rows] == [
         ("reset", "2 of 2"), ("fire", "2 of 2"), ("none, nothing done", "none"),
@@ -196,15 +189,14 @@ def test_gaps_stand_beside_what_noise_alone_makes_and_each_event_has_its_own(res
     assert dict(zip(single.columns, single.rows[0].cells, strict=True))["return lost"] == "4.00"
 
 
-def test_a_threshold_says_from_where_it_is_looked_for(results):
+def test_a_threshold_says_from_which_step_on_it_is_looked_for(results):
     with style():
         section = threshold_section(results.comparisons[0], looks(results.methods))
-    assert section is not None
     assert "only evaluations after the branch are used" in section.text
     assert any("stays the same" in note for note in section.notes)
 
 
-def test_findings_promise_no_more_than_their_interval():
+def test_findings_claim_no_more_than_their_interval():
     assert "does not settle which method is better" in finding(contrast(-0.3, 2.5), RETURN, 1)
     assert "+1.1 [−0.3, +2.5], 5 pairs" in finding(contrast(-0.3, 2.5), RETURN, 1)
     assert ", in favour of fire over none: " in finding(contrast(0.3, 2.5), RETURN, 1)
@@ -277,12 +269,12 @@ def test_every_difference_is_among_the_findings_and_the_reference_comes_first(re
         (ranges([0, 1, 2, 4, 6, 7]), "0–2, 4, 6, 7"),
     ],
 )
-def test_numbers_as_people_write_them(said, expected):
+def test_numbers_are_printed_as_people_write_them(said, expected):
     assert said == expected
 
 
-def test_methods_are_told_apart_without_colours():
-    """A marker of its own with each way of dashes: dots and dashes of one colour are alike in a short line."""
+def test_methods_are_distinguished_without_colours():
+    """Each pattern of dashes has its own marker, because patterns of one colour look alike in a short line."""
     many = list(looks([f"module:Method{index}" for index in range(30)]).values())
     for color in {look.color for look in many}:
         alike = [look for look in many if look.color == color]
@@ -290,7 +282,7 @@ def test_methods_are_told_apart_without_colours():
 
 
 def test_titles_of_small_panels_and_the_line_below_are_inside_the_figure(tmp_path: Path):
-    """As drawn: no title reaches into the next panel, and nothing is wider than the sheet."""
+    """As drawn, no title extends into the next panel, and nothing is wider than the figure."""
     methods = ["none", *(f"shrink-perturb:shrink=0.{n},perturb=0.{n}" for n in range(1, 7))]
     for seed, method in enumerate(methods):
         for run in range(2 + seed % 3):

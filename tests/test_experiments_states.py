@@ -1,4 +1,4 @@
-"""What a run's folder tells of it, whoever wrote it: nothing there keeps anybody waiting or ends in a traceback."""
+"""The state of a run is read from its folder, whoever wrote it: no file makes a command wait or end in a traceback."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from fire_rl.experiments.failure import failure_path, log_path, note_failure
 from fire_rl.experiments.sweep.conduct import conduct, look
 from fire_rl.experiments.sweep.local import LocalPool
 from fire_rl.experiments.sweep.states import standing_of, state_of
-from tests.test_experiments_conduct import job, write_metrics
+from tests.fixtures.conducted import job, write_metrics
 
 
 def test_a_finished_run_is_known_by_its_metrics_alone(tmp_path: Path):
@@ -41,7 +41,7 @@ def test_metrics_that_no_run_wrote_make_no_run_finished(tmp_path: Path, line: st
     assert standing_of(run).step in (0, 3)
 
 
-def test_pipes_in_place_of_files_keep_nobody_waiting(tmp_path: Path):
+def test_pipes_in_place_of_files_make_nothing_wait(tmp_path: Path):
     run = job(tmp_path, "r", steps=3)
     write_metrics(run)
     (run.folder / "metrics.jsonl").unlink()
@@ -58,7 +58,7 @@ def test_pipes_in_place_of_files_keep_nobody_waiting(tmp_path: Path):
 
 
 @pytest.mark.parametrize("note", ["{}", "[]", '{"code": "1", "lines": []}', '{"code": 1, "lines": "x"}', "[" * 100_000])
-def test_a_note_of_a_failure_that_is_none_is_named_in_one_line(tmp_path: Path, note: str):
+def test_a_forged_note_of_a_failure_is_named_in_one_line(tmp_path: Path, note: str):
     run = job(tmp_path, "r")
     (tmp_path / "logs").mkdir()
     failure_path(run.folder).write_text(note)
@@ -71,7 +71,7 @@ def test_only_the_end_of_a_log_is_read(tmp_path: Path):
     run = job(tmp_path, "r")
     log_path(run.folder).parent.mkdir()
     with log_path(run.folder).open("wb") as log:
-        log.truncate(2**40)  # sparse: nobody could read it
+        log.truncate(2**40)  # sparse: reading it whole would take too long
         log.seek(0, os.SEEK_END)
         log.write(b"\nthe last words\n")
     assert note_failure(run.folder, 1).lines[-1] == "the last words"

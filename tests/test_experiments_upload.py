@@ -1,4 +1,4 @@
-"""Finished runs reach the place that --upload names, whole or not at all, and no failure ends a comparison."""
+"""Finished runs are copied to the address of --upload, whole or not at all, and no failure ends a comparison."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +29,7 @@ def run(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["file", "memory"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A disk, and an object store in memory, which has no folders."""
+    """A folder on the disk, and an object store in memory, which has no folders."""
     yield f"file://{tmp_path}/there" if request.param == "file" else "memory://bucket/there"
     fsspec.filesystem("memory").store.clear()
 
@@ -39,7 +39,7 @@ def there(url: str) -> dict[str, str]:
     return {path.partition("/there/")[2]: system.cat_file(path).decode() for path in system.find(root)}
 
 
-def test_a_run_arrives_whole_but_for_its_lock(run: Path, url: str):
+def test_a_run_arrives_whole_except_for_its_lock(run: Path, url: str):
     check(url)
     assert there(url) == {}, "nothing of the check is left"
     assert upload(run, url) == 3
@@ -56,7 +56,7 @@ def test_what_was_cut_short_or_has_changed_is_sent_again(run: Path, url: str):
     system.pipe_file(f"{root}/{run.name}/metrics.jsonl", b"li")
     assert upload(run, url) == 2, "the file, and the mark after it"
     (run / "config.json").write_text("[]")
-    assert upload(run, url) == 1, "of the same size, and another"
+    assert upload(run, url) == 1, "of the same size, but different"
     assert there(url)[f"{run.name}/config.json"] == "[]"
     assert there(url)[f"{run.name}/metrics.jsonl"] == FILES["metrics.jsonl"]
 
@@ -82,7 +82,7 @@ def test_a_run_cut_off_on_its_way_has_no_config(run: Path, url: str, monkeypatch
     assert f"{run.name}/config.json" in there(url)
 
 
-def test_an_upload_that_keeps_failing_is_told(run: Path, tmp_path: Path):
+def test_an_upload_that_keeps_failing_is_reported(run: Path, tmp_path: Path):
     warnings: list[str] = []
     uploads = Uploads(f"file://{tmp_path}/there", warnings.append)
     (tmp_path / "there").rmdir()

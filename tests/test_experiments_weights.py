@@ -1,4 +1,4 @@
-"""What runs take of memory and of the disk, as --dry-run says it and as a cluster is asked for it."""
+"""The memory and disk space of runs, as --dry-run reports it and as a cluster is asked for it."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -58,7 +58,7 @@ def test_branches_add_what_they_write_after_their_trunk():
         (500, (99_000,), 1_000, 2),  # never reached
     ],
 )
-def test_checkpoints_that_are_kept_keep_the_transitions_that_they_need(
+def test_the_transitions_that_kept_checkpoints_need_are_counted(
     transitions: int, checkpoint_at: tuple[int, ...], transitions_kept: int, checkpoints: int
 ):
     found = disk_of([job("run", 0, 10_000)], {"env": weight(transitions, checkpoint_at=checkpoint_at)})

@@ -1,4 +1,4 @@
-"""A card is read back as the same policy, by its folder or its name, and is not trusted: it may be anybody's."""
+"""A card is read back as the same policy, by its folder or its name, and is not trusted: anybody may have made it."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def card(place: Path, tmp_path: Path) -> Path:
-    """A copy to spoil."""
+    """A copy of the card that a test may change."""
     return Path(shutil.copytree(place / "card", tmp_path / "card"))
 
 
@@ -58,7 +58,7 @@ def test_a_card_holds_the_same_policy(place: Path):
         load_policy(place / "card", 100)
 
 
-def test_a_card_is_what_a_model_hub_reads(place: Path):
+def test_a_card_has_the_files_that_a_model_hub_reads(place: Path):
     card = place / "card"
     assert sorted(path.name for path in card.iterdir()) == FILES
     text = (card / "README.md").read_text()
@@ -101,7 +101,7 @@ def test_a_card_is_evaluated_and_exported_like_a_run(place: Path, tmp_path: Path
     assert body([str(place / "card"), "--format", "safetensors", "--output", str(tmp_path / "policy")]) == 0
     assert body([str(place / "card"), "--card", "--output", str(tmp_path / "again"), "--episodes", "0"]) == 0
     for name in FILES:
-        if name != "README.md":  # which names its folder
+        if name != "README.md":  # this names its folder
             assert (tmp_path / "again" / name).read_bytes() == (place / "card" / name).read_bytes()
 
 
@@ -114,11 +114,8 @@ def test_a_card_in_half_precision_is_read(card: Path):
     np.testing.assert_allclose(load_policy(card).action_values(given), expected.action_values(given), atol=1e-2)
 
 
-def test_a_card_among_runs_is_no_run(place: Path):
+def test_a_card_among_runs_is_not_taken_for_a_run(place: Path):
     assert runs_below([place]) == [place / "run"]
-
-
-# Hostile cards
 
 
 def header(content: bytes) -> bytes:
@@ -233,16 +230,13 @@ def test_bounds_of_actions_that_are_not_the_spaces_are_refused(tmp_path: Path):
         load_policy(card)
 
 
-def test_a_card_in_a_hub_s_cache_is_refused_with_the_way_to_get_it(card: Path):
+def test_a_card_in_a_hub_s_cache_is_refused_with_the_right_way_to_load_it(card: Path):
     blobs = card.parent.parent / "blobs"
     blobs.mkdir(exist_ok=True)
     (card / "model.safetensors").rename(blobs / "0123")
     (card / "model.safetensors").symlink_to("../../blobs/0123")
     with pytest.raises(ValueError, match="download with  hf download NAME --local-dir DIR"):
         load_policy(card)
-
-
-# Writing
 
 
 def test_a_card_replaces_only_a_card_and_only_if_asked(place: Path, card: Path):
@@ -287,7 +281,7 @@ def test_a_card_without_the_environment_has_the_run_s_own_score(place: Path, tmp
     assert "the run's evaluation at step 200" in (tmp_path / "card" / "README.md").read_text()
 
 
-def test_the_interval_is_that_of_another_bootstrap():
+def test_the_interval_equals_that_of_another_bootstrap():
     from scipy.stats import bootstrap
 
     returns = np.random.default_rng(3).exponential(20, 80)
@@ -299,10 +293,7 @@ def test_the_interval_is_that_of_another_bootstrap():
     assert score.mean == pytest.approx(returns.mean())
 
 
-# Policies that come with the project
-
-
-def test_the_policies_that_come_along_are_small_and_whole():
+def test_the_included_policies_are_small_and_complete():
     names = pretrained.pretrained_names()
     assert names == ["cartpole", "h1-stand", "minatar-breakout"]
     for name in names:
@@ -314,13 +305,13 @@ def test_the_policies_that_come_along_are_small_and_whole():
         assert policy.act(np.zeros(policy.spaces.observation.shape)).shape in ((), (19,))
 
 
-def test_the_cartpole_that_comes_along_is_worth_what_it_says(capsys: Any):
+def test_the_included_cartpole_policy_has_the_return_that_its_card_states(capsys: Any):
     assert evaluate_script.body(["pretrained:cartpole", "--episodes", "8", "--seed", "5"]) == 0
     assert "return   500.0" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["pretrained:cartpol", "pretrained:", "pretrained:../cartpole", "pretrained:/etc"])
-def test_a_name_that_is_not_there_gets_the_list_and_the_nearest(name: str):
+def test_a_name_that_is_not_included_gets_the_list_and_the_nearest(name: str):
     with pytest.raises(ValueError, match=r"there are pretrained:cartpole.*; nearest is pretrained:") as caught:
         load_policy(name)
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Old names of things in `fire` mean exactly the same as the new ones."""
+"""Old names in `fire` mean exactly the same as the new ones."""
 
 import copy
 from dataclasses import FrozenInstanceError, asdict, dataclass, fields, replace
@@ -68,7 +68,7 @@ def test_the_manager_takes_its_method_once():
         cast(Any, PlasticityManager)([], NoMethod(), Never(), intervention=NoMethod())
 
 
-def test_positions_know_the_old_word():
+def test_positions_accept_the_old_word():
     position = Position(updates=3, environment_steps=4)
     assert position == Position(3, 4) == Position(updates=3, progress=4)
     assert hash(position) == hash(Position(3, 4))
@@ -90,7 +90,7 @@ def test_positions_are_frozen_dataclasses():
         position.updates = 1  # type: ignore[misc]
 
 
-def test_schedules_know_the_old_word():
+def test_schedules_accept_the_old_word():
     schedule = At(environment_steps=(500, 1000))
     assert schedule == At((500, 1000)) == At(points=(500, 1000))
     assert schedule.environment_steps == schedule.points == (500, 1000)

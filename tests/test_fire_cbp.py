@@ -1,187 +1,17 @@
-"""Continual backpropagation: the released code's figures, and mature units of least utility alone are replaced."""
+"""Continual backpropagation replaces the mature units of least utility, and only these."""
 
-import json
 import math
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fire_rl.agents import SAC, SACSettings
-from fire_rl.agents.sac.networks import ResidualBlock
-from fire_rl.fire import (
-    ContinualBackprop,
-    Method,
-    MethodNetwork,
-    Never,
-    PlasticityManager,
-    Watch,
-    hidden_layers,
-    parse_method,
-    spell,
-)
-from fire_rl.fire.methods import continual_backprop, own_counts, renewal, self_normalized_resets
+from fire_rl.fire import ContinualBackprop, Never, PlasticityManager, hidden_layers, spell
 from fire_rl.replay import Batch
-from tests.fixtures.make_cbp import values
-
-REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "cbp_reference.json").read_text())
-
-
-def numbers(listed: list[float]) -> Tensor:
-    return torch.tensor(listed, dtype=torch.float64)
-
-
-def make_network(module: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> MethodNetwork:
-    """As the manager hands one to a method."""
-    initial = {name: value.detach().clone() for name, value in module.state_dict().items()}
-    layers = hidden_layers(module)
-    watch = Watch(module, layers)
-    return MethodNetwork(
-        "net", module, initial, optimizer, layers=layers, activations=watch, generator=torch.Generator().manual_seed(0)
-    )
-
-
-def ask_no_number_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Methods do as they do on a GPU, where nothing waits to learn how many units there are."""
-    for module in (renewal, own_counts, self_normalized_resets):
-        monkeypatch.setattr(module, "known_at_once", lambda count: False)
-
-
-def begun(method: Method, network: MethodNetwork) -> MethodNetwork:
-    method.check(network)
-    method.begin(network)
-    return network
-
-
-def train(network: MethodNetwork, inputs: Tensor) -> None:
-    """A gradient step."""
-    assert network.optimizer is not None
-    network.optimizer.zero_grad()
-    network.module(inputs).square().mean().backward()
-    network.optimizer.step()
-
-
-def mlp() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(5, 20), nn.ReLU(), nn.Linear(20, 30), nn.ReLU(), nn.Linear(30, 2))
-
-
-def images() -> nn.Module:
-    torch.manual_seed(0)
-    layers = [nn.Conv2d(2, 8, 3), nn.ReLU(), nn.Conv2d(8, 6, 2), nn.ReLU(), nn.Flatten(), nn.Linear(54, 10), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear(10, 3))
-
-
-def members() -> nn.Module:
-    torch.manual_seed(0)
-    block = ResidualBlock(6, 2)
-    for parameter in (block.expand.weight, block.contract.weight):
-        nn.init.normal_(parameter)
-    return block
-
-
-KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
-    "linear": (mlp, (16, 5)),
-    "convolutions": (images, (4, 2, 6, 6)),
-    "members": (members, (2, 16, 6)),
-}
-
-
-# Beside the released code
-
-
-@pytest.mark.parametrize("as_recorded", [False, True])
-@pytest.mark.parametrize("case", REFERENCE)
-def test_three_hundred_steps_are_those_of_the_released_code(case, as_recorded, monkeypatch):
-    """shibhansh/loss-of-plasticity at 63c35f3, lop/algos/gnt.py GnT and, for `conv`, convGnT.py ConvGnT, in float64.
-
-    Data, first weights and draws are `values`; rate 0.02, decay 0.9, maturity 15, SGD 0.05. For `correct`, mean
-    activations were zeroed after they were used, not before; for `adam`, AdamGnT had Adam's bias correction, which its
-    code computes and drops; for `conv`, the mature units were counted as in gnt.py, not all.
-    `python -m tests.fixtures.make_cbp CLONE` makes the file anew.
-    """
-    if case == "conv":
-        module, shape, outputs = _convolutions()
-    else:
-        module, shape, outputs = _linear()
-    weights = [child for child in module if isinstance(child, nn.Linear | nn.Conv2d)]
-    with torch.no_grad():
-        for place, child in enumerate(weights):
-            assert child.bias is not None
-            bound = math.sqrt(6 / child.weight[0].numel())
-            child.weight.copy_(values(tuple(child.weight.shape), 100 + 2 * place) * bound)
-            child.bias.copy_(values(tuple(child.bias.shape), 200 + 2 * place) * 0.1)
-    if as_recorded:
-        ask_no_number_of_the_host(monkeypatch)
-
-    def draw(initial: Tensor, shape: tuple[int, ...], generator: Any) -> Tensor:
-        reach = 1 if len(shape) == 4 else 6  # as wide as torch initialises convolutions, and as He does linear layers
-        return values(tuple(shape), 5000 + len(replaced)) * math.sqrt(reach / math.prod(shape[1:]))
-
-    monkeypatch.setattr(renewal, "new_draw", draw)
-    adam = case == "adam"
-    monkeypatch.setattr(own_counts, "OWN_STEPS", 1000)
-    optimizer = torch.optim.Adam(module.parameters(), 0.01) if adam else torch.optim.SGD(module.parameters(), 0.05)
-    method = ContinualBackprop(
-        replacement_rate=0.02, maturity=15, decay=0.9, biases="correct" if case == "correct" else "keep",
-        optimizer="renew" if adam else "keep",
-    )  # fmt: skip
-    network = begun(method, make_network(module, optimizer))
-    replaced: list[Any] = []
-    hidden_names = [layer.name for layer in hidden_layers(module)]
-    replace = renewal.replace_units_
-
-    def record(network: MethodNetwork, layer: Any, units: Any, chosen: Tensor | None, **named: Any) -> None:
-        assert (chosen is not None) == as_recorded
-        which = units[-1] if chosen is None else units[-1][chosen]
-        if len(which):
-            replaced.append([step, hidden_names.index(layer.name), which.tolist()])
-        replace(network, layer, units, chosen=chosen, **named)
-
-    monkeypatch.setattr(continual_backprop, "replace_units_", record)
-    teacher = values((math.prod(shape[1:]), outputs), 300)
-    losses = []
-    for step in range(1, 301):
-        inputs = values(shape, step * 10)
-        wanted = torch.tanh(inputs.flatten(1) @ teacher) * (1 if step < 150 else -1)
-        loss = (module(inputs) - wanted).square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        method.after_step(network)
-        losses.append(loss.item())
-
-    figures = REFERENCE[case]
-    assert replaced == figures["replaced"]
-    torch.testing.assert_close(numbers(losses[::10]), numbers(figures["loss"]), rtol=1e-9, atol=1e-12)
-    theirs = {"0": "0", "2": "2", "5": "4", "7": "6"} if case == "conv" else {"0": "0", "2": "2", "4": "4"}
-    for name, parameter in module.named_parameters():
-        layer_name, _, kind = name.partition(".")
-        wanted = numbers(figures["parameters"][f"{theirs[layer_name]}.{kind}"])
-        torch.testing.assert_close(parameter.detach().flatten(), wanted, rtol=1e-9, atol=1e-11)
-    for index, hidden in enumerate(hidden_names):
-        utility, birth, owed = (network.memory[f"{hidden}.{key}"] for key in ("utility", "birth", "owed"))
-        torch.testing.assert_close(utility, numbers(figures["utility"][index]), rtol=1e-9, atol=1e-12)
-        assert (300 - birth).tolist() == figures["ages"][index]
-        assert float(owed) == figures["owed"][index]
-
-
-def _linear() -> tuple[nn.Sequential, tuple[int, ...], int]:
-    layers = [nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 3)]
-    return nn.Sequential(*layers).double(), (8, 6), 3
-
-
-def _convolutions() -> tuple[nn.Sequential, tuple[int, ...], int]:
-    layers = [nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 4), nn.ReLU(), nn.Flatten(), nn.Linear(5, 8), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear(8, 2)).double(), (8, 2, 6, 6), 2
-
-
-# What is replaced, and what is not
+from tests.fixtures.stepwise import KINDS, assert_resumes, begun, go_on, make_network, mlp, started, tensors, train
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -204,7 +34,7 @@ def test_mature_units_are_replaced_at_the_rate_and_none_before(kind):
             mature = int((age > 12).sum(-1).flatten()[0])
             owed[name] += 0.03 * mature
             each = set(replaced.sum(-1).flatten().tolist())
-            assert each == {int(owed[name])}, "of each member as many"
+            assert each == {int(owed[name])}, "the same number in each member"
             owed[name] -= int(owed[name])
             age[replaced] = 0
             total += int(replaced.sum())
@@ -214,7 +44,7 @@ def test_mature_units_are_replaced_at_the_rate_and_none_before(kind):
 
 @pytest.mark.parametrize("state", ["keep", "renew"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_replaced_units_begin_anew_and_the_others_are_untouched_bit_by_bit(kind, state):
+def test_replaced_units_are_reset_and_the_others_are_untouched_bit_by_bit(kind, state):
     make, shape = KINDS[kind]
     module = make()
     optimizer = torch.optim.Adam(module.parameters(), 0.01)
@@ -237,7 +67,7 @@ def test_replaced_units_begin_anew_and_the_others_are_untouched_bit_by_bit(kind,
     for name, parameter in module.named_parameters():
         written = drawn[name] | zeroed[name]
         assert not parameter[zeroed[name] & ~drawn[name]].any()
-        assert torch.isin(parameter[drawn[name]], network.initial[name]).all(), "from among the initial weights"
+        assert torch.isin(parameter[drawn[name]], network.initial[name]).all(), "drawn from the initial weights"
         assert not drawn[name].any() or not torch.isin(parameter[drawn[name]], before[name][0]).all()
         for now, then in zip(tensors(network)[name], before[name], strict=True):
             assert torch.equal(now[~written], then[~written])
@@ -245,17 +75,9 @@ def test_replaced_units_begin_anew_and_the_others_are_untouched_bit_by_bit(kind,
             assert torch.equal(now, then) if state == "keep" else not now[written].any()
 
 
-def tensors(network: MethodNetwork) -> dict[str, list[Tensor]]:
-    """Every parameter with its moments."""
-    assert network.optimizer is not None
-    state = network.optimizer.state
-    found = {name: [parameter, *state[parameter].values()] for name, parameter in network.module.named_parameters()}
-    return {name: [value.detach().clone() for value in values if value.dim()] for name, values in found.items()}
-
-
 @pytest.mark.parametrize("biases", ["keep", "correct"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_reads_a_unit_of_constant_activation_is_given_it_where_asked(kind, biases):
+def test_layers_that_read_a_constant_unit_are_corrected_for_it_where_asked(kind, biases):
     make, shape = KINDS[kind]
     module = make()
     with torch.no_grad():
@@ -276,13 +98,10 @@ def test_what_reads_a_unit_of_constant_activation_is_given_it_where_asked(kind, 
     assert close == (biases == "correct")
 
 
-# Adam
-
-
 def test_under_a_constant_gradient_every_weight_old_or_new_moves_by_the_learning_rate():
-    """What Adam is known for; with one count for old and new weights, a new one would move several times as far."""
+    """This is a known property of Adam. With one step count for old and new weights, a new one would move further."""
     module = mlp().double()
-    optimizer = torch.optim.Adam(module.parameters(), 0.001, betas=(0.9, 0.95), eps=0.0)  # a count of 20 steps
+    optimizer = torch.optim.Adam(module.parameters(), 0.001, betas=(0.9, 0.95), eps=0.0)  # averages over 20 steps
     method = ContinualBackprop(replacement_rate=0.05, maturity=7, optimizer="renew")
     network = begun(method, make_network(module, optimizer))
     for _ in range(120):
@@ -303,17 +122,14 @@ def test_under_a_constant_gradient_every_weight_old_or_new_moves_by_the_learning
     assert method.figures(network)["replaced units"] > 100
 
 
-# In a run
-
-
 @pytest.mark.parametrize("state", ["keep", "renew"])
 @pytest.mark.parametrize("biases", ["keep", "correct"])
 def test_a_run_restored_in_the_middle_goes_on_bit_by_bit(biases, state):
     assert_resumes(ContinualBackprop(replacement_rate=0.05, maturity=6, biases=biases, optimizer=state))
 
 
-def test_a_run_of_a_version_that_always_renewed_goes_on_renewing():
-    """There, `cbp` was what `cbp:optimizer=renew` is now; a maturity below Adam's 50 steps makes other shapes."""
+def test_a_run_of_an_earlier_version_that_always_renewed_continues_to_renew():
+    """There, `cbp` meant what is `cbp:optimizer=renew` now. A maturity below Adam's 50 steps changes the shapes."""
     renews, plain = (ContinualBackprop(replacement_rate=0.05, maturity=6, optimizer=each) for each in ("renew", "keep"))
     straight, before = started(renews), started(renews)
     go_on(*straight, range(40))
@@ -333,41 +149,6 @@ def test_a_run_of_a_version_that_always_renewed_goes_on_renewing():
     assert any(not torch.equal(fresh[1].state_dict()[name], value) for name, value in straight[1].state_dict().items())
 
 
-def assert_resumes(method: Method) -> None:
-    """Forty steps are those of twenty, saved and restored into new objects, and twenty more."""
-    straight, halves = started(method), started(method)
-    go_on(*straight, range(40))
-    go_on(*halves, range(20))
-    assert 0 < halves[0].figures()["net/replaced units"] < straight[0].figures()["net/replaced units"]
-    manager, module, optimizer = started(method)
-    module.load_state_dict(halves[1].state_dict())
-    optimizer.load_state_dict(halves[2].state_dict())
-    manager.load_tensors({name: value.clone() for name, value in halves[0].tensors().items()})
-    go_on(manager, module, optimizer, range(20, 40))
-    for name, value in straight[1].state_dict().items():
-        assert torch.equal(module.state_dict()[name], value), name
-    for name, value in straight[0].tensors().items():
-        assert torch.equal(manager.tensors()[name], value), name
-
-
-Started = tuple[PlasticityManager, nn.Module, torch.optim.Optimizer]
-
-
-def started(method: Method) -> Started:
-    module = mlp()
-    optimizer = torch.optim.AdamW(module.parameters(), 0.01)
-    initial = {name: value.detach().clone() for name, value in module.state_dict().items()}
-    return PlasticityManager([MethodNetwork("net", module, initial, optimizer)], method, Never()), module, optimizer
-
-
-def go_on(manager: PlasticityManager, module: nn.Module, optimizer: torch.optim.Optimizer, steps: range) -> None:
-    for step in steps:
-        optimizer.zero_grad()
-        module(torch.randn(3, 5, generator=torch.Generator().manual_seed(step))).square().mean().backward()
-        optimizer.step()
-        manager.after_step("net")
-
-
 def test_in_a_block_of_updates_it_acts_at_each_and_leaves_targets_alone():
     sizes = SACSettings(critic_width=8, critic_blocks=2, actor_width=8, batch_size=16, target_rate=0.0)
     agent = SAC(5, 2, sizes, seed=np.random.SeedSequence(0))
@@ -376,41 +157,10 @@ def test_in_a_block_of_updates_it_acts_at_each_and_leaves_targets_alone():
     draw = partial(torch.randn, 7, 16)
     flags = torch.zeros(7, 16)
     agent.update(Batch(draw(5), draw(2).tanh(), draw(), draw(5), flags, steps=flags + 1), manager)
-    # Due of 32 units: 3.2 at the third step, then 0.2 + 2.9, 0.1 + 2.6, 0.7 + 2.7, 0.4 + 2.7. The actor has one such
-    # layer, each of two critics has two.
+    # Of 32 units are due: 3.2 at the third step, then 0.2 + 2.9, 0.1 + 2.6, 0.7 + 2.7, 0.4 + 2.7. The actor has one
+    # such layer, each of the two critics has two.
     assert manager.figures() == {"actor/replaced units": 14, "critic/replaced units": 4 * 14}
     assert all(torch.equal(value, target[name]) for name, value in agent.target_critic.state_dict().items())
-
-
-# How it is written, and what it cannot work on
-
-
-@pytest.mark.parametrize(
-    ("text", "method"),
-    [
-        ("cbp", ContinualBackprop()),
-        ("cbp:replacement_rate=0.001,maturity=100", ContinualBackprop(replacement_rate=0.001, maturity=100)),
-        ("cbp:biases=correct", ContinualBackprop(biases="correct")),
-    ],
-)
-def test_it_is_spelled_like_every_method(text, method):
-    assert parse_method(text) == method
-    assert spell(method) == text
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("cbp:replacement_rate=2", "replacement_rate=2.0 must lie between 0 and 1"),
-        ("cbp:maturity=-1", "maturity=-1 must be 0 or more gradient steps"),
-        ("cbp:decay=1", "decay=1.0 must be at least 0 and less than 1"),
-        ("cbp:biases=zero", "biases=zero is not one of keep, correct; nearest is"),
-    ],
-)
-def test_wrong_values_end_in_one_line(text, message):
-    with pytest.raises(ValueError, match=message) as caught:
-        parse_method(text)
-    assert "\n" not in str(caught.value)
 
 
 def test_networks_that_it_cannot_work_on_are_refused():

@@ -1,68 +1,16 @@
-"""DASH beside its authors' code, and on networks of ours.
+"""DASH on our networks: which weights shrink, by which factors, and what is refused."""
 
-The fixture holds figures of baekrok/DASH-Direction-Aware-SHrinking at 3d3cea6 (utils/train_utils.py, function dash) on
-a small chain with convolutions (one of kernel size 1), a norm and linear layers, one unit dead; inputs in one batch and
-in three, of which it averages the gradients with alpha = 0.3. `python -m tests.fixtures.make_dash CLONE` makes it anew.
-"""
-
-import copy
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from fire_rl.agents.dqn.networks import make_network
 from fire_rl.agents.sac.networks import Critic
-from fire_rl.fire import (
-    Companion,
-    Dash,
-    Injection,
-    Matrix,
-    MethodNetwork,
-    Never,
-    PlasticityManager,
-    Position,
-    parse_method,
-)
-
-REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "dash_reference.json").read_text())
-
-
-def tensors(flat: dict[str, list[float]]) -> dict[str, Tensor]:
-    return {name: torch.tensor(row).view(REFERENCE["shapes"][name]) for name, row in flat.items()}
-
-
-def network_of(module: nn.Module, loss: Any, **more: Any) -> Any:
-    initial = {name: value.clone() for name, value in module.state_dict().items()}
-    return MethodNetwork("q", module, initial, loss=loss, **more)
-
-
-def make_q_network() -> Any:
-    """One of ours, channels innermost in memory, with an optimizer that has stepped and a target of its own."""
-    module = make_network("minatar", (2, 5, 5), actions=3, width=8)
-    module.initialise(torch.Generator().manual_seed(0))
-    generator = torch.Generator().manual_seed(1)
-    observations = torch.rand(9, 2, 5, 5, generator=generator)
-    optimizer = torch.optim.Adam(module.parameters(), fused=True)
-    loss = lambda: (module(observations) - 3.0).square().mean()  # noqa: E731
-    loss().backward()
-    optimizer.step()
-    temperature = nn.Parameter(torch.ones(()))
-    companion = Companion("temperature", (temperature,), (torch.zeros(()),))
-    more = {"encoder": ("encoder",), "head": ("head",), "companions": (companion,)}
-    return network_of(module, loss, optimizer=optimizer, target=copy.deepcopy(module), **more)
-
-
-def values(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in module.state_dict().items()}
+from fire_rl.fire import Dash, Injection, Matrix, Never, PlasticityManager, Position, parse_method
+from tests.fixtures.method_networks import network_of, trained_q_network
+from tests.fixtures.small_q_network import values
 
 
 def cosine(one: Any, other: Any) -> float:
@@ -70,102 +18,8 @@ def cosine(one: Any, other: Any) -> float:
     return float((one.astype(np.float64) * other.astype(np.float64)).sum() / product) if product else 0.0
 
 
-@pytest.mark.parametrize("run", REFERENCE["runs"])
-def test_weights_shrink_as_by_the_authors_code(run):
-    record = REFERENCE["runs"][run]
-    module = nn.Sequential(
-        nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 3, 1), nn.ReLU(),
-        nn.Flatten(), nn.Linear(27, 5), nn.ReLU(), nn.Linear(5, 3),
-    ).eval()  # fmt: skip
-    module.load_state_dict(tensors(REFERENCE["before"]), strict=False)
-    inputs = torch.tensor(REFERENCE["inputs"]).view(12, 2, 5, 5)
-    batches = list(
-        zip(inputs.chunk(record["batches"]), torch.tensor(REFERENCE["labels"]).chunk(record["batches"]), strict=True)
-    )
-
-    def loss() -> Tensor:
-        """The average over batches is a loss too: each next one weighs alpha, those before it (1 - alpha) as much."""
-        total = torch.zeros(())
-        for batch, labels in batches:
-            total = (1 - record["alpha"]) * total + record["alpha"] * functional.cross_entropy(module(batch), labels)
-        return total
-
-    Dash(least=record["lambda"]).act(network_of(module, loss))
-    for name, wanted in tensors(record["weights"]).items():
-        torch.testing.assert_close(module.get_parameter(name).detach(), wanted, msg=name, rtol=1e-5, atol=1e-7)
-
-
-class LossOverBatches:
-    """The loss on a data set, batch by batch, in parts that are taken in order."""
-
-    def __init__(self, module: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> None:
-        self.module, self.data = module, batches
-
-    def __call__(self) -> Tensor:
-        return self.on(*self.data[0])
-
-    def batches(self) -> Iterator[Callable[[], Tensor]]:
-        for batch in self.data:
-            yield partial(self.on, *batch)
-
-    def on(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        return functional.cross_entropy(self.module(inputs), labels)
-
-
-class Unasked:
-    """A loss whose batches nobody may ask for."""
-
-    def __init__(self, loss: Callable[[], Tensor]) -> None:
-        self.loss = loss
-
-    def __call__(self) -> Tensor:
-        return self.loss()
-
-    def batches(self) -> Iterator[Callable[[], Tensor]]:
-        raise AssertionError
-
-
-@pytest.mark.parametrize("run", REFERENCE["runs"])
-def test_gradients_are_averaged_over_batches_as_by_the_authors_code(run):
-    record = REFERENCE["runs"][run]
-    module = nn.Sequential(
-        nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 3, 1), nn.ReLU(),
-        nn.Flatten(), nn.Linear(27, 5), nn.ReLU(), nn.Linear(5, 3),
-    ).eval()  # fmt: skip
-    module.load_state_dict(tensors(REFERENCE["before"]), strict=False)
-    inputs, labels = torch.tensor(REFERENCE["inputs"]).view(12, 2, 5, 5), torch.tensor(REFERENCE["labels"])
-    batches = list(zip(inputs.chunk(record["batches"]), labels.chunk(record["batches"]), strict=True))
-    network = network_of(module, None)
-    manager = PlasticityManager([network], Dash(least=record["lambda"], alpha=record["alpha"]), Never())
-    manager.act(Position(0, 0), {"q": LossOverBatches(module, batches)})
-    for name, wanted in tensors(record["weights"]).items():
-        torch.testing.assert_close(module.get_parameter(name).detach(), wanted, msg=name, rtol=1e-5, atol=1e-7)
-
-
-def test_without_batches_alpha_changes_nothing_and_without_alpha_batches_are_not_asked():
-    weights = []
-    for alpha, batched in ((None, False), (None, True), (0.3, False)):
-        network = make_q_network()
-        if batched:
-            network = replace(network, loss=Unasked(network.loss))
-        Dash(alpha=alpha).act(network)
-        weights.append(values(network.module))
-    for name, value in weights[0].items():
-        assert torch.equal(value, weights[1][name]), name
-        torch.testing.assert_close(value, weights[2][name])
-
-
-def test_an_average_over_no_batch_is_refused_before_anything_changes():
-    network = make_q_network()
-    before = values(network.module)
-    manager = PlasticityManager([network], parse_method("dash:alpha=0.3"), Never())
-    with pytest.raises(ValueError, match="no batch of data"):
-        manager.act(Position(0, 0), {"q": LossOverBatches(network.module, [])})
-    assert all(torch.equal(value, before[name]) for name, value in network.module.state_dict().items())
-
-
 def test_factors_are_those_of_the_equation_row_by_row_and_kernel_by_kernel():
-    network = make_q_network()
+    network = trained_q_network()
     before = {name: value.numpy() for name, value in values(network.module).items()}
     gradients = torch.autograd.grad(network.loss(), list(network.module.parameters()))
     downhill = {name: -g.numpy() for (name, _), g in zip(network.module.named_parameters(), gradients, strict=True)}
@@ -188,7 +42,7 @@ def test_factors_are_those_of_the_equation_row_by_row_and_kernel_by_kernel():
         torch.testing.assert_close(value.detach(), torch.tensor(wanted[name]), msg=name, rtol=1e-5, atol=1e-7)
 
 
-def test_every_member_is_shrunk_as_it_would_be_alone():
+def test_every_member_shrinks_as_it_would_alone():
     generator = torch.Generator().manual_seed(1)
     inputs = torch.randn(16, 5, generator=generator), torch.randn(16, 2, generator=generator)
     critic = Critic(5, 2, width=6, blocks=1, members=2)
@@ -203,15 +57,15 @@ def test_every_member_is_shrunk_as_it_would_be_alone():
         for name, value in alone.named_parameters():
             torch.testing.assert_close(critic.get_parameter(name)[member], value[0], msg=name)
     weight, old = critic.get_parameter("encoder.blocks.0.expand.weight"), before["encoder.blocks.0.expand.weight"]
-    factors = weight / old  # (members, in, out): one factor to an output
+    factors = weight / old  # (members, in, out): one factor for each output
     torch.testing.assert_close(factors, factors[:, :1].expand_as(factors), rtol=1e-4, atol=1e-4)
     assert ((factors > 0.31) & (factors < 0.99)).any()
     for name in ("encoder.norm.weight", "encoder.norm.bias", "encoder.blocks.0.norm.weight"):
         assert torch.equal(critic.get_parameter(name), before[name])
 
 
-def test_by_default_the_target_is_a_copy_and_all_else_goes_on():
-    network = make_q_network()
+def test_by_default_the_target_is_a_copy_and_everything_else_stays():
+    network = trained_q_network()
     Dash().act(network)
     assert all(torch.equal(a, b) for a, b in zip(network.module.parameters(), network.target.parameters(), strict=True))
     assert all(state["step"] == 1 and state["exp_avg"].any() for state in network.optimizer.state.values())
@@ -224,7 +78,7 @@ def test_by_default_the_target_is_a_copy_and_all_else_goes_on():
 
 
 def test_a_scope_is_kept_and_the_rest_may_be_reset():
-    network = make_q_network()
+    network = trained_q_network()
     before = values(network.module)
     Dash(scope="encoder", outside="reset").act(network)
     after = values(network.module)
@@ -232,8 +86,8 @@ def test_a_scope_is_kept_and_the_rest_may_be_reset():
     assert all(torch.equal(after[name], network.initial[name]) for name in after if name.startswith("head"))
 
 
-def test_what_an_injection_froze_is_left():
-    network = make_q_network()
+def test_what_an_injection_froze_stays_unchanged():
+    network = trained_q_network()
     Injection().restructure(network)
     before = values(network.module)
     Dash().act(network)
@@ -242,8 +96,8 @@ def test_what_an_injection_froze_is_left():
         assert torch.equal(value, before[name]) == frozen, name
 
 
-def test_it_is_in_place_the_same_each_time_and_leaves_gradients_alone():
-    one, other = make_q_network(), make_q_network()
+def test_writes_are_in_place_and_repeatable_and_gradients_stay():
+    one, other = trained_q_network(), trained_q_network()
     addresses = [parameter.data_ptr() for parameter in one.module.parameters()]
     gradients = [parameter.grad.clone() for parameter in one.module.parameters()]
     for network in (one, other):
@@ -254,15 +108,15 @@ def test_it_is_in_place_the_same_each_time_and_leaves_gradients_alone():
         assert torch.equal(a.grad, gradient)
 
 
-def test_weights_that_the_loss_does_not_reach_point_nowhere():
+def test_weights_that_the_loss_does_not_reach_shrink_to_the_least_factor():
     module = nn.ModuleDict({"used": nn.Linear(3, 1), "unused": nn.Linear(3, 1)})
     before = values(module)
     Dash(least=0.25).act(network_of(module, lambda: module["used"](torch.ones(2, 3)).square().mean()))
     assert torch.equal(module.get_parameter("unused.weight"), 0.25 * before["unused.weight"])
 
 
-def test_the_manager_hands_it_the_loss_and_refuses_one_that_has_no_gradient():
-    network = make_q_network()
+def test_the_manager_passes_the_loss_and_refuses_one_without_a_finite_gradient():
+    network = trained_q_network()
     manager = PlasticityManager([network], parse_method("dash:least=0.05"), Never())
     assert manager.act(Position(0, 0), {"q": network.loss}).method == "dash:least=0.05"
     before = values(network.module)
@@ -272,7 +126,7 @@ def test_the_manager_hands_it_the_loss_and_refuses_one_that_has_no_gradient():
 
 
 class Kernels(nn.Module):
-    """A module that declares kernel positions, and not where they are."""
+    """A module that declares kernel positions, but not which dimension they are."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -282,7 +136,7 @@ class Kernels(nn.Module):
         yield Matrix("weight", self.weight, 4, 3, kernel_positions=9)
 
 
-def test_what_cannot_be_done_is_refused():
+def test_wrong_settings_and_unknown_layouts_are_refused():
     with pytest.raises(ValueError, match=r"least=1\.5 must lie between 0 and 1"):
         Dash(least=1.5)
     with pytest.raises(ValueError, match="target=same is not one of copy, keep"):
@@ -296,7 +150,7 @@ def test_what_cannot_be_done_is_refused():
 
 
 def test_an_event_computes_the_gradient_once():
-    network, passes = make_q_network(), []
+    network, passes = trained_q_network(), []
 
     def loss() -> Tensor:
         passes.append(1)
@@ -342,7 +196,7 @@ def test_biases_of_gates_and_of_attention_shrink_each_by_its_own_factor_and_othe
         assert len(set(factors)) > 1, name
     named = "left as they were, not known to belong to a weight matrix: shift, other.bias_k, other.bias_v"
     assert Dash().notes(network) == [named]
-    assert Dash().notes(make_q_network()) == []
+    assert Dash().notes(trained_q_network()) == []
 
 
 @pytest.mark.parametrize(
@@ -355,7 +209,7 @@ def test_biases_of_gates_and_of_attention_shrink_each_by_its_own_factor_and_othe
         (nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), None, r"pass; remove it \(.*'weight'\)\)$"),
     ],
 )
-def test_what_dash_cannot_be_given_is_said_in_one_line_without_advice_that_it_does_not_take(module, loss, said):
+def test_networks_and_losses_that_dash_cannot_use_are_refused_with_fitting_advice(module, loss, said):
     network = network_of(module, loss)
     with pytest.raises(ValueError, match=said) as caught:
         (Dash().check if loss is None else Dash().ready)(network)

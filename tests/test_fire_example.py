@@ -1,4 +1,4 @@
-"""The README's training loop with `fire_` does what it says."""
+"""The README's training loop with `fire_` does what the README says."""
 
 import re
 from pathlib import Path

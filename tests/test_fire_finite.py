@@ -1,4 +1,4 @@
-"""Values that are no numbers are found among all that a run keeps."""
+"""Values that are not finite are found among everything that a run keeps."""
 
 import pytest
 import torch
@@ -10,14 +10,13 @@ from fire_rl.fire import first_not_finite
 
 
 @given(st.lists(st.sampled_from([0.0, 1e38, -3.5, float("nan"), float("inf"), -float("inf")]), max_size=40))
-def test_the_first_value_that_is_no_number_is_found(values):
+def test_the_first_value_that_is_not_finite_is_found(values):
     tensors = [(str(index), torch.tensor([[1.0, value, 2.0]])) for index, value in enumerate(values)]
     found = first_not_finite(iter(tensors))
     wanted = [(name, tensor[0, 1]) for name, tensor in tensors if not tensor.isfinite().all()]
     if not wanted:
         assert found is None
     else:
-        assert found is not None
         assert found[0] == wanted[0][0]
         torch.testing.assert_close(torch.tensor(found[1]), wanted[0][1], equal_nan=True)
 
@@ -33,7 +32,7 @@ def test_one_value_among_many_is_enough(dtype, place):
     assert value != value
 
 
-def test_the_largest_number_is_a_number_and_tensors_without_any_are_passed_over():
+def test_the_largest_number_is_finite_and_tensors_without_values_are_skipped():
     largest = torch.tensor([torch.finfo(torch.float64).max], dtype=torch.float64)
     parameter = nn.Parameter(torch.ones(2, 3).t())
     others = [("empty", torch.empty(0)), ("mask", torch.tensor([True])), ("count", torch.tensor([2**60]))]

@@ -1,4 +1,4 @@
-"""A network that was injected goes on: resumed, and under other methods, as in a branch of an injected trunk."""
+"""An injected network is resumed, and continues under other methods, as in a branch of an injected trunk."""
 
 import copy
 from typing import Any
@@ -76,18 +76,15 @@ def test_a_change_of_structure_by_a_method_of_somebody_s_own_is_refused():
         restore_structure([make_network()], state)
 
 
-# Other methods on a network that was injected: a branch of an injected trunk
-
-
 @pytest.mark.parametrize("again", [[], [Injection()]])
-def test_a_full_reset_gives_the_function_of_the_first_day(again):
+def test_a_full_reset_gives_the_outputs_of_the_initial_network(again):
     network: Any = injected(*again, Reset())
     wanted = make_network().module(FRAMES)
     assert torch.equal(network.module(FRAMES), wanted)
     assert torch.equal(network.target(FRAMES), wanted)
 
 
-def test_a_reset_of_the_head_gives_the_head_of_the_first_day():
+def test_a_reset_of_the_head_gives_the_initial_head():
     network: Any = injected()
     encoder = values(network.module.encoder)
     act(network, Reset(scope="head"))
@@ -128,7 +125,7 @@ def test_parts_of_the_head_lie_within_the_head():
     assert torch.equal(network.module.head(torch.ones(1, 64)), first_head()(torch.ones(1, 64)))
 
 
-def test_fire_alone_lists_the_frozen_parts_as_left():
+def test_fire_lists_the_frozen_parts_as_left():
     network: Any = injected()
     report = fire_(network.module)
     assert {"head.old.0.weight", "head.frozen.2.weight", "head.trained.0.bias"} < set(report.left)

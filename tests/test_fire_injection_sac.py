@@ -1,7 +1,5 @@
-"""Injection in soft actor-critic: each head of actor and critic, and whole runs that resume and branch."""
+"""Injection in soft actor-critic: each head of actor and critic, and whole runs that are resumed and branched."""
 
-import contextlib
-import io
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from fire_rl.fire import Injected, Injection, Never, PlasticityManager, Position
 from fire_rl.replay import Batch
 from fire_rl.training.checkpoint import read_checkpoint, steps_of
 from fire_rl.training.lines import read_lines
+from tests.fixtures.calling import quietly
 
 pytestmark = pytest.mark.usefixtures("unrendered_module")
 OBSERVATION, ACTION = 5, 2
@@ -52,14 +51,8 @@ def inject(agent: SAC) -> PlasticityManager:
     return manager
 
 
-def quietly(*arguments: str) -> None:
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        assert train(arguments) == 0, output.getvalue()
-
-
 @pytest.mark.parametrize("times", [1, 2])
-def test_each_head_is_injected_and_no_output_notices(times: int):
+def test_each_head_is_injected_and_outputs_do_not_change(times: int):
     agent = make_agent(updates=3)
     batch = make_batch(1, seed=1)
     observations, actions = batch.observations[0], batch.actions[0]
@@ -76,7 +69,7 @@ def test_each_head_is_injected_and_no_output_notices(times: int):
     assert all(isinstance(head, Injected) for head in heads)
 
 
-def test_updates_move_what_learns_and_the_target_follows_with_its_frozen_head_too():
+def test_updates_change_what_learns_and_the_target_follows_with_its_frozen_head_too():
     agent = make_agent(updates=3)
     inject(agent)
     before = {name: value.clone() for name, value in agent.state_dict().items()}
@@ -119,14 +112,11 @@ def test_an_injected_agent_does_not_load_into_one_that_is_not():
         make_agent().load_state_dict(agent.state_dict())
 
 
-# Whole runs
-
-
 @pytest.fixture(scope="module")
 def trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run injected twice, with checkpoints before, between and after."""
+    """A run that is injected twice, with checkpoints before, between and after the events."""
     folder = tmp_path_factory.mktemp("runs") / "trunk"
-    quietly(*TINY, *TWICE, "--checkpoint-at", "120", "240", "--run-dir", str(folder))
+    quietly(train, *TINY, *TWICE, "--checkpoint-at", "120", "240", "--run-dir", str(folder))
     return folder
 
 
@@ -147,23 +137,23 @@ def test_evaluations_before_and_after_an_injection_are_equal(trunk: Path):
 
 def test_a_run_resumed_between_and_after_two_injections_equals_the_uninterrupted_one(trunk: Path, tmp_path: Path):
     folder = tmp_path / "run"
-    quietly(*TINY, *TWICE, "--checkpoint-at", "120", "240", "--steps", "240", "--run-dir", str(folder))
-    quietly("--resume", str(folder), "--steps", "360")
-    quietly("--resume", str(folder), "--steps", "400")
+    quietly(train, *TINY, *TWICE, "--checkpoint-at", "120", "240", "--steps", "240", "--run-dir", str(folder))
+    quietly(train, "--resume", str(folder), "--steps", "360")
+    quietly(train, "--resume", str(folder), "--steps", "400")
     assert differences(trunk, folder) == []
 
 
-def test_a_branch_of_an_injected_trunk_without_a_method_is_the_trunk_continued(trunk: Path, tmp_path: Path):
-    quietly("--branch-from", f"{trunk}@360", "--reinit", "none", "--run-dir", str(tmp_path / "branch"))
+def test_a_branch_of_an_injected_trunk_without_a_method_equals_the_trunk_continued(trunk: Path, tmp_path: Path):
+    quietly(train, "--branch-from", f"{trunk}@360", "--reinit", "none", "--run-dir", str(tmp_path / "branch"))
     assert differences(trunk, tmp_path / "branch") == []
 
 
 def test_a_branch_from_before_the_first_injection_injects_and_resumes(trunk: Path, tmp_path: Path):
     whole, folder = tmp_path / "whole", tmp_path / "branch"
     branch = ("--branch-from", f"{trunk}@120", "--reinit", "injection:optimizer=keep", "--reinit-every", "1000")
-    quietly(*branch, "--steps", "240", "--run-dir", str(whole))
-    quietly(*branch, "--steps", "200", "--run-dir", str(folder))
-    quietly("--resume", str(folder), "--steps", "240")
+    quietly(train, *branch, "--steps", "240", "--run-dir", str(whole))
+    quietly(train, *branch, "--steps", "200", "--run-dir", str(folder))
+    quietly(train, "--resume", str(folder), "--steps", "240")
     assert events(whole) == [(120, "injection:optimizer=keep")]
     assert differences(whole, folder) == []
 
@@ -175,17 +165,17 @@ def test_a_branch_from_before_the_first_injection_injects_and_resumes(trunk: Pat
 def test_another_method_acts_on_an_injected_trunk(trunk: Path, tmp_path: Path, method: str):
     whole, folder = tmp_path / "whole", tmp_path / "branch"
     branch = ("--branch-from", f"{trunk}@240", "--reinit", method, "--reinit-every", "1000")
-    quietly(*branch, "--steps", "300", "--run-dir", str(whole))
-    quietly(*branch, "--steps", "260", "--run-dir", str(folder))
-    quietly("--resume", str(folder), "--steps", "300")
+    quietly(train, *branch, "--steps", "300", "--run-dir", str(whole))
+    quietly(train, *branch, "--steps", "260", "--run-dir", str(folder))
+    quietly(train, "--resume", str(folder), "--steps", "300")
     assert [step for step, _ in events(whole)] == [208, 240]
     assert differences(whole, folder) == []
 
 
-def test_a_full_reset_of_an_injected_run_is_the_function_of_the_first_day(trunk: Path, tmp_path: Path):
+def test_a_full_reset_of_an_injected_run_gives_the_outputs_of_the_initial_network(trunk: Path, tmp_path: Path):
     folder = tmp_path / "branch"
     branch = ("--branch-from", f"{trunk}@360", "--reinit", "reset", "--reinit-every", "1000", "--steps", "362")
-    quietly(*branch, "--replay-ratio", "0.001", "--run-dir", str(folder))
+    quietly(train, *branch, "--replay-ratio", "0.001", "--run-dir", str(folder))
     then = read_checkpoint(folder, steps_of(folder)[-1]).learner
     for name, value in then.items():
         if name.startswith("initial."):

@@ -1,51 +1,19 @@
-"""The matrices of layers that people have, each beside SciPy's polar decomposition; what is refused, with advice."""
+"""FIRE on the layers of torch and of other libraries, compared with SciPy's polar decomposition."""
 
-import math
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from scipy.linalg import polar
-from torch import Tensor, nn
-from torch.nn.utils import parametrizations, parametrize
+from torch import nn
 
 from fire_rl import fire
-from fire_rl.fire import (
-    Fire,
-    Matrix,
-    MethodNetwork,
-    Network,
-    Never,
-    PlasticityManager,
-    Position,
-    fire_,
-    parse_method,
-    spell,
-)
+from fire_rl.fire import Matrix, MethodNetwork, Never, PlasticityManager, fire_
 from fire_rl.fire.layers import _registered
 from fire_rl.fire.measures import measure
-
-
-def nearest(block: Tensor) -> Tensor:
-    """sqrt(d_out / d_in) times the polar factor, by SciPy."""
-    factor, _ = polar(block.double().numpy())
-    return torch.from_numpy(np.asarray(factor)).float() * math.sqrt(block.shape[0] / block.shape[1])
-
-
-def close(found: Tensor, wanted: Tensor) -> None:
-    torch.testing.assert_close(found.detach(), wanted, atol=2e-6, rtol=1e-5)
-
-
-def before(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in module.state_dict().items()}
-
-
-def network_of(module: nn.Module, **more: Any) -> Network:
-    return Network("model", module, before(module), **more)
+from tests.fixtures.layers import Conv1D, before, cast_any, close, nearest, network_of
 
 
 @pytest.mark.parametrize(
@@ -74,7 +42,7 @@ def test_each_gate_of_a_recurrent_layer_is_projected_by_itself(layer: Any, gates
             assert torch.equal(value, old[name]), "a bias"
 
 
-def test_gates_bear_torchs_names_and_lstms_projection_is_one_matrix():
+def test_gates_have_torchs_names_and_lstms_projection_is_one_matrix():
     rows = {row.name: row for row in fire_(nn.LSTM(3, 4, proj_size=2), solver="exact").matrices}
     gates = [
         f"{name}.{gate}" for name in ("weight_ih_l0", "weight_hh_l0") for gate in ("input", "forget", "cell", "output")
@@ -98,19 +66,6 @@ def test_attention_keeps_query_key_and_value_apart():
     fire_(separate, solver="exact")
     close(separate.k_proj_weight, nearest(old["k_proj_weight"]))
     close(separate.v_proj_weight, nearest(old["v_proj_weight"]))
-
-
-class Conv1D(nn.Module):
-    """The layout of Hugging Face's layer of this name: (in, out), `nf` outputs."""
-
-    def __init__(self, nf: int, nx: int) -> None:
-        super().__init__()
-        self.nf = nf
-        self.weight = nn.Parameter(torch.randn(nx, nf))
-        self.bias = nn.Parameter(torch.zeros(nf))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return inputs @ self.weight + self.bias
 
 
 def test_hugging_faces_conv1d_is_known_by_name_and_layout_and_splits():
@@ -140,7 +95,7 @@ def test_a_split_may_have_parts_of_different_sizes_and_be_of_a_convolution():
         fire_(module, split={"qkv_proj": 0})
 
 
-def test_a_layer_named_like_a_fused_one_that_was_not_split_is_said():
+def test_a_layer_named_like_a_fused_one_that_was_not_split_is_noted():
     module = nn.ModuleDict({"c_attn": nn.Linear(4, 12), "c_proj": nn.Linear(4, 4)})
     assert "projected as one matrix, but named like query, key and value: c_attn.weight; split={'*.c_attn': 3}" in str(
         fire_(module)
@@ -184,154 +139,6 @@ def test_a_depthwise_layer_with_several_filters_to_a_channel():
     close(module.weight.view(4, 2, 9), torch.stack([nearest(channel) for channel in filters]))
     one_channel = nn.Conv2d(1, 8, 3)
     assert fire_(one_channel).matrices[0].stack == 9, "an image of one channel makes no layer depthwise"
-
-
-def test_frozen_weights_stay_and_are_said():
-    module: Any = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4))
-    module[1].requires_grad_(False)
-    old = before(module)
-    report = fire_(module)
-    assert torch.equal(module[1].weight, old["1.weight"])
-    assert "left as they were, frozen (requires_grad is False; frozen='project' projects them): 1.weight" in str(report)
-    assert [row.name for row in fire_(module, frozen="project").matrices] == ["0.weight", "1.weight", "2.weight"]
-    with pytest.raises(ValueError, match="frozen=all given; allowed are skip and project"):
-        fire_(module, frozen=cast_any("all"))
-
-
-def cast_any(value: object) -> Any:
-    return value
-
-
-@pytest.mark.parametrize("method", ["fire", "reset", "shrink-perturb"])
-def test_the_manager_leaves_frozen_weights_and_says_so(method: str):
-    module: Any = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
-    network = network_of(module)
-    module[0].requires_grad_(False)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.add_(1.0)
-    old = before(module)
-    manager = PlasticityManager([network], parse_method(method), Never())
-    event = manager.act(Position(1, 1))
-    assert torch.equal(module[0].weight, old["0.weight"])
-    assert torch.equal(module[0].bias, old["0.bias"])
-    assert not torch.equal(module[1].weight, old["1.weight"])
-    assert "left as they were, frozen (requires_grad is False" in str(event)
-
-
-def test_nothing_left_to_project_is_an_error_and_not_silence():
-    module = nn.Linear(4, 4).requires_grad_(False)
-    with pytest.raises(ValueError, match=r"no matrix left to project; weight: frozen"):
-        PlasticityManager([network_of(module)], Fire(), Never())
-    PlasticityManager([network_of(module)], Fire(frozen="project"), Never())
-    biased = network_of(nn.Sequential(nn.Linear(4, 4), nn.ReLU()).requires_grad_(False), encoder=("1",), head=("1",))
-    with pytest.raises(ValueError) as caught:
-        PlasticityManager([biased], Fire(), Never())
-    assert "0.weight: frozen" in str(caught.value)
-    assert "bias" not in str(caught.value)
-    for method in ("reset", "shrink-perturb", "dash"):
-        with pytest.raises(ValueError, match="no weights to rewrite: all are frozen"):
-            PlasticityManager([biased], parse_method(method), Never())
-        with pytest.raises(ValueError, match="no weights to rewrite: scope=head holds none"):
-            PlasticityManager([biased], parse_method(f"{method}:scope=head"), Never())
-    with pytest.raises(ValueError, match=r"the head of network 'model' \(1\) has no weights"):
-        PlasticityManager([biased], parse_method("reset-head"), Never())
-
-
-def test_a_target_that_takes_no_gradients_is_projected_where_its_network_is():
-    module, target = nn.Linear(4, 4), nn.Linear(4, 4).requires_grad_(False)
-    old = target.weight.clone()
-    manager = PlasticityManager([network_of(module, target=target)], Fire(solver="exact", target="same"), Never())
-    manager.act(Position(1, 1))
-    close(target.weight, nearest(old))
-
-
-def tied() -> Any:
-    module = nn.ModuleDict({"wte": nn.Embedding(12, 8), "c_attn": nn.Linear(8, 24), "lm_head": nn.Linear(8, 12, False)})
-    module["lm_head"].weight = module["wte"].weight
-    return module
-
-
-def test_a_tied_embedding_is_projected_by_choice_only():
-    module = tied()
-    old = before(module)
-    report = fire_(module)
-    assert torch.equal(module["wte"].weight, old["wte.weight"])
-    assert "left as they were, tied to an embedding (tied='project' projects them" in str(report)
-    report = fire_(module, solver="exact", tied="project")
-    close(module["wte"].weight, nearest(old["wte.weight"]))
-    assert [row.name for row in report.matrices] == ["c_attn.weight", "lm_head.weight"]
-
-
-def test_the_method_takes_the_same_choices_by_its_spelling_and_in_a_saved_state():
-    spelled = "fire:include=c_attn|lm_head,exclude=*.1,split=c_attn:8/16,tied=project"
-    method = parse_method(spelled)
-    assert method == Fire(include=["c_attn", "lm_head"], exclude="*.1", split={"c_attn": (8, 16)}, tied="project")
-    assert spell(method) == spelled
-    assert len({method, parse_method(spelled)}) == 1
-    module = tied()
-    old = before(module)
-    manager = PlasticityManager([network_of(module)], method, Never())
-    event = manager.act(Position(1, 1))
-    assert {row.name for row in event.networks[0].matrices} == {"c_attn.weight.0", "c_attn.weight.1", "lm_head.weight"}
-    assert torch.equal(module["c_attn"].weight[8:], old["c_attn.weight"][8:])
-    assert not torch.equal(module["c_attn"].weight[:8], old["c_attn.weight"][:8])
-    assert "left out by name (include, exclude): c_attn.weight.1" in str(event)
-    again = PlasticityManager([network_of(tied())], parse_method(manager.events[0].method), Never())
-    again.load_state_dict(manager.state_dict())
-    again.load_tensors(manager.tensors())
-    assert again.latest(spelled) == Position(1, 1)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("fire:split=c_attn", "split=c_attn given; allowed is PATTERN:PARTS"),
-        ("fire:split=c_attn:three", "allowed is PATTERN:PARTS"),
-        ("fire:include=a||b", "pattern '' given"),
-        ("fire:tied=projct", "tied=projct is not one of skip, project; nearest is project"),
-    ],
-)
-def test_choices_misspelled_are_refused_in_one_line(text: str, message: str):
-    with pytest.raises(ValueError) as caught:
-        parse_method(text)
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_pattern_that_matches_nothing_is_refused_when_the_run_starts():
-    with pytest.raises(ValueError, match=r"'c_atn' matches no name.*nearest is c_attn"):
-        PlasticityManager([network_of(tied())], Fire(split={"c_atn": 3}), Never())
-
-
-NORMALISED: dict[str, Any] = {
-    "remove_parametrizations(model.get_submodule('1'), 'weight')": parametrizations.weight_norm,
-    "remove_parametrizations(model.get_submodule('1'), 'weight') ": parametrizations.spectral_norm,
-    "torch.nn.utils.remove_weight_norm(model.get_submodule('1'), 'weight')": nn.utils.weight_norm,
-    "torch.nn.utils.remove_spectral_norm(model.get_submodule('1'), 'weight')": nn.utils.spectral_norm,
-}
-
-
-@pytest.mark.filterwarnings("ignore::FutureWarning")
-@pytest.mark.parametrize("advice", NORMALISED)
-def test_normalised_weights_are_refused_with_advice_that_works(advice: str):
-    norm = NORMALISED[advice]
-    model: Any = nn.Sequential(nn.Linear(4, 4), norm(nn.Linear(4, 4)), nn.Linear(4, 4), norm(nn.Linear(4, 4)))
-    with pytest.raises(ValueError) as caught:
-        fire_(model)
-    line = str(caught.value)
-    kind = norm.__name__
-    assert line.startswith(f"modules '1', '3': {kind} computes 'weight' from other tensors")
-    assert advice.strip() in line
-    assert line.endswith("(fire_: exclude=('1', '3'))")
-    assert "\n" not in line
-    assert [row.name for row in fire_(model, exclude=("1", "3")).matrices] == ["0.weight", "2.weight"]
-    taken_off = line.partition("first (")[2].partition(") and add")[0]
-    eval(taken_off, {"torch": torch, "model": model})
-    eval(taken_off.replace("'1'", "'3'"), {"torch": torch, "model": model})
-    assert len(fire_(model, solver="exact").matrices) == 4
-    norm(model[1])
-    assert parametrize.is_parametrized(model[1]) or len(model[1]._forward_pre_hooks) == 1
 
 
 class Foreign(nn.Module):

@@ -1,4 +1,4 @@
-"""A run of many events: the record stays small, and what is saved of it is what the next event needs."""
+"""A run of many events: its record stays small, and the saved part is what the next event needs."""
 
 import json
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ def make_manager(method: Method, *triggers: str) -> PlasticityManager:
 
 
 def record(manager: PlasticityManager, count: int) -> None:
-    """One event, and then as many as are wanted that differ in their position alone."""
+    """Act once, and then record as many events as wanted that differ only in their position."""
     event = manager.act(Position(10, 20))
     for number in range(2, count + 1):
         manager.events.append(replace(event, position=Position(10 * number, 20 * number)))
@@ -49,7 +49,7 @@ def structure(manager: PlasticityManager) -> list[str]:
     return [key for network in manager.networks.values() for key in network.module.state_dict()]
 
 
-def test_the_newest_events_are_held_and_all_are_counted():
+def test_the_newest_events_are_kept_and_all_are_counted():
     manager = make_manager(Reset())
     record(manager, KEPT + 5)
     assert len(manager.events) == KEPT
@@ -139,7 +139,7 @@ def test_a_changed_module_without_tensors_is_a_change_of_structure():
     assert isinstance(loaded.networks["critic"].module.get_submodule("1"), nn.Tanh)
 
 
-def test_a_state_of_an_earlier_version_gives_the_same_structure_and_is_small_from_then_on():
+def test_a_state_of_an_earlier_version_gives_the_same_structure_and_becomes_small():
     network = make_network()
     manager = act(network, Fire(), Injection(), Reset(), Injection())
     earlier, loaded = as_earlier_versions_saved(manager), []

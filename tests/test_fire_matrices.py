@@ -58,7 +58,7 @@ def test_convolutions_hold_one_matrix_per_kernel_position_and_group(layer, posit
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-def test_transposed_convolutions_are_found_the_right_way_round(groups):
+def test_transposed_convolutions_are_found_in_the_right_orientation(groups):
     module = nn.ConvTranspose2d(8, 6, kernel_size=(2, 3), groups=groups)
     matrix = found(module)["weight"]
     assert (matrix.d_out, matrix.d_in) == (6 // groups, 8 // groups)
@@ -113,7 +113,7 @@ def test_a_shared_weight_is_found_once():
     assert take_inventory(tied, exclude="embedding").matrices == ()
 
 
-def test_parameters_in_one_block_of_memory_are_told_apart():
+def test_parameters_in_one_block_of_memory_are_distinguished():
     module = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 4))
     block = torch.randn(24)
     module[0].weight = nn.Parameter(block[:12].view(3, 4))
@@ -167,7 +167,7 @@ def test_a_declaration_that_does_not_fit_is_refused():
 
 
 class Registered(nn.Module):
-    """What stands for a module that somebody registers, with what its function gives."""
+    """A module with a registered function, and what that function returns."""
 
     def __init__(self, given: Any) -> None:
         super().__init__()
@@ -204,7 +204,7 @@ def test_wrong_declarations_are_refused_in_one_line_with_nothing_changed(said: s
     assert torch.equal(module.weight, before)
 
 
-def test_matrices_side_by_side_in_one_parameter_are_no_overlap():
+def test_matrices_side_by_side_in_one_parameter_do_not_overlap():
     between = lambda weight: rows(weight, slice(0, 6, 2), slice(1, 6, 2))  # noqa: E731
     assert len(fire.fire_(Registered(between)).matrices) == 2
 
@@ -234,7 +234,7 @@ def test_wrong_arguments_are_refused_in_one_line(call: Any, said: str):
     assert said in str(caught.value)
 
 
-def test_what_has_no_matrix_is_said_in_words_of_its_own():
+def test_reasons_for_a_module_without_matrices_are_given():
     attention = nn.MultiheadAttention(8, 2, add_bias_kv=True)
     assert "bias that attention adds as one more key and value: bias_k, bias_v" in str(fire.fire_(attention))
     assert str(fire.fire_(nn.LayerNorm(3))).startswith("no weight matrix was projected\n")

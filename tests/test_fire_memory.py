@@ -1,4 +1,4 @@
-"""What a method keeps from step to step, draws and looks at: its own, saved with the run, begun where it is new."""
+"""A method's memory, random draws and observed units are its own, saved with the run, and created when it is new."""
 
 import json
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from fire_rl.fire import Injection, Method, Network, Never, NoMethod, Plasticity
 
 @dataclass(frozen=True, kw_only=True)
 class Wander(Method):
-    """Adds noise at every step, and counts the units that it saw at work."""
+    """Adds noise at every step, and counts the active units that it saw."""
 
     acts_at_events, acts_every_step, watches_units = False, True, True
 
@@ -46,12 +46,12 @@ class Pull(Method):
 
 
 class PullAgain(Pull):
-    """Another."""
+    """Another penalty."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Look(Method):
-    """Its record is the loss on the examples."""
+    """Records the loss on the examples."""
 
     needs_loss = True
 
@@ -106,7 +106,7 @@ def test_a_run_restored_in_the_middle_goes_on_bit_by_bit():
     assert straight.figures() == {"actor/steps": 7.0, "critic/steps": 7.0}
 
 
-def test_each_network_and_each_seed_has_a_stream_of_its_own():
+def test_each_network_and_each_seed_has_its_own_random_generator():
     manager, other = two(Wander()), two(Wander(), seed=9)
     run(manager, 1)
     run(other, 1)
@@ -136,7 +136,7 @@ def test_a_method_that_is_new_to_a_run_begins_there():
     assert branch.latest("none") == Position(10, 5)
 
 
-def test_a_stream_that_has_not_moved_is_not_saved():
+def test_a_generator_that_has_not_moved_is_not_saved():
     assert two(NoMethod()).tensors() == {}
 
 
@@ -169,14 +169,13 @@ def test_regularizers_act_beside_a_method_and_with_each_other():
     manager = PlasticityManager([network], Wander(), Never(), [Pull(), PullAgain(strength=0.5)])
     squares = sum(float(parameter.detach().square().sum()) for parameter in network.module.parameters())
     penalty = manager.penalty("critic")
-    assert penalty is not None
     assert float(penalty.detach()) == pytest.approx(1.5 * squares, rel=1e-6)
     assert manager.acts_every_step
     assert manager.has_penalty
     assert two(Wander()).penalty("critic") is None
 
 
-def test_a_regularizer_that_is_new_to_a_run_begins_on_the_weights_it_finds_there():
+def test_a_regularizer_that_is_new_to_a_run_begins_with_the_weights_it_finds():
     trunk = two(NoMethod())
     for network in trunk.networks.values():
         with torch.no_grad():
@@ -189,12 +188,12 @@ def test_a_regularizer_that_is_new_to_a_run_begins_on_the_weights_it_finds_there
     assert float((torch.linalg.svd(weight).U[:, 0] @ left).abs()) > 0.9999
 
 
-def test_two_of_one_regularizer_are_refused():
+def test_the_same_regularizer_twice_is_refused():
     with pytest.raises(ValueError, match="spectral is given twice"):
         PlasticityManager([make_network()], NoMethod(), Never(), [Spectral(), Spectral(k=1)])
 
 
-def test_a_new_structure_is_begun_on_anew_and_the_same_way_when_it_is_loaded():
+def test_memory_is_created_again_for_a_new_structure_and_in_the_same_way_when_it_is_loaded():
     def injected() -> PlasticityManager:
         return PlasticityManager([make_network()], Injection(), Never(), [Wander()])
 

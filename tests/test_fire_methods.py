@@ -1,4 +1,4 @@
-"""Each method does what is published: for SAC by its defaults, for DQN by other values of the same fields."""
+"""Each method does what was published: for SAC by its defaults, for DQN by other values of the same fields."""
 
 import copy
 from typing import Any, cast
@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 from fire_rl import fire
 from fire_rl.fire import Companion, Fire, MethodNetwork, Network, NoMethod, Reset, ShrinkPerturb
+from tests.fixtures.small_q_network import values
 
 DQN_FIRE = Fire(scope="encoder", outside="reset", optimizer="keep")
 DQN_SHRINK_PERTURB = ShrinkPerturb(scope="encoder", outside="reset", optimizer="keep", target="same")
 
 
 class Table(nn.Module):
-    """A weight of which nobody knows whether it is a matrix."""
+    """A weight that may or may not be a matrix."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,7 +24,7 @@ class Table(nn.Module):
 
 
 def make_network() -> Any:
-    """A trained network with everything that can belong to one; its target and companion have moved too."""
+    """A trained network with all possible parts. Its target and companion have moved too."""
     torch.manual_seed(0)
     layers = {"encoder": nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4)), "head": nn.Sequential(nn.Linear(4, 3))}
     module = nn.ModuleDict(layers)
@@ -44,12 +45,8 @@ def make_network() -> Any:
     return Network("q", module, initial, optimizer, target, (companion,), encoder=("encoder",), head=("head",))
 
 
-def values(module: Any) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in module.state_dict().items()}
-
-
 def tensors(network: Any) -> list[Tensor]:
-    """Everything a method may write to."""
+    """Return everything that a method may write to."""
     optimizers = [network.optimizer, network.companions[0].optimizer]
     states = [value for optimizer in optimizers for state in optimizer.state.values() for value in state.values()]
     modules = [*network.module.state_dict().values(), *network.target.state_dict().values()]
@@ -93,7 +90,7 @@ def test_no_method_changes_nothing():
     assert all(torch.equal(old, new) for old, new in zip(before, tensors(network), strict=True))
 
 
-def test_reset_puts_the_runs_own_initial_values_back():
+def test_reset_restores_the_runs_own_initial_values():
     network = make_network()
     Reset().act(network)
     assert_equal(network.module, network.initial)
@@ -149,7 +146,7 @@ def test_shrink_perturb_as_published_for_dqn_treats_the_target_likewise():
     assert not is_new(network.optimizer)
 
 
-def test_what_is_to_be_kept_is_kept():
+def test_settings_to_keep_are_respected():
     network = make_network()
     before = values(network.target)
     Fire(optimizer="keep", companions="keep", target="keep").act(network)
@@ -159,7 +156,7 @@ def test_what_is_to_be_kept_is_kept():
     assert network.companions[0].parameters[0].item() != pytest.approx(-4.6)
 
 
-def test_a_network_may_consist_of_its_module_alone():
+def test_a_network_may_consist_only_of_its_module():
     module = nn.Linear(4, 3)
     network = MethodNetwork("alone", module, values(module))
     for method in (NoMethod(), Reset(), ShrinkPerturb(), Fire()):
@@ -167,7 +164,7 @@ def test_a_network_may_consist_of_its_module_alone():
         method.act(network)
 
 
-def test_what_could_not_act_is_refused_at_the_start():
+def test_methods_that_could_not_act_are_refused_at_the_start():
     module: Any = nn.Sequential(nn.Linear(4, 3))
     plain = Network("plain", module, values(module))
     with pytest.raises(ValueError, match=r"scope=encoder.*'plain'.*scope=all"):

@@ -1,4 +1,4 @@
-"""A ResNet-18, a GPT, an LSTM and a vision transformer through `fire_` and the manager: what changes, what does not."""
+"""A ResNet-18, a GPT, an LSTM and a vision transformer with `fire_` and the manager: what changes and what stays."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,8 +23,9 @@ from fire_rl.fire import (
     refresh_statistics_,
 )
 from fire_rl.fire.measures import deviation_from_isometry
+from tests.fixtures.small_q_network import values
 
-# The model, inputs, how all of it is projected, and how many matrices that are.
+# The model, inputs, the settings that project all of it, and the number of matrices.
 MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor], dict[str, Any], int]] = {
     "resnet": (lambda: ResNet18(4), lambda: torch.randn(6, 3, 16, 16), {}, 21),
     "gpt": (GPT, lambda: torch.randint(64, (2, 9)), {"split": {"*.c_attn": 3}}, 2 * 6),
@@ -44,12 +45,8 @@ def made(which: str) -> tuple[Any, Tensor, dict[str, Any], int]:
     return make(), inputs(), choice, count
 
 
-def values(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in module.state_dict().items()}
-
-
 @pytest.mark.parametrize("which", MODELS)
-def test_every_matrix_that_is_said_to_be_projected_is_an_isometry_and_the_rest_is_as_it_was(which: str):
+def test_every_reported_matrix_is_an_isometry_and_the_rest_is_unchanged(which: str):
     module, inputs, choice, count = made(which)
     before = values(module)
     report = fire_(module, solver="exact", **choice)
@@ -64,7 +61,9 @@ def test_every_matrix_that_is_said_to_be_projected_is_an_isometry_and_the_rest_i
     assert not written & set(embeddings)
     output = module.eval()(inputs)
     fire_(module, solver="exact", **choice)
-    torch.testing.assert_close(module(inputs), output, atol=2e-4, rtol=1e-3)  # an isometry is its own nearest
+    torch.testing.assert_close(
+        module(inputs), output, atol=2e-4, rtol=1e-3
+    )  # the nearest isometry to an isometry is itself
 
 
 @pytest.mark.parametrize("which", MODELS)
@@ -125,7 +124,7 @@ def test_the_report_has_a_line_for_each_reason():
     assert set(report.left) >= {"blocks.0.c_fc.weight", "head.weight", "blocks.1.c_fc.weight", "wpe.weight"}
 
 
-def test_statistics_are_refreshed_as_torch_does_it():
+def test_statistics_are_refreshed_as_by_torch():
     module, images, _, _ = made("resnet")
     for _ in range(3):
         module(images)
@@ -161,7 +160,7 @@ def test_statistics_stay_where_refreshing_them_fails():
     assert module.stem[1].momentum == 0.1
 
 
-def test_refreshed_statistics_give_evaluation_what_training_sees():
+def test_refreshed_statistics_make_evaluation_equal_training():
     module, images, _, _ = made("resnet")
     for _ in range(20):
         module(images)

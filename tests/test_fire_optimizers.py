@@ -1,4 +1,4 @@
-"""A renewed optimizer takes the same next steps as a new one, bit for bit, without moving its state."""
+"""A renewed optimizer takes the same next steps as a new one, bit by bit, and its state stays in place."""
 
 import copy
 
@@ -67,7 +67,7 @@ def test_optimizers_that_do_not_start_from_zeros_are_refused(optimizer, message)
         renew_(optimizer)
 
 
-def test_a_companion_starts_anew_in_place():
+def test_a_companion_starts_again_in_place():
     log_temperature = nn.Parameter(torch.tensor(0.5))
     optimizer = torch.optim.AdamW([log_temperature], fused=True)
     log_temperature.square().backward()
@@ -80,13 +80,13 @@ def test_a_companion_starts_anew_in_place():
 
 
 class Declared(torch.optim.Adam):
-    """An optimizer of somebody's own that says what its state is before the first step."""
+    """A user's own optimizer, which declares its state before the first step."""
 
     starts_at_zero = True
 
 
 class Derived(Declared):
-    """What a class says of itself its subclasses do not."""
+    """A class's declaration does not hold for its subclasses."""
 
 
 def test_an_optimizer_of_one_s_own_may_say_that_its_state_starts_at_zero():

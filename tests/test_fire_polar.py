@@ -1,4 +1,4 @@
-"""The polar factor: agreement with the published code and with scipy, and isometry for every finite matrix."""
+"""The polar factor: agreement with the published code and with SciPy, and isometry for every finite matrix."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def gaussian(*shape: int, seed: int = 0) -> Tensor:
 
 
 def with_singular_values(d_out: int, d_in: int, values: Tensor, seed: int = 0) -> Tensor:
-    """A float64 matrix with these singular values, in random directions."""
+    """Return a float64 matrix with these singular values, in random directions."""
     left = torch.linalg.qr(gaussian(d_out, len(values), seed=seed).double())[0]
     right = torch.linalg.qr(gaussian(d_in, len(values), seed=seed + 1).double())[0]
     return left * values @ right.mT
@@ -66,7 +66,7 @@ def test_exact_in_float64_is_as_near_as_scipys():
 
 @st.composite
 def finite_matrices(draw) -> Tensor:
-    """Any size, rank, conditioning and scale; dead rows and columns; tiny and huge entries side by side."""
+    """Any size, rank, condition and scale; dead rows and columns; very small and very large entries side by side."""
     d_out, d_in = draw(st.integers(1, 24)), draw(st.integers(1, 24))
     rank = draw(st.integers(0, min(d_out, d_in)))
     condition = draw(st.sampled_from([0, 1, 4, 6, 8, 12, 16]))
@@ -108,7 +108,7 @@ def test_exact_makes_an_isometry_of_every_shape_the_agents_use(shape):
 
 
 @pytest.mark.parametrize("shape", [(80, 80), (300, 60)])
-def test_exact_reaches_isometry_at_condition_1e12(shape):
+def test_exact_is_an_isometry_at_condition_1e12(shape):
     matrix = with_singular_values(shape[0], shape[1], torch.logspace(0, -12, 60, dtype=torch.float64)).float()
     assert fire.deviation_from_isometry(fire.polar_factor(matrix, "exact")) < 1e-6
     assert fire.deviation_from_isometry(fire.polar_factor(matrix, "newton-schulz")) > 1.0
@@ -203,6 +203,6 @@ def test_mixed_precision_around_the_call_changes_nothing(solver):
     assert torch.equal(inside, fire.polar_factor(matrix, solver))
 
 
-def test_steps_are_refused_where_there_are_none():
+def test_steps_are_refused_for_solvers_without_steps():
     with pytest.raises(ValueError, match="solver exact has no steps"):
         fire.polar_factor(torch.eye(3), "exact", steps=5)

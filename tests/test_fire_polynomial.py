@@ -1,4 +1,4 @@
-"""Where the optimal quintics come from: derived anew here, by linear programming on a fine grid."""
+"""The optimal quintic polynomials, derived again by linear programming on a fine grid."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def evaluate(quintic, x):
 
 
 def best_quintic(lower: float, upper: float) -> tuple[np.ndarray, float]:
-    """The odd quintic with the least largest distance from 1 on [lower, upper], and that distance.
+    """Return the odd quintic with the smallest largest distance from 1 on [lower, upper], and that distance.
 
     minimise e over (a, b, c, e) such that -e <= a x + b x^3 + c x^5 - 1 <= e at every grid point x.
     """
@@ -32,7 +32,7 @@ def best_quintic(lower: float, upper: float) -> tuple[np.ndarray, float]:
     return solution.x[:3], float(solution.x[3])
 
 
-def test_each_quintic_is_the_best_for_what_the_ones_before_it_leave():
+def test_each_quintic_is_the_best_for_the_result_of_the_ones_before_it():
     lower, upper = LOWEST, 1.0
     for quintic in OPTIMAL_QUINTICS:
         best, error = best_quintic(lower, WIDENING * upper)

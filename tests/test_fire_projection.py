@@ -1,4 +1,4 @@
-"""`fire_` on whole modules: the published result, in place, reported; and the measures it is reported in."""
+"""`fire_` on whole modules: the published result, in place, with a report; and the measures of the report."""
 
 import json
 import math
@@ -19,7 +19,7 @@ REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "fire_reference.jso
 
 
 def fill(module: nn.Module) -> None:
-    """Weights that any version of any library draws alike."""
+    """Fill a module with weights that are the same with any version of any library."""
     with torch.no_grad():
         for index, parameter in enumerate(module.parameters()):
             values = np.random.default_rng(100 + index).standard_normal(tuple(parameter.shape))
@@ -44,7 +44,7 @@ def language() -> nn.Module:
         ("language", language(), {"steps": 5, "split": {"c_attn": 3}, "tied": "project"}),
     ],
 )
-def test_whole_models_come_out_as_from_the_published_code(name, module, choice):
+def test_whole_models_equal_those_of_the_published_code(name, module, choice):
     fill(module)
     fire.fire_(module, **choice)
     for parameter_name, parameter in module.named_parameters():
@@ -76,7 +76,7 @@ def test_weights_become_isometries_in_place_and_nothing_else_changes(solver):
     )
 
 
-def test_both_layouts_of_an_ensemble_come_out_alike():
+def test_both_layouts_of_an_ensemble_give_the_same():
     stored_in_out, stored_out_in = EnsembleLinear(True), EnsembleLinear(False)
     with torch.no_grad():
         stored_out_in.weight.copy_(stored_in_out.weight.mT)
@@ -185,7 +185,7 @@ def test_singular_values_are_those_of_the_scaled_matrix():
     assert fire.singular_values(matrix).isnan().all()
 
 
-def test_deviation_takes_what_fire_takes():
+def test_deviation_accepts_what_fire_accepts():
     layer = nn.Linear(16, 64)
     fire.fire_(layer, solver="exact")
     (matrix,) = fire.take_inventory(layer).matrices
@@ -207,6 +207,6 @@ def test_complex_weights_are_refused_by_name_before_anything_is_written():
     assert [row.name for row in fire.fire_(module, exclude="1").matrices] == ["0.weight"]
 
 
-def test_attention_with_added_biases_is_known_to_the_end():
+def test_all_parameters_of_attention_with_added_biases_are_known():
     report = fire.fire_(nn.MultiheadAttention(8, 2, add_bias_kv=True), solver="exact")
     assert "bias_k" in report.left

@@ -36,12 +36,12 @@ from fire_rl.replay import Batch
 
 REFERENCE: dict[str, Any] = json.loads((Path(__file__).parent / "fixtures" / "published_reference.json").read_text())
 SHAPE, ACTIONS, SIZE, EVENT, UPDATES = (4, 84, 84), 3, 8, 3, 10
-TOLERANCE = 1e-6  # of a tensor's norm; of a loss
+TOLERANCE = 1e-6  # relative to a tensor's norm; relative to a loss
 CONVOLUTION_BIASES = ("encoder.0.bias", "encoder.2.bias", "encoder.4.bias")
 
 
 def numbers(shape: torch.Size, seed: int) -> Tensor:
-    """Uniform as Xavier has it; biases up to 0.1."""
+    """Uniform numbers with Xavier's range; biases up to 0.1."""
     values = np.random.default_rng(seed).uniform(-1, 1, tuple(shape))
     spread = math.sqrt(6 / (math.prod(shape[1:]) + shape[0])) if len(shape) > 1 else 0.1
     return torch.from_numpy((spread * values).astype(np.float32)).double()
@@ -62,7 +62,7 @@ def batch(n: int) -> Batch:
 
 
 def figures(value: Tensor) -> np.ndarray:
-    """A tensor's norm, two of its products with fixed numbers, which see every entry, and four entries."""
+    """Return a tensor's norm, two of its products with fixed numbers, which depend on every entry, and four entries."""
     entries = value.detach().double().contiguous().flatten().numpy()
     fixed = np.random.default_rng(7).uniform(-1, 1, (2, entries.size))
     some = entries[np.linspace(0, entries.size - 1, 4).astype(int)]
@@ -75,12 +75,8 @@ def largest_difference(ours: dict[str, Tensor], theirs: dict[str, list[float]]) 
 
 
 @pytest.fixture(autouse=True)
-def pixels_in_double_on_one_thread(monkeypatch):
+def pixels_in_double(monkeypatch, one_thread):
     monkeypatch.setattr(networks, "pixels", lambda images, scale: images.double() * scale)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # more of them wait for each other where others compute too
-    yield
-    torch.set_num_threads(threads)
 
 
 def make_agent(shape: tuple[int, ...] = SHAPE, width: int | None = None, double_q: bool = False) -> DQN:
@@ -116,7 +112,7 @@ def check_run(agent: DQN, spelling: str, reference: dict[str, Any]) -> None:
         check(agent, reference["before"])
     left = {name: agent.target_network.state_dict()[name].clone() for name in CONVOLUTION_BIASES}
     act(agent, spelling)
-    if spelling == "fire":  # the one difference that is meant: our target is a copy as a whole, theirs keeps these
+    if spelling == "fire":  # the one intended difference: our target is a complete copy, theirs keeps these
         for name, value in left.items():
             ours = agent.target_network.get_parameter(name)
             assert torch.equal(ours, agent.network.get_parameter(name))
@@ -131,11 +127,11 @@ def check_run(agent: DQN, spelling: str, reference: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("method", ["none", "reset", "shrink-perturb", "fire", "injection"])
-def test_a_run_goes_as_the_fire_papers_code_has_it(method):
+def test_a_run_equals_that_of_the_fire_papers_code(method):
     check_run(make_agent(), method, REFERENCE["fire_resume"][method])
 
 
-def test_an_injection_that_keeps_the_optimizer_is_that_of_the_public_double_dqn():
+def test_an_injection_that_keeps_the_optimizer_equals_the_public_double_dqn():
     check_run(make_agent(double_q=True), "injection:optimizer=keep", REFERENCE["injection_torch"])
 
 
@@ -148,7 +144,7 @@ def test_an_injection_that_keeps_the_optimizer_is_that_of_the_public_double_dqn(
         ("injection", "injection:optimizer=keep"),
     ],
 )
-def test_the_reference_tells_variants_apart(method, wrong):
+def test_the_reference_distinguishes_the_variants(method, wrong):
     agent = make_agent()
     learn(agent, 1, EVENT)
     act(agent, wrong)
@@ -157,13 +153,10 @@ def test_the_reference_tells_variants_apart(method, wrong):
     assert largest_difference(agent.network.state_dict(), end) > 1000 * TOLERANCE
 
 
-# Reset of the last layer
-
-
 def optimizer_step(agent: DQN, n: int) -> None:
     gradients = weights(agent.trained.initial, 2000 + 100 * n)
     for name, parameter in agent.network.named_parameters():
-        parameter.grad = torch.empty_like(parameter).copy_(gradients[name])  # laid out in memory as the parameter
+        parameter.grad = torch.empty_like(parameter).copy_(gradients[name])  # in the memory layout of the parameter
     agent.optimizer.step()
 
 
@@ -180,8 +173,8 @@ def check_optimizer(agent: DQN, reference: dict[str, Any]) -> None:
         assert largest_difference(moments, reference[key]) < TOLERANCE, key
 
 
-def test_reset_head_puts_back_what_spr_with_resets_puts_back():
-    """Its optimizer is wrapped in tuples, which its `copy_params` does not look into: the whole of it is new."""
+def test_reset_head_resets_what_spr_with_resets_resets():
+    """Its optimizer state is wrapped in tuples, which its `copy_params` does not look into, so all of it is new."""
     reference = REFERENCE["rl_with_resets"]
     agent = make_agent((4, 36, 36), width=32)
     for n in (1, 2, 3):

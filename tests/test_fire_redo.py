@@ -1,13 +1,5 @@
-"""ReDo beside two reference implementations, and what it leaves alone: active units, bit by bit.
+"""ReDo on our networks: dormant units are reset, and active units stay equal bit by bit."""
 
-The fixture holds figures of the authors' code (google/dopamine at 5873f54, labs/redo/weight_recyclers.py,
-NeuronRecycler.update_weights) and of the well-known one for PyTorch (timoklein/redo at 3c0e2a9, src/redo.py, run_redo),
-each on a small chain of two convolutions and two linear layers, with moments drawn at random and a step count of 7.
-`python -m tests.fixtures.make_redo` makes it anew from clones of both.
-"""
-
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,54 +8,13 @@ from torch import Tensor, nn
 
 from fire_rl.agents.dqn.networks import make_network
 from fire_rl.agents.sac.networks import Critic
-from fire_rl.fire import Injection, MethodNetwork, Never, PlasticityManager, Position, Redo, hidden_layers, parse_method
-from fire_rl.fire.activity import Watch
-from fire_rl.fire.activity import dormancy_scores as scores
-
-REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "redo_reference.json").read_text())
-PLACES = {"conv1": "0", "conv2": "2", "fc1": "5", "q": "7"}
-
-
-def reference_network(which: str) -> tuple[Any, Any]:
-    """The reference's network before it was reset, its initial values being none of its weights."""
-    record = REFERENCE[which]
-    tensors = {
-        kind: {
-            renamed(name): torch.tensor(values).view(record["shapes"][name]) for name, values in record[kind].items()
-        }
-        for kind in ("weights", "exp_avg", "exp_avg_sq")
-    }
-    shapes = record["shapes"]
-    module = nn.Sequential(
-        nn.Conv2d(2, 4, 2), nn.ReLU(inplace=True), nn.Conv2d(4, 5, shapes["conv2.weight"][-1]), nn.ReLU(inplace=True),
-        nn.Flatten(), nn.Linear(shapes["fc1.weight"][1], 6), nn.ReLU(inplace=True), nn.Linear(6, 3),
-    )  # fmt: skip
-    module.load_state_dict(tensors["weights"])
-    optimizer = torch.optim.Adam(module.parameters())
-    for name, parameter in module.named_parameters():
-        moments = {key: tensors[key][name].clone() for key in ("exp_avg", "exp_avg_sq")}
-        optimizer.state[parameter] = {"step": torch.tensor(7.0), **moments}
-    inputs = torch.tensor(record["inputs"]).view(8, 2, 4, 4)
-    initial = {name: 100.0 + torch.rand_like(value) for name, value in module.state_dict().items()}
-    return network_of(module, lambda: module(inputs).square().mean(), initial, optimizer), record
-
-
-def renamed(name: str) -> str:
-    layer, kind = name.split(".")
-    return f"{PLACES[layer]}.{kind}"
-
-
-def network_of(module: nn.Module, loss: Any, initial: Any = None, optimizer: Any = None, **more: Any) -> MethodNetwork:
-    initial = initial or {name: value.clone() for name, value in module.state_dict().items()}
-    return MethodNetwork("q", module, initial, optimizer, loss=loss, generator=torch.Generator().manual_seed(1), **more)
-
-
-def values(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in module.state_dict().items()}
+from fire_rl.fire import Injection, Never, PlasticityManager, Position, Redo, parse_method
+from tests.fixtures.method_networks import addresses, network_of
+from tests.fixtures.small_q_network import values
 
 
 def trained(module: nn.Module, loss: Any) -> torch.optim.Optimizer:
-    """An optimizer that has seen gradients."""
+    """Return an optimizer after three steps."""
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, fused=True)
     for _ in range(3):
         optimizer.zero_grad()
@@ -73,7 +24,7 @@ def trained(module: nn.Module, loss: Any) -> torch.optim.Optimizer:
 
 
 def make_q_network() -> tuple[Any, Tensor]:
-    """One of ours, with dead units: channels 3 and 4, and units 0 and 7 of the linear layer."""
+    """Return a Q-network with dead units: channels 3 and 4, and units 0 and 7 of the linear layer."""
     torch.manual_seed(0)
     module = make_network("minatar", (2, 6, 6), actions=3, width=12)
     module.initialise(torch.Generator().manual_seed(0))
@@ -93,7 +44,7 @@ def make_q_network() -> tuple[Any, Tensor]:
 
 
 def make_critic() -> tuple[Any, tuple[Tensor, Tensor]]:
-    """Two members. The first has a dead unit, the second is a thousand times as loud, and has two."""
+    """Return a critic of two members: one has a dead unit, one has two dead units and activations times 1,000."""
     critic = Critic(5, 2, width=6, blocks=1, members=2)
     critic.initialise(torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(1)
@@ -107,82 +58,13 @@ def make_critic() -> tuple[Any, tuple[Tensor, Tensor]]:
     return network_of(critic, loss, None, optimizer), inputs
 
 
-def test_scores_and_resets_are_those_of_the_authors_code():
-    network, record = reference_network("dopamine")
-    layers = dict(zip(record["scores"], hidden_layers(network.module), strict=True))
-    with Watch(network.module, list(layers.values())) as watch:
-        network.loss()
-        for name, layer in layers.items():
-            torch.testing.assert_close(scores(watch[layer.name]), torch.tensor(record["scores"][name]))
-    before, after = values(network.module), record["after"]["0.1"]
-    figures = Redo(tau=0.1).act(network)
-    dormant = {name: torch.tensor(row) <= 0.1 for name, row in record["scores"].items()}
-    assert [figures[f"reset {layer.name}"] for layer in layers.values()] == [float(u.sum()) for u in dormant.values()]
-    assert [figures[f"units {layer.name}"] for layer in layers.values()] == [4, 5, 6]
-    for name, wanted in reference_tensors(after["weights"], record).items():
-        ours = network.module.get_parameter(renamed(name))
-        drawn = drawn_entries(name, wanted, dormant)
-        assert torch.equal(ours[~drawn], wanted[~drawn]), name
-        assert torch.isin(ours[drawn], network.initial[renamed(name)]).all(), name
-        assert not torch.equal(ours, before[renamed(name)]) or name == "q.bias", name
-    for key in ("exp_avg", "exp_avg_sq"):
-        for name, wanted in reference_tensors(after[key], record).items():
-            state = network.optimizer.state[network.module.get_parameter(renamed(name))]
-            if name.endswith("bias") and (layer := name.split(".")[0]) in dormant:
-                wanted[dormant[layer]] = 0.0  # there the moments of a bias that is set to 0 stay
-            assert torch.equal(state[key], wanted), name
-            assert state["step"] == after["count"]
-
-
-def test_resets_are_those_of_the_reimplementation_step_counts_too():
-    network, record = reference_network("timoklein")
-    layers, before, after = hidden_layers(network.module), values(network.module), record["after"]["0.1"]
-    with Watch(network.module, layers) as watch:
-        network.loss()
-        dormant = dict(zip(PLACES, (scores(watch[layer.name]) <= 0.1 for layer in layers), strict=False))
-    figures = Redo(tau=0.1, step_count="renew").act(network)
-    assert sum(value for key, value in figures.items() if key.startswith("reset")) == after["dormant"]
-    for name, wanted in reference_tensors(after["weights"], record).items():
-        ours = network.module.get_parameter(renamed(name))
-        layer = name.split(".")[0]
-        if layer in dormant:  # what it draws, it draws after it has zeroed outgoing weights
-            wanted, ours = wanted[~dormant[layer]], ours[~dormant[layer]]
-        assert torch.equal(ours, wanted), name
-    positions = record["shapes"]["fc1.weight"][1] // 5
-    flattened = dormant["conv2"].repeat_interleave(positions)
-    assert positions == 4
-    assert not network.module.get_parameter("5.weight")[:, flattened].any()
-    assert before["5.weight"][:, flattened].any()
-    for name in record["shapes"]:
-        state = network.optimizer.state[network.module.get_parameter(renamed(name))]
-        assert state["step"] == after["step"][name]
-        for key in ("exp_avg", "exp_avg_sq"):
-            assert torch.equal(state[key], reference_tensors(after[key], record)[name]), name
-
-
-def reference_tensors(flat: dict[str, list[float]], record: Any) -> dict[str, Tensor]:
-    return {name: torch.tensor(row).view(record["shapes"][name]) for name, row in flat.items()}
-
-
-def drawn_entries(name: str, weight: Tensor, dormant: dict[str, Tensor]) -> Tensor:
-    """Incoming weights of dormant units that are not outgoing ones of others."""
-    layer, kind = name.split(".")
-    drawn = torch.zeros(weight.shape, dtype=torch.bool)
-    if kind == "weight" and layer in dormant:
-        drawn[dormant[layer]] = True
-    feeding = {"conv2": "conv1", "fc1": "conv2"}.get(layer)
-    if kind == "weight" and feeding:
-        drawn[:, dormant[feeding]] = False
-    return drawn
-
-
 def test_without_a_threshold_no_output_changes_bit_by_bit():
     network, observations = make_q_network()
     before = network.module(observations)
     figures = dict(Redo(tau=0.0).act(network))
     assert torch.equal(network.module(observations), before)
     assert figures == {"reset encoder.1": 2, "units encoder.1": 16, "reset head.1": 2, "units head.1": 12}
-    # And the units live: their weights are drawn from among initial ones, about 100 here.
+    # The units are alive again: their weights are drawn from initial ones, which are about 100 here.
     assert Redo(tau=0.0).act(network) == figures | {"reset encoder.1": 0, "reset head.1": 0}
 
 
@@ -194,7 +76,7 @@ def test_of_a_flattened_channel_its_own_weights_are_zeroed_and_no_others():
     active = [unit for unit in range(12) if unit not in (0, 7)]
     rest = [channel for channel in range(16) if channel not in (3, 4)]
     assert torch.equal(after[active][:, rest], before[active][:, rest])
-    # From a dormant channel to a dormant unit too, which is drawn first.
+    # also from a dormant channel to a dormant unit, which is drawn first
     assert not after[:, [3, 4]].any()
     assert (after[[0, 7]][:, rest] >= 100.0).all()
 
@@ -220,7 +102,7 @@ def test_active_units_are_left_alone_bit_by_bit_moments_too():
         assert state["step"] == (3.0 if name == "head.2.bias" else 0.0)
 
 
-def test_step_counts_go_on_where_no_unit_began_anew():
+def test_step_counts_stay_where_no_unit_was_reset():
     network, _ = make_q_network()
     Redo(tau=0.0).act(network)
     assert Redo(tau=0.0, step_count="renew").act(network)["reset encoder.1"] == 0
@@ -242,12 +124,12 @@ def test_every_member_has_its_own_units_and_its_own_mean():
     outgoing = network.module.get_parameter("encoder.blocks.0.contract.weight")
     zero = (outgoing == 0).all(-1)
     assert zero.nonzero().tolist() == [[0, 3], [1, 5], [1, 20]]
-    # The other member's loudness makes none of the first's dormant.
+    # The other member's large activations make no unit of the first one dormant.
     network, _ = make_critic()
     assert Redo(tau=0.01).act(network)["reset encoder.blocks.0.activation"] < 12
 
 
-def test_one_state_of_the_generator_gives_one_result():
+def test_the_result_depends_only_on_the_state_of_the_generator():
     def weights(seed: int) -> Tensor:
         network, _ = make_q_network()
         network.generator.manual_seed(seed)
@@ -278,7 +160,7 @@ def test_outgoing_weights_may_be_drawn():
     assert (network.module.get_parameter("head.2.weight")[:, [0, 7]] >= 100.0).all()
 
 
-def test_every_part_of_an_injected_head_forgets_dormant_units():
+def test_in_every_part_of_an_injected_head_weights_from_dormant_units_are_zero():
     network, observations = make_q_network()
     network.initial.update({name: value.clone() for name, value in network.module.state_dict().items()})
     Injection().restructure(network)
@@ -291,18 +173,12 @@ def test_every_part_of_an_injected_head_forgets_dormant_units():
 
 def test_everything_is_written_in_place():
     network, _ = make_q_network()
-
-    def addresses() -> list[int]:
-        states = [value for state in network.optimizer.state.values() for value in state.values()]
-        tensors = [*network.module.parameters(), *network.target.parameters(), *states]
-        return [tensor.data_ptr() for tensor in tensors]
-
-    before = addresses()
+    before = addresses(network)
     Redo(tau=0.5, target="same", step_count="renew").act(network)
-    assert addresses() == before
+    assert addresses(network) == before
 
 
-def test_every_moment_of_any_optimizer_starts_anew():
+def test_every_moment_of_any_optimizer_is_reset():
     network, _ = make_q_network()
     optimizer = torch.optim.SGD(network.module.parameters(), lr=0.0, momentum=0.9)
     network.loss().backward()
@@ -315,7 +191,7 @@ def test_every_moment_of_any_optimizer_starts_anew():
     assert (buffer == 0).nonzero().flatten().tolist() == [3, 4]
 
 
-def test_the_manager_records_how_many_units_began_anew():
+def test_the_manager_records_how_many_units_were_reset():
     network, _ = make_q_network()
     manager = PlasticityManager([network], parse_method("redo:tau=0"), Never())
     event = manager.act(Position(updates=0, progress=0), {"q": network.loss})
@@ -323,7 +199,7 @@ def test_the_manager_records_how_many_units_began_anew():
     assert event.networks[0].outcome["reset encoder.1"] == 2
 
 
-def test_looking_at_examples_moves_no_random_stream_and_no_running_mean():
+def test_computing_activations_moves_no_random_generator_and_no_running_mean():
     torch.manual_seed(0)
     layers = [nn.Linear(3, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.5), nn.Linear(6, 1)]
     module = nn.Sequential(*layers)
@@ -335,7 +211,7 @@ def test_looking_at_examples_moves_no_random_stream_and_no_running_mean():
     assert torch.equal(torch.get_rng_state(), stream)
 
 
-def test_what_cannot_be_done_is_refused():
+def test_wrong_settings_and_networks_are_refused():
     with pytest.raises(ValueError, match=r"tau=-0\.1 must be at least 0"):
         Redo(tau=-0.1)
     linear = nn.Linear(3, 2)

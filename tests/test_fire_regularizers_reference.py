@@ -1,17 +1,16 @@
-"""Regularizers beside public code, and beside the equations written out.
+"""Regularizers compared with public code, and with their equations written out.
 
-`regularizers_reference.json` holds penalties and their gradients by autograd, weights being the n-th of `numbers`:
-- l2_init: skumar9876/L2_Init (commit 3f86d26), `L2InitAgent.compute_loss` less the loss with weight 0, of its MLP of
-  5, 4, 4 and 3 units whose initial parameters are `numbers` from 0 on and its own from 50 on.
+`regularizers_reference.json` holds penalties and their gradients by autograd. Weights are the n-th of `numbers`:
+- l2_init: skumar9876/L2_Init (commit 3f86d26), `L2InitAgent.compute_loss` minus the loss with weight 0, of its MLP with
+  5, 4, 4 and 3 units, whose initial parameters are `numbers` from 0 on and its own from 50 on.
 - parseval: wechu/parseval_reg (commit e861c30), `parseval_reg_network` within the agent's update, on the policy network
   that `AgentNetworks` makes (width 8) with (64 / 8)^2 and strength 1e-3 as it is called there; for 1 and 2 groups.
 - parseval_convolution: isaac7778/FIRE (commit c37a0ac), `parseval_loss_matrix` of a convolution's flattened filters.
-The spectral regularizer's authors have published no code: it is checked beside NumPy's singular values.
-`python -m tests.fixtures.make_regularizers` makes the file anew from clones of these.
+The authors of the spectral regularizer have published no code. It is compared with NumPy's singular values.
+`python -m tests.fixtures.make_regularizers` records the figures again from clones of these.
 """
 
 import json
-import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,14 +26,9 @@ from fire_rl.fire import MethodNetwork
 from fire_rl.fire.regularizers import L2Init, Parseval, Regularizer, Spectral, WeightDecay
 from fire_rl.fire.regularizers.parseval import hidden_matrices
 from fire_rl.fire.regularizers.trained import trained_matrices
+from tests.fixtures.make_regularizers import numbers
 
 REFERENCE: dict[str, Any] = json.loads((Path(__file__).parent / "fixtures" / "regularizers_reference.json").read_text())
-
-
-def numbers(shape: tuple[int, ...], n: int) -> Tensor:
-    """The n-th of a series of tensors that need no random stream."""
-    entries = 0.5 * np.sin(1.7 * np.arange(math.prod(shape)) + n)
-    return torch.from_numpy(entries.astype(np.float32).reshape(shape))
 
 
 @torch.no_grad()
@@ -55,12 +49,11 @@ def network_of(module: nn.Module, *head: str) -> MethodNetwork:
 
 def penalty_and_gradients(regularizer: Regularizer, network: MethodNetwork) -> tuple[Tensor, list[Tensor | None]]:
     value = regularizer.penalty(network)
-    assert value is not None
     return value.detach(), list(torch.autograd.grad(value, list(network.module.parameters()), allow_unused=True))
 
 
 def begun(spectral: Spectral, network: MethodNetwork) -> Spectral:
-    """With each matrix's own first left singular vector in the memory, by LAPACK: power iteration stays there."""
+    """Put each matrix's first left singular vector, computed by LAPACK, into the memory. Power iteration keeps it."""
     spectral.begin(network)
     for found in trained_matrices(network.module):
         left = torch.linalg.svd(found.rows().double()).U[..., 0]
@@ -112,7 +105,7 @@ def test_a_convolution_s_filters_are_the_rows():
 
 
 def agents_networks() -> dict[str, MethodNetwork]:
-    """The networks of both agents, small, some way from where they started."""
+    """Return the networks of both agents, small, after some training."""
     torch.manual_seed(0)
     critic, actor = Critic(7, 3, 16, 2, 2), Actor(7, 3, 16, 1)
     atari, vectors = make_network("nature", (4, 36, 36), 5, width=32), make_network("mlp", (6,), 4, width=16)
@@ -135,7 +128,7 @@ NETWORKS = agents_networks()
 
 
 def matrices_of(kind: str, parameter: Tensor) -> list[Tensor]:
-    """The (d_out, d_in) matrices of a weight, as its agent stores it."""
+    """Return the (d_out, d_in) matrices of a weight, as its agent stores it."""
     if parameter.dim() == 4:
         return [parameter.flatten(1)]
     if kind in ("atari", "vectors"):
@@ -153,7 +146,7 @@ def by_autograd(value: Tensor, network: MethodNetwork) -> tuple[Tensor, list[Ten
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_l2_init_is_its_equation_on_the_agents_networks(kind):
+def test_l2_init_equals_its_equation_on_the_agents_networks(kind):
     network = NETWORKS[kind]
     wanted = sum(
         ((value - network.initial[name]).square().sum() for name, value in network.module.named_parameters()),
@@ -167,7 +160,7 @@ def test_l2_init_is_its_equation_on_the_agents_networks(kind):
 
 @pytest.mark.parametrize("groups", [1, 4])
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_parseval_is_its_equation_on_the_agents_networks(kind, groups):
+def test_parseval_equals_its_equation_on_the_agents_networks(kind, groups):
     network = NETWORKS[kind]
     outputs = ("value.weight", "mean.weight", "log_std.weight", "head.2.weight")
     wanted = torch.zeros(())
@@ -211,8 +204,8 @@ def test_parseval_may_reach_output_layers_and_norms_and_have_one_strength(width,
 
 @pytest.mark.parametrize("k", [1, 2, 3])
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_spectral_is_its_equation_on_the_agents_networks(kind, k):
-    """By NumPy's singular values and vectors, in float64."""
+def test_spectral_equals_its_equation_on_the_agents_networks(kind, k):
+    """Computed with NumPy's singular values and vectors, in float64."""
     network = NETWORKS[kind]
     spectral = begun(Spectral(strength=0.7, k=k), network)
     value, found = penalty_and_gradients(spectral, network)
@@ -245,11 +238,10 @@ def test_spectral_is_its_equation_on_the_agents_networks(kind, k):
         gradients.append(np.stack(slopes).reshape(parameter.shape))
     assert value.item() == pytest.approx(0.7 * wanted, rel=1e-4)
     for gradient, slope in zip(found, gradients, strict=True):
-        assert gradient is not None
         assert np.abs(gradient.numpy() - 0.7 * slope).max() <= 1e-4 * np.abs(0.7 * slope).max()
 
 
-def test_every_member_of_an_ensemble_counts_as_if_it_were_alone():
+def test_every_member_of_an_ensemble_counts_as_it_would_alone():
     critic = NETWORKS["critic"].module
     for regularizer in (Parseval(), Spectral()):
         together = network_of(critic, "value")
@@ -264,7 +256,6 @@ def test_every_member_of_an_ensemble_counts_as_if_it_were_alone():
             alone = network_of(single, "value")
             begun(regularizer, alone) if isinstance(regularizer, Spectral) else None
             parts.append(regularizer.penalty(alone))
-        assert whole is not None
         assert whole.item() == pytest.approx(sum(float(part.detach()) for part in parts if part is not None), rel=1e-5)
 
 
@@ -278,8 +269,8 @@ def test_the_layers_left_out_are_the_heads_last():
 
 
 @pytest.mark.parametrize("fused", [True, False])
-def test_weight_decay_is_adamw_s_but_for_the_order(fused):
-    """Bit by bit Adam with weights shrunk after each step; AdamW shrinks first, which differs by rate^2 x strength."""
+def test_weight_decay_equals_adamw_except_for_the_order(fused):
+    """Bit by bit Adam with weights shrunk after each step. AdamW shrinks first, which differs by rate^2 x strength."""
     inputs, wanted = numbers((32, 6), 7).double(), numbers((32, 3), 8).double()
     rate, strength, steps = 1e-4, 1e-2, 100
     results = {}

@@ -1,4 +1,4 @@
-"""The reset of the head puts back what is published, and keeps what belongs to the encoder."""
+"""The reset of the head resets what was published, and keeps what belongs to the encoder."""
 
 import copy
 from typing import Any, cast
@@ -20,10 +20,12 @@ from fire_rl.fire import (
     ResetHead,
     parse_method,
 )
+from tests.fixtures.method_networks import addresses
+from tests.fixtures.small_q_network import values
 
 
 def trained(module: nn.Module, *inputs: Tensor, **names: Any) -> Any:
-    """A network after three updates; its target and companion have moved too."""
+    """Return a network after three updates. Its target and companion have moved too."""
     initial = {name: value.clone() for name, value in module.state_dict().items()}
     optimizer = torch.optim.AdamW(module.parameters(), lr=0.01, fused=True)
     temperature = nn.Parameter(torch.ones(()))
@@ -62,12 +64,8 @@ def make_actor() -> Any:
     return trained(actor, torch.randn(16, 5, generator=torch.Generator().manual_seed(1)), head=("mean", "log_std"))
 
 
-def values(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in module.state_dict().items()}
-
-
 @pytest.mark.parametrize("make", [make_q_network, make_critic, make_actor])
-def test_the_head_begins_anew_and_the_encoder_goes_on(make):
+def test_the_head_is_reset_and_the_encoder_stays(make):
     network = make()
     before, target = values(network.module), values(network.target)
     moments = {name: network.optimizer.state[p]["exp_avg"].clone() for name, p in network.module.named_parameters()}
@@ -87,7 +85,7 @@ def test_the_head_begins_anew_and_the_encoder_goes_on(make):
     assert not any(state["exp_avg"].any() for state in network.companions[0].optimizer.state.values())
 
 
-def test_the_last_layer_alone_is_put_back():
+def test_the_last_layer_alone_is_reset():
     network = make_q_network()
     before = values(network.module)
     ResetHead(layers="last").act(network)
@@ -101,7 +99,7 @@ def test_the_last_layer_alone_is_put_back():
         assert torch.equal(network.module.get_parameter(name), network.initial[name])
 
 
-def test_what_is_to_be_kept_is_kept():
+def test_settings_to_keep_are_respected():
     network = make_q_network()
     target, temperature = values(network.target), network.companions[0].parameters[0].clone()
     ResetHead(optimizer="keep", companions="keep", target="keep").act(network)
@@ -126,18 +124,13 @@ def test_weights_are_those_of_a_reset_with_the_heads_scope():
 
 def test_everything_is_written_in_place():
     network = make_critic()
-
-    def addresses() -> list[int]:
-        states = [value for state in network.optimizer.state.values() for value in state.values()]
-        return [t.data_ptr() for t in (*network.module.parameters(), *network.target.parameters(), *states)]
-
-    before = addresses()
+    before = addresses(network)
     ResetHead().act(network)
-    assert addresses() == before
+    assert addresses(network) == before
 
 
 @pytest.mark.parametrize("layers", ["all", "last"])
-def test_of_an_injected_head_every_part_is_put_back(layers):
+def test_every_part_of_an_injected_head_is_reset(layers):
     network = make_q_network()
     Injection().restructure(network)
     before = values(network.module)
@@ -157,7 +150,7 @@ def test_it_is_spelled_reset_head():
     assert event.networks[0].outcome == {"weights put back": 2 * (6 + 1)}
 
 
-def test_what_cannot_be_done_is_refused():
+def test_wrong_settings_and_networks_are_refused():
     module: Any = nn.Linear(3, 2)
     initial = {name: value.clone() for name, value in module.state_dict().items()}
     with pytest.raises(ValueError, match="'plain' names no head"):

@@ -1,4 +1,4 @@
-"""What a file may say of a manager's events: data from strangers, taken where it fits and refused in one line."""
+"""A manager's saved events may be forged: what fits is taken, and anything else is refused in one line."""
 
 import copy
 import json
@@ -26,7 +26,7 @@ CHANGED = PlasticityManager([make_network()], Injection(), Never()).act(Position
 
 
 def with_change(state: Any, path: tuple[Any, ...], value: Any) -> Any:
-    """The state with another value at a path; without it where the value is `...`."""
+    """Return the state with another value at a path, or without the value if it is `...`."""
     state = copy.deepcopy(state)
     place = state
     for key in path[:-1]:
@@ -76,7 +76,7 @@ WRONG = [True, -1, 2**64, nested(5_000), {"a": nested(5_000)}, "nobody", "two\nl
 
 
 def refused(state: Any) -> str:
-    """The one line that a state is refused with; nothing was changed."""
+    """Return the line with which a state is refused, after which nothing has changed."""
     manager = PlasticityManager([make_network()], Injection(), Never())
     before = structure(manager)
     with pytest.raises(ValueError) as caught:
@@ -91,12 +91,12 @@ def refused(state: Any) -> str:
 
 
 def fits(path: tuple[Any, ...], value: Any) -> bool:
-    """A negative scale is as well a number as any; and a mapping of figures may be empty."""
+    """Say whether a value is allowed: a negative scale is a number too, and a mapping of figures may be empty."""
     return path[-1] in ("seconds", "scale") and value == -1
 
 
 @pytest.mark.parametrize("value", WRONG, ids=lambda value: type(value).__name__)
-def test_a_state_that_was_not_saved_here_is_refused_in_one_line(value):
+def test_a_forged_state_is_refused_in_one_line(value):
     for path in PATHS:
         complaint = refused(with_change(GOOD, path, value))
         assert "\n" not in complaint
@@ -131,11 +131,11 @@ def test_a_state_without_one_of_its_entries_is_refused():
         ({"method": "injection:strength=2", "network": "q"}, "no field 'strength'"),
     ],
 )
-def test_a_change_of_structure_that_is_not_known_is_refused_before_any_is_made(change, complaint):
+def test_an_unknown_change_of_structure_is_refused_before_any_is_made(change, complaint):
     assert complaint in refused(GOOD | {"structure": [*GOOD["structure"], change]})  # type: ignore[misc]
 
 
-def test_more_changes_than_a_network_survives_are_refused():
+def test_too_many_changes_of_structure_are_refused():
     assert "more than 250" in refused(GOOD | {"structure": GOOD["structure"] * (MOST_CHANGES + 1)})  # type: ignore[operator]
 
 

@@ -1,4 +1,4 @@
-"""Self-normalized resets: the public code's figures, and units silent for longer than they ever are begin anew."""
+"""Self-normalized resets: the public code's figures, and units silent for longer than usual for them are reset."""
 
 import json
 import math
@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fire_rl.fire import MethodNetwork, SelfNormalizedResets, hidden_layers, parse_method, spell
+from fire_rl.fire import MethodNetwork, SelfNormalizedResets, hidden_layers
 from fire_rl.fire.methods import renewal, self_normalized_resets
 from tests.fixtures.make_cbp import values
-from tests.test_fire_cbp import (
+from tests.fixtures.stepwise import (
     KINDS,
     ask_no_number_of_the_host,
     assert_resumes,
@@ -30,12 +30,14 @@ REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "snr_reference.json
 
 @pytest.mark.parametrize("as_recorded", [False, True])
 def test_four_hundred_steps_are_those_of_the_public_code(as_recorded, monkeypatch):
-    """ajozefiak/SelfNormalizedResets at 8b84f0c, src/algorithms/snr.py, in JAX with float64.
+    """Compare with ajozefiak/SelfNormalizedResets at 8b84f0c, src/algorithms/snr.py, in JAX with float64.
 
-    increment_neuron_ages_snr, reset_neurons_snr_adam and update_tau_. Their times are examples, 100 to a batch.
-    Percentile 0.9, first threshold 1000, tau_max 2000, updated every 50 steps; Adam, 0.02. Data, first weights and
-    draws, one for all units of a step and layer, are `values`; a slope drives biases down, so that units fall silent.
-    `python -m tests.fixtures.make_snr CLONE` makes the file anew.
+    The functions are increment_neuron_ages_snr, reset_neurons_snr_adam and update_tau_. They measure time in examples,
+    100
+    to a batch. Percentile 0.9, first threshold 1000, tau_max 2000, updated every 50 steps; Adam with 0.02. Data, first
+    weights and random draws (one for all units of a layer at a step) come from `values`. A slope in the loss drives
+    biases
+    down, so that units become silent. `python -m tests.fixtures.make_snr CLONE` records the figures again.
     """
     sizes = (6, 16, 12)
     module = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 3)).double()
@@ -94,11 +96,8 @@ def test_four_hundred_steps_are_those_of_the_public_code(as_recorded, monkeypatc
             torch.testing.assert_close(value.flatten(), numbers(REFERENCE[kind][name]), rtol=1e-8, atol=1e-11)
 
 
-# What is reset, and what is not
-
-
 @pytest.mark.parametrize("kind", KINDS)
-def test_dead_units_begin_anew_the_others_are_untouched_and_no_output_changes(kind):
+def test_dead_units_are_reset_the_others_are_untouched_and_no_output_changes(kind):
     make, shape = KINDS[kind]
     module = make()
     dead = {}
@@ -117,7 +116,7 @@ def test_dead_units_begin_anew_the_others_are_untouched_and_no_output_changes(ki
         train(network, torch.randn(shape))
         before = tensors(network)
         method.after_step(network)
-        assert all(map(equal, tensors(network).values(), before.values())), "half of twelve is the limit"
+        assert all(map(equal, tensors(network).values(), before.values())), "the limit is half of twelve"
     inputs = torch.randn(shape)
     train(network, inputs)
     before, wanted = tensors(network), module(inputs)
@@ -144,7 +143,7 @@ def equal(one: list[Tensor], other: list[Tensor]) -> bool:
 
 @pytest.mark.parametrize(("rejection", "limit"), [(0.3, 2), (0.15, 3), (0.05, 7)])
 def test_a_units_limit_is_the_percentile_of_its_own_silences(rejection: float, limit: int):
-    """Seven silences of 2 steps, two of 3 and one of 7, between steps at which one example of three makes it fire."""
+    """Seven silences of 2 steps, two of 3 and one of 7. Between them, one example of three makes the unit active."""
     silences = [2, 2, 7, 2, 3, 2, 2, 3, 2, 2]
     steps = sum(silences) + len(silences) + 1
     method = SelfNormalizedResets(rejection=rejection, longest=40, period=steps, apply_every=1)
@@ -152,15 +151,15 @@ def test_a_units_limit_is_the_percentile_of_its_own_silences(rejection: float, l
     fires = [True] + [step == silence for silence in silences for step in range(silence + 1)]
     for fired in fires:
         look(method, network, [fired, True])
-    assert network.memory["1.limit"].tolist() == [limit, 1], "and the least there is of one that never was silent"
+    assert network.memory["1.limit"].tolist() == [limit, 1], "and the smallest limit for one that was never silent"
     assert method.figures(network) == {"replaced units": 0}
     for silent in range(1, limit + 1):
         look(method, network, [False, True])
         assert method.figures(network) == {"replaced units": int(silent == limit)}
 
 
-def test_units_that_are_due_wait_until_it_is_looked_who_they_are():
-    """Looks are five steps apart; a unit that fires again while it waits begins anew all the same."""
+def test_units_that_are_due_wait_until_the_next_check():
+    """Checks are five steps apart. A unit that becomes active again while it waits is reset all the same."""
     method = SelfNormalizedResets(longest=4, apply_every=5)
     network = begun(method, make_network(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))))
     weight = network.module.get_parameter("2.weight")
@@ -186,7 +185,7 @@ def test_a_limit_doubles_where_its_percentile_lies_beyond_it():
 
 
 def look(method: SelfNormalizedResets, network: MethodNetwork, fires: list[bool]) -> None:
-    """A step at which one of three examples, or none, makes units fire."""
+    """Take a step at which one of three examples, or none, makes units active."""
     activations = torch.zeros(len(fires), 3)
     activations[:, 1] = torch.tensor(fires)
     method.after_step(replace(network, activations={"1": activations}))
@@ -194,37 +193,6 @@ def look(method: SelfNormalizedResets, network: MethodNetwork, fires: list[bool]
 
 def test_a_run_restored_in_the_middle_goes_on_bit_by_bit():
     assert_resumes(SelfNormalizedResets(rejection=0.2, longest=4, period=15, apply_every=3))
-
-
-# How it is written, and what it cannot work on
-
-
-@pytest.mark.parametrize(
-    ("text", "method"),
-    [
-        ("snr", SelfNormalizedResets()),
-        ("snr:rejection=0.02,longest=100", SelfNormalizedResets(rejection=0.02, longest=100)),
-        ("snr:period=16,apply_every=1", SelfNormalizedResets(period=16, apply_every=1)),
-    ],
-)
-def test_it_is_spelled_like_every_method(text, method):
-    assert parse_method(text) == method
-    assert spell(method) == text
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("snr:rejection=0", "rejection=0.0 must lie between 0 and 1"),
-        ("snr:longest=0", "longest=0 must be at least 1 gradient step"),
-        ("snr:period=0", "period=0 must be at least 1 gradient step"),
-        ("snr:apply_every=0", "apply_every=0 must be at least 1 gradient step"),
-    ],
-)
-def test_wrong_values_end_in_one_line(text, message):
-    with pytest.raises(ValueError, match=message) as caught:
-        parse_method(text)
-    assert "\n" not in str(caught.value)
 
 
 def test_networks_that_it_cannot_work_on_are_refused():

@@ -1,4 +1,4 @@
-"""What a manager could do nothing with, or the wrong thing, is refused at once, with the line that is right."""
+"""Networks and loops with which a manager would do nothing, or the wrong thing, are refused with the right code."""
 
 import copy
 from dataclasses import replace
@@ -40,7 +40,6 @@ def own_tensors() -> Network:
 
 def target_s_tensors() -> Network:
     network = make_network()
-    assert network.target is not None
     return replace(network, initial=network.target.state_dict())
 
 
@@ -84,7 +83,7 @@ UNSOUND = {
 
 
 @pytest.mark.parametrize("make", UNSOUND, ids=lambda make: make.__name__)
-def test_a_network_that_would_be_worked_on_in_vain_is_refused(make: Any):
+def test_a_network_on_which_nothing_would_act_is_refused(make: Any):
     with pytest.raises(ValueError) as caught:
         PlasticityManager([make()], Reset(optimizer="keep"), Never())
     assert UNSOUND[make] in str(caught.value)
@@ -108,16 +107,13 @@ def test_a_network_given_twice_is_refused_under_two_names():
         ([make_network()], Fire(), Never, r"give Every\(updates\), At"),
     ],
 )
-def test_what_stands_in_the_place_of_something_else_is_refused(networks: Any, method: Any, schedule: Any, right: str):
+def test_parts_that_belong_to_something_else_are_refused(networks: Any, method: Any, schedule: Any, right: str):
     with pytest.raises(ValueError, match=right):
         PlasticityManager(networks, method, schedule)
 
 
-# A training loop that does not tell the manager of its steps
-
-
 def loop(manager: PlasticityManager, network: Network, updates: int, told: bool = False, start: int = 0) -> None:
-    """As in the docs, with what is left out where `told` is false."""
+    """Train as in the docs. Without `told`, the calls that tell the manager of steps are missing."""
     assert network.optimizer is not None
     before = Position(start, 0)
     for update in range(start + 1, start + updates + 1):
@@ -167,7 +163,7 @@ def test_a_schedule_of_a_method_without_events_is_refused():
     PlasticityManager([make_network()], NoMethod(), Every(5))  # a control, whose events only measure
 
 
-def test_a_manager_that_goes_on_from_a_saved_one_counts_from_there():
+def test_a_manager_that_continues_a_saved_one_counts_from_there():
     network = make_network()
     manager = PlasticityManager([network], Fire(), Every(20), [L2Init()])
     loop(manager, network, 30, told=True)
@@ -180,12 +176,12 @@ def test_a_manager_that_goes_on_from_a_saved_one_counts_from_there():
         loop(resumed, network, 20, start=30)
 
 
-def test_a_trained_network_that_is_told_of_by_hooks_may_begin_anywhere():
+def test_a_trained_network_with_hooks_may_begin_anywhere():
     network = make_network()
     manager = PlasticityManager([network], Fire(), Never(), [L2Init()])
     attached = attach(manager)
     manager.act(Position(10_000, 0))
-    for batch in range(10_001, 10_050):  # whose gradients are summed: no step yet
+    for batch in range(10_001, 10_050):  # its gradients are summed: no step yet
         assert not manager.due(Position(batch - 1, 0), Position(batch, 0))
     attached.detach()
     fresh = PlasticityManager([make_network()], Fire(), Never(), [L2Init()])
@@ -194,7 +190,7 @@ def test_a_trained_network_that_is_told_of_by_hooks_may_begin_anywhere():
         fresh.act(Position(10_001, 0))
 
 
-def test_steps_are_told_of_for_every_network(recwarn: pytest.WarningsRecorder):
+def test_steps_are_reported_for_every_network(recwarn: pytest.WarningsRecorder):
     manager = PlasticityManager([make_network(), replace(make_network(), name="p")], NoMethod(), Never(), [L2Init()])
     for update in range(1, 150):
         manager.penalty("q")
@@ -258,7 +254,7 @@ CONFUSED: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("right", CONFUSED)
-def test_what_is_no_list_of_regularizers_or_triggers_is_refused(right: str):
+def test_other_values_than_lists_of_regularizers_or_triggers_are_refused(right: str):
     with pytest.raises(ValueError, match=right):
         PlasticityManager([make_network()], Fire(), Never(), **CONFUSED[right])
 

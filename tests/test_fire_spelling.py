@@ -1,4 +1,4 @@
-"""How methods are written, read, and listed."""
+"""How methods are spelled, parsed and listed."""
 
 import sys
 import types
@@ -10,10 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fire_rl.fire import (
+    ContinualBackprop,
     Fire,
+    Injection,
     Method,
     NoMethod,
     Reset,
+    SelfNormalizedResets,
     ShrinkPerturb,
     describe_methods,
     parse_method,
@@ -67,6 +70,25 @@ def test_methods_are_read_from_text_and_written_back(text, method):
     assert parse_method(spell(method)) == method
 
 
+@pytest.mark.parametrize(
+    ("text", "method"),
+    [
+        ("cbp", ContinualBackprop()),
+        ("cbp:replacement_rate=0.001,maturity=100", ContinualBackprop(replacement_rate=0.001, maturity=100)),
+        ("cbp:biases=correct", ContinualBackprop(biases="correct")),
+        ("snr", SelfNormalizedResets()),
+        ("snr:rejection=0.02,longest=100", SelfNormalizedResets(rejection=0.02, longest=100)),
+        ("snr:period=16,apply_every=1", SelfNormalizedResets(period=16, apply_every=1)),
+        ("injection", Injection()),
+        ("injection:optimizer=keep", Injection(optimizer="keep")),
+        ("injection:companions=renew", Injection(companions="renew")),
+    ],
+)
+def test_each_method_is_spelled_with_the_fields_that_were_given(text, method):
+    assert parse_method(text) == method
+    assert spell(method) == text
+
+
 def test_spelling_names_only_what_differs():
     assert spell(Fire()) == "fire"
     assert spell(Fire(solver="exact", scope="encoder")) == "fire:scope=encoder,solver=exact"
@@ -91,7 +113,7 @@ methods = st.one_of(
 
 
 @given(methods, st.sampled_from([None, PRESETS]))
-def test_reading_undoes_spelling_with_and_without_presets(method, presets):
+def test_parsing_undoes_spelling_with_and_without_presets(method, presets):
     assert parse_method(spell(method, presets), presets) == method
 
 
@@ -122,9 +144,24 @@ def test_presets_are_names_for_field_values():
         ("my_methods:NotAMethod", "not a subclass of fire_rl.Method"),
         ("my_methods:Missing", "cannot be imported"),
         ("no_such_module:Thing", "cannot be imported"),
+        ("cbp:replacement_rate=2", "replacement_rate=2.0 must lie between 0 and 1"),
+        ("cbp:maturity=-1", "maturity=-1 must be 0 or more gradient steps"),
+        ("cbp:decay=1", "decay=1.0 must be at least 0 and less than 1"),
+        ("cbp:biases=zero", "biases=zero is not one of keep, correct; nearest is"),
+        ("snr:rejection=0", "rejection=0.0 must lie between 0 and 1"),
+        ("snr:longest=0", "longest=0 must be at least 1 gradient step"),
+        ("snr:period=0", "period=0 must be at least 1 gradient step"),
+        ("snr:apply_every=0", "apply_every=0 must be at least 1 gradient step"),
+        ("injection:optimizer=kep", "nearest is"),
+        ("injection:scope=head", "nearest is"),
+        ("injektion", "nearest is"),
+        ("fire:split=c_attn", "split=c_attn given; allowed is PATTERN:PARTS"),
+        ("fire:split=c_attn:three", "allowed is PATTERN:PARTS"),
+        ("fire:include=a||b", "pattern '' given"),
+        ("fire:tied=projct", "tied=projct is not one of skip, project; nearest is project"),
     ],
 )
-def test_mistakes_end_in_one_line_that_helps(text, message):
+def test_mistakes_are_refused_in_one_line_that_helps(text, message):
     with pytest.raises(ValueError, match=message) as error:
         parse_method(text)
     assert "\n" not in str(error.value)

@@ -1,34 +1,37 @@
-"""A method of one's own is tried before a run begins: mistakes end in one line, and nothing of the run is touched."""
+"""A user's own method is tried before a run begins: a mistake is refused in one line, and the run is left unchanged."""
 
 import json
 import random
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fire_rl.commands.train import train_dqn as train
-from fire_rl.fire import (
-    Method,
-    MethodNetwork,
-    Network,
-    Never,
-    NoMethod,
-    PlasticityManager,
-    Position,
-    Reinitialization,
-    parse_method,
-)
+from fire_rl.fire import Method, MethodNetwork, Network, Never, NoMethod, PlasticityManager, Position, parse_method
 from fire_rl.fire.in_place import values_of
 from fire_rl.fire.streams import global_streams, moved, noting
+from tests.fixtures.right_methods import (
+    DeviceNoise,
+    Downhill,
+    FixedStart,
+    Flat,
+    Foreign,
+    Forks,
+    Hooked,
+    Idle,
+    LeavesAlone,
+    Noise,
+    Regenerative,
+    Rewrites,
+)
 from tests.fixtures.small_q_network import FRAMES, make_network, trained_network
-from tests.fixtures.wrong_methods import WRONG, first
+from tests.fixtures.wrong_methods import WRONG
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda kind: kind.__name__)
@@ -54,139 +57,13 @@ TINY = [
 
 
 @pytest.mark.parametrize("wrong", [kind for kind in WRONG if kind.acts_at_events], ids=lambda kind: kind.__name__)
-def test_no_run_begins_with_a_mistake(wrong: type[Method], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_run_with_a_mistake_does_not_begin(wrong: type[Method], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     folder = tmp_path / "run"
     method = f"{wrong.__module__}:{wrong.__name__}"
-    with pytest.raises(ValueError, match=wrong.__name__) as caught:  # which ends in exit code 2
+    with pytest.raises(ValueError, match=wrong.__name__) as caught:  # ends in exit code 2 on the command line
         train([*TINY, "--reinit", method, "--run-dir", str(folder)])
     assert WRONG[wrong] in str(caught.value)
     assert not folder.exists() or not any(path.name != "lock" for path in folder.iterdir())
-
-
-# Methods that are right
-
-
-@dataclass(frozen=True, kw_only=True)
-class Noise(Method):
-    """All that one may do: draw, remember, record."""
-
-    amount: float = 0.1
-
-    def begin(self, network: MethodNetwork) -> None:
-        network.memory["events"] = torch.zeros(())
-
-    def act(self, network: MethodNetwork) -> Mapping[str, float]:
-        for parameter in network.module.parameters():
-            noise = torch.randn(parameter.shape, generator=network.generator)
-            parameter.add_(self.amount * noise)
-        network.memory["events"] += 1
-        return {"amount": self.amount}
-
-    def figures(self, network: MethodNetwork) -> Mapping[str, Tensor]:
-        return {"events": network.memory["events"]}
-
-
-@dataclass(frozen=True, kw_only=True)
-class DeviceNoise(Method):
-    """With a generator of its own, as a GPU needs, that begins where the network's says."""
-
-    def act(self, network: MethodNetwork) -> None:
-        seed = int(torch.randint(2**40, (), generator=network.generator))
-        generator = torch.Generator().manual_seed(seed)
-        first(network).add_(torch.randn(first(network).shape, generator=generator))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Downhill(Method):
-    """A step along the gradient of a loss that draws by itself, as one with dropout does."""
-
-    needs_loss: ClassVar[bool] = True
-
-    def act(self, network: MethodNetwork) -> None:
-        assert network.loss is not None
-        parameters = list(network.module.parameters())
-        with torch.enable_grad():
-            gradients = torch.autograd.grad(network.loss(), parameters)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.sub_(0.1 * gradient)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Forks(Method):
-    """With a function that takes no generator, and a figure that is one of numpy's numbers."""
-
-    def act(self, network: MethodNetwork) -> Mapping[str, float]:
-        with torch.random.fork_rng():
-            torch.manual_seed(int(torch.randint(2**40, (), generator=network.generator)))
-            weight = next(value for value in network.module.parameters() if value.dim() == 2)
-            _, largest, _ = torch.svd_lowrank(weight, q=2)
-        weight.div_(largest[0])
-        return {"largest": np.float32(largest[0]), "count": np.int64(1)}  # type: ignore[dict-item]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hooked(Method):
-    """Watches by a hook of its own from the beginning on."""
-
-    def begin(self, network: MethodNetwork) -> None:
-        next(network.module.children()).register_forward_hook(lambda module, inputs, output: None)
-
-    def act(self, network: MethodNetwork) -> None:
-        first(network).mul_(0.5)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LeavesAlone(Method):
-    """A penalty of nothing, for a network that it is not for."""
-
-    acts_at_events: ClassVar[bool] = False
-    has_penalty: ClassVar[bool] = True
-
-    def penalty(self, network: MethodNetwork) -> Tensor:
-        return torch.zeros(())
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rewrites(Reinitialization):
-    """Halves what it touches."""
-
-    def rewrite(self, module: nn.Module, network: MethodNetwork, touches: Any) -> None:
-        for name, parameter in module.named_parameters():
-            if touches(name):
-                parameter.mul_(0.5)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Idle(Method):
-    """Does nothing yet."""
-
-    def act(self, network: MethodNetwork) -> None:
-        first(network).mul_(1.0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Foreign(LeavesAlone):
-    """A penalty of parameters that are none of the network's."""
-
-    def penalty(self, network: MethodNetwork) -> Tensor:
-        return nn.Parameter(torch.ones(3)).sum()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Flat(LeavesAlone):
-    """A penalty that is the same wherever the parameters are."""
-
-    def penalty(self, network: MethodNetwork) -> Tensor:
-        return 1 + 0 * first(network).sum()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Regenerative(LeavesAlone):
-    """One that begins at zero."""
-
-    def penalty(self, network: MethodNetwork) -> Tensor:
-        name, parameter = next(network.module.named_parameters())
-        return (parameter - network.initial[name]).square().sum()
 
 
 @pytest.mark.parametrize(
@@ -197,12 +74,14 @@ class Regenerative(LeavesAlone):
         (Regenerative(), ""),
     ],
 )
-def test_a_penalty_that_pulls_at_nothing_is_said_to(method: Method, said: str):
+def test_a_penalty_without_effect_is_noted(method: Method, said: str):
     notes = PlasticityManager([make_network()], NoMethod(), Never(), [method], rehearsal=rehearsal).notes
     assert [said in note for note in notes] == ([True] if said else [])
 
 
-def test_a_class_that_is_not_frozen_is_told_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_message_for_a_class_that_is_not_frozen_says_how_to_write_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     (tmp_path / "not_frozen.py").write_text(
         "import dataclasses\nimport fire_rl\n\n\n@dataclasses.dataclass\nclass Mine(fire_rl.Method):\n    a: int = 1\n"
     )
@@ -227,7 +106,9 @@ def rehearsal() -> tuple[list[Network], dict[str, Any]]:
 
 
 @pytest.mark.parametrize("method", [Noise(), DeviceNoise(), Downhill(), Rewrites(), Forks(), Hooked(), LeavesAlone()])
-def test_what_is_right_is_taken_and_no_stream_or_weight_moves(method: Method, recwarn: pytest.WarningsRecorder):
+def test_a_right_method_is_accepted_and_no_generator_or_weight_changes(
+    method: Method, recwarn: pytest.WarningsRecorder
+):
     network, streams = make_network(), global_streams()
     before = values_of(MethodNetwork.of(network))
     for how in (None, rehearsal):
@@ -239,20 +120,10 @@ def test_what_is_right_is_taken_and_no_stream_or_weight_moves(method: Method, re
     assert network.module.get_submodule("head").training
 
 
-def test_one_that_does_nothing_is_said_to(recwarn: pytest.WarningsRecorder):
+def test_a_method_that_does_nothing_is_noted(recwarn: pytest.WarningsRecorder):
     manager = PlasticityManager([make_network()], Idle(), Never())
     assert [str(warning.message) for warning in recwarn.list] == manager.notes
     assert "changed nothing when it was tried on the initial networks, which may be right" in manager.notes[0]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FixedStart(Method):
-    """Draws the same each time: a mistake of noise, and right for the start of an iteration."""
-
-    draw: Callable[[], float] = lambda: 1.0
-
-    def act(self, network: MethodNetwork) -> None:
-        first(network).mul_(1 + self.draw() / 2)
 
 
 SAME: dict[str, Callable[[], float]] = {
@@ -265,7 +136,7 @@ SAME: dict[str, Callable[[], float]] = {
 
 
 @pytest.mark.parametrize("draw", SAME.values(), ids=SAME)
-def test_the_same_draw_for_every_seed_is_said_and_not_refused(draw: Callable[[], float]):
+def test_the_same_draws_for_every_seed_are_noted_and_not_refused(draw: Callable[[], float]):
     network = make_network()
     with pytest.warns(UserWarning, match="draws the same numbers for every seed and at every event") as caught:
         PlasticityManager([network], FixedStart(draw=draw), Never())
@@ -273,12 +144,12 @@ def test_the_same_draw_for_every_seed_is_said_and_not_refused(draw: Callable[[],
     assert isinstance(np.random.RandomState(3), np.random.RandomState)
 
 
-def test_a_run_says_it_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    train([*TINY, "--reinit", "tests.test_fire_trial:Idle", "--run-dir", str(tmp_path / "run")])
-    assert "warning: tests.test_fire_trial:Idle changed nothing when it was tried" in capsys.readouterr().err
+def test_a_run_prints_the_note_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    train([*TINY, "--reinit", "tests.fixtures.right_methods:Idle", "--run-dir", str(tmp_path / "run")])
+    assert "warning: tests.fixtures.right_methods:Idle changed nothing when it was tried" in capsys.readouterr().err
 
 
-def test_networks_that_cannot_be_copied_are_said_and_not_refused():
+def test_networks_that_cannot_be_copied_are_noted_and_not_refused():
     def fail() -> Any:
         raise RuntimeError("no\ncopy")
 
@@ -287,7 +158,7 @@ def test_networks_that_cannot_be_copied_are_said_and_not_refused():
     assert [wanted in note for note in manager.notes] == [True]
 
 
-def test_classes_of_generators_are_what_they_are_while_draws_are_noted():
+def test_classes_of_generators_behave_as_usual_while_draws_are_recorded():
     before = random.Random(0)
     with noting(set()) as draws:
 
@@ -304,7 +175,7 @@ def test_classes_of_generators_are_what_they_are_while_draws_are_noted():
 
 
 @pytest.mark.parametrize("draw", [torch.rand, np.random.rand, lambda count: random.random()])
-def test_a_stream_that_was_drawn_from_has_moved_and_is_put_back(draw: Any):
+def test_a_generator_that_was_used_has_moved_and_is_restored(draw: Any):
     from fire_rl.fire.streams import restore_streams
 
     before = global_streams()

@@ -1,4 +1,4 @@
-"""Recorded figures of other people's code: each has the script that makes it, and the comparison tells a difference."""
+"""Recorded figures of other people's code: each file has a script that records it, which finds differences."""
 
 import json
 import subprocess
@@ -26,7 +26,7 @@ for step in ():
 
 @pytest.fixture
 def clone(tmp_path):
-    """A repository of one file, and its commit."""
+    """A repository with one file, and its commit."""
     folder = tmp_path / "clone"
     folder.mkdir()
     (folder / "code.py").write_text(SOURCE)
@@ -38,7 +38,7 @@ def clone(tmp_path):
 
 
 @pytest.mark.parametrize("path", sorted(FIXTURES.glob("*_reference.json")), ids=lambda path: path.name)
-def test_every_recorded_file_has_the_script_that_makes_it(path):
+def test_every_recorded_file_has_a_script_that_records_it(path):
     scripts = [script for script in FIXTURES.glob("*.py") if path.name in script.read_text()]
     assert any(script.name.startswith("make_") or script.name.endswith("_record.py") for script in scripts)
 
@@ -48,7 +48,7 @@ def test_definitions_are_those_of_the_commit_without_what_the_file_imports(clone
     assert found.twice(4) == 15
 
 
-def test_a_branch_is_found_wherever_it_stands_by_what_it_uses(clone):
+def test_a_branch_is_found_by_what_it_uses_wherever_it_stands(clone):
     names = {"total": 1, "step": 5}
     exec(branch(clone, "HEAD", "code.py", "step > 4", "total"), names)
     assert names["total"] == 6
@@ -63,7 +63,7 @@ def test_a_branch_is_found_wherever_it_stands_by_what_it_uses(clone):
         (lambda clone: branch(clone, "HEAD", "code.py", "step > 5"), "has no branch `if step > 5`"),
     ],
 )
-def test_what_a_clone_does_not_have_is_said_in_one_line(clone, act, said):
+def test_what_a_clone_does_not_have_is_reported_in_one_line(clone, act, said):
     with pytest.raises(SystemExit, match=r"^[^\n]*$") as ended:
         act(clone)
     assert said in str(ended.value)
@@ -82,7 +82,7 @@ def test_what_a_clone_does_not_have_is_said_in_one_line(clone, act, said):
         ({"a": {"b": [1.0, 2.0]}}, 1),
     ],
 )
-def test_a_difference_from_the_record_is_an_exit_code(tmp_path, monkeypatch, capsys, made, code):
+def test_a_difference_from_the_record_gives_an_exit_code(tmp_path, monkeypatch, capsys, made, code):
     monkeypatch.setattr(clones, "FOLDER", tmp_path)
     monkeypatch.setattr("sys.argv", ["make"])
     (tmp_path / "some.json").write_text(json.dumps({"a": {"b": [1.0, 2.0]}, "c": [[1, [2]]]}))

@@ -63,7 +63,7 @@ def test_on_a_terminal(columns: int):
     while True:
         try:
             piece = os.read(ours, 4_096)
-        except OSError:  # its end, on Linux
+        except OSError:  # the end of a pseudo-terminal on Linux
             break
         if not piece:
             break

@@ -1,10 +1,9 @@
-"""--config: YAML read as it would be typed, or a run; hostile files end in one line. A run keeps what repeats it."""
+"""--config: YAML means what it would mean typed, or names a run; hostile files are refused; runs can be repeated."""
 
-import contextlib
-import io
 import json
 import re
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from fire_rl.training.command_line import read_command_line
 from fire_rl.training.config import Config
 from fire_rl.training.learners import LEARNERS, config_to_json, read_config
 from fire_rl.training.unresolved import command_again, shortest_words, unresolved
+from tests.fixtures import calling
 
 pytestmark = pytest.mark.usefixtures("unrendered_module")
 TINY = [
@@ -26,11 +26,7 @@ TINY = [
 ]
 
 
-def quietly(*words: str) -> str:
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(io.StringIO()):
-        assert train(words) == 0
-    return said.getvalue()
+quietly = partial(calling.quietly, train)
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +67,12 @@ batch-size: 64
     )
     other = config_of("--config", str(path), "--preset", "paper", "--steps", "2e5")
     assert isinstance(other, AgentRun)
-    assert (other.run.steps, other.agent.critic_width) == (200_000, 512), "the preset goes under the file"
+    assert (other.run.steps, other.agent.critic_width) == (200_000, 512), "the file overrides the preset"
 
 
 def test_a_run_is_a_config_too_its_folder_and_its_file(run: Path):
     asked = config_of(*TINY)
-    assert read_config(run).run.reinit_at, "the run's own says what it came to"
+    assert read_config(run).run.reinit_at, "the run's own file has the length that was computed"
     for path in (run, run / "config.json"):
         assert config_of("--config", str(path)) == asked
     longer = config_of("--config", str(run), "--steps", "1000").resolved()
@@ -131,7 +127,7 @@ def test_a_run_is_a_config_too_its_folder_and_its_file(run: Path):
         ("regularize: [my_module:Method]", "names code outside fire-rl"),
     ],
 )
-def test_a_file_that_is_wrong_or_hostile_ends_in_one_line(text: str | bytes, complaint: str, tmp_path: Path):
+def test_a_wrong_or_hostile_file_is_refused_in_one_line(text: str | bytes, complaint: str, tmp_path: Path):
     path = written(tmp_path, text)
     with pytest.raises(ValueError) as caught:
         read_command_line(["--config", str(path)], LEARNERS["sac"])
@@ -140,7 +136,7 @@ def test_a_file_that_is_wrong_or_hostile_ends_in_one_line(text: str | bytes, com
     assert not Path("owned").exists()
 
 
-def test_where_a_file_is_no_file(tmp_path: Path, run: Path):
+def test_other_things_than_files_are_refused(tmp_path: Path, run: Path):
     link = tmp_path / "link.yaml"
     link.symlink_to(written(tmp_path, "seed: 1"))
     for path, complaint in (
@@ -160,7 +156,7 @@ def test_where_a_file_is_no_file(tmp_path: Path, run: Path):
         config_of("--config", str(run), agent="dqn")
 
 
-def test_what_a_file_names_is_imported_only_where_it_is_trusted(
+def test_code_that_a_file_names_is_imported_only_where_it_is_trusted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Path
 ):
     (tmp_path / "a_module_of_a_file.py").write_text(
@@ -183,7 +179,7 @@ def test_what_a_file_names_is_imported_only_where_it_is_trusted(
             config_of(*words)
         with pytest.raises(ValueError, match=r"names code outside fire-rl|given; the run is"):
             read_options([*words, "--agent", "sac"])
-    assert config_of("--config", str(strange), "--reinit", "reset").run.reinit == "reset", "it is not looked at"
+    assert config_of("--config", str(strange), "--reinit", "reset").run.reinit == "reset", "the file is not read"
     assert not (tmp_path / "imported").exists()
     assert config_of("--config", str(path), "--trust", str(path)).methods.method.acts_at_events
     assert (tmp_path / "imported").exists()
@@ -215,15 +211,12 @@ def test_comparisons_read_files_too(tmp_path: Path, run: Path):
         read_options(["--config", str(written(tmp_path, "dir: x"))])
 
 
-# The command that repeats a run
-
-
 def test_a_run_says_and_keeps_the_command_that_repeats_it_bit_by_bit(run: Path, tmp_path: Path):
     kept = json.loads((run / "config.json").read_text())["repeat"]
     words = shlex.split(kept)
     assert words[:2] == ["python", "train_sac.py"]
     assert words[-2:] == ["--seed", "3"]
-    assert "--reinit-at" not in words, "which follows from the length"
+    assert "--reinit-at" not in words, "it follows from the length"
     said = quietly(*words[2:], "--run-dir", str(tmp_path / "again"))
     assert f"repeat it with  {kept}\n" in said
     quietly("--config", str(run), "--run-dir", str(tmp_path / "third"))
@@ -233,7 +226,7 @@ def test_a_run_says_and_keeps_the_command_that_repeats_it_bit_by_bit(run: Path, 
 
 
 def figures(folder: Path) -> list[dict[str, Any]]:
-    """The lines of metrics without times and rates."""
+    """Return the lines of metrics without times and rates."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [
         {name: value for name, value in line.items() if not re.search("second", name) and name != "networks"}
@@ -241,7 +234,7 @@ def figures(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-def test_a_branch_says_its_trunk(run: Path, tmp_path: Path):
+def test_the_command_of_a_branch_names_its_trunk(run: Path, tmp_path: Path):
     step = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["environment_steps"]
     folder = tmp_path / "branch"
     quietly("--branch-from", f"{run}@{step}", "--reinit", "RESET", "--steps", "200", "--run-dir", str(folder))
@@ -266,7 +259,7 @@ def test_a_branch_says_its_trunk(run: Path, tmp_path: Path):
         ("language", "--preset quick --regularize l2-init", "--preset quick --regularize l2-init --seed 0"),
     ],
 )
-def test_the_shortest_command_says_what_differs_and_nothing_that_follows(agent: str, line: str, words: str):
+def test_the_shortest_command_has_what_differs_and_nothing_that_follows(agent: str, line: str, words: str):
     asked = config_of(*line.split(), agent=agent)
     assert shortest_words(asked.resolved()) == words.split()
     assert config_of(*words.split(), agent=agent).resolved() == asked.resolved()

@@ -1,4 +1,4 @@
-"""Flags and values as people of other programs type them: taken where they mean the same, else answered in one line."""
+"""Flags and values as users of other programs type them are accepted if they mean the same, and explained otherwise."""
 
 import shlex
 from typing import Any
@@ -46,7 +46,7 @@ def given(agent: str, line: str) -> dict[str, Any]:
          {"steps": 2_000, "context": 64, "largest_norm": 1.0, "precision": "bfloat16", "eval_every": 250}),
     ],
 )  # fmt: skip
-def test_names_from_elsewhere_that_mean_the_same(agent: str, line: str, meant: dict[str, Any]):
+def test_names_of_other_programs_that_mean_the_same_are_accepted(agent: str, line: str, meant: dict[str, Any]):
     assert given(agent, line) == meant
 
 
@@ -88,7 +88,7 @@ def test_names_from_elsewhere_that_mean_the_same(agent: str, line: str, meant: d
         ("sac", "--steps 5x", "a whole number"),
     ],
 )
-def test_what_has_no_one_counterpart_is_answered_in_one_line(agent: str, line: str, answer: str):
+def test_names_without_a_single_counterpart_are_refused_in_one_line(agent: str, line: str, answer: str):
     with pytest.raises(ValueError) as caught:
         given(agent, line)
     assert answer in str(caught.value)
@@ -104,13 +104,13 @@ def test_what_has_no_one_counterpart_is_answered_in_one_line(agent: str, line: s
         ("0x10", "0x10"), ("1e5k", "100000000"),
     ],
 )  # fmt: skip
-def test_whole_numbers_as_people_write_them(text: str, number: str):
+def test_whole_numbers_may_have_the_usual_spellings(text: str, number: str):
     assert whole_number(text) == number
 
 
-def test_names_in_any_case_come_to_one_spelling():
+def test_names_in_any_case_are_accepted():
     assert environment("HALFCHEETAH-V5") == "HalfCheetah-v5"
-    assert environment("my_package:H1-Walk") == "my_package:H1-Walk", "a module of somebody's own is left alone"
+    assert environment("my_package:H1-Walk") == "my_package:H1-Walk", "a user's own module is left as it is"
     published = command_of("sac").published
     assert method("FIRE:Solver=Exact,scope=ENCODER", published) == "fire:solver=exact,scope=encoder"
     assert method("Shrink_Perturb", published) == method("S&P", published) == "shrink-perturb"
@@ -140,7 +140,7 @@ def test_comparisons_take_the_same_names():
         read_options(["--agent", "dqn", "--train-freq", "4"])
 
 
-def test_the_table_is_of_flags_that_there_are_and_hides_none():
+def test_the_table_has_only_existing_flags_and_hides_none():
     hints = {agent: command_of(agent).hints for agent in LEARNERS} | {"compare": flags_of(Options)}
     for same in SAME:
         for command in {*same.commands} & {*hints}:
@@ -148,7 +148,7 @@ def test_the_table_is_of_flags_that_there_are_and_hides_none():
     for command, known in hints.items():
         names = [name for each in SAME if command in each.commands for name in each.names.split()]
         assert len(names) == len({*names}), [name for name in names if names.count(name) > 1]
-        ours = {"--env", "--data"}  # one is the other's name
+        ours = {"--env", "--data"}  # the two names mean the same
         assert not ({*names} & {*known}) - ours, command
     answered = [(name, other.answer) for other in OTHERS for name in other.names.split()]
     for name, answer in answered:

@@ -1,4 +1,4 @@
-"""--help is a screen, at once, and says what is true; --help-all and the lists say the rest."""
+"""--help fits a screen, is fast and is correct; --help-all and the lists say the rest."""
 
 import ast
 import re
@@ -35,7 +35,7 @@ def test_a_page_fits_a_screen(name: str, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("name", LEARNERS)
-def test_pages_of_training_scripts_say_what_the_settings_say(name: str):
+def test_pages_of_training_scripts_state_the_defaults_of_the_settings(name: str):
     config = next(iter(LEARNERS[name].presets.values())).config
     values, hints = config.by_name(), command_of(name).hints
     named = re.findall(r"^  (--[a-z-]+) .*?(?:\[(.*)\])?$", PAGES[name], re.MULTILINE)
@@ -50,7 +50,7 @@ def test_pages_of_training_scripts_say_what_the_settings_say(name: str):
             assert default == value, flag
 
 
-def test_the_page_of_comparisons_says_what_its_options_say():
+def test_the_page_of_comparisons_states_what_its_options_do():
     usual, hints = Options(), flags_of(Options)
     for flag, default in re.findall(r"^  (--[a-z-]+) .*?(?:\[(.*)\])?$", PAGES["compare"], re.MULTILINE):
         assert flag in hints or flag in (*HELP, "--config"), flag
@@ -60,14 +60,14 @@ def test_the_page_of_comparisons_says_what_its_options_say():
 
 
 @pytest.mark.parametrize("name", LEARNERS)
-def test_examples_of_pages_can_be_read(name: str):
+def test_examples_of_pages_can_be_parsed(name: str):
     for line in re.findall(rf"^  python {SCRIPTS[name]} (.*?)(?:   .*)?$", PAGES[name], re.MULTILINE):
         if "PATH" not in line and "class-incremental" not in line:
             read_command_line(line.split(), LEARNERS[name])
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_help_loads_nothing_that_takes_seconds(name: str):
+def test_help_imports_nothing_that_takes_seconds(name: str):
     command = [sys.executable, "-X", "importtime", SCRIPTS[name], "--steps", "5", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0
@@ -137,7 +137,7 @@ def test_an_unknown_method_gets_the_nearest():
         read_command_line(["--list-methods", "FYRE"], LEARNERS["sac"])
 
 
-def test_nothing_that_is_said_points_at_pages_that_an_installed_package_lacks():
+def test_no_message_points_to_pages_that_an_installed_package_lacks():
     for room in ("agents", "commands", "data", "envs", "experiments", "remote", "replay", "training"):
         for path in (ROOT / room).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):

@@ -1,4 +1,4 @@
-"""What people meet first: stopping at once, the wrong script, a trained policy that comes along, an event's line."""
+"""What users meet first: stopping at once, the wrong script, the included trained policy, the line of an event."""
 
 import os
 import re
@@ -14,19 +14,15 @@ from fire_rl.fire.nearest import did_you_mean
 from fire_rl.training.command_line import main
 from fire_rl.training.lines import read_lines
 from tests.fixtures.calling import call
+from tests.fixtures.tracked_runs import TINY
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 ROOT = Path(__file__).parent.parent
-TINY = (
-    *("--env", "CartPole-v1", "--preset", "quick", "--steps", "240", "--learning-starts", "40", "--eval-every", "80"),
-    *("--hidden-width", "8", "--batch-size", "8", "--eval-episodes", "1", "--log-every", "40", "--reinit", "fire"),
-    *("--checkpoint-every", "100", "--measure-every", "60", "--device", "cpu", "--threads", "1"),
-)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A whole run, and what it said."""
+    """Return a whole run, and what it printed."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     code, output, errors = call(train_dqn, *TINY, "--run-dir", str(folder))
     assert code == 0, errors
@@ -48,7 +44,7 @@ def test_the_line_of_an_event_counts_what_was_projected_and_names_what_was_reset
 
 
 @pytest.mark.parametrize("word", ["--resume", "--branch-from"])
-def test_a_run_of_another_script_is_refused_with_its_own(run: tuple[Path, str], word: str):
+def test_a_run_of_another_script_is_refused_with_the_right_script(run: tuple[Path, str], word: str):
     folder, _ = run
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.name != "lock"}
     code, _, errors = call(train_sac, word, str(folder))
@@ -63,14 +59,14 @@ def stopped(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def test_a_stop_before_anything_is_there_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_stop_before_anything_is_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("fire_rl.training.session.build", stopped)
     with pytest.raises(KeyboardInterrupt):
         train_dqn([*TINY, "--run-dir", str(tmp_path / "run")])
     assert not (tmp_path / "run").exists()
 
 
-def test_a_stop_before_the_first_step_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_stop_before_the_first_step_says_how_to_continue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder = tmp_path / "run"
     monkeypatch.setattr("fire_rl.training.session.say_what_it_costs", stopped)
     said = rf"begins at step 0 again with python train_dqn\.py --resume {re.escape(str(folder))}$"
@@ -99,7 +95,7 @@ def test_every_command_says_that_it_was_stopped(
     assert capsys.readouterr().err == line
 
 
-def test_a_film_of_classic_control_needs_no_screen_and_makes_no_noise(tmp_path: Path):
+def test_a_video_of_classic_control_needs_no_screen_and_prints_nothing(tmp_path: Path):
     pytest.importorskip("pygame")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "SDL_"))}
     command = [sys.executable, str(ROOT / "watch.py"), "pretrained:cartpole", "--steps", "20", "--output", "film.gif"]
@@ -109,6 +105,6 @@ def test_a_film_of_classic_control_needs_no_screen_and_makes_no_noise(tmp_path: 
     assert (tmp_path / "film.gif").stat().st_size > 1_000
 
 
-def test_did_you_mean_says_nothing_where_nothing_is_near():
+def test_no_suggestion_is_made_where_no_name_is_near():
     assert did_you_mean("quik", ["paper", "quick"]) == "; did you mean quick?"
     assert did_you_mean("zzz", ["paper", "quick"]) == ""

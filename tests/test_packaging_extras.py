@@ -1,4 +1,4 @@
-"""What the message of a missing package tells the user to type."""
+"""The command that the message of a missing package gives."""
 
 import re
 import tomllib
@@ -13,19 +13,19 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["option
 
 
 def extras_asked_for() -> set[str]:
-    """Those that some message of the code names."""
+    """Return the extras that messages in the code name."""
     rooms = ("agents", "commands", "data", "envs", "experiments", "remote", "replay", "training")
     code = "".join(path.read_text() for room in rooms for path in (ROOT / room).rglob("*.py"))
     return set(re.findall(r"""\binstall\(["'](\w+)["']\)""", code))
 
 
-def test_every_extra_that_a_message_names_is_there_and_comes_with_the_set_up_that_it_names():
+def test_every_extra_that_a_message_names_exists_and_comes_with_the_named_set_up():
     asked = extras_asked_for()
     assert {"atari", "dmc", "envs", "export", "minatar", "ray", "text", "track", "train", "video", "vision"} <= asked
     assert asked <= EXTRAS.keys()
     installed = re.search(r"--editable \"\.\[([\w,]+),\$extra\]\"", (ROOT / ".ci/setup").read_text())
     assert installed, "the line of .ci/setup that installs the extras"
-    brought = {*installed[1].split(",")} | {"envs"}  # which train asks for
+    brought = {*installed[1].split(",")} | {"envs"}  # the extra train asks for it
     assert asked - {*place.OF_DEVELOPERS} <= brought
     for name in place.OF_DEVELOPERS:
         assert name in asked
@@ -42,7 +42,7 @@ def test_every_extra_that_a_message_names_is_there_and_comes_with_the_set_up_tha
         (False, (3, 13), "dmc", "pip install 'fire-rl[dmc]' && pip install --no-deps dm_control"),
     ],
 )
-def test_the_command_is_that_of_the_place(
+def test_the_command_fits_the_kind_of_installation(
     monkeypatch: pytest.MonkeyPatch, checkout: bool, version: tuple[int, int], extra: str, said: str
 ):
     monkeypatch.setattr(place, "IN_A_CHECKOUT", checkout)
@@ -50,8 +50,8 @@ def test_the_command_is_that_of_the_place(
     assert place.install(extra) == said
 
 
-def test_no_message_spells_the_command_of_an_extra_by_itself():
-    own = {"envs/original/package.py", "remote/upload.py"}  # packages that no extra has
+def test_no_message_contains_the_command_of_an_extra_itself():
+    own = {"envs/original/package.py", "remote/upload.py"}  # packages that belong to no extra
     for room in ("agents", "commands", "data", "envs", "experiments", "remote", "replay", "training"):
         for path in (ROOT / room).rglob("*.py"):
             if str(path.relative_to(ROOT)) not in own:

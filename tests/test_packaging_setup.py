@@ -1,4 +1,4 @@
-"""`.ci/setup`, the script behind `make setup`, with a stand-in for Python that notes what it is asked to install."""
+"""`.ci/setup`, the script behind `make setup`, with a replacement for Python that records what it should install."""
 
 import os
 import shutil
@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-# Answers as an interpreter of $FAKE_VERSION would; "-m venv" copies itself; "-m pip" notes its arguments in $FAKE_LOG,
-# and fails for those that contain $FAKE_FAILURE.
+# Answers like an interpreter of $FAKE_VERSION. "-m venv" copies itself; "-m pip" records its arguments in $FAKE_LOG,
+# and fails for arguments that contain $FAKE_FAILURE.
 STAND_IN = r"""#!/usr/bin/env bash
 case "$*" in
   *'sys.exit(not (3, 11)'*) case $FAKE_VERSION in 3.11.* | 3.12.* | 3.13.*) exit 0 ;; *) exit 1 ;; esac ;;
@@ -32,7 +32,7 @@ class Sandbox:
         return self.folder / "venv"
 
     def setup(self, *, version: str = "3.12.1", **variables: str) -> tuple[int, str, list[str]]:
-        """Run the script in a copy of the checkout: its exit status, what it said, what it asked Python to do."""
+        """Run the script in a copy of the checkout. Return its exit code, its output, and the calls of Python."""
         log = self.folder / "log"
         log.write_text("")
         environment = {
@@ -148,7 +148,7 @@ def test_torch_follows_the_driver_and_the_users_choice(sandbox: Sandbox) -> None
         ({"FAKE_WITHOUT_VENV": "1"}, "setup: python3.11 lacks the venv module"),
     ],
 )
-def test_what_is_missing_is_said_in_one_line(sandbox: Sandbox, variables: dict[str, str], line: str) -> None:
+def test_what_is_missing_is_reported_in_one_line(sandbox: Sandbox, variables: dict[str, str], line: str) -> None:
     status, said, asked = sandbox.setup(**variables)
     assert (status, asked) == (1, [])
     assert said.startswith(line)

@@ -1,4 +1,4 @@
-"""The wheel: everything under one name, `fire_rl`; the library alone where only torch and numpy are installed."""
+"""The wheel: everything under one name, `fire_rl`, and the library alone where only torch and numpy are installed."""
 
 import os
 import re
@@ -37,7 +37,7 @@ TINY = [
 
 
 def run(*command: str | Path, code: int = 0, **variables: str) -> str:
-    """What a command prints; its whole output in the failure if it ends otherwise."""
+    """Return what a command prints. If its exit code is another one, the failure shows all of its output."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"} | variables
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == code, done.stdout + done.stderr
@@ -46,7 +46,7 @@ def run(*command: str | Path, code: int = 0, **variables: str) -> str:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the sdist and the wheel made of it, as an index would have them; from a copy of the checkout."""
+    """A folder with the sdist and the wheel made of it, as on a package index, from a copy of the checkout."""
     source = tmp_path_factory.mktemp("source")
     for folder in (*ROOMS, "fire_rl", "tests"):
         shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -57,7 +57,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def environment(folder: Path, wheel: Path, packages: Iterable[Path]) -> Path:
-    """The Python of a new environment that has our wheel and links to these installed packages alone."""
+    """Return the Python of a new environment with our wheel and links to only these installed packages."""
     venv.create(folder, with_pip=False, symlinks=True)
     site = next((folder / "lib").glob("python3.*")) / "site-packages"
     for package in packages:
@@ -68,28 +68,25 @@ def environment(folder: Path, wheel: Path, packages: Iterable[Path]) -> Path:
         "pip",
         "--python",
         folder / "bin/python",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--no-index",
+        *("install", "--quiet", "--no-deps", "--no-index"),
     )
     run(*pip, "--disable-pip-version-check", wheel)
     return folder / "bin/python"
 
 
 def installed() -> Path:
-    """Where this environment's packages are."""
+    """Return the folder of this environment's packages."""
     return Path(str(metadata.distribution("torch").locate_file("")))
 
 
 def of_torch(path: Path) -> bool:
-    """Whether this is a package that torch needs, or what pip keeps of one."""
+    """Say whether this is a package that torch needs, or the metadata of one."""
     return re.split(r"[-.]", path.name)[0].lower() in TORCH_NEEDS
 
 
 @pytest.fixture(scope="module")
 def alone(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """torch, numpy and what torch needs, and our wheel."""
+    """An environment with torch, numpy, what torch needs, and our wheel."""
     site = installed()
     names = [path for path in site.iterdir() if of_torch(path)]
     return environment(tmp_path_factory.mktemp("alone"), next(built.glob("*.whl")), names)
@@ -97,7 +94,7 @@ def alone(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Everything that is installed here, with our wheel in the checkout's place, and another package called `fire`."""
+    """An environment with everything that is installed here, our wheel instead of the checkout, and another `fire`."""
     others = [
         path
         for path in installed().iterdir()
@@ -128,7 +125,7 @@ def test_the_wheel_holds_every_room_under_one_name_and_nothing_else(built: Path)
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_the_library_needs_torch_and_numpy_alone(alone: Path, tmp_path: Path):
+def test_the_library_needs_only_torch_and_numpy(alone: Path, tmp_path: Path):
     program = """
 import sys, time, torch
 begin = time.perf_counter()
@@ -149,7 +146,7 @@ assert "fire_" in dir(fire_rl)
     assert "did you mean sac?" in run(*there, "sacc", code=2)
 
 
-def test_an_installed_command_trains_goes_on_and_compares(whole: Path, tmp_path: Path):
+def test_an_installed_command_trains_resumes_and_compares(whole: Path, tmp_path: Path):
     command = whole.parent / "fire-rl"
     there = ("/usr/bin/env", "-C", tmp_path, command)
     assert "usage: fire-rl COMMAND" in run(*there)
@@ -168,7 +165,7 @@ def test_an_installed_command_trains_goes_on_and_compares(whole: Path, tmp_path:
     assert (tmp_path / "c/report.html").exists()
 
 
-def test_an_installed_run_is_tracked_by_a_class_of_one_s_own(whole: Path, tmp_path: Path):
+def test_an_installed_run_is_tracked_by_a_users_own_class(whole: Path, tmp_path: Path):
     (tmp_path / "mine.py").write_text("class Console:\n    def begin(self, about):\n        return 'this console'\n")
     program = """
 import time
@@ -204,7 +201,7 @@ environment.step(environment.action_space.sample())
 @pytest.mark.slow
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
 def test_everything_installs_by_name_into_a_fresh_environment(built: Path, tmp_path: Path, version: str):
-    """As a user would, but for torch: its CPU build, which on this interpreter is the one that is installed here."""
+    """As for a user, except for torch: the CPU build, which is the one that is installed here."""
     interpreter = interpreter_of(version)
     if interpreter is None:
         pytest.skip(f"Python {version} is not installed")
@@ -227,7 +224,7 @@ def test_everything_installs_by_name_into_a_fresh_environment(built: Path, tmp_p
 
 
 def interpreter_of(version: str) -> Path | None:
-    """The interpreter of this version: one that runs, wherever the system or pyenv keeps it."""
+    """Return the interpreter of this version that runs, from the system or from pyenv."""
     named = shutil.which(f"python{version}")
     kept = Path.home().glob(f".pyenv/versions/{version}.*/bin/python")
     for place in ([Path(named)] if named else []) + [*kept]:

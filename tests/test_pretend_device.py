@@ -1,4 +1,4 @@
-"""Nothing crosses between host and device in an update, and what is recorded of one does the same when it is played."""
+"""An update transfers nothing between host and device, and a recorded update does the same when it is replayed."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from fire_rl.fire.published import DQN as DQN_METHODS
 from fire_rl.fire.published import SAC as SAC_METHODS
 from fire_rl.replay import Batch
 from tests.fixtures.pretend_device import METHODS, READS, REGULARIZERS
-from tests.test_fire_cbp import ask_no_number_of_the_host
+from tests.fixtures.stepwise import ask_no_number_of_the_host
 
 ROOT = Path(__file__).parent.parent
 
@@ -37,7 +37,7 @@ def found() -> dict[str, Any]:
     return cast(dict[str, Any], json.loads(done.stdout))
 
 
-def test_the_device_notes_what_waits_or_moves_and_nothing_else(found: dict[str, Any]) -> None:
+def test_the_device_records_what_waits_or_moves_and_nothing_else(found: dict[str, Any]) -> None:
     seen = found["seen"]
     assert all(seen[name] for name in ("item", "branch", "mask", "constant", "out")), seen
     assert not seen["number"]
@@ -46,11 +46,11 @@ def test_the_device_notes_what_waits_or_moves_and_nothing_else(found: dict[str, 
 
 @pytest.mark.parametrize("agent", ["SAC", "DQN"])
 @pytest.mark.parametrize("method", [*METHODS, *REGULARIZERS])
-def test_nothing_crosses_in_a_block_of_updates(found: dict[str, Any], agent: str, method: str) -> None:
+def test_nothing_is_transferred_in_a_block_of_updates(found: dict[str, Any], agent: str, method: str) -> None:
     assert found[f"{agent} {method}"]["updates"] == [[], []]
 
 
-def test_units_were_replaced_on_the_way(found: dict[str, Any]) -> None:
+def test_units_were_replaced_meanwhile(found: dict[str, Any]) -> None:
     for agent in ("SAC", "DQN"):
         for method in METHODS:
             if "=" in method:
@@ -58,21 +58,18 @@ def test_units_were_replaced_on_the_way(found: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("agent", ["SAC", "DQN"])
-def test_of_a_decision_the_observation_goes_in_and_the_action_comes_out(found: dict[str, Any], agent: str) -> None:
+def test_a_decision_transfers_the_observation_and_the_action(found: dict[str, Any], agent: str) -> None:
     assert found[f"{agent} decision"] == ["copy_", "_to_copy"]
-    assert found[f"{agent} the same observation"] == ["_to_copy"], "it lies there already"
-
-
-# Recordings that are no calls of Python: as on a GPU, what was a number of the host then is so for ever
+    assert found[f"{agent} the same observation"] == ["_to_copy"], "it is already there"
 
 
 class Played(TorchDispatchMode):
-    """Every operation of a call, to be done again on the same tensors: what a CUDA graph holds."""
+    """Records every operation of a call, to repeat it on the same tensors and numbers, as a CUDA graph does."""
 
     def __init__(self) -> None:
         super().__init__()
         self.done: list[tuple[Any, Any, Any, list[Any]]] = []
-        self.before: dict[int, tuple[Any, Any]] = {}  # what was written to and is older than the recording
+        self.before: dict[int, tuple[Any, Any]] = {}  # older than the recording, and written to in it
         self.new: set[int] = set()
         self.kept: list[Any] = []
 
@@ -88,7 +85,7 @@ class Played(TorchDispatchMode):
         result = operation(*args, **(kwargs or {}))
         given = {one.untyped_storage().data_ptr() for one in tensors((args, kwargs or {}))}
         self.new |= {one.untyped_storage().data_ptr() for one in tensors(result)} - given - self.before.keys()
-        # Lists may be written to by who gave them; copies of the structure hold the same tensors.
+        # Lists may be changed by the caller; copies of the structure hold the same tensors.
         args, kwargs = tree_map_only(Tensor, lambda one: one, (args, kwargs or {}))
         self.done.append((operation, args, kwargs, tensors(result)))
         return result
@@ -110,7 +107,7 @@ def tensors(tree: Any) -> list[Tensor]:
 
 
 class Recorded(Captured):
-    """As on a GPU, but that the device is the CPU and a recording a list of operations."""
+    """Behaves as on a GPU, except that the device is the CPU and a recording is a list of operations."""
 
     def __init__(self) -> None:
         super().__init__(torch.device("cpu"))
@@ -156,7 +153,7 @@ def blocks(agent: SAC | DQN) -> Iterator[Batch]:
 
 @pytest.mark.parametrize("make", [sac, dqn])
 @pytest.mark.parametrize("text", [*METHODS, *REGULARIZERS])
-def test_what_is_played_is_what_would_have_been_done(
+def test_a_replayed_update_equals_an_ordinary_one(
     make: Callable[[], SAC | DQN], text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask_no_number_of_the_host(monkeypatch)
@@ -188,7 +185,7 @@ def test_what_is_played_is_what_would_have_been_done(
 
 
 @pytest.mark.parametrize("make", [sac, dqn])
-def test_what_is_played_in_bfloat16_is_what_would_have_been_done(make: Callable[[], SAC | DQN]) -> None:
+def test_a_replayed_update_in_bfloat16_equals_an_ordinary_one(make: Callable[[], SAC | DQN]) -> None:
     states = []
     for plays in (False, True):
         torch.manual_seed(0)

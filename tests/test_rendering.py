@@ -1,4 +1,4 @@
-"""Pictures without a screen and without settings; one line where nothing can draw them."""
+"""Pictures without a screen and without settings, and one line where nothing can draw them."""
 
 import gc
 import os
@@ -25,7 +25,7 @@ BALL = """<mujoco>
   </worldbody>
 </mujoco>"""
 MAKE = "from fire_rl import envs; import sys; e = envs.make('h1-walk', seed=0, render_mode='rgb_array'); e.reset();"
-# What PyOpenGL sees where neither library is installed.
+# PyOpenGL behaves so where neither library is installed.
 HIDE = """import ctypes
 real = ctypes.CDLL.__init__
 def load(self, name, *arguments, **options):
@@ -44,7 +44,7 @@ def ball() -> tuple[mujoco.MjModel, mujoco.MjData]:
 
 
 def child(code: str, **variables: str) -> tuple[str, str]:
-    """What a Python process without a screen and without settings of ours prints."""
+    """Return what a Python process prints without a screen and without our settings."""
     ours = ("MUJOCO_GL", "PYOPENGL_PLATFORM", "DISPLAY", "WAYLAND_DISPLAY")
     environment = {name: value for name, value in os.environ.items() if name not in ours} | variables
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
@@ -52,7 +52,7 @@ def child(code: str, **variables: str) -> tuple[str, str]:
 
 
 @pytest.mark.usefixtures("graphics")
-def test_a_robot_is_seen_and_seen_to_move():
+def test_a_robot_and_its_movement_are_visible():
     env: Any = envs.make("h1-walk", seed=0, render_mode="rgb_array")
     env.reset()
     first = env.render()
@@ -64,7 +64,7 @@ def test_a_robot_is_seen_and_seen_to_move():
         env.step(np.ones(19, dtype=np.float32))
     assert (np.abs(env.render().astype(int) - first) > 50).any(axis=-1).sum() > 500
     env.close()
-    env.close()  # a second time does no harm
+    env.close()  # closing a second time does no harm
 
 
 @pytest.mark.usefixtures("graphics")
@@ -80,7 +80,7 @@ def test_the_camera_follows_the_robot():
     qpos = env.data.qpos.copy()
     qpos[:2] += 3.3
     env.set_state(qpos, env.data.qvel)
-    assert abs(middle_of_the_robot() - before) < 0.03, "3 m away, and as much in the picture's middle"
+    assert abs(middle_of_the_robot() - before) < 0.03, "3 m away, and still in the middle of the picture"
     env.close()
 
 
@@ -100,7 +100,7 @@ def test_a_marker_is_drawn_in_its_colour_and_only_when_asked_for():
 
 
 @pytest.mark.usefixtures("graphics")
-def test_a_picture_has_the_size_asked_for_whatever_the_model_says():
+def test_a_picture_has_the_requested_size_whatever_the_model_says():
     model, data = ball()
     for camera in ("front", 0, -1):
         renderer = Renderer(model, camera, width=101, height=67)
@@ -142,14 +142,14 @@ def test_a_forgotten_picture_is_freed():
 
 
 @pytest.mark.usefixtures("graphics")
-def test_nothing_needs_to_be_set_and_the_interpreter_ends_quietly():
+def test_nothing_needs_to_be_set_and_the_interpreter_ends_without_a_message():
     said, complained = child(f"{MAKE} print(e.render().std() > 5)")
     assert said == "True"
     assert "Traceback" not in complained
-    assert "ignored" not in complained, "nothing fails while the interpreter ends"
+    assert "ignored" not in complained, "no message when the interpreter ends"
 
 
-def test_who_draws_nothing_pays_for_no_graphics():
+def test_graphics_are_not_imported_where_nothing_is_drawn():
     said, _ = child(f"{MAKE} e.step(e.action_space.sample()); print('OpenGL' in sys.modules)")
     assert said == "False"
 
@@ -175,13 +175,13 @@ def test_where_nothing_draws_one_line_says_what_to_do_and_the_rest_works(variabl
     assert complaint in complained.splitlines()[-1]
 
 
-def test_other_packages_renderers_are_told_what_works(monkeypatch: pytest.MonkeyPatch, graphics: str):
+def test_renderers_of_other_packages_get_the_library_that_works(monkeypatch: pytest.MonkeyPatch, graphics: str):
     monkeypatch.delenv("MUJOCO_GL", raising=False)
     announce()
     assert os.environ["MUJOCO_GL"] == graphics
     monkeypatch.setenv("MUJOCO_GL", "osmesa")
     announce()
-    assert os.environ["MUJOCO_GL"] == "osmesa", "a choice made stays"
+    assert os.environ["MUJOCO_GL"] == "osmesa", "a choice of the user stays"
 
 
 def test_pictures_of_several_packages_do_not_disturb_each_other(graphics):

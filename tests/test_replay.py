@@ -1,4 +1,4 @@
-"""The replay gives back what was stored, owes what it should, and survives on disk."""
+"""The replay returns what was stored, owes the right number of updates, and is saved and restored."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from fire_rl.training.durable import DurableStore
 
 
 def transition(index: int, members: int = 1) -> tuple[np.ndarray, ...]:
-    """A recognisable step of `members` environments: every number says where it belongs."""
+    """Return a recognisable step of `members` environments: every number says where it belongs."""
     numbers = np.arange(index, index + members, dtype=np.float64)
     return (
         np.stack((numbers, numbers + 0.1, numbers + 0.2), axis=1),
@@ -49,7 +49,7 @@ def test_sampled_transitions_are_the_stored_ones():
 
 @given(capacity=st.integers(1, 30), steps=st.integers(1, 40), members=st.integers(1, 4))
 @settings(deadline=None, max_examples=60)
-def test_the_ring_holds_the_newest(capacity: int, steps: int, members: int):
+def test_the_ring_holds_the_newest_transitions(capacity: int, steps: int, members: int):
     replay = TransitionReplay(capacity, 3, 2)
     for step in range(steps):
         replay.add(*transition(step * members, members))
@@ -86,7 +86,7 @@ def test_only_new_transitions_are_written_and_all_come_back(tmp_path: Path):
         replay.add(*transition(index))
     second = replay.save(Store(tmp_path), first)
     assert all(path.stat().st_mtime_ns == time for path, time in written.items())
-    assert first[0] not in second, "a segment wholly overwritten in the ring is no longer named"
+    assert first[0] not in second, "a segment that is wholly overwritten in the ring is no longer named"
 
     copy = TransitionReplay(20, 3, 2)
     copy.load(Store(tmp_path), second, replay.added)
@@ -168,7 +168,7 @@ def test_another_ratio_counts_from_where_it_is_loaded():
 
 
 @pytest.mark.parametrize("ratio", [0, -1.0, float("inf"), float("nan")])
-def test_a_senseless_ratio_is_refused(ratio: float):
+def test_a_ratio_that_is_not_allowed_is_refused(ratio: float):
     with pytest.raises(ValueError, match="replay ratio"):
         ReplayRatio(ratio)
 

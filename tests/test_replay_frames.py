@@ -1,4 +1,4 @@
-"""Observations put together from single frames are those the environment showed."""
+"""Observations composed from single frames equal those that the environment returned."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ EVENTS = ("go on", "go on", "go on", "go on", "some end", "some end", "all end",
 
 @dataclass(frozen=True)
 class Setting:
-    """What a replay and a game are made for."""
+    """The settings of a replay and of a game."""
 
     capacity: int = 12
     members: int = 2
@@ -46,7 +46,7 @@ class Setting:
 
 
 class Step(NamedTuple):
-    """One step of all environments, whole; the actions number the transitions from the first one on."""
+    """One step of all environments, complete. The actions number the transitions from the first one on."""
 
     observations: NDArray[Any]
     actions: NDArray[np.int64]
@@ -57,7 +57,7 @@ class Step(NamedTuple):
 
 
 class Game:
-    """Environments that show noise, stack it themselves and end when told to; it remembers every step whole."""
+    """Environments that show noise, stack it themselves and end when told to. It remembers every step completely."""
 
     def __init__(self, setting: Setting, seed: int = 0) -> None:
         self.setting, self.generator = setting, np.random.default_rng(seed)
@@ -83,7 +83,7 @@ class Game:
         share = {"some end": 0.5, "all end": 1.0}.get(event, 0.0)
         ended = self.generator.random(members) < share
         terminated = ended & (self.generator.random(members) < 0.5)
-        truncated = ended & ~(terminated & (self.generator.random(members) < 0.7))  # now and then both
+        truncated = ended & ~(terminated & (self.generator.random(members) < 0.7))  # sometimes both
         before = self.observations()
         for frames in self.recent:
             frames.append(self.frame())
@@ -94,14 +94,14 @@ class Game:
         return step
 
     def cut(self) -> None:
-        """All begin anew, and the newest transitions are truncated where they ended nothing."""
+        """Reset all. The newest transitions are truncated unless they ended an episode."""
         if self.history:
             newest = self.history[-1]
             self.history[-1] = newest._replace(truncated=newest.truncated | ~newest.terminated)
         self.reset(range(self.setting.members))
 
     def transition(self, number: int) -> tuple[NDArray[np.generic], float, NDArray[np.generic], bool, int]:
-        """Observation, n-step reward, the observation after it, whether it ended there, and how many were summed."""
+        """Return observation, n-step reward, next observation, whether it terminated, and how many were summed."""
         begin, member = divmod(number, self.setting.members)
         reward = np.float32(0)
         for count in range(self.setting.n_steps):
@@ -114,7 +114,7 @@ class Game:
 
 
 def play(replay: FrameReplay, game: Game, event: str) -> None:
-    """The same happens in both."""
+    """Play the same steps in both."""
     if event == "cut":
         replay.cut()
         game.cut()
@@ -125,7 +125,7 @@ def play(replay: FrameReplay, game: Game, event: str) -> None:
 
 
 def compare(replay: FrameReplay, game: Game, seed: int = 0) -> None:
-    """Everything that can be sampled is what the game showed."""
+    """Check that everything that can be sampled equals what the game showed."""
     if not len(replay):
         return
     batch = replay.sample(4, 3 * len(replay), torch.Generator().manual_seed(seed))
@@ -159,7 +159,7 @@ SETTINGS = st.builds(
 
 @given(setting=SETTINGS, events=st.lists(st.sampled_from(EVENTS), max_size=40), seed=st.integers(0, 1000))
 @settings(max_examples=150)
-def test_sampled_observations_are_those_the_environments_showed(setting: Setting, events: list[str], seed: int):
+def test_sampled_observations_are_those_the_environments_returned(setting: Setting, events: list[str], seed: int):
     replay, game = setting.replay(), Game(setting, seed)
     for event in events:
         play(replay, game, event)
@@ -206,7 +206,7 @@ def test_batches_have_the_shapes_and_types_that_learners_expect():
     assert batch.observations.is_contiguous()
 
 
-def test_the_first_frame_of_an_episode_stands_for_those_before_it():
+def test_the_first_frame_of_an_episode_fills_the_stack():
     firsts: list[tuple[First, int]] = [("repeat", 7), ("zeros", 0)]
     for first, before in firsts:
         replay = FrameReplay(10, 1, (1,), stack=3, first=first)
@@ -227,11 +227,11 @@ def test_final_frames_make_room_for_any_number_of_short_episodes():
         play(replay, game, "all end")
         rooms.append(len(replay.final.frames))
     compare(replay, game)
-    assert rooms[0] < rooms[-1] == 1024, "513 are needed, and a room is doubled"
+    assert rooms[0] < rooms[-1] == 1024, "513 are needed, and the space is doubled"
     assert all(later in (room, 2 * room) for room, later in pairwise(rooms))
 
 
-def test_final_frames_no_longer_needed_give_way():
+def test_final_frames_that_are_not_needed_any_more_are_overwritten():
     setting = Setting(capacity=64, members=1)
     replay, game = setting.replay(), Game(setting)
     for _ in range(200):
@@ -241,7 +241,7 @@ def test_final_frames_no_longer_needed_give_way():
 
 
 class RecordOperations(TorchDispatchMode):
-    """Notes what torch is asked to do."""
+    """Records the operations of torch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -261,7 +261,7 @@ def test_sampling_never_waits_for_a_device_and_gathers_frames_once():
         replay.sample(2, 8, torch.Generator())
     waiting = {"_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "unique"}
     assert not waiting & set(record.names)
-    assert record.names.count("index_select") == 3, "notes, frames and final frames"
+    assert record.names.count("index_select") == 3, "draws, frames and final frames"
 
 
 def test_an_empty_replay_can_be_cut_but_not_sampled():
@@ -275,7 +275,7 @@ def test_an_empty_replay_can_be_cut_but_not_sampled():
 @pytest.mark.parametrize(
     ("frames", "dtype"), [((2, 3, 2, 3), "uint8"), ((1, 3, 2, 2), "uint8"), ((2, 3, 2, 2), "float32")]
 )
-def test_observations_of_another_kind_are_refused(frames: tuple[int, ...], dtype: str):
+def test_observations_of_another_shape_or_type_are_refused(frames: tuple[int, ...], dtype: str):
     replay, none = Setting().replay(), np.zeros(2)
     observations = np.zeros(frames, dtype)
     with pytest.raises(ValueError, match=r"observations of shape .* given; this replay was made for \(2, 3, 2, 2\)"):
@@ -286,20 +286,20 @@ def test_observations_of_another_kind_are_refused(frames: tuple[int, ...], dtype
 @pytest.mark.parametrize(
     ("name", "value"), [("capacity", 0), ("num_envs", 0), ("stack", 0), ("n_steps", 0), ("first", "last")]
 )
-def test_senseless_settings_are_refused(name: str, value: object):
+def test_settings_that_are_not_possible_are_refused(name: str, value: object):
     arguments = {"capacity": 10, "num_envs": 1, "frame_shape": (1,)} | {name: value}
     with pytest.raises(ValueError, match=f"{name} .*given; allowed"):
         FrameReplay(**arguments)  # type: ignore[arg-type]
 
 
-def test_a_replay_takes_the_bytes_foretold():
+def test_a_replay_takes_the_predicted_bytes():
     replay = FrameReplay(1000, 4, (1, 20, 20), stack=4)
     taken = replay.frames.nbytes + replay.notes.nbytes + replay.final.frames.nbytes
     assert taken == frame_replay_bytes(1000, 4, (1, 20, 20), torch.uint8, 4)
     assert frame_replay_bytes(1_000_000, 4, (1, 84, 84), torch.uint8, 4) < 7.3e9
 
 
-def test_vectors_of_doubles_are_held_in_single_precision():
+def test_vectors_of_doubles_are_stored_in_single_precision():
     replay = FrameReplay(4, 1, (2,), dtype=torch.float32)
     ends = np.zeros(1, bool)
     replay.add(np.array([[0.1, 3]]), np.zeros(1, int), np.zeros(1), np.array([[0.2, 4]]), ends, ends)

@@ -1,4 +1,4 @@
-"""A replay of frames is the same after a save and a load, whatever was done before and in between."""
+"""A replay of frames is the same after it was saved and loaded, whatever was done before and in between."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 
 def same_samples(one: FrameReplay, other: FrameReplay) -> bool:
-    """Bit by bit."""
+    """Say whether they are equal bit by bit."""
     if not len(one):
         return not len(other)
     batches = [each.sample(2, 2 * len(one), torch.Generator().manual_seed(3)) for each in (one, other)]
@@ -45,10 +45,10 @@ def played(setting: Setting, events: int, seed: int = 0) -> tuple[FrameReplay, G
     segment_bytes=st.sampled_from([1, 500, 10**6]),
 )
 @settings(max_examples=60)
-def test_a_resumed_replay_equals_the_one_that_went_on(
+def test_a_resumed_replay_equals_one_that_was_not_interrupted(
     tmp_path_factory, setting: Setting, events: list[str], room: int, seed: int, segment_bytes: int
 ):
-    """One replay is saved, loaded and used on; its twin is only saved."""
+    """One replay is saved, loaded and used again; the other one is only saved."""
     folder, folder_of_whole, once = (tmp_path_factory.mktemp("replay") for _ in range(3))
     resumed, whole, game = setting.replay(), setting.replay(), Game(setting, seed)
     kept: list[Segment] = []
@@ -61,7 +61,7 @@ def test_a_resumed_replay_equals_the_one_that_went_on(
                     resumed.save(Store(folder), kept),
                     whole.save(Store(folder_of_whole), kept_of_whole),
                 )
-                assert kept == kept_of_whole, "files of the same content"
+                assert kept == kept_of_whole, "files with the same content"
             if event.startswith("resume"):
                 full = len(resumed) == resumed.capacity
                 for capacity in (setting.capacity + (0 if full else room), setting.capacity):
@@ -98,7 +98,7 @@ def test_only_new_transitions_are_written_and_old_segments_dropped(tmp_path: Pat
     assert [(segment.start, segment.stop) for segment in third] == [(10, 16), (16, 22)], "0 to 10 are overwritten"
 
 
-def test_a_cut_that_nothing_follows_is_saved_too(tmp_path: Path):
+def test_a_cut_without_later_steps_is_saved_too(tmp_path: Path):
     replay, game = played(Setting(n_steps=3), 4)
     play(replay, game, "go on")
     segments = replay.save(Store(tmp_path))
@@ -120,7 +120,7 @@ def test_a_segment_is_limited_in_size(tmp_path: Path, monkeypatch: pytest.Monkey
         play(whole, game, "all end")
     segments = whole.save(Store(tmp_path))
     sizes = [path.stat().st_size for path in tmp_path.iterdir()]
-    assert max(sizes) < 20_000 + 4_000, "the header and a few frames of context come on top"
+    assert max(sizes) < 20_000 + 4_000, "the header and a few frames of context are added"
     assert len(segments) == len(sizes) == 14
 
 
@@ -128,11 +128,11 @@ def test_saving_copies_no_frames():
     replay, _ = played(Setting(capacity=40, members=2), 30)
     begin, end = replay.frames.data_ptr(), replay.frames.data_ptr() + replay.frames.nbytes
     pieces = replay._segment(12, 30).frames
-    assert len(pieces) == 2, "the ring begins anew within"
+    assert len(pieces) == 2, "the ring starts again within"
     assert all(begin <= piece.data_ptr() < end and piece.is_contiguous() for piece in pieces)
 
 
-def test_no_memory_that_nothing_was_written_to_reaches_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_no_unwritten_memory_reaches_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     names = []
     for rubbish in (17, 34):
         monkeypatch.setattr(torch, "empty", lambda *shape, dtype=None, device=None, rubbish=rubbish: torch.full(
@@ -220,7 +220,7 @@ def test_files_are_those_of_the_safetensors_library(tmp_path: Path):
     assert tensors["actions"].tolist() == [[0, 1], [2, 3], [4, 5], [6, 7]]
 
 
-def test_contents_tell_replays_apart_and_leave_out_what_is_not_held(tmp_path: Path):
+def test_contents_distinguish_replays_and_leave_out_what_is_not_held(tmp_path: Path):
     setting = Setting(capacity=8, frame_shape=(1, 1, 1))
     one, game = played(setting, 9)
     segments = one.save(Store(tmp_path))

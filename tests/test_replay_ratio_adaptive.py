@@ -1,10 +1,11 @@
-"""The adaptive replay ratio: the published rule, no debt at the switch, and a count that resumes exactly.
+"""The adaptive replay ratio: the published rule, no debt when it rises, and a count that resumes exactly.
 
-`regularizers_reference.json` holds what Guozheng-Ma/Adaptive-Replay-Ratio (commit dae0d09) does: its `Workspace.train`
-run with stand-ins for the environment (episodes of a few decisions) and the agent (counters as in its `update_critic`,
-the n-th update's fraction of active units from a sequence): the update at which it raises the ratio. The sequence
-"trained critic" comes from that repository's critic, trained on a target that moves, and stands in the file.
-`python -m tests.fixtures.make_regularizers` runs the loop anew.
+`regularizers_reference.json` holds what Guozheng-Ma/Adaptive-Replay-Ratio (commit dae0d09) does: the update at which
+its
+`Workspace.train` raises the ratio, with replacements for the environment (episodes of a few decisions) and the agent
+(counters as in its `update_critic`; the fractions of active units are given as a sequence). The sequence "trained
+critic" comes from that repository's critic, trained on a moving target, and is in the file.
+`python -m tests.fixtures.make_regularizers` runs the loop again.
 """
 
 import json
@@ -28,7 +29,7 @@ SEQUENCES = {
 
 
 def settled(**rule: Any) -> AdaptiveRatio:
-    """One that has gone up after its first check, at the second observation."""
+    """Return a ratio that rose after its first check, at the second observation."""
     ratio = AdaptiveRatio(check_every=2, window=1, **rule)
     assert [ratio.observe(0.5), ratio.observe(0.5)] == [False, True]
     return ratio
@@ -39,7 +40,7 @@ def test_the_ratio_rises_where_the_published_code_raises_it(run):
     per_episode = run["decisions_per_episode"] // 2  # updates, at the low ratio of 0.5
     ratio = AdaptiveRatio(
         tolerance=run["gap"], check_every=run["check_freq"] * per_episode, window=per_episode
-    )  # observed at every update, as there
+    )  # observed at every update, as in the published code
     done, raised_at = 0, None
     for decision in range(1201):
         for _ in range(ratio.owed(1)):
@@ -69,7 +70,7 @@ def test_updates_come_at_the_low_ratio_and_then_at_the_high_one():
     assert [ratio.owed(1) for _ in range(3)] == [2, 2, 2]
 
 
-def test_the_switch_owes_no_debt():
+def test_raising_the_ratio_creates_no_debt():
     ratio = AdaptiveRatio(low=0.25, high=4.0, check_every=2, window=1)
     ratio.owed(1001)
     ratio.observe(0.5)
@@ -77,7 +78,7 @@ def test_the_switch_owes_no_debt():
     assert ratio.owed(1) == 4
 
 
-def test_once_raised_it_stays():
+def test_a_raised_ratio_stays_raised():
     ratio = settled()
     assert not any(ratio.observe(value) for value in (0.1, 0.9, 0.2, 0.2, 0.2))
     assert ratio.ratio == 2.0
@@ -86,7 +87,7 @@ def test_once_raised_it_stays():
 @pytest.mark.parametrize(("second", "raised"), [(0.5, True), (0.5009, True), (0.5011, False), (0.4, False)])
 def test_only_averages_of_windows_that_agree_raise_it(second, raised):
     ratio = AdaptiveRatio(check_every=3, window=2)
-    for value in (0.7, 0.4, 0.6):  # the average of the last two is 0.5; the first observation is far from it
+    for value in (0.7, 0.4, 0.6):  # the average of the last two is 0.5, which is far from the first observation
         assert not ratio.observe(value)
     answers = [ratio.observe(value) for value in (0.0, second, second)]
     assert answers == [False, False, raised]
@@ -106,7 +107,7 @@ def test_it_continues_exactly_where_it_was(stop):
     rule: dict[str, Any] = {"low": 0.3, "high": 1.7, "tolerance": 0.002, "check_every": 20, "window": 7}
     whole, first, second = AdaptiveRatio(**rule), AdaptiveRatio(**rule), AdaptiveRatio(**rule)
     expected = go_on(whole, 0, 500)
-    assert whole.raised, "the part after the switch is resumed too"
+    assert whole.raised, "the part after the rise is resumed too"
     begun = go_on(first, 0, stop)
     second.load_state_dict(json.loads(json.dumps(first.state_dict(), allow_nan=False)))
     assert begun + go_on(second, stop, 500) == expected
@@ -118,7 +119,7 @@ def test_another_rule_or_a_fixed_ratio_counts_from_where_it_is_loaded():
     raised.owed(100)
     other = AdaptiveRatio(tolerance=0.01)
     other.load_state_dict(raised.state_dict())
-    assert (other.raised, other.observations, other.owed(4)) == (True, 0, 8), "what was raised stays so"
+    assert (other.raised, other.observations, other.owed(4)) == (True, 0, 8), "a raised ratio stays raised"
 
     fixed = ReplayRatio(3)
     fixed.load_state_dict(raised.state_dict())
@@ -143,7 +144,7 @@ def test_another_rule_or_a_fixed_ratio_counts_from_where_it_is_loaded():
         ({"check_every": 5, "window": 6}, "window=6 given; allowed is 1 to check_every=5"),
     ],
 )
-def test_rules_that_cannot_be_are_refused_in_one_line(rule, message):
+def test_rules_that_are_not_possible_are_refused_in_one_line(rule, message):
     with pytest.raises(ValueError, match=message) as error:
         AdaptiveRatio(**rule)
     assert "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""The documentation site: built strictly, opened page by page in a browser, and fetching nothing."""
+"""The documentation site: built strictly, opened page by page in a browser, without downloads."""
 
 import importlib
 import os
@@ -59,7 +59,7 @@ class Page(HTMLParser):
 
 
 def pages_of(site: Path) -> list[Path]:
-    """The pages of the documentation; reports among the results are pages of their own kind."""
+    """Return the pages of the documentation. Reports among the results have a form of their own."""
     return [path for path in sorted(site.rglob("*.html")) if path.name not in ("404.html", "report.html")]
 
 

@@ -1,6 +1,7 @@
-"""A branch starts from another run's checkpoint, one method acting once, there; the trunk stays what it was."""
+"""A branch starts from another run's checkpoint, where its method acts once. The trunk does not change."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -12,7 +13,9 @@ from fire_rl.commands.train import train_sac as train
 from fire_rl.training.checkpoint import Manifest, folder_of, read_checkpoint, steps_of, write_manifest
 from fire_rl.training.files import read_json, write_json
 from fire_rl.training.lines import read_lines
-from tests.fixtures.quiet_sac import quietly
+from tests.fixtures import calling
+
+quietly = partial(calling.quietly, train)
 
 pytestmark = pytest.mark.usefixtures("unrendered_module")
 TINY = [
@@ -61,7 +64,7 @@ def test_a_branch_of_a_damaged_trunk_is_refused_and_leaves_nothing(trunk: Path, 
     assert not folder.exists()
 
 
-def test_a_folder_with_anything_of_somebody_s_in_it_is_left_alone(tmp_path: Path):
+def test_a_folder_with_other_files_in_it_is_left_alone(tmp_path: Path):
     for name in ("checkpoints", "metrics.jsonl", "notes"):
         folder = tmp_path / name
         folder.mkdir()
@@ -71,7 +74,7 @@ def test_a_folder_with_anything_of_somebody_s_in_it_is_left_alone(tmp_path: Path
         assert (folder / name).read_text() == "precious"
 
 
-def test_a_branch_reaches_across_file_systems(trunk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_branch_can_be_in_another_file_system(trunk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def refuse(*arguments: object) -> None:
         raise OSError(18, "Invalid cross-device link")
 
@@ -80,7 +83,7 @@ def test_a_branch_reaches_across_file_systems(trunk: Path, tmp_path: Path, monke
     assert differences(trunk, tmp_path / "branch") == []
 
 
-def test_a_branch_without_a_method_is_the_trunk_continued(trunk: Path, tmp_path: Path):
+def test_a_branch_without_a_method_equals_the_trunk_continued(trunk: Path, tmp_path: Path):
     quietly("--branch-from", f"{trunk}@200", "--reinit", "none", "--run-dir", str(tmp_path / "branch"))
     assert differences(trunk, tmp_path / "branch") == []
 
@@ -108,19 +111,19 @@ def test_a_branch_resumes_without_acting_again(trunk: Path, tmp_path: Path):
 
 
 def events_of(run: Path) -> list[tuple[int, int]]:
-    """Steps and updates of its events."""
+    """Return the steps and updates of its events."""
     lines = [line for line in read_lines(run / "metrics.jsonl") if line["kind"] == "event"]
     return [(line["environment_steps"], line["updates"]) for line in lines]
 
 
-def test_a_period_counts_from_the_branch_s_event_and_a_resumed_branch_goes_on_counting(trunk: Path, tmp_path: Path):
-    """The trunk has made 30 updates at step 200: multiples of 61 since its beginning would be 61, 122, 183."""
+def test_a_period_counts_from_the_branch_s_event_and_a_resumed_branch_counts_on(trunk: Path, tmp_path: Path):
+    """The trunk made 30 updates until step 200. Multiples of 61 from its beginning would be 61, 122, 183."""
     words = ("--branch-from", f"{trunk}@200", "--reinit", "reset", "--reinit-every", "61", "--replay-ratio", "2")
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     quietly(*words, "--run-dir", str(whole))
     begun = read_checkpoint(trunk, 200).values.progress.updates
     assert read_json(whole / "config.json")["run"]["reinit_from"] == begun
-    assert begun % 61, "else the test shows nothing"
+    assert begun % 61, "otherwise the test shows nothing"
     assert events_of(whole)[0] == (200, begun)
     assert [updates for _, updates in events_of(whole)] == [begun + 61 * number for number in range(4)]
     quietly(*words, "--steps", "310", "--run-dir", str(parts))
@@ -128,8 +131,8 @@ def test_a_period_counts_from_the_branch_s_event_and_a_resumed_branch_goes_on_co
     assert differences(whole, parts) == []
 
 
-def test_a_branch_of_an_earlier_version_keeps_the_period_that_it_had(trunk: Path, tmp_path: Path):
-    """Its config has no number to count from: multiples since the trunk began."""
+def test_a_branch_of_an_earlier_version_keeps_its_period(trunk: Path, tmp_path: Path):
+    """Its config has no number to count from, so it counts multiples from the beginning of the trunk."""
     folder = tmp_path / "branch"
     words = ("--branch-from", f"{trunk}@200", "--reinit", "reset", "--reinit-every", "61", "--reinit-from", "0")
     quietly(*words, "--steps", "240", "--run-dir", str(folder))
@@ -148,7 +151,7 @@ def test_a_branch_of_an_earlier_version_keeps_the_period_that_it_had(trunk: Path
     assert [updates for _, updates in events_of(folder)] == [begun, *range(61 * (begun // 61 + 1), last + 1, 61)]
 
 
-def test_a_full_reset_puts_the_first_day_back(trunk: Path, tmp_path: Path):
+def test_a_full_reset_restores_the_initial_values(trunk: Path, tmp_path: Path):
     folder = tmp_path / "branch"
     arguments = ("--branch-from", f"{trunk}@200", "--reinit", "reset", "--steps", "202", "--replay-ratio", "0.001")
     quietly(*arguments, "--run-dir", str(folder))
@@ -183,7 +186,9 @@ def test_a_full_reset_puts_the_first_day_back(trunk: Path, tmp_path: Path):
         (["--run-dir", "{trunk}"], "--resume"),
     ],
 )
-def test_what_cannot_be_done_is_one_line_and_leaves_nothing(trunk: Path, arguments: list[str], complaint: str):
+def test_an_impossible_branch_is_refused_in_one_line_and_leaves_nothing(
+    trunk: Path, arguments: list[str], complaint: str
+):
     there = sorted(path.name for path in trunk.parent.iterdir())
     with pytest.raises(ValueError, match=complaint) as caught:
         train([argument.format(trunk=trunk) for argument in arguments])

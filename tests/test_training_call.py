@@ -1,4 +1,4 @@
-"""`training.run`: one run from Python, with the command line's settings and its mistakes, and the result as a value."""
+"""`training.run` makes a run from Python, with the command line's settings and messages, and returns its result."""
 
 import threading
 from pathlib import Path
@@ -27,7 +27,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> training.Result:
     return training.run("dqn", **TINY, reinit="fire", reinit_at=(90, 160), run_dir=tmp_path_factory.mktemp("a") / "run")
 
 
-def test_it_is_the_run_of_the_command_line(first: training.Result, tmp_path: Path):
+def test_it_makes_the_run_of_the_command_line(first: training.Result, tmp_path: Path):
     words = [
         word
         for name, value in TINY.items()
@@ -51,7 +51,7 @@ def test_its_scores_are_those_of_the_report(first: training.Result, tmp_path: Pa
     assert first.metric.name == "return"
 
 
-def test_threads_are_as_they_were(first: training.Result, tmp_path: Path):
+def test_the_number_of_threads_is_restored(first: training.Result, tmp_path: Path):
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
@@ -61,7 +61,7 @@ def test_threads_are_as_they_were(first: training.Result, tmp_path: Path):
         torch.set_num_threads(before)
 
 
-def test_a_callback_stops_it_with_a_checkpoint_from_which_it_goes_on(first: training.Result, tmp_path: Path):
+def test_a_callback_stops_it_with_a_checkpoint_from_which_it_can_be_resumed(first: training.Result, tmp_path: Path):
     seen: list[tuple[int, float]] = []
 
     def watch(step: int, value: float) -> bool:
@@ -80,7 +80,7 @@ def test_a_callback_stops_it_with_a_checkpoint_from_which_it_goes_on(first: trai
     assert differences(first.folder, folder) == []
 
 
-def test_what_a_callback_raises_comes_out(tmp_path: Path):
+def test_an_exception_of_a_callback_is_raised(tmp_path: Path):
     def watch(step: int, value: float) -> None:
         raise LookupError(step)
 
@@ -101,7 +101,7 @@ def test_what_a_callback_raises_comes_out(tmp_path: Path):
         ({"critic_width": 8}, "unknown setting 'critic_width'"),
     ],
 )
-def test_mistakes_are_the_command_lines_in_one_line(tmp_path: Path, given: dict[str, Any], said: str):
+def test_mistakes_have_the_command_lines_message_in_one_line(tmp_path: Path, given: dict[str, Any], said: str):
     with pytest.raises(ValueError) as caught:
         training.run("dqn", **{**TINY, **given}, run_dir=tmp_path / "run")
     assert said in str(caught.value)
@@ -114,7 +114,7 @@ def test_another_learner_is_refused():
         training.run("dqm")
 
 
-def test_in_another_thread_no_signal_is_asked_for():
+def test_in_another_thread_no_signal_handler_is_set():
     found: list[bool] = []
 
     def inside() -> None:

@@ -1,4 +1,4 @@
-"""Flags are a documented dataclass; mistakes end in one line with the nearest valid name."""
+"""Flags come from a documented dataclass. Mistakes are refused in one line with the nearest valid name."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ def config_of(*arguments: str) -> AgentRun:
     return config
 
 
-def test_no_preset_is_the_published_setting():
+def test_without_a_preset_settings_are_the_published_ones():
     request = read("--env", "h1-walk", "--reinit", "fire")
     config = config_of("--env", "h1-walk", "--reinit", "fire")
     run, agent = config.run, config.agent
@@ -45,13 +45,13 @@ def test_no_preset_is_the_published_setting():
     ("steps", "starts", "event"),
     [
         (30_000, 1_000, 15_000),  # --preset quick
-        (40_000, 5_000, 20_000),  # a quarter: as published, still
+        (40_000, 5_000, 20_000),  # a quarter: still as published
         (39_998, 5_000, 24_999),
         (15_000, 5_000, 12_500),  # half would be before the first update
-        (10_000, 5_000, 5_000),  # nothing is learned at all, which is said
+        (10_000, 5_000, 5_000),  # nothing is learned at all, and a note says so
     ],
 )
-def test_the_usual_event_is_at_half_of_the_run_or_of_what_is_learned_where_that_begins_late(
+def test_the_usual_event_is_at_half_of_the_run_or_of_the_learning_where_that_begins_late(
     steps: int, starts: int, event: int
 ):
     words = ("--steps", str(steps), "--learning-starts", str(starts), "--reinit", "fire")
@@ -67,12 +67,12 @@ def test_no_preset_has_its_event_moved(agent: str, preset: str):
     assert config.altered(reinit="fire").resolved().run.reinit_at == (config.run.steps // 2,)
 
 
-def test_where_a_period_counts_from_needs_the_period():
+def test_the_beginning_of_a_period_needs_a_period():
     with pytest.raises(ValueError, match="--reinit-from given without --reinit-every"):
         read("--reinit", "fire", "--reinit-from", "5")
 
 
-def test_explicit_flags_beat_the_preset_wherever_they_stand():
+def test_explicit_flags_override_the_preset_wherever_they_stand():
     assert read("--steps", "777", "--preset", "quick").config.run.steps == 777
     assert config_of("--preset=quick", "--critic_width=99").agent.critic_width == 99
     assert read("--preset", "quick").config == LEARNERS["sac"].presets["quick"].config
@@ -170,7 +170,7 @@ def test_every_setting_is_documented_where_it_is_defined():
         (RunSettings(steps=2_000), "nothing will be learned"),
     ],
 )
-def test_what_is_probably_not_meant_draws_a_warning(settings: RunSettings, warning: str):
+def test_settings_that_are_probably_a_mistake_lead_to_a_warning(settings: RunSettings, warning: str):
     assert any(warning in text for text in settings.warnings())
 
 

@@ -1,7 +1,5 @@
-"""DQN as a run: presets, raw returns beside clipped rewards, published methods, evaluations, a policy to use."""
+"""DQN as a run: presets, raw returns and clipped rewards, published methods, evaluations, and the policy."""
 
-import contextlib
-import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,8 +25,9 @@ from fire_rl.training.command_line import read_command_line
 from fire_rl.training.evaluate import evaluate_decisions, exploring
 from fire_rl.training.files import read_json
 from fire_rl.training.learners import LEARNERS, DQNRun, build
-from fire_rl.training.lines import read_lines
 from fire_rl.training.reinforcement import Reinforcement
+from tests.fixtures.calling import quietly
+from tests.fixtures.phased_runs import lines as lines_of
 
 pytestmark = pytest.mark.usefixtures("unrendered_module")
 TINY = [
@@ -39,7 +38,7 @@ TINY = [
 
 
 class Wages(gym.Env):
-    """Pays 7 or -3 by action, for five decisions."""
+    """Pays 7 or -3 depending on the action, for five decisions."""
 
     observation_space = spaces.Box(-1, 1, (2,), np.float32)
     action_space = spaces.Discrete(2, start=3)
@@ -50,7 +49,7 @@ class Wages(gym.Env):
         return self.np_random.uniform(-1, 1, 2).astype(np.float32), {}
 
     def step(self, action):
-        assert action in (3, 4), "the environment counts its actions from 3"
+        assert action in (3, 4), "the environment numbers its actions from 3"
         self.paid += 1
         reward = 7.0 if action == 3 else -3.0
         return self.np_random.uniform(-1, 1, 2).astype(np.float32), reward, self.paid == 5, False, {}
@@ -64,17 +63,6 @@ def read(*arguments: str) -> AgentRun:
     assert isinstance(config, DQNRun)
     assert isinstance(config, AgentRun)
     return config
-
-
-def quietly(body, *arguments: str, code: int = 0) -> str:
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        assert body(arguments) == code, output.getvalue()
-    return output.getvalue()
-
-
-def lines_of(run: Path, kind: str) -> list[dict[str, Any]]:
-    return [line for line in read_lines(run / "metrics.jsonl") if line["kind"] == kind]
 
 
 @pytest.fixture(scope="module")
@@ -96,19 +84,17 @@ def test_the_paper_preset_is_the_published_setting():
     assert config.atari == PUBLISHED_ATARI
 
 
-def test_without_a_preset_the_agent_is_published_and_the_games_are_today_s():
+def test_without_a_preset_the_agent_is_the_published_one_and_games_have_todays_settings():
     config = read()
     assert config.agent == DQNSettings()
-    assert config.atari is not None
     assert (config.atari.sticky, config.atari.sticky_per) == (0.25, "frame")
     assert (config.run.eval_steps, config.run.eval_episodes) == (None, 10)
 
 
 @pytest.mark.parametrize("preset", LEARNERS["dqn"].presets)
-def test_every_preset_makes_sense(preset):
+def test_every_preset_is_valid(preset):
     config = read("--preset", preset)
     config.agent.check()
-    assert config.atari is not None
     config.atari.check()
     assert config.run.warnings() == []
 
@@ -137,7 +123,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(arguments, complaint, tmp_path
     assert not (tmp_path / "run").exists()
 
 
-def test_a_game_is_learned_by_sign_and_evaluated_whole_with_little_exploration():
+def test_a_game_is_learned_from_signs_and_evaluated_whole_with_little_exploration():
     work = Reinforcement(
         read(
             "--preset", "atari100k", "--env", "Asterix", "--eval-episodes", "2", "--steps", "2000", "--device", "cpu"
@@ -155,16 +141,7 @@ def test_a_game_is_learned_by_sign_and_evaluated_whole_with_little_exploration()
 def test_a_game_of_several_lives_is_one_episode_in_the_log(tmp_path):
     folder = tmp_path / "run"
     game = (
-        "--env",
-        "Breakout",
-        "--steps",
-        "400",
-        "--num-envs",
-        "1",
-        "--terminal-on-life-loss",
-        "True",
-        "--sticky",
-        "0",
+        *("--env", "Breakout", "--steps", "400", "--num-envs", "1", "--terminal-on-life-loss", "True", "--sticky", "0"),
     )
     quietly(train, *TINY, *game, "--learning-starts", "1000", "--eval-steps", "4", "--run-dir", str(folder))
     work, checkpoint = work_of(folder), read_checkpoint(folder, 400)
@@ -175,12 +152,12 @@ def test_a_game_of_several_lives_is_one_episode_in_the_log(tmp_path):
     assert lost >= 5 * len(games) > 0, "five lives to a game"
 
 
-def test_episodes_asked_for_are_episodes_whatever_the_preset_has():
+def test_requested_episodes_are_episodes_whatever_the_preset_has():
     config = read("--preset", "paper", "--eval-episodes", "3")
     assert (config.run.eval_steps, config.run.eval_episodes) == (None, 3)
 
 
-def test_flags_of_another_world_are_said_to_do_nothing():
+def test_flags_of_another_kind_of_environment_are_said_to_do_nothing():
     config = read("--env", "CartPole-v1", "--sticky", "0.5", "--steps", "100", "--device", "cpu").resolved()
     assert "CartPole-v1 is not an Atari game: --sticky has no effect here" in build(config).notes
 
@@ -194,7 +171,7 @@ def test_another_scope_leaves_the_rest_as_it_is(run, tmp_path):
     assert changed == {"encoder.0.weight": False, "head.0.weight": True, "head.2.weight": True}
 
 
-def test_sac_sends_users_of_discrete_actions_here(tmp_path):
+def test_sac_sends_users_of_discrete_actions_to_dqn(tmp_path):
     with pytest.raises(ValueError, match=r"use train_dqn\.py"):
         train_sac(["--env", "CartPole-v1", "--run-dir", str(tmp_path / "run")])
 
@@ -217,7 +194,7 @@ def test_returns_are_logged_raw_and_rewards_learned_by_sign_where_asked(clip, le
     assert set(batch.rewards.unique().tolist()) == learned
 
 
-def test_an_event_puts_linear_layers_back_projects_the_rest_and_keeps_adam(tmp_path):
+def test_an_event_resets_linear_layers_projects_the_rest_and_keeps_adam(tmp_path):
     folder = tmp_path / "run"
     quietly(train, *TINY, "--reinit", "fire:solver=exact", "--run-dir", str(folder), "--checkpoint-at", "300")
     (event,) = lines_of(folder, "event")
@@ -243,7 +220,7 @@ def test_a_branch_with_each_method_resumes_bit_by_bit(method, run, tmp_path):
     quietly(train, *branch, "--steps", "480", "--run-dir", str(parts))
     quietly(train, "--resume", str(parts), "--steps", "560")
     found = differences(whole, parts)
-    # The shorter run ends with an evaluation, and metrics, of its own.
+    # the shorter run ends with an evaluation, and metrics, of its own
     assert not [line for line in found if not line.startswith(("metrics", "TensorBoard", "checkpoint: progress"))]
     assert len(lines_of(whole, "event")) == (method != "none")
 
@@ -269,7 +246,7 @@ def test_an_evaluation_by_steps_counts_the_episodes_that_end(tmp_path):
     first = lines_of(folder, "evaluation")[0]
     assert sum(first["lengths"]) <= 120
     assert len(first["lengths"]) > 2
-    assert first["returns"] == first["lengths"], "CartPole pays 1 a step"
+    assert first["returns"] == first["lengths"], "CartPole pays 1 for each step"
 
 
 def test_an_evaluation_too_short_for_an_episode_reports_the_open_ones():
@@ -279,7 +256,7 @@ def test_an_evaluation_too_short_for_an_episode_reports_the_open_ones():
     assert lengths.tolist() == [3, 3]
 
 
-def test_evaluation_explores_by_its_share_and_alike_every_time():
+def test_evaluation_explores_by_its_share_and_in_the_same_way_each_time():
     def act(observations):
         return np.zeros(len(observations), np.int64)
 
@@ -296,7 +273,7 @@ def test_a_longer_resume_keeps_the_exploration_of_the_first_plan(run, tmp_path):
     assert read_json(folder / "config.json")["agent"]["exploration_steps"] == 60
 
 
-def test_replay_ratios_above_one_do_that_many_updates(tmp_path):
+def test_replay_ratios_above_one_make_as_many_updates(tmp_path):
     folder = tmp_path / "run"
     quietly(train, *TINY, "--replay-ratio", "8", "--steps", "200", "--run-dir", str(folder))
     assert lines_of(folder, "train")[-1]["updates"] == 8 * (200 - 40)

@@ -1,4 +1,4 @@
-"""DQN solves what it should: CartPole, by the command in the docs."""
+"""DQN solves CartPole with the command of the docs."""
 
 from pathlib import Path
 
@@ -18,4 +18,4 @@ COMMAND = [
 def test_cartpole_is_solved(tmp_path: Path):
     assert train([*COMMAND, "--threads", "1", "--device", "cpu", "--run-dir", str(tmp_path / "run")]) == 0
     evaluations = [line for line in read_lines(tmp_path / "run" / "metrics.jsonl") if line["kind"] == "evaluation"]
-    assert all(line["return"] >= 475 for line in evaluations[-2:]), "475 is Gymnasium's own bar"
+    assert all(line["return"] >= 475 for line in evaluations[-2:]), "475 is Gymnasium's own threshold"

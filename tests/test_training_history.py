@@ -1,4 +1,4 @@
-"""What is drawn of a run stays within bounds, comes back when it is resumed, and does not trust the file."""
+"""The history that a run draws is bounded, is restored when the run is resumed, and does not trust the file."""
 
 import json
 import math
@@ -41,7 +41,7 @@ def measures(step: int, **values: float | None) -> Line:
 
 
 def written(folder: Path, lines: list[Line | str]) -> Path:
-    """The folder of a run with these lines."""
+    """Write a run's folder with these lines."""
     text = "".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines)
     (folder / METRICS).write_text(text)
     return folder
@@ -63,9 +63,6 @@ def content(history: History) -> str:
     networks = {name: series.points() for name, series in history.measures.items()}
     events = (history.events.count, history.events.method, history.events.steps())
     return repr((history.episodes.points(), history.evaluations.points(), networks, events))
-
-
-# Bounds
 
 
 @given(st.integers(0, 300), st.sampled_from([2, 4, 10, 64]))
@@ -113,14 +110,11 @@ def test_a_long_run_holds_as_many_points_as_a_picture_can_show():
     assert len(history.events.steps()) <= MOST_POINTS
 
 
-def test_networks_without_number_are_not_kept():
+def test_only_a_limited_number_of_networks_is_kept():
     history = of(
         [{"kind": "measures", "environment_steps": 1, **{f"n{number}/weight_norm": 1.0 for number in range(99)}}]
     )
     assert len(history.measures) == MOST_NETWORKS
-
-
-# Reading
 
 
 def test_a_resumed_run_has_the_history_of_an_uninterrupted_one(tmp_path: Path):
@@ -140,7 +134,7 @@ def test_a_resumed_run_has_the_history_of_an_uninterrupted_one(tmp_path: Path):
     assert content(resumed) == content(of(lines))
 
 
-def test_a_number_that_is_none_is_the_same_before_and_after_it_was_written(tmp_path: Path):
+def test_a_number_that_is_not_finite_is_the_same_before_and_after_it_was_written(tmp_path: Path):
     live = of([episode(1, math.nan), episode(2, math.inf), evaluation(3, math.nan), measures(4, deviation=math.inf)])
     lines = [episode(1, None), episode(2, None), evaluation(3, None), measures(4, deviation=None)]
     assert content(History.read(written(tmp_path, list(lines)), Reader())) == content(live)
@@ -178,20 +172,20 @@ BAD: list[Line | str] = [
 
 
 @pytest.mark.parametrize("bad", BAD, ids=lambda bad: json.dumps(bad)[:60])
-def test_lines_that_were_not_written_here_are_passed_over(bad: Line | str, tmp_path: Path):
+def test_lines_that_were_not_written_here_are_skipped(bad: Line | str, tmp_path: Path):
     run = written(tmp_path, [*GOOD, bad, *GOOD])
     assert content(History.read(run, Reader())) == content(of(GOOD + GOOD))
-    assert final_of(run) == (4.0, 1)  # of each step one value
+    assert final_of(run) == (4.0, 1)  # one value of each step
 
 
-def test_bytes_that_are_no_text_are_passed_over(tmp_path: Path):
+def test_bytes_that_are_not_text_are_skipped(tmp_path: Path):
     run = written(tmp_path, list(GOOD))
     path = run / METRICS
     path.write_bytes(b"\xff\x00\n" + path.read_bytes() + b'{"kind": "episode", "environment_steps": 9, "ret')
     assert content(History.read(run, Reader())) == content(of(GOOD))
 
 
-def test_a_line_longer_than_a_run_writes_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_line_longer_than_a_run_writes_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(metrics_lines, "LINE_BYTES", 2_000)
     long = event(5) | {"networks": "x" * 9_000}
     run = written(tmp_path, [*GOOD, long, *GOOD])
@@ -201,9 +195,6 @@ def test_a_line_longer_than_a_run_writes_is_passed_over(tmp_path: Path, monkeypa
 def test_a_run_without_metrics_has_no_history(tmp_path: Path):
     assert content(History.read(tmp_path, Reader())) == content(History(Reader()))
     assert final_of(tmp_path) is None
-
-
-# The final return
 
 
 @given(
@@ -219,7 +210,6 @@ def test_the_final_return_is_the_mean_over_the_last_tenth(tmp_path_factory: Any,
     returns = [value for step, value in pairs if step >= 0.9 * last and value is not None]
     found = final_of(run)
     if returns:
-        assert found is not None
         assert found[0] == pytest.approx(sum(returns) / len(returns))
         assert found[1] == len(returns)
     else:
@@ -231,9 +221,9 @@ def test_evaluations_around_events_do_not_count_and_a_dip_counts_once_for_each_s
     rhythm = Rhythm(every=250, unit=1)
     assert final_score(without, rhythm) == (10.0, 5)
     between = sorted([*without, (9_100, 10.0, "before event"), (9_100, 0.0, "after event")], key=lambda each: each[0])
-    assert final_score(between, rhythm) == (10.0, 5)  # by all evaluations it would be 60 / 7
+    assert final_score(between, rhythm) == (10.0, 5)  # with all evaluations it would be 60 / 7
     dips = [(step, 4.0 if step == 9_250 else value, occasion) for step, value, occasion in between]
-    assert final_score(dips, rhythm) == (8.8, 5)  # what is still lost at a scheduled one is lost
+    assert final_score(dips, rhythm) == (8.8, 5)  # a loss that remains at a scheduled one counts
 
 
 def test_an_event_on_a_scheduled_evaluation_counts_with_the_value_before_it():
@@ -254,9 +244,6 @@ def test_a_late_branch_is_not_judged_by_its_trunk():
                    (9_600, 0.0, "after event"), (10_000, 5.0, "scheduled")]  # fmt: skip
     assert final_score(evaluations, Rhythm(500, 1, branch=9_600)) == (5.0, 1)
     assert final_score(evaluations, Rhythm(500, 1, branch=10_000)) is None
-
-
-# Pictures
 
 
 def labels_of(events: Events) -> list[str]:
@@ -287,7 +274,7 @@ def test_few_events_are_lines_and_many_are_ticks_with_their_number():
         [event(step) for step in range(50)] + [measures(step) for step in range(50)],
     ],
 )
-def test_pictures_are_drawn_of_anything_that_is_held(lines: list[Line], tmp_path: Path):
+def test_pictures_are_drawn_of_everything_that_is_kept(lines: list[Line], tmp_path: Path):
     history = of(lines)
     draw_curve(history, tmp_path, "a run")
     assert Image.open(tmp_path / "curve.png").size == (1040, 585)

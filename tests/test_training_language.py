@@ -1,4 +1,4 @@
-"""Continual language modelling as a run: phases of texts, a loss that repeats, a run in parts that equals a whole."""
+"""Continual language modelling as a run: phases of texts, a repeatable loss, and resumed runs that equal whole ones."""
 
 import math
 from functools import partial
@@ -24,7 +24,7 @@ RUN = f"--preset quick --data first+second {SIZE} {OFTEN} --threads 1 --device c
 
 @pytest.fixture
 def texts(tmp_path: Path) -> Path:
-    """Two texts, prepared as bytes: a GPT with few rows is quick to look at."""
+    """Two texts, prepared as bytes. A GPT with few rows is quick to evaluate."""
     for number, name in enumerate(("first", "second")):
         random = np.random.default_rng(number)
         files = tmp_path / f"{name}.txt", tmp_path / f"{name}-validation.txt"
@@ -78,7 +78,7 @@ def test_the_loss_is_that_of_the_last_mixture_and_repeats(texts: Path):
         assert torch.equal(own.tokens, theirs.tokens)
 
 
-def test_how_many_are_evaluated_at_once_changes_no_sequence(texts: Path):
+def test_the_batch_size_of_evaluation_changes_no_sequence(texts: Path):
     few, many = (made(texts, "--eval-at-once", count).evaluate(lambda: None) for count in ("3", "8"))
     assert few["by_phase"] == pytest.approx(many["by_phase"], abs=1e-6)
 

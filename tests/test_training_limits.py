@@ -1,4 +1,4 @@
-"""What cannot fit, or cannot be, is refused by arithmetic: in one line with flag, value and figure, nothing begun."""
+"""What does not fit or is not possible is refused before anything begins, in one line with flag, value and figure."""
 
 import gc
 import re
@@ -38,14 +38,14 @@ def some_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def whole_numbers(settings: Any) -> list[str]:
-    """Fields that hold one, or may."""
+    """Return the fields that hold a whole number, or may."""
     return [field.name for field in fields(settings) if "int" in str(field.type) and "tuple" not in str(field.type)]
 
 
 @pytest.mark.parametrize(
     ("settings", "name"), [(settings, name) for settings in ALL_SETTINGS for name in whole_numbers(settings)]
 )
-def test_a_whole_number_that_no_file_holds_exactly_is_refused_whatever_it_is_of(settings, name):
+def test_a_whole_number_that_no_file_holds_exactly_is_refused_in_every_field(settings, name):
     for value in (LARGEST + 1, 10**40, 10**5000, -(10**40)):
         with pytest.raises(ValueError, match=re.escape(name) + "|" + flag(name)) as error:
             replace(settings, **{name: value}).check()
@@ -110,7 +110,7 @@ def fields_of(settings: Any) -> dict[str, Any]:
         (RunSettings(num_envs=2_000), "dmc:humanoid-walk", "26.1 GB"),
     ],
 )  # fmt: skip
-def test_more_environments_than_there_is_memory_or_patience_for_are_refused(settings, name, complaint):
+def test_more_environments_than_memory_or_time_allow_are_refused(settings, name, complaint):
     with pytest.raises(ValueError, match=re.escape(complaint)):
         require_memory_for_environments(settings, World(name))
 
@@ -127,7 +127,7 @@ def test_larger_pictures_take_more_memory():
 
 
 def surroundings(observations: tuple[int, ...], actions: gym.Space[Any]) -> Surroundings:
-    """Of an environment with such observations."""
+    """Return the spaces of an environment with such observations."""
     dtype: Any = np.uint8 if len(observations) > 1 else np.float32
     return Surroundings("any", gym.spaces.Box(0, 255, observations, dtype), actions, None, 1)
 
@@ -160,7 +160,7 @@ def test_networks_and_batches_that_memory_cannot_hold_are_refused(agent, complai
     assert refusal(RunSettings(), agent).startswith(complaint)
 
 
-def test_the_updates_that_a_decision_owes_must_fit_at_once():
+def test_the_updates_owed_for_a_decision_must_fit_at_once():
     assert refusal(RunSettings(replay_ratio=1e6), SACSettings()).startswith("--replay-ratio 1000000.0 given")
     assert refusal(RunSettings(num_envs=10**6), SACSettings()).startswith("--num-envs 1000000 given")
 
@@ -207,7 +207,7 @@ ATARI = ["--env", "Breakout"]
         (train_dqn, [*ATARI, "--episode-frames", str(10**12)]),
     ],
 )
-def test_on_the_command_line_such_values_end_in_one_line_and_begin_nothing(train, arguments, tmp_path: Path):
+def test_such_values_on_the_command_line_are_refused_in_one_line_and_begin_nothing(train, arguments, tmp_path: Path):
     folder = tmp_path / "run"
     with pytest.raises(ValueError) as error:
         train([*arguments, "--run-dir", str(folder), "--device", "cpu"])
@@ -218,13 +218,13 @@ def test_on_the_command_line_such_values_end_in_one_line_and_begin_nothing(train
 
 
 def test_settings_of_every_kind_are_refused_before_they_are_used():
-    """As those of a run's folder may be."""
+    """They may come from a run's folder."""
     for config in (SACRun(RunSettings(num_envs=10**9)), DQNRun(RunSettings(env="CartPole-v1", eval_episodes=10**9))):
         with pytest.raises(ValueError, match="environments"):
             require_memory_for_environments(config.run, config.world)
 
 
-def test_a_run_thaws_what_it_froze_and_nothing_where_the_process_had_frozen_objects_itself():
+def test_a_run_unfreezes_what_it_froze_and_nothing_where_the_process_had_frozen_objects():
     gc.freeze()
     with only_new_objects_collected():
         pass

@@ -1,7 +1,5 @@
 """Methods, regularizers, triggers and measures in whole runs, from the command line to the record."""
 
-import contextlib
-import io
 import math
 from functools import partial
 from pathlib import Path
@@ -16,24 +14,16 @@ from fire_rl.fire.regularizers import REGULARIZERS
 from fire_rl.replay import AdaptiveRatio
 from fire_rl.training import load_policy
 from fire_rl.training.files import Lines, read_json
-from fire_rl.training.lines import Rhythm, final_score, read_lines
+from fire_rl.training.lines import Rhythm, final_score
 from fire_rl.training.metric import RETURN
+from tests.fixtures import calling
+from tests.fixtures.phased_runs import lines as lines_of
 
 DQN = [
     *("--env", "CartPole-v1", "--num-envs", "2", "--learning-starts", "40", "--hidden-width", "16"),
     *("--batch-size", "8", "--target-every", "50", "--eval-every", "300", "--eval-episodes", "2", "--log-every", "100"),
-    *(
-        "--checkpoint-every",
-        "130",
-        "--exploration-steps",
-        "60",
-        "--threads",
-        "1",
-        "--device",
-        "cpu",
-        "--learning-rate",
-        "1e-2",
-    ),
+    *("--checkpoint-every", "130", "--exploration-steps", "60", "--threads", "1", "--device", "cpu"),
+    *("--learning-rate", "1e-2"),
 ]
 SAC = [
     *("--env", "Pendulum-v1", "--learning-starts", "40", "--critic-width", "8", "--actor-width", "8"),
@@ -41,7 +31,7 @@ SAC = [
     *("--checkpoint-every", "130", "--threads", "1", "--device", "cpu", "--learning-rate", "1e-2"),
     *("--replay-ratio", "0.5"),
 ]
-# Six panels of measures at every checkpoint. One test below has them rendered.
+# Six panels of measures at every checkpoint take long to render. One test below renders them.
 unrendered = pytest.mark.usefixtures("unrendered")
 SCRIPTS = {"sac": (train_sac, SAC), "dqn": (train_dqn, DQN)}
 
@@ -49,14 +39,7 @@ SCRIPTS = {"sac": (train_sac, SAC), "dqn": (train_dqn, DQN)}
 def quietly(kind: str, *arguments: str) -> str:
     script, tiny = SCRIPTS[kind]
     continues = {"--resume", "--branch-from"} & set(arguments)
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        assert script([*([] if continues else tiny), *arguments]) == 0, output.getvalue()
-    return output.getvalue()
-
-
-def lines_of(run: Path, kind: str) -> list[dict[str, Any]]:
-    return [line for line in read_lines(run / "metrics.jsonl") if line["kind"] == kind]
+    return calling.quietly(script, *([] if continues else tiny), *arguments)
 
 
 @unrendered
@@ -64,7 +47,7 @@ def lines_of(run: Path, kind: str) -> list[dict[str, Any]]:
     ("kind", "method", "regularizers"),
     [("dqn", "redo:tau=0.3", ["l2-init", "spectral"]), ("sac", "cbp:replacement_rate=0.05,maturity=5", ["parseval"])],
 )
-def test_a_run_resumed_in_the_middle_of_methods_that_remember_is_exact(
+def test_a_run_resumed_in_the_middle_of_methods_with_memory_is_exact(
     kind: str, method: str, regularizers: list[str], tmp_path: Path
 ):
     flags = ["--reinit", method, "--regularize", *regularizers, "--measure-every", "50"]
@@ -95,7 +78,7 @@ def test_a_trigger_makes_events_when_the_measure_says_so_and_they_say_why(tmp_pa
         if line["q/dormant"] > 0.01 and line["updates"] - since >= 120:
             due.append(line["updates"])
             since = line["updates"]
-    assert due, "no event at all: the test shows nothing"
+    assert due, "there is no event, so the test shows nothing"
     assert [event["updates"] for event in events] == due
     for event in events:
         assert event["cause"] == "dormant>0.01"
@@ -107,8 +90,8 @@ def test_a_trigger_makes_events_when_the_measure_says_so_and_they_say_why(tmp_pa
 
 
 @unrendered
-def test_a_run_whose_events_all_fall_on_its_evaluations_is_judged_by_what_was_there_before_them(tmp_path: Path):
-    """Two environments, 50 steps without learning, 4 updates a step: an event right before each multiple of 50."""
+def test_a_run_whose_events_all_coincide_with_evaluations_is_judged_by_the_values_before_them(tmp_path: Path):
+    """Two environments, 50 steps without learning, 4 updates a step: an event is just before each multiple of 50."""
     tiny = ("--steps", "400", "--eval-every", "100", "--replay-ratio", "4", "--learning-starts", "50")
     flags = ("--reinit", "reset", "--reinit-every", "200", "--run-dir", str(tmp_path / "run"))
     output = quietly("dqn", *tiny, *flags)
@@ -140,7 +123,7 @@ def test_a_branch_may_begin_a_method_that_acts_after_every_step(tmp_path: Path):
 
 
 @unrendered
-def test_a_measurement_shows_the_networks_as_the_event_of_its_update_finds_them(tmp_path: Path):
+def test_a_measurement_shows_the_networks_just_before_the_event_of_its_update(tmp_path: Path):
     flags = ["--reinit", "fire:scope=all", "--reinit-every", "50", "--measure-every", "50", "--steps", "260"]
     quietly("dqn", *flags, "--run-dir", str(tmp_path / "run"))
     measures, events = (lines_of(tmp_path / "run", kind) for kind in ("measures", "event"))
@@ -152,7 +135,7 @@ def test_a_measurement_shows_the_networks_as_the_event_of_its_update_finds_them(
         assert line["q/sfe"] > 0, "since the event before"
 
 
-def test_a_network_that_diverged_leaves_strict_json(tmp_path: Path):
+def test_the_metrics_of_a_diverged_network_are_strict_json(tmp_path: Path):
     lines = Lines(tmp_path / "lines.jsonl")
     lines.append({"a": math.nan, "b": [1.0, math.inf], "c": {"d": -math.inf}, "e": "NaN"})
     assert (tmp_path / "lines.jsonl").read_text() == '{"a": null, "b": [1.0, null], "c": {"d": null}, "e": "NaN"}\n'
@@ -174,7 +157,7 @@ def test_units_are_watched_on_a_branch_of_an_injected_trunk(method: str, tmp_pat
 
 
 @unrendered
-def test_a_branch_acts_once_and_takes_no_schedule_from_its_trunk(tmp_path: Path):
+def test_a_branch_acts_once_and_does_not_inherit_the_trunk_s_schedule(tmp_path: Path):
     trunk, once, often = (tmp_path / name for name in ("trunk", "once", "often"))
     flags = ["--reinit", "redo", "--reinit-every", "60", "--checkpoint-at", "200", "--steps", "260"]
     quietly("dqn", *flags, "--run-dir", str(trunk))
@@ -212,10 +195,7 @@ def test_an_adaptive_replay_ratio_is_raised_once_the_critic_has_settled_and_resu
         (["--reinit", "fire", "--reinit-when", "dormant"], "such as dormant>0.25"),
         (["--reinit", "fire", "--reinit-when", "dormant/encoder.11>0.1"], "named 'encoder.11'; nearest is encoder.1"),
         (["--reinit", "fire", "--reinit-when", "hessian>1"], "measured only with --measure-hessian True"),
-        (
-            ["--reinit", "fire", "--reinit-when", "sfe>1", "--measure-every", "0"],
-            "--reinit-when needs measures",
-        ),
+        (["--reinit", "fire", "--reinit-when", "sfe>1", "--measure-every", "0"], "--reinit-when needs measures"),
         (["--measure-hessian", "True", "--measure-every", "0"], "--measure-hessian needs measures"),
         (
             ["--replay-ratio", "adaptive", "--measure-every", "0"],
@@ -244,7 +224,7 @@ def test_help_lists_every_method_regularizer_and_measure(capsys: pytest.CaptureF
         assert f"  {name}: " in text
 
 
-# Long enough for an event and a recovery, short enough for all: the presets' own networks, batches and schedules.
+# Long enough for an event and a recovery, short enough for all of them: networks, batches and schedules of the presets.
 QUICK = {
     "sac": ["--preset", "quick", "--steps", "5000", "--eval-every", "2500", "--eval-episodes", "2"],
     "dqn": ["--preset", "quick", "--steps", "12000", "--eval-every", "6000", "--eval-episodes", "2"],

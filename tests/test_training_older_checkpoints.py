@@ -1,8 +1,9 @@
-"""Checkpoints of versions in which a driver knew nothing but agents are read as they were meant, or refused."""
+"""Checkpoints of versions whose driver knew only agents are read as they were meant, or refused."""
 
 import hashlib
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from benchmarks.differences import differences
+from fire_rl.commands.train import train_sac
 from fire_rl.fire import Position
 from fire_rl.training.agent_run import AgentRun
 from fire_rl.training.checkpoint import (
@@ -29,7 +31,9 @@ from fire_rl.training.learners import read_config
 from fire_rl.training.progress import Progress
 from fire_rl.training.reinforcement import Reinforcement
 from fire_rl.training.session import restore
-from tests.fixtures.quiet_sac import quietly
+from tests.fixtures import calling
+
+quietly = partial(calling.quietly, train_sac)
 
 pytestmark = pytest.mark.usefixtures("unrendered_module")
 TINY = [
@@ -39,7 +43,7 @@ TINY = [
     *("--reinit", "fire", "--reinit-at", "150", "--threads", "1", "--device", "cpu"),
 ]
 
-# As such a version writes it: of a run of DQN with injection, with an adaptive ratio, an evaluation broken off.
+# The state that such a version wrote: DQN with injection, an adaptive ratio, an interrupted evaluation.
 BEFORE: dict[str, Any] = {
     "progress": {
         "decisions": 200, "updates": 160, "episodes": 16, "environment_steps": 200,
@@ -76,7 +80,7 @@ MEANT = Values(
 
 
 def replace_state(run: Path, step: int, state: object) -> None:
-    """Another `state.json`, with checksums that fit."""
+    """Replace `state.json`, with checksums that match."""
     content, manifest = json.dumps(state, indent=1).encode(), read_manifest(run, step)
     (folder_of(run, step) / "state.json").write_bytes(content)
     files = manifest.files | {"state.json": hashlib.sha256(content).hexdigest()}
@@ -84,7 +88,7 @@ def replace_state(run: Path, step: int, state: object) -> None:
 
 
 def as_before(state: dict[str, Any]) -> dict[str, Any]:
-    """What a version before would have written in place of a checkpoint's `state.json`."""
+    """Return what an earlier version would have written as a checkpoint's `state.json`."""
     progress, work = state["progress"], state["work"]
     names = ("measured", "seconds", "last_evaluation", "owes", "updates")
     before = {name: progress[name] for name in names}
@@ -110,7 +114,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Path:
-    """A checkpoint that holds hardly more than values."""
+    """Write a checkpoint that holds hardly more than values."""
     write_checkpoint(tmp_path, 200, Checkpoint({"weight": torch.zeros(1)}, {}, MEANT, ()))
     return tmp_path
 
@@ -127,7 +131,7 @@ def test_a_state_has_these_keys(run: Path):
     ]
 
 
-def test_a_state_of_an_earlier_version_is_read_to_the_values_that_it_means(bare: Path):
+def test_a_state_of_an_earlier_version_is_read_with_the_values_that_it_means(bare: Path):
     assert read_checkpoint(bare, 200).values == MEANT
     replace_state(bare, 200, BEFORE)
     values = read_checkpoint(bare, 200).values
@@ -136,13 +140,13 @@ def test_a_state_of_an_earlier_version_is_read_to_the_values_that_it_means(bare:
     assert msgspec.to_builtins(values) == msgspec.to_builtins(MEANT)
 
 
-def test_a_fresh_state_of_an_earlier_version_has_gone_through_no_boundary(bare: Path):
+def test_a_new_state_of_an_earlier_version_has_passed_no_boundary(bare: Path):
     handled = {"updates": 0, "environment_steps": -1}
     replace_state(bare, 200, BEFORE | {"progress": BEFORE["progress"] | {"handled": handled}})
     assert read_checkpoint(bare, 200).values.progress.handled == Position(0, -1)
 
 
-def test_a_run_of_an_earlier_version_goes_on_as_if_it_were_of_this_one(run: Path, tmp_path: Path):
+def test_a_run_of_an_earlier_version_continues_like_one_of_this_version(run: Path, tmp_path: Path):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     (copy / "lock").unlink()
@@ -156,7 +160,7 @@ def test_a_run_of_an_earlier_version_goes_on_as_if_it_were_of_this_one(run: Path
     assert differences(run, copy) == []
 
 
-# What is mangled: where in the state, and what stands there then
+# Forged entries: the place in the state, and the value there
 
 GONE = "(gone)"
 SAID_WHEN_READ: list[tuple[str, Any]] = [
@@ -208,7 +212,7 @@ def mangled(state: dict[str, Any], where: str, value: object) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("where", "value"), SAID_WHEN_READ)
-def test_a_mangled_state_of_an_earlier_version_is_damage(bare: Path, where: str, value: object):
+def test_a_forged_state_of_an_earlier_version_is_damage(bare: Path, where: str, value: object):
     replace_state(bare, 200, mangled(BEFORE, where, value))
     with pytest.raises(Damaged, match=r"state\.json") as caught:
         read_checkpoint(bare, 200)
@@ -223,7 +227,7 @@ def driver(run: Path) -> Driver:
 
 
 @pytest.mark.parametrize(("where", "value"), [*SAID_WHEN_READ, *SAID_WHEN_PUT_IN])
-def test_a_run_does_not_go_on_from_a_mangled_state_of_an_earlier_version(
+def test_a_run_is_not_resumed_from_a_forged_state_of_an_earlier_version(
     run: Path, tmp_path: Path, driver: Driver, where: str, value: object
 ):
     copy = tmp_path / "run"
@@ -234,4 +238,4 @@ def test_a_run_does_not_go_on_from_a_mangled_state_of_an_earlier_version(
     with pytest.raises(Damaged) as caught:
         restore(copy, 200, driver)
     assert "\n" not in str(caught.value)
-    assert (copy / "metrics.jsonl").read_bytes() == before, "nothing is cut back"
+    assert (copy / "metrics.jsonl").read_bytes() == before, "no file is cut"

@@ -1,4 +1,4 @@
-"""Where a phase of data begins, every run is looked at, whatever its method does there; and a run's own picture."""
+"""Every run is evaluated where a phase of data begins, whatever its method does there; and the picture of a run."""
 
 from functools import partial
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_events_at_every_boundary_are_between_two_evaluations_however_short_the_
 
 
 @pytest.mark.usefixtures("unrendered")
-def test_a_run_that_stops_where_a_phase_begins_goes_on_as_one_that_never_stopped(tmp_path: Path):
+def test_a_run_that_stops_where_a_phase_begins_continues_like_one_that_never_stopped(tmp_path: Path):
     train(f"{RUN} --reinit none", tmp_path / "whole")
     evaluations = lines(tmp_path / "whole", "evaluation")
     step = next(line["updates"] for line in evaluations if line["occasion"] == "phase begins")
@@ -72,7 +72,7 @@ def test_lines_hold_a_value_for_each_phase_and_the_metric_on_other_examples():
     assert ACCURACY.typed(evaluation(3, ()) | {"training_accuracy": "high"}) is None
 
 
-def test_a_history_keeps_phases_in_bounds_and_draws_what_is_no_number_as_nothing(tmp_path: Path):
+def test_a_history_limits_the_phases_and_draws_nan_as_nothing(tmp_path: Path):
     history = History(LOSS)
     assert draw_phases(history, tmp_path, "nothing") is None
     for step in range(3 * MOST_COLUMNS):

@@ -1,7 +1,5 @@
-"""A trained policy can be loaded and evaluated; what a run says at its start and end is true."""
+"""A trained policy can be loaded and evaluated, and what a run prints at its start and end is correct."""
 
-import contextlib
-import io
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +23,7 @@ from fire_rl.training.log import RunLog
 from fire_rl.training.reinforcement import Reinforcement
 from fire_rl.training.session import restore
 from fire_rl.training.settings import RunSettings
+from tests.fixtures.calling import quietly
 
 pytestmark = pytest.mark.usefixtures("unrendered_module")
 TINY = [
@@ -34,17 +33,10 @@ TINY = [
 ]
 
 
-def output_of(body, arguments: list[str]) -> str:
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(io.StringIO()):
-        assert body(arguments) == 0
-    return output.getvalue()
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "walk"
-    output_of(train, [*TINY, "--run-dir", str(folder)])
+    quietly(train, *TINY, "--run-dir", str(folder))
     return folder
 
 
@@ -81,28 +73,28 @@ def test_a_policy_of_a_damaged_newest_checkpoint_comes_from_the_one_before(run: 
 def test_a_policy_trained_on_a_gpu_acts_on_a_cpu(run: Path):
     policy = load_policy(run)
     state = policy._agent.state_dict()
-    state["generator.acting"] = torch.arange(16, dtype=torch.uint8)  # the size of a CUDA stream's state
+    state["generator.acting"] = torch.arange(16, dtype=torch.uint8)  # the size of a CUDA generator's state
     policy._agent.load_state_dict(state)
     first = policy._agent.random_actions(2)
     policy._agent.load_state_dict(state)
-    assert np.array_equal(first, policy._agent.random_actions(2)), "the new stream is the same each time"
+    assert np.array_equal(first, policy._agent.random_actions(2)), "the new generator is the same each time"
 
 
 @pytest.mark.parametrize(("where", "complaint"), [("nowhere", "is not a run"), ("{run}@7", "there are: 100, 200")])
-def test_no_policy_where_there_is_none(run: Path, where: str, complaint: str):
+def test_a_folder_without_a_policy_is_refused(run: Path, where: str, complaint: str):
     with pytest.raises(ValueError, match=complaint):
         evaluate_script.body([where.format(run=run)])
 
 
 def test_a_checkpoint_is_evaluated_from_the_command_line(run: Path):
-    said = output_of(evaluate_script.body, [f"{run}@100", "--episodes", "3"])
+    said = quietly(evaluate_script.body, f"{run}@100", "--episodes", "3")
     assert "checkpoint at step 100: 3 episodes" in said
     assert "standard error" in said
 
 
-def test_the_last_lines_say_where_things_are(tmp_path: Path):
+def test_the_last_lines_name_the_files_and_folders(tmp_path: Path):
     folder = tmp_path / "run"
-    said = output_of(train, [*TINY, "--run-dir", str(folder)])
+    said = quietly(train, *TINY, "--run-dir", str(folder))
     for place in ("curve.png", "metrics.jsonl", "checkpoints", "tensorboard --logdir", "--resume", "--branch-from"):
         assert place in said
     assert "replay: 0.00 GB on the CPU" in said
@@ -119,7 +111,7 @@ def test_actions_reach_the_environment_in_its_own_bounds():
 def test_replay_holds_true_next_observations_at_truncation(tmp_path: Path):
     tiny = [*TINY, "--env", "Pendulum-v1", "--action-repeat", "1", "--run-dir", str(tmp_path / "run")]
     tiny[tiny.index("200")] = "201"
-    output_of(train, tiny)
+    quietly(train, *tiny)
     config = read_config(tmp_path / "run")
     assert isinstance(config, AgentRun)
     work = Reinforcement(config)
@@ -129,13 +121,13 @@ def test_replay_holds_true_next_observations_at_truncation(tmp_path: Path):
     assert not terminated.any(), "a time limit is no termination"
     torch.testing.assert_close(following[:199], observations[1:200])
     jump = (following[199] - observations[200]).abs().max()
-    assert jump > 1e-3, "what follows the last step is not the next episode's first observation"
+    assert jump > 1e-3, "after the last step comes not the first observation of the next episode"
     # Pendulum's own dynamics: one step changes the angular velocity by at most 1.2 and keeps the angle's norm.
     assert following[199, :2].norm().item() == pytest.approx(1.0, abs=1e-5)
     assert (following[199, 2] - observations[199, 2]).abs() <= 1.2 + 1e-4
 
 
-def test_the_published_setting_on_a_cpu_says_what_it_costs(capsys: pytest.CaptureFixture[str]):
+def test_the_published_setting_on_a_cpu_warns_of_its_duration(capsys: pytest.CaptureFixture[str]):
     config = SACRun(RunSettings(threads=1, device="cpu", eval_episodes=1, steps=1_000_000))
     say_what_it_costs(config.run, build(config))
     said = capsys.readouterr().out
@@ -143,21 +135,21 @@ def test_the_published_setting_on_a_cpu_says_what_it_costs(capsys: pytest.Captur
     assert "--preset quick" in said
 
 
-def test_a_short_run_says_nothing_of_cost(capsys: pytest.CaptureFixture[str]):
+def test_a_short_run_does_not_warn_of_its_duration(capsys: pytest.CaptureFixture[str]):
     config = SACRun(RunSettings(threads=1, device="cpu", eval_episodes=1, steps=1_000))
     say_what_it_costs(config.run, build(config))
     assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(1500, "25 minutes"), (36_000, "10 hours"), (432_000, "5.0 days")])
-def test_durations_are_said_as_one_would(seconds: float, words: str):
+def test_durations_are_printed_in_usual_units(seconds: float, words: str):
     assert duration_in_words(seconds) == words
 
 
 def test_the_warm_up_has_no_updates_and_learning_has_as_many_as_asked(tmp_path: Path):
     folder = tmp_path / "run"
     arguments = [*TINY, "--run-dir", str(folder), "--replay-ratio", "0.5", "--num-envs", "3"]
-    output_of(train, arguments)
+    quietly(train, *arguments)
     for line in read_lines(folder / "metrics.jsonl"):
         if line["kind"] == "train":
             # Learning begins at the first step of all environments that finds 40 decisions made: the 42nd.
@@ -173,7 +165,7 @@ def test_the_warm_up_has_no_updates_and_learning_has_as_many_as_asked(tmp_path: 
         (["{run}", "--episodes", "many"], "a whole number"),
     ],
 )
-def test_a_wrong_evaluation_is_one_line(run: Path, arguments: list[str], complaint: str):
+def test_a_wrong_evaluation_is_refused_in_one_line(run: Path, arguments: list[str], complaint: str):
     with pytest.raises(ValueError, match=complaint) as caught:
         evaluate_script.body([argument.format(run=run) for argument in arguments])
     assert "\n" not in str(caught.value)

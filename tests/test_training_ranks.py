@@ -1,4 +1,4 @@
-"""The rank of features is taken on four examples for each where that costs little; where not, a run says so."""
+"""The rank of features uses four times as many examples where that costs little; otherwise a run says so."""
 
 from pathlib import Path
 
@@ -22,15 +22,11 @@ TINY = [
 ]
 
 
-def test_features_are_those_of_the_examples_that_it_is_run_on():
+def test_features_are_those_of_the_given_examples():
     network = make_network()
     assert feature_width(network) == 8
     more = torch.cat([FRAMES, 2 * FRAMES, FRAMES.flip(0)])
-    found = measure(
-        network,
-        loss=lambda: network.module(FRAMES).square().mean(),
-        run=lambda: network.module(more),
-    )
+    found = measure(network, loss=lambda: network.module(FRAMES).square().mean(), run=lambda: network.module(more))
     encoder, head = network.module.get_submodule("encoder"), network.module.get_submodule("head")
     with torch.no_grad():
         features = head.get_submodule("1")(head.get_submodule("0")(encoder(more)))
@@ -41,7 +37,7 @@ def test_features_are_those_of_the_examples_that_it_is_run_on():
     assert "feature_examples" not in few
     assert {name: value for name, value in few.items() if name.startswith("dormant")} == {
         name: value for name, value in found.items() if name.startswith("dormant")
-    }, "units are looked at on the loss's examples as before"
+    }, "units are observed on the loss's examples as before"
 
 
 @pytest.mark.parametrize(
@@ -53,7 +49,7 @@ def test_features_are_those_of_the_examples_that_it_is_run_on():
         ("dqn", "quick", {"q": 128}, {"q"}),
     ],
 )
-def test_published_sizes_take_enough_examples_or_say_that_they_do_not(agent, preset, widths, taken):
+def test_published_sizes_use_enough_examples_or_a_note_says_that_they_do_not(agent, preset, widths, taken):
     config = LEARNERS[agent].presets[preset].config
     assert isinstance(config, AgentRun)
     batch_size, every = config.agent.batch_size, config.run.measure_every
@@ -71,7 +67,7 @@ def test_published_sizes_take_enough_examples_or_say_that_they_do_not(agent, pre
 
 
 @pytest.mark.usefixtures("unrendered")
-def test_a_run_says_how_many_there_were_and_is_the_same_with_and_without(
+def test_a_run_records_the_number_of_examples_and_is_the_same_without_measures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     flags = [*TINY, "--steps", "400", "--hidden-width", "16"]

@@ -1,4 +1,4 @@
-"""A run that was killed, anywhere, and resumed is the run that was not."""
+"""A run that was killed anywhere and resumed equals a run that was not."""
 
 import multiprocessing
 import os
@@ -28,7 +28,7 @@ TINY = [
     *("--eval-every", "150", "--eval-episodes", "2", "--log-every", "50", "--checkpoint-every", "110"),
     *("--threads", "1", "--device", "cpu", "--replay-ratio", "1"),
 ]
-# Forks processes from one that has everything imported, which takes longer than they live.
+# Forks processes from one that has imported everything, because importing takes longer than they run.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["fire_rl.commands.train", "torch._dynamo", "mujoco"])
 
@@ -38,11 +38,11 @@ def kill(change: int, *arguments: str, script: str = "train_sac") -> None:
     process = PROCESSES.Process(target=run_until, args=(change, script, arguments))
     process.start()
     process.join(600)
-    assert process.exitcode == -signal.SIGKILL, "it ended before it was killed, as the captured output says"
+    assert process.exitcode == -signal.SIGKILL, "it ended before it was killed, see the captured output"
 
 
 def run_until(change: int, script: str, arguments: tuple[str, ...]) -> None:
-    """Any flush, rename, deletion or link is a change."""
+    """Every flush, rename, deletion and link is a change."""
     left = change
 
     def dying(real: Callable[..., Any]) -> Callable[..., Any]:
@@ -61,7 +61,7 @@ def run_until(change: int, script: str, arguments: tuple[str, ...]) -> None:
 
 
 def train(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """A run that nobody kills: in this process, which has everything imported."""
+    """Train without interruption in this process, where everything is imported."""
     done = subprocess.CompletedProcess(arguments, *call(train_sac, *arguments))
     assert done.returncode == code, done.stdout + done.stderr
     return done
@@ -75,7 +75,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_run_leaves_what_it_promises(whole: Path):
+def test_the_run_leaves_the_promised_files(whole: Path):
     assert (whole / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert (whole / "config.json").exists()
     assert list(whole.glob("events.*"))
@@ -107,11 +107,11 @@ def kill_and_resume(folder: Path, flushes: list[int]) -> None:
     for flush in flushes[1:]:
         kill(flush, "--resume", str(folder))
     train("--resume", str(folder))
-    assert not [path for path in folder.rglob(".*") if path.is_file()], "half-written files are swept away"
+    assert not [path for path in folder.rglob(".*") if path.is_file()], "half-written files are removed"
 
 
 def kill_and_go_on(change: int, arguments: list[str], folder: Path) -> None:
-    """Kill a beginning; then resume it if it had become a run, or begin it again."""
+    """Kill a run near its beginning. Then resume it if it had a config, or start it again."""
     kill(change, *arguments, "--run-dir", str(folder))
     if (folder / "config.json").exists():
         train("--resume", str(folder))
@@ -133,14 +133,14 @@ def test_a_run_killed_at_any_change_of_the_disk_equals_the_uninterrupted_one(who
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(2, 30, 3))
-def test_a_start_killed_at_any_change_of_the_disk_can_be_begun_again(whole: Path, tmp_path: Path, first: int):
+def test_a_start_killed_at_any_change_of_the_disk_can_be_repeated(whole: Path, tmp_path: Path, first: int):
     kill_and_go_on(first, TINY, tmp_path / "run")
     assert differences(whole, tmp_path / "run") == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(2, 34, 3))
-def test_a_branch_killed_at_any_change_of_the_disk_goes_on(whole: Path, tmp_path: Path, first: int):
+def test_a_branch_killed_at_any_change_of_the_disk_can_be_resumed(whole: Path, tmp_path: Path, first: int):
     folder, undisturbed = tmp_path / "branch", tmp_path / "undisturbed"
     branch = ["--branch-from", f"{whole}@440", "--reinit", "reset", "--steps", "600"]
     train(*branch, "--run-dir", str(undisturbed))
@@ -169,7 +169,7 @@ def test_sigterm_stops_cleanly_and_resuming_completes_the_run(whole: Path, tmp_p
     deadline = time.monotonic() + 600
     while not (folder / "metrics.jsonl").exists() or (folder / "metrics.jsonl").stat().st_size < 600:
         if process.poll() is not None:
-            break  # a machine that was busy elsewhere meanwhile
+            break  # the machine may have been busy meanwhile
         assert time.monotonic() < deadline
         time.sleep(0.005)
     process.send_signal(signal.SIGTERM)
@@ -183,7 +183,7 @@ def test_sigterm_stops_cleanly_and_resuming_completes_the_run(whole: Path, tmp_p
     assert differences(whole, folder) == []
 
 
-def test_a_longer_run_goes_on_as_if_it_had_been_longer_from_the_start(whole: Path, tmp_path: Path):
+def test_a_run_that_is_extended_continues_as_if_it_had_been_longer_from_the_start(whole: Path, tmp_path: Path):
     folder = tmp_path / "run"
     shorter = [*TINY, "--run-dir", str(folder)]
     shorter[shorter.index("480")] = "300"
@@ -193,7 +193,7 @@ def test_a_longer_run_goes_on_as_if_it_had_been_longer_from_the_start(whole: Pat
 
 
 @pytest.mark.parametrize("damage", ["agent.safetensors", "manifest.json", "segment"])
-def test_a_damaged_checkpoint_is_passed_over(whole: Path, tmp_path: Path, damage: str):
+def test_a_damaged_checkpoint_is_skipped(whole: Path, tmp_path: Path, damage: str):
     folder = tmp_path / "run"
     subprocess.run(["cp", "-r", str(whole), str(folder)], check=True)
     if damage == "segment":

@@ -1,4 +1,4 @@
-"""DQN on Atari, MinAtar and CartPole: killed in the middle of episodes and resumed, runs are those that were not."""
+"""DQN on Atari, MinAtar and CartPole: runs that were killed within episodes and resumed equal those that were not."""
 
 from pathlib import Path
 
@@ -13,18 +13,8 @@ from tests.test_training_resume_suites import interrupted
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 TINY = [
-    *(
-        "--steps",
-        "400",
-        "--num-envs",
-        "2",
-        "--learning-starts",
-        "60",
-        "--replay-ratio",
-        "0.25",
-        "--replay-capacity",
-        "200",
-    ),
+    *("--steps", "400", "--num-envs", "2", "--learning-starts", "60", "--replay-ratio", "0.25"),
+    *("--replay-capacity", "200"),
     *("--batch-size", "4", "--hidden-width", "8", "--target-every", "20", "--reinit", "fire", "--reinit-every", "31"),
     *("--log-every", "100", "--eval-every", "10000", "--eval-steps", "40", "--checkpoint-every", "130"),
     *("--threads", "1", "--device", "cpu"),

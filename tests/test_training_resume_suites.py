@@ -1,4 +1,4 @@
-"""Runs on Gymnasium's MuJoCo tasks and the Control suite: interrupted and resumed, they are those that were not."""
+"""Runs on Gymnasium's MuJoCo tasks and the Control suite: interrupted and resumed, they equal those that were not."""
 
 import os
 from collections.abc import Callable
@@ -17,24 +17,14 @@ pytestmark = pytest.mark.usefixtures("unrendered")
 TINY = [
     *("--steps", "400", "--learning-starts", "40", "--action-repeat", "4", "--replay-ratio", "0.5"),
     *("--critic-width", "8", "--actor-width", "8", "--batch-size", "16", "--num-envs", "2", "--log-every", "80"),
-    *(
-        "--eval-every",
-        "10000",
-        "--eval-episodes",
-        "1",
-        "--checkpoint-every",
-        "120",
-        "--threads",
-        "1",
-        "--device",
-        "cpu",
-    ),
+    *("--eval-every", "10000", "--eval-episodes", "1", "--checkpoint-every", "120", "--threads", "1"),
+    *("--device", "cpu"),
 ]
 SUITE = ["dmc:reacher-easy"] if benchmark_names() else []
 
 
 class Killed(BaseException):
-    """In place of a signal."""
+    """Raised instead of a signal."""
 
 
 def interrupted(
@@ -81,4 +71,4 @@ def test_a_killed_and_resumed_run_equals_the_uninterrupted_one(task: str, first:
     train("--resume", str(folder))
     assert differences(whole, folder) == []
     endings = [line["ending"] for line in read_lines(whole / "metrics.jsonl") if line["kind"] == "episode"]
-    assert ("terminated" in endings) == (task == "Hopper-v5"), "it falls within a few steps"
+    assert ("terminated" in endings) == (task == "Hopper-v5"), "the robot falls within a few steps"

@@ -1,4 +1,4 @@
-"""What is known of a setting stands on its field, a method is parsed once in a run, help is built for --help alone."""
+"""The facts about a setting are on its field, a method is parsed once in a run, and help is built only for --help."""
 
 import contextlib
 import io
@@ -25,7 +25,7 @@ TINY = [
 SCHEDULE = ("reinit_every", "reinit_at", "reinit_when")
 TRACK = ("track", "track_project", "track_group", "track_tags")
 
-# Which settings a fact holds of, as lists kept by hand once were.
+# The settings for which each fact holds, listed by hand.
 FACTS: dict[Fact, tuple[str, ...]] = {
     "resumable": ("steps", "video", "keep_replay", "capture", *TRACK),
     "machine": ("threads", "device", "precision", "compile"),
@@ -49,14 +49,14 @@ def test_each_fact_has_a_list_here():
 
 
 @pytest.mark.parametrize("fact", FACTS)
-def test_a_fact_holds_of_these_settings_and_no_other(fact: Fact):
+def test_a_fact_holds_for_these_settings_and_no_other(fact: Fact):
     found = names_with(RunSettings, fact)
     assert sorted(found) == sorted(FACTS[fact])
     assert len(found) == len(set(found))
     assert names_with(RunSettings(), fact) == found, "of a value as of its class"
 
 
-def test_what_the_driver_reads_is_known_of_it_as_of_a_run_of_an_agent():
+def test_the_settings_that_the_driver_reads_have_the_facts_of_an_agents_settings():
     theirs = {field.name for field in fields(DriverSettings)}
     for fact, names in FACTS.items():
         assert set(names_with(DriverSettings, fact)) == set(names) & theirs
@@ -82,7 +82,7 @@ def test_a_config_is_read_back_as_it_was_written(agent: str):
         assert config_from_json(config_to_json(config)) == config
 
 
-def test_groups_stand_in_the_order_of_runs_of_earlier_versions():
+def test_groups_are_in_the_order_of_earlier_versions():
     groups = {agent: [group.name for group in fields(learner.config)] for agent, learner in LEARNERS.items()}
     others = {"vision": ["run", "agent"], "language": ["run", "agent"]}
     assert groups == {"sac": ["run", "agent"], "dqn": ["run", "agent", "atari"]} | others
@@ -92,7 +92,6 @@ def test_settings_are_altered_by_their_names_whatever_their_group():
     config = LEARNERS["dqn"].presets["quick"].config
     assert isinstance(config, AgentRun)
     other = config.altered(seed=5, hidden_width=7, sticky=0.5)
-    assert other.atari is not None
     assert (other.run.seed, other.agent.hidden_width, other.atari.sticky) == (5, 7, 0.5)
     assert other.run == replace(config.run, seed=5)
     with pytest.raises(TypeError, match="no setting is called 'hiden_width'"):
@@ -109,7 +108,7 @@ def test_altered_settings_keep_the_methods_unless_they_name_others():
 
 @pytest.fixture
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Any]]:
-    """What is parsed from now on: kind, text, and the preset of its name."""
+    """Record what is parsed from now on: kind, text, and the preset of its name."""
     calls: list[tuple[str, str, Any]] = []
     parse = spelling._parse
 
@@ -129,7 +128,7 @@ def test_a_run_parses_its_method_once_with_what_is_published_of_its_agent(parsed
     published = KINDS["sac"].published["fire"]
     ((_, text, known),) = [call for call in parsed if call[0] == "method"]
     assert text == "fire:solver=exact"
-    assert known is published, "not what the method is by itself"
+    assert known is published, "not what the method is without the preset"
     assert [text for what, text, _ in parsed if what == "regularizer"] == ["l2-init", "parseval"]
     (event,) = [line for line in read_lines(tmp_path / "run" / "metrics.jsonl") if line["kind"] == "event"]
     assert isinstance(published, Fire)
@@ -137,7 +136,7 @@ def test_a_run_parses_its_method_once_with_what_is_published_of_its_agent(parsed
 
 
 @pytest.mark.usefixtures("unrendered")
-def test_a_run_that_goes_on_parses_its_method_once(parsed: list[Any], tmp_path: Path):
+def test_a_resumed_run_parses_its_method_once(parsed: list[Any], tmp_path: Path):
     words = [*TINY, "--reinit", "fire:solver=exact", "--run-dir", str(tmp_path / "run")]
     longer = ["--resume", str(tmp_path / "run"), "--steps", "160"]
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):

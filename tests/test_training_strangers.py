@@ -1,4 +1,4 @@
-"""A run's folder may come from a stranger: whatever is in it, commands refuse it in one line, or use what is whole."""
+"""A run's folder may be forged: commands refuse its content in one line, or use the part that is whole."""
 
 import json
 import os
@@ -31,7 +31,7 @@ NEWEST = f"checkpoints/{int(STEPS):012d}"
 
 
 def slow(*values: object) -> Any:
-    """More of what others show already."""
+    """Slow cases, which test the same as the others."""
     return pytest.param(*values, marks=pytest.mark.slow)
 
 
@@ -46,7 +46,7 @@ def place(tmp_path: Path, runs: dict[str, Path]) -> Path:
 
 
 def forge(place: Path, name: str, change: Callable[[Any], None]) -> None:
-    """Change a JSON file of the run, and make the checksums fit."""
+    """Change a JSON file of the run, and make the checksums match."""
     path, config = place / RUN / name, json.loads((place / RUN / "config.json").read_text())
     document = json.loads(path.read_text())
     change(document)
@@ -55,7 +55,7 @@ def forge(place: Path, name: str, change: Callable[[Any], None]) -> None:
 
 
 def call(place: Path, script: str, *arguments: str) -> Ending:
-    """A command, which leaves everything outside its own folders as it was and says what it says in its lines."""
+    """Call a command. It must leave everything outside its own folders unchanged, and print only lines."""
     own = [place / name for name in (RUN, NEW, OUT)]
     root = place.parents[3]
     before = snapshot(root, own)
@@ -94,7 +94,7 @@ def require_damaged(place: Path, runs: dict[str, Path], name: str) -> None:
 
 
 def require_refused(place: Path, name: str, *scripts: str) -> None:
-    """Refused in one line that names the file, by resuming and by other scripts; nothing is changed."""
+    """Resuming and other scripts refuse it in one line that names the file, and nothing is changed."""
     before = {path: what for path, what in snapshot(place / RUN).items() if path != "lock"}
     endings = [resume(place), branch(place), *(call(place, script, RUN) for script in scripts)]
     for ending in endings:
@@ -102,9 +102,6 @@ def require_refused(place: Path, name: str, *scripts: str) -> None:
         assert name in ending.errors
     assert {path: what for path, what in snapshot(place / RUN).items() if path != "lock"} == before
     assert not (place / NEW).exists()
-
-
-# What a checkpoint says
 
 
 def test_sizes_of_files_outside_are_damage(place: Path, runs: dict[str, Path]):
@@ -142,7 +139,9 @@ def test_a_state_with_a_missing_key_is_damage(place: Path, runs: dict[str, Path]
         *(slow("ratio", None), slow("replay_added", -1), slow("lengths", "x")),
     ],
 )
-def test_what_an_agent_cannot_go_on_from_is_damage(place: Path, runs: dict[str, Path], key: str, value: object):
+def test_values_with_which_an_agent_cannot_continue_are_damage(
+    place: Path, runs: dict[str, Path], key: str, value: object
+):
     forge(place, f"{NEWEST}/state.json", lambda state: state["work"].update({key: value}))
     refused = branch(place)
     assert (refused.code, len(refused.errors.splitlines())) == (2, 1)
@@ -158,9 +157,6 @@ def test_what_an_agent_cannot_go_on_from_is_damage(place: Path, runs: dict[str, 
 def test_a_manifest_with_a_missing_key_is_damage(place: Path, runs: dict[str, Path], key: str):
     forge(place, f"{NEWEST}/manifest.json", lambda manifest: manifest.pop(key))
     require_damaged(place, runs, "manifest.json")
-
-
-# What a file is
 
 
 def fifo(path: Path) -> None:
@@ -237,9 +233,6 @@ def test_metrics_that_are_something_else_are_refused_or_cut_back(place: Path, ki
     assert resume(place).code in (0, 2)
 
 
-# Where links lead
-
-
 @pytest.mark.parametrize(
     ("name", "target"),
     [
@@ -270,9 +263,6 @@ def test_a_folder_that_works_as_before_but_is_elsewhere_is_refused(place: Path):
     assert "symbolic link" in ending.errors
 
 
-# Whose code is run
-
-
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -294,14 +284,11 @@ def test_code_that_a_run_names_is_imported_only_where_it_is_trusted(place: Path,
     root = place.parents[3]
     assert not (root / "imported").exists()
     command("train_dqn", ["--resume", RUN, "--trust", RUN], place)
-    assert (root / "imported").exists(), "it is the one that would have been imported"
-
-
-# Everything at once
+    assert (root / "imported").exists(), "otherwise it would be the one that is imported"
 
 
 @pytest.mark.parametrize("first", [0, *map(slow, (10, 20, 30))])
-def test_no_mutation_leads_to_more_than_a_line(runs: dict[str, Path], tmp_path: Path, first: int):
+def test_every_mutation_leads_to_one_line_at_most(runs: dict[str, Path], tmp_path: Path, first: int):
     tried = {agent: run for agent, run in runs.items() if (agent == "sac") == (first == 0)}
     require_no_violations(tried, tmp_path, range(first, first + 10))
 
@@ -309,7 +296,7 @@ def test_no_mutation_leads_to_more_than_a_line(runs: dict[str, Path], tmp_path: 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("first", range(1_000, 2_000, 50))
-def test_no_mutation_of_a_thousand_leads_to_more_than_a_line(runs: dict[str, Path], tmp_path: Path, first: int):
+def test_every_mutation_of_a_thousand_leads_to_one_line_at_most(runs: dict[str, Path], tmp_path: Path, first: int):
     require_no_violations(runs, tmp_path, range(first, first + 50))
 
 
@@ -322,5 +309,5 @@ def test_a_branch_of_a_whole_run_is_made(place: Path):
     ending = call(
         place, "train_dqn", "--branch-from", f"{RUN}@{MIDDLE}", "--reinit", "reset", "--run-dir", NEW, "--steps", "120"
     )
-    assert ending.code == 0, "else the tests above would say nothing"
+    assert ending.code == 0, "otherwise the tests above would show nothing"
     assert call(place, "compare", "--report-only", "runs", "--dir", OUT).code == 0

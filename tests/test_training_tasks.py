@@ -1,4 +1,4 @@
-"""Every H1 task can be trained: a run starts, evaluates, and goes on after a stop as if there had been none."""
+"""Every H1 task can be trained: a run starts, evaluates, and continues after a stop as if it had not stopped."""
 
 from pathlib import Path
 
@@ -16,14 +16,14 @@ TINY = [
     *("--critic-width", "8", "--actor-width", "8", "--batch-size", "8", "--eval-every", "80", "--eval-episodes", "1"),
     *("--checkpoint-every", "80", "--threads", "1", "--device", "cpu"),
 ]
-# Their memory, goals and own starts are what a checkpoint must not lose.
+# A checkpoint must not lose their memory, goals and own starts.
 SPECIAL = ("reach", "maze", "sit_hard", "balance_hard")
 
 
 @pytest.mark.parametrize(
     "task", [task if task in SPECIAL else pytest.param(task, marks=pytest.mark.slow) for task in TASKS]
 )
-def test_a_run_that_went_on_equals_the_one_that_was_never_stopped(task: str, tmp_path: Path):
+def test_a_resumed_run_equals_an_uninterrupted_one(task: str, tmp_path: Path):
     name, whole, parts = f"h1-{task}", tmp_path / "whole", tmp_path / "parts"
     assert train(["--env", name, *TINY, "--steps", "160", "--run-dir", str(whole)]) == 0
     assert train(["--env", name, *TINY, "--steps", "80", "--run-dir", str(parts)]) == 0

@@ -1,4 +1,4 @@
-"""How many threads a learner takes by itself, and what is said when other work takes its cores."""
+"""How many threads a learner uses by default, and what is printed when other work takes its cores."""
 
 import os
 from dataclasses import replace
@@ -19,7 +19,7 @@ ALL = len(os.sched_getaffinity(0))
 
 @pytest.fixture
 def many(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine with cores to choose from."""
+    """A machine that has several cores."""
     monkeypatch.setattr(threads, "usable_cores", lambda: 16)
 
 
@@ -44,12 +44,12 @@ CARTPOLE = RunSettings(env="CartPole-v1", action_repeat=1)
         (DQNRun(CARTPOLE, DQNSettings(hidden_width=4_000)), 16),
     ],
 )
-def test_a_network_takes_one_thread_unless_its_update_is_worth_sharing(config, expected):
+def test_a_network_uses_one_thread_unless_its_update_is_worth_sharing(config, expected):
     assert chosen(config) == expected
 
 
 @pytest.mark.usefixtures("many")
-def test_of_the_games_only_those_with_pictures_are_worth_sharing():
+def test_only_games_with_pictures_are_worth_sharing():
     pytest.importorskip("ale_py")
     pytest.importorskip("minatar")
     assert chosen(LEARNERS["dqn"].presets["quick"].config) == 1
@@ -57,7 +57,7 @@ def test_of_the_games_only_those_with_pictures_are_worth_sharing():
 
 
 @pytest.mark.usefixtures("many")
-def test_what_was_chosen_is_said_with_its_reason():
+def test_the_chosen_number_is_printed_with_its_reason():
     _, sentence = choose_threads(DQNRun(replace(CARTPOLE, device="cpu")))
     assert sentence == (
         "threads: 1 of 16 cores, because an update of this network is too small to share (0.017 GFLOP); "
@@ -72,7 +72,7 @@ def test_one_core_leaves_no_choice(monkeypatch):
 
 
 def cores(own_groups: str, files: dict[str, str], folder: Path) -> int:
-    """Usable ones where this is what the system says."""
+    """Return the number of usable cores if the system's files have this content."""
     (folder / "own").write_text(own_groups)
     for name, content in files.items():
         path = folder / "groups" / name
@@ -83,7 +83,7 @@ def cores(own_groups: str, files: dict[str, str], folder: Path) -> int:
 
 @pytest.fixture
 def wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    """64 cores that this process may be scheduled on."""
+    """64 cores on which this process may be scheduled."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
 
 
@@ -131,7 +131,7 @@ def notices(rates: list[float], load: float) -> list[str | None]:
     return [collapse.notice(rate) for rate in rates]
 
 
-def test_a_collapse_is_said_once_with_rates_load_and_what_to_do():
+def test_a_collapse_is_reported_once_with_rates_load_and_advice():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     said = notices([40, 42, 41, 43, 4, 5, 4, 41, 3, 3], load=3.4)
@@ -143,7 +143,7 @@ def test_a_collapse_is_said_once_with_rates_load_and_what_to_do():
     )
 
 
-def test_who_has_one_thread_is_not_told_to_take_one():
+def test_a_run_with_one_thread_is_not_advised_to_use_one():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     said = notices([40, 42, 41, 4, 4], load=9)[-1]
@@ -155,11 +155,11 @@ def test_who_has_one_thread_is_not_told_to_take_one():
 @pytest.mark.parametrize(
     ("rates", "load"),
     [
-        ([40, 42, 41, 4, 4, 4, 4], 2.0),  # nobody else wants a core
+        ([40, 42, 41, 4, 4, 4, 4], 2.0),  # nobody else needs a core
         ([40, 42, 41, 20, 20, 20], 9.0),  # slower, but not by so much
-        ([40, 42, 41, 4, 40, 4, 40], 9.0),  # an evaluation now and then
-        ([40, 4, 4, 4, 4], 9.0),  # who knows what is usual
+        ([40, 42, 41, 4, 40, 4, 40], 9.0),  # an evaluation from time to time
+        ([40, 4, 4, 4, 4], 9.0),  # the usual rate is not known
     ],
 )
-def test_no_collapse_is_seen_where_there_is_none(rates, load):
+def test_no_collapse_is_reported_where_there_is_none(rates, load):
     assert not any(notices(rates, load))

@@ -1,4 +1,4 @@
-"""TensorBoard's files: in the run's folder, readable where an older version put them, with settings for HPARAMS."""
+"""TensorBoard's files: in the run's folder, found where an older version put them, with settings for HPARAMS."""
 
 import contextlib
 import io
@@ -12,6 +12,7 @@ from benchmarks.differences import differences
 from fire_rl.commands.train import train_dqn as train
 from fire_rl.training.folder import log_files
 from fire_rl.training.lines import read_lines
+from tests.fixtures.calling import quietly
 
 pytestmark = pytest.mark.usefixtures("unrendered_module")
 TINY = (
@@ -19,11 +20,6 @@ TINY = (
     *("--hidden-width", "8", "--batch-size", "8", "--eval-episodes", "1", "--log-every", "40", "--measure-every", "0"),
     *("--checkpoint-every", "100", "--device", "cpu", "--threads", "1"),
 )
-
-
-def call(*words: str) -> None:
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        assert train(words) == 0
 
 
 def opened(folder: Path) -> EventMultiplexer:
@@ -41,19 +37,19 @@ def hparams(board: EventMultiplexer, run: str) -> dict[str, object]:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run, a branch of it, and the run stopped in between and continued."""
     folder = tmp_path_factory.mktemp("runs")
-    call(*TINY, "--run-dir", str(folder / "one"), "--track-tags", "trunk")
-    call("--branch-from", f"{folder / 'one'}@200", "--reinit", "fire", "--run-dir", str(folder / "two"))
+    quietly(train, *TINY, "--run-dir", str(folder / "one"), "--track-tags", "trunk")
+    quietly(train, "--branch-from", f"{folder / 'one'}@200", "--reinit", "fire", "--run-dir", str(folder / "two"))
     return folder
 
 
-def test_a_run_is_called_what_its_folder_is(runs: Path):
+def test_a_run_has_the_name_of_its_folder(runs: Path):
     board = opened(runs)
     assert set(board.Runs()) == {"one", "two"}
     returns = [line["return"] for line in read_lines(runs / "two" / "metrics.jsonl") if line["kind"] == "evaluation"]
     assert [event.value for event in board.Scalars("two", "evaluation/return")] == returns, "its trunk's part as well"
 
 
-def test_hparams_tell_a_branch_from_its_trunk_whose_events_it_has(runs: Path):
+def test_hparams_distinguish_a_branch_from_its_trunk_whose_events_it_has(runs: Path):
     board = opened(runs)
     one, two = hparams(board, "one"), hparams(board, "two")
     assert (one["method"], one["kind"], one["env"], one["seed"]) == ("none", "trunk", "CartPole-v1", 0.0)
@@ -66,14 +62,14 @@ def test_hparams_tell_a_branch_from_its_trunk_whose_events_it_has(runs: Path):
     assert metrics[0] in board.Runs()["two"]["scalars"]
 
 
-def test_the_settings_come_first_among_the_files(runs: Path):
+def test_the_settings_are_the_first_of_the_files(runs: Path):
     names = sorted(path.name for path in (runs / "two").glob("*tfevents*"))
     assert names[0] == "config.tfevents"
     assert len(names) == 3, "its trunk's events and its own"
-    assert all("config" not in path.name for path in log_files(runs / "two")), "it is never cut back"
+    assert all("config" not in path.name for path in log_files(runs / "two")), "it is never cut"
 
 
-def test_a_run_whose_events_are_where_an_older_version_put_them_goes_on_there(tmp_path: Path, runs: Path):
+def test_a_run_whose_events_are_where_an_older_version_put_them_continues_there(tmp_path: Path, runs: Path):
     from fire_rl.training.command_line import read_command_line
     from fire_rl.training.learners import LEARNERS
     from fire_rl.training.session import carry_out
@@ -89,5 +85,15 @@ def test_a_run_whose_events_are_where_an_older_version_put_them_goes_on_there(tm
         assert carry_out(read_command_line(["--resume", str(folder)], LEARNERS["dqn"])).ending == "finished"
     assert not list(folder.glob("events.*"))
     assert differences(runs / "one", folder) == []
-    call("--branch-from", f"{folder}@240", "--steps", "280", "--reinit", "fire", "--run-dir", str(tmp_path / "branch"))
+    quietly(
+        train,
+        "--branch-from",
+        f"{folder}@240",
+        "--steps",
+        "280",
+        "--reinit",
+        "fire",
+        "--run-dir",
+        str(tmp_path / "branch"),
+    )
     assert set(opened(tmp_path / "branch").Runs()) == {"tensorboard"}

@@ -1,4 +1,4 @@
-"""What W&B and MLflow hold of a run that was stopped, or killed, and continued; without a network."""
+"""What W&B and MLflow store of a run that was stopped, or killed, and continued, without a network."""
 
 import contextlib
 import importlib
@@ -20,20 +20,16 @@ from fire_rl.training.command_line import read_command_line
 from fire_rl.training.learners import LEARNERS
 from fire_rl.training.lines import read_lines
 from fire_rl.training.session import carry_out
+from tests.fixtures.tracked_runs import TINY
 from tests.fixtures.wandb_file import records, rows
 
 pytestmark = [pytest.mark.usefixtures("unrendered"), pytest.mark.slow]
 ROOT = Path(__file__).parent.parent
-TINY = (
-    *("--env", "CartPole-v1", "--preset", "quick", "--steps", "240", "--learning-starts", "40", "--eval-every", "80"),
-    *("--hidden-width", "8", "--batch-size", "8", "--eval-episodes", "1", "--log-every", "40", "--reinit", "fire"),
-    *("--checkpoint-every", "100", "--measure-every", "60", "--device", "cpu", "--threads", "1"),
-)
 
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Both trackers write below it, whatever this machine's settings for them are."""
+    """Both trackers write below this folder, whatever this machine's settings for them are."""
     for name in list(os.environ):
         if name.startswith(("WANDB_", "MLFLOW_")):
             monkeypatch.delenv(name)
@@ -90,7 +86,7 @@ def test_a_resumed_run_is_one_run_in_wandb(place: Path):
         if record.WhichOneof("record_type") == "metric"
     }
     assert metrics["*"].step_metric == metrics["evaluation/return"].step_metric == "environment_steps"
-    assert metrics["evaluation/return"].summary.max, "of which higher is better"
+    assert metrics["evaluation/return"].summary.max, "for which higher is better"
     lines = read_lines(place / "run" / "metrics.jsonl")
     history = {row["_step"]: row for path in (first, second) for row in rows(path)}
     assert sorted(history)[-1] == len(lines)
@@ -123,7 +119,7 @@ def test_a_resumed_run_is_one_run_in_mlflow(place: Path):
     assert {each.path for each in client.list_artifacts(found.info.run_id)} == {"curve.png", "measures.png"}
 
 
-def test_what_a_killed_run_had_said_is_there_and_continued(place: Path):
+def test_what_a_killed_run_had_logged_is_there_and_continued(place: Path):
     pytest.importorskip("wandb")
     pytest.importorskip("mlflow")
     words = [*TINY, "--run-dir", "run", "--track", "wandb", "mlflow", "--track-project", "p"]
@@ -151,7 +147,7 @@ def test_what_a_killed_run_had_said_is_there_and_continued(place: Path):
 
 
 def test_wandb_s_own_process_may_be_killed(place: Path, monkeypatch: pytest.MonkeyPatch):
-    """Its service, beside the tracker's process, as by a machine that is out of memory."""
+    """Its service beside the tracker's process is killed, as by a machine that is out of memory."""
     pytest.importorskip("wandb")
     killed: list[int] = []
 

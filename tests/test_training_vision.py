@@ -1,4 +1,4 @@
-"""Continual vision as a run: phases begin where they should, and a run that was cut into parts equals a whole one."""
+"""Continual vision as a run: phases begin where they should, and a run in parts equals an uninterrupted one."""
 
 from functools import partial
 from pathlib import Path
@@ -100,7 +100,7 @@ def test_a_method_with_a_period_acts_at_the_ends_of_each_phase_s_own_epochs(tmp_
 
 
 @pytest.mark.usefixtures("unrendered")
-def test_a_run_that_is_made_longer_has_the_events_of_the_phases_it_then_comes_to(tmp_path: Path):
+def test_a_run_that_is_extended_has_the_events_of_the_phases_that_it_then_reaches(tmp_path: Path):
     words = f"{RUN} --task continual --phases 3 --reinit fire"
     train(f"{words} --steps 9", tmp_path / "run")
     train(f"--resume {tmp_path / 'run'} --steps 28")
@@ -138,7 +138,7 @@ def test_the_learning_rate_rises_once_an_epoch():
     )
 
 
-def test_class_incremental_phases_are_equally_long_for_all_seeds():
+def test_class_incremental_phases_have_equal_lengths_for_all_seeds():
     for seed in range(3):
         work = made("--task", "class-incremental", "--phases", "5", "--seed", str(seed), "--holdout", "0.2")
         assert [len(phase.examples) for phase in work.images.phases] == [16, 32, 48, 64, 80]
@@ -154,7 +154,7 @@ def test_images_that_are_held_out_are_not_trained_on():
     assert len(set(used.tolist()) | set(held.tolist())) == 100
 
 
-def test_what_was_evaluated_is_what_the_network_says():
+def test_the_evaluated_accuracy_is_that_of_the_network():
     work = made("--task", "class-incremental", "--phases", "5")
     values = work.evaluate(lambda: None)
     images, labels = work.test.pick(work.all_tested)
@@ -194,14 +194,14 @@ def test_settings_that_make_no_phases_are_refused_in_one_line(words: str, said: 
     assert "\n" not in str(error.value)
 
 
-def test_a_single_image_left_over_joins_the_batch_before_it():
+def test_a_single_remaining_image_joins_the_batch_before_it():
     work = made("--images", "97", "--task", "continual", "--phases", "2")
     sizes = [len(work.images.batch(update)[1]) for update in range(work.images.total)]
     assert sizes == [*[16, 16, 16] * 2, *[16, 16, 16, 16, 16, 17] * 2]
 
 
 @pytest.mark.usefixtures("unrendered")
-def test_a_method_that_never_acted_is_said(tmp_path: Path):
+def test_a_method_that_never_acted_is_noted(tmp_path: Path):
     said = train(f"{RUN} --reinit cbp", tmp_path / "run")
     assert "cbp" in said
     assert "has done nothing in this run: replaced units: 0" in said
@@ -214,7 +214,7 @@ def test_a_folder_that_is_not_there_is_refused():
         made("--data-dir", "/nowhere/at/all")
 
 
-def test_the_memory_that_a_run_takes_is_said_and_refused_where_it_is_not_free(monkeypatch: pytest.MonkeyPatch):
+def test_the_memory_of_a_run_is_printed_and_refused_where_it_is_not_free(monkeypatch: pytest.MonkeyPatch):
     work = made()
     assert any(note.startswith("memory: about 0.0 GB for small") for note in work.notes)
     more = made("--batch-size", "50")

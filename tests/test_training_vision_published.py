@@ -1,4 +1,4 @@
-"""The published warm start with its ResNet-18, shortened, on made-up files of CIFAR-10: killed, and resumed."""
+"""The published warm start with its ResNet-18, shortened, on made-up files of CIFAR-10: killed and resumed."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The work of docs/tutorial/own-work.md, which learns no environment, is driven, resumed and branched alike."""
+"""The work of docs/tutorial/own-work.md, which learns from no environment, is driven, resumed and branched alike."""
 
 import contextlib
 import importlib
@@ -23,7 +23,7 @@ EVERY = "--eval-every 20 --log-every 20 --measure-every 20 --checkpoint-every 30
 
 @pytest.fixture
 def stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The example's module, and a line in the table of learners."""
+    """The example's module, and its entry in the table of learners."""
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL)
     (tmp_path / "stream.py").write_text(next(block for block in blocks if block.startswith("# stream.py")))
     monkeypatch.syspath_prepend(tmp_path)
@@ -36,7 +36,7 @@ def stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def train(words: str, folder: Path | None = None) -> str:
-    """What a run prints; `folder` is that of a new one."""
+    """Return what a run prints. `folder` is the folder of a new run."""
     where = [] if folder is None else ["--run-dir", str(folder)]
     output = io.StringIO()
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(io.StringIO()):
@@ -50,7 +50,7 @@ def events(folder: Path) -> list[tuple[int, Any]]:
 
 
 @pytest.mark.usefixtures("stream", "unrendered")
-def test_events_that_two_schedules_ask_for_at_one_update_happen_once(tmp_path: Path):
+def test_two_schedules_at_one_update_make_one_event(tmp_path: Path):
     train(f"--steps 70 --reinit fire --reinit-every 20 --reinit-at 40 50 {EVERY}", tmp_path / "run")
     assert events(tmp_path / "run") == [(step, {"updates": step}) for step in (20, 40, 50, 60)]
 

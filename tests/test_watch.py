@@ -1,4 +1,4 @@
-"""Videos: what `watch.py` and `--video` write shows what happened, at its true speed, and costs a run nothing else."""
+"""Videos: `watch.py` and `--video` show what happened, at its true speed, and change nothing else in a run."""
 
 import contextlib
 import io
@@ -43,7 +43,7 @@ TINY = [
 
 @pytest.fixture(autouse=True)
 def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The runs here are of an environment of these tests' own."""
+    """The runs here use an environment of these tests."""
     for place in ("policy", "beginning"):
         monkeypatch.setattr(f"fire_rl.training.{place}.refuse_code", lambda *_: None)
 
@@ -68,11 +68,11 @@ def pictures(path: Path) -> list[np.ndarray]:
 
 
 def bar(picture: np.ndarray) -> float:
-    """Where the red bar's middle is."""
+    """Return the middle of the red bar."""
     return float(np.nonzero(picture[30, :, 1] < 128)[0].mean())
 
 
-def test_a_run_is_watched(run: Path):
+def test_a_run_can_be_watched(run: Path):
     output, _ = said(watch_script.body, run, "--seed", 5)
     shown = pictures(run / "video-120.mp4")
     assert len(shown) == 25, "the start, and the state after each of 24 decisions"
@@ -83,7 +83,7 @@ def test_a_run_is_watched(run: Path):
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
     policy, env = load_policy(run), envs.make(SLIDING)
     rewards = list(play(policy.act, env, envs.spawn_seeds(5, 1)[0], 24))
-    # The reward tells the place, the picture shows it.
+    # The reward gives the position, and the picture shows it.
     assert np.allclose(
         [abs(bar(picture) - 40) / 19 for picture in shown[1:]], [-reward for reward in rewards[1:]], atol=0.1
     )
@@ -118,7 +118,7 @@ def test_an_environment_is_watched_under_random_actions(tmp_path: Path, monkeypa
     shown = pictures(tmp_path / f"video-{SLIDING.replace(':', '_')}.mp4")
     assert len(shown) == 11
     said(watch_script.body, SLIDING, "--steps", 10, "--output", tmp_path / "again.mp4")
-    # Where the bar is, and not every pixel: two encodings of the same pictures were seen to differ a little.
+    # the position of the bar, because two encodings of the same pictures may differ a little in single pixels
     again = pictures(tmp_path / "again.mp4")
     assert [bar(picture) for picture in again] == pytest.approx([bar(picture) for picture in shown], abs=0.2)
     assert len({round(bar(picture)) for picture in shown}) > 1, "the bar moves"
@@ -151,13 +151,15 @@ def test_a_native_task_is_watched_at_25_pictures_a_second(tmp_path: Path):
         ([DARK], "sliding:Dark-v0 cannot be filmed"),
     ],
 )
-def test_a_wrong_wish_is_one_line(run: Path, arguments: list[str], complaint: str):
+def test_a_wrong_request_is_refused_in_one_line(run: Path, arguments: list[str], complaint: str):
     with pytest.raises(ValueError, match=complaint) as caught:
         watch_script.body([argument.format(run=run) for argument in arguments])
     assert "\n" not in str(caught.value)
 
 
-def test_without_av_one_line_says_so_and_a_gif_needs_none(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_without_av_one_line_says_so_and_a_gif_does_not_need_it(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setitem(sys.modules, "av", None)
     for body, arguments in (
         (watch_script.body, [str(run)]),
@@ -183,7 +185,7 @@ def test_a_gif_keeps_real_time_and_a_size_limit():
     for number in range(image.n_frames):
         image.seek(number)
         seconds += image.info["duration"] / 1000
-    assert seconds == pytest.approx(56, abs=1.5), "of fewer pictures, each shown longer"
+    assert seconds == pytest.approx(56, abs=1.5), "fewer pictures, each shown longer"
 
 
 def test_fast_environments_are_drawn_less_often():
@@ -193,7 +195,7 @@ def test_fast_environments_are_drawn_less_often():
     assert timing(envs.make("h1-walk", action_repeat=2)) == (1, 25)
 
 
-def test_odd_rates_are_kept(tmp_path: Path):
+def test_unusual_frame_rates_are_kept(tmp_path: Path):
     video = Mp4(1000 / 45)
     for _ in range(3):
         video.add(np.zeros((16, 16, 3), dtype=np.uint8))
@@ -219,7 +221,7 @@ def test_a_run_with_videos_equals_one_without(run: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize("repeat", [1, 2])
-def test_what_is_filmed_of_a_native_task_is_the_evaluated_episode_bit_by_bit(
+def test_the_video_of_a_native_task_shows_the_evaluated_episode_bit_by_bit(
     repeat: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     run = RunSettings(env="h1-walk", eval_episodes=5, action_repeat=repeat, threads=1, device="cpu")
@@ -239,7 +241,7 @@ def test_what_is_filmed_of_a_native_task_is_the_evaluated_episode_bit_by_bit(
         ({"env": "h1-walk"}, "h1-walk cannot be filmed: MUJOCO_GL=disable switches pictures off"),
     ],
 )
-def test_where_nothing_can_be_filmed_a_run_does_not_begin(
+def test_where_nothing_can_be_rendered_a_run_does_not_begin(
     settings: dict[str, str], complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("MUJOCO_GL", "disable")
@@ -273,7 +275,7 @@ def test_a_video_that_fails_later_does_not_end_the_run(run: Path, tmp_path: Path
     assert differences(run, tmp_path / "run") == []
 
 
-def test_a_resumed_run_has_no_stale_videos_and_may_film_no_more(tmp_path: Path):
+def test_a_resumed_run_has_no_stale_videos_and_may_stop_making_them(tmp_path: Path):
     folder = tmp_path / "run"
     said(train, *TINY, "--video", "--run-dir", folder)
     for stale in ("step-120.mp4", "step-130.mp4", "step-120-after-event.mp4"):
@@ -290,7 +292,7 @@ def test_a_resumed_run_has_no_stale_videos_and_may_film_no_more(tmp_path: Path):
         train(["--resume", str(folder), "--seed", "3"])
 
 
-def test_what_is_filmed_of_a_game_is_the_evaluated_episode_with_its_random_actions(tmp_path):
+def test_the_video_of_a_game_shows_the_evaluated_episode_with_its_random_actions(tmp_path):
     pytest.importorskip("minatar")
     run = RunSettings(env="MinAtar/Breakout-v1", action_repeat=1, steps=100, eval_episodes=3, device="cpu")
     work = Reinforcement(DQNRun(run, DQNSettings(hidden_width=8, evaluation_exploration=0.5)).resolved())
@@ -302,6 +304,6 @@ def test_what_is_filmed_of_a_game_is_the_evaluated_episode_with_its_random_actio
 
 
 def play_lengths(film: EvaluationFilm, act: Act, seed: int) -> int:
-    """Decisions of the episode that would be filmed."""
+    """Return the decisions of the episode that would be filmed."""
     rewards = play(lambda seen: act(np.repeat(seen[None], 3, axis=0))[0], film.env, seed, film.limit)
     return sum(1 for _ in rewards) - 1

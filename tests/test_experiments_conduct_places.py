@@ -1,0 +1,133 @@
+"""Where the runs of a comparison are carried out, and the table that shows them."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fire_rl.experiments.failure import Failure, log_path
+from fire_rl.experiments.sweep.conduct import conduct, look
+from fire_rl.experiments.sweep.grid import Job
+from fire_rl.experiments.sweep.local import LocalPool, default_slots, usable_gpus
+from fire_rl.experiments.sweep.states import standing_of
+from fire_rl.experiments.sweep.table import LiveTable, short, table_of
+from fire_rl.remote import share_of_a_gpu
+from fire_rl.training.made_with import machine
+from tests.fixtures import conducted
+from tests.fixtures.conducted import Order, job, trunk_and_branches
+
+folder = conducted.folder
+
+
+def test_each_slot_has_a_gpu(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-abc")
+    jobs = [job(folder, f"r{index}", steps=30) for index in range(2)]
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    conduct(look(jobs, retry=False), LocalPool(slots=2, gpus=usable_gpus(())))
+    logs = [log_path(job.folder).read_text() for job in jobs]
+    assert sorted(log.partition("threads ")[2].split()[0] for log in logs) == ["4", "GPU-abc"]
+
+
+def test_the_table_shows_what_needs_attention_first(folder: Path):
+    from rich.console import Console
+
+    jobs = trunk_and_branches(folder)
+    sweep = look(jobs, retry=False)
+    sweep.failed[jobs[3].folder] = Failure(1, ("[red]oops",))
+    sweep.running.add(jobs[0].folder)
+    console = Console(width=100, record=True, file=io.StringIO())
+    states = {job.name: sweep.state(job) for job in jobs}
+    standings = {job.name: standing_of(job) for job in jobs}
+    console.print(table_of(sweep, states, standings, lambda job: None, "3 left", 4))
+    lines = console.export_text().splitlines()
+    assert "failed" in lines[1]
+    assert "exit code 1" in lines[1]
+    assert "running" in lines[2]
+    assert any("and 2 more" in line for line in lines)
+    assert "3 left" in lines[-1]
+
+
+def test_without_a_terminal_changes_are_said_in_lines(folder: Path, capsys: pytest.CaptureFixture[str]):
+    conduct(look(trunk_and_branches(folder), False), Order(slots=1, codes={"b0x": 1}), LiveTable())
+    lines = capsys.readouterr().err.splitlines()
+    assert lines.index("trunk0: running") < lines.index("trunk0: finished") < lines.index("b0x: failed (exit code 1)")
+    assert len(lines) == len(set(lines))
+
+
+def test_numbers_of_steps_are_abbreviated():
+    assert [short(count) for count in (999, 1_000, 12_432, 1_250_000)] == ["999", "1k", "12.4k", "1.25M"]
+
+
+class Pretended:
+    """Runs that do not end. It records which GPUs they would see."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, gpus: int) -> None:
+        self.seen: list[str | None] = []
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+        monkeypatch.setattr("fire_rl.experiments.sweep.child.start", self.start)
+
+    def start(self, job: Job, environment: dict[str, str]) -> object:
+        self.seen.append(environment.get("CUDA_VISIBLE_DEVICES"))
+        return object()
+
+
+@pytest.mark.parametrize(
+    ("device", "runs_per_gpu", "expected"),
+    [
+        (None, None, ["0", "1"]),
+        ("cuda", None, ["0", "1"]),
+        ("cuda:1", None, [None]),  # the run finds this GPU by itself, and there is one run on it
+        ("cuda:1", 3, [None] * 3),
+        ("auto", 2, ["0", "1", "0", "1"]),
+    ],
+)
+def test_runs_are_spread_over_the_gpus_they_use(
+    device: str | None, runs_per_gpu: int | None, expected: list[str | None], tmp_path: Path, monkeypatch
+):
+    pretended = Pretended(monkeypatch, gpus=2)
+    gpus = usable_gpus(() if device is None else (("--device", (device,)),))
+    pool = LocalPool(default_slots(1, len(gpus), 1.0, runs_per_gpu), gpus)
+    while pool.room():
+        pool.start(job(tmp_path, f"r{len(pretended.seen)}"))
+    assert pretended.seen == expected
+    assert f"{len(expected)} at once on {len(gpus)} GPU" in pool.describe()
+
+
+def test_runs_per_gpu_need_a_gpu(monkeypatch: pytest.MonkeyPatch):
+    Pretended(monkeypatch, gpus=0)
+    for flags in ((), (("--device", ("cpu",)),)):
+        with pytest.raises(ValueError, match="--runs-per-gpu 2 given, but the runs would use no GPU"):
+            default_slots(1, len(usable_gpus(flags)), 1.0, 2)
+
+
+def test_runs_that_share_a_gpu_fit_on_it_in_rays_arithmetic():
+    for runs in range(1, 65):
+        share = share_of_a_gpu(runs)
+        assert round(share * 10_000) * runs <= 10_000, "Ray counts in ten-thousandths"
+        assert int(1 / share + 1e-9) >= runs
+
+
+def test_a_run_names_the_gpu_that_it_learned_on(monkeypatch: pytest.MonkeyPatch):
+    import torch
+
+    names = {0: "First", 1: "Second"}
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device=None: names[device.index or 0])
+    assert machine(torch.device("cuda:1"))["gpu"] == "Second"
+    assert machine(torch.device("cuda"))["gpu"] == "First"
+    assert "gpu" not in machine(torch.device("cpu"))
+
+
+def test_the_table_has_a_column_for_each_axis(folder: Path):
+    from rich.console import Console
+
+    jobs = [replace(job(folder, f"r{ratio}"), place={"replay_ratio": str(ratio)}) for ratio in (1, 16)]
+    sweep = look(jobs, retry=False)
+    console = Console(width=120, record=True, file=io.StringIO())
+    states, standings = {job.name: "waiting" for job in jobs}, {job.name: standing_of(job) for job in jobs}
+    console.print(table_of(sweep, states, standings, lambda job: None, "2 left", 4))
+    head, *rows = console.export_text().splitlines()
+    assert "replay ratio" in head
+    assert [row.split()[:2] for row in rows[:2]] == [["fire", "1"], ["fire", "16"]]

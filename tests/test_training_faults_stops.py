@@ -1,0 +1,147 @@
+"""Runs that are stopped, or that cannot write or draw: a checkpoint is left, and one line says why."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.differences import differences
+from fire_rl.training.checkpoint import folder_of, steps_of
+from fire_rl.training.files import read_json
+from tests.fixtures import faulty_runs
+from tests.fixtures.faulty_runs import BROKEN, ROOT, SMALL, TINY, WORLDS, last_line, train
+
+whole = faulty_runs.whole
+copy = faulty_runs.copy
+pytestmark = pytest.mark.usefixtures("unrendered_module")
+
+
+@pytest.mark.parametrize("name", ["draw_measures", "draw_curve"])
+def test_a_picture_that_cannot_be_drawn_ends_nothing(copy: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    def full(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(f"fire_rl.training.driver.{name}", full)
+    said = train("--resume", str(copy), "--steps", "420")
+    assert "No space left on device); going on" in said
+
+
+def test_a_full_disk_ends_in_one_line_and_a_run_that_goes_on(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = tmp_path / "run"
+    real = os.fsync
+
+    def full(descriptor: int) -> None:
+        if (folder / "checkpoints" / f"{110:012d}").exists():
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        said = train(*TINY, "--run-dir", str(folder), code=1)
+    assert "No space left on device" in last_line(said)
+    assert "the last whole checkpoint is at step 110" in last_line(said)
+    train("--resume", str(folder))
+    assert differences(whole, folder) == []
+
+
+def begun(folder: Path, *arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
+    """Start a run in a process of its own, and wait until it has written some metrics."""
+    command = [sys.executable, "train_sac.py", *arguments, "--run-dir", str(folder)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, preexec_fn=_heed_hangups, **options)
+    deadline = time.monotonic() + 600
+    while not (folder / "metrics.jsonl").exists() or (folder / "metrics.jsonl").stat().st_size < 300:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return process
+
+
+def _heed_hangups() -> None:
+    """Do not ignore hangups, even if the tests themselves run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def test_a_terminal_that_is_gone_leaves_a_checkpoint(tmp_path: Path):
+    folder = tmp_path / "run"
+    long = ["--env", "Pendulum-v1", "--steps", "100000", "--log-every", "10", *SMALL]
+    process = begun(folder, *long, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    process.stderr.close()
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(600) == 130
+    assert steps_of(folder)
+
+
+def test_an_environment_that_hangs_is_left_when_a_stop_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = tmp_path / "run"
+    monkeypatch.setenv("HANGING", str(tmp_path / "hanging"))
+    arguments = ["--env", f"{WORLDS}:Broken-hanging-v0", *BROKEN]
+    process = begun(folder, *arguments, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    while not (tmp_path / "hanging").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == 130
+    assert b"the environment has not returned" in errors
+
+
+@pytest.fixture(scope="module")
+def fired(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An uninterrupted run with an event at step 200."""
+    folder = tmp_path_factory.mktemp("runs") / "fired"
+    train(*TINY, "--reinit", "fire", "--reinit-at", "200", "--run-dir", str(folder))
+    return folder
+
+
+@pytest.mark.parametrize(("looks", "owed"), [(50, "scheduled"), (450, "after event"), (900, None)])
+def test_a_stop_interrupts_an_evaluation_which_is_repeated_later(
+    fired: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: int, owed: str | None
+):
+    """Every decision asks once whether to stop, in training and in evaluations that can be interrupted."""
+    arguments = [*TINY, "--reinit", "fire", "--reinit-at", "200"]
+
+    @contextlib.contextmanager
+    def asked_for_after_some_looks(calls: Any) -> Iterator[Callable[[], bool]]:
+        left = iter(range(looks))
+        yield lambda: next(left, None) is None
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fire_rl.training.session.stop_signals", asked_for_after_some_looks)
+        said = train(*arguments, "--run-dir", str(tmp_path / "stopped"), code=130)
+    assert "with a checkpoint" in said
+    values = read_json(folder_of(tmp_path / "stopped", steps_of(tmp_path / "stopped")[-1]) / "state.json")
+    assert values["progress"]["owes"] == owed, "nothing, if the boundary had begun with a checkpoint"
+    train("--resume", str(tmp_path / "stopped"))
+    assert differences(fired, tmp_path / "stopped") == []
+    assert not list((tmp_path / "stopped" / "checkpoints").glob("damaged*"))
+
+
+@pytest.mark.parametrize("arguments", [["--help"], [*TINY, "--steps", "80", "--run-dir", "{}"]])
+def test_a_closed_output_pipe_is_not_an_error(tmp_path: Path, arguments: list[str]):
+    words = " ".join(argument.format(tmp_path / "run") for argument in arguments)
+    command = f"{sys.executable} train_sac.py {words} | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
+def test_output_that_cannot_be_written_is_reported_once_and_ends_nothing(whole: Path, tmp_path: Path):
+    folder = tmp_path / "run"
+    command = f"{sys.executable} train_sac.py {' '.join(TINY)} --run-dir {folder} > /dev/full"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("standard output cannot be written to (No space left on device)") == 1
+    assert differences(whole, folder) == []
