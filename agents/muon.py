@@ -72,6 +72,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Take one step: Muon's for the matrices chosen for it, Adam's for all other parameters."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

@@ -122,6 +122,7 @@ class LossOn:
         self.module, self.examples, self.data = module, examples, data
 
     def __call__(self) -> Tensor:
+        """Return the loss on the examples."""
         return self._on(self.examples)
 
     def batches(self) -> Iterator[Loss]:

@@ -35,6 +35,7 @@ class AgentRun(Config):
 
     @property
     def published(self) -> Mapping[str, Method]:
+        """The methods with the values that publications use for this agent."""
         return self.kind.published
 
     @property
@@ -43,6 +44,7 @@ class AgentRun(Config):
         return World(self.run.env, self.run.action_repeat, self.atari)
 
     def check(self) -> None:
+        """Raise ValueError if a value is not allowed, or if a method cannot be compiled with the losses."""
         super().check()
         self.agent.check()
         if self.run.compile == "losses":
@@ -52,6 +54,7 @@ class AgentRun(Config):
             self.atari.check()
 
     def resolved(self) -> Self:
+        """Return the settings with the schedule and the agent's defaults written out."""
         config = super().resolved()
         return config.altered(**vars(config.agent.resolved(config.run.steps)))
 
@@ -79,16 +82,20 @@ class AgentRun(Config):
 
     @property
     def learning_rate(self) -> float:
+        """The agent's learning rate."""
         return float(self.agent.learning_rate)
 
     def score_in_words(self, value: float) -> str | None:
+        """Return the normalised score of a return in words, if the environment has one."""
         score = envs.normalised_score(self.run.env, value)
         return None if score is None else f"{score:.3f} ({self.world.score_meaning})"
 
     def choices(self) -> Mapping[str, str]:
+        """Return the environments in which the agent can learn, for --help-all."""
         return {"Environments of --env": envs.describe_names(self.kind.actions)}
 
     def operations(self) -> float:
+        """Return the floating-point operations of one gradient update, for the environment's spaces."""
         environment = self.world.vector(1)  # made only for its spaces
         surroundings = self.surroundings(environment)
         environment.close()

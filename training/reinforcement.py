@@ -107,6 +107,7 @@ class Reinforcement(Work):
         self.observations: np.ndarray | None = None
 
     def networks(self) -> tuple[Network, ...]:
+        """Return the agent's networks that plasticity methods may act on."""
         return self.agent.plastic()
 
     # Decisions
@@ -152,6 +153,7 @@ class Reinforcement(Work):
         self._count_episodes(rewards, terminated, infos.get("game_over", terminated | truncated))
 
     def update(self, count: int, manager: PlasticityManager) -> Mapping[str, Tensor]:
+        """Do `count` gradient updates on transitions drawn from the replay."""
         drawn = self.replay.draw(count, self.config.agent.batch_size, self.replay_generator)
         if self.recorder is not None and self.recorder.captured.records and self.replay.device == self.device:
             if said := self.recorder.captured.not_recorded(manager):
@@ -176,6 +178,7 @@ class Reinforcement(Work):
     # What is logged
 
     def counts(self, updates: int) -> dict[str, int]:
+        """Return decisions, environment steps, updates and episodes; for Atari games frames too."""
         counts = {
             "decisions": self.decisions, "environment_steps": self.steps, "updates": updates, "episodes": self.episodes
         }  # fmt: skip
@@ -183,9 +186,11 @@ class Reinforcement(Work):
         return counts | ({"frames": frames * self.steps} if frames else {})
 
     def figures(self) -> dict[str, float]:
+        """Return the replay ratio if it adapts itself."""
         return {"replay_ratio": self.ratio.ratio} if isinstance(self.ratio, AdaptiveRatio) else {}
 
     def losses(self, updates: int) -> Losses:
+        """Return the networks' losses on random transitions; nothing while the replay is empty."""
         if not len(self.replay):
             return {}
         seeds = np.random.SeedSequence([self.measure_seed, updates]).generate_state(2, np.uint64)
@@ -235,6 +240,8 @@ class Reinforcement(Work):
         return self.to_environment(self.agent.act(observations, explore=False))
 
     def evaluate(self, pause: Callable[[], None]) -> dict[str, Any]:
+        """Return the returns and lengths of the evaluation's episodes."""
+
         def act(observations: np.ndarray) -> np.ndarray:
             pause()
             require_numbers("observation", observations)
@@ -256,9 +263,11 @@ class Reinforcement(Work):
     # State
 
     def learner(self) -> Mapping[str, Tensor]:
+        """Return the agent's tensors."""
         return self.agent.state_dict()
 
     def state(self, folder: Path) -> State:
+        """Write the replay's new segments, and return the state of environments, episodes and counts."""
         self.segments = tuple(self.replay.save(DurableStore(folder / "replay"), self.segments))
         tensors = {"generator.replay": self.replay_generator.get_state()}
         if self.resumable:
@@ -274,6 +283,7 @@ class Reinforcement(Work):
     def restore(
         self, folder: Path, learner: Mapping[str, Tensor], state: State, restructure: Callable[[], None]
     ) -> None:
+        """Restore a checkpoint; raise ValueError if it does not fit the run's environments."""
         values, tensors = msgspec.convert(state.values, Counts), state.tensors
         if {len(values.returns), len(values.lengths)} != {self.environment.num_envs}:
             raise ValueError(
@@ -300,6 +310,7 @@ class Reinforcement(Work):
     # Cost
 
     def rates(self) -> Rates:
+        """Measure the rates of updates and of environment steps."""
         agent = self.config.make_agent(self.environment, Streams.spawn(self.settings.seed).agent, torch.device("cpu"))
         spaces = self.environment.single_observation_space, self.environment.single_action_space
         environment = self.world.vector(min(self.settings.num_envs, ENOUGH_ENVIRONMENTS))
@@ -307,6 +318,7 @@ class Reinforcement(Work):
         return Rates(update_rate(agent, self.config.agent.batch_size, *spaces), steps)
 
     def weight(self) -> Weight:
+        """Return the sizes of a checkpoint and of the replay."""
         tensors = (value for value in vars(self.replay).values() if isinstance(value, Tensor))
         return Weight(
             self.settings,

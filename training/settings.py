@@ -322,6 +322,7 @@ class RunSettings(DriverSettings, Subject):
     card."""
 
     def check(self) -> None:
+        """Raise ValueError in one line if a value is not allowed."""
         super().check()
         ratio = () if self.replay_ratio == "adaptive" else ("replay_ratio",)
         for name in ("num_envs", "action_repeat", "replay_capacity", "eval_episodes", *ratio):
@@ -338,6 +339,7 @@ class RunSettings(DriverSettings, Subject):
 
     @property
     def looks_at_measures(self) -> Mapping[str, object]:
+        """The settings that need measures, with their values."""
         adaptive = {"replay_ratio": " adaptive"} if self.replay_ratio == "adaptive" else {}
         return adaptive | dict(super().looks_at_measures)
 
@@ -348,13 +350,16 @@ class RunSettings(DriverSettings, Subject):
 
     @property
     def learns_from(self) -> int:
+        """The step at which learning begins."""
         return -(-self.learning_starts // self.num_envs) * self.num_envs * self.action_repeat
 
     def updates_between(self, start: int, stop: int) -> float:
+        """Return the largest possible number of gradient updates between two steps."""
         learning = [max(0, step // self.action_repeat - self.learning_starts) for step in (start, stop)]
         return self.ratios[1] * (learning[1] - learning[0])
 
     def updates_in(self, steps: int) -> float:
+        """Return the largest possible number of gradient updates in this many steps of learning."""
         return self.ratios[1] * steps / self.action_repeat
 
     @property
@@ -376,6 +381,7 @@ class RunSettings(DriverSettings, Subject):
         return AdaptiveRatio(check_every=checked, window=checked)
 
     def warnings(self) -> list[str]:
+        """Return warnings about settings that are allowed but probably not intended."""
         found = super().warnings()
         if self.steps // self.action_repeat <= self.learning_starts:
             found.append(
