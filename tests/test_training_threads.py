@@ -11,7 +11,7 @@ from fire_rl.agents import DQNSettings, SACSettings
 from fire_rl.training import threads
 from fire_rl.training.config import Config
 from fire_rl.training.learners import LEARNERS, DQNRun, SACRun
-from fire_rl.training.settings import RunSettings
+from fire_rl.training.reinforcement_settings import RunSettings
 from fire_rl.training.threads import Collapse, choose_threads, usable_cores
 
 ALL = len(os.sched_getaffinity(0))

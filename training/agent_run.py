@@ -18,7 +18,7 @@ from fire_rl.fire import Method
 from .config import Config
 from .memory import require_memory_for_learning
 from .metric import RETURN, Metric
-from .settings import RunSettings
+from .reinforcement_settings import RunSettings
 
 
 @dataclass(frozen=True)
