@@ -28,7 +28,7 @@ from fire_rl.training.durable import Damaged
 from fire_rl.training.learners import read_config
 from fire_rl.training.progress import Progress
 from fire_rl.training.reinforcement import Reinforcement
-from fire_rl.training.session import restore
+from fire_rl.training.restoring import restore
 from tests.fixtures.quiet_sac import quietly
 
 pytestmark = pytest.mark.usefixtures("unrendered_module")

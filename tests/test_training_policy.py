@@ -24,7 +24,7 @@ from fire_rl.training.lines import Reader, read_lines
 from fire_rl.training.log import RunLog
 from fire_rl.training.reinforcement import Reinforcement
 from fire_rl.training.reinforcement_settings import RunSettings
-from fire_rl.training.session import restore
+from fire_rl.training.restoring import restore
 
 pytestmark = pytest.mark.usefixtures("unrendered_module")
 TINY = [

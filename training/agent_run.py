@@ -16,9 +16,11 @@ from fire_rl.envs.world import World
 from fire_rl.fire import Method
 
 from .config import Config
+from .evaluate import LIMIT
 from .memory import require_memory_for_learning
 from .metric import RETURN, Metric
 from .reinforcement_settings import RunSettings
+from .settings import flag
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,19 @@ class AgentRun(Config):
         limit = environment.spec.max_episode_steps if environment.spec else None
         spaces = environment.single_observation_space, environment.single_action_space
         return Surroundings(self.run.env, *spaces, limit, self.run.action_repeat)
+
+    def notes_on(self, environment: VectorEnv) -> list[str]:
+        """Return notes on what a user may not expect of the environment."""
+        name, notes = self.run.env, []
+        if not hasattr(environment, "get_state"):
+            notes.append(f"{name} has no saved state: on resuming, open episodes end as truncated, new ones start")
+        if environment.spec is None or environment.spec.max_episode_steps is None:
+            notes.append(f"{name} has no time limit: evaluation stops at {LIMIT:,} decisions")
+        if self.atari is not None and not envs.is_atari(name) and (idle := list(map(flag, self.atari.changed()))):
+            notes.append(
+                f"{name} is not an Atari game: {', '.join(idle)} {'have' if len(idle) > 1 else 'has'} no effect here"
+            )
+        return notes
 
     def make_agent(self, environment: VectorEnv, seed: np.random.SeedSequence, device: torch.device) -> Agent:
         """Make the agent; raise ValueError in one line if it cannot learn in this environment or does not fit into

@@ -10,10 +10,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import safetensors
@@ -36,6 +36,7 @@ KEPT = 2  # so many of the newest checkpoints are kept, besides the requested on
 FILES = ("agent.safetensors", "state.safetensors", "state.json")
 PROGRESS = ("updates", "measured", "seconds", "last_evaluation", "owes")  # names as in older versions
 
+T = TypeVar("T")
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -185,6 +186,19 @@ def steps_of(run: Path) -> list[int]:
     """Return the steps that have a checkpoint, whole or damaged, oldest first."""
     names = (path.name for path in (run / "checkpoints").glob("[0-9]*"))
     return sorted(int(name) for name in names if name.isascii() and name.isdigit() and name == f"{int(name):012d}")
+
+
+def newest_whole(run: Path, read: Callable[[int], T], tell: Callable[[str], object]) -> T | None:
+    """Return `read(step)` of the newest checkpoint for which it does not raise Damaged; None if there is none.
+
+    `tell` is called with a line about each newer checkpoint that is damaged.
+    """
+    for step in reversed(steps_of(run)):
+        try:
+            return read(step)
+        except Damaged as error:
+            tell(f"checkpoint at step {step:,} is damaged ({error}); using the one before")
+    return None
 
 
 def set_aside(run: Path, step: int) -> None:

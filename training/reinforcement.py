@@ -1,6 +1,5 @@
 """Reinforcement learning as a work: act, do the updates owed, step the environments, store the transitions."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,37 +7,32 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
-from gymnasium.vector import VectorEnv
 from torch import Tensor
 
 from fire_rl import envs
-from fire_rl.agents.agent import Agent
 from fire_rl.agents.compiled import require_compiler
 from fire_rl.agents.learning import CapturedAgent
 from fire_rl.agents.randomness import restore_generator
 from fire_rl.envs.kept_spaces import KeptSpaces, kept_spaces
 from fire_rl.envs.world import to_environment
 from fire_rl.fire import Network, PlasticityManager
-from fire_rl.replay import AdaptiveRatio, Batch, FrameReplay, ReplayRatio, Segment, TransitionReplay
-from fire_rl.replay.frames import frame_replay_bytes
-from fire_rl.replay.transitions import place_replay
+from fire_rl.replay import AdaptiveRatio, Batch, ReplayRatio, Segment
 
 from .agent_run import AgentRun
 from .cost import ENOUGH_ENVIRONMENTS, bytes_of, made_up_batch, step_rate, update_rate
-from .device import choose_device, notes_on_precision
+from .device import choose_device, notes_on_updates
 from .divergence import require_numbers
 from .durable import DurableStore
-from .evaluate import LIMIT, Evaluation
+from .evaluate import Evaluation
 from .film import EvaluationFilm, evaluation_video
 from .memory import require_memory_for_environments
 from .progress import Count
 from .ranks import affordable, notes_on_ranks, wanted_examples
-from .settings import flag
+from .run_replay import make_replay
 from .streams import Streams
 from .work import Host, Losses, Rates, Runs, State, Weight, Work, named
 
 EXAMPLES = 256  # the number of transitions for measures and methods
-Replay = TransitionReplay | FrameReplay
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -91,7 +85,7 @@ class Reinforcement(Work):
         around = config.surroundings(self.environment)
         self.spaces = kept_spaces(around.observations, around.actions, around.episode_steps)
         self.resumable = hasattr(self.environment, "get_state")
-        self.notes = (note, *notes_on_updates(self.agent), *notes_on(config, self.environment))
+        self.notes = (note, *notes_on_updates(self.agent), *config.notes_on(self.environment))
         self.ratio: ReplayRatio | AdaptiveRatio = settings.make_ratio()
         if isinstance(self.ratio, AdaptiveRatio) and all(network.target is None for network in self.networks()):
             raise ValueError("--replay-ratio adaptive follows the network that has a target; this agent has none")
@@ -327,54 +321,3 @@ class Reinforcement(Work):
             transitions=self.replay.capacity,
             steps_of_a_transition=self.settings.action_repeat,
         )
-
-
-def notes_on_updates(agent: Agent) -> tuple[str, ...]:
-    """Return a note on how updates are done on a GPU, or on what the chosen precision means on a CPU."""
-    if not isinstance(agent, CapturedAgent):
-        return ()
-    compiled = ("losses are compiled: the first updates take long",) if agent.compiled.on else ()
-    if agent.device.type != "cuda":
-        return (*notes_on_precision(agent.captured.precision, agent.device), *compiled)
-    how = "recorded as CUDA graphs" if agent.captured.records else "started kernel by kernel"
-    name = torch.cuda.get_device_name(agent.device)
-    return (f"updates: {how}, in {agent.captured.precision}, on {name}", *compiled)
-
-
-def make_replay(config: AgentRun, environment: VectorEnv, device: torch.device) -> tuple[Replay, str]:
-    """Return the agent's replay, no larger than the run can fill, and a line that says where it is stored.
-
-    If the run is resumed with a longer --steps, a larger replay can load it, because it has not overwritten anything.
-    """
-    settings, surroundings = config.run, config.surroundings(environment)
-    held = min(settings.replay_capacity, settings.steps // settings.action_repeat + settings.num_envs)
-    shape = surroundings.observations.shape or ()
-    if not config.kind.frames:
-        sizes = math.prod(shape), surroundings.action_count
-        place, note = place_replay(4 * (2 * sizes[0] + sizes[1] + 2) * held, device)
-        return TransitionReplay(held, *sizes, place), note
-    # Each frame is stored once. For Atari games it is the newest frame of a stack, otherwise a whole observation.
-    assert config.atari is not None  # an agent that learns from frames has these settings
-    stack = config.atari.stack if envs.is_atari(settings.env) else 1
-    frame = (shape[0] // stack, *shape[1:])
-    dtype = torch.uint8 if surroundings.observations.dtype == np.uint8 else torch.float32
-    place, note = place_replay(frame_replay_bytes(held, settings.num_envs, frame, dtype, stack), device)
-    replay = FrameReplay(
-        held, settings.num_envs, frame, stack=stack, dtype=dtype, first=config.atari.first_stack, device=place,
-        n_steps=config.agent.n_steps, gamma=config.agent.gamma, actions=surroundings.action_count,
-    )  # fmt: skip
-    return replay, note
-
-
-def notes_on(config: AgentRun, environment: VectorEnv) -> list[str]:
-    """Return notes on what a user may not expect of the environment."""
-    name, notes = config.run.env, []
-    if not hasattr(environment, "get_state"):
-        notes.append(f"{name} has no saved state: on resuming, open episodes end as truncated, new ones start")
-    if environment.spec is None or environment.spec.max_episode_steps is None:
-        notes.append(f"{name} has no time limit: evaluation stops at {LIMIT:,} decisions")
-    if config.atari is not None and not envs.is_atari(name) and (idle := list(map(flag, config.atari.changed()))):
-        notes.append(
-            f"{name} is not an Atari game: {', '.join(idle)} {'have' if len(idle) > 1 else 'has'} no effect here"
-        )
-    return notes
