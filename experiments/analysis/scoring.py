@@ -10,9 +10,9 @@ from fire_rl import envs
 from fire_rl.training import lines
 from fire_rl.training.lines import AFTER, BEFORE, area_under, final_score
 
+from .method_results import Gap, RunScores
 from .phases import phases_of
 from .records import AFTER_DIVERGENCE, Array, EvaluationRecord, EventRecord, Run
-from .results import Gap, RunScores
 
 NOTHING = "none"  # the method that does nothing; with a regularizer its name is different
 

@@ -4,7 +4,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from ..analysis.results import Compared, Comparison, MethodResults, Results
+from ..analysis.method_results import MethodResults
+from ..analysis.results import Compared, Comparison, Results
 from .paper_figure import caption_of
 from .schedules import schedules_said
 from .sections import columns_said

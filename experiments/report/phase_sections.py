@@ -6,8 +6,9 @@ import numpy as np
 
 from fire_rl.training.metric import Metric
 
+from ..analysis.method_results import Aggregates, MethodResults
 from ..analysis.phases import PhaseMatrix, ends_of
-from ..analysis.results import Aggregates, Comparison, MethodResults
+from ..analysis.results import Comparison
 from . import wording
 from .curve_figures import draw_measure
 from .drawing import page_image

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
-from ..analysis.results import Compared, Contrast, Curve, MethodResults, RunScores
+from ..analysis.method_results import Curve, MethodResults, RunScores
+from ..analysis.results import Compared, Contrast
 from ..analysis.statistics import Band, Interval
 
 POINT = ("against", "figure", "statistic", "seed", "x", "at_event", "value", "low", "high", "n", "interval")

@@ -4,8 +4,9 @@ import math
 
 from fire_rl.training.metric import Metric
 
+from ..analysis.method_results import StabilityGap
 from ..analysis.phases import epoch_at
-from ..analysis.results import Comparison, StabilityGap
+from ..analysis.results import Comparison
 from ..analysis.scoring import own_boundaries
 from ..analysis.statistics import Interval
 from . import wording

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from fire_rl.training.metric import Metric
 
-from ..analysis.results import Aggregates, Compared, Comparison, MethodResults
+from ..analysis.method_results import Aggregates, MethodResults
+from ..analysis.results import Compared, Comparison
 from . import wording
 from .contrast_section import contrast_section
 from .curve_figures import draw_curves, draw_method, limits_of

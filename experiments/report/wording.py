@@ -9,8 +9,9 @@ from matplotlib.ticker import EngFormatter
 
 from fire_rl.training.metric import Metric
 
+from ..analysis.method_results import MethodResults
 from ..analysis.records import Run
-from ..analysis.results import Compared, MethodResults
+from ..analysis.results import Compared
 from ..analysis.statistics import Band, Interval
 
 MISSING = "–"
