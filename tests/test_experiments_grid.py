@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks.differences import differences
-from fire_rl.commands.compare import make_grid, parse_seeds, read_options
+from fire_rl.commands.compare import make_grid, parse_seeds
+from fire_rl.commands.compare_options import read_options
 from fire_rl.commands.train import train_dqn
 from fire_rl.experiments.kept import read_kept
-from fire_rl.experiments.sweep.grid import TRUNK, Grid, Job, plan
+from fire_rl.experiments.sweep.grid import TRUNK, Grid, Job
 from fire_rl.experiments.sweep.kept_settings import check_kept, keep
+from fire_rl.experiments.sweep.plan import plan
 from fire_rl.experiments.sweep.tracked import require_tracker
 
 CARTPOLE = (
