@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fire_rl.envs.reference_scores import references
 from fire_rl.experiments.analysis.labels import read_labels
-from fire_rl.experiments.analysis.power import seeds_said
+from fire_rl.experiments.analysis.power import seeds_in_words
 from fire_rl.experiments.analysis.results import Options as ReportOptions
 from fire_rl.experiments.comparison import Machines, plan_as_script, report, run_comparison, show_plan
 from fire_rl.experiments.kept import MOST_RUNS, read_kept, value_text
@@ -62,7 +62,7 @@ def body(arguments: Sequence[str]) -> int:
     if options.dry_run:
         show_plan(grid, jobs, options.jobs, options.ray is not None, options.runs_per_gpu)
         paired = options.branch_at is not None
-        for line in seeds_said(grid.methods, len(grid.seeds), paired, options.baseline, options.reference):
+        for line in seeds_in_words(grid.methods, len(grid.seeds), paired, options.baseline, options.reference):
             print(line)
         return 0
     with claimed(grid.folder):

@@ -22,7 +22,7 @@ from fire_rl.experiments.report.contents import report_of
 from fire_rl.experiments.report.markdown import markdown
 from fire_rl.experiments.report.page import write_report
 from fire_rl.experiments.report.phase_figures import draw_panels, panels_of
-from fire_rl.experiments.report.schedules import schedules_said
+from fire_rl.experiments.report.schedules import schedules_in_words
 from fire_rl.training.learners import config_to_json
 from fire_rl.training.metric import Metric
 from fire_rl.training.vision import VisionRun
@@ -229,7 +229,7 @@ def test_the_report_counts_boundaries_among_evaluated_events(tmp_path):
         write_phased(tmp_path / f"n{seed}", at_ends(), seed=seed)
     none = only(analysed(tmp_path)).method("none")
     assert none.gap is not None
-    assert (none.gap.events, none.gap.occurred, none.pretended) == (8, 8, None)
+    assert (none.gap.events, none.gap.occurred, none.gap_without_event) == (8, 8, None)
 
 
 # Several runs
@@ -417,6 +417,8 @@ def test_runs_without_phases_have_nothing_of_this(tmp_path):
 def test_the_usual_schedule_is_not_in_a_methods_name_and_is_said_in_words(folder):
     runs: list[Run] = [run for run in find_runs([folder]).runs if run.method == "fire"]
     assert {schedule_of(run) for run in runs} == {""}
-    assert schedules_said(analysed(folder).comparisons) == "fire where each phase but the first begins, 4 times"
+    assert schedules_in_words(analysed(folder).comparisons) == "fire where each phase but the first begins, 4 times"
     warm = replace(runs[0], phase_starts=(6,), schedule=dict(runs[0].schedule) | {"reinit_at": (6,)})
-    assert schedules_said(analyse([warm], FAST).comparisons) == "fire once, at step 6, where the second phase begins"
+    assert (
+        schedules_in_words(analyse([warm], FAST).comparisons) == "fire once, at step 6, where the second phase begins"
+    )

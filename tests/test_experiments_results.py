@@ -147,10 +147,10 @@ def test_a_method_that_acts_again_before_the_next_evaluation_has_no_stability_ga
         lines.insert(place, event | {"kind": "event", "environment_steps": 5_100, "position": position})
         metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
     none, *others = only(results_of(tmp_path)).methods
-    assert none.pretended is not None
+    assert none.gap_without_event is not None
     assert none.no_gap == ""
     for method in others:
-        assert (method.gap, method.pretended) == (None, None)
+        assert (method.gap, method.gap_without_event) == (None, None)
     reasons = {method.method: method.no_gap for method in others}
     assert "acts again" in reasons["redo"]
     assert "no single events" in reasons["cbp"]
@@ -234,9 +234,13 @@ def test_a_method_without_events_has_the_gap_that_noise_alone_makes(tmp_path: Pa
                 branch_from=f"{trunk}@1000", event_steps=events,
             )  # fmt: skip
     none, fire = only(results_of(tmp_path)).methods
-    assert (none.gap, fire.pretended) == (None, None)
-    assert none.pretended is not None
-    assert (none.pretended.depth.value, none.pretended.duration.value, none.pretended.occurred) == (2, 2_000, 0)
+    assert (none.gap, fire.gap_without_event) == (None, None)
+    assert none.gap_without_event is not None
+    assert (
+        none.gap_without_event.depth.value,
+        none.gap_without_event.duration.value,
+        none.gap_without_event.occurred,
+    ) == (2, 2_000, 0)
 
 
 def test_trunks_that_were_already_above_the_threshold_are_counted(tmp_path: Path):
@@ -425,11 +429,11 @@ def test_intervals_are_judged_by_the_fewest_runs_in_an_environment(tmp_path: Pat
     (across,) = results.across
     assert across.methods[0].final is not None
     final = across.methods[0].final.iqm
-    assert (final.n, final.smallest, final.runs_said()) == (10, 5, "2 environments × 5 runs")
+    assert (final.n, final.smallest, final.runs_in_words()) == (10, 5, "2 environments × 5 runs")
     assert len(across.methods[0].runs) == 10
     assert noted(across.notes, "Fewer than 10 runs in an environment", "none 2 environments × 5 runs", "84%", "91%")
     single = next(each for each in results.comparisons[0].contrasts if each.method == "reset")
-    assert (single.final.iqm.bounded, single.final.iqm.runs_said()) == (False, "1 and 5 runs")
+    assert (single.final.iqm.bounded, single.final.iqm.runs_in_words()) == (False, "1 and 5 runs")
     assert not next(each for each in across.contrasts if each.method == "reset").final.iqm.bounded
     assert noted(results.comparisons[0].notes, "reset 1", "a single run has no interval")
     joint = next(each for each in across.contrasts if each.method == "fire")

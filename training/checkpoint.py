@@ -225,7 +225,7 @@ def verify(run: Path, step: int) -> tuple[Manifest, Checkpoint]:
     return manifest, checkpoint
 
 
-def sweep(run: Path) -> None:
+def delete_temporary_files(run: Path) -> None:
     """Delete the temporary files that a killed process left behind."""
     for folder in ("", "checkpoints", "replay", "videos", "source"):
         for path in (run / folder).glob(".*.tmp"):

@@ -114,8 +114,8 @@ class Reinforcement(Work):
         super().begin(host)
         if self.observations is not None:
             return
-        anew = np.random.SeedSequence([self.settings.seed, self.steps]).generate_state(1)
-        seeds = envs.spawn_seeds(int(anew[0]), self.environment.num_envs) if self.steps else None
+        drawn = np.random.SeedSequence([self.settings.seed, self.steps]).generate_state(1)
+        seeds = envs.spawn_seeds(int(drawn[0]), self.environment.num_envs) if self.steps else None
         with self.calls.one():
             self.observations, _ = self.environment.reset(seed=seeds)  # type: ignore[arg-type]  # a list is allowed
         require_numbers("observation", self.observations)

@@ -19,7 +19,7 @@ from .log import RunLog
 from .measure_curves import draw_measures
 from .phase_picture import draw_phases
 from .progress import Progress
-from .threads import Collapse
+from .threads import Slowdown
 from .tracking.tracking import Tracking
 from .work import Work
 
@@ -35,7 +35,7 @@ class Reporter:
         self._begun = time.perf_counter() - progress.seconds
         self._logged = (time.perf_counter(), Position(progress.updates, work.steps))
         self._update_rate = 0.0  # updates per second between the last two lines of training metrics
-        self._collapse = Collapse()
+        self._slowdown = Slowdown()
         self.bar = RunBar(
             total=config.run.steps, initial=work.steps, unit="step", unit_scale=True, dynamic_ncols=True,
             mininterval=0.5 if sys.stderr.isatty() else 30, smoothing=0.05, desc=self.title,
@@ -84,7 +84,7 @@ class Reporter:
         }
         self.write("train", {**means, **self.work.figures(), **rates})
         require_finite(means)
-        if here.updates > there.updates and (warning := self._collapse.notice(self._update_rate)):
+        if here.updates > there.updates and (warning := self._slowdown.notice(self._update_rate)):
             self.bar.write(f"warning: {warning}", file=sys.stderr)
         self._logged = (now, here)
         self.show()

@@ -22,7 +22,7 @@ from .beginning import (
     refuse_other_settings,
     resumed_config,
 )
-from .checkpoint import steps_of, sweep
+from .checkpoint import delete_temporary_files, steps_of
 from .config import Config
 from .cost import say_what_it_costs
 from .divergence import Diverged
@@ -125,7 +125,7 @@ def resume(request: Request, folder: Path, watch: Callable[[int, float], object]
                 refuse_changed_sources(folder, config)
                 tracking.require_ready()
                 driver, step, said = restore_newest(folder, config, driver, fresh, request.restart)
-                sweep(folder)
+                delete_temporary_files(folder)
                 (folder / STARTING).unlink(missing_ok=True)  # left by a start that was killed just before deleting it
                 if request.restart and step is not None:
                     notes.append("warning: --restart has no effect: the run continues from a whole checkpoint")

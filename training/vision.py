@@ -127,7 +127,7 @@ class Vision(Phased):
         self.samples = samples_of(self.images.phases, settings.eval_training_images, seeds.measures)
         self.new_classes = new_classes(self.images.phases)
         told = f"memory: about {gigabytes(self.needed)} for {config.network}, its batches and the images"
-        self.notes = (data.source, phases_said(settings), told, *self.notes)
+        self.notes = (data.source, phases_in_words(settings), told, *self.notes)
 
     def second_learner(self) -> Supervised:
         """Return a second learner, made in the same way."""
@@ -251,7 +251,7 @@ def phases_of(settings: VisionSettings, labels: Tensor, seed: int) -> tuple[Phas
     return made(labels, classes, phases=settings.phase_count, epochs=epochs, seed=seed)
 
 
-def phases_said(settings: VisionSettings) -> str:
+def phases_in_words(settings: VisionSettings) -> str:
     """Describe the phases in one line."""
     lengths, sizes = settings.lengths, settings.sizes
     ends = f"{sizes[0]:,} to {sizes[-1]:,} training images, {lengths[0]:,} to {lengths[-1]:,} updates"

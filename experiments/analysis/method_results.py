@@ -55,11 +55,9 @@ class RunScores:
     normalised: float | None  # `final` as a normalised score, if the environment has references
     normalised_area: float | None
     gaps: tuple[Gap, ...]  # of events with evaluations before and after them
-    steps_to_threshold: float | None = (
-        None  # inf if not reached; for a branch, only steps after the branch are searched
-    )
+    steps_to_threshold: float | None = None  # inf if not reached; for a branch only the steps after it are searched
     already: bool = False  # whether its trunk reached the threshold before the branch
-    pretended: Gap | None = None  # the gap at the branch of a run in which nothing was done, which is only noise
+    gap_without_event: Gap | None = None  # at the branch of a run in which nothing was done, which is only noise
     phases: RunPhases | None = None  # None if its data has no phases
     also: Mapping[str, float | None] = field(default_factory=dict)  # final values on other examples, by name
     scale: tuple[float, float] = (0.0, 1.0)  # offset and factor from values to scores
@@ -170,7 +168,7 @@ class MethodResults:
     threshold: ThresholdReached | None = None
     gap: StabilityGap | None = None  # None without events that have evaluations before and after them
     no_gap: str = ""  # why a method that acts has no stability gap, in words
-    pretended: StabilityGap | None = None
+    gap_without_event: StabilityGap | None = None
     """For branches on which nothing was done: the gap after the branch, as if there had been an event."""
     events: EventTotals | None = None  # None without events
     measures: tuple[MeasureCurve, ...] = ()

@@ -100,7 +100,9 @@ def summarise(
         threshold=_reached(found.finished, resampling) if threshold is not None and found.finished else None,
         gap=gap,
         no_gap="" if gap or resampling.method == NOTHING else _no_gap(found.finished),
-        pretended=_stability_gap([(r, (r.pretended,) if r.pretended else ()) for r in found.finished], resampling),
+        gap_without_event=_stability_gap(
+            [(r, (r.gap_without_event,) if r.gap_without_event else ()) for r in found.finished], resampling
+        ),
         events=_events(counted),
         measures=_measures(_undiverged(counted)),
         also=_also(found.finished, resampling),

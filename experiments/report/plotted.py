@@ -41,7 +41,7 @@ def _of_method(method: MethodResults, single_runs: bool) -> Iterator[Point]:
     if method.threshold:
         yield _interval("threshold reached", "share", method.threshold.share)
         yield _interval("steps to the threshold", "Kaplan-Meier median", method.threshold.median_steps)
-    for what, gap in (("stability gap", method.gap), ("stability gap, nothing done", method.pretended)):
+    for what, gap in (("stability gap", method.gap), ("stability gap, nothing done", method.gap_without_event)):
         if gap:
             yield _interval(f"{what}, depth", "mean", gap.depth)
             yield _interval(f"{what}, duration", "Kaplan-Meier median", gap.duration)

@@ -120,7 +120,7 @@ def plural(n: int, one: str) -> str:
 
 def runs_of(found: Interval | Band) -> str:
     """Return the number of runs as text: "5", or for several environments "2 environments × 5 runs"."""
-    return found.runs_said() if len(found.sides[0]) > 1 else str(found.n)
+    return found.runs_in_words() if len(found.sides[0]) > 1 else str(found.n)
 
 
 def runs_and_diverged(method: MethodResults, found: Interval) -> str:
