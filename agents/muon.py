@@ -117,11 +117,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def muon_and_adam(
-    module: nn.Module,
-    encoder: tuple[str, ...] = ("encoder",),
-    *,
-    learning_rate: float = 1e-2,
-    adam_learning_rate: float = 1e-3,
+    module: nn.Module, encoder: tuple[str, ...] = ("encoder",), *, adam_learning_rate: float = 1e-3
 ) -> Muon:
     """Return Muon as published with the vision networks, for the module's trained parameters, in their order.
 
@@ -132,7 +128,7 @@ def muon_and_adam(
     return Muon(
         [parameter for _, parameter in learning],
         [parameter.ndim >= 2 and lies_in(name, encoder) for name, parameter in learning],
-        learning_rate=learning_rate,
+        learning_rate=1e-2,
         adam_learning_rate=adam_learning_rate,
     )
 
