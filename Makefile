@@ -14,7 +14,7 @@ help: ## print this list
 setup: ## make the virtual environment, all versions pinned; a second call installs nothing
 	@.ci/setup
 
-setup-dev: ## the same, and the developers' tools: ruff, mypy, Ray, Selenium
+setup-dev: ## the same, and the developers' tools: ruff, mypy, codespell, Ray, Selenium
 	@.ci/setup dev
 
 train: setup ## train SAC with FIRE on h1-walk, quick preset (10 minutes on two cores)
@@ -32,9 +32,10 @@ test: setup ## run the tests on all cores, 15 minutes on two (ARGS="-n 0 tests/t
 test-slow: setup-dev ## run the long tests, which `make test` leaves out
 	$(python) -m pytest -m slow --timeout 3600 $(ARGS)
 
-check: setup-dev links ## run ruff and mypy
+check: setup-dev links ## check style, docstrings (ruff), spelling (codespell) and types (mypy)
 	$(python) -m ruff check
 	$(python) -m ruff format --check
+	$(python) -m codespell_lib
 	$(python) -m mypy
 
 links: # the packages below the name fire_rl, for tools that read the code without importing it

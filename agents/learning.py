@@ -127,6 +127,7 @@ class SavedAgent:
         yield from ()
 
     def plastic(self) -> tuple[Network, ...]:
+        """Return the networks that plasticity methods may act on."""
         return tuple(network.plastic() for network in self.networks)
 
     def structure(self, plasticity: PlasticityManager | None = None) -> list[Any]:
@@ -141,10 +142,12 @@ class SavedAgent:
         return dict(pair for network in self.networks for pair in network.tensors()) | dict(self.other_tensors())
 
     def state_dict(self) -> dict[str, Tensor]:
+        """Return the tensors of networks and optimizers, the other tensors, and the generators' states."""
         state = {name: value.contiguous() for name, value in self._tensors().items()}  # some have channels innermost
         return state | {f"generator.{name}": stream.get_state() for name, stream in self.generators.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restore the tensors in place, and the generators' states."""
         copy_saved_(self._tensors(), state)
         for name, stream in self.generators.items():
             restore_generator(stream, state[f"generator.{name}"])

@@ -72,6 +72,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Take one step: Muon's for the matrices chosen for it, Adam's for all other parameters."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -116,11 +117,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def muon_and_adam(
-    module: nn.Module,
-    encoder: tuple[str, ...] = ("encoder",),
-    *,
-    learning_rate: float = 1e-2,
-    adam_learning_rate: float = 1e-3,
+    module: nn.Module, encoder: tuple[str, ...] = ("encoder",), *, adam_learning_rate: float = 1e-3
 ) -> Muon:
     """Return Muon as published with the vision networks, for the module's trained parameters, in their order.
 
@@ -131,7 +128,7 @@ def muon_and_adam(
     return Muon(
         [parameter for _, parameter in learning],
         [parameter.ndim >= 2 and lies_in(name, encoder) for name, parameter in learning],
-        learning_rate=learning_rate,
+        learning_rate=1e-2,
         adam_learning_rate=adam_learning_rate,
     )
 

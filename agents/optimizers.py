@@ -100,7 +100,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Iterable[str]) ->
 
 
 @torch.no_grad()
-def begin_anew(optimizer: torch.optim.Optimizer) -> None:
+def renew(optimizer: torch.optim.Optimizer) -> None:
     """Set moments and step counts to zero in place, as is done at the start of each phase of data."""
     for state in optimizer.state.values():
         for value in state.values():

@@ -15,7 +15,7 @@ from fire_rl.fire.undisturbed import modes_restored
 
 from .captured import Precision, mixed, products_in
 from .learning import SavedAgent, TrainedNetwork
-from .optimizers import begin_anew, set_rate
+from .optimizers import renew, set_rate
 
 Examples: TypeAlias = tuple[Tensor, Tensor]  # inputs, and the number of the right class for each
 
@@ -47,7 +47,7 @@ class Supervised(SavedAgent):
 
     def begin_phase(self) -> None:
         """Start a new phase of data: reset the optimizer, as published, whatever the method."""
-        begin_anew(self.trained.optimizer)
+        renew(self.trained.optimizer)
 
     def update(
         self, batches: Sequence[Examples], shares: Sequence[float], plasticity: PlasticityManager | None = None
@@ -122,6 +122,7 @@ class LossOn:
         self.module, self.examples, self.data = module, examples, data
 
     def __call__(self) -> Tensor:
+        """Return the loss on the examples."""
         return self._on(self.examples)
 
     def batches(self) -> Iterator[Loss]:

@@ -93,12 +93,15 @@ class Subject:
         self.work.agent.update(self.work.replay.sample(2, self.batch_size, self.generator).to(self.work.device))
 
     def finite(self) -> None:
+        """Check that all weights are finite numbers, as before each checkpoint."""
         assert first_not_finite(self.work.learner().items()) is None
 
     def segments(self) -> None:
+        """Write the replay's new segment files."""
         self.work.segments = tuple(self.work.replay.save(DurableStore(self.folder / "replay"), self.work.segments))
 
     def checkpoint(self) -> Checkpoint:
+        """Return a checkpoint of this moment."""
         state = self.work.state(self.folder)
         values = Values(Progress(), dict(state.values), {}, {METRICS: 0})
         return Checkpoint(self.work.learner(), state.tensors, values, state.segments)
@@ -116,6 +119,7 @@ def parts(subject: Subject, timed: Callable[[Callable[[], Any]], float]) -> dict
 
 
 def run(name: Name, options: Options) -> None:
+    """Print the medians of all parts of a checkpoint for one agent."""
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         subject, rounds, updates = Subject(name, options, Path(folder)), list[dict[str, float]](), list[float]()
         timed = partial(seconds, device=subject.work.device, clock=CLOCKS[options.clock])
@@ -137,6 +141,7 @@ def run(name: Name, options: Options) -> None:
 
 
 def main(options: Options) -> None:
+    """Measure all agents."""
     keep_large_blocks()
     torch.set_num_threads(options.threads)
     print(f"Checkpoints, {options.threads} threads, {options.device}, {options.clock} time; medians in milliseconds")

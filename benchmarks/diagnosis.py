@@ -50,18 +50,21 @@ class Options:
 
 
 def q_network(seed: int) -> nn.Module:
+    """Return a fresh Q-network."""
     network = make_network("mlp", (OBSERVATION,), ACTION, WIDTH)
     network.initialise(torch.Generator().manual_seed(seed))
     return network
 
 
 def critic(seed: int) -> nn.Module:
+    """Return a fresh ensemble of two critics."""
     network = Critic(OBSERVATION, ACTION, WIDTH, 1, 2)
     network.initialise(torch.Generator().manual_seed(seed))
     return network
 
 
 def run_critic(module: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """Return the critics' values, (batch, members)."""
     return module(*batch).mT
 
 
@@ -77,6 +80,7 @@ def bench_of(kind: str, seed: int, updates: int) -> tuple[Bench, Callable[[int],
 
 
 def judged(bench: Bench, module: nn.Module) -> Diagnosis:
+    """Return the diagnosis of a network."""
     return examine(
         module, "network", bench, last_layers(module, ("value",) if isinstance(module, Critic) else ("head",))
     )
@@ -111,6 +115,7 @@ def dormant(module: nn.Module, share: float = 0.9) -> nn.Module:
 
 
 def fired(module: nn.Module) -> nn.Module:
+    """Return a copy whose matrices FIRE has projected."""
     made = copy.deepcopy(module)
     fire_(made, solver="exact")
     return made
@@ -125,6 +130,7 @@ def offset(module: nn.Module) -> nn.Module:
 
 
 def known_cases(module: nn.Module, bench: Bench, seed: int) -> Iterator[tuple[str, nn.Module]]:
+    """Yield networks whose diagnosis is known, with the name of the case."""
     worn = ruined(module, bench.data, bench.run, seed)
     yield "ruined", worn
     yield "dormant", dormant(module)
@@ -133,6 +139,7 @@ def known_cases(module: nn.Module, bench: Bench, seed: int) -> Iterator[tuple[st
 
 
 def main(options: Options) -> None:
+    """Count the false alarms on fresh networks, and the diagnoses of the known cases."""
     torch.set_num_threads(options.threads)
     alarms, done = 0, 0
     while done < options.networks:

@@ -20,7 +20,7 @@ from fire_rl.training.agent_run import AgentRun
 from fire_rl.training.driver import Driver
 from fire_rl.training.learners import DQNRun, build
 from fire_rl.training.lines import read_lines
-from fire_rl.training.settings import RunSettings
+from fire_rl.training.reinforcement_settings import RunSettings
 
 from .dqn_peers import INSTALL, StableBaselines, make_stable_baselines
 

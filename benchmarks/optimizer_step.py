@@ -38,18 +38,21 @@ class Options:
 
 
 def torchs(optimizers: list[torch.optim.Optimizer]) -> None:
+    """Take torch's own step with each optimizer, and set the gradients to None."""
     for optimizer in optimizers:
         optimizer.step()
         optimizer.zero_grad()
 
 
 def ours(optimizers: list[torch.optim.Optimizer]) -> None:
+    """Take the steps as the agents do, and drop the gradients."""
     for optimizer in optimizers:
         take_step(optimizer)
         let_go_of_gradients(parameter for group in optimizer.param_groups for parameter in group["params"])
 
 
 def run(name: Name, options: Options) -> None:
+    """Print one agent's times."""
     subject, clock = make_subject(name, 1, CPU), CLOCKS[options.clock]
     networks = subject.agent.networks
     optimizers: list[Any] = [network.optimizer for network in networks]
@@ -72,6 +75,7 @@ def run(name: Name, options: Options) -> None:
 
 
 def main(options: Options) -> None:
+    """Measure all agents."""
     keep_large_blocks()
     torch.set_num_threads(options.threads)
     print(f"Optimizers' steps, {options.threads} threads, {options.clock} time, milliseconds of one update")

@@ -165,7 +165,7 @@ def show_checkpoints(replay: FrameReplay, steps: Steps, parent: Path) -> None:
     with tempfile.TemporaryDirectory(dir=parent) as name:
         folder, kept = Path(name), list[Segment]()
         store = DurableStore(folder)
-        before = peak_memory(anew=True)
+        before = peak_memory(reset=True)
         for title in ("the full replay", f"{MORE:,} transitions later"):
             written = set(folder.glob("*.safetensors"))
             duration = seconds(lambda: kept.__setitem__(slice(None), replay.save(store, kept)))
@@ -180,7 +180,7 @@ def show_checkpoints(replay: FrameReplay, steps: Steps, parent: Path) -> None:
         branch.mkdir()
         duration = seconds(lambda: link(kept, folder, branch))
         print(f"a branch: {1e3 * duration:.1f} ms for {len(kept)} hard links")
-        before = peak_memory(anew=True)
+        before = peak_memory(reset=True)
         duration = seconds(lambda: replay.load(store, kept, kept[-1].stop), replay.device)
         rate, memory = len(replay) / duration, peak_memory() - before
         print(f"loading: {duration:.2f} s ({rate:,.0f} transitions/s, from the system's cache if it holds the files); "
@@ -206,9 +206,9 @@ def write_plainly(path: Path, sizes: list[int]) -> None:
         path.with_name(f"{path.name}-{number}").unlink()
 
 
-def peak_memory(anew: bool = False) -> int:
-    """Return the largest number of bytes of memory that this process has had; with `anew`, start the count again."""
-    if anew:
+def peak_memory(reset: bool = False) -> int:
+    """Return the largest number of bytes of memory that this process has had; with `reset`, start the count again."""
+    if reset:
         Path("/proc/self/clear_refs").write_text("5")
     fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(fields["VmHWM"].split()[0]) * 1024

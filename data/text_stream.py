@@ -83,6 +83,7 @@ class OnHost:
         self.device, self.bytes_on_device = device, 0
 
     def at(self, which: Integers, starts: Integers, context: int) -> TextBatch:
+        """Return the windows of the sources `which` that begin at `starts`."""
         windows = np.empty((len(which), context + 1), np.uint16)
         for row, (source, start) in enumerate(zip(which.tolist(), starts.tolist(), strict=True)):
             windows[row] = self.parts[source][start : start + context + 1]
@@ -106,6 +107,7 @@ class OnDevice:
                 self.tokens[begin + start : begin + start + len(some)] = torch.from_numpy(some).to(device)
 
     def at(self, which: Integers, starts: Integers, context: int) -> TextBatch:
+        """Return the windows of the sources `which` that begin at `starts`."""
         first = torch.from_numpy(self.begins[which] + starts).to(self.device, non_blocking=True)
         return _as_batch(self.tokens[first[:, None] + torch.arange(context + 1, device=self.device)])
 
@@ -175,10 +177,12 @@ class Source(Protocol):
     """A source of tokens for training and for validation."""
 
     @property
-    def train(self) -> Tokens: ...
+    def train(self) -> Tokens:
+        """The tokens for training."""
 
     @property
-    def validation(self) -> Tokens: ...
+    def validation(self) -> Tokens:
+        """The tokens for validation."""
 
 
 class PhasedText:

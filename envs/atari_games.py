@@ -91,10 +91,10 @@ class AtariGames:
         life_lost = (self.lives > 0) & (self.lives < before) & ~over & self.settings.terminal_on_life_loss
         return Played(rewards.astype(np.float64), over | life_lost, cut & ~life_lost, over | cut, life_lost & ~cut)
 
-    def screen(self, member: int = 0) -> Frames:
-        """Return the whole screen in colour, (height, width, 3)."""
+    def screen(self) -> Frames:
+        """Return the first game's whole screen in colour, (height, width, 3)."""
         assert self._screen is not None  # the object was made with `pictures`, and `begin` was called
-        picture: Frames = self._screen[member, 0].copy()
+        picture: Frames = self._screen[0, 0].copy()
         return picture
 
     def _restack(self, mask: Flags, frames: Frames) -> None:

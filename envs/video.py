@@ -46,6 +46,7 @@ class Mp4:
         self._begun = False
 
     def add(self, picture: Pixels) -> None:
+        """Encode a picture; odd sides are extended by a pixel, because H.264 needs even ones."""
         height, width = picture.shape[:2]
         if height % 2 or width % 2:
             picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
@@ -56,6 +57,7 @@ class Mp4:
         self._container.mux(self._stream.encode(frame))
 
     def content(self) -> bytes:
+        """Return the finished file."""
         self._container.mux(self._stream.encode())
         self._container.close()
         return self._file.getvalue()
@@ -71,6 +73,7 @@ class Gif:
         self._kept: list[Image.Image] = []
 
     def add(self, picture: Pixels) -> None:
+        """Keep a picture if its turn has come, scaled down to the width of a GIF."""
         if self._given % self._stride == 0:
             image = Image.fromarray(picture)
             if image.width > GIF_WIDTH:
@@ -81,6 +84,7 @@ class Gif:
             self._thin_out()
 
     def content(self) -> bytes:
+        """Return the finished file, with as many pictures as the size limit allows."""
         while True:
             content = self._encoded()
             if len(content) <= GIF_BYTES or len(self._kept) < 3:

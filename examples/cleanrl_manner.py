@@ -44,6 +44,7 @@ updates = 0
 
 
 def compute_loss(size: int) -> torch.Tensor:
+    """Return the temporal-difference loss on transitions drawn from the replay."""
     sample = zip(*random.choices(replay, k=size), strict=True)
     observations, actions, rewards, following, ended = (torch.as_tensor(np.array(values)) for values in sample)
     values = network(observations).gather(1, actions.unsqueeze(1)).squeeze(1)

@@ -8,6 +8,8 @@ from examples.train_any import train
 
 
 class Block(nn.Module):
+    """Causal self-attention and a feed-forward network, each with a LayerNorm before it."""
+
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
@@ -16,6 +18,7 @@ class Block(nn.Module):
         self.c_fc, self.gelu, self.c_out = nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the residual stream after the block."""
         parts = self.c_attn(self.ln_1(x)).chunk(3, -1)
         query, key, value = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
         attended = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
@@ -24,6 +27,8 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
+    """A small GPT."""
+
     def __init__(self, vocabulary: int = 64, length: int = 16, width: int = 32, depth: int = 2, heads: int = 4) -> None:
         super().__init__()
         self.wte, self.wpe = nn.Embedding(vocabulary, width), nn.Embedding(length, width)
@@ -32,6 +37,7 @@ class GPT(nn.Module):
         self.head.weight = self.wte.weight  # tied: projected only with `tied=project`
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """Return the logits of the next token at each position."""
         positions = torch.arange(tokens.shape[1], device=tokens.device)
         return self.head(self.norm(self.blocks(self.wte(tokens) + self.wpe(positions))))
 

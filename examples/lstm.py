@@ -8,6 +8,8 @@ from examples.train_any import train
 
 
 class Classifier(nn.Module):
+    """An LSTM whose mean state is classified."""
+
     def __init__(self, vocabulary: int = 50, width: int = 32, classes: int = 4) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, width)
@@ -15,6 +17,7 @@ class Classifier(nn.Module):
         self.hidden, self.head = nn.Linear(2 * width, 2 * width), nn.Linear(2 * width, classes)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """Return the logits of the classes."""
         states, _ = self.lstm(self.embedding(tokens))
         return self.head(functional.relu(self.hidden(states.mean(1))))
 

@@ -14,6 +14,8 @@ from fire_rl import training
 
 
 def main(trials: int, steps: int, folder: Path) -> optuna.Study:
+    """Search for the learning rate and the method, and return the study."""
+
     def objective(trial: optuna.Trial) -> float:
         def report(step: int, value: float) -> bool:
             trial.report(value, step)

@@ -9,6 +9,8 @@ from fire_rl import refresh_statistics_
 
 
 class Block(nn.Module):
+    """Two convolutions and a shortcut."""
+
     def __init__(self, inputs: int, width: int, stride: int) -> None:
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(inputs, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width)
@@ -17,11 +19,14 @@ class Block(nn.Module):
         self.shortcut = nn.Sequential(*parts)
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """Return the block's output."""
         hidden = functional.relu(self.bn1(self.conv1(inputs)))
         return functional.relu(self.bn2(self.conv2(hidden)) + self.shortcut(inputs))
 
 
 class ResNet18(nn.Module):
+    """A ResNet-18 for small images."""
+
     def __init__(self, width: int = 64, classes: int = 10) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
@@ -30,6 +35,7 @@ class ResNet18(nn.Module):
         self.head = nn.Linear(8 * width, classes)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return the logits of the classes."""
         return self.head(self.blocks(self.stem(images)).mean((2, 3)))
 
 

@@ -8,6 +8,8 @@ from examples.train_any import train
 
 
 class ViT(nn.Module):
+    """A small vision transformer."""
+
     def __init__(self, size: int = 16, patch: int = 4, width: int = 32, depth: int = 2, classes: int = 10) -> None:
         super().__init__()
         self.patches = nn.Conv2d(3, width, patch, stride=patch)
@@ -18,6 +20,7 @@ class ViT(nn.Module):
         self.head = nn.Linear(width, classes)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return the logits of the classes."""
         patches = self.patches(images).flatten(2).mT
         tokens = torch.cat([self.first.expand(len(images), -1, -1), patches], 1) + self.positions
         return self.head(self.encoder(tokens)[:, 0])

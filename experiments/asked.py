@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fire_rl.agents.limits import setting_named
-from fire_rl.training.asked import HELP, Command, split, understood
+from fire_rl.training.asked import HELP, Command, split, understood, words_of
 from fire_rl.training.command_line import command_of, each_once, faults_of, one_path, show_what_there_is
 from fire_rl.training.config_file import OF_A_COMPARISON, config_of_run, is_of_a_run, without, words_of_file
 from fire_rl.training.known_flags import same_as
@@ -38,7 +38,7 @@ def as_understood(arguments: Sequence[str], ours: Mapping[str, Any]) -> list[str
 
     def read(words: Sequence[str]) -> list[str]:
         said = [("--env" if name == subject else name, values) for name, values in split(words)]
-        return understood([word for name, values in said for word in (name, *values)], command)
+        return understood(words_of(said), command)
 
     words = each_once(read(arguments))
     flags = dict(split(words))
@@ -60,4 +60,4 @@ def as_understood(arguments: Sequence[str], ours: Mapping[str, Any]) -> list[str
         else:
             found = words_of_file(path, read, OF_A_COMPARISON)
             refuse_code_of_a_file({name: found[name] for name in found.keys() - flags}, path, trusted(path, trust))
-    return [*without(found, flags), *(word for name, values in flags.items() for word in (name, *values))]
+    return [*without(found, flags), *words_of(flags.items())]

@@ -39,6 +39,7 @@ class ManagerAliases:
 
     @property
     def intervention(self) -> Method:
+        """The old name of `method`."""
         return self.method
 
 
@@ -59,6 +60,7 @@ class PositionAliases:
 
     @property
     def environment_steps(self) -> int:
+        """The old name of `progress`."""
         return self.progress
 
 
@@ -81,6 +83,7 @@ class AtAliases:
 
     @property
     def environment_steps(self) -> tuple[int, ...]:
+        """The old name of `points`."""
         return self.points
 
 
@@ -91,4 +94,5 @@ class ReportAliases:
 
     @property
     def figures(self) -> Mapping[str, float]:
+        """The old name of `outcome`."""
         return self.outcome

@@ -20,5 +20,6 @@ class Injected(nn.Module):
         self.train(old.training)
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """Return the old head's output plus the difference of the two copies of the new head."""
         # In this order the two copies cancel exactly, as long as they are equal.
         return self.old(inputs) + (self.trained(inputs) - self.frozen(inputs))

@@ -49,9 +49,11 @@ class Every:
             raise ValueError(f"since={self.since} updates given; allowed is 0 or more")
 
     def crossed(self, before: Position, after: Position) -> bool:
+        """Whether a multiple of the period lies after `before`, up to and including `after`."""
         return self._events(after) > self._events(before)
 
     def next_update(self, position: Position) -> int | None:
+        """Return the update of the next event."""
         return self.since + (self._events(position) + 1) * self.updates
 
     def _events(self, position: Position) -> int:
@@ -70,6 +72,7 @@ class At(AtAliases, Schedule):
             raise ValueError(f"at {self.points} given; allowed is one point or more, each 1 or more")
 
     def crossed(self, before: Position, after: Position) -> bool:
+        """Whether one of the points lies after `before`, up to and including `after`."""
         return any(before.progress < point <= after.progress for point in self.points)
 
 
@@ -77,6 +80,7 @@ class AtUpdates(At):
     """Like `At` for a run whose progress is counted in updates, where a point may fall inside a block of updates."""
 
     def next_update(self, position: Position) -> int | None:
+        """Return the update of the next event; None after the last one."""
         later = [point - position.progress for point in self.points if point > position.progress]
         return position.updates + min(later) if later else None
 
@@ -86,6 +90,7 @@ class Never(Schedule):
     """Never."""
 
     def crossed(self, before: Position, after: Position) -> bool:
+        """Return False."""
         return False
 
 
@@ -96,8 +101,10 @@ class Either:
     schedules: tuple[Schedule, ...]
 
     def crossed(self, before: Position, after: Position) -> bool:
+        """Whether an event of one of the schedules has become due."""
         return any(schedule.crossed(before, after) for schedule in self.schedules)
 
     def next_update(self, position: Position) -> int | None:
+        """Return the first update at which one of the schedules has an event; None if there is none."""
         updates = [schedule.next_update(position) for schedule in self.schedules]
         return min((update for update in updates if update is not None), default=None)

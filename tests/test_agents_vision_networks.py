@@ -19,7 +19,7 @@ from fire_rl.fire import (
     parse_method,
 )
 from fire_rl.fire.tracing import trace_units
-from fire_rl.fire.units import HiddenLayer
+from fire_rl.fire.unit_weights import HiddenLayer
 
 PUBLISHED = [
     ("resnet18", (3, 32, 32), 10, 11_436_618),

@@ -10,7 +10,8 @@ import pytest
 
 from fire_rl.data import standard_library
 from fire_rl.data.standard_library import divided, read_library
-from fire_rl.data.text import PhasedText, accumulating, read_texts, weights_of
+from fire_rl.data.text import read_texts, weights_of
+from fire_rl.data.text_stream import PhasedText, accumulating
 
 MODULE = '''#!/usr/bin/env python
 # A comment with """ in it.

@@ -124,16 +124,17 @@ def test_commands_of_the_docs_name_flags_that_exist(page: str):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_comparisons_of_the_docs_can_be_planned(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from fire_rl.commands import compare
-    from fire_rl.experiments.sweep.grid import plan
+    from fire_rl.commands.compare import make_grid
+    from fire_rl.commands.compare_options import read_options
+    from fire_rl.experiments.sweep.plan import plan
 
     importable(page, tmp_path, monkeypatch)
     text = (ROOT / page).read_text().replace("\\\n", " ")
     for command in re.findall(r"python compare\.py (--(?!help|list)[^#`&>\n]+)", text):
         words = shlex.split(command)
-        options, passed = compare.read_options(words)
+        options, passed = read_options(words)
         if not options.report_only:
-            assert plan(compare.make_grid(options, passed)), command
+            assert plan(make_grid(options, passed)), command
 
 
 def test_no_loaded_file_can_execute_code():

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fire_rl.commands.compare import read_options, words_of_a_script
+from fire_rl.commands.compare import words_of_a_script
+from fire_rl.commands.compare_options import read_options
 from fire_rl.experiments.sweep.as_script import script_of
 from fire_rl.experiments.sweep.grid import Job
 

@@ -15,8 +15,9 @@ from benchmarks.differences import differences
 from fire_rl.commands.train import train_dqn
 from fire_rl.experiments.failure import log_path
 from fire_rl.experiments.sweep.conduct import Sweep, conduct, look
-from fire_rl.experiments.sweep.grid import Grid, Job, plan
+from fire_rl.experiments.sweep.grid import Grid, Job
 from fire_rl.experiments.sweep.local import LocalPool
+from fire_rl.experiments.sweep.plan import plan
 from fire_rl.experiments.sweep.states import state_of
 from fire_rl.place import ROOT, script
 from fire_rl.remote import ray_pool, share_of_a_gpu

@@ -66,7 +66,7 @@ def runs(tmp_path_factory):
     """A run of each agent, whose curves are not drawn."""
     threads, made = torch.get_num_threads(), {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fire_rl.training.driver.draw_curve", lambda *_: None)
+        patch.setattr("fire_rl.training.reporter.draw_curve", lambda *_: None)
         for kind in ("sac", "dqn"):
             made[kind] = tmp_path_factory.mktemp(kind) / "run"
             train(kind, [*WORDS[kind], "--run-dir", str(made[kind])])
@@ -85,7 +85,7 @@ def place(runs, tmp_path):
 @pytest.fixture
 def without_pictures(monkeypatch):
     """The page is composed, and its pictures are one pixel."""
-    monkeypatch.setattr("fire_rl.training.driver.draw_curve", lambda *_: None)
+    monkeypatch.setattr("fire_rl.training.reporter.draw_curve", lambda *_: None)
     picture = PageImage("data:,", "a picture of some numbers", 1, 1)
     for name in ("scores_figure", "curves_figure", "plane_figure"):
         monkeypatch.setattr(f"fire_rl.experiments.diagnosis.page.{name}", lambda *_: picture)

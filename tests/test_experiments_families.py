@@ -11,7 +11,7 @@ from fire_rl.experiments.analysis import families
 from fire_rl.experiments.analysis.contrasts import in_order
 from fire_rl.experiments.analysis.families import chance_of_any, family_of, holm, least_runs
 from fire_rl.experiments.analysis.permutations import permutations
-from fire_rl.experiments.analysis.power import detectable, power, seeds_needed, seeds_said
+from fire_rl.experiments.analysis.power import detectable, power, seeds_in_words, seeds_needed
 from fire_rl.experiments.report.findings import looked_at_together
 
 METHODS = ("redo", "reset", "shrink-perturb", "fire")
@@ -188,22 +188,22 @@ def test_the_power_of_the_exact_test_is_close_to_the_stated_one():
 
 
 def test_a_dry_run_says_which_difference_the_seeds_can_find():
-    said = seeds_said(("none", *METHODS), 5, True, None, None)
+    said = seeds_in_words(("none", *METHODS), 5, True, None, None)
     assert "7 differences" in said[0]
     assert "needs 17 seeds" in said[0]
     assert "with 5 seeds, none of these differences can be settled" in said[1]
     assert "at least 9 seeds" in said[1]
-    (one, other) = seeds_said(("none", "fire"), 20, False, None, None)
+    (one, other) = seeds_in_words(("none", "fire"), 20, False, None, None)
     assert "1 difference" in one
     assert "standard deviation of a method's runs" in one
     assert "20 seeds find a difference of 0.9" in other
-    assert seeds_said(("fire",), 5, True, None, None) == []
+    assert seeds_in_words(("fire",), 5, True, None, None) == []
 
 
 @pytest.mark.parametrize("fire", ["fire@every=137", "fire:iterations=5@at=9", "fire+l2-init", "fire"])
 def test_a_schedule_in_its_name_does_not_change_the_reference_fire(fire):
     """The report counts as many differences whether the method's name has its schedule or not."""
     assert in_order(["none", fire, "reset"], None, None) == (("none", "reset", fire), "none", fire)
-    assert "3 differences" in seeds_said(("none", fire, "reset"), 5, True, None, None)[0]
+    assert "3 differences" in seeds_in_words(("none", fire, "reset"), 5, True, None, None)[0]
     assert in_order(["none", "fire@every=2", "fire"], None, None)[2] == "fire"
     assert in_order(["none", "firework@every=2"], None, None)[2] is None

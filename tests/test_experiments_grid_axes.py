@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from fire_rl.commands.compare import make_grid, read_options
+from fire_rl.commands.compare import make_grid
+from fire_rl.commands.compare_options import read_options
 from fire_rl.experiments.kept import read_kept
-from fire_rl.experiments.sweep.grid import Grid, plan
+from fire_rl.experiments.sweep.grid import Grid
 from fire_rl.experiments.sweep.kept_settings import check_kept, keep
+from fire_rl.experiments.sweep.plan import plan
 from tests.fixtures.planned import CARTPOLE, jobs_of
 
 

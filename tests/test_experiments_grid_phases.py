@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from fire_rl.commands.compare import make_grid, read_options
-from fire_rl.experiments.sweep.grid import TRUNK, Job, plan
+from fire_rl.commands.compare import make_grid
+from fire_rl.commands.compare_options import read_options
+from fire_rl.experiments.sweep.grid import TRUNK, Job
+from fire_rl.experiments.sweep.plan import plan
 from fire_rl.training.beginning import Request, branched_config
 from fire_rl.training.command_line import read_command_line
 from fire_rl.training.learners import LEARNERS

@@ -146,4 +146,4 @@ def test_the_report_counts_boundaries_among_evaluated_events(tmp_path):
     for seed in range(2):
         write_phased(tmp_path / f"n{seed}", at_ends(), seed=seed)
     none = only(results_of(tmp_path)).method("none")
-    assert (none.gap.events, none.gap.occurred, none.pretended) == (8, 8, None)
+    assert (none.gap.events, none.gap.occurred, none.gap_without_event) == (8, 8, None)

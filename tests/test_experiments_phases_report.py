@@ -16,7 +16,7 @@ from fire_rl.experiments.report.contents import report_of
 from fire_rl.experiments.report.markdown import markdown
 from fire_rl.experiments.report.page import write_report
 from fire_rl.experiments.report.phase_figures import draw_panels, panels_of
-from fire_rl.experiments.report.schedules import schedules_said
+from fire_rl.experiments.report.schedules import schedules_in_words
 from tests.fixtures import phased_comparison
 from tests.fixtures.analysed import FAST, only, results_of
 from tests.fixtures.comparison import write_comparison, write_run
@@ -177,6 +177,8 @@ def test_reports_of_runs_without_phases_do_not_mention_them(tmp_path):
 def test_the_usual_schedule_is_not_in_a_methods_name_but_described_in_words(folder):
     runs: list[Run] = [run for run in find_runs([folder]).runs if run.method == "fire"]
     assert {schedule_of(run) for run in runs} == {""}
-    assert schedules_said(results_of(folder).comparisons) == "fire where each phase but the first begins, 4 times"
+    assert schedules_in_words(results_of(folder).comparisons) == "fire where each phase but the first begins, 4 times"
     warm = replace(runs[0], phase_starts=(6,), schedule=dict(runs[0].schedule) | {"reinit_at": (6,)})
-    assert schedules_said(analyse([warm], FAST).comparisons) == "fire once, at step 6, where the second phase begins"
+    assert (
+        schedules_in_words(analyse([warm], FAST).comparisons) == "fire once, at step 6, where the second phase begins"
+    )

@@ -16,7 +16,7 @@ from fire_rl.envs.reference_scores import References
 from fire_rl.experiments.analysis.analyse import shared_history
 from fire_rl.experiments.analysis.results import Contrast, Options, ScoreContrast, Together, TrunkCounts
 from fire_rl.experiments.analysis.statistics import Interval
-from fire_rl.experiments.report.contents import branch_said, report_of
+from fire_rl.experiments.report.contents import branch_in_words, report_of
 from fire_rl.experiments.report.contrast_section import contrast_section
 from fire_rl.experiments.report.curve_figures import draw_curves, levels_of
 from fire_rl.experiments.report.drawing import LOOKS, canvas, looks, page_image, png, style, svg
@@ -152,14 +152,14 @@ def test_the_return_of_a_human_is_not_called_success(results):
 
 def test_the_page_says_that_trunks_are_shared_only_where_they_are(results):
     comparison = results.comparisons[0]
-    assert branch_said(comparison) == "every method from the same trunks, at step 2,000"
+    assert branch_in_words(comparison) == "every method from the same trunks, at step 2,000"
     first, other, *_ = comparison.methods
     fewer = replace(comparison, methods=(first, replace(other, runs=other.runs[:1])))
-    assert "not from all of them" in branch_said(fewer)
+    assert "not from all of them" in branch_in_words(fewer)
     branches = [replace(run.run.branch, trunk=Path(f"/other/{run.run.seed}")) for run in other.runs]
     runs = [replace(run, run=replace(run.run, branch=b)) for run, b in zip(other.runs, branches, strict=True)]
     elsewhere = replace(comparison, methods=(first, replace(other, runs=tuple(runs))))
-    assert "do not share" in branch_said(elsewhere)
+    assert "do not share" in branch_in_words(elsewhere)
 
 
 def test_differences_count_the_trunks_that_agree_and_show_each(results):

@@ -93,11 +93,11 @@ def test_intervals_are_judged_by_the_fewest_runs_in_an_environment(tmp_path: Pat
     results = results_of(tmp_path)
     (across,) = results.across
     final = across.methods[0].final.iqm
-    assert (final.n, final.smallest, final.runs_said()) == (10, 5, "2 environments × 5 runs")
+    assert (final.n, final.smallest, final.runs_in_words()) == (10, 5, "2 environments × 5 runs")
     assert len(across.methods[0].runs) == 10
     assert noted(across.notes, "Fewer than 10 runs in an environment", "none 2 environments × 5 runs", "84%", "91%")
     single = next(each for each in results.comparisons[0].contrasts if each.method == "reset")
-    assert (single.final.iqm.bounded, single.final.iqm.runs_said()) == (False, "1 and 5 runs")
+    assert (single.final.iqm.bounded, single.final.iqm.runs_in_words()) == (False, "1 and 5 runs")
     assert not next(each for each in across.contrasts if each.method == "reset").final.iqm.bounded
     assert noted(results.comparisons[0].notes, "reset 1", "a single run has no interval")
     joint = next(each for each in across.contrasts if each.method == "fire")

@@ -102,10 +102,10 @@ def test_a_method_that_acts_again_before_the_next_evaluation_has_no_stability_ga
         lines.insert(place, event | {"kind": "event", "environment_steps": 5_100, "position": position})
         metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
     none, *others = only(results_of(tmp_path)).methods
-    assert none.pretended is not None
+    assert none.gap_without_event is not None
     assert none.no_gap == ""
     for method in others:
-        assert (method.gap, method.pretended) == (None, None)
+        assert (method.gap, method.gap_without_event) == (None, None)
     reasons = {method.method: method.no_gap for method in others}
     assert "acts again" in reasons["redo"]
     assert "no single events" in reasons["cbp"]
@@ -177,8 +177,12 @@ def test_a_method_without_events_has_the_gap_of_noise_alone(tmp_path: Path):
                 branch_from=f"{trunk}@1000", event_steps=events,
             )  # fmt: skip
     none, fire = only(results_of(tmp_path)).methods
-    assert (none.gap, fire.pretended) == (None, None)
-    assert (none.pretended.depth.value, none.pretended.duration.value, none.pretended.occurred) == (2, 2_000, 0)
+    assert (none.gap, fire.gap_without_event) == (None, None)
+    assert (
+        none.gap_without_event.depth.value,
+        none.gap_without_event.duration.value,
+        none.gap_without_event.occurred,
+    ) == (2, 2_000, 0)
 
 
 def test_a_curve_keeps_the_values_just_before_an_event_of_all_runs(tmp_path: Path):

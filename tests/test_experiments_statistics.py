@@ -169,10 +169,10 @@ def test_no_interval_is_made_where_either_side_has_a_single_run():
     draws = draw_runs([1], 100, (0,)), draw_runs([5], 100, (1,))
     found = difference([np.array([3.0])], [np.arange(5.0)], mean, *draws)
     assert (found.value, found.bounded, found.n, found.smallest) == (1.0, False, 1, 1)
-    assert found.runs_said() == "1 and 5 runs"
+    assert found.runs_in_words() == "1 and 5 runs"
     assert not improvement([np.array([3.0])], [np.arange(5.0)], *draws).bounded
     partly = estimate([np.arange(5.0), np.array([3.0])], mean, draw_runs([5, 1], 100, (0,)))
-    assert (partly.bounded, partly.runs_said()) == (False, "2 environments × 1 to 5 runs")
+    assert (partly.bounded, partly.runs_in_words()) == (False, "2 environments × 1 to 5 runs")
 
 
 def test_several_times_of_a_run_are_resampled_together():

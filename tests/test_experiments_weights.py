@@ -11,7 +11,7 @@ from fire_rl.experiments.sweep.grid import TRUNK, Job
 from fire_rl.experiments.sweep.weights import PROCESS, Disk, disk_of, memory_of_a_run
 from fire_rl.replay import FrameReplay, TransitionReplay
 from fire_rl.training.reinforcement import Reinforcement
-from fire_rl.training.settings import RunSettings
+from fire_rl.training.reinforcement_settings import RunSettings
 from fire_rl.training.work import Weight
 
 

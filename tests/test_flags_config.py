@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from fire_rl.commands.compare import make_grid, read_options
+from fire_rl.commands.compare import make_grid
+from fire_rl.commands.compare_options import read_options
 from fire_rl.commands.train import train_sac as train
 from fire_rl.training.agent_run import AgentRun
 from fire_rl.training.command_line import read_command_line

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from fire_rl.commands.compare import Options, make_grid, read_options
+from fire_rl.commands.compare import make_grid
+from fire_rl.commands.compare_options import Options, read_options
 from fire_rl.training.command_line import command_of, flags_of, read_command_line
 from fire_rl.training.known_flags import OTHERS, SAME
 from fire_rl.training.learners import LEARNERS

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fire_rl.commands import COMMANDS
-from fire_rl.commands.compare import Options
+from fire_rl.commands.compare_options import Options
 from fire_rl.commands.front import page
 from fire_rl.commands.pages import PAGES
 from fire_rl.fire import METHODS, REGULARIZERS

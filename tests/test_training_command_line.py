@@ -13,7 +13,8 @@ from fire_rl.training.agent_run import AgentRun
 from fire_rl.training.beginning import Request
 from fire_rl.training.command_line import read_command_line
 from fire_rl.training.learners import LEARNERS, SACRun
-from fire_rl.training.settings import RunSettings, flag
+from fire_rl.training.reinforcement_settings import RunSettings
+from fire_rl.training.settings import flag
 
 ROOT = Path(__file__).parent.parent
 

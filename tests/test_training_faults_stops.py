@@ -28,7 +28,7 @@ def test_a_picture_that_cannot_be_drawn_ends_nothing(copy: Path, monkeypatch: py
     def full(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(f"fire_rl.training.driver.{name}", full)
+    monkeypatch.setattr(f"fire_rl.training.reporter.{name}", full)
     said = train("--resume", str(copy), "--steps", "420")
     assert "No space left on device); going on" in said
 

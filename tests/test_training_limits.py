@@ -25,7 +25,8 @@ from fire_rl.training.memory import (
     require_memory_for_environments,
     require_memory_for_learning,
 )
-from fire_rl.training.settings import RunSettings, flag
+from fire_rl.training.reinforcement_settings import RunSettings
+from fire_rl.training.settings import flag
 
 LARGEST = 2**53
 ALL_SETTINGS: list[Any] = [RunSettings(), SACSettings(), DQNSettings(), AtariSettings()]

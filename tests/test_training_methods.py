@@ -172,8 +172,8 @@ def test_a_branch_acts_once_and_does_not_inherit_the_trunk_s_schedule(tmp_path: 
 def test_an_adaptive_replay_ratio_is_raised_once_the_critic_has_settled_and_resumes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("fire_rl.training.settings.UPDATES_PER_CHECK", 50)
-    monkeypatch.setattr("fire_rl.training.settings.AdaptiveRatio", partial(AdaptiveRatio, tolerance=1.0))
+    monkeypatch.setattr("fire_rl.training.reinforcement_settings.UPDATES_PER_CHECK", 50)
+    monkeypatch.setattr("fire_rl.training.reinforcement_settings.AdaptiveRatio", partial(AdaptiveRatio, tolerance=1.0))
     flags = ["--replay-ratio", "adaptive", "--measure-every", "25"]
     quietly("dqn", *flags, "--steps", "400", "--run-dir", str(tmp_path / "whole"))
     quietly("dqn", *flags, "--steps", "130", "--run-dir", str(tmp_path / "parts"))

@@ -14,6 +14,7 @@ import torch
 from benchmarks.differences import differences
 from fire_rl.commands.train import train_sac
 from fire_rl.fire import Position
+from fire_rl.replay.store import Damaged
 from fire_rl.training.agent_run import AgentRun
 from fire_rl.training.checkpoint import (
     Checkpoint,
@@ -26,11 +27,10 @@ from fire_rl.training.checkpoint import (
     write_manifest,
 )
 from fire_rl.training.driver import Driver
-from fire_rl.training.durable import Damaged
 from fire_rl.training.learners import read_config
 from fire_rl.training.progress import Progress
 from fire_rl.training.reinforcement import Reinforcement
-from fire_rl.training.session import restore
+from fire_rl.training.restoring import restore
 from tests.fixtures import calling
 
 quietly = partial(calling.quietly, train_sac)

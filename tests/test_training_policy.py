@@ -21,8 +21,8 @@ from fire_rl.training.learners import SACRun, build, read_config
 from fire_rl.training.lines import Reader, read_lines
 from fire_rl.training.log import RunLog
 from fire_rl.training.reinforcement import Reinforcement
-from fire_rl.training.session import restore
-from fire_rl.training.settings import RunSettings
+from fire_rl.training.reinforcement_settings import RunSettings
+from fire_rl.training.restoring import restore
 from tests.fixtures.calling import quietly
 
 pytestmark = pytest.mark.usefixtures("unrendered_module")

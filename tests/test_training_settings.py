@@ -14,8 +14,9 @@ from fire_rl.training.agent_run import AgentRun
 from fire_rl.training.command_line import read_command_line
 from fire_rl.training.learners import LEARNERS, config_from_json, config_to_json
 from fire_rl.training.lines import read_lines
+from fire_rl.training.reinforcement_settings import RunSettings
 from fire_rl.training.session import run
-from fire_rl.training.settings import DriverSettings, Fact, RunSettings, names_with
+from fire_rl.training.settings import DriverSettings, Fact, names_with
 
 TINY = [
     *("--env", "Pendulum-v1", "--action-repeat", "1", "--steps", "120", "--learning-starts", "40"),

@@ -11,8 +11,8 @@ from fire_rl.agents import DQNSettings, SACSettings
 from fire_rl.training import threads
 from fire_rl.training.config import Config
 from fire_rl.training.learners import LEARNERS, DQNRun, SACRun
-from fire_rl.training.settings import RunSettings
-from fire_rl.training.threads import Collapse, choose_threads, usable_cores
+from fire_rl.training.reinforcement_settings import RunSettings
+from fire_rl.training.threads import Slowdown, choose_threads, usable_cores
 
 ALL = len(os.sched_getaffinity(0))
 
@@ -127,8 +127,8 @@ def test_a_system_without_control_groups_has_the_cores_of_its_affinity(tmp_path)
 
 
 def notices(rates: list[float], load: float) -> list[str | None]:
-    collapse = Collapse(load=lambda: load, cores=lambda: 2)
-    return [collapse.notice(rate) for rate in rates]
+    slowdown = Slowdown(load=lambda: load, cores=lambda: 2)
+    return [slowdown.notice(rate) for rate in rates]
 
 
 def test_a_collapse_is_reported_once_with_rates_load_and_advice():

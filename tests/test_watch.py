@@ -27,7 +27,7 @@ from fire_rl.training.film import EvaluationFilm, make_filmed, play, timing
 from fire_rl.training.learners import DQNRun, SACRun
 from fire_rl.training.lines import read_lines
 from fire_rl.training.reinforcement import Reinforcement
-from fire_rl.training.settings import RunSettings
+from fire_rl.training.reinforcement_settings import RunSettings
 
 av = pytest.importorskip("av")
 pytestmark = pytest.mark.usefixtures("unrendered_module")

@@ -16,9 +16,11 @@ from fire_rl.envs.world import World
 from fire_rl.fire import Method
 
 from .config import Config
+from .evaluate import LIMIT
 from .memory import require_memory_for_learning
 from .metric import RETURN, Metric
-from .settings import RunSettings
+from .reinforcement_settings import RunSettings
+from .settings import flag
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class AgentRun(Config):
 
     @property
     def published(self) -> Mapping[str, Method]:
+        """The methods with the values that publications use for this agent."""
         return self.kind.published
 
     @property
@@ -43,6 +46,7 @@ class AgentRun(Config):
         return World(self.run.env, self.run.action_repeat, self.atari)
 
     def check(self) -> None:
+        """Raise ValueError if a value is not allowed, or if a method cannot be compiled with the losses."""
         super().check()
         self.agent.check()
         if self.run.compile == "losses":
@@ -52,6 +56,7 @@ class AgentRun(Config):
             self.atari.check()
 
     def resolved(self) -> Self:
+        """Return the settings with the schedule and the agent's defaults written out."""
         config = super().resolved()
         return config.altered(**vars(config.agent.resolved(config.run.steps)))
 
@@ -60,6 +65,19 @@ class AgentRun(Config):
         limit = environment.spec.max_episode_steps if environment.spec else None
         spaces = environment.single_observation_space, environment.single_action_space
         return Surroundings(self.run.env, *spaces, limit, self.run.action_repeat)
+
+    def notes_on(self, environment: VectorEnv) -> list[str]:
+        """Return notes on what a user may not expect of the environment."""
+        name, notes = self.run.env, []
+        if not hasattr(environment, "get_state"):
+            notes.append(f"{name} has no saved state: on resuming, open episodes end as truncated, new ones start")
+        if environment.spec is None or environment.spec.max_episode_steps is None:
+            notes.append(f"{name} has no time limit: evaluation stops at {LIMIT:,} decisions")
+        if self.atari is not None and not envs.is_atari(name) and (idle := list(map(flag, self.atari.changed()))):
+            notes.append(
+                f"{name} is not an Atari game: {', '.join(idle)} {'have' if len(idle) > 1 else 'has'} no effect here"
+            )
+        return notes
 
     def make_agent(self, environment: VectorEnv, seed: np.random.SeedSequence, device: torch.device) -> Agent:
         """Make the agent; raise ValueError in one line if it cannot learn in this environment or does not fit into
@@ -79,16 +97,20 @@ class AgentRun(Config):
 
     @property
     def learning_rate(self) -> float:
+        """The agent's learning rate."""
         return float(self.agent.learning_rate)
 
     def score_in_words(self, value: float) -> str | None:
+        """Return the normalised score of a return in words, if the environment has one."""
         score = envs.normalised_score(self.run.env, value)
         return None if score is None else f"{score:.3f} ({self.world.score_meaning})"
 
     def choices(self) -> Mapping[str, str]:
+        """Return the environments in which the agent can learn, for --help-all."""
         return {"Environments of --env": envs.describe_names(self.kind.actions)}
 
     def operations(self) -> float:
+        """Return the floating-point operations of one gradient update, for the environment's spaces."""
         environment = self.world.vector(1)  # made only for its spaces
         surroundings = self.surroundings(environment)
         environment.close()

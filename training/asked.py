@@ -96,3 +96,8 @@ def split(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:
         else:
             raise ValueError(f"{word!r} given; flags begin with --, such as --env h1-walk (--help lists them)")
     return parts
+
+
+def words_of(flags: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
+    """Return the words of a command line with these flags and values: the inverse of `split`."""
+    return [word for name, values in flags for word in (name, *values)]

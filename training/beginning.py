@@ -120,8 +120,8 @@ def branched_config(request: Request, source: str) -> Config:
     ]:
         raise ValueError(f"{flag(fixed[0])} given with --branch-from; a branch keeps its trunk's {fixed[0]}")
     # The branch takes nothing from the trunk's schedule, which was meant for the trunk's own method.
-    anew = {each.name: each.default for each in fields(run) if each.name in names_with(run, "schedule")}
-    branch = config.altered(**{"reinit": "none", **anew, **given})
+    defaults = {each.name: each.default for each in fields(run) if each.name in names_with(run, "schedule")}
+    branch = config.altered(**{"reinit": "none", **defaults, **given})
     refuse_code(branch, trunk, given, trusted(trunk, request.trust))
     method = branch.methods.method
     later = branch.run.reinit_at

@@ -10,10 +10,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import safetensors
@@ -36,6 +36,7 @@ KEPT = 2  # so many of the newest checkpoints are kept, besides the requested on
 FILES = ("agent.safetensors", "state.safetensors", "state.json")
 PROGRESS = ("updates", "measured", "seconds", "last_evaluation", "owes")  # names as in older versions
 
+T = TypeVar("T")
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -187,6 +188,19 @@ def steps_of(run: Path) -> list[int]:
     return sorted(int(name) for name in names if name.isascii() and name.isdigit() and name == f"{int(name):012d}")
 
 
+def newest_whole(run: Path, read: Callable[[int], T], tell: Callable[[str], object]) -> T | None:
+    """Return `read(step)` of the newest checkpoint for which it does not raise Damaged; None if there is none.
+
+    `tell` is called with a line about each newer checkpoint that is damaged.
+    """
+    for step in reversed(steps_of(run)):
+        try:
+            return read(step)
+        except Damaged as error:
+            tell(f"checkpoint at step {step:,} is damaged ({error}); using the one before")
+    return None
+
+
 def set_aside(run: Path, step: int) -> None:
     """Rename a damaged checkpoint's folder to damaged-STEP, so that it can still be looked at."""
     folder = folder_of(run, step)
@@ -211,7 +225,7 @@ def verify(run: Path, step: int) -> tuple[Manifest, Checkpoint]:
     return manifest, checkpoint
 
 
-def sweep(run: Path) -> None:
+def delete_temporary_files(run: Path) -> None:
     """Delete the temporary files that a killed process left behind."""
     for folder in ("", "checkpoints", "replay", "videos", "source"):
         for path in (run / folder).glob(".*.tmp"):

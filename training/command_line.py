@@ -16,7 +16,7 @@ from fire_rl.agents.limits import setting_named
 from fire_rl.fire.nearest import did_you_mean
 from fire_rl.place import called
 
-from .asked import HELP, Command, split, understood, unknown_flag
+from .asked import HELP, Command, split, understood, unknown_flag, words_of
 from .beginning import Request
 from .config import Config
 from .config_file import config_of_run, is_of_a_run, without, words_of_file
@@ -241,7 +241,7 @@ def read_flags(default: Options, arguments: Sequence[str]) -> Options:
     flags = [
         (name, ["True"] if known.get(name) is bool and not values else values) for name, values in split(arguments)
     ]
-    words = [word for name, values in flags for word in (name, *values)]
+    words = words_of(flags)
     parse = partial(tyro.cli, type(default), default=default, config=MARKERS)
     if known.keys() >= {name for name, _ in flags}:
         with contextlib.suppress(SystemExit), nothing_printed():
@@ -268,7 +268,7 @@ def each_once(arguments: Sequence[str]) -> list[str]:
             replaced, counts = " ".join(last.pop(name)), " ".join(values)
             print(f"warning: {name} given twice, {replaced!r} and {counts!r}: the last one is used", file=sys.stderr)
         last[name] = values
-    return [word for name, values in last.items() for word in (name, *values)]
+    return words_of(last.items())
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from .asked import HELP, split
+from .asked import HELP, split, words_of
 from .config import Config
 from .durable import Damaged
 from .files import read_json
@@ -74,4 +74,4 @@ def words_of_file(
 
 def without(words: Mapping[str, list[str]], given: Collection[str]) -> list[str]:
     """Return the words of all flags that are not in `given`."""
-    return [word for name, values in words.items() if name not in given for word in (name, *values)]
+    return words_of((name, values) for name, values in words.items() if name not in given)

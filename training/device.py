@@ -2,6 +2,9 @@
 
 import torch
 
+from fire_rl.agents.agent import Agent
+from fire_rl.agents.learning import CapturedAgent
+
 
 def choose_device(name: str) -> torch.device:
     """Return the device with this name; `auto` is a GPU if there is one, else the CPU."""
@@ -29,3 +32,15 @@ def notes_on_precision(precision: str, device: torch.device) -> tuple[str, ...]:
             "--precision bfloat16: this processor has no instructions for it, and updates take several times as long",
         )
     return ()
+
+
+def notes_on_updates(agent: Agent) -> tuple[str, ...]:
+    """Return a note on how updates are done on a GPU, or on what the chosen precision means on a CPU."""
+    if not isinstance(agent, CapturedAgent):
+        return ()
+    compiled = ("losses are compiled: the first updates take long",) if agent.compiled.on else ()
+    if agent.device.type != "cuda":
+        return (*notes_on_precision(agent.captured.precision, agent.device), *compiled)
+    how = "recorded as CUDA graphs" if agent.captured.records else "started kernel by kernel"
+    name = torch.cuda.get_device_name(agent.device)
+    return (f"updates: {how}, in {agent.captured.precision}, on {name}", *compiled)

@@ -4,34 +4,24 @@ The order at a boundary is: checkpoint, log, measures, event, evaluation. A chec
 parts of its boundary, so that a run that continues from it does these parts itself.
 """
 
-import gc
 import math
 import os
-import sys
-import time
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from fire_rl.fire import Position, spell
 
-from .bar import RunBar
 from .checkpoint import Checkpoint, Values, prune, write_checkpoint
 from .config import Config
-from .curve import draw_curve
 from .divergence import Diverged, require_finite, require_finite_tensors, require_numbers
-from .history import History
 from .lines import AFTER, BEFORE, PHASE, SCHEDULED
-from .log import RunLog, in_words
+from .log import in_words
 from .made_with import MadeWith
-from .measure_curves import draw_measures
-from .phase_picture import draw_phases
 from .progress import Progress
-from .threads import Collapse
+from .reporter import Reporter
 from .tracking.tracking import Tracking
 from .work import Losses, State, Work, named
 
@@ -52,9 +42,7 @@ class Driver:
     """Drives the work of one run from its present position to the end."""
 
     def __init__(self, folder: Path, config: Config, work: Work, made_with: MadeWith | None = None) -> None:
-        self.folder, self.settings, self.metric, self.work = folder, config.run, config.metric, work
-        self.reader = config.reader
-        self.title = f"{config.run.env} {config.run.method} seed {config.run.seed}"
+        self.folder, self.config, self.settings, self.work = folder, config, config.run, work
         self.made_with = made_with  # settings, packages and machine, written into each checkpoint
         self.manager = config.manager(work)
         self._method = spell(self.manager.method)  # the name under which the manager keeps the method's latest event
@@ -65,11 +53,9 @@ class Driver:
         self.stop_requested: Callable[[], bool] = lambda: False
         self.on_evaluation: Callable[[int, float], object] = lambda step, value: None
         self.stopped_by_callback = False
-        self._update_rate = 0.0  # updates per second between the last two log lines
-        self._collapse = Collapse()
         self._phase_starts = frozenset(config.run.phase_starts)
         self._looked_before: int | None = None  # the boundary of the last evaluation made just before an event
-        self.log: RunLog
+        self.reporter: Reporter
 
     @property
     def position(self) -> Position:
@@ -82,23 +68,17 @@ class Driver:
         Raise Stopped, after a checkpoint, if the run was asked to stop; Diverged if a number is not finite; NotSaved if
         a file of the run cannot be written.
         """
-        self.log = RunLog(self.folder, self.reader, self.tracking)
+        self.reporter = Reporter(self.folder, self.config, self.work, self.progress, self.tracking)
         total = self.settings.steps
-        self._clock = time.perf_counter() - self.progress.seconds
-        self._logged = (time.perf_counter(), self.position)
-        with RunBar(
-            total=total, initial=self.work.steps, unit="step", unit_scale=True, dynamic_ncols=True,
-            mininterval=0.5 if sys.stderr.isatty() else 30, smoothing=0.05, desc=self.title,
-        ) as self.bar:  # fmt: skip
-            self.tracking.say = self._say_of_trackers
+        with self.reporter.bar as bar:
             try:
-                self.work.begin(self)
+                self.work.begin(self.reporter)
                 if self.progress.owes is not None:
                     self._catch_up(self.progress.owes)
                 while self.work.steps < total:
                     self._boundary()
                     self.work.advance(self._update)
-                    self.bar.update(min(self.work.steps, total) - self.bar.n)
+                    bar.update(min(self.work.steps, total) - bar.n)
                 if self.progress.handled != self.position:
                     self._boundary(last=True)
             except OSError as error:
@@ -107,30 +87,10 @@ class Driver:
                     raise  # not a file of the run; the error may come from the environment
                 raise NotSaved(f"{name}: {error.strerror}") from error
             except Diverged as error:
-                self.write("diverged", {"quantity": error.quantity, "value": error.value})
+                self.reporter.write("diverged", {"quantity": error.quantity, "value": error.value})
                 raise
             finally:
-                self.attempt("end of TensorBoard's events", self.log.close)
-
-    # Called by the work too
-
-    def write(self, kind: str, values: Mapping[str, Any]) -> None:
-        """Write a line to the run's log, with the counts of the present moment."""
-        self.log.write(kind, self.work.counts(self.progress.updates), values)
-
-    def say(self, line: str) -> None:
-        """Print a line above the progress bar, headed by the step."""
-        self.bar.write(f"step {self.work.steps:,}: {line}")
-
-    def _say_of_trackers(self, line: str) -> None:
-        self.bar.write(line, file=sys.stderr if line.startswith("warning") else sys.stdout)
-
-    def attempt(self, what: str, do: Callable[[], object]) -> None:
-        """Do something that the run does not depend on; if it fails, print a warning and go on."""
-        try:
-            do()
-        except Exception as error:  # graphics libraries and disks raise errors of many kinds
-            self.bar.write(f"warning: no {what} ({type(error).__name__}: {error}); going on", file=sys.stderr)
+                self.reporter.attempt("end of TensorBoard's events", self.reporter.log.close)
 
     def _update(self, owed: int) -> None:
         """Make the given number of gradient updates, in blocks that end where an event is due."""
@@ -167,7 +127,7 @@ class Driver:
         due = last or requested or stopping or (now.progress and self._passed(settings.checkpoint_every))
         if due and self.saved_at != now.progress:
             self.save()
-            self._draw_all()
+            self.reporter.draw_all()
         if stopping and not last:
             raise Stopped
         if last or (now.progress and self._passed(settings.log_every)):
@@ -185,7 +145,7 @@ class Driver:
         except BrokenOff as evaluation:
             self._owe(str(evaluation))
         if last:
-            self._draw_all()
+            self.reporter.draw_all()
         progress.handle(now)
 
     def _passed(self, every: int) -> bool:
@@ -217,20 +177,6 @@ class Driver:
             self._owe(occasion)
         self.progress.owes = None
 
-    def _draw_all(self) -> None:
-        """Draw the pictures that take too long to draw at every evaluation, and give all pictures to the trackers."""
-        if (self.folder / "curve.png").exists():
-            self.log.picture(self.folder / "curve.png", self.work.steps)
-        self._draw(draw_measures, "measures.png")
-        if self.log.history.phases.points():
-            self._draw(partial(draw_phases, starts=self.settings.phase_starts), "phases.png")
-
-    def _draw(self, draw: Callable[[History, Path, str], Path | None], name: str) -> None:
-        self.attempt(name, lambda: draw(self.log.history, self.folder, self.title))
-        if name != "curve.png" and (self.folder / name).exists():
-            self.log.picture(self.folder / name, self.work.steps)
-        gc.collect()  # a picture leaves thousands of objects in reference cycles, which would stay in memory
-
     def _event(self, position: Position, cause: str = "schedule", may_break_off: bool = False) -> bool:
         """Evaluate, act on the networks and evaluate again, so that the dip is recorded; return whether that was done.
 
@@ -241,7 +187,7 @@ class Driver:
         """
         method = self.manager.method
         if not position.updates:
-            self.say(f"{self._method} acts before the first update: nothing has been learned yet")
+            self.reporter.say(f"{self._method} acts before the first update: nothing has been learned yet")
         before = self.manager.latest(self._method)
         since = position.progress - before.progress if before else math.inf
         evaluated = since >= self.settings.eval_every or self._phase_begins
@@ -250,14 +196,14 @@ class Driver:
             self._looked_before = self.progress.handled_steps
         event = self.manager.act(position, self._losses() if method.needs_loss else None)
         place = {"updates": position.updates, self.settings.progress: position.progress}
-        self.write("event", event.to_json() | {"position": place, "cause": cause})
+        self.reporter.write("event", event.to_json() | {"position": place, "cause": cause})
         for report in event.networks:
-            self.log.network_report(report, self.work.steps)
+            self.reporter.log.network_report(report, self.work.steps)
         self.work.after_event()
         for network in self.manager.networks.values():
             require_finite_tensors(network.module.named_parameters(), f"of the {network.name} after {event.method}")
         if evaluated:
-            self.say(in_words(event, cause))
+            self.reporter.say(in_words(event, cause))
             self._evaluate(AFTER, may_break_off)
         return evaluated
 
@@ -280,7 +226,7 @@ class Driver:
         progress.measured = progress.updates
         runs = self.work.runs(progress.updates)
         values = self.manager.measure(self._losses(), self.settings.measure_hessian, runs)
-        self.write("measures", values)
+        self.reporter.write("measures", values)
         self.work.heed(values)
         return values
 
@@ -298,12 +244,12 @@ class Driver:
                 raise BrokenOff(occasion)
 
         values = self.work.evaluate(pause)
-        value = values[self.metric.name]
-        self.write("evaluation", values | {"occasion": occasion})
-        require_numbers(f"{self.metric.name} of an evaluation", values.get(self.metric.plural, value))
+        value = values[self.config.metric.name]
+        self.reporter.write("evaluation", values | {"occasion": occasion})
+        require_numbers(f"{self.config.metric.name} of an evaluation", values.get(self.config.metric.plural, value))
         self.progress.last_evaluation = value
-        self._show()
-        self._draw(draw_curve, "curve.png")
+        self.reporter.show()
+        self.reporter.draw_curve()
         self.work.show(self.folder, occasion)
         if occasion == SCHEDULED and self.on_evaluation(self.work.steps, value):
             self.stopped_by_callback = True
@@ -321,26 +267,8 @@ class Driver:
         return dict(zip(names, means.tolist(), strict=True))
 
     def _log_training(self) -> None:
-        means = self._means()
-        now, here, (then, there) = time.perf_counter(), self.position, self._logged
-        elapsed = max(now - then, 1e-9)
-        self._update_rate = (here.updates - there.updates) / elapsed
-        rates = {
-            "seconds": now - self._clock,
-            "steps_per_second": (here.progress - there.progress) / elapsed,
-            "updates_per_second": self._update_rate,
-        }
-        self.write("train", means | dict(self.work.figures()) | rates)
-        require_finite(means)
-        if here.updates > there.updates and (warning := self._collapse.notice(self._update_rate)):
-            self.bar.write(f"warning: {warning}", file=sys.stderr)
+        self.reporter.write_training(self._means())
         self.sums, self.progress.summed_updates = {}, 0
-        self._logged = (now, here)
-        self._show()
-
-    def _show(self) -> None:
-        last = self.progress.last_evaluation
-        self.bar.tell(self._update_rate, None if last is None else self.metric.said(last))
 
     # State
 
@@ -351,9 +279,9 @@ class Driver:
         learner = self.work.learner()
         require_finite_tensors([*learner.items(), *kept.items()], "of the agent, about to be written to a checkpoint")
         state = self.work.state(self.folder)
-        self.progress.seconds = time.perf_counter() - self._clock
+        self.progress.seconds = self.reporter.seconds
         sums = {f"sums.{name}": value for name, value in self.sums.items()}
-        values = Values(self.progress, dict(state.values), self.manager.state_dict(), self.log.sizes())
+        values = Values(self.progress, dict(state.values), self.manager.state_dict(), self.reporter.log.sizes())
         checkpoint = Checkpoint(learner, sums | dict(state.tensors) | kept, values, state.segments)
         write_checkpoint(self.folder, self.work.steps, checkpoint, self.made_with)
         self.saved_at = self.work.steps

@@ -107,10 +107,12 @@ class DurableStore(Store):
     """A run's folder of replay segments: written segments survive a power cut, and links are never followed."""
 
     def write(self, name: str, content: Iterable[bytes | memoryview]) -> None:
+        """Write a file durably, and create the folder if it is missing."""
         self.folder.mkdir(parents=True, exist_ok=True)
         write_pieces_durably(self.folder / name, content)
 
     def read(self, name: str) -> bytearray:
+        """Read a regular file of bounded size; raise Damaged if the folder is a symbolic link."""
         if self.folder.is_symlink():
             raise Damaged(f"{self.folder}: is a symbolic link")
         return read_regular(self.folder / name, LARGEST_SEGMENT)

@@ -47,6 +47,7 @@ class LanguageRun(PhasedRun):
 
     @property
     def published(self) -> Mapping[str, Method]:
+        """The methods with the values that publications use for language models."""
         return published()
 
     def sizes(self, vocabulary: int | None = None) -> GPTSizes:
@@ -56,9 +57,11 @@ class LanguageRun(PhasedRun):
         return gpt_sizes(self.agent.network, rows, self.run.context)
 
     def operations(self) -> float:
+        """Return the floating-point operations of one gradient update."""
         return float(gpt_size(self.sizes(), self.run.batch_size).operations)
 
     def choices(self) -> Mapping[str, str]:
+        """Return the texts and networks, for --help-all."""
         return {
             "Texts of --data": "\n".join(f"{name}: {each.meaning}" for name, each in TEXT_SETS.items()),
             "Networks of --network": "\n".join(f"{name}: {each.meaning}" for name, each in SIZES.items()),
@@ -100,6 +103,7 @@ class Language(Phased):
         self.notes = (*(source.source for source in sources.values()), told, *self.notes)
 
     def second_learner(self) -> Supervised:
+        """Return a second learner, made in the same way."""
         return self._make_learner(self.device)
 
     def _make_learner(self, device: torch.device) -> Supervised:
@@ -118,9 +122,11 @@ class Language(Phased):
 
     @property
     def pass_size(self) -> int:
+        """The number of tokens that go through the network at once."""
         return self.sizes.context * (self.settings.at_once or self.settings.batch_size)
 
     def examples(self, count: int, *seed: int) -> Examples:
+        """Return sequences of the present phase that have at least `count` tokens together."""
         sequences = max(2, -(-count // self.sizes.context))
         return self.texts.examples(self.phase, sequences, self.measure_seed, *seed)
 

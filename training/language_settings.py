@@ -35,10 +35,12 @@ class LanguageSettings(PhasedSettings):
 
     @property
     def tested_apart(self) -> bool:
+        """True: every text has a validation part."""
         return True  # every text has a validation part
 
     @property
     def lengths(self) -> tuple[int, ...]:
+        """The number of updates of each phase."""
         self.check_phases()
         return self.phase_updates
 
@@ -69,6 +71,7 @@ class LanguageSettings(PhasedSettings):
                 self._require_above_0(name)
 
     def check(self) -> None:
+        """Raise ValueError if a value is not allowed."""
         self.check_phases()
         super().check()
         for name in ("batch_size", "eval_sequences"):

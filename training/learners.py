@@ -21,7 +21,7 @@ from .files import read_json
 from .folder import is_run
 from .language import Language, LanguageRun
 from .reinforcement import Reinforcement
-from .settings import RunSettings
+from .reinforcement_settings import RunSettings
 from .vision import Vision, VisionRun
 from .work import Work
 

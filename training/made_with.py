@@ -17,7 +17,8 @@ from fire_rl.place import IN_A_CHECKOUT, ROOT
 from .config import Config, Settings
 from .device import choose_device
 from .phased_settings import PhasedSettings
-from .settings import RunSettings, names_with
+from .reinforcement_settings import RunSettings
+from .settings import names_with
 
 PACKAGES = (
     "torch", "numpy", "gymnasium", "mujoco", "ale-py", "MinAtar", "dm-control", "humanoid-bench", "safetensors",

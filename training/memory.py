@@ -16,7 +16,8 @@ from fire_rl.agents import AgentSettings, Surroundings
 from fire_rl.envs.world import World
 from fire_rl.replay.transitions import SHARE_OF_FREE_MEMORY, available_memory
 
-from .settings import RunSettings, flag
+from .reinforcement_settings import RunSettings
+from .settings import flag
 
 LONGEST_MAKING = 2  # minutes that making the environments may take
 COPIES_OF_OBSERVATIONS = 6  # that exist while batches are gathered and normalised

@@ -23,6 +23,7 @@ class Unbreakable(io.TextIOBase):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]  # of TextIOWrapper
 
     def write(self, text: str) -> int:
+        """Write the text, or drop it if the stream is broken; return its length."""
         try:
             return self._stream.write(text)
         except (OSError, ValueError) as error:
@@ -30,6 +31,7 @@ class Unbreakable(io.TextIOBase):
             return len(text)
 
     def flush(self) -> None:
+        """Flush the stream, unless it is broken."""
         try:
             self._stream.flush()
         except (OSError, ValueError) as error:
@@ -53,20 +55,25 @@ class Unbreakable(io.TextIOBase):
         return getattr(self._stream, name)
 
     def isatty(self) -> bool:
+        """Whether the stream is a terminal that still works."""
         return self.broken is None and self._stream.isatty()
 
     def fileno(self) -> int:
+        """Return the stream's file descriptor."""
         return self._stream.fileno()
 
     def writable(self) -> bool:
+        """Return True."""
         return True
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
+        """The stream's encoding."""
         return self._stream.encoding
 
     @property
     def errors(self) -> str | None:  # type: ignore[override]
+        """How the stream treats letters that it cannot encode."""
         return self._stream.errors
 
 

@@ -65,9 +65,11 @@ class Batches(Protocol):
     starts: tuple[int, ...]  # the update at which each phase begins
     total: int
 
-    def phase_at(self, update: int) -> int: ...
+    def phase_at(self, update: int) -> int:
+        """Return the number of the phase to which an update belongs."""
 
-    def batch(self, update: int) -> Examples: ...
+    def batch(self, update: int) -> Examples:
+        """Return the examples of an update."""
 
 
 class Phased(Work):
@@ -97,16 +99,19 @@ class Phased(Work):
         )
 
     def networks(self) -> tuple[Network, ...]:
+        """Return the networks that plasticity methods may act on."""
         return self.trained.plastic()
 
     # Learning
 
     def advance(self, update: Callable[[int], None]) -> None:
+        """Do one update; a new phase begins with a new optimizer."""
         if self.steps and self.steps in self.batches.starts:
             self.trained.begin_phase()
         update(1)
 
     def update(self, count: int, manager: PlasticityManager) -> Mapping[str, Tensor]:
+        """Do the next `count` updates, and return their mean metrics."""
         updates = range(self.steps, self.steps + count)
         batches = [self.batches.batch(number) for number in updates]
         means = self.trained.update(batches, [self.share_of_rate(number) for number in updates], manager)
@@ -127,6 +132,7 @@ class Phased(Work):
         return self.batches.phase_at(max(0, updates - 1))
 
     def after_event(self) -> None:
+        """Estimate the running statistics again for the new weights."""
         self.refresh(self.trained.module)
 
     def refresh(self, module: nn.Module) -> None:
@@ -160,15 +166,19 @@ class Phased(Work):
     # What is logged
 
     def counts(self, updates: int) -> dict[str, int]:
+        """Return the number of updates and the phase of the last one, counted from 1."""
         return {"updates": updates, "phase": self.learned_phase(updates) + 1}
 
     def figures(self) -> Mapping[str, float]:
+        """Return the learning rate of the last update."""
         return {"learning_rate": float(self.trained.trained.optimizer.param_groups[0]["lr"])}
 
     def losses(self, updates: int) -> Losses:
+        """Return the training loss on random examples of the present phase."""
         return self.trained.losses(self.examples(self.looked_at, LOSSES, updates), self.pass_over_data)
 
     def runs(self, updates: int) -> Runs:
+        """Return a function that runs the network on more examples, for the rank of features."""
         if not self.rank_examples:
             return {}
         return self.trained.runs(self.examples(max(self.rank_examples.values()), RANKS, updates)[0])
@@ -176,14 +186,17 @@ class Phased(Work):
     # State
 
     def learner(self) -> Mapping[str, Tensor]:
+        """Return the tensors of the network and its optimizer."""
         return self.trained.state_dict()
 
     def state(self, folder: Path) -> State:
+        """Return the number of updates and the data's checksum."""
         return State(values=msgspec.to_builtins(Counts(self.steps, self.checksum)))
 
     def restore(
         self, folder: Path, learner: Mapping[str, Tensor], state: State, restructure: Callable[[], None]
     ) -> None:
+        """Restore a checkpoint; raise ValueError if it was made with other data."""
         values = msgspec.convert(state.values, Counts)
         if values.data != self.checksum:
             raise ValueError(f"it was made with other data than {self.settings.data} is now: check --data-dir")
@@ -211,8 +224,10 @@ class Phased(Work):
         """Return a learner equal to this run's at the beginning of the run."""
 
     def rehearse(self) -> tuple[Sequence[Network], Losses]:
+        """Return the networks of a second learner, and its losses on random examples."""
         learner = self.second_learner()
         return learner.plastic(), learner.losses(self.examples(self.looked_at, REHEARSAL))
 
     def weight(self) -> Weight:
+        """Return the size of a checkpoint and the memory that is needed."""
         return Weight(self.settings, bytes_of(self.trained.state_dict().values()), memory=self.needed)

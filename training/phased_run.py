@@ -19,10 +19,12 @@ class PhasedRun(Config):
     agent: Any  # the settings of the learner
 
     def check(self) -> None:
+        """Raise ValueError if a setting of the run or of the learner is not allowed."""
         self.agent.check()
         super().check()
 
     def resolved(self) -> Self:
+        """Return the settings with the length of the run and the schedule written out."""
         settled = self if self.run.steps else self.altered(steps=self.run.total)
         return super(PhasedRun, settled).resolved()
 
@@ -33,4 +35,5 @@ class PhasedRun(Config):
 
     @property
     def learning_rate(self) -> float:
+        """The highest learning rate."""
         return float(self.agent.learning_rate)

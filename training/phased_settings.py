@@ -16,6 +16,7 @@ class AtBoundaries(Every):
     """At every n-th update, always between two updates: each update is a unit of work, so that none has to be cut."""
 
     def next_update(self, position: Position) -> int | None:
+        """Return None: no block of updates has to be cut."""
         return None
 
 
@@ -29,6 +30,7 @@ class EpochEnds(Schedule):
     since: int = 0
 
     def crossed(self, before: Position, after: Position) -> bool:
+        """Whether an epoch has ended since `before`."""
         return self._ends(max(after.updates, self.since)) > self._ends(max(before.updates, self.since))
 
     def _ends(self, updates: int) -> int:
@@ -79,6 +81,7 @@ class PhasedSettings(DriverSettings, ABC):
 
     @property
     def phase_starts(self) -> tuple[int, ...]:
+        """The updates at which the phases after the first begin."""
         return tuple(accumulate(self.lengths[:-1]))
 
     @property
@@ -88,6 +91,7 @@ class PhasedSettings(DriverSettings, ABC):
 
     @property
     def epoch_lengths(self) -> tuple[int, ...]:
+        """The number of updates in an epoch of each phase."""
         return tuple(batches_of(size, self.batch_size) for size in self.sizes)
 
     @property
@@ -100,6 +104,7 @@ class PhasedSettings(DriverSettings, ABC):
 
     @property
     def longest(self) -> int:
+        """The updates of all phases together."""
         return self.total
 
     @property
@@ -108,6 +113,7 @@ class PhasedSettings(DriverSettings, ABC):
         return sum(self.lengths)
 
     def check(self) -> None:
+        """Raise ValueError if a value is not allowed, or if the run would be longer than all phases."""
         total = self.total
         if not self.steps:
             replace(self, steps=total).check()

@@ -16,7 +16,7 @@ from fire_rl.fire import restore_structure
 
 from .agent_run import AgentRun
 from .card import is_card, read_agent
-from .checkpoint import folder_of, read_checkpoint, steps_of
+from .checkpoint import folder_of, newest_whole, read_checkpoint, steps_of
 from .device import choose_device
 from .durable import Damaged
 from .learners import read_config
@@ -80,18 +80,17 @@ def load_policy(run: str | Path, step: int | None = None, trust: bool = False, d
     if is_card(run):
         return _of_a_card(run, step, config, on)
     if step is not None:
-        policy = _of_a_checkpoint(run, checked_step(run, step), config, on)
-        refuse_changed_sources(run, config, evaluated=True)
-        return policy
-    for newest in reversed(steps_of(run)):
-        try:
-            policy = _of_a_checkpoint(run, newest, config, on)
-        except Damaged as error:
-            warnings.warn(f"checkpoint at step {newest:,} is damaged ({error}); using the one before", stacklevel=2)
-            continue
-        refuse_changed_sources(run, config, evaluated=True)
-        return policy
-    raise ValueError(f"{run} has no whole checkpoint" + ("" if steps_of(run) else ": none has been written"))
+        policy: Policy | None = _of_a_checkpoint(run, checked_step(run, step), config, on)
+    else:
+        policy = newest_whole(
+            run,
+            lambda newest: _of_a_checkpoint(run, newest, config, on),
+            lambda line: warnings.warn(line, stacklevel=4),  # of the line that calls `load_policy`
+        )
+    if policy is None:
+        raise ValueError(f"{run} has no whole checkpoint" + ("" if steps_of(run) else ": none has been written"))
+    refuse_changed_sources(run, config, evaluated=True)
+    return policy
 
 
 def _of_a_checkpoint(run: Path, step: int, config: AgentRun, device: torch.device) -> Policy:

@@ -33,6 +33,7 @@ class PolicyModule(nn.Module):
             self.register_buffer("high", torch.as_tensor(space.high, dtype=torch.float32))
 
     def forward(self, observations: Tensor) -> tuple[Tensor, ...]:
+        """Return the actions, and the policy's other outputs."""
         action, *others = self.policy(observations)
         if self.scaled:
             action = self.low + (action + 1) / 2 * (self.high - self.low)

@@ -1,6 +1,5 @@
 """Reinforcement learning as a work: act, do the updates owed, step the environments, store the transitions."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,37 +7,32 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
-from gymnasium.vector import VectorEnv
 from torch import Tensor
 
 from fire_rl import envs
-from fire_rl.agents.agent import Agent
 from fire_rl.agents.compiled import require_compiler
 from fire_rl.agents.learning import CapturedAgent
 from fire_rl.agents.randomness import restore_generator
 from fire_rl.envs.kept_spaces import KeptSpaces, kept_spaces
 from fire_rl.envs.world import to_environment
 from fire_rl.fire import Network, PlasticityManager
-from fire_rl.replay import AdaptiveRatio, Batch, FrameReplay, ReplayRatio, Segment, TransitionReplay
-from fire_rl.replay.frames import frame_replay_bytes
-from fire_rl.replay.transitions import place_replay
+from fire_rl.replay import AdaptiveRatio, Batch, ReplayRatio, Segment
 
 from .agent_run import AgentRun
 from .cost import ENOUGH_ENVIRONMENTS, bytes_of, made_up_batch, step_rate, update_rate
-from .device import choose_device, notes_on_precision
+from .device import choose_device, notes_on_updates
 from .divergence import require_numbers
 from .durable import DurableStore
-from .evaluate import LIMIT, Evaluation
+from .evaluate import Evaluation
 from .film import EvaluationFilm, evaluation_video
 from .memory import require_memory_for_environments
 from .progress import Count
 from .ranks import affordable, notes_on_ranks, wanted_examples
-from .settings import flag
+from .run_replay import make_replay
 from .streams import Streams
 from .work import Host, Losses, Rates, Runs, State, Weight, Work, named
 
 EXAMPLES = 256  # the number of transitions for measures and methods
-Replay = TransitionReplay | FrameReplay
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -91,7 +85,7 @@ class Reinforcement(Work):
         around = config.surroundings(self.environment)
         self.spaces = kept_spaces(around.observations, around.actions, around.episode_steps)
         self.resumable = hasattr(self.environment, "get_state")
-        self.notes = (note, *notes_on_updates(self.agent), *notes_on(config, self.environment))
+        self.notes = (note, *notes_on_updates(self.agent), *config.notes_on(self.environment))
         self.ratio: ReplayRatio | AdaptiveRatio = settings.make_ratio()
         if isinstance(self.ratio, AdaptiveRatio) and all(network.target is None for network in self.networks()):
             raise ValueError("--replay-ratio adaptive follows the network that has a target; this agent has none")
@@ -107,6 +101,7 @@ class Reinforcement(Work):
         self.observations: np.ndarray | None = None
 
     def networks(self) -> tuple[Network, ...]:
+        """Return the agent's networks that plasticity methods may act on."""
         return self.agent.plastic()
 
     # Decisions
@@ -119,8 +114,8 @@ class Reinforcement(Work):
         super().begin(host)
         if self.observations is not None:
             return
-        anew = np.random.SeedSequence([self.settings.seed, self.steps]).generate_state(1)
-        seeds = envs.spawn_seeds(int(anew[0]), self.environment.num_envs) if self.steps else None
+        drawn = np.random.SeedSequence([self.settings.seed, self.steps]).generate_state(1)
+        seeds = envs.spawn_seeds(int(drawn[0]), self.environment.num_envs) if self.steps else None
         with self.calls.one():
             self.observations, _ = self.environment.reset(seed=seeds)  # type: ignore[arg-type]  # a list is allowed
         require_numbers("observation", self.observations)
@@ -152,6 +147,7 @@ class Reinforcement(Work):
         self._count_episodes(rewards, terminated, infos.get("game_over", terminated | truncated))
 
     def update(self, count: int, manager: PlasticityManager) -> Mapping[str, Tensor]:
+        """Do `count` gradient updates on transitions drawn from the replay."""
         drawn = self.replay.draw(count, self.config.agent.batch_size, self.replay_generator)
         if self.recorder is not None and self.recorder.captured.records and self.replay.device == self.device:
             if said := self.recorder.captured.not_recorded(manager):
@@ -176,6 +172,7 @@ class Reinforcement(Work):
     # What is logged
 
     def counts(self, updates: int) -> dict[str, int]:
+        """Return decisions, environment steps, updates and episodes; for Atari games frames too."""
         counts = {
             "decisions": self.decisions, "environment_steps": self.steps, "updates": updates, "episodes": self.episodes
         }  # fmt: skip
@@ -183,9 +180,11 @@ class Reinforcement(Work):
         return counts | ({"frames": frames * self.steps} if frames else {})
 
     def figures(self) -> dict[str, float]:
+        """Return the replay ratio if it adapts itself."""
         return {"replay_ratio": self.ratio.ratio} if isinstance(self.ratio, AdaptiveRatio) else {}
 
     def losses(self, updates: int) -> Losses:
+        """Return the networks' losses on random transitions; nothing while the replay is empty."""
         if not len(self.replay):
             return {}
         seeds = np.random.SeedSequence([self.measure_seed, updates]).generate_state(2, np.uint64)
@@ -235,6 +234,8 @@ class Reinforcement(Work):
         return self.to_environment(self.agent.act(observations, explore=False))
 
     def evaluate(self, pause: Callable[[], None]) -> dict[str, Any]:
+        """Return the returns and lengths of the evaluation's episodes."""
+
         def act(observations: np.ndarray) -> np.ndarray:
             pause()
             require_numbers("observation", observations)
@@ -256,9 +257,11 @@ class Reinforcement(Work):
     # State
 
     def learner(self) -> Mapping[str, Tensor]:
+        """Return the agent's tensors."""
         return self.agent.state_dict()
 
     def state(self, folder: Path) -> State:
+        """Write the replay's new segments, and return the state of environments, episodes and counts."""
         self.segments = tuple(self.replay.save(DurableStore(folder / "replay"), self.segments))
         tensors = {"generator.replay": self.replay_generator.get_state()}
         if self.resumable:
@@ -274,6 +277,7 @@ class Reinforcement(Work):
     def restore(
         self, folder: Path, learner: Mapping[str, Tensor], state: State, restructure: Callable[[], None]
     ) -> None:
+        """Restore a checkpoint; raise ValueError if it does not fit the run's environments."""
         values, tensors = msgspec.convert(state.values, Counts), state.tensors
         if {len(values.returns), len(values.lengths)} != {self.environment.num_envs}:
             raise ValueError(
@@ -300,6 +304,7 @@ class Reinforcement(Work):
     # Cost
 
     def rates(self) -> Rates:
+        """Measure the rates of updates and of environment steps."""
         agent = self.config.make_agent(self.environment, Streams.spawn(self.settings.seed).agent, torch.device("cpu"))
         spaces = self.environment.single_observation_space, self.environment.single_action_space
         environment = self.world.vector(min(self.settings.num_envs, ENOUGH_ENVIRONMENTS))
@@ -307,6 +312,7 @@ class Reinforcement(Work):
         return Rates(update_rate(agent, self.config.agent.batch_size, *spaces), steps)
 
     def weight(self) -> Weight:
+        """Return the sizes of a checkpoint and of the replay."""
         tensors = (value for value in vars(self.replay).values() if isinstance(value, Tensor))
         return Weight(
             self.settings,
@@ -315,54 +321,3 @@ class Reinforcement(Work):
             transitions=self.replay.capacity,
             steps_of_a_transition=self.settings.action_repeat,
         )
-
-
-def notes_on_updates(agent: Agent) -> tuple[str, ...]:
-    """Return a note on how updates are done on a GPU, or on what the chosen precision means on a CPU."""
-    if not isinstance(agent, CapturedAgent):
-        return ()
-    compiled = ("losses are compiled: the first updates take long",) if agent.compiled.on else ()
-    if agent.device.type != "cuda":
-        return (*notes_on_precision(agent.captured.precision, agent.device), *compiled)
-    how = "recorded as CUDA graphs" if agent.captured.records else "started kernel by kernel"
-    name = torch.cuda.get_device_name(agent.device)
-    return (f"updates: {how}, in {agent.captured.precision}, on {name}", *compiled)
-
-
-def make_replay(config: AgentRun, environment: VectorEnv, device: torch.device) -> tuple[Replay, str]:
-    """Return the agent's replay, no larger than the run can fill, and a line that says where it is stored.
-
-    If the run is resumed with a longer --steps, a larger replay can load it, because it has not overwritten anything.
-    """
-    settings, surroundings = config.run, config.surroundings(environment)
-    held = min(settings.replay_capacity, settings.steps // settings.action_repeat + settings.num_envs)
-    shape = surroundings.observations.shape or ()
-    if not config.kind.frames:
-        sizes = math.prod(shape), surroundings.action_count
-        place, note = place_replay(4 * (2 * sizes[0] + sizes[1] + 2) * held, device)
-        return TransitionReplay(held, *sizes, place), note
-    # Each frame is stored once. For Atari games it is the newest frame of a stack, otherwise a whole observation.
-    assert config.atari is not None  # an agent that learns from frames has these settings
-    stack = config.atari.stack if envs.is_atari(settings.env) else 1
-    frame = (shape[0] // stack, *shape[1:])
-    dtype = torch.uint8 if surroundings.observations.dtype == np.uint8 else torch.float32
-    place, note = place_replay(frame_replay_bytes(held, settings.num_envs, frame, dtype, stack), device)
-    replay = FrameReplay(
-        held, settings.num_envs, frame, stack=stack, dtype=dtype, first=config.atari.first_stack, device=place,
-        n_steps=config.agent.n_steps, gamma=config.agent.gamma, actions=surroundings.action_count,
-    )  # fmt: skip
-    return replay, note
-
-
-def notes_on(config: AgentRun, environment: VectorEnv) -> list[str]:
-    """Return notes on what a user may not expect of the environment."""
-    name, notes = config.run.env, []
-    if not hasattr(environment, "get_state"):
-        notes.append(f"{name} has no saved state: on resuming, open episodes end as truncated, new ones start")
-    if environment.spec is None or environment.spec.max_episode_steps is None:
-        notes.append(f"{name} has no time limit: evaluation stops at {LIMIT:,} decisions")
-    if config.atari is not None and not envs.is_atari(name) and (idle := list(map(flag, config.atari.changed()))):
-        notes.append(
-            f"{name} is not an Atari game: {', '.join(idle)} {'have' if len(idle) > 1 else 'has'} no effect here"
-        )
-    return notes

@@ -22,7 +22,7 @@ from .beginning import (
     refuse_other_settings,
     resumed_config,
 )
-from .checkpoint import folder_of, read_checkpoint, read_manifest, set_aside, steps_of, sweep
+from .checkpoint import delete_temporary_files, steps_of
 from .config import Config
 from .cost import say_what_it_costs
 from .divergence import Diverged
@@ -30,14 +30,11 @@ from .driver import Driver, NotSaved, Stopped
 from .durable import Damaged
 from .ending import command, divergence_line, interrupted_line, result_of, say_records, say_where_things_are
 from .files import FolderLock, claimed, read_json
-from .film import forget_videos
-from .folder import TRACKED, is_run, refuse_links
+from .folder import is_run, refuse_links
 from .learners import build, read_config
-from .lines import Divergence, EpisodeLine
-from .log import cut_back
-from .made_with import MadeWith, differences_in_words, made_with
+from .made_with import made_with
 from .memory import keep_large_blocks, only_new_objects_collected
-from .policy import in_a_line
+from .restoring import restore, restore_newest, say_what_changed
 from .result import Result
 from .settings import names_with
 from .slim import is_slimmed, slim
@@ -128,7 +125,7 @@ def resume(request: Request, folder: Path, watch: Callable[[int, float], object]
                 refuse_changed_sources(folder, config)
                 tracking.require_ready()
                 driver, step, said = restore_newest(folder, config, driver, fresh, request.restart)
-                sweep(folder)
+                delete_temporary_files(folder)
                 (folder / STARTING).unlink(missing_ok=True)  # left by a start that was killed just before deleting it
                 if request.restart and step is not None:
                     notes.append("warning: --restart has no effect: the run continues from a whole checkpoint")
@@ -242,87 +239,3 @@ def drive(config: Config, driver: Driver, step: int | None, notes: list[str]) ->
     if not settings.keep_replay:
         print(f"  freed         {slim(folder) / 1e6:,.1f} MB of replay and older checkpoints: --keep-replay False")
     return result
-
-
-def restore_newest(
-    folder: Path, config: Config, driver: Driver, fresh: Callable[[], Driver], restart: bool
-) -> tuple[Driver, int | None, list[str]]:
-    """Return a driver with the newest whole checkpoint, its step, and notes on newer checkpoints that are damaged."""
-    steps, said = steps_of(folder), []
-    for step in reversed(steps):
-        try:
-            refuse_other_settings(folder, config, step)
-            said += restore(folder, step, driver)
-        except Damaged as error:
-            said.append(f"warning: checkpoint at step {step:,} is damaged ({error}); using the one before")
-            driver = fresh()  # parts of the damaged checkpoint may have been restored already
-            continue
-        for newer in steps[steps.index(step) + 1 :]:
-            set_aside(folder, newer)
-        return driver, step, said
-    for note in said:
-        print(note, file=sys.stderr)
-    return driver, None, begin_again(folder, config, steps, restart)
-
-
-def restore(folder: Path, step: int, driver: Driver) -> list[str]:
-    """Restore a checkpoint into the driver and cut the log back; return notes on what is missing in the log.
-
-    If the checkpoint does not fit, raise Damaged before anything is cut.
-    """
-    checkpoint = read_checkpoint(folder, step)
-    try:
-        driver.restore(checkpoint)
-    except Damaged:
-        raise
-    except Exception as error:  # the values are not trusted and may cause any error
-        raise Damaged(f"{folder_of(folder, step)} does not fit this run: {in_a_line(error)}") from error
-    forget_videos(folder, step)
-    return [f"warning: {note}" for note in cut_back(folder, checkpoint.values.file_sizes)]
-
-
-def begin_again(folder: Path, config: Config, steps: list[int], restart: bool) -> list[str]:
-    """Begin again at step 0 and delete the log. This is done only if there is no whole checkpoint, and if there are
-    results to lose, only with --restart."""
-    flag = "--restart True trains it again from step 0 and deletes its metrics"
-    if steps and not restart:
-        raise ValueError(f"{folder}: none of the checkpoints at steps {steps} is whole; nothing was changed; {flag}")
-    settings = config.run
-    first = settings.reached(min(settings.checkpoint_every, settings.steps, *settings.checkpoint_at))
-    reached, last = 0, None
-    for _, line in config.reader.of(folder):
-        last = line or last
-        # Episodes are logged just before the checkpoint of their step, all other lines after it.
-        if line and line.steps >= first + isinstance(line, EpisodeLine):
-            reached = line.steps
-    if reached and not restart:
-        raise ValueError(
-            f"{folder} has metrics up to step {reached:,} but no checkpoint any more: it was deleted; nothing was "
-            f"changed; {flag}"
-        )
-    if isinstance(last, Divergence) and not restart:
-        raise ValueError(f"{folder} diverged before its first checkpoint, and would again; nothing was changed; {flag}")
-    for step in steps:
-        set_aside(folder, step)
-    cut_back(folder, {})
-    forget_videos(folder, 0)
-    if restart:
-        # Trackers already have lines with the same numbers but other values, so they must not continue their records.
-        (folder / TRACKED).unlink(missing_ok=True)
-    return [f"warning: {folder} has no checkpoint: it begins again at step 0"]
-
-
-def say_what_changed(folder: Path, claims: dict[str, str], made: MadeWith, step: int | None) -> list[str]:
-    """Return notes on how versions, processor or threads differ now from those of the checkpoint, and on differences
-    between config.json and the checkpoint."""
-    before = read_manifest(folder, step).made_with if step is not None else None
-    if before is None:
-        return []
-    notes = []
-    if words := differences_in_words(before, made):
-        notes.append(
-            f"continued with other versions or settings: {'; '.join(words)}: the last bits may differ from here on"
-        )
-    if words := differences_in_words(before, MadeWith(before.settings, claims)):
-        notes.append(f"warning: {folder / 'config.json'} was edited since the checkpoint was made: {'; '.join(words)}")
-    return notes

@@ -15,7 +15,7 @@ OWN_GROUPS, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 # update is at most a third faster. But as soon as another process takes a core, each of its many small products waits
 # for the slower thread, and the update becomes ten times slower, while with one thread it stays as fast as before.
 WORTH_SHARING = 1.5e9
-COLLAPSED = 1 / 3  # updates count as slow below this share of the usual rate
+SLOW = 1 / 3  # updates count as slow below this share of the usual rate
 ENOUGH = 3  # the number of rates after which the usual rate is known
 
 
@@ -71,7 +71,7 @@ def load_of_the_machine() -> float:
     return os.getloadavg()[0]
 
 
-class Collapse:
+class Slowdown:
     """Notices, once, that updates have become much slower while the machine has more work than cores.
 
     Two consecutive log lines have to be slow, because a single slow one may include an evaluation.
@@ -87,7 +87,7 @@ class Collapse:
     def notice(self, updates_per_second: float) -> str | None:
         """Take the rate since the previous log line; return a warning in one line, or None."""
         usual = statistics.median(self._rates) if len(self._rates) >= ENOUGH else 0.0
-        before, self._slow = self._slow, updates_per_second < COLLAPSED * usual
+        before, self._slow = self._slow, updates_per_second < SLOW * usual
         if not self._slow:
             self._rates.append(updates_per_second)
         if self._said or not (before and self._slow) or (load := self._load()) <= (cores := self._cores()):

@@ -68,12 +68,15 @@ class VisionRun(PhasedRun):
 
     @property
     def published(self) -> Mapping[str, Method]:
+        """The methods with the values that publications use for this task, data and network."""
         return published(self.run.task, self.run.data, self.network)
 
     def resolved(self) -> Self:
+        """Return the settings with the network, the length and the schedule written out."""
         return super(VisionRun, self.altered(network=self.network)).resolved()
 
     def choices(self) -> Mapping[str, str]:
+        """Return the images and networks, for --help-all."""
         return {
             "Images of --data": "\n".join(f"{name}: {facts.meaning}" for name, facts in IMAGE_SETS.items()),
             "Networks of --network": "\n".join(f"{name}: {kind.meaning}" for name, kind in NETWORKS.items()),
@@ -124,9 +127,10 @@ class Vision(Phased):
         self.samples = samples_of(self.images.phases, settings.eval_training_images, seeds.measures)
         self.new_classes = new_classes(self.images.phases)
         told = f"memory: about {gigabytes(self.needed)} for {config.network}, its batches and the images"
-        self.notes = (data.source, phases_said(settings), told, *self.notes)
+        self.notes = (data.source, phases_in_words(settings), told, *self.notes)
 
     def second_learner(self) -> Supervised:
+        """Return a second learner, made in the same way."""
         return self._make_learner(self.device)
 
     def _make_learner(self, device: torch.device) -> Supervised:
@@ -140,9 +144,11 @@ class Vision(Phased):
 
     @property
     def refreshes(self) -> bool:
+        """Whether running statistics are estimated again after an event."""
         return self.settings.refresh_statistics
 
     def examples(self, count: int, *seed: int) -> Examples:
+        """Return random training images of the present phase."""
         random = np.random.default_rng(np.random.SeedSequence(self.measure_seed, spawn_key=seed))
         within = self.images.phases[self.phase].examples
         return self.images.pick(within[torch.from_numpy(random.permutation(len(within))[:count])])
@@ -245,7 +251,7 @@ def phases_of(settings: VisionSettings, labels: Tensor, seed: int) -> tuple[Phas
     return made(labels, classes, phases=settings.phase_count, epochs=epochs, seed=seed)
 
 
-def phases_said(settings: VisionSettings) -> str:
+def phases_in_words(settings: VisionSettings) -> str:
     """Describe the phases in one line."""
     lengths, sizes = settings.lengths, settings.sizes
     ends = f"{sizes[0]:,} to {sizes[-1]:,} training images, {lengths[0]:,} to {lengths[-1]:,} updates"

@@ -85,10 +85,12 @@ class VisionSettings(PhasedSettings):
 
     @property
     def tested_apart(self) -> bool:
+        """Whether each phase has test images of its own."""
         return self.task == "class-incremental"
 
     @property
     def lengths(self) -> tuple[int, ...]:
+        """The number of updates of each phase."""
         self.check_phases()
         epochs = [self.epochs] * self.phase_count
         if self.task == "warm-start":
@@ -135,6 +137,7 @@ class VisionSettings(PhasedSettings):
             )
 
     def check(self) -> None:
+        """Raise ValueError if a value is not allowed."""
         check_limits(self)
         self.check_phases()
         if self.holdout and not self.held_out:
@@ -143,6 +146,7 @@ class VisionSettings(PhasedSettings):
         self._require_above_0("eval_training_images")
 
     def warnings(self) -> list[str]:
+        """Return warnings about settings that are allowed but probably not intended."""
         found = super().warnings()
         usual = type(self)()
         if self.task != "warm-start":

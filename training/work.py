@@ -57,7 +57,7 @@ class Weight:
 
 
 class Host(Protocol):
-    """What the driver offers to its work."""
+    """What a run offers to its work: `training.reporter` implements it."""
 
     def write(self, kind: str, values: Mapping[str, Any]) -> None:
         """Write a line of metrics, with the run's position."""

@@ -76,6 +76,7 @@ class DQN(SavedAgent):
         """Do nothing: DQN does not normalise observations by running statistics."""
 
     def act(self, observations: np.ndarray, explore: bool) -> np.ndarray:
+        """Return epsilon-greedy actions, or greedy ones without exploration."""
         if not explore:
             return self.greedy_actions(observations)
         # The number of draws never depends on their values, so that a seed always gives the same sequence.
@@ -88,6 +89,7 @@ class DQN(SavedAgent):
         return np.where(explores, random_actions, self.greedy_actions(observations))
 
     def random_actions(self, count: int) -> np.ndarray:
+        """Return uniformly drawn actions."""
         return torch.randint(self.actions, (count,), generator=self.acting_generator).numpy()
 
     def greedy_actions(self, observations: np.ndarray) -> np.ndarray:
@@ -120,6 +122,7 @@ class DQN(SavedAgent):
     # Learning
 
     def update(self, batches: Batch | Drawn, plasticity: PlasticityManager | None = None) -> dict[str, Tensor]:
+        """Take one gradient step per batch; the target network is copied between steps when it is due."""
         given, gather, held = to_gather(batches)
 
         def call(total: Tensor, *tensors: Tensor) -> Tensor:
@@ -170,6 +173,7 @@ class DQN(SavedAgent):
         return self.network(batch.observations).gather(1, batch.actions.unsqueeze(1)).squeeze(1)
 
     def losses(self, batch: Batch, seed: int) -> dict[str, Callable[[], Tensor]]:
+        """Return the temporal-difference loss of the Q-network."""
         targets = self.targets(Batch(*(tensor.unsqueeze(0) for tensor in batch)))[0]
         return {"q": lambda: functional.smooth_l1_loss(self.chosen_values(batch), targets)}
 
@@ -198,8 +202,10 @@ class DQN(SavedAgent):
     # State
 
     def state_dict(self) -> dict[str, Tensor]:
+        """Return the saved tensors and the counts of decisions and updates."""
         return super().state_dict() | {"counts": torch.tensor([self.decisions, self.updates])}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restore the tensors in place, and the counts."""
         super().load_state_dict(state)
         self.decisions, self.updates = (int(count) for count in state["counts"])

@@ -30,6 +30,7 @@ class QNetwork(nn.Module):
         )
 
     def forward(self, observations: Tensor) -> Tensor:
+        """Return the value of each action."""
         images = observations.dim() == 4
         inputs = pixels(observations, self.scale) if images else observations.float() * self.scale
         return self.head(self.encoder(inputs)).to(inputs.dtype)

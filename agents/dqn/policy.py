@@ -15,6 +15,7 @@ class DQNPolicy(nn.Module):
         self.network = network
 
     def forward(self, observations: Tensor) -> tuple[Tensor, ...]:
+        """Return the greedy actions and the values of all actions."""
         # The network's own forward also reorders channels in memory for fast training, which an export does not need.
         inputs = observations.float() * self.network.scale
         values = self.network.head(self.network.encoder(inputs))

@@ -49,6 +49,7 @@ class DQNSettings(AgentSettings):
     """Learn from the sign of rewards; unset: for Atari games only. Reported returns are not clipped."""
 
     def check(self) -> None:
+        """Raise ValueError if a value is not allowed, or if exploration would grow."""
         super().check()
         if self.final_exploration > self.initial_exploration:
             raise ValueError(
@@ -57,9 +58,11 @@ class DQNSettings(AgentSettings):
             )
 
     def resolved(self, steps: int) -> Self:
+        """Return the settings with --exploration-steps written out: a tenth of the run by default."""
         return self if self.exploration_steps is not None else replace(self, exploration_steps=max(1, steps // 10))
 
     def rewards_are_clipped(self, atari: bool) -> bool:
+        """Whether the agent learns from the sign of rewards; by default in Atari games only."""
         return atari if self.clip_rewards is None else self.clip_rewards
 
     def size(self, observation_shape: tuple[int, ...], actions: int) -> Size:

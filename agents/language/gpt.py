@@ -66,6 +66,7 @@ class CausalAttention(nn.Module):
         self.output = nn.Linear(width, width, bias=False)
 
     def forward(self, stream: Tensor) -> Tensor:
+        """Return what attention adds to the residual stream."""
         parts = self.query_key_value(self.norm(stream)).chunk(3, dim=-1)
         query, key, value = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
         found = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
@@ -88,6 +89,7 @@ class Block(nn.Module):
         )
 
     def forward(self, stream: Tensor) -> Tensor:
+        """Return the residual stream after attention and the feed-forward network."""
         stream = stream + self.attention(stream)
         return stream + self.feed_forward(stream)
 
@@ -111,6 +113,7 @@ class GPT(nn.Module):
                 nn.init.normal_(parameter, std=residual if writes else SPREAD)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """Return the logits of the next token at each position."""
         length, context = tokens.shape[1], self.positions.num_embeddings
         if length > context:
             raise ValueError(f"sequences of {length:,} tokens given; allowed are at most {context:,} (the context)")

@@ -90,10 +90,13 @@ class SAC(SavedAgent):
     # Acting
 
     def observe(self, observations: np.ndarray) -> None:
+        """Add observations to the running statistics, if observations are normalised."""
         if self.settings.normalize_observations:
             self.from_host(self.statistics.update, observations, "observe")
 
     def act(self, observations: np.ndarray, explore: bool) -> np.ndarray:
+        """Return actions drawn from the policy, or tanh of its mean without exploration."""
+
         def call(given: Tensor) -> Tensor:
             return self.actions(given, explore)
 
@@ -109,6 +112,7 @@ class SAC(SavedAgent):
         return torch.tanh(mean)
 
     def random_actions(self, count: int) -> np.ndarray:
+        """Return actions drawn uniformly from [-1, 1]."""
         uniform = torch.rand(count, self.action_size, generator=self.acting_generator, device=self.device)
         return (2 * uniform - 1).cpu().numpy()
 
@@ -127,6 +131,7 @@ class SAC(SavedAgent):
         return torch.randn(shape, generator=self.update_generator, device=self.device)
 
     def update(self, batches: Batch | Drawn, plasticity: PlasticityManager | None = None) -> dict[str, Tensor]:
+        """Take one gradient step of critics, actor and temperature on each batch."""
         inputs, gather, held = to_gather(batches)
 
         def call(*tensors: Tensor) -> Tensor:
@@ -235,6 +240,7 @@ class SAC(SavedAgent):
         return {name: run for name, run in runs.items() if name in counts}
 
     def other_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield the observation statistics, and the temperature with its optimizer's state."""
         yield from ((f"statistics.{name}", value) for name, value in self.statistics.state_dict().items())
         yield "log_temperature", self.log_temperature.detach()
         held = optimizer_tensors(self.temperature_optimizer, ["log_temperature"])

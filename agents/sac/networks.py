@@ -28,6 +28,7 @@ class Linear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(*lead, *(() if members is None else (1,)), d_out))
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """Return the layer's output, for each member (members, batch, out) if there are several."""
         if self.weight.dim() == 2:
             return torch.addmm(self.bias, inputs, self.weight)
         return torch.baddbmm(self.bias, inputs.expand(len(self.weight), -1, -1), self.weight)
@@ -47,6 +48,7 @@ class LayerNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(shape))
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """Return the inputs, normalised over their last dimension."""
         width = self.weight.shape[-1:]
         if self.weight.dim() == 1:
             return functional.layer_norm(inputs, width, self.weight, self.bias, LAYER_NORM_EPSILON)
@@ -68,6 +70,7 @@ class ResidualBlock(nn.Module):
         self.contract = Linear(4 * width, width, members)
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """Return the inputs plus the block's residual."""
         return inputs + self.contract(self.activation(self.expand(self.norm(inputs))))
 
     def plastic_units(self) -> Iterator[HiddenLayer]:
@@ -100,6 +103,7 @@ class Encoder(nn.Module):
         self.norm = LayerNorm(width, members)
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """Return the features of the inputs."""
         return self.norm(self.blocks(self.embed(inputs)))
 
     def initialise(self, generator: torch.Generator) -> None:
@@ -120,6 +124,7 @@ class Critic(nn.Module):
         self.value = Linear(width, 1, members)
 
     def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """Return each member's values of the actions."""
         inputs = torch.cat((observations, actions), dim=-1)
         return self.value(self.encoder(inputs)).squeeze(-1).to(inputs.dtype)
 
@@ -141,6 +146,7 @@ class Actor(nn.Module):
         self.log_std = Linear(width, action_size)
 
     def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean and the bounded logarithm of the standard deviation."""
         features = self.encoder(observations)
         half_range = (self.LOG_STD_MAX - self.LOG_STD_MIN) / 2
         mean, log_std = (head(features).to(observations.dtype) for head in (self.mean, self.log_std))

@@ -18,6 +18,7 @@ class SACPolicy(nn.Module):
         self.statistics = statistics
 
     def forward(self, observations: Tensor) -> tuple[Tensor, ...]:
+        """Return the deterministic actions."""
         inputs = observations.float() if self.statistics is None else self.statistics.normalise(observations)
         mean, _ = self.actor(inputs)
         return (torch.tanh(mean),)

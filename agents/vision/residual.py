@@ -37,6 +37,7 @@ class ResidualBlock(nn.Module):
         self.activation = nn.ReLU(inplace=True)
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """Return the block's output."""
         return self.activation(self.residual(inputs) + self.shortcut(inputs))
 
 

@@ -35,6 +35,7 @@ class Attention(nn.Module):
         self.output = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """Return what attention adds to each token."""
         normed = self.norm(tokens)
         query, key, value = (
             layer(normed).unflatten(-1, (self.heads, -1)).transpose(1, 2)
@@ -60,6 +61,7 @@ class Block(nn.Module):
         )
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """Return the tokens after attention and the feed-forward network."""
         tokens = tokens + self.attention(tokens)
         return tokens + self.feed_forward(tokens)
 
@@ -83,6 +85,7 @@ class TokenEncoder(nn.Module):
         self.norm = nn.LayerNorm(WIDTH)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return the features of the images."""
         tokens = torch.cat((self.class_token.expand(len(images), -1, -1), self.patches(pixels(images))), dim=1)
         return self.norm(self.blocks(tokens + self.positions)[:, 0])  # LayerNorm treats each token separately
 

@@ -34,6 +34,7 @@ TARGET = Path(__file__).parent / "h1-tasks.png"
 
 
 def main() -> None:
+    """Draw all tasks in one picture."""
     names = [name for name in envs.names() if name.startswith("h1-")]
     rows = -(-len(names) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * (WIDTH + GAP) - GAP, rows * (HEIGHT + LABEL + GAP) - GAP), "white")

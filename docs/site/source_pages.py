@@ -51,6 +51,7 @@ def outside(page: str, target: str) -> str | None:
 
 
 def page_of(path: str) -> str:
+    """Return the path of the page that shows a source file."""
     return f"source/{path}.md"
 
 
@@ -64,6 +65,7 @@ def with_its_files(path: str | None) -> Iterator[str]:
 
 
 def names_in(folder: Path) -> list[str]:
+    """Return the names of a folder's files that have pages, and of its folders."""
     return [entry.name for entry in folder.iterdir() if entry.suffix in (".py", ".md", ".txt") or entry.is_dir()]
 
 

@@ -7,9 +7,10 @@ import numpy as np
 from fire_rl.training.metric import Metric
 
 from .contrasts import contrasts, family
+from .method_results import Curve
 from .methods import LEVELS, Groups, Resampling, known, scores_of
 from .notes import few_runs
-from .results import Across, Comparison, Curve, Options
+from .results import Across, Comparison, Options
 from .scoring import in_normalised_scores
 
 NORMALISED = Metric("normalised score")

@@ -13,11 +13,12 @@ from .across import across_environments
 from .contrasts import contrasts, family, in_order
 from .divergence import continued
 from .levels import failing_value, threshold_of
+from .method_results import MethodResults, RunScores
 from .methods import LEVELS, Resampling, common_grid, summarise
 from .notes import notes_on, notes_on_all, without_repeats
 from .planned import notes_on_missing
 from .records import Array, Run
-from .results import Comparison, MethodResults, Options, Results, RunScores
+from .results import Comparison, Options, Results
 from .scoring import score
 
 

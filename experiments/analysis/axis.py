@@ -11,8 +11,9 @@ from typing import Any
 from ..kept import read_kept, setting_words, value_text
 from .analyse import analyse
 from .labels import labelled, named_by_schedule
+from .method_results import Aggregates, MethodResults
 from .records import Run
-from .results import Aggregates, Axis, Compared, MethodResults, Options, Results
+from .results import Axis, Compared, Options, Results
 
 MOST_PLACES = 64  # comparisons in one report
 LOOKED_AT = (

@@ -11,10 +11,11 @@ from fire_rl.training.metric import Metric
 
 from .differences import difference, improvement
 from .families import Family, family_of, holm
+from .method_results import RunScores
 from .methods import Groups, Resampling, known
 from .permutations import permutations
 from .resampling import Draws, draw_runs
-from .results import Contrast, Options, RunScores, ScoreContrast, Together, TrunkCounts
+from .results import Contrast, Options, ScoreContrast, Together, TrunkCounts
 from .statistics import Array, Interval, Strata, interquartile_mean, mean, share
 
 

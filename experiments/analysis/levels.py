@@ -8,8 +8,9 @@ import numpy as np
 from fire_rl import envs
 from fire_rl.training.metric import Metric
 
+from .method_results import RunScores
 from .records import Run
-from .results import Level, RunScores
+from .results import Level
 from .scoring import evaluated
 from .statistics import interquartile_mean
 

@@ -9,11 +9,25 @@ import numpy as np
 
 from fire_rl.training.metric import Metric
 
-from . import results, statistics
+from . import statistics
+from .method_results import (
+    Aggregates,
+    Cost,
+    Curve,
+    EventTotals,
+    Gap,
+    MeasureCurve,
+    MethodResults,
+    Profile,
+    RunScores,
+    Spread,
+    StabilityGap,
+    ThresholdReached,
+)
 from .phases import matrix_of
 from .records import Array, NetworkChange, Run
 from .resampling import Draws, draw_runs
-from .results import Aggregates, Curve, Gap, MethodResults, Options, RunScores, StabilityGap
+from .results import Options
 from .scoring import NOTHING, own_boundaries, own_events, value_before, values_at, with_threshold
 from .statistics import Statistic, Strata, estimate, estimate_band
 from .survival import median_time
@@ -86,7 +100,9 @@ def summarise(
         threshold=_reached(found.finished, resampling) if threshold is not None and found.finished else None,
         gap=gap,
         no_gap="" if gap or resampling.method == NOTHING else _no_gap(found.finished),
-        pretended=_stability_gap([(r, (r.pretended,) if r.pretended else ()) for r in found.finished], resampling),
+        gap_without_event=_stability_gap(
+            [(r, (r.gap_without_event,) if r.gap_without_event else ()) for r in found.finished], resampling
+        ),
         events=_events(counted),
         measures=_measures(_undiverged(counted)),
         also=_also(found.finished, resampling),
@@ -106,7 +122,7 @@ def scores_of(groups: Groups, curve: Curve | None, levels: Array | None, resampl
         draws, sign = resampling.draws([len(group) for group in finished]), resampling.metric.sign
         strata = [sign * known([run.final for run in group]) for group in finished]
         shares = statistics.profile(strata, sign * levels, draws, resampling.confidence)
-        profile = results.Profile(levels, shares)
+        profile = Profile(levels, shares)
     return MethodResults(
         method=resampling.method,
         runs=tuple(run for group in groups for run in group),
@@ -149,12 +165,12 @@ def _curve(runs: Sequence[RunScores], grid: Array, resampling: Resampling) -> Cu
     return resampling.curve([runs], steps, interpolated) if len(steps) else None
 
 
-def _reached(runs: Sequence[RunScores], resampling: Resampling) -> results.ThresholdReached:
+def _reached(runs: Sequence[RunScores], resampling: Resampling) -> ThresholdReached:
     reached = np.array([bool(run.reached) for run in runs])
     times = np.array([run.steps_to_threshold if run.reached else run.steps[-1] for run in runs], dtype=float)
     share = statistics.share(int(reached.sum()), len(runs), resampling.confidence)
     median = median_time(times, reached, resampling.draws([len(runs)]), resampling.confidence)
-    return results.ThresholdReached(share, median, sum(run.already for run in runs))
+    return ThresholdReached(share, median, sum(run.already for run in runs))
 
 
 def _stability_gap(found: Sequence[tuple[RunScores, Sequence[Gap]]], resampling: Resampling) -> StabilityGap | None:
@@ -196,7 +212,7 @@ def _no_gap(runs: Sequence[RunScores]) -> str:
     return "it acts again, or the run ends, before the next evaluation"
 
 
-def _events(runs: Sequence[RunScores]) -> results.EventTotals | None:
+def _events(runs: Sequence[RunScores]) -> EventTotals | None:
     own = [(scores.run.seed, own_events(scores.run)) for scores in runs]
     records = [event for _, events in own for event in events]
     if not records:
@@ -205,7 +221,7 @@ def _events(runs: Sequence[RunScores]) -> results.EventTotals | None:
     for network in (network for event in records for network in event.networks):
         by_network.setdefault(network.name, []).append(network)
     numbers = ("squared_frobenius_error", "deviation_before", "deviation_after")
-    return results.EventTotals(
+    return EventTotals(
         count=len(records),
         runs=sum(bool(events) for _, events in own),
         seconds=sum(event.seconds for event in records) / len(records),
@@ -217,7 +233,7 @@ def _events(runs: Sequence[RunScores]) -> results.EventTotals | None:
     )
 
 
-def _measures(runs: Sequence[RunScores]) -> tuple[results.MeasureCurve, ...]:
+def _measures(runs: Sequence[RunScores]) -> tuple[MeasureCurve, ...]:
     """Return the measures over the first run's steps, as far as all runs go; missing values are interpolated."""
     found = []
     for network, measure in dict.fromkeys(name for scores in runs for name in scores.run.measures):
@@ -226,7 +242,7 @@ def _measures(runs: Sequence[RunScores]) -> tuple[results.MeasureCurve, ...]:
     return tuple(found)
 
 
-def _mean_of(network: str, measure: str, series: Sequence[tuple[Array, Array]]) -> list[results.MeasureCurve]:
+def _mean_of(network: str, measure: str, series: Sequence[tuple[Array, Array]]) -> list[MeasureCurve]:
     """Return the mean curve of the runs in a list; an empty list if they have no steps in common."""
     finite = [(steps[np.isfinite(values)], values[np.isfinite(values)]) for steps, values in series]
     finite = [pair for pair in finite if len(pair[0])]
@@ -239,7 +255,7 @@ def _mean_of(network: str, measure: str, series: Sequence[tuple[Array, Array]]) 
         return []
     values = np.stack([np.interp(steps, *pair) for pair in finite])
     ends = values.min(axis=0), values.max(axis=0)
-    return [results.MeasureCurve(network, measure, steps, values.mean(axis=0), *ends, len(finite))]
+    return [MeasureCurve(network, measure, steps, values.mean(axis=0), *ends, len(finite))]
 
 
 def _also(runs: Sequence[RunScores], resampling: Resampling) -> dict[str, Aggregates]:
@@ -253,7 +269,7 @@ def _of_others(name: str, run: RunScores) -> float | None:
     return run.also.get(name)
 
 
-def _also_curves(runs: Sequence[RunScores]) -> tuple[results.MeasureCurve, ...]:
+def _also_curves(runs: Sequence[RunScores]) -> tuple[MeasureCurve, ...]:
     """Return the values on examples other than the metric's over time; at an event, the value after it."""
     found = []
     for name in dict.fromkeys(name for scores in runs for each in scores.run.evaluations for name in each.also):
@@ -265,14 +281,13 @@ def _also_curves(runs: Sequence[RunScores]) -> tuple[results.MeasureCurve, ...]:
     return tuple(found)
 
 
-def _cost(scores: Sequence[RunScores]) -> results.Cost | None:
+def _cost(scores: Sequence[RunScores]) -> Cost | None:
     runs = [each.run for each in scores if each.run.seconds > 0]
     if not runs:
         return None
     speeds = [run.updates_per_second for run in runs if np.isfinite(run.updates_per_second)] or [np.nan]
     own = [run.own_seconds for run in runs if np.isfinite(run.own_seconds)] or [np.nan]
     seconds, speed = (
-        results.Spread(float(np.mean(values)), min(values), max(values))
-        for values in ([run.seconds for run in runs], speeds)
+        Spread(float(np.mean(values)), min(values), max(values)) for values in ([run.seconds for run in runs], speeds)
     )
-    return results.Cost(seconds, float(np.mean(own)), speed, len(runs))
+    return Cost(seconds, float(np.mean(own)), speed, len(runs))

@@ -10,8 +10,9 @@ from fire_rl.training.metric import Metric
 
 from ..kept import setting_words, value_text
 from .levels import said
+from .method_results import MethodResults, RunScores
 from .records import AFTER_DIVERGENCE, Run
-from .results import ENVIRONMENT_STEPS, Contrast, Level, MethodResults, RunScores
+from .results import ENVIRONMENT_STEPS, Contrast, Level
 from .statistics import COVERAGE, ENOUGH_RUNS, runs_in_words
 
 

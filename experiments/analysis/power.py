@@ -84,7 +84,7 @@ def _normal(values: Array) -> Array:
     return 0.5 * np.array([math.erfc(-value / math.sqrt(2)) for value in values.tolist()])
 
 
-def seeds_said(
+def seeds_in_words(
     methods: Sequence[str], seeds: int, paired: bool, baseline: str | None, reference: str | None
 ) -> list[str]:
     """Return sentences on which differences this many seeds can find; empty if no methods are compared."""

@@ -10,9 +10,9 @@ from fire_rl import envs
 from fire_rl.training import lines
 from fire_rl.training.lines import AFTER, BEFORE, area_under, final_score
 
+from .method_results import Gap, RunScores
 from .phases import phases_of
 from .records import AFTER_DIVERGENCE, Array, EvaluationRecord, EventRecord, Run
-from .results import Gap, RunScores
 
 NOTHING = "none"  # the method that does nothing; with a regularizer its name is different
 
@@ -40,7 +40,7 @@ def score(run: Run, counted: bool) -> RunScores:
         normalised=_normalised(run, final),
         normalised_area=_normalised(run, area),
         gaps=tuple(gaps_of(run)),
-        pretended=pretended_gap(run),
+        gap_without_event=gap_without_event(run),
         phases=phases_of(run) if scored else None,
         also=_also(run) if scored else {},
     )
@@ -148,7 +148,7 @@ def gaps_of(run: Run) -> Iterator[Gap]:
             yield replace(gap, cut=not np.isfinite(gap.duration) and np.isfinite(following))
 
 
-def pretended_gap(run: Run) -> Gap | None:
+def gap_without_event(run: Run) -> Gap | None:
     """Return the gap at the branch of a run in which nothing is done, as if there had been an event.
 
     It is None if a phase of data begins there, because this is a change, too.

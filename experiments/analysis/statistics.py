@@ -50,7 +50,7 @@ class _Made:
         """The fewest runs that a method has in an environment, which decides how far to trust the interval."""
         return min(min(side) for side in self.sides)
 
-    def runs_said(self, what: str = "run") -> str:
+    def runs_in_words(self, what: str = "run") -> str:
         """Return the number of runs in words, such as "5 runs", "5 and 1 runs", "2 environments × 5 runs"."""
         return runs_in_words(self.sides, what)
 

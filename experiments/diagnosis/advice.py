@@ -22,6 +22,7 @@ class Advice:
 
 
 def advice_on(loaded: LoadedRun, diagnoses: Mapping[str, Diagnosis], remedies: Sequence[Remedy]) -> Advice:
+    """Return what to do with a run, given its networks' diagnoses and the remedies that were tried."""
     lost = {name: each for name, each in diagnoses.items() if each.lost in ("unlearning", "fitting")}
     if not lost:
         slow = [each for each in diagnoses.values() if each.lost == "at its own rate"]

@@ -17,7 +17,7 @@ from fire_rl.fire.manager import Losses
 from fire_rl.place import called
 from fire_rl.training.agent_run import AgentRun
 from fire_rl.training.card import is_card
-from fire_rl.training.checkpoint import read_checkpoint, steps_of
+from fire_rl.training.checkpoint import newest_whole, read_checkpoint, steps_of
 from fire_rl.training.config import Config
 from fire_rl.training.durable import Damaged
 from fire_rl.training.folder import refuse_links
@@ -136,18 +136,14 @@ def load_run(run: Path, step: int | None, trusted: bool, progress: Callable[[str
         )
     config = config.resolved()
     config.check()
-    wanted = [checked_step(run, step)] if step is not None else list(reversed(steps))
-    for number in wanted:
-        try:
-            loaded = _load(run, number, config)
-        except Damaged as error:
-            if step is not None:
-                raise
-            progress(f"warning: checkpoint at step {number:,} is damaged ({error}); using the one before")
-            continue
-        refuse_changed_sources(run, config, evaluated=True)
-        return loaded
-    raise ValueError(f"{run} has no whole checkpoint")
+    if step is not None:
+        loaded: LoadedRun | None = _load(run, checked_step(run, step), config)
+    else:
+        loaded = newest_whole(run, lambda number: _load(run, number, config), lambda line: progress(f"warning: {line}"))
+    if loaded is None:
+        raise ValueError(f"{run} has no whole checkpoint")
+    refuse_changed_sources(run, config, evaluated=True)
+    return loaded
 
 
 def _divergence(run: Path, config: Config) -> Divergence | None:

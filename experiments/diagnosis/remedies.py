@@ -36,6 +36,7 @@ class Returns:
 
     @classmethod
     def of(cls, returns: Sequence[float]) -> "Returns":
+        """Return the mean of the returns, with an interval from the normal distribution."""
         values = np.asarray(returns, dtype=float)
         half = 1.96 * float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else 0.0
         return cls(float(values.mean()), float(values.mean() - half), float(values.mean() + half))
@@ -55,6 +56,7 @@ class Effect:
 
     @property
     def trainability(self) -> Reading:
+        """The lower of the two probes' readings: see `trainability`."""
         return trainability(self.readings)
 
 

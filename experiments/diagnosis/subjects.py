@@ -62,6 +62,7 @@ class Subject:
 
     @property
     def name(self) -> str:
+        """The network's name."""
         return self.network.name
 
     def layers(self, fresh: nn.Module) -> tuple[str, ...]:

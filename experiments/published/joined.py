@@ -12,9 +12,10 @@ import numpy as np
 
 from fire_rl.fire.nearest import nearest
 
+from ..analysis.method_results import MethodResults, RunScores
 from ..analysis.methods import LEVELS, Resampling, common_grid, scores_of, summarise
 from ..analysis.records import Array, Branch, EvaluationRecord, Run
-from ..analysis.results import Across, Compared, Comparison, MethodResults, Results, RunScores
+from ..analysis.results import Across, Compared, Comparison, Results
 from ..analysis.scoring import in_normalised_scores, score
 from .files import Published
 from .protocol import differences, protocol_of

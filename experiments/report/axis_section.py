@@ -7,7 +7,7 @@ from ..analysis.results import Results
 from . import wording
 from .axis_figures import SCORES, draw_over_axis, positions, title_of
 from .drawing import WIDTH, page_image
-from .sections import Chapter, Illustration, Looks, Section, Table, TableRow, columns_said, ways
+from .sections import Chapter, Illustration, Looks, Section, Table, TableRow, columns_in_words, ways
 
 
 def axis_chapter(results: Results, looks: Looks) -> Chapter | None:
@@ -45,7 +45,7 @@ def _section(over: OverAxis, looks: Looks) -> Section:
 def _table(over: OverAxis, what: str, title: str) -> Table:
     metric = over.compared[0].metric
     found = [(curve, [scores.iqm if scores else None for scores in curve.scores(what)]) for curve in over.curves]
-    said = iter(columns_said([[each for _, row in found for each in row if each]], metric)[0])
+    said = iter(columns_in_words([[each for _, row in found for each in row if each]], metric)[0])
     rows = tuple(
         TableRow(curve.method, (curve.method, *(next(said) if each else wording.MISSING for each in row)))
         for curve, row in found

@@ -12,7 +12,7 @@ from .phase_figures import panels_of
 from .phase_sections import phase_sections
 from .published_section import published_sections
 from .run_sections import run_sections
-from .schedules import schedules_said
+from .schedules import schedules_in_words
 from .score_sections import score_sections
 from .sections import Chapter, Looks, Report
 from .wording import how_many_ended, plural, ranges, terms
@@ -104,8 +104,8 @@ def _facts(results: Results) -> dict[str, str]:
         "Seeds": ranges(run.seed for run in runs),
         "Steps": _each(f"{run.steps:,}" for run in runs),
         "Replay ratio": _each((value_text(run.replay_ratio) for run in runs if run.replay_ratio is not None), ", "),
-        "Schedules": schedules_said(results.comparisons),
-        "Branch": _each(map(branch_said, results.comparisons)),
+        "Schedules": schedules_in_words(results.comparisons),
+        "Branch": _each(map(branch_in_words, results.comparisons)),
         "Baseline": _each(comparison.baseline for comparison in results.comparisons),
     }
     keys = dict.fromkeys(key for run in runs for key in run.made_with)
@@ -116,7 +116,7 @@ def _facts(results: Results) -> dict[str, str]:
     return {name: value for name, value in facts.items() if value}
 
 
-def branch_said(comparison: Comparison) -> str:
+def branch_in_words(comparison: Comparison) -> str:
     """Return in words whether the runs branch, at which step, and whether the methods share their trunks."""
     trunks = [{run.run.branch.trunk for run in method.runs if run.run.branch} for method in comparison.own]
     if comparison.branch_step is not None:

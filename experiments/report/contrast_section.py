@@ -9,7 +9,7 @@ from ..analysis.statistics import SETTLING_RUNS, Interval
 from . import wording
 from .drawing import LONGEST_NAME, shortened
 from .findings import p_value
-from .sections import Looks, Section, Table, TableRow, columns_said, rows_figure, ways
+from .sections import Looks, Section, Table, TableRow, columns_in_words, rows_figure, ways
 
 
 def contrast_section(compared: Compared, looks: Looks) -> Section | None:
@@ -55,7 +55,7 @@ def _text(contrasts: Sequence[Contrast]) -> str:
 
 
 def _sizes(contrasts: Sequence[Contrast], metric: Metric) -> Table:
-    cells = columns_said([[c.final.iqm, c.final.mean, c.area.iqm, c.area.mean] for c in contrasts], metric, True)
+    cells = columns_in_words([[c.final.iqm, c.final.mean, c.area.iqm, c.area.mean] for c in contrasts], metric, True)
     rows = tuple(TableRow(c.method, (*_first(c, "−"), *row)) for c, row in zip(contrasts, cells, strict=True))
     columns = ("methods", "n", "final, IQM", "final, mean", "area, IQM", "area, mean")
     caption = f"Differences{metric.words.removeprefix(metric.name)}, the first method minus the second"
@@ -64,7 +64,7 @@ def _sizes(contrasts: Sequence[Contrast], metric: Metric) -> Table:
 
 def _together(contrasts: Sequence[Contrast], metric: Metric) -> Table:
     """Return the table of the same differences with corrected p values and simultaneous intervals."""
-    cells = columns_said([[c.final.together.interval, c.area.together.interval] for c in contrasts], metric, True)
+    cells = columns_in_words([[c.final.together.interval, c.area.together.interval] for c in contrasts], metric, True)
     rows = tuple(
         TableRow(
             c.method,
@@ -90,7 +90,7 @@ def _simultaneous(contrasts: Sequence[Contrast]) -> list[Interval]:
 
 
 def _chances(contrasts: Sequence[Contrast], metric: Metric) -> Table:
-    cells = columns_said([[c.final.improvement, c.area.improvement] for c in contrasts], most=2)
+    cells = columns_in_words([[c.final.improvement, c.area.improvement] for c in contrasts], most=2)
     larger = wording.by_direction(metric, "larger", "smaller")
     columns = ["methods", "n", f"{metric.better} final", "on trunks", f"{larger} area", "on trunks"]
     rows = [
@@ -106,7 +106,7 @@ def _chances(contrasts: Sequence[Contrast], metric: Metric) -> Table:
 
 def _first(contrast: Contrast, word: str) -> tuple[str, str]:
     names = f"{contrast.method} {word} {contrast.against}"
-    return names, contrast.final.iqm.runs_said("pair" if contrast.paired else "run")
+    return names, contrast.final.iqm.runs_in_words("pair" if contrast.paired else "run")
 
 
 def _trunks(counts: TrunkCounts | None) -> str:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from fire_rl import envs
 from fire_rl.training.metric import Metric
 
+from ..analysis.method_results import MeasureCurve, RunScores
 from ..analysis.records import Array
-from ..analysis.results import Compared, Comparison, MeasureCurve, RunScores
+from ..analysis.results import Compared, Comparison
 from ..analysis.statistics import Band, Interval
 from .drawing import FAINT, MUTED, PAPER, STYLE, TRUNK, Look, canvas, mark_branch, over_steps, printed_in, shortened
 from .wording import runs_of

@@ -132,7 +132,7 @@ def _holds_0(difference: Interval) -> bool:
 
 
 def _difference(contrast: Contrast, metric: Metric, places: int) -> str:
-    of = contrast.final.iqm.runs_said("pair" if contrast.paired else "run")
+    of = contrast.final.iqm.runs_in_words("pair" if contrast.paired else "run")
     return f"{interval(printed(contrast.final.iqm, metric), places, difference=True)}, {of}"
 
 

@@ -4,10 +4,11 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from ..analysis.results import Compared, Comparison, MethodResults, Results
+from ..analysis.method_results import MethodResults
+from ..analysis.results import Compared, Comparison, Results
 from .paper_figure import caption_of
-from .schedules import schedules_said
-from .sections import columns_said
+from .schedules import schedules_in_words
+from .sections import columns_in_words
 from .wording import MISSING, failing
 
 SPECIAL = {
@@ -89,7 +90,7 @@ def _words(compared: Iterable[Compared]) -> str:
 
 def _rows(comparison: Compared) -> list[str]:
     methods = [method for method in comparison.methods if method.final and method.area]
-    cells = columns_said(
+    cells = columns_in_words(
         [[m.final.iqm, m.final.mean, m.area.iqm] for m in methods if m.final and m.area], comparison.metric
     )
     short = [method for method in comparison.methods if method.published and not method.final]  # a note says why
@@ -140,7 +141,7 @@ def _caption(everything: Sequence[Compared]) -> str:
     shown = [method for each in everything for method in each.methods]
     made = in_one([m.final.iqm.method for m in shown if m.final and m.final.iqm.bounded])
     brackets = f" Intervals in square brackets: {made} (Agarwal et al., 2021)." if made else ""
-    said = schedules_said(compared)
+    said = schedules_in_words(compared)
     acting = f" The methods act as follows: {said}." if said else ""
     return escaped(
         f"Final {' and '.join(names)}{where}: interquartile mean (IQM) and mean of {runs} for each method, and the IQM "

@@ -6,14 +6,15 @@ import numpy as np
 
 from fire_rl.training.metric import Metric
 
+from ..analysis.method_results import Aggregates, MethodResults
 from ..analysis.phases import PhaseMatrix, ends_of
-from ..analysis.results import Aggregates, Comparison, MethodResults
+from ..analysis.results import Comparison
 from . import wording
 from .curve_figures import draw_measure
 from .drawing import page_image
 from .phase_figures import Panel, draw_panel, panels_of
 from .score_sections import aggregates_table
-from .sections import Illustration, Looks, Section, Table, TableRow, columns_said, rows_figure, ways
+from .sections import Illustration, Looks, Section, Table, TableRow, columns_in_words, rows_figure, ways
 
 MOST_SHOWN = 20  # phases in a table
 EXAMPLES = {
@@ -192,7 +193,7 @@ def _words(name: str) -> str:
 def _finals(scored: Sequence[MethodResults], names: Sequence[str], metric: Metric) -> Table:
     """Return the table of all final values on other examples, each computed as the final score is."""
     found = [(method, [method.also.get(name) for name in names]) for method in scored]
-    said = iter(columns_said([[each.iqm for _, row in found for each in row if each]], metric)[0])
+    said = iter(columns_in_words([[each.iqm for _, row in found for each in row if each]], metric)[0])
     rows = tuple(
         TableRow(
             method.method, (method.method, str(method.n), *(next(said) if each else wording.MISSING for each in row))

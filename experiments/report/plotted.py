@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
-from ..analysis.results import Compared, Contrast, Curve, MethodResults, RunScores
+from ..analysis.method_results import Curve, MethodResults, RunScores
+from ..analysis.results import Compared, Contrast
 from ..analysis.statistics import Band, Interval
 
 POINT = ("against", "figure", "statistic", "seed", "x", "at_event", "value", "low", "high", "n", "interval")
@@ -40,7 +41,7 @@ def _of_method(method: MethodResults, single_runs: bool) -> Iterator[Point]:
     if method.threshold:
         yield _interval("threshold reached", "share", method.threshold.share)
         yield _interval("steps to the threshold", "Kaplan-Meier median", method.threshold.median_steps)
-    for what, gap in (("stability gap", method.gap), ("stability gap, nothing done", method.pretended)):
+    for what, gap in (("stability gap", method.gap), ("stability gap, nothing done", method.gap_without_event)):
         if gap:
             yield _interval(f"{what}, depth", "mean", gap.depth)
             yield _interval(f"{what}, duration", "Kaplan-Meier median", gap.duration)

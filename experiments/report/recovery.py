@@ -4,16 +4,17 @@ import math
 
 from fire_rl.training.metric import Metric
 
+from ..analysis.method_results import StabilityGap
 from ..analysis.phases import epoch_at
-from ..analysis.results import Comparison, StabilityGap
+from ..analysis.results import Comparison
 from ..analysis.scoring import own_boundaries
 from ..analysis.statistics import Interval
 from . import wording
 from .drawing import DARK, TRUNK, Look
 from .score_figures import Row
-from .sections import Looks, Section, Table, TableRow, columns_said, illustrated, rows_figure, ways
+from .sections import Looks, Section, Table, TableRow, columns_in_words, illustrated, rows_figure, ways
 
-PRETENDED = Look(TRUNK, DARK[TRUNK], "o")  # for branches on which nothing was done
+WITHOUT_EVENT = Look(TRUNK, DARK[TRUNK], "o")  # for branches on which nothing was done
 
 
 def threshold_section(comparison: Comparison, looks: Looks) -> Section | None:
@@ -35,7 +36,7 @@ def threshold_section(comparison: Comparison, looks: Looks) -> Section | None:
             wording.step_interval(when),
         )))  # fmt: skip
     columns = ("method", "n", *(("before the branch",) if branches else ()), "reached", "share", f"median {steps}")
-    epochs = [_epochs_said(comparison, reached.median_steps) for _, reached in found]
+    epochs = [_epochs_in_words(comparison, reached.median_steps) for _, reached in found]
     if any(epochs):
         columns = (*columns, "epochs")
         cells = [
@@ -46,11 +47,11 @@ def threshold_section(comparison: Comparison, looks: Looks) -> Section | None:
     notes = (*ways((r.median_steps for _, r in found), "Medians"), *ways((r.share for _, r in found), "Shares"))
     notes += ("The threshold stays the same while runs are resampled, even if it was computed from these runs.",)
     table = Table("Runs that reached the threshold", columns, tuple(cells))
-    text = _threshold_said(comparison, branches)
+    text = _threshold_in_words(comparison, branches)
     return Section(f"{steps.capitalize()} to a threshold", text, (figure,), (table,), notes)
 
 
-def _epochs_said(comparison: Comparison, median: Interval) -> str:
+def _epochs_in_words(comparison: Comparison, median: Interval) -> str:
     """Return the median in epochs of its phase, with the bounds of its interval if they are in the same phase."""
     run = comparison.own[0].runs[0].run
     phase, epochs = epoch_at(run, median.value) or (0, 0.0)
@@ -62,7 +63,7 @@ def _epochs_said(comparison: Comparison, median: Interval) -> str:
     return f"{said} [{', '.join(wording.number(bound[1]) for bound in inside)}]" if len(inside) == 2 else said
 
 
-def _threshold_said(comparison: Comparison, branches: bool) -> str:
+def _threshold_in_words(comparison: Comparison, branches: bool) -> str:
     assert comparison.threshold is not None
     value = wording.in_unit(comparison.threshold.value, comparison.metric)
     text = (
@@ -92,8 +93,11 @@ def gap_section(comparison: Comparison, looks: Looks) -> Section | None:
         for method in comparison.methods if method.gap
     ]  # fmt: skip
     still = [
-        (f"{method.method}, nothing done", PRETENDED, gap, [r.pretended.depth for r in method.runs if r.pretended])
-        for method in comparison.methods if (gap := method.pretended)
+        (
+            f"{method.method}, nothing done", WITHOUT_EVENT, gap,
+            [run.gap_without_event.depth for run in method.runs if run.gap_without_event],
+        )
+        for method in comparison.methods if (gap := method.gap_without_event)
     ]  # fmt: skip
     blank = [(method.method, method.no_gap) for method in comparison.methods if method.no_gap]
     if not rows and not (still and blank):
@@ -107,7 +111,7 @@ def gap_section(comparison: Comparison, looks: Looks) -> Section | None:
             wording.percent(gap.regained),
         ))
         for name, many, gap, (depth,) in zip(
-            names, events, gaps, columns_said([[gap.depth] for gap in gaps], metric), strict=True
+            names, events, gaps, columns_in_words([[gap.depth] for gap in gaps], metric), strict=True
         )
     )  # fmt: skip
     cells += tuple(TableRow(name, (name, *[wording.MISSING] * 6)) for name, _ in blank)
@@ -126,7 +130,7 @@ def gap_section(comparison: Comparison, looks: Looks) -> Section | None:
         *ways((gap.regained for gap in gaps), "Share of events regained"),
     )
     notes += tuple(f"{name} has no stability gap: {reason}." for name, reason in blank)
-    text, table = _gaps_said(metric, bool(still), _begins(comparison)), Table("Stability gaps", columns, cells)
+    text, table = _gaps_in_words(metric, bool(still), _begins(comparison)), Table("Stability gaps", columns, cells)
     return Section("Stability gap", text, (figure,), (table,), notes)
 
 
@@ -134,7 +138,7 @@ def _begins(comparison: Comparison) -> bool:
     return any(own_boundaries(run.run) for method in comparison.own for run in method.runs)
 
 
-def _gaps_said(metric: Metric, still: bool, phases: bool) -> str:
+def _gaps_in_words(metric: Metric, still: bool, phases: bool) -> str:
     falls, below, lower = (
         wording.by_direction(metric, *words) for words in (("falls", "rises"), ("below", "above"), ("lower", "higher"))
     )

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from fire_rl.training.history import PANELS
 
+from ..analysis.method_results import Gap
 from ..analysis.records import EventRecord
-from ..analysis.results import Comparison, Gap
+from ..analysis.results import Comparison
 from . import wording
 from .curve_figures import draw_measure
 from .drawing import page_image

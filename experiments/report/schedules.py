@@ -7,7 +7,7 @@ from ..analysis.records import Run
 from ..analysis.results import Compared
 
 
-def schedules_said(compared: Iterable[Compared]) -> str:
+def schedules_in_words(compared: Iterable[Compared]) -> str:
     """Return text such as "fire, reset once, at step 5,000; redo every 1,000 updates"; empty without events."""
     methods: dict[str, dict[str, None]] = {}
     for each in compared:

@@ -11,7 +11,7 @@ from matplotlib.ticker import EngFormatter
 
 from fire_rl.training.metric import Metric
 
-from ..analysis.results import Profile
+from ..analysis.method_results import Profile
 from ..analysis.statistics import Interval
 from .drawing import GRID, INK, MUTED, PAPER, WIDTH, Look, canvas, printed_in, shortened
 from .wording import by_direction

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 from fire_rl.training.metric import Metric
 
-from ..analysis.results import Aggregates, Compared, Comparison, MethodResults
+from ..analysis.method_results import Aggregates, MethodResults
+from ..analysis.results import Compared, Comparison
 from . import wording
 from .contrast_section import contrast_section
 from .curve_figures import draw_curves, draw_method, limits_of
 from .drawing import WIDTH, page_image
 from .recovery import gap_section, threshold_section
 from .score_figures import draw_profiles
-from .sections import Illustration, Looks, Section, Table, TableRow, columns_said, rows_figure, ways
+from .sections import Illustration, Looks, Section, Table, TableRow, columns_in_words, rows_figure, ways
 
 AGGREGATES = (("iqm", "IQM"), ("mean", "Mean"), ("median", "Median"))
 NARROW, LOW, WIDE = (WIDTH, 290), (WIDTH, 225), (900, 400)
@@ -45,10 +46,10 @@ def _curves(compared: Compared, looks: Looks) -> Section | None:
     notes = (*ways((curve.iqm for curve in curves.values()), "Bands, at each point"), f"n: {counts}.")
     if any(curve.interpolated for curve in curves.values()):
         notes += ("Not all runs were evaluated at the same steps: they are interpolated between their evaluations.",)
-    return Section("Learning curves", _curves_said(compared), tuple(figures), (), notes, tuple(curves))
+    return Section("Learning curves", _curves_in_words(compared), tuple(figures), (), notes, tuple(curves))
 
 
-def _curves_said(compared: Compared) -> str:
+def _curves_in_words(compared: Compared) -> str:
     runs = [run for runs in compared.drawn.values() for run in runs]
     text = [f"The mean {compared.metric.name} of each evaluation, averaged over the runs of a method."]
     if compared.branch_step is not None:
@@ -96,10 +97,10 @@ def _scores(compared: Compared, looks: Looks) -> Section | None:
     if normalised:
         tables.append(_aggregates("Final score, normalised", normalised, "normalised"))
     title = f"Final {metric.name if alone else 'score'} and area under the curve"
-    return Section(title, _scores_said(compared, bool(normalised)), tuple(figures), tuple(tables), notes)
+    return Section(title, _scores_in_words(compared, bool(normalised)), tuple(figures), tuple(tables), notes)
 
 
-def _scores_said(compared: Compared, normalised: bool) -> str:
+def _scores_in_words(compared: Compared, normalised: bool) -> str:
     if not isinstance(compared, Comparison):
         return (
             "0 is the score of a random policy, 1 is success or, in Atari games, the score of a human. The median is "
@@ -129,7 +130,7 @@ def aggregates_table(
     caption: str, methods: Sequence[MethodResults], found: Sequence[Aggregates], metric: Metric | None = None
 ) -> Table:
     """Return a table with IQM, mean and median of a score for each method."""
-    said = columns_said([[scores.iqm, scores.mean, scores.median] for scores in found], metric)
+    said = columns_in_words([[scores.iqm, scores.mean, scores.median] for scores in found], metric)
     rows = tuple(
         TableRow(method.method, (method.method, wording.runs_and_diverged(method, scores.iqm), *cells))
         for method, scores, cells in zip(methods, found, said, strict=True)

@@ -91,7 +91,7 @@ def rows_figure(
 ) -> Illustration:  # fmt: skip
     """Return a figure with a row for each interval, all with equally many decimals; `runs` by label are drawn below."""
     labels, looks, intervals = zip(*found, strict=True)
-    said = columns_said([[interval] for interval in intervals], metric, difference, most)
+    said = columns_in_words([[interval] for interval in intervals], metric, difference, most)
     rows = [
         Row(label, look, interval, text, (runs or {}).get(label, ()))
         for label, look, interval, (text,) in zip(labels, looks, intervals, said, strict=True)
@@ -109,7 +109,7 @@ def illustrated(
     return Illustration(page_image(figure, alt, [row.look for row in rows]), title)
 
 
-def columns_said(
+def columns_in_words(
     intervals: Sequence[Sequence[Interval]], metric: Metric | None = None, difference: bool = False, most: int = 4
 ) -> list[list[str]]:
     """Return intervals of one unit as text, row by row, all with equally many decimals."""

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from fire_rl.training.durable import write_durably
 
+from ..analysis.method_results import RunScores
 from ..analysis.phases import PhaseMatrix
-from ..analysis.results import Axis, Results, RunScores
+from ..analysis.results import Axis, Results
 from .plotted import POINT, points_of
 from .wording import ended
 

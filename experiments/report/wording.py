@@ -9,8 +9,9 @@ from matplotlib.ticker import EngFormatter
 
 from fire_rl.training.metric import Metric
 
+from ..analysis.method_results import MethodResults
 from ..analysis.records import Run
-from ..analysis.results import Compared, MethodResults
+from ..analysis.results import Compared
 from ..analysis.statistics import Band, Interval
 
 MISSING = "–"
@@ -119,7 +120,7 @@ def plural(n: int, one: str) -> str:
 
 def runs_of(found: Interval | Band) -> str:
     """Return the number of runs as text: "5", or for several environments "2 environments × 5 runs"."""
-    return found.runs_said() if len(found.sides[0]) > 1 else str(found.n)
+    return found.runs_in_words() if len(found.sides[0]) > 1 else str(found.n)
 
 
 def runs_and_diverged(method: MethodResults, found: Interval) -> str:

@@ -87,7 +87,7 @@ def say_plan(
         print(f"disk: {size(disk_of(jobs, weights).everything)} for all runs, all of it kept")
         return
     keep_replay = all(weight.settings.keep_replay for weight in weights.values())
-    for line in disk_said(disk_of(jobs, weights), slots, keep_replay):
+    for line in disk_in_words(disk_of(jobs, weights), slots, keep_replay):
         print(line)
 
 
@@ -106,7 +106,7 @@ def _seconds(jobs: Sequence[Job], rates: Mapping[str, Rates]) -> list[float]:
     return [rates[job.kind].seconds(job.updates, job.stop - job.start) for job in jobs]
 
 
-def disk_said(disk: Disk, slots: int | None, keep_replay: bool) -> list[str]:
+def disk_in_words(disk: Disk, slots: int | None, keep_replay: bool) -> list[str]:
     """Return lines that tell how much disk space all runs take, and how much of it is kept at the end."""
     everything, kept = size(disk.everything), size(disk.trunks + disk.policies)
     of_what = f"trunks {size(disk.trunks)}, policies {size(disk.policies)}" if disk.trunks else "policies"

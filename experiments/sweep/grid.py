@@ -1,41 +1,29 @@
-"""Plans the runs of a comparison: methods x seeds x environments, each an ordinary command line and run folder.
+"""The request for a comparison, methods x seeds x environments, and one of its runs: a command line and a folder."""
 
-With axes (see `axes`), every combination of their values is such a comparison, with trunks of its own.
-
-With a branch point, one trunk per environment and seed is trained up to it, and every method continues from the trunk's
-checkpoint there. This is the midpoint protocol of FIRE's experiments; if the branch point is at half of the steps, it
-takes (1 + M) / 2 of the work of M whole runs, for M methods.
-"""
-
-import math
-import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from fire_rl.place import typed
+from fire_rl.training.asked import words_of
 from fire_rl.training.command_line import read_command_line
 from fire_rl.training.config import Config
 from fire_rl.training.learners import LEARNERS
 from fire_rl.training.lines import Reader
 from fire_rl.training.settings import DriverSettings, flag, names_with
-from fire_rl.training.trust import code_named
 
-from ..kept import MOST_RUNS, place_text, run_name, value_text
-from .axes import Axis, Flags, schedule_of, usual_settings, values_at, without_schedule
-from .tracked import TAGS, TRACKING, tracking_words
+from ..kept import value_text
+from .axes import Axis, Flags, usual_settings, values_at, without_schedule
 
 TRUNK, BRANCH = "trunk", "branch"
 GIVEN_BY_THE_GRID = ("seed", "threads", "run_dir", "resume", "branch_from", "env", "reinit")
 
 TIMING = tuple(map(flag, names_with(DriverSettings, "timing")))
 KEEP_REPLAY = "--keep-replay"
-LONGEST_NAME = 220  # bytes of a folder's name; the names of its log and its temporary files are somewhat longer
-LONGEST_PATH = 3_900  # bytes of a folder's path; Linux allows 4,096 for the files in it
 
 
 @dataclass(frozen=True)
@@ -111,75 +99,9 @@ class Grid:
         return read_command_line(words, LEARNERS[self.agent]).config
 
 
-def plan(grid: Grid) -> tuple[Job, ...]:
-    """Return every run, in the order in which to begin them. Raise ValueError if a run is not possible."""
-    for name, _ in grid.flags:
-        if name in map(flag, GIVEN_BY_THE_GRID):
-            raise ValueError(f"{name} given; compare.py sets it for each run of a comparison")
-    count = len(grid.envs) * len(grid.seeds) * (len(grid.methods) + (grid.branch_at is not None))
-    count *= math.prod(len(axis.values) for axis in grid.axes)
-    if count > MOST_RUNS:
-        raise ValueError(
-            f"{count:,} runs would be made; allowed are {MOST_RUNS:,}: give fewer --seeds, --env or --reinit"
-        )
-    order = {seed: index for index, seed in enumerate(grid.seeds)}
-    jobs = sorted(
-        (job for point in grid.points for job in _plan_at(point)),
-        key=lambda job: (job.method != TRUNK, order[job.seed]),
-    )
-    folders: set[Path] = set()
-    for job in jobs:
-        if job.folder in folders:
-            what = " or ".join([job.method, job.env, *(f"{flag(name)} {job.place[name]}" for name in job.place)])
-            raise ValueError(f"{job.folder} would be the folder of two runs: {what} or seed {job.seed} is given twice")
-        folders.add(job.folder)
-        check_length(job.folder)
-    return tuple(jobs)
-
-
-def _plan_at(grid: Grid) -> tuple[Job, ...]:
-    """Return the runs of one combination of the axes' values."""
-    asked = {env: asked_for(grid, env) for env in grid.envs}
-    methods = [(text, with_method(asked[grid.envs[0]], text)) for text in grid.methods]  # parsed only here
-    events = _check_schedule(grid, methods)
-    lengths = {env: _trunk_flags(grid, config, events) for env, config in asked.items() if grid.branch_at is not None}
-    trunks, others = [], []
-    for seed in grid.seeds:
-        for env in grid.envs:
-            flags, whole = _flags(grid, env, seed), asked[env].resolved().altered(seed=seed)
-            trunk = None if grid.branch_at is None else _trunk(grid, whole, flags, lengths[env])
-            trunks += [trunk] if trunk else []
-            for text, method in methods:
-                run = whole.altered(reinit=method.run.reinit, regularize=method.run.regularize)
-                words = _method_words(grid, method, text)
-                if trunk:
-                    others.append(_branch(grid, run, trunk, text, words))
-                else:
-                    words = [
-                        *_words(_without(flags, "--regularize", *TRACKING)),
-                        *words,
-                        *tracking_words(grid.flags, grid.folder),
-                    ]
-                    others.append(_job(grid, run, text, words, 0, run.run.steps))
-    return (*trunks, *others)
-
-
-def check_length(folder: Path) -> None:
-    """Raise ValueError if a folder's name or path is too long for the file system; nothing is made before."""
-    longest = max(folder.parts, key=lambda part: len(os.fsencode(part)))
-    if (letters := len(os.fsencode(longest))) > LONGEST_NAME:
-        raise ValueError(
-            f"a folder would have a name of {letters} bytes, {longest[:40]}...; allowed are {LONGEST_NAME}"
-        )
-    if (letters := len(os.fsencode(folder.absolute()))) > LONGEST_PATH:
-        raise ValueError(
-            f"a folder would have a path of {letters} bytes; allowed are {LONGEST_PATH}: give another --dir"
-        )
-
-
 def asked_for(grid: Grid, env: str) -> Config:
     """Return the settings of a run of the grid without a method."""
-    return grid.read(*_words(_flags(grid, env, grid.seeds[0])))
+    return grid.read(*words_of(flags_of_runs(grid, env, grid.seeds[0])))
 
 
 def with_method(config: Config, text: str) -> Config:
@@ -195,153 +117,18 @@ def acts_at_events(agent: str, text: str) -> bool:
     return with_method(usual_settings(agent), text).methods.method.acts_at_events
 
 
-def _check_schedule(grid: Grid, methods: Sequence[tuple[str, Config]]) -> tuple[int, ...]:
-    """Return the steps of --reinit-at and of the methods' own schedules, after checking all schedules as a run does."""
-    steps: list[int] = []
-    scheduled = _only(grid.flags, *TIMING)
-    takers = [text for text, config in methods if config.methods.method.acts_at_events]
-    if scheduled and not takers:
-        raise ValueError(f"{scheduled[0][0]} given, but none of the methods has events: {', '.join(grid.methods)}")
-    plain = next((text for text in takers if not schedule_of(text)), None)  # the comparison's schedule is for those
-    known, common = list[tuple[str, object]](), dict[str, Any]()
-    for text, config in methods:
-        if (own := schedule_of(text)) and not config.methods.method.acts_at_events:
-            raise ValueError(f"--reinit {text!r} given; {config.run.reinit} has no events, so it takes no schedule")
-        if text not in takers:
-            schedule = {}
-        elif own or (scheduled and text == plain):
-            flags = (*_flags(grid, grid.envs[0], grid.seeds[0]), *(own or scheduled))
-            read = grid.read(*_words((*flags, ("--reinit", (config.run.reinit,)))))
-            steps += read.run.reinit_at
-            for trigger in read.run.triggers():
-                trigger.check_name()
-            schedule = {name: getattr(read.run, name) for name in names_with(read.run, "timing")}
-            common = common if own else schedule
-        else:
-            schedule = common
-        acts = _acts(grid, config.altered(**schedule))
-        if same := next((other for other, acted in known if acted == acts), None):
-            also = "" if same == text else f": it does the same as {same[:80]!r}, at the same events"
-            raise ValueError(f"--reinit {text[:80]!r} given twice{also}")
-        known.append((text, acts))
-    return tuple(steps)
-
-
-def _acts(grid: Grid, config: Config) -> object:
-    """Return what a method does and when, equal for two spellings of the same; without a schedule it has the usual."""
-    methods = config.methods
-    if not methods.method.acts_at_events:
-        return methods
-    run = config.run if grid.branch_at is not None else config.resolved().run
-    usual = config.usual_period if grid.branch_at is not None else None
-    return methods, run.reinit_every or usual, {run.reached(step) for step in run.reinit_at}, set(run.triggers())
-
-
-def _trunk_flags(grid: Grid, config: Config, events: Sequence[int]) -> Flags:
-    """Return the flags that make a trunk end at the branch point, and otherwise equal to the beginning of a run."""
-    settings, share = config.resolved().run, grid.branch_at
-    if share == "phase":
-        if not settings.phase_starts:
-            raise ValueError(
-                f"--branch-at phase given; the data of {grid.agent} has no phases: give a share, such as 0.5"
-            )
-        stop = settings.phase_starts[0]
-    elif share is not None and 0 < share < 1:
-        stop = settings.reached(round(share * settings.steps))
-    else:
-        raise ValueError(f"--branch-at {share} given; allowed is a share between 0 and 1, such as 0.5")
-    if not 0 < stop < settings.steps:
-        raise ValueError(
-            f"--branch-at {share} given, which is step {stop:,} of {settings.steps:,}: too close to the beginning or "
-            "the end of the run"
-        )
-    if any(step <= stop for step in events):
-        raise ValueError(
-            f"--reinit-at {min(events)} given; the methods' branches begin at step {stop}: give later steps"
-        )
-    kept = ("--checkpoint-at", tuple(map(str, sorted({*settings.checkpoint_at, stop}))))
-    lengths = _differing(config.resolved(), config.altered(steps=stop).resolved())
-    return (("--steps", (str(stop),)), kept, *lengths)
-
-
-def _trunk(grid: Grid, whole: Config, flags: Flags, lengths: Flags) -> Job:
-    """Return the run from which all methods branch. Its replay is kept, because branches begin with it."""
-    words = _words((*_without(flags, "--steps", "--checkpoint-at", KEEP_REPLAY, *TRACKING), *lengths))
-    # Without a tracker, too, it has the tag "trunk", because TensorBoard's page HPARAMS shows tags.
-    words += tracking_words(grid.flags, grid.folder, TRUNK) or [TAGS, TRUNK]
-    return _job(grid, whole, TRUNK, words, 0, int(lengths[0][1][0]))
-
-
-def _branch(grid: Grid, config: Config, trunk: Job, method: str, method_words: Sequence[str]) -> Job:
-    words = ["--branch-from", f"{trunk.folder}@{trunk.stop}", "--steps", str(config.run.steps)]
-    words += ["--env", config.run.env] if "env" in code_named(config) else []
-    words += [*method_words, *_words(_only(grid.flags, KEEP_REPLAY)), *tracking_words(grid.flags, grid.folder, BRANCH)]
-    return _job(grid, config, method, words, trunk.stop, config.run.steps, trunk.folder)
-
-
-def _method_words(grid: Grid, config: Config, text: str) -> list[str]:
-    """Return the flags of a method; the comparison's schedule is for methods that have events but no own schedule."""
-    words = ["--reinit", config.run.reinit]
-    words += ["--regularize", *config.run.regularize] if config.run.regularize else []
-    schedule = schedule_of(text) or _only(grid.flags, *TIMING)
-    return words + (_words(schedule) if config.methods.method.acts_at_events else [])
-
-
-def _job(
-    grid: Grid, config: Config, method: str, words: Sequence[str], start: int, stop: int, trunk: Path | None = None
-) -> Job:
-    settings = config.run
-    folder = grid.folder / run_name(settings.env, method, settings.seed, place_text(grid.place, grid.home))
-    resumed = [word for name in code_named(config) if name != "track" for word in _named(name, getattr(settings, name))]
-    resumed += _words(_only(grid.flags, KEEP_REPLAY)) if method != TRUNK else []
-    kind = BRANCH if trunk else TRUNK if method == TRUNK else None
-    resumed += tracking_words(grid.flags, grid.folder, kind)
-    return Job(
-        settings.env,
-        method,
-        settings.seed,
-        folder,
-        LEARNERS[grid.agent].command,
-        (*words, "--run-dir", str(folder)),
-        start,
-        stop,
-        round(settings.updates_between(start, stop)),
-        trunk,
-        tuple(resumed),
-        config.reader,
-        grid.place,
-    )
-
-
-def _named(name: str, value: str | Sequence[str]) -> tuple[str, ...]:
-    return flag(name), *((value,) if isinstance(value, str) else value)
-
-
-def _flags(grid: Grid, env: str, seed: int) -> Flags:
+def flags_of_runs(grid: Grid, env: str, seed: int) -> Flags:
     """Return the flags that the runs of one environment and seed share; those of a schedule belong to the methods."""
     subject = flag(LEARNERS[grid.agent].config.subject)
     alike = ((subject, (env,)), ("--seed", (str(seed),)), ("--threads", (str(grid.threads),)))
-    return (*_without(grid.flags, *TIMING), *alike)
+    return (*without(grid.flags, *TIMING), *alike)
 
 
-def _differing(whole: Config, part: Config) -> Flags:
-    """Return flags for settings that depend on a run's length, such as how long it explores, with `whole`'s values."""
-    found = []
-    for group in fields(whole):
-        ours, theirs = vars(getattr(whole, group.name)), vars(getattr(part, group.name))
-        found += [
-            (flag(name), (str(value),)) for name, value in ours.items() if value != theirs[name] and name != "steps"
-        ]
-    return tuple(found)
-
-
-def _without(flags: Flags, *names: str) -> Flags:
+def without(flags: Flags, *names: str) -> Flags:
+    """Return the flags except those with these names."""
     return tuple((name, values) for name, values in flags if name not in names)
 
 
-def _only(flags: Flags, *names: str) -> Flags:
+def only(flags: Flags, *names: str) -> Flags:
+    """Return only the flags with these names."""
     return tuple((name, values) for name, values in flags if name in names)
-
-
-def _words(flags: Flags) -> list[str]:
-    return [word for name, values in flags for word in (name, *values)]

@@ -22,7 +22,6 @@ class Standing:
 
     step: int = 0
     updates_per_second: float | None = None
-    steps_per_second: float | None = None
     evaluation: float | None = None
 
 
@@ -92,4 +91,4 @@ def standing_of(job: Job) -> Standing:
             train = line
         elif isinstance(line, EvaluationLine):
             evaluation = line.value
-    return Standing(step, train.updates_per_second, train.steps_per_second, evaluation)
+    return Standing(step, train.updates_per_second, evaluation)

@@ -50,6 +50,7 @@ class LiveTable:
             self._live.stop()
 
     def __call__(self, sweep: Sweep) -> None:
+        """Show the present state of a sweep."""
         states = {job.name: self._state(sweep, job) for job in sweep.jobs}
         for job in sweep.jobs:
             if states[job.name] in ("running", "stopping") or states[job.name] != self._states.get(job.name):

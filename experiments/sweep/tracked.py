@@ -1,8 +1,8 @@
 """The flags for trackers that each run of a comparison gets: the same group for all, and a tag for trunk or branch."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
+from fire_rl.training.asked import words_of
 from fire_rl.training.beginning import folder_name
 
 from .axes import Flags
@@ -20,7 +20,7 @@ def tracking_words(flags: Flags, folder: Path, kind: str | None = None) -> list[
     given = {GROUP: (folder_name(folder.absolute().name)[:LONGEST_GROUP],), **given}
     if kind is not None:
         given[TAGS] = (*given.get(TAGS, ()), kind)
-    return list(_words(given))
+    return words_of(given.items())
 
 
 def require_tracker(flags: Flags) -> None:
@@ -28,8 +28,3 @@ def require_tracker(flags: Flags) -> None:
     given = dict(flags)
     if TRACK not in given and (idle := [name for name in TRACKING if name in given]):
         raise ValueError(f"{idle[0]} given without {TRACK}, so there is no tracker to record to; add {TRACK} NAME")
-
-
-def _words(given: dict[str, tuple[str, ...]]) -> Iterator[str]:
-    for name, values in given.items():
-        yield from (name, *values)

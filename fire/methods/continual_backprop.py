@@ -53,9 +53,11 @@ class ContinualBackprop(Method):
         self.require(0.0 <= self.decay < 1.0, "decay", "must be at least 0 and less than 1")
 
     def check(self, network: Network) -> None:
+        """Raise ValueError if the network has no units to replace."""
         refuse_what_has_no_units("cbp", network, renews=self.optimizer == "renew")
 
     def begin(self, network: MethodNetwork) -> None:
+        """Create the memory of utilities and ages."""
         self._begin(network, renews=self.optimizer == "renew")
 
     def recall(self, network: MethodNetwork, saved: Mapping[str, Tensor]) -> None:
@@ -86,6 +88,7 @@ class ContinualBackprop(Method):
 
     @torch.no_grad()
     def after_step(self, network: MethodNetwork) -> None:
+        """Update the utilities, and replace the units that are due."""
         layers = network.layers
         step = network.memory["step"].add_(1)
         if _renews_counts(network) and (own_steps := steps_of_its_own(network.optimizer)):
@@ -104,6 +107,7 @@ class ContinualBackprop(Method):
                 network.memory["replaced"] += count.to(step.device) * math.prod(layer.shape[:-1])
 
     def figures(self, network: MethodNetwork) -> dict[str, float | Tensor]:
+        """Return the number of units replaced so far."""
         return {"replaced units": network.memory["replaced"]}
 
     def _observe(self, network: MethodNetwork, layer: HiddenLayer) -> None:

@@ -53,18 +53,21 @@ class Dash(Reinitialization):
         self.require(self.alpha is None or 0.0 < self.alpha <= 1.0, "alpha", "must be above 0 and at most 1, or none")
 
     def check(self, network: Network) -> None:
+        """Raise ValueError if nothing can be shrunk."""
         super().check(network)
         self.check_reach(network)
         for matrix in self.matrices(network.module, self.touches(network)):
             _kernel_dimensions(matrix, network.module)
 
     def ready(self, network: MethodNetwork) -> None:
+        """Compute the gradients; raise ValueError if one is not finite."""
         network.prepared.update(_downhill(network, self.alpha))
         for name, direction in network.prepared.items():
             if not direction.isfinite().all():
                 raise ValueError(f"dash: the loss has no finite gradient for {name!r}")
 
     def rewrite(self, module: nn.Module, network: MethodNetwork, touches: Touches) -> None:
+        """Shrink weights and biases by their agreement with the negative gradient."""
         downhill = dict(network.prepared) or _downhill(network, self.alpha)  # if `ready` was not called
         parameters = {name: parameter for name, parameter in module.named_parameters() if name in downhill}
         shrunk: set[tuple[str, int | None]] = set()

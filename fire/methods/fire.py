@@ -77,6 +77,7 @@ class Fire(Reinitialization):
         return take_inventory(module, split=self.split)
 
     def check(self, network: Network) -> None:
+        """Raise ValueError if no matrix is left to project."""
         super().check(network)
         selection = self.selection(network)
         said = _said(selection)
@@ -85,12 +86,14 @@ class Fire(Reinitialization):
             raise ValueError(f"fire: network {network.name!r} has no matrix left to project; {'; '.join(why)}")
 
     def ready(self, network: Network) -> None:
+        """Raise ValueError if a chosen matrix is not finite, also in a target that is projected."""
         chosen = self.selection(network).matrices
         refuse_nonfinite(chosen)
         if network.target is not None and self.target == "same":
             refuse_nonfinite(self._like(network.target, chosen))
 
     def rewrite(self, module: nn.Module, network: Network, touches: Touches) -> None:
+        """Replace each chosen matrix by its scaled nearest isometry."""
         chosen = self.selection(network).matrices
         for matrix in chosen if module is network.module else self._like(module, chosen):
             project_(matrix, self.solver, self.steps)

@@ -36,6 +36,7 @@ class Injection(Method):
     )
 
     def check(self, network: Network) -> None:
+        """Raise ValueError if the network has no head that can be replaced."""
         if not network.head:
             raise ValueError(f"injection: network {network.name!r} names no head")
         modules = [name for name, _ in network.module.named_modules()]
@@ -65,6 +66,7 @@ class Injection(Method):
 
     @torch.no_grad()
     def act(self, network: Network) -> None:
+        """Renew the optimizer for the new parameters; `restructure` has replaced the head."""
         renew_around_(network, optimizer=self.optimizer == "renew", companions=self.companions == "renew")
 
 

@@ -52,6 +52,7 @@ class Redo(Method):
         self.require(self.tau >= 0.0, "tau", "must be at least 0")
 
     def check(self, network: Network) -> None:
+        """Raise ValueError if the network has no known hidden layer."""
         if not hidden_layers(network.module):
             advice = how_to_declare(network.module)
             raise ValueError(f"redo: network {network.name!r} has no hidden layer that is known{advice}")
@@ -61,6 +62,7 @@ class Redo(Method):
 
     @torch.no_grad()
     def act(self, network: MethodNetwork) -> Mapping[str, float]:
+        """Reset the dormant units, and return their number."""
         dormant = self._dormant(network)
         # Draw all incoming weights before zeroing outgoing ones: weights between two dormant units end at zero.
         for layer, units in dormant:

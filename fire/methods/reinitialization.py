@@ -42,6 +42,7 @@ class Reinitialization(Method, ABC):
         return super().altered(values)
 
     def check(self, network: Network) -> None:
+        """Raise ValueError if the network lacks the part, initial values, or an optimizer that can be renewed."""
         if self.scope != "all" and not self._parts(network):
             raise ValueError(f"scope={self.scope}: network {network.name!r} has no such part; choose scope=all")
         if self.optimizer == "renew" and network.optimizer is not None:
@@ -58,6 +59,7 @@ class Reinitialization(Method, ABC):
 
     @torch.no_grad()
     def act(self, network: MethodNetwork) -> None:
+        """Rewrite the network and its target, and renew what is trained with it."""
         self._rewrite_and_reset(network.module, network)
         if network.target is not None and self.target == "same":
             self._rewrite_and_reset(network.target, network)
@@ -74,10 +76,12 @@ class Reinitialization(Method, ABC):
         return lambda name: self.scope == "all" or lies_in(name, self._parts(network))
 
     def resets(self, network: Network) -> Touches:
+        """Return a function that says which matrices outside the scope are reset."""
         scope = self.scoped(network)
         return lambda name: self.outside == "reset" and not scope(name)
 
     def notes(self, network: Network) -> list[str]:
+        """Return a remark on frozen parameters."""
         return left_rows({"frozen (requires_grad is False)": tuple(frozen_names(network.module))})
 
     def matrices(self, module: nn.Module, touches: Touches) -> list[Matrix]:

@@ -16,8 +16,10 @@ class Reset(Reinitialization):
     """Reset weights to their initial values: W <- W_0."""
 
     def check(self, network: Network) -> None:
+        """Raise ValueError if nothing can be reset."""
         super().check(network)
         self.check_reach(network)
 
     def rewrite(self, module: nn.Module, network: Network, touches: Touches) -> None:
+        """Restore the run's initial values."""
         restore_(module, network.initial, touches)

@@ -33,6 +33,7 @@ class ResetHead(Method):
     )
 
     def check(self, network: Network) -> None:
+        """Raise ValueError if the network has no head with weights."""
         if not network.head:
             raise ValueError(f"reset-head: network {network.name!r} names no head")
         if not any(lies_in(name, network.head) for name, _ in network.module.named_parameters()):
@@ -44,6 +45,7 @@ class ResetHead(Method):
 
     @torch.no_grad()
     def act(self, network: Network) -> Mapping[str, float]:
+        """Reset the head, and return the number of its weights."""
         touches = partial(lies_in, parts=self._parts(network))
         restore_(network.module, network.initial, touches)
         if network.target is not None and self.target == "same":

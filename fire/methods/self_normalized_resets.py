@@ -41,6 +41,7 @@ class SelfNormalizedResets(Method):
             self.require(getattr(self, name) >= 1, name, "must be at least 1 gradient step")
 
     def check(self, network: Network) -> None:
+        """Raise ValueError if the network has no units to reset."""
         refuse_what_has_no_units("snr", network)
 
     def begin(self, network: MethodNetwork) -> None:
@@ -60,6 +61,7 @@ class SelfNormalizedResets(Method):
 
     @torch.no_grad()
     def after_step(self, network: MethodNetwork) -> None:
+        """Update the silences of all units, and reset the units that are due."""
         memory = network.memory
         step = memory["step"].add_(1)
         for layer in network.layers:
@@ -95,6 +97,7 @@ class SelfNormalizedResets(Method):
         return torch.where(percentile < limit, percentile, 2 * limit).clamp(1, self.longest)
 
     def figures(self, network: MethodNetwork) -> dict[str, float | Tensor]:
+        """Return the number of units reset so far."""
         return {"replaced units": network.memory["replaced"]}
 
 

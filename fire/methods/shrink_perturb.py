@@ -23,10 +23,12 @@ class ShrinkPerturb(Reinitialization):
         self.require(0.0 <= self.keep <= 1.0, "keep", "must lie between 0 and 1")
 
     def check(self, network: Network) -> None:
+        """Raise ValueError if nothing can be shrunk."""
         super().check(network)
         self.check_reach(network)
 
     def rewrite(self, module: nn.Module, network: Network, touches: Touches) -> None:
+        """Mix the weights with the run's initial values."""
         for name, parameter in module.named_parameters():
             if touches(name):
                 parameter.mul_(self.keep).add_(network.initial[name], alpha=1.0 - self.keep)

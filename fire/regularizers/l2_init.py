@@ -26,9 +26,11 @@ class L2Init(Regularizer):
     strength: float = field(default=1e-2, metadata={"help": "factor of the sum of squares; 0 or more"})
 
     def check(self, network: Network) -> None:
+        """Raise ValueError if the initial values are missing."""
         refuse_missing_initial(network)
 
     def penalty(self, network: Network) -> Tensor | None:
+        """Return the squared distance of all trained parameters from their initial values, times the strength."""
         trained = {name: value for name, value in network.module.named_parameters() if value.requires_grad}
         if not trained or not self.strength:
             return None

@@ -46,6 +46,7 @@ class Parseval(Regularizer):
         self.require(self.width is None or self.width >= 1, "width", "given; allowed is 1 or more, or none")
 
     def check(self, network: Network) -> None:
+        """Raise ValueError if the groups do not divide a layer's units."""
         for found in self._matrices(network):
             if found.matrix.d_out % self.groups:
                 raise ValueError(
@@ -53,6 +54,7 @@ class Parseval(Regularizer):
                 )
 
     def penalty(self, network: Network) -> Tensor | None:
+        """Return the penalty of all trained matrices, and of the norms' gains if they are included."""
         matrices = self._matrices(network)
         gains = trained_vectors(network.module)[1] if self.norms == "include" else []
         if not (matrices or gains) or not self.strength:

@@ -39,6 +39,7 @@ class Spectral(Regularizer):
             self.require(getattr(self, name) >= 1, name, "given; allowed is 1 or more")
 
     def check(self, network: Network) -> None:
+        """Raise ValueError if the module has a weight of unknown layout."""
         trained_matrices(network.module)
 
     @torch.no_grad()
@@ -51,6 +52,7 @@ class Spectral(Regularizer):
             turn(found, network.memory[found.name], FIRST_ITERATIONS)
 
     def penalty(self, network: MethodNetwork) -> Tensor | None:
+        """Return the penalty of all spectral norms, biases and gains; power iteration advances by its steps."""
         matrices = trained_matrices(network.module)
         biases, gains = trained_vectors(network.module)
         if not (matrices or biases or gains) or not self.strength:

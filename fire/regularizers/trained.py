@@ -24,6 +24,7 @@ class TrainedMatrix:
 
     @property
     def name(self) -> str:
+        """The matrix's name."""
         return self.matrix.name
 
     def rows(self) -> Tensor:

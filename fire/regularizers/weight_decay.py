@@ -27,11 +27,13 @@ class WeightDecay(Regularizer):
     )
 
     def check(self, network: Network) -> None:
+        """Raise ValueError if the network has no optimizer."""
         if network.optimizer is None:
             raise ValueError(f"weight-decay: network {network.name!r} has no optimizer, whose learning rate it needs")
 
     @torch.no_grad()
     def after_step(self, network: Network) -> None:
+        """Shrink the parameters that this step has trained."""
         assert network.optimizer is not None
         if not self.strength:
             return

@@ -25,18 +25,22 @@ class TensorBoard(Tracker):
         self._writer = SummaryWriter(str(self.folder))
 
     def scalars(self, values: Mapping[str, float], step: int, line: int) -> None:
+        """Write numbers as TensorBoard's events."""
         with naming(self.folder):
             for name, value in values.items():
                 self._writer.add_scalar(name, value, step)
 
     def histogram(self, name: str, values: Any, step: int, line: int) -> None:
+        """Write a histogram."""
         self._writer.add_histogram(name, torch.as_tensor(values), step)
 
     def flush(self) -> None:
+        """Write all waiting events to the file."""
         with naming(self.folder):
             self._writer.flush()
 
     def close(self) -> None:
+        """Close the file of events."""
         self._writer.close()
 
 

@@ -30,6 +30,7 @@ class MlflowTracker(Tracker):
     """Its experiment is --track-project, MLFLOW_EXPERIMENT_NAME, the group, or fire-rl: the first that is set."""
 
     def begin(self, about: Mapping[str, Any]) -> str | None:
+        """Begin or continue the MLflow run; return its address if it has one."""
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
         self.waiting: list[Any] = []
@@ -69,6 +70,7 @@ class MlflowTracker(Tracker):
         return str(self.client.create_experiment(name))
 
     def scalars(self, values: Mapping[str, float], step: int, line: int) -> None:
+        """Record numbers, unless MLflow has this line already."""
         if line <= self.known:
             return
         now = int(time.time() * 1000)
@@ -78,10 +80,12 @@ class MlflowTracker(Tracker):
             self.flush()
 
     def picture(self, name: str, path: str, step: int, line: int) -> None:
+        """Record a picture as an artifact."""
         with contextlib.suppress(FileNotFoundError):
             self.client.log_artifact(self.id, path)
 
     def flush(self) -> None:
+        """Send all waiting numbers."""
         pieces = list(_pieces(self.waiting, MOST_METRICS))
         for piece in pieces:
             tags = [entities.RunTag(LINE, str(self.line))] if piece is pieces[-1] else []
@@ -89,6 +93,7 @@ class MlflowTracker(Tracker):
         self.waiting = []
 
     def finish(self, ending: Ending, summary: Mapping[str, float]) -> None:
+        """Record the summary and the ending, and end the MLflow run."""
         self.flush()
         for name, value in summary.items():
             self.client.log_metric(self.id, _key(name), value)

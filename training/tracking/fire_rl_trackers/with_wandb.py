@@ -18,6 +18,7 @@ class WandbTracker(Tracker):
     """W&B's own step counter is the line of metrics, so that W&B skips lines that a resumed run repeats."""
 
     def begin(self, about: Mapping[str, Any]) -> str | None:
+        """Begin or continue the W&B run; return its address if it has one."""
         self.axis, self.better = about["axis"], about["metric"]["better"]
         tags = [word for word in os.environ.get("WANDB_TAGS", "").split(",") if word]
         self.run = wandb.init(
@@ -46,14 +47,18 @@ class WandbTracker(Tracker):
         return "max" if self.better == "higher" else "min"
 
     def scalars(self, values: Mapping[str, float], step: int, line: int) -> None:
+        """Record numbers."""
         self.run.log({self.axis: step, **values}, step=line)
 
     def histogram(self, name: str, values: Sequence[float], step: int, line: int) -> None:
+        """Record a histogram."""
         self.run.log({self.axis: step, name: wandb.Histogram(values)}, step=line)
 
     def picture(self, name: str, path: str, step: int, line: int) -> None:
+        """Record a picture."""
         self.run.log({name: wandb.Image(path)}, step=line)  # the line already has its place on the axis
 
     def finish(self, ending: Ending, summary: Mapping[str, float]) -> None:
+        """Record the summary and the ending, and end the W&B run."""
         self.run.summary.update({**summary, "ending": ending})
         self.run.finish(exit_code=CODES.get(ending, 1))
