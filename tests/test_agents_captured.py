@@ -41,10 +41,10 @@ class Pretended(Captured):
     def _record(self, call: Callable[..., Tensor | None], inputs: Sequence[Tensor], generators: Any) -> _Recording:
         self.recorded += 1
         static = tuple(tensor.clone() for tensor in inputs)
-        output = torch.empty_like(cast(Tensor, call(*static)))
+        output = torch.empty_like(call(*static))
 
         def replay() -> None:
-            output.copy_(cast(Tensor, call(*static)))
+            output.copy_(call(*static))
 
         return _Recording(cast(torch.cuda.CUDAGraph, SimpleNamespace(replay=replay)), static, output)
 

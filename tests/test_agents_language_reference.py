@@ -16,6 +16,7 @@ from torch.nn import functional
 from fire_rl.agents.language import GPT, GPTSizes, adamw_grouped, make_gpt, published, share_of_rate
 from fire_rl.agents.language.gpt import Block
 from fire_rl.fire import Network, Never, PlasticityManager, Position, parse_method
+from tests.fixtures.clones import told
 from tests.fixtures.make_language import (
     BATCH,
     CONTEXT,
@@ -31,7 +32,6 @@ from tests.fixtures.make_language import (
     WIDTH,
     normal,
     tokens,
-    told,
 )
 
 REFERENCE: dict[str, Any] = json.loads((Path(__file__).parent / "fixtures" / "language_reference.json").read_text())

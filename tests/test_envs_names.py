@@ -39,7 +39,7 @@ def test_a_native_environment_can_be_made_again_from_its_spec():
 
 
 def test_spec_tells_the_return_that_counts_as_success():
-    assert {task: envs.make(f"h1-{task}").spec.reward_threshold for task in TASKS} == {  # type: ignore[union-attr]
+    assert {task: envs.make(f"h1-{task}").spec.reward_threshold for task in TASKS} == {
         "walk": 700, "stand": 800, "run": 700, "reach": 12000, "hurdle": 700, "crawl": 700, "maze": 1200,
         "sit_simple": 750, "sit_hard": 750, "balance_simple": 800, "balance_hard": 800, "stair": 700, "slide": 700,
         "pole": 700,
@@ -123,7 +123,7 @@ def test_a_module_registers_its_environment_when_named(tmp_path, monkeypatch):
     assert vector.spec.max_episode_steps == 7
     vector.reset()
     assert [vector.step(np.zeros((2, 1)))[3].all() for _ in range(7)] == [False] * 6 + [True]
-    assert envs.make("their_module:Theirs-v0").spec.id == "Theirs-v0"  # type: ignore[union-attr]
+    assert envs.make("their_module:Theirs-v0").spec.id == "Theirs-v0"
 
 
 @pytest.mark.parametrize(

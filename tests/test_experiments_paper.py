@@ -41,7 +41,7 @@ def test_figures_are_as_wide_as_a_column_and_their_text_is_text(written: tuple[s
     width, folder = written
     points = 72 * {"single": 3.25, "double": 6.75}[width]
     drawing = (folder / "curves.svg").read_text()
-    assert float(re.search(r'width="([\d.]+)pt"', drawing)[1]) == pytest.approx(points, abs=1)  # type: ignore[index]
+    assert float(re.search(r'width="([\d.]+)pt"', drawing)[1]) == pytest.approx(points, abs=1)
     assert ">environment steps</text>" in drawing
     assert "Times New Roman" in drawing
     pdf = (folder / "curves.pdf").read_bytes()

@@ -201,7 +201,7 @@ def test_dash_takes_depthwise_kernels_one_by_one():
     inputs = torch.randn(5, 3, 4, 4)
     network = MethodNetwork("model", module, before(module), loss=lambda: module(inputs).square().mean())
     old = module.weight.detach().clone()
-    gradient = torch.autograd.grad(network.loss(), module.weight)[0]  # type: ignore[misc]
+    gradient = torch.autograd.grad(network.loss(), module.weight)[0]
     fire.Dash(least=0.0).act(network)
     shares = torch.cosine_similarity(old.flatten(1), -gradient.flatten(1), dim=1).clamp(0.0, 1.0)
     torch.testing.assert_close(module.weight.detach(), old * shares.view(3, 1, 1, 1))

@@ -27,7 +27,7 @@ def episode(step: int, value: float | None) -> Line:
 
 
 def evaluation(step: int, *returns: float | None) -> Line:
-    mean = None if None in returns else sum(returns) / len(returns)  # type: ignore[arg-type]
+    mean = None if None in returns else sum(returns) / len(returns)
     return {"kind": "evaluation", "environment_steps": step, "return": mean, "returns": list(returns)}
 
 
