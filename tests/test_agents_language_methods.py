@@ -111,7 +111,7 @@ def test_the_hidden_units_are_those_of_the_feed_forward_networks():
     assert {layer.shape for layer in layers} == {(64,)}
 
 
-def test_redo_begins_dead_units_anew_and_leaves_the_scores_as_they_were():
+def test_redo_resets_dead_units_and_leaves_the_scores_as_they_were():
     network = network_of(make_gpt(TINY, 0))
     module = network.module
     assert isinstance(module, GPT)

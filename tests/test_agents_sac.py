@@ -201,7 +201,7 @@ def test_k_updates_in_one_call_equal_k_calls():
         torch.testing.assert_close(left, right, rtol=1e-5, atol=1e-6)
 
 
-def test_a_loaded_agent_goes_on_bit_by_bit():
+def test_a_loaded_agent_continues_bit_by_bit():
     agent = make_agent()
     agent.observe(np.random.default_rng(0).normal(size=(5, OBSERVATION)))
     agent.update(make_batch(seed=1))

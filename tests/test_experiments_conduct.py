@@ -34,7 +34,7 @@ def test_finished_runs_are_kept(folder: Path):
     assert pool.begun == ["b0y", "b1x", "b1y"] or pool.begun == ["b0y", "trunk1", "b1x", "b1y"]
 
 
-def test_a_run_that_was_stopped_by_somebody_else_is_begun_again(folder: Path):
+def test_a_run_that_was_stopped_from_outside_is_started_again(folder: Path):
     pool = Order(slots=1, codes={"r": 130})
     sweep = look([job(folder, "r")], retry=False)
     conduct(sweep, pool)

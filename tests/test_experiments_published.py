@@ -39,7 +39,7 @@ def test_published_methods_add_curves_and_rows_and_change_none_of_our_own(ours, 
         assert method.threshold is None, "steps of branches count from the branch on"
 
 
-def test_after_a_branch_the_area_is_over_the_same_steps_as_ones_own(ours, tmp_path):
+def test_after_a_branch_the_area_is_over_the_same_steps_as_our_own(ours, tmp_path):
     results, _ = joined(ours, write(tmp_path / "xqc.csv", rows()))
     assert [run.area for run in in_walk(results).methods[-1].runs] == [75.0, 85.0]
 

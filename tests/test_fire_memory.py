@@ -94,7 +94,7 @@ def two(method: Method, seed: int = 5) -> PlasticityManager:
     return PlasticityManager([make_network("actor"), make_network("critic")], method, Never(), seed=seed)
 
 
-def test_a_run_restored_in_the_middle_goes_on_bit_by_bit():
+def test_a_run_restored_in_the_middle_continues_bit_by_bit():
     straight, first, second = two(Wander()), two(Wander()), two(Wander())
     run(straight, 7)
     run(first, 3)
