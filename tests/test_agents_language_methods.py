@@ -1,6 +1,7 @@
 """Methods and measures know the parts of a GPT: its matrices, its hidden units and the inputs of its head."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ def test_fire_knows_query_key_and_value_as_matrices_and_the_tied_one_by_choice()
     ],
 )
 def test_published_fire_writes_every_matrix_but_positions(spelled, untouched):
-    network = network_of(make_gpt(TINY, 0))
+    network: Any = network_of(make_gpt(TINY, 0))
     manager = PlasticityManager([network], parse_method(spelled, published()), Never())
     trained(network)
     before = {name: value.detach().clone() for name, value in network.module.named_parameters()}

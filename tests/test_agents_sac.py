@@ -150,6 +150,7 @@ def test_one_critic_gradient_equals_the_reference_closely():
     expected = ((q1 - targets.double()) ** 2 + (q2 - targets.double()) ** 2).mean()
     gradients = torch.autograd.grad(expected, list(reference.critic.values()))
     for parameter, gradient in zip(agent.trained_critic.parameters, gradients, strict=True):
+        assert parameter.grad is not None
         torch.testing.assert_close(parameter.grad.double(), gradient, rtol=1e-3, atol=1e-5)
 
 

@@ -29,7 +29,7 @@ def test_our_tasks_are_found_by_their_names(task, spelling):
 
 
 def test_a_native_environment_can_be_made_again_from_its_spec():
-    spec = envs.make("h1-walk", action_repeat=2).spec
+    spec: Any = envs.make("h1-walk", action_repeat=2).spec
     again: Any = gym.make(spec)
     assert isinstance(again.unwrapped, HumanoidEnv)
     assert again.unwrapped.simulation.action_repeat == 2

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from fire_rl.experiments.failure import log_path
 from fire_rl.experiments.sweep.conduct import Sweep, conduct, look
@@ -90,7 +91,7 @@ def test_runs_stop_when_the_comparison_is_killed(folder: Path):
         "print(run.pid, flush=True)\n"
         "run.wait()\n"
     )
-    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    parent: Any = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     pid = int(parent.stdout.readline())
     deadline = time.monotonic() + 600
     while not (folder / "r" / "metrics.jsonl").exists():

@@ -3,6 +3,7 @@
 import csv
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def test_a_value_that_one_run_lacks_is_left_out_of_the_mean(tmp_path):
         read_run(write_phased(tmp_path / "a", [(0, "scheduled", 0.1, [None, 0.5]), (5, "scheduled", 0.1, [0.5])])),
         read_run(write_phased(tmp_path / "b", [(0, "scheduled", 0.1, [None, 0.7]), (6, "scheduled", 0.1, [0.5])])),
     ]
-    matrix = matrix_of(runs)
+    matrix: Any = matrix_of(runs)
     assert matrix.steps.tolist() == [0]
     assert np.isnan(matrix.mean[0, 0])
     assert matrix.mean[1, 0] == pytest.approx(0.6)

@@ -85,7 +85,7 @@ def test_the_paper_preset_is_the_published_setting():
 
 
 def test_without_a_preset_the_agent_is_the_published_one_and_games_have_todays_settings():
-    config = read()
+    config: Any = read()
     assert config.agent == DQNSettings()
     assert (config.atari.sticky, config.atari.sticky_per) == (0.25, "frame")
     assert (config.run.eval_steps, config.run.eval_episodes) == (None, 10)
@@ -93,7 +93,7 @@ def test_without_a_preset_the_agent_is_the_published_one_and_games_have_todays_s
 
 @pytest.mark.parametrize("preset", LEARNERS["dqn"].presets)
 def test_every_preset_is_valid(preset):
-    config = read("--preset", preset)
+    config: Any = read("--preset", preset)
     config.agent.check()
     config.atari.check()
     assert config.run.warnings() == []

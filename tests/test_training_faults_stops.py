@@ -74,7 +74,7 @@ def _heed_hangups() -> None:
 def test_a_terminal_that_is_gone_leaves_a_checkpoint(tmp_path: Path):
     folder = tmp_path / "run"
     long = ["--env", "Pendulum-v1", "--steps", "100000", "--log-every", "10", *SMALL]
-    process = begun(folder, *long, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process: Any = begun(folder, *long, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.close()
     process.stderr.close()
     process.send_signal(signal.SIGHUP)
