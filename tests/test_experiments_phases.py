@@ -11,7 +11,7 @@ from fire_rl.experiments.analysis.phases import epoch_at, phases_of
 from fire_rl.experiments.analysis.records import read_run
 from fire_rl.experiments.analysis.scoring import score
 from tests.fixtures import phased_comparison
-from tests.fixtures.analysed import only, results_by_setting
+from tests.fixtures.analysed import only, results_by_axis
 from tests.fixtures.comparison import write_run
 from tests.fixtures.phased_comparison import AT_ENDS, END, ENDS, LOSS, STARTS, at_ends, write_phased
 
@@ -146,5 +146,5 @@ def test_several_events_at_boundaries_are_judged_after_updates_on_the_new_phase(
 def test_the_report_counts_boundaries_among_evaluated_events(tmp_path):
     for seed in range(2):
         write_phased(tmp_path / f"n{seed}", at_ends(), seed=seed)
-    none = only(results_by_setting(tmp_path)).method("none")
+    none = only(results_by_axis(tmp_path)).method("none")
     assert (none.gap.events, none.gap.occurred, none.pretended) == (8, 8, None)
