@@ -190,7 +190,7 @@ def test_a_manager_knows_which_methods_cannot_be_recorded() -> None:
         assert PlasticityManager(networks, NoMethod(), Never(), [parse_regularizer(name)]).capturable, name
 
 
-def test_why_nothing_is_recorded_is_said_once() -> None:
+def test_the_reason_why_nothing_is_recorded_is_printed_once() -> None:
     agent = SAC(*SIZES, SACSettings(critic_width=8, actor_width=8), seed=np.random.SeedSequence(0))
     captured, manager = Pretended(), PlasticityManager(agent.plastic(), OnesOwn(), Never())
     said = captured.not_recorded(manager)

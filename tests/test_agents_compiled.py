@@ -130,7 +130,9 @@ train = partial(quietly, train_sac)
 
 
 @pytest.mark.usefixtures("unrendered")
-def test_a_run_with_compiled_losses_goes_on_as_if_it_had_not_stopped(traced_alone: list[str], tmp_path: Path) -> None:
+def test_a_resumed_run_with_compiled_losses_equals_an_uninterrupted_one(
+    traced_alone: list[str], tmp_path: Path
+) -> None:
     said = train(*TINY, "--compile", "losses", "--run-dir", str(tmp_path / "whole"))
     assert "losses are compiled" in said
     assert set(traced_alone) == {"_trial", "actor_loss", "critic_targets", "critic_loss"}
@@ -151,7 +153,7 @@ def test_a_run_without_a_compiler_does_not_begin(monkeypatch: pytest.MonkeyPatch
         require_compiler(torch.device("cuda"))
 
 
-def test_a_compiler_that_fails_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiler_that_fails_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(function: object, **options: Any) -> Any:
         raise RuntimeError("Python.h: No such file\n  compilation terminated")
 

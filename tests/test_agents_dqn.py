@@ -150,7 +150,7 @@ def test_two_agents_of_one_seed_are_equal_and_of_two_seeds_are_not():
     assert not torch.equal(left.network.get_parameter("head.0.weight"), other.network.get_parameter("head.0.weight"))
 
 
-def test_a_loaded_agent_goes_on_bit_by_bit():
+def test_a_loaded_agent_continues_bit_by_bit():
     agent = make_agent()
     agent.act(np.zeros((4, *SHAPE), np.uint8), explore=True)
     agent.update(make_batch(updates=3, seed=1))

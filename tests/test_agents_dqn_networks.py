@@ -121,7 +121,7 @@ def test_observations_of_any_type_are_scaled_and_left_as_they_are(shape):
         ({"n_steps": 0}, "--n-steps 0"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused_in_one_line(settings, message):
+def test_wrong_settings_are_refused_in_one_line(settings, message):
     DQNSettings().check()
     with pytest.raises(ValueError, match=message):
         DQNSettings(**settings).check()

@@ -1,6 +1,7 @@
 """Methods and measures know the parts of a GPT: its matrices, its hidden units and the inputs of its head."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ def test_fire_knows_query_key_and_value_as_matrices_and_the_tied_one_by_choice()
     ],
 )
 def test_published_fire_writes_every_matrix_but_positions(spelled, untouched):
-    network = network_of(make_gpt(TINY, 0))
+    network: Any = network_of(make_gpt(TINY, 0))
     manager = PlasticityManager([network], parse_method(spelled, published()), Never())
     trained(network)
     before = {name: value.detach().clone() for name, value in network.module.named_parameters()}
@@ -111,7 +112,7 @@ def test_the_hidden_units_are_those_of_the_feed_forward_networks():
     assert {layer.shape for layer in layers} == {(64,)}
 
 
-def test_redo_begins_dead_units_anew_and_leaves_the_scores_as_they_were():
+def test_redo_resets_dead_units_and_leaves_the_scores_as_they_were():
     network = network_of(make_gpt(TINY, 0))
     module = network.module
     assert isinstance(module, GPT)

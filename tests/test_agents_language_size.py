@@ -88,7 +88,7 @@ def test_the_benchmark_reports_the_floor_and_how_to_get_nanogpt(capsys):
     assert "git clone https://github.com/karpathy/nanoGPT" in said
 
 
-def test_a_checkout_without_a_model_is_said_in_one_line(capsys, tmp_path):
+def test_a_checkout_without_a_model_is_reported_in_one_line(capsys, tmp_path):
     with pytest.raises(SystemExit) as ended:
         gpt_update.NanoGPT(tmp_path, gpt_sizes("gpt-small"), torch.device("cpu"))
     assert ended.value.code == 2

@@ -88,7 +88,7 @@ def assert_restored_runs_are_exact(kind: str, method: str, regularizers: tuple[s
 
 @pytest.mark.parametrize("kind", ["sac", "dqn"])
 @pytest.mark.parametrize("method", HURRIED)
-def test_a_run_of_any_method_restored_in_the_middle_goes_on_bit_by_bit(kind: str, method: str):
+def test_a_run_of_any_method_restored_in_the_middle_continues_bit_by_bit(kind: str, method: str):
     manager = assert_restored_runs_are_exact(kind, method)
     if manager.method.acts_at_events:
         assert [event.position.updates for event in manager.events] == [4, 9]
@@ -97,7 +97,7 @@ def test_a_run_of_any_method_restored_in_the_middle_goes_on_bit_by_bit(kind: str
 
 
 @pytest.mark.parametrize("kind", ["sac", "dqn"])
-def test_a_run_with_every_regularizer_restored_in_the_middle_goes_on_bit_by_bit(kind: str):
+def test_a_run_with_every_regularizer_restored_in_the_middle_continues_bit_by_bit(kind: str):
     assert_restored_runs_are_exact(kind, "redo:tau=0.5", tuple(REGULARIZERS))
 
 

@@ -67,7 +67,7 @@ def test_only_our_optimizers_are_stepped_without_the_optimizer_s_own_step(monkey
 def test_gradients_of_an_earlier_step_are_cleared() -> None:
     module = torch.nn.Linear(2, 1)
     network = TrainedNetwork("one", module, adam(list(module.parameters()), 0.1, (0.9, 0.99), 1e-8), head=())
-    gradients = []
+    gradients: Any = []
     for _ in range(2):
         network.step(module(torch.ones(4, 2)).sum())
         gradients.append(module.weight.grad)

@@ -150,6 +150,7 @@ def test_one_critic_gradient_equals_the_reference_closely():
     expected = ((q1 - targets.double()) ** 2 + (q2 - targets.double()) ** 2).mean()
     gradients = torch.autograd.grad(expected, list(reference.critic.values()))
     for parameter, gradient in zip(agent.trained_critic.parameters, gradients, strict=True):
+        assert parameter.grad is not None
         torch.testing.assert_close(parameter.grad.double(), gradient, rtol=1e-3, atol=1e-5)
 
 
@@ -201,7 +202,7 @@ def test_k_updates_in_one_call_equal_k_calls():
         torch.testing.assert_close(left, right, rtol=1e-5, atol=1e-6)
 
 
-def test_a_loaded_agent_goes_on_bit_by_bit():
+def test_a_loaded_agent_continues_bit_by_bit():
     agent = make_agent()
     agent.observe(np.random.default_rng(0).normal(size=(5, OBSERVATION)))
     agent.update(make_batch(seed=1))

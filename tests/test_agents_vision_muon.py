@@ -107,7 +107,7 @@ def train(network, loss, updates=3):
         network.step(loss())
 
 
-def test_a_network_learns_all_its_parameters_and_goes_on_from_what_was_saved():
+def test_a_network_learns_all_its_parameters_and_continues_from_what_was_saved():
     network, loss = trained()
     train(network, loss)
     assert loss() < trained()[1]()

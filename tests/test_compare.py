@@ -63,7 +63,7 @@ def test_the_same_command_again_runs_nothing(compared: Path, capsys: pytest.Capt
     assert "report.html" in capsys.readouterr().out
 
 
-def test_the_plan_tells_what_is_there_and_what_the_rest_costs(compared: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_plan_shows_what_is_finished_and_what_the_rest_costs(compared: Path, capsys: pytest.CaptureFixture[str]):
     assert body([*TINY, "--seeds", "0-1", "--dir", str(compared), "--dry-run"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "CartPole-v1-fire-seed0: finished, steps 400 to 800, after CartPole-v1-trunk-seed0" in lines

@@ -237,7 +237,7 @@ def test_the_pickled_version_is_refused_by_name(tmp_path: Path, name: str, lying
 @pytest.mark.parametrize(
     ("wrong", "nearest"), [("cifar-10", "cifar10"), ("mnist", "fashion"), ("tiny", "tinyimagenet")]
 )
-def test_unknown_sets_are_said_with_the_nearest_name(wrong: str, nearest: str):
+def test_unknown_sets_are_refused_with_the_nearest_name(wrong: str, nearest: str):
     with pytest.raises(ValueError, match="no data set is called") as error:
         read_images(wrong)
     assert nearest in str(error.value)

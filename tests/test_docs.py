@@ -77,7 +77,7 @@ def test_fragments_are_python_whose_imports_exist(page: str):
 
 
 @pytest.mark.usefixtures("unrendered")
-def test_a_method_of_one_s_own_runs_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_user_s_own_method_runs_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from fire_rl.commands.train import train_sac as train
     from fire_rl.training.lines import read_lines
 

@@ -96,7 +96,7 @@ def test_an_action_is_held_and_its_rewards_are_summed():
 
 
 @pytest.mark.parametrize("wrong", [np.zeros(2), np.array([np.nan])])
-def test_an_action_that_makes_no_sense_is_refused(wrong):
+def test_a_wrong_action_is_refused(wrong):
     env, vector = make("h1-walk", seed=0), make_vec("h1-walk", 2, seed=0)
     with pytest.raises(gym.error.ResetNeeded):
         env.step(np.zeros(1))
@@ -151,7 +151,7 @@ def test_pictures_show_the_tasks_camera_and_its_goal(monkeypatch):
         ("g1-truck-v0", "fails in the original itself, in its first step .*free_base"),
     ],
 )
-def test_a_wrong_name_is_answered_in_one_line(build, wrong, answer):
+def test_a_wrong_name_is_refused_in_one_line(build, wrong, answer):
     with pytest.raises(ValueError, match=answer) as error:
         build(f"humanoid_bench:{wrong}")
     assert "\n" not in str(error.value)
@@ -172,7 +172,7 @@ def test_without_the_package_one_line_says_how_to_install_it(monkeypatch, tmp_pa
 
 
 @pytest.mark.parametrize("content", ["", "raise AttributeError('no np.float_')"])
-def test_another_package_of_that_name_is_answered_with_the_install_command(tmp_path, content):
+def test_another_package_of_that_name_is_reported_with_the_install_command(tmp_path, content):
     (tmp_path / "humanoid_bench").mkdir()
     (tmp_path / "humanoid_bench" / "__init__.py").write_text(content)
     program = "from fire_rl import envs; envs.make('humanoid_bench:h1-walk-v0')"

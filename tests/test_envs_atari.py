@@ -167,7 +167,7 @@ def test_an_action_repeat_is_refused_in_favour_of_the_frame_skip():
      ("sticky", -0.1), ("sticky", 1), ("sticky", float("nan")), ("sticky_per", "second"), ("noop_max", -1),
      ("noop_max", 10**6), ("episode_frames", 0), ("stack", True)],
 )  # fmt: skip
-def test_settings_that_make_no_sense_are_refused_by_name(name, value):
+def test_wrong_settings_are_refused_by_name(name, value):
     with pytest.raises(ValueError, match=f"{name} is .*allowed") as error:
         replace(AtariSettings(), **{name: value}).check()
     assert "\n" not in str(error.value)

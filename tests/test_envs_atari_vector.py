@@ -112,7 +112,7 @@ def test_a_reset_without_a_seed_begins_another_episode_and_one_with_it_the_same_
 
 
 @pytest.mark.parametrize("wrong", [[1], [1, 2, 3], [-1, 2], [2**63, 1]])
-def test_seeds_that_cannot_be_are_refused(wrong):
+def test_seeds_that_are_not_possible_are_refused(wrong):
     with pytest.raises(ValueError, match="seed"):
         make_vec("Breakout", 2).reset(seed=wrong)
 
@@ -169,7 +169,7 @@ def test_a_lost_life_ends_an_episode_and_the_game_goes_on():
     assert over >= 1
 
 
-def test_the_single_environment_goes_on_after_a_lost_life_and_needs_a_reset_for_it():
+def test_the_single_environment_continues_after_a_lost_life_and_needs_a_reset_for_it():
     env = make("Breakout", seed=0, atari=replace(STILL, fire_reset=True, terminal_on_life_loss=True))
     env.reset()
     for _ in range(200):

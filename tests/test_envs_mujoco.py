@@ -145,7 +145,7 @@ class Walk(SavableEnv):
         self.np_random = generator_from_words(state["generator"])
 
 
-def test_an_environment_of_ones_own_can_be_saved_too_with_its_time_limit(monkeypatch):
+def test_a_users_own_environment_can_be_saved_too_with_its_time_limit(monkeypatch):
     spec = gym.envs.registration.EnvSpec("Walk-v0", entry_point=f"{__name__}:Walk", max_episode_steps=9)
     monkeypatch.setitem(gym.registry, "Walk-v0", spec)
     vector, other = make_vec("Walk-v0", 2, seed=0), make_vec("Walk-v0", 2, seed=1)
@@ -189,7 +189,7 @@ def test_a_warning_of_mujoco_about_a_model_is_printed_once(monkeypatch, capsys):
     assert handlers[-1] is before, "and everything is as before"
 
 
-def test_a_closed_error_stream_ends_nothing(monkeypatch):
+def test_a_closed_error_stream_does_no_harm(monkeypatch):
     with io.StringIO() as closed:
         monkeypatch.setattr(sys, "stderr", closed)
     monkeypatch.setattr(generic, "_said", set())

@@ -29,7 +29,7 @@ def test_our_tasks_are_found_by_their_names(task, spelling):
 
 
 def test_a_native_environment_can_be_made_again_from_its_spec():
-    spec = envs.make("h1-walk", action_repeat=2).spec
+    spec: Any = envs.make("h1-walk", action_repeat=2).spec
     again: Any = gym.make(spec)
     assert isinstance(again.unwrapped, HumanoidEnv)
     assert again.unwrapped.simulation.action_repeat == 2
@@ -38,7 +38,7 @@ def test_a_native_environment_can_be_made_again_from_its_spec():
     assert fresh.unwrapped.simulation.action_repeat == 1, "the arguments of one environment must not reach the others"
 
 
-def test_spec_tells_the_return_that_counts_as_success():
+def test_spec_holds_the_return_that_counts_as_success():
     assert {task: envs.make(f"h1-{task}").spec.reward_threshold for task in TASKS} == {
         "walk": 700, "stand": 800, "run": 700, "reach": 12000, "hurdle": 700, "crawl": 700, "maze": 1200,
         "sit_simple": 750, "sit_hard": 750, "balance_simple": 800, "balance_hard": 800, "stair": 700, "slide": 700,
@@ -134,7 +134,7 @@ def test_a_module_registers_its_environment_when_named(tmp_path, monkeypatch):
         ({"num_envs": 2, "threads": 0}, "threads is 0"),
     ],
 )
-def test_numbers_that_make_no_sense_are_refused(arguments, message):
+def test_numbers_out_of_range_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         envs.make_vec("h1-walk", **arguments)
 

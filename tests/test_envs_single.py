@@ -169,7 +169,7 @@ def test_final_info_holds_the_parts_of_the_last_step():
 
 
 @pytest.mark.parametrize("bad", [np.full(19, np.nan), np.full(19, np.inf)])
-def test_an_action_that_is_no_number_is_refused(bad):
+def test_an_action_that_is_not_a_number_is_refused(bad):
     env = make("h1-walk", seed=0)
     env.reset()
     with pytest.raises(ValueError, match="NaN or infinity"):

@@ -145,7 +145,7 @@ def test_a_wrong_name_is_refused_in_one_line_with_the_nearest(call, wrong, neare
 
 
 @pytest.mark.parametrize("action", [np.zeros(5), np.full(6, np.nan), np.float32(0)])
-def test_actions_that_make_no_sense_are_refused(action):
+def test_wrong_actions_are_refused(action):
     env = make("dmc:walker-walk", seed=0)
     env.reset()
     with pytest.raises(ValueError, match=r"\(6,\) is needed|NaN"):

@@ -17,7 +17,7 @@ from fire_rl.experiments.report.contents import report_of
 from fire_rl.experiments.report.drawing import looks, style
 from fire_rl.experiments.report.latex import latex_table
 from fire_rl.experiments.report.markdown import markdown
-from tests.fixtures.analysed import results_of
+from tests.fixtures.analysed import results_by_axis
 from tests.fixtures.comparison import write_run
 
 OPTIONS = Options(resamples=50)
@@ -47,7 +47,7 @@ def joined(tmp_path: Path) -> list[Path]:
 
 
 def test_sweeps_made_with_a_value_each_are_joined_and_never_averaged(joined: list[Path]):
-    results = results_of(*joined)
+    results = results_by_axis(*joined)
     (axis,) = results.axes
     assert (axis.name, axis.values) == ("run.replay_ratio", ("1", "4", "16"))
     assert [each.where for each in results.comparisons] == [
@@ -60,8 +60,8 @@ def test_sweeps_made_with_a_value_each_are_joined_and_never_averaged(joined: lis
 
 
 def test_over_an_axis_are_the_intervals_of_each_value_alone(joined: list[Path]):
-    (over,) = over_axes(results_of(*joined))
-    alone = [results_of(folder).comparisons[0] for folder in joined]
+    (over,) = over_axes(results_by_axis(*joined))
+    alone = [results_by_axis(folder).comparisons[0] for folder in joined]
     for curve in over.curves:
         for what in ("final", "area"):
             expected = [getattr(comparison.method(curve.method), what).iqm for comparison in alone]
@@ -70,7 +70,7 @@ def test_over_an_axis_are_the_intervals_of_each_value_alone(joined: list[Path]):
 
 def test_a_method_that_was_not_run_at_a_value_has_no_point_there(joined: list[Path], tmp_path: Path):
     more = write_runs(tmp_path / "more", {"reset": 11.0}, replay_ratio=4.0)
-    results = results_of(*joined, more)
+    results = results_by_axis(*joined, more)
     (over,) = over_axes(results)
     reset = next(curve for curve in over.curves if curve.method == "reset")
     assert [scores is not None for scores in reset.scores("final")] == [False, True, False]
@@ -107,7 +107,7 @@ def test_settings_of_the_agent_are_axes_and_settings_that_change_with_them_are_n
     (axis,) = axes_of(find_runs([tmp_path]).runs)
     assert (axis.words, axis.values) == ("learning rate", ("0.0001", "0.001"))
     assert axis.following == ("agent.exploration_steps",)
-    assert any("These settings change with it: exploration steps." in note for note in results_of(tmp_path).notes)
+    assert any("These settings change with it: exploration steps." in note for note in results_by_axis(tmp_path).notes)
 
 
 def test_two_axes_are_each_drawn_at_every_value_of_the_other(tmp_path: Path):
@@ -115,7 +115,7 @@ def test_two_axes_are_each_drawn_at_every_value_of_the_other(tmp_path: Path):
         for starts in (500, 1_000):
             folder = tmp_path / f"{ratio:g}-{starts}"
             write_runs(folder, {"none": ratio, "fire": 12.0}, replay_ratio=ratio, learning_starts=starts)
-    results = results_of(tmp_path)
+    results = results_by_axis(tmp_path)
     assert [axis.words for axis in results.axes] == ["replay ratio", "learning starts"]
     assert len(results.comparisons) == 4
     assert [(over.axis.words, over.where.partition(", ")[2], over.values) for over in over_axes(results)] == [
@@ -161,12 +161,12 @@ def test_the_report_has_one_section_over_the_axis_before_the_values(joined: list
 def test_a_periodic_setting_is_shown_beside_the_midpoint_one(tmp_path: Path):
     midpoint = write_runs(tmp_path / "midpoint", {"none": 5.0, "fire": 8.0})
     periodic = write_runs(tmp_path / "periodic", {"none": 5.0, "fire@every=500": 9.0})
-    results = results_of(midpoint, periodic, labels=("fire=Midpoint", "fire@every=500=Every 500"))
+    results = results_by_axis(midpoint, periodic, labels=("fire=Midpoint", "fire@every=500=Every 500"))
     (comparison,) = results.comparisons
     assert {method.method: method.n for method in comparison.methods} == {"none": 2, "Midpoint": 2, "Every 500": 2}
     assert comparison.baseline == "none"
     assert comparison.reference == "Midpoint"
-    (alone,) = results_of(periodic, labels=("fire@every=500=Every 500",)).comparisons
+    (alone,) = results_by_axis(periodic, labels=("fire@every=500=Every 500",)).comparisons
     assert [method.method for method in alone.methods] == ["none", "Every 500"]
 
 
@@ -174,23 +174,23 @@ def test_a_schedule_stays_in_the_name_unless_the_comparison_has_it(tmp_path: Pat
     runs = write_runs(tmp_path / "runs", {"none": 5.0, "fire@every=500": 9.0, "redo@every=1000": 6.0})
 
     def names(*labels: str) -> list[str]:
-        return [method.method for method in results_of(runs, labels=labels).comparisons[0].methods]
+        return [method.method for method in results_by_axis(runs, labels=labels).comparisons[0].methods]
 
     assert names() == ["none", "redo", "fire@every=500"]
     assert names("fire=Periodic") == ["none", "redo", "Periodic"]
-    assert results_of(runs).comparisons[0].reference == "fire@every=500"
-    report = report_of(results_of(runs), "")
+    assert results_by_axis(runs).comparisons[0].reference == "fire@every=500"
+    report = report_of(results_by_axis(runs), "")
     assert report.facts["Schedules"] == "redo every 1,000 updates; fire@every=500 every 500 updates"
-    assert "redo every 1,000 updates; fire@every=500 every 500 updates." in latex_table(results_of(runs))
+    assert "redo every 1,000 updates; fire@every=500 every 500 updates." in latex_table(results_by_axis(runs))
     (runs / "comparison.json").write_text('{"fixed": {"reinit_every": ["0500"]}}')
     assert names() == ["none", "redo", "fire"]
 
 
 def test_labels_change_names_and_no_number(tmp_path: Path):
     write_runs(tmp_path, {"none": 5.0, "redo:tau=0.1": 6.0, "fire": 8.0}, seeds=9)
-    plain = results_of(tmp_path).comparisons[0]
+    plain = results_by_axis(tmp_path).comparisons[0]
     labels = ("fire=FIRE (ours)", "redo:tau=0.1=ReDo, tau=0.1", "none=Nothing")
-    named = results_of(tmp_path, labels=labels)
+    named = results_by_axis(tmp_path, labels=labels)
     comparison = named.comparisons[0]
     assert [method.method for method in comparison.methods] == ["Nothing", "ReDo, tau=0.1", "FIRE (ours)"]
     assert (comparison.baseline, comparison.reference) == ("Nothing", "FIRE (ours)")
@@ -216,7 +216,7 @@ def test_labels_change_names_and_no_number(tmp_path: Path):
 def test_a_label_that_is_not_allowed_is_refused_in_one_line(labels: tuple[str, ...], message: str, tmp_path: Path):
     write_runs(tmp_path, {"none": 5.0, "fire": 8.0}, seeds=1)
     with pytest.raises(ValueError, match=message) as caught:
-        results_of(tmp_path, labels=labels)
+        results_by_axis(tmp_path, labels=labels)
     assert "\n" not in str(caught.value)
 
 

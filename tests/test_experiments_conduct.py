@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from fire_rl.experiments.failure import log_path
 from fire_rl.experiments.sweep.conduct import Sweep, conduct, look
@@ -34,7 +35,7 @@ def test_finished_runs_are_kept(folder: Path):
     assert pool.begun == ["b0y", "b1x", "b1y"] or pool.begun == ["b0y", "trunk1", "b1x", "b1y"]
 
 
-def test_a_run_that_was_stopped_by_somebody_else_is_begun_again(folder: Path):
+def test_a_run_that_was_stopped_from_outside_is_started_again(folder: Path):
     pool = Order(slots=1, codes={"r": 130})
     sweep = look([job(folder, "r")], retry=False)
     conduct(sweep, pool)
@@ -90,7 +91,7 @@ def test_runs_stop_when_the_comparison_is_killed(folder: Path):
         "print(run.pid, flush=True)\n"
         "run.wait()\n"
     )
-    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    parent: Any = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     pid = int(parent.stdout.readline())
     deadline = time.monotonic() + 600
     while not (folder / "r" / "metrics.jsonl").exists():

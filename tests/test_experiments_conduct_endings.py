@@ -16,7 +16,7 @@ from tests.fixtures.conducted import Order, job, trunk_and_branches
 folder = conducted.folder
 
 
-def test_what_depends_on_a_failed_trunk_waits_and_the_rest_goes_on(folder: Path):
+def test_branches_of_a_failed_trunk_wait_and_the_other_runs_continue(folder: Path):
     jobs = trunk_and_branches(folder)
     sweep = look(jobs, retry=False)
     conduct(sweep, Order(slots=2, codes={"trunk0": 1}))

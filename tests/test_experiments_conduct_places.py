@@ -48,7 +48,7 @@ def test_the_table_shows_what_needs_attention_first(folder: Path):
     assert "3 left" in lines[-1]
 
 
-def test_without_a_terminal_changes_are_said_in_lines(folder: Path, capsys: pytest.CaptureFixture[str]):
+def test_without_a_terminal_changes_are_printed_as_lines(folder: Path, capsys: pytest.CaptureFixture[str]):
     conduct(look(trunk_and_branches(folder), False), Order(slots=1, codes={"b0x": 1}), LiveTable())
     lines = capsys.readouterr().err.splitlines()
     assert lines.index("trunk0: running") < lines.index("trunk0: finished") < lines.index("b0x: failed (exit code 1)")

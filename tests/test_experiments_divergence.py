@@ -91,7 +91,7 @@ def test_an_event_that_a_run_did_not_reach_because_it_diverged_is_still_counted(
     assert comparison.methods[0].gap.events == 2
 
 
-def test_branches_that_diverged_stay_paired_and_a_diverged_trunk_is_said(tmp_path: Path):
+def test_branches_that_diverged_stay_paired_and_a_diverged_trunk_is_noted(tmp_path: Path):
     write_comparison(tmp_path, methods=("none", "fire"), seeds=range(3))
     shutil.rmtree(tmp_path / "MinAtar_Breakout-v1-none-seed1")
     trunk = tmp_path / "MinAtar_Breakout-v1-trunk-seed1"

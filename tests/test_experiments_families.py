@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -134,10 +135,10 @@ def test_single_intervals_exclude_0_more_often_and_the_report_says_how_often():
 
 
 def test_a_family_says_from_how_many_runs_on_it_can_decide_anything():
-    found = family_of(pairs(5), 0.95)
+    found: Any = family_of(pairs(5), 0.95)
     assert (found.size, found.smallest_p, found.needed, found.paired) == (7, 2 / 32, 9, True)
     assert family_of([("fire", "none", True, ((1,), (1,)))], 0.95) is None
-    few = families.family_of(pairs(4, paired=False), 0.95)
+    few: Any = families.family_of(pairs(4, paired=False), 0.95)
     assert few.smallest_p == pytest.approx(2 / 70)
 
 
@@ -146,7 +147,7 @@ def test_a_family_of_several_environments_counts_the_runs_in_each(confidence):
     """Whatever the confidence of the intervals, p must be at most 0.05."""
     sides = ((2, 2), (2, 2))
     for paired, many, needed in ((False, 1, 5), (False, 7, 5), (True, 7, 5), (True, 60, 6)):
-        found = family_of([("fire", "none", paired, sides)] * many, confidence)
+        found: Any = family_of([("fire", "none", paired, sides)] * many, confidence)
         ways, fewer = (2**n if paired else math.comb(2 * n, n) for n in (needed, needed - 1))
         assert 2 / ways**2 <= 0.05 / many
         assert needed == 5 or 2 / fewer**2 > 0.05 / many  # with fewer than 5, nothing can be decided

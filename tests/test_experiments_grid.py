@@ -140,7 +140,7 @@ def test_a_command_that_continues_a_run_names_only_a_users_own_code(tmp_path: Pa
     assert f"--regularize {gentle} parseval l2-init" in built_in.command, "a branch names its trunk's, too"
 
 
-def test_an_environment_of_ones_own_is_named_by_branches_and_when_runs_continue():
+def test_a_users_own_environment_is_named_by_branches_and_when_runs_continue():
     env = "tests.fixtures.another_pendulum:AnotherPendulum-v0"
     trunk, branch = jobs_of("--env", env, "--reinit", "none", "--seeds", "0", "--branch-at", "0.5")
     assert trunk.resumed_with == branch.resumed_with == ("--env", env)
@@ -191,7 +191,7 @@ def test_seeds_are_ranges_or_lists():
     assert parse_seeds(["0", "2,5", "7-8"]) == (0, 2, 5, 7, 8)
 
 
-def test_tracked_runs_are_one_group_with_trunks_and_branches_told_apart():
+def test_tracked_runs_are_one_group_with_trunks_and_branches_distinguished():
     given = (*CARTPOLE, "--seeds", "0", "--track", "wandb", "mlflow", "--track-tags", "pilot")
     group = "--track-group sweep --track wandb mlflow --track-tags pilot"
     folder = Path("runs/sweep")
@@ -207,7 +207,7 @@ def test_tracked_runs_are_one_group_with_trunks_and_branches_told_apart():
     assert "sweep " not in " ".join(named.arguments)
 
 
-def test_trunks_and_branches_are_told_apart_without_trackers_too():
+def test_trunks_and_branches_are_distinguished_without_trackers_too():
     trunk, branch = jobs_of(*CARTPOLE, "--seeds", "0", "--branch-at", "0.5", "--reinit", "none")
     assert "--track-tags trunk --run-dir" in " ".join(trunk.arguments)
     assert "--track" not in " ".join((*trunk.resumed_with, *branch.arguments, *branch.resumed_with))

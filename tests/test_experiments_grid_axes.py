@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,7 +120,7 @@ def test_the_request_of_a_folder_grows_with_the_values_of_its_axes(tmp_path: Pat
     more = asked(tmp_path, "--replay-ratio", "1", "2", "--learning-rate", "1e-3", "1e-4")
     check_kept(more)
     keep(more)
-    kept = read_kept(tmp_path)
+    kept: Any = read_kept(tmp_path)
     assert kept.axes["replay_ratio"] == ("2", "1")
     assert {"0.001", "0.0001"} <= set(kept.axes["learning_rate"])
     assert kept.home["replay_ratio"] == "2"
@@ -137,7 +138,7 @@ def test_the_request_of_a_folder_grows_with_the_values_of_its_axes(tmp_path: Pat
 
 def test_lengths_of_a_folder_may_be_added_one_at_a_time(tmp_path: Path):
     keep(asked(tmp_path, "--steps", "1000", "2000"))
-    kept = read_kept(tmp_path)
+    kept: Any = read_kept(tmp_path)
     assert "exploration_steps" in kept.following
     check_kept(asked(tmp_path, "--steps", "4000"))
 

@@ -62,7 +62,7 @@ def test_a_period_counts_epochs_where_a_method_acts_repeatedly():
     assert (config.run.reinit_every, config.run.reinit_at) == (None, (120,))
 
 
-def test_a_branch_that_is_no_run_is_refused(tmp_path: Path):
+def test_a_branch_that_is_not_a_run_is_refused(tmp_path: Path):
     request = Request(LEARNERS["vision"].presets["quick"].config, {}, branch_from=str(tmp_path))
     with pytest.raises(ValueError, match="not a run"):
         branched_config(request, str(tmp_path))

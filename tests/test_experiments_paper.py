@@ -8,6 +8,7 @@ import string
 import subprocess
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_figures_are_as_wide_as_a_column_and_their_text_is_text(written: tuple[s
     assert ">environment steps</text>" in drawing
     assert "Times New Roman" in drawing
     pdf = (folder / "curves.pdf").read_bytes()
-    box = re.search(rb"/MediaBox \[ 0 0 ([\d.]+) ", pdf)
+    box: Any = re.search(rb"/MediaBox \[ 0 0 ([\d.]+) ", pdf)
     assert float(box[1]) == pytest.approx(points, abs=1)
     assert b"/CIDFontType2" in pdf, "an outline font, embedded as it is"
     assert b"/Type3" not in pdf
@@ -68,6 +69,7 @@ def test_every_interval_that_is_plotted_is_in_curves_csv(written: tuple[str, Pat
         spelled = results.options.spelled(method.method)
         own = [row for row in rows if row["method"] == spelled and not row["against"]]
         curve = [row for row in own if (row["figure"], row["statistic"]) == ("learning curve", "IQM")]
+        assert method.curve is not None
         after = [row for row in curve if row["at_event"] == ""]
         assert [float(row["x"]) for row in after] == method.curve.steps.tolist()
         for key, band in (
@@ -78,6 +80,7 @@ def test_every_interval_that_is_plotted_is_in_curves_csv(written: tuple[str, Pat
             assert [float(row[key]) for row in after] == band.tolist()
         assert {float(row["x"]) for row in curve if row["at_event"] == "before"} == set(method.curve.before)
         (final,) = [row for row in own if (row["figure"], row["statistic"]) == ("final", "mean")]
+        assert method.final is not None
         found = method.final.mean
         assert [float(final[key]) for key in ("value", "low", "high")] == [found.value, found.low, found.high]
         assert final["interval"] == found.method

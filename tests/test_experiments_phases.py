@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from fire_rl.experiments.analysis.phases import epoch_at, phases_of
 from fire_rl.experiments.analysis.records import read_run
 from fire_rl.experiments.analysis.scoring import score
 from tests.fixtures import phased_comparison
-from tests.fixtures.analysed import only, results_of
+from tests.fixtures.analysed import only, results_by_axis
 from tests.fixtures.comparison import write_run
 from tests.fixtures.phased_comparison import AT_ENDS, END, ENDS, LOSS, STARTS, at_ends, write_phased
 
@@ -30,7 +31,7 @@ def test_settings_say_where_phases_begin_and_how_long_their_epochs_are(tmp_path)
 
 
 def test_forgetting_is_the_best_at_the_ends_of_phases_minus_the_value_at_the_end(tmp_path):
-    phases = phases_of(read_run(write_phased(tmp_path / "a", at_ends())))
+    phases: Any = phases_of(read_run(write_phased(tmp_path / "a", at_ends())))
     assert phases.ends == (0.2, 0.3, 0.4, 0.5, 0.6)
     assert phases.mean == pytest.approx(0.4)
     # 0.9 - 0.4, 0.8 - 0.7, 0.9 - 0.6, 0.8 - 0.9, without the zeros of earlier phases and the 0.99 in between
@@ -39,7 +40,7 @@ def test_forgetting_is_the_best_at_the_ends_of_phases_minus_the_value_at_the_end
 
 def test_forgetting_of_a_loss_is_how_much_higher_it_is_than_at_its_lowest(tmp_path):
     run = replace(read_run(write_phased(tmp_path / "a", at_ends())), metric=LOSS)
-    phases = phases_of(run)
+    phases: Any = phases_of(run)
     assert phases.forgetting == pytest.approx(((0.4 - 0.5) + (0.7 - 0.5) + (0.6 - 0.7) + (0.9 - 0.8)) / 4)
 
 
@@ -57,7 +58,7 @@ def test_forgetting_equals_the_published_formula_written_as_loops(tmp_path):
             for end in range(j, 4):
                 best = max(best, table[end][j])
             drops.append(best - table[4][j])
-        found = phases_of(replace(run, evaluations=changed))
+        found: Any = phases_of(replace(run, evaluations=changed))
         assert found.forgetting == pytest.approx(sum(drops) / 4)
 
 
@@ -65,14 +66,14 @@ def test_the_end_of_a_phase_is_before_its_event(tmp_path):
     evaluations = [each for each in at_ends() if each[0] != 6]
     evaluations += [(6, "before event", 0.3, AT_ENDS[1]), (6, "after event", 0.0, [0.0] * 5)]
     run = read_run(write_phased(tmp_path / "a", sorted(evaluations, key=lambda e: e[0]), method="fire", events=(6,)))
-    phases = phases_of(run)
+    phases: Any = phases_of(run)
     assert phases.ends[1] == 0.3
     assert phases.forgetting == pytest.approx(0.2)
 
 
 def test_unknown_values_have_no_score_and_two_phases_have_no_mean_of_their_own(tmp_path):
     lacking = [each for each in at_ends() if each[0] != 12]
-    phases = phases_of(read_run(write_phased(tmp_path / "a", lacking)))
+    phases: Any = phases_of(read_run(write_phased(tmp_path / "a", lacking)))
     assert (phases.mean, phases.forgetting) == (None, None)
     nulls = [(*each[:3], [None, *each[3][1:]]) for each in at_ends()]
     phases = phases_of(read_run(write_phased(tmp_path / "b", nulls)))
@@ -88,7 +89,7 @@ def test_unknown_values_have_no_score_and_two_phases_have_no_mean_of_their_own(t
 
 def test_a_shortened_run_has_the_phases_that_it_reached(tmp_path):
     run = read_run(write_phased(tmp_path / "a", [each for each in at_ends() if each[0] <= 12]))
-    phases = phases_of(replace(run, steps=12))
+    phases: Any = phases_of(replace(run, steps=12))
     assert phases.ends == (0.2, 0.3, 0.4)
     assert phases.mean == pytest.approx(0.3)
     assert phases.forgetting == pytest.approx((0.9 - 0.7 + 0.8 - 0.5) / 2)
@@ -145,5 +146,5 @@ def test_several_events_at_boundaries_are_judged_after_updates_on_the_new_phase(
 def test_the_report_counts_boundaries_among_evaluated_events(tmp_path):
     for seed in range(2):
         write_phased(tmp_path / f"n{seed}", at_ends(), seed=seed)
-    none = only(results_of(tmp_path)).method("none")
+    none = only(results_by_axis(tmp_path)).method("none")
     assert (none.gap.events, none.gap.occurred, none.gap_without_event) == (8, 8, None)

@@ -3,6 +3,7 @@
 import csv
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from fire_rl.experiments.report.page import write_report
 from fire_rl.experiments.report.phase_figures import draw_panels, panels_of
 from fire_rl.experiments.report.schedules import schedules_in_words
 from tests.fixtures import phased_comparison
-from tests.fixtures.analysed import FAST, only, results_of
+from tests.fixtures.analysed import FAST, only, results_by_axis
 from tests.fixtures.comparison import write_comparison, write_run
 from tests.fixtures.phased_comparison import AT_ENDS, END, LOSS, STARTS, Evaluation, at_ends, write_phased
 
@@ -54,7 +55,7 @@ def test_a_value_that_one_run_lacks_is_left_out_of_the_mean(tmp_path):
         read_run(write_phased(tmp_path / "a", [(0, "scheduled", 0.1, [None, 0.5]), (5, "scheduled", 0.1, [0.5])])),
         read_run(write_phased(tmp_path / "b", [(0, "scheduled", 0.1, [None, 0.7]), (6, "scheduled", 0.1, [0.5])])),
     ]
-    matrix = matrix_of(runs)
+    matrix: Any = matrix_of(runs)
     assert matrix.steps.tolist() == [0]
     assert np.isnan(matrix.mean[0, 0])
     assert matrix.mean[1, 0] == pytest.approx(0.6)
@@ -62,15 +63,15 @@ def test_a_value_that_one_run_lacks_is_left_out_of_the_mean(tmp_path):
 
 
 def test_the_baselines_end_is_the_threshold_that_was_asked_for(folder):
-    comparison = only(results_of(folder, options=replace(FAST, threshold="baseline")))
+    comparison = only(results_by_axis(folder, options=replace(FAST, threshold="baseline")))
     assert comparison.threshold.value == pytest.approx(0.7)  # the mean of 0.6, 0.7 and 0.8
     assert comparison.threshold.meaning == "the IQM of the final accuracies of none"
     none, fire = comparison.methods
     assert [run.steps_to_threshold for run in none.runs] == [np.inf, 30, 30]
     assert [run.steps_to_threshold for run in fire.runs] == [30, 30, 30]
-    text = markdown(report_of(results_of(folder, options=replace(FAST, threshold="baseline"))))
+    text = markdown(report_of(results_by_axis(folder, options=replace(FAST, threshold="baseline"))))
     assert "| fire | 3 | 3 of 3 | 100% [44, 100] | 30 [30, 30] | 1.00 of phase 5 [1.00, 1.00] |" in text
-    other = only(results_of(folder, options=replace(FAST, threshold="baseline", baseline="fire")))
+    other = only(results_by_axis(folder, options=replace(FAST, threshold="baseline", baseline="fire")))
     assert other.threshold.value == pytest.approx(0.8)
 
 
@@ -116,7 +117,7 @@ def test_a_loss_is_brighter_where_it_is_lower_and_is_called_by_its_name(folder):
 def test_growing_data_says_what_its_rows_are_and_nothing_of_forgetting(tmp_path):
     for seed in range(2):
         write_phased(tmp_path / f"r{seed}", at_ends(), seed=seed, task="continual")
-    results = results_of(tmp_path)
+    results = results_by_axis(tmp_path)
     assert only(results).methods[0].forgetting is None
     text = markdown(report_of(results))
     assert "on the training examples of each phase" in text
@@ -130,7 +131,7 @@ def test_runs_that_diverge_count_in_every_phase(tmp_path):
     end = {"kind": "diverged", "updates": 14, "quantity": "loss", "value": "nan"}
     with (folder / "metrics.jsonl").open("a") as file:
         file.write(json.dumps(end) + "\n")
-    good, bad = only(results_of(tmp_path)).methods[0].runs
+    good, bad = only(results_by_axis(tmp_path)).methods[0].runs
     assert good.phases is not None
     assert bad.phases.ends == (0.2, 0.3, 0.4, 0.1, 0.1)  # 0.1 is the lowest value of any evaluation
     assert bad.phases.forgetting == pytest.approx((0.9 + 0.8 + 0.9 + 0.1 - 4 * 0.1) / 4)
@@ -144,7 +145,7 @@ def test_a_method_of_which_a_run_diverged_still_has_its_values_before_events(tmp
     folder = write_phased(tmp_path / "b", fire[:5], method="fire", events=STARTS, seed=1)
     with (folder / "metrics.jsonl").open("a") as file:
         file.write(json.dumps({"kind": "diverged", "updates": 8, "quantity": "loss", "value": "nan"}) + "\n")
-    matrix = only(results_of(tmp_path)).methods[0].phases
+    matrix = only(results_by_axis(tmp_path)).methods[0].phases
     assert (matrix.n, matrix.steps.tolist()) == (2, [0, 2, 2, 6, 6, 12, 12, 20, 20, 30])
     assert matrix.mean[2, 5] == pytest.approx((0.9 + 0.1) / 2)  # just before the event at 12
 
@@ -162,7 +163,7 @@ def test_phases_whose_beginnings_are_unknown_are_only_drawn(tmp_path):
 
 def test_reports_of_runs_without_phases_do_not_mention_them(tmp_path):
     write_comparison(tmp_path / "runs", methods=("none", "fire"), seeds=range(2), steps=4_000)
-    results = results_of(tmp_path / "runs")
+    results = results_by_axis(tmp_path / "runs")
     write_report(results, tmp_path / "report")
     names = {path.name for path in (tmp_path / "report").iterdir()}
     assert not [name for name in names if name.startswith("phases")]
@@ -177,7 +178,9 @@ def test_reports_of_runs_without_phases_do_not_mention_them(tmp_path):
 def test_the_usual_schedule_is_not_in_a_methods_name_but_described_in_words(folder):
     runs: list[Run] = [run for run in find_runs([folder]).runs if run.method == "fire"]
     assert {schedule_of(run) for run in runs} == {""}
-    assert schedules_in_words(results_of(folder).comparisons) == "fire where each phase but the first begins, 4 times"
+    assert (
+        schedules_in_words(results_by_axis(folder).comparisons) == "fire where each phase but the first begins, 4 times"
+    )
     warm = replace(runs[0], phase_starts=(6,), schedule=dict(runs[0].schedule) | {"reinit_at": (6,)})
     assert (
         schedules_in_words(analyse([warm], FAST).comparisons) == "fire once, at step 6, where the second phase begins"

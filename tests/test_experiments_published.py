@@ -1,6 +1,7 @@
 """Published results in a report: shown with intervals, and never paired with one's own runs."""
 
 import csv
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def test_published_methods_add_curves_and_rows_and_change_none_of_our_own(ours, 
         assert after.methods[:-1] == before.methods
         assert after.own == before.methods
         assert after.contrasts == before.contrasts, "no difference to methods without a common trunk"
-        method = after.methods[-1]
+        method: Any = after.methods[-1]
         assert method.published == file
         assert method.n == 2
         assert [run.final for run in method.runs] == [100.0, 110.0], "at 10,000, where runs here end"
@@ -39,7 +40,7 @@ def test_published_methods_add_curves_and_rows_and_change_none_of_our_own(ours, 
         assert method.threshold is None, "steps of branches count from the branch on"
 
 
-def test_after_a_branch_the_area_is_over_the_same_steps_as_ones_own(ours, tmp_path):
+def test_after_a_branch_the_area_is_over_the_same_steps_as_our_own(ours, tmp_path):
     results, _ = joined(ours, write(tmp_path / "xqc.csv", rows()))
     assert [run.area for run in in_walk(results).methods[-1].runs] == [75.0, 85.0]
 
@@ -47,7 +48,7 @@ def test_after_a_branch_the_area_is_over_the_same_steps_as_ones_own(ours, tmp_pa
 def test_all_environments_together_are_the_mean_of_normalised_scores(ours, tmp_path):
     file = write(tmp_path / "xqc.csv", [*rows(), *rows(env="h1_sit_hard_v0")])
     results, _ = joined(ours, file)
-    method = results.across[0].methods[-1]
+    method: Any = results.across[0].methods[-1]
     wanted = [envs.normalised_score(env, value) for env in ("h1-walk", "h1-sit_hard") for value in (100.0, 110.0)]
     assert method.final.mean.value == pytest.approx(np.mean([value for value in wanted if value is not None]))
     assert results.across[0].contrasts == ours.across[0].contrasts
@@ -89,7 +90,7 @@ def test_a_method_whose_evaluations_begin_after_the_end_is_left_out_with_a_note(
 def test_without_a_branch_the_threshold_is_looked_for_in_published_runs_too(tmp_path):
     write_run(tmp_path / "runs" / "a", env="h1-walk", agent="sac", steps=10_000)
     results = analyse(find_runs([tmp_path / "runs"]).runs, OPTIONS)
-    reached = in_walk(joined(results, write(tmp_path / "xqc.csv", rows()))[0]).methods[-1].threshold
+    reached: Any = in_walk(joined(results, write(tmp_path / "xqc.csv", rows()))[0]).methods[-1].threshold
     assert reached.share.value == 1.0
 
 
@@ -120,6 +121,7 @@ def test_the_report_shows_them_with_their_file_and_the_limits_of_the_comparison(
 
 def test_without_files_a_report_does_not_change(ours):
     assert join(ours, ()) == (ours, ())
+    assert report.__kwdefaults__ is not None
     assert report.__kwdefaults__["published"] == ()
 
 

@@ -5,6 +5,7 @@ import json
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,6 +40,7 @@ def test_a_branch_knows_its_trunk_and_its_own_time(tmp_path: Path):
     write_comparison(tmp_path, methods=("fire",), seeds=(0,))
     found = find_runs([tmp_path])
     (run,), (trunk,) = found.runs, found.trunks
+    assert run.branch is not None
     assert (run.branch.trunk, run.branch.step) == (trunk.folder, 5_000)
     assert (run.seconds, run.own_seconds) == (100.0, 50.0)
 
@@ -60,7 +62,7 @@ def test_a_branch_without_its_trunks_last_line_has_its_time_from_the_trunk(tmp_p
     assert math.isnan(run.own_seconds)
     assert math.isnan(run.updates_per_second)
     results = analyse([run], Options(resamples=50))
-    cost = results.comparisons[0].methods[0].cost
+    cost: Any = results.comparisons[0].methods[0].cost
     assert cost.seconds.mean == 100.0
     assert math.isnan(cost.own_seconds)
     row = next(csv.DictReader(write_scores(results, tmp_path / "scores.csv").open()))
@@ -69,7 +71,7 @@ def test_a_branch_without_its_trunks_last_line_has_its_time_from_the_trunk(tmp_p
 
 def test_a_trunk_is_found_where_folders_were_moved(tmp_path: Path):
     write_run(tmp_path / "trunk", steps=5_000)
-    run = read_run(write_run(tmp_path / "fire", method="fire", branch_from="/gone/sweep/trunk@5000"))
+    run: Any = read_run(write_run(tmp_path / "fire", method="fire", branch_from="/gone/sweep/trunk@5000"))
     assert run.branch.trunk == (tmp_path / "trunk").resolve()
     nowhere = read_run(write_run(tmp_path / "other", method="fire", branch_from="/gone/away@5000"))
     assert nowhere.branch is not None
@@ -81,7 +83,7 @@ def test_another_run_with_the_trunks_name_in_the_working_directory_is_not_taken_
     write_run(tmp_path / "here" / "runs" / "a", steps=5_000, seed=1)
     folder = write_run(tmp_path / "lab" / "runs" / "fire", method="fire", seed=1, branch_from="runs/a@5000")
     monkeypatch.chdir(tmp_path / "here")
-    branch = read_run(folder).branch
+    branch: Any = read_run(folder).branch
     assert branch.trunk == trunk.resolve()
 
 
@@ -159,7 +161,7 @@ def test_a_folder_that_is_not_a_run_is_refused_in_one_line(tmp_path: Path):
 
 
 def test_a_run_that_diverged_has_ended_and_has_not_finished(tmp_path: Path):
-    run = read_run(write_run(tmp_path / "run", diverged=4_500))
+    run: Any = read_run(write_run(tmp_path / "run", diverged=4_500))
     assert (run.finished, run.ended, run.reached) == (False, True, 4_500)
     assert run.diverged.said == "at step 4,500 (critic_loss is nan)"
     metrics = tmp_path / "run" / "metrics.jsonl"

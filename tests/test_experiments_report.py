@@ -164,7 +164,7 @@ def test_the_page_says_that_trunks_are_shared_only_where_they_are(results):
 
 def test_differences_count_the_trunks_that_agree_and_show_each(results):
     with style():
-        section = contrast_section(results.comparisons[0], looks(results.methods))
+        section: Any = contrast_section(results.comparisons[0], looks(results.methods))
     assert "small dot is the difference between the two branches of one trunk" in section.text
     assert "no difference is called settled" in section.text
     sizes, chances, together = section.tables
@@ -179,7 +179,7 @@ def test_differences_count_the_trunks_that_agree_and_show_each(results):
 def test_gaps_are_shown_beside_those_of_noise_alone_and_each_event_has_its_own(results):
     comparison, colors = results.comparisons[0], looks(results.methods)
     with style():
-        section = gap_section(comparison, colors)
+        section: Any = gap_section(comparison, colors)
         events = next(each for each in run_sections(comparison, colors) if each.title == "Events")
     (table,) = section.tables
     assert [row.cells[:2] for row in table.rows] == [
@@ -191,7 +191,7 @@ def test_gaps_are_shown_beside_those_of_noise_alone_and_each_event_has_its_own(r
 
 def test_a_threshold_says_from_which_step_on_it_is_looked_for(results):
     with style():
-        section = threshold_section(results.comparisons[0], looks(results.methods))
+        section: Any = threshold_section(results.comparisons[0], looks(results.methods))
     assert "only evaluations after the branch are used" in section.text
     assert any("stays the same" in note for note in section.notes)
 

@@ -143,6 +143,7 @@ def test_intervals_of_published_results_are_enumerated_on_the_right_values():
 def test_resamples_of_several_environments_are_those_of_the_runs_they_took(statistic):
     each = np.random.default_rng(1).normal(size=(7, 3)) + np.arange(3)
     scores, draws = [each[:4, 0], each[:3, 1], each[:3, 2]], draw_runs([4, 3, 3], 20, (0,))
+    assert draws.weights is not None
     one_by_one = [statistic([runs[row] for runs, row in zip(scores, rows, strict=True)]) for rows in zip(*draws.taken)]  # noqa: B905
     repeated = np.repeat(np.array(one_by_one), draws.weights.astype(int))
     found = estimate(scores, statistic, draws)

@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,6 +93,7 @@ def test_intervals_are_judged_by_the_fewest_runs_in_an_environment(tmp_path: Pat
     write_run(tmp_path / "reset1", agent="sac", env="h1-run", method="reset")
     results = results_of(tmp_path)
     (across,) = results.across
+    assert across.methods[0].final is not None
     final = across.methods[0].final.iqm
     assert (final.n, final.smallest, final.runs_in_words()) == (10, 5, "2 environments × 5 runs")
     assert len(across.methods[0].runs) == 10
@@ -100,7 +102,7 @@ def test_intervals_are_judged_by_the_fewest_runs_in_an_environment(tmp_path: Pat
     assert (single.final.iqm.bounded, single.final.iqm.runs_in_words()) == (False, "1 and 5 runs")
     assert not next(each for each in across.contrasts if each.method == "reset").final.iqm.bounded
     assert noted(results.comparisons[0].notes, "reset 1", "a single run has no interval")
-    joint = next(each for each in across.contrasts if each.method == "fire")
+    joint: Any = next(each for each in across.contrasts if each.method == "fire")
     assert (joint.final.trunks.better, joint.final.trunks.share.n, len(joint.trunk_differences)) == (10, 10, 10)
 
 
@@ -109,13 +111,13 @@ def test_environments_are_averaged_in_normalised_scores_only(tmp_path: Path):
     write_comparison(tmp_path, agent="sac", environments=tasks, methods=("none", "fire"), seeds=range(3))
     results = results_of(tmp_path)
     (across,) = results.across
-    none = next(method for method in across.methods if method.method == "none")
+    none: Any = next(method for method in across.methods if method.method == "none")
     scores = [run.normalised for each in results.comparisons for run in each.method("none").runs]
     assert none.final.mean.value == pytest.approx(np.mean(np.array(scores, dtype=float)))
     assert (none.n, none.final.iqm.n) == (6, 6)
     assert none.curve is not None
     assert across.contrasts[0].paired
-    fire = next(method for method in across.methods if method.method == "fire")
+    fire: Any = next(method for method in across.methods if method.method == "fire")
     step = list(fire.curve.steps).index(5_000)
     assert fire.curve.before[5_000].mean.value > fire.curve.mean.value[step]
     assert fire.curve.before[5_000].mean.value == pytest.approx(none.curve.mean.value[step])

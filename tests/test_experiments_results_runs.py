@@ -103,7 +103,7 @@ def test_runs_that_share_one_trunk_are_not_pairs(tmp_path: Path):
         results_of(tmp_path)
 
 
-def test_a_run_whose_returns_stop_being_numbers_has_no_score(tmp_path: Path):
+def test_a_run_whose_returns_become_nan_has_no_score(tmp_path: Path):
     write_comparison(tmp_path, methods=("fire",), seeds=range(2), branch_at=None)
     metrics = tmp_path / "MinAtar_Breakout-v1-fire-seed0" / "metrics.jsonl"
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]

@@ -125,7 +125,7 @@ def test_a_device_that_does_not_exist_is_refused_in_one_line(runs: dict[str, Pat
 
 def test_spaces_are_kept_as_they_are():
     odd = gym.spaces.Box(np.array([-1.0, -np.inf, 0.1]), np.array([1.0, 5.0, np.inf]), dtype=np.float64)
-    kept = kept_spaces(odd, gym.spaces.Discrete(4, start=-2), 99)
+    kept: Any = kept_spaces(odd, gym.spaces.Discrete(4, start=-2), 99)
     assert kept.observation.space() == odd
     assert kept.action == KeptDiscrete(4, -2)
     assert kept.action.space() == gym.spaces.Discrete(4, start=-2)

@@ -124,7 +124,7 @@ def test_under_a_constant_gradient_every_weight_old_or_new_moves_by_the_learning
 
 @pytest.mark.parametrize("state", ["keep", "renew"])
 @pytest.mark.parametrize("biases", ["keep", "correct"])
-def test_a_run_restored_in_the_middle_goes_on_bit_by_bit(biases, state):
+def test_a_run_restored_in_the_middle_continues_bit_by_bit(biases, state):
     assert_resumes(ContinualBackprop(replacement_rate=0.05, maturity=6, biases=biases, optimizer=state))
 
 

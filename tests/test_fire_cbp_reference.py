@@ -38,6 +38,7 @@ def test_three_hundred_steps_are_those_of_the_released_code(case, as_recorded, m
     weights = [child for child in module if isinstance(child, nn.Linear | nn.Conv2d)]
     with torch.no_grad():
         for place, child in enumerate(weights):
+            assert child.bias is not None
             bound = math.sqrt(6 / child.weight[0].numel())
             child.weight.copy_(values(tuple(child.weight.shape), 100 + 2 * place) * bound)
             child.bias.copy_(values(tuple(child.bias.shape), 200 + 2 * place) * 0.1)

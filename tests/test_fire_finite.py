@@ -1,5 +1,7 @@
 """Values that are not finite are found among everything that a run keeps."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -12,7 +14,7 @@ from fire_rl.fire import first_not_finite
 @given(st.lists(st.sampled_from([0.0, 1e38, -3.5, float("nan"), float("inf"), -float("inf")]), max_size=40))
 def test_the_first_value_that_is_not_finite_is_found(values):
     tensors = [(str(index), torch.tensor([[1.0, value, 2.0]])) for index, value in enumerate(values)]
-    found = first_not_finite(iter(tensors))
+    found: Any = first_not_finite(iter(tensors))
     wanted = [(name, tensor[0, 1]) for name, tensor in tensors if not tensor.isfinite().all()]
     if not wanted:
         assert found is None

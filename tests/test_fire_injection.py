@@ -216,7 +216,7 @@ class Unknown(torch.optim.Adam):
         ({"tied": True}, "injection: head 'head.2' of network 'q' shares a weight with 'encoder.3.weight'"),
     ],
 )
-def test_what_cannot_be_injected_is_refused_in_one_line_before_the_run(change, message):
+def test_networks_that_cannot_be_injected_are_refused_in_one_line_before_the_run(change, message):
     network: Any = make_network(change.get("optimizer", torch.optim.Adam))
     if "tied" in change:
         network.module.encoder.append(nn.Linear(8, 3))

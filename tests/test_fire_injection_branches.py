@@ -56,7 +56,7 @@ def test_a_resumed_network_has_the_structure_before_its_tensors_are_loaded(metho
 
 
 @pytest.mark.parametrize("earlier_version", [False, True])
-def test_a_policy_takes_the_recorded_structure_without_a_method_of_somebody_s_own(earlier_version):
+def test_a_policy_takes_the_recorded_structure_without_the_user_s_own_method(earlier_version):
     network: Any = trained_network()
     manager = act(network, Injection(), Fire(), Injection())
     state = manager.state_dict()
@@ -70,7 +70,7 @@ def test_a_policy_takes_the_recorded_structure_without_a_method_of_somebody_s_ow
     assert torch.equal(policy.module(FRAMES), network.module(FRAMES))
 
 
-def test_a_change_of_structure_by_a_method_of_somebody_s_own_is_refused():
+def test_a_change_of_structure_by_a_user_s_own_method_is_refused():
     state = {"event_count": 1, "latest": {}, "structure": [{"method": "somewhere:Unknown", "network": "q"}]}
     with pytest.raises(ValueError, match="'somewhere:Unknown', which is neither built in nor this run's own"):
         restore_structure([make_network()], state)

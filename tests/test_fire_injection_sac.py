@@ -91,7 +91,7 @@ def test_updates_change_what_learns_and_the_target_follows_with_its_frozen_head_
     assert torch.equal(after["target_critic.value.frozen.weight"], before["critic.value.frozen.weight"])
 
 
-def test_a_loaded_agent_goes_on_bit_by_bit():
+def test_a_loaded_agent_continues_bit_by_bit():
     agent = make_agent(updates=3)
     state = inject(agent).state_dict()
     agent.update(make_batch(2, seed=1))

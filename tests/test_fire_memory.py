@@ -94,7 +94,7 @@ def two(method: Method, seed: int = 5) -> PlasticityManager:
     return PlasticityManager([make_network("actor"), make_network("critic")], method, Never(), seed=seed)
 
 
-def test_a_run_restored_in_the_middle_goes_on_bit_by_bit():
+def test_a_run_restored_in_the_middle_continues_bit_by_bit():
     straight, first, second = two(Wander()), two(Wander()), two(Wander())
     run(straight, 7)
     run(first, 3)
@@ -168,7 +168,7 @@ def test_regularizers_act_beside_a_method_and_with_each_other():
     network = make_network()
     manager = PlasticityManager([network], Wander(), Never(), [Pull(), PullAgain(strength=0.5)])
     squares = sum(float(parameter.detach().square().sum()) for parameter in network.module.parameters())
-    penalty = manager.penalty("critic")
+    penalty: Any = manager.penalty("critic")
     assert float(penalty.detach()) == pytest.approx(1.5 * squares, rel=1e-6)
     assert manager.acts_every_step
     assert manager.has_penalty

@@ -89,7 +89,7 @@ class Derived(Declared):
     """A class's declaration does not hold for its subclasses."""
 
 
-def test_an_optimizer_of_one_s_own_may_say_that_its_state_starts_at_zero():
+def test_a_user_s_own_optimizer_may_declare_that_its_state_starts_at_zero():
     module = nn.Linear(6, 2)
     optimizer = Declared(module.parameters(), lr=1e-2)
     train(module, optimizer, seed=0)

@@ -87,7 +87,7 @@ def test_frozen_weights_get_no_gradient_and_do_not_count(regularizer):
     encoder = partly.module.get_submodule("encoder").requires_grad_(False)
     partly.module.zero_grad()
     records = begun(whole, regularizer), begun(partly, regularizer)
-    both = [regularizer.penalty(record) for record in records]
+    both: Any = [regularizer.penalty(record) for record in records]
     assert both[0] is not None
     assert both[1] < both[0]
     both[1].backward()

@@ -1,6 +1,7 @@
 """Regularizers on particular networks: attention, grouped convolutions, norms, and injected or resumed networks."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ def test_power_iteration_converges_to_the_largest_singular_value():
     wanted = (torch.linalg.matrix_norm(module.weight.detach(), 2) ** 2 - 1) ** 2
     errors = []
     for _ in range(200):
-        value = Spectral(strength=1.0).penalty(network)
+        value: Any = Spectral(strength=1.0).penalty(network)
         errors.append((value.detach() - wanted).abs().item())
     assert errors[-1] < 1e-4 < errors[0]
     more = MethodNetwork("n", module, {}, generator=torch.Generator().manual_seed(0))
@@ -31,19 +32,19 @@ def test_power_iteration_converges_to_the_largest_singular_value():
 
 
 def test_a_matrix_of_zeros_has_a_penalty_and_no_gradient():
-    module = nn.Linear(4, 3)
+    module: Any = nn.Linear(4, 3)
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
     network = MethodNetwork("n", module, {}, generator=torch.Generator().manual_seed(0))
     regularizer = Spectral(strength=1.0)
     regularizer.begin(network)
-    value = regularizer.penalty(network)
+    value: Any = regularizer.penalty(network)
     value.backward()
     assert value.item() == 1.0
     assert not module.weight.grad.any()
     assert network.memory["weight"].norm().item() == pytest.approx(1.0)
     nn.init.eye_(module.weight)
-    again = regularizer.penalty(network)
+    again: Any = regularizer.penalty(network)
     assert again.item() == pytest.approx(0.0, abs=1e-6)
 
 
@@ -59,7 +60,7 @@ def test_attention_is_three_matrices_of_one_parameter():
     torch.testing.assert_close(found["0.in_proj_weight"], torch.cat(wanted))
     Spectral().begin(network)
     assert {"0.in_proj_weight.query", "0.in_proj_weight.value"} <= set(network.memory)
-    spectral = gradients(Spectral(strength=1.0), network)["0.in_proj_weight"]
+    spectral: Any = gradients(Spectral(strength=1.0), network)["0.in_proj_weight"]
     assert all(part.any() for part in spectral.chunk(3))
 
 
@@ -83,7 +84,7 @@ def test_spectral_uses_the_gain_of_norms_and_leaves_embeddings():
     network = MethodNetwork("n", module, {}, generator=torch.Generator().manual_seed(0))
     regularizer = Spectral(strength=1.0, iterations=50)
     regularizer.begin(network)
-    value = regularizer.penalty(network)
+    value: Any = regularizer.penalty(network)
     assert value.item() == pytest.approx((3.0**2 - 1) ** 2 + (4 * 0.5**2) ** 2, rel=1e-5)
     found = gradients(regularizer, network)
     assert {name for name, gradient in found.items() if gradient is None} == {"0.weight", "3.weight"}

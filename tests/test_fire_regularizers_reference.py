@@ -48,7 +48,7 @@ def network_of(module: nn.Module, *head: str) -> MethodNetwork:
 
 
 def penalty_and_gradients(regularizer: Regularizer, network: MethodNetwork) -> tuple[Tensor, list[Tensor | None]]:
-    value = regularizer.penalty(network)
+    value: Any = regularizer.penalty(network)
     return value.detach(), list(torch.autograd.grad(value, list(network.module.parameters()), allow_unused=True))
 
 
@@ -238,6 +238,7 @@ def test_spectral_equals_its_equation_on_the_agents_networks(kind, k):
         gradients.append(np.stack(slopes).reshape(parameter.shape))
     assert value.item() == pytest.approx(0.7 * wanted, rel=1e-4)
     for gradient, slope in zip(found, gradients, strict=True):
+        assert gradient is not None
         assert np.abs(gradient.numpy() - 0.7 * slope).max() <= 1e-4 * np.abs(0.7 * slope).max()
 
 
@@ -246,7 +247,7 @@ def test_every_member_of_an_ensemble_counts_as_it_would_alone():
     for regularizer in (Parseval(), Spectral()):
         together = network_of(critic, "value")
         begun(regularizer, together) if isinstance(regularizer, Spectral) else None
-        whole = regularizer.penalty(together)
+        whole: Any = regularizer.penalty(together)
         parts = []
         for member in range(2):
             single = Critic(7, 3, 16, 2, 1)

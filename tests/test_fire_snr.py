@@ -191,7 +191,7 @@ def look(method: SelfNormalizedResets, network: MethodNetwork, fires: list[bool]
     method.after_step(replace(network, activations={"1": activations}))
 
 
-def test_a_run_restored_in_the_middle_goes_on_bit_by_bit():
+def test_a_run_restored_in_the_middle_continues_bit_by_bit():
     assert_resumes(SelfNormalizedResets(rejection=0.2, longest=4, period=15, apply_every=3))
 
 

@@ -211,7 +211,7 @@ def test_steps_counted_twice_are_refused():
     attach(manager).detach()
 
 
-def test_a_loop_that_only_measures_is_told_that_nothing_acted(recwarn: pytest.WarningsRecorder):
+def test_a_loop_that_only_measures_gets_a_note_that_nothing_acted(recwarn: pytest.WarningsRecorder):
     for told in (True, False):
         network = make_network()
         assert network.optimizer is not None

@@ -156,7 +156,7 @@ def test_redo_resets_a_silent_unit_and_outputs_stay(which: str):
 def test_methods_that_act_at_every_step_replace_units_there(which: str, method: str):
     module, inputs = model_and_inputs(which)
     declare_units(module, inputs)
-    network = network_of(module)
+    network: Any = network_of(module)
     plant(module, which)
     manager = PlasticityManager([network], parse_method(method), Never())
     for _ in range(4):

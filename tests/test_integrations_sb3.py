@@ -147,6 +147,7 @@ def test_regularizers_act_until_training_ends(kind: str):
     name = "q" if kind == "DQN" else "critic"
     assert callback.manager.figures()[f"{name}/steps"] == 25
     for network in callback.manager.networks.values():
+        assert network.optimizer is not None
         assert not network.optimizer._optimizer_step_pre_hooks
         assert not network.optimizer._optimizer_step_post_hooks
 

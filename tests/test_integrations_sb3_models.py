@@ -87,7 +87,7 @@ def test_initial_weights_that_were_not_kept_lead_to_a_warning():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_injection_keeps_outputs_and_models_load_again(kind: str, tmp_path: Path):
+def test_injection_keeps_outputs_and_models_can_be_loaded_again(kind: str, tmp_path: Path):
     model = (
         make(kind, learning_rate=0.0, target_update_interval=1000) if kind == "DQN" else make(kind, learning_rate=0.0)
     )

@@ -115,7 +115,7 @@ def test_several_values_and_options_of_a_method():
         (["h1-walk"], "flags begin with --"),
     ],
 )
-def test_a_mistake_is_one_line_and_creates_nothing(arguments: list[str], complaint: str, tmp_path: Path):
+def test_a_mistake_is_refused_in_one_line_and_creates_nothing(arguments: list[str], complaint: str, tmp_path: Path):
     folder = tmp_path / "run"
     with pytest.raises(ValueError, match=complaint.replace("(", r"\(")) as caught:
         train([argument.format(folder) for argument in arguments])

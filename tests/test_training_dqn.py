@@ -85,7 +85,7 @@ def test_the_paper_preset_is_the_published_setting():
 
 
 def test_without_a_preset_the_agent_is_the_published_one_and_games_have_todays_settings():
-    config = read()
+    config: Any = read()
     assert config.agent == DQNSettings()
     assert (config.atari.sticky, config.atari.sticky_per) == (0.25, "frame")
     assert (config.run.eval_steps, config.run.eval_episodes) == (None, 10)
@@ -93,7 +93,7 @@ def test_without_a_preset_the_agent_is_the_published_one_and_games_have_todays_s
 
 @pytest.mark.parametrize("preset", LEARNERS["dqn"].presets)
 def test_every_preset_is_valid(preset):
-    config = read("--preset", preset)
+    config: Any = read("--preset", preset)
     config.agent.check()
     config.atari.check()
     assert config.run.warnings() == []
@@ -115,7 +115,7 @@ def test_every_preset_is_valid(preset):
         (["--reinit", "fyre"], "nearest is fire"),
     ],
 )
-def test_a_mistake_is_one_line_and_leaves_nothing(arguments, complaint, tmp_path):
+def test_a_mistake_is_refused_in_one_line_and_leaves_nothing(arguments, complaint, tmp_path):
     with pytest.raises(ValueError) as caught:
         train([*arguments, "--run-dir", str(tmp_path / "run")])
     assert complaint in str(caught.value)
@@ -157,7 +157,7 @@ def test_requested_episodes_are_episodes_whatever_the_preset_has():
     assert (config.run.eval_steps, config.run.eval_episodes) == (None, 3)
 
 
-def test_flags_of_another_kind_of_environment_are_said_to_do_nothing():
+def test_a_note_says_that_flags_of_another_kind_of_environment_do_nothing():
     config = read("--env", "CartPole-v1", "--sticky", "0.5", "--steps", "100", "--device", "cpu").resolved()
     assert "CartPole-v1 is not an Atari game: --sticky has no effect here" in build(config).notes
 

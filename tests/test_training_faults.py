@@ -37,7 +37,7 @@ def test_a_restart_that_is_asked_for_trains_again_from_the_start(whole: Path, co
     assert differences(whole, copy) == []
 
 
-def test_a_metrics_file_cut_in_the_middle_of_a_line_goes_on(copy: Path):
+def test_a_metrics_file_cut_in_the_middle_of_a_line_is_continued(copy: Path):
     path = copy / "metrics.jsonl"
     content = path.read_bytes()
     path.write_bytes(content[: content.index(b"\n", len(content) // 3) - 7])

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("unrendered_module")
 
 
 @pytest.mark.parametrize("name", ["draw_measures", "draw_curve"])
-def test_a_picture_that_cannot_be_drawn_ends_nothing(copy: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+def test_a_picture_that_cannot_be_drawn_does_not_end_a_run(copy: Path, monkeypatch: pytest.MonkeyPatch, name: str):
     def full(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
@@ -33,7 +33,7 @@ def test_a_picture_that_cannot_be_drawn_ends_nothing(copy: Path, monkeypatch: py
     assert "No space left on device); going on" in said
 
 
-def test_a_full_disk_ends_in_one_line_and_a_run_that_goes_on(
+def test_a_full_disk_ends_a_run_in_one_line_and_it_can_be_resumed(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     folder = tmp_path / "run"
@@ -74,7 +74,7 @@ def _heed_hangups() -> None:
 def test_a_terminal_that_is_gone_leaves_a_checkpoint(tmp_path: Path):
     folder = tmp_path / "run"
     long = ["--env", "Pendulum-v1", "--steps", "100000", "--log-every", "10", *SMALL]
-    process = begun(folder, *long, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process: Any = begun(folder, *long, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.close()
     process.stderr.close()
     process.send_signal(signal.SIGHUP)
@@ -137,7 +137,7 @@ def test_a_closed_output_pipe_is_not_an_error(tmp_path: Path, arguments: list[st
     assert "Exception" not in done.stderr
 
 
-def test_output_that_cannot_be_written_is_reported_once_and_ends_nothing(whole: Path, tmp_path: Path):
+def test_output_that_cannot_be_written_is_reported_once_and_does_not_end_a_run(whole: Path, tmp_path: Path):
     folder = tmp_path / "run"
     command = f"{sys.executable} train_sac.py {' '.join(TINY)} --run-dir {folder} > /dev/full"
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}

@@ -208,7 +208,7 @@ def test_the_final_return_is_the_mean_over_the_last_tenth(tmp_path_factory: Any,
     run = written(tmp_path_factory.mktemp("run"), [evaluation(step, value) for step, value in pairs])
     last = pairs[-1][0] if pairs else 0
     returns = [value for step, value in pairs if step >= 0.9 * last and value is not None]
-    found = final_of(run)
+    found: Any = final_of(run)
     if returns:
         assert found[0] == pytest.approx(sum(returns) / len(returns))
         assert found[1] == len(returns)

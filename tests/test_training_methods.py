@@ -209,7 +209,7 @@ def test_an_adaptive_replay_ratio_is_raised_once_the_critic_has_settled_and_resu
         (["--reinit-cooldown", "-1"], "--reinit-cooldown -1 given; allowed is 0 or above"),
     ],
 )
-def test_a_mistake_is_one_line_and_creates_nothing(arguments: list[str], complaint: str, tmp_path: Path):
+def test_a_mistake_is_refused_in_one_line_and_creates_nothing(arguments: list[str], complaint: str, tmp_path: Path):
     with pytest.raises(ValueError, match=complaint) as caught:
         train_dqn(["--env", "CartPole-v1", "--device", "cpu", *arguments, "--run-dir", str(tmp_path / "run")])
     assert "\n" not in str(caught.value)

@@ -92,7 +92,7 @@ def test_groups_are_in_the_order_of_earlier_versions():
 def test_settings_are_altered_by_their_names_whatever_their_group():
     config = LEARNERS["dqn"].presets["quick"].config
     assert isinstance(config, AgentRun)
-    other = config.altered(seed=5, hidden_width=7, sticky=0.5)
+    other: Any = config.altered(seed=5, hidden_width=7, sticky=0.5)
     assert (other.run.seed, other.agent.hidden_width, other.atari.sticky) == (5, 7, 0.5)
     assert other.run == replace(config.run, seed=5)
     with pytest.raises(TypeError, match="no setting is called 'hiden_width'"):

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("unrendered_module")
 VERBS = ("begin", "scalars", "histogram", "picture", "flush", "finish")
 
 
-def test_trackers_that_raise_are_left_out_whatever_the_verb_and_the_run_goes_on(tracked: Path, untracked: Path):
+def test_trackers_that_raise_at_any_verb_are_left_out_and_the_run_continues(tracked: Path, untracked: Path):
     bad = {verb: f"{OWN}:Bad{verb.capitalize()}" for verb in VERBS}
     output, errors = run(tracked / "run", "--track", *bad.values(), f"{OWN}:Writing")
     said = [line for line in (output + errors).splitlines() if "goes on without" in line]
@@ -62,7 +62,7 @@ def test_the_run_waits_for_hanging_trackers_only_at_its_end_and_not_for_long(
     assert differences(untracked, tracked / "run") == []
 
 
-def test_a_hanging_tracker_is_noticed_while_the_run_goes_on(monkeypatch: pytest.MonkeyPatch):
+def test_a_hanging_tracker_is_noticed_during_the_run(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FIRE_RL_BAD_VERB", "scalars")
     monkeypatch.setattr(process, "PATIENCE", 0.2)
     tracker = TrackerProcess(f"{OWN}:Sleeping")

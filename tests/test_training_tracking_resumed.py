@@ -67,7 +67,7 @@ def test_forged_ids_stop_no_run(tmp_path: Path, content: str):
     assert calls(tmp_path)[0]["about"]["id"] == kept[f"{OWN}:Writing"]
 
 
-def test_ids_that_cannot_be_kept_stop_no_run(tmp_path: Path):
+def test_ids_that_cannot_be_saved_stop_no_run(tmp_path: Path):
     (tmp_path / "track.json").mkdir()
     said = begun(tmp_path)
     assert [line.split(": ")[-1] for line in said] == [
