@@ -39,7 +39,7 @@ class Needs(NamedTuple):
     seconds: float  # to make it and to begin its first episode
 
 
-class Asked(NamedTuple):
+class EnvRequest(NamedTuple):
     """The arguments of `make` or `make_vec`. `atari` is used by Atari games only, `threads` by native engines only."""
 
     name: str
@@ -55,8 +55,8 @@ class Family(NamedTuple):
     """Environments that are made in the same way."""
 
     claims: Callable[[str], bool]
-    make: Callable[[Asked], gym.Env[Any, Any]]
-    make_vec: Callable[[Asked], VectorEnv[Any, Any, Any]]
+    make: Callable[[EnvRequest], gym.Env[Any, Any]]
+    make_vec: Callable[[EnvRequest], VectorEnv[Any, Any, Any]]
     needs: Callable[[str, AtariSettings], Needs]
     has_threads: bool = False
 
@@ -71,40 +71,40 @@ def needs_of_one(name: str, atari: AtariSettings = STANDARD_ATARI) -> Needs:
     return family_of(name).needs(name, atari)
 
 
-def _make_native(asked: Asked) -> gym.Env[Any, Any]:
-    env = HumanoidEnv(NATIVE[native_name(asked.name)], asked.seed, asked.action_repeat, asked.render_mode)
-    env.spec = _native_spec(asked, action_repeat=asked.action_repeat, render_mode=asked.render_mode)
+def _make_native(request: EnvRequest) -> gym.Env[Any, Any]:
+    env = HumanoidEnv(NATIVE[native_name(request.name)], request.seed, request.action_repeat, request.render_mode)
+    env.spec = _native_spec(request, action_repeat=request.action_repeat, render_mode=request.render_mode)
     return env
 
 
-def _make_native_vector(asked: Asked) -> VectorEnv[Any, Any, Any]:
-    task = NATIVE[native_name(asked.name)]
-    env = HumanoidVectorEnv(task, asked.num_envs, asked.seed, asked.action_repeat, asked.threads)
-    env.spec = _native_spec(asked, action_repeat=asked.action_repeat)
+def _make_native_vector(request: EnvRequest) -> VectorEnv[Any, Any, Any]:
+    task = NATIVE[native_name(request.name)]
+    env = HumanoidVectorEnv(task, request.num_envs, request.seed, request.action_repeat, request.threads)
+    env.spec = _native_spec(request, action_repeat=request.action_repeat)
     return env
 
 
-def _native_spec(asked: Asked, **settings: Any) -> EnvSpec:
-    spec = copy.deepcopy(gym.spec(gymnasium_id(asked.name)))
+def _native_spec(request: EnvRequest, **settings: Any) -> EnvSpec:
+    spec = copy.deepcopy(gym.spec(gymnasium_id(request.name)))
     spec.kwargs |= settings
     return spec
 
 
-def _atari_settings(asked: Asked) -> AtariSettings:
-    if asked.action_repeat != 1:
-        held = f"{asked.name} holds an action for --frame-skip emulator frames"
-        raise ValueError(f"action_repeat is {asked.action_repeat}; {held}")
-    return asked.atari
+def _atari_settings(request: EnvRequest) -> AtariSettings:
+    if request.action_repeat != 1:
+        held = f"{request.name} holds an action for --frame-skip emulator frames"
+        raise ValueError(f"action_repeat is {request.action_repeat}; {held}")
+    return request.atari
 
 
-def _make_any(asked: Asked) -> gym.Env[Any, Any]:
-    require_known(asked.name)
-    return with_seeds(make_generic(asked.name, None, asked.action_repeat, asked.render_mode), asked.seed)
+def _make_any(request: EnvRequest) -> gym.Env[Any, Any]:
+    require_known(request.name)
+    return with_seeds(make_generic(request.name, None, request.action_repeat, request.render_mode), request.seed)
 
 
-def _make_any_vector(asked: Asked) -> VectorEnv[Any, Any, Any]:
-    require_known(asked.name)
-    return with_state(make_generic_vector(asked.name, asked.num_envs, asked.seed, asked.action_repeat))
+def _make_any_vector(request: EnvRequest) -> VectorEnv[Any, Any, Any]:
+    require_known(request.name)
+    return with_state(make_generic_vector(request.name, request.num_envs, request.seed, request.action_repeat))
 
 
 NATIVE_TASKS = Family(
@@ -116,30 +116,30 @@ NATIVE_TASKS = Family(
 )
 ATARI_GAMES = Family(
     claims=is_atari,
-    make=lambda asked: AtariEnv(asked.name, asked.seed, asked.render_mode, _atari_settings(asked)),
-    make_vec=lambda asked: AtariVectorEnv(
-        asked.name, asked.num_envs, asked.seed, _atari_settings(asked), asked.threads
+    make=lambda request: AtariEnv(request.name, request.seed, request.render_mode, _atari_settings(request)),
+    make_vec=lambda request: AtariVectorEnv(
+        request.name, request.num_envs, request.seed, _atari_settings(request), request.threads
     ),
     needs=lambda name, atari: Needs(1_500_000 + PICTURES_KEPT * atari.stack * atari.screen_size**2, 0.25),
     has_threads=True,
 )
 SUITE_TASKS = Family(
     claims=lambda name: name.startswith(SUITE),
-    make=lambda asked: make_suite(asked.name, asked.seed, asked.action_repeat, asked.render_mode),
-    make_vec=lambda asked: make_suite_vector(asked.name, asked.num_envs, asked.seed, asked.action_repeat),
+    make=lambda request: make_suite(request.name, request.seed, request.action_repeat, request.render_mode),
+    make_vec=lambda request: make_suite_vector(request.name, request.num_envs, request.seed, request.action_repeat),
     needs=lambda name, atari: Needs(103_000_000, 0.3) if name.startswith(f"{SUITE}dog") else Needs(13_000_000, 0.1),
 )
 MINATAR_GAMES = Family(
     claims=lambda name: name.startswith(MINATAR),
-    make=lambda asked: make_minatar(asked.name, asked.seed, asked.action_repeat, asked.render_mode),
-    make_vec=lambda asked: make_minatar_vector(asked.name, asked.num_envs, asked.seed, asked.action_repeat),
+    make=lambda request: make_minatar(request.name, request.seed, request.action_repeat, request.render_mode),
+    make_vec=lambda request: make_minatar_vector(request.name, request.num_envs, request.seed, request.action_repeat),
     needs=lambda name, atari: Needs(20_000, 0.001),
 )
 ORIGINAL_TASKS = Family(
     claims=lambda name: name.startswith(ORIGINAL),
-    make=lambda asked: OriginalEnv(asked.name, asked.seed, asked.action_repeat, asked.render_mode),
-    make_vec=lambda asked: OriginalVectorEnv(
-        asked.name, asked.num_envs, asked.seed, asked.action_repeat, asked.threads
+    make=lambda request: OriginalEnv(request.name, request.seed, request.action_repeat, request.render_mode),
+    make_vec=lambda request: OriginalVectorEnv(
+        request.name, request.num_envs, request.seed, request.action_repeat, request.threads
     ),
     needs=lambda name, atari: (
         Needs(250_000_000, 2.0) if name.startswith(f"{ORIGINAL}h1touch") else Needs(65_000_000, 0.3)

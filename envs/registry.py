@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from .atari_settings import AtariSettings
-from .families import STANDARD_ATARI, Asked, family_of
+from .families import STANDARD_ATARI, EnvRequest, family_of
 from .humanoid import EPISODE_STEPS
 from .known_names import NATIVE, gymnasium_id
 
@@ -24,7 +24,7 @@ def make(
 ) -> gym.Env[Any, Any]:
     """Make one environment; its first `reset()` without a seed uses `seed`. `atari` is used for Atari games only."""
     _require_positive("action_repeat", action_repeat)
-    return family_of(name).make(Asked(name, _seed(seed), action_repeat, atari, render_mode))
+    return family_of(name).make(EnvRequest(name, _seed(seed), action_repeat, atari, render_mode))
 
 
 def make_vec(
@@ -47,8 +47,8 @@ def make_vec(
     if family.has_threads:
         threads = min(num_envs, len(os.sched_getaffinity(0)) if threads is None else threads)
         _require_positive("threads", threads)
-    asked = Asked(name, seed, action_repeat, atari, num_envs=num_envs, threads=threads or 1)
-    return family.make_vec(asked)
+    request = EnvRequest(name, seed, action_repeat, atari, num_envs=num_envs, threads=threads or 1)
+    return family.make_vec(request)
 
 
 def register() -> None:

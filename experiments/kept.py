@@ -18,7 +18,7 @@ MOST_PLACES = 1_000  # combinations of the values of a comparison's axes
 Names: TypeAlias = Annotated[tuple[str, ...], Meta(max_length=MOST_RUNS)]
 
 
-class Asked(Struct, frozen=True):
+class KeptPlan(Struct, frozen=True):
     """The contents of a comparison's comparison.json."""
 
     fixed: dict[str, Any]  # settings of all runs; for an axis added later, the value of the runs made before
@@ -66,7 +66,7 @@ def run_name(env: str, method: str, seed: int, place: str = "") -> str:
     return folder_name("-".join([env, method, *([place] if place else []), f"seed{seed}"]))
 
 
-def read_kept(folder: Path) -> Asked | None:
+def read_kept(folder: Path) -> KeptPlan | None:
     """Return the folder's comparison.json, or None if there is none. Raise Damaged if the file is not valid."""
     path = folder / KEPT
-    return read_json(path, Asked) if path.exists() else None
+    return read_json(path, KeptPlan) if path.exists() else None

@@ -33,7 +33,7 @@ class RunBar(tqdm):  # type: ignore[type-arg]
 
     @property
     def format_dict(self) -> dict[str, Any]:
-        """The values of the bar's layout; the fullest layout is chosen that fits into the columns."""
+        """The values that tqdm draws, with the longest layout that fits the width."""
         values: dict[str, Any] = dict(super().format_dict)
         values["updates"] = self.updates or "0.0 updates/s"
         values["said"] = f", last evaluation {self.evaluation}" if self.evaluation else ""

@@ -160,7 +160,7 @@ def _on_axes(axes: Sequence[Axis]) -> Iterator[str]:
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class AxisCurve:
     """One method's results at each value of an axis; None for values at which it was not run."""
 
     method: str
@@ -179,7 +179,7 @@ class OverAxis:
     compared: tuple[Compared, ...]  # one for each of `values`
     values: tuple[str, ...]
     where: str
-    curves: tuple[Curve, ...]
+    curves: tuple[AxisCurve, ...]
 
 
 def over_axes(results: Results) -> list[OverAxis]:
@@ -205,7 +205,7 @@ def _without_place(compared: Compared, axes: Sequence[Axis]) -> str:
     return compared.where.removesuffix(f", {_where(axes, compared.place)}")
 
 
-def _curves(group: Sequence[Compared]) -> tuple[Curve, ...]:
+def _curves(group: Sequence[Compared]) -> tuple[AxisCurve, ...]:
     by_method: list[Mapping[str, MethodResults]] = [{m.method: m for m in each.methods} for each in group]
     names = dict.fromkeys(name for methods in by_method for name in methods)
-    return tuple(Curve(name, tuple(methods.get(name) for methods in by_method)) for name in names)
+    return tuple(AxisCurve(name, tuple(methods.get(name) for methods in by_method)) for name in names)

@@ -7,7 +7,7 @@ from pathlib import Path
 from fire_rl.place import called
 
 from ..failure import read_failure
-from ..kept import KEPT, Asked, read_kept, run_name
+from ..kept import KEPT, KeptPlan, read_kept, run_name
 from .records import Run
 
 MOST = 100_000  # planned runs
@@ -31,7 +31,7 @@ def notes_on_missing(runs: Iterable[Run], trunks: Iterable[Run]) -> tuple[str, .
         if trunk.diverged and is_planned_trunk(trunk.folder, trunk.env, trunk.seed)
     ]
     for parent in dict.fromkeys(run.folder.parent for run in listed):
-        for env, method, place, missing in _missing(parent, read_kept(parent) or Asked({})):
+        for env, method, place, missing in _missing(parent, read_kept(parent) or KeptPlan({})):
             failures = {seed: read_failure(parent / run_name(env, method, seed, place)) for seed in missing}
             seeds = ", ".join(
                 f"{seed} (failed: {failure.reason})" if failure else str(seed) for seed, failure in failures.items()
@@ -43,7 +43,7 @@ def notes_on_missing(runs: Iterable[Run], trunks: Iterable[Run]) -> tuple[str, .
     return (*notes, *(f"{name} failed ({why}): {called('compare')} --retry runs it again." for name, why in failed))
 
 
-def _missing(parent: Path, plan: Asked) -> Iterator[tuple[str, str, str, list[int]]]:
+def _missing(parent: Path, plan: KeptPlan) -> Iterator[tuple[str, str, str, list[int]]]:
     """Yield environment, method, axis values and seeds of the planned runs that have not begun."""
     places = plan.places
     if (count := len(plan.envs) * len(plan.methods) * len(plan.seeds) * len(places)) > MOST:

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from fire_rl.training.metric import Metric
 
-from ..analysis.axis import Curve, OverAxis
+from ..analysis.axis import AxisCurve, OverAxis
 from .drawing import COLUMNS, PAPER, PIXEL, Look, canvas, printed_in, shortened
 
 SCORES = ("final", "area")
@@ -109,7 +109,7 @@ def _draw(axes: Any, over: OverAxis, looks: Mapping[str, Look], score: str) -> N
     printed_in(metric, axes.yaxis)
 
 
-def _draw_curve(axes: Any, curve: Curve, look: Look, score: str, places: Sequence[float]) -> None:
+def _draw_curve(axes: Any, curve: AxisCurve, look: Look, score: str, places: Sequence[float]) -> None:
     found = [scores.iqm if scores else None for scores in curve.scores(score)]
     values = [each.value if each else math.nan for each in found]
     for place, each in zip(places, found, strict=True):

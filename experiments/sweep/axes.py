@@ -15,7 +15,7 @@ from fire_rl.training.config import Config
 from fire_rl.training.learners import LEARNERS
 from fire_rl.training.settings import flag, names_with
 
-from ..kept import Asked, value_text
+from ..kept import KeptPlan, value_text
 
 EVERY = "--reinit-every"
 SCHEDULES = {"every": EVERY, "at": "--reinit-at", "when": "--reinit-when"}  # words after METHOD@, and their flags
@@ -35,7 +35,7 @@ class Axis:
         return setting_named(self.flag)
 
 
-def axes_among(agent: str, flags: Flags, hints: Mapping[str, Any], before: Asked | None) -> tuple[Axis, ...]:
+def axes_among(agent: str, flags: Flags, hints: Mapping[str, Any], before: KeptPlan | None) -> tuple[Axis, ...]:
     """Return the flags that are axes: those with several values, and those that are already axes of the folder."""
     known = set(before.axes) if before else set()
     found = []

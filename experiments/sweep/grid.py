@@ -78,7 +78,7 @@ class Grid:
     flags: Flags  # of the training script, the same for every run
     folder: Path
     axes: tuple[Axis, ...] = ()
-    home: Mapping[str, str] = field(default_factory=dict)  # values of axes that are in no run's name: see `Asked`
+    home: Mapping[str, str] = field(default_factory=dict)  # values of axes that are in no run's name: see `KeptPlan`
     place: Mapping[str, str] = field(default_factory=dict)  # the value of each axis, for a grid of one combination
 
     @cached_property

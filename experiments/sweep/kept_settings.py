@@ -9,18 +9,18 @@ import msgspec
 from fire_rl.training.files import write_json
 from fire_rl.training.settings import flag, names_with
 
-from ..kept import KEPT, Asked, read_kept, value_text
+from ..kept import KEPT, KeptPlan, read_kept, value_text
 from .axes import usual_settings
 from .grid import TIMING, Grid, asked_for
 
 
-def settled(grid: Grid) -> Asked:
+def settled(grid: Grid) -> KeptPlan:
     """Return the settings that all runs of the grid share, with its environments, methods, seeds and axes."""
     each = [_settled_at(point) for point in grid.points]
     axes = {axis.setting: tuple(dict.fromkeys(p.place[axis.setting] for p in grid.points)) for axis in grid.axes}
     following = tuple(name for name in each[0] if name not in axes and any(one[name] != each[0][name] for one in each))
     fixed = {name: value for name, value in each[0].items() if name not in axes and name not in following}
-    return Asked(fixed, grid.envs, grid.methods, grid.seeds, axes=axes, following=following)
+    return KeptPlan(fixed, grid.envs, grid.methods, grid.seeds, axes=axes, following=following)
 
 
 def _settled_at(grid: Grid) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def check_kept(grid: Grid) -> None:
 def keep(grid: Grid) -> None:
     """Write comparison.json: the settings that the folder's runs share, and all runs that were planned so far."""
     ours = settled(grid)
-    before = read_kept(grid.folder) or Asked(ours.fixed)
+    before = read_kept(grid.folder) or KeptPlan(ours.fixed)
     envs, methods, seeds, following = (
         tuple(dict.fromkeys([*getattr(before, name), *getattr(ours, name)]))
         for name in ("envs", "methods", "seeds", "following")
@@ -73,5 +73,5 @@ def keep(grid: Grid) -> None:
         had = [value_text(home[name])] if name in home else []
         axes[name] = tuple(dict.fromkeys([*before.axes.get(name, had), *values]))
     fixed = {name: value for name, value in ours.fixed.items() if name not in following} | home
-    asked = Asked(fixed, envs, methods, seeds, tuple(sys.argv), axes, following)
+    asked = KeptPlan(fixed, envs, methods, seeds, tuple(sys.argv), axes, following)
     write_json(grid.folder / KEPT, msgspec.to_builtins(asked))

@@ -66,7 +66,7 @@ class Injection(Method):
 
     @torch.no_grad()
     def act(self, network: Network) -> None:
-        """Renew the optimizer for the new parameters; `restructure` has replaced the head."""
+        """Renew optimizer and companions as the options say; `restructure` has replaced the head."""
         renew_around_(network, optimizer=self.optimizer == "renew", companions=self.companions == "renew")
 
 

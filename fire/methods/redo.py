@@ -62,7 +62,7 @@ class Redo(Method):
 
     @torch.no_grad()
     def act(self, network: MethodNetwork) -> Mapping[str, float]:
-        """Reset the dormant units, and return their number."""
+        """Reset the dormant units; return for each layer how many were reset, and how many units it has."""
         dormant = self._dormant(network)
         # Draw all incoming weights before zeroing outgoing ones: weights between two dormant units end at zero.
         for layer, units in dormant:

@@ -52,7 +52,7 @@ class Spectral(Regularizer):
             turn(found, network.memory[found.name], FIRST_ITERATIONS)
 
     def penalty(self, network: MethodNetwork) -> Tensor | None:
-        """Return the penalty of all spectral norms, biases and gains; power iteration advances by its steps."""
+        """Return the penalty of spectral norms, biases and gains, after some more steps of power iteration."""
         matrices = trained_matrices(network.module)
         biases, gains = trained_vectors(network.module)
         if not (matrices or biases or gains) or not self.strength:
