@@ -19,6 +19,8 @@ from .labels import held_out, subset, with_noise
 
 __all__ = ["Phase", "class_incremental", "continual", "held_out", "phase_at", "subset", "warm_start", "with_noise"]
 
+MOST_NAMED = 5  # classes that a message names
+
 
 @dataclass(frozen=True, eq=False)
 class Phase:
@@ -94,8 +96,10 @@ def class_incremental(labels: Tensor, classes: int, *, phases: int, epochs: int,
     seen = [number * classes // phases for number in range(1, phases + 1)]
     sizes = np.bincount(known, minlength=classes)
     if empty := [str(label) for label in np.flatnonzero(sizes == 0)]:
+        more = f" and {len(empty) - MOST_NAMED} others" if len(empty) > MOST_NAMED else ""
         raise ValueError(
-            f"class-incremental phases need an example of every class; there is none of {', '.join(empty)}"
+            "class-incremental phases need an example of every class; there is none of "
+            f"{', '.join(empty[:MOST_NAMED])}{more}"
         )
     ends = np.cumsum(sizes[arrival])[np.array(seen) - 1].tolist()
     return _growing(order, ends, [epochs] * phases, arrival, seen)

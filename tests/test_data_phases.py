@@ -180,6 +180,7 @@ def test_a_subset_has_every_class_in_proportion():
         (lambda: class_incremental(LABELS, 4, phases=3, epochs=1, seed=0), "numbers that divide them: 1, 2, 4"),
         (lambda: class_incremental(LABELS, 4, phases=0, epochs=1, seed=0), "numbers that divide them: 1, 2, 4"),
         (lambda: class_incremental(LABELS, 6, phases=3, epochs=1, seed=0), "there is none of 4, 5"),
+        (lambda: class_incremental(LABELS, 200, phases=2, epochs=1, seed=0), "none of 4, 5, 6, 7, 8 and 191 others"),
         (lambda: class_incremental(LABELS, 2, phases=2, epochs=1, seed=0), "labels from 0 to 3 given; 2 classes"),
         (lambda: with_noise(LABELS, 4, -0.1, 0), "label noise -0.1 given"),
         (lambda: with_noise(LABELS, 4, float("nan"), 0), "label noise nan given"),

@@ -172,8 +172,8 @@ def test_the_evaluated_accuracy_is_that_of_the_network():
         ("--data cifa10", "did you mean cifar10"),
         ("--phases 3", "a warm start has 2"),
         ("--task class-incremental --phases 3", "allowed are 2, 5, 10"),
-        ("--images 5", "digits has 1,438"),
-        ("--images 2000", "digits has 1,438"),
+        ("--images 5", r"digits are 10 \(one for each class\) to 1,438"),
+        ("--images 2000", r"digits are 10 \(one for each class\) to 1,438"),
         ("--steps 19", "at most 18"),
         ("--first-share 0", "between 0 and 1"),
         ("--first-share 0.001", "fewer than two images"),
@@ -207,6 +207,37 @@ def test_a_method_that_never_acted_is_noted(tmp_path: Path):
     assert "has done nothing in this run: replaced units: 0" in said
     said = train(f"{RUN} --reinit cbp:maturity=2,replacement_rate=0.1", tmp_path / "other")
     assert "has done nothing" not in said
+
+
+def test_what_happens_to_the_statistics_of_batchnorm_after_an_event_is_said():
+    assert "running statistics are estimated again from ten batches" in " ".join(made("--reinit", "fire").notes)
+    kept = made("--reinit", "fire", "--refresh-statistics", "False")
+    assert "running statistics stay those of the old weights" in " ".join(kept.notes)
+    for words in (["--reinit", "none"], ["--reinit", "cbp"], ["--reinit", "fire", "--network", "vit-tiny"]):
+        assert "running statistics" not in " ".join(made(*words).notes)
+
+
+def test_a_processor_that_makes_muon_slow_is_said(monkeypatch: pytest.MonkeyPatch):
+    for supported in (True, False):
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda supported=supported: supported)
+        said = " ".join(made("--optimizer", "muon").notes)
+        assert ("--optimizer muon: this processor has no instructions" in said) is not supported
+        assert "no instructions" not in " ".join(made().notes)
+
+
+def test_a_folder_with_fewer_images_than_needed_is_answered_with_what_is_possible():
+    settings = made("--images", "100").settings
+    with pytest.raises(ValueError, match="100 are needed: give --images 40 or fewer"):
+        chosen_images(settings, torch.arange(40) % 10, 0)
+    with pytest.raises(ValueError, match="9 training images here, fewer than its 10 classes") as error:
+        chosen_images(settings, torch.arange(9), 0)
+    assert "--images" not in str(error.value)  # any number of images would be refused
+
+
+def test_flags_that_a_task_does_not_use_are_named_without_saying_that_they_were_given():
+    words = [*RUN.split(), "--task", "continual", "--phases", "3"]
+    (said,) = read_command_line(words, LEARNERS["vision"]).config.run.warnings()
+    assert said == "no effect with continual, which has no short first phase: --first-epochs"
 
 
 def test_a_folder_that_is_not_there_is_refused():

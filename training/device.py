@@ -27,11 +27,14 @@ def notes_on_precision(precision: str, device: torch.device) -> tuple[str, ...]:
         return ()
     if precision == "tf32":
         return ("--precision tf32 changes nothing on a CPU",)
-    if precision == "bfloat16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return (
-            "--precision bfloat16: this processor has no instructions for it, and updates take several times as long",
-        )
-    return ()
+    return notes_on_bfloat16("--precision bfloat16", device) if precision == "bfloat16" else ()
+
+
+def notes_on_bfloat16(given: str, device: torch.device) -> tuple[str, ...]:
+    """Return a note if what was given computes in bfloat16, and the device is a CPU that cannot."""
+    if device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return ()
+    return (f"{given}: this processor has no instructions for bfloat16, and updates take several times as long",)
 
 
 def notes_on_updates(agent: Agent) -> tuple[str, ...]:

@@ -39,8 +39,9 @@ from fire_rl.data import (
     with_noise,
 )
 from fire_rl.fire import Method
+from fire_rl.fire.statistics import modules_with_statistics
 
-from .device import choose_device
+from .device import choose_device, notes_on_bfloat16
 from .divergence import require_numbers
 from .memory import gigabytes, require_memory
 from .metric import Metric
@@ -127,7 +128,14 @@ class Vision(Phased):
         self.samples = samples_of(self.images.phases, settings.eval_training_images, seeds.measures)
         self.new_classes = new_classes(self.images.phases)
         told = f"memory: about {gigabytes(self.needed)} for {config.network}, its batches and the images"
-        self.notes = (data.source, phases_in_words(settings), told, *self.notes)
+        self.notes = (data.source, phases_in_words(settings), told, *self._notes_on_training(), *self.notes)
+
+    def _notes_on_training(self) -> Iterator[str]:
+        if self.config.agent.optimizer == "muon":
+            yield from notes_on_bfloat16("--optimizer muon", self.device)
+        if self.config.methods.method.acts_at_events and modules_with_statistics(self.trained.module):
+            said = "are estimated again from ten batches" if self.refreshes else "stay those of the old weights"
+            yield f"after an event, BatchNorm's running statistics {said} (--refresh-statistics {self.refreshes})"
 
     def second_learner(self) -> Supervised:
         """Return a second learner, made in the same way."""
@@ -213,7 +221,12 @@ def chosen_images(settings: VisionSettings, labels: Tensor, seed: int) -> tuple[
 
     In class-incremental learning every class has the same number, so that phases have the same length for all seeds.
     """
-    wanted = settings.images or settings.facts.train
+    wanted, classes = settings.images or settings.facts.train, settings.facts.classes
+    if len(labels) < classes:
+        raise ValueError(
+            f"{settings.data} has {len(labels):,} training images here, fewer than its {classes} classes: is the "
+            "folder complete?"
+        )
     if len(labels) < wanted:
         raise ValueError(
             f"{settings.data} has {len(labels):,} training images here, but {wanted:,} are needed: give "
@@ -221,7 +234,7 @@ def chosen_images(settings: VisionSettings, labels: Tensor, seed: int) -> tuple[
         )
     if settings.task == "class-incremental":
         order = torch.from_numpy(np.random.default_rng(seed).permutation(len(labels)))
-        of_class = [order[labels[order] == number] for number in range(settings.facts.classes)]
+        of_class = [order[labels[order] == number] for number in range(classes)]
         used = torch.cat([each[settings.held_out : settings.per_class] for each in of_class])
         return used, torch.cat([each[: settings.held_out] for each in of_class])
     used = subset(labels, wanted, seed)

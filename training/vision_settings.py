@@ -115,7 +115,10 @@ class VisionSettings(PhasedSettings):
             self._require_above_0(name)
         facts, count, used = self.facts, self.phase_count, self.images
         if used is not None and not facts.classes <= used <= facts.train:
-            raise ValueError(f"--images {used} given; {self.data} has {facts.train:,}, of {facts.classes} classes")
+            raise ValueError(
+                f"--images {used} given; allowed with {self.data} are {facts.classes} (one for each class) to "
+                f"{facts.train:,}"
+            )
         if not 0 < self.first_share < 1:
             raise ValueError(f"--first-share {self.first_share} given; allowed is a share between 0 and 1, such as 0.1")
         if self.task == "warm-start" and count != PHASES[self.task]:
@@ -152,7 +155,7 @@ class VisionSettings(PhasedSettings):
         if self.task != "warm-start":
             idle = [flag(name) for name in OF_WARM_STARTS if getattr(self, name) != getattr(usual, name)]
             if idle:
-                found.append(f"{', '.join(idle)} given: no effect with {self.task}, which has no short first phase")
+                found.append(f"no effect with {self.task}, which has no short first phase: {', '.join(idle)}")
         if self.label_noise and self.task == "class-incremental":
             found.append("--label-noise draws labels from all classes, so that classes appear before their phase")
         return found
