@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 import gymnasium as gym
@@ -157,11 +158,32 @@ def _built(name: str, build: Callable[[], Built]) -> Built:
             return build()
     except ModuleNotFoundError as error:
         missing = error.name or getattr(error.__cause__, "name", None) or name.partition(":")[0]
-        raise ValueError(f"environment {name!r} needs the Python module {missing!r}, which is missing") from error
+        advice = _where_to_save(name, missing)
+        raise ValueError(
+            f"environment {name!r} needs the Python module {missing!r}, which is missing{advice}"
+        ) from error
     except (ImportError, gym.error.Error) as error:
-        raise ValueError(f"environment {name!r} cannot be made here: {' '.join(str(error).split())}") from error
+        said = " ".join(str(error).split())
+        module, _, identifier = name.rpartition(":")
+        if module and isinstance(error, gym.error.NameNotFound) and "Did you mean" not in said:
+            said += (
+                f" {module} was imported and has not registered it: call gymnasium.register({identifier!r}, ...) there"
+            )
+        raise ValueError(f"environment {name!r} cannot be made here: {said}") from error
     except (Exception, SystemExit) as error:  # the environment's code may raise anything
         raise ValueError(f"environment {name!r} cannot be made here: {in_one_line(error)}") from error
+
+
+def _where_to_save(name: str, missing: str) -> str:
+    """Return what to do if the missing module is the one that the name of the environment begins with."""
+    module, _, identifier = name.partition(":")
+    if missing != module:
+        return ""
+    if module.endswith(".py"):
+        return (
+            f": give the name of the module without .py, {module.removesuffix('.py').rpartition('/')[2]}:{identifier}"
+        )
+    return f": save it as {module}.py in {Path.cwd()}, or in a folder on PYTHONPATH"
 
 
 @contextmanager

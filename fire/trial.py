@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .activity import Watch
+from .error_place import place_of
 from .in_place import Before, same_values, values_of
 from .method_class import of_ones_own
 from .methods import Method
@@ -205,7 +206,8 @@ def _failed(method: Method, network: Network, hook: str, error: BaseException) -
     hint = "; set needs_loss = True in its class if it runs network.loss" if missing else ""
     if method.watches_units and isinstance(error, KeyError) and hook != "after_step":
         hint = "; network.activations is available in after_step only"
-    return ValueError(f"{spell(method)}: {hook}({network.name!r}) failed when it was tried, {said}{hint}")
+    place = place_of(error, type(method).__module__)
+    return ValueError(f"{spell(method)}: {hook}({network.name!r}) failed when it was tried, {said}{place}{hint}")
 
 
 def _quiet(loss: Loss | None, draws: Draws) -> Loss | None:

@@ -193,7 +193,8 @@ def test_the_exact_test_finds_nearly_what_is_said():
 def test_a_dry_run_says_what_the_asked_seeds_can_find():
     said = seeds_said(("none", *METHODS), 5, True, None, None)
     assert "7 differences" in said[0]
-    assert "needs 17 seeds" in said[0]
+    assert "seeds: 17 are needed" in said[0]
+    assert "as large as its standard deviation over the trunks" in said[0]
     assert "with 5 seeds, none of these differences can be settled" in said[1]
     assert "at least 9 seeds" in said[1]
     (one, other) = seeds_said(("none", "fire"), 20, False, None, None)

@@ -111,6 +111,8 @@ def test_presets_are_names_for_field_values():
         ("fir", "known are none, reset, .*, module:Class; nearest is fire"),
         ("rest:scope=head", "nearest is reset"),
         ("", "method '' is unknown"),
+        ("Noise", "a class of your own is named with its module"),
+        ("my_methods.Noise", "nearest is my_methods:Noise"),
         ("fire:sover=exact", "Fire has no field 'sover'.*nearest is solver"),
         ("none:scope=all", "NoMethod has no field 'scope'; it has no fields"),
         ("fire:exact", "'exact' is not of the form field=value"),
@@ -121,7 +123,16 @@ def test_presets_are_names_for_field_values():
         ("my_methods:Noise", "strength"),
         ("my_methods:NotAMethod", "not a subclass of fire_rl.Method"),
         ("my_methods:Missing", "cannot be imported"),
-        ("no_such_module:Thing", "cannot be imported"),
+        ("my_methods:Nose", "its methods are Noise; nearest is Noise"),
+        (
+            "no_such_module:Thing",
+            r"No module named .*; save it as no_such_module\.py in .*, or in a folder on PYTHONPATH",
+        ),
+        (
+            "./folder/no_such_module.py:Thing",
+            r"give the name of the module, without folder and \.py: no_such_module:Thing",
+        ),
+        ("no_such_module.py:Thing", r"give the name of the module, without folder and \.py: no_such_module:Thing"),
     ],
 )
 def test_mistakes_end_in_one_line_that_helps(text, message):
