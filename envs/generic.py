@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,7 +17,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from . import graphics
-from .foreign_errors import in_one_line
+from .foreign_errors import INSTALLED, OWN, in_one_line
 from .seeding import spawn_seeds
 
 Built = TypeVar("Built")
@@ -144,12 +145,27 @@ def _try_reset(name: str) -> None:
     with warnings.catch_warnings(action="ignore"):  # shown later, when the environments of the run are made
         env: gym.Env[Any, Any] = _built(name, lambda: gym.make(name))
         try:
-            _, _ = env.reset(seed=0)
+            observation, _ = env.reset(seed=0)
         except (Exception, SystemExit) as error:
-            raise ValueError(f"environment {name!r} cannot be reset: {in_one_line(error)}") from error
+            raise ValueError(f"environment {name!r} cannot be reset: {in_one_line(error)}{_right(error)}") from error
         finally:
             with suppress(Exception):
                 env.close()
+    space = env.observation_space
+    if isinstance(space, gym.spaces.Box) and np.shape(observation) != space.shape:
+        raise ValueError(
+            f"environment {name!r} cannot be used: its reset() returns an observation of shape "
+            f"{np.shape(observation)}, and its observation_space has shape {space.shape}"
+        )
+
+
+def _right(error: BaseException) -> str:
+    """Return how reset() has to be written, as the end of a message, if an error in calling it shows what is wrong."""
+    if not traceback.extract_tb(error.__traceback__)[-1].filename.startswith((*INSTALLED, OWN)):
+        return ""  # the error is in the environment's own code
+    if "unpack" in str(error):
+        return "; reset() has to return two things, an observation and a dictionary"
+    return "; write def reset(self, *, seed=None, options=None)" if "unexpected keyword" in str(error) else ""
 
 
 def _built(name: str, build: Callable[[], Built]) -> Built:

@@ -19,6 +19,7 @@ from .nearest import did_you_mean, nearest
 from .regularizers import REGULARIZERS
 
 Presets = Mapping[str, Method]
+HOW_TO_DECORATE = "write @dataclass(frozen=True, kw_only=True) above the class"
 
 
 def parse_method(text: str, presets: Presets | None = None) -> Method:
@@ -35,7 +36,12 @@ def parse_regularizer(text: str, presets: Presets | None = None) -> Method:
     if name in METHODS:
         raise ValueError(f"regularizer {name!r} is a method: give it as a method (--reinit)")
     regularizer = _parse(text, "regularizer", REGULARIZERS, _of_regularizers(presets))
-    if regularizer.acts_at_events or not (regularizer.has_penalty or regularizer.acts_every_step):
+    if not (regularizer.acts_at_events or regularizer.has_penalty or regularizer.acts_every_step):
+        raise ValueError(
+            f"regularizer {text.strip()!r} would never be called: set has_penalty = True in its class for penalty() or "
+            "acts_every_step = True for after_step()"
+        )
+    if regularizer.acts_at_events:
         raise ValueError(
             f"regularizer {text.strip()!r} acts at events: give it as a method (--reinit), "
             "or set acts_at_events = False in its class"
@@ -160,7 +166,7 @@ def _advice(module: str, class_name: str, error: BaseException) -> str:
         name = module.removesuffix(".py").rpartition("/")[2]
         return f"; give the name of the module, without folder and .py: {name}:{class_name}"
     if "non-frozen dataclass from a frozen" in str(error):
-        return ": write @dataclass(frozen=True, kw_only=True) above the class"
+        return f": {HOW_TO_DECORATE}"
     if isinstance(error, AttributeError) and module in sys.modules:  # it was imported and lacks the class
         own = [name for name, value in vars(sys.modules[module]).items() if _is_own(value, module)]
         has = f"; its methods are {', '.join(own)}; nearest is {nearest(class_name, own)}" if own else ""
@@ -184,7 +190,9 @@ def _values(kind: type[Method], text: str) -> dict[str, Any]:
         if not equals:
             raise ValueError(f"{item!r} is not of the form field=value")
         if key not in names:
-            has = f"known are {', '.join(names)}; nearest is {nearest(key, names)}" if names else "it has no fields"
+            decorated = "__dataclass_fields__" in vars(kind)
+            lacks = "it has no fields" if decorated else f"it has no fields: {HOW_TO_DECORATE}"
+            has = f"known are {', '.join(names)}; nearest is {nearest(key, names)}" if names else lacks
             raise ValueError(f"{kind.__name__} has no field {key!r}; {has}")
         if key in values:
             raise ValueError(f"{kind.__name__}: field {key!r} was given twice")

@@ -189,9 +189,16 @@ class Regenerative(LeavesAlone):
         return (parameter - network.initial[name]).square().sum()
 
 
+@dataclass(frozen=True, kw_only=True)
+class ForgetsToReturn(LeavesAlone):
+    def penalty(self, network: MethodNetwork) -> None:  # type: ignore[override]
+        sum(parameter.square().sum() for parameter in network.module.parameters())
+
+
 @pytest.mark.parametrize(
     ("method", "said"),
     [
+        (ForgetsToReturn(), "penalty() returns None for every network, which adds nothing"),
         (Foreign(), "depends on none of the network's own parameters"),
         (Flat(), "has a gradient of zero on the initial networks, which may be right"),
         (Regenerative(), ""),
