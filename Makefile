@@ -17,7 +17,7 @@ setup: ## make the virtual environment, all versions pinned; a second call insta
 setup-dev: ## the same, and the developers' tools: ruff, mypy, codespell, Ray, Selenium
 	@.ci/setup dev
 
-train: setup ## train SAC with FIRE on h1-walk, quick preset (10 minutes on two cores)
+train: setup ## train SAC with FIRE on h1-walk, quick preset (10 minutes on one core)
 	$(python) train_sac.py --env h1-walk --reinit fire --preset quick $(ARGS)
 
 vision: setup ## compare five methods on warm-started images, three seeds, with a report (5 minutes on two cores)

@@ -15,7 +15,7 @@ from fire_rl.training.export.formats import FORMATS, made
 from fire_rl.training.export.observations import Observations, observations_for
 from fire_rl.training.export.score import measured
 from fire_rl.training.export.writing import require_place, write_files, write_folder
-from fire_rl.training.folder import is_run
+from fire_rl.training.folder import is_run, not_a_run
 from fire_rl.training.learners import LEARNERS, name_of, read_config
 from fire_rl.training.policy import Policy, load_policy, split_run
 from fire_rl.training.pretrained import is_pretrained, located
@@ -91,7 +91,7 @@ def _policy(name: str, options: Options) -> Policy:
     text, step = split_run(name)
     folder = located(text)
     if not is_run(folder):
-        raise ValueError(f"{name[:300]} is not a run: it has no config.json")
+        raise ValueError(not_a_run(folder))
     config = read_config(folder)
     if not config.acts:
         raise ValueError(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 import gymnasium as gym
@@ -15,7 +17,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from . import graphics
-from .foreign_errors import in_one_line
+from .foreign_errors import INSTALLED, OWN, in_one_line
 from .seeding import spawn_seeds
 
 Built = TypeVar("Built")
@@ -143,12 +145,27 @@ def _try_reset(name: str) -> None:
     with warnings.catch_warnings(action="ignore"):  # shown later, when the environments of the run are made
         env: gym.Env[Any, Any] = _built(name, lambda: gym.make(name))
         try:
-            _, _ = env.reset(seed=0)
+            observation, _ = env.reset(seed=0)
         except (Exception, SystemExit) as error:
-            raise ValueError(f"environment {name!r} cannot be reset: {in_one_line(error)}") from error
+            raise ValueError(f"environment {name!r} cannot be reset: {in_one_line(error)}{_right(error)}") from error
         finally:
             with suppress(Exception):
                 env.close()
+    space = env.observation_space
+    if isinstance(space, gym.spaces.Box) and np.shape(observation) != space.shape:
+        raise ValueError(
+            f"environment {name!r} cannot be used: its reset() returns an observation of shape "
+            f"{np.shape(observation)}, and its observation_space has shape {space.shape}"
+        )
+
+
+def _right(error: BaseException) -> str:
+    """Return how reset() has to be written, as the end of a message, if an error in calling it shows what is wrong."""
+    if not traceback.extract_tb(error.__traceback__)[-1].filename.startswith((*INSTALLED, OWN)):
+        return ""  # the error is in the environment's own code
+    if "unpack" in str(error):
+        return "; reset() has to return two things, an observation and a dictionary"
+    return "; write def reset(self, *, seed=None, options=None)" if "unexpected keyword" in str(error) else ""
 
 
 def _built(name: str, build: Callable[[], Built]) -> Built:
@@ -157,11 +174,32 @@ def _built(name: str, build: Callable[[], Built]) -> Built:
             return build()
     except ModuleNotFoundError as error:
         missing = error.name or getattr(error.__cause__, "name", None) or name.partition(":")[0]
-        raise ValueError(f"environment {name!r} needs the Python module {missing!r}, which is missing") from error
+        advice = _where_to_save(name, missing)
+        raise ValueError(
+            f"environment {name!r} needs the Python module {missing!r}, which is missing{advice}"
+        ) from error
     except (ImportError, gym.error.Error) as error:
-        raise ValueError(f"environment {name!r} cannot be made here: {' '.join(str(error).split())}") from error
+        said = " ".join(str(error).split())
+        module, _, identifier = name.rpartition(":")
+        if module and isinstance(error, gym.error.NameNotFound) and "Did you mean" not in said:
+            said += (
+                f" {module} was imported and has not registered it: call gymnasium.register({identifier!r}, ...) there"
+            )
+        raise ValueError(f"environment {name!r} cannot be made here: {said}") from error
     except (Exception, SystemExit) as error:  # the environment's code may raise anything
         raise ValueError(f"environment {name!r} cannot be made here: {in_one_line(error)}") from error
+
+
+def _where_to_save(name: str, missing: str) -> str:
+    """Return what to do if the missing module is the one that the name of the environment begins with."""
+    module, _, identifier = name.partition(":")
+    if missing != module:
+        return ""
+    if module.endswith(".py"):
+        return (
+            f": give the name of the module without .py, {module.removesuffix('.py').rpartition('/')[2]}:{identifier}"
+        )
+    return f": save it as {module}.py in {Path.cwd()}, or in a folder on PYTHONPATH"
 
 
 @contextmanager

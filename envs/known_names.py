@@ -80,7 +80,8 @@ def require_known(name: str) -> None:
         near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.4) or sorted(NATIVE)[:3]
         nearest = ", ".join(known.get(close, close) for close in near)
         missing = "" if find_spec("ale_py") else f"; Atari games need ale_py: {install('atari')}"
-        raise ValueError(f"no environment is called {name!r}; the nearest names are {nearest}{missing}") from None
+        own = "; an environment of your own is named module:ID"
+        raise ValueError(f"no environment is called {name!r}; the nearest names are {nearest}{own}{missing}") from None
 
 
 def _has_another_name(identifier: str) -> bool:

@@ -9,14 +9,17 @@ import inspect
 import sys
 from collections.abc import Mapping
 from dataclasses import Field, fields
+from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from .error_place import place_of
 from .methods import METHODS, Method, Reinitialization, Reset
-from .nearest import nearest
+from .nearest import did_you_mean, nearest
 from .regularizers import REGULARIZERS
 
 Presets = Mapping[str, Method]
+HOW_TO_DECORATE = "write @dataclass(frozen=True, kw_only=True) above the class"
 
 
 def parse_method(text: str, presets: Presets | None = None) -> Method:
@@ -33,7 +36,12 @@ def parse_regularizer(text: str, presets: Presets | None = None) -> Method:
     if name in METHODS:
         raise ValueError(f"regularizer {name!r} is a method: give it as a method (--reinit)")
     regularizer = _parse(text, "regularizer", REGULARIZERS, _of_regularizers(presets))
-    if regularizer.acts_at_events or not (regularizer.has_penalty or regularizer.acts_every_step):
+    if not (regularizer.acts_at_events or regularizer.has_penalty or regularizer.acts_every_step):
+        raise ValueError(
+            f"regularizer {text.strip()!r} would never be called: set has_penalty = True in its class for penalty() or "
+            "acts_every_step = True for after_step()"
+        )
+    if regularizer.acts_at_events:
         raise ValueError(
             f"regularizer {text.strip()!r} acts at events: give it as a method (--reinit), "
             "or set acts_at_events = False in its class"
@@ -52,9 +60,11 @@ def _parse(text: str, what: str, kinds: Mapping[str, type[Method]], presets: Pre
         names = ", ".join(known)
         if all(word.partition(":")[0] in known for word in text.split(",")):
             raise ValueError(f"{what} {text!r} given; separate several by spaces: {' '.join(text.split(','))}")
-        raise ValueError(
-            f"{what} {name!r} is unknown; known are {names}, module:Class; nearest is {nearest(name, known)}"
-        )
+        module, dot, own = name.rpartition(".")
+        near = f"{module}:{own}" if dot and own.isidentifier() else nearest(name, known)
+        is_near = dot or did_you_mean(name.lower(), known)
+        end = f"nearest is {near}" if is_near else "a class of your own is named with its module, such as noisy:Noisy"
+        raise ValueError(f"{what} {name!r} is unknown; known are {names}, module:Class; {end}")
     kind = _imported(name, class_name)
     try:
         return kind(**_values(kind, rest))
@@ -143,12 +153,31 @@ def _imported(module: str, class_name: str) -> type[Method]:
         kind = getattr(importlib.import_module(module), class_name)
     except (Exception, SystemExit) as error:  # importing a user's module may raise anything
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        frozen = "non-frozen dataclass from a frozen" in reason
-        hint = ": write @dataclass(frozen=True, kw_only=True) above the class" if frozen else ""
-        raise ValueError(f"method {module}:{class_name} cannot be imported: {reason}{hint}") from error
+        where = f"{place_of(error, module)}{_advice(module, class_name, error)}"
+        raise ValueError(f"method {module}:{class_name} cannot be imported: {reason}{where}") from error
     if not (isinstance(kind, type) and issubclass(kind, Method)):
-        raise ValueError(f"{module}:{class_name} is not a subclass of fire_rl.Method")
+        raise ValueError(f"{module}:{class_name} is not a subclass of fire_rl.Method: write class {class_name}(Method)")
     return kind
+
+
+def _advice(module: str, class_name: str, error: BaseException) -> str:
+    """Return what to do about a usual mistake in naming or writing a method, as the end of a message; "" if unknown."""
+    if module.endswith(".py") or "/" in module:
+        name = module.removesuffix(".py").rpartition("/")[2]
+        return f"; give the name of the module, without folder and .py: {name}:{class_name}"
+    if "non-frozen dataclass from a frozen" in str(error):
+        return f": {HOW_TO_DECORATE}"
+    if isinstance(error, AttributeError) and module in sys.modules:  # it was imported and lacks the class
+        own = [name for name, value in vars(sys.modules[module]).items() if _is_own(value, module)]
+        has = f"; its methods are {', '.join(own)}; nearest is {nearest(class_name, own)}" if own else ""
+        return has or "; no class in it is a subclass of fire_rl.Method"
+    if not (isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")):
+        return ""
+    return f"; save it as {module.replace('.', '/')}.py in {Path.cwd()}, or in a folder on PYTHONPATH"
+
+
+def _is_own(value: object, module: str) -> bool:
+    return isinstance(value, type) and issubclass(value, Method) and value.__module__ == module
 
 
 def _values(kind: type[Method], text: str) -> dict[str, Any]:
@@ -161,7 +190,9 @@ def _values(kind: type[Method], text: str) -> dict[str, Any]:
         if not equals:
             raise ValueError(f"{item!r} is not of the form field=value")
         if key not in names:
-            has = f"known are {', '.join(names)}; nearest is {nearest(key, names)}" if names else "it has no fields"
+            decorated = "__dataclass_fields__" in vars(kind)
+            lacks = "it has no fields" if decorated else f"it has no fields: {HOW_TO_DECORATE}"
+            has = f"known are {', '.join(names)}; nearest is {nearest(key, names)}" if names else lacks
             raise ValueError(f"{kind.__name__} has no field {key!r}; {has}")
         if key in values:
             raise ValueError(f"{kind.__name__}: field {key!r} was given twice")

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .activity import Watch
+from .error_place import place_of
 from .in_place import Before, same_values, values_of
 from .method_class import of_ones_own
 from .methods import Method
@@ -113,7 +114,7 @@ def _rehearse(method: Method, copies: Copies, seed: int) -> Rehearsed:
     before = [values_of(network) for network in given]
     watches: list[Watch] = []
     every_step = method.acts_every_step or method.has_penalty  # such a method may change nothing at first
-    acted, notes = False, list[str]()
+    acted, penalized, notes = False, False, list[str]()
     with noting({id(network.generator) for network in given}) as draws:
         for place, network in enumerate(given):
             if method.watches_units:
@@ -126,8 +127,10 @@ def _rehearse(method: Method, copies: Copies, seed: int) -> Rehearsed:
             if loss is not None and method.watches_units:
                 with torch.enable_grad():
                     loss()
-            if method.has_penalty and (note := _check_penalty(method, network)):
-                notes.append(note)
+            if method.has_penalty:
+                given_back, note = _check_penalty(method, network)
+                penalized |= given_back
+                notes += [note] if note else []
             seen = loss is not None or not method.watches_units  # the activations it needs are available
             for step in range(STEPS if method.acts_every_step and seen else 0):
                 if step and loss is not None and method.watches_units:
@@ -137,6 +140,11 @@ def _rehearse(method: Method, copies: Copies, seed: int) -> Rehearsed:
                     _Call(method, network, "after_step")(method.after_step)
                 if isinstance(network.activations, Watch):
                     network.activations.forget()
+        if method.has_penalty and not penalized:
+            notes.append(
+                f"{spell(method)}: penalty() returns None for every network, which adds nothing to their losses; "
+                "if that is not intended, return a number"
+            )
         for watch in watches:
             watch.close()
         ready = [replace(each, loss=_quiet(losses.get(each.name), draws), prepared={}) for each in given]
@@ -205,7 +213,10 @@ def _failed(method: Method, network: Network, hook: str, error: BaseException) -
     hint = "; set needs_loss = True in its class if it runs network.loss" if missing else ""
     if method.watches_units and isinstance(error, KeyError) and hook != "after_step":
         hint = "; network.activations is available in after_step only"
-    return ValueError(f"{spell(method)}: {hook}({network.name!r}) failed when it was tried, {said}{hint}")
+    if "FrozenInstanceError" in said:
+        hint = "; write in place, such as parameter.copy_(new)"
+    place = place_of(error, type(method).__module__)
+    return ValueError(f"{spell(method)}: {hook}({network.name!r}) failed when it was tried, {said}{place}{hint}")
 
 
 def _quiet(loss: Loss | None, draws: Draws) -> Loss | None:
@@ -224,14 +235,17 @@ def _quiet(loss: Loss | None, draws: Draws) -> Loss | None:
     return quiet
 
 
-def _check_penalty(method: Method, network: MethodNetwork) -> str | None:
-    """Raise ValueError if the penalty cannot be used; return a sentence if it has no effect, which may be right."""
+def _check_penalty(method: Method, network: MethodNetwork) -> tuple[bool, str | None]:
+    """Return whether there is a penalty, and a sentence if it has no effect, which may be right.
+
+    Raise ValueError if the penalty cannot be used.
+    """
     before = values_of(network)
     with torch.enable_grad():
         term = _Call(method, network, "penalty")(method.penalty)
     what = f"{spell(method)}: penalty({network.name!r})"
     if term is None:
-        return None
+        return False, None
     if not isinstance(term, Tensor) or term.dim():
         kind = f"a tensor of shape {tuple(term.shape)}" if isinstance(term, Tensor) else f"a {type(term).__name__}"
         raise ValueError(f"{what} gives {kind}: return one number as a tensor, such as a sum()")
@@ -246,16 +260,16 @@ def _check_penalty(method: Method, network: MethodNetwork) -> str | None:
         raise ValueError(f"{what} wrote to the network: a penalty may only return a term of the loss")
     trained = [parameter for parameter in network.module.parameters() if parameter.requires_grad]
     if not term.requires_grad or not trained:
-        return None
+        return True, None
     try:
         gradients = torch.autograd.grad(term, trained, allow_unused=True)
     except RuntimeError as error:
         raise _failed(method, network, "penalty", error) from error
     if all(gradient is None for gradient in gradients):
-        return f"{what} depends on none of the network's own parameters, and so has no effect on them"
+        return True, f"{what} depends on none of the network's own parameters, and so has no effect on them"
     if term and not any(gradient.any() for gradient in gradients if gradient is not None):
-        return f"{what} has a gradient of zero on the initial networks, which may be right"
-    return None
+        return True, f"{what} has a gradient of zero on the initial networks, which may be right"
+    return True, None
 
 
 def _check_numbers(method: Method, network: MethodNetwork, hook: str, found: Any, tensors: bool = False) -> None:

@@ -77,7 +77,8 @@ def test_an_environment_that_fails_when_it_is_made_says_where(module, tmp_path, 
 @pytest.mark.parametrize(
     ("parts", "complaint"),
     [
-        ({"reset": "return None"}, "cannot be reset: TypeError: cannot unpack non-iterable NoneType object"),
+        ({"reset": "return None"}, "cannot unpack non-iterable NoneType object; reset() has to return two things"),
+        ({"reset": "return np.zeros(99), {}"}, "returns an observation of shape (99,), and its observation_space has"),
         ({"init": "self.observation_space = None"}, "cannot be made here: TypeError: "),
         ({"end": "gym.register('Failing' + __name__ + '-v0', entry_point=__name__ + ':Nothing')"},
          "cannot be made here: AttributeError: "),

@@ -191,7 +191,8 @@ def test_the_power_of_the_exact_test_is_close_to_the_stated_one():
 def test_a_dry_run_says_which_difference_the_seeds_can_find():
     said = seeds_in_words(("none", *METHODS), 5, True, None, None)
     assert "7 differences" in said[0]
-    assert "needs 17 seeds" in said[0]
+    assert "seeds: 17 are needed" in said[0]
+    assert "as large as its standard deviation over the trunks" in said[0]
     assert "with 5 seeds, none of these differences can be settled" in said[1]
     assert "at least 9 seeds" in said[1]
     (one, other) = seeds_in_words(("none", "fire"), 20, False, None, None)

@@ -55,7 +55,7 @@ def test_a_mistake_ends_in_exit_code_2(tmp_path: Path):
         [sys.executable, ROOT / "export.py", "nowhere"], capture_output=True, text=True, cwd=tmp_path
     )
     assert ended.returncode == 2
-    assert ended.stderr.splitlines() == ["export.py: nowhere is not a run: it has no config.json"]
+    assert ended.stderr.splitlines() == ["export.py: nowhere is not a run: there is no such folder"]
 
 
 def test_a_missing_package_is_named_with_its_command(runs: dict[str, Path], tmp_path: Path, monkeypatch: Any):

@@ -22,6 +22,7 @@ from tests.fixtures.right_methods import (
     FixedStart,
     Flat,
     Foreign,
+    ForgetsToReturn,
     Forks,
     Hooked,
     Idle,
@@ -69,6 +70,7 @@ def test_a_run_with_a_mistake_does_not_begin(wrong: type[Method], tmp_path: Path
 @pytest.mark.parametrize(
     ("method", "said"),
     [
+        (ForgetsToReturn(), "penalty() returns None for every network, which adds nothing"),
         (Foreign(), "depends on none of the network's own parameters"),
         (Flat(), "has a gradient of zero on the initial networks, which may be right"),
         (Regenerative(), ""),

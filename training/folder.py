@@ -10,6 +10,8 @@ import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from fire_rl.fire.nearest import did_you_mean
+
 from .durable import Damaged
 from .files import METRICS
 
@@ -26,6 +28,25 @@ WEIGHTS = "model.safetensors"  # this file is in a card, which is not a run alth
 def is_run(folder: Path) -> bool:
     """Whether a folder is a run: whether it has a config.json, which may be damaged."""
     return (folder / "config.json").is_symlink() or (folder / "config.json").exists()
+
+
+def not_a_run(folder: Path) -> str:
+    """Say in one line why a folder is not a run, and name a run of a similar name, or otherwise the newest run.
+
+    The runs are those in the folder itself or, if there is no such folder, those beside it.
+    """
+    there = folder.is_dir()
+    place = folder if there else folder.parent
+    try:
+        runs = [path for path in place.iterdir() if is_run(path) and path.name.isprintable()]
+        newest = max(runs, key=lambda path: path.lstat().st_mtime, default=None)
+    except OSError:
+        runs, newest = [], None
+    where = "in it" if there else f"in {place}"
+    near = "" if there else did_you_mean(folder.name, [path.name for path in runs], cutoff=0.8)
+    advice = near or (f"; the newest run {where} is {newest}" if newest else "")
+    why = "it has no config.json" if there else "there is no such folder"
+    return f"{str(folder)[:300]} is not a run: {why}{advice}"
 
 
 def refuse_links(run: Path) -> None:

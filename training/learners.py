@@ -18,7 +18,7 @@ from .agent_run import AgentRun
 from .config import Config
 from .durable import Damaged
 from .files import read_json
-from .folder import is_run
+from .folder import is_run, not_a_run
 from .language import Language, LanguageRun
 from .reinforcement import Reinforcement
 from .reinforcement_settings import RunSettings
@@ -123,7 +123,7 @@ def config_from_json(value: Mapping[str, Any]) -> Config:
 def read_config(run: Path) -> Config:
     """Read a run's settings; raise ValueError in one line if the folder is not a run."""
     if not is_run(run):
-        raise ValueError(f"{str(run)[:300]} is not a run: it has no config.json")
+        raise ValueError(not_a_run(run))
     path = run / "config.json"
     try:
         return config_from_json(read_json(path, at_most=CONFIG_BYTES))

@@ -205,7 +205,7 @@ def announce(config: Config, driver: Driver, step: int | None) -> None:
 def drive(config: Config, driver: Driver, step: int | None, notes: list[str]) -> Result:
     """Print the notes, run the driver to the end of the run, and print how it ended."""
     settings, folder, work = config.run, driver.folder, driver.work
-    print(f"{folder}: " + (f"continuing at step {step:,}" if step is not None else "a new run"))
+    print(f"{folder}: {_where_it_begins(config, step)}")
     warnings = (*settings.warnings(), *driver.manager.notes)
     for note in (*notes, *work.notes, *(f"warning: {warning}" for warning in warnings)):
         print(note, file=sys.stderr if note.startswith("warning") else sys.stdout)
@@ -239,3 +239,11 @@ def drive(config: Config, driver: Driver, step: int | None, notes: list[str]) ->
     if not settings.keep_replay:
         print(f"  freed         {slim(folder) / 1e6:,.1f} MB of replay and older checkpoints: --keep-replay False")
     return result
+
+
+def _where_it_begins(config: Config, step: int | None) -> str:
+    if step is None:
+        return "a new run"
+    if step < config.run.steps:
+        return f"continuing at step {step:,}"
+    return f"finished already, at step {step:,}; to continue it, give a larger --steps, such as {2 * config.run.steps}"

@@ -92,15 +92,17 @@ def seeds_in_words(
     many = len(pairs_of(names, first, other))
     if not many:
         return []
-    of_what = "of the differences between branches of one trunk" if paired else "of a method's runs"
-    one, needed = "a difference of one standard deviation", seeds_needed(1.0, many, paired)
-    together = f"with {many} differences tested together" if many > 1 else "with 1 difference tested"
-    found = [f"seeds: {together}, finding {one} {of_what} needs {needed} seeds (power 80%, p 0.05, Holm)"]
+    size = "its standard deviation over the trunks" if paired else "the standard deviation of a method's runs"
+    together = f"{many} differences tested together" if many > 1 else "1 difference tested"
+    found = [
+        f"seeds: {seeds_needed(1.0, many, paired)} are needed to find a difference as large as {size}, in 80% of "
+        f"comparisons ({together}, p 0.05 after Holm's correction)"
+    ]
     effect, least = detectable(seeds, many, paired), least_runs(LEVEL / many, paired)
     given = f"{seeds} seed{'s' * (seeds != 1)}"
     if effect is None:
         which = "none of these differences" if many > 1 else "no difference"
-        found.append(f"with {given}, {which} can be settled, however large it is; that takes at least {least} seeds")
+        found.append(f"with {given}, {which} can be settled, however large it is; at least {least} seeds are needed")
     else:
         find = "finds" if seeds == 1 else "find"
         found.append(f"{given} {find} a difference of {effect:.2g} such standard deviations with the same power")
