@@ -5,9 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.fixtures.quiet_sac import quietly
 
+from fire_rl.commands.train import train_sac
 from fire_rl.training.folder import not_a_run
+from tests.fixtures.calling import quietly
 from tests.test_training_branch import TINY
 
 
@@ -30,7 +31,9 @@ def test_a_folder_that_is_not_a_run_is_answered_with_a_run_that_is_there(tmp_pat
 @pytest.mark.usefixtures("unrendered")
 def test_resuming_a_finished_run_says_that_it_has_finished(tmp_path: Path):
     run, copy = tmp_path / "run", tmp_path / "copy"
-    quietly(*TINY, "--steps", "200", "--run-dir", str(run))
+    quietly(train_sac, *TINY, "--steps", "200", "--run-dir", str(run))
     shutil.copytree(run, copy)
-    assert "run: finished already, at step 200; to continue it, give a larger --steps" in quietly("--resume", str(run))
-    assert "copy: continuing at step 200" in quietly("--resume", str(copy), "--steps", "260")
+    assert "run: finished already, at step 200; to continue it, give a larger --steps" in quietly(
+        train_sac, "--resume", str(run)
+    )
+    assert "copy: continuing at step 200" in quietly(train_sac, "--resume", str(copy), "--steps", "260")
