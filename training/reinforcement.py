@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from fire_rl import envs
 from fire_rl.agents.agent import Agent
 from fire_rl.agents.compiled import require_compiler
-from fire_rl.agents.learning import CapturedAgent
+from fire_rl.agents.learning import AgentWithInputs, CapturedAgent
 from fire_rl.agents.randomness import restore_generator
 from fire_rl.envs.kept_spaces import KeptSpaces, kept_spaces
 from fire_rl.envs.world import to_environment
@@ -35,7 +36,7 @@ from .progress import Count
 from .ranks import affordable, notes_on_ranks, wanted_examples
 from .settings import flag
 from .streams import Streams
-from .work import Host, Losses, Rates, Runs, State, Weight, Work, named
+from .work import Host, Inputs, Losses, Rates, Runs, State, Weight, Work, named
 
 EXAMPLES = 256  # the number of transitions for measures and methods
 Replay = TransitionReplay | FrameReplay
@@ -210,6 +211,19 @@ class Reinforcement(Work):
         examples = self.examples(min(most, held), int(seed[0]))
         runs: Runs = self.agent.runs(examples, wanted)  # type: ignore[attr-defined]
         return runs
+
+    def inputs(self) -> Mapping[str, Inputs]:
+        agent = self.agent
+        if not isinstance(agent, AgentWithInputs):
+            return {}
+
+        def draw(name: str, generator: torch.Generator) -> tuple[Tensor, ...]:
+            if not len(self.replay):
+                raise ValueError("a repair needs inputs, but the replay is still empty")
+            batch = self.replay.sample(1, EXAMPLES, generator).to(self.device)
+            return agent.inputs(Batch(*(tensor[0] for tensor in batch)))[name]
+
+        return {network.name: partial(draw, network.name) for network in self.networks()}
 
     def rehearse(self) -> tuple[Sequence[Network], Losses]:
         """Return the networks of a second, new agent, and its losses on random examples."""
