@@ -384,7 +384,7 @@ def tied() -> nn.Module:
     ],
 )
 def test_what_cannot_be_repaired_is_refused_when_the_run_starts(module, method, said):
-    network = Network("net", module, dict(module.state_dict()))
+    network = Network("net", module, values(module))
     with pytest.raises(ValueError, match=f"network 'net' cannot be repaired: .*{said}"):
         PlasticityManager([network], parse_method(method), Never(), inputs={"net": draw(4)})
 
@@ -404,7 +404,7 @@ def test_an_injected_head_is_not_fitted_again():
     ],
 )
 def test_what_cannot_be_repaired_is_refused_before_anything_changes(module, method, said):
-    network = Network("net", module, dict(module.state_dict()))
+    network = Network("net", module, values(module))
     before = values(module)
     manager = PlasticityManager([network], parse_method(method), Never(), inputs={"net": draw(4)})
     with pytest.raises(ValueError, match=said):

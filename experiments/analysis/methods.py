@@ -163,8 +163,9 @@ def _stability_gap(found: Sequence[tuple[RunScores, Sequence[Gap]]], resampling:
     if not found:
         return None
     n, draws, confidence = len(found), resampling.draws([len(found)]), resampling.confidence
-    depths, shares = (
-        np.array([np.mean([getattr(gap, of) for gap in gaps]) for _, gaps in found]) for of in ("depth", "share")
+    depths, shares, areas = (
+        np.array([np.mean([getattr(gap, of) for gap in gaps]) for _, gaps in found])
+        for of in ("depth", "share", "area")
     )
     every = [(place, gap) for place, (_, gaps) in enumerate(found) for gap in gaps]
     places = np.array([place for place, _ in every])
@@ -176,6 +177,7 @@ def _stability_gap(found: Sequence[tuple[RunScores, Sequence[Gap]]], resampling:
         duration=median_time(times, back, draws, confidence, places),
         # The events of one run are not independent, so a run counts as one observation.
         regained=statistics.share(float(back.mean()) * n, n, confidence),
+        area=estimate([areas], statistics.mean, draws, confidence),
         events=len(every),
         occurred=sum(_occurred(run.run) for run, _ in found),
     )

@@ -202,4 +202,16 @@ def _gap(run: Run, before: EvaluationRecord, later: Sequence[EvaluationRecord], 
         if at_boundary and not depth
         else float(later[back].step - before.step),
         observed=later[-1].step - before.step,
+        area=_lost_area(run, before, later if back is None else later[: back + 1]),
     )
+
+
+def _lost_area(run: Run, before: EvaluationRecord, later: Sequence[EvaluationRecord]) -> float:
+    """Return the area between the value before and the curve where it is worse; the curve is linear between points."""
+    steps = np.array([before.step, *(each.step for each in later)], dtype=float)
+    losses = run.metric.sign * np.array([0.0, *(before.mean - each.mean for each in later)])
+    first, second = losses[:-1], losses[1:]
+    positive = np.maximum(first, 0.0) ** 2 + np.maximum(second, 0.0) ** 2  # of a segment that crosses zero
+    crossing = first * second < 0
+    heights = np.where(crossing, positive / np.where(crossing, np.abs(first - second), 1.0), np.maximum(first + second, 0.0))
+    return float((np.diff(steps) * heights / 2).sum())
