@@ -4,8 +4,9 @@ With features x, a layer's present weights W and bias b, and its outputs y from 
 
     mean |W x + b + D x + d - y|^2 + ridge * m * |D|^2,  m: the mean eigenvalue of the features' covariance.
 
-The bias change d has no penalty. If the outputs are already right, nothing changes. Of RIDGES, the one with the least
-error on batches that are not used for the fit is taken; then all batches are used. Computed in float64 in closed form.
+The bias change d has no penalty. If the outputs are already right, nothing changes. The ridge is the largest of RIDGES
+whose error, on batches that are not used for the fit, is at most 5% above the least; a smaller ridge would make the
+layer worse conditioned for little. Then all batches are used. Computed in float64 in closed form.
 """
 
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from .outputs import Batch, Draw
 from .probe import last_layers
 
 RIDGES = tuple(10.0**power for power in (0, -1, -2, -3, -4, -5, -6, -7, -8))
+ENOUGH = 1.05
 FITTED, CHOOSING = 24, 8  # batches for the fit, and for the choice of the ridge
 LINEAR = 1e-3  # largest relative error by which a layer may differ from a linear one
 
@@ -180,7 +182,7 @@ def refit_(module: nn.Module, before: nn.Module, network: Network, draw: Draw) -
         fitted = moments_of(module, before, layer, draw, FITTED)
         others = moments_of(module, before, layer, draw, CHOOSING)
         errors = [others.error(change) for change in fitted.solved(RIDGES)]
-        ridge = RIDGES[errors.index(min(errors))]
+        ridge = next(ridge for ridge, error in zip(RIDGES, errors, strict=True) if error <= ENOUGH * min(errors))
         (change,) = (fitted + others).solved((ridge,))
         layer.weight.copy_(layer.weight.double() + change[..., :-1, :].mT)
         if layer.bias is not None:
