@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 import numpy as np
@@ -206,7 +206,7 @@ def _events(runs: Sequence[RunScores]) -> results.EventTotals | None:
     by_network: dict[str, list[NetworkChange]] = {}
     for network in (network for event in records for network in event.networks):
         by_network.setdefault(network.name, []).append(network)
-    numbers = ("squared_frobenius_error", "deviation_before", "deviation_after")
+    numbers = [each.name for each in fields(NetworkChange) if each.name != "name"]
     return results.EventTotals(
         count=len(records),
         runs=sum(bool(events) for _, events in own),
