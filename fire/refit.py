@@ -71,7 +71,8 @@ def last_linear_layers(module: nn.Module, network: Network) -> list[LastLayer]:
         if several or matrices[0].kernel_positions > 1:
             raise ValueError(f"its last layer {name!r} is a {type(owner).__name__}, not a linear layer")
         (matrix,) = matrices
-        caveats = matrix.caveats | ({"frozen"} if not network.module.get_parameter(matrix.parameter).requires_grad else set())
+        trained = network.module.get_parameter(matrix.parameter).requires_grad  # a target is frozen as a whole
+        caveats = (matrix.caveats - {"frozen"}) | (set() if trained else {"frozen"})
         if caveats:
             raise ValueError(f"its last layer {name!r} cannot be fitted again: it is {', '.join(sorted(caveats))}")
         weight = matrix.view if matrix.view.dim() == 3 else matrix.view.unsqueeze(0)

