@@ -3,11 +3,12 @@
     python -m benchmarks.dip --agent dqn --env MinAtar/SpaceInvaders-v1 --replay-ratio 4 --dir runs/dip-dqn
     python -m benchmarks.dip --agent sac --env h1-walk --dir runs/dip-sac
 
-First compare.py trains the trunks and the branches of all methods at half of the run, by its quick preset; if the folder
-has some of these runs, it makes the others. Then each trunk's checkpoint is loaded, every method acts on a copy of its
+First compare.py trains the trunks and the branches of all methods at half of the run, by its quick preset; if the
+folder has some of these runs, it makes the others. Then each trunk's checkpoint is loaded, every method acts on a copy of its
 networks, and `diagnose` measures what they can learn (docs/diagnosis.md). The result is one Markdown table of means
 over the trunks, with the difference to `fire` and its exact 95% interval, from all sign flips of the paired differences
-(10 trunks: 1,024). It is also written to dip.md in the folder.
+(10 trunks: 1,024). It is also written to dip.md in the folder. Flags that this command does not have are passed on to
+compare.py.
 """
 
 import json
@@ -61,8 +62,6 @@ class Asked:
     """Environment steps of a whole run; unset: those of the quick preset."""
     replay_ratio: float | None = None
     """Gradient updates for each transition; unset: that of the quick preset."""
-    more: tuple[str, ...] = ()
-    """Further words for compare.py, such as "--eval-every 500"."""
     probe_updates: int = 200
     """Gradient updates of a probe of trainability."""
     probe_seeds: int = 5
@@ -75,14 +74,14 @@ class Asked:
     """Runs at the same time."""
 
 
-def words_of(asked: Asked) -> list[str]:
-    """Return the command line of compare.py."""
+def words_of(asked: Asked, more: Sequence[str]) -> list[str]:
+    """Return the command line of compare.py, with further words."""
     words = ["--agent", asked.agent, "--preset", "quick", "--env", asked.env, "--reinit", *asked.methods]
     words += ["--seeds", asked.seeds, "--branch-at", "0.5", "--dir", str(asked.dir), "--baseline", AGAINST]
     words += ["--threads", str(asked.threads), "--jobs", str(asked.jobs)]
     words += [] if asked.steps is None else ["--steps", str(asked.steps)]
     words += [] if asked.replay_ratio is None else ["--replay-ratio", f"{asked.replay_ratio:g}"]
-    return [*words, *(word for more in asked.more for word in more.split())]
+    return [*words, *more]
 
 
 def scores_of(trunk: Run, step: int, asked: Asked) -> Scores:
@@ -147,9 +146,7 @@ def table_of(comparison: Comparison, scores: Mapping[int, Scores]) -> str:
     against = comparison.method(AGAINST)
     rows = []
     for method in comparison.methods:
-        cells = [
-            cell(values(method), None if method is against else values(against)) for values in columns.values()
-        ]
+        cells = [cell(values(method), None if method is against else values(against)) for values in columns.values()]
         rows.append([f"`{method.method}`", str(len(method.runs)), *cells])
     heads = ["method", "trunks", *columns]
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
@@ -175,13 +172,13 @@ def known(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def main(asked: Asked) -> int:
+def main(asked: Asked, more: Sequence[str] = ()) -> int:
     """Run everything that is missing, and print the table."""
     if AGAINST not in asked.methods:
         raise SystemExit(f"--methods {' '.join(asked.methods)} given; {AGAINST} must be one of them")
     keep_large_blocks()
     torch.set_num_threads(asked.threads)
-    if code := compare(words_of(asked)):
+    if code := compare(words_of(asked, more)):
         return code
     found = find_runs([asked.dir])
     (comparison,) = analyse(found.runs, Options(baseline=AGAINST), found.trunks).comparisons
@@ -194,4 +191,4 @@ def main(asked: Asked) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(tyro.cli(Asked, description=__doc__)))
+    raise SystemExit(main(*tyro.cli(Asked, description=__doc__, return_unknown_args=True)))

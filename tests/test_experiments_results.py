@@ -134,7 +134,9 @@ def test_the_stability_gap_is_how_deep_and_how_long_the_return_stays_below(tmp_p
         points = [(e.step, e.mean) for e in run.run.evaluations if e.step > 1_000 or e.occasion == "after event"]
         steps, values = np.array(points, dtype=float).T
         fine = np.linspace(1_000, 1_000 + min(gap.duration, gap.observed), 100_001)
-        assert gap.area == pytest.approx(np.trapezoid(np.maximum(0, 8.0 - np.interp(fine, steps, values)), fine), rel=1e-4)
+        assert gap.area == pytest.approx(
+            np.trapezoid(np.maximum(0, 8.0 - np.interp(fine, steps, values)), fine), rel=1e-4
+        )
     assert method.gap is not None
     assert method.gap.area.value == pytest.approx((first.area + second.area) / 2)
     assert method.gap is not None

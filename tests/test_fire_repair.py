@@ -26,7 +26,12 @@ from fire_rl.fire.outputs import outputs_of
 from fire_rl.fire.refit import LastLayer, Moments
 
 NOW = Position(10, 20)
-FIELDS = {"output error before repair", "output error after repair", "deviation before repair", "deviation after repair"}
+FIELDS = {
+    "output error before repair",
+    "output error after repair",
+    "deviation before repair",
+    "deviation after repair",
+}
 
 
 def draw(*sizes: int, examples: int = 64) -> Any:
@@ -135,7 +140,11 @@ def test_outputs_are_nearer_to_those_before(case, repair):
     assert figures["deviation before repair"] < 1e-6
     deviation = sum(deviation_from_isometry(network.module).values())
     assert figures["deviation after repair"] == pytest.approx(deviation, rel=1e-4)
-    changed = [name for name, value in values(network.module).items() if not torch.equal(value, values(unrepaired.module)[name])]
+    changed = [
+        name
+        for name, value in values(network.module).items()
+        if not torch.equal(value, values(unrepaired.module)[name])
+    ]
     if repair == "repair=head":
         assert {name.rpartition(".")[0] for name in changed} <= set(last_of(case))
 
@@ -166,7 +175,9 @@ def test_the_fit_is_that_of_least_squares_on_the_augmented_system(members, bias)
         means, offsets = (x.mean(0), y.mean(0)) if bias else (np.zeros(6), np.zeros(3))
         size = np.trace((x - means).T @ (x - means)) / 40 / 6
         penalty = np.sqrt(40 * ridge * size) * np.eye(6)
-        wanted, *_ = np.linalg.lstsq(np.vstack([x - means, penalty]), np.vstack([y - offsets, np.zeros((6, 3))]), rcond=None)
+        wanted, *_ = np.linalg.lstsq(
+            np.vstack([x - means, penalty]), np.vstack([y - offsets, np.zeros((6, 3))]), rcond=None
+        )
         np.testing.assert_allclose(change[member, :-1], wanted, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(change[member, -1], offsets - means @ wanted, rtol=1e-9, atol=1e-12)
 
@@ -229,7 +240,9 @@ def test_gains_keep_the_size_of_every_projected_layers_outputs(case):
     for name in gains:
         torch.testing.assert_close(sizes[1][name], sizes[0][name], rtol=1e-4, atol=1e-6, msg=name)
     for name, matrix in singular_values(network.module).items():
-        torch.testing.assert_close(matrix, matrix.mean(-1, keepdim=True).expand_as(matrix), rtol=1e-4, atol=1e-5, msg=name)
+        torch.testing.assert_close(
+            matrix, matrix.mean(-1, keepdim=True).expand_as(matrix), rtol=1e-4, atol=1e-5, msg=name
+        )
 
 
 def sizes_of(module: nn.Module, batch: tuple[Tensor, ...], names: Any) -> dict[str, Tensor]:
@@ -345,9 +358,9 @@ def test_frozen_weights_stay_as_they_are():
     module: Any = network.module
     module[0].requires_grad_(False)
     before = module[0].weight.clone()
-    PlasticityManager(
-        [network], parse_method("fire:repair=distil,updates=5"), Never(), inputs={"plain": inputs}
-    ).act(NOW)
+    PlasticityManager([network], parse_method("fire:repair=distil,updates=5"), Never(), inputs={"plain": inputs}).act(
+        NOW
+    )
     assert torch.equal(module[0].weight, before)
     assert not module[0].weight.requires_grad
 

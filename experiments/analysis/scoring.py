@@ -213,5 +213,7 @@ def _lost_area(run: Run, before: EvaluationRecord, later: Sequence[EvaluationRec
     first, second = losses[:-1], losses[1:]
     positive = np.maximum(first, 0.0) ** 2 + np.maximum(second, 0.0) ** 2  # of a segment that crosses zero
     crossing = first * second < 0
-    heights = np.where(crossing, positive / np.where(crossing, np.abs(first - second), 1.0), np.maximum(first + second, 0.0))
+    heights = np.where(
+        crossing, positive / np.where(crossing, np.abs(first - second), 1.0), np.maximum(first + second, 0.0)
+    )
     return float((np.diff(steps) * heights / 2).sum())
