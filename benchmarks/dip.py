@@ -4,8 +4,8 @@
     python -m benchmarks.dip --agent sac --env h1-walk --dir runs/dip-sac
 
 First compare.py trains the trunks and the branches of all methods at half of the run, by its quick preset; if the
-folder has some of these runs, it makes the others. Then each trunk's checkpoint is loaded, every method acts on a copy of its
-networks, and `diagnose` measures what they can learn (docs/diagnosis.md). The result is one Markdown table of means
+folder has some of these runs, it makes the others. Then each trunk's checkpoint is loaded, every method acts on a copy
+of its networks, and probes measure what these can learn (docs/diagnosis.md). The result is one Markdown table of means
 over the trunks, with the difference to `fire` and its exact 95% interval, from all sign flips of the paired differences
 (10 trunks: 1,024). It is also written to dip.md in the folder. Flags that this command does not have are passed on to
 compare.py.

@@ -36,8 +36,9 @@ class PlasticityManager(ManagerAliases):
     Regularizers act besides the method, at every gradient step. `seed` seeds the methods' random generators. `unit` is
     what the progress of a position counts, for example environment steps; events are printed with it. A method that is
     not built in is tried in the constructor, on copies of the networks. `rehearsal` makes these copies, with their
-    losses for methods that need them; by default the networks are copied and there are no losses. `inputs` are functions
-    by the networks' names, for methods that need inputs: each draws a batch of the module's inputs with a generator.
+    losses for methods that need them; by default the networks are copied and there are no losses. `inputs` are
+    functions by the networks' names, for methods that need them: each draws a batch of the module's inputs with the
+    random generator that it is given.
     """
 
     @overload

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from .units import HiddenLayer
 
 Loss: TypeAlias = Callable[[], Tensor]
-# Draws a batch of a module's inputs with a random generator: one tensor or several, with examples in the first dimension.
+# Draws a batch of a module's inputs with a random generator: one tensor or several; the first dimension is examples.
 Inputs: TypeAlias = Callable[[torch.Generator], Tensor | tuple[Tensor, ...]]
 
 

@@ -349,7 +349,7 @@ def test_scope_reset_and_repair_work_together():
     assert torch.equal(network.module.state_dict()["head.0.weight"], network.initial["head.0.weight"])
     assert not torch.equal(network.module.state_dict()["head.2.weight"], network.initial["head.2.weight"])
     assert figures["output error after repair"] < figures["output error before repair"]
-    network, before, figures = acted("q", "fire:scope=head,scale=true")
+    _, _, figures = acted("q", "fire:scope=head,scale=true")
     assert {name for name in figures if name.startswith("gain")} == {"gain head.0", "gain head.2"}
 
 

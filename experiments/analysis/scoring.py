@@ -211,9 +211,8 @@ def _lost_area(run: Run, before: EvaluationRecord, later: Sequence[EvaluationRec
     steps = np.array([before.step, *(each.step for each in later)], dtype=float)
     losses = run.metric.sign * np.array([0.0, *(before.mean - each.mean for each in later)])
     first, second = losses[:-1], losses[1:]
-    positive = np.maximum(first, 0.0) ** 2 + np.maximum(second, 0.0) ** 2  # of a segment that crosses zero
-    crossing = first * second < 0
-    heights = np.where(
-        crossing, positive / np.where(crossing, np.abs(first - second), 1.0), np.maximum(first + second, 0.0)
-    )
-    return float((np.diff(steps) * heights / 2).sum())
+    worse = np.maximum(first, 0.0), np.maximum(second, 0.0)
+    # Where a segment crosses zero, a triangle is left, over a share of its length.
+    crosses = first * second < 0
+    share = np.where(crosses, np.maximum(*worse) / np.where(crosses, np.abs(first - second), 1.0), 1.0)
+    return float((np.diff(steps) * share * (worse[0] + worse[1]) / 2).sum())

@@ -152,8 +152,8 @@ def _gaps_said(metric: Metric, still: bool, phases: bool) -> str:
         "the next event, are used; they may not be typical of the others. Each small dot is an event. "
         f"A change between two evaluations is not seen: if the {metric.name} after the event is not {lower} than the "
         "one before, depth and duration are 0. "
-        f"The area lies between the {metric.name} just before the event and the curve, until it is regained, or else until "
-        "the next event or the end; it says how much the event cost in all. "
+        f"The area lies between the {metric.name} just before the event and the curve, until it is regained, or else "
+        "until the next event or the end; it says how much the event cost in all. "
         f'"Never": the {metric.name} was regained before the next event or the end in less than half of the events.'
     )
     if still:
