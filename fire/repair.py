@@ -59,7 +59,8 @@ class Repair:
         batch = draw()
         network.generator.set_state(state)
         with examined(network.module):
-            outputs_of(network.module, batch)
+            if not all(one.isfinite().all() for one in outputs_of(network.module, batch)):
+                raise ValueError("its outputs are not finite, so that there is nothing to repair towards")
             if self.kind == "head":
                 refit.refuse_not_linear(network.module, network, batch)
             if self.scale:

@@ -345,7 +345,7 @@ def test_the_second_event_of_a_restored_manager_is_bit_by_bit_the_same(repair):
 
 
 def test_scope_reset_and_repair_work_together():
-    network, before, figures = acted("q", "fire:scope=encoder,outside=reset,repair=head")
+    network, _, figures = acted("q", "fire:scope=encoder,outside=reset,repair=head")
     assert torch.equal(network.module.state_dict()["head.0.weight"], network.initial["head.0.weight"])
     assert not torch.equal(network.module.state_dict()["head.2.weight"], network.initial["head.2.weight"])
     assert figures["output error after repair"] < figures["output error before repair"]
