@@ -72,7 +72,7 @@ class Repair:
         """Repair a module, given a copy of it from before, in place; return what was done as numbers."""
         draw = drawing_from(network)
         held_out = [draw() for _ in range(HELD_OUT)]
-        figures = {}
+        figures: dict[str, float] = {}
         with examined(module, before):
             spreads = spreads_of(before, held_out)
             error, deviation = error_of(module, before, held_out, spreads), _deviation(projected)

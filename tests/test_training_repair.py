@@ -33,7 +33,8 @@ def runs(tmp_path_factory):
 
 def words(kind: str) -> list[str]:
     middle = {"sac": ("80", "130"), "dqn": ("120", "250")}[kind]
-    return [*WORDS[kind], "--reinit", METHODS[kind], "--reinit-at", *middle]
+    fixed = ["--exploration-steps", "100"] if kind == "dqn" else []  # otherwise a share of the run's length
+    return [*WORDS[kind], *fixed, "--reinit", METHODS[kind], "--reinit-at", *middle]
 
 
 @pytest.mark.parametrize("kind", METHODS)
