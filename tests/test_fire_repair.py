@@ -350,6 +350,9 @@ def test_scope_reset_and_repair_work_together():
     assert torch.equal(network.module.state_dict()["head.0.weight"], network.initial["head.0.weight"])
     assert not torch.equal(network.module.state_dict()["head.2.weight"], network.initial["head.2.weight"])
     assert figures["output error after repair"] < figures["output error before repair"]
+    method = parse_method("fire:scope=encoder,outside=reset,repair=head")
+    names = ("encoder.0.weight", "head.0.weight", "head.2.weight")
+    assert [method.resets(network)(name) for name in names] == [False, True, False]
     _, _, figures = acted("q", "fire:scope=head,scale=true")
     assert {name for name in figures if name.startswith("gain")} == {"gain head.0", "gain head.2"}
 

@@ -85,12 +85,12 @@ def test_a_diagnosis_tries_it_on_a_copy(runs, tmp_path):
 
 def test_a_work_without_inputs_is_refused_when_the_run_starts(runs, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("fire_rl.training.reinforcement.Reinforcement.inputs", Work.inputs)
-    with pytest.raises(ValueError, match="^fire:.*repair=head needs inputs of network 'q'"):
+    with pytest.raises(ValueError, match=r"^fire:.*repair=head needs inputs of network 'q'"):
         train("dqn", [*WORDS["dqn"], "--reinit", "fire:repair=head", "--run-dir", str(tmp_path / "run")])
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
 def test_stable_baselines3_refuses_it_at_once():
     module = pytest.importorskip("fire_rl.fire.integrations.stable_baselines3")
-    with pytest.raises(ValueError, match="^fire:.*repair=head given; Stable-Baselines3 has no repair"):
+    with pytest.raises(ValueError, match=r"^fire:.*repair=head given; Stable-Baselines3 has no repair"):
         module.PlasticityCallback("fire:repair=head", every=10)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from torch import nn
 
 from ..matrices import EMBEDDING, NOT_CHOSEN, PACKED, Inventory, Matrix, take_inventory
-from ..network import MethodNetwork, Network
+from ..network import MethodNetwork, Network, lies_in
 from ..patterns import (
     Patterns,
     Split,
@@ -23,6 +23,7 @@ from ..patterns import (
     write_split,
 )
 from ..polar import Solver
+from ..probe import last_layers
 from ..projection import CAVEATS, Choice, Selection, notes, project_, refuse_nonfinite
 from ..repair import Kind, Repair, copy_of
 from ..report import left_rows
@@ -132,6 +133,14 @@ class Fire(Reinitialization):
         super().change(module, network)
         projected = self._like(module, self.selection(network).matrices)
         return self._repair.act(module, before, network, projected)
+
+    def resets(self, network: Network) -> Touches:
+        """Leave out the matrices that the repair rewrites after the reset."""
+        resets = super().resets(network)
+        if self.repair == "none":
+            return resets
+        again = last_layers(network.module, network.head) if self.repair == "head" else ("",)
+        return lambda name: resets(name) and not any(not part or lies_in(name, (part,)) for part in again)
 
     def rewrite(self, module: nn.Module, network: Network, touches: Touches) -> None:
         chosen = self.selection(network).matrices
