@@ -32,7 +32,7 @@ from fire_rl.experiments.diagnosis.loaded_run import load_run
 from fire_rl.experiments.diagnosis.remedies import RemedyTests, methods_of, trainability
 from fire_rl.experiments.diagnosis.subjects import subjects_of
 from fire_rl.experiments.report import wording
-from fire_rl.fire.diagnosis import FORMS
+from fire_rl.fire.diagnosis import FORMS, Reading
 from fire_rl.fire.probe import Probe
 from fire_rl.training.durable import write_durably
 from fire_rl.training.memory import keep_large_blocks
@@ -102,7 +102,7 @@ def scores_of(trunk: Run, step: int, asked: Asked) -> Scores:
     found: dict[str, dict[str, float]] = {"none": {}}
     for subject in subjects:
         bench, module = benches[subject.name], subject.network.module
-        readings = {form: bench.read(form, [module], form, rates[subject.name]) for form in FORMS}
+        readings: dict[str, Reading] = {form: bench.read(form, [module], form, rates[subject.name]) for form in FORMS}
         found["none"][subject.name] = trainability(readings).best.value
     tests = RemedyTests(loaded, subjects, benches, rates, episodes=0, recovery=0)
     for name, method in methods_of(loaded, [each for each in asked.methods if each != "none"]).items():

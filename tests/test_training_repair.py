@@ -68,7 +68,7 @@ def test_a_diagnosis_tries_it_on_a_copy(runs, tmp_path):
     seen: dict[str, Any] = {}
 
     class Watching(RemedyTests):
-        def _measured(self, name, learner, event, known=None):  # type: ignore[no-untyped-def]
+        def _measured(self, name, learner, event, known=None):
             seen[name] = networks_of(learner)["q"].module, event
             return seen[name]
 
