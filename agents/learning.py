@@ -100,6 +100,14 @@ class CapturedAgent(Protocol):
 
 
 @runtime_checkable
+class AgentWithInputs(Protocol):
+    """An agent that says with what its networks are called, for methods that repair networks after an event."""
+
+    def inputs(self, batch: Batch) -> Mapping[str, tuple[Tensor, ...]]:
+        """Return for each network the inputs with which its module is called on one batch of raw observations."""
+
+
+@runtime_checkable
 class ExportableAgent(Protocol):
     """An agent whose policy can be exported."""
 

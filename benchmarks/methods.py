@@ -14,10 +14,12 @@ from functools import partial
 
 import torch
 import tyro
+from torch import Tensor
 
 from fire_rl.agents import DQN, SAC
 from fire_rl.fire import METHODS, Never, PlasticityManager, Position, parse_method, parse_regularizer, published, spell
 from fire_rl.fire.regularizers import REGULARIZERS
+from fire_rl.replay import Batch
 from fire_rl.training.memory import keep_large_blocks
 
 from .measures import Name, make_subject
@@ -40,18 +42,24 @@ class Options:
     """cpu or cuda."""
 
 
-def manager_of(agent: SAC | DQN, method: str) -> PlasticityManager:
-    """Return a manager that applies a method or a regularizer as the training scripts do."""
+def manager_of(agent: SAC | DQN, method: str, examples: Batch) -> PlasticityManager:
+    """Return a manager that applies a method or a regularizer as the training scripts do; inputs are the examples."""
     presets = published.SAC if isinstance(agent, SAC) else published.DQN
     regularizes = method.partition(":")[0] in REGULARIZERS
     at_events = parse_method("none" if regularizes else method, presets)
-    return PlasticityManager(agent.plastic(), at_events, Never(), [parse_regularizer(method)] if regularizes else [])
+    inputs = {name: partial(_given, batch) for name, batch in agent.inputs(examples).items()}
+    regularizers = [parse_regularizer(method)] if regularizes else []
+    return PlasticityManager(agent.plastic(), at_events, Never(), regularizers, inputs=inputs)
+
+
+def _given(batch: tuple[Tensor, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
+    return batch
 
 
 def run(name: Name, method: str, options: Options, device: torch.device) -> None:
     """Time one method with new agents, and print its line of the table."""
     subject, bare = (make_subject(name, 256, device) for _ in range(2))
-    manager = manager_of(subject.agent, method)
+    manager = manager_of(subject.agent, method, subject.examples)
     updates = subject.batches.rewards.shape[0]
     for _ in range(2):
         bare.update()

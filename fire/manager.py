@@ -7,16 +7,16 @@ from typing import Any, TypeAlias, overload
 import torch
 from torch import Tensor
 
+from .acting import act_on, ready_networks, refuse_missing_inputs, structures
 from .activity import Watch
 from .aliases import ManagerAliases, renamed
-from .event import Event, NetworkReport, numbers
+from .event import Event
 from .given import known_name, refuse_computed_losses, refuse_confused, refuse_confused_lists
 from .measures import Run, measure
 from .method_class import check_class
 from .methods import Method
-from .network import Loss, MethodNetwork, Network
+from .network import Inputs, Loss, MethodNetwork, Network
 from .record import Record, built_in, change_again, restructures
-from .report import Snapshot, clock
 from .schedule import Position, Schedule
 from .soundness import refuse_foreign_targets, refuse_unsound
 from .spelling import spell
@@ -36,7 +36,9 @@ class PlasticityManager(ManagerAliases):
     Regularizers act besides the method, at every gradient step. `seed` seeds the methods' random generators. `unit` is
     what the progress of a position counts, for example environment steps; events are printed with it. A method that is
     not built in is tried in the constructor, on copies of the networks. `rehearsal` makes these copies, with their
-    losses for methods that need them; by default the networks are copied and there are no losses.
+    losses for methods that need them; by default the networks are copied and there are no losses. `inputs` are
+    functions by the networks' names, for methods that need them: each draws a batch of the module's inputs with the
+    random generator that it is given.
     """
 
     @overload
@@ -50,6 +52,7 @@ class PlasticityManager(ManagerAliases):
         seed: int = 0,
         unit: str = "",
         rehearsal: Rehearsal | None = None,
+        inputs: Mapping[str, Inputs] | None = None,
     ) -> None: ...
     @overload  # the old keyword: see aliases.py
     def __init__(
@@ -66,6 +69,7 @@ class PlasticityManager(ManagerAliases):
         seed: int = 0,
         unit: str = "",
         rehearsal: Rehearsal | None = None,
+        inputs: Mapping[str, Inputs] | None = None,
     ) -> None:
         refuse_confused(networks, method, schedule)
         refuse_confused_lists(regularizers, triggers)
@@ -79,6 +83,7 @@ class PlasticityManager(ManagerAliases):
         self.triggers = tuple(triggers)
         self.seed = seed
         self.unit = unit
+        self.inputs = dict(inputs or {})
         self._methods = (method, *self.regularizers)
         refuse_idle_schedule(method, schedule)
         self._told = Told(self._methods)
@@ -94,6 +99,7 @@ class PlasticityManager(ManagerAliases):
             for network in networks:
                 check(one, network)
         refuse_foreign_targets(networks)
+        refuse_missing_inputs(method, self.networks, self.inputs)
         for trigger in self.triggers:
             trigger.check(self.networks)
         kinds = [type(one) for one in self._methods]
@@ -196,12 +202,12 @@ class PlasticityManager(ManagerAliases):
         refuse_computed_losses(losses or {})
         self._told.begin(position)
         self._told.require(position, tuple(self.networks), patience=1)
-        networks = self._ready(losses or {})
-        structure = self._structure()
+        networks = ready_networks(self.method, self._given[0][1], losses or {}, self.inputs)
+        structure = structures(self.networks)
         self.close()  # the method may copy parts of a network, which must then have no hooks
-        reports = tuple(self._act_on(network) for network in networks)
+        reports = tuple(act_on(self.method, network) for network in networks)
         self._told.versions = None  # the event has changed weights, which is not a missed gradient step
-        now = self._structure()
+        now = structures(self.networks)
         changed = tuple(name for name in now if now[name] != structure[name])
         event = Event(position, spell(self.method), reports, sum(one.seconds for one in reports), changed, self.unit)
         self.events.append(event)
@@ -219,43 +225,6 @@ class PlasticityManager(ManagerAliases):
         if yes and self._told.attached:
             raise ValueError("attach(manager) was called before, and every step would count twice: call detach() first")
         self._told.attached = yes
-
-    def _ready(self, losses: Losses) -> list[MethodNetwork]:
-        """Return the networks with their losses for an event; raise ValueError if the method cannot act on one now."""
-        given = self._given[0][1]
-        networks = [replace(network, loss=losses.get(name), prepared={}) for name, network in given.items()]
-        for network in networks:
-            try:
-                if self.method.needs_loss and network.loss is None:
-                    raise ValueError(f"{spell(self.method)} needs examples: give `act` the network's loss")
-                self.method.ready(network)
-            except ValueError as error:
-                raise ValueError(f"network {network.name!r}: {error}") from error
-        return networks
-
-    def _structure(self) -> dict[str, list[Any]]:
-        """Describe each network's structure: the classes of its modules, the names and shapes of its tensors."""
-        return {
-            name: [
-                *((key, type(module)) for key, module in network.module.named_modules()),
-                *((key, value.shape) for key, value in network.module.state_dict().items()),
-            ]
-            for name, network in self.networks.items()
-        }
-
-    @torch.no_grad()
-    def _act_on(self, network: MethodNetwork) -> NetworkReport:
-        before = {matrix.name: Snapshot.of(matrix) for matrix in self.method.inventory(network.module).matrices}
-        probe = next(network.module.parameters())
-        started = clock(probe)
-        self.method.restructure(network)
-        outcome = numbers(self.method.act(network) or {})
-        seconds = clock(probe) - started
-        kept = [matrix for matrix in self.method.inventory(network.module).matrices if matrix.name in before]
-        values = {matrix.name: before[matrix.name].singular_values_now(matrix) for matrix in kept}
-        rows = tuple(before[matrix.name].compare(matrix, values[matrix.name][1]) for matrix in kept)
-        notes, reset = tuple(self.method.notes(network)), tuple(filter(self.method.resets(network), values))
-        return NetworkReport(network.name, rows, seconds, outcome, values, notes, reset)
 
     def after_step(self, network_name: str) -> None:
         """Let methods that act at every gradient step act on a network; call it after each `optimizer.step()`."""

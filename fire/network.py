@@ -16,6 +16,8 @@ from torch.optim import Optimizer
 from .units import HiddenLayer
 
 Loss: TypeAlias = Callable[[], Tensor]
+# Draws a batch of a module's inputs with a random generator: one tensor or several; the first dimension is examples.
+Inputs: TypeAlias = Callable[[torch.Generator], Tensor | tuple[Tensor, ...]]
 
 
 @runtime_checkable
@@ -70,7 +72,8 @@ class Network:
 class MethodNetwork(Network):
     """A network as the manager gives it to one method, with that method's own state.
 
-    `loss` runs the module on examples and returns its training loss; it is given at events only. For a method with
+    `loss` runs the module on examples and returns its training loss, and `inputs` draws a batch of the module's inputs
+    with a random generator; both are given at events only. For a method with
     `watches_units`, `layers` are the hidden layers and `activations` their values in the last forward pass, by the
     layer's name. `memory` holds the method's tensors from step to step; it and the random `generator` are saved with
     the run. The generator is on the CPU, or on the network's device for capturable methods that act at every step.
@@ -78,6 +81,7 @@ class MethodNetwork(Network):
     """
 
     loss: Loss | None = None
+    inputs: Inputs | None = None
     layers: tuple[HiddenLayer, ...] = ()
     activations: Mapping[str, Tensor] = field(default_factory=dict)
     memory: MutableMapping[str, Tensor] = field(default_factory=dict)

@@ -148,7 +148,8 @@ def _rehearse(method: Method, copies: Copies, seed: int) -> Rehearsed:
         for watch in watches:
             watch.close()
         ready = [replace(each, loss=_quiet(losses.get(each.name), draws), prepared={}) for each in given]
-        if method.acts_at_events and not (method.needs_loss and any(each.loss is None for each in ready)):
+        lacks = method.needs_inputs or (method.needs_loss and any(each.loss is None for each in ready))
+        if method.acts_at_events and not lacks:
             acted = not every_step or type(method).act is not Method.act
             for network in ready:
                 _Call(method, network, "ready")(method.ready)

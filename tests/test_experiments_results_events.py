@@ -86,6 +86,13 @@ def test_the_stability_gap_measures_how_deep_and_how_long_the_return_stays_below
     first, second = (run.gaps[0] for run in method.runs)
     assert (first.depth, first.share) == pytest.approx((6.4, 0.8))
     assert (first.duration, second.duration, second.observed) == (2_000, np.inf, 3_000)
+    for gap, run in zip((first, second), method.runs, strict=True):
+        points = [(e.step, e.mean) for e in run.run.evaluations if e.step > 1_000 or e.occasion == "after event"]
+        steps, values = np.array(points, dtype=float).T
+        fine = np.linspace(1_000, 1_000 + min(gap.duration, gap.observed), 100_001)
+        below = np.maximum(0, 8.0 - np.interp(fine, steps, values))
+        assert gap.area == pytest.approx(np.trapezoid(below, fine), rel=1e-4)
+    assert method.gap.area.value == pytest.approx((first.area + second.area) / 2)
     assert method.gap.depth.value == pytest.approx(6.4)
     assert (method.gap.regained.value, method.gap.duration.value) == (0.5, 2_000)
 

@@ -140,4 +140,5 @@ class Config:
             work.method_seed,
             unit=run.unit,
             rehearsal=work.rehearse,
+            inputs=work.inputs() if methods.method.needs_inputs else None,
         )

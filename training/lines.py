@@ -73,6 +73,7 @@ class NetworkLine(Struct, frozen=True):
 
     name: Text
     matrices: tuple[MatrixLine, ...]
+    figures: dict[str, Any] = {}  # the method's own numbers
 
 
 class EventLine(Line, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from typing import ClassVar, Protocol, Self
 
 import msgspec
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from fire_rl.agents.optimizers import set_rate
@@ -25,11 +26,13 @@ from .device import notes_on_precision
 from .phased_settings import PhasedSettings
 from .progress import Count
 from .ranks import affordable, notes_on_ranks, wanted_examples
-from .work import Losses, Rates, Runs, State, Weight, Work
+from .work import Inputs, Losses, Rates, Runs, State, Weight, Work
 
 REFRESHED_ON = 10  # batches that represent a phase's data when running statistics are estimated
 TIMED = 3  # updates in a measurement of the rate
-LOSSES, RANKS, LOOKED_AT, REHEARSAL = range(4)  # uses of examples outside training; each has its own random numbers
+LOSSES, RANKS, LOOKED_AT, REHEARSAL, INPUTS = range(
+    5
+)  # uses of examples outside training; each has its own random numbers
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -176,6 +179,15 @@ class Phased(Work):
     def losses(self, updates: int) -> Losses:
         """Return the training loss on random examples of the present phase."""
         return self.trained.losses(self.examples(self.looked_at, LOSSES, updates), self.pass_over_data)
+
+    def inputs(self) -> Mapping[str, Inputs]:
+        """Draw from the examples of the present phase."""
+
+        def draw(generator: torch.Generator) -> Tensor:
+            seed = int(torch.randint(2**40, (), generator=generator))
+            return self.examples(self.looked_at, INPUTS, seed)[0]
+
+        return {self.trained.trained.name: draw}
 
     def runs(self, updates: int) -> Runs:
         """Return a function that runs the network on more examples, for the rank of features."""

@@ -1,6 +1,7 @@
 """Reinforcement learning as a work: act, do the updates owed, step the environments, store the transitions."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from fire_rl import envs
 from fire_rl.agents.compiled import require_compiler
-from fire_rl.agents.learning import CapturedAgent
+from fire_rl.agents.learning import AgentWithInputs, CapturedAgent
 from fire_rl.agents.randomness import restore_generator
 from fire_rl.envs.kept_spaces import KeptSpaces, kept_spaces
 from fire_rl.envs.world import to_environment
@@ -30,7 +31,7 @@ from .progress import Count
 from .ranks import affordable, notes_on_ranks, wanted_examples
 from .run_replay import make_replay
 from .streams import Streams
-from .work import Host, Losses, Rates, Runs, State, Weight, Work, named
+from .work import Host, Inputs, Losses, Rates, Runs, State, Weight, Work, named
 
 EXAMPLES = 256  # the number of transitions for measures and methods
 
@@ -209,6 +210,20 @@ class Reinforcement(Work):
         examples = self.examples(min(most, held), int(seed[0]))
         runs: Runs = self.agent.runs(examples, wanted)  # type: ignore[attr-defined]
         return runs
+
+    def inputs(self) -> Mapping[str, Inputs]:
+        """Return, for each network, a function that draws a batch of its inputs from the replay."""
+        agent = self.agent
+        if not isinstance(agent, AgentWithInputs):
+            return {}
+
+        def draw(name: str, generator: torch.Generator) -> tuple[Tensor, ...]:
+            if not len(self.replay):
+                raise ValueError("a repair needs inputs, but the replay is still empty")
+            batch = self.replay.sample(1, EXAMPLES, generator).to(self.device)
+            return agent.inputs(Batch(*(tensor[0] for tensor in batch)))[name]
+
+        return {network.name: partial(draw, network.name) for network in self.networks()}
 
     def rehearse(self) -> tuple[Sequence[Network], Losses]:
         """Return the networks of a second, new agent, and its losses on random examples."""

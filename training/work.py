@@ -17,6 +17,7 @@ from torch import Tensor
 from fire_rl.fire import Network, PlasticityManager
 from fire_rl.fire.manager import Losses as Losses
 from fire_rl.fire.manager import Runs as Runs
+from fire_rl.fire.network import Inputs as Inputs
 from fire_rl.replay import Segment
 
 from .settings import DriverSettings
@@ -112,6 +113,11 @@ class Work(ABC):
 
     def runs(self, updates: int) -> Runs:
         """Return functions that run networks on more examples than their losses use, for the rank of features."""
+        return {}
+
+    def inputs(self) -> Mapping[str, Inputs]:
+        """Return functions that draw batches of the networks' inputs with a random generator, for methods that repair
+        networks; a work without them cannot use such methods."""
         return {}
 
     def heed(self, measures: Mapping[str, float]) -> None:  # noqa: B027  # optional: most works have nothing to do here

@@ -177,6 +177,10 @@ class DQN(SavedAgent):
         targets = self.targets(Batch(*(tensor.unsqueeze(0) for tensor in batch)))[0]
         return {"q": lambda: functional.smooth_l1_loss(self.chosen_values(batch), targets)}
 
+    def inputs(self, batch: Batch) -> dict[str, tuple[Tensor, ...]]:
+        """Return the inputs of each network on one batch."""
+        return {"q": (batch.observations,)}
+
     def runs(self, batch: Batch, counts: Mapping[str, int]) -> dict[str, Callable[[], Tensor]]:
         """Return for each network a function that runs it on the given number of a batch's observations."""
         return {"q": lambda: self.network(batch.observations[: counts["q"]])}

@@ -228,6 +228,12 @@ class SAC(SavedAgent):
             "critic": lambda: self.critic_loss(batch, targets)[0],
         }
 
+    @torch.no_grad()
+    def inputs(self, batch: Batch) -> dict[str, tuple[Tensor, ...]]:
+        """Return the inputs of each network on one batch of raw observations."""
+        observations = self._normalise(batch.observations)
+        return {"actor": (observations,), "critic": (observations, batch.actions)}
+
     def runs(self, batch: Batch, counts: Mapping[str, int]) -> dict[str, Callable[[], Tensor]]:
         """Return for each network in `counts` a function that runs it on that number of a batch's raw observations."""
         with torch.no_grad():

@@ -38,6 +38,7 @@ class Gap:
     share: float  # depth / value before; NaN if that value is not above 0
     duration: float  # steps to the first evaluation at least as good as the one before; inf if there is none
     observed: int  # steps from the event to the last evaluation used, at which a duration of inf is censored
+    area: float  # between the value before and the curve until the recovery or the last evaluation used, values x steps
     cut: bool = False  # whether the gap was ended by the run's next event
 
 
@@ -106,6 +107,7 @@ class StabilityGap:
     share: Interval | None  # of the value before; None if that was not always above 0
     duration: Interval  # Kaplan-Meier median over events, each censored at the next; inf if less than half recovered
     regained: Interval  # share of events whose value recovered before the next event or the end
+    area: Interval  # mean of the runs, in values x steps
     events: int  # number of events with evaluations before and after them, in all runs
     occurred: int = 0  # number of all events of these runs
 

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 import numpy as np
@@ -179,8 +179,9 @@ def _stability_gap(found: Sequence[tuple[RunScores, Sequence[Gap]]], resampling:
     if not found:
         return None
     n, draws, confidence = len(found), resampling.draws([len(found)]), resampling.confidence
-    depths, shares = (
-        np.array([np.mean([getattr(gap, of) for gap in gaps]) for _, gaps in found]) for of in ("depth", "share")
+    depths, shares, areas = (
+        np.array([np.mean([getattr(gap, of) for gap in gaps]) for _, gaps in found])
+        for of in ("depth", "share", "area")
     )
     every = [(place, gap) for place, (_, gaps) in enumerate(found) for gap in gaps]
     places = np.array([place for place, _ in every])
@@ -192,6 +193,7 @@ def _stability_gap(found: Sequence[tuple[RunScores, Sequence[Gap]]], resampling:
         duration=median_time(times, back, draws, confidence, places),
         # The events of one run are not independent, so a run counts as one observation.
         regained=statistics.share(float(back.mean()) * n, n, confidence),
+        area=estimate([areas], statistics.mean, draws, confidence),
         events=len(every),
         occurred=sum(_occurred(run.run) for run, _ in found),
     )
@@ -220,7 +222,7 @@ def _events(runs: Sequence[RunScores]) -> EventTotals | None:
     by_network: dict[str, list[NetworkChange]] = {}
     for network in (network for event in records for network in event.networks):
         by_network.setdefault(network.name, []).append(network)
-    numbers = ("squared_frobenius_error", "deviation_before", "deviation_after")
+    numbers = [each.name for each in fields(NetworkChange) if each.name != "name"]
     return EventTotals(
         count=len(records),
         runs=sum(bool(events) for _, events in own),

@@ -72,6 +72,8 @@ class NetworkChange:
     squared_frobenius_error: float
     deviation_before: float
     deviation_after: float
+    error_unrepaired: float = math.nan  # of the outputs, in shares of their variance; NaN if nothing was repaired
+    error_repaired: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -274,7 +276,8 @@ def _event(line: EventLine) -> EventRecord:
 def _network(network: NetworkLine) -> NetworkChange:
     figures = ("squared_frobenius_error", "deviation_before", "deviation_after")
     sums = (sum(_number(getattr(matrix, figure)) for matrix in network.matrices) for figure in figures)
-    return NetworkChange(network.name, *sums)
+    errors = (_number(network.figures.get(f"output error {when} repair")) for when in ("before", "after"))
+    return NetworkChange(network.name, *sums, *errors)
 
 
 def _measures(lines: Sequence[MeasuresLine]) -> dict[tuple[str, str], MeasureSeries]:

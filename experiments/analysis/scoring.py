@@ -202,4 +202,17 @@ def _gap(run: Run, before: EvaluationRecord, later: Sequence[EvaluationRecord], 
         if at_boundary and not depth
         else float(later[back].step - before.step),
         observed=later[-1].step - before.step,
+        area=_lost_area(run, before, later if back is None else later[: back + 1]),
     )
+
+
+def _lost_area(run: Run, before: EvaluationRecord, later: Sequence[EvaluationRecord]) -> float:
+    """Return the area between the value before and the curve where it is worse; the curve is linear between points."""
+    steps = np.array([before.step, *(each.step for each in later)], dtype=float)
+    losses = run.metric.sign * np.array([0.0, *(before.mean - each.mean for each in later)])
+    first, second = losses[:-1], losses[1:]
+    worse = np.maximum(first, 0.0), np.maximum(second, 0.0)
+    # Where a segment crosses zero, a triangle is left, over a share of its length.
+    crosses = first * second < 0
+    share = np.where(crosses, np.maximum(*worse) / np.where(crosses, np.abs(first - second), 1.0), 1.0)
+    return float((np.diff(steps) * share * (worse[0] + worse[1]) / 2).sum())

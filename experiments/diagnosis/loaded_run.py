@@ -14,6 +14,7 @@ from fire_rl.agents.supervised import Supervised
 from fire_rl.agents.vision import make_classifier
 from fire_rl.fire import Network, restore_structure
 from fire_rl.fire.manager import Losses
+from fire_rl.fire.network import Inputs
 from fire_rl.place import called
 from fire_rl.training.agent_run import AgentRun
 from fire_rl.training.card import is_card
@@ -103,6 +104,10 @@ class LoadedRun:
             return learner.losses(self.work.examples(self.work.looked_at, 0, self.updates), self.work.pass_over_data)
         assert not isinstance(learner, Supervised)
         return learner.losses(self.work.examples(EXAMPLES, self.updates), 0)
+
+    def inputs(self) -> Mapping[str, Inputs]:
+        """Return functions that draw inputs of the networks; every copy of the learner is called with the same ones."""
+        return self.work.inputs()
 
 
 def networks_of(learner: Agent | Supervised) -> dict[str, Network]:

@@ -83,7 +83,7 @@ def methods_of(loaded: LoadedRun, texts: Sequence[str]) -> dict[str, Method]:
             method = parse_method(text, loaded.config.published)
             if not method.acts_at_events:
                 raise ValueError("it acts at every step; allowed are methods that act at events")
-            PlasticityManager(loaded.fork().plastic(), method, Never())
+            PlasticityManager(loaded.fork().plastic(), method, Never(), inputs=loaded.inputs())
         except ValueError as error:
             raise ValueError(f"--remedies {text} given: {error}") from error
         found[text] = method
@@ -111,7 +111,7 @@ class RemedyTests:
     def tried(self, name: str, method: Method) -> Remedy:
         """Apply a method to a copy, as at an event of the run, and measure the copy."""
         learner = self.loaded.fork()
-        manager = PlasticityManager(learner.plastic(), method, Never(), seed=SEED)
+        manager = PlasticityManager(learner.plastic(), method, Never(), seed=SEED, inputs=self.loaded.inputs())
         position = Position(self.loaded.updates, self.loaded.step)
         event = manager.act(position, self.loaded.losses(learner))
         manager.close()

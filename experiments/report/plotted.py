@@ -46,6 +46,7 @@ def _of_method(method: MethodResults, single_runs: bool) -> Iterator[Point]:
             yield _interval(f"{what}, depth", "mean", gap.depth)
             yield _interval(f"{what}, duration", "Kaplan-Meier median", gap.duration)
             yield _interval(f"{what}, regained", "share", gap.regained)
+            yield _interval(f"{what}, area", "mean", gap.area)
     for curve in (*method.measures, *method.also_curves):
         figure = f"{curve.network}/{curve.measure}" if curve.network else curve.measure
         for step, value, low, high in zip(curve.steps, curve.mean, curve.low, curve.high, strict=True):

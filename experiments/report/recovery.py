@@ -108,16 +108,17 @@ def gap_section(comparison: Comparison, looks: Looks) -> Section | None:
     cells = tuple(
         TableRow(name, (
             name, many, str(gap.depth.n), depth, wording.percent(gap.share), wording.step_interval(gap.duration),
-            wording.percent(gap.regained),
+            wording.percent(gap.regained), wording.amounts(gap.area),
         ))
         for name, many, gap, (depth,) in zip(
             names, events, gaps, columns_in_words([[gap.depth] for gap in gaps], metric), strict=True
         )
     )  # fmt: skip
-    cells += tuple(TableRow(name, (name, *[wording.MISSING] * 6)) for name, _ in blank)
+    cells += tuple(TableRow(name, (name, *[wording.MISSING] * 7)) for name, _ in blank)
     columns = (
         "method", "evaluated events", "runs", f"depth{metric.words.removeprefix(metric.name)}",
         f"share of {metric.name}", f"{comparison.short_unit} until regained", "regained",
+        f"area, {metric.name} × {comparison.short_unit}",
     )  # fmt: skip
     figure = rows_figure(
         zip(names, shown, [gap.depth for gap in gaps], strict=True), "Depth of the stability gap",
@@ -128,6 +129,7 @@ def gap_section(comparison: Comparison, looks: Looks) -> Section | None:
         *ways((gap.depth for gap in gaps), f"Depth and share of the {metric.name} before"),
         *ways((gap.duration for gap in gaps), f"{comparison.short_unit.capitalize()} until regained"),
         *ways((gap.regained for gap in gaps), "Share of events regained"),
+        *ways((gap.area for gap in gaps), "Area"),
     )
     notes += tuple(f"{name} has no stability gap: {reason}." for name, reason in blank)
     text, table = _gaps_in_words(metric, bool(still), _begins(comparison)), Table("Stability gaps", columns, cells)
@@ -154,6 +156,8 @@ def _gaps_in_words(metric: Metric, still: bool, phases: bool) -> str:
         "the next event, are used; they may not be typical of the others. Each small dot is an event. "
         f"A change between two evaluations is not seen: if the {metric.name} after the event is not {lower} than the "
         "one before, depth and duration are 0. "
+        f"The area lies between the {metric.name} just before the event and the curve, until it is regained, or else "
+        "until the next event or the end; it says how much the event cost in all. "
         f'"Never": the {metric.name} was regained before the next event or the end in less than half of the events.'
     )
     if still:

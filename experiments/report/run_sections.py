@@ -1,12 +1,13 @@
 """The report's sections on the runs themselves: events, measures of plasticity, wall time, and a table of all runs."""
 
+import math
 import os
 from pathlib import Path
 
 from fire_rl.training.history import PANELS
 
 from ..analysis.method_results import Gap
-from ..analysis.records import EventRecord
+from ..analysis.records import EventRecord, NetworkChange
 from ..analysis.results import Comparison
 from . import wording
 from .curve_figures import draw_measure
@@ -24,16 +25,19 @@ def _events(comparison: Comparison) -> Section | None:
     methods = [(method.method, method.events) for method in comparison.methods if method.events]
     if not methods:
         return None
+    repaired = any(math.isfinite(each.error_repaired) for _, events in methods for each in events.networks)
     rows = tuple(
         TableRow(name, (
             name, str(events.runs), str(events.count), network.name, wording.amount(network.squared_frobenius_error),
             wording.amount(network.deviation_before), wording.amount(network.deviation_after),
+            *([wording.amount(network.error_unrepaired), wording.amount(network.error_repaired)] if repaired else []),
             wording.duration(events.seconds),
         ))
         for name, events in methods
         for network in events.networks
     )  # fmt: skip
-    columns = ("method", "runs", "events", "network", "SFE", "DfI before", "DfI after", "time of an event")
+    errors = ("output error without repair", "output error") if repaired else ()
+    columns = ("method", "runs", "events", "network", "SFE", "DfI before", "DfI after", *errors, "time of an event")
     gaps = {
         (method.method, run.run.seed, gap.step): gap
         for method in comparison.methods for run in method.runs for gap in run.gaps
@@ -53,6 +57,11 @@ def _events(comparison: Comparison) -> Section | None:
         "isometry: it is 0 if every weight matrix, divided by its published scale, is an isometry. Both are sums over "
         "a network's matrices."
     )
+    if repaired:
+        text += (
+            " The output error is the mean square of the change of a network's outputs, divided by their variance "
+            "before the event, on inputs that were not used for the repair: 0 is no change, 1 is as much as they vary."
+        )
     return Section("Events", text, (), tables)
 
 
@@ -60,11 +69,18 @@ def _event_row(comparison: Comparison, method: str, seed: int, record: EventReco
     changes = "; ".join(
         f"{network.name}: {wording.amount(network.squared_frobenius_error)}, "
         f"{wording.amount(network.deviation_before)} → {wording.amount(network.deviation_after)}"
+        f"{_repaired(network)}"
         for network in record.networks
     )
     lost = wording.in_unit(gap.depth if gap else None, comparison.metric)
     back = wording.steps(gap.duration if gap else None)
     return TableRow(method, (method, str(seed), f"{record.step:,}", record.cause, lost, back, changes))
+
+
+def _repaired(network: NetworkChange) -> str:
+    if not math.isfinite(network.error_repaired):
+        return ""
+    return f", error {wording.amount(network.error_unrepaired)} → {wording.amount(network.error_repaired)}"
 
 
 def _measures(comparison: Comparison, looks: Looks) -> Section | None:

@@ -90,6 +90,11 @@ def amount(value: float | None) -> str:
     return number(value / 10**power) + {3: "k", 6: "M", 9: "G"}[power]
 
 
+def amounts(found: Interval) -> str:
+    """Return an interval of numbers of any size as text, such as `123k [98.0k, 151k]`."""
+    return _with_bounds(found, amount)
+
+
 def duration(seconds: float | None) -> str:
     """Return a time in seconds, minutes or hours."""
     if seconds is None or not math.isfinite(seconds):

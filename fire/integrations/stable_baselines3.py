@@ -83,6 +83,8 @@ class PlasticityCallback(BaseCallback):
         return method.altered({"scope": self.scope})
 
     def _schedule(self, method: Method) -> Schedule:
+        if method.needs_inputs:
+            raise ValueError(f"{spell(method)} given; Stable-Baselines3 has no repair after an event: leave it out")
         schedules: list[Schedule] = []
         if self.every is not None:
             schedules.append(Every(self.every))

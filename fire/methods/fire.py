@@ -1,14 +1,17 @@
 """FIRE: W <- scale W (W'W)^(-1/2), the nearest isometry to each weight matrix; biases and norms are left unchanged.
 
-Source: "FIRE: Frobenius-Isometry Reinitialization", ICLR 2026, arXiv 2602.08040.
+Source: "FIRE: Frobenius-Isometry Reinitialization", ICLR 2026, arXiv 2602.08040. The repair after the projection
+(`repair`, `scale`) is not part of the publication.
 """
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from torch import nn
 
 from ..matrices import EMBEDDING, NOT_CHOSEN, PACKED, Inventory, Matrix, take_inventory
-from ..network import Network
+from ..network import MethodNetwork, Network, lies_in
 from ..patterns import (
     Patterns,
     Split,
@@ -20,12 +23,16 @@ from ..patterns import (
     write_split,
 )
 from ..polar import Solver
+from ..probe import last_layers
 from ..projection import CAVEATS, Choice, Selection, notes, project_, refuse_nonfinite
+from ..repair import Kind, Repair, copy_of
 from ..report import left_rows
 from ..statistics import modules_with_statistics
 from .reinitialization import Reinitialization, Touches
 
 MOST_STEPS = 1_000  # of a solver; about ten are enough
+MOST_UPDATES = 1_000_000
+UPDATES, RATE = 300, 1e-3  # of repair=distil, by default
 SPELLED = {"read": read_patterns, "write": write_patterns}
 
 
@@ -56,6 +63,18 @@ class Fire(Reinitialization):
     tied: Choice = field(default="skip", metadata={"help": "weights tied to an embedding"})
     depthwise: Choice = field(default="skip", metadata={"help": "depthwise convolutions"})
     frozen: Choice = field(default="skip", metadata={"help": "weights that are not trained (requires_grad is False)"})
+    repair: Kind = field(
+        default="none",
+        metadata={
+            "help": "afterwards, on inputs of the replay or the data: fit the last layers to the outputs from before "
+            "(head), or train the whole network towards them (distil)"
+        },
+    )
+    updates: int = field(default=UPDATES, metadata={"help": "gradient updates of repair=distil"})
+    rate: float = field(default=RATE, metadata={"help": "learning rate of repair=distil; it falls linearly to 0"})
+    scale: bool = field(
+        default=False, metadata={"help": "keep the root mean square of each projected layer's outputs by a gain"}
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "include", as_patterns(self.include))
@@ -67,6 +86,11 @@ class Fire(Reinitialization):
                 f"steps={self.steps} given; allowed is 1 to {MOST_STEPS:,}, and only for the solvers newton-schulz and "
                 "polar-express"
             )
+        self.require(0 <= self.updates <= MOST_UPDATES, "updates", f"is not allowed; allowed is 0 to {MOST_UPDATES:,}")
+        self.require(0 < self.rate < math.inf, "rate", "is not allowed; allowed is a learning rate above 0")
+        distils = self.repair == "distil"
+        self.require(distils or self.updates == UPDATES, "updates", "given without repair=distil")
+        self.require(distils or self.rate == RATE, "rate", "given without repair=distil")
         splits = (pattern for pattern, _ in as_split(self.split))
         for pattern in (*as_patterns(self.include), *as_patterns(self.exclude), *splits):
             if not pattern or any(sign in pattern for sign in ",|"):
@@ -84,13 +108,43 @@ class Fire(Reinitialization):
         why = [f"{', '.join(names)}: {reason}" for reason, names in said.items()]
         if not selection.matrices and any(reason in selection.skipped for reason in (*CAVEATS.values(), NOT_CHOSEN)):
             raise ValueError(f"fire: network {network.name!r} has no matrix left to project; {'; '.join(why)}")
+        if self.needs_inputs:
+            self._repair.check(network, selection.matrices)
 
-    def ready(self, network: Network) -> None:
+    @property
+    def needs_inputs(self) -> bool:
+        """Whether events need inputs of the networks, because a repair follows the projection."""
+        return self.repair != "none" or self.scale
+
+    @property
+    def _repair(self) -> Repair:
+        return Repair(self.repair, self.updates, self.rate, self.scale)
+
+    def ready(self, network: MethodNetwork) -> None:
         """Raise ValueError if a chosen matrix is not finite, also in a target that is projected."""
         chosen = self.selection(network).matrices
         refuse_nonfinite(chosen)
         if network.target is not None and self.target == "same":
             refuse_nonfinite(self._like(network.target, chosen))
+        if self.needs_inputs:
+            self._repair.ready(network, chosen)
+
+    def change(self, module: nn.Module, network: MethodNetwork) -> Mapping[str, float] | None:
+        """Project the matrices and then repair the outputs, if that was chosen; return the repair's numbers."""
+        if not self.needs_inputs:
+            return super().change(module, network)
+        before = copy_of(module)
+        super().change(module, network)
+        projected = self._like(module, self.selection(network).matrices)
+        return self._repair.act(module, before, network, projected)
+
+    def resets(self, network: Network) -> Touches:
+        """Leave out the matrices that the repair rewrites after the reset."""
+        resets = super().resets(network)
+        if self.repair == "none":
+            return resets
+        again = last_layers(network.module, network.head) if self.repair == "head" else ("",)
+        return lambda name: resets(name) and not any(not part or lies_in(name, (part,)) for part in again)
 
     def rewrite(self, module: nn.Module, network: Network, touches: Touches) -> None:
         """Replace each chosen matrix by its scaled nearest isometry."""

@@ -32,6 +32,11 @@ class Method:
                 close = nearest(str(value), allowed)
                 raise ValueError(f"{field.name}={value} is not one of {', '.join(allowed)}; nearest is {close}")
 
+    @property
+    def needs_inputs(self) -> bool:
+        """Whether `ready` and `act` draw from network.inputs."""
+        return False
+
     def require(self, holds: bool, field: str, what: str) -> None:
         """Raise ValueError with the field, its value and `what`, unless the condition holds."""
         if not holds:

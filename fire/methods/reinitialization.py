@@ -58,13 +58,22 @@ class Reinitialization(Method, ABC):
             raise ValueError(f"network {network.name!r} has no weights to rewrite: {why}")
 
     @torch.no_grad()
-    def act(self, network: MethodNetwork) -> None:
+    def act(self, network: MethodNetwork) -> Mapping[str, float] | None:
         """Rewrite the network and its target, and renew what is trained with it."""
-        self._rewrite_and_reset(network.module, network)
+        outcome = self.change(network.module, network)
         if network.target is not None and self.target == "same":
-            self._rewrite_and_reset(network.target, network)
+            self.change(network.target, network)
         optimizer, companions = self.optimizer == "renew", self.companions == "renew"
         renew_around_(network, optimizer=optimizer, companions=companions, copy=self.target == "copy")
+        return outcome
+
+    def change(self, module: nn.Module, network: MethodNetwork) -> Mapping[str, float] | None:
+        """Rewrite and reset the weights of the network's own module or its target; return numbers for the record."""
+        self.rewrite(module, network, self.touches(network))
+        if self.outside == "reset":
+            frozen, scope = frozen_names(network.module), self.scoped(network)
+            restore_(module, network.initial, lambda name: not scope(name) and name not in frozen)
+        return None
 
     def touches(self, network: Network) -> Touches:
         """Return a test of names that the method may write to: those in its scope that are not frozen."""
@@ -91,12 +100,6 @@ class Reinitialization(Method, ABC):
         found = [matrix for matrix in inventory.declared(exclude=False).matrices if touches(matrix.name)]
         refuse_not_real(found)
         return found
-
-    def _rewrite_and_reset(self, module: nn.Module, network: MethodNetwork) -> None:
-        self.rewrite(module, network, self.touches(network))
-        if self.outside == "reset":
-            frozen, scope = frozen_names(network.module), self.scoped(network)
-            restore_(module, network.initial, lambda name: not scope(name) and name not in frozen)
 
     def _parts(self, network: Network) -> tuple[str, ...]:
         return network.head if self.scope == "head" else network.encoder

@@ -1,0 +1,68 @@
+"""The parts of an event: which networks are ready, what the method does to one of them, and its record."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from .event import NetworkReport, numbers
+from .methods import Method
+from .network import Inputs, Loss, MethodNetwork, Network
+from .report import Snapshot, clock
+from .spelling import spell
+
+
+def refuse_missing_inputs(method: Method, names: Iterable[str], inputs: Mapping[str, Inputs]) -> None:
+    """Raise ValueError if the method needs inputs of a network and there is no function that draws them."""
+    for name in names if method.needs_inputs else ():
+        if not callable(inputs.get(name)):
+            raise ValueError(
+                f"{spell(method)} needs inputs of network {name!r}: give the manager inputs={{{name!r}: function}}, "
+                "where function(generator) returns a batch"
+            )
+
+
+def ready_networks(
+    method: Method, networks: Mapping[str, MethodNetwork], losses: Mapping[str, Loss], inputs: Mapping[str, Inputs]
+) -> list[MethodNetwork]:
+    """Return the networks with their losses for an event; raise ValueError if the method cannot act on one now."""
+    found = [
+        replace(network, loss=losses.get(name), inputs=inputs.get(name), prepared={})
+        for name, network in networks.items()
+    ]
+    for network in found:
+        try:
+            if method.needs_loss and network.loss is None:
+                raise ValueError(f"{spell(method)} needs examples: give `act` the network's loss")
+            method.ready(network)
+        except ValueError as error:
+            raise ValueError(f"network {network.name!r}: {error}") from error
+    return found
+
+
+@torch.no_grad()
+def act_on(method: Method, network: MethodNetwork) -> NetworkReport:
+    """Apply the method to one network and compare its matrices with those before."""
+    before = {matrix.name: Snapshot.of(matrix) for matrix in method.inventory(network.module).matrices}
+    probe = next(network.module.parameters())
+    started = clock(probe)
+    method.restructure(network)
+    outcome = numbers(method.act(network) or {})
+    seconds = clock(probe) - started
+    kept = [matrix for matrix in method.inventory(network.module).matrices if matrix.name in before]
+    values = {matrix.name: before[matrix.name].singular_values_now(matrix) for matrix in kept}
+    rows = tuple(before[matrix.name].compare(matrix, values[matrix.name][1]) for matrix in kept)
+    notes, reset = tuple(method.notes(network)), tuple(filter(method.resets(network), values))
+    return NetworkReport(network.name, rows, seconds, outcome, values, notes, reset)
+
+
+def structures(networks: Mapping[str, Network]) -> dict[str, list[Any]]:
+    """Describe each network's structure: the classes of its modules, the names and shapes of its tensors."""
+    return {
+        name: [
+            *((key, type(module)) for key, module in network.module.named_modules()),
+            *((key, value.shape) for key, value in network.module.state_dict().items()),
+        ]
+        for name, network in networks.items()
+    }
