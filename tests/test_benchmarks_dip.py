@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from benchmarks.dip import Asked, cell, of_gaps, table_of, words_of
-from fire_rl.commands.compare import make_grid, read_options
+from fire_rl.commands.compare import make_grid
+from fire_rl.commands.compare_options import read_options
 from fire_rl.experiments.analysis.analyse import analyse
 from fire_rl.experiments.analysis.found import find_runs
 from fire_rl.experiments.analysis.results import Options
