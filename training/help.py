@@ -26,7 +26,8 @@ TOPICS = {
         "label_noise augment context batch_size steps seed"
     ),
     "Methods, and when they act": (
-        "reinit reinit_every reinit_from reinit_at reinit_when reinit_cooldown regularize refresh_statistics"
+        "reinit reinit_every reinit_from reinit_at reinit_when reinit_cooldown trainability_every regularize "
+        "refresh_statistics"
     ),
     "Environments and replay": "num_envs action_repeat replay_ratio replay_capacity learning_starts",
     "The learner": "",  # the fields of the settings group `agent`

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fire_rl.fire import Network, PlasticityManager
 from fire_rl.fire.manager import Losses as Losses
+from fire_rl.fire.manager import Probes as Probes
 from fire_rl.fire.manager import Runs as Runs
 from fire_rl.replay import Segment
 
@@ -112,6 +113,15 @@ class Work(ABC):
 
     def runs(self, updates: int) -> Runs:
         """Return functions that run networks on more examples than their losses use, for the rank of features."""
+        return {}
+
+    @property
+    def probed(self) -> bool:
+        """Whether copies of the networks can be probed, for their trainability."""
+        return False
+
+    def probes(self, updates: int) -> Probes:
+        """Return what is needed to probe the networks; the examples depend only on the number of updates."""
         return {}
 
     def heed(self, measures: Mapping[str, float]) -> None:  # noqa: B027  # optional: most works have nothing to do here
