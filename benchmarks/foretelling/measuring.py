@@ -38,6 +38,19 @@ def measures_of(loaded: LoadedRun) -> dict[str, float]:
         manager.close()
 
 
+def _networks(loaded: LoadedRun, values: Mapping[str, float], probe: Probe) -> dict[str, dict[str, Any]]:
+    """Return the scores and the measures of each network."""
+    probes, found = loaded.work.probes(loaded.updates), {}
+    for name, network in networks_of(loaded.learner).items():
+        readings = readings_of(network.module, probes[name], probe)
+        found[name] = {
+            "trainability": min(reading.best.value for reading in readings.values()),
+            **{form: asdict(reading.best) for form, reading in readings.items()},
+            "measures": {key.partition("/")[2]: value for key, value in values.items() if key.startswith(f"{name}/")},
+        }
+    return found
+
+
 def measured(run: Path, step: int, about: Mapping[str, Any], probe: Probe = SHORT) -> dict[str, Any]:
     """Return the record of one checkpoint; `about` are facts about its run."""
     began = time.process_time()
@@ -45,24 +58,19 @@ def measured(run: Path, step: int, about: Mapping[str, Any], probe: Probe = SHOR
     loaded = load_run(run, step, False, quietly)
     values = measures_of(loaded)
     cheap = time.process_time() - began
-    probes = loaded.work.probes(loaded.updates)
-    networks = {}
-    for name, network in networks_of(loaded.learner).items():
-        readings = readings_of(network.module, probes[name], probe)
-        own = {key.partition("/")[2]: value for key, value in values.items() if key.startswith(f"{name}/")}
-        networks[name] = {
-            "trainability": min(reading.best.value for reading in readings.values()),
-            **{form: asdict(reading.best) for form, reading in readings.items()},
-            "measures": own,
-        }
+    networks, error = {}, None
+    try:
+        networks = _networks(loaded, values, probe)
+    except ValueError as reason:  # fresh networks learn nothing from this replay either
+        error = str(reason)
     record = {
         **about,
-        "run": run.name,
         "step": step,
         "updates": loaded.updates,
         "networks": networks,
         "probe": asdict(probe),
         "seconds": {"measures": cheap, "everything": time.process_time() - began},  # of processor time
         "version": __version__,
+        "error": error,
     }
     return dict(finite(record))
