@@ -29,25 +29,26 @@ class Probed:
     optimizer: MakeOptimizer = plain_optimizer
 
 
-def trainability(module: nn.Module, probed: Probed, probe: Probe = SHORT) -> float:
+def trainability(module: nn.Module, probed: Probed, probe: Probe | None = None) -> float:
     """Return how much a copy of the module learns as a share of what fresh networks learn; NaN if that is unknown.
 
-    It is unknown if the module has diverged, or if fresh networks learn nothing from these examples either. The module
-    and the global random generators are not changed.
+    Without `probe` the probe is the short one. The result is unknown if the module has diverged, or if fresh networks
+    learn nothing from these examples either. The module and the global random generators are not changed.
     """
     if first_not_finite(module.named_parameters()):
         return math.nan
     devices = {parameter.device for parameter in module.parameters() if parameter.is_cuda}
     with torch.random.fork_rng(list(devices)):
         try:
-            bench = Bench(probed.fresh, probed.data, probed.run, optimizer=probed.optimizer, probe=probe)
+            bench = Bench(probed.fresh, probed.data, probed.run, optimizer=probed.optimizer, probe=probe or SHORT)
             return min(bench.read(form, [module], form).best.value for form in FORMS)
         except ValueError:  # constant outputs, or a function that fresh networks do not learn either
             return math.nan
 
 
-def updates_of(networks: int, probe: Probe = SHORT) -> int:
+def updates_of(networks: int, probe: Probe | None = None) -> int:
     """Return the number of gradient updates that one measurement of this many networks makes on copies."""
+    probe = probe or SHORT
     return networks * len(FORMS) * 2 * probe.seeds * probe.updates * len(probe.rates)  # 2: the network and fresh ones
 
 

@@ -67,9 +67,9 @@ def cost_said(settings: DriverSettings, work: Work) -> str | None:
     return f"{line}, which adds about {share:.0%} to the time of the updates"
 
 
-def seconds_of(probes: Mapping[str, Probed], probe: Probe = SHORT) -> float:
+def seconds_of(probes: Mapping[str, Probed]) -> float:
     """Return about how many seconds a measurement of trainability takes on this machine now."""
-    return sum(_seconds_of_an_update(probed) for probed in probes.values()) * updates_of(1, probe)
+    return sum(_seconds_of_an_update(probed) for probed in probes.values()) * updates_of(1)
 
 
 def _seconds_of_an_update(probed: Probed) -> float:
