@@ -111,14 +111,18 @@ def between(sample: Sample, intervals: int = 1) -> Tau:
 def overall(sample: Sample, intervals: int = 1) -> Tau:
     """Return the tau of all checkpoints, with an interval that resamples whole runs."""
     sample = sample.known()
+    runs = len(np.unique(sample.run))
+    value = float(resampled_overall(sample, np.ones((1, runs)))[0])
+    return _with_intervals(value, resampled_overall(sample, weights_of(runs)), runs, len(sample.x), intervals)
+
+
+def resampled_overall(sample: Sample, weights: Array) -> Array:
+    """Return the tau of each resample; `weights` are how often it contains each run, (resamples, runs)."""
     labels, places = np.unique(sample.run, return_inverse=True)
     member = (places[None, :] == np.arange(len(labels))[:, None]).astype(float)
     compared = (sample.stratum[:, None] == sample.stratum[None, :]).astype(float)
-    sums = [member @ (counts * compared) @ member.T for counts in _pairs(sample.x, sample.y)]
-    value = float(_tau(*(each.sum() for each in sums)))
-    weights = weights_of(len(labels))
-    resampled = _tau(*(((weights @ each) * weights).sum(1) for each in sums))
-    return _with_intervals(value, resampled, len(labels), len(sample.x), intervals)
+    sums = (member @ (counts * compared) @ member.T for counts in _pairs(sample.x, sample.y))
+    return _tau(*(((weights @ each) * weights).sum(1) for each in sums))
 
 
 def weights_of(runs: int, resamples: int = RESAMPLES) -> Array:

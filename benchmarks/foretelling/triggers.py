@@ -4,8 +4,8 @@
 
 The rule, the same for every measure:
 1. Candidates are the quartiles of the measure over the checkpoints of this game in results.jsonl.
-2. Every candidate is run on the seeds A. The threshold with the highest mean final return on A is chosen; of equal ones,
-   the one with fewer events.
+2. Every candidate is run on the seeds A. The threshold with the highest mean final return on A is chosen; of equal
+   ones, the one with fewer events.
 3. Only the chosen thresholds are run on the seeds B, beside no method and beside the method once at half the run. Only
    B is judged: compare.py writes its report into DIR/judge.
 No seed of the checkpoints is in A or B, and no seed is in both. The same command continues after an interruption.
