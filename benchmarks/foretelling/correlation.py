@@ -137,4 +137,5 @@ def _with_intervals(value: float, resampled: Array, runs: int, points: int, inte
     if runs < LEAST_RUNS or len(resampled) < RESAMPLES // 2 or not math.isfinite(value):
         return Tau(value, runs=runs, points=points)
     levels = [0.025, 0.975, 0.025 / intervals, 1 - 0.025 / intervals]
-    return Tau(value, *(float(bound) for bound in np.quantile(resampled, levels)), runs=runs, points=points)
+    low, high, strict_low, strict_high = (float(bound) for bound in np.quantile(resampled, levels))
+    return Tau(value, low, high, strict_low, strict_high, runs, points)
