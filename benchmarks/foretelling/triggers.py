@@ -65,6 +65,7 @@ class Options:
     """Say which runs there are and what they cost, and do nothing."""
 
 
+Tried = Mapping[str, Sequence[float]]  # candidate thresholds by measure
 Outcomes = dict[str, list[tuple[float, int]]]  # final return and number of events of each run, by method
 
 
@@ -102,7 +103,7 @@ def outcomes(folder: Path) -> Outcomes:
     return found
 
 
-def chosen_of(options: Options, tried: Mapping[str, Sequence[float]], found: Outcomes) -> dict[str, float]:
+def chosen_of(options: Options, tried: Tried, found: Outcomes) -> dict[str, float]:
     """Return the chosen threshold of each measure by the rule above."""
     chosen: dict[str, float] = {}
     for measure, thresholds in tried.items():
@@ -111,7 +112,7 @@ def chosen_of(options: Options, tried: Mapping[str, Sequence[float]], found: Out
             threshold: (np.mean([final for final, _ in runs]), -np.mean([events for _, events in runs]))
             for threshold, runs in results.items()
         }
-        chosen[measure] = max(ranked, key=lambda threshold, ranked=ranked: ranked[threshold])
+        chosen[measure] = max(ranked, key=ranked.__getitem__)
     return chosen
 
 
@@ -130,7 +131,7 @@ def main(options: Options) -> int:
     """Choose on the seeds A, then judge on the seeds B; return the exit code."""
     records = read_results(options.results)
     refuse_shared_seeds(options, records)
-    tried = {measure: candidates(records, options.game, measure) for measure in options.measures}
+    tried: Tried = {measure: candidates(records, options.game, measure) for measure in options.measures}
     every = [spelled(options.method, measure, each) for measure, values in tried.items() for each in values]
     if options.dry_run:
         say_cost(options, tried, every)
@@ -151,7 +152,7 @@ def main(options: Options) -> int:
     return 0
 
 
-def say_cost(options: Options, tried: Mapping[str, Sequence[float]], every: Sequence[str]) -> None:
+def say_cost(options: Options, tried: Tried, every: Sequence[str]) -> None:
     """Print both sweeps as compare.py's --dry-run does, with the updates that trainability adds."""
     compare.body([*words_of(options, "choose", ["none", *every]), "--dry-run"])
     middle = [spelled(options.method, measure, values[len(values) // 2]) for measure, values in tried.items()]
