@@ -26,8 +26,7 @@ TOPICS = {
         "label_noise augment context batch_size steps seed"
     ),
     "Methods, and when they act": (
-        "reinit reinit_every reinit_from reinit_at reinit_when reinit_cooldown trainability_every regularize "
-        "refresh_statistics"
+        "reinit reinit_every reinit_from reinit_at reinit_when reinit_cooldown regularize refresh_statistics"
     ),
     "Environments and replay": "num_envs action_repeat replay_ratio replay_capacity learning_starts",
     "The learner": "",  # the fields of the settings group `agent`
@@ -37,7 +36,7 @@ TOPICS = {
         "evaluation_exploration video"
     ),
     "The folder, and what is written": (
-        "run_dir log_every measure_every measure_hessian checkpoint_every checkpoint_at keep_replay"
+        "run_dir log_every measure_every measure_hessian trainability_every checkpoint_every checkpoint_at keep_replay"
     ),
     "Trackers": "track track_project track_group track_tags",
     "Going on, and branching": "resume branch_from trust restart",

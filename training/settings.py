@@ -76,13 +76,13 @@ class DriverSettings:
     """An event whenever a measure crosses a threshold: "dormant>0.25", "critic.active<0.5"; measures listed above."""
     reinit_cooldown: int = setting(10_000, "timing", "method")
     """Gradient updates for which --reinit-when waits, at the start of the run and after any event."""
-    trainability_every: int | None = setting(None, "timing", "method")
-    """Gradient updates between two measurements of trainability, at least --measure-every; unset: 10000 if a trigger of
-    --reinit-when uses it, otherwise none. One takes as long as hundreds of updates; the run says how long."""
     regularize: tuple[str, ...] = setting((), "method")
     """Regularizers, which act at every gradient step, with options as NAME:field=value,...; listed above."""
     measure_every: int = 1_000
     """Gradient updates between two lines of plasticity measures; 0: none."""
+    trainability_every: int | None = None
+    """Gradient updates between two measurements of trainability, at least --measure-every; unset: 10000 if a trigger of
+    --reinit-when uses it, otherwise none. One takes as long as hundreds of updates; the run says how long."""
     measure_hessian: bool = setting(False, "record")
     """Also measure the Hessian's largest eigenvalue, which takes as long as tens of updates, or even a hundred."""
     steps: int = setting(1_000_000, "resumable")
