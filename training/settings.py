@@ -131,13 +131,19 @@ class DriverSettings:
             raise ValueError(f"--threads {self.threads} given; allowed is {MOST_THREADS:,} or fewer")
         if self.reinit_every is not None and self.reinit_every <= 0:
             raise ValueError(f"--reinit-every {self.reinit_every} given; allowed is a number of updates above 0")
-        if self.probe_every is not None and self.probe_every < max(1, self.measure_every):
-            least = f"--measure-every {self.measure_every} or above"
-            raise ValueError(f"--trainability-every {self.probe_every} given; allowed is {least}")
         for name in ("reinit_at", "checkpoint_at"):
             if any(step <= 0 for step in getattr(self, name)):
                 raise ValueError(f"{flag(name)} {min(getattr(self, name))} given; allowed are {self.unit} above 0")
         self._check_measures()
+
+    def check_probes(self) -> None:
+        """Raise ValueError if trainability should be measured more often than measures are taken.
+
+        A branch that gives only one of the two settings is checked when it has its trunk's other settings.
+        """
+        if self.probe_every is not None and self.probe_every < max(1, self.measure_every):
+            least = f"--measure-every {self.measure_every} or above"
+            raise ValueError(f"--trainability-every {self.probe_every} given; allowed is {least}")
 
     def _require_above_0(self, name: str) -> None:
         if not 0 < getattr(self, name) < math.inf:
