@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from fire_rl.fire import PlasticityManager
 from fire_rl.fire.network import Loss
+from fire_rl.fire.probe import Inputs, plain_run
 from fire_rl.fire.undisturbed import modes_restored
 
 from .captured import Precision, mixed, products_in
@@ -113,6 +114,10 @@ class Supervised(SavedAgent):
                 return self.module(inputs)
 
         return {self.trained.name: run}
+
+    def probed(self, batches: Sequence[Tensor]) -> dict[str, Inputs]:
+        """Return the network's inputs, and how it is run on them, for a diagnosis."""
+        return {self.trained.name: Inputs(batches, plain_run)}
 
 
 class LossOn:

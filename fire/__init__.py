@@ -35,6 +35,7 @@ from .schedule import At, AtUpdates, Either, Every, Never, Position, Schedule
 from .spelling import describe_method, describe_methods, describe_regularizers, parse_method, parse_regularizer, spell
 from .statistics import refresh_statistics_
 from .tracing import UnitsReport, declare_units
+from .trainability import Probed
 from .trigger import MEASURES, Trigger, parse_trigger
 from .units import HiddenLayer, Weights, hidden_layers, new_draw, units_between
 
@@ -74,6 +75,7 @@ __all__ = [
     "PlasticityManager",
     "Position",
     "Probe",
+    "Probed",
     "Reading",
     "Record",
     "Redo",

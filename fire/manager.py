@@ -22,12 +22,14 @@ from .soundness import refuse_foreign_targets, refuse_unsound
 from .spelling import spell
 from .streams import has_moved, restore_generator, stream_of
 from .told import Told, refuse_idle_schedule
+from .trainability import Probed, trainability_of
 from .trial import Rehearsal, check, try_methods, warn_of
-from .trigger import Trigger
+from .trigger import Trigger, require_probes
 from .units import hidden_layers
 
 Losses: TypeAlias = Mapping[str, Loss]
 Runs: TypeAlias = Mapping[str, Run]
+Probes: TypeAlias = Mapping[str, Probed]
 
 
 class PlasticityManager(ManagerAliases):
@@ -252,18 +254,33 @@ class PlasticityManager(ManagerAliases):
                 total = term if total is None else total + term
         return total
 
-    def measure(self, losses: Losses, hessian: bool = False, runs: Runs | None = None) -> dict[str, float]:
+    def measure(
+        self, losses: Losses, hessian: bool = False, runs: Runs | None = None, probes: Probes | None = None
+    ) -> dict[str, float]:
         """Return the measures of every network as `network/measure`, and the methods' own figures; change nothing.
 
-        `runs` are functions that run the networks on more examples than `losses` do, for the rank of features.
+        `runs` are functions that run the networks on more examples than `losses` do, for the rank of features. The
+        trainability of the networks in `probes` is measured too, on copies that are trained for a while. If a trigger
+        uses it, give `probes` every time, empty ones where it is not due.
         """
         refuse_computed_losses(losses)
+        require_probes(self.triggers, probes)
         self._told.measured(self.networks.values())
         found: dict[str, float] = {}
         for name, network in self.networks.items():
             values = measure(network, self.references.get(name), hessian, losses.get(name), (runs or {}).get(name))
             found |= {f"{name}/{key}": value for key, value in values.items()}
-        return found | self.figures()
+        return found | self._trainability(probes or {}) | self.figures()
+
+    def _trainability(self, probes: Probes) -> dict[str, float]:
+        """Return the trainability of the networks in `probes`; copies of them must not have the methods' hooks."""
+        watching = bool(self._watches) and bool(probes)
+        if watching:
+            self.close()
+        found = trainability_of({name: network.module for name, network in self.networks.items()}, probes)
+        if watching:
+            self.watch()
+        return found
 
     def figures(self) -> dict[str, float]:
         """Return the numbers that the methods themselves report about their work so far, as `network/figure`."""

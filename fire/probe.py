@@ -9,11 +9,11 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import Adam, AdamW, Optimizer
 
 from .matrices import take_inventory
 from .undisturbed import modes_restored, undisturbed
@@ -80,6 +80,13 @@ class Data:
         return cls(data.batches, (tuple(torch.cat(parts) for parts in zip(*held, strict=True)),))
 
 
+class Inputs(NamedTuple):
+    """Batches of a network's inputs, and how the network is run on one of them."""
+
+    batches: Sequence[Any]
+    run: Run
+
+
 def plain_run(module: nn.Module, batch: Any) -> Tensor:
     """Call the module on a tensor or a tuple of tensors; return one row of outputs for each example."""
     outputs = module(*batch) if isinstance(batch, tuple | list) else module(batch)
@@ -91,6 +98,19 @@ def plain_run(module: nn.Module, batch: Any) -> Tensor:
 def plain_optimizer(parameters: list[Tensor], rate: float) -> Optimizer:
     """Return an Adam with torch's usual constants."""
     return torch.optim.Adam(parameters, rate, fused=True)
+
+
+def optimizer_like(optimizer: Optimizer | None) -> MakeOptimizer:
+    """Return a function that makes optimizers with the constants of this one; Adam if it is of another kind."""
+    kind: Any = type(optimizer) if type(optimizer) in (Adam, AdamW) else Adam
+    group = optimizer.param_groups[0] if optimizer is not None and kind is type(optimizer) else {}
+    constants = {name: group[name] for name in ("betas", "eps", "weight_decay") if name in group}
+
+    def make(parameters: list[Tensor], rate: float) -> Optimizer:
+        made: Optimizer = kind(parameters, rate, fused=True, **constants)
+        return made
+
+    return make
 
 
 @torch.no_grad()

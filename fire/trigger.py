@@ -5,7 +5,7 @@ A measure may be that of one layer or matrix: `critic.dormant/encoder.blocks.0.a
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -14,6 +14,7 @@ from .nearest import nearest
 from .network import Network, lies_in
 from .units import hidden_layers, how_to_declare
 
+TRAINABILITY = "trainability"  # the measure that takes training of its own: see trainability.py
 MEASURES: dict[str, str] = {
     "dormant": "share of units whose mean activation is at most a tenth of their layer's mean",
     "dead": "share of units whose output is zero for all examples",
@@ -28,6 +29,7 @@ MEASURES: dict[str, str] = {
     "spread": "largest singular value divided by the smallest, of the worst matrix",
     "sfe": "squared Frobenius error to the weights after the last event, or to the initial weights",
     "hessian": "largest eigenvalue of the loss's Hessian; with --measure-hessian",
+    "trainability": "what a copy can still learn, 1 is like a fresh network; every --trainability-every updates",
 }
 
 PATTERN = re.compile(r"(?:(?P<network>\w+)\.)?(?P<measure>\w+(?:/[\w.]+)?)\s*(?P<sign>[<>])\s*(?P<threshold>\S+)")
@@ -72,6 +74,8 @@ class Trigger:
             raise ValueError(f"{self} can never be met: {reasons[0]}")
         parts = [known for network in chosen for known in _parts(network)]
         changing = any(lies_in(part, network.head) for network in chosen)  # an injection adds new names in the head
+        if part and name == TRAINABILITY:
+            raise ValueError(f"{self}: trainability is measured for whole networks, not for {part!r}")
         if part and part not in parts and not changing:
             raise ValueError(f"{self}: no layer or weight is named {part!r}; nearest is {nearest(part, parts)}")
 
@@ -86,6 +90,13 @@ class Trigger:
     def __str__(self) -> str:
         network = f"{self.network}." if self.network else ""
         return f"{network}{self.measure}{self.sign}{self.threshold}"
+
+
+def require_probes(triggers: Sequence[Trigger], probes: object) -> None:
+    """Raise ValueError if a trigger uses trainability, and nothing is given with which it could be measured."""
+    for trigger in triggers if probes is None else ():
+        if trigger.measure == TRAINABILITY:
+            raise ValueError(f"{trigger} needs measure(..., probes=...): fire_rl.Probed for each network, or {{}}")
 
 
 def _never_taken(measure: str, network: Network) -> str:

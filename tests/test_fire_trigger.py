@@ -108,4 +108,4 @@ def test_every_measure_that_is_listed_is_taken():
     inputs = torch.randn(16, 4, generator=torch.Generator().manual_seed(0))
     network = Network("q", module, initial, optimizer, head=("2",))
     found = measure(network, hessian=True, loss=lambda: module(inputs).square().mean())
-    assert {name for name in found if "/" not in name} == set(MEASURES)
+    assert {name for name in found if "/" not in name} == set(MEASURES) - {"trainability"}, "which has tests of its own"

@@ -70,6 +70,7 @@ class Config:
     def check(self) -> None:
         """Raise ValueError in one line if a value is not allowed."""
         self.run.check()
+        self.run.check_probes()
         if not (scheduled := self.run.scheduled):
             return
         if self.run.reinit == "none":
@@ -131,6 +132,11 @@ class Config:
     def manager(self, work: Work) -> PlasticityManager:
         """Return the manager that applies the run's methods to the work's networks."""
         run, methods = self.run, self.methods
+        if run.probe_every is not None and not work.probed:
+            raise ValueError(
+                "--reinit-when or --trainability-every given; trainability is measured only for SAC, DQN and image "
+                "classifiers, and for agents that have the function `probed`"
+            )
         return PlasticityManager(
             work.networks(),
             methods.method,

@@ -13,6 +13,7 @@ from torch import Tensor
 from fire_rl.agents import Agent
 from fire_rl.replay import Batch
 
+from .probes import cost_said
 from .settings import DriverSettings
 from .work import Work
 
@@ -21,8 +22,12 @@ ENOUGH_ENVIRONMENTS = 64  # enough to keep every core busy
 
 
 def say_what_it_costs(settings: DriverSettings, work: Work) -> None:
-    """On a CPU, print in one line how long a long run will take, by rates measured on a second learner and other
-    environments, so that the run itself is not changed."""
+    """Print what measuring trainability costs, if that is asked for. On a CPU, print how long a long run will take.
+
+    The rates are measured on a second learner and other environments, so that the run itself is not changed.
+    """
+    if (line := cost_said(settings, work)) is not None:
+        print(line)
     steps = settings.steps - work.steps
     updates = settings.updates_in(steps)
     if work.device.type != "cpu" or updates < 10_000:

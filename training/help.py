@@ -36,7 +36,7 @@ TOPICS = {
         "evaluation_exploration video"
     ),
     "The folder, and what is written": (
-        "run_dir log_every measure_every measure_hessian checkpoint_every checkpoint_at keep_replay"
+        "run_dir log_every measure_every measure_hessian trainability_every checkpoint_every checkpoint_at keep_replay"
     ),
     "Trackers": "track track_project track_group track_tags",
     "Going on, and branching": "resume branch_from trust restart",

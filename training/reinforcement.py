@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fire_rl import envs
+from fire_rl.agents.agent import Agent
 from fire_rl.agents.compiled import require_compiler
 from fire_rl.agents.learning import AgentWithInputs, CapturedAgent
 from fire_rl.agents.randomness import restore_generator
@@ -27,11 +28,12 @@ from .durable import DurableStore
 from .evaluate import Evaluation
 from .film import EvaluationFilm, evaluation_video
 from .memory import require_memory_for_environments
+from .probes import BATCH_SIZE, BATCHES, USE, drawn_seed, probed_with
 from .progress import Count
 from .ranks import affordable, notes_on_ranks, wanted_examples
 from .run_replay import make_replay
 from .streams import Streams
-from .work import Host, Inputs, Losses, Rates, Runs, State, Weight, Work, named
+from .work import Host, Inputs, Losses, Probes, Rates, Runs, State, Weight, Work, named
 
 EXAMPLES = 256  # the number of transitions for measures and methods
 
@@ -224,6 +226,26 @@ class Reinforcement(Work):
             return agent.inputs(Batch(*(tensor[0] for tensor in batch)))[name]
 
         return {network.name: partial(draw, network.name) for network in self.networks()}
+
+    def probes(self, updates: int) -> Probes:
+        """Return what is needed to probe the networks, on transitions; made-up ones while the replay is empty."""
+        agent: Any = self.agent
+        shape, spaces = (BATCHES, BATCH_SIZE), self.environment.single_observation_space
+        if len(self.replay):
+            seed = np.random.SeedSequence([self.measure_seed, updates, USE]).generate_state(1, np.uint64)
+            batches = self.replay.sample(*shape, torch.Generator().manual_seed(int(seed[0])))
+        else:
+            batches = made_up_batch(shape, spaces, self.environment.single_action_space)
+        return probed_with(agent, agent.probed(batches.to(self.device)), self.drawn)
+
+    def drawn(self, number: int) -> Agent:
+        """Return a new agent with other random initial values than the run's own."""
+        return self.config.make_agent(self.environment, drawn_seed(self.settings.seed, number), self.device)
+
+    @property
+    def probed(self) -> bool:
+        """Whether the agent says how its networks are probed."""
+        return hasattr(self.agent, "probed")
 
     def rehearse(self) -> tuple[Sequence[Network], Losses]:
         """Return the networks of a second, new agent, and its losses on random examples."""

@@ -12,10 +12,12 @@ from typing import Any, ClassVar, Literal
 from fire_rl.agents.limits import check_limits
 from fire_rl.agents.limits import flag as flag
 from fire_rl.fire import At, AtUpdates, Either, Every, Never, Schedule, Trigger, parse_trigger
+from fire_rl.fire.trigger import TRAINABILITY
 
 from .tracking.names import KINDS, check_project, check_trackers, check_word
 
 MOST_THREADS = 1_024
+PROBE_EVERY = 10_000  # updates between two measurements of trainability
 LATE = 0.25  # if learning begins later than this share of a run, the midpoint is that of the learning part
 
 Fact = Literal[
@@ -66,6 +68,9 @@ class DriverSettings:
     """Regularizers, which act at every gradient step, with options as NAME:field=value,...; listed above."""
     measure_every: int = 1_000
     """Gradient updates between two lines of plasticity measures; 0: none."""
+    trainability_every: int | None = None
+    """Gradient updates between two measurements of trainability, at least --measure-every; unset: 10000 if a trigger of
+    --reinit-when uses it, otherwise none. One takes as long as hundreds of updates; the run says how long."""
     measure_hessian: bool = setting(False, "record")
     """Also measure the Hessian's largest eigenvalue, which takes as long as tens of updates, or even a hundred."""
     steps: int = setting(1_000_000, "resumable")
@@ -119,6 +124,15 @@ class DriverSettings:
                 raise ValueError(f"{flag(name)} {min(getattr(self, name))} given; allowed are {self.unit} above 0")
         self._check_measures()
 
+    def check_probes(self) -> None:
+        """Raise ValueError if trainability should be measured more often than measures are taken.
+
+        A branch that gives only one of the two settings is checked when it has its trunk's other settings.
+        """
+        if self.probe_every is not None and self.probe_every < max(1, self.measure_every):
+            least = f"--measure-every {self.measure_every} or above"
+            raise ValueError(f"--trainability-every {self.probe_every} given; allowed is {least}")
+
     def _require_above_0(self, name: str) -> None:
         if not 0 < getattr(self, name) < math.inf:
             raise ValueError(f"{flag(name)} {getattr(self, name)} given; allowed is a number above 0")
@@ -130,7 +144,8 @@ class DriverSettings:
     @property
     def looks_at_measures(self) -> Mapping[str, object]:
         """The settings that need measures, with their values."""
-        return {name: "" for name in ("reinit_when", "measure_hessian") if getattr(self, name)}
+        names = ("reinit_when", "measure_hessian", "trainability_every")
+        return {name: "" for name in names if getattr(self, name)}
 
     def _check_measures(self) -> None:
         """Raise ValueError if a setting needs measures that are not taken."""
@@ -139,6 +154,18 @@ class DriverSettings:
                 raise ValueError(f"{flag(name)}{value} needs measures; --measure-every 0 given, allowed is above 0")
         if not self.measure_hessian and any(trigger.measure == "hessian" for trigger in self.triggers()):
             raise ValueError("--reinit-when needs the Hessian, which is measured only with --measure-hessian True")
+
+    @property
+    def probe_every(self) -> int | None:
+        """Gradient updates between two measurements of trainability; None if it is not measured."""
+        used = any(trigger.measure == TRAINABILITY for trigger in self.triggers())
+        usual = max(PROBE_EVERY, self.measure_every) if used else None
+        return usual if self.trainability_every is None else self.trainability_every
+
+    def probes_due(self, before: int, now: int) -> bool:
+        """Whether trainability is due at update `now`, if the measurement before was at update `before`."""
+        every = self.probe_every
+        return every is not None and now // every != before // every
 
     @property
     def unit(self) -> str:

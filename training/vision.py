@@ -47,8 +47,11 @@ from .memory import gigabytes, require_memory
 from .metric import Metric
 from .phased import Phased, Seeds
 from .phased_run import PhasedRun
+from .probes import BATCH_SIZE, BATCHES, FRESH, probed_with
 from .vision_settings import VisionSettings
+from .work import Probes
 
+USE_OF_PROBES = 4  # of examples outside training, after those of phased.py
 JUDGED_AT_ONCE = 500  # images in a batch of an evaluation
 ACCURACY = Metric("accuracy", form="percent")
 
@@ -141,9 +144,24 @@ class Vision(Phased):
         """Return a second learner, made in the same way."""
         return self._make_learner(self.device)
 
-    def _make_learner(self, device: torch.device) -> Supervised:
-        facts, settings = self.config.run.facts, self.config.agent
-        return make_classifier(self.config.network, facts.shape, facts.classes, settings, self.network_seed, device)
+    def _make_learner(self, device: torch.device, seed: int | None = None) -> Supervised:
+        facts, settings, seed = self.config.run.facts, self.config.agent, self.network_seed if seed is None else seed
+        return make_classifier(self.config.network, facts.shape, facts.classes, settings, seed, device)
+
+    @property
+    def probed(self) -> bool:
+        """Whether copies of the network can be probed, for its trainability: always."""
+        return True
+
+    def probes(self, updates: int) -> Probes:
+        """Return what is needed to probe the network, on images of the present phase."""
+        images = self.examples(BATCHES * BATCH_SIZE, USE_OF_PROBES, updates)[0].split(BATCH_SIZE)
+        whole = [each for each in images if len(each) == BATCH_SIZE]
+        return probed_with(self.trained, self.trained.probed(whole), self.drawn)
+
+    def drawn(self, number: int) -> Supervised:
+        """Return a new learner with other random initial values than the run's own."""
+        return self._make_learner(self.device, FRESH + number)
 
     def share_of_rate(self, update: int) -> float:
         """Return the share of the learning rate: it rises in equal steps, one for each of a phase's first epochs."""

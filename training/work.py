@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fire_rl.fire import Network, PlasticityManager
 from fire_rl.fire.manager import Losses as Losses
+from fire_rl.fire.manager import Probes as Probes
 from fire_rl.fire.manager import Runs as Runs
 from fire_rl.fire.network import Inputs as Inputs
 from fire_rl.replay import Segment
@@ -118,6 +119,15 @@ class Work(ABC):
     def inputs(self) -> Mapping[str, Inputs]:
         """Return functions that draw batches of the networks' inputs with a random generator, for methods that repair
         networks; a work without them cannot use such methods."""
+        return {}
+
+    @property
+    def probed(self) -> bool:
+        """Whether copies of the networks can be probed, for their trainability."""
+        return False
+
+    def probes(self, updates: int) -> Probes:
+        """Return what is needed to probe the networks; the examples depend only on the number of updates."""
         return {}
 
     def heed(self, measures: Mapping[str, float]) -> None:  # noqa: B027  # optional: most works have nothing to do here

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fire_rl.fire import PlasticityManager
+from fire_rl.fire.probe import Inputs, plain_run
 from fire_rl.replay import Batch, Drawn
 
 from ..captured import Captured, FromHost, to_gather
@@ -184,6 +185,10 @@ class DQN(SavedAgent):
     def runs(self, batch: Batch, counts: Mapping[str, int]) -> dict[str, Callable[[], Tensor]]:
         """Return for each network a function that runs it on the given number of a batch's observations."""
         return {"q": lambda: self.network(batch.observations[: counts["q"]])}
+
+    def probed(self, batches: Batch) -> dict[str, Inputs]:
+        """Return each network's inputs in K batches, and how it is run on them, for a diagnosis."""
+        return {"q": Inputs(batches.observations.unbind(), plain_run)}
 
     @torch.no_grad()
     def targets(self, batch: Batch) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fire_rl.fire import Companion, PlasticityManager
+from fire_rl.fire.probe import Inputs
 from fire_rl.replay import Batch, Drawn
 
 from ..captured import Captured, FromHost, to_gather
@@ -217,14 +218,10 @@ class SAC(SavedAgent):
         """
         shape = (2, len(batch.rewards), self.action_size)
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
-        with torch.no_grad():
-            observations = self._normalise(batch.observations)
-            batch = batch._replace(
-                observations=observations, next_observations=self._normalise(batch.next_observations)
-            )
+        batch = self.normalised(batch)
         targets = self.critic_targets(batch, noise[1])
         return {
-            "actor": lambda: self.actor_loss(observations, noise[0])[0],
+            "actor": lambda: self.actor_loss(batch.observations, noise[0])[0],
             "critic": lambda: self.critic_loss(batch, targets)[0],
         }
 
@@ -245,9 +242,34 @@ class SAC(SavedAgent):
         }
         return {name: run for name, run in runs.items() if name in counts}
 
+    @torch.no_grad()
+    def normalised(self, batch: Batch) -> Batch:
+        """Return batches with normalised observations, as the networks take them."""
+        return batch._replace(
+            observations=self._normalise(batch.observations), next_observations=self._normalise(batch.next_observations)
+        )
+
+    def probed(self, batches: Batch) -> dict[str, Inputs]:
+        """Return each network's inputs in K batches of raw observations, and how it is run on them, for a diagnosis."""
+        observations = self.normalised(batches).observations.unbind()
+        pairs = list(zip(observations, batches.actions.unbind(), strict=True))
+        return {"actor": Inputs(observations, mean_action), "critic": Inputs(pairs, action_values)}
+
     def other_tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the observation statistics, and the temperature with its optimizer's state."""
         yield from ((f"statistics.{name}", value) for name, value in self.statistics.state_dict().items())
         yield "log_temperature", self.log_temperature.detach()
         held = optimizer_tensors(self.temperature_optimizer, ["log_temperature"])
         yield from ((f"optimizer.temperature.{name}", value) for name, value in held)
+
+
+def mean_action(actor: nn.Module, observations: Tensor) -> Tensor:
+    """Return the means of the actor's actions before they are squashed, (examples, actions)."""
+    mean: Tensor = actor(observations)[0]
+    return mean
+
+
+def action_values(critic: nn.Module, pair: tuple[Tensor, Tensor]) -> Tensor:
+    """Return the values of all critics for observations and actions, (examples, critics)."""
+    values: Tensor = critic(*pair)
+    return values.mT

@@ -3,16 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 import torch
 
 from fire_rl.agents import SAC
 from fire_rl.agents.agent import Agent
 from fire_rl.agents.supervised import Supervised
-from fire_rl.agents.vision import make_classifier
-from fire_rl.fire import Network, restore_structure
+from fire_rl.fire import restore_structure
 from fire_rl.fire.manager import Losses
 from fire_rl.fire.network import Inputs
 from fire_rl.place import called
@@ -27,15 +25,15 @@ from fire_rl.training.lines import Divergence
 from fire_rl.training.memory import require_memory
 from fire_rl.training.policy import checked_step, in_a_line
 from fire_rl.training.pretrained import located
+from fire_rl.training.probes import networks_of as networks_of
 from fire_rl.training.reinforcement import EXAMPLES, Reinforcement
 from fire_rl.training.slim import is_slimmed
 from fire_rl.training.sources import refuse_changed_sources
 from fire_rl.training.streams import Streams
 from fire_rl.training.trust import refuse_code
-from fire_rl.training.vision import Vision, VisionRun
+from fire_rl.training.vision import Vision
 from fire_rl.training.work import State, Work
 
-FRESH = 7_919  # seeds of new learners begin here, away from the seeds of runs
 COPIES = 12  # of the learner, the most that are in memory at once
 
 
@@ -71,7 +69,9 @@ class LoadedRun:
         """Return the learner as it was when this run began."""
         if isinstance(self.work, Vision):
             return self.work.second_learner()
-        return self._agent(Streams.spawn(self.config.run.seed).agent)
+        assert isinstance(self.config, AgentRun)
+        seed = Streams.spawn(self.config.run.seed).agent
+        return self.config.make_agent(self.work.environment, seed, self.work.device)
 
     def first_with_statistics(self) -> Agent | Supervised:
         """Return the learner as at the beginning, but with the present statistics of observations."""
@@ -84,18 +84,7 @@ class LoadedRun:
         """Return a new learner: number 0 as at this run's beginning, the others with other random initial values."""
         if number == 0:
             return self.first()
-        if isinstance(self.work, Vision):
-            config = cast(VisionRun, self.config)
-            facts = config.run.facts
-            return make_classifier(
-                config.network, facts.shape, facts.classes, config.agent, FRESH + number, self.work.device
-            )
-        return self._agent(np.random.SeedSequence([self.config.run.seed, FRESH, number]))
-
-    def _agent(self, seed: np.random.SeedSequence) -> Agent:
-        assert isinstance(self.work, Reinforcement)
-        assert isinstance(self.config, AgentRun)
-        return self.config.make_agent(self.work.environment, seed, self.work.device)
+        return self.work.drawn(number)
 
     def losses(self, learner: Agent | Supervised) -> Losses:
         """Return the losses of a learner's networks on the examples that the run itself would use here."""
@@ -108,11 +97,6 @@ class LoadedRun:
     def inputs(self) -> Mapping[str, Inputs]:
         """Return functions that draw inputs of the networks; every copy of the learner is called with the same ones."""
         return self.work.inputs()
-
-
-def networks_of(learner: Agent | Supervised) -> dict[str, Network]:
-    """Return the networks of a learner by name."""
-    return {network.name: network for network in learner.plastic()}
 
 
 def load_run(run: Path, step: int | None, trusted: bool, progress: Callable[[str], object] = print) -> LoadedRun:

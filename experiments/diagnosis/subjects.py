@@ -7,19 +7,18 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, AdamW, Optimizer
 
 from fire_rl.agents import DQN, SAC
 from fire_rl.agents.supervised import Supervised
 from fire_rl.fire import Network, first_not_finite
 from fire_rl.fire.diagnosis import Bench
-from fire_rl.fire.probe import Data, MakeOptimizer, Probe, Run, Task, last_layers, plain_run
+from fire_rl.fire.probe import Data, Inputs, MakeOptimizer, Probe, Run, Task, last_layers, optimizer_like
 from fire_rl.replay import Batch
+from fire_rl.training.probes import BATCH_SIZE, BATCHES, networks_of
 from fire_rl.training.reinforcement import Reinforcement
 
-from .loaded_run import LoadedRun, networks_of
+from .loaded_run import LoadedRun
 
-BATCHES, BATCH_SIZE = 32, 64  # batches of examples, a quarter of which is held out, and their size
 NEWEST_SHARE = 8  # the newest data is the newest eighth of the replay
 SEED = 20_260  # for drawing the examples
 
@@ -97,6 +96,8 @@ def subjects_of(loaded: LoadedRun) -> list[Subject]:
 def _of_dqn(loaded: LoadedRun, agent: DQN, networks: Mapping[str, Network]) -> list[Subject]:
     batches, newest = _batches(loaded)
 
+    inputs = agent.probed(batches)["q"]
+
     def chosen(module: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         return module(batch[0]).gather(1, batch[1].unsqueeze(1))
 
@@ -109,39 +110,30 @@ def _of_dqn(loaded: LoadedRun, agent: DQN, networks: Mapping[str, Network]) -> l
         "flipped": task("its own targets with the reward's sign flipped", batches, -1.0),
         "newest": task("one block of its own targets on the newest data", newest, 1.0),
     }
-    data = Data.joined(batches.observations.unbind())
-    return [
-        _subject(networks["q"], data, plain_run, same_choice, "agreement of greedy actions beyond chance", agent, nexts)
-    ]
+    return [_subject(networks["q"], inputs, same_choice, "agreement of greedy actions beyond chance", agent, nexts)]
 
 
 def _of_sac(loaded: LoadedRun, agent: SAC, networks: Mapping[str, Network]) -> list[Subject]:
-    batches, newest = (_normalised(agent, given) for given in _batches(loaded))
-    members = agent.settings.critics
-
-    def values(module: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-        return module(*batch).mT
-
-    def mean(module: nn.Module, observations: Tensor) -> Tensor:
-        return module(observations)[0]
+    raw = _batches(loaded)
+    inputs, (batches, newest) = agent.probed(raw[0]), (agent.normalised(given) for given in raw)
+    acting, valuing, members = inputs["actor"], inputs["critic"], agent.settings.critics
 
     def task(name: str, given: Batch, sign: float) -> Next:
         targets = [sign * agent.critic_targets(each, noise) for each, noise in _with_noise(agent, given)]
         columns = [target.unsqueeze(-1).expand(-1, members) for target in targets]
-        return _next(name, _pairs(given), values, columns)
+        pairs = zip(given.observations.unbind(), given.actions.unbind(), strict=True)
+        return _next(name, pairs, valuing.run, columns)
 
     nexts = {
         "flipped": task("its own targets with the reward's sign flipped", batches, -1.0),
         "newest": task("one block of its own targets on the newest data", newest, 1.0),
     }
-    observations = batches.observations.unbind()
     with torch.no_grad():
-        mirrored = [-mean(agent.actor, each) for each in observations]
-    turned = {"flipped": _next("the opposite of its own actions", observations, mean, mirrored)}
-    acting, valuing = Data.joined(observations), Data.joined(_pairs(batches))
+        mirrored = [-acting.run(agent.actor, each) for each in acting.batches]
+    turned = {"flipped": _next("the opposite of its own actions", acting.batches, acting.run, mirrored)}
     return [
-        _subject(networks["actor"], acting, mean, same_actions, "share of the variance of its actions", agent, turned),
-        _subject(networks["critic"], valuing, values, same_values, "share of the variance of its values", agent, nexts),
+        _subject(networks["actor"], acting, same_actions, "share of the variance of its actions", agent, turned),
+        _subject(networks["critic"], valuing, same_values, "share of the variance of its values", agent, nexts),
     ]
 
 
@@ -151,16 +143,18 @@ def _of_vision(loaded: LoadedRun, networks: Mapping[str, Network]) -> list[Subje
     (network,) = networks.values()
     rate = loaded.config.learning_rate
     assert rate is not None
-    data = Data.joined([each for each in images if len(each) == BATCH_SIZE])
-    make = _optimizer_like(network.optimizer)
-    return [Subject(network, data, plain_run, same_choice, "agreement of predicted classes beyond chance", make, rate)]
+    assert isinstance(loaded.learner, Supervised)
+    given = loaded.learner.probed([each for each in images if len(each) == BATCH_SIZE])[network.name]
+    data = Data.joined(given.batches)
+    make = optimizer_like(network.optimizer)
+    return [Subject(network, data, given.run, same_choice, "agreement of predicted classes beyond chance", make, rate)]
 
 
 def _subject(
-    network: Network, data: Data, run: Run, kept: Kept, meaning: str, agent: DQN | SAC, nexts: Mapping[str, Next]
+    network: Network, inputs: Inputs, kept: Kept, meaning: str, agent: DQN | SAC, nexts: Mapping[str, Next]
 ) -> Subject:
-    make = _optimizer_like(network.optimizer)
-    return Subject(network, data, run, kept, meaning, make, agent.settings.learning_rate, nexts)
+    make, data = optimizer_like(network.optimizer), Data.joined(inputs.batches)
+    return Subject(network, data, inputs.run, kept, meaning, make, agent.settings.learning_rate, nexts)
 
 
 def _next(meaning: str, batches: Any, run: Run, targets: Any) -> Next:
@@ -179,37 +173,10 @@ def _batches(loaded: LoadedRun) -> tuple[Batch, Batch]:
     )
 
 
-@torch.no_grad()
-def _normalised(agent: SAC, batch: Batch) -> Batch:
-    if not agent.settings.normalize_observations:
-        return batch
-    return batch._replace(
-        observations=agent.statistics.normalise(batch.observations),
-        next_observations=agent.statistics.normalise(batch.next_observations),
-    )
-
-
-def _pairs(batch: Batch) -> list[tuple[Tensor, Tensor]]:
-    return list(zip(batch.observations.unbind(), batch.actions.unbind(), strict=True))
-
-
 def _with_noise(agent: SAC, batch: Batch) -> list[tuple[Batch, Tensor]]:
     noise = torch.randn(*batch.rewards.shape, agent.action_size, generator=torch.Generator().manual_seed(SEED + 2))
     parts = [Batch(*(tensor[number] for tensor in batch)) for number in range(len(batch.rewards))]
     return list(zip(parts, noise.to(agent.device).unbind(), strict=True))
-
-
-def _optimizer_like(optimizer: Optimizer | None) -> MakeOptimizer:
-    """Return a function that makes optimizers with the constants of the run's; Adam if the run's is of another kind."""
-    kind: Any = type(optimizer) if type(optimizer) in (Adam, AdamW) else Adam
-    group = optimizer.param_groups[0] if optimizer is not None and kind is type(optimizer) else {}
-    constants = {name: group[name] for name in ("betas", "eps", "weight_decay") if name in group}
-
-    def make(parameters: list[Tensor], rate: float) -> Optimizer:
-        made: Optimizer = kind(parameters, rate, fused=True, **constants)
-        return made
-
-    return make
 
 
 # Shares of a network's behaviour that are kept

@@ -20,7 +20,7 @@ from ..methods import Injection, Method, ResetHead
 from ..record import Record, built_in_restructures, restore_structure
 from ..schedule import At, Either, Every, Never, Position, Schedule
 from ..spelling import parse_method, parse_regularizer, spell
-from ..trigger import parse_trigger
+from ..trigger import TRAINABILITY, parse_trigger
 from .hooks import Attached, attach
 from .stable_baselines3_networks import Algorithm, declare_units, group_heads, losses, plastic_networks
 
@@ -55,6 +55,8 @@ class PlasticityCallback(BaseCallback):
         self.regularizers = [parse_regularizer(one) if isinstance(one, str) else one for one in several]
         self.every, self.at = every, (at,) if isinstance(at, int) else tuple(at or ())
         self.triggers = [parse_trigger(text, cooldown) for text in ((when,) if isinstance(when, str) else when)]
+        if given := next((trigger for trigger in self.triggers if trigger.measure == TRAINABILITY), None):
+            raise ValueError(f"when={str(given)!r} given; trainability is not measured here: use another measure")
         self.measure_every = measure_every
         if measure_every < (1 if self.triggers else 0):
             raise ValueError(f"measure_every={measure_every} given; allowed is 0 or more, and with when=... 1 or more")

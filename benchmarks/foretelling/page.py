@@ -1,0 +1,145 @@
+"""The page of results. Only the part between two marks is written here; what people write around it is kept."""
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fire_rl.training.durable import write_durably
+
+from .correlation import LEAST_RUNS, RESAMPLES, Tau, within
+from .picture import draw
+from .results import Record
+from .table import LEVELS, ROWS, Cell, by_network, by_task, everything
+
+BEGIN = "<!-- begin: written by python -m benchmarks.foretelling -->"
+END = "<!-- end: written by python -m benchmarks.foretelling -->"
+NEW = """# Does any measure foretell trainability?
+
+{begin}
+{end}
+"""
+PICTURE = "tau.png"
+LOSS = 0.9  # below this, with an interval below 1, a score counts as lost
+
+
+def write_page(page: Path, records: Sequence[Record], command: str) -> None:
+    """Write the picture, and replace the part of the page between the marks; the page is made if there is none."""
+    folder = page.with_suffix("")
+    folder.mkdir(parents=True, exist_ok=True)
+    pooled, cells = everything(records), by_network(records)
+    write_durably(folder / PICTURE, draw(cells, pooled.ordered()))
+    text = page.read_text() if page.exists() else NEW.format(begin=BEGIN, end=END)
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise ValueError(
+            f"{page} has no place for the tables: write the lines {BEGIN!r} and {END!r} once, in this order"
+        )
+    before, after = text.partition(BEGIN)[0], text.partition(END)[2]
+    middle = "\n\n".join(sections(records, pooled, cells, f"{folder.name}/{PICTURE}", command))
+    write_durably(page, f"{before}{BEGIN}\n\n{middle}\n\n{END}{after}".encode())
+
+
+def sections(
+    records: Sequence[Record], pooled: Cell, cells: Sequence[Cell], picture: str, command: str
+) -> Iterable[str]:
+    """Yield the paragraphs and tables."""
+    yield f"    {command}"
+    yield _what_was_measured(records)
+    yield _table(
+        ["network", "task", "runs", "checkpoints", "trainability: 10%", "median", "90%", "lost"],
+        [_spread(cell) for cell in by_task(records)],
+    )
+    yield (
+        "The columns give quantiles of trainability over the checkpoints. *Lost* is the share of checkpoints whose "
+        f"score of fit or replace is below {LOSS} with an interval below 1."
+    )
+    said = "Kendall's tau-b of each measure with trainability, within and between runs"
+    yield f"![{said}, by network]({picture})"
+    yield (
+        "*Kendall's tau-b with trainability and 95% intervals, by network. A filled mark is settled: its interval, "
+        f"widened for {len(ROWS)} measures, excludes 0.*"
+    )
+    yield _how(cells, pooled)
+    for cell in (pooled, *cells):
+        head = ["measure", *LEVELS]
+        rows = [[f"`{name}`", *(said_of(cell.taus[name][level]) for level in LEVELS)] for name in cell.ordered()]
+        yield f"### {cell.title[0].upper()}{cell.title[1:]}: {cell.runs} runs, {cell.checkpoints} checkpoints"
+        yield _table(head, rows)
+    tasks = by_task(records)
+    order = pooled.ordered()
+    yield "### Within runs, by task"
+    rows = [
+        [f"`{name}`", *(said_of(cell.taus[name]["within runs"]) if name in cell.taus else "" for cell in tasks)]
+        for name in order
+    ]
+    yield _table(["measure", *(cell.title for cell in tasks)], rows)
+    yield "### Within runs, for fit and replace separately"
+    head = ["measure", *(f"{cell.title}: {form}" for cell in cells for form in ("fit", "replace"))]
+    yield _table(head, [[f"`{name}`", *_forms(cells, name)] for name in order])
+
+
+def _forms(cells: Sequence[Cell], name: str) -> list[str]:
+    return [
+        said_of(within(cell.sample(name, form), len(ROWS))) if name in cell.taus else ""
+        for cell in cells
+        for form in ("fit", "replace")
+    ]  # fmt: skip
+
+
+def said_of(tau: Tau) -> str:
+    """Return a tau with its 95% interval; in bold if it is settled."""
+    if not math.isfinite(tau.value):
+        return "–"
+    value = f"{tau.value:+.2f}".replace("-", "−")
+    if not math.isfinite(tau.low):
+        return value
+    text = f"{value} [{tau.low:+.2f}, {tau.high:+.2f}]".replace("-", "−")
+    return f"**{text}**" if tau.settled else text
+
+
+def _what_was_measured(records: Sequence[Record]) -> str:
+    measured = [record for record in records if record.error is None]
+    failed = len(records) - len(measured)
+    probe = measured[0].probe
+    seconds = np.mean([record.seconds["everything"] for record in measured])
+    cheap = np.mean([record.seconds["measures"] for record in measured])
+    text = (
+        f"{len(measured)} checkpoints of {len({record.run for record in measured})} runs. The probe has "
+        f"{probe['updates']} updates, {probe['seeds']} seeds and the learning rate "
+        f"{' and '.join(f'{rate:g}' for rate in probe['rates'])}. A checkpoint took {seconds:.1f} s of processor time "
+        f"on average, {cheap:.1f} s of it for loading it and for the measures."
+    )
+    return f"{text} {failed} checkpoints could not be measured." if failed else text
+
+
+def _spread(cell: Cell) -> list[str]:
+    values = cell.outcome()
+    known = values[np.isfinite(values)]
+    lost = [
+        any((form.high or 0) < 1 and (form.value or 0) < LOSS for form in (each.fit, each.replace))
+        for _, _, each in cell.points
+    ]
+    quantiles = [f"{value:.2f}" for value in np.quantile(known, (0.1, 0.5, 0.9))] if len(known) else ["–"] * 3
+    record, network, _ = cell.points[0]
+    return [network, record.task, str(cell.runs), str(cell.checkpoints), *quantiles, f"{np.mean(lost):.0%}"]
+
+
+def _how(cells: Sequence[Cell], pooled: Cell) -> str:
+    every = [tau for cell in (pooled, *cells) for taus in cell.taus.values() for tau in taus.values()]
+    count = sum(math.isfinite(tau.low) for tau in every)
+    excluding = sum(tau.low > 0 or tau.high < 0 for tau in every)
+    return (
+        "*Within runs* is the mean of the runs' own taus, over the ages of one run. *Between runs* is the tau of the "
+        "runs' means. *Overall* is the tau of all checkpoints. Only checkpoints of the same network in the same task "
+        "are compared with each other. `updates` is no measure: it shows what age alone foretells. Intervals are 95% "
+        f"percentile intervals of {RESAMPLES:,} resamples of whole runs, and there is none for fewer than {LEAST_RUNS} "
+        f"runs. The tables below up to the tasks have {count} intervals; if no measure foretold anything, about "
+        f"{0.05 * count:.0f} of them would exclude 0 by chance, and {excluding} do. A tau in bold is *settled*: its "
+        f"interval excludes 0 also at the level corrected for {len(ROWS)} measures (Bonferroni)."
+    )
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

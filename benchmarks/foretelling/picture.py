@@ -1,0 +1,38 @@
+"""The picture: for each network, the tau of every measure within and between runs, with 95% intervals."""
+
+import math
+from collections.abc import Sequence
+
+from fire_rl.experiments.report.drawing import DASHED, MUTED, Look, canvas, png, style
+
+from .table import Cell
+
+LOOKS = {"within runs": Look("#dd5f00", "#f08030", "D"), "between runs": Look("#3673c1", "#2681d7", "s")}
+ROW, HEAD, PANEL = 22, 70, 330  # pixels
+
+
+def draw(cells: Sequence[Cell], order: Sequence[str]) -> bytes:
+    """Return the picture as PNG. All panels have the same rows in the same order."""
+    with style():
+        figure, panels = canvas(PANEL * len(cells) + 90, HEAD + ROW * len(order), columns=len(cells))
+        for axes, cell in zip(panels, cells, strict=True):
+            axes.axvline(0.0, color=MUTED, linewidth=1.0, linestyle=DASHED)
+            for place, name in enumerate(order):
+                for (level, look), shift in zip(LOOKS.items(), (-0.16, 0.16), strict=True):
+                    tau = cell.taus[name][level] if name in cell.taus else None
+                    if tau is None or not math.isfinite(tau.value):
+                        continue
+                    if math.isfinite(tau.low):
+                        axes.plot([tau.low, tau.high], [place + shift] * 2, color=look.color, linewidth=1.5)
+                    fill = look.color if tau.settled else "none"
+                    axes.plot(
+                        [tau.value], [place + shift], look.marker, color=look.color, markerfacecolor=fill, markersize=5
+                    )
+            axes.set_title(f"{cell.title}: {cell.runs} runs, {cell.checkpoints} checkpoints")
+            axes.set_xlim(-1.05, 1.05)
+            axes.set_ylim(len(order) - 0.5, -0.5)
+            axes.set_yticks(range(len(order)), order if axes is panels[0] else [""] * len(order))
+        for level, look in LOOKS.items():
+            panels[0].plot([], [], look.marker, color=look.color, label=level)
+        figure.legend(loc="outside lower center", ncols=2, frameon=False)
+        return png(figure)

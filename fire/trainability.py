@@ -1,0 +1,57 @@
+"""Trainability as a measure that is taken during training: a short diagnosis on copies.
+
+It is the lower of the scores of `fit` and `replace` (see diagnosis.py): 1 is like a fresh network, 0 is nothing. The
+short probe has one learning rate, half of the updates and three seeds. Its fresh networks and new functions are the
+same at every measurement, so that a change over time comes from the network or its data.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from .diagnosis import FORMS, Bench
+from .finite import first_not_finite
+from .probe import Data, MakeOptimizer, Probe, Run, plain_optimizer, plain_run
+
+SHORT = Probe(updates=100, rates=(1e-3,), seeds=3, points=5)
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What is needed to probe one network: examples, and networks of the same kind as they are before training."""
+
+    data: Data
+    fresh: Callable[[int], nn.Module]  # a network with new initial values, from a seed
+    run: Run = plain_run
+    optimizer: MakeOptimizer = plain_optimizer
+
+
+def trainability(module: nn.Module, probed: Probed, probe: Probe | None = None) -> float:
+    """Return how much a copy of the module learns as a share of what fresh networks learn; NaN if that is unknown.
+
+    Without `probe` the probe is the short one. The result is unknown if the module has diverged, or if fresh networks
+    learn nothing from these examples either. The module and the global random generators are not changed.
+    """
+    if first_not_finite(module.named_parameters()):
+        return math.nan
+    devices = {parameter.device for parameter in module.parameters() if parameter.is_cuda}
+    with torch.random.fork_rng(list(devices)):
+        try:
+            bench = Bench(probed.fresh, probed.data, probed.run, optimizer=probed.optimizer, probe=probe or SHORT)
+            return min(bench.read(form, [module], form).best.value for form in FORMS)
+        except ValueError:  # constant outputs, or a function that fresh networks do not learn either
+            return math.nan
+
+
+def updates_of(networks: int, probe: Probe | None = None) -> int:
+    """Return the number of gradient updates that one measurement of this many networks makes on copies."""
+    probe = probe or SHORT
+    return networks * len(FORMS) * 2 * probe.seeds * probe.updates * len(probe.rates)  # 2: the network and fresh ones
+
+
+def trainability_of(modules: Mapping[str, nn.Module], probes: Mapping[str, Probed]) -> dict[str, float]:
+    """Return the trainability of each network that has a probe, as `network/trainability`."""
+    return {f"{name}/trainability": trainability(modules[name], probed) for name, probed in probes.items()}

@@ -1,0 +1,316 @@
+"""Which measures foretell trainability: the statistics against scipy and enumerations, the records, and the page."""
+
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from benchmarks.foretelling import __main__ as command
+from benchmarks.foretelling import triggers
+from benchmarks.foretelling.correlation import (
+    RESAMPLES,
+    Sample,
+    Tau,
+    between,
+    overall,
+    resampled_overall,
+    tau_b,
+    weights_of,
+    within,
+)
+from benchmarks.foretelling.measuring import measured, measures_of
+from benchmarks.foretelling.page import BEGIN, said_of, write_page
+from benchmarks.foretelling.plan import AGES, Trunks, checkpoints_of, words_of
+from benchmarks.foretelling.results import Record, ScoreRecord, read_results, write_results
+from benchmarks.foretelling.table import by_network, by_task, everything
+from fire_rl.commands.train import train_dqn
+from fire_rl.experiments.diagnosis.loaded_run import load_run
+from fire_rl.fire import Probe
+from fire_rl.training.lines import read_lines
+
+stats = pytest.importorskip("scipy.stats")
+
+
+def sample_of(runs: int, ages: int, seed: int = 0, strata: int = 1) -> Sample:
+    """Return values with many ties, which resemble each other within a run."""
+    random = np.random.default_rng(seed)
+    of_run = np.repeat(random.normal(size=runs), ages)
+    x, y = (np.round(of_run + random.normal(size=runs * ages), 0) for _ in range(2))
+    run = np.repeat(np.arange(runs), ages)
+    return Sample(x, y, run, run % strata)
+
+
+def repeated(sample: Sample, times: tuple[int, ...]) -> Sample:
+    """Return the data of a resample: each run as often as it was drawn, and each copy is a run of its own."""
+    places = [np.flatnonzero(sample.run == run) for run, count in enumerate(times) for _ in range(count)]
+    copies = np.concatenate([np.full(len(each), number) for number, each in enumerate(places)])
+    chosen = np.concatenate(places)
+    return Sample(sample.x[chosen], sample.y[chosen], copies, sample.stratum[chosen])
+
+
+def by_scipy(sample: Sample) -> float:
+    return float(stats.kendalltau(sample.x, sample.y).statistic)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_tau_is_scipys(seed: int):
+    sample = sample_of(4, 6, seed)
+    assert tau_b(sample.x, sample.y) == pytest.approx(by_scipy(sample), abs=1e-12)
+    assert overall(sample).value == pytest.approx(by_scipy(sample), abs=1e-12)
+    means = [[values[sample.run == run].mean() for run in range(4)] for values in (sample.x, sample.y)]
+    assert between(sample).value == pytest.approx(stats.kendalltau(*means).statistic, abs=1e-12)
+    own = [stats.kendalltau(sample.x[sample.run == run], sample.y[sample.run == run]).statistic for run in range(4)]
+    assert within(sample).value == pytest.approx(np.nanmean(own), abs=1e-12), "runs without a tau are left out"
+
+
+def test_a_resample_of_runs_has_the_tau_of_the_repeated_data():
+    sample = sample_of(3, 4)
+    every = [times for times in itertools.product(range(4), repeat=3) if sum(times) == 3]
+    assert len(every) == 10
+    found = resampled_overall(sample, np.array(every, dtype=float))
+    expected = [by_scipy(repeated(sample, times)) for times in every]
+    assert found == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+@pytest.mark.parametrize("level", [within, between, overall])
+def test_the_interval_is_that_of_all_resamples(level: Any):
+    """With five runs there are 126 resamples, so their distribution is known exactly."""
+    sample = sample_of(5, 4, seed=1)
+    every = [times for times in itertools.product(range(6), repeat=5) if sum(times) == 5]
+    assert len(every) == 126
+    shares = np.array([stats.multinomial.pmf(times, 5, [0.2] * 5) for times in every])
+    values = np.array([level(repeated(sample, times)).value for times in every])
+    if level is not within:
+        points = sample if level is overall else sample.means()
+        assert values == pytest.approx([by_scipy(repeated(points, times)) for times in every], nan_ok=True)
+    known = np.isfinite(values)
+    values, shares = values[known], shares[known] / shares[known].sum()
+    tau = level(sample)
+    for bound, tail in ((tau.low, values <= tau.low + 1e-9), (tau.high, values >= tau.high - 1e-9)):
+        at = shares[np.abs(values - bound) < 1e-9].sum()
+        assert shares[tail].sum() >= 0.025 - 0.006
+        assert shares[tail].sum() - at <= 0.025 + 0.006
+
+
+def test_pairs_of_different_strata_do_not_count():
+    sample = sample_of(6, 3, strata=2)
+    shifted = replace(sample, x=sample.x + 100.0 * sample.stratum)
+    assert overall(shifted) == overall(sample)
+    first, second, untied = 0.0, 0.0, 0.0
+    for i, j in itertools.combinations(range(len(sample.x)), 2):
+        if sample.stratum[i] == sample.stratum[j]:
+            a, b = np.sign(sample.x[i] - sample.x[j]), np.sign(sample.y[i] - sample.y[j])
+            first, second, untied = first + a * b, second + a * a, untied + b * b
+    assert overall(sample).value == pytest.approx(first / np.sqrt(second * untied))
+
+
+def test_what_is_unknown_is_left_out():
+    sample = sample_of(6, 5)
+    holed = replace(sample, x=np.where(sample.run == 0, np.nan, sample.x))
+    assert (overall(holed).runs, overall(holed).points) == (5, 25)
+    constant = replace(sample, x=np.zeros(30))
+    assert all(np.isnan(level(constant).value) for level in (within, between, overall))
+    few = sample_of(4, 5)
+    assert np.isnan(overall(few).low), "no interval for fewer than five runs"
+    with pytest.raises(ValueError, match="equally long"):
+        Sample(np.zeros(2), np.zeros(3), np.zeros(2, int), np.zeros(2, int))
+
+
+def test_the_draws_are_fair_and_always_the_same():
+    weights = weights_of(7)
+    assert weights.shape == (RESAMPLES, 7)
+    assert (weights.sum(1) == 7).all()
+    assert weights.mean(0) == pytest.approx(np.ones(7), abs=0.03)
+    assert (weights == weights_of(7)).all()
+
+
+def test_independent_measures_are_rarely_settled():
+    """At the corrected level of 14 measures, and even of 1, only few of 60 unrelated measures may exclude 0."""
+    found = [overall(sample_of(12, 5, seed=seed)) for seed in range(60)]
+    excluding = sum(tau.low > 0 or tau.high < 0 for tau in found)
+    assert excluding <= 12
+    assert sum(overall(sample_of(12, 5, seed=seed), 14).settled for seed in range(60)) <= excluding
+
+
+# Records and the page
+
+
+def records(runs: int = 6, ages: int = 4) -> list[Record]:
+    random, made = np.random.default_rng(0), []
+    for run, age in itertools.product(range(runs), range(ages)):
+        value = 1.0 - 0.1 * age + 0.01 * random.normal()
+        score = {"value": value, "low": value - 0.1, "high": value + 0.1, "rate": 1e-3, "fresh_rate": 1e-3}
+        network = {
+            "trainability": value,
+            "fit": score,
+            "replace": score,
+            "measures": {"dormant": 0.1 * age, "active": random.normal(), "active/encoder.1": 0.5, "sfe": None},
+        }
+        about = {"group": "dqn", "agent": "dqn", "task": "game", "place": {"replay_ratio": "4"}, "seed": run}
+        line = {
+            **about, "run": f"dqn/game-seed{run}", "step": 100 * age, "updates": 400 * age, "networks": {"q": network},
+            "probe": {"updates": 100, "rates": [1e-3], "seeds": 3, "points": 5},
+            "seconds": {"measures": 0.5, "everything": 3.0}, "version": "0",
+        }  # fmt: skip
+        made.append(msgspec.convert(line, Record))
+    return made
+
+
+def test_results_are_read_as_they_were_written(tmp_path: Path):
+    made = records()
+    write_results(tmp_path / "results.jsonl", reversed(made))
+    assert read_results(tmp_path / "results.jsonl") == made
+    assert [path.name for path in tmp_path.iterdir()] == ["results.jsonl"]
+    assert read_results(tmp_path / "nothing.jsonl") == []
+    with (tmp_path / "results.jsonl").open("a") as file:
+        file.write('{"group": "dqn"}\n')
+    with pytest.raises(ValueError, match=r"results.jsonl, line 25: .*missing required field"):
+        read_results(tmp_path / "results.jsonl")
+
+
+def test_cells_hold_the_networks_of_one_kind():
+    made = records()
+    (network,), (task,), pooled = by_network(made), by_task(made), everything(made)
+    assert (network.title, task.title, pooled.runs, pooled.checkpoints) == ("DQN, q", "game, q", 6, 24)
+    taus = pooled.taus
+    assert taus["dormant"]["within runs"].value == pytest.approx(-1.0)
+    assert taus["updates"]["within runs"].value == pytest.approx(-1.0)
+    assert taus["dormant"]["within runs"].settled
+    assert "sfe" not in taus, "it was never measured"
+    assert "active/encoder.1" not in taus, "measures of layers are kept in the records only"
+    assert pooled.ordered()[-1] == "active"
+
+
+def test_the_page_keeps_what_people_wrote(tmp_path: Path, unrendered: None):
+    page, made = tmp_path / "diagnosis.md", records()
+    write_page(page, made, "python -m benchmarks.foretelling")
+    text = page.read_text()
+    assert "| `dormant` | **−1.00 [−1.00, −1.00]** |" in text
+    assert "24 checkpoints of 6 runs" in text
+    assert (tmp_path / "diagnosis" / "tau.png").exists()
+    page.write_text(text.replace(BEGIN, f"My words.\n\n{BEGIN}") + "\nMore words.\n")
+    write_page(page, made[:20], "python -m benchmarks.foretelling")
+    again = page.read_text()
+    assert "My words.\n\n" + BEGIN in again
+    assert again.endswith("\nMore words.\n")
+    assert "20 checkpoints" in again
+    assert "24 checkpoints" not in again
+    page.write_text("No marks.")
+    with pytest.raises(ValueError, match="has no place for the tables"):
+        write_page(page, made, "")
+    assert page.read_text() == "No marks."
+
+
+def test_a_tau_in_words():
+    assert said_of(Tau(float("nan"))) == "–"
+    assert said_of(Tau(-0.5)) == "−0.50"
+    assert said_of(Tau(-0.5, -0.7, -0.2, -0.8, 0.1, 9, 90)) == "−0.50 [−0.70, −0.20]"
+    assert said_of(Tau(-0.5, -0.7, -0.2, -0.8, -0.1, 9, 90)) == "**−0.50 [−0.70, −0.20]**"
+
+
+# The plan, and one checkpoint
+
+
+def test_the_plan_has_two_hundred_checkpoints_and_ten_ages(tmp_path: Path):
+    trunks, count = Trunks(), 0
+    for group in trunks.groups:
+        words = words_of(group, trunks, tmp_path, 2)
+        found = checkpoints_of(group, words)
+        assert len({each.key for each in found}) == len(found)
+        of_run = [each.step for each in found if each.run == found[0].run]
+        assert len(of_run) == len(AGES)
+        assert of_run == sorted(of_run)
+        count += len(found)
+    assert count == 450
+    assert not any(tmp_path.iterdir()), "planning writes nothing"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, unrendered_module: None) -> Path:
+    run = tmp_path_factory.mktemp("foretelling") / "run"
+    words = ["--env", "CartPole-v1", "--steps", "240", "--num-envs", "2", "--learning-starts", "40", "--threads", "1"]
+    words += ["--hidden-width", "16", "--batch-size", "8", "--eval-every", "1000", "--eval-episodes", "1"]
+    words += ["--measure-every", "50", "--measure-hessian", "True", "--checkpoint-at", "140", "--device", "cpu"]
+    train_dqn([*words, "--learning-rate", "1e-3", "--run-dir", str(run)])
+    return run
+
+
+def test_measures_of_a_checkpoint_are_those_that_the_run_logged_there(trained: Path):
+    loaded = load_run(trained, 140, False, lambda line: None)
+    lines = [line for line in read_lines(trained / "metrics.jsonl") if line["kind"] == "measures"]
+    logged = {line["updates"]: line for line in lines}[loaded.updates]
+    assert loaded.updates == 100
+    found = json.loads(json.dumps(measures_of(loaded)))
+    assert found == {name: value for name, value in logged.items() if "/" in name}
+
+
+def test_a_checkpoint_becomes_a_record(trained: Path):
+    about = {"group": "dqn", "agent": "dqn", "task": "CartPole-v1", "place": {}, "seed": 0, "run": "dqn/run"}
+    quick = Probe(updates=10, rates=(1e-2,), seeds=3, points=2)
+    record = msgspec.convert(measured(trained, 140, about, quick), Record)
+    assert (record.key, record.updates, record.error) == (("dqn/run", 140), 100, None)
+    q = record.networks["q"]
+    assert isinstance(q.fit, ScoreRecord)
+    assert q.trainability == min(q.fit.value or 0, q.replace.value or 0)
+    assert {"dormant", "hessian", "effective_rank", "deviation", "weight_norm"} <= q.measures.keys()
+
+
+def test_records_of_another_probe_are_refused(tmp_path: Path):
+    made = records()
+    command.refuse_other_probe(made, tmp_path)
+    other = [msgspec.structs.replace(made[0], probe={"updates": 7})]
+    with pytest.raises(ValueError, match="was made with another probe"):
+        command.refuse_other_probe(other, tmp_path)
+
+
+@pytest.mark.slow
+def test_the_command_trains_measures_and_continues(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], unrendered: None
+):
+    trunks = Trunks(groups=("dqn",), games=("CartPole-v1",), game_ratios=(1,), game_seeds=1, length=0.05)
+    options = command.Options(trunks, tmp_path / "runs", tmp_path / "page.md", jobs=1)
+    assert command.main(replace(options, dry_run=True)) == 0
+    assert not (tmp_path / "runs").exists()
+    assert command.main(options) == 0
+    made = read_results(tmp_path / "runs" / "results.jsonl")
+    assert len(made) == len(AGES)
+    write_results(tmp_path / "runs" / "results.jsonl", made[2:])
+    capsys.readouterr()
+    assert command.main(replace(options, delete_replays=True)) == 0
+    assert capsys.readouterr().out.count(" (left: ") == 2, "only what is missing is measured"
+
+    def without_clocks(records: list[Record]) -> list[Record]:
+        return [msgspec.structs.replace(record, seconds={}) for record in records]
+
+    assert without_clocks(read_results(options.dir / "results.jsonl")) == without_clocks(made)
+    assert not list((options.dir / "dqn").glob("*/replay/*.safetensors"))
+
+
+# Triggers on held-out seeds
+
+
+def test_thresholds_are_chosen_on_some_seeds_and_judged_on_others(tmp_path: Path):
+    made = records()
+    options = triggers.Options(game="game", measures=("trainability", "dormant"), choose="10-11", judge="20-21")
+    tried: triggers.Tried = {name: triggers.candidates(made, "game", name) for name in options.measures}
+    assert tried["dormant"] == (0.075, 0.15, 0.22)
+    names = {name: [triggers.spelled("fire", name, each) for each in values] for name, values in tried.items()}
+    assert names["dormant"][0] == "fire@when=dormant>0.075"
+    assert names["trainability"][0].startswith("fire@when=trainability<0.")
+    found = {name: [(5.0, 2)] for every in names.values() for name in every}
+    found |= {names["dormant"][1]: [(5.0, 1)], names["trainability"][2]: [(4.0, 0), (7.0, 3)]}
+    chosen = triggers.chosen_of(options, tried, found)
+    assert chosen == {"trainability": tried["trainability"][2], "dormant": tried["dormant"][1]}
+    triggers.refuse_shared_seeds(options, made)
+    for wrong in (replace(options, judge="11-12"), replace(options, choose="5-6"), replace(options, judge="0")):
+        with pytest.raises(ValueError, match="would be used twice"):
+            triggers.refuse_shared_seeds(wrong, made)
+    with pytest.raises(ValueError, match="no checkpoint of game has weight_norm"):
+        triggers.candidates(made, "game", "weight_norm")
+    with pytest.raises(ValueError, match="no checkpoint of chess has dormant"):
+        triggers.candidates(made, "chess", "dormant")
