@@ -78,7 +78,7 @@ def test_a_resumed_run_and_a_branch_are_exact_and_the_cost_is_said(tmp_path: Pat
     quietly("dqn", "--branch-from", f"{trunk}@130", "--run-dir", str(branch))
     later = [without_clocks(line) for line in lines_of(trunk, "measures") if line["environment_steps"] > 130]
     assert [without_clocks(line) for line in lines_of(branch, "measures")][-len(later) :] == later
-    assert sum("q/trainability" in line for line in later) == 2
+    assert sum("q/trainability" in line for line in later) == 3
     one, other = (read_checkpoint(run, steps_of(run)[-1]).learner for run in (trunk, branch))
     assert all(one[name].equal(other[name]) for name in one)
 
