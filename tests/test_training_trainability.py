@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.differences import differences
+from benchmarks.differences import differences, without_clocks
 from fire_rl.commands.train import train_dqn, train_language, train_sac
 from fire_rl.fire import Probe
 from fire_rl.training.checkpoint import read_checkpoint, steps_of
@@ -74,9 +74,12 @@ def test_a_resumed_run_and_a_branch_are_exact_and_the_cost_is_said(tmp_path: Pat
     assert events == [200], "the cool-down ends after update 150, and the next measurement is at update 200"
     measured = {line["updates"]: "q/trainability" in line for line in lines_of(whole, "measures")}
     assert [updates for updates, there in measured.items() if there] == [100, 200, 300]
-    quietly("dqn", "--measure-every", "50", "--steps", "400", "--checkpoint-at", "130", "--run-dir", str(trunk))
-    quietly("dqn", "--branch-from", f"{trunk}@130", *MEASURED[2:], *TRIGGER, "--run-dir", str(branch))
-    one, other = (read_checkpoint(run, steps_of(run)[-1]).learner for run in (whole, branch))
+    quietly("dqn", *MEASURED, "--steps", "400", "--checkpoint-at", "130", "--run-dir", str(trunk))
+    quietly("dqn", "--branch-from", f"{trunk}@130", "--run-dir", str(branch))
+    later = [without_clocks(line) for line in lines_of(trunk, "measures") if line["environment_steps"] > 130]
+    assert [without_clocks(line) for line in lines_of(branch, "measures")][-len(later) :] == later
+    assert sum("q/trainability" in line for line in later) == 3
+    one, other = (read_checkpoint(run, steps_of(run)[-1]).learner for run in (trunk, branch))
     assert all(one[name].equal(other[name]) for name in one)
 
 
