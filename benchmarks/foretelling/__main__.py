@@ -24,6 +24,7 @@ import msgspec
 import tyro
 
 from fire_rl.commands import compare
+from fire_rl.commands.compare_options import read_options
 from fire_rl.experiments.sweep.grid import asked_for
 from fire_rl.fire.trainability import SHORT
 from fire_rl.training.checkpoint import steps_of
@@ -167,7 +168,7 @@ def say_cost(
     for name, words in groups.items():
         print(f"== {name}")
         compare.body([*words, "--dry-run"])
-        grid = compare.make_grid(*compare.read_options(words))
+        grid = compare.make_grid(*read_options(words))
         work = build(asked_for(grid.points[0], grid.envs[0]).resolved())
         each = MEASURES_SECONDS + seconds_of(work.probes(0))
         new = [one for one in checkpoints[name] if one.key not in records]
