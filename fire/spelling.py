@@ -62,7 +62,8 @@ def _parse(text: str, what: str, kinds: Mapping[str, type[Method]], presets: Pre
             raise ValueError(f"{what} {text!r} given; separate several by spaces: {' '.join(text.split(','))}")
         module, dot, own = name.rpartition(".")
         near = f"{module}:{own}" if dot and own.isidentifier() else nearest(name, known)
-        is_near = dot or did_you_mean(name.lower(), known, cutoff=0.7)
+        begins = bool(name) and any(each.startswith(name.lower()) for each in known)
+        is_near = dot or begins or did_you_mean(name.lower(), known, cutoff=0.7)
         end = f"nearest is {near}" if is_near else "a class of your own is named with its module, such as noisy:Noisy"
         raise ValueError(f"{what} {name!r} is unknown; known are {names}, module:Class; {end}")
     kind = _imported(name, class_name)
