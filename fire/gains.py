@@ -6,13 +6,13 @@ one sees inputs that were already corrected. The weights are then a scaled isome
 equal, but no longer equal to the published scale.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
-from torch.utils.hooks import RemovableHandle
 
 from .matrices import Matrix
 from .outputs import Batch
@@ -21,6 +21,8 @@ NOT_LINEAR = (nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
 LINEAR = 1e-3  # largest relative error by which a layer may differ from one that is linear in its weights
 
 Layers = Mapping[str, list[Tensor]]  # the projected matrices of each layer, by the layer's name
+# What is called with a layer's name, the layer, its inputs by place and by name, and its output.
+Visit: TypeAlias = Callable[[str, nn.Module, Any, Any, Any], Tensor | None]
 
 
 def layers_of(module: nn.Module, matrices: Iterable[Matrix]) -> Layers:
@@ -38,69 +40,26 @@ def layers_of(module: nn.Module, matrices: Iterable[Matrix]) -> Layers:
     return found
 
 
-class _Visits:
-    """Calls a function at the first pass through each of some layers; what it returns replaces the layer's output."""
+@contextmanager
+def first_passes(module: nn.Module, layers: Layers, visit: Visit) -> Iterator[None]:
+    """Call `visit` at the first pass through each of the layers; what it returns replaces the layer's output."""
+    seen = set[str]()
 
-    def __init__(self, module: nn.Module, layers: Layers) -> None:
-        self.layers, self.seen = layers, set[str]()
-        self._inside = False
-        self._handles: list[RemovableHandle] = [
-            module.get_submodule(name).register_forward_hook(self._visitor(name), with_kwargs=True) for name in layers
-        ]
-
-    def _visitor(self, name: str) -> Any:
-        def visit(owner: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> Any:
-            if name in self.seen:
+    def hook_of(name: str) -> Callable[..., Tensor | None]:
+        def hook(owner: nn.Module, inputs: Any, named: Any, output: Any) -> Tensor | None:
+            if name in seen:
                 return None
-            self.seen.add(name)
-            return self.visit(name, owner, inputs, named, output)
+            seen.add(name)
+            return visit(name, owner, inputs, named, output)
 
-        return visit
+        return hook
 
-    def visit(self, name: str, owner: nn.Module, inputs: Any, named: Any, output: Any) -> Any:
-        raise NotImplementedError
-
-    def __enter__(self) -> Any:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for handle in self._handles:
+    handles = [module.get_submodule(name).register_forward_hook(hook_of(name), with_kwargs=True) for name in layers]
+    try:
+        yield
+    finally:
+        for handle in handles:
             handle.remove()
-
-
-class _Sizes(_Visits):
-    """The mean square of each layer's outputs."""
-
-    def __init__(self, module: nn.Module, layers: Layers) -> None:
-        super().__init__(module, layers)
-        self.found: dict[str, Tensor] = {}
-
-    def visit(self, name: str, owner: nn.Module, inputs: Any, named: Any, output: Any) -> None:
-        self.found[name] = _mean(output.double().square(), members(owner, self.layers[name], output))
-
-
-class _Corrections(_Visits):
-    """Multiplies each layer's weights such that its outputs have the wanted mean square."""
-
-    def __init__(self, module: nn.Module, layers: Layers, wanted: Mapping[str, Tensor]) -> None:
-        super().__init__(module, layers)
-        self.wanted, self.gains = wanted, dict[str, Tensor]()
-
-    def visit(self, name: str, owner: nn.Module, inputs: Any, named: Any, output: Any) -> Tensor | None:
-        if name not in self.wanted:
-            return None
-        views = self.layers[name]
-        offset = at_factor(owner, views, 0.0, inputs, named).double()
-        linear = output.double() - offset
-        count = members(owner, views, output)
-        gain = solved(
-            _mean(linear.square(), count), _mean(linear * offset, count), _mean(offset.square(), count),
-            self.wanted[name],
-        )  # fmt: skip
-        self.gains[name] = gain
-        for view in views:
-            view.mul_(_shaped(gain, view).to(view.dtype))
-        return (offset + _shaped(gain, output) * linear).to(output.dtype)
 
 
 def solved(square: Tensor, product: Tensor, rest: Tensor, wanted: Tensor) -> Tensor:
@@ -139,29 +98,45 @@ def _shaped(gain: Tensor, like: Tensor) -> Tensor:
     return gain.reshape(-1, *[1] * (like.dim() - 1))
 
 
-class _Checks(_Visits):
-    def visit(self, name: str, owner: nn.Module, inputs: Any, named: Any, output: Any) -> None:
-        views = self.layers[name]
+@torch.no_grad()
+def refuse_not_linear(module: nn.Module, layers: Layers, batch: Batch) -> None:
+    """Raise ValueError if the outputs of a layer are not linear in its weights."""
+
+    def check(name: str, owner: nn.Module, inputs: Any, named: Any, output: Any) -> None:
         if not isinstance(output, Tensor):
             raise ValueError(f"scale=true: layer {name!r} returns a {type(output).__name__}, not a tensor")
-        nothing, half = (at_factor(owner, views, factor, inputs, named) for factor in (0.0, 0.5))
+        nothing, half = (at_factor(owner, layers[name], factor, inputs, named) for factor in (0.0, 0.5))
         middle = (output + nothing) / 2
         if not (half - middle).norm() <= LINEAR * (1e-6 + middle.norm() + half.norm()):
             raise ValueError(f"scale=true: the outputs of layer {name!r} are not linear in its weights")
 
-
-@torch.no_grad()
-def refuse_not_linear(module: nn.Module, layers: Layers, batch: Batch) -> None:
-    """Raise ValueError if the outputs of a layer are not linear in its weights."""
-    with _Checks(module, layers):
+    with first_passes(module, layers, check):
         module(*batch)
 
 
 @torch.no_grad()
 def keep_sizes_(module: nn.Module, before: nn.Module, layers: Layers, batch: Batch) -> dict[str, float]:
     """Multiply the layers' weights in place; return each layer's gain, the mean over the members of an ensemble."""
-    with _Sizes(before, layers) as sizes:
+    wanted, gains = dict[str, Tensor](), dict[str, Tensor]()
+
+    def note(name: str, owner: nn.Module, inputs: Any, named: Any, output: Tensor) -> None:
+        wanted[name] = _mean(output.double().square(), members(owner, layers[name], output))
+
+    def correct(name: str, owner: nn.Module, inputs: Any, named: Any, output: Tensor) -> Tensor | None:
+        if name not in wanted:
+            return None
+        views = layers[name]
+        offset = at_factor(owner, views, 0.0, inputs, named).double()
+        linear = output.double() - offset
+        count = members(owner, views, output)
+        square, product, rest = (_mean(each, count) for each in (linear.square(), linear * offset, offset.square()))
+        gain = gains[name] = solved(square, product, rest, wanted[name])
+        for view in views:
+            view.mul_(_shaped(gain, view).to(view.dtype))
+        return (offset + _shaped(gain, output) * linear).to(output.dtype)
+
+    with first_passes(before, layers, note):
         before(*batch)
-    with _Corrections(module, layers, sizes.found) as corrections:
+    with first_passes(module, layers, correct):
         module(*batch)
-    return {f"gain {name}": float(gain.mean()) for name, gain in corrections.gains.items()}
+    return {f"gain {name}": float(gain.mean()) for name, gain in gains.items()}

@@ -1,7 +1,7 @@
 """What a network outputs on drawn inputs, and how far that is from what another network outputs."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TypeAlias
 
 import torch
@@ -42,16 +42,11 @@ def outputs_of(module: nn.Module, batch: Batch) -> Batch:
 @contextmanager
 def examined(*modules: nn.Module) -> Iterator[None]:
     """Run modules in evaluation mode and without gradients; then restore modes, buffers and random generators."""
-    first, *others = modules
-    with undisturbed(first, *others), torch.no_grad():
-        if not others:
-            with modes_restored(first):
-                first.eval()
-                yield
-            return
-        with modes_restored(first), examined(*others):
-            first.eval()
-            yield
+    with undisturbed(*modules), torch.no_grad(), ExitStack() as restored:
+        for module in modules:
+            restored.enter_context(modes_restored(module))
+            module.eval()
+        yield
 
 
 @torch.no_grad()
