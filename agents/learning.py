@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fire_rl.fire import Companion, Network, PlasticityManager
+from fire_rl.fire.probe import Inputs
 from fire_rl.replay import Batch, Drawn
 
 from .captured import Captured
@@ -105,6 +106,14 @@ class AgentWithInputs(Protocol):
 
     def inputs(self, batch: Batch) -> Mapping[str, tuple[Tensor, ...]]:
         """Return for each network the inputs with which its module is called on one batch of raw observations."""
+
+
+@runtime_checkable
+class ProbedAgent(Protocol):
+    """An agent whose networks can be probed, for their trainability."""
+
+    def probed(self, batches: Batch) -> Mapping[str, Inputs]:
+        """Return each network's inputs in K batches of raw observations, and how it is run on them."""
 
 
 @runtime_checkable

@@ -8,12 +8,12 @@ import torch
 
 from .event import NetworkReport, numbers
 from .methods import Method
-from .network import Inputs, Loss, MethodNetwork, Network
+from .network import DrawInputs, Loss, MethodNetwork, Network
 from .report import Snapshot, clock
 from .spelling import spell
 
 
-def refuse_missing_inputs(method: Method, names: Iterable[str], inputs: Mapping[str, Inputs]) -> None:
+def refuse_missing_inputs(method: Method, names: Iterable[str], inputs: Mapping[str, DrawInputs]) -> None:
     """Raise ValueError if the method needs inputs of a network and there is no function that draws them."""
     for name in names if method.needs_inputs else ():
         if not callable(inputs.get(name)):
@@ -24,7 +24,7 @@ def refuse_missing_inputs(method: Method, names: Iterable[str], inputs: Mapping[
 
 
 def ready_networks(
-    method: Method, networks: Mapping[str, MethodNetwork], losses: Mapping[str, Loss], inputs: Mapping[str, Inputs]
+    method: Method, networks: Mapping[str, MethodNetwork], losses: Mapping[str, Loss], inputs: Mapping[str, DrawInputs]
 ) -> list[MethodNetwork]:
     """Return the networks with their losses for an event; raise ValueError if the method cannot act on one now."""
     found = [

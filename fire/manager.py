@@ -15,7 +15,7 @@ from .given import known_name, refuse_computed_losses, refuse_confused, refuse_c
 from .measures import Run, measure
 from .method_class import check_class
 from .methods import Method
-from .network import Inputs, Loss, MethodNetwork, Network
+from .network import DrawInputs, Loss, MethodNetwork, Network
 from .record import Record, built_in, change_again, restructures
 from .schedule import Position, Schedule
 from .soundness import refuse_foreign_targets, refuse_unsound
@@ -54,7 +54,7 @@ class PlasticityManager(ManagerAliases):
         seed: int = 0,
         unit: str = "",
         rehearsal: Rehearsal | None = None,
-        inputs: Mapping[str, Inputs] | None = None,
+        inputs: Mapping[str, DrawInputs] | None = None,
     ) -> None: ...
     @overload  # the old keyword: see aliases.py
     def __init__(
@@ -71,7 +71,7 @@ class PlasticityManager(ManagerAliases):
         seed: int = 0,
         unit: str = "",
         rehearsal: Rehearsal | None = None,
-        inputs: Mapping[str, Inputs] | None = None,
+        inputs: Mapping[str, DrawInputs] | None = None,
     ) -> None:
         refuse_confused(networks, method, schedule)
         refuse_confused_lists(regularizers, triggers)

@@ -17,7 +17,7 @@ from .units import HiddenLayer
 
 Loss: TypeAlias = Callable[[], Tensor]
 # Draws a batch of a module's inputs with a random generator: one tensor or several; the first dimension is examples.
-Inputs: TypeAlias = Callable[[torch.Generator], Tensor | tuple[Tensor, ...]]
+DrawInputs: TypeAlias = Callable[[torch.Generator], Tensor | tuple[Tensor, ...]]
 
 
 @runtime_checkable
@@ -81,7 +81,7 @@ class MethodNetwork(Network):
     """
 
     loss: Loss | None = None
-    inputs: Inputs | None = None
+    inputs: DrawInputs | None = None
     layers: tuple[HiddenLayer, ...] = ()
     activations: Mapping[str, Tensor] = field(default_factory=dict)
     memory: MutableMapping[str, Tensor] = field(default_factory=dict)

@@ -28,6 +28,10 @@ class Probed:
     run: Run = plain_run
     optimizer: MakeOptimizer = plain_optimizer
 
+    def bench(self, probe: Probe, seed: int = 0) -> Bench:
+        """Return the bench on which networks of this kind are probed."""
+        return Bench(self.fresh, self.data, self.run, optimizer=self.optimizer, probe=probe, seed=seed)
+
 
 def trainability(module: nn.Module, probed: Probed, probe: Probe | None = None) -> float:
     """Return how much a copy of the module learns as a share of what fresh networks learn; NaN if that is unknown.
@@ -40,7 +44,7 @@ def trainability(module: nn.Module, probed: Probed, probe: Probe | None = None) 
     devices = {parameter.device for parameter in module.parameters() if parameter.is_cuda}
     with torch.random.fork_rng(list(devices)):
         try:
-            bench = Bench(probed.fresh, probed.data, probed.run, optimizer=probed.optimizer, probe=probe or SHORT)
+            bench = probed.bench(probe or SHORT)
             return min(bench.read(form, [module], form).best.value for form in FORMS)
         except ValueError:  # constant outputs, or a function that fresh networks do not learn either
             return math.nan

@@ -13,7 +13,7 @@ from torch import Tensor
 from fire_rl.agents import Agent
 from fire_rl.replay import Batch
 
-from .probes import cost_said
+from .probes import cost_in_words
 from .settings import DriverSettings
 from .work import Work
 
@@ -26,7 +26,7 @@ def say_what_it_costs(settings: DriverSettings, work: Work) -> None:
 
     The rates are measured on a second learner and other environments, so that the run itself is not changed.
     """
-    if (line := cost_said(settings, work)) is not None:
+    if (line := cost_in_words(settings, work)) is not None:
         print(line)
     steps = settings.steps - work.steps
     updates = settings.updates_in(steps)

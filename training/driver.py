@@ -223,10 +223,10 @@ class Driver:
         due = bool(every) and progress.updates // every != progress.measured // every
         if not due and not (every and phase_begins and progress.updates != progress.measured):
             return {}
-        due = self.settings.probes_due(progress.measured, progress.updates)
+        probing = self.settings.probes_due(progress.measured, progress.updates)
         progress.measured = progress.updates
         runs = self.work.runs(progress.updates)
-        probes = self.work.probes(progress.updates) if due else {}
+        probes = self.work.probes(progress.updates) if probing else {}
         values = self.manager.measure(self._losses(), self.settings.measure_hessian, runs, probes)
         self.reporter.write("measures", values)
         self.work.heed(values)

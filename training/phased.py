@@ -26,7 +26,7 @@ from .device import notes_on_precision
 from .phased_settings import PhasedSettings
 from .progress import Count
 from .ranks import affordable, notes_on_ranks, wanted_examples
-from .work import Inputs, Losses, Rates, Runs, State, Weight, Work
+from .work import DrawInputs, Losses, Rates, Runs, State, Weight, Work
 
 REFRESHED_ON = 10  # batches that represent a phase's data when running statistics are estimated
 TIMED = 3  # updates in a measurement of the rate
@@ -180,7 +180,7 @@ class Phased(Work):
         """Return the training loss on random examples of the present phase."""
         return self.trained.losses(self.examples(self.looked_at, LOSSES, updates), self.pass_over_data)
 
-    def inputs(self) -> Mapping[str, Inputs]:
+    def inputs(self) -> Mapping[str, DrawInputs]:
         """Draw from the examples of the present phase."""
 
         def draw(generator: torch.Generator) -> Tensor:

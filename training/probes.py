@@ -46,7 +46,7 @@ def probed_with(
     }
 
 
-def cost_said(settings: DriverSettings, work: Work) -> str | None:
+def cost_in_words(settings: DriverSettings, work: Work) -> str | None:
     """Return a line on what measuring trainability costs in this run; None if it is not measured.
 
     The times are those of some updates of a probe and of the run itself, which are made on copies now.

@@ -13,7 +13,7 @@ from torch import Tensor
 from fire_rl import envs
 from fire_rl.agents.agent import Agent
 from fire_rl.agents.compiled import require_compiler
-from fire_rl.agents.learning import AgentWithInputs, CapturedAgent
+from fire_rl.agents.learning import AgentWithInputs, CapturedAgent, ProbedAgent
 from fire_rl.agents.randomness import restore_generator
 from fire_rl.envs.kept_spaces import KeptSpaces, kept_spaces
 from fire_rl.envs.world import to_environment
@@ -33,7 +33,7 @@ from .progress import Count
 from .ranks import affordable, notes_on_ranks, wanted_examples
 from .run_replay import make_replay
 from .streams import Streams
-from .work import Host, Inputs, Losses, Probes, Rates, Runs, State, Weight, Work, named
+from .work import DrawInputs, Host, Losses, Probes, Rates, Runs, State, Weight, Work, named
 
 EXAMPLES = 256  # the number of transitions for measures and methods
 
@@ -213,7 +213,7 @@ class Reinforcement(Work):
         runs: Runs = self.agent.runs(examples, wanted)  # type: ignore[attr-defined]
         return runs
 
-    def inputs(self) -> Mapping[str, Inputs]:
+    def inputs(self) -> Mapping[str, DrawInputs]:
         """Return, for each network, a function that draws a batch of its inputs from the replay."""
         agent = self.agent
         if not isinstance(agent, AgentWithInputs):
@@ -229,7 +229,9 @@ class Reinforcement(Work):
 
     def probes(self, updates: int) -> Probes:
         """Return what is needed to probe the networks, on transitions; made-up ones while the replay is empty."""
-        agent: Any = self.agent
+        agent = self.agent
+        if not isinstance(agent, ProbedAgent):
+            return {}
         shape, spaces = (BATCHES, BATCH_SIZE), self.environment.single_observation_space
         if len(self.replay):
             seed = np.random.SeedSequence([self.measure_seed, updates, USE]).generate_state(1, np.uint64)
@@ -245,7 +247,7 @@ class Reinforcement(Work):
     @property
     def probed(self) -> bool:
         """Whether the agent says how its networks are probed."""
-        return hasattr(self.agent, "probed")
+        return isinstance(self.agent, ProbedAgent)
 
     def rehearse(self) -> tuple[Sequence[Network], Losses]:
         """Return the networks of a second, new agent, and its losses on random examples."""

@@ -18,7 +18,7 @@ from fire_rl.fire import Network, PlasticityManager
 from fire_rl.fire.manager import Losses as Losses
 from fire_rl.fire.manager import Probes as Probes
 from fire_rl.fire.manager import Runs as Runs
-from fire_rl.fire.network import Inputs as Inputs
+from fire_rl.fire.network import DrawInputs as DrawInputs
 from fire_rl.replay import Segment
 
 from .settings import DriverSettings
@@ -116,7 +116,7 @@ class Work(ABC):
         """Return functions that run networks on more examples than their losses use, for the rank of features."""
         return {}
 
-    def inputs(self) -> Mapping[str, Inputs]:
+    def inputs(self) -> Mapping[str, DrawInputs]:
         """Return functions that draw batches of the networks' inputs with a random generator, for methods that repair
         networks; a work without them cannot use such methods."""
         return {}

@@ -12,7 +12,7 @@ from torch import nn
 from fire_rl import __version__
 from fire_rl.experiments.diagnosis.loaded_run import LoadedRun, load_run
 from fire_rl.fire import Probe, Probed
-from fire_rl.fire.diagnosis import FORMS, Bench, Reading
+from fire_rl.fire.diagnosis import FORMS, Reading
 from fire_rl.fire.event import finite
 from fire_rl.fire.trainability import SHORT
 from fire_rl.training.probes import networks_of
@@ -24,7 +24,7 @@ def quietly(line: str) -> None:
 
 def readings_of(module: nn.Module, probed: Probed, probe: Probe, seed: int = 0) -> dict[str, Reading]:
     """Return the readings `fit` and `replace` of a network."""
-    bench = Bench(probed.fresh, probed.data, probed.run, optimizer=probed.optimizer, probe=probe, seed=seed)
+    bench = probed.bench(probe, seed)
     return {form: bench.read(form, [module], form) for form in FORMS}
 
 

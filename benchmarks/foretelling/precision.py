@@ -19,7 +19,7 @@ from torch import nn
 
 from fire_rl.experiments.diagnosis.loaded_run import load_run
 from fire_rl.fire import Probe, Probed, Score
-from fire_rl.fire.diagnosis import FORMS, Bench, Curves
+from fire_rl.fire.diagnosis import FORMS, Curves
 from fire_rl.fire.probe import learned_share
 from fire_rl.fire.trainability import SHORT
 from fire_rl.training.policy import split_run
@@ -51,9 +51,7 @@ Shares = dict[tuple[str, str], list[float]]  # what fresh networks learn, by net
 
 def short_scores(name: str, module: nn.Module, probed: Probed, first: Shares) -> dict[str, float]:
     """Return the trainability by each shorter probe; `first` are the fresh networks' shares of the first checkpoint."""
-    bench = Bench(
-        probed.fresh, probed.data, probed.run, optimizer=probed.optimizer, probe=LONG, seed=OTHER_SEEDS
-    )  # fmt: skip
+    bench = probed.bench(LONG, OTHER_SEEDS)
     found: dict[str, list[float]] = {}
     for form in FORMS:
         own, fresh = (Curves(bench, modules, form, None).of(RATE, LONG.seeds) for modules in ([module], bench.fresh))

@@ -12,7 +12,7 @@ from fire_rl.agents.agent import Agent
 from fire_rl.agents.supervised import Supervised
 from fire_rl.fire import restore_structure
 from fire_rl.fire.manager import Losses
-from fire_rl.fire.network import Inputs
+from fire_rl.fire.network import DrawInputs
 from fire_rl.place import called
 from fire_rl.training.agent_run import AgentRun
 from fire_rl.training.card import is_card
@@ -94,7 +94,7 @@ class LoadedRun:
         assert not isinstance(learner, Supervised)
         return learner.losses(self.work.examples(EXAMPLES, self.updates), 0)
 
-    def inputs(self) -> Mapping[str, Inputs]:
+    def inputs(self) -> Mapping[str, DrawInputs]:
         """Return functions that draw inputs of the networks; every copy of the learner is called with the same ones."""
         return self.work.inputs()
 
