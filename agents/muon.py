@@ -28,7 +28,7 @@ class Muon(torch.optim.Optimizer):
     """Muon for some parameters of a list and Adam for the others, in one group and in the order of the list.
 
     The group's `lr` is Adam's; Muon's is `muon_ratio` times that, so that a schedule of `lr` changes both. All state is
-    created at the start, as zeros.
+    created at the start, as zeros. A phase of training may be left to Adam alone (`adam_alone`, `as_made`).
     """
 
     starts_at_zero: ClassVar[bool] = True  # `fire` may reset it by zeroing its state
@@ -59,12 +59,23 @@ class Muon(torch.optim.Optimizer):
             "muon_ratio": learning_rate / adam_learning_rate,
             "momentum": momentum,
             "steps": steps,
-            "betas": betas,
-            "eps": epsilon,
-            "by_muon": tuple(by_muon),
         }
         super().__init__(parameters, group)
-        for parameter, chosen in zip(parameters, by_muon, strict=True):
+        self._made_with = tuple(by_muon), betas, epsilon
+        self.as_made()
+
+    def as_made(self) -> None:
+        """From now on update the parameters as was chosen when this optimizer was made; all state starts at zero."""
+        self._begin(*self._made_with)
+
+    def adam_alone(self, betas: tuple[float, float], epsilon: float) -> None:
+        """From now on update all parameters by Adam, with these settings; all state starts at zero."""
+        self._begin((False,) * len(self._made_with[0]), betas, epsilon)
+
+    def _begin(self, by_muon: tuple[bool, ...], betas: tuple[float, float], epsilon: float) -> None:
+        (group,) = self.param_groups
+        group |= {"by_muon": by_muon, "betas": betas, "eps": epsilon}
+        for parameter, chosen in zip(group["params"], by_muon, strict=True):
             zeros = ("momentum_buffer",) if chosen else ("exp_avg", "exp_avg_sq")
             state = {name: torch.zeros_like(parameter) for name in zeros}
             step = {} if chosen else {"step": torch.zeros((), dtype=torch.float32, device=parameter.device)}
@@ -128,7 +139,7 @@ def muon_and_adam(
     return Muon(
         [parameter for _, parameter in learning],
         [parameter.ndim >= 2 and lies_in(name, encoder) for name, parameter in learning],
-        learning_rate=1e-2,
+        learning_rate=10 * adam_learning_rate,
         adam_learning_rate=adam_learning_rate,
     )
 

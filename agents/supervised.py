@@ -33,11 +33,14 @@ class Supervised(SavedAgent):
         largest_norm: float | None = None,
         at_once: int | None = None,
         counts_right: bool = True,
+        begin_phase: Callable[[], None] | None = None,
     ) -> None:
         """Make a learner. `at_once` examples of a batch are in memory at the same time (None: all). With `counts_right`
-        the accuracy on batches is measured, which is cheap for a small number of classes."""
+        the accuracy on batches is measured, which is cheap for a small number of classes. `begin_phase` makes the
+        optimizer new at the start of a phase after the first; by default its state is set to zero."""
         self.trained, self.device, self.largest_norm, self.at_once = network, device, largest_norm, at_once
         self.networks = (network,)
+        self._begin_phase = begin_phase or partial(renew, network.optimizer)
         self.precision: Precision = "float32"  # of products in updates and evaluations
         self.metrics = ("loss", "gradient_norm", *(("batch_accuracy",) if counts_right else ()))
 
@@ -47,8 +50,8 @@ class Supervised(SavedAgent):
         return self.trained.module
 
     def begin_phase(self) -> None:
-        """Start a new phase of data: reset the optimizer, as published, whatever the method."""
-        renew(self.trained.optimizer)
+        """Start a phase of data after the first with a new optimizer, as published, whatever the method."""
+        self._begin_phase()
 
     def update(
         self, batches: Sequence[Examples], shares: Sequence[float], plasticity: PlasticityManager | None = None

@@ -50,6 +50,30 @@ def test_language_has_its_trunk_too():
     assert [(job.start, job.stop) for job in jobs] == [(0, 600), (600, 1_200)]
 
 
+def test_optimizers_of_the_later_phases_share_the_trunks():
+    words = (*VISION, "--reinit", "none", "fire", "--seeds", "0-1", "--branch-at", "phase")
+    jobs = jobs_of(*words, "--later-optimizer", "same", "muon")
+    trunks = [job for job in jobs if job.method == "trunk"]
+    assert len(jobs) == 10
+    assert [job.name for job in trunks] == [f"digits-trunk-later-optimizer=same-seed{seed}" for seed in (0, 1)]
+    for job in jobs[2:]:
+        assert job.trunk == trunks[job.seed].folder
+        assert f"--later-optimizer {job.place['later_optimizer']}" in job.command
+    alone = jobs_of(*words, "--later-optimizer", "muon")
+    assert all("--later-optimizer muon" in job.command for job in alone)
+    other = jobs_of(*words, "--later-optimizer", "same", "muon", "--optimizer", "adam", "muon")
+    assert sorted({job.trunk.name for job in other if job.trunk and job.seed == 0}) == [
+        f"digits-trunk-later-optimizer=same-optimizer={name}-seed0" for name in ("adam", "muon")
+    ]
+
+
+def test_a_trunk_that_goes_beyond_the_second_phase_has_its_own_optimizer():
+    words = (*VISION, "--task", "continual", "--phases", "4", "--epochs", "3", "--reinit", "none", "--seeds", "0")
+    jobs = jobs_of(*words, "--branch-at", "0.5", "--later-optimizer", "same", "muon")
+    assert [job.method for job in jobs] == ["trunk", "trunk", "none", "none"]
+    assert {job.trunk.name for job in jobs if job.trunk} == {job.name for job in jobs[:2]}
+
+
 def test_agents_have_no_phases():
     with pytest.raises(ValueError, match="the data of sac has no phases"):
         jobs_of("--agent", "sac", "--env", "h1-walk", "--branch-at", "phase")

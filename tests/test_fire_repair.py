@@ -8,122 +8,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fire_rl.agents.dqn.networks import make_network
-from fire_rl.agents.sac.networks import Actor, Critic
-from fire_rl.fire import (
-    Fire,
-    Injection,
-    Matrix,
-    Network,
-    Never,
-    PlasticityManager,
-    Position,
-    deviation_from_isometry,
-    parse_method,
-    spell,
-)
-from fire_rl.fire.outputs import outputs_of
+from fire_rl.fire import Network, Never, PlasticityManager, Position, deviation_from_isometry, parse_method
 from fire_rl.fire.refit import LastLayer, Moments
+from tests.fixtures.repaired import CASES, NOW, acted, draw, equal, error, joined, network_of, values
 
-NOW = Position(10, 20)
 FIELDS = {
     "output error before repair",
     "output error after repair",
     "deviation before repair",
     "deviation after repair",
 }
-
-
-def draw(*sizes: int, examples: int = 64) -> Any:
-    """Return a function that draws a batch of inputs of these sizes."""
-
-    def drawn(generator: torch.Generator) -> tuple[Tensor, ...]:
-        return tuple(torch.randn(examples, size, generator=generator) for size in sizes)
-
-    return drawn
-
-
-def images(generator: torch.Generator) -> Tensor:
-    return torch.rand(32, 2, 6, 6, generator=generator)
-
-
-def worn(module: Any, inputs: Any, updates: int = 60) -> Any:
-    """Train a module a little, so that it is no isometry and its outputs say something."""
-    torch.manual_seed(1)
-    optimizer = torch.optim.Adam(module.parameters(), 1e-2)
-    generator = torch.Generator().manual_seed(5)
-    for _ in range(updates):
-        batch = inputs(generator)
-        batch = batch if isinstance(batch, tuple) else (batch,)
-        sums = sum(each.flatten(1)[:, :4].sum(1) for each in batch)
-        goal = ((sums - sums.mean()) / sums.std()).tanh()
-        loss = sum(
-            (one.movedim(-1, 0).reshape(-1, *goal.shape) - goal).square().mean()
-            if one.shape[0] == len(goal)
-            else (one - goal).square().mean()
-            for one in outputs_of(module, batch)
-        )
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return module
-
-
-def drawn_weights(module: Any) -> Any:
-    module.initialise(torch.Generator().manual_seed(3))
-    return module
-
-
-def plain() -> Any:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(5, 24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, 3))
-
-
-CASES: dict[str, Any] = {
-    "plain": (plain, draw(5), (), ()),
-    "actor": (lambda: drawn_weights(Actor(5, 2, 16, 1)), draw(5), ("encoder",), ("mean", "log_std")),
-    "critic": (lambda: drawn_weights(Critic(5, 2, 16, 1, 2)), draw(5, 2), ("encoder",), ("value",)),
-    "q": (lambda: drawn_weights(make_network("minatar", (2, 6, 6), 3, 16)), images, ("encoder",), ("head",)),
-}
-
-
-def network_of(case: str, target: bool = False) -> tuple[Network, Any]:
-    make, inputs, encoder, head = CASES[case]
-    module = make()
-    initial = {name: value.clone() for name, value in module.state_dict().items()}
-    worn(module, inputs)
-    other = copy.deepcopy(module).requires_grad_(False) if target else None
-    optimizer = torch.optim.Adam(module.parameters())
-    return Network(case, module, initial, optimizer, other, encoder=encoder, head=head), inputs
-
-
-def acted(case: str, method: str, target: bool = False, seed: int = 0) -> tuple[Network, nn.Module, dict[str, float]]:
-    """Return a network after an event, a copy from before, and the record's figures."""
-    network, inputs = network_of(case, target)
-    before = copy.deepcopy(network.module)
-    manager = PlasticityManager([network], parse_method(method), Never(), seed=seed, inputs={case: inputs})
-    return network, before, dict(manager.act(NOW).networks[0].outcome)
-
-
-def values(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in module.state_dict().items()}
-
-
-def equal(one: Any, other: Any) -> bool:
-    return all(torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())
-
-
-def joined(inputs: Any, generator: torch.Generator, count: int) -> tuple[Tensor, ...]:
-    batches = [inputs(generator) for _ in range(count)]
-    return tuple(map(torch.cat, zip(*(each if isinstance(each, tuple) else (each,) for each in batches), strict=True)))
-
-
-def error(module: nn.Module, before: nn.Module, inputs: Any) -> float:
-    """The change of outputs on fresh inputs, over their variance, averaged over the outputs."""
-    batch = joined(inputs, torch.Generator().manual_seed(999), 8)
-    with torch.no_grad():
-        pairs = zip(outputs_of(module, batch), outputs_of(before, batch), strict=True)
-    return float(np.mean([float((now - then).square().mean() / then.var(correction=0)) for now, then in pairs]))
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -367,107 +261,6 @@ def test_frozen_weights_stay_as_they_are():
     )
     assert torch.equal(module[0].weight, before)
     assert not module[0].weight.requires_grad
-
-
-class Squared(nn.Linear):
-    def forward(self, inputs: Tensor) -> Tensor:
-        return super().forward(inputs).square()
-
-
-class Gated(nn.Module):
-    """A layer of one's own whose outputs are not linear in its weights."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(4, 4))
-
-    def plastic_matrices(self) -> Any:
-        yield Matrix("weight", self.weight, 4, 4)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return (inputs @ self.weight).sigmoid()
-
-
-class Recurrent(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.lstm, self.head = nn.LSTM(4, 4, batch_first=True), nn.Linear(4, 2)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.head(self.lstm(inputs.unsqueeze(1))[0][:, 0])
-
-
-def tied() -> nn.Module:
-    module = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
-    module[1].requires_grad_(False)
-    return module
-
-
-@pytest.mark.parametrize(
-    ("module", "method", "said"),
-    [
-        (nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)), "fire:repair=head", "'1' keeps running statistics"),
-        (nn.Sequential(nn.Linear(4, 4), nn.Conv1d(1, 1, 1)), "fire:repair=head", "last layer '1' is a Conv1d"),
-        (tied(), "fire:repair=head", "last layer '1' cannot be fitted again: it is frozen"),
-        (Recurrent(), "fire:scale=true", "'lstm' is a LSTM, .* exclude=lstm"),
-        (nn.LayerNorm(4), "fire:repair=head", "no layer with a weight matrix"),
-    ],
-)
-def test_what_cannot_be_repaired_is_refused_when_the_run_starts(module, method, said):
-    network = Network("net", module, values(module))
-    with pytest.raises(ValueError, match=f"network 'net' cannot be repaired: .*{said}"):
-        PlasticityManager([network], parse_method(method), Never(), inputs={"net": draw(4)})
-
-
-def test_an_injected_head_is_not_fitted_again():
-    network, inputs = network_of("q")
-    PlasticityManager([network], Injection(), Never()).act(NOW)
-    with pytest.raises(ValueError, match="its head was injected"):
-        PlasticityManager([network], Fire(repair="head"), Never(), inputs={"q": inputs})
-
-
-@pytest.mark.parametrize(
-    ("module", "method", "said"),
-    [
-        (nn.Sequential(nn.Linear(4, 4), Squared(4, 4)), "fire:repair=head", "'1' are not linear in its inputs"),
-        (nn.Sequential(Gated(), nn.Linear(4, 4)), "fire:scale=true", "'0' are not linear in its weights"),
-    ],
-)
-def test_what_cannot_be_repaired_is_refused_before_anything_changes(module, method, said):
-    network = Network("net", module, values(module))
-    before = values(module)
-    manager = PlasticityManager([network], parse_method(method), Never(), inputs={"net": draw(4)})
-    with pytest.raises(ValueError, match=said):
-        manager.act(NOW)
-    assert all(torch.equal(value, before[name]) for name, value in values(module).items())
-
-
-def test_without_inputs_the_manager_refuses_at_once():
-    network, _ = network_of("plain")
-    with pytest.raises(ValueError, match=r"fire:repair=head needs inputs of network 'plain': give the manager inputs="):
-        PlasticityManager([network], Fire(repair="head"), Never())
-    PlasticityManager([network], Fire(), Never())
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("fire:repair=all", "nearest is"),
-        ("fire:updates=10", "updates=10 given without repair=distil"),
-        ("fire:repair=head,rate=0.1", "rate=0.1 given without repair=distil"),
-        ("fire:repair=distil,updates=-1", "allowed is 0 to"),
-        ("fire:repair=distil,rate=nan", "allowed is a learning rate above 0"),
-        ("fire:scale=yes", "scale=yes is not of type bool"),
-    ],
-)
-def test_wrong_options_are_refused(text, said):
-    with pytest.raises(ValueError, match=said):
-        parse_method(text)
-
-
-def test_the_options_are_spelled_as_they_are_read():
-    text = "fire:solver=exact,repair=distil,updates=100,rate=0.01,scale=true"
-    assert spell(parse_method(text)) == text
 
 
 def test_a_last_layer_of_several_members_reads_shared_inputs():

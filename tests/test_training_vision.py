@@ -186,6 +186,8 @@ def test_the_evaluated_accuracy_is_that_of_the_network():
         ("--holdout nan", "finite number"),
         ("--optimizer muon --beta1 0.5", "does not take it"),
         ("--optimizer muon --learning-rate 0", "above 0"),
+        ("--later-optimizer muon --learning-rate 0", "above 0"),
+        ("--later-optimizer sgd", "same, adam, muon"),
     ],
 )
 def test_settings_that_make_no_phases_are_refused_in_one_line(words: str, said: str):
@@ -220,8 +222,8 @@ def test_what_happens_to_the_statistics_of_batchnorm_after_an_event_is_said():
 def test_a_processor_that_makes_muon_slow_is_said(monkeypatch: pytest.MonkeyPatch):
     for supported in (True, False):
         monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda supported=supported: supported)
-        said = " ".join(made("--optimizer", "muon").notes)
-        assert ("--optimizer muon: this processor has no instructions" in said) is not supported
+        said = " ".join(made("--later-optimizer", "muon").notes)
+        assert ("Muon: this processor has no instructions" in said) is not supported
         assert "no instructions" not in " ".join(made().notes)
 
 

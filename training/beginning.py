@@ -111,14 +111,7 @@ def branched_config(request: Request, source: str) -> Config:
     _, checkpoint = verify(trunk, step)  # fails before anything is written
     refuse_other_settings(trunk, config, step)
     run, given = config.run, request.given
-    if foreign := sorted(set(given) - {each.name for each in fields(run)}):
-        raise ValueError(
-            f"{flag(foreign[0])} given with --branch-from; a branch keeps its trunk's agent and environment"
-        )
-    if fixed := [
-        name for name in names_with(run, "trunk") if given.get(name, getattr(run, name)) != getattr(run, name)
-    ]:
-        raise ValueError(f"{flag(fixed[0])} given with --branch-from; a branch keeps its trunk's {fixed[0]}")
+    refuse_other_than_trunk(config, given, step)
     # The branch takes nothing from the trunk's schedule, which was meant for the trunk's own method.
     defaults = {each.name: each.default for each in fields(run) if each.name in names_with(run, "schedule")}
     branch = config.altered(**{"reinit": "none", **defaults, **given})
@@ -136,6 +129,25 @@ def branched_config(request: Request, source: str) -> Config:
     if step >= branch.run.steps:
         raise ValueError(f"a branch at step {step} of {branch.run.steps} would end at once: give a longer --steps")
     return branch
+
+
+def refuse_other_than_trunk(config: Config, given: Mapping[str, Any], step: int) -> None:
+    """Raise ValueError if a branch at this step is given a setting that it must share with its trunk."""
+    run, later = config.run, names_with(config.agent, "later")
+    if foreign := sorted(set(given) - {each.name for each in fields(run)} - set(later)):
+        raise ValueError(
+            f"{flag(foreign[0])} given with --branch-from; a branch keeps its trunk's agent and environment"
+        )
+    own = config.by_name()
+    other = [name for name in given if given[name] != own[name]]
+    if fixed := [name for name in names_with(run, "trunk") if name in other]:
+        raise ValueError(f"{flag(fixed[0])} given with --branch-from; a branch keeps its trunk's {fixed[0]}")
+    for name in later:
+        if name in other and step > run.phase_starts[0]:
+            raise ValueError(
+                f"{flag(name)} {given[name]} given with --branch-from at step {step}; it takes effect where the second "
+                f"phase begins, step {run.phase_starts[0]}: only a branch up to there may have its own"
+            )
 
 
 def branch_point(source: str) -> tuple[Path, int]:

@@ -213,6 +213,8 @@ class Phased(Work):
         if values.data != self.checksum:
             raise ValueError(f"it was made with other data than {self.settings.data} is now: check --data-dir")
         restructure()
+        if self.learned_phase(values.steps):  # later phases may have another kind of optimizer
+            self.trained.begin_phase()
         self.trained.load_state_dict(learner)
         self.steps = values.steps
         if self.steps:  # measures and the log read the learning rate before the next update sets it

@@ -25,6 +25,7 @@ Fact = Literal[
     "machine",  # belongs to the machine: a change may alter the last bits of a result, and is reported
     "record",  # concerns only what is recorded: it changes no result
     "trunk",  # a branch keeps its trunk's value
+    "later",  # takes effect where the second phase of the data begins: a branch up to there may have its own value
     "schedule",  # says when events happen: a branch does not take its trunk's value
     "timing",  # says when events happen, or how long triggers wait
     "method",  # is what a sweep compares: the runs of a sweep differ in it

@@ -134,8 +134,8 @@ class Vision(Phased):
         self.notes = (data.source, phases_in_words(settings), told, *self._notes_on_training(), *self.notes)
 
     def _notes_on_training(self) -> Iterator[str]:
-        if self.config.agent.optimizer == "muon":
-            yield from notes_on_bfloat16("--optimizer muon", self.device)
+        if "muon" in self.config.agent.optimizers:
+            yield from notes_on_bfloat16("Muon", self.device)
         if self.config.methods.method.acts_at_events and modules_with_statistics(self.trained.module):
             said = "are estimated again from ten batches" if self.refreshes else "stay those of the old weights"
             yield f"after an event, BatchNorm's running statistics {said} (--refresh-statistics {self.refreshes})"

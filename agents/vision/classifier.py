@@ -1,5 +1,7 @@
 """Make the learner of images: the network, initialised by a seed, and its optimizer."""
 
+from functools import partial
+
 import torch
 
 from ..learning import TrainedNetwork
@@ -30,11 +32,16 @@ def make_classifier(
     if channels_innermost(network, device):
         # Before the optimizer is made: torch's fused Adam walks weights, gradients and moments in memory order.
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the stubs lack it
+    betas, epsilon = (settings.beta1, settings.beta2), settings.adam_epsilon
+    first, later = settings.optimizers
     optimizer: torch.optim.Optimizer
-    if settings.optimizer == "muon":
-        optimizer = muon_and_adam(module, kind.encoder, adam_learning_rate=settings.learning_rate)
+    begin_phase = None
+    if "muon" in (first, later):
+        optimizer = muon = muon_and_adam(module, kind.encoder, adam_learning_rate=settings.learning_rate)
+        begin = {"adam": partial(muon.adam_alone, betas, epsilon), "muon": muon.as_made}
+        begin[first]()
+        begin_phase = begin[later]
     else:
-        betas = settings.beta1, settings.beta2
-        optimizer = adam(list(module.parameters()), settings.learning_rate, betas, settings.adam_epsilon)
+        optimizer = adam(list(module.parameters()), settings.learning_rate, betas, epsilon)
     trained = TrainedNetwork("classifier", module, optimizer, encoder=kind.encoder, head=kind.head)
-    return Supervised(trained, device, settings.largest_norm)
+    return Supervised(trained, device, settings.largest_norm, begin_phase=begin_phase)

@@ -80,18 +80,23 @@ class Grid:
     axes: tuple[Axis, ...] = ()
     home: Mapping[str, str] = field(default_factory=dict)  # values of axes that are in no run's name: see `KeptPlan`
     place: Mapping[str, str] = field(default_factory=dict)  # the value of each axis, for a grid of one combination
+    same_until_later: "Grid | None" = None  # the first combination that differs only in settings that take effect later
 
     @cached_property
     def points(self) -> tuple["Grid", ...]:
         """One grid without axes for each combination of the axes' values."""
         if not self.axes:
             return (self,)
-        found = []
+        found: list[Grid] = []
+        later = names_with(usual_settings(self.agent).agent, "later")
         for values in product(*(axis.values for axis in self.axes)):
             given = tuple((axis.flag, (value,)) for axis, value in zip(self.axes, values, strict=True))
             point = replace(self, axes=(), flags=(*self.flags, *given))
             known = values_at(asked_for(point, self.envs[0]), self.axes)
-            found.append(replace(point, place={name: value_text(value) for name, value in known.items()}))
+            place = {name: value_text(value) for name, value in known.items()}
+            until_later = {name: text for name, text in place.items() if name not in later}
+            alike = (each for each in found if until_later.items() <= each.place.items())
+            found.append(replace(point, place=place, same_until_later=next(alike, None)))
         return tuple(found)
 
     def read(self, *words: str) -> Config:

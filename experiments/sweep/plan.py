@@ -58,14 +58,15 @@ def plan(grid: Grid) -> tuple[Job, ...]:
         (job for point in grid.points for job in _plan_at(point)),
         key=lambda job: (job.method != TRUNK, order[job.seed]),
     )
-    folders: set[Path] = set()
+    by_folder: dict[Path, Job] = {}
     for job in jobs:
-        if job.folder in folders:
+        shared = job.method == TRUNK and by_folder.get(job.folder) == job  # by several values of an axis
+        if job.folder in by_folder and not shared:
             what = " or ".join([job.method, job.env, *(f"{flag(name)} {job.place[name]}" for name in job.place)])
             raise ValueError(f"{job.folder} would be the folder of two runs: {what} or seed {job.seed} is given twice")
-        folders.add(job.folder)
+        by_folder[job.folder] = job
         check_length(job.folder)
-    return tuple(jobs)
+    return tuple(by_folder.values())
 
 
 def _plan_at(grid: Grid) -> tuple[Job, ...]:
@@ -78,7 +79,7 @@ def _plan_at(grid: Grid) -> tuple[Job, ...]:
     for seed in grid.seeds:
         for env in grid.envs:
             flags, whole = flags_of_runs(grid, env, seed), asked[env].resolved().altered(seed=seed)
-            trunk = None if grid.branch_at is None else _trunk(grid, whole, flags, lengths[env])
+            trunk = None if grid.branch_at is None else _trunk(grid, whole, env, lengths[env])
             trunks += [trunk] if trunk else []
             for text, method in methods:
                 run = whole.altered(reinit=method.run.reinit, regularize=method.run.regularize)
@@ -177,17 +178,25 @@ def _trunk_flags(grid: Grid, config: Config, events: Sequence[int]) -> Flags:
     return (("--steps", (str(stop),)), kept, *lengths)
 
 
-def _trunk(grid: Grid, whole: Config, flags: Flags, lengths: Flags) -> Job:
-    """Return the run from which all methods branch. Its replay is kept, because branches begin with it."""
+def _trunk(grid: Grid, whole: Config, env: str, lengths: Flags) -> Job:
+    """Return the run from which all methods branch. Its replay is kept, because branches begin with it.
+
+    Values of an axis that takes effect only after the branch point share the trunk of the axis' first value.
+    """
+    stop = int(lengths[0][1][0])
+    if grid.same_until_later is not None and stop <= whole.run.phase_starts[0]:
+        grid = grid.same_until_later
+    flags = flags_of_runs(grid, env, whole.run.seed)
     words = words_of((*without(flags, "--steps", "--checkpoint-at", KEEP_REPLAY, *TRACKING), *lengths))
     # Without a tracker, too, it has the tag "trunk", because TensorBoard's page HPARAMS shows tags.
     words += tracking_words(grid.flags, grid.folder, TRUNK) or [TAGS, TRUNK]
-    return _job(grid, whole, TRUNK, words, 0, int(lengths[0][1][0]))
+    return _job(grid, whole, TRUNK, words, 0, stop)
 
 
 def _branch(grid: Grid, config: Config, trunk: Job, method: str, method_words: Sequence[str]) -> Job:
     words = ["--branch-from", f"{trunk.folder}@{trunk.stop}", "--steps", str(config.run.steps)]
     words += ["--env", config.run.env] if "env" in code_named(config) else []
+    words += words_of(only(grid.flags, *map(flag, names_with(config.agent, "later"))))
     words += [*method_words, *words_of(only(grid.flags, KEEP_REPLAY)), *tracking_words(grid.flags, grid.folder, BRANCH)]
     return _job(grid, config, method, words, trunk.stop, config.run.steps, trunk.folder)
 
