@@ -89,12 +89,16 @@ def test_a_trigger_makes_events_when_the_measure_says_so_and_they_say_why(tmp_pa
     assert "q reset encoder.1: " in output
 
 
+# Two environments, 50 steps without learning, 4 updates a step: an event is just before each multiple of 50.
+EVENTS_BEFORE_MULTIPLES_OF_50 = (
+    *("--eval-every", "100", "--replay-ratio", "4", "--learning-starts", "50", "--reinit", "reset"),
+    *("--reinit-every", "200"),
+)
+
+
 @unrendered
 def test_a_run_whose_events_all_coincide_with_evaluations_is_judged_by_the_values_before_them(tmp_path: Path):
-    """Two environments, 50 steps without learning, 4 updates a step: an event is just before each multiple of 50."""
-    tiny = ("--steps", "400", "--eval-every", "100", "--replay-ratio", "4", "--learning-starts", "50")
-    flags = ("--reinit", "reset", "--reinit-every", "200", "--run-dir", str(tmp_path / "run"))
-    output = quietly("dqn", *tiny, *flags)
+    output = quietly("dqn", *EVENTS_BEFORE_MULTIPLES_OF_50, "--steps", "410", "--run-dir", str(tmp_path / "run"))
     evaluations = lines_of(tmp_path / "run", "evaluation")
     events = [line["environment_steps"] for line in lines_of(tmp_path / "run", "event")]
     scheduled = [line["environment_steps"] for line in evaluations if line["occasion"] == "scheduled"]
@@ -104,8 +108,26 @@ def test_a_run_whose_events_all_coincide_with_evaluations_is_judged_by_the_value
     assert {step - 2 for step in spoiled} <= before
     lines = [(line["environment_steps"], line["return"], line["occasion"]) for line in evaluations]
     value = next(value for step, value, occasion in lines if (step, occasion) == (398, "before event"))
-    assert final_score(lines, Rhythm(100, 2)) == (value, 1)
-    assert f"final return {RETURN.said(value)}: the scheduled evaluation in the last tenth of the run" in output
+    value = (value + lines[-1][1]) / 2
+    assert final_score(lines, Rhythm(100, 2)) == (value, 2)
+    assert f"final return {RETURN.said(value)}: mean of the 2 scheduled evaluations in the last tenth" in output
+
+
+@unrendered
+def test_an_event_after_the_last_update_is_left_to_the_continuation(tmp_path: Path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    output = quietly("dqn", *EVENTS_BEFORE_MULTIPLES_OF_50, "--steps", "400", "--run-dir", str(parts))
+    assert "is due after the last update: it acts if the run is continued" in output
+    first = [line["updates"] for line in lines_of(parts, "event")]
+    assert lines_of(parts, "evaluation")[-1]["occasion"] == "scheduled", "nothing was reset before it"
+    quietly("dqn", "--resume", str(parts), "--steps", "460")
+    output = quietly("dqn", *EVENTS_BEFORE_MULTIPLES_OF_50, "--steps", "460", "--run-dir", str(whole))
+    assert "is due after" not in output
+    updates = [line["updates"] for line in lines_of(whole, "event")]
+    assert [line["updates"] for line in lines_of(parts, "event")] == updates
+    assert updates[: len(first)] == first
+    assert len(updates) == len(first) + 2
+    assert lines_of(parts, "evaluation")[-1]["returns"] == lines_of(whole, "evaluation")[-1]["returns"]
 
 
 @unrendered

@@ -93,7 +93,11 @@ class Driver:
                 self.reporter.attempt("end of TensorBoard's events", self.reporter.log.close)
 
     def _update(self, owed: int) -> None:
-        """Make the given number of gradient updates, in blocks that end where an event is due."""
+        """Make the given number of gradient updates, in blocks that end where an event is due.
+
+        An event that is due after the run's last update is left to the run's continuation, because nothing would be
+        learned after it, and the run would end with networks that have just been reset.
+        """
         progress = self.progress
         while owed:
             before = self.position
@@ -105,6 +109,9 @@ class Driver:
             progress.updates += block
             owed -= block
             if block == until_event and self._due(before):
+                if not owed and self._decision_ends_at >= self.settings.steps:
+                    self.reporter.say(f"{self._method} is due after the last update: it acts if the run is continued")
+                    return
                 self._measure()  # the networks as they are before the event
                 self._event(self.position)
                 progress.handled_updates = progress.updates
@@ -210,9 +217,14 @@ class Driver:
     def _evaluation_follows(self) -> bool:
         """Whether a scheduled evaluation is due at this boundary, or at the one after this decision's updates."""
         at_boundary = self.work.steps != self.progress.handled_steps
-        following = self.work.steps if at_boundary else self.settings.reached(self.work.steps + 1)
+        following = self.work.steps if at_boundary else self._decision_ends_at
         every = self.settings.eval_every  # the end of the run does not count, because a longer --steps moves it
         return self.progress.handled_steps // every < following // every
+
+    @property
+    def _decision_ends_at(self) -> int:
+        """The step that the run reaches with the decision whose updates are being made."""
+        return self.settings.reached(self.work.steps + 1)
 
     def _measure(self, phase_begins: bool = False) -> dict[str, float]:
         """Compute and log the plasticity measures if they are due, every --measure-every updates; else return none.

@@ -289,7 +289,7 @@ class DriverSettings:
         for name in ("reinit_every", *(("reinit_cooldown",) if self.reinit_when else ())):
             updates = getattr(self, name)
             begins = self.reinit_from if name == "reinit_every" else 0
-            if updates is not None and begins + updates > total:
+            if updates is not None and begins + updates >= total:  # the run's last update is followed by none
                 counted = f", counted from update {begins:,}," if begins else ""
                 found.append(f"{flag(name)} {updates:,}{counted} causes no event: the run has {total:,} updates")
         return found
