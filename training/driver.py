@@ -110,7 +110,8 @@ class Driver:
             owed -= block
             if block == until_event and self._due(before):
                 if not owed and self._decision_ends_at >= self.settings.steps:
-                    self.reporter.say(f"{self._method} is due after the last update: it acts if the run is continued")
+                    if self._since_event(self.position) >= self.settings.eval_every:
+                        self.reporter.say(f"{self._method} is due after the last update: it acts if the run continues")
                     return
                 self._measure()  # the networks as they are before the event
                 self._event(self.position)
@@ -195,9 +196,7 @@ class Driver:
         method = self.manager.method
         if not position.updates:
             self.reporter.say(f"{self._method} acts before the first update: nothing has been learned yet")
-        before = self.manager.latest(self._method)
-        since = position.progress - before.progress if before else math.inf
-        evaluated = since >= self.settings.eval_every or self._phase_begins
+        evaluated = self._since_event(position) >= self.settings.eval_every or self._phase_begins
         if evaluated or (self._evaluation_follows() and self._looked_before != self.progress.handled_steps):
             self._evaluate(BEFORE)
             self._looked_before = self.progress.handled_steps
@@ -213,6 +212,11 @@ class Driver:
             self.reporter.say(in_words(event, cause))
             self._evaluate(AFTER, may_break_off)
         return evaluated
+
+    def _since_event(self, position: Position) -> float:
+        """Return the progress since the method's last event; infinity before the first one."""
+        last = self.manager.latest(self._method)
+        return position.progress - last.progress if last else math.inf
 
     def _evaluation_follows(self) -> bool:
         """Whether a scheduled evaluation is due at this boundary, or at the one after this decision's updates."""
