@@ -11,7 +11,7 @@ does with its own optimizer, AdamGnT: moments start at zero, and each new weight
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..network import MethodNetwork, Network
 from ..units import HiddenLayer
-from .method import Method
+from .method import Method, option
 from .own_counts import count_new_steps_, steps_of_its_own
 from .renewal import Units, by_member, refuse_what_has_no_units, replace_units_, slots, write_
 
@@ -35,15 +35,14 @@ class ContinualBackprop(Method):
     capturable: ClassVar[bool] = True
     watches_units: ClassVar[bool] = True
 
-    replacement_rate: float = field(default=1e-4, metadata={"help": "share of the mature units reset at every step"})
-    maturity: int = field(default=10_000, metadata={"help": "gradient steps before a new unit may be reset"})
-    decay: float = field(default=0.99, metadata={"help": "decay rate of the running means of utility and activation"})
-    biases: Literal["keep", "correct"] = field(
-        default="keep",
-        metadata={"help": "biases of the next layer: kept, or corrected by a reset unit's mean contribution"},
+    replacement_rate: float = option(1e-4, "share of the mature units reset at every step")
+    maturity: int = option(10_000, "gradient steps before a new unit may be reset")
+    decay: float = option(0.99, "decay rate of the running means of utility and activation")
+    biases: Literal["keep", "correct"] = option(
+        "keep", "biases of the next layer: kept, or corrected by a reset unit's mean contribution"
     )
-    optimizer: Literal["keep", "renew"] = field(
-        default="keep", metadata={"help": "moments and step counts of a reset unit's weights; renew takes longer"}
+    optimizer: Literal["keep", "renew"] = option(
+        "keep", "moments and step counts of a reset unit's weights; renew takes longer"
     )
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ not a new random one.
 
 import copy
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..injected import Injected
 from ..nearest import nearest
 from ..network import Network, exchange_, lies_in, refuse_missing_initial, refuse_unknown, renew_around_
-from .method import Method
+from .method import Method, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +28,11 @@ class Injection(Method):
     head of the first.
     """
 
-    optimizer: Literal["renew", "keep"] = field(
-        default="renew", metadata={"help": "its moments and step counts; keep keeps those of the encoder only"}
+    optimizer: Literal["renew", "keep"] = option(
+        "renew", "its moments and step counts; keep keeps those of the encoder only"
     )
-    companions: Literal["renew", "keep"] = field(
-        default="keep", metadata={"help": "such as SAC's temperature; kept by default, as the policy does not change"}
+    companions: Literal["renew", "keep"] = option(
+        "keep", "such as SAC's temperature; kept by default, as the policy does not change"
     )
 
     def check(self, network: Network) -> None:

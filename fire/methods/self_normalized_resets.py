@@ -7,14 +7,14 @@ as histograms, and the rejection level is 1%. The defaults of `longest`, `period
 gradient steps: the public code counts tasks and examples instead, and checks units after each batch (apply_every=1).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from ..network import MethodNetwork, Network
-from .method import Method
+from .method import Method, option
 from .renewal import known_at_once, refuse_what_has_no_units, replace_units_, some_of
 
 
@@ -27,12 +27,10 @@ class SelfNormalizedResets(Method):
     capturable: ClassVar[bool] = True
     watches_units: ClassVar[bool] = True
 
-    rejection: float = field(
-        default=0.01, metadata={"help": "a unit is reset if at most this share of its past silences was as long"}
-    )
-    longest: int = field(default=500, metadata={"help": "gradient steps of silence after which any unit is reset"})
-    period: int = field(default=10_000, metadata={"help": "gradient steps between estimates of the units' limits"})
-    apply_every: int = field(default=10, metadata={"help": "gradient steps between the resets of units that are due"})
+    rejection: float = option(0.01, "a unit is reset if at most this share of its past silences was as long")
+    longest: int = option(500, "gradient steps of silence after which any unit is reset")
+    period: int = option(10_000, "gradient steps between estimates of the units' limits")
+    apply_every: int = option(10, "gradient steps between the resets of units that are due")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -9,12 +9,13 @@ separately.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from ..methods.method import option
 from ..network import MethodNetwork, Network
 from .regularizer import Regularizer, with_gradient
 from .trained import TrainedMatrix, TrainedVector, new_gradients, owners, trained_matrices, trained_vectors
@@ -29,9 +30,9 @@ class Spectral(Regularizer):
     has_penalty: ClassVar[bool] = True
     capturable: ClassVar[bool] = True
 
-    strength: float = field(default=1e-4, metadata={"help": "factor of the penalty; 0 or more"})
-    k: int = field(default=2, metadata={"help": "power of the singular value; 1 or more"})
-    iterations: int = field(default=1, metadata={"help": "power iterations at each gradient step"})
+    strength: float = option(1e-4, "factor of the penalty; 0 or more")
+    k: int = option(2, "power of the singular value; 1 or more")
+    iterations: int = option(1, "power iterations at each gradient step")
 
     def __post_init__(self) -> None:
         super().__post_init__()
