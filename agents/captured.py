@@ -181,11 +181,7 @@ class FromHost:
         self._taken: torch.cuda.Event | None = None
 
     def __call__(
-        self,
-        call: Callable[[Tensor], Tensor | None],
-        array: np.ndarray,
-        kind: Hashable,
-        structure: Structure = tuple,
+        self, call: Callable[[Tensor], Tensor | None], array: np.ndarray, kind: Hashable, structure: Structure = tuple
     ) -> np.ndarray:
         """Return the result of `call` for the array, as a new array; empty if `call` returns None."""
         result = self.captured(call, (self._send(array),), kind, structure)

@@ -10,12 +10,12 @@ from torch.optim import Optimizer
 
 from fire_rl.fire import Companion, Network, PlasticityManager
 from fire_rl.fire.probe import Inputs
+from fire_rl.fire.streams import restore_generator
 from fire_rl.replay import Batch, Drawn
 
 from .captured import Captured
 from .compiled import Compiled
 from .optimizers import let_go_of_gradients, optimizer_tensors, take_step
-from .randomness import restore_generator
 
 
 class TrainedNetwork:

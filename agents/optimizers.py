@@ -23,13 +23,7 @@ def adamw(
 ) -> torch.optim.AdamW:
     """Return a fused AdamW with its moments and step counts at zero; on a GPU it can be captured in a graph."""
     optimizer = torch.optim.AdamW(
-        parameters,
-        learning_rate,
-        betas,
-        epsilon,
-        weight_decay,
-        fused=True,
-        capturable=parameters[0].is_cuda,
+        parameters, learning_rate, betas, epsilon, weight_decay, fused=True, capturable=parameters[0].is_cuda
     )
     begin_at_zero(optimizer)
     return optimizer

@@ -40,18 +40,14 @@ def top_eigenvalue(
         beta = float(image.norm())
         if not (math.isfinite(diagonal[-1]) and math.isfinite(beta)):
             return math.nan
-        values, vectors = torch.linalg.eigh(_tridiagonal(diagonal, off_diagonal))
+        lower = torch.tensor(off_diagonal, dtype=torch.float64).diag(-1)  # all that `eigh` reads beside the diagonal
+        values, vectors = torch.linalg.eigh(torch.tensor(diagonal, dtype=torch.float64).diag() + lower)
         top = float(values[-1])
         if beta * abs(float(vectors[-1, -1])) <= tolerance * abs(top) or beta == 0.0:
             break
         off_diagonal.append(beta)
         before, direction = direction, image / beta
     return top
-
-
-def _tridiagonal(diagonal: Sequence[float], off_diagonal: Sequence[float]) -> Tensor:
-    upper = torch.tensor(off_diagonal, dtype=torch.float64).diag(1)
-    return torch.tensor(diagonal, dtype=torch.float64).diag() + upper + upper.mT
 
 
 def hessian_product(gradients: Sequence[Tensor], parameters: Sequence[Tensor], vector: Tensor) -> Tensor:
@@ -61,12 +57,6 @@ def hessian_product(gradients: Sequence[Tensor], parameters: Sequence[Tensor], v
     bent = [(gradient, part) for gradient, part in zip(gradients, along, strict=True) if gradient.requires_grad]
     if not bent:
         return torch.zeros_like(vector)
-    products = torch.autograd.grad(
-        [gradient for gradient, _ in bent],
-        parameters,
-        [part for _, part in bent],
-        retain_graph=True,
-        allow_unused=True,
-        materialize_grads=True,
-    )
+    outputs, directions = zip(*bent, strict=True)
+    products = torch.autograd.grad(outputs, parameters, directions, retain_graph=True, materialize_grads=True)
     return torch.cat([product.reshape(-1) for product in products]).double()

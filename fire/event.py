@@ -83,11 +83,6 @@ def _network_report(record: Any) -> NetworkReport:
     return NetworkReport(name, matrices, seconds, {key: entry(outcome, key, float) for key in outcome})
 
 
-def numbers(outcome: Mapping[str, Any]) -> dict[str, float]:
-    """Convert numpy's numbers to Python's, which can be stored as JSON."""
-    return {key: value if isinstance(value, int) else float(value) for key, value in outcome.items()}
-
-
 def finite(value: Any) -> Any:
     """Replace NaN and infinity (from a network that diverged) by None, since strict JSON has neither."""
     if isinstance(value, Mapping):

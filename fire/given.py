@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from .methods import Method
-from .nearest import nearest
+from .nearest import choices
 from .network import Network
 from .spelling import spell
 from .trigger import Trigger
@@ -57,8 +57,7 @@ def _refuse_idle_regularizer(one: Method) -> None:
 def known_name(name: Any, names: Collection[str]) -> str:
     """Return the name if it is one of the networks'; otherwise raise ValueError with the nearest name."""
     if name not in names:
-        known = f"known are {', '.join(names)}; nearest is {nearest(str(name), names)}"
-        raise ValueError(f"network {name!r} is unknown; {known}")
+        raise ValueError(f"network {name!r} is unknown; known are {choices(str(name), names)}")
     return str(name)
 
 

@@ -97,7 +97,8 @@ def own_matrices(module: nn.Module) -> tuple[Iterable[Matrix], bool]:
             return KNOWN[kind](module), kind is nn.MultiheadAttention
     if isinstance(module, DeclaresMatrices):
         return _records(module.plastic_matrices(), f"plastic_matrices() of {type(module).__name__}"), True
-    return (_transposed(module), False) if is_transposed_linear(module) else ((), False)
+    views = [module.get_parameter("weight").mT] if is_transposed_linear(module) else []
+    return [Matrix("weight", view, *view.shape) for view in views], False
 
 
 def _records(given: object, source: str) -> list[Matrix]:
@@ -119,12 +120,6 @@ def is_transposed_linear(module: nn.Module) -> bool:
     weight = module._parameters.get("weight")
     named = any(kind.__name__ == "Conv1D" for kind in type(module).__mro__)
     return named and weight is not None and weight.ndim == 2 and getattr(module, "nf", None) == weight.shape[1]
-
-
-def _transposed(module: nn.Module) -> Iterator[Matrix]:
-    weight = module._parameters["weight"]
-    assert weight is not None
-    yield Matrix("weight", weight.mT, *weight.mT.shape)
 
 
 def _attention(module: nn.MultiheadAttention) -> Iterator[Matrix]:

@@ -42,7 +42,20 @@ def refuse_unsound(networks: Sequence[Network]) -> None:
 def refuse_foreign_targets(networks: Sequence[Network]) -> None:
     """Raise ValueError if a target is not a separate copy with the same layers as its network."""
     for network in networks:
-        _check_target(network)
+        target, what = network.target, f"network {network.name!r}"
+        if target is None:
+            continue
+        if not isinstance(target, nn.Module):
+            raise ValueError(f"{what}: its target is a {type(target).__name__}, not an nn.Module")
+        now, theirs = network.module.state_dict(), target.state_dict()
+        if _storages(now) & _storages(theirs):
+            raise ValueError(f"{what}: its target shares tensors with the network: give target=copy.deepcopy(module)")
+        if odd := next((name for name in (*now, *theirs) if (name in now) != (name in theirs)), None):
+            raise ValueError(f"{what}: only one of network and target has {odd!r}: a target must have the same layers")
+        for name, value in now.items():
+            if value.shape != theirs[name].shape:
+                shapes = f"{tuple(theirs[name].shape)}, the network's {tuple(value.shape)}"
+                raise ValueError(f"{what}: its target's {name!r} has shape {shapes}: give a copy of the network")
 
 
 def _check_parts(network: Network) -> None:
@@ -92,29 +105,6 @@ def _check_optimizer(network: Network, parameters: Mapping[str, Tensor]) -> None
             f"network {network.name!r}: its optimizer holds none of its parameters: create it by "
             f"torch.optim.{type(network.optimizer).__name__}(module.parameters(), ...)"
         )
-
-
-def _check_target(network: Network) -> None:
-    target = network.target
-    if target is None:
-        return
-    if not isinstance(target, nn.Module):
-        raise ValueError(f"network {network.name!r}: its target is a {type(target).__name__}, not an nn.Module")
-    now, theirs = network.module.state_dict(), target.state_dict()
-    if _storages(now) & _storages(theirs):
-        raise ValueError(
-            f"network {network.name!r}: its target shares tensors with the network: give target=copy.deepcopy(module)"
-        )
-    if odd := next((name for name in (*now, *theirs) if (name in now) != (name in theirs)), None):
-        raise ValueError(
-            f"network {network.name!r}: only one of network and target has {odd!r}: a target must have the same layers"
-        )
-    for name, value in now.items():
-        if value.shape != theirs[name].shape:
-            shapes = f"{tuple(theirs[name].shape)}, the network's {tuple(value.shape)}"
-            raise ValueError(
-                f"network {network.name!r}: its target's {name!r} has shape {shapes}: give a copy of the network"
-            )
 
 
 def _check_companions(network: Network) -> None:

@@ -185,15 +185,15 @@ class _Call:
     hook: str
 
     def __call__(self, hook: Callable[[MethodNetwork], Any], memory_may_grow: bool = False) -> Any:
-        before, streams = Before.of(self.network), global_streams()
+        before, streams = Before(self.network), global_streams()
         target = {name: value.clone() for name, value in self._target().items()}
         try:
             found = hook(self.network)
         except (Exception, SystemExit) as error:
             raise _failed(self.method, self.network, self.hook, error) from error
         if memory_may_grow:
-            now = Before.of(self.network)  # the method may have added its own hooks to watch the network
-            before = replace(before, memory=now.memory, hooks=now.hooks)
+            now = Before(self.network)  # the method may have added its own hooks to watch the network
+            before.memory, before.hooks = now.memory, now.hooks
         fault = before.fault()
         if stream := moved(streams):
             fault = f"draws from {stream}: draw from network.generator{HOW_TO_FORK}"

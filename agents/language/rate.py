@@ -9,11 +9,7 @@ import math
 
 
 def share_of_rate(
-    update_in_phase: int,
-    phase_updates: int,
-    warm_up: float = 0.1,
-    longest_warm_up: int = 2_000,
-    least: float = 0.1,
+    update_in_phase: int, phase_updates: int, warm_up: float = 0.1, longest_warm_up: int = 2_000, least: float = 0.1
 ) -> float:
     """Return the learning rate of an update, as a share of the maximum. The first update of a phase has the number 0.
 

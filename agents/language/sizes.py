@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Literal, TypeAlias
 
-from fire_rl.fire.nearest import nearest
+from fire_rl.fire.nearest import choices
 
 from ..size import COPIES, FLOAT, Size
 
@@ -58,9 +58,7 @@ SIZES: Mapping[str, GPTSizes] = {
 def gpt_sizes(name: str, vocabulary: int | None = None, context: int | None = None) -> GPTSizes:
     """Return the sizes of a name, optionally with another vocabulary or context; raise ValueError if it is unknown."""
     if name not in SIZES:
-        raise ValueError(
-            f"network {name!r} given; allowed are {', '.join(SIZES)}; nearest is {nearest(name, list(SIZES))}"
-        )
+        raise ValueError(f"network {name!r} given; allowed are {choices(name, SIZES)}")
     sizes = SIZES[name]
     return replace(
         sizes,

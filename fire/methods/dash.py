@@ -106,9 +106,7 @@ def _downhill(network: MethodNetwork, alpha: float | None) -> dict[str, Tensor]:
     assert network.loss is not None, "the manager has checked it"
     with undisturbed(network.module, network.target):
         if alpha is None or not isinstance(network.loss, LossByBatch):
-            return {
-                name: -gradient for name, gradient in zip(learning, _gradients(network.loss, learning), strict=True)
-            }
+            return dict(zip(learning, torch._foreach_neg(_gradients(network.loss, learning)), strict=True))
         average = [torch.zeros_like(parameter) for parameter in learning.values()]
         count = 0
         for loss in network.loss.batches():

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin, 
 from torch import Tensor, nn
 
 from ..matrices import Inventory, take_inventory
-from ..nearest import nearest
+from ..nearest import choices
 from ..network import MethodNetwork, Network
 
 Value = TypeVar("Value")
@@ -35,9 +35,8 @@ class Method:
         for each in fields(self):
             value, hint = getattr(self, each.name), hints[each.name]
             if get_origin(hint) is Literal and value not in get_args(hint):
-                allowed = [str(choice) for choice in get_args(hint)]
-                close = nearest(str(value), allowed)
-                raise ValueError(f"{each.name}={value} is not one of {', '.join(allowed)}; nearest is {close}")
+                allowed = choices(str(value), map(str, get_args(hint)))
+                raise ValueError(f"{each.name}={value} is not one of {allowed}")
 
     @property
     def needs_inputs(self) -> bool:

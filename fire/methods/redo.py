@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from ..activity import Watch, dormancy_scores
-from ..network import MethodNetwork, Network, refuse_missing_initial, refuse_unknown
+from ..network import MethodNetwork, Network
 from ..undisturbed import undisturbed
-from ..units import HiddenLayer, Weights, hidden_layers, how_to_declare
+from ..units import HiddenLayer, Weights, hidden_layers
 from .method import Method, option
-from .renewal import begin_norms_anew_, drawn, forget_moments_, optimizer_state
+from .renewal import begin_norms_anew_, drawn, forget_moments_, optimizer_state, refuse_what_has_no_units
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +45,7 @@ class Redo(Method):
 
     def check(self, network: Network) -> None:
         """Raise ValueError if the network has no known hidden layer."""
-        if not hidden_layers(network.module):
-            advice = how_to_declare(network.module)
-            raise ValueError(f"redo: network {network.name!r} has no hidden layer that is known{advice}")
-        refuse_missing_initial(network)
-        if network.optimizer is not None:
-            refuse_unknown(network.optimizer, advice="")
+        refuse_what_has_no_units("redo", network, lacks="hidden layer that is known")
 
     @torch.no_grad()
     def act(self, network: MethodNetwork) -> Mapping[str, float]:
