@@ -7,14 +7,15 @@ from typing import Any
 
 from torch import Tensor
 
-from .aliases import ReportAliases
+from .aliases import renamed
 from .entries import entry, read
 from .report import MatrixReport, table
 from .schedule import Position
 
 
+@renamed(figures="outcome")
 @dataclass(frozen=True)
-class NetworkReport(ReportAliases):
+class NetworkReport:
     """What an event did to one network. Singular values (before, after) are for histograms and are not stored."""
 
     name: str

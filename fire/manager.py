@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias, overload
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from .acting import act_on, ready_networks, refuse_missing_inputs, structures
 from .activity import Watch
-from .aliases import ManagerAliases, renamed
+from .aliases import renamed
 from .event import Event
 from .given import known_name, refuse_computed_losses, refuse_confused, refuse_confused_lists
 from .measures import Run, measure
@@ -32,7 +32,8 @@ Runs: TypeAlias = Mapping[str, Run]
 Probes: TypeAlias = Mapping[str, Probed]
 
 
-class PlasticityManager(ManagerAliases):
+@renamed(intervention="method")
+class PlasticityManager:
     """Apply one method to networks when its schedule or a trigger makes an event due, and keep the newest events.
 
     Regularizers act besides the method, at every gradient step. `seed` seeds the methods' random generators. `unit` is
@@ -43,24 +44,6 @@ class PlasticityManager(ManagerAliases):
     random generator that it is given.
     """
 
-    @overload
-    def __init__(
-        self,
-        networks: Sequence[Network],
-        method: Method,
-        schedule: Schedule,
-        regularizers: Sequence[Method] = (),
-        triggers: Sequence[Trigger] = (),
-        seed: int = 0,
-        unit: str = "",
-        rehearsal: Rehearsal | None = None,
-        inputs: Mapping[str, DrawInputs] | None = None,
-    ) -> None: ...
-    @overload  # the old keyword: see aliases.py
-    def __init__(
-        self, networks: Sequence[Network], *, intervention: Method, schedule: Schedule, **more: Any
-    ) -> None: ...
-    @renamed(intervention="method")
     def __init__(
         self,
         networks: Sequence[Network],
