@@ -1,8 +1,7 @@
 """The learning rate in a phase: a linear warm-up, then a cosine decay, as published.
 
 The warm-up takes a tenth of the phase, but at most 2,000 updates. Then the rate decreases to a tenth of its maximum at
-the end of the phase, as in the language experiments of FIRE (arXiv 2602.08040), after nanoGPT
-(github.com/karpathy/nanoGPT).
+the end of the phase, as in the language experiments of FIRE (arXiv 2602.08040), after nanoGPT.
 """
 
 import math
