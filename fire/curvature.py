@@ -16,14 +16,12 @@ STEPS = 40
 TOLERANCE = 1e-3
 
 
-def top_eigenvalue(
-    gradients: Sequence[Tensor], parameters: Sequence[Tensor], steps: int = STEPS, tolerance: float = TOLERANCE
-) -> float:
+def top_eigenvalue(gradients: Sequence[Tensor], parameters: Sequence[Tensor]) -> float:
     """Return the largest eigenvalue of the Hessian. The gradients must have been computed with `create_graph=True`.
 
-    The iteration stops when the residual shows that the relative error is within `tolerance`, or after `steps` steps;
-    then the result is a lower bound. The starting direction is pseudo-random and always the same. Each step waits for
-    the device, so this is for occasional use.
+    The iteration stops when the residual shows that the relative error is within TOLERANCE, or after STEPS steps; then
+    the result is a lower bound. The starting direction is pseudo-random and always the same. Each step waits for the
+    device, so this is for occasional use.
     """
     size = sum(parameter.numel() for parameter in parameters)
     # A separate generator on the CPU: the run's own generators do not advance, and every device starts alike.
@@ -33,7 +31,7 @@ def top_eigenvalue(
     diagonal: list[float] = []
     off_diagonal: list[float] = []
     top = math.nan
-    for _ in range(min(steps, size)):
+    for _ in range(min(STEPS, size)):
         image = hessian_product(gradients, parameters, direction) - beta * before
         diagonal.append(float(image @ direction))
         image -= diagonal[-1] * direction
@@ -43,7 +41,7 @@ def top_eigenvalue(
         lower = torch.tensor(off_diagonal, dtype=torch.float64).diag(-1)  # all that `eigh` reads beside the diagonal
         values, vectors = torch.linalg.eigh(torch.tensor(diagonal, dtype=torch.float64).diag() + lower)
         top = float(values[-1])
-        if beta * abs(float(vectors[-1, -1])) <= tolerance * abs(top) or beta == 0.0:
+        if beta * abs(float(vectors[-1, -1])) <= TOLERANCE * abs(top) or beta == 0.0:
             break
         off_diagonal.append(beta)
         before, direction = direction, image / beta
