@@ -68,11 +68,7 @@ def _add_board(spec: mujoco.MjSpec) -> None:
 def _add_ball(spec: mujoco.MjSpec) -> mujoco.MjsBody:
     ball = spec.worldbody.add_body(name="ball", pos=(0, 0, BALL_RADIUS))
     ball.add_geom(
-        name="ball",
-        type=mujoco.mjtGeom.mjGEOM_SPHERE,
-        size=(BALL_RADIUS, 0, 0),
-        density=OBJECT_DENSITY,
-        rgba=DARK_GREY,
+        name="ball", type=mujoco.mjtGeom.mjGEOM_SPHERE, size=(BALL_RADIUS, 0, 0), density=OBJECT_DENSITY, rgba=DARK_GREY
     )
     return ball
 
