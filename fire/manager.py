@@ -62,12 +62,8 @@ class PlasticityManager:
         self.networks = {network.name: network for network in networks}
         if len(self.networks) < len(networks):
             raise ValueError(f"two networks have the same name: {', '.join(network.name for network in networks)}")
-        self.method = method
-        self.regularizers = tuple(regularizers)
-        self.schedule = schedule
-        self.triggers = tuple(triggers)
-        self.seed = seed
-        self.unit = unit
+        self.method, self.schedule, self.seed, self.unit = method, schedule, seed, unit
+        self.regularizers, self.triggers = tuple(regularizers), tuple(triggers)
         self.inputs = dict(inputs or {})
         self._methods = (method, *self.regularizers)
         refuse_idle_schedule(method, schedule)
@@ -126,10 +122,8 @@ class PlasticityManager:
         for method, networks in self._given:
             if not method.acts_every_step or not networks:
                 continue
-            counts = [
-                (name, float(value)) for each in networks.values() for name, value in method.figures(each).items()
-            ]
-            if counts and not any(count for _, count in counts):
+            counts = [count for each in networks.values() for count in method.figures(each).items()]
+            if counts and not any(float(value) for _, value in counts):
                 names = ", ".join(dict.fromkeys(name for name, _ in counts))
                 said.append(f"{spell(method)} has done nothing in this run: {names}: 0")
         return said
@@ -313,9 +307,8 @@ class PlasticityManager:
                 method.begin(network)  # now that the network has its weights
                 continue
             begin = f"{prefix}.memory."
-            method.recall(
-                network, {key.removeprefix(begin): value for key, value in saved.items() if key.startswith(begin)}
-            )
+            memory = {key.removeprefix(begin): value for key, value in saved.items() if key.startswith(begin)}
+            method.recall(network, memory)
             if f"{prefix}.generator" in saved:
                 restore_generator(network.generator, saved[f"{prefix}.generator"])
         self.references = {}

@@ -1,6 +1,6 @@
 """Refuse networks with which a method would silently do nothing, or the wrong thing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -48,7 +48,7 @@ def refuse_foreign_targets(networks: Sequence[Network]) -> None:
         if not isinstance(target, nn.Module):
             raise ValueError(f"{what}: its target is a {type(target).__name__}, not an nn.Module")
         now, theirs = network.module.state_dict(), target.state_dict()
-        if _storages(now) & _storages(theirs):
+        if _storages(now.values()) & _storages(theirs.values()):
             raise ValueError(f"{what}: its target shares tensors with the network: give target=copy.deepcopy(module)")
         if odd := next((name for name in (*now, *theirs) if (name in now) != (name in theirs)), None):
             raise ValueError(f"{what}: only one of network and target has {odd!r}: a target must have the same layers")
@@ -81,8 +81,8 @@ def _check_initial(network: Network) -> None:
     for owner, module in (("module", network.module), ("target", network.target)):
         if not isinstance(module, nn.Module):
             continue
-        storages = _storages(module.state_dict())
-        if shared := next((name for name, value in network.initial.items() if _storage(value) in storages), None):
+        own = _storages(module.state_dict().values())
+        if shared := next((name for name, value in network.initial.items() if own & _storages([value])), None):
             raise ValueError(
                 f"network {network.name!r}: initial[{shared!r}] is the {owner}'s own tensor and changes with it, so "
                 f"that a reset would change nothing: at the start of training give initial={CLONED}"
@@ -113,19 +113,13 @@ def _check_companions(network: Network) -> None:
         shapes = [tuple(value.shape for value in values) for values in (companion.parameters, companion.initial)]
         if shapes[0] != shapes[1]:
             raise ValueError(f"{what}: parameters have the shapes {shapes[0]}, but initial values {shapes[1]}")
-        if {_storage(value) for value in companion.parameters} & {_storage(value) for value in companion.initial}:
+        if _storages(companion.parameters) & _storages(companion.initial):
             raise ValueError(
                 f"{what}: an initial value is the parameter's own tensor and changes with it: give "
                 "initial=(parameter.detach().clone(),)"
             )
 
 
-def _storages(tensors: Mapping[str, Tensor]) -> set[int]:
-    return {_storage(value) for value in tensors.values() if isinstance(value, Tensor) and value.numel()}
-
-
-def _storage(value: object) -> int:
-    """Return the address of a tensor's storage; for anything without one, a unique number."""
-    if not isinstance(value, Tensor) or not value.numel():
-        return -id(value)
-    return value.untyped_storage().data_ptr()
+def _storages(values: Iterable[object]) -> set[int]:
+    """Return the addresses of the storages of all tensors that are not empty."""
+    return {value.untyped_storage().data_ptr() for value in values if isinstance(value, Tensor) and value.numel()}

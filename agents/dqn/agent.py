@@ -5,7 +5,7 @@ Mnih et al. 2015, "Human-level control through deep reinforcement learning"; set
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
@@ -129,9 +129,7 @@ class DQN(SavedAgent):
         def call(total: Tensor, *tensors: Tensor) -> Tensor:
             return self.block(total, gather(*tensors), plasticity)
 
-        def structure() -> list[Any]:
-            return [*self.structure(plasticity), *held]
-
+        structure = partial(self.structure, plasticity, held)
         record = plasticity is None or plasticity.capturable
         total = torch.zeros(len(METRICS), device=self.device)
         updates, done = len(given[0]), 0

@@ -59,12 +59,8 @@ def gpt_sizes(name: str, vocabulary: int | None = None, context: int | None = No
     """Return the sizes of a name, optionally with another vocabulary or context; raise ValueError if it is unknown."""
     if name not in SIZES:
         raise ValueError(f"network {name!r} given; allowed are {choices(name, SIZES)}")
-    sizes = SIZES[name]
-    return replace(
-        sizes,
-        vocabulary=sizes.vocabulary if vocabulary is None else vocabulary,
-        context=sizes.context if context is None else context,
-    )
+    given = {"vocabulary": vocabulary, "context": context}
+    return replace(SIZES[name], **{key: value for key, value in given.items() if value is not None})
 
 
 def gpt_size(sizes: GPTSizes, batch_size: int, at_once: int | None = None, precision: Precision = "float32") -> Size:

@@ -7,7 +7,7 @@ as in the experiments of "FIRE: Frobenius-Isometry Reinitialization" (ICLR 2026)
 import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
@@ -94,10 +94,7 @@ class SAC(SavedAgent):
 
     def act(self, observations: np.ndarray, explore: bool) -> np.ndarray:
         """Return actions drawn from the policy, or tanh of its mean without exploration."""
-
-        def call(given: Tensor) -> Tensor:
-            return self.actions(given, explore)
-
+        call = partial(self.actions, explore=explore)
         return self.from_host(call, observations, ("act", explore), self.structure)
 
     @torch.no_grad()
@@ -135,9 +132,7 @@ class SAC(SavedAgent):
         def call(*tensors: Tensor) -> Tensor:
             return self.block(gather(*tensors), plasticity)
 
-        def structure() -> list[Any]:
-            return [*self.structure(plasticity), *held]
-
+        structure = partial(self.structure, plasticity, held)
         means = self.captured(call, inputs, "update", structure, record=plasticity is None or plasticity.capturable)
         return dict(zip(METRICS, means.unbind(), strict=True))
 
