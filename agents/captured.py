@@ -112,8 +112,7 @@ class Captured:
                 return self._aside(call, inputs)
             generators = [one for one in held.structure if isinstance(one, torch.Generator)]
             recording = held.recordings[shapes] = self._record(call, inputs, generators)
-        result: Result = recording.play(inputs)
-        return result
+        return recording.play(inputs)
 
     def _aside(self, call: Callable[..., Result], inputs: Sequence[Tensor]) -> Result:
         """Run a call normally, on the CUDA stream that will be used for the recording."""

@@ -39,8 +39,7 @@ class Compiled:
 
             _dynamo.config.recompile_limit = _dynamo.config.accumulated_recompile_limit = MOST_GRAPHS
             self._made[name] = torch.compile(function, fullgraph=True, dynamic=False, backend=self.backend)
-        made: Callable[Given, Result] = self._made[name]
-        return made
+        return self._made[name]
 
 
 def require_compiler(device: torch.device) -> None:

@@ -94,8 +94,7 @@ class AtariGames:
     def screen(self) -> Frames:
         """Return the first game's whole screen in colour, (height, width, 3)."""
         assert self._screen is not None  # the object was made with `pictures`, and `begin` was called
-        picture: Frames = self._screen[0, 0].copy()
-        return picture
+        return self._screen[0, 0].copy()
 
     def _restack(self, mask: Flags, frames: Frames) -> None:
         if mask.all():

@@ -80,8 +80,7 @@ def at_factor(owner: nn.Module, views: list[Tensor], factor: float, inputs: Any,
     try:
         for view in views:
             view.mul_(factor)
-        found: Tensor = owner.forward(*inputs, **named)
-        return found.clone()
+        return owner.forward(*inputs, **named).clone()
     finally:
         for view, value in zip(views, kept, strict=True):
             view.copy_(value)

@@ -103,12 +103,7 @@ def optimizer_like(optimizer: Optimizer | None) -> MakeOptimizer:
     kind: Any = type(optimizer) if type(optimizer) in (Adam, AdamW) else Adam
     group = optimizer.param_groups[0] if optimizer is not None and kind is type(optimizer) else {}
     constants = {name: group[name] for name in ("betas", "eps", "weight_decay") if name in group}
-
-    def make(parameters: list[Tensor], rate: float) -> Optimizer:
-        made: Optimizer = kind(parameters, rate, fused=True, **constants)
-        return made
-
-    return make
+    return lambda parameters, rate: kind(parameters, rate, fused=True, **constants)
 
 
 @torch.no_grad()

@@ -253,11 +253,9 @@ class SAC(SavedAgent):
 
 def mean_action(actor: nn.Module, observations: Tensor) -> Tensor:
     """Return the means of the actor's actions before they are squashed, (examples, actions)."""
-    mean: Tensor = actor(observations)[0]
-    return mean
+    return actor(observations)[0]
 
 
 def action_values(critic: nn.Module, pair: tuple[Tensor, Tensor]) -> Tensor:
     """Return the values of all critics for observations and actions, (examples, critics)."""
-    values: Tensor = critic(*pair)
-    return values.mT
+    return critic(*pair).mT
