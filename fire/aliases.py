@@ -32,7 +32,7 @@ def renamed(**names: str) -> Callable[[type[Kind]], type[Kind]]:
         def make_by_old_names(self: Kind, *arguments: Any, **named: Any) -> None:
             make(self, *arguments, **{names.get(name, name): value for name, value in named.items()})
 
-        kind.__init__ = make_by_old_names
+        kind.__init__ = make_by_old_names  # type: ignore[method-assign, assignment]
         for old, new in names.items():
             setattr(kind, old, property(attrgetter(new), doc=f"The old name of `{new}`."))
         return kind

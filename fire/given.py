@@ -43,9 +43,10 @@ def refuse_confused_lists(regularizers: Any, triggers: Any) -> None:
             _refuse_unmade(f"one of the {what}", one, parse, "...")
             if not isinstance(one, kind):
                 raise ValueError(f"a {type(one).__name__} given among the {what}: give {parse}(text)")
-            at_events = isinstance(one, Method) and one.acts_at_events  # when only the manager's method is called
-            if at_events and (type(one).act is not Method.act or not (one.has_penalty or one.acts_every_step)):
-                raise ValueError(f"{spell(one)} acts at events, but a regularizer cannot: give it as the method")
+            if isinstance(one, Method) and one.acts_at_events:  # where only the manager's method is called
+                other_calls = one.has_penalty or one.acts_every_step
+                if type(one).act is not Method.act or not other_calls:
+                    raise ValueError(f"{spell(one)} acts at events, but a regularizer cannot: give it as the method")
 
 
 def known_name(name: Any, names: Collection[str]) -> str:

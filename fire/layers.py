@@ -34,17 +34,14 @@ class Matrix:
     caveats: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
+        what = f"matrix {self.name!r}"
         if self.view.shape[-2:] != (self.d_out, self.d_in):
             shape, wanted = tuple(self.view.shape), (self.d_out, self.d_in)
-            raise ValueError(
-                f"matrix {self.name!r}: its view of shape {shape} does not end in (d_out, d_in) = {wanted}"
-            )
+            raise ValueError(f"{what}: its view of shape {shape} does not end in (d_out, d_in) = {wanted}")
         if any(stride == 0 and size > 1 for size, stride in zip(self.view.shape, self.view.stride(), strict=True)):
-            raise ValueError(f"matrix {self.name!r}: its view shows the same entries several times, as expand() does")
+            raise ValueError(f"{what}: its view shows the same entries several times, as expand() does")
         if not self.kernel_positions >= 1:
-            raise ValueError(
-                f"matrix {self.name!r}: kernel_positions={self.kernel_positions} given; allowed is 1 or more"
-            )
+            raise ValueError(f"{what}: kernel_positions={self.kernel_positions} given; allowed is 1 or more")
         object.__setattr__(self, "view", self.view.detach())
 
     @property

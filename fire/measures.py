@@ -75,9 +75,7 @@ def measure(
                 found |= feature_measures(head_input.latest)
             if trained:
                 parameters = list(trained.values())
-                gradients = torch.autograd.grad(
-                    value, parameters, create_graph=hessian, allow_unused=True, materialize_grads=True
-                )
+                gradients = torch.autograd.grad(value, parameters, create_graph=hessian, materialize_grads=True)
                 found |= norms("gradient_norm", dict(zip(trained, gradients, strict=True)), weights)
                 if hessian:
                     top["hessian"] = top_eigenvalue(gradients, parameters)

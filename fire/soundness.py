@@ -17,15 +17,14 @@ def refuse_unsound(networks: Sequence[Network]) -> None:
     for network in networks:
         if not isinstance(network, Network):
             raise ValueError(f"a {type(network).__name__} given as a network: give Network(name, module, initial, ...)")
-        if not isinstance(network.module, nn.Module):
-            raise ValueError(
-                f"network {network.name!r}: its module is a {type(network.module).__name__}, not an nn.Module"
-            )
-        parameters = dict(network.module.named_parameters())
+        what, module = f"network {network.name!r}", network.module
+        if not isinstance(module, nn.Module):
+            raise ValueError(f"{what}: its module is a {type(module).__name__}, not an nn.Module")
+        parameters = dict(module.named_parameters())
         if not parameters:
-            raise ValueError(f"network {network.name!r} has no parameters")
+            raise ValueError(f"{what} has no parameters")
         if away := next((name for name, value in parameters.items() if value.is_meta), None):
-            raise ValueError(f"network {network.name!r}: {away!r} has no values yet, as it is on the meta device")
+            raise ValueError(f"{what}: {away!r} has no values yet, as it is on the meta device")
         for name, parameter in parameters.items():
             other, theirs = owners.setdefault(id(parameter), (network.name, name))
             if other != network.name:
@@ -73,10 +72,9 @@ def _check_parts(network: Network) -> None:
 
 def _check_initial(network: Network) -> None:
     """Raise ValueError if the initial values are not separate copies of the right shapes."""
+    what = f"network {network.name!r}"
     if not isinstance(network.initial, Mapping):
-        raise ValueError(
-            f"network {network.name!r}: initial is a {type(network.initial).__name__}, not a state_dict: give {CLONED}"
-        )
+        raise ValueError(f"{what}: initial is a {type(network.initial).__name__}, not a state_dict: give {CLONED}")
     now = network.module.state_dict()
     for owner, module in (("module", network.module), ("target", network.target)):
         if not isinstance(module, nn.Module):
@@ -84,13 +82,13 @@ def _check_initial(network: Network) -> None:
         own = _storages(module.state_dict().values())
         if shared := next((name for name, value in network.initial.items() if own & _storages([value])), None):
             raise ValueError(
-                f"network {network.name!r}: initial[{shared!r}] is the {owner}'s own tensor and changes with it, so "
+                f"{what}: initial[{shared!r}] is the {owner}'s own tensor and changes with it, so "
                 f"that a reset would change nothing: at the start of training give initial={CLONED}"
             )
     for name, value in network.initial.items():
         if name in now and value.shape != now[name].shape:
             raise ValueError(
-                f"network {network.name!r}: initial[{name!r}] has shape {tuple(value.shape)}, the module's "
+                f"{what}: initial[{name!r}] has shape {tuple(value.shape)}, the module's "
                 f"{tuple(now[name].shape)}: do the initial values belong to another network?"
             )
 

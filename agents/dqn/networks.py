@@ -25,9 +25,8 @@ class QNetwork(nn.Module):
         super().__init__()
         self.scale = scale
         self.encoder = encoder
-        self.head: nn.Module = nn.Sequential(
-            nn.Linear(features, width), nn.ReLU(inplace=True), nn.Linear(width, actions)
-        )
+        layers = nn.Linear(features, width), nn.ReLU(inplace=True), nn.Linear(width, actions)
+        self.head: nn.Module = nn.Sequential(*layers)
 
     def forward(self, observations: Tensor) -> Tensor:
         """Return the value of each action."""

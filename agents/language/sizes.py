@@ -5,7 +5,7 @@ These are computed without building a network, so that they can also be asked fo
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from fire_rl.fire.nearest import choices
 
@@ -59,7 +59,7 @@ def gpt_sizes(name: str, vocabulary: int | None = None, context: int | None = No
     """Return the sizes of a name, optionally with another vocabulary or context; raise ValueError if it is unknown."""
     if name not in SIZES:
         raise ValueError(f"network {name!r} given; allowed are {choices(name, SIZES)}")
-    given = {"vocabulary": vocabulary, "context": context}
+    given: dict[str, Any] = {"vocabulary": vocabulary, "context": context}
     return replace(SIZES[name], **{key: value for key, value in given.items() if value is not None})
 
 

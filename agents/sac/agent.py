@@ -168,9 +168,7 @@ class SAC(SavedAgent):
         self.move_target()
         with torch.no_grad():
             temperature = self.log_temperature.exp()
-            return torch.stack(
-                (actor_loss.detach(), critic_loss.detach(), temperature, entropy, values.detach().mean())
-            )
+            return torch.stack((actor_loss, critic_loss, temperature, entropy, values.mean()))
 
     @torch.no_grad()
     def move_target(self) -> None:

@@ -135,9 +135,8 @@ class ContinualBackprop(UnitResets):
             means = mean[units] / (1 - self.decay**age)
             give_to_readers_(network.module, layer, units, means if chosen is None else means * chosen)
             write_(mean, units, 0.0, chosen)
-        replace_units_(
-            network, layer, units, moments=self.optimizer == "renew" or _renews_counts(network), chosen=chosen
-        )
+        moments = self.optimizer == "renew" or _renews_counts(network)
+        replace_units_(network, layer, units, moments, chosen)
         write_(memory[f"{layer.name}.utility"], units, 0.0, chosen)
         write_(memory[f"{layer.name}.birth"], units, step, chosen)
         for weights in (*layer.incoming, *layer.outgoing):

@@ -24,7 +24,7 @@ from ..matrices import LEFT_ALONE, Matrix
 from ..network import Loss, LossByBatch, MethodNetwork, Network
 from ..report import left_rows
 from ..undisturbed import undisturbed
-from .method import option
+from .method import Renewal, option
 from .reinitialization import Reinitialization, Touches
 
 
@@ -39,8 +39,8 @@ class Dash(Reinitialization):
         None, "weight of each new batch in the averaged gradient of one pass over the data; none: one batch"
     )
     # As in the authors' code, the optimizer's state is kept.
-    optimizer: Literal["renew", "keep"] = option("keep", "its moments and step counts")
-    companions: Literal["renew", "keep"] = option("keep", "such as SAC's temperature")
+    optimizer: Renewal = option("keep", "its moments and step counts")
+    companions: Renewal = option("keep", "such as SAC's temperature")
     target: Literal["copy", "keep"] = option("copy", "the target network, which has no gradient: made a copy, or kept")
 
     def __post_init__(self) -> None:

@@ -140,9 +140,8 @@ class Fire(Reinitialization):
         """Name matrices and embeddings left unchanged, by the reason; biases are not worth a note."""
         selection = self.selection(network)
         projected = [matrix.name for matrix in selection.matrices]
-        return left_rows(_said(selection)) + notes(
-            projected, modules_with_statistics(network.module) if projected else ()
-        )
+        stale = modules_with_statistics(network.module) if projected else ()
+        return left_rows(_said(selection)) + notes(projected, stale)
 
     def _like(self, module: nn.Module, chosen: tuple[Matrix, ...]) -> list[Matrix]:
         """Return the same matrices in a copy of the network; they are found by name, as a copy may be frozen."""

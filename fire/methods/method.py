@@ -11,6 +11,7 @@ from ..nearest import choices
 from ..network import MethodNetwork, Network
 
 Value = TypeVar("Value")
+Renewal = Literal["renew", "keep"]
 
 
 def option(default: Value, meaning: str, **more: Any) -> Value:

@@ -12,7 +12,7 @@ from ..injected import Injected
 from ..matrices import Matrix, refuse_not_real, take_inventory
 from ..network import MethodNetwork, Network, lies_in, refuse_missing_initial, refuse_unknown, renew_around_, restore_
 from ..report import left_rows
-from .method import Method, option
+from .method import Method, Renewal, option
 
 Touches = Callable[[str], bool]
 
@@ -25,8 +25,8 @@ class Reinitialization(Method, ABC):
     outside: Literal["keep", "reset"] = option(
         "keep", "weights outside the scope: kept, or reset to their initial values"
     )
-    optimizer: Literal["renew", "keep"] = option("renew", "its moments and step counts")
-    companions: Literal["renew", "keep"] = option("renew", "such as SAC's temperature")
+    optimizer: Renewal = option("renew", "its moments and step counts")
+    companions: Renewal = option("renew", "such as SAC's temperature")
     target: Literal["copy", "same", "keep"] = option(
         "copy", "the target network: made a copy, changed in the same way, or kept"
     )

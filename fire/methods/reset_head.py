@@ -15,7 +15,7 @@ from torch import nn
 
 from ..injected import Injected
 from ..network import Network, lies_in, refuse_missing_initial, refuse_unknown, renew_, renew_around_, restore_
-from .method import Method, option
+from .method import Method, Renewal, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class ResetHead(Method):
     optimizer: Literal["head", "renew", "keep"] = option(
         "head", "moments and step counts reset: those of the reset layers, all, or none"
     )
-    companions: Literal["renew", "keep"] = option("renew", "such as SAC's temperature")
+    companions: Renewal = option("renew", "such as SAC's temperature")
     target: Literal["same", "copy", "keep"] = option(
         "same", "the target network: reset in the same way, made a copy, or kept"
     )

@@ -45,10 +45,9 @@ class Parseval(Regularizer):
     def check(self, network: Network) -> None:
         """Raise ValueError if the groups do not divide a layer's units."""
         for found in self._matrices(network):
-            if found.matrix.d_out % self.groups:
-                raise ValueError(
-                    f"parseval: groups={self.groups} do not divide the {found.matrix.d_out} units of {found.name!r}"
-                )
+            units = found.matrix.d_out
+            if units % self.groups:
+                raise ValueError(f"parseval: groups={self.groups} do not divide the {units} units of {found.name!r}")
 
     def penalty(self, network: Network) -> Tensor | None:
         """Return the penalty of all trained matrices, and of the norms' gains if they are included."""
