@@ -28,8 +28,7 @@ def ready_networks(
 ) -> list[MethodNetwork]:
     """Return the networks with their losses for an event; raise ValueError if the method cannot act on one now."""
     found = [
-        replace(network, loss=losses.get(name), inputs=inputs.get(name), prepared={})
-        for name, network in networks.items()
+        replace(each, loss=losses.get(name), inputs=inputs.get(name), prepared={}) for name, each in networks.items()
     ]
     for network in found:
         try:

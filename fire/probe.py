@@ -157,10 +157,8 @@ def curve(
 def _error(module: nn.Module, run: Run, data: Data, task: Task) -> float:
     with modes_restored(module):
         module.eval()
-        total = sum(
-            (run(module, batch) - targets).square().sum()
-            for batch, targets in zip(data.held_out, task.held_out, strict=True)
-        )
+        pairs = zip(data.held_out, task.held_out, strict=True)
+        total = sum((run(module, batch) - targets).square().sum() for batch, targets in pairs)
     return float(total) / sum(targets.numel() for targets in task.held_out)
 
 

@@ -59,12 +59,8 @@ class DQN(SavedAgent):
         self.target_network = make_network(*size).to(self.device)
         self.target_network.load_state_dict(self.network.state_dict())
         self.target_network.requires_grad_(False)
-        self.optimizer = adam(
-            list(self.network.parameters()),
-            settings.learning_rate,
-            (settings.beta1, settings.beta2),
-            settings.adam_epsilon,
-        )
+        betas = settings.beta1, settings.beta2
+        self.optimizer = adam(list(self.network.parameters()), settings.learning_rate, betas, settings.adam_epsilon)
         self.trained = TrainedNetwork("q", self.network, self.optimizer, head=("head",), target=self.target_network)
         self.networks = (self.trained,)
         self.captured = Captured(self.device)

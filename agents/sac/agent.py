@@ -66,19 +66,13 @@ class SAC(SavedAgent):
         temperature = Companion(
             "temperature", (self.log_temperature,), (self.log_temperature.detach().clone(),), self.temperature_optimizer
         )
+        actor_optimizer = adamw(list(self.actor.parameters()), *adam, settings.weight_decay)
+        critic_optimizer = adamw(list(self.critic.parameters()), *adam, settings.weight_decay)
         self.trained_actor = TrainedNetwork(
-            "actor",
-            self.actor,
-            adamw(list(self.actor.parameters()), *adam, settings.weight_decay),
-            head=("mean", "log_std"),
-            companions=(temperature,),
+            "actor", self.actor, actor_optimizer, head=("mean", "log_std"), companions=(temperature,)
         )
         self.trained_critic = TrainedNetwork(
-            "critic",
-            self.critic,
-            adamw(list(self.critic.parameters()), *adam, settings.weight_decay),
-            head=("value",),
-            target=self.target_critic,
+            "critic", self.critic, critic_optimizer, head=("value",), target=self.target_critic
         )
         self.networks = (self.trained_actor, self.trained_critic)
         self.captured = Captured(self.device)

@@ -71,10 +71,8 @@ class Parseval(Regularizer):
                 for weight, gram, out in zip(weights[index], grams[index], self._blocks(rows), strict=True):
                     _product(weight, gram, out)
 
-            of_gains = [
-                each * gain.parameter.detach() * (4 * self.strength * factor)
-                for each, gain in zip(stretched, gains, strict=True)
-            ]
+            pairs = zip(stretched, gains, strict=True)
+            of_gains = [each * gain.parameter.detach() * (4 * self.strength * factor) for each, gain in pairs]
             return [*new_gradients(matrices, write), *of_gains]
 
         parameters = [*owners(matrices), *(gain.parameter for gain in gains)]
