@@ -167,9 +167,6 @@ def products_in(precision: Precision) -> Iterator[None]:
         products.allow_tf32, convolutions.allow_tf32, convolutions.deterministic = before
 
 
-NOTHING = np.empty(0)
-
-
 class FromHost:
     """A captured call whose input comes from the host and whose result returns to it, through pinned memory."""
 
@@ -184,7 +181,7 @@ class FromHost:
     ) -> np.ndarray:
         """Return the result of `call` for the array, as a new array; empty if `call` returns None."""
         result = self.captured(call, (self._send(array),), kind, structure)
-        return NOTHING if result is None else self._fetch(result, kind)
+        return np.empty(0) if result is None else self._fetch(result, kind)
 
     def _send(self, array: np.ndarray) -> Tensor:
         """Copy the array to the device. The same array is not copied twice, as `act` follows `observe`."""

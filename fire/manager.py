@@ -1,5 +1,6 @@
 """The plasticity manager: applies a method to networks on a schedule, records the events and takes the measures."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -23,7 +24,7 @@ from .spelling import spell
 from .streams import has_moved, restore_generator, stream_of
 from .told import Told, refuse_idle_schedule
 from .trainability import Probed, trainability_of
-from .trial import Rehearsal, check, try_methods, warn_of
+from .trial import Rehearsal, check, try_methods
 from .trigger import Trigger, require_probes
 from .units import hidden_layers
 
@@ -88,8 +89,8 @@ class PlasticityManager:
             raise ValueError(f"{spell(twice).partition(':')[0]} is given twice")
         self._given: list[tuple[Method, dict[str, MethodNetwork]]] = []  # each method and its networks
         self.notes = try_methods(self._methods, networks, rehearsal, seed)  # sentences about unusual but allowed things
-        if rehearsal is None:
-            warn_of(self.notes)
+        for note in self.notes if rehearsal is None else ():  # a run, which has a rehearsal, prints them itself
+            warnings.warn(note, stacklevel=3)
         self._watches: list[Watch] = []
         self._begin()
 

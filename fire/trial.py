@@ -5,7 +5,6 @@ place, write finite numbers only, and draw from `network.generator`, whose state
 """
 
 import copy
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
@@ -279,9 +278,3 @@ def _check_numbers(method: Method, network: MethodNetwork, hook: str) -> None:
 
 def _without_memory(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value for name, value in values.items() if not name.startswith("memory ")}
-
-
-def warn_of(notes: Sequence[str]) -> None:
-    """Issue the notes as warnings, for code that has no run to print them in."""
-    for note in notes:
-        warnings.warn(note, stacklevel=4)

@@ -233,7 +233,11 @@ class SAC(SavedAgent):
         """Return each network's inputs in K batches of raw observations, and how it is run on them, for a diagnosis."""
         observations = self.normalised(batches).observations.unbind()
         pairs = list(zip(observations, batches.actions.unbind(), strict=True))
-        return {"actor": Inputs(observations, mean_action), "critic": Inputs(pairs, action_values)}
+        # The actor's means before they are squashed, (examples, actions), and all critics' values, (examples, critics).
+        return {
+            "actor": Inputs(observations, lambda actor, given: actor(given)[0]),
+            "critic": Inputs(pairs, lambda critic, pair: critic(*pair).mT),
+        }
 
     def other_tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the observation statistics, and the temperature with its optimizer's state."""
@@ -241,13 +245,3 @@ class SAC(SavedAgent):
         yield "log_temperature", self.log_temperature.detach()
         held = optimizer_tensors(self.temperature_optimizer, ["log_temperature"])
         yield from ((f"optimizer.temperature.{name}", value) for name, value in held)
-
-
-def mean_action(actor: nn.Module, observations: Tensor) -> Tensor:
-    """Return the means of the actor's actions before they are squashed, (examples, actions)."""
-    return actor(observations)[0]
-
-
-def action_values(critic: nn.Module, pair: tuple[Tensor, Tensor]) -> Tensor:
-    """Return the values of all critics for observations and actions, (examples, critics)."""
-    return critic(*pair).mT

@@ -4,6 +4,7 @@ Source: "FIRE: Frobenius-Isometry Reinitialization", ICLR 2026, arXiv 2602.08040
 (`repair`, `scale`) is not part of the publication.
 """
 
+import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from ..patterns import Patterns, Split, as_patterns, as_split, read_patterns, re
 from ..polar import Solver
 from ..probe import last_layers
 from ..projection import CAVEATS, Choice, Selection, notes, project_, refuse_nonfinite
-from ..repair import Kind, Repair, copy_of
+from ..repair import Kind, Repair
 from ..report import left_rows
 from ..statistics import modules_with_statistics
 from .method import option
@@ -107,7 +108,7 @@ class Fire(Reinitialization):
         """Project the matrices and then repair the outputs, if that was chosen; return the repair's numbers."""
         if not self.needs_inputs:
             return super().change(module, network)
-        before = copy_of(module)
+        before = copy.deepcopy(module).requires_grad_(False)
         super().change(module, network)
         projected = self._like(module, self.selection(network).matrices)
         return self._repair.act(module, before, network, projected)
