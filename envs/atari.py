@@ -5,8 +5,6 @@ The emulators' state cannot be saved here. Instead the actions of each member of
 saved, and played again when the state is restored.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any

@@ -6,8 +6,6 @@ with black), the time limit (in ale-py the last observation lacks the last frame
 (ale-py would begin a new game), and the next episode (ale-py would choose its seed by counting up).
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple

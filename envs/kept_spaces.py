@@ -3,8 +3,6 @@
 Bounds are stored as one number if they are the same everywhere, and as null where there is no bound.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Annotated, Any, Literal
 

@@ -5,8 +5,6 @@ environments that provide their state themselves (`SavableEnv`), and for the res
 text, whose episodes are replayed. A class derived from one of Gymnasium's may have more state, so it is not supported.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from typing import Any
 

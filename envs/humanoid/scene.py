@@ -3,8 +3,6 @@
 Everything is built with `mujoco.MjSpec`. Numbers: HumanoidBench (Sferrazza et al., 2024, arXiv:2403.10506).
 """
 
-from __future__ import annotations
-
 import copy
 import functools
 from collections.abc import Callable, Sequence

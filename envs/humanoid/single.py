@@ -1,7 +1,5 @@
 """One robot in one task as a Gymnasium environment, with `model`, `data` and `set_state` as in `MujocoEnv`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import gymnasium as gym

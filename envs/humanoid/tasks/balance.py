@@ -1,7 +1,5 @@
 """Balance: stand still on a board that lies on a ball; in the hard version the ball may roll."""
 
-from __future__ import annotations
-
 import mujoco
 import numpy as np
 from numpy.typing import NDArray

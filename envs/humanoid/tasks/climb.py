@@ -1,7 +1,5 @@
 """Stair and slide: walk up and down steps, or smooth ramps."""
 
-from __future__ import annotations
-
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
