@@ -1,8 +1,9 @@
 """Old names, kept for one version. Each old name means exactly the same as its new name.
 
 `Intervention` is now `Method`, `NoIntervention` is `NoMethod`, `INTERVENTIONS` is `METHODS`, `parse_intervention` is
-`parse_method`, `describe_interventions` is `describe_methods`, and the module `interventions` is `methods`. Four
-classes take their old keyword arguments, and have their old attributes, by the decorator below.
+`parse_method`, `describe_interventions` is `describe_methods`, and the module `interventions` is `methods`. As keyword
+argument and as attribute, PlasticityManager's `intervention` is now `method`, Position's `environment_steps` is
+`progress`, At's `environment_steps` is `points`, and NetworkReport's `figures` is `outcome`.
 """
 
 from collections.abc import Callable
