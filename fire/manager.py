@@ -23,7 +23,7 @@ from .soundness import refuse_foreign_targets, refuse_unsound
 from .spelling import spell
 from .streams import has_moved, restore_generator, stream_of
 from .told import Told, refuse_idle_schedule
-from .trainability import Probed, trainability_of
+from .trainability import Probed, trainability
 from .trial import Rehearsal, check, try_methods
 from .trigger import Trigger, require_probes
 from .units import hidden_layers
@@ -255,7 +255,8 @@ class PlasticityManager:
         watching = bool(self._watches) and bool(probes)
         if watching:
             self.close()
-        found = trainability_of({name: network.module for name, network in self.networks.items()}, probes)
+        networks = self.networks
+        found = {f"{name}/trainability": trainability(networks[name].module, each) for name, each in probes.items()}
         if watching:
             self.watch()
         return found
