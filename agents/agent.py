@@ -88,9 +88,8 @@ class Surroundings(NamedTuple):
     @property
     def action_count(self) -> int:
         """The number of actions to choose from, or for continuous actions the number of their dimensions."""
-        return (
-            int(self.actions.n) if isinstance(self.actions, spaces.Discrete) else int(np.prod(self.actions.shape or ()))
-        )
+        actions = self.actions
+        return int(actions.n if isinstance(actions, spaces.Discrete) else np.prod(actions.shape or ()))
 
 
 class PresetValues(NamedTuple):

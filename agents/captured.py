@@ -112,8 +112,7 @@ class Captured:
                 return self._aside(call, inputs)
             generators = [one for one in held.structure if isinstance(one, torch.Generator)]
             recording = held.recordings[shapes] = self._record(call, inputs, generators)
-        result: Result = recording.play(inputs)
-        return result
+        return recording.play(inputs)
 
     def _aside(self, call: Callable[..., Result], inputs: Sequence[Tensor]) -> Result:
         """Run a call normally, on the CUDA stream that will be used for the recording."""
@@ -168,9 +167,6 @@ def products_in(precision: Precision) -> Iterator[None]:
         products.allow_tf32, convolutions.allow_tf32, convolutions.deterministic = before
 
 
-NOTHING = np.empty(0)
-
-
 class FromHost:
     """A captured call whose input comes from the host and whose result returns to it, through pinned memory."""
 
@@ -181,15 +177,11 @@ class FromHost:
         self._taken: torch.cuda.Event | None = None
 
     def __call__(
-        self,
-        call: Callable[[Tensor], Tensor | None],
-        array: np.ndarray,
-        kind: Hashable,
-        structure: Structure = tuple,
+        self, call: Callable[[Tensor], Tensor | None], array: np.ndarray, kind: Hashable, structure: Structure = tuple
     ) -> np.ndarray:
         """Return the result of `call` for the array, as a new array; empty if `call` returns None."""
         result = self.captured(call, (self._send(array),), kind, structure)
-        return NOTHING if result is None else self._fetch(result, kind)
+        return np.empty(0) if result is None else self._fetch(result, kind)
 
     def _send(self, array: np.ndarray) -> Tensor:
         """Copy the array to the device. The same array is not copied twice, as `act` follows `observe`."""

@@ -39,8 +39,7 @@ class Compiled:
 
             _dynamo.config.recompile_limit = _dynamo.config.accumulated_recompile_limit = MOST_GRAPHS
             self._made[name] = torch.compile(function, fullgraph=True, dynamic=False, backend=self.backend)
-        made: Callable[Given, Result] = self._made[name]
-        return made
+        return self._made[name]
 
 
 def require_compiler(device: torch.device) -> None:
@@ -58,10 +57,8 @@ def require_compiler(device: torch.device) -> None:
     try:
         torch.compile(_trial, fullgraph=True)(torch.ones(3, device=device))
     except Exception as error:  # torch's compilers raise errors of many kinds
-        said = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"--compile losses: torch.compile does not work here: {type(error).__name__}: {said}"
-        ) from error
+        said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise ValueError(f"--compile losses: torch.compile does not work here: {said}") from error
 
 
 def _trial(value: torch.Tensor) -> torch.Tensor:
@@ -70,9 +67,8 @@ def _trial(value: torch.Tensor) -> torch.Tensor:
 
 def refuse_uncompiled(method: Method) -> None:
     """Raise ValueError for a method that compiled losses would bypass, or that would make them be compiled again."""
+    name = spell(method)
     if method.watches_units:
-        raise ValueError(
-            f"--compile losses: {spell(method)} watches units in every update, which compiled losses prevent"
-        )
+        raise ValueError(f"--compile losses: {name} watches units in every update, which compiled losses prevent")
     if restructures(method):
-        raise ValueError(f"--compile losses: {spell(method)} changes the structure of networks; give --compile off")
+        raise ValueError(f"--compile losses: {name} changes the structure of networks; give --compile off")

@@ -10,12 +10,12 @@ from torch.optim import Optimizer
 
 from fire_rl.fire import Companion, Network, PlasticityManager
 from fire_rl.fire.probe import Inputs
+from fire_rl.fire.streams import restore_generator
 from fire_rl.replay import Batch, Drawn
 
 from .captured import Captured
 from .compiled import Compiled
 from .optimizers import let_go_of_gradients, optimizer_tensors, take_step
-from .randomness import restore_generator
 
 
 class TrainedNetwork:
@@ -62,9 +62,7 @@ class TrainedNetwork:
             total, penalty = summand if penalty is None else summand + penalty, None
             # With `inputs`, autograd computes no gradients of other networks through which the loss passes.
             total.backward(inputs=parameters)
-        norm = None
-        if largest_norm is not None:
-            norm = nn.utils.clip_grad_norm_(parameters, largest_norm)
+        norm = None if largest_norm is None else nn.utils.clip_grad_norm_(parameters, largest_norm)
         take_step(self.optimizer)
         if plasticity is not None and plasticity.acts_every_step:
             plasticity.after_step(self.name)
@@ -147,13 +145,13 @@ class SavedAgent:
         """Return the networks that plasticity methods may act on."""
         return tuple(network.plastic() for network in self.networks)
 
-    def structure(self, plasticity: PlasticityManager | None = None) -> list[Any]:
-        """Return the objects on which a recorded update depends; some are replaced if structure or rates change."""
+    def structure(self, plasticity: PlasticityManager | None = None, held: Iterable[Tensor] = ()) -> list[Any]:
+        """Return what a recorded update depends on, and `held`; some of it is replaced if structure or rates change."""
         groups = [group for network in self.networks for group in network.optimizer.param_groups]
         constants = [value for group in groups for name, value in group.items() if name != "params"]
         parameters = [parameter for network in self.networks for parameter in network.parameters]
         methods = [] if plasticity is None else [plasticity, plasticity.structure, *plasticity.generators]
-        return [*parameters, *constants, *self.generators.values(), *methods]
+        return [*parameters, *constants, *self.generators.values(), *methods, *held]
 
     def _tensors(self) -> dict[str, Tensor]:
         return dict(pair for network in self.networks for pair in network.tensors()) | dict(self.other_tensors())

@@ -23,13 +23,7 @@ def adamw(
 ) -> torch.optim.AdamW:
     """Return a fused AdamW with its moments and step counts at zero; on a GPU it can be captured in a graph."""
     optimizer = torch.optim.AdamW(
-        parameters,
-        learning_rate,
-        betas,
-        epsilon,
-        weight_decay,
-        fused=True,
-        capturable=parameters[0].is_cuda,
+        parameters, learning_rate, betas, epsilon, weight_decay, fused=True, capturable=parameters[0].is_cuda
     )
     begin_at_zero(optimizer)
     return optimizer
@@ -55,9 +49,8 @@ def let_go_of_gradients(parameters: Iterable[Tensor]) -> None:
 def take_step(optimizer: torch.optim.Optimizer) -> None:
     """Take one step of an optimizer.
 
-    For a fused Adam or AdamW on a CPU, call the function that its `step` calls, without the code of `step` around that
-    call: for a small network this code takes longer than the arithmetic. The numbers are the same, bit by bit. Hooks
-    are not called.
+    For a fused Adam or AdamW on a CPU, call the function that its `step` calls, without the code around it: for a small
+    network this code takes longer than the arithmetic. The numbers are the same, bit by bit. Hooks are not called.
     """
     if not _is_fused_on_a_cpu(optimizer):
         optimizer.step()

@@ -5,8 +5,6 @@ The emulators' state cannot be saved here. Instead the actions of each member of
 saved, and played again when the state is restored.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -83,13 +81,8 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
 
     def set_state(self, /, **state: ArrayLike) -> None:
         """Continue from a state of `get_state`: each member replays its actions since its last seeding."""
-        wanted, checksums = traces_from_state(
-            state,
-            self._as_state([NOOP] * self.num_envs),
-            self.single_action_space,
-            self.settings.episode_decisions,
-            PATIENCE,
-        )
+        form, longest = self._as_state([NOOP] * self.num_envs), self.settings.episode_decisions
+        wanted, checksums = traces_from_state(state, form, self.single_action_space, longest, PATIENCE)
         try:
             numbers = _replay(self._games, wanted)
             episodes = [(number, trace.episode) for number, trace in zip(numbers, wanted, strict=True)]

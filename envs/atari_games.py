@@ -6,8 +6,6 @@ with black), the time limit (in ale-py the last observation lacks the last frame
 (ale-py would begin a new game), and the next episode (ale-py would choose its seed by counting up).
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -94,8 +92,7 @@ class AtariGames:
     def screen(self) -> Frames:
         """Return the first game's whole screen in colour, (height, width, 3)."""
         assert self._screen is not None  # the object was made with `pictures`, and `begin` was called
-        picture: Frames = self._screen[0, 0].copy()
-        return picture
+        return self._screen[0, 0].copy()
 
     def _restack(self, mask: Flags, frames: Frames) -> None:
         if mask.all():

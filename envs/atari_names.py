@@ -1,7 +1,5 @@
 """Names of Atari games: `Breakout` here is `breakout`, `ALE/Breakout-v5` or `BreakoutNoFrameskip-v4` in ale-py."""
 
-from __future__ import annotations
-
 import difflib
 import functools
 import json

@@ -1,7 +1,5 @@
 """The preprocessing of Atari games: today's standard by default, and the choices of the published FIRE and DQN code."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 

@@ -4,8 +4,6 @@ much memory and time they need.
 A name belongs to the first family that claims it. To add a family, add an entry to `FAMILIES`.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """Describe an error of other people's code in one line that helps its author."""
 
-from __future__ import annotations
-
 import sysconfig
 import traceback
 from pathlib import Path

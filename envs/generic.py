@@ -1,7 +1,5 @@
 """Any environment that Gymnasium knows, with seeds, action repeat and autoreset as in the native environments."""
 
-from __future__ import annotations
-
 import functools
 import sys
 import traceback

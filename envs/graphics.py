@@ -5,8 +5,6 @@ without it. PyOpenGL keeps the first library that it loads, working or not, so e
 own.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import importlib

@@ -3,8 +3,6 @@
 Bounds are stored as one number if they are the same everywhere, and as null where there is no bound.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Annotated, Any, Literal
 
@@ -63,10 +61,9 @@ def kept_spaces(observation: Space[Any], action: Space[Any], episode_steps: int 
     if not isinstance(observation, spaces.Box) or not isinstance(action, spaces.Box | spaces.Discrete):
         return None
     kept = _box(action) if isinstance(action, spaces.Box) else _discrete(action)
+    given = {"observation": _box(observation), "action": kept, "episode_steps": episode_steps}
     try:
-        return msgspec.convert(
-            {"observation": _box(observation), "action": kept, "episode_steps": episode_steps}, KeptSpaces
-        )
+        return msgspec.convert(given, KeptSpaces)
     except msgspec.ValidationError:
         return None
 

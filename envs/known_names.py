@@ -1,7 +1,5 @@
 """The names of environments: for lists, for --help-all, and for refusing a name that does not exist."""
 
-from __future__ import annotations
-
 import difflib
 import textwrap
 from importlib.util import find_spec

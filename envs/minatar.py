@@ -4,8 +4,6 @@ The optional package MinAtar provides the games, their sticky actions (0.1) and 
 has a time limit, 2,500 steps, which it reports as termination.
 """
 
-from __future__ import annotations
-
 import difflib
 import functools
 import importlib

@@ -1,7 +1,5 @@
 """The true next observations of a vector's step, after which an environment may already be in its next episode."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -6,8 +6,6 @@ each task's file, for the H1 with hands in this file. For Atari games, 1 is the 
 (atari_scores.py).
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from .atari_scores import RANDOM_AND_HUMAN

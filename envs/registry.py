@@ -1,7 +1,5 @@
 """Make environments by name: native H1 tasks, HumanoidBench's originals, the Control suite, Atari, and Gymnasium's."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

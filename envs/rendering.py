@@ -1,7 +1,5 @@
 """Draw pictures of a MuJoCo scene without a screen, by the OpenGL library that `graphics.py` finds."""
 
-from __future__ import annotations
-
 import atexit
 import weakref
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Environments whose episodes are determined by a seed and the actions: their states are saved as seed and actions."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

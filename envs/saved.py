@@ -5,8 +5,6 @@ environments that provide their state themselves (`SavableEnv`), and for the res
 text, whose episodes are replayed. A class derived from one of Gymnasium's may have more state, so it is not supported.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -91,7 +89,8 @@ def with_seeds(env: gym.Env[Any, Any], seed: int | None) -> gym.Env[Any, Any]:
 
 def _is_known(env: gym.Env[Any, Any]) -> bool:
     inner = env.unwrapped
-    return _is_plain(env) and (isinstance(inner, SavableEnv) or _is_mujoco(inner) or _is_pendulum(inner))
+    own = type(inner).__module__.startswith("gymnasium.envs.mujoco.") or _is_pendulum(inner)
+    return _is_plain(env) and (own or isinstance(inner, SavableEnv))
 
 
 def _is_replayable(env: gym.Env[Any, Any]) -> bool:
@@ -103,10 +102,6 @@ def _is_replayable(env: gym.Env[Any, Any]) -> bool:
 def _is_plain(env: gym.Env[Any, Any]) -> bool:
     limit = _time_limit(env)
     return all(wrapper is limit or type(wrapper) in WITHOUT_STATE for wrapper in _wrappers(env))
-
-
-def _is_mujoco(env: gym.Env[Any, Any]) -> bool:
-    return type(env).__module__.startswith("gymnasium.envs.mujoco.")
 
 
 def _is_pendulum(env: gym.Env[Any, Any]) -> bool:

@@ -1,7 +1,5 @@
 """Derive seeds for several environments from one, and save random generators as plain arrays."""
 
-from __future__ import annotations
-
 import numpy as np
 from gymnasium.utils import seeding
 from numpy.typing import NDArray

@@ -1,7 +1,5 @@
 """Check a saved state before it is restored: its file may be damaged or forged."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from typing import Any
 

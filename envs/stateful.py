@@ -1,7 +1,5 @@
 """The common part of vectors whose states can be saved: their members, and whether an episode has begun."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 

@@ -4,8 +4,6 @@ The optional package dm_control provides everything: models, rewards, initial st
 is the one of `suite.load(domain, task, task_kwargs={"random": s})`.
 """
 
-from __future__ import annotations
-
 import difflib
 import functools
 import importlib

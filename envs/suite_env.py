@@ -1,7 +1,5 @@
 """A task of the DeepMind Control suite as a Gymnasium environment whose state can be saved."""
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable, Mapping

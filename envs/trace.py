@@ -1,7 +1,5 @@
 """Traces: for environments whose state cannot be saved, the seed and the actions are saved and replayed instead."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

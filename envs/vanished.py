@@ -1,7 +1,5 @@
 """Make packages for older versions of MuJoCo work with MuJoCo 4, which no longer has some array fields."""
 
-from __future__ import annotations
-
 import mujoco
 
 

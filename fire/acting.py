@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from .event import NetworkReport, numbers
+from .event import NetworkReport
 from .methods import Method
 from .network import DrawInputs, Loss, MethodNetwork, Network
 from .report import Snapshot, clock
@@ -28,8 +28,7 @@ def ready_networks(
 ) -> list[MethodNetwork]:
     """Return the networks with their losses for an event; raise ValueError if the method cannot act on one now."""
     found = [
-        replace(network, loss=losses.get(name), inputs=inputs.get(name), prepared={})
-        for name, network in networks.items()
+        replace(each, loss=losses.get(name), inputs=inputs.get(name), prepared={}) for name, each in networks.items()
     ]
     for network in found:
         try:
@@ -48,8 +47,10 @@ def act_on(method: Method, network: MethodNetwork) -> NetworkReport:
     probe = next(network.module.parameters())
     started = clock(probe)
     method.restructure(network)
-    outcome = numbers(method.act(network) or {})
+    given = method.act(network) or {}
     seconds = clock(probe) - started
+    # JSON takes Python's numbers, but not numpy's.
+    outcome = {key: value if isinstance(value, int) else float(value) for key, value in given.items()}
     kept = [matrix for matrix in method.inventory(network.module).matrices if matrix.name in before]
     values = {matrix.name: before[matrix.name].singular_values_now(matrix) for matrix in kept}
     rows = tuple(before[matrix.name].compare(matrix, values[matrix.name][1]) for matrix in kept)

@@ -13,7 +13,7 @@ math/0503442.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 
 import torch
@@ -149,21 +149,19 @@ class Watch(Mapping[str, Tensor], AbstractContextManager["Watch"]):
         self.close()
 
 
-class HeadInput(AbstractContextManager["HeadInput"]):
+class HeadInput(ExitStack):
     """Keep the features: the input of the last layer of the network's first head, in the last pass with gradients."""
 
     def __init__(self, network: Network) -> None:
+        super().__init__()
         self.latest: Tensor | None = None
-        heads = [network.module.get_submodule(name) for name in network.head[:1]]
-        self._handles = [_last_layer(head).register_forward_pre_hook(self._keep) for head in heads]
+        for name in network.head[:1]:
+            last = _last_layer(network.module.get_submodule(name))
+            self.enter_context(last.register_forward_pre_hook(self._keep))
 
     def _keep(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         if torch.is_grad_enabled() and inputs:  # passes that compute targets run without gradients
             self.latest = inputs[0].detach().clone()  # the layer may overwrite its input in place
-
-    def __exit__(self, *error: object) -> None:
-        for handle in self._handles:
-            handle.remove()
 
 
 def _last_layer(head: nn.Module) -> nn.Module:

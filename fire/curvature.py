@@ -16,14 +16,12 @@ STEPS = 40
 TOLERANCE = 1e-3
 
 
-def top_eigenvalue(
-    gradients: Sequence[Tensor], parameters: Sequence[Tensor], steps: int = STEPS, tolerance: float = TOLERANCE
-) -> float:
+def top_eigenvalue(gradients: Sequence[Tensor], parameters: Sequence[Tensor]) -> float:
     """Return the largest eigenvalue of the Hessian. The gradients must have been computed with `create_graph=True`.
 
-    The iteration stops when the residual shows that the relative error is within `tolerance`, or after `steps` steps;
-    then the result is a lower bound. The starting direction is pseudo-random and always the same. Each step waits for
-    the device, so this is for occasional use.
+    The iteration stops when the residual shows that the relative error is within TOLERANCE, or after STEPS steps; then
+    the result is a lower bound. The starting direction is pseudo-random and always the same. Each step waits for the
+    device, so this is for occasional use.
     """
     size = sum(parameter.numel() for parameter in parameters)
     # A separate generator on the CPU: the run's own generators do not advance, and every device starts alike.
@@ -33,25 +31,21 @@ def top_eigenvalue(
     diagonal: list[float] = []
     off_diagonal: list[float] = []
     top = math.nan
-    for _ in range(min(steps, size)):
+    for _ in range(min(STEPS, size)):
         image = hessian_product(gradients, parameters, direction) - beta * before
         diagonal.append(float(image @ direction))
         image -= diagonal[-1] * direction
         beta = float(image.norm())
         if not (math.isfinite(diagonal[-1]) and math.isfinite(beta)):
             return math.nan
-        values, vectors = torch.linalg.eigh(_tridiagonal(diagonal, off_diagonal))
+        lower = torch.tensor(off_diagonal, dtype=torch.float64).diag(-1)  # all that `eigh` reads beside the diagonal
+        values, vectors = torch.linalg.eigh(torch.tensor(diagonal, dtype=torch.float64).diag() + lower)
         top = float(values[-1])
-        if beta * abs(float(vectors[-1, -1])) <= tolerance * abs(top) or beta == 0.0:
+        if beta * abs(float(vectors[-1, -1])) <= TOLERANCE * abs(top) or beta == 0.0:
             break
         off_diagonal.append(beta)
         before, direction = direction, image / beta
     return top
-
-
-def _tridiagonal(diagonal: Sequence[float], off_diagonal: Sequence[float]) -> Tensor:
-    upper = torch.tensor(off_diagonal, dtype=torch.float64).diag(1)
-    return torch.tensor(diagonal, dtype=torch.float64).diag() + upper + upper.mT
 
 
 def hessian_product(gradients: Sequence[Tensor], parameters: Sequence[Tensor], vector: Tensor) -> Tensor:
@@ -61,12 +55,6 @@ def hessian_product(gradients: Sequence[Tensor], parameters: Sequence[Tensor], v
     bent = [(gradient, part) for gradient, part in zip(gradients, along, strict=True) if gradient.requires_grad]
     if not bent:
         return torch.zeros_like(vector)
-    products = torch.autograd.grad(
-        [gradient for gradient, _ in bent],
-        parameters,
-        [part for _, part in bent],
-        retain_graph=True,
-        allow_unused=True,
-        materialize_grads=True,
-    )
+    outputs, directions = zip(*bent, strict=True)
+    products = torch.autograd.grad(outputs, parameters, directions, retain_graph=True, materialize_grads=True)
     return torch.cat([product.reshape(-1) for product in products]).double()

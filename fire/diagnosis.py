@@ -144,11 +144,9 @@ class Bench:
         self.data, self.run, self.optimizer, self.own, self.seed = data, run, optimizer, rate, seed
         self.probe = probe or Probe()
         self.rates = tuple(sorted({*self.probe.rates, *(() if rate is None else (rate,))}))
-        self.fresh = [fresh(seed + number) for number in range(self.probe.seeds)]
-        self.new = [
-            standardised(outputs_of(fresh(seed + TARGETS_FROM + number), run, data))
-            for number in range(self.probe.seeds)
-        ]
+        seeds = range(seed, seed + self.probe.seeds)
+        self.fresh = [fresh(each) for each in seeds]
+        self.new = [standardised(outputs_of(fresh(TARGETS_FROM + each), run, data)) for each in seeds]
         if min(task.spread for task in self.new) < 0.01:
             raise ValueError(
                 "a fresh network gives nearly the same outputs for all of these inputs: give other batches"

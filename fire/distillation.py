@@ -33,10 +33,8 @@ def distil_(
             with torch.no_grad():
                 wanted = outputs_of(before, batch)
             optimizer.param_groups[0]["lr"] = rate * (1 - update / updates)
-            errors = [
-                (now - then).square().mean() / spread
-                for now, then, spread in zip(outputs_of(module, batch), wanted, spreads, strict=True)
-            ]
+            outputs = zip(outputs_of(module, batch), wanted, spreads, strict=True)
+            errors = [(now - then).square().mean() / spread for now, then, spread in outputs]
             optimizer.zero_grad()
             torch.stack(errors).sum().backward(inputs=parameters)
             optimizer.step()

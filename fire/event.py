@@ -7,14 +7,15 @@ from typing import Any
 
 from torch import Tensor
 
-from .aliases import ReportAliases
+from .aliases import renamed
 from .entries import entry, read
 from .report import MatrixReport, table
 from .schedule import Position
 
 
+@renamed(figures="outcome")
 @dataclass(frozen=True)
-class NetworkReport(ReportAliases):
+class NetworkReport:
     """What an event did to one network. Singular values (before, after) are for histograms and are not stored."""
 
     name: str
@@ -81,11 +82,6 @@ def _network_report(record: Any) -> NetworkReport:
     matrices = tuple(read(MatrixReport, matrix) for matrix in entry(record, "matrices", list))
     outcome = entry(record, "figures", dict) if "figures" in record else {}  # records of earlier versions have none
     return NetworkReport(name, matrices, seconds, {key: entry(outcome, key, float) for key in outcome})
-
-
-def numbers(outcome: Mapping[str, Any]) -> dict[str, float]:
-    """Convert numpy's numbers to Python's, which can be stored as JSON."""
-    return {key: value if isinstance(value, int) else float(value) for key, value in outcome.items()}
 
 
 def finite(value: Any) -> Any:

@@ -7,7 +7,8 @@ equal, but no longer equal to the published scale.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -45,21 +46,17 @@ def first_passes(module: nn.Module, layers: Layers, visit: Visit) -> Iterator[No
     """Call `visit` at the first pass through each of the layers; what it returns replaces the layer's output."""
     seen = set[str]()
 
-    def hook_of(name: str) -> Callable[..., Tensor | None]:
-        def hook(owner: nn.Module, inputs: Any, named: Any, output: Any) -> Tensor | None:
-            if name in seen:
-                return None
-            seen.add(name)
-            return visit(name, owner, inputs, named, output)
+    def hook(name: str, owner: nn.Module, inputs: Any, named: Any, output: Any) -> Tensor | None:
+        if name in seen:
+            return None
+        seen.add(name)
+        return visit(name, owner, inputs, named, output)
 
-        return hook
-
-    handles = [module.get_submodule(name).register_forward_hook(hook_of(name), with_kwargs=True) for name in layers]
-    try:
+    with ExitStack() as hooks:
+        for name in layers:
+            layer = module.get_submodule(name)
+            hooks.enter_context(layer.register_forward_hook(partial(hook, name), with_kwargs=True))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def solved(square: Tensor, product: Tensor, rest: Tensor, wanted: Tensor) -> Tensor:
@@ -83,8 +80,7 @@ def at_factor(owner: nn.Module, views: list[Tensor], factor: float, inputs: Any,
     try:
         for view in views:
             view.mul_(factor)
-        found: Tensor = owner.forward(*inputs, **named)
-        return found.clone()
+        return owner.forward(*inputs, **named).clone()
     finally:
         for view, value in zip(views, kept, strict=True):
             view.copy_(value)

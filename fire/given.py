@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from .methods import Method
-from .nearest import nearest
+from .nearest import choices
 from .network import Network
 from .spelling import spell
 from .trigger import Trigger
@@ -43,22 +43,16 @@ def refuse_confused_lists(regularizers: Any, triggers: Any) -> None:
             _refuse_unmade(f"one of the {what}", one, parse, "...")
             if not isinstance(one, kind):
                 raise ValueError(f"a {type(one).__name__} given among the {what}: give {parse}(text)")
-            if isinstance(one, Method):
-                _refuse_idle_regularizer(one)
-
-
-def _refuse_idle_regularizer(one: Method) -> None:
-    """Raise ValueError if a regularizer acts at events: only the manager's method is called there."""
-    at_events = one.acts_at_events and type(one).act is not Method.act
-    if at_events or (one.acts_at_events and not (one.has_penalty or one.acts_every_step)):
-        raise ValueError(f"{spell(one)} acts at events, but a regularizer cannot: give it as the method")
+            if isinstance(one, Method) and one.acts_at_events:  # where only the manager's method is called
+                other_calls = one.has_penalty or one.acts_every_step
+                if type(one).act is not Method.act or not other_calls:
+                    raise ValueError(f"{spell(one)} acts at events, but a regularizer cannot: give it as the method")
 
 
 def known_name(name: Any, names: Collection[str]) -> str:
     """Return the name if it is one of the networks'; otherwise raise ValueError with the nearest name."""
     if name not in names:
-        known = f"known are {', '.join(names)}; nearest is {nearest(str(name), names)}"
-        raise ValueError(f"network {name!r} is unknown; {known}")
+        raise ValueError(f"network {name!r} is unknown; known are {choices(str(name), names)}")
     return str(name)
 
 

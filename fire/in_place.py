@@ -4,8 +4,7 @@ Optimizers, targets, companions and captured graphs keep references to tensors: 
 the tensor must not be replaced by another.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -33,34 +32,18 @@ def tensors_of(network: MethodNetwork) -> Iterator[tuple[str, Tensor]]:
         yield from ((f"companion {companion.name}", value) for value in companion.parameters)
 
 
-@dataclass(frozen=True)
 class Before:
     """What is remembered of a network before a method is called, for comparison afterwards."""
 
-    network: MethodNetwork
-    places: Mapping[str, Place]
-    initial: Mapping[str, Tensor]
-    modes: Mapping[str, bool]
-    memory: Mapping[str, tuple[tuple[int, ...], torch.dtype]]
-    hooks: Mapping[str, int]
-    stepped: Sequence[Sequence[int]]  # ids of the parameters in each group of the optimizer
-
-    @classmethod
-    def of(cls, network: MethodNetwork) -> "Before":
-        """Record the network's present state."""
-        return cls(
-            network,
-            {name: _place(value) for name, value in tensors_of(network)},
-            {name: value.clone() for name, value in network.initial.items()},
-            {name: module.training for name, module in network.module.named_modules()},
-            {
-                name: (tuple(value.shape), value.dtype)
-                for name, value in network.memory.items()
-                if isinstance(value, Tensor)
-            },
-            _hooks(network.module),
-            _stepped(network),
-        )
+    def __init__(self, network: MethodNetwork) -> None:
+        self.network = network
+        self.places = {name: _place(value) for name, value in tensors_of(network)}
+        self.initial = {name: value.clone() for name, value in network.initial.items()}
+        self.modes = {name: module.training for name, module in network.module.named_modules()}
+        held = [(name, value) for name, value in network.memory.items() if isinstance(value, Tensor)]
+        self.memory = {name: (value.shape, value.dtype) for name, value in held}
+        self.hooks = _hooks(network.module)
+        self.stepped = _stepped(network)
 
     def fault(self) -> str | None:
         """Return what the method did that is not allowed, as the end of a sentence; None if it did nothing wrong."""
@@ -94,7 +77,7 @@ class Before:
                 return f"put a {type(value).__name__} into network.memory[{name!r}]: only tensors are allowed there"
             if name not in self.memory:
                 return f"put {name!r} into network.memory: create it in begin(), so that a resumed run has it too"
-            if self.memory[name] != (tuple(value.shape), value.dtype):
+            if self.memory[name] != (value.shape, value.dtype):
                 return f"gave network.memory[{name!r}] another shape or type than in begin()"
         if gone := sorted(self.memory.keys() - memory.keys()):
             return f"removed {gone[0]!r} from network.memory, but a resumed run expects it there"

@@ -34,17 +34,14 @@ class Matrix:
     caveats: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
+        what = f"matrix {self.name!r}"
         if self.view.shape[-2:] != (self.d_out, self.d_in):
             shape, wanted = tuple(self.view.shape), (self.d_out, self.d_in)
-            raise ValueError(
-                f"matrix {self.name!r}: its view of shape {shape} does not end in (d_out, d_in) = {wanted}"
-            )
+            raise ValueError(f"{what}: its view of shape {shape} does not end in (d_out, d_in) = {wanted}")
         if any(stride == 0 and size > 1 for size, stride in zip(self.view.shape, self.view.stride(), strict=True)):
-            raise ValueError(f"matrix {self.name!r}: its view shows the same entries several times, as expand() does")
+            raise ValueError(f"{what}: its view shows the same entries several times, as expand() does")
         if not self.kernel_positions >= 1:
-            raise ValueError(
-                f"matrix {self.name!r}: kernel_positions={self.kernel_positions} given; allowed is 1 or more"
-            )
+            raise ValueError(f"{what}: kernel_positions={self.kernel_positions} given; allowed is 1 or more")
         object.__setattr__(self, "view", self.view.detach())
 
     @property
@@ -97,7 +94,8 @@ def own_matrices(module: nn.Module) -> tuple[Iterable[Matrix], bool]:
             return KNOWN[kind](module), kind is nn.MultiheadAttention
     if isinstance(module, DeclaresMatrices):
         return _records(module.plastic_matrices(), f"plastic_matrices() of {type(module).__name__}"), True
-    return (_transposed(module), False) if is_transposed_linear(module) else ((), False)
+    views = [module.get_parameter("weight").mT] if is_transposed_linear(module) else []
+    return [Matrix("weight", view, *view.shape) for view in views], False
 
 
 def _records(given: object, source: str) -> list[Matrix]:
@@ -119,12 +117,6 @@ def is_transposed_linear(module: nn.Module) -> bool:
     weight = module._parameters.get("weight")
     named = any(kind.__name__ == "Conv1D" for kind in type(module).__mro__)
     return named and weight is not None and weight.ndim == 2 and getattr(module, "nf", None) == weight.shape[1]
-
-
-def _transposed(module: nn.Module) -> Iterator[Matrix]:
-    weight = module._parameters["weight"]
-    assert weight is not None
-    yield Matrix("weight", weight.mT, *weight.mT.shape)
 
 
 def _attention(module: nn.MultiheadAttention) -> Iterator[Matrix]:

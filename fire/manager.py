@@ -1,15 +1,16 @@
 """The plasticity manager: applies a method to networks on a schedule, records the events and takes the measures."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias, overload
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from .acting import act_on, ready_networks, refuse_missing_inputs, structures
 from .activity import Watch
-from .aliases import ManagerAliases, renamed
+from .aliases import renamed
 from .event import Event
 from .given import known_name, refuse_computed_losses, refuse_confused, refuse_confused_lists
 from .measures import Run, measure
@@ -22,8 +23,8 @@ from .soundness import refuse_foreign_targets, refuse_unsound
 from .spelling import spell
 from .streams import has_moved, restore_generator, stream_of
 from .told import Told, refuse_idle_schedule
-from .trainability import Probed, trainability_of
-from .trial import Rehearsal, check, try_methods, warn_of
+from .trainability import Probed, trainability
+from .trial import Rehearsal, check, try_methods
 from .trigger import Trigger, require_probes
 from .units import hidden_layers
 
@@ -32,7 +33,8 @@ Runs: TypeAlias = Mapping[str, Run]
 Probes: TypeAlias = Mapping[str, Probed]
 
 
-class PlasticityManager(ManagerAliases):
+@renamed(intervention="method")
+class PlasticityManager:
     """Apply one method to networks when its schedule or a trigger makes an event due, and keep the newest events.
 
     Regularizers act besides the method, at every gradient step. `seed` seeds the methods' random generators. `unit` is
@@ -43,24 +45,6 @@ class PlasticityManager(ManagerAliases):
     random generator that it is given.
     """
 
-    @overload
-    def __init__(
-        self,
-        networks: Sequence[Network],
-        method: Method,
-        schedule: Schedule,
-        regularizers: Sequence[Method] = (),
-        triggers: Sequence[Trigger] = (),
-        seed: int = 0,
-        unit: str = "",
-        rehearsal: Rehearsal | None = None,
-        inputs: Mapping[str, DrawInputs] | None = None,
-    ) -> None: ...
-    @overload  # the old keyword: see aliases.py
-    def __init__(
-        self, networks: Sequence[Network], *, intervention: Method, schedule: Schedule, **more: Any
-    ) -> None: ...
-    @renamed(intervention="method")
     def __init__(
         self,
         networks: Sequence[Network],
@@ -79,12 +63,8 @@ class PlasticityManager(ManagerAliases):
         self.networks = {network.name: network for network in networks}
         if len(self.networks) < len(networks):
             raise ValueError(f"two networks have the same name: {', '.join(network.name for network in networks)}")
-        self.method = method
-        self.regularizers = tuple(regularizers)
-        self.schedule = schedule
-        self.triggers = tuple(triggers)
-        self.seed = seed
-        self.unit = unit
+        self.method, self.schedule, self.seed, self.unit = method, schedule, seed, unit
+        self.regularizers, self.triggers = tuple(regularizers), tuple(triggers)
         self.inputs = dict(inputs or {})
         self._methods = (method, *self.regularizers)
         refuse_idle_schedule(method, schedule)
@@ -109,8 +89,8 @@ class PlasticityManager(ManagerAliases):
             raise ValueError(f"{spell(twice).partition(':')[0]} is given twice")
         self._given: list[tuple[Method, dict[str, MethodNetwork]]] = []  # each method and its networks
         self.notes = try_methods(self._methods, networks, rehearsal, seed)  # sentences about unusual but allowed things
-        if rehearsal is None:
-            warn_of(self.notes)
+        for note in self.notes if rehearsal is None else ():  # a run, which has a rehearsal, prints them itself
+            warnings.warn(note, stacklevel=3)
         self._watches: list[Watch] = []
         self._begin()
 
@@ -143,10 +123,8 @@ class PlasticityManager(ManagerAliases):
         for method, networks in self._given:
             if not method.acts_every_step or not networks:
                 continue
-            counts = [
-                (name, float(value)) for each in networks.values() for name, value in method.figures(each).items()
-            ]
-            if counts and not any(count for _, count in counts):
+            counts = [count for each in networks.values() for count in method.figures(each).items()]
+            if counts and not any(float(value) for _, value in counts):
                 names = ", ".join(dict.fromkeys(name for name, _ in counts))
                 said.append(f"{spell(method)} has done nothing in this run: {names}: 0")
         return said
@@ -277,7 +255,8 @@ class PlasticityManager(ManagerAliases):
         watching = bool(self._watches) and bool(probes)
         if watching:
             self.close()
-        found = trainability_of({name: network.module for name, network in self.networks.items()}, probes)
+        networks = self.networks
+        found = {f"{name}/trainability": trainability(networks[name].module, each) for name, each in probes.items()}
         if watching:
             self.watch()
         return found
@@ -330,9 +309,8 @@ class PlasticityManager(ManagerAliases):
                 method.begin(network)  # now that the network has its weights
                 continue
             begin = f"{prefix}.memory."
-            method.recall(
-                network, {key.removeprefix(begin): value for key, value in saved.items() if key.startswith(begin)}
-            )
+            memory = {key.removeprefix(begin): value for key, value in saved.items() if key.startswith(begin)}
+            method.recall(network, memory)
             if f"{prefix}.generator" in saved:
                 restore_generator(network.generator, saved[f"{prefix}.generator"])
         self.references = {}

@@ -187,10 +187,9 @@ def _find(module: nn.Module, split: Sequence[tuple[str, Parts]]) -> tuple[Pairs,
 
 def _divided(matrix: Matrix, name: str, parts: Parts) -> Iterator[Matrix]:
     """Yield the parts of one matrix, which is divided along its outputs."""
-    equal = isinstance(parts, int)
     sizes = [matrix.d_out // max(parts, 1)] * parts if isinstance(parts, int) else list(parts)
     if sum(sizes) != matrix.d_out or min(sizes, default=0) < 1:
-        into = f"{parts} equal parts" if equal else f"parts of {', '.join(map(str, sizes))}"
+        into = f"{parts} equal parts" if isinstance(parts, int) else f"parts of {', '.join(map(str, sizes))}"
         raise ValueError(f"split: the {matrix.d_out} outputs of {name!r} do not divide into {into}")
     if len(sizes) == 1:
         yield matrix

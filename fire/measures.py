@@ -1,9 +1,8 @@
 """Measures of a network: plasticity, deviation from isometry (DfI) and squared Frobenius error (SFE), in float64.
 
 DfI(W) = ||W'W - I||_F^2 on the smaller side, where W is the weight divided by its published scale; it is 0 right after
-FIRE (arXiv 2602.08040). SFE(W, W') = ||W - W'||_F^2 of the stored weights. `measure` collects these and the measures
-of units and features (activity.py), singular values (spectra.py), norms (weights.py) and the loss's Hessian
-(curvature.py).
+FIRE (arXiv 2602.08040). SFE(W, W') = ||W - W'||_F^2 of the stored weights. `measure` collects these and the measures of
+units and features (activity.py), singular values (spectra.py), norms (weights.py) and curvature (curvature.py).
 """
 
 import warnings
@@ -76,9 +75,7 @@ def measure(
                 found |= feature_measures(head_input.latest)
             if trained:
                 parameters = list(trained.values())
-                gradients = torch.autograd.grad(
-                    value, parameters, create_graph=hessian, allow_unused=True, materialize_grads=True
-                )
+                gradients = torch.autograd.grad(value, parameters, create_graph=hessian, materialize_grads=True)
                 found |= norms("gradient_norm", dict(zip(trained, gradients, strict=True)), weights)
                 if hessian:
                     top["hessian"] = top_eigenvalue(gradients, parameters)

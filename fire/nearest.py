@@ -12,6 +12,12 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     return lower.get(close[0], close[0]) if close else "none"
 
 
+def choices(name: str, valid: Iterable[str]) -> str:
+    """Return all valid names and the most similar one, for an error message: "a, b; nearest is b"."""
+    names = list(valid)
+    return f"{', '.join(names)}; nearest is {nearest(name, names)}"
+
+
 def did_you_mean(name: str, valid: Iterable[str], cutoff: float = 0.6) -> str:
     """The end of a message that says what there is already: "; did you mean X?" where a name is close, else nothing."""
     close = get_close_matches(name, list(valid), 1, cutoff)

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from .nearest import nearest
+from .nearest import choices
 
 Solver = Literal["newton-schulz", "exact", "polar-express"]
 SOLVERS: tuple[str, ...] = get_args(Solver)
@@ -38,8 +38,7 @@ def polar_factor(matrix: Tensor, solver: Solver = "newton-schulz", steps: int | 
     Half precision is computed in float32, and `exact` always computes in float64.
     """
     if solver not in SOLVERS:
-        known = ", ".join(SOLVERS)
-        raise ValueError(f"solver={solver} is unknown; known are {known}; nearest is {nearest(solver, SOLVERS)}")
+        raise ValueError(f"solver={solver} is unknown; known are {choices(solver, SOLVERS)}")
     if steps is not None and steps < 1:
         raise ValueError(f"steps={steps} must be at least 1")
     if matrix.ndim < 2 or not matrix.is_floating_point():

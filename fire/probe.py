@@ -41,8 +41,7 @@ class Probe:
             raise ValueError(f"rates={self.rates} given; allowed are learning rates above 0")
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """What is to be learned with one probe seed: targets of the training batches and of the held-out batches."""
 
     targets: tuple[Tensor, ...]
@@ -55,8 +54,7 @@ class Task:
         return max(float((values - values.mean(0)).square().mean()), SMALLEST_SPREAD)
 
 
-@dataclass(frozen=True)
-class Data:
+class Data(NamedTuple):
     """Batches of inputs: for training, and held out."""
 
     batches: tuple[Any, ...]
@@ -105,12 +103,7 @@ def optimizer_like(optimizer: Optimizer | None) -> MakeOptimizer:
     kind: Any = type(optimizer) if type(optimizer) in (Adam, AdamW) else Adam
     group = optimizer.param_groups[0] if optimizer is not None and kind is type(optimizer) else {}
     constants = {name: group[name] for name in ("betas", "eps", "weight_decay") if name in group}
-
-    def make(parameters: list[Tensor], rate: float) -> Optimizer:
-        made: Optimizer = kind(parameters, rate, fused=True, **constants)
-        return made
-
-    return make
+    return lambda parameters, rate: kind(parameters, rate, fused=True, **constants)
 
 
 @torch.no_grad()
@@ -118,8 +111,7 @@ def outputs_of(module: nn.Module, run: Run, data: Data) -> Task:
     """Return a network's present outputs in evaluation mode."""
     with modes_restored(module):
         module.eval()
-        found = [[run(module, batch).float().clone() for batch in part] for part in (data.batches, data.held_out)]
-    return Task(tuple(found[0]), tuple(found[1]))
+        return Task(*(tuple(run(module, batch).float().clone() for batch in part) for part in data))
 
 
 def standardised(task: Task) -> Task:
@@ -127,16 +119,12 @@ def standardised(task: Task) -> Task:
     values = torch.cat(task.targets)
     mean, deviation = values.mean(0), values.std(0)
     factor = torch.where(deviation > SMALLEST_SPREAD, 1.0 / deviation.clamp_min(SMALLEST_SPREAD), 0.0)
-    targets, held_out = (tuple((each - mean) * factor for each in part) for part in (task.targets, task.held_out))
-    return Task(targets, held_out)
+    return Task(*(tuple((each - mean) * factor for each in part) for part in task))
 
 
 def added(first: Task, second: Task) -> Task:
     """Return the sum of two tasks, output by output."""
-    return Task(
-        tuple(a + b for a, b in zip(first.targets, second.targets, strict=True)),
-        tuple(a + b for a, b in zip(first.held_out, second.held_out, strict=True)),
-    )
+    return Task(*(tuple(a + b for a, b in zip(*parts, strict=True)) for parts in zip(first, second, strict=True)))
 
 
 def curve(
@@ -169,10 +157,8 @@ def curve(
 def _error(module: nn.Module, run: Run, data: Data, task: Task) -> float:
     with modes_restored(module):
         module.eval()
-        total = sum(
-            (run(module, batch) - targets).square().sum()
-            for batch, targets in zip(data.held_out, task.held_out, strict=True)
-        )
+        pairs = zip(data.held_out, task.held_out, strict=True)
+        total = sum((run(module, batch) - targets).square().sum() for batch, targets in pairs)
     return float(total) / sum(targets.numel() for targets in task.held_out)
 
 

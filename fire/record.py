@@ -1,8 +1,7 @@
 """The record of a manager's events: the newest events, and of older ones only what is needed later.
 
 A run writes every event to a file as it happens. Kept here are also the number of events, the position of each method's
-last event, and which events changed a network's structure: these changes are repeated before a checkpoint's tensors are
-loaded.
+last event, and which events changed a network's structure: they are repeated before a checkpoint's tensors are loaded.
 """
 
 from collections import Counter

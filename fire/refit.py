@@ -10,6 +10,7 @@ layer worse conditioned for little. Then all batches are used. Computed in float
 """
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -84,23 +85,18 @@ def last_linear_layers(module: nn.Module, network: Network) -> list[LastLayer]:
     return found
 
 
-class Passing:
+class Passing(ExitStack):
     """Keeps the input and the output of a layer in the next passes, until it is closed."""
 
     def __init__(self, module: nn.Module, layer: LastLayer) -> None:
+        super().__init__()
         self.layer = layer
         self.features = self.outputs = torch.empty(0)
-        self._handle = module.get_submodule(layer.name).register_forward_hook(self._keep)
+        self.enter_context(module.get_submodule(layer.name).register_forward_hook(self._keep))
 
     def _keep(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         # Copies, because the layers around it may write in place.
         self.features, self.outputs = self.layer.features(inputs[0]).clone(), self.layer.values(output).clone()
-
-    def __enter__(self) -> "Passing":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._handle.remove()
 
 
 @torch.no_grad()

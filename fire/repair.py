@@ -5,7 +5,6 @@ to the outputs from before (refit.py), or `distil` trains the whole network towa
 the outputs is measured on further batches that are not used for the repair.
 """
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -91,11 +90,6 @@ class Repair:
                 "deviation after repair": _deviation(projected),
                 **figures,
             }
-
-
-def copy_of(module: nn.Module) -> nn.Module:
-    """Return a copy of a module for comparisons; nothing in it is trained."""
-    return copy.deepcopy(module).requires_grad_(False)
 
 
 def _joined(draw: Draw) -> tuple[torch.Tensor, ...]:

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from .aliases import AtAliases, PositionAliases
+from .aliases import renamed
 from .entries import entry
 
 
-@dataclass(frozen=True, init=False)  # the base class defines __init__, which also takes the old keyword
-class Position(PositionAliases):
+@renamed(environment_steps="progress")
+@dataclass(frozen=True)
+class Position:
     """How far a run is: gradient updates, and progress in the unit that the run counts, such as environment steps."""
 
     updates: int
@@ -61,8 +62,9 @@ class Every:
         return max(0, position.updates - self.since) // self.updates
 
 
-@dataclass(frozen=True, init=False)  # the base class defines __init__, which also takes the old keyword
-class At(AtAliases, Schedule):
+@renamed(environment_steps="points")
+@dataclass(frozen=True)
+class At(Schedule):
     """When the run's progress reaches each of these points."""
 
     points: tuple[int, ...]

@@ -1,6 +1,6 @@
 """Refuse networks with which a method would silently do nothing, or the wrong thing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -17,15 +17,14 @@ def refuse_unsound(networks: Sequence[Network]) -> None:
     for network in networks:
         if not isinstance(network, Network):
             raise ValueError(f"a {type(network).__name__} given as a network: give Network(name, module, initial, ...)")
-        if not isinstance(network.module, nn.Module):
-            raise ValueError(
-                f"network {network.name!r}: its module is a {type(network.module).__name__}, not an nn.Module"
-            )
-        parameters = dict(network.module.named_parameters())
+        what, module = f"network {network.name!r}", network.module
+        if not isinstance(module, nn.Module):
+            raise ValueError(f"{what}: its module is a {type(module).__name__}, not an nn.Module")
+        parameters = dict(module.named_parameters())
         if not parameters:
-            raise ValueError(f"network {network.name!r} has no parameters")
+            raise ValueError(f"{what} has no parameters")
         if away := next((name for name, value in parameters.items() if value.is_meta), None):
-            raise ValueError(f"network {network.name!r}: {away!r} has no values yet, as it is on the meta device")
+            raise ValueError(f"{what}: {away!r} has no values yet, as it is on the meta device")
         for name, parameter in parameters.items():
             other, theirs = owners.setdefault(id(parameter), (network.name, name))
             if other != network.name:
@@ -42,7 +41,20 @@ def refuse_unsound(networks: Sequence[Network]) -> None:
 def refuse_foreign_targets(networks: Sequence[Network]) -> None:
     """Raise ValueError if a target is not a separate copy with the same layers as its network."""
     for network in networks:
-        _check_target(network)
+        target, what = network.target, f"network {network.name!r}"
+        if target is None:
+            continue
+        if not isinstance(target, nn.Module):
+            raise ValueError(f"{what}: its target is a {type(target).__name__}, not an nn.Module")
+        now, theirs = network.module.state_dict(), target.state_dict()
+        if _storages(now.values()) & _storages(theirs.values()):
+            raise ValueError(f"{what}: its target shares tensors with the network: give target=copy.deepcopy(module)")
+        if odd := next((name for name in (*now, *theirs) if (name in now) != (name in theirs)), None):
+            raise ValueError(f"{what}: only one of network and target has {odd!r}: a target must have the same layers")
+        for name, value in now.items():
+            if value.shape != theirs[name].shape:
+                shapes = f"{tuple(theirs[name].shape)}, the network's {tuple(value.shape)}"
+                raise ValueError(f"{what}: its target's {name!r} has shape {shapes}: give a copy of the network")
 
 
 def _check_parts(network: Network) -> None:
@@ -60,24 +72,23 @@ def _check_parts(network: Network) -> None:
 
 def _check_initial(network: Network) -> None:
     """Raise ValueError if the initial values are not separate copies of the right shapes."""
+    what = f"network {network.name!r}"
     if not isinstance(network.initial, Mapping):
-        raise ValueError(
-            f"network {network.name!r}: initial is a {type(network.initial).__name__}, not a state_dict: give {CLONED}"
-        )
+        raise ValueError(f"{what}: initial is a {type(network.initial).__name__}, not a state_dict: give {CLONED}")
     now = network.module.state_dict()
     for owner, module in (("module", network.module), ("target", network.target)):
         if not isinstance(module, nn.Module):
             continue
-        storages = _storages(module.state_dict())
-        if shared := next((name for name, value in network.initial.items() if _storage(value) in storages), None):
+        own = _storages(module.state_dict().values())
+        if shared := next((name for name, value in network.initial.items() if own & _storages([value])), None):
             raise ValueError(
-                f"network {network.name!r}: initial[{shared!r}] is the {owner}'s own tensor and changes with it, so "
+                f"{what}: initial[{shared!r}] is the {owner}'s own tensor and changes with it, so "
                 f"that a reset would change nothing: at the start of training give initial={CLONED}"
             )
     for name, value in network.initial.items():
         if name in now and value.shape != now[name].shape:
             raise ValueError(
-                f"network {network.name!r}: initial[{name!r}] has shape {tuple(value.shape)}, the module's "
+                f"{what}: initial[{name!r}] has shape {tuple(value.shape)}, the module's "
                 f"{tuple(now[name].shape)}: do the initial values belong to another network?"
             )
 
@@ -94,48 +105,19 @@ def _check_optimizer(network: Network, parameters: Mapping[str, Tensor]) -> None
         )
 
 
-def _check_target(network: Network) -> None:
-    target = network.target
-    if target is None:
-        return
-    if not isinstance(target, nn.Module):
-        raise ValueError(f"network {network.name!r}: its target is a {type(target).__name__}, not an nn.Module")
-    now, theirs = network.module.state_dict(), target.state_dict()
-    if _storages(now) & _storages(theirs):
-        raise ValueError(
-            f"network {network.name!r}: its target shares tensors with the network: give target=copy.deepcopy(module)"
-        )
-    if odd := next((name for name in (*now, *theirs) if (name in now) != (name in theirs)), None):
-        raise ValueError(
-            f"network {network.name!r}: only one of network and target has {odd!r}: a target must have the same layers"
-        )
-    for name, value in now.items():
-        if value.shape != theirs[name].shape:
-            shapes = f"{tuple(theirs[name].shape)}, the network's {tuple(value.shape)}"
-            raise ValueError(
-                f"network {network.name!r}: its target's {name!r} has shape {shapes}: give a copy of the network"
-            )
-
-
 def _check_companions(network: Network) -> None:
     for companion in network.companions:
         what = f"network {network.name!r}, companion {companion.name!r}"
         shapes = [tuple(value.shape for value in values) for values in (companion.parameters, companion.initial)]
         if shapes[0] != shapes[1]:
             raise ValueError(f"{what}: parameters have the shapes {shapes[0]}, but initial values {shapes[1]}")
-        if {_storage(value) for value in companion.parameters} & {_storage(value) for value in companion.initial}:
+        if _storages(companion.parameters) & _storages(companion.initial):
             raise ValueError(
                 f"{what}: an initial value is the parameter's own tensor and changes with it: give "
                 "initial=(parameter.detach().clone(),)"
             )
 
 
-def _storages(tensors: Mapping[str, Tensor]) -> set[int]:
-    return {_storage(value) for value in tensors.values() if isinstance(value, Tensor) and value.numel()}
-
-
-def _storage(value: object) -> int:
-    """Return the address of a tensor's storage; for anything without one, a unique number."""
-    if not isinstance(value, Tensor) or not value.numel():
-        return -id(value)
-    return value.untyped_storage().data_ptr()
+def _storages(values: Iterable[object]) -> set[int]:
+    """Return the addresses of the storages of all tensors that are not empty."""
+    return {value.untyped_storage().data_ptr() for value in values if isinstance(value, Tensor) and value.numel()}

@@ -15,10 +15,11 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from .error_place import place_of
 from .methods import METHODS, Method, Reinitialization, Reset
-from .nearest import did_you_mean, nearest
+from .nearest import choices, did_you_mean, nearest
 from .regularizers import REGULARIZERS
 
 Presets = Mapping[str, Method]
+Kinds = Mapping[str, type[Method]]
 HOW_TO_DECORATE = "write @dataclass(frozen=True, kw_only=True) above the class"
 
 
@@ -27,7 +28,7 @@ def parse_method(text: str, presets: Presets | None = None) -> Method:
     name = text.strip().partition(":")[0]
     if name in REGULARIZERS:
         raise ValueError(f"method {name!r} acts at every gradient step: give it as a regularizer (--regularize)")
-    return _parse(text, "method", METHODS, _of_methods(presets))
+    return _parse(text, "method", METHODS, presets)
 
 
 def parse_regularizer(text: str, presets: Presets | None = None) -> Method:
@@ -35,7 +36,7 @@ def parse_regularizer(text: str, presets: Presets | None = None) -> Method:
     name = text.strip().partition(":")[0]
     if name in METHODS:
         raise ValueError(f"regularizer {name!r} is a method: give it as a method (--reinit)")
-    regularizer = _parse(text, "regularizer", REGULARIZERS, _of_regularizers(presets))
+    regularizer = _parse(text, "regularizer", REGULARIZERS, presets)
     if not (regularizer.acts_at_events or regularizer.has_penalty or regularizer.acts_every_step):
         raise ValueError(
             f"regularizer {text.strip()!r} would never be called: set has_penalty = True in its class for penalty() or "
@@ -49,8 +50,9 @@ def parse_regularizer(text: str, presets: Presets | None = None) -> Method:
     return regularizer
 
 
-def _parse(text: str, what: str, kinds: Mapping[str, type[Method]], presets: Presets) -> Method:
+def _parse(text: str, what: str, kinds: Kinds, presets: Presets | None) -> Method:
     name, _, rest = text.strip().partition(":")
+    presets = _presets_of(kinds, presets)
     if name in kinds or name in presets:
         usual = presets[name] if name in presets else kinds[name]()
         return usual.altered(_values(type(usual), rest))
@@ -92,7 +94,7 @@ def spell(method: Method, presets: Presets | None = None) -> str:
 
 def describe_methods(presets: Presets | None = None) -> str:
     """Return the part of --help-all on methods: what each does, and its fields with default and meaning."""
-    known, shared = _known(METHODS, _of_methods(presets)), fields(Reinitialization)
+    known, shared = _known(METHODS, _presets_of(METHODS, presets)), fields(Reinitialization)
     lines = [line for name, method in known.items() for line in _lines(name, method, shared)]
     takers = [name for name, method in known.items() if isinstance(method, Reinitialization)]
     lines.append(f"{', '.join(takers)} also have these fields (unless listed above with other values)")
@@ -103,7 +105,7 @@ def describe_methods(presets: Presets | None = None) -> str:
 
 def describe_regularizers(presets: Presets | None = None) -> str:
     """Return the part of --help-all on regularizers: what each does, and its fields with default and meaning."""
-    known = _known(REGULARIZERS, _of_regularizers(presets))
+    known = _known(REGULARIZERS, _presets_of(REGULARIZERS, presets))
     return "\n".join(line for name, method in known.items() for line in _lines(name, method))
 
 
@@ -112,23 +114,20 @@ def describe_method(name: str, presets: Presets | None = None) -> str:
     method = _known({**METHODS, **REGULARIZERS}, presets)[name]
     source = (inspect.getdoc(sys.modules[type(method).__module__]) or "").strip()
     about = (inspect.getdoc(type(method)) or "").strip()
-    written = [field.name for field in fields(method)][:2]
     values = ",".join(f"{field.name}={_text(getattr(method, field.name), field)}" for field in fields(method)[:2])
     flag = "--regularize" if name in REGULARIZERS else "--reinit"
-    example = f"{flag} {name}" + (f", or with fields {flag} {name}:{values}" if written else "")
+    example = f"{flag} {name}" + (f", or with fields {flag} {name}:{values}" if values else "")
     lines = [name, "", source, "", *([about, ""] if about not in source else []), f"Written {example}"]
     if spell(method) != name:
         lines.append(f"For this learner it means {spell(method)}, as published.")
-    return "\n".join([*lines, *(["", "Fields, with their values for this learner"] if written else []),
+    return "\n".join([*lines, *(["", "Fields, with their values for this learner"] if values else []),
                       *(_describe(method, field) for field in fields(method))])  # fmt: skip
 
 
-def _of_methods(presets: Presets | None) -> Presets:
-    return {name: method for name, method in (presets or {}).items() if name not in REGULARIZERS}
-
-
-def _of_regularizers(presets: Presets | None) -> Presets:
-    return {name: method for name, method in (presets or {}).items() if name in REGULARIZERS}
+def _presets_of(kinds: Kinds, presets: Presets | None) -> Presets:
+    """Return the presets of regularizers if these are the kinds, and otherwise those of methods."""
+    of_regularizers = kinds is REGULARIZERS
+    return {name: method for name, method in (presets or {}).items() if (name in REGULARIZERS) == of_regularizers}
 
 
 def _lines(name: str, method: Method, left_out: "tuple[Field[Any], ...]" = ()) -> list[str]:
@@ -145,7 +144,7 @@ def _describe(method: Method, field: "Field[Any]") -> str:
     return f"  {field.name}={_text(getattr(method, field.name), field)}: {field.metadata.get('help', '')}{allowed}"
 
 
-def _known(kinds: Mapping[str, type[Method]], presets: Presets | None = None) -> dict[str, Method]:
+def _known(kinds: Kinds, presets: Presets | None = None) -> dict[str, Method]:
     return {name: kind() for name, kind in kinds.items()} | dict(presets or {})
 
 
@@ -170,7 +169,7 @@ def _advice(module: str, class_name: str, error: BaseException) -> str:
         return f": {HOW_TO_DECORATE}"
     if isinstance(error, AttributeError) and module in sys.modules:  # it was imported and lacks the class
         own = [name for name, value in vars(sys.modules[module]).items() if _is_own(value, module)]
-        has = f"; its methods are {', '.join(own)}; nearest is {nearest(class_name, own)}" if own else ""
+        has = f"; its methods are {choices(class_name, own)}" if own else ""
         return has or "; no class in it is a subclass of fire_rl.Method"
     if not (isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")):
         return ""
@@ -193,7 +192,7 @@ def _values(kind: type[Method], text: str) -> dict[str, Any]:
         if key not in names:
             decorated = "__dataclass_fields__" in vars(kind)
             lacks = "it has no fields" if decorated else f"it has no fields: {HOW_TO_DECORATE}"
-            has = f"known are {', '.join(names)}; nearest is {nearest(key, names)}" if names else lacks
+            has = f"known are {choices(key, names)}" if names else lacks
             raise ValueError(f"{kind.__name__} has no field {key!r}; {has}")
         if key in values:
             raise ValueError(f"{kind.__name__}: field {key!r} was given twice")

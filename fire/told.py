@@ -11,6 +11,11 @@ from .spelling import spell
 PATIENCE = 10  # updates without a report before an error, since some networks, such as actors, are updated less often
 LONG = 100  # updates after which a network without any reported step is named in a warning, if others have reports
 
+CALLS = {  # what a method does, and where the loop has to call the manager
+    "after_step": ("acts after every gradient step", " after each optimizer.step()"),
+    "penalty": ("adds a penalty to every loss", ", added to the loss before loss.backward()"),
+}
+
 
 def refuse_idle_schedule(method: Method, schedule: Schedule) -> None:
     """Raise ValueError if a method that acts at every step only was given a schedule of events."""
@@ -62,16 +67,11 @@ class Told:
                         f"{what} of {unreported[0]}",
                     )
                 continue
-            acts = "acts after every gradient step" if what == "after_step" else "adds a penalty to every loss"
-            line = (
-                f"manager.after_step({names[0]!r}) after each optimizer.step()"
-                if what == "after_step"
-                else f"manager.penalty({names[0]!r}), added to the loss before loss.backward()"
-            )
+            acts, where = CALLS[what]
             raise ValueError(
                 f"{spell(method)} {acts}, but of {made:,} updates none was reported to the manager, so that it did "
-                f"nothing: call {line}; or {_attach()} (an update is one optimizer.step(): if gradients of several "
-                "batches are summed, they count as one update)"
+                f"nothing: call manager.{what}({names[0]!r}){where}; or {_attach()} (an update is one "
+                "optimizer.step(): if gradients of several batches are summed, they count as one update)"
             )
 
     def measured(self, networks: Iterable[Network]) -> None:

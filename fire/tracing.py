@@ -10,6 +10,7 @@ changed except for the declaration that `declare_units` adds.
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -138,18 +139,18 @@ class _Place:
     node: Node
 
 
-class _Marks:
+class _Marks(ExitStack):
     """Hooks that mark the inputs (`entered`) and outputs (`left`) of layers, and count how often each layer runs."""
 
     def __init__(self, module: nn.Module) -> None:
+        super().__init__()
         self.entered: dict[Node, _Place] = {}
         self.left: dict[Node, _Place] = {}
         self._runs: dict[nn.Module, int] = {}
-        self._handles = []
         for name, child in module.named_modules():
             if has_weight(child):
-                self._handles.append(child.register_forward_pre_hook(partial(self._enter, name)))
-                self._handles.append(child.register_forward_hook(partial(self._leave, name)))
+                self.enter_context(child.register_forward_pre_hook(partial(self._enter, name)))
+                self.enter_context(child.register_forward_hook(partial(self._leave, name)))
 
     def _enter(self, name: str, layer: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         self._runs[layer] = self._runs.get(layer, 0) + 1
@@ -168,13 +169,6 @@ class _Marks:
 
     def once(self, place: _Place) -> bool:
         return self._runs[place.layer] == 1
-
-    def __enter__(self) -> "_Marks":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for handle in self._handles:
-            handle.remove()
 
 
 @dataclass(frozen=True)

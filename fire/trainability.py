@@ -6,7 +6,7 @@ same at every measurement, so that a change over time comes from the network or 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -54,8 +54,3 @@ def updates_of(networks: int, probe: Probe | None = None) -> int:
     """Return the number of gradient updates that one measurement of this many networks makes on copies."""
     probe = probe or SHORT
     return networks * len(FORMS) * 2 * probe.seeds * probe.updates * len(probe.rates)  # 2: the network and fresh ones
-
-
-def trainability_of(modules: Mapping[str, nn.Module], probes: Mapping[str, Probed]) -> dict[str, float]:
-    """Return the trainability of each network that has a probe, as `network/trainability`."""
-    return {f"{name}/trainability": trainability(modules[name], probed) for name, probed in probes.items()}

@@ -5,7 +5,6 @@ place, write finite numbers only, and draw from `network.generator`, whose state
 """
 
 import copy
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
@@ -20,6 +19,7 @@ from .in_place import Before, same_values, values_of
 from .method_class import of_ones_own
 from .methods import Method
 from .network import Loss, MethodNetwork, Network
+from .record import restructures
 from .spelling import spell
 from .streams import Draws, global_streams, moved, noting, restore_streams, stream_of
 from .units import hidden_layers
@@ -121,7 +121,7 @@ def _rehearse(method: Method, copies: Copies, seed: int) -> Rehearsed:
                 layers = hidden_layers(network.module)
                 watches.append(Watch(network.module, layers))
                 given[place] = network = replace(network, layers=layers, activations=watches[-1])
-            _Call(method, network, "begin")(method.begin, memory_may_grow=True)
+            _called(method, network, "begin")
         for network in given:
             loss = _quiet(losses.get(network.name), draws)
             if loss is not None and method.watches_units:
@@ -137,7 +137,7 @@ def _rehearse(method: Method, copies: Copies, seed: int) -> Rehearsed:
                     with torch.enable_grad():
                         loss()
                 with torch.no_grad():
-                    _Call(method, network, "after_step")(method.after_step)
+                    _called(method, network, "after_step")
                 if isinstance(network.activations, Watch):
                     network.activations.forget()
         if method.has_penalty and not penalized:
@@ -152,60 +152,50 @@ def _rehearse(method: Method, copies: Copies, seed: int) -> Rehearsed:
         if method.acts_at_events and not lacks:
             acted = not every_step or type(method).act is not Method.act
             for network in ready:
-                _Call(method, network, "ready")(method.ready)
+                _called(method, network, "ready")
             for network in ready:
                 with torch.no_grad():
                     _restructure(method, network)
                     if not method.needs_loss:
                         network = replace(network, loss=None)
-                    _check_numbers(method, network, "act", _Call(method, network, "act")(method.act))
+                    _check_numbers(method, network, "act")
         for network in given:
-            _check_numbers(method, network, "figures", _Call(method, network, "figures")(method.figures), tensors=True)
+            _check_numbers(method, network, "figures")
     values = [values_of(network) for network in given]
-    elsewhere = method.has_penalty or type(method).restructure is not Method.restructure
+    elsewhere = method.has_penalty or restructures(method)
     changed = elsewhere or not all(map(same_values, before, [_without_memory(each) for each in values]))
     flat = {f"{number} {name}": value for number, each in enumerate(values) for name, value in each.items()}
     return Rehearsed(flat, changed, acted, draws.foreign, notes)
 
 
 def _restructure(method: Method, network: MethodNetwork) -> None:
-    if type(method).restructure is not Method.restructure:
+    if restructures(method):
         try:
             method.restructure(network)
         except Exception as error:
             raise _failed(method, network, "restructure", error) from error
 
 
-@dataclass(frozen=True)
-class _Call:
-    """One call of a method's function, with a check of what it changed."""
-
-    method: Method
-    network: MethodNetwork
-    hook: str
-
-    def __call__(self, hook: Callable[[MethodNetwork], Any], memory_may_grow: bool = False) -> Any:
-        before, streams = Before.of(self.network), global_streams()
-        target = {name: value.clone() for name, value in self._target().items()}
-        try:
-            found = hook(self.network)
-        except (Exception, SystemExit) as error:
-            raise _failed(self.method, self.network, self.hook, error) from error
-        if memory_may_grow:
-            now = Before.of(self.network)  # the method may have added its own hooks to watch the network
-            before = replace(before, memory=now.memory, hooks=now.hooks)
-        fault = before.fault()
-        if stream := moved(streams):
-            fault = f"draws from {stream}: draw from network.generator{HOW_TO_FORK}"
-        after_step = self.hook == "after_step" and self.network.target is not None
-        if not fault and after_step and not same_values(target, self._target()):
-            fault = "wrote to the target, which is updated elsewhere after a step"
-        if fault:
-            raise ValueError(f"{spell(self.method)}: {self.hook}({self.network.name!r}) {fault}")
-        return found
-
-    def _target(self) -> Mapping[str, Tensor]:
-        return {} if self.network.target is None else self.network.target.state_dict()
+def _called(method: Method, network: MethodNetwork, hook: str) -> Any:
+    """Call one of the method's functions; raise ValueError if it fails, or changes what it must not."""
+    before, streams = Before(network), global_streams()
+    untouched = network.target if hook == "after_step" else None
+    target = {} if untouched is None else {name: value.clone() for name, value in untouched.state_dict().items()}
+    try:
+        found = getattr(method, hook)(network)
+    except (Exception, SystemExit) as error:
+        raise _failed(method, network, hook, error) from error
+    if hook == "begin":
+        now = Before(network)  # the method may have created its memory, and added its own hooks to watch the network
+        before.memory, before.hooks = now.memory, now.hooks
+    fault = before.fault()
+    if stream := moved(streams):
+        fault = f"draws from {stream}: draw from network.generator{HOW_TO_FORK}"
+    if not fault and untouched is not None and not same_values(target, untouched.state_dict()):
+        fault = "wrote to the target, which is updated elsewhere after a step"
+    if fault:
+        raise ValueError(f"{spell(method)}: {hook}({network.name!r}) {fault}")
+    return found
 
 
 def _failed(method: Method, network: Network, hook: str, error: BaseException) -> ValueError:
@@ -243,7 +233,7 @@ def _check_penalty(method: Method, network: MethodNetwork) -> tuple[bool, str | 
     """
     before = values_of(network)
     with torch.enable_grad():
-        term = _Call(method, network, "penalty")(method.penalty)
+        term = _called(method, network, "penalty")
     what = f"{spell(method)}: penalty({network.name!r})"
     if term is None:
         return False, None
@@ -273,24 +263,18 @@ def _check_penalty(method: Method, network: MethodNetwork) -> tuple[bool, str | 
     return True, None
 
 
-def _check_numbers(method: Method, network: MethodNetwork, hook: str, found: Any, tensors: bool = False) -> None:
-    """Raise ValueError if what is recorded or logged is not a mapping from names to numbers."""
-    what = f"{spell(method)}: {hook}({network.name!r})"
+def _check_numbers(method: Method, network: MethodNetwork, hook: str) -> None:
+    """Call a function; raise ValueError if what it gives, to be recorded or logged, is not a mapping of numbers."""
+    found, what = _called(method, network, hook), f"{spell(method)}: {hook}({network.name!r})"
     if found is None and hook == "act":
         return
     if not isinstance(found, Mapping):
         raise ValueError(f"{what} gives a {type(found).__name__}: return a dictionary of numbers by name, or nothing")
     for key, value in found.items():
-        fits = isinstance(value, Real) or (tensors and isinstance(value, Tensor) and value.numel() == 1)
+        fits = isinstance(value, Real) or (hook == "figures" and isinstance(value, Tensor) and value.numel() == 1)
         if not isinstance(key, str) or not fits:
             raise ValueError(f"{what} gives {key!r} as a {type(value).__name__}: return a number, such as float(value)")
 
 
 def _without_memory(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value for name, value in values.items() if not name.startswith("memory ")}
-
-
-def warn_of(notes: Sequence[str]) -> None:
-    """Issue the notes as warnings, for code that has no run to print them in."""
-    for note in notes:
-        warnings.warn(note, stacklevel=4)

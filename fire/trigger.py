@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from .matrices import take_inventory
-from .nearest import nearest
+from .nearest import choices, nearest
 from .network import Network, lies_in
 from .units import hidden_layers, how_to_declare
 
@@ -62,10 +62,7 @@ class Trigger:
     def check(self, networks: Mapping[str, Network]) -> None:
         """Raise ValueError if there is no such network, measure, layer or matrix, or the measure is never taken."""
         if self.network is not None and self.network not in networks:
-            raise ValueError(
-                f"network {self.network!r} is unknown; known are {', '.join(networks)}; "
-                f"nearest is {nearest(self.network, networks)}"
-            )
+            raise ValueError(f"network {self.network!r} is unknown; known are {choices(self.network, networks)}")
         self.check_name()
         name, _, part = self.measure.partition("/")
         chosen = [network for key, network in networks.items() if self.network in (None, key)]
@@ -83,9 +80,7 @@ class Trigger:
         """Raise ValueError if no measure has this name."""
         name = self.measure.partition("/")[0]
         if name not in MEASURES:
-            raise ValueError(
-                f"measure {name!r} is unknown; known are {', '.join(MEASURES)}; nearest is {nearest(name, MEASURES)}"
-            )
+            raise ValueError(f"measure {name!r} is unknown; known are {choices(name, MEASURES)}")
 
     def __str__(self) -> str:
         network = f"{self.network}." if self.network else ""

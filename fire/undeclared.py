@@ -7,12 +7,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-# torch's functions that remove each normalisation; the module and the name of its weight are filled in.
-REMOVERS = {
-    "weight_norm": "torch.nn.utils.remove_weight_norm({module}, {name!r})",
-    "spectral_norm": "torch.nn.utils.remove_spectral_norm({module}, {name!r})",
-}
-PARAMETRIZED = "torch.nn.utils.parametrize.remove_parametrizations({module}, {name!r})"
+PARAMETRIZED = "parametrize.remove_parametrizations"
 OLD_HOOKS = ((WeightNorm, "weight_norm", ("_g", "_v")), (SpectralNorm, "spectral_norm", ("_orig",)))
 NAMES = {"_WeightNorm": "weight_norm", "_SpectralNorm": "spectral_norm", "_Orthogonal": "orthogonal"}
 
@@ -28,8 +23,8 @@ def _about_plain(names: Sequence[str], can_exclude: bool) -> str:
     quoted = ", ".join(map(repr, names))
     what = f"weight {quoted}: its module does not say what matrices it holds"
     what = what if len(names) == 1 else f"weights {quoted}: their modules do not say what matrices they hold"
+    exclude = _shown(names)
     these = ("the module", "the weight") if len(names) == 1 else ("each module", "the weights")
-    exclude = repr(names[0]) if len(names) == 1 else repr(tuple(names))
     declare = (
         f"{what}; give {these[0]} a method plastic_matrices() that yields fire_rl.Matrix records, or declare its class "
         "by fire_rl.register_matrices"
@@ -48,7 +43,8 @@ def _about_derived(derived: Mapping[str, tuple[str, str, str, str]], can_exclude
             owners.append(owner)
     lines = []
     for (kind, remover, weight), owners in kinds.items():
-        call, them = _call(remover, owners[0], weight), "it" if len(owners) == 1 else "them"
+        module = f"model.get_submodule({owners[0]!r})" if owners[0] else "model"
+        call, them = f"torch.nn.utils.{remover}({module}, {weight!r})", "it" if len(owners) == 1 else "them"
         advice = f"remove it ({call})"
         if can_exclude:
             advice = f"remove it first ({call}) and add it again afterwards, or leave {them} out (fire_: "
@@ -56,10 +52,6 @@ def _about_derived(derived: Mapping[str, tuple[str, str, str, str]], can_exclude
         named = f"module{'s' * (len(owners) > 1)} {', '.join(map(repr, owners))}"
         lines.append(f"{named}: {kind} computes {weight!r} from other tensors at each pass; {advice}")
     return lines
-
-
-def _call(remover: str, owner: str, weight: str) -> str:
-    return remover.format(module=f"model.get_submodule({owner!r})" if owner else "model", name=weight)
 
 
 def _shown(owners: Sequence[str]) -> str:
@@ -80,5 +72,5 @@ def _derived(module: nn.Module) -> dict[str, tuple[str, str, str, str]]:
             for hook_kind, kind, endings in OLD_HOOKS:
                 if isinstance(hook, hook_kind):
                     for ending in endings:
-                        found[f"{prefix}{hook.name}{ending}"] = (kind, REMOVERS[kind], hook.name, owner)
+                        found[f"{prefix}{hook.name}{ending}"] = (kind, f"remove_{kind}", hook.name, owner)
     return found

@@ -160,8 +160,7 @@ def _units_flattened(values: Tensor, units: int) -> Tensor:
 def new_draw(initial: Tensor, shape: Sequence[int], generator: torch.Generator | None) -> Tensor:
     """Return values drawn at random from the initial ones, that is from their distribution, whatever it was.
 
-    The indices are drawn on the generator's device: the CPU, so that every device gets the same draws, or a GPU that
-    captures the operation.
+    Indices are drawn on the generator's device: the CPU, for equal draws on every device, or a GPU that captures them.
     """
     device = None if generator is None else generator.device
     chosen = torch.randint(initial.numel(), tuple(shape), generator=generator, device=device)

@@ -60,14 +60,14 @@ def hidden_layers(module: nn.Module) -> tuple[HiddenLayer, ...]:
     or computed from other tensors at each pass (weight and spectral normalisation), as these cannot be replaced. Only
     in an injected head may the weights that read the units be frozen.
     """
-    heads = [name for name, child in module.named_modules() if isinstance(child, Injected)]
+    heads = tuple(f"{name}.".lstrip(".") for name, child in module.named_modules() if isinstance(child, Injected))
     modules = Counter(id(child) for _, child in module.named_modules(remove_duplicate=False))
     parameters = Counter(id(parameter) for _, parameter in module.named_parameters(remove_duplicate=False))
 
     def stands_alone(layer: HiddenLayer) -> bool:
         weights = [module.get_parameter(weights.name) for weights in (*layer.incoming, *layer.outgoing)]
         once = modules[id(module.get_submodule(layer.name))] == 1 and all(parameters[id(each)] == 1 for each in weights)
-        readers = [weights.name for weights in layer.outgoing if not _lies_in(weights.name, heads)]
+        readers = [weights.name for weights in layer.outgoing if not weights.name.startswith(heads)]
         learning = [layer.incoming[0].name, *readers]
         return once and all(module.get_parameter(name).requires_grad for name in learning)
 
@@ -85,10 +85,6 @@ def find_layers(module: nn.Module) -> tuple[HiddenLayer, ...]:
         return not layer.read_by or all(weights.name in names for weights in (*layer.incoming, *layer.outgoing))
 
     return tuple(filter(is_there, _find("", module)))
-
-
-def _lies_in(name: str, modules: Iterable[str]) -> bool:
-    return any(name.startswith(f"{module}." if module else "") for module in modules)
 
 
 def chain(parts: Iterable[tuple[str, nn.Module]]) -> Iterator[HiddenLayer]:

@@ -27,12 +27,7 @@ class AdaptiveRatio:
     """
 
     def __init__(
-        self,
-        low: float = LOW,
-        high: float = HIGH,
-        tolerance: float = 0.001,
-        check_every: int = 12,
-        window: int = 12,
+        self, low: float = LOW, high: float = HIGH, tolerance: float = 0.001, check_every: int = 12, window: int = 12
     ) -> None:
         if not low < high:
             raise ValueError(

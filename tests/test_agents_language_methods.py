@@ -126,8 +126,8 @@ def test_redo_resets_dead_units_and_leaves_the_scores_as_they_were():
     assert not module.get_parameter("blocks.1.feed_forward.contract.weight")[:, [3, 11]].any()
     assert torch.equal(module(TOKENS), scores)
     (report,) = event.networks
-    assert report.figures["reset blocks.1.feed_forward.activation"] == 2
-    assert report.figures["reset blocks.0.feed_forward.activation"] == 0
+    assert report.outcome["reset blocks.1.feed_forward.activation"] == 2
+    assert report.outcome["reset blocks.0.feed_forward.activation"] == 0
 
 
 @pytest.mark.parametrize("spelled", ["cbp:replacement_rate=0.1,maturity=1", "snr"])

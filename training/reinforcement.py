@@ -14,10 +14,10 @@ from fire_rl import envs
 from fire_rl.agents.agent import Agent
 from fire_rl.agents.compiled import require_compiler
 from fire_rl.agents.learning import AgentWithInputs, CapturedAgent, ProbedAgent
-from fire_rl.agents.randomness import restore_generator
 from fire_rl.envs.kept_spaces import KeptSpaces, kept_spaces
 from fire_rl.envs.world import to_environment
 from fire_rl.fire import Network, PlasticityManager
+from fire_rl.fire.streams import restore_generator
 from fire_rl.replay import AdaptiveRatio, Batch, ReplayRatio, Segment
 
 from .agent_run import AgentRun

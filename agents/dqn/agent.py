@@ -5,7 +5,7 @@ Mnih et al. 2015, "Human-level control through deep reinforcement learning"; set
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
@@ -59,12 +59,8 @@ class DQN(SavedAgent):
         self.target_network = make_network(*size).to(self.device)
         self.target_network.load_state_dict(self.network.state_dict())
         self.target_network.requires_grad_(False)
-        self.optimizer = adam(
-            list(self.network.parameters()),
-            settings.learning_rate,
-            (settings.beta1, settings.beta2),
-            settings.adam_epsilon,
-        )
+        betas = settings.beta1, settings.beta2
+        self.optimizer = adam(list(self.network.parameters()), settings.learning_rate, betas, settings.adam_epsilon)
         self.trained = TrainedNetwork("q", self.network, self.optimizer, head=("head",), target=self.target_network)
         self.networks = (self.trained,)
         self.captured = Captured(self.device)
@@ -129,9 +125,7 @@ class DQN(SavedAgent):
         def call(total: Tensor, *tensors: Tensor) -> Tensor:
             return self.block(total, gather(*tensors), plasticity)
 
-        def structure() -> list[Any]:
-            return [*self.structure(plasticity), *held]
-
+        structure = partial(self.structure, plasticity, held)
         record = plasticity is None or plasticity.capturable
         total = torch.zeros(len(METRICS), device=self.device)
         updates, done = len(given[0]), 0

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fire_rl.fire import HiddenLayer
-from fire_rl.fire.nearest import nearest
+from fire_rl.fire.nearest import choices
 from fire_rl.fire.units import chain
 
 WIDTHS = {"nature": 512, "minatar": 128, "mlp": 256}
@@ -25,9 +25,8 @@ class QNetwork(nn.Module):
         super().__init__()
         self.scale = scale
         self.encoder = encoder
-        self.head: nn.Module = nn.Sequential(
-            nn.Linear(features, width), nn.ReLU(inplace=True), nn.Linear(width, actions)
-        )
+        layers = nn.Linear(features, width), nn.ReLU(inplace=True), nn.Linear(width, actions)
+        self.head: nn.Module = nn.Sequential(*layers)
 
     def forward(self, observations: Tensor) -> Tensor:
         """Return the value of each action."""
@@ -61,8 +60,7 @@ def make_network(
     """Return a network of the named kind, or (auto) of the kind that fits the observations; it is not initialised."""
     kind = kind_for(observation_shape) if kind == "auto" else kind
     if kind not in WIDTHS:
-        known = ["auto", *WIDTHS]
-        raise ValueError(f"network {kind!r} given; allowed are {', '.join(known)}; nearest is {nearest(kind, known)}")
+        raise ValueError(f"network {kind!r} given; allowed are {choices(kind, ['auto', *WIDTHS])}")
     if not fits(kind, observation_shape):
         raise ValueError(
             f"network {kind!r} cannot take observations of shape {observation_shape}; nature takes images of at least "

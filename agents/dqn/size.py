@@ -25,11 +25,7 @@ def dqn_size(
     passes = (5 if double else 4) * products - layers[0].products
     units = sum(layer.positions * layer.outputs for layer in layers)
     kept = 2 * units + TARGETS_AT_ONCE * (units + math.prod(observation_shape))  # for training, plus for the targets
-    return Size(
-        parameters,
-        FLOAT * (COPIES_WITH_TARGET * parameters + batch_size * kept),
-        2 * batch_size * passes,
-    )
+    return Size(parameters, FLOAT * (COPIES_WITH_TARGET * parameters + batch_size * kept), 2 * batch_size * passes)
 
 
 def _q_layers(kind: str, shape: tuple[int, ...], actions: int, width: int) -> list[Layer]:

@@ -1,8 +1,7 @@
 """Networks that predict the next token, their training, and their methods as published."""
 
 from .gpt import GPT, make_gpt
-from .learner import make_learner
-from .optimizer import adamw_grouped
+from .learner import adamw_grouped, make_learner
 from .published import published
 from .rate import share_of_rate
 from .settings import LanguageModelSettings

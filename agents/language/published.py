@@ -10,7 +10,7 @@ The share of old weights that shrink-and-perturb keeps was tuned for each point 
 from collections.abc import Mapping
 
 from fire_rl.fire.methods import Fire, Method, NoMethod, Reset, ShrinkPerturb
-from fire_rl.fire.nearest import nearest
+from fire_rl.fire.nearest import choices
 
 STEPS = 5
 KEPT: Mapping[str, float] = {  # by the weights with which phase 2 starts
@@ -23,9 +23,7 @@ KEPT: Mapping[str, float] = {  # by the weights with which phase 2 starts
 def published(start: str = "best") -> Mapping[str, Method]:
     """Return every published method by its name; `start` is the point of phase 1 at which phase 2 starts."""
     if start not in KEPT:
-        raise ValueError(
-            f"start {start!r} given; allowed are {', '.join(KEPT)}; nearest is {nearest(start, list(KEPT))}"
-        )
+        raise ValueError(f"start {start!r} given; allowed are {choices(start, KEPT)}")
     return {
         "none": NoMethod(),
         "reset": Reset(scope="all", optimizer="renew"),

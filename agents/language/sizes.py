@@ -5,9 +5,9 @@ These are computed without building a network, so that they can also be asked fo
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from fire_rl.fire.nearest import nearest
+from fire_rl.fire.nearest import choices
 
 from ..size import COPIES, FLOAT, Size
 
@@ -58,15 +58,9 @@ SIZES: Mapping[str, GPTSizes] = {
 def gpt_sizes(name: str, vocabulary: int | None = None, context: int | None = None) -> GPTSizes:
     """Return the sizes of a name, optionally with another vocabulary or context; raise ValueError if it is unknown."""
     if name not in SIZES:
-        raise ValueError(
-            f"network {name!r} given; allowed are {', '.join(SIZES)}; nearest is {nearest(name, list(SIZES))}"
-        )
-    sizes = SIZES[name]
-    return replace(
-        sizes,
-        vocabulary=sizes.vocabulary if vocabulary is None else vocabulary,
-        context=sizes.context if context is None else context,
-    )
+        raise ValueError(f"network {name!r} given; allowed are {choices(name, SIZES)}")
+    given: dict[str, Any] = {"vocabulary": vocabulary, "context": context}
+    return replace(SIZES[name], **{key: value for key, value in given.items() if value is not None})
 
 
 def gpt_size(sizes: GPTSizes, batch_size: int, at_once: int | None = None, precision: Precision = "float32") -> Size:

@@ -4,9 +4,10 @@ Haarnoja et al. 2018, "Soft Actor-Critic Algorithms and Applications"; Lee et al
 as in the experiments of "FIRE: Frobenius-Isometry Reinitialization" (ICLR 2026).
 """
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
@@ -56,11 +57,7 @@ class SAC(SavedAgent):
         actor.initialise(generator)
         critic.initialise(generator)
         self.actor, self.critic = actor.to(self.device), critic.to(self.device)
-        self.target_critic = Critic(
-            observation_size, action_size, settings.critic_width, settings.critic_blocks, settings.critics
-        ).to(self.device)
-        self.target_critic.load_state_dict(self.critic.state_dict())
-        self.target_critic.requires_grad_(False)
+        self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.log_temperature = nn.Parameter(torch.tensor(math.log(settings.initial_temperature), device=self.device))
         self.statistics = RunningStatistics(observation_size).to(self.device)
 
@@ -69,19 +66,13 @@ class SAC(SavedAgent):
         temperature = Companion(
             "temperature", (self.log_temperature,), (self.log_temperature.detach().clone(),), self.temperature_optimizer
         )
+        actor_optimizer = adamw(list(self.actor.parameters()), *adam, settings.weight_decay)
+        critic_optimizer = adamw(list(self.critic.parameters()), *adam, settings.weight_decay)
         self.trained_actor = TrainedNetwork(
-            "actor",
-            self.actor,
-            adamw(list(self.actor.parameters()), *adam, settings.weight_decay),
-            head=("mean", "log_std"),
-            companions=(temperature,),
+            "actor", self.actor, actor_optimizer, head=("mean", "log_std"), companions=(temperature,)
         )
         self.trained_critic = TrainedNetwork(
-            "critic",
-            self.critic,
-            adamw(list(self.critic.parameters()), *adam, settings.weight_decay),
-            head=("value",),
-            target=self.target_critic,
+            "critic", self.critic, critic_optimizer, head=("value",), target=self.target_critic
         )
         self.networks = (self.trained_actor, self.trained_critic)
         self.captured = Captured(self.device)
@@ -97,10 +88,7 @@ class SAC(SavedAgent):
 
     def act(self, observations: np.ndarray, explore: bool) -> np.ndarray:
         """Return actions drawn from the policy, or tanh of its mean without exploration."""
-
-        def call(given: Tensor) -> Tensor:
-            return self.actions(given, explore)
-
+        call = partial(self.actions, explore=explore)
         return self.from_host(call, observations, ("act", explore), self.structure)
 
     @torch.no_grad()
@@ -138,9 +126,7 @@ class SAC(SavedAgent):
         def call(*tensors: Tensor) -> Tensor:
             return self.block(gather(*tensors), plasticity)
 
-        def structure() -> list[Any]:
-            return [*self.structure(plasticity), *held]
-
+        structure = partial(self.structure, plasticity, held)
         means = self.captured(call, inputs, "update", structure, record=plasticity is None or plasticity.capturable)
         return dict(zip(METRICS, means.unbind(), strict=True))
 
@@ -148,11 +134,7 @@ class SAC(SavedAgent):
         """Take updates on K batches of raw observations; return the mean METRICS."""
         updates, batch_size = batches.rewards.shape
         noise = self.noise(updates, batch_size)
-        with torch.no_grad():
-            batches = batches._replace(
-                observations=self._normalise(batches.observations),
-                next_observations=self._normalise(batches.next_observations),
-            )
+        batches = self.normalised(batches)
         total = torch.zeros(len(METRICS), device=self.device)
         for k in range(updates):
             total += self.gradient_step(Batch(*(tensor[k] for tensor in batches)), noise[k], plasticity)
@@ -180,9 +162,7 @@ class SAC(SavedAgent):
         self.move_target()
         with torch.no_grad():
             temperature = self.log_temperature.exp()
-            return torch.stack(
-                (actor_loss.detach(), critic_loss.detach(), temperature, entropy, values.detach().mean())
-            )
+            return torch.stack((actor_loss, critic_loss, temperature, entropy, values.mean()))
 
     @torch.no_grad()
     def move_target(self) -> None:
@@ -253,7 +233,11 @@ class SAC(SavedAgent):
         """Return each network's inputs in K batches of raw observations, and how it is run on them, for a diagnosis."""
         observations = self.normalised(batches).observations.unbind()
         pairs = list(zip(observations, batches.actions.unbind(), strict=True))
-        return {"actor": Inputs(observations, mean_action), "critic": Inputs(pairs, action_values)}
+        # The actor's means before they are squashed, (examples, actions), and all critics' values, (examples, critics).
+        return {
+            "actor": Inputs(observations, lambda actor, given: actor(given)[0]),
+            "critic": Inputs(pairs, lambda critic, pair: critic(*pair).mT),
+        }
 
     def other_tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the observation statistics, and the temperature with its optimizer's state."""
@@ -261,15 +245,3 @@ class SAC(SavedAgent):
         yield "log_temperature", self.log_temperature.detach()
         held = optimizer_tensors(self.temperature_optimizer, ["log_temperature"])
         yield from ((f"optimizer.temperature.{name}", value) for name, value in held)
-
-
-def mean_action(actor: nn.Module, observations: Tensor) -> Tensor:
-    """Return the means of the actor's actions before they are squashed, (examples, actions)."""
-    mean: Tensor = actor(observations)[0]
-    return mean
-
-
-def action_values(critic: nn.Module, pair: tuple[Tensor, Tensor]) -> Tensor:
-    """Return the values of all critics for observations and actions, (examples, critics)."""
-    values: Tensor = critic(*pair)
-    return values.mT

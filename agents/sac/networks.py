@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fire_rl.fire import HiddenLayer, Matrix, Weights
+from fire_rl.fire.unit_weights import as_it_is
 
 LAYER_NORM_EPSILON = 1e-6  # the published (Flax) value; torch's default is 1e-5
 TRUNCATED_DEVIATION = 0.87962566103423978  # standard deviation of a standard normal truncated at two sigma
@@ -77,16 +78,12 @@ class ResidualBlock(nn.Module):
         """Declare the units between the two layers to `fire`; each member has its own units."""
         shape = (*self.expand.weight.shape[:-2], self.expand.d_out)
         incoming = (Weights("expand.weight", _transposed), Weights("expand.bias", _by_member))
-        outgoing = (Weights("contract.weight", _as_it_is, "contract.bias"),)
+        outgoing = (Weights("contract.weight", as_it_is, "contract.bias"),)
         yield HiddenLayer("activation", shape, incoming, outgoing, _transposed)
 
 
 def _transposed(values: Tensor) -> Tensor:
     return values.mT
-
-
-def _as_it_is(values: Tensor) -> Tensor:
-    return values
 
 
 def _by_member(bias: Tensor) -> Tensor:

@@ -5,8 +5,6 @@ are given here: a sole and a narrower knuckle with the side view below, both wit
 |y| = 15 mm. The result differs from the original's hull of 918 points by less than 0.3 mm, and by 0.01% in volume.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

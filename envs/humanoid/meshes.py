@@ -3,8 +3,6 @@
 Nineteen of its files are identical to those of HumanoidBench; the two feet are not, see `foot.py`.
 """
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 from pathlib import Path
 

@@ -5,8 +5,6 @@ steps, because the solver's warm start is set to zero at the beginning of every 
 continues exactly, and the number of threads does not change the results.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import mujoco

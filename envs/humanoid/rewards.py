@@ -1,7 +1,5 @@
 """The parts of a reward that many H1 tasks share, each in [0, 1]."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

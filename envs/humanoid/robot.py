@@ -4,8 +4,6 @@ The middle and the left side are listed; the right side is the mirror image of t
 Numbers: HumanoidBench (Sferrazza et al., 2024, arXiv:2403.10506), robot file of the plain H1, MIT license.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import mujoco

@@ -3,8 +3,6 @@
 Everything is built with `mujoco.MjSpec`. Numbers: HumanoidBench (Sferrazza et al., 2024, arXiv:2403.10506).
 """
 
-from __future__ import annotations
-
 import copy
 import functools
 from collections.abc import Callable, Sequence
@@ -63,10 +61,7 @@ def start_position(pelvis: Vector) -> tuple[float, ...]:
 
 
 def compile_scene(
-    start: tuple[float, ...],
-    furnish: Callable[[mujoco.MjSpec], None],
-    sensors: tuple[Sensor, ...],
-    camera: Camera,
+    start: tuple[float, ...], furnish: Callable[[mujoco.MjSpec], None], sensors: tuple[Sensor, ...], camera: Camera
 ) -> mujoco.MjModel:
     """Return a new model of the robot in its scene; `start` becomes keyframe 0, `furnish` adds the task's objects."""
     # Compiling the robot's meshes takes most of a second, copying a model 30 ms. So each process compiles a scene once.
@@ -80,10 +75,7 @@ def forget_compiled() -> None:
 
 @functools.cache
 def _compiled(
-    start: tuple[float, ...],
-    furnish: Callable[[mujoco.MjSpec], None],
-    sensors: tuple[Sensor, ...],
-    camera: Camera,
+    start: tuple[float, ...], furnish: Callable[[mujoco.MjSpec], None], sensors: tuple[Sensor, ...], camera: Camera
 ) -> mujoco.MjModel:
     spec = mujoco.MjSpec()
     _set_options(spec)

@@ -4,8 +4,6 @@ MuJoCo evaluates sensors inside the last physics step of an environment step. Gy
 site positions of the same moment, so rewards computed from sensors are equal to the original's.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import mujoco

@@ -4,8 +4,6 @@ A simulation never resets a robot by itself; its owner decides which robots begi
 state as plain arrays.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple

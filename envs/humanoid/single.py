@@ -1,7 +1,5 @@
 """One robot in one task as a Gymnasium environment, with `model`, `data` and `set_state` as in `MujocoEnv`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import gymnasium as gym
@@ -59,13 +57,8 @@ class HumanoidEnv(gym.Env[Array, NDArray[np.float32]]):
         self.simulation.physics.read_data()
         outcome = self.simulation.step(action[None])
         info = {name: float(values[0]) for name, values in outcome.parts.items()}
-        return (
-            self.simulation.observations()[0],
-            float(outcome.rewards[0]),
-            bool(outcome.terminated[0]),
-            bool(outcome.truncated[0]),
-            info,
-        )
+        reward, terminated, truncated = outcome.rewards[0], outcome.terminated[0], outcome.truncated[0]
+        return self.simulation.observations()[0], float(reward), bool(terminated), bool(truncated), info
 
     def render(self) -> NDArray[np.uint8] | None:
         """Return the present view of the task's camera, (height, width, 3)."""

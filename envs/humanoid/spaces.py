@@ -1,7 +1,5 @@
 """The spaces and the metadata of the single and the vector environment."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

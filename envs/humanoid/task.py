@@ -1,7 +1,5 @@
 """The definition of a task: a scene, a reward of named parts, and a rule for when an episode ends."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 

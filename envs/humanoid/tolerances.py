@@ -4,8 +4,6 @@ They follow dm_control's `tolerance` (Tassa et al., 2018, arXiv:1801.00690): the
 margin, or linearly.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Several robots in one task as a Gymnasium vector environment, stepped by MuJoCo's native threads."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,8 +1,6 @@
 """The renderer for the original's tasks: it has the interface of Gymnasium 0.29's renderer and viewer, and draws with
 our `Renderer`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import mujoco

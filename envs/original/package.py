@@ -3,8 +3,6 @@
 Source: github.com/carlosferrazza/humanoid-bench, written for MuJoCo 3.1 and Gymnasium 0.29. Its files are not changed.
 """
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import difflib

@@ -1,7 +1,5 @@
 """One environment of the original HumanoidBench, adapted to Gymnasium 1: seeds, types, pictures, saved states."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 from collections.abc import Iterator

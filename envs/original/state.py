@@ -1,7 +1,5 @@
 """The state of an original task as plain arrays: its attributes, and the fields that it writes into the model."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

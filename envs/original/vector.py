@@ -1,7 +1,5 @@
 """Several environments of the original HumanoidBench as a Gymnasium vector environment, stepped by threads."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

@@ -64,9 +64,8 @@ def _add_penalty(
         return
     stepped = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     parameters = [parameter for parameter in manager.networks[name].module.parameters() if id(parameter) in stepped]
-    for parameter, gradient in zip(
-        parameters, torch.autograd.grad(penalty, parameters, allow_unused=True), strict=True
-    ):
+    gradients = torch.autograd.grad(penalty, parameters, allow_unused=True)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
         if gradient is not None:
             parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
 

@@ -11,39 +11,33 @@ does with its own optimizer, AdamGnT: moments start at zero, and each new weight
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from ..network import MethodNetwork, Network
 from ..units import HiddenLayer
-from .method import Method
+from .method import option
 from .own_counts import count_new_steps_, steps_of_its_own
-from .renewal import Units, by_member, refuse_what_has_no_units, replace_units_, slots, write_
+from .renewal import UnitResets, Units, by_member, refuse_what_has_no_units, replace_units_, slots, write_
 
 LONG_AGO = -(2**30)  # step of birth for weights that existed before the method started
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContinualBackprop(Method):
+class ContinualBackprop(UnitResets):
     """Reset the mature units of least utility, a few at every step: new incoming weights, zero outgoing weights."""
 
-    acts_at_events: ClassVar[bool] = False
-    acts_every_step: ClassVar[bool] = True
-    capturable: ClassVar[bool] = True
-    watches_units: ClassVar[bool] = True
-
-    replacement_rate: float = field(default=1e-4, metadata={"help": "share of the mature units reset at every step"})
-    maturity: int = field(default=10_000, metadata={"help": "gradient steps before a new unit may be reset"})
-    decay: float = field(default=0.99, metadata={"help": "decay rate of the running means of utility and activation"})
-    biases: Literal["keep", "correct"] = field(
-        default="keep",
-        metadata={"help": "biases of the next layer: kept, or corrected by a reset unit's mean contribution"},
+    replacement_rate: float = option(1e-4, "share of the mature units reset at every step")
+    maturity: int = option(10_000, "gradient steps before a new unit may be reset")
+    decay: float = option(0.99, "decay rate of the running means of utility and activation")
+    biases: Literal["keep", "correct"] = option(
+        "keep", "biases of the next layer: kept, or corrected by a reset unit's mean contribution"
     )
-    optimizer: Literal["keep", "renew"] = field(
-        default="keep", metadata={"help": "moments and step counts of a reset unit's weights; renew takes longer"}
+    optimizer: Literal["keep", "renew"] = option(
+        "keep", "moments and step counts of a reset unit's weights; renew takes longer"
     )
 
     def __post_init__(self) -> None:
@@ -71,10 +65,8 @@ class ContinualBackprop(Method):
 
         A unit that existed before the method started has 0 as its step of birth.
         """
+        super().begin(network)
         memory = network.memory
-        device = _first_weight(network).device
-        memory["step"] = torch.zeros((), dtype=torch.int64, device=device)
-        memory["replaced"] = torch.zeros((), dtype=torch.int64, device=device)
         for layer in network.layers:
             weight = network.module.get_parameter(layer.incoming[0].name)
             memory[f"{layer.name}.utility"] = weight.new_zeros(layer.shape, requires_grad=False)
@@ -105,10 +97,6 @@ class ContinualBackprop(Method):
             if looked_at:
                 self._replace(network, layer, self._least_useful(network, layer, age, looked_at), chosen)
                 network.memory["replaced"] += count.to(step.device) * math.prod(layer.shape[:-1])
-
-    def figures(self, network: MethodNetwork) -> dict[str, float | Tensor]:
-        """Return the number of units replaced so far."""
-        return {"replaced units": network.memory["replaced"]}
 
     def _observe(self, network: MethodNetwork, layer: HiddenLayer) -> None:
         activations = network.activations[layer.name]
@@ -147,18 +135,13 @@ class ContinualBackprop(Method):
             means = mean[units] / (1 - self.decay**age)
             give_to_readers_(network.module, layer, units, means if chosen is None else means * chosen)
             write_(mean, units, 0.0, chosen)
-        replace_units_(
-            network, layer, units, moments=self.optimizer == "renew" or _renews_counts(network), chosen=chosen
-        )
+        moments = self.optimizer == "renew" or _renews_counts(network)
+        replace_units_(network, layer, units, moments, chosen)
         write_(memory[f"{layer.name}.utility"], units, 0.0, chosen)
         write_(memory[f"{layer.name}.birth"], units, step, chosen)
         for weights in (*layer.incoming, *layer.outgoing):
             if f"{weights.name}.birth" in memory:
                 write_(weights.by_unit(memory[f"{weights.name}.birth"]), units, step, chosen)
-
-
-def _first_weight(network: MethodNetwork) -> nn.Parameter:
-    return network.module.get_parameter(network.layers[0].incoming[0].name)
 
 
 def _weights(network: MethodNetwork) -> list[str]:

@@ -12,7 +12,7 @@ depend on a gradient's length.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
@@ -24,6 +24,7 @@ from ..matrices import LEFT_ALONE, Matrix
 from ..network import Loss, LossByBatch, MethodNetwork, Network
 from ..report import left_rows
 from ..undisturbed import undisturbed
+from .method import Renewal, option
 from .reinitialization import Reinitialization, Touches
 
 
@@ -33,19 +34,14 @@ class Dash(Reinitialization):
 
     needs_loss: ClassVar[bool] = True
 
-    least: float = field(default=0.3, metadata={"help": "the smallest factor, the publication's lambda, 0 to 1"})
-    alpha: float | None = field(
-        default=None,
-        metadata={
-            "help": "weight of each new batch in the averaged gradient of one pass over the data; none: one batch"
-        },
+    least: float = option(0.3, "the smallest factor, the publication's lambda, 0 to 1")
+    alpha: float | None = option(
+        None, "weight of each new batch in the averaged gradient of one pass over the data; none: one batch"
     )
     # As in the authors' code, the optimizer's state is kept.
-    optimizer: Literal["renew", "keep"] = field(default="keep", metadata={"help": "its moments and step counts"})
-    companions: Literal["renew", "keep"] = field(default="keep", metadata={"help": "such as SAC's temperature"})
-    target: Literal["copy", "keep"] = field(
-        default="copy", metadata={"help": "the target network, which has no gradient: made a copy, or kept"}
-    )
+    optimizer: Renewal = option("keep", "its moments and step counts")
+    companions: Renewal = option("keep", "such as SAC's temperature")
+    target: Literal["copy", "keep"] = option("copy", "the target network, which has no gradient: made a copy, or kept")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -110,9 +106,7 @@ def _downhill(network: MethodNetwork, alpha: float | None) -> dict[str, Tensor]:
     assert network.loss is not None, "the manager has checked it"
     with undisturbed(network.module, network.target):
         if alpha is None or not isinstance(network.loss, LossByBatch):
-            return {
-                name: -gradient for name, gradient in zip(learning, _gradients(network.loss, learning), strict=True)
-            }
+            return dict(zip(learning, torch._foreach_neg(_gradients(network.loss, learning)), strict=True))
         average = [torch.zeros_like(parameter) for parameter in learning.values()]
         count = 0
         for loss in network.loss.batches():

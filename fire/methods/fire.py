@@ -4,77 +4,52 @@ Source: "FIRE: Frobenius-Isometry Reinitialization", ICLR 2026, arXiv 2602.08040
 (`repair`, `scale`) is not part of the publication.
 """
 
+import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from torch import nn
 
 from ..matrices import EMBEDDING, NOT_CHOSEN, PACKED, Inventory, Matrix, take_inventory
 from ..network import MethodNetwork, Network, lies_in
-from ..patterns import (
-    Patterns,
-    Split,
-    as_patterns,
-    as_split,
-    read_patterns,
-    read_split,
-    write_patterns,
-    write_split,
-)
+from ..patterns import Patterns, Split, as_patterns, as_split, read_patterns, read_split, write_patterns, write_split
 from ..polar import Solver
 from ..probe import last_layers
 from ..projection import CAVEATS, Choice, Selection, notes, project_, refuse_nonfinite
-from ..repair import Kind, Repair, copy_of
+from ..repair import Kind, Repair
 from ..report import left_rows
 from ..statistics import modules_with_statistics
+from .method import option
 from .reinitialization import Reinitialization, Touches
 
 MOST_STEPS = 1_000  # of a solver; about ten are enough
 MOST_UPDATES = 1_000_000
 UPDATES, RATE = 300, 1e-3  # of repair=distil, by default
 SPELLED = {"read": read_patterns, "write": write_patterns}
+SPLIT = {"read": read_split, "write": write_split}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fire(Reinitialization):
     """Project each weight matrix to the nearest isometry: W <- scale W (W'W)^(-1/2)."""
 
-    solver: Solver = field(
-        default="newton-schulz", metadata={"help": "newton-schulz as published, or a more exact one"}
+    solver: Solver = option("newton-schulz", "newton-schulz as published, or a more exact one")
+    steps: int | None = option(None, "steps of the solver; none: newton-schulz 10, polar-express 9; exact has none")
+    include: Patterns = option((), "names of matrices or modules, such as *.to_q|*.to_k; none: all", **SPELLED)
+    exclude: Patterns = option((), "names of matrices or modules to leave unchanged", **SPELLED)
+    split: Split = option((), "layers that hold several matrices, such as *.c_attn:3 or *.qkv:64/16/16", **SPLIT)
+    tied: Choice = option("skip", "weights tied to an embedding")
+    depthwise: Choice = option("skip", "depthwise convolutions")
+    frozen: Choice = option("skip", "weights that are not trained (requires_grad is False)")
+    repair: Kind = option(
+        "none",
+        "afterwards, on inputs of the replay or the data: fit the last layers to the outputs from before "
+        "(head), or train the whole network towards them (distil)",
     )
-    steps: int | None = field(
-        default=None, metadata={"help": "steps of the solver; none: newton-schulz 10, polar-express 9; exact has none"}
-    )
-    include: Patterns = field(
-        default=(), metadata={"help": "names of matrices or modules, such as *.to_q|*.to_k; none: all", **SPELLED}
-    )
-    exclude: Patterns = field(
-        default=(), metadata={"help": "names of matrices or modules to leave unchanged", **SPELLED}
-    )
-    split: Split = field(
-        default=(),
-        metadata={
-            "help": "layers that hold several matrices, such as *.c_attn:3 or *.qkv:64/16/16",
-            "read": read_split,
-            "write": write_split,
-        },
-    )
-    tied: Choice = field(default="skip", metadata={"help": "weights tied to an embedding"})
-    depthwise: Choice = field(default="skip", metadata={"help": "depthwise convolutions"})
-    frozen: Choice = field(default="skip", metadata={"help": "weights that are not trained (requires_grad is False)"})
-    repair: Kind = field(
-        default="none",
-        metadata={
-            "help": "afterwards, on inputs of the replay or the data: fit the last layers to the outputs from before "
-            "(head), or train the whole network towards them (distil)"
-        },
-    )
-    updates: int = field(default=UPDATES, metadata={"help": "gradient updates of repair=distil"})
-    rate: float = field(default=RATE, metadata={"help": "learning rate of repair=distil; it falls linearly to 0"})
-    scale: bool = field(
-        default=False, metadata={"help": "keep the root mean square of each projected layer's outputs by a gain"}
-    )
+    updates: int = option(UPDATES, "gradient updates of repair=distil")
+    rate: float = option(RATE, "learning rate of repair=distil; it falls linearly to 0")
+    scale: bool = option(False, "keep the root mean square of each projected layer's outputs by a gain")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "include", as_patterns(self.include))
@@ -133,7 +108,7 @@ class Fire(Reinitialization):
         """Project the matrices and then repair the outputs, if that was chosen; return the repair's numbers."""
         if not self.needs_inputs:
             return super().change(module, network)
-        before = copy_of(module)
+        before = copy.deepcopy(module).requires_grad_(False)
         super().change(module, network)
         projected = self._like(module, self.selection(network).matrices)
         return self._repair.act(module, before, network, projected)
@@ -166,9 +141,8 @@ class Fire(Reinitialization):
         """Name matrices and embeddings left unchanged, by the reason; biases are not worth a note."""
         selection = self.selection(network)
         projected = [matrix.name for matrix in selection.matrices]
-        return left_rows(_said(selection)) + notes(
-            projected, modules_with_statistics(network.module) if projected else ()
-        )
+        stale = modules_with_statistics(network.module) if projected else ()
+        return left_rows(_said(selection)) + notes(projected, stale)
 
     def _like(self, module: nn.Module, chosen: tuple[Matrix, ...]) -> list[Matrix]:
         """Return the same matrices in a copy of the network; they are found by name, as a copy may be frozen."""

@@ -7,8 +7,7 @@ not a new random one.
 
 import copy
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from ..injected import Injected
 from ..nearest import nearest
 from ..network import Network, exchange_, lies_in, refuse_missing_initial, refuse_unknown, renew_around_
-from .method import Method
+from .method import Method, Renewal, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +27,8 @@ class Injection(Method):
     head of the first.
     """
 
-    optimizer: Literal["renew", "keep"] = field(
-        default="renew", metadata={"help": "its moments and step counts; keep keeps those of the encoder only"}
-    )
-    companions: Literal["renew", "keep"] = field(
-        default="keep", metadata={"help": "such as SAC's temperature; kept by default, as the policy does not change"}
-    )
+    optimizer: Renewal = option("renew", "its moments and step counts; keep keeps those of the encoder only")
+    companions: Renewal = option("keep", "such as SAC's temperature; kept by default, as the policy does not change")
 
     def check(self, network: Network) -> None:
         """Raise ValueError if the network has no head that can be replaced."""
@@ -104,10 +99,8 @@ def _extend(initial: MutableMapping[str, Tensor], name: str, first: Mapping[str,
 
 def _refuse_shared(network: Network, name: str) -> None:
     """Raise ValueError if a module outside the head shares its parameters, as it would be frozen too."""
-    owners: dict[int, str] = {}
-    for key, parameter in network.module.named_parameters(remove_duplicate=False):
-        if not lies_in(key, (name,)):
-            owners[id(parameter)] = key
+    named = network.module.named_parameters(remove_duplicate=False)
+    owners = {id(parameter): key for key, parameter in named if not lies_in(key, (name,))}
     for parameter in network.module.get_submodule(name).parameters():
         if other := owners.get(id(parameter)):
             raise ValueError(f"injection: head {name!r} of network {network.name!r} shares a weight with {other!r}")

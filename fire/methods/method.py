@@ -1,14 +1,22 @@
 """The base class of methods: the functions that the manager calls, and when. A method overrides those it needs."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from torch import Tensor, nn
 
 from ..matrices import Inventory, take_inventory
-from ..nearest import nearest
+from ..nearest import choices
 from ..network import MethodNetwork, Network
+
+Value = TypeVar("Value")
+Renewal = Literal["renew", "keep"]
+
+
+def option(default: Value, meaning: str, **more: Any) -> Value:
+    """Return a field of a method, with its meaning for --help-all, and functions to `read` and `write` it as text."""
+    return field(default=default, metadata={"help": meaning, **more})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +33,11 @@ class Method:
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if get_origin(hints[field.name]) is Literal and value not in get_args(hints[field.name]):
-                allowed = [str(choice) for choice in get_args(hints[field.name])]
-                close = nearest(str(value), allowed)
-                raise ValueError(f"{field.name}={value} is not one of {', '.join(allowed)}; nearest is {close}")
+        for each in fields(self):
+            value, hint = getattr(self, each.name), hints[each.name]
+            if get_origin(hint) is Literal and value not in get_args(hint):
+                allowed = choices(str(value), map(str, get_args(hint)))
+                raise ValueError(f"{each.name}={value} is not one of {allowed}")
 
     @property
     def needs_inputs(self) -> bool:

@@ -11,18 +11,18 @@ four decisions it is 0.025 there.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from ..activity import Watch, dormancy_scores
-from ..network import MethodNetwork, Network, refuse_missing_initial, refuse_unknown
+from ..network import MethodNetwork, Network
 from ..undisturbed import undisturbed
-from ..units import HiddenLayer, Weights, hidden_layers, how_to_declare
-from .method import Method
-from .renewal import begin_norms_anew_, drawn, forget_moments_, optimizer_state
+from ..units import HiddenLayer, Weights, hidden_layers
+from .method import Method, option
+from .renewal import begin_norms_anew_, drawn, forget_moments_, optimizer_state, refuse_what_has_no_units
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,20 +32,12 @@ class Redo(Method):
     needs_loss: ClassVar[bool] = True
     usual_period: ClassVar[int | None] = 1_000
 
-    tau: float = field(
-        default=0.1,
-        metadata={"help": "threshold; 0 resets dead units only, which changes no outputs except after a norm"},
+    tau: float = option(0.1, "threshold; 0 resets dead units only, which changes no outputs except after a norm")
+    outgoing: Literal["zero", "draw"] = option("zero", "outgoing weights of reset units: zero, or drawn again")
+    step_count: Literal["keep", "renew"] = option(
+        "keep", "Adam's step counts of whole parameters; moments of reset weights become zero"
     )
-    outgoing: Literal["zero", "draw"] = field(
-        default="zero", metadata={"help": "outgoing weights of reset units: zero, or drawn again"}
-    )
-    step_count: Literal["keep", "renew"] = field(
-        default="keep",
-        metadata={"help": "Adam's step counts of whole parameters; moments of reset weights become zero"},
-    )
-    target: Literal["keep", "same"] = field(
-        default="keep", metadata={"help": "the target network: kept, or given the same weights"}
-    )
+    target: Literal["keep", "same"] = option("keep", "the target network: kept, or given the same weights")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -53,12 +45,7 @@ class Redo(Method):
 
     def check(self, network: Network) -> None:
         """Raise ValueError if the network has no known hidden layer."""
-        if not hidden_layers(network.module):
-            advice = how_to_declare(network.module)
-            raise ValueError(f"redo: network {network.name!r} has no hidden layer that is known{advice}")
-        refuse_missing_initial(network)
-        if network.optimizer is not None:
-            refuse_unknown(network.optimizer, advice="")
+        refuse_what_has_no_units("redo", network, lacks="hidden layer that is known")
 
     @torch.no_grad()
     def act(self, network: MethodNetwork) -> Mapping[str, float]:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import torch
@@ -12,7 +12,7 @@ from ..injected import Injected
 from ..matrices import Matrix, refuse_not_real, take_inventory
 from ..network import MethodNetwork, Network, lies_in, refuse_missing_initial, refuse_unknown, renew_around_, restore_
 from ..report import left_rows
-from .method import Method
+from .method import Method, Renewal, option
 
 Touches = Callable[[str], bool]
 
@@ -21,14 +21,14 @@ Touches = Callable[[str], bool]
 class Reinitialization(Method, ABC):
     """Rewrite weights. Defaults as published for SAC: all weights, optimizer and companions reset, target a copy."""
 
-    scope: Literal["all", "encoder", "head"] = field(default="all", metadata={"help": "where it acts"})
-    outside: Literal["keep", "reset"] = field(
-        default="keep", metadata={"help": "weights outside the scope: kept, or reset to their initial values"}
+    scope: Literal["all", "encoder", "head"] = option("all", "where it acts")
+    outside: Literal["keep", "reset"] = option(
+        "keep", "weights outside the scope: kept, or reset to their initial values"
     )
-    optimizer: Literal["renew", "keep"] = field(default="renew", metadata={"help": "its moments and step counts"})
-    companions: Literal["renew", "keep"] = field(default="renew", metadata={"help": "such as SAC's temperature"})
-    target: Literal["copy", "same", "keep"] = field(
-        default="copy", metadata={"help": "the target network: made a copy, changed in the same way, or kept"}
+    optimizer: Renewal = option("renew", "its moments and step counts")
+    companions: Renewal = option("renew", "such as SAC's temperature")
+    target: Literal["copy", "same", "keep"] = option(
+        "copy", "the target network: made a copy, changed in the same way, or kept"
     )
 
     @abstractmethod

@@ -1,15 +1,37 @@
 """Reset hidden units: check that a network has units that a method can reset, and write their new weights."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from ..network import MethodNetwork, Network, refuse_missing_initial, refuse_unknown
 from ..units import HiddenLayer, Weights, hidden_layers, how_to_declare, new_draw
+from .method import Method
 
 Units = tuple[Tensor, ...]  # indices of units in a layer: (units,), or (members, units) that broadcast; () means all
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitResets(Method):
+    """Reset single hidden units after gradient steps. The memory has the numbers of steps and of reset units."""
+
+    acts_at_events: ClassVar[bool] = False
+    acts_every_step: ClassVar[bool] = True
+    capturable: ClassVar[bool] = True
+    watches_units: ClassVar[bool] = True
+
+    def begin(self, network: MethodNetwork) -> None:
+        """Create both numbers, on the device."""
+        device = network.module.get_parameter(network.layers[0].incoming[0].name).device
+        for number in ("step", "replaced"):
+            network.memory[number] = torch.zeros((), dtype=torch.int64, device=device)
+
+    def figures(self, network: MethodNetwork) -> dict[str, float | Tensor]:
+        """Return the number of units reset so far."""
+        return {"replaced units": network.memory["replaced"]}
 
 
 def known_at_once(count: Tensor) -> bool:
@@ -32,11 +54,12 @@ def some_of(mask: Tensor) -> tuple[Units, Tensor | None]:
     return (mask.nonzero(as_tuple=True), None) if known_at_once(mask) else ((), mask)
 
 
-def refuse_what_has_no_units(method: str, network: Network, renews: bool = True) -> None:
+def refuse_what_has_no_units(
+    method: str, network: Network, renews: bool = True, lacks: str = "hidden units whose weights are known"
+) -> None:
     """Raise ValueError if the network has no known hidden units, or they or its optimizer's state cannot be reset."""
     if not hidden_layers(network.module):
-        advice = how_to_declare(network.module)
-        raise ValueError(f"{method}: network {network.name!r} has no hidden units whose weights are known{advice}")
+        raise ValueError(f"{method}: network {network.name!r} has no {lacks}{how_to_declare(network.module)}")
     refuse_missing_initial(network)
     if renews and network.optimizer is not None:
         refuse_unknown(network.optimizer, advice="")

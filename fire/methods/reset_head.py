@@ -6,7 +6,7 @@ encoder (DrQ).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -15,21 +15,20 @@ from torch import nn
 
 from ..injected import Injected
 from ..network import Network, lies_in, refuse_missing_initial, refuse_unknown, renew_, renew_around_, restore_
-from .method import Method
+from .method import Method, Renewal, option
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResetHead(Method):
     """Reset the head to its initial values and keep the encoder: W_head <- W_0."""
 
-    layers: Literal["all", "last"] = field(default="all", metadata={"help": "which layers of the head are reset"})
-    optimizer: Literal["head", "renew", "keep"] = field(
-        default="head",
-        metadata={"help": "moments and step counts reset: those of the reset layers, all, or none"},
+    layers: Literal["all", "last"] = option("all", "which layers of the head are reset")
+    optimizer: Literal["head", "renew", "keep"] = option(
+        "head", "moments and step counts reset: those of the reset layers, all, or none"
     )
-    companions: Literal["renew", "keep"] = field(default="renew", metadata={"help": "such as SAC's temperature"})
-    target: Literal["same", "copy", "keep"] = field(
-        default="same", metadata={"help": "the target network: reset in the same way, made a copy, or kept"}
+    companions: Renewal = option("renew", "such as SAC's temperature")
+    target: Literal["same", "copy", "keep"] = option(
+        "same", "the target network: reset in the same way, made a copy, or kept"
     )
 
     def check(self, network: Network) -> None:

@@ -7,32 +7,24 @@ as histograms, and the rejection level is 1%. The defaults of `longest`, `period
 gradient steps: the public code counts tasks and examples instead, and checks units after each batch (apply_every=1).
 """
 
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..network import MethodNetwork, Network
-from .method import Method
-from .renewal import known_at_once, refuse_what_has_no_units, replace_units_, some_of
+from .method import option
+from .renewal import UnitResets, known_at_once, refuse_what_has_no_units, replace_units_, some_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelfNormalizedResets(Method):
+class SelfNormalizedResets(UnitResets):
     """Reset units that have been silent for longer than the (1 - rejection) percentile of their own silences."""
 
-    acts_at_events: ClassVar[bool] = False
-    acts_every_step: ClassVar[bool] = True
-    capturable: ClassVar[bool] = True
-    watches_units: ClassVar[bool] = True
-
-    rejection: float = field(
-        default=0.01, metadata={"help": "a unit is reset if at most this share of its past silences was as long"}
-    )
-    longest: int = field(default=500, metadata={"help": "gradient steps of silence after which any unit is reset"})
-    period: int = field(default=10_000, metadata={"help": "gradient steps between estimates of the units' limits"})
-    apply_every: int = field(default=10, metadata={"help": "gradient steps between the resets of units that are due"})
+    rejection: float = option(0.01, "a unit is reset if at most this share of its past silences was as long")
+    longest: int = option(500, "gradient steps of silence after which any unit is reset")
+    period: int = option(10_000, "gradient steps between estimates of the units' limits")
+    apply_every: int = option(10, "gradient steps between the resets of units that are due")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -46,10 +38,8 @@ class SelfNormalizedResets(Method):
 
     def begin(self, network: MethodNetwork) -> None:
         """Create the memory; until a unit has a history, its limit is half of `longest`."""
+        super().begin(network)
         memory = network.memory
-        first = network.module.get_parameter(network.layers[0].incoming[0].name)
-        memory["step"] = torch.zeros((), dtype=torch.int64, device=first.device)
-        memory["replaced"] = torch.zeros((), dtype=torch.int64, device=first.device)
         for layer in network.layers:
             device = network.module.get_parameter(layer.incoming[0].name).device
             silent = torch.zeros(layer.shape, dtype=torch.int64, device=device)
@@ -95,10 +85,6 @@ class SelfNormalizedResets(Method):
         seen = counts[..., -1:]
         percentile = (counts / seen < 1 - self.rejection).sum(-1) + seen.squeeze(-1).sign().long()  # 0: never silent
         return torch.where(percentile < limit, percentile, 2 * limit).clamp(1, self.longest)
-
-    def figures(self, network: MethodNetwork) -> dict[str, float | Tensor]:
-        """Return the number of units reset so far."""
-        return {"replaced units": network.memory["replaced"]}
 
 
 def _may_be_time(step: Tensor, every: int) -> bool:

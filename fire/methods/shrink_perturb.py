@@ -4,11 +4,12 @@ Source: "On Warm-Starting Neural Network Training", Ash and Adams, NeurIPS 2020,
 of FIRE (arXiv 2602.08040), keep = 0.2, and biases and norms are included.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from torch import nn
 
 from ..network import Network
+from .method import option
 from .reinitialization import Reinitialization, Touches
 
 
@@ -16,7 +17,7 @@ from .reinitialization import Reinitialization, Touches
 class ShrinkPerturb(Reinitialization):
     """Mix weights with their initial values: W <- keep W + (1 - keep) W_0."""
 
-    keep: float = field(default=0.2, metadata={"help": "share of the old weights, 0 to 1"})
+    keep: float = option(0.2, "share of the old weights, 0 to 1")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -6,12 +6,13 @@ best single value was 1e-2 (its code halves the sum). "Parseval Regularization f
 (arXiv 2412.07224), with PPO, uses 1e-2 or 1e-3 times the mean square of each parameter's entries instead of their sum.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from ..methods.method import option
 from ..network import Network, refuse_missing_initial
 from .regularizer import Regularizer, with_gradient
 
@@ -23,7 +24,7 @@ class L2Init(Regularizer):
     has_penalty: ClassVar[bool] = True
     capturable: ClassVar[bool] = True
 
-    strength: float = field(default=1e-2, metadata={"help": "factor of the sum of squares; 0 or more"})
+    strength: float = option(1e-2, "factor of the sum of squares; 0 or more")
 
     def check(self, network: Network) -> None:
         """Raise ValueError if the initial values are missing."""

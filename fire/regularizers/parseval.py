@@ -10,12 +10,13 @@ scale 1, no factor for the width, also the output layer, and ||g^2 - scale||^2 f
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from ..methods.method import option
 from ..network import Network, lies_in
 from .regularizer import Regularizer, with_gradient
 from .trained import TrainedMatrix, new_gradients, owners, trained_matrices, trained_vectors
@@ -28,16 +29,12 @@ class Parseval(Regularizer):
     has_penalty: ClassVar[bool] = True
     capturable: ClassVar[bool] = True
 
-    strength: float = field(default=1e-3, metadata={"help": "strength for layers of `width` units; 0 or more"})
-    scale: float = field(default=2.0, metadata={"help": "squared length of a row"})
-    groups: int = field(
-        default=1, metadata={"help": "groups of a layer's units; rows are made orthogonal within groups only; cheaper"}
-    )
-    width: int | None = field(
-        default=64, metadata={"help": "the strength is multiplied by (width / d_out)^2; none: the same for all layers"}
-    )
-    outputs: Literal["skip", "include"] = field(default="skip", metadata={"help": "the output layers"})
-    norms: Literal["skip", "include"] = field(default="skip", metadata={"help": "norms' gains, each as a 1x1 matrix"})
+    strength: float = option(1e-3, "strength for layers of `width` units; 0 or more")
+    scale: float = option(2.0, "squared length of a row")
+    groups: int = option(1, "groups of a layer's units; rows are made orthogonal within groups only; cheaper")
+    width: int | None = option(64, "the strength is multiplied by (width / d_out)^2; none: the same for all layers")
+    outputs: Literal["skip", "include"] = option("skip", "the output layers")
+    norms: Literal["skip", "include"] = option("skip", "norms' gains, each as a 1x1 matrix")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -48,10 +45,9 @@ class Parseval(Regularizer):
     def check(self, network: Network) -> None:
         """Raise ValueError if the groups do not divide a layer's units."""
         for found in self._matrices(network):
-            if found.matrix.d_out % self.groups:
-                raise ValueError(
-                    f"parseval: groups={self.groups} do not divide the {found.matrix.d_out} units of {found.name!r}"
-                )
+            units = found.matrix.d_out
+            if units % self.groups:
+                raise ValueError(f"parseval: groups={self.groups} do not divide the {units} units of {found.name!r}")
 
     def penalty(self, network: Network) -> Tensor | None:
         """Return the penalty of all trained matrices, and of the norms' gains if they are included."""
@@ -75,10 +71,8 @@ class Parseval(Regularizer):
                 for weight, gram, out in zip(weights[index], grams[index], self._blocks(rows), strict=True):
                     _product(weight, gram, out)
 
-            of_gains = [
-                each * gain.parameter.detach() * (4 * self.strength * factor)
-                for each, gain in zip(stretched, gains, strict=True)
-            ]
+            pairs = zip(stretched, gains, strict=True)
+            of_gains = [each * gain.parameter.detach() * (4 * self.strength * factor) for each, gain in pairs]
             return [*new_gradients(matrices, write), *of_gains]
 
         parameters = [*owners(matrices), *(gain.parameter for gain in gains)]

@@ -33,8 +33,7 @@ def with_gradient(value: Tensor, parameters: Sequence[Tensor], gradients: Gradie
     It returns the gradient of each parameter times the factor. This saves memory: for a sum of squares autograd would
     keep several copies of all weights, and a formula needs one.
     """
-    result: Tensor = _KnownGradient.apply(value, gradients, *parameters)
-    return result
+    return _KnownGradient.apply(value, gradients, *parameters)
 
 
 class _KnownGradient(torch.autograd.Function):

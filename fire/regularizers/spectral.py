@@ -9,12 +9,13 @@ separately.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from ..methods.method import option
 from ..network import MethodNetwork, Network
 from .regularizer import Regularizer, with_gradient
 from .trained import TrainedMatrix, TrainedVector, new_gradients, owners, trained_matrices, trained_vectors
@@ -29,9 +30,9 @@ class Spectral(Regularizer):
     has_penalty: ClassVar[bool] = True
     capturable: ClassVar[bool] = True
 
-    strength: float = field(default=1e-4, metadata={"help": "factor of the penalty; 0 or more"})
-    k: int = field(default=2, metadata={"help": "power of the singular value; 1 or more"})
-    iterations: int = field(default=1, metadata={"help": "power iterations at each gradient step"})
+    strength: float = option(1e-4, "factor of the penalty; 0 or more")
+    k: int = option(2, "power of the singular value; 1 or more")
+    iterations: int = option(1, "power iterations at each gradient step")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,12 +63,13 @@ class Spectral(Regularizer):
             lengths = [bias.rows().norm(dim=-1) for bias in biases]
             largest = [gain.rows().abs().max(-1, keepdim=True) for gain in gains]
             sigmas = [sigma for sigma, _, _ in turned] + [gain.values for gain in largest]
-            terms = [self._stretch(sigma) for sigma in sigmas] + [length.pow(2 * self.k).sum() for length in lengths]
+            terms = [(sigma.pow(self.k) - 1).square().sum() for sigma in sigmas]
+            terms += [length.pow(2 * self.k).sum() for length in lengths]
             value = self.strength * torch.stack(terms).sum()
 
         def gradients(factor: Tensor) -> list[Tensor]:
             factor = factor * self.strength
-            slopes = [self._slope(sigma) * factor for sigma in sigmas]
+            slopes = [2 * self.k * (sigma.pow(self.k) - 1) * sigma.pow(self.k - 1) * factor for sigma in sigmas]
 
             def write(index: int, rows: Tensor) -> None:
                 _, left, right = turned[index]
@@ -81,12 +83,6 @@ class Spectral(Regularizer):
 
         parameters = [*owners(matrices), *(vector.parameter for vector in (*gains, *biases))]
         return with_gradient(value, parameters, gradients)
-
-    def _stretch(self, sigma: Tensor) -> Tensor:
-        return (sigma.pow(self.k) - 1).square().sum()
-
-    def _slope(self, sigma: Tensor) -> Tensor:
-        return 2 * self.k * (sigma.pow(self.k) - 1) * sigma.pow(self.k - 1)
 
     def _towards_zero(self, bias: TrainedVector, length: Tensor, factor: Tensor) -> Tensor:
         slope = 2 * self.k * length.pow(2 * self.k - 2) * factor

@@ -6,11 +6,12 @@ the decayed weights, and a step differs by learning rate x strength times the op
 rates). SAC's own AdamW already decays by 1e-2, as published, and this adds to it; DQN's Adam does not decay.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 
+from ..methods.method import option
 from ..network import Network
 from .regularizer import Regularizer
 
@@ -22,9 +23,7 @@ class WeightDecay(Regularizer):
     acts_every_step: ClassVar[bool] = True
     capturable: ClassVar[bool] = True
 
-    strength: float = field(
-        default=1e-2, metadata={"help": "times the learning rate; it adds to the optimizer's own weight decay"}
-    )
+    strength: float = option(1e-2, "times the learning rate; it adds to the optimizer's own weight decay")
 
     def check(self, network: Network) -> None:
         """Raise ValueError if the network has no optimizer."""

@@ -1,7 +1,5 @@
 """The H1's fourteen tasks by name; one file per family."""
 
-from __future__ import annotations
-
 from ..task import Task
 from . import balance, climb, crawl, locomotion, maze, obstacles, reach, sit
 

@@ -1,7 +1,5 @@
 """Balance: stand still on a board that lies on a ball; in the hard version the ball may roll."""
 
-from __future__ import annotations
-
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
@@ -68,11 +66,7 @@ def _add_board(spec: mujoco.MjSpec) -> None:
 def _add_ball(spec: mujoco.MjSpec) -> mujoco.MjsBody:
     ball = spec.worldbody.add_body(name="ball", pos=(0, 0, BALL_RADIUS))
     ball.add_geom(
-        name="ball",
-        type=mujoco.mjtGeom.mjGEOM_SPHERE,
-        size=(BALL_RADIUS, 0, 0),
-        density=OBJECT_DENSITY,
-        rgba=DARK_GREY,
+        name="ball", type=mujoco.mjtGeom.mjGEOM_SPHERE, size=(BALL_RADIUS, 0, 0), density=OBJECT_DENSITY, rgba=DARK_GREY
     )
     return ball
 

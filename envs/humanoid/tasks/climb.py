@@ -1,7 +1,5 @@
 """Stair and slide: walk up and down steps, or smooth ramps."""
 
-from __future__ import annotations
-
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
@@ -43,12 +41,8 @@ move = moving(WALK_SPEED)
 
 def climb(physics: Physics) -> tuple[Array, Parts]:
     """Reward little effort, a head high above both feet, an upright torso, and walking speed."""
-    head, left, right = (
-        physics.head_height,
-        physics.address("left_foot_position"),
-        physics.address("right_foot_position"),
-    )
-    readings = physics.last_readings
+    head, readings = physics.head_height, physics.last_readings
+    left, right = physics.address("left_foot_position"), physics.address("right_foot_position")
     standing = legs_stretched(head - readings[:, left + 2]) * legs_stretched(head - readings[:, right + 2])
     upright = leaning(physics.torso_upright)
     parts = {

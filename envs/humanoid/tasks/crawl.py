@@ -1,7 +1,5 @@
 """Crawl: move through a tunnel on hands and knees, at walking speed; the episode never ends early."""
 
-from __future__ import annotations
-
 import mujoco
 import numpy as np
 

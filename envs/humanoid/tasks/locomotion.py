@@ -1,7 +1,5 @@
 """Walk, stand and run: stay tall and upright with little effort, at a given speed along x."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Maze: walk around two corners, from checkpoint to checkpoint; the stage of a robot is its next checkpoint's index."""
 
-from __future__ import annotations
-
 import mujoco
 import numpy as np
 

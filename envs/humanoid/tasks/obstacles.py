@@ -1,7 +1,5 @@
 """Hurdle and pole: run over hurdles without touching the barriers, or walk between poles without touching them."""
 
-from __future__ import annotations
-
 import mujoco
 import numpy as np
 from numpy.typing import NDArray

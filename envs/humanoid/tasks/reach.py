@@ -1,7 +1,5 @@
 """Reach: bring the left hand to a point that is drawn at random for every episode."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ...rendering import Marker

@@ -1,8 +1,6 @@
 """Sit: sit down on a chair behind the robot; in the hard version the chair may move, and the robot starts turned at
 random in front of it."""
 
-from __future__ import annotations
-
 import math
 
 import mujoco
