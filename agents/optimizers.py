@@ -92,15 +92,6 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Iterable[str]) ->
             yield f"{key}.{name}", value
 
 
-@torch.no_grad()
-def renew(optimizer: torch.optim.Optimizer) -> None:
-    """Set moments and step counts to zero in place, as is done at the start of each phase of data."""
-    for state in optimizer.state.values():
-        for value in state.values():
-            if isinstance(value, Tensor):
-                value.zero_()
-
-
 def set_rate(optimizer: torch.optim.Optimizer, share: float) -> None:
     """Set every group's learning rate to a share of its full rate, which is its rate at the first call."""
     for group in optimizer.param_groups:

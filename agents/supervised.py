@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fire_rl.fire import PlasticityManager
-from fire_rl.fire.network import Loss
+from fire_rl.fire.network import Loss, renew_
 from fire_rl.fire.probe import Inputs, plain_run
 from fire_rl.fire.undisturbed import modes_restored
 
 from .captured import Precision, mixed, products_in
 from .learning import SavedAgent, TrainedNetwork
-from .optimizers import renew, set_rate
+from .optimizers import set_rate
 
 Examples: TypeAlias = tuple[Tensor, Tensor]  # inputs, and the number of the right class for each
 
@@ -40,7 +40,7 @@ class Supervised(SavedAgent):
         optimizer new at the start of a phase after the first; by default its state is set to zero."""
         self.trained, self.device, self.largest_norm, self.at_once = network, device, largest_norm, at_once
         self.networks = (network,)
-        self._begin_phase = begin_phase or partial(renew, network.optimizer)
+        self._begin_phase = begin_phase or partial(renew_, network.optimizer)
         self.precision: Precision = "float32"  # of products in updates and evaluations
         self.metrics = ("loss", "gradient_norm", *(("batch_accuracy",) if counts_right else ()))
 

@@ -1,6 +1,5 @@
 """FIRE and its rivals for any torch model: projection, measures, methods, schedules, a manager that applies them."""
 
-from . import methods
 from .activity import Watch
 from .aliases import INTERVENTIONS, Intervention, NoIntervention, describe_interventions, parse_intervention
 from .diagnosis import Diagnosis, Reading, Score, diagnose
@@ -9,7 +8,22 @@ from .finite import first_not_finite
 from .manager import PlasticityManager
 from .matrices import Inventory, Matrix, register_matrices, take_inventory
 from .measures import deviation_from_isometry, measure, singular_values, squared_frobenius_error
-from .methods import *  # noqa: F403
+from .methods import (
+    METHODS,
+    ContinualBackprop,
+    Dash,
+    Fire,
+    Injected,
+    Injection,
+    Method,
+    NoMethod,
+    Redo,
+    Reinitialization,
+    Reset,
+    ResetHead,
+    SelfNormalizedResets,
+    ShrinkPerturb,
+)
 from .network import Companion, MethodNetwork, Network
 from .polar import SOLVERS, Solver, polar_factor
 from .probe import Probe
@@ -28,27 +42,35 @@ from .units import HiddenLayer, Weights, hidden_layers, new_draw, units_between
 __all__ = [
     "INTERVENTIONS",
     "MEASURES",
+    "METHODS",
     "REGULARIZERS",
     "SOLVERS",
     "At",
     "AtUpdates",
     "Companion",
+    "ContinualBackprop",
+    "Dash",
     "Diagnosis",
     "Either",
     "Event",
     "Every",
+    "Fire",
     "FireReport",
     "HiddenLayer",
+    "Injected",
+    "Injection",
     "Intervention",
     "Inventory",
     "L2Init",
     "Matrix",
     "MatrixReport",
+    "Method",
     "MethodNetwork",
     "Network",
     "NetworkReport",
     "Never",
     "NoIntervention",
+    "NoMethod",
     "Parseval",
     "PlasticityManager",
     "Position",
@@ -56,8 +78,14 @@ __all__ = [
     "Probed",
     "Reading",
     "Record",
+    "Redo",
+    "Reinitialization",
+    "Reset",
+    "ResetHead",
     "Schedule",
     "Score",
+    "SelfNormalizedResets",
+    "ShrinkPerturb",
     "Solver",
     "Spectral",
     "Trigger",
@@ -91,4 +119,3 @@ __all__ = [
     "take_inventory",
     "units_between",
 ]
-__all__ += methods.__all__
