@@ -73,10 +73,22 @@ class Resampling:
         before = {float(step): self.aggregates(groups, partial(value_before, step)) for step in sorted(events)}
         return Curve(steps, iqm, mean, median, interpolated, {step: found for step, found in before.items() if found})
 
+    def curve_over_all(self, groups: Groups, curves: Sequence[Curve | None]) -> Curve | None:
+        """Return the curve over all environments; None unless the curves of all of them have the same steps."""
+        found = [each for each in curves if each]
+        if len(found) < len(curves) or not all(np.array_equal(each.steps, found[0].steps) for each in found):
+            return None
+        return self.curve(groups, found[0].steps, any(each.interpolated for each in found))
+
 
 def known(values: Sequence[float | None]) -> Array:
     """Return the values as an array; the caller knows that none is None."""
     return np.array(values, dtype=float)
+
+
+def finished_of(groups: Groups) -> list[list[RunScores]]:
+    """Return the runs with a final score, by environment."""
+    return [[run for run in group if run.final is not None] for group in groups]
 
 
 def _three(strata: Strata) -> tuple[Statistic, ...]:
@@ -116,7 +128,7 @@ def summarise(
 
 def scores_of(groups: Groups, curve: Curve | None, levels: Array | None, resampling: Resampling) -> MethodResults:
     """Return the results that one environment and several have in common; `groups` are the runs by environment."""
-    finished = [[run for run in group if run.final is not None] for group in groups]
+    finished = finished_of(groups)
     profile = None
     if levels is not None and all(finished):
         draws, sign = resampling.draws([len(group) for group in finished]), resampling.metric.sign
@@ -263,12 +275,8 @@ def _mean_of(network: str, measure: str, series: Sequence[tuple[Array, Array]]) 
 def _also(runs: Sequence[RunScores], resampling: Resampling) -> dict[str, Aggregates]:
     """Return the final values on examples other than the metric's, if all runs have them."""
     names = dict.fromkeys(name for run in runs for name in run.also)
-    found = {name: resampling.aggregates([runs], partial(_of_others, name)) for name in names}
+    found = {name: resampling.aggregates([runs], lambda run, name=name: run.also.get(name)) for name in names}
     return {name: each for name, each in found.items() if each}
-
-
-def _of_others(name: str, run: RunScores) -> float | None:
-    return run.also.get(name)
 
 
 def _also_curves(runs: Sequence[RunScores]) -> tuple[MeasureCurve, ...]:

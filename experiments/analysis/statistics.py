@@ -8,9 +8,9 @@ module `resampling` makes the resamples and their bounds. Percentile intervals o
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ Strata: TypeAlias = Sequence[Array]
 Statistic: TypeAlias = Callable[[Strata], Array]  # the last axis of each stratum becomes one number
 
 Sides: TypeAlias = tuple[tuple[int, ...], ...]
+Number = TypeVar("Number", float, Array)
 
 ENOUGH_RUNS = 10  # with this many runs, a percentile interval has about its nominal coverage
 COVERAGE = {  # number of runs: true coverage of nominal 95% intervals of the mean and of the IQM
@@ -33,12 +34,20 @@ SETTLING_RUNS = 5  # with fewer runs in some environment, no difference is calle
 AT_ONCE = 4_000_000  # numbers that are resampled at a time
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Made:
-    """What an interval and a band have in common: the numbers of runs, and how the bounds were computed."""
+@dataclass(frozen=True, eq=False)
+class _Bounded(Generic[Number]):
+    """What an interval and a band have in common."""
 
-    sides: Sides  # numbers of runs in each environment, of one method or of two
-    method: str  # how the bounds were computed, in words
+    value: Number
+    low: Number  # NaN if there is no interval; may be inf if the value may
+    high: Number
+    sides: Sides = field(kw_only=True)  # numbers of runs in each environment, of one method or of two
+    method: str = field(kw_only=True)  # how the bounds were computed, in words
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is an interval (for a band: at every point); with a single run in an environment, none is."""
+        return not bool(np.isnan(self.low).any() or np.isnan(self.high).any())
 
     @property
     def n(self) -> int:
@@ -56,31 +65,13 @@ class _Made:
 
 
 @dataclass(frozen=True)
-class Interval(_Made):
+class Interval(_Bounded[float]):
     """A number with its confidence interval."""
-
-    value: float
-    low: float  # NaN if there is no interval; may be inf if the value may
-    high: float
-
-    @property
-    def bounded(self) -> bool:
-        """Whether there is an interval; with a single run in an environment there is none."""
-        return not (math.isnan(self.low) or math.isnan(self.high))
 
 
 @dataclass(frozen=True, eq=False)
-class Band(_Made):
+class Band(_Bounded[Array]):
     """An interval at each point of an axis."""
-
-    value: Array
-    low: Array  # NaN if there is no interval
-    high: Array
-
-    @property
-    def bounded(self) -> bool:
-        """Whether there is an interval at every point."""
-        return not bool(np.isnan(self.low).any() or np.isnan(self.high).any())
 
 
 def runs_in_words(sides: Sides, what: str = "run") -> str:

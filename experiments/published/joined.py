@@ -232,9 +232,7 @@ def _in_all(
             )
             continue
         resampling = Resampling(each.name, together.metric, results.options)
-        curves = [method.curve for method in own if method and method.curve]
-        same = len(curves) == len(parts) and all(np.array_equal(c.steps, curves[0].steps) for c in curves)
-        curve = resampling.curve(groups, curves[0].steps, any(c.interpolated for c in curves)) if same else None
+        curve = resampling.curve_over_all(groups, [method and method.curve for method in own])
         levels = _levels(together.methods, [run for group in groups for run in group])
         found.append(replace(scores_of(groups, curve, levels, resampling), published=each.file))
     return found, said

@@ -27,9 +27,7 @@ def _section(over: OverAxis, looks: Looks) -> Section:
     narrow = page_image(draw_over_axis(over, looks, WIDTH, 520, side_by_side=False), alt, used)
     wide = page_image(draw_over_axis(over, looks, 900, 340, side_by_side=True), alt, used)
     figure = Illustration(narrow, f"{over.where}: IQM with its interval", wide)
-    intervals = [
-        scores.iqm for curve in over.curves for what in SCORES for scores in curve.scores(what) if scores is not None
-    ]
+    intervals = [each.iqm for curve in over.curves for what in SCORES for each in curve.scores(what) if each]
     logarithmic = " The axis is logarithmic." if positions(over.values)[1] == "log" else ""
     text = (
         f"Each point is the interquartile mean (IQM) of a method's runs at one value of the {over.axis.words}, with "
@@ -43,13 +41,10 @@ def _section(over: OverAxis, looks: Looks) -> Section:
 
 
 def _table(over: OverAxis, what: str, title: str) -> Table:
-    metric = over.compared[0].metric
-    found = [(curve, [scores.iqm if scores else None for scores in curve.scores(what)]) for curve in over.curves]
-    said = iter(columns_in_words([[each for _, row in found for each in row if each]], metric)[0])
-    rows = tuple(
-        TableRow(curve.method, (curve.method, *(next(said) if each else wording.MISSING for each in row)))
-        for curve, row in found
-    )
+    found = [[scores and scores.iqm for scores in curve.scores(what)] for curve in over.curves]
+    said = columns_in_words(found, over.compared[0].metric)
+    names = [curve.method for curve in over.curves]
+    rows = tuple(TableRow(name, (name, *cells)) for name, cells in zip(names, said, strict=True))
     columns = ("method", *(f"{over.axis.words} {value}" for value in over.values))
     return Table(f"{title[0].upper()}{title[1:]}, IQM", columns, rows)
 

@@ -178,11 +178,8 @@ def page_image(figure: Figure, alt: str, colors: Iterable[Look]) -> PageImage:
 
 def svg(figure: Figure, text_as_paths: bool = False) -> str:
     """Return a figure as SVG; the same figure always gives the same text."""
-    _lay_out(figure)
-    content = io.BytesIO()
     with matplotlib.rc_context({"svg.fonttype": "path" if text_as_paths else "none"}):
-        figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
-    return content.getvalue().decode()
+        return _saved(figure, format="svg", metadata={"Date": None, "Creator": None}).decode()
 
 
 def svg_for_papers(figure: Figure) -> str:
@@ -192,26 +189,22 @@ def svg_for_papers(figure: Figure) -> str:
 
 def pdf(figure: Figure) -> bytes:
     """Return a figure as PDF with its text as text; the same figure always gives the same bytes."""
-    _lay_out(figure)
-    content = io.BytesIO()
-    figure.savefig(content, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
-    return content.getvalue()
+    return _saved(figure, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
 
 
 def png(figure: Figure) -> bytes:
     """Return a figure as PNG, with two pixels for each pixel of the page."""
-    _lay_out(figure)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=192)
-    return content.getvalue()
+    return _saved(figure, format="png", dpi=192)
 
 
-def _lay_out(figure: Figure) -> None:
-    """Compute the layout before saving, which would otherwise draw the whole figure one more time."""
-    engine = figure.get_layout_engine()
+def _saved(figure: Figure, **how: Any) -> bytes:
+    """Return a figure as a file, and compute its layout before, as saving would draw the whole figure once more."""
+    engine, content = figure.get_layout_engine(), io.BytesIO()
     if engine is not None:
         engine.execute(figure)
         figure.set_layout_engine("none")
+    figure.savefig(content, **how)
+    return content.getvalue()
 
 
 def _themed(drawing: str, colors: Iterable[Look]) -> str:
