@@ -20,13 +20,12 @@ from .report.phase_figures import panels_of
 from .sweep.as_script import Format, script_of
 from .sweep.conduct import Pool, conduct, look
 from .sweep.endings import say_endings
-from .sweep.estimate import say_plan, weigh_and_time
+from .sweep.estimate import memory_of_a_run, say_plan, weigh_and_time
 from .sweep.grid import Grid, Job
 from .sweep.kept_settings import check_kept, keep
 from .sweep.local import default_slots, usable_gpus
 from .sweep.states import states_of
 from .sweep.table import LiveTable
-from .sweep.weights import memory_of_a_run
 
 
 class Machines(Pool, Protocol):

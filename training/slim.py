@@ -56,7 +56,6 @@ def is_slimmed(run: Path) -> bool:
 
 def is_over(run: Path) -> bool:
     """Whether the run's last line is its last evaluation, which is the last thing a run does, or a divergence."""
-    config, last = read_config(run), None
-    for _, line in config.reader.of(run):
-        last = line or last
+    config = read_config(run)
+    last = config.reader.last(run)
     return isinstance(last, Divergence) or (isinstance(last, EvaluationLine) and last.steps >= config.run.steps)

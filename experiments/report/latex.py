@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 from ..analysis.method_results import MethodResults
 from ..analysis.results import Compared, Comparison, Results
 from .paper_figure import caption_of
-from .schedules import schedules_in_words
 from .sections import columns_in_words
-from .wording import MISSING, failing
+from .wording import MISSING, failing, schedules_in_words
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
