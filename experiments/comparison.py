@@ -125,9 +125,8 @@ def report(
     for warning in warnings:
         print(f"  warning: {warning}")
     print(f"\n  report    {page}\n  in the same folder")
-    besides = ({"axis": AXIS} if results.axes else {}) | (
-        {"phases": PHASES} if any(map(panels_of, results.comparisons)) else {}
-    )
+    besides = {"axis": AXIS} if results.axes else {}
+    besides |= {"phases": PHASES} if any(map(panels_of, results.comparisons)) else {}
     for name, files in (FILES | besides).items():
         print(f"    {name:9} {files}")
 

@@ -297,7 +297,6 @@ def _cost(scores: Sequence[RunScores]) -> Cost | None:
         return None
     speeds = [run.updates_per_second for run in runs if np.isfinite(run.updates_per_second)] or [np.nan]
     own = [run.own_seconds for run in runs if np.isfinite(run.own_seconds)] or [np.nan]
-    seconds, speed = (
-        Spread(float(np.mean(values)), min(values), max(values)) for values in ([run.seconds for run in runs], speeds)
-    )
+    times = [run.seconds for run in runs]
+    seconds, speed = (Spread(float(np.mean(each)), min(each), max(each)) for each in (times, speeds))
     return Cost(seconds, float(np.mean(own)), speed, len(runs))

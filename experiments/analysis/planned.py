@@ -32,10 +32,8 @@ def notes_on_missing(runs: Iterable[Run], trunks: Iterable[Run]) -> tuple[str, .
     ]
     for parent in dict.fromkeys(run.folder.parent for run in listed):
         for env, method, place, missing in _missing(parent, read_kept(parent) or KeptPlan({})):
-            failures = {seed: read_failure(parent / run_name(env, method, seed, place)) for seed in missing}
-            seeds = ", ".join(
-                f"{seed} (failed: {failure.reason})" if failure else str(seed) for seed, failure in failures.items()
-            )
+            found = {seed: read_failure(parent / run_name(env, method, seed, place)) for seed in missing}
+            seeds = ", ".join(f"{seed} (failed: {why.reason})" if why else str(seed) for seed, why in found.items())
             word = "seed" if len(missing) == 1 else "seeds"
             where = f"{env}, {place}" if place else env
             notes.append(f"Planned, but not begun: {method} in {where}, {word} {seeds}.")

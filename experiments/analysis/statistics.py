@@ -135,12 +135,8 @@ def estimate_band(strata: Strata, statistic: Statistic, draws: Draws, confidence
         nothing = np.full(value.shape, np.nan)
         return Band(value, nothing, nothing, sides=(sizes,), method=SINGLE)
     points = max(1, AT_ONCE // (len(draws) * (sum(sizes) if len(sizes) > 1 else 1)))
-    found = [
-        bounds(
-            _resampled([runs[first : first + points] for runs in strata], statistic, draws), draws.weights, confidence
-        )
-        for first in range(0, len(value), points)
-    ]
+    parts = ([runs[first : first + points] for runs in strata] for first in range(0, len(value), points))
+    found = [bounds(_resampled(part, statistic, draws), draws.weights, confidence) for part in parts]
     low, high = (np.concatenate(side) for side in zip(*found, strict=True))
     return Band(value, low, high, sides=(sizes,), method=in_words(confidence, draws, (sizes,)))
 

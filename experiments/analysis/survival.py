@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from .resampling import Draws, bounds
+from .resampling import Draws, Places, bounds
 from .statistics import AT_ONCE, SINGLE, Array, Interval, in_words
 
 
@@ -25,11 +25,7 @@ def kaplan_meier_median(times: Array, reached: NDArray[np.bool_], weights: Array
 
 
 def median_time(
-    times: Array,
-    reached: NDArray[np.bool_],
-    draws: Draws,
-    confidence: float = 0.95,
-    runs: NDArray[np.int64] | None = None,
+    times: Array, reached: NDArray[np.bool_], draws: Draws, confidence: float = 0.95, runs: Places | None = None
 ) -> Interval:
     """Return the Kaplan-Meier median with its bootstrap interval, whose bounds may be inf.
 

@@ -29,7 +29,7 @@ def positions(values: Sequence[str]) -> tuple[list[float], str]:
     try:
         numbers = [float(value) for value in values]
     except ValueError:
-        return _between(list(range(len(values)))), "names"
+        numbers = [math.nan]
     if not all(map(math.isfinite, numbers)):
         return _between(list(range(len(values)))), "names"
     if min(numbers) > 0:
@@ -69,10 +69,8 @@ def draw_axis_paper(found: Sequence[OverAxis], looks: Mapping[str, Look], width:
         _draw(axes, over, looks, score)
         if not alone:
             axes.set_title(shortened(over.where, 48), loc="left")
-    shown = dict.fromkeys(
-        curve.method for over in found for curve in over.curves for score in SCORES if any(curve.scores(score))
-    )
-    handles = [legend_line(looks[name], name) for name in shown]
+    shown = [curve.method for over in found for curve in over.curves if any(any(curve.scores(s)) for s in SCORES)]
+    handles = [legend_line(looks[name], name) for name in dict.fromkeys(shown)]
     longest = max((len(str(handle.get_label())) for handle in handles), default=0)
     columns = max(1, min(len(handles), int(inches / (0.65 + 0.06 * longest))))
     figure.legend(

@@ -85,20 +85,17 @@ def looked_at_together(family: Family | None) -> list[str]:
         f"{what}. If no method differed from another, {one} would exclude 0 in {chance} of such comparisons "
         f"(simulated {family.experiments:,} times, with normally distributed scores). "
     )
-    corrected = ", corrected for all of them (Holm)," if family.size > 1 else ""
-    text += (
-        f"Therefore a method is called better only if the p value of a test of the mean{corrected} is at most {SETTLED}"
-    )
+    test = "a test of the mean" + (", corrected for all of them (Holm)," if family.size > 1 else "")
+    text += f"Therefore a method is called better only if the p value of {test} is at most {SETTLED}"
     what = "pairs" if family.paired else "runs of each method"
     where = " in each environment" if family.environments > 1 else ""
-    least = f"so that no difference can be settled; that takes at least {family.needed} {what}{where}."
-    if family.smallest_p > SETTLED:
-        text += f": with so few {what}, no p value can be below {family.smallest_p:.3g}, {least}"
-    elif family.size * family.smallest_p > SETTLED:
-        text += (
-            f": with so few {what}, no corrected p value can be below {family.size * family.smallest_p:.3g}, {least}"
-        )
-    return [text.removesuffix(".") + "."]
+    if (smallest := family.size * family.smallest_p) > SETTLED:
+        p = f"p value can be below {family.smallest_p:.3g}"
+        if family.smallest_p <= SETTLED:
+            p = f"corrected p value can be below {smallest:.3g}"
+        text += f": with so few {what}, no {p}, so that no difference can be settled; "
+        text += f"that takes at least {family.needed} {what}{where}"
+    return [f"{text}."]
 
 
 def made_by(compared: Compared) -> str:

@@ -55,12 +55,9 @@ def weigh_and_time(grid: Grid, timed: bool) -> tuple[dict[str, Weight], dict[str
 
 
 def say_plan(
-    jobs: Sequence[Job],
-    states: Mapping[Path, str],
-    weights: Mapping[str, Weight],
-    rates: Mapping[str, Rates],
+    jobs: Sequence[Job], states: Mapping[Path, str], weights: Mapping[str, Weight], rates: Mapping[str, Rates],
     slots: int | None,
-) -> None:
+) -> None:  # fmt: skip
     """Print every run with its command line, then the cost of all of them.
 
     Without `rates`, as on a GPU, the time is not estimated. `slots` is None on a cluster, which decides itself how many
@@ -74,9 +71,8 @@ def say_plan(
     counts = Counter(states.values())
     also = f", {counts['failed']} failed, which --retry runs again" if counts["failed"] else ""
     also += "".join(f", {counts[state]} {state}" for state in ("diverged", "no trunk") if counts[state])
-    print(
-        f"\n{len(jobs)} runs, {counts['finished']} of them finished{also}; to do: {steps:,} steps, {updates:,} updates"
-    )
+    done = f"{counts['finished']} of them finished{also}"
+    print(f"\n{len(jobs)} runs, {done}; to do: {steps:,} steps, {updates:,} updates")
     branches = [job for job in jobs if job.trunk]
     share = sum(job.stop - job.start for job in jobs) / max(1, sum(job.stop for job in branches))
     if branches and share < 1:
@@ -94,12 +90,9 @@ def say_plan(
     replays = any(weight.replay for weight in weights.values())
     each = f"memory: up to {size(memory)} per run" + (", including its replay" if replays else "")
     print(each + (f"; {size(slots * memory)} for {slots} runs at once" if slots else ""))
-    if not replays:
-        print(f"disk: {size(disk_of(jobs, weights).everything)} for all runs, all of it kept")
-        return
-    keep_replay = all(weight.settings.keep_replay for weight in weights.values())
-    for line in disk_in_words(disk_of(jobs, weights), slots, keep_replay):
-        print(line)
+    disk, keep_replay = disk_of(jobs, weights), all(weight.settings.keep_replay for weight in weights.values())
+    everything = f"disk: {size(disk.everything)} for all runs, all of it kept"
+    print("\n".join(disk_in_words(disk, slots, keep_replay) if replays else [everything]))
 
 
 def _of_each_place(jobs: Sequence[Job], left: Sequence[Job], rates: Mapping[str, Rates]) -> Iterator[str]:
