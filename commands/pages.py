@@ -1,7 +1,15 @@
 """The pages of --help: what a script does, three examples, and the main flags with their defaults in brackets.
 
-Each page has at most 80 columns and 40 lines. Tests compare the defaults with those of the settings.
+Each page has at most 80 columns and 40 lines. Tests compare the defaults with those of the settings. A page is shown at
+once, without importing torch or any other slow package.
 """
+
+import contextlib
+import os
+import sys
+from typing import NoReturn
+
+from fire_rl.place import called, program, script
 
 MORE = """\
 More
@@ -236,14 +244,22 @@ project, or as a card: a folder that is ready for a model hub.
   --trust RUN            import the Python code that the run's config names"""
 
 PAGES = {
-    "sac": SAC,
-    "dqn": DQN,
-    "vision": VISION,
-    "language": LANGUAGE,
-    "compare": COMPARE,
-    "evaluate": EVALUATE,
-    "diagnose": DIAGNOSE,
-    "watch": WATCH,
-    "export": EXPORT,
-    "slim": SLIM,
-}
+    "sac": SAC, "dqn": DQN, "vision": VISION, "language": LANGUAGE, "compare": COMPARE, "evaluate": EVALUATE,
+    "diagnose": DIAGNOSE, "watch": WATCH, "export": EXPORT, "slim": SLIM,
+}  # fmt: skip
+
+
+def page(name: str) -> str:
+    """Return a command's page, with the command's name as it is typed in this installation."""
+    return PAGES[name].replace(f"python {script(name)}", program(name)).replace(script(name), called(name))
+
+
+def show_page(name: str) -> NoReturn:
+    """Print the page and end the process with exit code 0, also if the reader closes the pipe early."""
+    try:
+        print(page(name))
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(0)

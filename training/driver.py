@@ -292,12 +292,8 @@ class Driver:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint; the caller cuts the log files back to their sizes at the checkpoint."""
         values, tensors = checkpoint.values, checkpoint.tensors
-        self.work.restore(
-            self.folder,
-            checkpoint.learner,
-            State(tensors, values.work, checkpoint.segments),
-            lambda: self.manager.load_state_dict(values.manager),
-        )
+        state = State(tensors, values.work, checkpoint.segments)
+        self.work.restore(self.folder, checkpoint.learner, state, lambda: self.manager.load_state_dict(values.manager))
         self.manager.load_tensors(named(tensors, "manager."))
         self.progress, self.saved_at = values.progress, self.work.steps
         self.sums = {name: value.to(self.work.device) for name, value in named(tensors, "sums.").items()}

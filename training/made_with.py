@@ -23,8 +23,6 @@ from .settings import names_with
 PACKAGES = (
     "torch", "numpy", "gymnasium", "mujoco", "ale-py", "MinAtar", "dm-control", "humanoid-bench", "safetensors",
 )  # fmt: skip
-
-
 KINDS = (RunSettings, PhasedSettings)  # their settings marked `machine` may change, and are reported
 
 
@@ -65,10 +63,8 @@ def changed_setting(before: Settings, config: Config) -> tuple[str, Any, Any] | 
 
 def differences_in_words(before: MadeWith, now: MadeWith) -> list[str]:
     """Describe the changes that are allowed, in the machine, packages and settings: `torch 2.13.0, now 2.14.1`."""
-    pairs: dict[str, tuple[Any, Any]] = {
-        name: (before.machine.get(name), now.machine.get(name))
-        for name in dict.fromkeys((*before.machine, *now.machine))
-    }
+    names = dict.fromkeys((*before.machine, *now.machine))
+    pairs: dict[str, Any] = {name: (before.machine.get(name), now.machine.get(name)) for name in names}
     ours, theirs = now.settings.get("run", {}), before.settings.get("run", {})
     pairs |= {
         name: (theirs[name], ours[name])

@@ -12,11 +12,10 @@ from fire_rl.fire import Position
 
 from .bar import RunBar
 from .config import Config
-from .curve import draw_curve
+from .curve import draw_curve, draw_measures
 from .divergence import require_finite
 from .history import History
 from .log import RunLog
-from .measure_curves import draw_measures
 from .phase_picture import draw_phases
 from .progress import Progress
 from .threads import Slowdown

@@ -5,8 +5,9 @@ A value that is not understood is left unchanged; whatever reads the settings th
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -20,9 +21,7 @@ from fire_rl.fire import MEASURES, METHODS, REGULARIZERS, Method
 THOUSANDS = {"": 0, "k": 3, "m": 6, "b": 9}
 NUMBER = re.compile(r"(?P<number>[+-]?(?:\d[\d_]*)?\.?\d[\d_]*(?:e[+-]?\d{1,3})?)(?P<unit>[kmb]?)", re.IGNORECASE)
 DIGITS = 30  # the largest number of digits of an integer
-BOOLEANS = {"true": "True", "yes": "True", "on": "True", "1": "True"} | {
-    "false": "False", "no": "False", "off": "False", "0": "False"
-}  # fmt: skip
+BOOLEANS = dict.fromkeys(("true", "yes", "on", "1"), "True") | dict.fromkeys(("false", "no", "off", "0"), "False")
 OTHER_NAMES = {  # names of methods in publications
     "shrinkandperturb": "shrink-perturb",
     "snp": "shrink-perturb",
@@ -93,13 +92,11 @@ def _inside(kind: Any) -> tuple[Any, ...]:
 
 def spoken(flag: str, values: Sequence[str], hint: Any, published: Mapping[str, Method]) -> list[str]:
     """Translate the values of one flag: by the flag if its values are names, else by its type."""
+    of_method: Callable[[str], str] = partial(method, published=published)
     read = {
+        **dict.fromkeys(("--reinit", "--regularize", "--baseline", "--reference"), of_method),
         "--env": subject,
         "--data": data_set,
-        "--reinit": lambda text: method(text, published),
-        "--regularize": lambda text: method(text, published),
-        "--baseline": lambda text: method(text, published),
-        "--reference": lambda text: method(text, published),
         "--reinit-when": trigger,
         "--device": str.lower,
         "--network": lambda text: as_known(text, [*NETWORKS, *SIZES, *_choices(hint)]),

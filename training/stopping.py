@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 from typing import TypeVar
 
@@ -65,21 +65,14 @@ def stop_signals(calls: EnvironmentCalls | None = None) -> Iterator[Callable[[],
         asked = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    heard = [
-        number for number in SIGNALS if not (number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN)
-    ]
-    previous = {number: signal.signal(number, ask) for number in heard}
-    with _watched(calls) if calls is not None else _unwatched():
+    ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()
+    previous = {number: signal.signal(number, ask) for number in SIGNALS if number not in ignored}
+    with _watched(calls) if calls is not None else nullcontext():
         try:
             yield lambda: asked
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
-
-
-@contextmanager
-def _unwatched() -> Iterator[None]:
-    yield
 
 
 @contextmanager
