@@ -29,6 +29,14 @@ Run
 
 {MORE}"""
 
+PLASTICITY = """\
+  --seed N               one seed is one result [0]
+Plasticity
+  --reinit METHOD        {} [none]
+  --reinit-every N       {}
+  --regularize NAME      l2-init, parseval, spectral, weight-decay [none]"""
+ONCE, BETWEEN = "gradient updates between events [once, at half]", "updates between events [where phases begin]"
+
 SAC = f"""\
 train_sac.py: soft actor-critic with SimBa networks on continuous actions, with
 or without a method that restores plasticity. Default settings: as published.
@@ -41,11 +49,7 @@ What and how long
   --env NAME             environment [h1-walk]
   --preset NAME          paper, or quick: minutes on two cores [paper]
   --steps N              environment steps, such as 1e6 or 500k [1,000,000]
-  --seed N               one seed is one result [0]
-Plasticity
-  --reinit METHOD        fire, reset, shrink-perturb, redo, ... [none]
-  --reinit-every N       gradient updates between events [once, at half]
-  --regularize NAME      l2-init, parseval, spectral, weight-decay [none]
+{PLASTICITY.format("fire, reset, shrink-perturb, redo, ...", ONCE)}
 Agent
   --learning-rate X      for actor, critic and temperature [0.0001]
   --batch-size N         transitions per gradient update [256]
@@ -67,11 +71,7 @@ What and how long
   --env NAME             environment [Breakout]
   --preset NAME          standard, paper, atari100k or quick [standard]
   --steps N              environment steps, such as 1e6 or 500k [2,500,000]
-  --seed N               one seed is one result [0]
-Plasticity
-  --reinit METHOD        fire, reset, shrink-perturb, redo, ... [none]
-  --reinit-every N       gradient updates between events [once, at half]
-  --regularize NAME      l2-init, parseval, spectral, weight-decay [none]
+{PLASTICITY.format("fire, reset, shrink-perturb, redo, ...", ONCE)}
 Agent
   --learning-rate X      learning rate of Adam [6.25e-05]
   --batch-size N         transitions per gradient update [32]
@@ -95,11 +95,7 @@ What and how long
   --task NAME            warm-start, continual, class-incremental [warm-start]
   --preset NAME          paper, or quick: needs no download [paper]
   --epochs N             per phase, except a warm start's first [100]
-  --seed N               one seed is one result [0]
-Plasticity
-  --reinit METHOD        fire, reset, shrink-perturb, dash, ... [none]
-  --reinit-every N       updates between events [where phases begin]
-  --regularize NAME      l2-init, parseval, spectral, weight-decay [none]
+{PLASTICITY.format("fire, reset, shrink-perturb, dash, ...", BETWEEN)}
 Learner
   --network NAME         resnet18, vit-tiny, vgg16, small [auto]
   --optimizer NAME       adam or muon [adam]
@@ -120,11 +116,7 @@ What and how long
   --data-dir PATH        folder of token files, made by fire_rl.data.prepare
   --preset NAME          paper, or quick: needs no download [paper]
   --phase-updates N ...  gradient updates of each phase [96,000 18,623]
-  --seed N               one seed is one result [0]
-Plasticity
-  --reinit METHOD        fire, reset, shrink-perturb, ... [none]
-  --reinit-every N       updates between events [where phases begin]
-  --regularize NAME      l2-init, parseval, spectral, weight-decay [none]
+{PLASTICITY.format("fire, reset, shrink-perturb, ...", BETWEEN)}
 Learner
   --network NAME         gpt-0.1b, gpt-10m, gpt-small [gpt-0.1b]
   --learning-rate X      the highest in a phase [0.0006]

@@ -15,15 +15,8 @@ import fsspec
 from fire_rl.fire.nearest import did_you_mean
 
 MARK = "config.json"
-PACKAGES = {
-    "s3": "s3fs",
-    "s3a": "s3fs",
-    "gs": "gcsfs",
-    "gcs": "gcsfs",
-    "abfs": "adlfs",
-    "abfss": "adlfs",
-    "az": "adlfs",
-}
+PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
+PACKAGES |= dict.fromkeys(("abfs", "abfss", "az"), "adlfs")
 
 
 def check(url: str) -> None:

@@ -10,11 +10,11 @@ from fire_rl.training.metric import Metric
 
 from .across import across_environments
 from .contrasts import contrasts, family, in_order, require_known
+from .found import notes_on_missing
 from .levels import continued, failing_value, threshold_of
 from .method_results import MethodResults, RunScores
 from .methods import LEVELS, Resampling, common_grid, summarise
 from .notes import notes_on, notes_on_all, without_repeats
-from .planned import notes_on_missing
 from .records import Array, Run
 from .results import Comparison, Options, Results
 from .scoring import score

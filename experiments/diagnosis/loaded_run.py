@@ -15,14 +15,14 @@ from fire_rl.fire.manager import Losses
 from fire_rl.place import called
 from fire_rl.training.agent_run import AgentRun
 from fire_rl.training.card import is_card
-from fire_rl.training.checkpoint import newest_whole, read_checkpoint, steps_of
+from fire_rl.training.checkpoint import read_checkpoint, steps_of
 from fire_rl.training.config import Config
 from fire_rl.training.durable import Damaged
 from fire_rl.training.folder import refuse_links
 from fire_rl.training.learners import LEARNERS, build, name_of, read_config
 from fire_rl.training.lines import Divergence
 from fire_rl.training.memory import require_memory
-from fire_rl.training.policy import checked_step, in_a_line
+from fire_rl.training.policy import from_checkpoint, in_a_line
 from fire_rl.training.pretrained import located
 from fire_rl.training.reinforcement import EXAMPLES, Reinforcement
 from fire_rl.training.slim import is_slimmed
@@ -111,12 +111,9 @@ def load_run(run: Path, step: int | None, trusted: bool, progress: Callable[[str
         raise ValueError(f"{run} diverged {last.said}; to examine the newest checkpoint before that, give {before}")
     config = config.resolved()
     config.check()
-    if step is not None:
-        loaded: LoadedRun | None = _load(run, checked_step(run, step), config)
-    else:
-        loaded = newest_whole(run, lambda number: _load(run, number, config), lambda line: progress(f"warning: {line}"))
-    if loaded is None:
-        raise ValueError(f"{run} has no whole checkpoint")
+    loaded = from_checkpoint(
+        run, step, lambda found: _load(run, found, config), lambda line: progress(f"warning: {line}")
+    )
     refuse_changed_sources(run, config, evaluated=True)
     return loaded
 
