@@ -79,8 +79,7 @@ class AgentRun(Config):
         return notes
 
     def make_agent(self, environment: VectorEnv, seed: np.random.SeedSequence, device: torch.device) -> Agent:
-        """Make the agent; raise ValueError in one line if it cannot learn in this environment or does not fit into
-        memory."""
+        """Make the agent; raise ValueError if it cannot learn in this environment or does not fit into memory."""
         return self.agent_for(self.surroundings(environment), seed, device)
 
     def agent_for(self, surroundings: Surroundings, seed: np.random.SeedSequence, device: torch.device) -> Agent:

@@ -1,5 +1,4 @@
-"""The progress bar. At any width it shows the bar, the rate, the time left and the last evaluation, and more if there
-is room."""
+"""The progress bar: at any width bar, rate, time left and the last evaluation, and more if there is room."""
 
 from typing import Any
 

@@ -1,5 +1,4 @@
-"""All settings of a run, in groups. The command line sets them, `config.json` stores them, and a work is built from
-them."""
+"""All settings of a run, in groups: set by the command line, stored in `config.json`, and used to build a work."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace

@@ -51,8 +51,7 @@ class LanguageRun(PhasedRun):
         return published()
 
     def sizes(self, vocabulary: int | None = None) -> GPTSizes:
-        """Return the sizes of the network, with rows for this many different tokens, or by default for its usual
-        vocabulary."""
+        """Return the sizes of the network, with rows for this many different tokens, or for its usual vocabulary."""
         rows = None if vocabulary is None else -(-vocabulary // ROWS) * ROWS
         return gpt_sizes(self.agent.network, rows, self.run.context)
 
@@ -155,8 +154,7 @@ def checksum_of(sources: Mapping[str, TextSource]) -> str:
 
 
 def bytes_of_a_token(sources: Mapping[str, TextSource], texts: PhasedText) -> float | None:
-    """Return the mean bytes per token in the last phase's mixture of validation parts; None if a text's number of
-    bytes is not known."""
+    """Return the mean bytes per token in the last phase's mixture of validation parts; None if it is not known."""
     mixture = texts.phases[-1].mixture
     lengths = {name: sources[name].validation.bytes_per_token for name in mixture}
     if any(length is None for length in lengths.values()):

@@ -133,8 +133,7 @@ class Reader:
             return None
 
     def of(self, run: Path) -> Iterator[tuple[int, Line | None]]:
-        """Yield all lines of a run with their numbers, and None for a line that cannot be read, such as one that was
-        cut short when the process was killed."""
+        """Yield all lines of a run with their numbers, and None for one that cannot be read, such as one cut short."""
         for number, line in lines_of(run / METRICS):
             yield number, None if line is None else self.typed(line)
 

@@ -1,5 +1,4 @@
-"""The log of a run: metrics as lines of JSON, TensorBoard events and trackers. On resuming, the first two are cut back
-to the checkpoint."""
+"""The log of a run: metrics as lines of JSON, TensorBoard events and trackers; the first two can be cut back."""
 
 import os
 from collections.abc import Mapping

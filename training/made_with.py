@@ -1,5 +1,4 @@
-"""What a checkpoint was made with: its settings, which may not change, and packages and machine, whose changes are only
-reported."""
+"""What a checkpoint was made with: settings, which may not change, packages and machine, whose changes are reported."""
 
 import platform
 import subprocess

@@ -1,5 +1,4 @@
-"""Translate values as people write them (1e6, 500k and 2M for integers, names in any case) into the one spelling of the
-settings.
+"""Translate values as people write them, such as 500k or names in any case, into the settings' one spelling.
 
 A value that is not understood is left unchanged; whatever reads the settings then refuses it.
 """
@@ -168,8 +167,7 @@ def _schedule(text: str) -> str:
 
 
 def trigger(text: str) -> str:
-    """Return a trigger with the known name of its measure: `dormant>0.25` for `Dormant>0.25`; names of networks and
-    layers are left unchanged."""
+    """Return a trigger with the known name of its measure: `dormant>0.25` for `Dormant>0.25`."""
     found = re.fullmatch(r"(?P<network>[^./<>]*\.)?(?P<measure>\w+)(?P<rest>(?:/[^<>]*)?[<>].*)", text.strip())
     if found is None:
         return text

@@ -77,8 +77,7 @@ def stop_signals(calls: EnvironmentCalls | None = None) -> Iterator[Callable[[],
 
 @contextmanager
 def _watched(calls: EnvironmentCalls) -> Iterator[None]:
-    """Run a thread that the operating system tells of signals, because Python's handlers run only after the call of the
-    environment returns."""
+    """Run a thread that the system tells of signals: Python handles them only after the environment has returned."""
     reading, writing = socket.socketpair()
     writing.setblocking(False)
     before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)

@@ -34,8 +34,7 @@ def choose_threads(config: Config) -> tuple[int, str]:
 
 
 def usable_cores(own_groups: Path = OWN_GROUPS, groups: Path = GROUPS) -> int:
-    """Return the number of cores that this process may use, by its affinity and the quotas of its control groups (in a
-    container)."""
+    """Return the number of cores that this process may use, by its affinity and the quotas of its control groups."""
     return max(1, int(min([len(os.sched_getaffinity(0)), *_quotas(own_groups, groups)])))
 
 

@@ -80,9 +80,7 @@ def last_score(policy: Policy) -> Score | None:
         return read_record(policy.run).score
     lines = [line for line in evaluations(policy) if line.steps <= policy.step]
     returns = [value for value in lines[-1].values if value is not None] if lines else []
-    if not returns:
-        return None
-    return score_of(returns, f"the run's evaluation at step {lines[-1].steps:,}")
+    return score_of(returns, f"the run's evaluation at step {lines[-1].steps:,}") if returns else None
 
 
 def evaluations(policy: Policy) -> list[EvaluationLine]:
@@ -109,5 +107,4 @@ def _lines(policy: Policy) -> list[Line]:
 
 
 def _kept(policy: Policy) -> _Kept:
-    kept: _Kept = read_json(policy.run / "config.json", _Kept, CONFIG_BYTES)
-    return kept
+    return read_json(policy.run / "config.json", _Kept, CONFIG_BYTES)

@@ -71,8 +71,7 @@ def made(policy: Policy, name: str, about: Mapping[str, str]) -> tuple[bytes, Ru
 
 def standalone(policy: Policy) -> PolicyModule:
     """Return a copy of the policy's module on the CPU, which shares nothing with the policy."""
-    module = copy.deepcopy(policy.module()).cpu().eval()
-    return module.requires_grad_(False)
+    return copy.deepcopy(policy.module()).cpu().eval().requires_grad_(False)
 
 
 @contextmanager
@@ -146,8 +145,7 @@ def _without_places(content: bytes) -> bytes:
 
 def torchscript_run(content: bytes, module: PolicyModule) -> Run:
     """Return a function that runs a TorchScript archive."""
-    loaded = torch.jit.load(io.BytesIO(content))
-    return _by_torch(loaded)
+    return _by_torch(torch.jit.load(io.BytesIO(content)))
 
 
 def safetensors_content(module: PolicyModule, example: torch.Tensor, about: Mapping[str, str]) -> bytes:
