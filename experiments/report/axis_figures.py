@@ -1,7 +1,7 @@
 """Draws figures over an axis, such as the replay ratio: each method's final value and area at each of its values."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from fire_rl.training.metric import Metric
 
 from ..analysis.axis import AxisCurve, OverAxis
-from .drawing import COLUMNS, PAPER, PIXEL, Look, canvas, printed_in, shortened
+from .drawing import COLUMNS, PAPER, PIXEL, Look, Looks, canvas, printed_in, shortened
 
 SCORES = ("final", "area")
 DODGE = 0.018  # horizontal distance between two methods at one value, so that no interval hides another
@@ -50,7 +50,7 @@ def _unevenness(numbers: Sequence[float]) -> float:
     return float(gaps.std() / gaps.mean()) if len(gaps) > 1 else 0.0
 
 
-def draw_over_axis(over: OverAxis, looks: Mapping[str, Look], width: int, height: int, side_by_side: bool) -> Figure:
+def draw_over_axis(over: OverAxis, looks: Looks, width: int, height: int, side_by_side: bool) -> Figure:
     """Draw both scores over an axis, side by side or one above the other."""
     figure, panels = canvas(width, height, *((1, 2) if side_by_side else (2, 1)))
     for axes, score in zip(panels, SCORES, strict=True):
@@ -58,7 +58,7 @@ def draw_over_axis(over: OverAxis, looks: Mapping[str, Look], width: int, height
     return figure
 
 
-def draw_axis_paper(found: Sequence[OverAxis], looks: Mapping[str, Look], width: str) -> Figure:
+def draw_axis_paper(found: Sequence[OverAxis], looks: Looks, width: str) -> Figure:
     """Draw one row for each agent and environment; in a single column, the panels are below each other."""
     inches, alone = COLUMNS[width], len(found) == 1
     rows, columns = (len(found), 2) if width == "double" else (2 * len(found), 1)
@@ -90,7 +90,7 @@ def legend_line(look: Look, name: str) -> Line2D:
     )  # fmt: skip
 
 
-def _draw(axes: Any, over: OverAxis, looks: Mapping[str, Look], score: str) -> None:
+def _draw(axes: Any, over: OverAxis, looks: Looks, score: str) -> None:
     """Draw one line for each method; each interval is that of the comparison at this value."""
     metric = over.compared[0].metric
     places, scale = positions(over.values)

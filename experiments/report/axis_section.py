@@ -6,8 +6,8 @@ from ..analysis.axis import OverAxis, over_axes
 from ..analysis.results import Results
 from . import wording
 from .axis_figures import SCORES, draw_over_axis, positions, title_of
-from .drawing import WIDTH, page_image
-from .sections import Chapter, Illustration, Looks, Section, Table, TableRow, columns_in_words, ways
+from .drawing import WIDTH, Looks, page_image
+from .sections import Chapter, Illustration, Section, Table, TableRow, columns_in_words, ways
 
 
 def axis_chapter(results: Results, looks: Looks) -> Chapter | None:

@@ -6,13 +6,13 @@ from ..analysis.records import Run
 from ..analysis.results import Across, Compared, Comparison, Results
 from ..kept import value_text
 from .axis_section import axis_chapter
-from .drawing import looks, style
+from .drawing import Looks, looks, style
 from .findings import findings, headline, made_by
 from .phase_figures import panels_of
 from .phase_sections import phase_sections
 from .run_sections import run_sections
 from .score_sections import score_sections
-from .sections import Chapter, Looks, Report
+from .sections import Chapter, Report
 from .wording import how_many_ended, plural, ranges, schedules_in_words, terms
 
 

@@ -7,9 +7,9 @@ from fire_rl.training.metric import Metric
 from ..analysis.results import Compared, Contrast, Together, TrunkCounts
 from ..analysis.statistics import SETTLING_RUNS, Interval
 from . import wording
-from .drawing import LONGEST_NAME, shortened
+from .drawing import LONGEST_NAME, Looks, shortened
 from .findings import p_value
-from .sections import Looks, Section, Table, TableRow, columns_in_words, rows_figure, ways
+from .sections import Section, Table, TableRow, columns_in_words, rows_figure, ways
 
 
 def contrast_section(compared: Compared, looks: Looks) -> Section | None:

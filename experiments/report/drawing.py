@@ -46,6 +46,8 @@ class Look:
     dashes: Any = "-"  # in Matplotlib's notation
 
 
+Looks = Mapping[str, Look]  # by method
+
 # Any two colours differ by at least 15 (CIE 1976, in L*a*b*) in both themes, for normal vision and under simulated
 # protanopia, deuteranopia and tritanopia (Machado et al., 2009); those of the first five methods by at least 20.
 LOOKS = {

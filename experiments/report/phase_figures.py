@@ -70,9 +70,8 @@ def draw_panels(panels: Sequence[Panel], width: str = "double") -> Figure:
 
 
 def _draw(figure: Figure, axes: Any, panel: Panel, title: str) -> None:
-    mesh = draw_matrix(
-        axes, panel.matrix.steps, panel.matrix.mean, panel.starts, panel.metric, panel.scale, (PAPER, INK)
-    )
+    matrix = panel.matrix
+    mesh = draw_matrix(axes, matrix.steps, matrix.mean, panel.starts, panel.metric, panel.scale, (PAPER, INK))
     over_steps(axes)
     axes.margins(x=0)
     axes.grid(False)

@@ -11,10 +11,10 @@ from ..analysis.phases import PhaseMatrix, ends_of
 from ..analysis.results import Comparison
 from . import wording
 from .curve_figures import draw_measure
-from .drawing import page_image
+from .drawing import Looks, page_image
 from .phase_figures import Panel, draw_panel, panels_of
 from .score_sections import figure_and_table
-from .sections import Illustration, Looks, Section, Table, TableRow, columns_in_words, ways
+from .sections import Illustration, Section, Table, TableRow, columns_in_words, ways
 
 MOST_SHOWN = 20  # phases in a table
 EXAMPLES = {

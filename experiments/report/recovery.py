@@ -9,9 +9,9 @@ from ..analysis.results import Comparison
 from ..analysis.scoring import own_boundaries
 from ..analysis.statistics import Interval
 from . import wording
-from .drawing import DARK, TRUNK, Look
+from .drawing import DARK, TRUNK, Look, Looks
 from .score_figures import Row
-from .sections import Looks, Section, Table, TableRow, columns_in_words, illustrated, rows_figure, ways
+from .sections import Section, Table, TableRow, columns_in_words, illustrated, rows_figure, ways
 
 WITHOUT_EVENT = Look(TRUNK, DARK[TRUNK], "o")  # for branches on which nothing was done
 

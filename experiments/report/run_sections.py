@@ -11,8 +11,8 @@ from ..analysis.records import EventRecord, NetworkChange
 from ..analysis.results import Comparison
 from . import wording
 from .curve_figures import draw_measure
-from .drawing import page_image
-from .sections import Illustration, Looks, Section, Table, TableRow
+from .drawing import Looks, page_image
+from .sections import Illustration, Section, Table, TableRow
 
 
 def run_sections(comparison: Comparison, looks: Looks) -> list[Section]:

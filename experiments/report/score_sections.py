@@ -9,10 +9,10 @@ from ..analysis.results import Compared, Comparison
 from . import wording
 from .contrast_section import contrast_section
 from .curve_figures import draw_curves, draw_method, limits_of
-from .drawing import WIDTH, page_image
+from .drawing import WIDTH, Looks, page_image
 from .recovery import gap_section, threshold_section
 from .score_figures import draw_profiles
-from .sections import Illustration, Looks, Section, Table, TableRow, columns_in_words, rows_figure, ways
+from .sections import Illustration, Section, Table, TableRow, columns_in_words, rows_figure, ways
 
 AGGREGATES = (("iqm", "IQM"), ("mean", "Mean"), ("median", "Median"))
 NARROW, LOW, WIDE = (WIDTH, 290), (WIDTH, 225), (900, 400)

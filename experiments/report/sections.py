@@ -7,10 +7,8 @@ from fire_rl.training.metric import Metric
 
 from ..analysis.statistics import Band, Interval
 from . import wording
-from .drawing import Look, PageImage, page_image
+from .drawing import Look, Looks, PageImage, page_image
 from .score_figures import Row, draw_rows
-
-Looks = Mapping[str, Look]
 
 
 @dataclass(frozen=True)

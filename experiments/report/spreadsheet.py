@@ -206,7 +206,5 @@ def _band(figure: str, statistic: str, places: list[float], band: Band) -> Itera
         yield (None, figure, statistic, None, x, None, value, low, high, band.n, band.method)
 
 
-def _interval(
-    figure: str, statistic: str, found: Interval, x: float | None = None, at_event: str | None = None
-) -> Point:
-    return (None, figure, statistic, None, x, at_event, found.value, found.low, found.high, found.n, found.method)
+def _interval(figure: str, statistic: str, found: Interval, x: float | None = None, event: str | None = None) -> Point:
+    return (None, figure, statistic, None, x, event, found.value, found.low, found.high, found.n, found.method)
