@@ -128,7 +128,6 @@ def _checked(
 
 
 def _paths(policy: Policy, name: str, formats: Sequence[str], output: Path | None) -> dict[str, Path]:
-    """Return the path of each format's file."""
     endings = {kind: FORMATS[kind].ending for kind in formats}
     stem = output or _beside(policy, name, f"policy-{policy.step}", "")
     if output is not None and stem.is_dir():

@@ -53,7 +53,6 @@ class RunBar(tqdm):  # type: ignore[type-arg]
 
 
 def _titles(title: str, layout: str) -> list[str]:
-    """Return the title and, if it is long, a shortened title."""
     if "{desc}" not in layout or len(title) <= TITLE:
         return [title]
     return [title, f"{title[: TITLE - 2].rstrip()}.."]

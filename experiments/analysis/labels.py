@@ -106,7 +106,9 @@ def labelled(runs: Sequence[Run], options: Options, given: Sequence[str]) -> tup
     baseline, reference = (full.get(name, name) if name else None for name in (options.baseline, options.reference))
     require_known((baseline, reference), names)
     baseline = baseline or ("none" if "none" in labels else None)
-    reference = reference or _usual_reference(names, labels)
+    usual = usual_reference(names)
+    if reference is None and usual is not None and (usual in labels or "@" in usual):  # then it has another name later
+        reference = usual
     told = replace(
         options,
         baseline=labels.get(baseline, baseline) if baseline else None,
@@ -124,9 +126,3 @@ def _as_named(text: str, full: Mapping[str, str], names: Iterable[str]) -> str:
     known = [name for name in (*full, *names) if text.startswith(f"{name}=")]
     long = max(known, key=len, default="")
     return full[long] + text[len(long) :] if long in full else text
-
-
-def _usual_reference(names: Sequence[str], labels: Mapping[str, str]) -> str | None:
-    """Return the usual reference if it cannot be found by its name later: if it has a label or a schedule."""
-    usual = usual_reference(names)
-    return usual if usual in labels or "@" in (usual or "") else None

@@ -260,7 +260,6 @@ def _on_events(methods: Sequence[MethodResults], metric: Metric) -> Iterator[str
 
 
 def _value(value: Any) -> str:
-    """Return a setting's value as text for a sentence."""
     if value is None:
         return "none"
     return (", ".join(map(value_text, value)) or "none") if isinstance(value, list | tuple) else value_text(value)

@@ -60,7 +60,6 @@ def page(examination: Examination) -> str:
 
 
 def _network(examination: Examination, name: str) -> dict[str, object]:
-    """Return the values for one network's part of the page."""
     diagnosis, nexts = examination.diagnoses[name], examination.nexts[name]
     readings = {**diagnosis.readings, **{WORDS[key]: reading for key, (_, reading) in nexts.items()}}
     rows = []

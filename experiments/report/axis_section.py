@@ -1,7 +1,5 @@
 """The report's chapter over the axes: the methods' scores at each value of a setting, as figures and tables."""
 
-from collections.abc import Sequence
-
 from ..analysis.axis import OverAxis, over_axes
 from ..analysis.results import Results
 from . import wording
@@ -35,7 +33,9 @@ def _section(over: OverAxis, looks: Looks) -> Section:
         f"{logarithmic} The methods are shifted sideways a little, so that no interval hides another."
     )
     tables = tuple(_table(over, what, title_of(what, metric)) for what in SCORES)
-    notes = (*ways(intervals), f"n: {_counts(over)}.", *_trunks(over))
+    branched = all(each.branch_step is not None for each in over.compared)
+    trunks = f"The methods branch from trunks that were trained with the same {over.axis.words}."
+    notes = (*ways(intervals), f"n: {_counts(over)}.", *([trunks] if branched else []))
     title = f"Over the {over.axis.words}: {over.compared[0].agent} on {over.where}"
     return Section(title, text, (figure,), tables, notes, tuple(curve.method for curve in over.curves))
 
@@ -55,12 +55,6 @@ def _counts(over: OverAxis) -> str:
         counts = [str(found.n) if found else "0" for found in curve.found]
         said.append(f"{curve.method} {counts[0] if len(set(counts)) == 1 else ', '.join(counts)}")
     return "; ".join(said)
-
-
-def _trunks(over: OverAxis) -> Sequence[str]:
-    if any(each.branch_step is None for each in over.compared):
-        return ()
-    return (f"The methods branch from trunks that were trained with the same {over.axis.words}.",)
 
 
 def _in_words(over: OverAxis) -> str:

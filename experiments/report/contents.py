@@ -60,7 +60,6 @@ def _chapter(compared: Comparison | Across, name: str, methods: Looks, known: Se
 
 
 def _act(results: Results) -> bool:
-    """Return whether any comparison is about policies that act in an environment."""
     return any(comparison.acts for comparison in results.comparisons)
 
 

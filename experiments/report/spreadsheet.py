@@ -139,7 +139,6 @@ def _finite(value: float | None) -> float | None:
 
 
 def _points(compared: Compared, spelled: Callable[[str], str]) -> Iterator[tuple[str, Point]]:
-    """Yield the points of a comparison, each with its method."""
     for method in compared.methods:
         for point in _of_method(method, single_runs=method.method in compared.drawn):
             yield method.method, point

@@ -167,7 +167,6 @@ def schedules_in_words(compared: Iterable[Compared]) -> str:
 
 
 def _schedule(run: Run) -> Iterator[str]:
-    """Yield the description of a run's schedule, if it has one."""
     every, at, when = map(run.schedule.get, WHEN)
     acts = sorted(set(at or ()))
     begins = [step for step in run.phase_starts if step < run.steps]

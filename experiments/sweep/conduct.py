@@ -140,7 +140,6 @@ def _start(sweep: Sweep, pool: Pool) -> None:
 
 
 def _settle(sweep: Sweep, ending: Ending, finished: Callable[[Job], None]) -> None:
-    """Set the state of the run whose process has ended."""
     job = ending.job
     sweep.running.discard(job.folder)
     if ending.code == 0 and state_of(job) == "finished":

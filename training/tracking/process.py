@@ -128,7 +128,6 @@ class TrackerProcess:
             self._waiting.clear()
 
     def _hear(self) -> None:
-        """Read the tracker's answers."""
         ended = False
         with contextlib.suppress(BlockingIOError):
             while piece := os.read(self._answering, PIECE):

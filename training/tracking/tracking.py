@@ -66,7 +66,6 @@ class Tracking:
         self._say_news()
 
     def _ids(self, folder: Path) -> dict[str, str]:
-        """Return the ids that the run's folder holds."""
         try:
             return dict(read_json(folder / TRACKED, Kept).ids) if os.path.lexists(folder / TRACKED) else {}
         except (Damaged, OSError) as error:
