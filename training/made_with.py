@@ -52,11 +52,11 @@ def machine(device: torch.device) -> dict[str, str]:
 def changed_setting(before: Settings, config: Config) -> tuple[str, Any, Any] | None:
     """Return the first setting that differs from the earlier ones and may not change, with both values, or None."""
     now, free = as_json(config), names_with(config.run, "resumable", "machine")
-    for group in dict.fromkeys((*before, *now)):
-        ours, theirs = now.get(group, {}), before.get(group, {})
-        for name in dict.fromkeys((*theirs, *ours)):
-            if name in theirs and name in ours and theirs[name] != ours[name] and name not in free:
-                return name, theirs[name], ours[name]
+    for group, theirs in before.items():
+        ours = now.get(group, {})
+        for name, value in theirs.items():
+            if name in ours and ours[name] != value and name not in free:
+                return name, value, ours[name]
     return None
 
 
