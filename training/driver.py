@@ -131,7 +131,8 @@ class Driver:
         if stopping and not last:
             raise Stopped
         if last or (now.progress and self._passed(settings.log_every)):
-            self._log_training()
+            self.reporter.write_training(self._means())
+            self.sums, progress.summed_updates = {}, 0
         due_now = not last and self._due(before)
         begins = not last and self._phase_begins
         trigger = self.manager.triggered(self._measure(begins), now)
@@ -267,10 +268,6 @@ class Driver:
         names = list(self.sums)
         means = torch.stack([self.sums[name] for name in names]) / self.progress.summed_updates
         return dict(zip(names, means.tolist(), strict=True))
-
-    def _log_training(self) -> None:
-        self.reporter.write_training(self._means())
-        self.sums, self.progress.summed_updates = {}, 0
 
     # State
 

@@ -28,7 +28,8 @@ def watch(
         if value is not None and value < least:
             raise ValueError(f"{flag} {value} given; allowed are whole numbers from {least} on")
     run, step = split_run(name)
-    policy = load_policy(run, step, trusted(run, trust)) if _is_named(run, step) else None
+    a_policy = run.exists() or step is not None or is_pretrained(name)  # and not an environment
+    policy = load_policy(run, step, trusted(run, trust)) if a_policy else None
     title, stem = _names(name, policy)
     files = _files(stem if output is None else output, chosen=output is not None)
     env, repeat = _environment(name, policy)
@@ -54,11 +55,6 @@ def watch(
         content = recorder.content()
         write_durably(path, content)
         print(f"  {path} ({len(content) / 1e3:,.0f} KB)")
-
-
-def _is_named(run: Path, step: int | None) -> bool:
-    """Whether the name means a policy, and not an environment."""
-    return run.exists() or step is not None or is_pretrained(str(run))
 
 
 def _names(name: str, policy: Policy | None) -> tuple[str, Path]:

@@ -175,7 +175,8 @@ def over_axes(results: Results) -> list[OverAxis]:
         groups: dict[Any, list[Compared]] = {}
         for each in everything:
             others = (*each.place[:index], *each.place[index + 1 :])
-            groups.setdefault((each.agent, _without_place(each, results.axes), others), []).append(each)
+            where = each.where.removesuffix(f", {_where(results.axes, each.place)}")
+            groups.setdefault((each.agent, where, others), []).append(each)
         for (_, where, others), group in groups.items():
             if len(group) < 2 or not any(method.final for each in group for method in each.methods):
                 continue
@@ -184,10 +185,6 @@ def over_axes(results: Results) -> list[OverAxis]:
             place = f"{where}, {_where(rest, others)}" if rest else where
             found.append(OverAxis(axis, tuple(group), values, place, _curves(group)))
     return found
-
-
-def _without_place(compared: Compared, axes: Sequence[Axis]) -> str:
-    return compared.where.removesuffix(f", {_where(axes, compared.place)}")
 
 
 def _curves(group: Sequence[Compared]) -> tuple[AxisCurve, ...]:

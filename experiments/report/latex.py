@@ -61,6 +61,7 @@ def latex_table(results: Results) -> str:
     lines = [PREAMBLE, f"% For the figure of the learning curves: {caption}"]
     if not compared:
         return "\n".join([*lines, "% No run has finished yet, so there is no table.", ""])
+    words = dict.fromkeys(each.metric.words for each in compared if isinstance(each, Comparison))
     lines += [
         r"\begin{table}",
         r"  \centering",
@@ -68,7 +69,7 @@ def latex_table(results: Results) -> str:
         r"  \label{tab:comparison}",
         r"  \begin{tabular}{lrlll}",
         r"    \toprule",
-        rf"    Method & $n$ & Final {_words(compared)}, IQM & Mean & Area, IQM \\",
+        rf"    Method & $n$ & Final {escaped(' or '.join(words))}, IQM & Mean & Area, IQM \\",
     ]
     for each in compared:
         lines.append(r"    \midrule")
@@ -78,10 +79,6 @@ def latex_table(results: Results) -> str:
         lines += _rows(each)
     lines += [r"    \bottomrule", r"  \end{tabular}", r"\end{table}", ""]
     return "\n".join(lines)
-
-
-def _words(compared: Iterable[Compared]) -> str:
-    return escaped(" or ".join(dict.fromkeys(each.metric.words for each in compared if isinstance(each, Comparison))))
 
 
 def _rows(comparison: Compared) -> list[str]:

@@ -86,7 +86,8 @@ def _measured(policy: Policy, score: Score | None) -> str:
         ("how", f"{score.occasion}; {f'a random action with probability {share:g}' if share else 'no random actions'}"),
         *([("normalised score", words)] if words else []),
     ]
-    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {_cell(text)} |" for name, text in rows)])
+    cells = ((name, text.replace("|", "/")) for name, text in rows)
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in cells)])
 
 
 def _trained(policy: Policy, about: Mapping[str, str], command: Sequence[str], branch_from: str | None) -> str:
@@ -156,7 +157,3 @@ def _limits(policy: Policy) -> str:
 
 def _code(text: str) -> str:
     return f"`{text.replace('`', chr(39))[:300]}`"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "/")
