@@ -16,7 +16,7 @@ from .published.files import Published
 from .published.joined import join
 from .report.findings import findings
 from .report.page import AXIS, FILES, PHASES, write_report
-from .report.phase_figures import panels_of
+from .report.phase_sections import panels_of
 from .sweep.as_script import Format, script_of
 from .sweep.conduct import Pool, conduct, look
 from .sweep.endings import say_endings

@@ -29,8 +29,7 @@ from .records import Array, NetworkChange, Run
 from .resampling import Draws, draw_runs
 from .results import Options
 from .scoring import NOTHING, own_boundaries, own_events, value_before, values_at, with_threshold
-from .statistics import Statistic, Strata, estimate, estimate_band
-from .survival import median_time
+from .statistics import Statistic, Strata, estimate, estimate_band, median_time
 
 LEVELS = 101  # points of a performance profile
 LISTED = 5  # events of each run that the report lists one by one

@@ -8,8 +8,7 @@ from ..kept import value_text
 from .axis_section import axis_chapter
 from .drawing import Looks, looks, style
 from .findings import findings, headline, made_by
-from .phase_figures import panels_of
-from .phase_sections import phase_sections
+from .phase_sections import panels_of, phase_sections
 from .run_sections import run_sections
 from .score_sections import score_sections
 from .sections import Chapter, Report

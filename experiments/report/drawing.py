@@ -22,6 +22,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, FuncFormatter
 
 from fire_rl.training.metric import Metric
@@ -75,6 +76,7 @@ STYLE: Any = {
     "grid.linewidth": 0.7, "xtick.major.width": 0.7, "ytick.major.width": 0.7, "xtick.major.size": 3,
     "ytick.major.size": 3, "figure.facecolor": PAPER, "axes.facecolor": PAPER, "lines.solid_capstyle": "round",
     "axes.formatter.use_mathtext": False, "axes.axisbelow": True, "path.simplify_threshold": 0.3,
+    "legend.handlelength": 3.6,  # in letters: two dashes on each side of the marker
 }  # fmt: skip
 
 
@@ -144,6 +146,14 @@ def plain(axes: Any) -> None:
     """Give a panel a grid, and remove its upper and right border."""
     axes.grid(True)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def legend_line(look: Look, name: str) -> Line2D:
+    """Return the line of a method for a legend."""
+    return Line2D(
+        [], [], color=look.color, linewidth=1.5, linestyle=look.dashes, marker=look.marker, markersize=4.6,
+        markeredgecolor=PAPER, markeredgewidth=0.6, label=shortened(name),
+    )  # fmt: skip
 
 
 def over_steps(axes: Any) -> None:

@@ -14,13 +14,13 @@ from fire_rl.training.durable import write_durably
 from ..analysis.axis import over_axes
 from ..analysis.results import Results
 from ..analysis.statistics import ENOUGH_RUNS, SETTLING_RUNS
-from .axis_figures import draw_axis_paper
+from .axis_section import draw_axis_paper
 from .contents import report_of
 from .drawing import DARK, GRID, INK, MUTED, PAPER, Look, Looks, pdf, png, style, svg_for_papers
 from .latex import latex_table
 from .markdown import markdown
 from .paper_figure import draw_paper_figure, sheet_of
-from .phase_figures import draw_panels, panels_of
+from .phase_sections import draw_panels, panels_of
 from .sections import Report
 from .spreadsheet import write_curves, write_phases, write_scores
 

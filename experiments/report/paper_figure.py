@@ -13,9 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..analysis.results import Across, Compared
-from .axis_figures import HANDLE, legend_line
 from .curve_figures import draw_method_panel, draw_panel, limits_of, runs_each
-from .drawing import COLUMNS, INK, MUTED, PIXEL, TRUNK, Looks, canvas, plain, shortened
+from .drawing import COLUMNS, INK, MUTED, PIXEL, TRUNK, Looks, canvas, legend_line, plain, shortened
 
 MOST_BESIDE = 6  # methods in one row
 
@@ -76,7 +75,7 @@ def _one_environment(compared: Compared, looks: Looks, sheet: Sheet) -> Figure:
         axes.set_title(title, loc="left", color=looks[name].color, fontsize=7.5 if sheet.for_papers else 8.6)
     handles, legend_columns = _legend([compared], {name: looks[name] for name in names}, sheet)
     main.legend(
-        handles=handles, ncols=legend_columns, handlelength=HANDLE, loc="lower left", bbox_to_anchor=(0, 1),
+        handles=handles, ncols=legend_columns, loc="lower left", bbox_to_anchor=(0, 1),
         frameon=False, borderpad=0.2, borderaxespad=0.1, columnspacing=1.6 if not sheet.narrow else 1.0,
     )  # fmt: skip
     if not sheet.for_papers:
@@ -112,7 +111,7 @@ def _several(panels: Sequence[Compared], looks: Looks, sheet: Sheet) -> Figure:
         place.set_axis_off()
     shown = {name: look for name, look in looks.items() if any(name in compared.curves for compared in panels)}
     handles, legend_columns = _legend(panels, shown, Sheet(width, sheet.for_papers))
-    figure.legend(handles=handles, ncols=legend_columns, handlelength=HANDLE, loc="outside upper left", frameon=False)
+    figure.legend(handles=handles, ncols=legend_columns, loc="outside upper left", frameon=False)
     if not sheet.for_papers:
         _say(figure, panels, "Thin lines: single runs.")
     return figure
