@@ -149,9 +149,7 @@ def _draw_trunk(axes: Any, compared: Compared, aggregate: str) -> None:
     axes.plot(steps[kept], value[kept], color=TRUNK, linewidth=1.9, zorder=3.5)
 
 
-def _points(
-    compared: Compared, name: str, aggregate: str, first: float, last: float
-) -> tuple[Array, Array, Array, Array]:
+def _points(compared: Compared, name: str, aggregate: str, first: float, last: float) -> tuple[Array, ...]:
     """Return steps, values and bounds to draw, thinned to what can be seen; events have a point before and after."""
     curve = compared.curves[name]
     band: Band = getattr(curve, aggregate)
@@ -165,8 +163,7 @@ def _points(
             known: Interval = getattr(curve.before[step], aggregate)
             points.append((step, known.value, known.low, known.high))
         points.append((step, float(band.value[place]), float(band.low[place]), float(band.high[place])))
-    steps, value, low, high = np.array(points, dtype=float).reshape(-1, 4).T
-    return steps, value, low, high
+    return tuple(np.array(points, dtype=float).reshape(-1, 4).T)
 
 
 def _draw_run(axes: Any, compared: Compared, name: str, run: RunScores, look: Look, alpha: float) -> None:

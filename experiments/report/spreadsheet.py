@@ -164,11 +164,9 @@ def _of_method(method: MethodResults, single_runs: bool) -> Iterator[Point]:
         yield _interval("threshold reached", "share", method.threshold.share)
         yield _interval("steps to the threshold", "Kaplan-Meier median", method.threshold.median_steps)
     for what, gap in (("stability gap", method.gap), ("stability gap, nothing done", method.gap_without_event)):
-        if gap:
-            yield _interval(f"{what}, depth", "mean", gap.depth)
-            yield _interval(f"{what}, duration", "Kaplan-Meier median", gap.duration)
-            yield _interval(f"{what}, regained", "share", gap.regained)
-            yield _interval(f"{what}, area", "mean", gap.area)
+        statistics = {"depth": "mean", "duration": "Kaplan-Meier median", "regained": "share", "area": "mean"}
+        for name, statistic in statistics.items() if gap else ():
+            yield _interval(f"{what}, {name}", statistic, getattr(gap, name))
     for curve in (*method.measures, *method.also_curves):
         figure = f"{curve.network}/{curve.measure}" if curve.network else curve.measure
         for step, value, low, high in zip(curve.steps, curve.mean, curve.low, curve.high, strict=True):
