@@ -274,8 +274,12 @@ def _mean_of(network: str, measure: str, series: Sequence[tuple[Array, Array]]) 
 def _also(runs: Sequence[RunScores], resampling: Resampling) -> dict[str, Aggregates]:
     """Return the final values on examples other than the metric's, if all runs have them."""
     names = dict.fromkeys(name for run in runs for name in run.also)
-    found = {name: resampling.aggregates([runs], lambda run, name=name: run.also.get(name)) for name in names}
+    found = {name: resampling.aggregates([runs], partial(_also_of, name)) for name in names}
     return {name: each for name, each in found.items() if each}
+
+
+def _also_of(name: str, run: RunScores) -> float | None:
+    return run.also.get(name)
 
 
 def _also_curves(runs: Sequence[RunScores]) -> tuple[MeasureCurve, ...]:
