@@ -8,12 +8,11 @@ from fire_rl.fire.nearest import nearest
 from fire_rl.place import called, program
 from fire_rl.training.card import Score, is_card
 from fire_rl.training.command_line import read_operand
-from fire_rl.training.export.about import about, divergence, last_score
+from fire_rl.training.export.about import about, divergence, last_score, measured
 from fire_rl.training.export.agreement import Agreement, agreement
 from fire_rl.training.export.card import card_files
 from fire_rl.training.export.formats import FORMATS, made
 from fire_rl.training.export.observations import Observations, observations_for
-from fire_rl.training.export.score import measured
 from fire_rl.training.export.writing import require_place, write_files, write_folder
 from fire_rl.training.folder import is_run, not_a_run
 from fire_rl.training.learners import LEARNERS, name_of, read_config
