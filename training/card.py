@@ -90,9 +90,13 @@ def read_agent(folder: Path, config: AgentRun, device: torch.device) -> tuple[Ag
 
 def load_weights(module: PolicyModule, path: Path) -> None:
     """Copy all tensors of a file into the module; raise Damaged, and copy none, if one does not fit."""
-    own = module.state_dict()
-    most = sum(8 * value.numel() for value in own.values()) + HEADER_BYTES
-    saved = tensors_of(bytes(read_regular(path, most)), path)
+    most = sum(8 * value.numel() for value in module.state_dict().values()) + HEADER_BYTES
+    load_tensors(module, bytes(read_regular(path, most)), path)
+
+
+def load_tensors(module: PolicyModule, content: bytes, path: Path) -> None:
+    """Do the same with the content of a file."""
+    own, saved = module.state_dict(), tensors_of(content, path)
     require_same(own, saved, path)
     with torch.no_grad():
         for name, value in own.items():

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from fire_rl.place import install
 
-from ..card import require_same, tensors_of
+from ..card import load_tensors
 from ..policy import Policy
 from ..policy_module import PolicyModule
 from .agreement import Run, input_dtype
@@ -167,11 +167,7 @@ def _ordered(content: bytes) -> bytes:
 def safetensors_run(content: bytes, module: PolicyModule) -> Run:
     """Return a function that runs a copy of the module whose tensors are all read from the content."""
     other = copy.deepcopy(module)
-    own = other.state_dict()
-    saved = tensors_of(content, Path("the new file"))
-    require_same(own, saved, Path("the new file"))
-    for name, value in own.items():
-        value.zero_().copy_(saved[name])
+    load_tensors(other, content, Path("the new file"))
     return _by_torch(other)
 
 
