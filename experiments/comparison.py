@@ -65,15 +65,12 @@ def plan_as_script(
 
 
 def run_comparison(
-    grid: Grid,
-    jobs: Sequence[Job],
-    make_pool: Callable[[float], Machines],  # its argument: the bytes of memory that a run takes
-    retry: bool = False,
-    finished: Callable[[Job], None] = lambda job: None,
-) -> int:
+    grid: Grid, jobs: Sequence[Job], make_pool: Callable[[float], Machines], retry: bool,
+    finished: Callable[[Job], None],
+) -> int:  # fmt: skip
     """Run everything in a grid that is not finished. The exit code is 0 if afterwards every run has a result.
 
-    A run that diverged has a result, too: its divergence.
+    A run that diverged has a result, too: its divergence. `make_pool` gets the bytes of memory that a run takes.
     """
     check_kept(grid)
     sweep = look(jobs, retry)
