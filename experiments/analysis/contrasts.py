@@ -95,22 +95,22 @@ def _contrast(one: Resampling, other: Resampling, left: Groups, right: Groups, m
         [[known([getattr(run, score) for run in group]) for group in groups] for groups in (left, right)]
         for score in ("final", "area")
     )
-    final, area = (_in_one_score(*both, draws, one.metric.sign, one.options, many) for both in (finals, areas))
+    final, area = (_in_one_score(ours, theirs, draws, one, many) for ours, theirs in (finals, areas))
     differences = tuple(_of_trunks(finals[0], finals[1]).tolist()) if paired else ()
     return Contrast(one.method, other.method, final, area, paired, differences)
 
 
 def _in_one_score(
-    left: Strata, right: Strata, draws: tuple[Draws, Draws | None], sign: int, options: Options, many: int
+    left: Strata, right: Strata, draws: tuple[Draws, Draws | None], made: Resampling, many: int
 ) -> ScoreContrast:
+    sign, confidence, paired = made.metric.sign, made.confidence, draws[1] is None
     better, worse = ([sign * scores for scores in side] for side in (left, right))
-    confidence, paired = options.confidence, draws[1] is None
     averages = difference(left, right, mean, *draws, confidence)
     return ScoreContrast(
         iqm=difference(left, right, interquartile_mean, *draws, confidence),
         mean=averages,
         improvement=improvement(better, worse, *draws, confidence),
-        together=_together(left, right, paired, averages, options, many),
+        together=_together(left, right, paired, averages, made.options, many),
         trunks=_counts(sign * _of_trunks(left, right), confidence) if paired else None,
     )
 

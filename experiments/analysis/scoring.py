@@ -142,7 +142,7 @@ def gaps_of(run: Run) -> Iterator[Gap]:
         later = [  # up to the evaluation just before the next event, or the first one at the next phase's beginning
             e for place, e in enumerate(evaluations[index + 1 :], start=index + 1)
             if e.step < following
-            or (e.step == following and (e.occasion == BEFORE or (following in begins and first[following] == place)))
+            or (e.step == following and (e.occasion == BEFORE or (following in begins and first[e.step] == place)))
         ]  # fmt: skip
         if any(each.step > before.step + run.rhythm.unit for each in later):
             gap = _gap(run, before, later, at_boundary)

@@ -226,7 +226,7 @@ def _in_all(
             )
             continue
         resampling = Resampling(each.name, together.metric, results.options)
-        curve = resampling.curve_over_all(groups, [method and method.curve for method in own])
+        curve = resampling.curve_over_all(groups, [method.curve if method else None for method in own])
         levels = _levels(together.methods, [run for group in groups for run in group])
         found.append(replace(scores_of(groups, curve, levels, resampling), published=each.file))
     return found, said

@@ -54,7 +54,7 @@ def _section(over: OverAxis, looks: Looks) -> Section:
 
 
 def _table(over: OverAxis, what: str, title: str) -> Table:
-    found = [[scores and scores.iqm for scores in curve.scores(what)] for curve in over.curves]
+    found = [[scores.iqm if scores else None for scores in curve.scores(what)] for curve in over.curves]
     said = columns_in_words(found, over.compared[0].metric)
     names = [curve.method for curve in over.curves]
     rows = tuple(TableRow(name, (name, *cells)) for name, cells in zip(names, said, strict=True))

@@ -181,7 +181,7 @@ def _words(name: str) -> str:
 
 def _finals(scored: Sequence[MethodResults], names: Sequence[str], metric: Metric) -> Table:
     """Return the table of all final values on other examples, each computed as the final score is."""
-    found = [[each and each.iqm for each in map(method.also.get, names)] for method in scored]
+    found = [[each.iqm if each else None for each in map(method.also.get, names)] for method in scored]
     rows = tuple(
         TableRow(method.method, (method.method, str(method.n), *cells))
         for method, cells in zip(scored, columns_in_words(found, metric), strict=True)
